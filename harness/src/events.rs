@@ -1,0 +1,149 @@
+//! What was done and seen in a run, in the order of its clock: the record that checks and reports are made from.
+
+use butter::core::identity::{BlockId, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{ItemIndex, NodeIndex};
+
+/// Microseconds of the run's clock, which starts when everything is up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct RunTime(pub u64);
+
+/// One line of `events.jsonl`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// When.
+    #[serde(rename = "at_us")]
+    pub at: RunTime,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// A step began.
+    StepBegan {
+        /// Index into the plan's steps.
+        step: usize,
+        /// Its verb.
+        verb: &'static str,
+    },
+    /// A step ended.
+    StepEnded {
+        /// Index into the plan's steps.
+        step: usize,
+        /// Why it ended otherwise than planned, if it did.
+        problem: Option<String>,
+    },
+    /// A node was started and answers.
+    Started {
+        /// Which.
+        node: NodeIndex,
+        /// Who it is now.
+        #[serde(serialize_with = "as_text")]
+        id: NodeId,
+    },
+    /// A node was killed.
+    Killed {
+        /// Which.
+        node: NodeIndex,
+    },
+    /// A node left in good order.
+    Stopped {
+        /// Which.
+        node: NodeIndex,
+    },
+    /// Something was asked of a node and did not come about, or a node ended by itself.
+    Trouble {
+        /// Which.
+        node: NodeIndex,
+        /// What, for a person.
+        what: String,
+    },
+    /// A put has ended.
+    Stored {
+        /// Which item.
+        item: ItemIndex,
+        /// Who stored it.
+        node: NodeIndex,
+        /// How long it took.
+        took_us: u64,
+        /// Every block of it, or why there is none.
+        #[serde(serialize_with = "stored_as_text")]
+        result: Result<Vec<BlockId>, String>,
+    },
+    /// A get has ended.
+    Retrieved {
+        /// Which item.
+        item: ItemIndex,
+        /// Who asked.
+        node: NodeIndex,
+        /// How long it took.
+        took_us: u64,
+        /// What came of it.
+        result: Retrieved,
+    },
+    /// All live nodes were looked at.
+    Looked {
+        /// Live nodes.
+        live: usize,
+        /// Components of their known-host graph.
+        components: usize,
+        /// Acknowledged items of which every block is held by a live node.
+        kept: usize,
+        /// Acknowledged items.
+        acknowledged: usize,
+        /// Live copies of all blocks of acknowledged items.
+        copies: usize,
+        /// Blocks of acknowledged items.
+        blocks: usize,
+        /// Most live copies of one block.
+        copies_max: usize,
+    },
+}
+
+/// How a get ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Retrieved {
+    /// The right bytes came.
+    Found {
+        /// Hops to whoever had the first block.
+        hops: u32,
+        /// Query messages.
+        messages: u64,
+    },
+    /// Other bytes came: a fault of the node.
+    WrongBytes,
+    /// The node says that nobody has it.
+    NotFound,
+    /// No answer in time.
+    TimedOut,
+    /// The asking node could not be asked (it died, say).
+    Unasked {
+        /// Why, for a person.
+        why: String,
+    },
+    /// The item was never acknowledged, so it was not asked for.
+    NeverStored,
+}
+
+fn as_text<T: std::fmt::Display, S: serde::Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+fn stored_as_text<S: serde::Serializer>(result: &Result<Vec<BlockId>, String>, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Text<'a> {
+        Blocks(Vec<String>),
+        Error(&'a str),
+    }
+    match result {
+        Ok(blocks) => Text::Blocks(blocks.iter().map(ToString::to_string).collect()).serialize(to),
+        Err(error) => Text::Error(error).serialize(to),
+    }
+}

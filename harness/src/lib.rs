@@ -1,0 +1,8 @@
+//! The testbed of Butter: a run is a plan played on a backend.
+//!
+//! Start reading at [`plan`] (what a topology file becomes), [`backend`] (what plays it) and [`play`] (how).
+
+pub mod backend;
+pub mod events;
+pub mod net;
+pub mod plan;

@@ -1,0 +1,66 @@
+//! What one peer tells another about a third: who it is, where it may be reached, and how good a host it is.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bincode::{Decode, Encode};
+
+use super::identity::NodeId;
+
+/// Most local addresses that a contact carries; more are cut when it is received.
+pub const ADDRESSES_MAX: usize = 4;
+
+/// How to reach a peer and what to expect of it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Contact {
+    /// Who it is.
+    pub id: NodeId,
+    /// Where it listens on its own network, at most [`ADDRESSES_MAX`].
+    pub local: Vec<SocketAddr>,
+    /// Its address as peers on other networks see it, once one has told it. Equal to a local one where no NAT is between.
+    pub outside: Option<SocketAddr>,
+    /// An ambassador that keeps a link to it and introduces those who cannot dial it.
+    pub via: Option<Via>,
+    /// Whether it is an ambassador: it answers dials from anywhere, introduces peers and relays.
+    pub ambassador: bool,
+    /// What it offers.
+    pub quality: Quality,
+}
+
+/// An ambassador through which a peer can be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Via {
+    /// The ambassador.
+    pub id: NodeId,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Quality of a host as Butter takes it: three quantities, each compared with the mean of those known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Quality {
+    /// Seconds since it started.
+    pub uptime_s: u32,
+    /// Storage it has left, in KiB.
+    pub storage_free_kib: u32,
+    /// Number of hosts it knows.
+    pub hosts: u16,
+}
+
+impl Contact {
+    /// A contact of which nothing but identity and one local address is known.
+    pub fn at(id: NodeId, address: SocketAddr) -> Self {
+        Contact { id, local: vec![address], outside: None, via: None, ambassador: false, quality: Quality::default() }
+    }
+
+    /// A label of the network it sits in, for spreading replicas: its outermost IPv4 address, or the /48 of an IPv6 one.
+    /// Peers behind one NAT share it; so do peers of one LAN that know no address outside.
+    pub fn network(&self) -> u64 {
+        let outside = self.outside.filter(|address| !self.local.contains(address));
+        match outside.or(self.local.first().copied()).map(|address| address.ip()) {
+            None => 0,
+            Some(IpAddr::V4(ip)) if outside.is_some() => u64::from(u32::from(ip)),
+            Some(IpAddr::V4(ip)) => u64::from(u32::from(ip) >> 8),
+            Some(IpAddr::V6(ip)) => (u128::from(ip) >> 80) as u64,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Everything that peers say to each other, gathered where the codec and the transports can see it.
+//!
+//! What each means is documented where it is handled: [`super::known_hosts`], [`super::wider`], [`super::requests`].
+
+use std::net::SocketAddr;
+
+use bincode::{Decode, Encode};
+
+use super::blob::Blob;
+use super::contact::{Contact, Quality};
+use super::identity::NodeId;
+
+/// A message over a link. `M` is the overlay's own vocabulary.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Message<M> {
+    /// Keeping known hosts.
+    Hosts(HostsMessage),
+    /// Introductions across networks.
+    Wider(WiderMessage),
+    /// A request to an application's server behaviour.
+    Ask {
+        /// Chosen by the asker; comes back in the answer.
+        request: u64,
+        /// Which behaviour, such as `reverse-message/`.
+        route: String,
+        /// What it is given.
+        body: Blob,
+    },
+    /// The answer to an [`Message::Ask`].
+    Answer {
+        /// The asker's number.
+        request: u64,
+        /// What the behaviour returned, or why it did not.
+        result: Result<Blob, Refusal>,
+    },
+    /// The overlay's.
+    Overlay(M),
+}
+
+/// Why a peer did not answer a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Refusal {
+    /// No behaviour is registered for that route.
+    NoSuchRoute,
+    /// The behaviour failed.
+    Failed,
+    /// The peer has too many requests in hand.
+    Busy,
+}
+
+/// Membership, after HyParView (Leitão, Pereira, Rodrigues: DSN 2007) with Butter's classes in the passive view.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum HostsMessage {
+    /// "I am new here": the receiver takes the sender as a neighbour, evicting if it must, and forwards word of it.
+    Join(Contact),
+    /// Word of a newcomer on a random walk.
+    ForwardJoin {
+        /// Who joined.
+        newcomer: Contact,
+        /// Steps left.
+        ttl: u8,
+    },
+    /// "Be my neighbour."
+    Neighbour {
+        /// The sender.
+        contact: Contact,
+        /// Set when the sender has no neighbour: then it may not be refused.
+        urgent: bool,
+    },
+    /// Answer to [`HostsMessage::Neighbour`].
+    NeighbourReply {
+        /// Whether the sender now counts the receiver as a neighbour.
+        accepted: bool,
+    },
+    /// "You are no longer my neighbour."
+    Part,
+    /// A sample of known hosts for an equal sample in return.
+    Shuffle {
+        /// The sender.
+        contact: Contact,
+        /// Its sample.
+        sample: Vec<Contact>,
+    },
+    /// The sample in return.
+    ShuffleReply {
+        /// The answerer, as it is now.
+        contact: Contact,
+        /// Its sample.
+        sample: Vec<Contact>,
+    },
+    /// The sender's quality and addresses have changed.
+    Refresh {
+        /// The sender.
+        contact: Contact,
+    },
+}
+
+/// What ambassadors and their peers say.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum WiderMessage {
+    /// First word on every link: the address at which the sender sees the receiver, and who the sender is.
+    Hello {
+        /// The sender.
+        contact: Contact,
+        /// The receiver's address as the sender sees it; `None` over a relay.
+        seen: Option<SocketAddr>,
+    },
+    /// "Introduce me to this peer."
+    Introduce {
+        /// Whom the sender wants to reach.
+        peer: NodeId,
+    },
+    /// Sent by an ambassador to both sides: dial each other now. The ambassador relays between them for a while.
+    Introduced {
+        /// The other side, with its address as the ambassador sees it.
+        contact: Contact,
+    },
+    /// The ambassador has no link to that peer.
+    Unknown {
+        /// Whom it does not know.
+        peer: NodeId,
+    },
+    /// "Tell me of some hosts" (Butter's get-host).
+    GetHosts,
+    /// A random sample of hosts known to an ambassador, of as many networks as it can.
+    Hosts {
+        /// The sample.
+        contacts: Vec<Contact>,
+    },
+}
+
+/// A datagram on the LAN: multicast, or unicast in answer to one.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Announcement {
+    /// "Who is there?"
+    Ping {
+        /// Who asks.
+        id: NodeId,
+        /// The port where it listens, at the address the datagram comes from.
+        port: u16,
+    },
+    /// "I am, and I know these."
+    Pong {
+        /// Who answers.
+        id: NodeId,
+        /// The port where it listens, at the address the datagram comes from.
+        port: u16,
+        /// What it offers.
+        quality: Quality,
+        /// Some hosts that it knows.
+        hosts: Vec<Contact>,
+    },
+}

@@ -1,0 +1,118 @@
+//! What a node counts: plain numbers here, exported by the driver (Prometheus) and the simulator (samples) alike.
+//!
+//! Each instrument is defined once, with unit and help. No label names a peer.
+
+/// Upper bounds of the buckets of every latency histogram, in seconds.
+pub const LATENCY_BUCKETS_S: [f64; 12] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+
+/// How an instrument behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts per bucket, sum and number.
+    Histogram,
+}
+
+/// A named quantity.
+#[derive(Clone, Copy, Debug)]
+pub struct Instrument {
+    /// Metric name, with unit.
+    pub name: &'static str,
+    /// One line.
+    pub help: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+}
+
+/// What an instrument says now.
+#[derive(Clone, Debug)]
+pub enum Value<'a> {
+    /// Of a counter or gauge.
+    Number(f64),
+    /// Of a histogram.
+    Latencies(&'a Latencies),
+}
+
+/// Latencies in fixed buckets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Latencies {
+    /// Number in each bucket of [`LATENCY_BUCKETS_S`], not cumulated; the last holds those beyond.
+    pub buckets: [u32; LATENCY_BUCKETS_S.len() + 1],
+    /// Sum, in seconds.
+    pub sum_s: f64,
+}
+
+impl Latencies {
+    /// Adds one.
+    pub fn record(&mut self, latency: std::time::Duration) {
+        let seconds = latency.as_secs_f64();
+        let bucket = LATENCY_BUCKETS_S.iter().position(|&bound| seconds <= bound).unwrap_or(LATENCY_BUCKETS_S.len());
+        self.buckets[bucket] += 1;
+        self.sum_s += seconds;
+    }
+
+    /// How many were added.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|&count| u64::from(count)).sum()
+    }
+}
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $field:ident: $type:ty = $kind:ident $name:literal $labels:expr, $help:literal;)*) => {
+        /// Everything that a node counts. Gauges are set by [`crate::core::Node::stats`].
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Stats { $(#[doc = $help] pub $field: $type,)* }
+
+        impl Stats {
+            /// Hands every instrument with its labels and value to `take`, always in the same order.
+            pub fn each(&self, mut take: impl FnMut(Instrument, &'static [(&'static str, &'static str)], Value<'_>)) {
+                $(take(
+                    Instrument { name: $name, help: $help, kind: Kind::$kind },
+                    $labels,
+                    stats!(@value $kind self.$field),
+                );)*
+            }
+        }
+    };
+    (@value Histogram $value:expr) => { Value::Latencies(&$value) };
+    (@value $kind:ident $value:expr) => { Value::Number($value as f64) };
+}
+
+stats! {
+    neighbours: u64 = Gauge "butter_neighbours" &[], "Peers in the active view";
+    known_hosts: u64 = Gauge "butter_known_hosts" &[], "Hosts known: active and passive view";
+    links_lan: u64 = Gauge "butter_links" &[("path", "lan")], "Links by how they run";
+    links_direct: u64 = Gauge "butter_links" &[("path", "direct")], "Links by how they run";
+    links_punched: u64 = Gauge "butter_links" &[("path", "punched")], "Links by how they run";
+    links_relayed: u64 = Gauge "butter_links" &[("path", "relayed")], "Links by how they run";
+    dials: u64 = Counter "butter_dials_total" &[], "Dials begun";
+    dials_failed: u64 = Counter "butter_dials_failed_total" &[], "Dials that led to no link";
+    introductions: u64 = Counter "butter_introductions_total" &[], "Introductions made as an ambassador";
+    messages_sent: u64 = Counter "butter_messages_sent_total" &[], "Messages sent over links";
+    messages_received: u64 = Counter "butter_messages_received_total" &[], "Messages received over links";
+    bytes_sent: u64 = Counter "butter_message_bytes_sent_total" &[], "Bytes of messages sent, before encryption";
+    bytes_received: u64 = Counter "butter_message_bytes_received_total" &[], "Bytes of messages received, after decryption";
+    messages_dropped: u64 = Counter "butter_messages_dropped_total" &[], "Messages to peers that could not be reached";
+    announcements_sent: u64 = Counter "butter_announcements_sent_total" &[], "Discovery datagrams sent";
+    announcements_received: u64 = Counter "butter_announcements_received_total" &[], "Discovery datagrams received";
+    requests_served: u64 = Counter "butter_requests_served_total" &[], "Requests from peers handed to the application";
+    blocks: u64 = Gauge "butter_blocks" &[], "Blocks kept for the network";
+    stored_bytes: u64 = Gauge "butter_stored_bytes" &[], "Bytes of blocks kept for the network";
+    storage_limit_bytes: u64 = Gauge "butter_storage_limit_bytes" &[], "Most bytes of blocks that this node keeps";
+    groups_cold: u64 = Gauge "butter_groups" &[("state", "cold")], "Peer Content Groups that this node leads, by state: cold has too few members, hot too many";
+    groups_goldilocks: u64 = Gauge "butter_groups" &[("state", "goldilocks")], "Peer Content Groups that this node leads, by state: cold has too few members, hot too many";
+    groups_hot: u64 = Gauge "butter_groups" &[("state", "hot")], "Peer Content Groups that this node leads, by state: cold has too few members, hot too many";
+    buddies: u64 = Gauge "butter_buddies" &[], "Peers that share a group with this node and exchange beats with it";
+    deaths_seen: u64 = Counter "butter_deaths_seen_total" &[], "Peers sharing a group that were found dead";
+    repairs: u64 = Counter "butter_repairs_total" &[], "Members recruited in place of dead ones";
+    stores: u64 = Counter "butter_stores_total" &[("result", "acknowledged")], "Puts by result";
+    stores_failed: u64 = Counter "butter_stores_total" &[("result", "failed")], "Puts by result";
+    retrievals_found: u64 = Counter "butter_retrievals_total" &[("result", "found")], "Gets by result";
+    retrievals_absent: u64 = Counter "butter_retrievals_total" &[("result", "not_found")], "Gets by result";
+    retrievals_failed: u64 = Counter "butter_retrievals_total" &[("result", "timed_out")], "Gets by result";
+    retrieval_messages: u64 = Counter "butter_retrieval_messages_total" &[], "Query messages sent while looking for blocks";
+    retrieval_seconds: Latencies = Histogram "butter_retrieval_seconds" &[], "Time from get to right bytes";
+}

@@ -1,0 +1,13 @@
+//! Butter: a framework for unstructured peer-to-peer systems.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`core`] | the node as a pure state machine: known hosts, discovery, links, requests; no socket, clock or thread |
+//! | [`overlay`] | the [`overlay::Overlay`] trait and the default data overlay: Peer Content Groups and retrieval |
+//! | [`app`] | what an application holds: register behaviours, run a node, put, get, ask |
+//! | [`driver`] | the one tokio loop that plays a core over real sockets, and the control API |
+//!
+//! With `default-features = false` only the pure part is built: that is how the simulator uses it.
+
+pub mod core;
+pub mod overlay;
