@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | [`core`] | the node as a pure state machine: known hosts, discovery, links, requests; no socket, clock or thread |
 //! | [`overlay`] | the [`overlay::Overlay`] trait and the default data overlay: Peer Content Groups and retrieval |
+//! | [`api`] | the shapes of the control API, for its clients as well |
 //! | [`app`] | what an application holds: register behaviours, run a node, put, get, ask |
 //! | [`driver`] | the one tokio loop that plays a core over real sockets, and the control API |
 //!
 //! With `default-features = false` only the pure part is built: that is how the simulator uses it.
 
+pub mod api;
 pub mod core;
 pub mod overlay;

@@ -1,0 +1,199 @@
+//! What the control API says: the paths, headers and JSON shapes that a node serves and its clients read.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /v1/status` | [`Status`] |
+//! | `GET /v1/peers` | [`Peers`] |
+//! | `GET /v1/view` | [`View`] |
+//! | `POST /v1/blobs`, the value as body | 201 [`Put`]; 413 too large, 507 full, 504 too few copies in time |
+//! | `GET /v1/blobs/{id}` | the value, with [`HOPS_HEADER`] and [`MESSAGES_HEADER`]; 404 not found, 504 not within the deadline |
+//! | `POST /v1/leave` | 202: the node hands over what it keeps, and ends |
+//! | `GET /metrics` | Prometheus' text format |
+//!
+//! Whatever is not a success has an [`ErrorBody`]. A node that listens elsewhere than on loopback wants
+//! `Authorization: Bearer TOKEN` with each request.
+
+use std::net::SocketAddr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::core::contact::Contact;
+use crate::core::identity::{BlockId, NodeId};
+
+/// Header of a found value: hops from the node to whoever had its first block.
+pub const HOPS_HEADER: &str = "butter-hops";
+/// Header of a found value: query messages that it took.
+pub const MESSAGES_HEADER: &str = "butter-messages";
+/// Path of [`Status`].
+pub const STATUS_PATH: &str = "/v1/status";
+/// Path of [`Peers`].
+pub const PEERS_PATH: &str = "/v1/peers";
+/// Path of [`View`].
+pub const VIEW_PATH: &str = "/v1/view";
+/// Path of values; `/v1/blobs/{id}` is one.
+pub const BLOBS_PATH: &str = "/v1/blobs";
+/// Path to have the node leave.
+pub const LEAVE_PATH: &str = "/v1/leave";
+/// Path of the metrics.
+pub const METRICS_PATH: &str = "/metrics";
+
+/// A node, at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Who it is.
+    pub id: NodeId,
+    /// Version of the program.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime_s: f64,
+    /// Whether it serves as an ambassador.
+    pub ambassador: bool,
+    /// Where it listens for peers on its own network.
+    pub addresses: Vec<SocketAddr>,
+    /// Its address as peers on other networks see it, once one has told it.
+    pub outside: Option<SocketAddr>,
+    /// The ambassador through which it can be met.
+    pub via: Option<ViaBody>,
+    /// Peers in the active view.
+    pub neighbours: u64,
+    /// Hosts known, neighbours included.
+    pub known_hosts: u64,
+    /// What it keeps for the network.
+    pub storage: Storage,
+    /// Peer Content Groups that it leads.
+    pub groups: Groups,
+}
+
+/// An ambassador through which a node can be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViaBody {
+    /// Who.
+    pub id: NodeId,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Storage that a node gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Storage {
+    /// Blocks kept.
+    pub blocks: u64,
+    /// Bytes kept.
+    pub bytes: u64,
+    /// Most bytes that it keeps.
+    pub limit_bytes: u64,
+}
+
+/// Peer Content Groups by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Groups {
+    /// With fewer members than wanted.
+    pub cold: u64,
+    /// With as many as wanted.
+    pub goldilocks: u64,
+    /// With more.
+    pub hot: u64,
+}
+
+/// Everybody whom a node knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Peers {
+    /// Neighbours first.
+    pub peers: Vec<Peer>,
+}
+
+/// A known host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Who.
+    pub id: NodeId,
+    /// Whether it is in the active view.
+    pub neighbour: bool,
+    /// Whether it is an ambassador.
+    pub ambassador: bool,
+    /// Where it listens on its own network.
+    pub local: Vec<SocketAddr>,
+    /// Its address as other networks see it.
+    pub outside: Option<SocketAddr>,
+    /// The ambassador through which it can be met.
+    pub via: Option<ViaBody>,
+    /// The link to it, if there is one.
+    pub link: Option<LinkBody>,
+}
+
+/// A link that is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkBody {
+    /// The peer's address as seen from here; `None` when relayed.
+    pub remote: Option<SocketAddr>,
+    /// Whether this side dialled.
+    pub dialled: bool,
+    /// Smoothed round trip, in microseconds.
+    pub rtt_us: u64,
+}
+
+impl Peer {
+    /// `contact`, as it is shown.
+    pub fn new(contact: &Contact, neighbour: bool, link: Option<LinkBody>) -> Self {
+        Peer {
+            id: contact.id,
+            neighbour,
+            ambassador: contact.ambassador,
+            local: contact.local.clone(),
+            outside: contact.outside,
+            via: contact.via.map(|via| ViaBody { id: via.id, address: via.address }),
+            link,
+        }
+    }
+}
+
+/// What a testbed wants to see of a node: whom it knows and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// Who it is.
+    pub id: NodeId,
+    /// Whom it knows, neighbours first.
+    pub known_hosts: Vec<NodeId>,
+    /// How many of those are neighbours.
+    pub neighbours: usize,
+    /// Blocks that it holds.
+    pub blocks: Vec<BlockId>,
+}
+
+/// A value that was stored: each of its blocks has as many copies as are wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Put {
+    /// What to ask for.
+    pub id: BlockId,
+    /// Every block of it, the one named by `id` first.
+    pub blocks: Vec<BlockId>,
+    /// From the command to the last acknowledgement, in microseconds.
+    pub took_us: u64,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// For a person.
+    pub error: String,
+}
+
+macro_rules! as_text {
+    ($($id:ty),*) => {$(
+        impl Serialize for $id {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $id {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+    )*};
+}
+
+// Here and not beside the ids: the core has no JSON.
+as_text!(NodeId, BlockId);
