@@ -58,8 +58,8 @@ pub enum EventKind {
     },
     /// Something was asked of a node and did not come about, or a node ended by itself.
     Trouble {
-        /// Which.
-        node: NodeIndex,
+        /// Which, if it was about one.
+        node: Option<NodeIndex>,
         /// What, for a person.
         what: String,
     },

@@ -5,4 +5,5 @@
 pub mod backend;
 pub mod events;
 pub mod net;
+pub mod observe;
 pub mod plan;
