@@ -7,3 +7,4 @@ pub mod events;
 pub mod net;
 pub mod observe;
 pub mod plan;
+pub mod router;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use butter::core::time::Time;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a link behaves, in one direction.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinkConfig {
     /// One-way delay.
     pub latency: Duration,

@@ -1,0 +1,54 @@
+//! What a backend tells a router.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::net::link::LinkConfig;
+use crate::net::nat::NatConfig;
+
+/// A router, as [`super::main_from_env`] reads it from the environment (JSON).
+///
+/// Its network namespace must not forward packets by itself, or they would pass around the NAT: on Docker give the container
+/// `Sysctls: {"net.ipv4.ip_forward": "0"}` (the engine turns forwarding on for the machine, and containers inherit that).
+/// A router that finds forwarding on turns it off per interface, and refuses to start where it cannot.
+/// It needs the capabilities NET_RAW and NET_ADMIN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouterConfig {
+    /// The LAN. `address` is the default gateway of its nodes; the router takes it itself, instead of whatever address the
+    /// interface has been given, so that Docker (which refuses `--ip <gateway>`) can be used.
+    pub inside: Side,
+    /// The network that the LAN is behind; `None` for the internet's own router. `address` is the router's there and must be
+    /// on the interface when the router starts: it is taken from the kernel and lives in the router only.
+    pub outside: Option<Side>,
+    /// Where the control proxy listens, on `address`; `None` for no proxy.
+    pub management: Option<Side>,
+    /// Address translation between inside and outside; `None` routes plainly.
+    pub nat: Option<NatConfig>,
+    /// From inside outwards.
+    pub up: LinkConfig,
+    /// From outside in.
+    pub down: LinkConfig,
+    /// Networks without a NAT, and the router there: an address in the inside or the outside subnet.
+    pub routes: Vec<(Ipv4Net, Ipv4Addr)>,
+    /// TCP port of the control proxy.
+    pub control_port: u16,
+    /// Decides ports and luck.
+    pub seed: u64,
+    /// Hosts whose link-layer addresses are known and never asked for.
+    pub neighbours: Vec<(Ipv4Addr, [u8; 6])>,
+}
+
+/// One side of a router. The interface is found by its subnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Side {
+    /// The network.
+    pub subnet: Ipv4Net,
+    /// The router's address there.
+    pub address: Ipv4Addr,
+    /// The next router outwards; only read on the outside.
+    pub gateway: Option<Ipv4Addr>,
+}
