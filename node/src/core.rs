@@ -1,63 +1,117 @@
 //! The node, pure: `handle(now, input, &mut sink) -> Deadline`.
 //!
-//! [`Node`] owns the protocol modules and is the only place where they meet. Time is an argument, randomness is seeded,
-//! everything it wants done goes into a [`Sink`]. The same code runs over real sockets and in the simulator.
+//! [`Node`] owns the protocol modules and is the only place where they meet: they never name each other, but return what
+//! is to be said or done, and [`Node`] carries it from one to the next. Time is an argument, randomness is seeded, and
+//! everything that a node wants done goes into a [`Sink`]. The same code runs over real sockets and in the simulator.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::overlay::Overlay;
+use crate::overlay::{Context, Overlay, OverlayInput};
 
 pub mod blob;
 pub mod config;
 pub mod contact;
+pub mod discover;
 pub mod identity;
 pub mod io;
 pub mod known_hosts;
 pub mod links;
 pub mod message;
 pub mod random;
+pub mod requests;
 pub mod stats;
 pub mod time;
+pub mod wider;
 pub mod wire;
 
+mod introductions;
+
 use config::Config;
-use contact::Contact;
+use contact::{Contact, Quality};
+use discover::{Discover, Heard};
 use identity::NodeId;
-use io::{Input, Sink};
-use known_hosts::KnownHosts;
+use io::{AskError, Command, CommandId, Input, Outcome, Output, Sink};
+use known_hosts::{KnownHosts, Say};
 use links::Links;
+use message::{Announcement, Message, Refusal};
+use random::Random;
+use requests::{BODY_MAX, ROUTE_MAX, Requests};
 use stats::Stats;
 use time::{Deadline, Time};
+use wider::Wider;
+
+/// Peers to whom no link could be made, told on within one input; the rest follows at once after it.
+const FAILURES_PER_INPUT: usize = 64;
 
 /// A peer: known hosts, discovery, links, requests, and the overlay `V` on top.
 #[derive(Debug)]
 pub struct Node<V: Overlay> {
+    config: Arc<Config>,
+    me: Contact,
+    random: Random,
     hosts: KnownHosts,
-    #[expect(dead_code)]
+    discover: Discover,
+    wider: Wider,
     links: Links<V::Message>,
+    requests: Requests,
     stats: Stats,
     overlay: V,
-    me: Contact,
+    leaving: Option<CommandId>,
+    left: bool,
 }
 
 impl<V: Overlay> Node<V> {
     /// A node that has just started and knows nobody. Give it [`Input::Addresses`] and then [`Input::Wake`] to begin.
     ///
     /// `seed` decides all its randomness; two nodes of one network must not share one.
-    pub fn new(id: NodeId, _config: Arc<Config>, _seed: u64, overlay: V) -> Self {
-        let me =
-            Contact { id, local: Vec::new(), outside: None, via: None, ambassador: false, quality: Default::default() };
-        Node { hosts: KnownHosts::default(), links: Links::default(), stats: Stats::default(), overlay, me }
+    pub fn new(id: NodeId, config: Arc<Config>, seed: u64, overlay: V) -> Self {
+        let quality = Quality { uptime_s: 0, storage_free_kib: 0, hosts: 0 };
+        let ambassador = config.ambassador;
+        Node {
+            me: Contact { id, local: Vec::new(), outside: None, via: None, ambassador, quality },
+            random: random::child(seed, 0),
+            hosts: KnownHosts::new(id, config.active, config.passive),
+            discover: Discover::new(config.discover),
+            wider: Wider::new(&config.join),
+            links: Links::new(ambassador),
+            requests: Requests::default(),
+            stats: Stats::default(),
+            overlay,
+            leaving: None,
+            left: false,
+            config,
+        }
     }
 
-    /// Takes one input; what follows from it goes to `sink`. Returns when the node wants [`Input::Wake`].
+    /// Takes one input; what follows from it goes to `sink`. Returns when the node wants [`Input::Wake`] at the latest.
     pub fn handle(
         &mut self,
-        _now: Time,
-        _input: Input<V::Message, V::Command>,
-        _sink: &mut Sink<V::Message, V::Outcome>,
+        now: Time,
+        input: Input<V::Message, V::Command>,
+        sink: &mut Sink<V::Message, V::Outcome>,
     ) -> Deadline {
-        Deadline::NEVER
+        match input {
+            Input::LinkUp { peer, remote, .. } => self.link_up(now, peer, remote, sink),
+            Input::LinkDown { peer } => self.link_down(now, peer, sink),
+            Input::DialFailed { dial } => {
+                if !self.links.dial_failed(now, dial, &mut self.stats, sink) {
+                    self.wider.dial_failed(now, dial);
+                }
+            }
+            Input::Message { from, message } => self.message(now, from, message, sink),
+            Input::Heard { from, announcement } => self.heard(now, from, announcement, sink),
+            Input::Command { id, command } => self.command(now, id, command, sink),
+            Input::Reply { request, result } => self.reply(now, request, result, sink),
+            Input::Addresses(local) => {
+                self.me.local = local.into_iter().take(contact::ADDRESSES_MAX).collect();
+                self.settle_place(now, self.me.outside, sink);
+            }
+            Input::Wake => self.wake(now, sink),
+        }
+        self.tell_failures(now, sink);
+        self.finish_leaving(sink);
+        self.deadline(now)
     }
 
     /// This node, as others are told of it.
@@ -75,15 +129,297 @@ impl<V: Overlay> Node<V> {
         self.hosts.contacts()
     }
 
+    /// How the link to `peer` runs, if there is one.
+    pub fn path(&self, peer: NodeId) -> Option<io::Path> {
+        self.links.path(peer)
+    }
+
     /// What it has counted, with gauges as of now.
     pub fn stats(&self) -> Stats {
         let mut stats = self.stats.clone();
+        stats.neighbours = self.hosts.neighbour_count() as u64;
+        stats.known_hosts = self.hosts.len() as u64;
+        self.links.gauges(&mut stats);
         self.overlay.gauges(&mut stats);
         stats
+    }
+
+    /// The transport tells how many bytes of messages it has carried.
+    pub fn count_bytes(&mut self, sent: u64, received: u64) {
+        self.stats.bytes_sent += sent;
+        self.stats.bytes_received += received;
     }
 
     /// The overlay.
     pub fn overlay(&self) -> &V {
         &self.overlay
     }
+
+    fn link_up(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        remote: Option<SocketAddr>,
+        sink: &mut Sink<V::Message, V::Outcome>,
+    ) {
+        if peer == self.me.id {
+            return;
+        }
+        let told_of = self.wider.link_up(peer, remote);
+        self.refresh_me(now);
+        if self.links.link_up(now, peer, remote, &self.me, &mut self.stats, sink) {
+            self.tell_overlay(now, OverlayInput::LinkUp { peer }, sink);
+        }
+        self.settle_place(now, self.me.outside, sink);
+        if told_of {
+            self.meet_ambassador(now, peer, remote, sink);
+        }
+    }
+
+    fn link_down(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
+        if self.links.link_down(peer) {
+            self.lost(now, peer, sink);
+            self.tell_overlay(now, OverlayInput::LinkDown { peer }, sink);
+        }
+    }
+
+    /// A peer is out of reach: whoever counts on it is told, the overlay apart.
+    fn lost(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
+        self.wider.link_down(now, peer);
+        self.settle_place(now, self.me.outside, sink);
+        self.hosts.remove(peer);
+        for command in self.requests.lost(peer) {
+            sink.done(command, Outcome::Answered(Err(AskError::Unreachable)));
+        }
+    }
+
+    fn tell_failures(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+        for _ in 0..FAILURES_PER_INPUT {
+            let Some(peer) = self.links.take_failed() else { return };
+            self.lost(now, peer, sink);
+            self.tell_overlay(now, OverlayInput::Unreachable { peer }, sink);
+        }
+    }
+
+    fn message(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        message: Message<V::Message>,
+        sink: &mut Sink<V::Message, V::Outcome>,
+    ) {
+        if !self.links.is_up(from) {
+            return;
+        }
+        self.stats.messages_received += 1;
+        self.links.used(now, from);
+        match message {
+            Message::Hosts(message) => {
+                if let Some(contact) = message.sender().filter(|contact| contact.id == from && contact.is_bounded()) {
+                    self.links.greeted(from, contact.clone());
+                }
+                let says = self.hosts.handle(now, from, message, &self.me, &mut self.random);
+                self.say(now, says, sink);
+            }
+            Message::Wider(message) => self.wider_message(now, from, message, sink),
+            Message::Ask { request, route, body } => self.asked(now, from, request, route, body, sink),
+            Message::Answer { request, result } => {
+                if let Some((command, result)) = self.requests.answered(from, request, result) {
+                    sink.done(command, Outcome::Answered(result));
+                }
+            }
+            Message::Overlay(message) => self.tell_overlay(now, OverlayInput::Message { from, message }, sink),
+        }
+    }
+
+    fn heard(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        announcement: Announcement,
+        sink: &mut Sink<V::Message, V::Outcome>,
+    ) {
+        self.stats.announcements_received += 1;
+        let known = self.hosts.len();
+        match self.discover.heard(now, from, announcement, self.me.id, known, &mut self.random) {
+            Heard::Newcomer { contact, answer } => {
+                if answer {
+                    self.answer_ping(from, contact.id, sink);
+                }
+                self.hosts.hear_of(contact, &mut self.random);
+            }
+            Heard::Hosts { contact, hosts } => {
+                self.hosts.hear_all(hosts, &mut self.random);
+                self.meet(now, contact, sink);
+            }
+            Heard::Nothing => {}
+        }
+        self.court(now, sink);
+    }
+
+    fn answer_ping(&mut self, to: SocketAddr, newcomer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
+        let Some(port) = self.me.local.first().map(SocketAddr::port) else { return };
+        let hosts = self.hosts.introduce_to(newcomer, discover::HOSTS_TOLD, &mut self.random);
+        let announcement = Announcement::Pong { id: self.me.id, port, quality: self.me.quality, hosts };
+        self.stats.announcements_sent += 1;
+        sink.push(Output::Unicast { to, announcement });
+    }
+
+    /// Somebody answers: the first such is asked to make this node known, others become candidates.
+    fn meet(&mut self, now: Time, contact: Contact, sink: &mut Sink<V::Message, V::Outcome>) {
+        if self.hosts.neighbour_count() == 0 {
+            let says = self.hosts.join(contact, &self.me, &mut self.random);
+            self.say(now, says, sink);
+        } else {
+            self.hosts.hear_of(contact, &mut self.random);
+        }
+    }
+
+    fn command(
+        &mut self,
+        now: Time,
+        id: CommandId,
+        command: Command<V::Command>,
+        sink: &mut Sink<V::Message, V::Outcome>,
+    ) {
+        match command {
+            Command::Ask { peer, route, body } => {
+                let fits = route.len() <= ROUTE_MAX && body.0.len() <= BODY_MAX;
+                let number =
+                    if fits { self.requests.ask(now, peer, id, self.config.deadline) } else { Err(AskError::TooLarge) };
+                match number {
+                    Ok(request) => self.send(now, peer, Message::Ask { request, route, body }, sink),
+                    Err(error) => sink.done(id, Outcome::Answered(Err(error))),
+                }
+            }
+            Command::Leave if self.leaving.is_some() => sink.done(id, Outcome::Left),
+            Command::Leave => {
+                self.leaving = Some(id);
+                self.tell_overlay(now, OverlayInput::Leave, sink);
+            }
+            Command::Overlay(command) => self.tell_overlay(now, OverlayInput::Command { id, command }, sink),
+        }
+    }
+
+    fn asked(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        number: u64,
+        route: String,
+        body: blob::Blob,
+        sink: &mut Sink<V::Message, V::Outcome>,
+    ) {
+        match self.requests.serve(now, from, number, self.config.deadline) {
+            Ok(request) if route.len() <= ROUTE_MAX => {
+                self.stats.requests_served += 1;
+                sink.push(Output::Request { request, from, route, body });
+            }
+            Ok(request) => self.reply(now, request, Err(Refusal::NoSuchRoute), sink),
+            Err(refusal) => {
+                self.send(now, from, Message::Answer { request: number, result: Err(refusal) }, sink);
+            }
+        }
+    }
+
+    fn reply(
+        &mut self,
+        now: Time,
+        request: io::RequestId,
+        result: Result<blob::Blob, Refusal>,
+        sink: &mut Sink<V::Message, V::Outcome>,
+    ) {
+        let Some((peer, number)) = self.requests.served(request) else { return };
+        let result = result.and_then(|body| if body.0.len() <= BODY_MAX { Ok(body) } else { Err(Refusal::Failed) });
+        if self.links.is_up(peer) {
+            self.send(now, peer, Message::Answer { request: number, result }, sink);
+        }
+    }
+
+    fn wake(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+        self.refresh_me(now);
+        let lonely = self.hosts.is_empty();
+        if let Some(ping) = self.discover.wake(now, &self.me, lonely, self.config.ping, &mut self.random) {
+            self.stats.announcements_sent += 1;
+            sink.push(Output::Announce(ping));
+        }
+        self.wider.wake(now, |address| self.links.dial_anybody(address, &mut self.stats, sink));
+        self.court(now, sink);
+        let wanted = |peer| self.hosts.is_neighbour(peer) || self.wider.wants(peer);
+        self.links.wake(now, wanted, &mut self.stats, sink);
+        for command in self.requests.expire(now) {
+            sink.done(command, Outcome::Answered(Err(AskError::TimedOut)));
+        }
+        if self.overlay.deadline().at <= now {
+            self.tell_overlay(now, OverlayInput::Wake, sink);
+        }
+    }
+
+    fn court(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+        if self.leaving.is_none() && self.hosts.deadline().at <= now {
+            let says = self.hosts.wake(now, self.config.refresh, &self.me, &mut self.random);
+            self.say(now, says, sink);
+        }
+    }
+
+    fn refresh_me(&mut self, now: Time) {
+        self.me.quality = Quality {
+            uptime_s: u32::try_from(now.as_micros() / 1_000_000).unwrap_or(u32::MAX),
+            storage_free_kib: u32::try_from(self.overlay.storage_free() >> 10).unwrap_or(u32::MAX),
+            hosts: u16::try_from(self.hosts.len()).unwrap_or(u16::MAX),
+        };
+    }
+
+    fn finish_leaving(&mut self, sink: &mut Sink<V::Message, V::Outcome>) {
+        if !std::mem::take(&mut self.left) {
+            return;
+        }
+        let Some(command) = self.leaving else { return };
+        let linked: Vec<NodeId> = self.links.linked().collect();
+        for peer in linked {
+            self.links.abandon(peer, sink);
+        }
+        sink.done(command, Outcome::Left);
+    }
+
+    fn deadline(&self, now: Time) -> Deadline {
+        let failures = if self.links.has_failed() { now } else { Time::NEVER };
+        let requests = self.requests.deadline().or(Deadline { at: failures, why: "telling of failed links" });
+        let peers = self.hosts.deadline().or(self.discover.deadline()).or(self.wider.deadline());
+        self.overlay.deadline().or(self.links.deadline()).or(peers).or(requests)
+    }
+
+    fn say(&mut self, now: Time, says: Vec<Say>, sink: &mut Sink<V::Message, V::Outcome>) {
+        for (contact, message) in says {
+            let known = Some(&contact);
+            self.links.send(now, contact.id, Message::Hosts(message), known, &mut self.stats, sink);
+        }
+    }
+
+    fn send(&mut self, now: Time, peer: NodeId, message: Message<V::Message>, sink: &mut Sink<V::Message, V::Outcome>) {
+        self.links.send(now, peer, message, self.hosts.get(peer), &mut self.stats, sink);
+    }
+
+    fn tell_overlay(
+        &mut self,
+        now: Time,
+        input: OverlayInput<V::Message, V::Command>,
+        sink: &mut Sink<V::Message, V::Outcome>,
+    ) {
+        let mut context = Context {
+            now,
+            config: &self.config,
+            random: &mut self.random,
+            stats: &mut self.stats,
+            me: &self.me,
+            hosts: &mut self.hosts,
+            links: &mut self.links,
+            sink,
+            left: &mut self.left,
+        };
+        self.overlay.handle(input, &mut context);
+    }
 }
+
+#[cfg(test)]
+mod tests;

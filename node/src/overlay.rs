@@ -105,7 +105,8 @@ pub struct Context<'a, M, O> {
 impl<M, O> Context<'_, M, O> {
     /// Sends over the link to `peer`, making one first if there is none. If that fails, [`OverlayInput::Unreachable`] follows.
     pub fn send(&mut self, peer: NodeId, message: M) {
-        self.links.send(self.now, peer, Message::Overlay(message), self.stats, self.sink);
+        let known = self.hosts.get(peer);
+        self.links.send(self.now, peer, Message::Overlay(message), known, self.stats, self.sink);
     }
 
     /// Takes note of how `contact` may be reached, as told by a peer.
@@ -115,7 +116,7 @@ impl<M, O> Context<'_, M, O> {
 
     /// How `peer` may be reached, if that is known.
     pub fn contact(&self, peer: NodeId) -> Option<&Contact> {
-        self.links.contact(peer)
+        self.links.contact(peer).or_else(|| self.hosts.get(peer))
     }
 
     /// Whether a link to `peer` is up.

@@ -52,6 +52,11 @@ impl Contact {
         Contact { id, local: vec![address], outside: None, via: None, ambassador: false, quality: Quality::default() }
     }
 
+    /// Whether it keeps the bounds of a contact; one that does not is not taken from a peer.
+    pub fn is_bounded(&self) -> bool {
+        self.local.len() <= ADDRESSES_MAX
+    }
+
     /// A label of the network it sits in, for spreading replicas: its outermost IPv4 address, or the /48 of an IPv6 one.
     /// Peers behind one NAT share it; so do peers of one LAN that know no address outside.
     pub fn network(&self) -> u64 {

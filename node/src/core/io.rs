@@ -140,6 +140,9 @@ pub enum AskError {
     /// No answer came in time. The peer may have acted on the request.
     #[error("no answer within the deadline")]
     TimedOut,
+    /// Route or body are longer than a frame holds; nothing was sent.
+    #[error("the route or the body is too long")]
+    TooLarge,
     /// Too many requests are waiting; nothing was sent.
     #[error("too many requests are waiting")]
     Busy,

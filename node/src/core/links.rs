@@ -1,42 +1,456 @@
-//! Links to peers.
+//! Links to peers: which are up, which are being made, and what waits to be sent.
+//!
+//! A message to a peer without a link starts an [`attempt`]: direct dials, an introduction, at last a relay.
+//! Known hosts decide whom to be linked to; here is only how.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
 use super::contact::Contact;
 use super::identity::NodeId;
-use super::io::Sink;
-use super::message::Message;
+use super::io::{DialId, Output, Path, Sink};
+use super::message::{Message, WiderMessage};
 use super::stats::Stats;
-use super::time::Time;
+use super::time::{Deadline, Time};
 
-/// Links.
+mod attempt;
+mod book;
+
+use attempt::{Attempt, Step};
+use book::Book;
+
+/// Most links of an ordinary node.
+pub const LINKS_MAX: usize = 256;
+/// Most links of an ambassador, which keeps one to each peer that it introduces.
+pub const LINKS_MAX_AMBASSADOR: usize = 4_096;
+/// Most links being made at once.
+pub const ATTEMPTS_MAX: usize = 128;
+/// A link that nothing was sent or received over for so long is closed, unless it is wanted.
+pub const UNUSED_AFTER: Duration = Duration::from_secs(60);
+/// How often unused links are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
+
+/// Links and how to make them.
 #[derive(Debug)]
-pub struct Links<M>(std::marker::PhantomData<M>);
+pub struct Links<M> {
+    up: BTreeMap<NodeId, Link>,
+    attempts: BTreeMap<NodeId, Attempt<M>>,
+    dials: BTreeMap<DialId, NodeId>,
+    book: Book,
+    place: Place,
+    failed: Vec<NodeId>,
+    next_dial: u64,
+    sweep_at: Time,
+    links_max: usize,
+}
 
-impl<M> Default for Links<M> {
-    fn default() -> Self {
-        Links(std::marker::PhantomData)
+/// A link that is up.
+#[derive(Debug)]
+struct Link {
+    remote: Option<SocketAddr>,
+    introduced: bool,
+    used: Time,
+    contact: Option<Contact>,
+}
+
+/// Where this node is, as far as it knows: decides which of a peer's addresses are worth a dial.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Own addresses on own networks.
+    pub local: Vec<SocketAddr>,
+    /// Own address as ambassadors see it.
+    pub outside: Option<SocketAddr>,
+}
+
+impl Place {
+    /// Whether a NAT sits between this node and its ambassador.
+    pub fn is_behind_nat(&self) -> bool {
+        self.outside.is_some_and(|outside| !self.local.contains(&outside))
+    }
+
+    /// Whether `address` is on one of this node's own networks, taken as /24 or /64.
+    pub fn is_near(&self, address: SocketAddr) -> bool {
+        self.local.iter().any(|own| match (own.ip(), address.ip()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                (a.is_loopback() && b.is_loopback()) || u32::from(a) >> 8 == u32::from(b) >> 8
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => u128::from(a) >> 64 == u128::from(b) >> 64,
+            _ => false,
+        })
+    }
+
+    /// The addresses of `contact` that may be dialled from here, best first.
+    fn dialable(&self, contact: &Contact) -> Vec<SocketAddr> {
+        let outside_ip = |address: Option<SocketAddr>| address.map(|address| address.ip());
+        let same_nat = match (outside_ip(self.outside), outside_ip(contact.outside)) {
+            (Some(own), Some(other)) => own == other,
+            // One of the two has not met an ambassador yet.
+            _ => true,
+        };
+        let near = contact.local.iter().copied().filter(|&address| self.is_near(address) && same_nat);
+        let mut addresses: Vec<SocketAddr> = near.collect();
+        if addresses.is_empty() {
+            addresses.extend(contact.outside);
+        }
+        if addresses.is_empty() && !self.is_behind_nat() {
+            addresses.extend(contact.local.iter().copied());
+        }
+        addresses
     }
 }
 
 impl<M> Links<M> {
-    /// Sends, linking first if needed.
+    /// None yet.
+    pub fn new(ambassador: bool) -> Self {
+        Links {
+            up: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            book: Book::default(),
+            place: Place::default(),
+            failed: Vec::new(),
+            next_dial: 0,
+            sweep_at: Time::ZERO,
+            links_max: if ambassador { LINKS_MAX_AMBASSADOR } else { LINKS_MAX },
+        }
+    }
+
+    /// Tells where this node is.
+    pub fn set_place(&mut self, place: Place) {
+        self.place = place;
+    }
+
+    /// Where this node is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Sends over the link to `peer`. Without one, an attempt to make it begins, with `known` as how to reach the peer.
+    /// If that fails the message is lost and [`Links::take_failed`] tells.
     pub fn send<O>(
         &mut self,
-        _now: Time,
-        _peer: NodeId,
-        _message: Message<M>,
-        _stats: &mut Stats,
-        _sink: &mut Sink<M, O>,
+        now: Time,
+        peer: NodeId,
+        message: Message<M>,
+        known: Option<&Contact>,
+        stats: &mut Stats,
+        sink: &mut Sink<M, O>,
     ) {
+        if let Some(link) = self.up.get_mut(&peer) {
+            link.used = now;
+            stats.messages_sent += 1;
+            sink.send(peer, message);
+            return;
+        }
+        if !self.attempts.contains_key(&peer) && !self.begin(now, peer, known, stats, sink) {
+            stats.messages_dropped += 1;
+            self.fail(peer);
+            return;
+        }
+        let attempt = self.attempts.get_mut(&peer).expect("an attempt is under way");
+        if !attempt.wait_with(message) {
+            stats.messages_dropped += 1;
+        }
     }
-    /// Takes note of a contact.
-    pub fn learn(&mut self, _contact: &Contact) {}
-    /// How a peer may be reached.
-    pub fn contact(&self, _peer: NodeId) -> Option<&Contact> {
-        None
+
+    /// Begins to make a link to `contact` that nothing waits for yet, unless there is one.
+    pub fn link<O>(&mut self, now: Time, contact: &Contact, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        if !self.up.contains_key(&contact.id) && !self.attempts.contains_key(&contact.id) {
+            self.begin(now, contact.id, Some(contact), stats, sink);
+        }
     }
+
+    /// Dials whoever is at `address`; the link that comes of it is told by its remote address.
+    pub fn dial_anybody<O>(&mut self, address: SocketAddr, stats: &mut Stats, sink: &mut Sink<M, O>) -> DialId {
+        stats.dials += 1;
+        let dial = self.new_dial();
+        sink.push(Output::Dial { dial, peer: None, to: super::io::Target::Address(address) });
+        dial
+    }
+
+    /// Takes note of how a peer may be reached, as told by another.
+    pub fn learn(&mut self, contact: &Contact) {
+        if contact.is_bounded() && !self.up.contains_key(&contact.id) {
+            self.book.note(contact);
+        }
+    }
+
+    /// How a peer may be reached: its own word if it is linked, else hearsay.
+    pub fn contact(&self, peer: NodeId) -> Option<&Contact> {
+        self.up.get(&peer).and_then(|link| link.contact.as_ref()).or_else(|| self.book.get(peer))
+    }
+
     /// Whether a link is up.
-    pub fn is_up(&self, _peer: NodeId) -> bool {
-        false
+    pub fn is_up(&self, peer: NodeId) -> bool {
+        self.up.contains_key(&peer)
     }
-    /// Gives a peer up.
-    pub fn abandon<O>(&mut self, _peer: NodeId, _sink: &mut Sink<M, O>) {}
+
+    /// Every linked peer, in a stable order.
+    pub fn linked(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.up.keys().copied()
+    }
+
+    /// The address of a linked peer as seen from here; `None` if it is relayed or not linked.
+    pub fn remote(&self, peer: NodeId) -> Option<SocketAddr> {
+        self.up.get(&peer).and_then(|link| link.remote)
+    }
+
+    /// How the link to `peer` runs, if it is up.
+    pub fn path(&self, peer: NodeId) -> Option<Path> {
+        self.up.get(&peer).map(|link| self.path_of(link))
+    }
+
+    fn path_of(&self, link: &Link) -> Path {
+        let peer_behind_nat = link.contact.as_ref().is_some_and(|contact| contact.via.is_some());
+        match link.remote {
+            None => Path::Relayed,
+            Some(remote) if self.place.is_near(remote) => Path::Lan,
+            Some(_) if link.introduced && peer_behind_nat && self.place.is_behind_nat() => Path::Punched,
+            Some(_) => Path::Direct,
+        }
+    }
+
+    /// Linked ambassadors, in a stable order.
+    pub fn ambassadors(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.up.iter().filter(|(_, link)| link.contact.as_ref().is_some_and(|c| c.ambassador)).map(|(&id, _)| id)
+    }
+
+    /// A link is up, or runs over another path now: says hello and sends what has waited. Whether it is a new one.
+    pub fn link_up<O>(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        remote: Option<SocketAddr>,
+        me: &Contact,
+        stats: &mut Stats,
+        sink: &mut Sink<M, O>,
+    ) -> bool {
+        let attempt = self.attempts.remove(&peer);
+        self.dials.retain(|_, dialled| *dialled != peer);
+        let known = self.up.remove(&peer);
+        let is_new = known.is_none();
+        let introduced =
+            attempt.as_ref().is_some_and(Attempt::was_introduced) || known.as_ref().is_some_and(|link| link.introduced);
+        let contact = known.and_then(|link| link.contact).or_else(|| self.book.take(peer));
+        self.up.insert(peer, Link { remote, introduced, used: now, contact });
+        let hello = WiderMessage::Hello { contact: me.clone(), seen: remote };
+        let waiting = attempt.map(Attempt::into_waiting).unwrap_or_default();
+        for message in std::iter::once(Message::Wider(hello)).chain(waiting) {
+            stats.messages_sent += 1;
+            sink.send(peer, message);
+        }
+        is_new
+    }
+
+    /// A link is gone. Whether it was there.
+    pub fn link_down(&mut self, peer: NodeId) -> bool {
+        match self.up.remove(&peer) {
+            Some(Link { contact: Some(contact), .. }) => self.book.note(&contact),
+            Some(_) => {}
+            None => return false,
+        }
+        true
+    }
+
+    /// A linked peer said who it is.
+    pub fn greeted(&mut self, peer: NodeId, contact: Contact) {
+        if let Some(link) = self.up.get_mut(&peer) {
+            link.contact = Some(contact);
+        }
+    }
+
+    /// Something came over the link.
+    pub fn used(&mut self, now: Time, peer: NodeId) {
+        if let Some(link) = self.up.get_mut(&peer) {
+            link.used = now;
+        }
+    }
+
+    /// Gives a peer up: closes its link, ends its attempt, forgets how to reach it.
+    pub fn abandon<O>(&mut self, peer: NodeId, sink: &mut Sink<M, O>) {
+        self.attempts.remove(&peer);
+        self.dials.retain(|_, dialled| *dialled != peer);
+        self.book.take(peer);
+        if self.up.remove(&peer).is_some() {
+            sink.push(Output::Close { peer });
+        }
+    }
+
+    /// An ambassador has introduced `contact` on behalf of one side or the other: dial it.
+    pub fn introduced<O>(
+        &mut self,
+        now: Time,
+        by: NodeId,
+        contact: &Contact,
+        stats: &mut Stats,
+        sink: &mut Sink<M, O>,
+    ) {
+        let peer = contact.id;
+        if self.up.get(&peer).is_some_and(|link| link.remote.is_some()) {
+            return;
+        }
+        if !self.attempts.contains_key(&peer) && self.attempts.len() >= ATTEMPTS_MAX {
+            return;
+        }
+        let attempt = self.attempts.entry(peer).or_insert_with(|| Attempt::answering(now));
+        let addresses = attempt.introduced(now, by, self.place.dialable(contact));
+        self.dial_all(peer, addresses, stats, sink);
+    }
+
+    /// An ambassador does not know a peer to whom it was asked to introduce this node.
+    pub fn not_introduced(&mut self, peer: NodeId) {
+        if self.attempts.get_mut(&peer).is_some_and(Attempt::not_introduced) {
+            self.end_attempt(peer);
+        }
+    }
+
+    /// A dial has failed. Whether it was one of an attempt's.
+    pub fn dial_failed<O>(&mut self, now: Time, dial: DialId, stats: &mut Stats, sink: &mut Sink<M, O>) -> bool {
+        stats.dials_failed += 1;
+        let Some(peer) = self.dials.remove(&dial) else { return false };
+        if let Some(attempt) = self.attempts.get_mut(&peer) {
+            let step = attempt.dial_failed(now, dial);
+            self.take_step(now, peer, step, stats, sink);
+        }
+        true
+    }
+
+    /// Goes on with what is due: later stages of attempts, links that nobody uses. `wanted` are not closed.
+    pub fn wake<O>(&mut self, now: Time, wanted: impl Fn(NodeId) -> bool, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        let due: Vec<NodeId> =
+            self.attempts.iter().filter(|(_, attempt)| attempt.due() <= now).map(|(&peer, _)| peer).collect();
+        for peer in due {
+            let step = self.attempts.get_mut(&peer).expect("it was just there").wake(now);
+            self.take_step(now, peer, step, stats, sink);
+        }
+        if now >= self.sweep_at {
+            self.sweep(now, wanted, sink);
+            self.sweep_at = now + SWEEP_EVERY;
+        }
+    }
+
+    /// When [`Links::wake`] is due.
+    pub fn deadline(&self) -> Deadline {
+        let attempts = self.attempts.values().map(Attempt::due).min().unwrap_or(Time::NEVER);
+        let sweep = if self.up.is_empty() { Time::NEVER } else { self.sweep_at };
+        Deadline { at: attempts, why: "a link attempt" }.or(Deadline { at: sweep, why: "unused links" })
+    }
+
+    /// The next peer to whom no link could be made, since the last call.
+    pub fn take_failed(&mut self) -> Option<NodeId> {
+        self.failed.pop()
+    }
+
+    /// Whether [`Links::take_failed`] has one.
+    pub fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// Sets the gauges of links by path.
+    pub fn gauges(&self, stats: &mut Stats) {
+        for link in self.up.values() {
+            *match self.path_of(link) {
+                Path::Lan => &mut stats.links_lan,
+                Path::Direct => &mut stats.links_direct,
+                Path::Punched => &mut stats.links_punched,
+                Path::Relayed => &mut stats.links_relayed,
+            } += 1;
+        }
+    }
+
+    /// Begins an attempt; `false` if there is no way to try.
+    fn begin<O>(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        known: Option<&Contact>,
+        stats: &mut Stats,
+        sink: &mut Sink<M, O>,
+    ) -> bool {
+        if self.attempts.len() >= ATTEMPTS_MAX {
+            return false;
+        }
+        let contact = self.book.get(peer).or(known);
+        let addresses = contact.map(|contact| self.place.dialable(contact)).unwrap_or_default();
+        let near = addresses.first().is_some_and(|&address| self.place.is_near(address));
+        let needs_introduction = contact.is_none_or(|contact| contact.via.is_some()) && !near;
+        let introducer = if needs_introduction { self.introducer(contact) } else { None };
+        if addresses.is_empty() && introducer.is_none() {
+            return false;
+        }
+        self.attempts.insert(peer, Attempt::new(now, introducer));
+        self.dial_all(peer, addresses, stats, sink);
+        if let Some(introducer) = introducer {
+            stats.messages_sent += 1;
+            sink.send(introducer, Message::Wider(WiderMessage::Introduce { peer }));
+        }
+        true
+    }
+
+    /// A linked ambassador for an introduction: the peer's own if possible.
+    fn introducer(&self, contact: Option<&Contact>) -> Option<NodeId> {
+        let via = contact.and_then(|contact| contact.via).map(|via| via.id);
+        via.filter(|id| self.up.contains_key(id)).or_else(|| self.ambassadors().next())
+    }
+
+    fn dial_all<O>(&mut self, peer: NodeId, addresses: Vec<SocketAddr>, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        for address in addresses {
+            self.dial(peer, super::io::Target::Address(address), stats, sink);
+        }
+    }
+
+    fn dial<O>(&mut self, peer: NodeId, to: super::io::Target, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        let dial = self.new_dial();
+        stats.dials += 1;
+        self.dials.insert(dial, peer);
+        self.attempts.get_mut(&peer).expect("dials belong to an attempt").dialled(dial);
+        sink.push(Output::Dial { dial, peer: Some(peer), to });
+    }
+
+    fn new_dial(&mut self) -> DialId {
+        self.next_dial += 1;
+        DialId(self.next_dial)
+    }
+
+    fn take_step<O>(&mut self, _now: Time, peer: NodeId, step: Step, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        match step {
+            Step::Wait => {}
+            Step::Relay(relay) if self.up.contains_key(&relay) => {
+                self.dial(peer, super::io::Target::Relay { relay }, stats, sink);
+            }
+            Step::Relay(_) => {}
+            Step::GiveUp => self.end_attempt(peer),
+        }
+    }
+
+    fn end_attempt(&mut self, peer: NodeId) {
+        self.dials.retain(|_, dialled| *dialled != peer);
+        if let Some(attempt) = self.attempts.remove(&peer) {
+            if !attempt.is_answering() && !self.up.contains_key(&peer) {
+                self.book.take(peer);
+                self.fail(peer);
+            }
+        }
+    }
+
+    fn fail(&mut self, peer: NodeId) {
+        if !self.failed.contains(&peer) {
+            self.failed.push(peer);
+        }
+    }
+
+    fn sweep<O>(&mut self, now: Time, wanted: impl Fn(NodeId) -> bool, sink: &mut Sink<M, O>) {
+        let idle = |link: &Link| now.since(link.used) >= UNUSED_AFTER;
+        let excess = self.up.len().saturating_sub(self.links_max);
+        let mut unwanted: Vec<(Time, NodeId)> =
+            self.up.iter().filter(|&(&peer, _)| !wanted(peer)).map(|(&peer, link)| (link.used, peer)).collect();
+        unwanted.sort_unstable();
+        for (position, (_, peer)) in unwanted.into_iter().enumerate() {
+            if position < excess || idle(&self.up[&peer]) {
+                self.link_down(peer);
+                sink.push(Output::Close { peer });
+            }
+        }
+    }
 }

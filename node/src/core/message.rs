@@ -95,6 +95,20 @@ pub enum HostsMessage {
     },
 }
 
+impl HostsMessage {
+    /// What the sender says of itself in it, if it does.
+    pub fn sender(&self) -> Option<&Contact> {
+        match self {
+            HostsMessage::Join(contact)
+            | HostsMessage::Neighbour { contact, .. }
+            | HostsMessage::Shuffle { contact, .. }
+            | HostsMessage::ShuffleReply { contact, .. }
+            | HostsMessage::Refresh { contact } => Some(contact),
+            HostsMessage::ForwardJoin { .. } | HostsMessage::NeighbourReply { .. } | HostsMessage::Part => None,
+        }
+    }
+}
+
 /// What ambassadors and their peers say.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum WiderMessage {

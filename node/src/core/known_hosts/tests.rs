@@ -1,0 +1,103 @@
+use std::net::SocketAddr;
+
+use super::*;
+use crate::core::contact::Quality;
+use crate::core::random::child;
+
+fn contact(number: u8) -> Contact {
+    Contact::at(NodeId([number; 32]), SocketAddr::from(([10, 0, 0, number], 4001)))
+}
+
+fn hosts(number: u8, active: usize) -> KnownHosts {
+    KnownHosts::new(NodeId([number; 32]), active, 8)
+}
+
+/// Plays messages between peers until nobody has anything to say.
+fn settle(peers: &mut [KnownHosts], mut says: Vec<(u8, Say)>, random: &mut Random) {
+    for _ in 0..10_000 {
+        let Some((from, (to, message))) = says.pop() else { return };
+        let at = usize::from(to.id.0[0]);
+        let me = contact(to.id.0[0]);
+        let more = peers[at].handle(Time::ZERO, NodeId([from; 32]), message, &me, random);
+        says.extend(more.into_iter().map(|say| (me.id.0[0], say)));
+    }
+    panic!("they never stop talking");
+}
+
+#[test]
+fn a_node_that_nobody_knows_is_let_in() {
+    // Butter's example: three nodes with room for one neighbour each must not strand the third.
+    let random = &mut child(1, 1);
+    let mut peers: Vec<KnownHosts> = (0..3).map(|number| hosts(number, 1)).collect();
+    let says = peers[0].join(contact(1), &contact(0), random);
+    settle(&mut peers, says.into_iter().map(|say| (0, say)).collect(), random);
+    let says = peers[2].join(contact(1), &contact(2), random);
+    settle(&mut peers, says.into_iter().map(|say| (2, say)).collect(), random);
+    assert!(peers[1].is_neighbour(NodeId([2; 32])));
+    assert!(peers[2].is_neighbour(NodeId([1; 32])));
+    assert!(!peers[1].is_neighbour(NodeId([0; 32])));
+    // The evicted one asks urgently and may not be refused.
+    let mut says = Vec::new();
+    peers[0].court(Time::ZERO, &contact(0), random, &mut says);
+    assert!(matches!(says[0].1, HostsMessage::Neighbour { urgent: true, .. }), "{says:?}");
+    settle(&mut peers, says.into_iter().map(|say| (0, say)).collect(), random);
+    assert_eq!(peers[0].neighbour_count(), 1);
+}
+
+#[test]
+fn views_are_bounded_and_hold_nobody_twice() {
+    let random = &mut child(2, 1);
+    let mut known = hosts(0, 4);
+    for number in 1..=200 {
+        known.hear_of(contact(number % 100), random);
+        known.handle(
+            Time::ZERO,
+            NodeId([number % 50 + 1; 32]),
+            HostsMessage::Join(contact(number % 50 + 1)),
+            &contact(0),
+            random,
+        );
+        let mut ids: Vec<NodeId> = known.contacts().map(|contact| contact.id).collect();
+        assert!(known.neighbour_count() <= 4 && ids.len() <= 12);
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), known.len());
+        assert!(!ids.contains(&NodeId([0; 32])));
+    }
+}
+
+#[test]
+fn the_passive_view_keeps_classes_apart() {
+    let random = &mut child(3, 1);
+    let mut known = hosts(0, 4);
+    for number in 1..=200 {
+        let rare = number % 20 == 0;
+        let quality = Quality { uptime_s: if rare { 1_000 } else { 10 }, storage_free_kib: 1, hosts: 1 };
+        known.hear_of(Contact { quality, ..contact(number) }, random);
+    }
+    let rare = known.contacts().filter(|contact| contact.quality.uptime_s == 1_000).count();
+    assert!((3..=5).contains(&rare), "one in twenty is rare, but of a view of 8 they hold {rare}");
+}
+
+#[test]
+fn nobody_speaks_for_another() {
+    let random = &mut child(4, 1);
+    let mut known = hosts(0, 4);
+    let forged = HostsMessage::Neighbour { contact: contact(5), urgent: true };
+    assert!(known.handle(Time::ZERO, NodeId([6; 32]), forged, &contact(0), random).is_empty());
+    assert!(known.is_empty());
+}
+
+#[test]
+fn an_introduction_spans_networks() {
+    let random = &mut child(5, 1);
+    let mut known = hosts(0, 4);
+    for number in 1..=6 {
+        known.hear_of(contact(number), random);
+    }
+    let foreign = Contact { outside: Some(SocketAddr::from(([203, 0, 113, 9], 5))), ..contact(7) };
+    known.hear_of(foreign, random);
+    let told = known.introduce_to(NodeId([9; 32]), 2, random);
+    assert_eq!(told.len(), 2);
+    assert!(told.iter().any(|contact| contact.id.0[0] == 7), "{told:?}");
+}

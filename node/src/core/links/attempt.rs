@@ -1,0 +1,145 @@
+//! One attempt to link to a peer: direct dials at once, an introduction beside them, a relay when those take long.
+//!
+//! After an introduction both sides dial each other at the same time, so that each opens its own NAT for the other
+//! (Ford, Srisuresh, Kegel: Peer-to-Peer Communication Across NATs, USENIX 2005). The side that asked falls back to the relay.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::core::identity::NodeId;
+use crate::core::io::DialId;
+use crate::core::message::Message;
+use crate::core::time::Time;
+
+/// Most messages that wait for a link; more are dropped.
+pub(super) const WAITING_MAX: usize = 64;
+/// How long direct dials may take before the relay is tried beside them.
+const RELAY_AFTER: Duration = Duration::from_millis(300);
+/// How long the ambassador may take to answer.
+const INTRODUCTION_WITHIN: Duration = Duration::from_secs(2);
+/// When an attempt with dials alone is given up.
+const DIALS_WITHIN: Duration = Duration::from_secs(2);
+/// When any attempt is given up.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Attempt<M> {
+    waiting: Vec<Message<M>>,
+    dials: SmallVec<[DialId; 2]>,
+    stage: Stage,
+    began: Time,
+    answering: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Dials only: nobody was asked for an introduction.
+    Dialling,
+    /// An ambassador was asked.
+    Asked,
+    /// Introduced by that ambassador at that time; it would relay.
+    Introduced(NodeId, Time),
+    /// The relay is dialled too, or is no option.
+    Last,
+}
+
+/// What follows from something that happened to an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Wait,
+    Relay(NodeId),
+    GiveUp,
+}
+
+impl<M> Attempt<M> {
+    pub(super) fn new(now: Time, introducer: Option<NodeId>) -> Self {
+        let stage = if introducer.is_some() { Stage::Asked } else { Stage::Dialling };
+        Attempt { waiting: Vec::new(), dials: SmallVec::new(), stage, began: now, answering: false }
+    }
+
+    /// The other side of somebody else's attempt: it dials, but needs neither relay nor success.
+    pub(super) fn answering(now: Time) -> Self {
+        Attempt { waiting: Vec::new(), dials: SmallVec::new(), stage: Stage::Last, began: now, answering: true }
+    }
+
+    /// Whether nothing of this node waits for the link.
+    pub(super) fn is_answering(&self) -> bool {
+        self.answering && self.waiting.is_empty()
+    }
+
+    pub(super) fn was_introduced(&self) -> bool {
+        self.answering || matches!(self.stage, Stage::Introduced(..) | Stage::Last)
+    }
+
+    /// Keeps a message for the link; `false` if too many wait.
+    pub(super) fn wait_with(&mut self, message: Message<M>) -> bool {
+        let room = self.waiting.len() < WAITING_MAX;
+        if room {
+            self.waiting.push(message);
+        }
+        room
+    }
+
+    pub(super) fn into_waiting(self) -> Vec<Message<M>> {
+        self.waiting
+    }
+
+    pub(super) fn dialled(&mut self, dial: DialId) {
+        self.dials.push(dial);
+    }
+
+    /// Which addresses to dial now that an ambassador has brought both sides together.
+    pub(super) fn introduced(&mut self, now: Time, by: NodeId, addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        if matches!(self.stage, Stage::Asked | Stage::Dialling) {
+            self.stage = Stage::Introduced(by, now);
+        }
+        addresses
+    }
+
+    /// The ambassador cannot help. Whether that ends the attempt.
+    pub(super) fn not_introduced(&mut self) -> bool {
+        if self.stage == Stage::Asked {
+            self.stage = Stage::Dialling;
+        }
+        self.is_hopeless()
+    }
+
+    pub(super) fn dial_failed(&mut self, now: Time, dial: DialId) -> Step {
+        self.dials.retain(|own| *own != dial);
+        match self.stage {
+            Stage::Introduced(by, _) if self.dials.is_empty() => self.relay(by),
+            _ if self.is_hopeless() => Step::GiveUp,
+            _ => self.wake(now),
+        }
+    }
+
+    pub(super) fn due(&self) -> Time {
+        match self.stage {
+            Stage::Dialling => self.began + DIALS_WITHIN,
+            Stage::Asked => self.began + INTRODUCTION_WITHIN,
+            Stage::Introduced(_, at) => at + RELAY_AFTER,
+            Stage::Last => self.began + GIVE_UP_AFTER,
+        }
+    }
+
+    pub(super) fn wake(&mut self, now: Time) -> Step {
+        if now < self.due() {
+            return Step::Wait;
+        }
+        match self.stage {
+            Stage::Introduced(by, _) => self.relay(by),
+            Stage::Dialling | Stage::Asked | Stage::Last => Step::GiveUp,
+        }
+    }
+
+    fn relay(&mut self, by: NodeId) -> Step {
+        self.stage = Stage::Last;
+        Step::Relay(by)
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.dials.is_empty() && matches!(self.stage, Stage::Dialling | Stage::Last)
+    }
+}

@@ -1,0 +1,31 @@
+//! Hearsay: how peers without a link may be reached.
+
+use std::collections::VecDeque;
+
+use crate::core::contact::Contact;
+use crate::core::identity::NodeId;
+
+/// Most contacts that are remembered; the one heard of longest ago goes first.
+pub(super) const BOOK_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Book(VecDeque<Contact>);
+
+impl Book {
+    pub(super) fn note(&mut self, contact: &Contact) {
+        self.take(contact.id);
+        if self.0.len() == BOOK_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(contact.clone());
+    }
+
+    pub(super) fn get(&self, peer: NodeId) -> Option<&Contact> {
+        self.0.iter().find(|contact| contact.id == peer)
+    }
+
+    pub(super) fn take(&mut self, peer: NodeId) -> Option<Contact> {
+        let at = self.0.iter().position(|contact| contact.id == peer)?;
+        self.0.remove(at)
+    }
+}

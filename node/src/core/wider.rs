@@ -1,0 +1,131 @@
+//! The wider internet: ambassadors, to which a node keeps a link, which tell it the address they see and introduce peers.
+//!
+//! An ambassador is an ordinary, publicly reachable peer that is willing. What it says of a third peer is hearsay until a
+//! link proves it; what it relays it cannot read.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::contact::{Contact, Via};
+use super::identity::NodeId;
+use super::io::DialId;
+use super::time::{Deadline, Time};
+
+/// Pause before an ambassador that did not answer, or was lost, is dialled again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Longest dial to an ambassador.
+const DIAL_WITHIN: Duration = Duration::from_secs(6);
+/// Introductions that an ambassador makes for one peer within [`INTRODUCTIONS_PER`].
+pub const INTRODUCTIONS_MAX: u32 = 256;
+/// See [`INTRODUCTIONS_MAX`].
+pub const INTRODUCTIONS_PER: Duration = Duration::from_secs(10);
+
+/// Ambassadors that this node was told of, and the peers that it introduces if it is one itself.
+#[derive(Debug)]
+pub struct Wider {
+    gates: Vec<Gate>,
+    asked: BTreeMap<NodeId, (Time, u32)>,
+}
+
+/// An address at which an ambassador should be.
+#[derive(Debug)]
+struct Gate {
+    address: SocketAddr,
+    state: GateState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GateState {
+    /// To be dialled then.
+    Idle(Time),
+    /// Not longer than until then.
+    Dialling(DialId, Time),
+    Linked(NodeId),
+}
+
+impl Wider {
+    /// To join through these addresses.
+    pub fn new(join: &[SocketAddr]) -> Self {
+        let gates = join.iter().map(|&address| Gate { address, state: GateState::Idle(Time::ZERO) }).collect();
+        Wider { gates, asked: BTreeMap::new() }
+    }
+
+    /// Addresses to dial now: `dial` does it and names the dial.
+    pub fn wake(&mut self, now: Time, mut dial: impl FnMut(SocketAddr) -> DialId) {
+        for gate in &mut self.gates {
+            if matches!(gate.state, GateState::Idle(at) | GateState::Dialling(_, at) if at <= now) {
+                gate.state = GateState::Dialling(dial(gate.address), now + DIAL_WITHIN);
+            }
+        }
+    }
+
+    /// When [`Wider::wake`] is due.
+    pub fn deadline(&self) -> Deadline {
+        let due = self.gates.iter().filter_map(|gate| match gate.state {
+            GateState::Idle(at) | GateState::Dialling(_, at) => Some(at),
+            GateState::Linked(_) => None,
+        });
+        Deadline { at: due.min().unwrap_or(Time::NEVER), why: "dialling an ambassador" }
+    }
+
+    /// A link is up. Whether it leads to an ambassador that this node was told of.
+    pub fn link_up(&mut self, peer: NodeId, remote: Option<SocketAddr>) -> bool {
+        let Some(gate) = self.gates.iter_mut().find(|gate| Some(gate.address) == remote) else { return false };
+        gate.state = GateState::Linked(peer);
+        true
+    }
+
+    /// A link is down: its ambassador is dialled again soon.
+    pub fn link_down(&mut self, now: Time, peer: NodeId) {
+        for gate in self.gates.iter_mut().filter(|gate| gate.state == GateState::Linked(peer)) {
+            gate.state = GateState::Idle(now + RETRY_AFTER / 4);
+        }
+    }
+
+    /// A dial has failed.
+    pub fn dial_failed(&mut self, now: Time, dial: DialId) {
+        for gate in
+            self.gates.iter_mut().filter(|gate| matches!(gate.state, GateState::Dialling(own, _) if own == dial))
+        {
+            gate.state = GateState::Idle(now + RETRY_AFTER);
+        }
+    }
+
+    /// Whether a link to `peer` is to be kept although nothing is said over it.
+    pub fn wants(&self, peer: NodeId) -> bool {
+        self.gates.iter().any(|gate| gate.state == GateState::Linked(peer))
+    }
+
+    /// The ambassador through which this node can be met.
+    pub fn home(&self) -> Option<Via> {
+        self.gates.iter().find_map(|gate| match gate.state {
+            GateState::Linked(id) => Some(Via { id, address: gate.address }),
+            GateState::Idle(_) | GateState::Dialling(..) => None,
+        })
+    }
+
+    /// Linked ambassadors that this node was told of.
+    pub fn linked(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.gates.iter().filter_map(|gate| match gate.state {
+            GateState::Linked(id) => Some(id),
+            GateState::Idle(_) | GateState::Dialling(..) => None,
+        })
+    }
+
+    /// Whether `peer` may have one more introduction.
+    pub fn may_introduce(&mut self, now: Time, peer: NodeId) -> bool {
+        self.asked.retain(|_, (since, _)| now.since(*since) < INTRODUCTIONS_PER);
+        let (_, count) = self.asked.entry(peer).or_insert((now, 0));
+        *count += 1;
+        *count <= INTRODUCTIONS_MAX
+    }
+}
+
+/// A contact with the address at which the ambassador itself sees the peer in place of what the peer claims.
+pub fn as_seen(mut contact: Contact, remote: Option<SocketAddr>, by: Via) -> Contact {
+    contact.outside = remote.or(contact.outside);
+    let behind_nat = contact.outside.is_some_and(|outside| !contact.local.contains(&outside));
+    contact.via = behind_nat.then_some(by);
+    contact
+}
