@@ -426,11 +426,10 @@ impl<M> Links<M> {
 
     fn end_attempt(&mut self, peer: NodeId) {
         self.dials.retain(|_, dialled| *dialled != peer);
-        if let Some(attempt) = self.attempts.remove(&peer) {
-            if !attempt.is_answering() && !self.up.contains_key(&peer) {
-                self.book.take(peer);
-                self.fail(peer);
-            }
+        let Some(attempt) = self.attempts.remove(&peer) else { return };
+        if !attempt.is_answering() && !self.up.contains_key(&peer) {
+            self.book.take(peer);
+            self.fail(peer);
         }
     }
 

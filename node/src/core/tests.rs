@@ -182,8 +182,7 @@ impl Net {
     fn components(&self) -> Vec<usize> {
         let mut open: BTreeSet<usize> = (0..self.nodes.len()).filter(|&at| self.nodes[at].is_some()).collect();
         let edges = |at: usize| -> Vec<usize> {
-            let out = self.nodes[at].iter().flat_map(|node| node.neighbours().map(index)).collect();
-            out
+            self.nodes[at].as_ref().map_or_else(Vec::new, |node| node.neighbours().map(index).collect())
         };
         let mut sizes = Vec::new();
         while let Some(first) = open.pop_first() {
