@@ -1,5 +1,7 @@
 //! What was done and seen in a run, in the order of its clock: the record that checks and reports are made from.
 
+use std::time::Duration;
+
 use butter::core::identity::{BlockId, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,19 @@ use crate::plan::{ItemIndex, NodeIndex};
 /// Microseconds of the run's clock, which starts when everything is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct RunTime(pub u64);
+
+impl RunTime {
+    /// This long after it.
+    #[must_use]
+    pub fn plus(self, time: Duration) -> RunTime {
+        RunTime(self.0.saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)))
+    }
+
+    /// In seconds.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+}
 
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, Serialize)]

@@ -7,4 +7,5 @@ pub mod events;
 pub mod net;
 pub mod observe;
 pub mod plan;
+pub mod play;
 pub mod router;

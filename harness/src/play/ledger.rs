@@ -1,0 +1,176 @@
+//! What is true of a run by now: who lives, which items were acknowledged, what became of queries.
+
+use std::collections::BTreeMap;
+
+use butter::core::identity::{BlockId, NodeId};
+
+use crate::backend::NodeView;
+use crate::events::{EventKind, Retrieved};
+use crate::plan::{ItemIndex, NodeIndex, Plan};
+
+/// The books of a run.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// Live nodes, with their identity once it is known.
+    live: BTreeMap<NodeIndex, Option<NodeId>>,
+    /// Counts changes to `live`.
+    generation: u64,
+    /// Acknowledged items with their blocks, the one that names them first.
+    stored: BTreeMap<ItemIndex, Vec<BlockId>>,
+    pub(super) queries: Queries,
+}
+
+/// Queries by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queries {
+    /// The right bytes came.
+    pub found: u64,
+    /// Other bytes came.
+    pub wrong_bytes: u64,
+    /// The node said that nobody has it.
+    pub not_found: u64,
+    /// No answer in time.
+    pub timed_out: u64,
+    /// The asking node could not be asked.
+    pub unasked: u64,
+}
+
+impl Queries {
+    /// Counts one. An item that was never stored is not asked for.
+    pub fn count(&mut self, result: &Retrieved) {
+        match result {
+            Retrieved::Found { .. } => self.found += 1,
+            Retrieved::WrongBytes => self.wrong_bytes += 1,
+            Retrieved::NotFound => self.not_found += 1,
+            Retrieved::TimedOut => self.timed_out += 1,
+            Retrieved::Unasked { .. } => self.unasked += 1,
+            Retrieved::NeverStored => {}
+        }
+    }
+
+    /// All of them, those that could not be asked too: the plan wanted them answered.
+    pub fn total(&self) -> u64 {
+        self.by_outcome().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Names and counts, in a stable order.
+    pub fn by_outcome(&self) -> [(&'static str, u64); 5] {
+        [
+            ("found", self.found),
+            ("wrong_bytes", self.wrong_bytes),
+            ("not_found", self.not_found),
+            ("timed_out", self.timed_out),
+            ("unasked", self.unasked),
+        ]
+    }
+}
+
+impl Ledger {
+    /// Everybody who runs from the start lives.
+    pub(super) fn new(plan: &Plan) -> Self {
+        let from_start = plan.nodes.iter().enumerate().filter(|(_, node)| node.from_start);
+        Ledger {
+            live: from_start.map(|(index, _)| (NodeIndex(index), None)).collect(),
+            generation: 0,
+            stored: BTreeMap::new(),
+            queries: Queries::default(),
+        }
+    }
+
+    pub(super) fn is_live(&self, node: NodeIndex) -> bool {
+        self.live.contains_key(&node)
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Grows with every change to the live nodes.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn started(&mut self, node: NodeIndex, id: NodeId) {
+        self.live.insert(node, Some(id));
+        self.generation += 1;
+    }
+
+    pub(super) fn ended(&mut self, node: NodeIndex) {
+        if self.live.remove(&node).is_some() {
+            self.generation += 1;
+        }
+    }
+
+    /// Takes note of an identity; whether it was not known.
+    pub(super) fn identify(&mut self, node: NodeIndex, id: NodeId) -> bool {
+        match self.live.get_mut(&node) {
+            Some(known @ None) => {
+                *known = Some(id);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, item: ItemIndex, blocks: Vec<BlockId>) {
+        self.stored.insert(item, blocks);
+    }
+
+    /// What an acknowledged item is asked for by.
+    pub(super) fn id_of(&self, item: ItemIndex) -> Option<BlockId> {
+        self.stored.get(&item).and_then(|blocks| blocks.first()).copied()
+    }
+
+    pub(super) fn acknowledged(&self) -> usize {
+        self.stored.len()
+    }
+
+    /// What the views of the live nodes say together. Views of others, who died meanwhile, do not count; live nodes without a
+    /// view hold nothing and know nobody.
+    pub(super) fn look(&self, views: &[NodeView]) -> EventKind {
+        let views: Vec<&NodeView> = views.iter().filter(|view| self.is_live(view.node)).collect();
+        let mut copies: BTreeMap<BlockId, usize> = self.stored.values().flatten().map(|&block| (block, 0)).collect();
+        for block in views.iter().flat_map(|view| &view.blocks) {
+            if let Some(count) = copies.get_mut(block) {
+                *count += 1;
+            }
+        }
+        let kept = self.stored.values().filter(|blocks| blocks.iter().all(|block| copies[block] > 0)).count();
+        let unseen = self.live.len().saturating_sub(views.len());
+        EventKind::Looked {
+            live: self.live.len(),
+            components: components(&views) + unseen,
+            kept,
+            acknowledged: self.stored.len(),
+            copies: copies.values().sum(),
+            blocks: copies.len(),
+            copies_max: copies.values().copied().max().unwrap_or(0),
+        }
+    }
+}
+
+/// Components of the graph in which two nodes are joined when one knows the other.
+fn components(views: &[&NodeView]) -> usize {
+    let index: BTreeMap<NodeId, usize> = views.iter().enumerate().map(|(i, view)| (view.id, i)).collect();
+    let mut parent: Vec<usize> = (0..views.len()).collect();
+    let mut count = views.len();
+    for (i, view) in views.iter().enumerate() {
+        for j in view.known_hosts.iter().filter_map(|id| index.get(id)) {
+            let (a, b) = (root(&mut parent, i), root(&mut parent, *j));
+            if a != b {
+                parent[a] = b;
+                count -= 1;
+            }
+        }
+    }
+    count
+}
+
+/// The root of `i`'s tree; halves the path to it (Tarjan and van Leeuwen 1984).
+fn root(parent: &mut [usize], mut i: usize) -> usize {
+    while parent[i] != i {
+        parent[i] = parent[parent[i]];
+        i = parent[i];
+    }
+    i
+}

@@ -1,0 +1,150 @@
+//! What a backend reports, taken into the books and the record.
+
+use std::sync::Arc;
+
+use butter::core::identity::BlockId;
+
+use super::pending::{Pending, What};
+use super::{LastLook, Player};
+use crate::backend::{Backend, NodeView, Report, Told};
+use crate::events::{Event, EventKind, Retrieved, RunTime};
+use crate::plan::{ItemIndex, NodeIndex};
+
+impl<B: Backend> Player<'_, B> {
+    pub(super) fn take(&mut self, report: Report) {
+        let at = report.at;
+        let Some(op) = report.op else { return self.take_unasked(at, report.what) };
+        let Some(pending) = self.ops.remove(op) else {
+            return self.trouble(at, None, "the backend reported something twice, or too late");
+        };
+        let began = pending.submitted;
+        match (pending.what, report.what) {
+            (What::Start { node }, Told::Started { id }) => {
+                self.ledger.started(node, id);
+                self.record(at, EventKind::Started { node, id });
+                self.release(node, at);
+            }
+            (What::Kill { node }, Told::Ended) => self.ended(at, node, EventKind::Killed { node }),
+            (What::Stop { node }, Told::Ended) => self.ended(at, node, EventKind::Stopped { node }),
+            (What::Put { item, node }, Told::Stored(blocks)) if !blocks.is_empty() => {
+                self.stored(began, at, item, node, Ok(blocks));
+            }
+            (What::Get { item, node }, Told::Found(found)) => {
+                let right = found.value[..] == self.plan.items[item.0].bytes()[..];
+                let (hops, messages) = (found.hops, found.messages);
+                let result = if right { Retrieved::Found { hops, messages } } else { Retrieved::WrongBytes };
+                self.retrieved(began, at, item, node, result);
+            }
+            (What::Get { item, node }, Told::NotFound { sure }) => {
+                let result = if sure { Retrieved::NotFound } else { Retrieved::TimedOut };
+                self.retrieved(began, at, item, node, result);
+            }
+            (What::Look { generation }, Told::Seen(views)) => self.looked(at, generation, &views),
+            (What::Sample, Told::Sampled(scrapes)) => {
+                let scrapes = Arc::new(scrapes);
+                self.watched.take(at, &scrapes);
+                self.audience.sampled(at, &scrapes);
+                self.last_sample = Some((at, scrapes));
+            }
+            (_, Told::Failed { why, .. }) => self.fail(at, pending, why, false),
+            (_, other) => {
+                self.fail(at, pending, format!("the backend gave an answer that does not fit: {other:?}"), true)
+            }
+        }
+    }
+
+    fn take_unasked(&mut self, at: RunTime, what: Told) {
+        match what {
+            Told::Failed { node, why } => {
+                self.trouble(at, node, &why);
+                if let Some(node) = node {
+                    self.ledger.ended(node);
+                }
+            }
+            other => self.trouble(at, None, &format!("the backend told something unasked: {other:?}")),
+        }
+    }
+
+    /// An action did not come about. If `broken`, it is the backend's fault, and told even where a result says as much.
+    pub(super) fn fail(&mut self, at: RunTime, pending: Pending, why: String, broken: bool) {
+        let began = pending.submitted;
+        let about = format!("{}: {why}", pending.what.describe());
+        match pending.what {
+            What::Start { node } | What::Kill { node } | What::Stop { node } => {
+                self.trouble(at, Some(node), &about);
+                self.release(node, at);
+            }
+            What::Put { item, node } => {
+                if broken {
+                    self.trouble(at, Some(node), &about);
+                }
+                self.stored(began, at, item, node, Err(why));
+            }
+            What::Get { item, node } => {
+                if broken {
+                    self.trouble(at, Some(node), &about);
+                }
+                self.retrieved(began, at, item, node, Retrieved::Unasked { why });
+            }
+            What::Look { .. } | What::Sample => self.trouble(at, None, &about),
+        }
+    }
+
+    fn ended(&mut self, at: RunTime, node: NodeIndex, event: EventKind) {
+        self.ledger.ended(node);
+        self.record(at, event);
+        self.release(node, at);
+    }
+
+    pub(super) fn stored(
+        &mut self,
+        began: RunTime,
+        at: RunTime,
+        item: ItemIndex,
+        node: NodeIndex,
+        result: Result<Vec<BlockId>, String>,
+    ) {
+        if let Ok(blocks) = &result {
+            self.ledger.acknowledge(item, blocks.clone());
+        }
+        self.record(at, EventKind::Stored { item, node, took_us: at.0.saturating_sub(began.0), result });
+    }
+
+    pub(super) fn retrieved(
+        &mut self,
+        began: RunTime,
+        at: RunTime,
+        item: ItemIndex,
+        node: NodeIndex,
+        result: Retrieved,
+    ) {
+        self.ledger.queries.count(&result);
+        self.record(at, EventKind::Retrieved { item, node, took_us: at.0.saturating_sub(began.0), result });
+    }
+
+    fn looked(&mut self, at: RunTime, generation: u64, views: &[NodeView]) {
+        for view in views {
+            if self.ledger.identify(view.node, view.id) {
+                self.record(at, EventKind::Started { node: view.node, id: view.id });
+            }
+        }
+        let looked = self.ledger.look(views);
+        if let EventKind::Looked { components, kept, acknowledged, .. } = looked {
+            self.last_look = Some(LastLook { generation, components });
+            self.standing.kept = Some((kept, acknowledged));
+        }
+        self.record(at, looked);
+    }
+
+    pub(super) fn trouble(&mut self, at: RunTime, node: Option<NodeIndex>, what: &str) {
+        self.record(at, EventKind::Trouble { node, what: what.to_owned() });
+    }
+
+    /// Writes an event down. Reports that overtook each other are put at the later one's time: the record never runs backwards.
+    pub(super) fn record(&mut self, at: RunTime, kind: EventKind) {
+        let at = self.events.last().map_or(at, |last| last.at.max(at));
+        let event = Event { at, kind };
+        self.audience.event(&event);
+        self.events.push(event);
+    }
+}

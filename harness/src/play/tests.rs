@@ -1,0 +1,444 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use butter::core::identity::NodeId;
+
+use super::*;
+use crate::backend::{BackendError, FoundValue, NodeView, OpId, Progress, Report, Series, Source, Told};
+use crate::plan::{Item, ItemIndex, Network, NetworkIndex, NodePlan, Step, Timed};
+
+const MS: Duration = Duration::from_millis(1);
+const S: Duration = Duration::from_secs(1);
+
+/// A backend with a virtual clock, on which a value is kept by its item's first three live nodes, and which can be told to
+/// misbehave.
+struct Fake {
+    now: RunTime,
+    /// In order of time, then of submission.
+    due: BTreeMap<(RunTime, u64), Report>,
+    sequence: u64,
+    live: BTreeSet<NodeIndex>,
+    lives: BTreeMap<NodeIndex, u8>,
+    holders: BTreeMap<BlockIdKey, (Bytes, BTreeSet<NodeIndex>)>,
+    faults: Faults,
+}
+
+type BlockIdKey = butter::core::identity::BlockId;
+
+#[derive(Default)]
+struct Faults {
+    never_report_puts: bool,
+    never_report_looks: bool,
+    fail_looks: bool,
+    wrong_bytes: bool,
+    /// Nobody knows anybody before then.
+    joined_at: RunTime,
+    start_takes: Duration,
+    clock_stands_still: bool,
+    crash: Option<(RunTime, NodeIndex)>,
+}
+
+impl Fake {
+    fn new(plan: &Plan, faults: Faults) -> Self {
+        let live = plan.nodes.iter().enumerate().filter(|(_, n)| n.from_start).map(|(i, _)| NodeIndex(i)).collect();
+        let mut fake = Fake {
+            now: RunTime(0),
+            due: BTreeMap::new(),
+            sequence: 0,
+            live,
+            lives: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            faults,
+        };
+        if let Some((at, node)) = fake.faults.crash {
+            fake.live.remove(&node);
+            fake.tell(at, None, Told::Failed { node: Some(node), why: "ended by itself".to_owned() });
+        }
+        fake
+    }
+
+    fn tell(&mut self, at: RunTime, op: Option<OpId>, what: Told) {
+        self.sequence += 1;
+        self.due.insert((at, self.sequence), Report { at, op, what });
+    }
+
+    fn id(&self, node: NodeIndex) -> NodeId {
+        let mut id = [self.lives.get(&node).copied().unwrap_or(0); 32];
+        id[0] = node.0 as u8;
+        NodeId(id)
+    }
+
+    fn views(&self) -> Vec<NodeView> {
+        let everyone: Vec<NodeId> = self.live.iter().map(|&node| self.id(node)).collect();
+        let knows = if self.now < self.faults.joined_at { Vec::new() } else { everyone };
+        let view = |&node: &NodeIndex| NodeView {
+            node,
+            id: self.id(node),
+            neighbours: knows.len(),
+            known_hosts: knows.clone(),
+            blocks: self.holders.iter().filter(|(_, (_, by))| by.contains(&node)).map(|(&id, _)| id).collect(),
+        };
+        self.live.iter().map(view).collect()
+    }
+
+    fn end(&mut self, node: NodeIndex) {
+        self.live.remove(&node);
+        for (_, by) in self.holders.values_mut() {
+            by.remove(&node);
+        }
+    }
+}
+
+impl Backend for Fake {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    async fn up(&mut self, _: &mut dyn Progress) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn now(&self) -> RunTime {
+        self.now
+    }
+
+    fn submit(&mut self, op: OpId, action: Action) {
+        let soon = self.now.plus(10 * MS);
+        match action {
+            Action::Start { node, .. } => {
+                self.live.insert(node);
+                *self.lives.entry(node).or_default() += 1;
+                let (at, id) = (self.now.plus(self.faults.start_takes), self.id(node));
+                self.tell(at, Some(op), Told::Started { id });
+            }
+            Action::Kill { node } | Action::Stop { node } => {
+                self.end(node);
+                self.tell(soon, Some(op), Told::Ended);
+            }
+            Action::Put { .. } if self.faults.never_report_puts => {}
+            Action::Put { value, .. } => {
+                let id = butter::core::identity::BlockId([value.len() as u8; 32]);
+                let by = self.live.iter().copied().take(3).collect();
+                self.holders.insert(id, (value, by));
+                self.tell(soon, Some(op), Told::Stored(vec![id]));
+            }
+            Action::Get { id, .. } => {
+                let kept = self.holders.get(&id).filter(|(_, by)| !by.is_empty());
+                let what = match kept {
+                    None => Told::NotFound { sure: true },
+                    Some(_) if self.faults.wrong_bytes => Told::Found(found(Bytes::from_static(b"?"))),
+                    Some((value, _)) => Told::Found(found(value.clone())),
+                };
+                self.tell(soon, Some(op), what);
+            }
+            Action::Look if self.faults.never_report_looks => {}
+            Action::Look if self.faults.fail_looks => {
+                self.tell(self.now, Some(op), Told::Failed { node: None, why: "engine gone".to_owned() });
+            }
+            Action::Look => self.tell(self.now, Some(op), Told::Seen(self.views())),
+            Action::Sample => {
+                let series = |node: NodeIndex| Series { name: "m".into(), labels: Vec::new(), value: node.0 as f64 };
+                let scrape = |&node| Scrape { source: Source::Node(node), series: vec![series(node)] };
+                self.tell(self.now, Some(op), Told::Sampled(self.live.iter().map(scrape).collect()));
+            }
+        }
+    }
+
+    async fn next(&mut self, until: RunTime) -> Option<Report> {
+        match self.due.first_key_value() {
+            Some((&(at, _), _)) if at <= until => {
+                self.now = self.now.max(at);
+                self.due.pop_first().map(|(_, report)| report)
+            }
+            _ => {
+                if !self.faults.clock_stands_still {
+                    self.now = self.now.max(until);
+                }
+                None
+            }
+        }
+    }
+
+    async fn down(&mut self, _: &mut dyn Progress) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+fn found(value: Bytes) -> FoundValue {
+    FoundValue { value, hops: 2, messages: 5 }
+}
+
+/// Five nodes from the start, two later; three items of 1, 2 and 3 bytes, stored by the first node.
+fn plan(steps: Vec<Step>) -> Plan {
+    let node = |i: usize| NodePlan {
+        name: format!("a-{i}"),
+        group: "a".to_owned(),
+        network: NetworkIndex(0),
+        address: [10, 0, 0, i as u8].into(),
+        ambassador: false,
+        join: Vec::new(),
+        settings: Vec::new(),
+        from_start: i < 5,
+    };
+    Plan {
+        name: "test".to_owned(),
+        description: String::new(),
+        seed: 1,
+        file_hash: String::new(),
+        source: String::new(),
+        networks: vec![Network {
+            name: "lan".to_owned(),
+            subnet: "10.0.0.0/24".parse().unwrap(),
+            subnet_allocated: false,
+            gateway: [10, 0, 0, 1].into(),
+            behind: None,
+            region: None,
+        }],
+        nodes: (0..7).map(node).collect(),
+        items: (1..4).map(|size| Item { size, seed: 1, by: NodeIndex(0) }).collect(),
+        steps,
+        checks: Vec::new(),
+    }
+}
+
+fn step(verb: &'static str, actions: Vec<(Duration, Act)>, until: Until) -> Step {
+    let actions = actions.into_iter().map(|(after, act)| Timed { after, act }).collect();
+    Step { verb, title: verb.to_owned(), actions, until, line: 1 }
+}
+
+fn join() -> Step {
+    step("join", Vec::new(), Until::Joined { within: 5 * S })
+}
+
+fn store() -> Step {
+    let puts = (0..3).map(|i| (Duration::ZERO, Act::Put { item: ItemIndex(i) })).collect();
+    step("store", puts, Until::Done { within: 30 * S })
+}
+
+fn get(item: usize, node: usize) -> Act {
+    Act::Get { item: ItemIndex(item), node: NodeIndex(node) }
+}
+
+fn kill(node: usize) -> Act {
+    Act::Kill { node: NodeIndex(node) }
+}
+
+fn start(node: usize) -> Act {
+    Act::Start { node: NodeIndex(node), fresh: true }
+}
+
+#[derive(Default)]
+struct Heard {
+    samples: Vec<RunTime>,
+    standings: Vec<Standing>,
+}
+
+impl Audience for Heard {
+    fn event(&mut self, _: &Event) {}
+    fn sampled(&mut self, at: RunTime, _: &Arc<Vec<Scrape>>) {
+        self.samples.push(at);
+    }
+    fn standing(&mut self, standing: &Standing) {
+        self.standings.push(*standing);
+    }
+}
+
+fn run_with(plan: &Plan, faults: Faults, stop: &Stop) -> (Played, Heard) {
+    let mut heard = Heard::default();
+    let mut fake = Fake::new(plan, faults);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let played = runtime.block_on(play(plan, &mut fake, &mut heard, stop));
+    (played, heard)
+}
+
+fn run(plan: &Plan, faults: Faults) -> Played {
+    run_with(plan, faults, &Stop::default()).0
+}
+
+fn lines(played: &Played) -> Vec<String> {
+    played.events.iter().map(|event| serde_json::to_string(event).unwrap()).collect()
+}
+
+/// The kinds of events, those of initial nodes left out.
+fn kinds(played: &Played) -> Vec<String> {
+    let kind = |line: &String| line.split('"').nth(5).unwrap().to_owned();
+    let later =
+        |event: &&Event| !matches!(event.kind, EventKind::Started { node, .. } if node.0 < 5 && event.at.0 == 0);
+    let kept: Vec<String> = played.events.iter().filter(later).map(|e| serde_json::to_string(e).unwrap()).collect();
+    kept.iter().map(kind).collect()
+}
+
+fn problems(played: &Played) -> Vec<String> {
+    let problem = |event: &Event| match &event.kind {
+        EventKind::StepEnded { problem, .. } => problem.clone(),
+        EventKind::Trouble { what, .. } => Some(what.clone()),
+        _ => None,
+    };
+    played.events.iter().filter_map(problem).collect()
+}
+
+fn last_look(played: &Played) -> &EventKind {
+    played.events.iter().rev().find(|e| matches!(e.kind, EventKind::Looked { .. })).map(|e| &e.kind).unwrap()
+}
+
+fn results(played: &Played) -> Vec<Retrieved> {
+    let result = |event: &Event| match &event.kind {
+        EventKind::Retrieved { result, .. } => Some(result.clone()),
+        _ => None,
+    };
+    played.events.iter().filter_map(result).collect()
+}
+
+#[test]
+fn a_whole_run_is_played_in_order() {
+    let churn = step("churn", vec![(S, kill(1)), (2 * S, start(5))], Until::Elapsed { time: 3 * S });
+    let gets = step("retrieve", vec![(Duration::ZERO, get(0, 5)), (S, get(2, 0))], Until::Done { within: 20 * S });
+    let played = run(&plan(vec![join(), store(), churn, gets]), Faults::default());
+    assert_eq!(played.ended, Ended::Finished);
+    assert_eq!(
+        kinds(&played),
+        [
+            "looked",
+            "step_began",
+            "step_ended",
+            "step_began",
+            "stored",
+            "stored",
+            "stored",
+            "step_ended",
+            "step_began",
+            "killed",
+            "started",
+            "looked",
+            "step_ended",
+            "step_began",
+            "retrieved",
+            "retrieved",
+            "step_ended",
+            "looked",
+        ]
+    );
+    let found = Retrieved::Found { hops: 2, messages: 5 };
+    assert_eq!(results(&played), [found.clone(), found]);
+    assert!(problems(&played).is_empty());
+    let kept =
+        EventKind::Looked { live: 5, components: 1, kept: 3, acknowledged: 3, copies: 6, blocks: 3, copies_max: 2 };
+    assert_eq!(format!("{:?}", last_look(&played)), format!("{kept:?}"));
+    let took: Vec<RunTime> = played.events.iter().map(|event| event.at).collect();
+    assert!(took.is_sorted(), "{took:?}");
+}
+
+#[test]
+fn two_runs_leave_the_same_record() {
+    let steps = || vec![join(), store(), step("churn", vec![(S, kill(2))], Until::Elapsed { time: 9 * S })];
+    assert_eq!(lines(&run(&plan(steps()), Faults::default())), lines(&run(&plan(steps()), Faults::default())));
+}
+
+#[test]
+fn an_item_is_lost_when_the_last_holder_of_a_block_dies() {
+    let deaths = (0..3).map(|i| (S, kill(i))).collect();
+    let churn = step("churn", deaths, Until::Elapsed { time: 3 * S });
+    let asks = step("retrieve", vec![(Duration::ZERO, get(1, 4))], Until::Done { within: 20 * S });
+    let played = run(&plan(vec![store(), churn, asks]), Faults::default());
+    assert!(matches!(last_look(&played), EventKind::Looked { kept: 0, acknowledged: 3, copies: 0, blocks: 3, .. }));
+    assert_eq!(results(&played), [Retrieved::NotFound]);
+}
+
+#[test]
+fn nodes_that_never_meet_end_the_run() {
+    let faults = Faults { joined_at: RunTime(60_000_000), ..Faults::default() };
+    let played = run(&plan(vec![join(), store()]), faults);
+    assert_eq!(played.ended, Ended::GaveUp);
+    assert!(problems(&played)[0].contains("5 live nodes were still in 5 groups"), "{:?}", problems(&played));
+    assert!(!kinds(&played).contains(&"stored".to_owned()));
+}
+
+#[test]
+fn nodes_that_meet_late_are_waited_for_by_looking() {
+    let faults = Faults { joined_at: RunTime(1_100_000), ..Faults::default() };
+    let played = run(&plan(vec![join()]), faults);
+    assert_eq!(played.ended, Ended::Finished);
+    assert_eq!(played.events.last().unwrap().at, RunTime(1_250_000));
+}
+
+#[test]
+fn what_is_never_reported_is_trouble_and_ends() {
+    let played = run(&plan(vec![store()]), Faults { never_report_puts: true, ..Faults::default() });
+    assert_eq!(played.ended, Ended::Finished);
+    let problems = problems(&played);
+    assert_eq!(problems[0], "3 of its actions were not done within 30s");
+    assert_eq!(problems.iter().filter(|what| what.contains("never reported")).count(), 3, "{problems:?}");
+    let failed = played.events.iter().filter(|e| matches!(&e.kind, EventKind::Stored { result: Err(_), .. })).count();
+    assert_eq!(failed, 3);
+}
+
+#[test]
+fn a_backend_that_cannot_look_is_not_asked_without_end() {
+    for faults in
+        [Faults { fail_looks: true, ..Faults::default() }, Faults { never_report_looks: true, ..Faults::default() }]
+    {
+        let played = run(&plan(vec![join()]), faults);
+        assert_eq!(played.ended, Ended::GaveUp);
+        assert!(played.events.len() < 60, "{:?}", lines(&played));
+    }
+}
+
+#[test]
+fn a_clock_that_stands_still_ends_the_run() {
+    let wait = step("settle", Vec::new(), Until::Elapsed { time: S });
+    let played = run(&plan(vec![wait]), Faults { clock_stands_still: true, ..Faults::default() });
+    assert_eq!(played.ended, Ended::GaveUp);
+    assert!(problems(&played)[0].contains("stands still"));
+}
+
+#[test]
+fn other_bytes_are_told_apart() {
+    let asks = step("retrieve", vec![(Duration::ZERO, get(1, 4))], Until::Done { within: 20 * S });
+    let played = run(&plan(vec![store(), asks]), Faults { wrong_bytes: true, ..Faults::default() });
+    assert_eq!(results(&played), [Retrieved::WrongBytes]);
+}
+
+#[test]
+fn what_was_never_stored_is_not_asked_for_and_the_dead_are_not_asked() {
+    let acts = vec![(Duration::ZERO, get(0, 4)), (Duration::ZERO, Act::Put { item: ItemIndex(1) }), (S, get(1, 6))];
+    let played = run(&plan(vec![step("retrieve", acts, Until::Done { within: 20 * S })]), Faults::default());
+    let unasked = Retrieved::Unasked { why: "it does not run".to_owned() };
+    assert_eq!(results(&played), [Retrieved::NeverStored, unasked]);
+}
+
+#[test]
+fn a_nodes_actions_keep_their_order_however_long_a_start_takes() {
+    let acts = vec![(Duration::ZERO, start(5)), (S, get(0, 5)), (2 * S, kill(5)), (2 * S, start(5))];
+    let late = step("churn", acts, Until::Elapsed { time: 3 * S });
+    let played = run(&plan(vec![store(), late]), Faults { start_takes: 7 * S, ..Faults::default() });
+    let order: Vec<String> = kinds(&played).into_iter().filter(|k| !k.starts_with("step") && k != "looked").collect();
+    assert_eq!(order, ["stored", "stored", "stored", "started", "retrieved", "killed", "started"]);
+    assert!(problems(&played).is_empty());
+}
+
+#[test]
+fn a_node_that_ends_by_itself_is_trouble_and_lives_no_more() {
+    let wait = step("settle", vec![(2 * S, kill(3))], Until::Elapsed { time: 3 * S });
+    let played = run(&plan(vec![wait]), Faults { crash: Some((RunTime(500_000), NodeIndex(3))), ..Faults::default() });
+    assert_eq!(problems(&played), ["ended by itself", "was to be ended, but does not run"]);
+    assert!(matches!(last_look(&played), EventKind::Looked { live: 4, components: 1, .. }));
+}
+
+#[test]
+fn a_stop_ends_the_step_and_the_run() {
+    let stop = Stop::default();
+    assert!(stop.request(Stopped::Interrupted));
+    assert!(!stop.request(Stopped::TimeLimit));
+    let (played, _) = run_with(&plan(vec![join(), store()]), Faults::default(), &stop);
+    assert_eq!(played.ended, Ended::Stopped(Stopped::Interrupted));
+}
+
+#[test]
+fn metrics_are_sampled_every_second_and_progress_is_told() {
+    let wait = step("settle", Vec::new(), Until::Elapsed { time: 4 * S });
+    let (played, heard) = run_with(&plan(vec![wait]), Faults::default(), &Stop::default());
+    let seconds: VecDeque<u64> = heard.samples.iter().map(|at| at.0 / 1_000_000).collect();
+    assert_eq!(seconds, [0, 1, 2, 3, 4]);
+    assert_eq!(played.last_sample.unwrap().0, RunTime(4_000_000));
+    let last = heard.standings.last().unwrap();
+    assert_eq!((last.live, last.step, last.step_ends), (5, Some(0), Some(RunTime(4_000_000))));
+}
