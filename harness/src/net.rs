@@ -2,5 +2,7 @@
 //!
 //! No socket and no clock: the router process and the simulator call the same code.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod link;
 pub mod nat;

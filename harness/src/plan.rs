@@ -1,5 +1,7 @@
 //! A checked topology: every address, link, timed action and check of a run, decided before anything is created.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 

@@ -4,6 +4,8 @@
 //! is to be said or done, and [`Node`] carries it from one to the next. Time is an argument, randomness is seeded, and
 //! everything that a node wants done goes into a [`Sink`]. The same code runs over real sockets and in the simulator.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -3,6 +3,8 @@
 //! Butter brings one, [`data`], that keeps and finds blocks. An application may bring its own: implement [`Overlay`] and
 //! give it to [`crate::core::Node::new`].
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::fmt::Debug;
 
 use bincode::{Decode, Encode};
