@@ -1,0 +1,219 @@
+//! One mapping: an inside endpoint, whom it lets in, and the TCP connections over it.
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use butter::core::time::Time;
+use smallvec::SmallVec;
+
+use super::{Dependence, NatConfig, Protocol, TcpFlags};
+
+/// Life of a TCP connection that is being opened or has been closed (RFC 5382 REQ-5: at least 4 minutes).
+pub(super) const TCP_TRANSITORY: Duration = Duration::from_secs(4 * 60);
+/// Shortest life of an echo mapping (RFC 5508 REQ-1a: at least 60 seconds).
+pub(super) const ECHO_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most peers that one mapping remembers; the one that would be forgotten first makes room.
+pub(super) const PEERS_MAX: usize = 1_024;
+
+/// An endpoint outside, or as much of it as counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Remote {
+    address: u32,
+    port: u16,
+}
+
+impl Remote {
+    pub(super) fn of(protocol: Protocol, endpoint: SocketAddrV4) -> Self {
+        let port = if protocol == Protocol::Echo { 0 } else { endpoint.port() };
+        Remote { address: (*endpoint.ip()).into(), port }
+    }
+
+    /// The part of it on which something depends; the rest is zero.
+    pub(super) fn as_far_as(self, dependence: Dependence) -> Self {
+        match dependence {
+            Dependence::EndpointIndependent => Remote { address: 0, port: 0 },
+            Dependence::AddressDependent => Remote { port: 0, ..self },
+            Dependence::AddressAndPortDependent => self,
+        }
+    }
+}
+
+/// A mapping. Its outside port is where the table has it.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    protocol: Protocol,
+    pub(super) inside: SocketAddrV4,
+    /// When it ends unless something is sent.
+    pub(super) until: Time,
+    /// Sorted by remote. For UDP and echo: those whom the filter lets in; none where it lets everybody in. For TCP: the
+    /// connections.
+    peers: SmallVec<[Peer; 1]>,
+}
+
+impl Mapping {
+    pub(super) fn new(protocol: Protocol, inside: SocketAddrV4) -> Self {
+        Mapping { protocol, inside, until: Time::ZERO, peers: SmallVec::new() }
+    }
+
+    /// Something goes out to `remote`.
+    pub(super) fn sent(&mut self, now: Time, remote: Remote, tcp: TcpFlags, config: &NatConfig) {
+        if self.protocol == Protocol::Tcp {
+            self.follow(now, remote, OUT, tcp, config);
+            return;
+        }
+        self.until = now + idle_timeout(self.protocol, Connection::default(), config);
+        if config.filtering != Dependence::EndpointIndependent {
+            let peer = self.peer(now, remote.as_far_as(config.filtering), config);
+            peer.last = now;
+            peer.connection.saw(OUT, tcp);
+        }
+    }
+
+    /// Something comes from `remote`. Returns whether it is let in.
+    pub(super) fn received(&mut self, now: Time, remote: Remote, tcp: TcpFlags, config: &NatConfig) -> bool {
+        if self.protocol != Protocol::Tcp {
+            return self.lets_in(now, remote, config);
+        }
+        let known = self.find(remote).is_ok_and(|index| self.peers[index].until(self.protocol, config) > now);
+        let admitted = known || tcp.syn && self.lets_in(now, remote, config);
+        if admitted {
+            self.follow(now, remote, IN, tcp, config);
+        }
+        admitted
+    }
+
+    /// Whether the filter lets `remote` in (RFC 4787 §5).
+    pub(super) fn lets_in(&self, now: Time, remote: Remote, config: &NatConfig) -> bool {
+        let spoken_to = |peer: &Peer| peer.connection.has(OUT) && peer.until(self.protocol, config) > now;
+        match config.filtering {
+            Dependence::EndpointIndependent => true,
+            Dependence::AddressAndPortDependent => self.find(remote).is_ok_and(|index| spoken_to(&self.peers[index])),
+            Dependence::AddressDependent => {
+                let first = self.peers.partition_point(|peer| peer.remote.address < remote.address);
+                let mut there = self.peers[first..].iter().take_while(|peer| peer.remote.address == remote.address);
+                there.any(spoken_to)
+            }
+        }
+    }
+
+    /// Follows a TCP connection by one segment.
+    fn follow(&mut self, now: Time, remote: Remote, direction: u8, tcp: TcpFlags, config: &NatConfig) {
+        let protocol = self.protocol;
+        let peer = self.peer(now, remote, config);
+        let changed = peer.connection.saw(direction, tcp);
+        if direction == OUT || changed {
+            peer.last = now;
+        }
+        let until = peer.until(protocol, config);
+        if changed {
+            // The longest of the connections in which the inside has spoken decides; this one's time may have become shorter.
+            let spoken = self.peers.iter().filter(|peer| peer.connection.has(OUT));
+            self.until = spoken.map(|peer| peer.until(protocol, config)).max().unwrap_or(self.until);
+        } else if direction == OUT {
+            self.until = self.until.max(until);
+        }
+    }
+
+    fn find(&self, remote: Remote) -> Result<usize, usize> {
+        self.peers.binary_search_by_key(&remote, |peer| peer.remote)
+    }
+
+    /// The entry of `remote`, made if there is none (or only one whose time is over).
+    fn peer(&mut self, now: Time, remote: Remote, config: &NatConfig) -> &mut Peer {
+        let fresh = Peer { remote, connection: Connection::default(), last: now };
+        let index = match self.find(remote) {
+            Ok(index) => {
+                if self.peers[index].until(self.protocol, config) <= now {
+                    self.peers[index] = fresh;
+                }
+                index
+            }
+            Err(_) => {
+                self.make_room(now, config);
+                let index = self.peers.partition_point(|peer| peer.remote < remote);
+                self.peers.insert(index, fresh);
+                index
+            }
+        };
+        &mut self.peers[index]
+    }
+
+    /// Before the list grows, forgets the peers whose time is over; if it may not grow, also the one that ends first.
+    fn make_room(&mut self, now: Time, config: &NatConfig) {
+        if self.peers.len() < self.peers.capacity().min(PEERS_MAX) {
+            return;
+        }
+        let protocol = self.protocol;
+        self.peers.retain(|peer| peer.until(protocol, config) > now);
+        if self.peers.len() >= PEERS_MAX {
+            let first = (0..self.peers.len()).min_by_key(|&index| self.peers[index].until(protocol, config));
+            self.peers.remove(first.expect("there are peers"));
+        }
+    }
+}
+
+/// Somebody outside that a mapping knows.
+#[derive(Debug)]
+struct Peer {
+    remote: Remote,
+    connection: Connection,
+    /// When something was last sent to it from inside, or its connection last entered another state.
+    last: Time,
+}
+
+impl Peer {
+    fn until(&self, protocol: Protocol, config: &NatConfig) -> Time {
+        self.last + idle_timeout(protocol, self.connection, config)
+    }
+}
+
+fn idle_timeout(protocol: Protocol, connection: Connection, config: &NatConfig) -> Duration {
+    match protocol {
+        Protocol::Udp => config.udp_timeout,
+        Protocol::Echo => config.udp_timeout.max(ECHO_TIMEOUT),
+        Protocol::Tcp if connection.established() => config.tcp_timeout,
+        Protocol::Tcp => config.tcp_timeout.min(TCP_TRANSITORY),
+    }
+}
+
+/// As much of a TCP connection's state as its time-out depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Connection(u8);
+
+/// The inside has spoken.
+const OUT: u8 = 1;
+/// The outside has spoken.
+const IN: u8 = 2;
+/// How far the FIN of a direction is from that direction's own bit.
+const FIN_SHIFT: u8 = 2;
+/// Both sides have closed.
+const FINS: u8 = (OUT | IN) << FIN_SHIFT;
+/// The last segment was a RST. What follows it revives the connection, so that a forged one ends nothing (RFC 7857 §2).
+const RST: u8 = 16;
+
+impl Connection {
+    fn has(self, bits: u8) -> bool {
+        self.0 & bits == bits
+    }
+
+    fn established(self) -> bool {
+        self.has(OUT | IN) && !self.has(FINS) && !self.has(RST)
+    }
+
+    /// Follows a segment; returns whether anything changed.
+    fn saw(&mut self, direction: u8, tcp: TcpFlags) -> bool {
+        let before = *self;
+        if tcp.syn && (self.has(FINS) || self.has(RST)) {
+            // The same endpoints open a new connection.
+            *self = Connection::default();
+        }
+        self.0 = self.0 & !RST | direction;
+        if tcp.fin {
+            self.0 |= direction << FIN_SHIFT;
+        }
+        if tcp.rst {
+            self.0 |= RST;
+        }
+        *self != before
+    }
+}
