@@ -387,7 +387,8 @@ impl<V: Overlay> Node<V> {
     fn deadline(&self, now: Time) -> Deadline {
         let failures = if self.links.has_failed() { now } else { Time::NEVER };
         let requests = self.requests.deadline().or(Deadline { at: failures, why: "telling of failed links" });
-        let peers = self.hosts.deadline().or(self.discover.deadline()).or(self.wider.deadline());
+        let hosts = if self.leaving.is_some() { Deadline::NEVER } else { self.hosts.deadline() };
+        let peers = hosts.or(self.discover.deadline()).or(self.wider.deadline());
         self.overlay.deadline().or(self.links.deadline()).or(peers).or(requests)
     }
 

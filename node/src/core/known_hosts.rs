@@ -235,8 +235,9 @@ impl KnownHosts {
     pub fn deadline(&self) -> Deadline {
         let courted = self.courting.iter().map(|courted| courted.until).min().unwrap_or(Time::NEVER);
         let fill = if self.can_court() { self.fill_at } else { courted };
+        let refresh = if self.refresh_at == Time::NEVER && !self.is_empty() { Time::ZERO } else { self.refresh_at };
         Deadline { at: fill, why: "filling the active view" }
-            .or(Deadline { at: self.refresh_at, why: "exchanging known hosts" })
+            .or(Deadline { at: refresh, why: "exchanging known hosts" })
     }
 
     fn can_court(&self) -> bool {

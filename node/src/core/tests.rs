@@ -272,6 +272,26 @@ fn an_application_is_asked_and_answers() {
 }
 
 #[test]
+fn two_alone_go_on_exchanging() {
+    let mut net = Net::new(2);
+    net.run(Duration::from_secs(60));
+    let received = net.nodes[0].as_ref().map(|node| node.stats().messages_received);
+    assert!(received >= Some(5), "{received:?}");
+}
+
+#[test]
+fn a_deadline_in_the_past_is_never_asked_for() {
+    let mut net = Net::new(10);
+    net.run(Duration::from_secs(5));
+    net.give(0, Input::Command { id: CommandId(1), command: Command::Leave });
+    assert!(matches!(net.outcomes.pop_front(), Some(Outcome::Left)));
+    for at in 0..10 {
+        net.give(at, Input::Wake);
+        assert!(net.wakes[at] > net.now, "node {at} wants to be woken at {:?}, now is {:?}", net.wakes[at], net.now);
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     let trace = || {
         let mut net = Net::new(20);
