@@ -12,4 +12,6 @@
 
 pub mod api;
 pub mod core;
+#[cfg(feature = "driver")]
+pub mod driver;
 pub mod overlay;

@@ -1,1 +1,3 @@
+//! The `butter` program.
+
 fn main() {}

@@ -1,0 +1,455 @@
+//! Links to peers over QUIC: mutually authenticated, encrypted, direct or through a relay.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`tls`] | TLS 1.3 with raw public keys: who a peer is |
+//! | [`socket`] | one UDP socket for direct and relayed packets |
+//! | [`relay`] | carrying packets for others, and being carried |
+//! | [`links`] | which of several connections to a peer is the link |
+//! | [`connection`] | reading and writing one connection |
+//! | [`counters`] | what all this counts |
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bincode::{Decode, Encode};
+use quinn::{Connection, Endpoint, EndpointConfig, Incoming, Runtime, TokioRuntime};
+use quinn_proto::HashedConnectionIdGenerator;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::identity::Identity;
+use crate::core::identity::NodeId;
+use crate::core::io::{DialId, Target};
+use crate::core::message::Message;
+use crate::core::wire;
+use connection::{CloseCode, Reader, SendQueue};
+use counters::Counters;
+use links::{ConnectionId, Entry, LinkTable, Removed};
+use relay::Relay;
+use socket::{Route, Socket, is_virtual};
+use tls::Tls;
+
+mod connection;
+pub mod counters;
+mod links;
+mod relay;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+/// When a dial is given up.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// When a silent link is down.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause between signs of life on an idle link. Two may be lost before [`IDLE_TIMEOUT`]; a NAT's mapping (30 s) never ends.
+pub const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
+/// How long a connection that is not kept is still read.
+const MERGE_GRACE: Duration = Duration::from_secs(1);
+/// How long a link that is closed may take to deliver what was sent over it.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// How long a frame may take from its first byte to its last.
+const FRAME_DEADLINE: Duration = Duration::from_secs(30);
+/// Messages of one peer that are on their way at once.
+const STREAMS_MAX: u32 = 64;
+/// Bytes that wait to be sent to one peer; beyond, new messages are dropped.
+const SEND_QUEUE_BYTES: usize = 16 << 20;
+/// Messages from all peers that wait for the node; beyond, peers are held up.
+const EVENTS_MAX: usize = 256;
+/// Dials under way at once; beyond, they fail at once.
+const DIALS_MAX: usize = 512;
+/// Handshakes from outside under way at once; beyond, newcomers are refused.
+const HANDSHAKES_MAX: usize = 256;
+/// Connections in all; beyond, newcomers are refused.
+const CONNECTIONS_MAX: usize = 4_096;
+/// Name that QUIC wants in a dial. Peers are known by key; it is never sent.
+const SERVER_NAME: &str = "butter";
+
+/// What happens on links. `M` is the overlay's messages.
+#[derive(Debug)]
+pub enum LinkEvent<M> {
+    /// As [`crate::core::io::Input::LinkUp`].
+    Up {
+        /// Who.
+        peer: NodeId,
+        /// Where; `None` when relayed.
+        remote: Option<SocketAddr>,
+        /// Whether this side dialled.
+        dialled: bool,
+    },
+    /// As [`crate::core::io::Input::LinkDown`].
+    Down {
+        /// Who.
+        peer: NodeId,
+    },
+    /// As [`crate::core::io::Input::DialFailed`].
+    DialFailed {
+        /// Which.
+        dial: DialId,
+    },
+    /// As [`crate::core::io::Input::Message`].
+    Message {
+        /// From whom.
+        from: NodeId,
+        /// What.
+        message: Message<M>,
+    },
+}
+
+/// How a link runs at the moment.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkState {
+    /// The peer's address; `None` when relayed.
+    pub remote: Option<SocketAddr>,
+    /// Whether this side dialled.
+    pub dialled: bool,
+    /// Smoothed round trip.
+    pub rtt: Duration,
+}
+
+/// Why there is no transport.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address} (UDP): {source}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The key does not fit.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// What tasks tell the transport.
+#[derive(Debug)]
+enum Event<M> {
+    Connected { connection: Connection, dial: Option<DialId> },
+    DialFailed { dial: DialId },
+    Lost { peer: NodeId, id: ConnectionId },
+    Frame { peer: NodeId, id: ConnectionId, message: Message<M> },
+}
+
+#[derive(Debug)]
+struct Connected {
+    connection: Connection,
+    queue: SendQueue,
+}
+
+/// All links of a node.
+#[derive(Debug)]
+pub struct Transport<M> {
+    me: NodeId,
+    endpoint: Endpoint,
+    tls: Arc<Tls>,
+    links: LinkTable<Connected>,
+    relay: Arc<Relay>,
+    counters: Arc<Counters>,
+    events: mpsc::Receiver<Event<M>>,
+    sender: mpsc::Sender<Event<M>>,
+    ready: VecDeque<LinkEvent<M>>,
+    dialling: usize,
+    connections: u64,
+    writers: TaskTracker,
+    accepting: JoinHandle<()>,
+}
+
+impl<M> Drop for Transport<M> {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.endpoint.close(quinn::VarInt::from_u32(CloseCode::Done as u32), b"");
+    }
+}
+
+impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
+    /// Listens on `address` (UDP); port 0 lets the system choose. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub fn listen(identity: &Identity, address: SocketAddr) -> Result<Self, TransportError> {
+        let tls = Arc::new(Tls::new(identity)?);
+        let counters = Arc::<Counters>::default();
+        let (relay, arrived) = Relay::new(counters.clone());
+        let bound = UdpSocket::bind(address).and_then(|socket| TokioRuntime.wrap_udp_socket(socket));
+        let real = bound.map_err(|source| TransportError::Bind { address, source })?;
+        let socket = Arc::new(Socket::new(real, relay.clone(), arrived));
+        let endpoint = Endpoint::new_with_abstract_socket(
+            endpoint_config(identity),
+            Some(tls.server(false)?),
+            socket,
+            Arc::new(TokioRuntime),
+        )
+        .map_err(|source| TransportError::Bind { address, source })?;
+        let (sender, events) = mpsc::channel(EVENTS_MAX);
+        let accepting = tokio::spawn(accept(endpoint.clone(), tls.clone(), counters.clone(), sender.clone()));
+        Ok(Transport {
+            me: identity.id(),
+            endpoint,
+            tls,
+            links: LinkTable::new(identity.id()),
+            relay,
+            counters,
+            events,
+            sender,
+            ready: VecDeque::new(),
+            dialling: 0,
+            connections: 0,
+            writers: TaskTracker::new(),
+            accepting,
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// What it has counted.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// The link to `peer`, if one is up.
+    pub fn link(&self, peer: NodeId) -> Option<LinkState> {
+        let entry = self.links.link(peer)?;
+        let connection = &entry.connection.connection;
+        Some(LinkState { remote: remote_of(connection), dialled: entry.dialled, rtt: connection.rtt() })
+    }
+
+    /// The next thing that happens. Nothing is lost when this is given up halfway.
+    pub async fn next(&mut self) -> LinkEvent<M> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return event;
+            }
+            let event = self.events.recv().await.expect("this transport holds a sender");
+            self.take(event);
+        }
+    }
+
+    /// As [`crate::core::io::Output::Dial`].
+    pub fn dial(&mut self, dial: DialId, peer: Option<NodeId>, to: Target) {
+        let begun = self.begin_dial(peer, to).filter(|_| self.dialling < DIALS_MAX);
+        let Some(connecting) = begun else { return self.ready.push_back(LinkEvent::DialFailed { dial }) };
+        self.dialling += 1;
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let event = match timeout(DIAL_TIMEOUT, connecting).await {
+                Ok(Ok(connection)) => Event::Connected { connection, dial: Some(dial) },
+                Ok(Err(error)) => {
+                    tracing::debug!(?dial, %error, "a dial failed");
+                    Event::DialFailed { dial }
+                }
+                Err(_) => Event::DialFailed { dial },
+            };
+            // When the transport is gone there is nobody to tell.
+            _ = sender.send(event).await;
+        });
+    }
+
+    /// As [`crate::core::io::Output::Send`].
+    pub fn send(&mut self, to: NodeId, message: &Message<M>) {
+        let Some(link) = self.links.link(to) else { return };
+        if !link.connection.queue.push(wire::encode(message).into()) {
+            self.counters.frames_overflowed.add(1);
+        }
+    }
+
+    /// As [`crate::core::io::Output::Close`]. What was sent before is still delivered, within a second.
+    pub fn close(&mut self, peer: NodeId) {
+        // Dropping the send queues has the writers finish and close.
+        drop(self.links.remove_peer(peer));
+        self.unlinked(peer);
+    }
+
+    /// As [`crate::core::io::Output::AllowRelay`].
+    pub fn allow_relay(&mut self, a: NodeId, b: NodeId) {
+        if self.links.link(a).is_some() && self.links.link(b).is_some() {
+            self.relay.allow(a, b);
+        }
+    }
+
+    /// Closes every link, after what was sent is delivered, within about two seconds.
+    pub async fn shutdown(mut self) {
+        self.accepting.abort();
+        for peer in self.links.peers().collect::<Vec<_>>() {
+            drop(self.links.remove_peer(peer));
+        }
+        self.writers.close();
+        _ = timeout(CLOSE_GRACE, self.writers.wait()).await;
+        self.endpoint.close(quinn::VarInt::from_u32(CloseCode::Done as u32), b"");
+        _ = timeout(CLOSE_GRACE, self.endpoint.wait_idle()).await;
+    }
+
+    fn begin_dial(&mut self, peer: Option<NodeId>, to: Target) -> Option<quinn::Connecting> {
+        let (address, relayed) = match (to, peer) {
+            (Target::Address(address), _) => (address, false),
+            (Target::Relay { relay }, Some(peer)) => {
+                // A relay of a relay would carry nothing: datagrams run over direct links only.
+                self.links.link(relay)?.remote?;
+                (self.relay.routes.address(Route { relay, peer })?, true)
+            }
+            (Target::Relay { .. }, None) => return None,
+        };
+        let ip = address.ip();
+        if is_virtual(address) != relayed || ip.is_unspecified() || ip.is_multicast() || peer == Some(self.me) {
+            return None;
+        }
+        let config = self.tls.client(peer, relayed).ok()?;
+        self.endpoint.connect_with(config, address, SERVER_NAME).ok()
+    }
+
+    fn take(&mut self, event: Event<M>) {
+        match event {
+            Event::Connected { connection, dial } => {
+                self.dialling -= usize::from(dial.is_some());
+                self.connected(connection, dial);
+            }
+            Event::DialFailed { dial } => {
+                self.dialling -= 1;
+                self.ready.push_back(LinkEvent::DialFailed { dial });
+            }
+            Event::Lost { peer, id } => match self.links.remove(peer, id) {
+                Removed::Nothing => {}
+                Removed::Link => self.linked(peer),
+                Removed::Peer => {
+                    self.unlinked(peer);
+                    self.ready.push_back(LinkEvent::Down { peer });
+                }
+            },
+            Event::Frame { peer, id, message } => {
+                if self.links.get(peer, id).is_some() {
+                    self.ready.push_back(LinkEvent::Message { from: peer, message });
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self, connection: Connection, dial: Option<DialId>) {
+        let Some(peer) = tls::peer_of(&connection).filter(|&peer| peer != self.me) else {
+            connection::close(&connection, CloseCode::Unwanted);
+            self.ready.extend(dial.map(|dial| LinkEvent::DialFailed { dial }));
+            return;
+        };
+        self.counters.connections.add(1);
+        self.connections += 1;
+        let id = ConnectionId(self.connections);
+        let remote = remote_of(&connection);
+        let queue = self.start(peer, id, &connection);
+        let connected = Connected { connection, queue };
+        let entry = Entry { id, remote, dialled: dial.is_some(), since: Instant::now(), connection: connected };
+        let (added, excess) = self.links.add(peer, entry);
+        for entry in excess {
+            connection::close(&entry.connection.connection, CloseCode::Superseded);
+        }
+        for entry in added.retire.iter().filter_map(|&id| self.links.get(peer, id)) {
+            retire(entry.connection.connection.clone());
+        }
+        if added.is_link || dial.is_some() {
+            // Every dial is answered, also one that found a link in place.
+            self.linked(peer);
+        }
+    }
+
+    /// Starts the two tasks of a connection.
+    fn start(&self, peer: NodeId, id: ConnectionId, connection: &Connection) -> SendQueue {
+        let (queue, end) = SendQueue::new();
+        let reader = Reader {
+            peer,
+            id,
+            connection: connection.clone(),
+            relay: remote_of(connection).map(|_| self.relay.clone()),
+            counters: self.counters.clone(),
+            events: self.sender.clone(),
+        };
+        tokio::spawn(reader.run());
+        self.writers.spawn(connection::write(connection.clone(), end));
+        queue
+    }
+
+    fn linked(&mut self, peer: NodeId) {
+        let Some(link) = self.links.link(peer) else { return };
+        let connection = &link.connection.connection;
+        self.relay.set_carrier(peer, link.remote.map(|_| connection.clone()));
+        self.ready.push_back(LinkEvent::Up { peer, remote: remote_of(connection), dialled: link.dialled });
+    }
+
+    fn unlinked(&mut self, peer: NodeId) {
+        self.relay.set_carrier(peer, None);
+        self.relay.forget(peer);
+    }
+}
+
+/// Where the other end is; `None` when relayed.
+fn remote_of(connection: &Connection) -> Option<SocketAddr> {
+    let address = connection.remote_address();
+    (!is_virtual(address)).then(|| SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
+
+fn retire(connection: Connection) {
+    tokio::spawn(async move {
+        tokio::time::sleep(MERGE_GRACE).await;
+        connection::close(&connection, CloseCode::Superseded);
+    });
+}
+
+/// A node that comes back with its identity tells peers at once that it has forgotten their connections: its stateless resets
+/// (RFC 9000, 10.3) are derived from the identity.
+fn endpoint_config(identity: &Identity) -> EndpointConfig {
+    let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &identity.derive("stateless reset"));
+    let ids = identity.derive("connection ids");
+    let ids = u64::from_le_bytes(ids[..8].try_into().expect("8 of 32 bytes"));
+    let mut config = EndpointConfig::new(Arc::new(reset));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    config
+}
+
+/// Takes connections from outside until the endpoint is closed.
+async fn accept<M: Send + 'static>(
+    endpoint: Endpoint,
+    tls: Arc<Tls>,
+    counters: Arc<Counters>,
+    sender: mpsc::Sender<Event<M>>,
+) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    while let Some(incoming) = endpoint.accept().await {
+        let permit = handshakes.clone().try_acquire_owned();
+        let (Ok(permit), true) = (permit, endpoint.open_connections() < CONNECTIONS_MAX) else {
+            counters.connections_refused.add(1);
+            incoming.refuse();
+            continue;
+        };
+        let busy = handshakes.available_permits() < HANDSHAKES_MAX - tls::INCOMING_UNPROVEN_MAX;
+        if busy && !incoming.remote_address_validated() && incoming.may_retry() {
+            // Forged sources cost no state from here on. An error means that it could not be sent: the dialler tries again.
+            _ = incoming.retry();
+            continue;
+        }
+        let Some(connecting) = shake_hands(incoming, &tls) else { continue };
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            let done = timeout(DIAL_TIMEOUT, connecting).await;
+            drop(permit);
+            if let Ok(Ok(connection)) = done {
+                // When the transport is gone there is nobody to tell.
+                _ = sender.send(Event::Connected { connection, dial: None }).await;
+            }
+        });
+    }
+}
+
+fn shake_hands(incoming: Incoming, tls: &Tls) -> Option<quinn::Connecting> {
+    let config = tls.server(is_virtual(incoming.remote_address())).ok()?;
+    incoming.accept_with(Arc::new(config)).ok()
+}

@@ -1,0 +1,254 @@
+//! Carrying packets for peers that cannot reach each other, and being carried.
+//!
+//! A relayed packet travels in a QUIC datagram frame (RFC 9221) of the link between an end and its relay:
+//!
+//! | bytes | from an end to its relay | from the relay to the other end |
+//! | --- | --- | --- |
+//! | 1 | [`FORWARD`] | [`DELIVER`] |
+//! | 32 | for whom | from whom: set by the relay, which knows whose link it came over |
+//! | rest | a QUIC packet between the ends | the same |
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use quinn::Connection;
+use tokio::sync::mpsc;
+
+use super::counters::Counters;
+use super::socket::{Arrived, Route, Routes};
+use crate::core::identity::NodeId;
+
+/// First byte of a packet for the relay to forward.
+const FORWARD: u8 = 1;
+/// First byte of a packet that a relay delivers.
+const DELIVER: u8 = 2;
+/// Bytes before the packet.
+const HEADER: usize = 1 + 32;
+/// Pairs carried at once; beyond, the pair that has been silent for longest is given up.
+const PAIRS_MAX: usize = 4_096;
+/// Bytes a second carried for one pair, both ways together, and in one burst.
+const PAIR_RATE: u64 = 1 << 20;
+/// Bytes a second carried in all, and in one burst.
+const TOTAL_RATE: u64 = 16 << 20;
+/// Packets that wait to be read by QUIC.
+pub(super) const ARRIVED_MAX: usize = 512;
+
+/// What an endpoint needs to carry and be carried. Shared by the socket and every direct link's reader.
+///
+/// Locks: sending into a carrier takes that connection's lock, and may happen under the lock of a relayed connection. It never
+/// happens the other way around, because only direct connections are carriers.
+#[derive(Debug)]
+pub(super) struct Relay {
+    pub(super) routes: Routes,
+    counters: Arc<Counters>,
+    arrived: mpsc::Sender<Arrived>,
+    carriers: Mutex<BTreeMap<NodeId, Connection>>,
+    grants: Mutex<Grants>,
+}
+
+impl Relay {
+    /// With the other end of the queue of packets that have arrived.
+    pub(super) fn new(counters: Arc<Counters>) -> (Arc<Self>, mpsc::Receiver<Arrived>) {
+        let (arrived, queue) = mpsc::channel(ARRIVED_MAX);
+        let relay = Relay {
+            routes: Routes::default(),
+            counters,
+            arrived,
+            carriers: Mutex::default(),
+            grants: Mutex::new(Grants::new(Instant::now())),
+        };
+        (Arc::new(relay), queue)
+    }
+
+    /// From now on packets to and from `peer` run over `link`, which is direct; or no longer run.
+    pub(super) fn set_carrier(&self, peer: NodeId, link: Option<Connection>) {
+        match link {
+            Some(link) => _ = self.carriers().insert(peer, link),
+            None => _ = self.carriers().remove(&peer),
+        }
+    }
+
+    /// From now on carries between `a` and `b`.
+    pub(super) fn allow(&self, a: NodeId, b: NodeId) {
+        self.grants().allow(a, b, Instant::now());
+    }
+
+    /// No longer carries to or from `peer`.
+    pub(super) fn forget(&self, peer: NodeId) {
+        self.grants().forget(peer);
+    }
+
+    /// Hands a packet of this node's own to the relay of `route`.
+    pub(super) fn submit(&self, route: Route, packet: &[u8]) {
+        if !self.carry(route.relay, FORWARD, route.peer, packet) {
+            self.counters.relay_lost.add(1);
+        }
+    }
+
+    /// Takes a datagram frame that came over the direct link to `from`.
+    pub(super) fn received(&self, from: NodeId, frame: &Bytes) {
+        let Some((&kind, rest)) = frame.split_first() else { return self.counters.relay_malformed.add(1) };
+        let Some((peer, _)) = rest.split_first_chunk::<32>() else { return self.counters.relay_malformed.add(1) };
+        let (peer, packet) = (NodeId(*peer), frame.slice(HEADER..));
+        match kind {
+            FORWARD => self.forward(from, peer, &packet),
+            DELIVER => self.deliver(Route { relay: from, peer }, packet),
+            _ => self.counters.relay_malformed.add(1),
+        }
+    }
+
+    fn forward(&self, from: NodeId, to: NodeId, packet: &[u8]) {
+        if !self.grants().take(from, to, packet.len(), Instant::now()) {
+            self.counters.relay_refused.add(1);
+        } else if self.carry(to, DELIVER, from, packet) {
+            self.counters.relay_packets.add(1);
+            self.counters.relay_bytes.add(packet.len() as u64);
+        } else {
+            self.counters.relay_lost.add(1);
+        }
+    }
+
+    fn deliver(&self, route: Route, packet: Bytes) {
+        let taken = self.routes.address(route).map(|from| self.arrived.try_send(Arrived { from, packet }));
+        if !matches!(taken, Some(Ok(()))) {
+            self.counters.relay_lost.add(1);
+        }
+    }
+
+    fn carry(&self, over: NodeId, kind: u8, peer: NodeId, packet: &[u8]) -> bool {
+        let Some(link) = self.carriers().get(&over).cloned() else { return false };
+        let mut frame = Vec::with_capacity(HEADER + packet.len());
+        frame.push(kind);
+        frame.extend_from_slice(&peer.0);
+        frame.extend_from_slice(packet);
+        link.send_datagram(frame.into()).is_ok()
+    }
+
+    fn carriers(&self) -> MutexGuard<'_, BTreeMap<NodeId, Connection>> {
+        self.carriers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn grants(&self) -> MutexGuard<'_, Grants> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who may be carried to whom, and how much.
+#[derive(Debug)]
+struct Grants {
+    pairs: BTreeMap<(NodeId, NodeId), Bucket>,
+    total: Bucket,
+}
+
+impl Grants {
+    fn new(now: Instant) -> Self {
+        Grants { pairs: BTreeMap::new(), total: Bucket::full(TOTAL_RATE, now) }
+    }
+
+    fn allow(&mut self, a: NodeId, b: NodeId, now: Instant) {
+        if self.pairs.len() >= PAIRS_MAX && !self.pairs.contains_key(&pair(a, b)) {
+            let silent = self.pairs.iter().min_by_key(|(_, bucket)| bucket.at).map(|(&pair, _)| pair);
+            silent.map(|pair| self.pairs.remove(&pair));
+        }
+        self.pairs.entry(pair(a, b)).or_insert_with(|| Bucket::full(PAIR_RATE, now));
+    }
+
+    fn forget(&mut self, peer: NodeId) {
+        self.pairs.retain(|&(a, b), _| a != peer && b != peer);
+    }
+
+    fn take(&mut self, a: NodeId, b: NodeId, bytes: usize, now: Instant) -> bool {
+        let Some(bucket) = self.pairs.get_mut(&pair(a, b)) else { return false };
+        bucket.take(bytes, now) && self.total.take(bytes, now)
+    }
+}
+
+fn pair(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
+    (a.min(b), a.max(b))
+}
+
+/// A token bucket that holds one second's worth.
+#[derive(Debug)]
+struct Bucket {
+    rate: u64,
+    level: u64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn full(rate: u64, now: Instant) -> Self {
+        Bucket { rate, level: rate, at: now }
+    }
+
+    fn take(&mut self, bytes: usize, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.at).min(Duration::from_secs(1));
+        let gained = (elapsed.as_micros() as u64).saturating_mul(self.rate) / 1_000_000;
+        if gained > 0 {
+            self.level = self.rate.min(self.level + gained);
+            self.at = now;
+        }
+        let enough = self.level >= bytes as u64;
+        if enough {
+            self.level -= bytes as u64;
+        }
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: NodeId = NodeId([1; 32]);
+    const B: NodeId = NodeId([2; 32]);
+    const C: NodeId = NodeId([3; 32]);
+
+    #[test]
+    fn only_pairs_that_were_allowed_are_carried() {
+        let now = Instant::now();
+        let mut grants = Grants::new(now);
+        grants.allow(B, A, now);
+        assert!(grants.take(A, B, 1_200, now));
+        assert!(grants.take(B, A, 1_200, now));
+        assert!(!grants.take(A, C, 1_200, now));
+        grants.forget(B);
+        assert!(!grants.take(A, B, 1_200, now));
+    }
+
+    #[test]
+    fn a_pair_gets_its_rate_and_no_more() {
+        let start = Instant::now();
+        let mut grants = Grants::new(start);
+        grants.allow(A, B, start);
+        let packet = 1_024;
+        let carried = (0..40_000u64)
+            .filter(|&i| grants.take(A, B, packet, start + Duration::from_micros(250 * i)))
+            .count() as u64;
+        let most = (PAIR_RATE + 10 * PAIR_RATE) / packet as u64;
+        assert!((most - 20..=most).contains(&carried), "{carried} of {most}");
+    }
+
+    #[test]
+    fn allowing_again_does_not_refill() {
+        let now = Instant::now();
+        let mut grants = Grants::new(now);
+        grants.allow(A, B, now);
+        assert!(grants.take(A, B, PAIR_RATE as usize, now));
+        grants.allow(A, B, now);
+        assert!(!grants.take(A, B, 1, now));
+    }
+
+    #[test]
+    fn the_number_of_pairs_is_bounded() {
+        let now = Instant::now();
+        let mut grants = Grants::new(now);
+        for i in 0..=PAIRS_MAX as u32 {
+            let mut id = [0; 32];
+            id[..4].copy_from_slice(&i.to_be_bytes());
+            grants.allow(A, NodeId(id), now + Duration::from_micros(u64::from(i)));
+        }
+        assert_eq!(grants.pairs.len(), PAIRS_MAX);
+    }
+}

@@ -1,0 +1,324 @@
+//! Real endpoints on loopback. Every wait is for an event, with a deadline.
+
+use std::time::Duration;
+
+use super::*;
+use crate::core::blob::Blob;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Node {
+    transport: Transport<Blob>,
+    address: SocketAddr,
+    id: NodeId,
+}
+
+fn node() -> Node {
+    let identity = Identity::generate().unwrap();
+    let transport = Transport::listen(&identity, "127.0.0.1:0".parse().unwrap()).unwrap();
+    Node { address: transport.local_addr().unwrap(), transport, id: identity.id() }
+}
+
+impl Node {
+    async fn next(&mut self) -> LinkEvent<Blob> {
+        timeout(DEADLINE, self.transport.next()).await.expect("an event within the deadline")
+    }
+
+    async fn until<T>(&mut self, mut wanted: impl FnMut(LinkEvent<Blob>) -> Option<T>) -> T {
+        timeout(DEADLINE, async {
+            loop {
+                if let Some(found) = wanted(self.transport.next().await) {
+                    return found;
+                }
+            }
+        })
+        .await
+        .expect("the event within the deadline")
+    }
+
+    async fn up(&mut self) -> (NodeId, Option<SocketAddr>, bool) {
+        self.until(|event| match event {
+            LinkEvent::Up { peer, remote, dialled } => Some((peer, remote, dialled)),
+            _ => None,
+        })
+        .await
+    }
+
+    fn dial(&mut self, number: u64, to: &Node) {
+        self.transport.dial(DialId(number), Some(to.id), Target::Address(to.address));
+    }
+}
+
+fn message(length: usize) -> Message<Blob> {
+    Message::Overlay(Blob::from(vec![7; length]))
+}
+
+async fn linked() -> (Node, Node) {
+    let (mut a, mut b) = (node(), node());
+    a.dial(1, &b);
+    let (up_a, up_b) = tokio::join!(a.up(), b.up());
+    assert_eq!(up_a, (b.id, Some(b.address), true));
+    assert_eq!(up_b, (a.id, Some(a.address), false));
+    (a, b)
+}
+
+#[tokio::test]
+async fn messages_of_every_size_arrive_from_who_sent_them() {
+    let (mut a, mut b) = linked().await;
+    for length in [0, 1, 1_400, 4_096, 60_000] {
+        a.transport.send(b.id, &message(length));
+        b.transport.send(a.id, &message(length));
+        let ids = (a.id, b.id);
+        for (to, from) in [(&mut b, ids.0), (&mut a, ids.1)] {
+            match to.next().await {
+                LinkEvent::Message { from: sender, message: got } => assert_eq!((sender, got), (from, message(length))),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_messages_arrive_once_each() {
+    let (mut a, mut b) = linked().await;
+    const COUNT: u64 = 2_000;
+    for number in 0..COUNT {
+        a.transport.send(b.id, &Message::Overlay(Blob::from(number.to_le_bytes().to_vec())));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    b.until(|event| {
+        let LinkEvent::Message { message: Message::Overlay(body), .. } = event else { panic!("{event:?}") };
+        assert!(seen.insert(u64::from_le_bytes(body.as_ref().try_into().unwrap())), "twice");
+        (seen.len() as u64 == COUNT).then_some(())
+    })
+    .await;
+    assert_eq!(a.transport.counters().frames_overflowed.get(), 0);
+}
+
+#[tokio::test]
+async fn a_full_send_queue_drops_and_counts() {
+    let (mut a, b) = linked().await;
+    // Nobody reads at b's node: its event queue, its windows and then a's send queue fill.
+    for _ in 0..SEND_QUEUE_BYTES / 60_000 + 200 {
+        a.transport.send(b.id, &message(60_000));
+    }
+    assert!(a.transport.counters().frames_overflowed.get() > 0);
+}
+
+#[tokio::test]
+async fn somebody_else_at_the_address_is_refused() {
+    let (mut a, b, c) = (node(), node(), node());
+    a.transport.dial(DialId(3), Some(c.id), Target::Address(b.address));
+    assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(3) }));
+    assert!(a.transport.link(b.id).is_none());
+    assert!(a.transport.link(c.id).is_none());
+}
+
+#[tokio::test]
+async fn anybody_may_be_at_an_address_dialled_without_a_name_but_oneself() {
+    let (mut a, mut b) = (node(), node());
+    a.transport.dial(DialId(1), None, Target::Address(b.address));
+    assert_eq!(a.up().await.0, b.id);
+    assert_eq!(b.up().await.0, a.id);
+    a.transport.dial(DialId(2), None, Target::Address(a.address));
+    assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(2) }));
+}
+
+#[tokio::test]
+async fn impossible_dials_fail_at_once() {
+    let (mut a, b) = (node(), node());
+    let dials = [
+        (Some(b.id), Target::Address("240.0.0.1:1".parse().unwrap())),
+        (Some(b.id), Target::Address("0.0.0.0:4001".parse().unwrap())),
+        (Some(b.id), Target::Address("224.0.0.1:9999".parse().unwrap())),
+        (Some(b.id), Target::Address("127.0.0.1:0".parse().unwrap())),
+        (Some(a.id), Target::Address(b.address)),
+        (Some(b.id), Target::Relay { relay: NodeId([9; 32]) }),
+        (None, Target::Relay { relay: b.id }),
+    ];
+    for (number, (peer, to)) in (0..).zip(dials) {
+        a.transport.dial(DialId(number), peer, to);
+        match a.transport.ready.pop_front() {
+            Some(LinkEvent::DialFailed { dial }) => assert_eq!(dial, DialId(number)),
+            other => panic!("{to:?}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn simultaneous_dials_end_in_one_link_and_lose_nothing() {
+    let (mut a, mut b) = (node(), node());
+    a.dial(1, &b);
+    b.dial(2, &a);
+    let (from_a, from_b) = tokio::join!(a.up(), b.up());
+    assert_eq!((from_a.0, from_b.0), (b.id, a.id));
+    a.transport.send(b.id, &message(10));
+    b.transport.send(a.id, &message(20));
+    for (node, length) in [(&mut a, 20), (&mut b, 10)] {
+        node.until(|event| match event {
+            LinkEvent::Message { message: got, .. } => Some(assert_eq!(got, message(length))),
+            LinkEvent::Up { .. } => None,
+            other => panic!("{other:?}"),
+        })
+        .await;
+    }
+    // The one that is not kept goes away by itself; nobody is told of a link that is down.
+    let one_left = async |node: &mut Node| {
+        timeout(DEADLINE, async {
+            while node.transport.endpoint.open_connections() > 1 {
+                if let Ok(event) = timeout(Duration::from_millis(20), node.transport.next()).await {
+                    assert!(matches!(event, LinkEvent::Up { .. }), "{event:?}");
+                }
+            }
+        })
+        .await
+        .expect("one connection within the deadline");
+    };
+    one_left(&mut a).await;
+    one_left(&mut b).await;
+    let greater_dialled = |me: &Node, peer: &Node| me.transport.link(peer.id).unwrap().dialled == (me.id > peer.id);
+    assert!(greater_dialled(&a, &b) && greater_dialled(&b, &a));
+}
+
+#[tokio::test]
+async fn closing_delivers_what_was_sent_before() {
+    let (mut a, mut b) = linked().await;
+    for _ in 0..50 {
+        a.transport.send(b.id, &message(30_000));
+    }
+    a.transport.close(b.id);
+    assert!(a.transport.link(b.id).is_none());
+    let mut got = 0;
+    b.until(|event| match event {
+        LinkEvent::Message { .. } => {
+            got += 1;
+            None
+        }
+        LinkEvent::Down { .. } => Some(()),
+        other => panic!("{other:?}"),
+    })
+    .await;
+    assert_eq!(got, 50);
+}
+
+#[tokio::test]
+async fn a_peer_that_falls_silent_is_down() {
+    // On a runtime of its own, whose end silences all its tasks at once.
+    let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut a = node();
+    let (address, id) = (a.address, a.id);
+    let b = other.spawn(async move {
+        let mut b = node();
+        b.transport.dial(DialId(1), Some(id), Target::Address(address));
+        b.up().await;
+        b
+    });
+    assert_eq!(a.up().await.0, b.await.unwrap().id);
+    other.shutdown_background();
+    a.until(|event| matches!(event, LinkEvent::Down { .. }).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_frame_that_is_no_message_closes_the_link() {
+    let oversized = vec![wire::VERSION; wire::FRAME_MAX + 1];
+    for frame in [&b""[..], &[wire::VERSION, 200, 1, 2], &[99], &oversized] {
+        let (mut a, mut b) = linked().await;
+        let connection = a.transport.links.link(b.id).unwrap().connection.connection.clone();
+        let mut stream = connection.open_uni().await.unwrap();
+        // The other end may close before it has read all of it.
+        _ = stream.write_all(frame).await;
+        _ = stream.finish();
+        b.until(|event| matches!(event, LinkEvent::Down { .. }).then_some(())).await;
+        a.until(|event| matches!(event, LinkEvent::Down { .. }).then_some(())).await;
+        assert_eq!(b.transport.counters().frames_malformed.get(), 1);
+    }
+}
+
+/// Three nodes: a and b linked to the relay r only.
+async fn around_a_relay() -> (Node, Node, Node) {
+    let (mut a, mut b, mut r) = (node(), node(), node());
+    a.dial(1, &r);
+    b.dial(1, &r);
+    a.up().await;
+    b.up().await;
+    r.up().await;
+    r.up().await;
+    (a, b, r)
+}
+
+#[tokio::test]
+async fn peers_talk_through_a_relay_that_counts_what_it_carries() {
+    let (mut a, mut b, mut r) = around_a_relay().await;
+    r.transport.allow_relay(a.id, b.id);
+    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
+    let (up_a, up_b) = tokio::join!(a.up(), b.up());
+    assert_eq!(up_a, (b.id, None, true));
+    assert_eq!(up_b, (a.id, None, false));
+    for length in [10, 4_096, 60_000] {
+        a.transport.send(b.id, &message(length));
+        b.transport.send(a.id, &message(length));
+        for node in [&mut a, &mut b] {
+            assert!(matches!(node.next().await, LinkEvent::Message { message: got, .. } if got == message(length)));
+        }
+    }
+    let counters = r.transport.counters();
+    assert!(counters.relay_bytes.get() > 2 * 64_000, "{}", counters.relay_bytes.get());
+    assert!(counters.relay_packets.get() > 2 * 50);
+    assert!(r.transport.links.peers().count() == 2, "the relay is no end of the link that it carries");
+}
+
+#[tokio::test]
+async fn a_direct_link_takes_over_from_a_relayed_one() {
+    let (mut a, mut b, mut r) = around_a_relay().await;
+    r.transport.allow_relay(a.id, b.id);
+    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
+    tokio::join!(a.up(), b.up());
+    b.dial(3, &a);
+    let (up_a, up_b) = tokio::join!(a.up(), b.up());
+    assert_eq!(up_a, (b.id, Some(b.address), false));
+    assert_eq!(up_b, (a.id, Some(a.address), true));
+    a.transport.send(b.id, &message(5));
+    assert!(matches!(b.next().await, LinkEvent::Message { .. }));
+}
+
+#[tokio::test]
+async fn a_relay_carries_nothing_that_it_did_not_allow() {
+    let (mut a, b, r) = around_a_relay().await;
+    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
+    assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(2) }));
+    assert!(r.transport.counters().relay_refused.get() > 0);
+    assert_eq!(r.transport.counters().relay_packets.get(), 0);
+    assert_eq!(b.transport.counters().connections.get(), 1);
+}
+
+#[tokio::test]
+async fn a_relay_forgets_a_pair_when_one_of_it_is_gone() {
+    let (mut a, b, mut r) = around_a_relay().await;
+    r.transport.allow_relay(a.id, b.id);
+    b.transport.shutdown().await;
+    r.until(|event| matches!(event, LinkEvent::Down { .. }).then_some(())).await;
+    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
+    assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(2) }));
+    assert!(r.transport.counters().relay_refused.get() > 0);
+}
+
+#[tokio::test]
+async fn whoever_comes_back_with_its_identity_is_linked_again() {
+    let (mut a, b) = linked().await;
+    let identity = Identity::generate().unwrap();
+    let mut first: Transport<Blob> = Transport::listen(&identity, "127.0.0.1:0".parse().unwrap()).unwrap();
+    first.dial(DialId(1), Some(a.id), Target::Address(a.address));
+    assert_eq!(a.up().await.0, identity.id());
+    drop(first);
+    let mut second: Transport<Blob> = Transport::listen(&identity, "127.0.0.1:0".parse().unwrap()).unwrap();
+    second.dial(DialId(1), Some(a.id), Target::Address(a.address));
+    let up = a
+        .until(|event| match event {
+            LinkEvent::Up { peer, .. } => Some(peer),
+            LinkEvent::Down { .. } => None,
+            other => panic!("{other:?}"),
+        })
+        .await;
+    assert_eq!(up, identity.id());
+    assert!(a.transport.link(b.id).is_some());
+}
