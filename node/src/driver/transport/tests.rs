@@ -213,9 +213,11 @@ async fn a_peer_that_falls_silent_is_down() {
         b.up().await;
         b
     });
-    assert_eq!(a.up().await.0, b.await.unwrap().id);
+    let b = b.await.unwrap();
+    assert_eq!(a.up().await.0, b.id);
     other.shutdown_background();
     a.until(|event| matches!(event, LinkEvent::Down { .. }).then_some(())).await;
+    drop(b);
 }
 
 #[tokio::test]
