@@ -1,0 +1,152 @@
+use super::*;
+use crate::backend::Source;
+use crate::events::{Retrieved, RunTime};
+use crate::observe::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
+use crate::plan::{Aggregate, NodeIndex};
+
+/// The one verdict of one check over these events.
+fn judge(measure: Measure, comparison: Comparison, bound: f64, events: &[Event]) -> Verdict {
+    let mut plan = fixture::plan();
+    plan.checks = vec![check("the check", measure, comparison, bound)];
+    let mut verdicts = evaluate(&plan, events, &Watched::default());
+    assert_eq!(verdicts.len(), 1);
+    verdicts.remove(0)
+}
+
+fn value(measure: Measure, events: &[Event]) -> Result<f64, String> {
+    let verdict = judge(measure, Comparison::AtLeast, 0.0, events);
+    verdict.value.ok_or(verdict.why.unwrap_or_default())
+}
+
+const ALL: Measure = Measure::Retrieval { from: None, to: None };
+
+fn between(from: Option<usize>, to: Option<usize>) -> Measure {
+    Measure::Retrieval { from: from.map(NetworkIndex), to: to.map(NetworkIndex) }
+}
+
+#[test]
+fn the_last_look_decides_persistence_and_copies() {
+    let events = [stored(0, true), stored(1, true), looked(2, 2), looked(1, 2)];
+    assert_eq!(value(Measure::Persistence, &events), Ok(0.5));
+    assert_eq!(value(Measure::Copies, &events), Ok(1.5));
+}
+
+#[test]
+fn stored_counts_what_was_to_be_stored() {
+    assert_eq!(value(Measure::Stored, &[step_began(0), stored(0, true), stored(1, false)]), Ok(0.5));
+    assert_eq!(value(Measure::Stored, &[step_began(0)]), Ok(0.0));
+}
+
+#[test]
+fn retrieval_is_told_by_network() {
+    let events = [
+        retrieved(0, 0, 1, found(1, 1)),
+        retrieved(1, 0, 1, Retrieved::WrongBytes),
+        retrieved(0, 2, 1, Retrieved::NotFound),
+        retrieved(1, 2, 1, found(1, 1)),
+        retrieved(1, 3, 1, Retrieved::Unasked { why: "dead".to_owned() }),
+        retrieved(1, 3, 1, Retrieved::NeverStored),
+    ];
+    assert_eq!(value(ALL, &events), Ok(0.4));
+    assert_eq!(value(between(Some(0), None), &events), Ok(0.5));
+    assert_eq!(value(between(None, Some(0)), &events), Ok(0.5));
+    assert_eq!(value(between(Some(1), Some(1)), &events), Ok(0.5));
+}
+
+#[test]
+fn what_cannot_be_measured_fails_and_says_why() {
+    let events = [looked(0, 0), retrieved(0, 0, 1, Retrieved::NotFound)];
+    for (measure, events, why) in [
+        (Measure::Persistence, &events[..0], "the nodes were never looked at"),
+        (Measure::Persistence, &events, "no item was acknowledged"),
+        (Measure::Copies, &events, "no item was acknowledged"),
+        (Measure::Stored, &events, "no item was to be stored"),
+        (ALL, &events[..0], "no query was made"),
+        (between(Some(1), None), &events, "no query was made from beta"),
+        (between(Some(0), Some(1)), &events, "no query was made from alpha for items stored from beta"),
+        (Measure::RetrievalLatency { quantile: 0.95 }, &events, "no query was answered with the right bytes"),
+        (Measure::RetrievalMessages, &events, "no query was answered with the right bytes"),
+        (metric("butter_x", Aggregate::Max), &events, "no node tells a metric 'butter_x'"),
+    ] {
+        // A bound that every number would satisfy.
+        let verdict = judge(measure, Comparison::AtLeast, f64::NEG_INFINITY, events);
+        assert!(!verdict.holds && verdict.value.is_none(), "{verdict:?}");
+        assert_eq!(verdict.why.as_deref(), Some(why));
+    }
+}
+
+#[test]
+fn each_comparison_holds_where_it_should_and_nowhere_else() {
+    use Comparison::*;
+    for (comparison, below, at, above) in [
+        (AtLeast, false, true, true),
+        (Above, false, false, true),
+        (AtMost, true, true, false),
+        (Below, true, false, false),
+        (Equal, false, true, false),
+    ] {
+        assert_eq!([0.4, 0.5, 0.6].map(|value| holds(value, comparison, 0.5)), [below, at, above], "{comparison:?}");
+    }
+    assert!(holds(198.0 / 200.0, AtLeast, 99.0 * 0.01) && holds(0.1 + 0.2, AtMost, 0.3));
+    assert!(!holds(0.989_99, AtLeast, 0.99));
+}
+
+/// The checker itself is checked: a run that lost an item and answered wrongly must not pass.
+#[test]
+fn a_run_that_must_fail_does() {
+    let events = [
+        step_began(0),
+        stored(0, true),
+        stored(1, true),
+        looked(1, 2),
+        retrieved(0, 2, 3_000_000, found(2, 9)),
+        retrieved(1, 2, 1, Retrieved::WrongBytes),
+    ];
+    let least = Comparison::AtLeast;
+    let most = Comparison::AtMost;
+    for (measure, comparison, bound) in [
+        (Measure::Persistence, least, 0.99),
+        (ALL, least, 0.99),
+        (between(Some(1), None), least, 0.95),
+        (Measure::RetrievalLatency { quantile: 0.95 }, most, 2.0),
+        (Measure::RetrievalMessages, most, 5.0),
+        (Measure::Copies, least, 3.0),
+    ] {
+        let verdict = judge(measure, comparison, bound, &events);
+        assert!(!verdict.holds && verdict.value.is_some(), "{verdict:?}");
+    }
+}
+
+#[test]
+fn metrics_have_extremes_over_time_and_sums_at_the_end() {
+    let mut plan = fixture::plan();
+    let measures = [Aggregate::Max, Aggregate::Min, Aggregate::Sum, Aggregate::Avg];
+    plan.checks = measures.map(|over| check("m", metric("butter_links", over), Comparison::AtLeast, 0.0)).to_vec();
+    let mut watched = Watched::of(&plan);
+    let node = |index, lan, direct| {
+        let labels: [&[(&str, &str)]; 2] = [&[("path", "lan")], &[("path", "direct")]];
+        let series = [("butter_links", labels[0], lan), ("butter_links", labels[1], direct), ("other", &[][..], 99.0)];
+        scrape(Source::Node(NodeIndex(index)), &series)
+    };
+    let router = scrape(Source::Router(NetworkIndex(0)), &[("butter_links", &[], 500.0)]);
+    watched.take(RunTime(0), &[node(0, 1.0, 0.0), node(1, 4.0, 5.0), router]);
+    watched.take(RunTime(1_000_000), &[node(0, 2.0, 1.0), node(1, 3.0, 2.0)]);
+    watched.take(RunTime(2_000_000), &[node(0, 100.0, 0.0)]);
+    let verdicts = evaluate(&plan, &[looked(0, 0)], &watched);
+    let values: Vec<f64> = verdicts.iter().map(|verdict| verdict.value.unwrap()).collect();
+    assert_eq!(values, [9.0, 1.0, 8.0, 4.0], "what was sampled after the last event does not count");
+}
+
+#[test]
+fn checks_in_mid_run_see_what_was_before_them() {
+    let mut plan = fixture::plan();
+    let persists = check("persistence >= 99%", Measure::Persistence, Comparison::AtLeast, 0.99);
+    plan.steps[0].until = Until::Checked { checks: vec![persists.clone()] };
+    plan.steps[1].until = Until::Checked { checks: vec![persists.clone()] };
+    plan.checks = vec![persists];
+    let events = [stored(0, true), looked(1, 1), step_ended(0), looked(0, 1)];
+    let verdicts = evaluate(&plan, &events, &Watched::default());
+    let told: Vec<_> = verdicts.iter().map(|v| (v.step, v.holds, v.why.as_deref())).collect();
+    let unreached = (Some(1), false, Some("the run did not get there"));
+    assert_eq!(told, [(Some(0), true, None), unreached, (None, false, None)]);
+}

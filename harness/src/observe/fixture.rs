@@ -1,0 +1,113 @@
+//! A small plan and events, for tests of what is made of them.
+
+use std::time::Duration;
+
+use butter::core::identity::{BlockId, NodeId};
+
+use crate::backend::{Scrape, Series, Source};
+use crate::events::{Event, EventKind, Retrieved, RunTime};
+use crate::plan::{
+    Act, Aggregate, Check, Comparison, Item, ItemIndex, Measure, Network, NetworkIndex, NodeIndex, NodePlan, Plan,
+    Step, Timed, Until,
+};
+
+/// Two networks of two nodes each (0, 1 on alpha; 2, 3 on beta) and one that is started later on beta (4); two items,
+/// stored from alpha and beta; a store step and a retrieve step.
+pub(crate) fn plan() -> Plan {
+    let network = |index: u8, name: &str| Network {
+        name: name.to_owned(),
+        subnet: format!("10.{index}.0.0/24").parse().unwrap(),
+        subnet_allocated: false,
+        gateway: [10, index, 0, 1].into(),
+        behind: None,
+        region: None,
+    };
+    let node = |index: usize| NodePlan {
+        name: format!("n-{index}"),
+        group: "n".to_owned(),
+        network: NetworkIndex(usize::from(index >= 2)),
+        address: [10, u8::from(index >= 2), 0, 2 + index as u8].into(),
+        ambassador: false,
+        join: Vec::new(),
+        settings: Vec::new(),
+        from_start: index < 4,
+    };
+    let puts = |item| Timed { after: Duration::ZERO, act: Act::Put { item: ItemIndex(item) } };
+    let step = |verb, actions| Step {
+        verb,
+        title: format!("{verb} something"),
+        actions,
+        until: Until::Done { within: Duration::from_secs(30) },
+        line: 1,
+    };
+    Plan {
+        name: "fixture".to_owned(),
+        description: "A plan for tests".to_owned(),
+        seed: 7,
+        file_hash: "00".to_owned(),
+        source: "name: fixture\n".to_owned(),
+        networks: vec![network(0, "alpha"), network(1, "beta")],
+        nodes: (0..5).map(node).collect(),
+        items: [(0, 0), (1, 2)].map(|(i, by)| Item { size: 10 + i, seed: 1, by: NodeIndex(by) }).to_vec(),
+        steps: vec![step("store", vec![puts(0), puts(1)]), step("retrieve", Vec::new())],
+        checks: vec![check("persistence >= 99%", Measure::Persistence, Comparison::AtLeast, 0.99)],
+    }
+}
+
+pub(crate) fn check(text: &str, measure: Measure, comparison: Comparison, bound: f64) -> Check {
+    Check { text: text.to_owned(), line: 1, measure, comparison, bound }
+}
+
+pub(crate) fn metric(name: &str, over: Aggregate) -> Measure {
+    Measure::Metric { name: name.to_owned(), over }
+}
+
+pub(crate) fn event(kind: EventKind) -> Event {
+    Event { at: RunTime(1_000_000), kind }
+}
+
+pub(crate) fn step_began(step: usize) -> Event {
+    event(EventKind::StepBegan { step, verb: "store" })
+}
+
+pub(crate) fn step_ended(step: usize) -> Event {
+    event(EventKind::StepEnded { step, problem: None })
+}
+
+pub(crate) fn started(node: usize) -> Event {
+    event(EventKind::Started { node: NodeIndex(node), id: NodeId([node as u8; 32]) })
+}
+
+pub(crate) fn stored(item: usize, acknowledged: bool) -> Event {
+    let result = if acknowledged { Ok(vec![BlockId([item as u8; 32])]) } else { Err("no room".to_owned()) };
+    event(EventKind::Stored { item: ItemIndex(item), node: NodeIndex(0), took_us: 5, result })
+}
+
+pub(crate) fn found(hops: u32, messages: u64) -> Retrieved {
+    Retrieved::Found { hops, messages }
+}
+
+pub(crate) fn retrieved(item: usize, node: usize, took_us: u64, result: Retrieved) -> Event {
+    event(EventKind::Retrieved { item: ItemIndex(item), node: NodeIndex(node), took_us, result })
+}
+
+pub(crate) fn looked(kept: usize, acknowledged: usize) -> Event {
+    event(EventKind::Looked {
+        live: 4,
+        components: 1,
+        kept,
+        acknowledged,
+        copies: 3 * kept,
+        blocks: acknowledged,
+        copies_max: 4,
+    })
+}
+
+pub(crate) fn scrape(source: Source, series: &[(&str, &[(&str, &str)], f64)]) -> Scrape {
+    let one = |&(name, labels, value): &(&str, &[(&str, &str)], f64)| Series {
+        name: name.into(),
+        labels: labels.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
+        value,
+    };
+    Scrape { source, series: series.iter().map(one).collect() }
+}
