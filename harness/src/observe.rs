@@ -1,9 +1,17 @@
 //! What a run shows of itself, kept, added up and served again.
 //!
-//! [`scrape`] reads metrics, [`watched`] keeps those that checks are about, [`tally`] adds up the events.
+//! | module | what it does |
+//! | --- | --- |
+//! | [`scrape`] | reads Prometheus' text format |
+//! | [`watched`] | keeps the metrics that checks are about |
+//! | [`samples`] | writes `samples.csv` |
+//! | [`federate`] | serves the latest metrics of a whole run again |
+//! | [`tally`] | adds up the events |
 
+pub mod federate;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod samples;
 pub mod scrape;
 pub mod tally;
 pub mod watched;
