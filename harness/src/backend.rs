@@ -9,6 +9,8 @@ use bytes::Bytes;
 use crate::events::RunTime;
 use crate::plan::{NetworkIndex, NodeIndex};
 
+pub mod docker;
+
 /// A way to run nodes and the networks between them.
 ///
 /// Work is asked for with [`Backend::submit`], which never waits, and reported by [`Backend::next`]: so a timeline is kept

@@ -4,7 +4,10 @@
 
 pub mod backend;
 pub mod checks;
+pub mod clean;
+pub mod doctor;
 pub mod events;
+pub mod image;
 pub mod net;
 pub mod observe;
 pub mod plan;

@@ -1,0 +1,169 @@
+//! The way to a Docker engine that this backend can use, or why there is none and what to do about it.
+
+use std::env;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::models::SystemInfo;
+use bollard::{ClientVersion, Docker};
+
+use crate::backend::BackendError;
+
+/// Oldest API that has all that is asked of it: that of Engine 20.10.
+const API_LEAST: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
+/// How long the engine may take to say that it is there.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+const HOST_VARIABLE: &str = "DOCKER_HOST";
+
+/// An engine that answers and can be used.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    pub(crate) docker: Docker,
+    pub(crate) info: SystemInfo,
+}
+
+/// Why no engine can be used. Nothing was created.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unusable {
+    #[error("there is no Docker engine here: {0} does not exist")]
+    NoSocket(PathBuf),
+    #[error("this user may not use the Docker engine: {0} cannot be opened")]
+    Denied(PathBuf),
+    #[error("the Docker engine does not run: nobody listens at {0}")]
+    NotRunning(PathBuf),
+    #[error("the Docker engine at {at} does not answer")]
+    Silent {
+        at: String,
+        #[source]
+        source: bollard::errors::Error,
+    },
+    #[error("the Docker engine at {at} does not answer within {} s", GREETING_TIMEOUT.as_secs())]
+    Slow { at: String },
+    #[error("{HOST_VARIABLE}={0} is no address of an engine that can be used here")]
+    BadAddress(String),
+    #[error("the Docker engine is too old: its API is {found}, and {API_LEAST} (Engine 20.10) is needed")]
+    TooOld { found: ClientVersion },
+    #[error("the Docker engine runs {0} containers, and Linux containers are needed")]
+    NotLinux(String),
+    #[error("the Docker engine runs elsewhere ({0}), and its networks cannot be reached from here")]
+    Elsewhere(String),
+}
+
+impl Unusable {
+    fn remedy(&self) -> String {
+        match self {
+            Unusable::NoSocket(_) => "Install Docker Engine (https://docs.docker.com/engine/install) and start it: sudo systemctl start docker; \
+                 or name another engine in DOCKER_HOST; or use --backend sim, which needs nothing."
+                .to_owned(),
+            Unusable::Denied(_) => {
+                "Join its group and log in again: sudo usermod -aG docker \"$USER\"; or run as root; or use --backend sim.".to_owned()
+            }
+            Unusable::NotRunning(_) => "Start it: sudo systemctl start docker; or use --backend sim, which needs nothing.".to_owned(),
+            Unusable::Silent { .. } | Unusable::Slow { .. } => match env::var(HOST_VARIABLE) {
+                Ok(host) => format!("DOCKER_HOST names it ({host}): correct or unset it; or use --backend sim."),
+                Err(_) => "See why: sudo systemctl status docker, sudo journalctl -u docker; or use --backend sim.".to_owned(),
+            },
+            Unusable::BadAddress(_) => "Write it as unix:///path/to/docker.sock, or unset DOCKER_HOST.".to_owned(),
+            Unusable::TooOld { .. } => "Install Docker Engine 20.10 or newer.".to_owned(),
+            Unusable::NotLinux(_) => "Switch the engine to Linux containers.".to_owned(),
+            Unusable::Elsewhere(_) => "Use an engine that runs on this very machine, as root (unset DOCKER_HOST, docker context use default); \
+                 or use --backend sim, which needs nothing."
+                .to_owned(),
+        }
+    }
+}
+
+impl From<Unusable> for BackendError {
+    fn from(unusable: Unusable) -> Self {
+        let remedy = Some(unusable.remedy());
+        BackendError { what: anyhow::Error::new(unusable), remedy }
+    }
+}
+
+/// Reaches the engine and makes sure that it can be used.
+pub(crate) async fn connect() -> Result<Engine, Unusable> {
+    let host = env::var(HOST_VARIABLE).ok().filter(|host| !host.is_empty());
+    let at = host.clone().unwrap_or_else(|| format!("unix://{DEFAULT_SOCKET}"));
+    if let Some(path) = at.strip_prefix("unix://") {
+        knock(path.into())?;
+    }
+    let silent = |source| Unusable::Silent { at: at.clone(), source };
+    let docker = Docker::connect_with_host(&at).map_err(|_| Unusable::BadAddress(at.clone()))?;
+    let greeting = async {
+        let docker = docker.negotiate_version().await?;
+        let info = docker.info().await?;
+        Ok((docker, info))
+    };
+    let greeted =
+        tokio::time::timeout(GREETING_TIMEOUT, greeting).await.map_err(|_| Unusable::Slow { at: at.clone() })?;
+    let (docker, info) = greeted.map_err(silent)?;
+    let found = docker.client_version();
+    if found < API_LEAST {
+        return Err(Unusable::TooOld { found });
+    }
+    suits(&at, &info)?;
+    Ok(Engine { docker, info })
+}
+
+/// Tells apart why a socket does not open: the engine's client says the same of all of them.
+fn knock(path: PathBuf) -> Result<(), Unusable> {
+    match UnixStream::connect(&path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match error.kind() {
+            io::ErrorKind::PermissionDenied => Unusable::Denied(path),
+            io::ErrorKind::ConnectionRefused => Unusable::NotRunning(path),
+            _ => Unusable::NoSocket(path),
+        }),
+    }
+}
+
+/// Whether the engine's networks are this machine's.
+fn suits(at: &str, info: &SystemInfo) -> Result<(), Unusable> {
+    if let Some(os) = info.os_type.as_deref().filter(|os| *os != "linux") {
+        return Err(Unusable::NotLinux(os.to_owned()));
+    }
+    if !at.starts_with("unix://") {
+        return Err(Unusable::Elsewhere(at.to_owned()));
+    }
+    let system = info.operating_system.as_deref().unwrap_or_default();
+    if system.contains("Docker Desktop") {
+        return Err(Unusable::Elsewhere("in the virtual machine of Docker Desktop".to_owned()));
+    }
+    let rootless = info.security_options.iter().flatten().any(|option| option.contains("rootless"));
+    if rootless {
+        return Err(Unusable::Elsewhere("rootless, in a network namespace of its own".to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_does_not_open_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("docker.sock");
+        assert!(matches!(knock(path.clone()), Err(Unusable::NoSocket(_))));
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert!(knock(path.clone()).is_ok());
+        drop(listener);
+        assert!(matches!(knock(path), Err(Unusable::NotRunning(_))));
+    }
+
+    #[test]
+    fn an_engine_whose_networks_are_elsewhere_is_refused() {
+        let here = SystemInfo { os_type: Some("linux".into()), ..SystemInfo::default() };
+        assert!(suits("unix:///run/docker.sock", &here).is_ok());
+        assert!(matches!(suits("tcp://192.0.2.9:2375", &here), Err(Unusable::Elsewhere(_))));
+        let rootless = SystemInfo { security_options: Some(vec!["name=rootless".into()]), ..here.clone() };
+        assert!(matches!(suits("unix:///run/docker.sock", &rootless), Err(Unusable::Elsewhere(_))));
+        let desktop = SystemInfo { operating_system: Some("Docker Desktop".into()), ..here.clone() };
+        assert!(matches!(suits("unix:///run/docker.sock", &desktop), Err(Unusable::Elsewhere(_))));
+        let windows = SystemInfo { os_type: Some("windows".into()), ..here };
+        assert!(matches!(suits("unix:///run/docker.sock", &windows), Err(Unusable::NotLinux(_))));
+    }
+}

@@ -1,0 +1,103 @@
+//! What a node is asked over its control API. Each call has its deadline.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use butter::api;
+use butter::core::identity::{BlockId, NodeId};
+use bytes::Bytes;
+use hyper::{HeaderMap, Method, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::tunnel::{Answer, Client};
+use crate::backend::{FoundValue, NodeView, Series, Told};
+use crate::observe::scrape;
+use crate::plan::NodeIndex;
+
+/// How long a node may take to say who it is, whom it knows or what it counts.
+pub(crate) const GLANCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a put or get may take beyond the node's own deadlines.
+pub(crate) const MARGIN: Duration = Duration::from_secs(5);
+/// Bytes of an answer that is no error of the API that are quoted.
+const QUOTE_MAX: usize = 200;
+
+/// Who it is. Also the way to find out whether it is there.
+pub(crate) async fn identity(client: &Client) -> anyhow::Result<NodeId> {
+    let status: api::Status = json(ask(client, Method::GET, api::STATUS_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
+    Ok(status.id)
+}
+
+/// Whom it knows and what it holds.
+pub(crate) async fn view(client: &Client, node: NodeIndex) -> anyhow::Result<NodeView> {
+    let view: api::View = json(ask(client, Method::GET, api::VIEW_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
+    if view.neighbours > view.known_hosts.len() {
+        bail!("it has {} neighbours among {} known hosts", view.neighbours, view.known_hosts.len());
+    }
+    Ok(NodeView { node, id: view.id, known_hosts: view.known_hosts, neighbours: view.neighbours, blocks: view.blocks })
+}
+
+/// What it counts; of a router as well.
+pub(crate) async fn metrics(client: &Client) -> anyhow::Result<Vec<Series>> {
+    let answer = ask(client, Method::GET, api::METRICS_PATH, Bytes::new(), GLANCE_TIMEOUT).await?;
+    let answer = success(answer)?;
+    let text = std::str::from_utf8(&answer.body).context("metrics that are no text")?;
+    scrape::parse(text).context("metrics that cannot be read")
+}
+
+/// Has it store a value. `deadline` is the node's own.
+pub(crate) async fn put(client: &Client, value: Bytes, deadline: Duration) -> anyhow::Result<Told> {
+    let answer = ask(client, Method::POST, api::BLOBS_PATH, value, deadline + MARGIN).await?;
+    let stored: api::Put = json(answer)?;
+    match stored.blocks.first() {
+        Some(first) if *first == stored.id => Ok(Told::Stored(stored.blocks)),
+        _ => bail!("it stored {} but names other blocks", stored.id),
+    }
+}
+
+/// Has it fetch a value. `deadline` is the node's own.
+pub(crate) async fn get(client: &Client, id: BlockId, deadline: Duration) -> anyhow::Result<Told> {
+    let path = format!("{}/{id}", api::BLOBS_PATH);
+    let answer = match timeout(deadline + MARGIN, client.call(Method::GET, &path, Bytes::new())).await {
+        Ok(answer) => answer?,
+        Err(_) => return Ok(Told::NotFound { sure: false }),
+    };
+    match answer.status {
+        StatusCode::NOT_FOUND => Ok(Told::NotFound { sure: true }),
+        StatusCode::GATEWAY_TIMEOUT => Ok(Told::NotFound { sure: false }),
+        _ => {
+            let answer = success(answer)?;
+            let hops = number(&answer.headers, api::HOPS_HEADER)?;
+            let hops = u32::try_from(hops).context("more hops than there can be")?;
+            let messages = number(&answer.headers, api::MESSAGES_HEADER)?;
+            Ok(Told::Found(FoundValue { value: answer.body, hops, messages }))
+        }
+    }
+}
+
+async fn ask(client: &Client, method: Method, path: &str, body: Bytes, within: Duration) -> anyhow::Result<Answer> {
+    let what = format!("{method} {path}");
+    let answered = timeout(within, client.call(method, path, body)).await;
+    let answer = answered.map_err(|_| anyhow!("no answer within {} s", within.as_secs()));
+    answer.and_then(|answer| answer).with_context(|| what)
+}
+
+fn success(answer: Answer) -> anyhow::Result<Answer> {
+    if answer.status.is_success() {
+        return Ok(answer);
+    }
+    let said = serde_json::from_slice::<api::ErrorBody>(&answer.body).map_or_else(
+        |_| String::from_utf8_lossy(&answer.body[..answer.body.len().min(QUOTE_MAX)]).into_owned(),
+        |body| body.error,
+    );
+    bail!("{} ({})", said.trim(), answer.status.as_u16())
+}
+
+fn json<T: DeserializeOwned>(answer: Answer) -> anyhow::Result<T> {
+    serde_json::from_slice(&success(answer)?.body).context("an answer of another shape")
+}
+
+fn number(headers: &HeaderMap, name: &str) -> anyhow::Result<u64> {
+    let value = headers.get(name).with_context(|| format!("an answer without {name}"))?;
+    value.to_str().ok().and_then(|text| text.parse().ok()).with_context(|| format!("{name} is no number"))
+}

@@ -1,0 +1,134 @@
+//! Removal by label: the end of a run, and what a crashed one left.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Context;
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptions,
+};
+use futures_util::{StreamExt, stream};
+use tokio::time::{Duration, sleep};
+
+use super::mark;
+use crate::backend::Progress;
+
+/// Containers that are removed at once.
+const REMOVALS_AT_ONCE: usize = 4;
+/// Times that a network which still "has active endpoints" is tried, and the pause between: the engine lets go of them a
+/// moment after their container.
+const TRIES_MAX: usize = 10;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Something on the engine that carries a run's label.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Thing {
+    /// A container.
+    Container(String),
+    /// A network.
+    Network(String),
+    /// A volume.
+    Volume(String),
+}
+
+impl std::fmt::Display for Thing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Thing::Container(name) => write!(f, "container {name}"),
+            Thing::Network(name) => write!(f, "network {name}"),
+            Thing::Volume(name) => write!(f, "volume {name}"),
+        }
+    }
+}
+
+/// All that one run has on the engine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Belongings {
+    /// In order of removal: containers, networks, volumes.
+    pub(crate) things: Vec<Thing>,
+    /// The labels that every thing of a run carries.
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// What every run has, by run; or only `run`'s.
+pub(crate) async fn find(docker: &Docker, run: Option<&str>) -> anyhow::Result<BTreeMap<String, Belongings>> {
+    let label = run.map_or_else(|| mark::RUN.to_owned(), |run| format!("{}={run}", mark::RUN));
+    let filters = HashMap::from([("label", vec![label])]);
+    let mut runs: BTreeMap<String, Belongings> = BTreeMap::new();
+    let mut add = |thing: Thing, labels: HashMap<String, String>| {
+        if let Some(run) = labels.get(mark::RUN).cloned() {
+            let belongings = runs.entry(run).or_default();
+            belongings.things.push(thing);
+            belongings.labels.extend(labels);
+        }
+    };
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    for container in docker.list_containers(Some(options)).await.context("asking the engine for its containers")? {
+        let name = container.names.and_then(|names| Some(names.first()?.trim_start_matches('/').to_owned()));
+        if let Some(name) = name.or(container.id) {
+            add(Thing::Container(name), container.labels.unwrap_or_default());
+        }
+    }
+    let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+    for network in docker.list_networks(Some(options)).await.context("asking the engine for its networks")? {
+        if let Some(name) = network.name {
+            add(Thing::Network(name), network.labels.unwrap_or_default());
+        }
+    }
+    let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
+    let volumes = docker.list_volumes(Some(options)).await.context("asking the engine for its volumes")?;
+    for volume in volumes.volumes.unwrap_or_default() {
+        add(Thing::Volume(volume.name), volume.labels);
+    }
+    for belongings in runs.values_mut() {
+        belongings.things.sort();
+    }
+    Ok(runs)
+}
+
+/// Removes things and returns those that are left, each with the reason.
+pub(crate) async fn remove(docker: &Docker, things: &[Thing], progress: &mut dyn Progress) -> Vec<(Thing, Error)> {
+    let mut left = Vec::new();
+    // Containers before the networks and volumes that they use.
+    let (containers, others): (Vec<_>, Vec<_>) = things.iter().partition(|thing| matches!(thing, Thing::Container(_)));
+    let removals = containers.into_iter().map(|thing| async move { (thing, remove_one(docker, thing).await) });
+    let mut removals = stream::iter(removals).buffer_unordered(REMOVALS_AT_ONCE);
+    while let Some((thing, removed)) = removals.next().await {
+        left.extend(removed.err().map(|error| (thing.clone(), error)));
+        progress.advance(1);
+    }
+    for thing in others {
+        left.extend(remove_one(docker, thing).await.err().map(|error| (thing.clone(), error)));
+        progress.advance(1);
+    }
+    left
+}
+
+async fn remove_one(docker: &Docker, thing: &Thing) -> Result<(), Error> {
+    for attempt in 1.. {
+        let removed = match thing {
+            Thing::Container(name) => {
+                let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+                docker.remove_container(name, Some(options)).await
+            }
+            Thing::Network(name) => docker.remove_network(name).await,
+            Thing::Volume(name) => docker.remove_volume(name, None::<RemoveVolumeOptions>).await,
+        };
+        match removed {
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(()),
+            // 403: active endpoints; 409: removal already in progress, or a volume in use; 500: the engine's own hiccup.
+            Err(Error::DockerResponseServerError { status_code: 403 | 409 | 500, .. }) if attempt < TRIES_MAX => {
+                sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    unreachable!("the last try returns")
+}
+
+/// Text for what could not be removed: each thing on its line, with the reason.
+pub(crate) fn describe(left: &[(Thing, Error)]) -> String {
+    left.iter().map(|(thing, error)| format!("\n  {thing}: {error}")).collect()
+}

@@ -1,0 +1,112 @@
+//! Listens to the engine for containers of the run that end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::models::EventMessage;
+use bollard::query_parameters::{EventsOptions, EventsOptionsBuilder, InspectContainerOptions};
+use futures_util::StreamExt;
+use tokio::time::sleep;
+
+use super::lives::Life;
+use super::shared::Shared;
+use super::{logs, mark};
+use crate::backend::Told;
+use crate::plan::{NetworkIndex, NodeIndex};
+
+/// Pause before listening again when the engine hung up.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Who a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Node(NodeIndex),
+    Router(NetworkIndex),
+}
+
+/// Listens until the run is over.
+pub(crate) async fn serve(shared: Arc<Shared>) {
+    let who = everybody(&shared);
+    loop {
+        let mut events = shared.docker.events(Some(options(&shared)));
+        // What ended while nobody listened is found by asking.
+        for (name, &whose) in &who {
+            if let Who::Node(node) = whose {
+                catch_up(&shared, name, node).await;
+            }
+        }
+        while let Some(Ok(event)) = events.next().await {
+            if let Some((name, exit)) = death(&event)
+                && let Some(&whose) = who.get(name)
+            {
+                ended(&shared, name, whose, exit).await;
+            }
+        }
+        sleep(RECONNECT_PAUSE).await;
+    }
+}
+
+fn everybody(shared: &Shared) -> BTreeMap<String, Who> {
+    let (plan, wiring) = (&shared.plan, &shared.wiring);
+    let nodes =
+        (0..plan.nodes.len()).map(|index| (wiring.node_name(plan, NodeIndex(index)), Who::Node(NodeIndex(index))));
+    let routers = (0..plan.networks.len()).map(NetworkIndex);
+    nodes.chain(routers.map(|index| (wiring.router_name(plan, index), Who::Router(index)))).collect()
+}
+
+fn options(shared: &Shared) -> EventsOptions {
+    let filters = HashMap::from([
+        ("type", vec!["container".to_owned()]),
+        ("event", vec!["die".to_owned()]),
+        ("label", vec![format!("{}={}", mark::RUN, shared.wiring.mark.run)]),
+    ]);
+    EventsOptionsBuilder::default().filters(&filters).build()
+}
+
+/// Name and exit status of a container that ended.
+fn death(event: &EventMessage) -> Option<(&str, i64)> {
+    let attributes = event.actor.as_ref()?.attributes.as_ref()?;
+    let exit = attributes.get("exitCode").and_then(|status| status.parse().ok()).unwrap_or(-1);
+    Some((attributes.get("name")?, exit))
+}
+
+async fn ended(shared: &Shared, name: &str, who: Who, exit: i64) {
+    match who {
+        Who::Router(network) => router_ended(shared, name, network, exit).await,
+        Who::Node(node) => {
+            if let Some(life) = shared.node(node).life() {
+                node_ended(shared, name, node, &life, exit).await;
+            }
+        }
+    }
+}
+
+async fn router_ended(shared: &Shared, name: &str, network: NetworkIndex, exit: i64) {
+    let said = logs::quote(&shared.docker, name).await;
+    let network = &shared.plan.network(network).name;
+    let why = format!("the router of {network} ended by itself with exit status {exit}{said}");
+    shared.tell(None, Told::Failed { node: None, why }).await;
+}
+
+async fn node_ended(shared: &Shared, name: &str, node: NodeIndex, life: &Life, exit: i64) {
+    if life.end(exit) {
+        shared.node(node).client.forget();
+        let said = logs::quote(&shared.docker, name).await;
+        shared
+            .tell(
+                None,
+                Told::Failed { node: Some(node), why: format!("it ended by itself with exit status {exit}{said}") },
+            )
+            .await;
+    }
+}
+
+/// Finds a node that ended while nobody listened.
+async fn catch_up(shared: &Shared, name: &str, node: NodeIndex) {
+    let Some(life) = shared.node(node).live() else { return };
+    let Ok(found) = shared.docker.inspect_container(name, None::<InspectContainerOptions>).await else { return };
+    if let Some(state) = found.state.filter(|state| state.running == Some(false)) {
+        node_ended(shared, name, node, &life, state.exit_code.unwrap_or(-1)).await;
+    }
+}

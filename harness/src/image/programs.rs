@@ -1,0 +1,272 @@
+//! The two programs of the image: found, or built with cargo where there is a source tree.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, anyhow, bail};
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::Command;
+
+use super::elf::{self, Kind};
+use crate::backend::{BackendError, Progress};
+
+/// Names the node's program where there is no source tree.
+pub const NODE_BINARY_VARIABLE: &str = "BUTTER_NODE_BINARY";
+/// Bytes of cargo's complaints that are shown.
+const COMPLAINT_MAX: usize = 8 << 10;
+
+/// Which programs to take; what is not given is found or built.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// The node; otherwise the variable `BUTTER_NODE_BINARY`, the source tree, or `butter` beside this program.
+    pub node: Option<PathBuf>,
+    /// The harness, which is also the router; otherwise this very program.
+    pub harness: Option<PathBuf>,
+}
+
+/// Two static programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Programs {
+    /// `butter`.
+    pub node: PathBuf,
+    /// `harness`.
+    pub harness: PathBuf,
+}
+
+/// Finds or builds both programs.
+///
+/// # Errors
+/// If one is missing, does not build, or is not static, with what to do about it.
+pub async fn find(choice: &Choice, progress: &mut dyn Progress) -> Result<Programs, BackendError> {
+    let harness = harness(choice, progress).await?;
+    let node = node(choice, progress).await?;
+    Ok(Programs { node, harness })
+}
+
+async fn harness(choice: &Choice, progress: &mut dyn Progress) -> Result<PathBuf, BackendError> {
+    if let Some(path) = &choice.harness {
+        return given(path);
+    }
+    let own = env::current_exe().context("this program's own file is not to be found")?;
+    let is_static = kind(&own)? == Kind::Static;
+    match source_tree() {
+        _ if is_static => Ok(own),
+        Some(tree) => build(&tree, "butter-harness", "harness", Flags::Static, progress).await,
+        None => Err(not_static(&own)),
+    }
+}
+
+async fn node(choice: &Choice, progress: &mut dyn Progress) -> Result<PathBuf, BackendError> {
+    if let Some(path) = choice.node.clone().or_else(|| env::var_os(NODE_BINARY_VARIABLE).map(PathBuf::from)) {
+        return given(&path);
+    }
+    if let Some(tree) = source_tree()
+        && cargo_answers().await
+    {
+        let built = build(&tree, "butter", "butter", Flags::AsConfigured, progress).await?;
+        if kind(&built)? == Kind::Static {
+            return Ok(built);
+        }
+        progress.note("RUSTFLAGS or another setting overrides the static build; building the node once more, apart");
+        return build(&tree, "butter", "butter", Flags::Static, progress).await;
+    }
+    match beside()? {
+        Some(path) => given(&path),
+        None => Err(BackendError {
+            what: anyhow!(
+                "there is no node to run: neither a source tree with cargo, nor a program `butter` beside this one"
+            ),
+            remedy: Some(format!(
+                "Give one: --node-binary FILE, or {NODE_BINARY_VARIABLE}=FILE; it must be a static Linux program."
+            )),
+        }),
+    }
+}
+
+/// What `doctor` says about the node's program: where it would come from, or that there is none.
+pub(crate) async fn node_origin() -> Result<String, BackendError> {
+    if let Some(path) = env::var_os(NODE_BINARY_VARIABLE).map(PathBuf::from) {
+        return given(&path).map(|path| format!("{NODE_BINARY_VARIABLE}: {}", path.display()));
+    }
+    if let Some(tree) = source_tree()
+        && cargo_answers().await
+    {
+        return Ok(format!("built by cargo from {}", tree.display()));
+    }
+    match beside()? {
+        Some(path) => given(&path).map(|path| path.display().to_string()),
+        None => Err(BackendError {
+            what: anyhow!("there is neither cargo with the source tree, nor a program `butter` beside this one"),
+            remedy: Some(format!(
+                "Install Rust (https://rustup.rs), or give a static node: {NODE_BINARY_VARIABLE}=FILE."
+            )),
+        }),
+    }
+}
+
+fn beside() -> Result<Option<PathBuf>, BackendError> {
+    let own = env::current_exe().context("this program's own file is not to be found")?;
+    Ok(Some(own.with_file_name("butter")).filter(|path| path.is_file()))
+}
+
+fn given(path: &Path) -> Result<PathBuf, BackendError> {
+    match kind(path)? {
+        Kind::Static => Ok(path.to_owned()),
+        Kind::Dynamic => Err(not_static(path)),
+        Kind::Foreign => {
+            Err(BackendError { what: anyhow!("{} is not a 64-bit Linux program", path.display()), remedy: None })
+        }
+    }
+}
+
+fn kind(path: &Path) -> anyhow::Result<Kind> {
+    elf::kind(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
+fn not_static(path: &Path) -> BackendError {
+    BackendError {
+        what: anyhow!("{} needs shared libraries, and the image has none", path.display()),
+        remedy: Some(
+            "Build it in the source tree without RUSTFLAGS set, so that .cargo/config.toml applies; or with\n  \
+             RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target host-tuple"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The workspace that this program was built in, if it is still there.
+fn source_tree() -> Option<PathBuf> {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
+    (tree.join("Cargo.toml").is_file() && tree.join("node/Cargo.toml").is_file()).then(|| tree.to_owned())
+}
+
+fn cargo() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+async fn cargo_answers() -> bool {
+    let asked = Command::new(cargo())
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    asked.await.is_ok_and(|status| status.success())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flags {
+    /// As the workspace's own configuration has it: shares its target directory.
+    AsConfigured,
+    /// Explicitly static, in a target directory of its own so that nothing else is rebuilt.
+    Static,
+}
+
+/// Runs cargo and returns the program that it made.
+async fn build(
+    tree: &Path,
+    package: &str,
+    program: &str,
+    flags: Flags,
+    progress: &mut dyn Progress,
+) -> Result<PathBuf, BackendError> {
+    progress.begin(&format!("building {program}"), 0);
+    let mut command = command(tree, package, program, flags);
+    let built = run(&mut command, program, progress).await;
+    built.map_err(|what| BackendError {
+        what: what.context(format!("cargo could not build {program} in {}", tree.display())),
+        remedy: Some(format!("Try it by hand: cargo build -p {package} --bin {program}")),
+    })
+}
+
+fn command(tree: &Path, package: &str, program: &str, flags: Flags) -> Command {
+    let mut command = Command::new(cargo());
+    command.current_dir(tree).args(["build", "--package", package, "--bin", program]);
+    command.arg("--message-format=json-render-diagnostics");
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    if flags == Flags::Static {
+        let inherited = env::var("RUSTFLAGS").unwrap_or_default();
+        command.env("RUSTFLAGS", format!("{inherited} -C target-feature=+crt-static").trim());
+        command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+        command.args(["--target", "host-tuple", "--target-dir"]).arg(tree.join("target").join("static"));
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+async fn run(command: &mut Command, program: &str, progress: &mut dyn Progress) -> anyhow::Result<PathBuf> {
+    let mut child = command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow!("cargo is not installed"),
+        _ => anyhow!(error),
+    })?;
+    let stdout = child.stdout.take().context("cargo's output is piped")?;
+    let mut stderr = child.stderr.take().context("cargo's complaints are piped")?;
+    // Read beside the messages: a full pipe would stop cargo.
+    let complaints = tokio::spawn(async move {
+        let mut text = Vec::new();
+        stderr.read_to_end(&mut text).await.map(|_| text)
+    });
+    let mut lines = BufReader::new(stdout).lines();
+    let mut made = None;
+    while let Some(line) = lines.next_line().await? {
+        progress.advance(1);
+        made = executable(&line, program).or(made);
+    }
+    let status = child.wait().await?;
+    let complaints = complaints.await??;
+    if !status.success() {
+        let from = complaints.len().saturating_sub(COMPLAINT_MAX);
+        bail!("{status}\n{}", String::from_utf8_lossy(&complaints[from..]).trim_end());
+    }
+    made.context("cargo named no program")
+}
+
+/// The path in one line of cargo's messages, if it tells of the program that is wanted.
+fn executable(line: &str, program: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        reason: String,
+        target: Option<Target>,
+        executable: Option<PathBuf>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+        kind: Vec<String>,
+    }
+    let message: Message = serde_json::from_str(line).ok()?;
+    let target = message.target?;
+    let is_it =
+        message.reason == "compiler-artifact" && target.name == program && target.kind.iter().any(|kind| kind == "bin");
+    message.executable.filter(|_| is_it)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_read_from_cargos_messages() {
+        let artifact = r#"{"reason":"compiler-artifact","target":{"name":"butter","kind":["bin"]},"executable":"/t/butter","fresh":true}"#;
+        assert_eq!(executable(artifact, "butter"), Some(PathBuf::from("/t/butter")));
+        assert_eq!(executable(artifact, "harness"), None);
+        assert_eq!(executable(&artifact.replace("\"bin\"", "\"lib\""), "butter"), None);
+        assert_eq!(executable(r#"{"reason":"build-finished","success":true}"#, "butter"), None);
+        assert_eq!(executable("warning: unused", "butter"), None);
+    }
+
+    #[test]
+    fn a_script_is_refused_as_a_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("butter");
+        std::fs::write(&script, "#!/bin/sh\n").unwrap();
+        assert!(given(&script).unwrap_err().to_string().contains("not a 64-bit Linux program"));
+        assert!(given(&folder.path().join("none")).is_err());
+    }
+}
