@@ -12,4 +12,5 @@ pub mod net;
 pub mod observe;
 pub mod plan;
 pub mod play;
+pub mod report;
 pub mod router;

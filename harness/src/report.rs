@@ -1,0 +1,15 @@
+//! What a run leaves: its directory, its result, and what people and other programs are shown of it.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`result`] | `result.json`: everything that follows from the events and metrics, and nothing that a clock on the wall said |
+//! | [`timing`] | `timing.json`: how long it took on this machine |
+//! | [`directory`] | the run's directory, and the record written into it while the run is played |
+//! | [`table`] | the verdict for people |
+//! | [`junit`] | the verdict for CI |
+
+pub mod directory;
+pub mod junit;
+pub mod result;
+pub mod table;
+pub mod timing;

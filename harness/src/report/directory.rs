@@ -1,0 +1,248 @@
+//! A run's directory, and the record written into it while the run is played: a run that is cut off leaves what it had.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::backend::Scrape;
+use crate::events::{Event, EventKind, RunTime};
+use crate::observe::samples::Samples;
+use crate::plan::Plan;
+use crate::play::{Audience, Standing};
+use crate::report::result::RunResult;
+use crate::report::timing::{Stopwatch, Timing, Took};
+
+/// How many names are tried before giving up.
+const NAMES_MAX: u32 = 1_000;
+
+/// A directory that is wanted and cannot be had. Nothing in it has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// There is something in it: a run's record is never overwritten.
+    #[error("{0} is not empty: name another directory, or remove it")]
+    NotEmpty(PathBuf),
+    /// It, or a file in it, cannot be made.
+    #[error("cannot write {path}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The directory of one run.
+#[derive(Debug)]
+pub struct RunDirectory(PathBuf);
+
+impl RunDirectory {
+    /// Makes `path`, or takes it if it is empty.
+    ///
+    /// # Errors
+    /// If there is something in it, or it cannot be made.
+    pub fn at(path: &Path) -> Result<Self, DirectoryError> {
+        fs::create_dir_all(path).map_err(|source| io_error(path, source))?;
+        let mut entries = fs::read_dir(path).map_err(|source| io_error(path, source))?;
+        match entries.next() {
+            None => Ok(RunDirectory(path.to_owned())),
+            Some(_) => Err(DirectoryError::NotEmpty(path.to_owned())),
+        }
+    }
+
+    /// Makes `runs/NAME-TIME-SEED`, with a number at the end where that is taken.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn new(plan: &Plan, now: SystemTime) -> Result<Self, DirectoryError> {
+        let runs = Path::new("runs");
+        fs::create_dir_all(runs).map_err(|source| io_error(runs, source))?;
+        let time = humantime::format_rfc3339_seconds(now).to_string().replace([':', '-'], "");
+        let name = format!("{}-{time}-{}", plan.name, plan.seed);
+        let names = (1..=NAMES_MAX).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") });
+        for path in names.map(|name| runs.join(name)) {
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(RunDirectory(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(io_error(&path, source)),
+            }
+        }
+        Err(DirectoryError::NotEmpty(runs.join(name)))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where the logs of nodes and routers go; made if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn logs(&self) -> Result<PathBuf, DirectoryError> {
+        let logs = self.0.join("logs");
+        fs::create_dir_all(&logs).map_err(|source| io_error(&logs, source))?;
+        Ok(logs)
+    }
+
+    /// Writes what is enough to run it again.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_plan(&self, plan: &Plan) -> Result<(), DirectoryError> {
+        self.write("topology.yaml", &plan.source)?;
+        self.write("plan.json", &json(plan))
+    }
+
+    /// Writes what came of it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_result(&self, result: &RunResult) -> Result<(), DirectoryError> {
+        self.write("result.json", &result.to_json())
+    }
+
+    /// Writes how long it took.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_timing(&self, timing: &Timing) -> Result<(), DirectoryError> {
+        self.write("timing.json", &json(timing))
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), DirectoryError> {
+        let path = self.0.join(name);
+        fs::write(&path, text).map_err(|source| io_error(&path, source))
+    }
+
+    fn create(&self, name: &str) -> Result<File, DirectoryError> {
+        let path = self.0.join(name);
+        File::create_new(&path).map_err(|source| io_error(&path, source))
+    }
+}
+
+/// Indented JSON with a newline at its end.
+pub fn json(value: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).expect("plain data is always JSON");
+    text.push('\n');
+    text
+}
+
+/// Writes `events.jsonl` and `samples.csv` while the run is played, and takes the time of its steps.
+#[derive(Debug)]
+pub struct Recorder {
+    plan: Arc<Plan>,
+    path: PathBuf,
+    events: BufWriter<File>,
+    samples: Samples<BufWriter<File>>,
+    steps: Stopwatch,
+    /// The first that went wrong: nothing is written after it.
+    failed: Option<io::Error>,
+}
+
+impl Recorder {
+    /// Begins the record.
+    ///
+    /// # Errors
+    /// If its files cannot be made.
+    pub fn new(plan: &Arc<Plan>, directory: &RunDirectory) -> Result<Self, DirectoryError> {
+        let samples = Samples::new(BufWriter::new(directory.create("samples.csv")?));
+        Ok(Recorder {
+            plan: Arc::clone(plan),
+            path: directory.path().to_owned(),
+            events: BufWriter::new(directory.create("events.jsonl")?),
+            samples: samples.map_err(|source| io_error(directory.path(), source))?,
+            steps: Stopwatch::default(),
+            failed: None,
+        })
+    }
+
+    /// Ends the record; tells how long each step took.
+    ///
+    /// # Errors
+    /// If anything of it could not be written.
+    pub fn finish(mut self) -> Result<Vec<Took>, DirectoryError> {
+        self.attempt(|this| this.events.flush());
+        let written = self.failed.map_or_else(|| self.samples.finish(), Err);
+        written.map_err(|source| io_error(&self.path, source))?;
+        Ok(self.steps.finish())
+    }
+
+    fn attempt(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) {
+        if self.failed.is_none() {
+            self.failed = write(self).err();
+        }
+    }
+}
+
+impl Audience for Recorder {
+    fn event(&mut self, event: &Event) {
+        match event.kind {
+            EventKind::StepBegan { step, .. } => self.steps.begin(&self.plan.steps[step].title),
+            EventKind::StepEnded { .. } => self.steps.end(),
+            _ => {}
+        }
+        self.attempt(|this| {
+            serde_json::to_writer(&mut this.events, event)?;
+            this.events.write_all(b"\n")
+        });
+    }
+
+    fn sampled(&mut self, at: RunTime, scrapes: &Arc<Vec<Scrape>>) {
+        self.attempt(|this| this.samples.write(&this.plan, at, scrapes));
+    }
+
+    fn standing(&mut self, _: &Standing) {}
+}
+
+fn io_error(path: &Path, source: io::Error) -> DirectoryError {
+    DirectoryError::Io { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::fixture::{self, looked, step_began, step_ended};
+
+    #[test]
+    fn a_directory_with_something_in_it_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("a/b");
+        let directory = RunDirectory::at(&path).unwrap();
+        RunDirectory::at(&path).unwrap();
+        directory.write_plan(&fixture::plan()).unwrap();
+        let error = RunDirectory::at(&path).unwrap_err().to_string();
+        assert!(error.contains("is not empty"), "{error}");
+    }
+
+    #[test]
+    fn the_record_is_one_line_per_event() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::at(scratch.path()).unwrap();
+        let mut recorder = Recorder::new(&Arc::new(fixture::plan()), &directory).unwrap();
+        for event in [step_began(0), looked(1, 2), step_ended(0)] {
+            recorder.event(&event);
+        }
+        recorder.sampled(RunTime(0), &Arc::new(Vec::new()));
+        let steps = recorder.finish().unwrap();
+        assert_eq!(steps[0].what, "store something");
+        let written = fs::read_to_string(scratch.path().join("events.jsonl")).unwrap();
+        let looked: serde_json::Value = serde_json::from_str(written.lines().nth(1).unwrap()).unwrap();
+        assert_eq!(
+            (&looked["event"], &looked["kept"], &looked["at_us"]),
+            (&"looked".into(), &1.into(), &1_000_000.into())
+        );
+        assert_eq!(written.lines().count(), 3);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_is_an_error() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::at(scratch.path()).unwrap();
+        let mut recorder = Recorder::new(&Arc::new(fixture::plan()), &directory).unwrap();
+        recorder.events = BufWriter::with_capacity(0, File::open("/dev/null").unwrap());
+        recorder.event(&looked(1, 2));
+        assert!(recorder.finish().is_err());
+    }
+}
