@@ -14,3 +14,4 @@ pub mod plan;
 pub mod play;
 pub mod report;
 pub mod router;
+pub mod sim;

@@ -1,0 +1,18 @@
+//! The deterministic simulator: many nodes and the networks between them, on a virtual clock.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`engine`] | plays [`butter::core::Node`]s: hands them what arrives, does what they ask for, wakes them |
+//! | [`transport`] | links between nodes as QUIC makes them: handshakes, messages, silence, relays; multicast |
+//! | [`network`] | routers: where a packet goes, what [`crate::net::nat`] and [`crate::net::link`] do to it |
+//! | [`queue`] | what happens when |
+//! | [`invariants`] | what must hold of every node at any moment |
+//!
+//! Events are ordered by (time, source, the source's own sequence), and nothing takes effect at the moment that it is
+//! decided: so results do not depend on how the work is divided. There is no clock, no thread, no unseeded randomness.
+
+pub mod engine;
+pub mod invariants;
+pub mod network;
+pub mod queue;
+pub mod transport;

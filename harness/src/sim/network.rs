@@ -1,0 +1,399 @@
+//! Routers and the networks between them: where a packet goes, and what each router does to it.
+//!
+//! A packet is on one network at a time. Whoever is addressed there takes it; what is not addressed there goes to the
+//! network's own router and outwards. A router translates ([`Nat`]) and then sends over the uplink ([`Link`]) of its inner
+//! network; inwards likewise over the downlink. Every network crossed costs [`LAN_LATENCY`].
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use butter::core::time::Time;
+use ipnet::Ipv4Net;
+use smallvec::SmallVec;
+
+use crate::net::link::{Link, LinkConfig, LinkDrop, Transit};
+use crate::net::nat::{Flow, Nat, NatDrop, TcpFlags, Verdict};
+use crate::plan::Plan;
+
+/// Time to cross one network from device to device: a switch and two stacks.
+pub const LAN_LATENCY: Duration = Duration::from_micros(100);
+/// Routers that a packet may pass.
+const HOPS_MAX: usize = 32;
+/// IP and UDP headers, in bytes.
+pub const HEADER_BYTES: usize = 28;
+
+/// A node's place in the plan; the same as its [`crate::plan::NodeIndex`].
+pub type Seat = u32;
+
+/// One passage of a router: whose, and which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The network on the router's inside.
+    pub network: u32,
+    /// Which way.
+    pub way: Way,
+}
+
+/// Which way a packet passes a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Outwards.
+    Up,
+    /// Inwards.
+    Down,
+    /// From inside back inside, by the NAT's hairpin.
+    Turn,
+}
+
+impl Way {
+    /// Which of a router's links it takes: 0 up, 1 down.
+    fn side(self) -> Option<usize> {
+        match self {
+            Way::Up => Some(0),
+            Way::Down => Some(1),
+            Way::Turn => None,
+        }
+    }
+}
+
+impl Hop {
+    /// The same router, the other way.
+    #[must_use]
+    pub fn mirrored(self) -> Self {
+        let way = match self.way {
+            Way::Up => Way::Down,
+            Way::Down => Way::Up,
+            Way::Turn => Way::Turn,
+        };
+        Hop { way, ..self }
+    }
+}
+
+/// Every router passed, in order.
+pub type Hops = SmallVec<[Hop; 4]>;
+
+/// A UDP packet under way.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// Its addresses, as they are now.
+    pub flow: Flow,
+    /// Where it arrives next.
+    pub device: Device,
+    /// The routers passed.
+    pub hops: Hops,
+    /// Its size, with headers.
+    pub bytes: usize,
+}
+
+/// Where a packet arrives next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// A node's socket.
+    Node(Seat),
+    /// The router of this network, from inside.
+    Outwards(usize),
+    /// The router of this network, from outside.
+    Inwards(usize),
+}
+
+/// What a device did with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It arrives at [`Packet::device`] then.
+    At(Time),
+    /// It is for this node.
+    Delivered(Seat),
+    /// It goes no further.
+    Dropped,
+}
+
+/// What a router has counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouterCounters {
+    /// Packets passed, outwards and inwards.
+    pub packets: [u64; 2],
+    /// Bytes passed, outwards and inwards.
+    pub bytes: [u64; 2],
+    /// Packets lost by the link, by bad luck.
+    pub lost: [u64; 2],
+    /// Packets for which the link's queue had no room.
+    pub queue_full: [u64; 2],
+    /// Packets dropped by the NAT: no mapping, filtered, no port, no hairpin.
+    pub nat: [u64; 4],
+    /// Packets that no network has an address for, or with too many hops.
+    pub unroutable: u64,
+}
+
+/// All networks of a plan.
+#[derive(Debug)]
+pub struct Networks {
+    networks: Vec<Network>,
+}
+
+#[derive(Debug)]
+struct Network {
+    subnet: Ipv4Net,
+    /// By address.
+    hosts: Vec<(Ipv4Addr, Host)>,
+    /// Networks behind plain routers on this one, and theirs: reachable by their own addresses.
+    routes: Vec<(Ipv4Net, usize)>,
+    router: Option<Router>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Host {
+    Node(Seat),
+    Router(usize),
+}
+
+#[derive(Debug)]
+struct Router {
+    outside: usize,
+    nat: Option<Nat>,
+    nat_timeout: Duration,
+    /// Up, down.
+    pipes: [Pipe; 2],
+    counters: RouterCounters,
+}
+
+#[derive(Debug)]
+struct Pipe {
+    link: Link,
+    latency: Duration,
+    /// Nothing but a delay: what passes through does not depend on what else does.
+    perfect: bool,
+}
+
+impl Pipe {
+    fn new(config: &LinkConfig, seed: u64) -> Self {
+        let perfect = config.loss == 0.0 && config.jitter.is_zero() && config.rate_bps.is_none();
+        Pipe { link: Link::new(config.clone(), seed), latency: config.latency, perfect }
+    }
+}
+
+impl Networks {
+    /// The networks of `plan`, idle.
+    pub fn new(plan: &Plan) -> Self {
+        let mut networks: Vec<Network> = plan
+            .networks
+            .iter()
+            .enumerate()
+            .map(|(index, network)| Network {
+                subnet: network.subnet,
+                hosts: Vec::new(),
+                routes: Vec::new(),
+                router: network.behind.as_ref().map(|uplink| {
+                    let seed = |purpose: u64| {
+                        plan.seed.wrapping_add((index as u64 * 3 + purpose + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+                    };
+                    Router {
+                        outside: uplink.to.0,
+                        nat: uplink.nat.clone().map(|config| Nat::new(config, uplink.address, seed(0))),
+                        nat_timeout: uplink.nat.as_ref().map_or(Duration::MAX, |config| config.udp_timeout),
+                        pipes: [Pipe::new(&uplink.up, seed(1)), Pipe::new(&uplink.down, seed(2))],
+                        counters: RouterCounters::default(),
+                    }
+                }),
+            })
+            .collect();
+        for (seat, node) in plan.nodes.iter().enumerate() {
+            networks[node.network.0].hosts.push((node.address, Host::Node(seat as Seat)));
+        }
+        for (index, network) in plan.networks.iter().enumerate() {
+            if let Some(uplink) = &network.behind {
+                networks[uplink.to.0].hosts.push((uplink.address, Host::Router(index)));
+                if uplink.nat.is_none() {
+                    networks[uplink.to.0].routes.push((network.subnet, index));
+                }
+            }
+        }
+        // A network comes after the one it is behind: from the last to the first, plain routes are handed outwards.
+        for index in (0..plan.networks.len()).rev() {
+            if let Some(uplink) = plan.networks[index].behind.as_ref().filter(|uplink| uplink.nat.is_none()) {
+                let inner: Vec<_> = networks[index].routes.iter().map(|&(subnet, _)| (subnet, index)).collect();
+                networks[uplink.to.0].routes.extend(inner);
+            }
+            networks[index].hosts.sort_by_key(|&(address, _)| address);
+            networks[index].routes.sort();
+        }
+        Networks { networks }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.networks.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
+    /// What the router of a network has counted, and its NAT's live mappings; `None` for the internet.
+    pub fn router(&self, network: usize) -> Option<(&RouterCounters, usize)> {
+        let router = self.networks[network].router.as_ref()?;
+        Some((&router.counters, router.nat.as_ref().map_or(0, Nat::mappings)))
+    }
+
+    /// A packet leaves a node of `network`. It arrives at the next device after [`LAN_LATENCY`], if anywhere.
+    pub fn launch(&self, network: usize, flow: Flow, bytes: usize) -> Option<Packet> {
+        let device = self.next_device(network, *flow.destination.ip())?;
+        Some(Packet { flow, device, hops: Hops::new(), bytes })
+    }
+
+    /// A packet arrives at its device.
+    pub fn pass(&mut self, now: Time, packet: &mut Packet) -> Passage {
+        let (network, up) = match packet.device {
+            Device::Node(seat) => return Passage::Delivered(seat),
+            Device::Outwards(network) => (network, true),
+            Device::Inwards(network) => (network, false),
+        };
+        let router = self.networks[network].router.as_mut().expect("only a network behind another has a router");
+        let Some((flow, turned_back)) = router.translate(now, packet.flow, up) else { return Passage::Dropped };
+        let way = match (turned_back, up) {
+            (true, _) => Way::Turn,
+            (false, true) => Way::Up,
+            (false, false) => Way::Down,
+        };
+        let left_at = match router.send(way, now, packet.bytes) {
+            Transit::Arrives(at) => at,
+            Transit::Drop(_) => return Passage::Dropped,
+        };
+        let on = if way == Way::Up { router.outside } else { network };
+        // What came in does not go out again by the same router.
+        let came_in = way == Way::Down;
+        let next = self
+            .next_device(on, *flow.destination.ip())
+            .filter(|&next| packet.hops.len() < HOPS_MAX && !(came_in && next == Device::Outwards(network)));
+        let hop = Hop { network: network as u32, way };
+        let Some(device) = next else {
+            self.router_mut(hop).counters.unroutable += 1;
+            return Passage::Dropped;
+        };
+        packet.flow = flow;
+        packet.device = device;
+        packet.hops.push(hop);
+        Passage::At(left_at + LAN_LATENCY)
+    }
+
+    /// Sends so many packets of a known path through one hop. Returns how many were lost, how many found the queue full,
+    /// and when the last of the others leaves the link.
+    pub fn carry(&mut self, hop: Hop, now: Time, packets: u16, bytes: usize) -> Carried {
+        let router = self.router_mut(hop);
+        let mut carried = Carried { lost: 0, refused: 0, at: now };
+        let mut left = bytes;
+        for _ in 0..packets {
+            let size = left.min(crate::sim::transport::PACKET_BYTES);
+            left -= size;
+            match router.send(hop.way, now, size + HEADER_BYTES) {
+                Transit::Arrives(at) => carried.at = carried.at.max(at),
+                Transit::Drop(LinkDrop::Lost) => carried.lost += 1,
+                Transit::Drop(LinkDrop::QueueFull) => carried.refused += 1,
+            }
+        }
+        carried
+    }
+
+    /// Counts packets that pass a perfect hop.
+    pub fn count(&mut self, hop: Hop, packets: u16, bytes: usize) {
+        let Some(side) = hop.way.side() else { return };
+        let counters = &mut self.router_mut(hop).counters;
+        counters.packets[side] += u64::from(packets);
+        counters.bytes[side] += (bytes + usize::from(packets) * HEADER_BYTES) as u64;
+    }
+
+    /// The delay of a hop's link without its jitter, and whether it is nothing but that.
+    pub fn latency(&self, hop: Hop) -> (Duration, bool) {
+        let router = self.networks[hop.network as usize].router.as_ref().expect("a hop passes a router");
+        hop.way.side().map_or((Duration::ZERO, true), |side| (router.pipes[side].latency, router.pipes[side].perfect))
+    }
+
+    /// The shortest life of a mapping that nodes of this network depend on; `None` where no NAT is on the way out.
+    pub fn shortest_mapping(&self, network: usize) -> Option<Duration> {
+        let mut shortest = None::<Duration>;
+        let mut router = self.networks[network].router.as_ref();
+        while let Some(here) = router {
+            if here.nat.is_some() {
+                shortest = Some(shortest.map_or(here.nat_timeout, |other| other.min(here.nat_timeout)));
+            }
+            router = self.networks[here.outside].router.as_ref();
+        }
+        shortest
+    }
+
+    /// Keeps the mappings of a flow alive along its known way out, as a packet without content would.
+    pub fn refresh(&mut self, now: Time, mut flow: Flow, hops: impl Iterator<Item = Hop>) {
+        for hop in hops.take_while(|hop| hop.way != Way::Down) {
+            match self.router_mut(hop).translate(now, flow, true) {
+                Some((onwards, false)) => flow = onwards,
+                Some((_, true)) | None => return,
+            }
+        }
+    }
+
+    fn next_device(&self, on: usize, to: Ipv4Addr) -> Option<Device> {
+        let network = &self.networks[on];
+        if network.subnet.contains(&to) {
+            let found = network.hosts.binary_search_by_key(&to, |&(address, _)| address).ok()?;
+            return Some(match network.hosts[found].1 {
+                Host::Node(seat) => Device::Node(seat),
+                Host::Router(inner) => Device::Inwards(inner),
+            });
+        }
+        if let Some(&(_, inner)) = network.routes.iter().find(|(subnet, _)| subnet.contains(&to)) {
+            return Some(Device::Inwards(inner));
+        }
+        network.router.is_some().then_some(Device::Outwards(on))
+    }
+
+    fn router_mut(&mut self, hop: Hop) -> &mut Router {
+        self.networks[hop.network as usize].router.as_mut().expect("a hop passes a router")
+    }
+}
+
+/// What became of packets at a hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Lost by bad luck.
+    pub lost: u16,
+    /// Dropped before a full queue.
+    pub refused: u16,
+    /// When the last of the others has left the link.
+    pub at: Time,
+}
+
+impl Router {
+    /// The packet's addresses beyond the NAT, and whether it turns back inside; `None` if it is dropped.
+    fn translate(&mut self, now: Time, flow: Flow, up: bool) -> Option<(Flow, bool)> {
+        let Some(nat) = &mut self.nat else { return Some((flow, false)) };
+        let flags = TcpFlags::default();
+        let verdict = if up { nat.outbound(now, flow, flags) } else { nat.inbound(now, flow, flags) };
+        match verdict {
+            Verdict::Pass(flow) => Some((flow, false)),
+            Verdict::Hairpin(flow) => Some((flow, true)),
+            Verdict::Drop(why) => {
+                self.counters.nat[match why {
+                    NatDrop::NoMapping => 0,
+                    NatDrop::Filtered => 1,
+                    NatDrop::NoPort => 2,
+                    NatDrop::NoHairpin => 3,
+                }] += 1;
+                None
+            }
+        }
+    }
+
+    fn send(&mut self, way: Way, now: Time, bytes: usize) -> Transit {
+        let Some(side) = way.side() else { return Transit::Arrives(now) };
+        let transit = self.pipes[side].link.send(now, bytes);
+        match transit {
+            Transit::Arrives(_) => {
+                self.counters.packets[side] += 1;
+                self.counters.bytes[side] += bytes as u64;
+            }
+            Transit::Drop(LinkDrop::Lost) => self.counters.lost[side] += 1,
+            Transit::Drop(LinkDrop::QueueFull) => self.counters.queue_full[side] += 1,
+        }
+        transit
+    }
+}

@@ -1,0 +1,460 @@
+//! What lies between nodes: links as QUIC makes and keeps them, and discovery on a LAN.
+//!
+//! Modelled, not encoded: messages are passed by value, and cost as many packets as their encoding would take.
+//!
+//! - **Dial**: an initial packet through every NAT on the way, sent again after [`DIAL_RETRIES`], given up after
+//!   [`DIAL_TIMEOUT`]; its answer; a confirmation. See [`dial`].
+//! - **Message**: reliable. A lost packet is sent again after twice the round trip (RFC 9002's probe time-out, at least
+//!   [`PROBE_MIN`]), doubling. Messages are not held up by each other. There is no congestion control: what finds a full
+//!   queue is sent again at the same pace until there is room. See [`flight`].
+//! - **Silence**: whoever dies is missed by its peers after [`IDLE_TIMEOUT`]. A link whose packets no longer get through is
+//!   gone as late.
+//! - **Keep-alives** are not simulated one by one: NAT mappings of a live link are refreshed often enough that they never
+//!   expire. A mapping that lives shorter than [`KEEP_ALIVE`] is kept nevertheless.
+//! - **Relay**: a link through an ambassador takes the way of the two links that carry it, and goes down with either.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use bincode::Encode;
+use butter::core::identity::NodeId;
+use butter::core::io::{DialId, Target};
+use butter::core::message::{Announcement, Message};
+use butter::core::time::Time;
+use slotmap::SlotMap;
+
+use crate::net::nat::{Flow, Protocol};
+use crate::plan::{NODE_PORT, Plan};
+
+use super::network::{Networks, Packet, Passage, Seat};
+use super::queue::Queue;
+
+mod dial;
+mod flight;
+mod link;
+
+use dial::{Dialling, Handshake};
+use flight::Flight;
+use link::Link;
+
+/// Content of a packet, in bytes: what QUIC may assume of any path (RFC 9000 §14).
+pub const PACKET_BYTES: usize = 1_200;
+/// When an unanswered initial packet is sent again, after the first: the driver's initial round trip of 100 ms, thrice, doubling.
+pub const DIAL_RETRIES: [Duration; 4] =
+    [Duration::from_millis(300), Duration::from_millis(900), Duration::from_millis(2_100), Duration::from_millis(4_500)];
+/// When a dial is given up.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// When a silent link is given up.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause between keep-alives of an idle link.
+pub const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
+/// Shortest time before a packet is taken for lost.
+pub const PROBE_MIN: Duration = Duration::from_millis(30);
+/// Largest constant difference between links of one LAN, in microseconds: keeps nodes from moving in step.
+const SPREAD_US: u64 = 50;
+/// Pairs of peers that an ambassador relays between at a time.
+pub const RELAYED_PAIRS_MAX: usize = 4_096;
+
+slotmap::new_key_type! {
+    /// A link, up or coming up.
+    struct LinkKey;
+    /// A message under way.
+    struct FlightKey;
+    /// A dial under way.
+    struct DialKey;
+    /// A packet under way that belongs to no link.
+    struct PacketKey;
+    /// A discovery datagram under way.
+    struct DatagramKey;
+}
+
+/// What reaches a node.
+#[derive(Debug)]
+pub enum Arrival<M> {
+    /// As [`butter::core::io::Input::LinkUp`].
+    LinkUp {
+        /// Who.
+        peer: NodeId,
+        /// Its address as seen from here; `None` when relayed.
+        remote: Option<SocketAddr>,
+        /// Whether this side dialled.
+        dialled: bool,
+    },
+    /// As [`butter::core::io::Input::LinkDown`].
+    LinkDown {
+        /// Who.
+        peer: NodeId,
+    },
+    /// As [`butter::core::io::Input::DialFailed`].
+    DialFailed {
+        /// Which.
+        dial: DialId,
+    },
+    /// As [`butter::core::io::Input::Message`].
+    Message {
+        /// Who says it.
+        from: NodeId,
+        /// What.
+        message: Message<M>,
+    },
+    /// As [`butter::core::io::Input::Heard`].
+    Heard {
+        /// Where it came from.
+        from: SocketAddr,
+        /// What.
+        announcement: Announcement,
+    },
+    /// The moment given to [`Transport::wake_at`].
+    Wake,
+}
+
+/// Links, networks and the clock of a simulation. `M` is the overlay's messages.
+#[derive(Debug)]
+pub struct Transport<M> {
+    now: Time,
+    queue: Queue<Event>,
+    networks: Networks,
+    /// By network: the seats of live nodes, in order.
+    live: Vec<Vec<Seat>>,
+    ends: Vec<End>,
+    /// Sequences of sources that are no node: one per network.
+    sequences: Vec<u64>,
+    links: SlotMap<LinkKey, Link>,
+    flights: SlotMap<FlightKey, Flight<M>>,
+    dials: SlotMap<DialKey, Dialling>,
+    packets: SlotMap<PacketKey, (Packet, Handshake)>,
+    datagrams: SlotMap<DatagramKey, Datagram>,
+    ready: VecDeque<(Seat, Arrival<M>)>,
+    events: u64,
+}
+
+/// A node's socket.
+#[derive(Debug)]
+struct End {
+    id: NodeId,
+    network: u32,
+    address: Ipv4Addr,
+    alive: bool,
+    /// Counts its lives: what belongs to an earlier one is void.
+    life: u32,
+    /// Links up, by the peer's [`NodeId::prefix`], in order.
+    links: Vec<(u64, LinkKey)>,
+    sequence: u64,
+    luck: u64,
+    /// Pairs between which this node relays, the lower seat first, in order.
+    relayed: Vec<(Seat, Seat)>,
+    bytes_sent: u64,
+    bytes_received: u64,
+}
+
+#[derive(Debug)]
+enum Event {
+    Wake(Seat),
+    /// A whole message of a path without luck or queues arrives.
+    Arrive(FlightKey),
+    /// Packets of a message reach the given hop of their path, or its end.
+    Train { flight: FlightKey, hop: u8, packets: u16, attempt: u8 },
+    Packet(PacketKey),
+    DialTick(DialKey),
+    /// A side of a link notices that nothing comes any more.
+    Silence { link: LinkKey, side: u8 },
+    Datagram(DatagramKey),
+    Refresh(u32),
+}
+
+#[derive(Debug)]
+struct Datagram {
+    from: Seat,
+    /// Everybody else on the network, if nobody in particular.
+    to: Option<Seat>,
+    announcement: Announcement,
+}
+
+impl<M: Debug + Encode> Transport<M> {
+    /// The networks of `plan`, with every node still down.
+    pub fn new(plan: &Plan) -> Self {
+        let networks = Networks::new(plan);
+        let ends = plan.nodes.iter().enumerate().map(|(seat, node)| End {
+            id: NodeId([0; 32]),
+            network: node.network.0 as u32,
+            address: node.address,
+            alive: false,
+            life: 0,
+            links: Vec::new(),
+            sequence: 0,
+            luck: plan.seed ^ (seat as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93),
+            relayed: Vec::new(),
+            bytes_sent: 0,
+            bytes_received: 0,
+        });
+        let mut transport = Transport {
+            now: Time::ZERO,
+            queue: Queue::default(),
+            live: vec![Vec::new(); networks.len()],
+            ends: ends.collect(),
+            sequences: vec![0; networks.len()],
+            networks,
+            links: SlotMap::with_key(),
+            flights: SlotMap::with_key(),
+            dials: SlotMap::with_key(),
+            packets: SlotMap::with_key(),
+            datagrams: SlotMap::with_key(),
+            ready: VecDeque::new(),
+            events: 0,
+        };
+        for network in 0..transport.networks.len() {
+            transport.schedule_refresh(network);
+        }
+        transport
+    }
+
+    /// The moment of the last event.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Events so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The networks.
+    pub fn networks(&self) -> &Networks {
+        &self.networks
+    }
+
+    /// Bytes of messages that a node has sent and received in its present life.
+    pub fn bytes(&self, seat: Seat) -> (u64, u64) {
+        let end = self.end(seat);
+        (end.bytes_sent, end.bytes_received)
+    }
+
+    /// A node comes up at its place.
+    pub fn start(&mut self, seat: Seat, id: NodeId) {
+        let end = self.end_mut(seat);
+        assert!(!end.alive, "a node is started once at a time");
+        end.alive = true;
+        end.life += 1;
+        end.id = id;
+        (end.bytes_sent, end.bytes_received) = (0, 0);
+        let network = end.network as usize;
+        if let Err(place) = self.live[network].binary_search(&seat) {
+            self.live[network].insert(place, seat);
+        }
+    }
+
+    /// A node falls silent. What it has sent still arrives.
+    pub fn kill(&mut self, seat: Seat) {
+        let end = self.end_mut(seat);
+        end.alive = false;
+        end.relayed = Vec::new();
+        let links = std::mem::take(&mut end.links);
+        let network = end.network as usize;
+        if let Ok(place) = self.live[network].binary_search(&seat) {
+            self.live[network].remove(place);
+        }
+        self.ready.retain(|&(to, _)| to != seat);
+        for (_, key) in links {
+            self.forsake(key, seat);
+        }
+    }
+
+    /// A node closes all its links and goes.
+    pub fn leave(&mut self, seat: Seat) {
+        let peers: Vec<u64> = self.end(seat).links.iter().map(|&(prefix, _)| prefix).collect();
+        for prefix in peers {
+            self.close_to(seat, prefix);
+        }
+        self.kill(seat);
+    }
+
+    /// Has a node woken at `at`. Not before the next microsecond.
+    pub fn wake_at(&mut self, seat: Seat, at: Time) -> Time {
+        self.schedule(seat, at, Event::Wake(seat))
+    }
+
+    /// As [`butter::core::io::Output::Send`].
+    pub fn send(&mut self, from: Seat, to: NodeId, message: Message<M>) {
+        let bytes = butter::core::wire::encoded_len(&message);
+        self.end_mut(from).bytes_sent += bytes as u64;
+        if let Some(link) = self.link_to(from, to.prefix()) {
+            self.launch(link, from, flight::Content::Message(message), bytes);
+        }
+    }
+
+    /// As [`butter::core::io::Output::Dial`].
+    pub fn dial(&mut self, from: Seat, dial: DialId, peer: Option<NodeId>, to: Target) {
+        self.begin_dial(from, dial, peer, to);
+    }
+
+    /// As [`butter::core::io::Output::Close`].
+    pub fn close(&mut self, from: Seat, peer: NodeId) {
+        self.close_to(from, peer.prefix());
+    }
+
+    /// As [`butter::core::io::Output::AllowRelay`].
+    pub fn allow_relay(&mut self, relay: Seat, a: NodeId, b: NodeId) {
+        let seat_of = |peer: NodeId| {
+            let link = self.link_to(relay, peer.prefix())?;
+            Some(self.links[link].peer_of(relay))
+        };
+        let (Some(a), Some(b)) = (seat_of(a), seat_of(b)) else { return };
+        let pair = (a.min(b), a.max(b));
+        let relayed = &mut self.end_mut(relay).relayed;
+        if let Err(place) = relayed.binary_search(&pair)
+            && relayed.len() < RELAYED_PAIRS_MAX
+        {
+            relayed.insert(place, pair);
+        }
+    }
+
+    /// As [`butter::core::io::Output::Announce`].
+    pub fn announce(&mut self, from: Seat, announcement: Announcement) {
+        self.datagram(Datagram { from, to: None, announcement });
+    }
+
+    /// As [`butter::core::io::Output::Unicast`]. Only within a network, as the answer to something heard there.
+    pub fn unicast(&mut self, from: Seat, to: SocketAddr, announcement: Announcement) {
+        let network = self.end(from).network as usize;
+        let SocketAddr::V4(to) = to else { return };
+        let to = self.live[network].iter().copied().find(|&seat| self.end(seat).address == *to.ip());
+        if to.is_some() {
+            self.datagram(Datagram { from, to, announcement });
+        }
+    }
+
+    /// What happens next, up to and including `until`. When nothing does, the clock stands at `until`.
+    pub fn next(&mut self, until: Time) -> Option<(Seat, Arrival<M>)> {
+        loop {
+            if let Some(arrival) = self.ready.pop_front() {
+                return Some(arrival);
+            }
+            let Some((at, event)) = self.queue.pop(until) else {
+                self.now = self.now.max(until);
+                return None;
+            };
+            debug_assert!(at >= self.now, "time runs forwards");
+            self.now = at;
+            self.events += 1;
+            self.happen(event);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Wake(seat) => self.deliver(seat, Arrival::Wake),
+            Event::Arrive(flight) => self.land(flight),
+            Event::Train { flight, hop, packets, attempt } => self.train(flight, hop, packets, attempt),
+            Event::Packet(key) => self.packet_arrives(key),
+            Event::DialTick(dial) => self.dial_tick(dial),
+            Event::Silence { link, side } => self.notice_silence(link, usize::from(side)),
+            Event::Datagram(key) => self.datagram_arrives(key),
+            Event::Refresh(network) => self.refresh(network as usize),
+        }
+    }
+
+    fn datagram(&mut self, datagram: Datagram) {
+        let from = datagram.from;
+        let at = self.now + super::network::LAN_LATENCY + self.spread(from);
+        let key = self.datagrams.insert(datagram);
+        self.schedule(from, at, Event::Datagram(key));
+    }
+
+    fn datagram_arrives(&mut self, key: DatagramKey) {
+        let Some(Datagram { from, to, announcement }) = self.datagrams.remove(key) else { return };
+        let network = self.end(from).network as usize;
+        let source = SocketAddr::V4(self.address(from));
+        match to {
+            Some(to) => self.deliver(to, Arrival::Heard { from: source, announcement }),
+            None => {
+                for place in 0..self.live[network].len() {
+                    let to = self.live[network][place];
+                    if to != from {
+                        self.deliver(to, Arrival::Heard { from: source, announcement: announcement.clone() });
+                    }
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, to: Seat, arrival: Arrival<M>) {
+        self.ready.push_back((to, arrival));
+    }
+
+    /// Nothing takes effect at the moment that it is decided: the earliest is the next microsecond.
+    fn schedule(&mut self, source: Seat, at: Time, event: Event) -> Time {
+        let at = at.max(self.now + Duration::from_micros(1));
+        let end = &mut self.ends[source as usize];
+        end.sequence += 1;
+        self.queue.push(at, source, end.sequence, event);
+        at
+    }
+
+    fn schedule_refresh(&mut self, network: usize) {
+        if let Some(life) = self.networks.shortest_mapping(network) {
+            let at = self.now + (life / 3).max(KEEP_ALIVE);
+            self.sequences[network] += 1;
+            let source = (self.ends.len() + network) as u32;
+            self.queue.push(at, source, self.sequences[network], Event::Refresh(network as u32));
+        }
+    }
+
+    /// Every link of the network's nodes has sent a keep-alive lately.
+    fn refresh(&mut self, network: usize) {
+        for &seat in &self.live[network] {
+            let source = self.address(seat);
+            for &(_, key) in &self.ends[seat as usize].links {
+                let link = &self.links[key];
+                if let Some(flow) = link.keeps_alive(seat).map(|to| udp(source, to)) {
+                    self.networks.refresh(self.now, flow, link.hops_from(link.side_of(seat)));
+                }
+            }
+        }
+        self.schedule_refresh(network);
+    }
+
+    /// A small delay that differs from node to node and time to time.
+    fn spread(&mut self, seat: Seat) -> Duration {
+        let luck = &mut self.end_mut(seat).luck;
+        // SplitMix64 (Steele, Lea, Flood: OOPSLA 2014).
+        *luck = luck.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = (*luck ^ (*luck >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Duration::from_micros((mixed ^ (mixed >> 31)) % SPREAD_US)
+    }
+
+    fn address(&self, seat: Seat) -> SocketAddrV4 {
+        SocketAddrV4::new(self.end(seat).address, NODE_PORT)
+    }
+
+    fn end(&self, seat: Seat) -> &End {
+        &self.ends[seat as usize]
+    }
+
+    fn end_mut(&mut self, seat: Seat) -> &mut End {
+        &mut self.ends[seat as usize]
+    }
+
+    fn packet_arrives(&mut self, key: PacketKey) {
+        let Some((packet, _)) = self.packets.get_mut(key) else { return };
+        match self.networks.pass(self.now, packet) {
+            Passage::At(at) => {
+                let source = self.packets[key].1.sender();
+                self.schedule(source, at, Event::Packet(key));
+            }
+            Passage::Dropped => drop(self.packets.remove(key)),
+            Passage::Delivered(seat) => {
+                let (packet, handshake) = self.packets.remove(key).expect("just seen");
+                if self.end(seat).alive && packet.flow.destination.port() == NODE_PORT {
+                    self.handshake(seat, packet, handshake);
+                }
+            }
+        }
+    }
+}
+
+fn udp(source: SocketAddrV4, destination: SocketAddrV4) -> Flow {
+    Flow { protocol: Protocol::Udp, source, destination }
+}

@@ -1,0 +1,323 @@
+//! Links: which way they take, who holds them open, and how they end.
+
+use std::net::{SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use butter::core::time::Time;
+
+use super::*;
+use crate::sim::network::{Hop, Hops, LAN_LATENCY};
+
+/// A link between two nodes, the one that dialled first.
+#[derive(Debug)]
+pub(super) struct Link {
+    seats: [Seat; 2],
+    /// Proven in the handshake; a seat's next life has another.
+    ids: [NodeId; 2],
+    lives: [u32; 2],
+    states: [State; 2],
+    /// The peer's address as each side sees it; `None` when relayed.
+    remotes: [Option<SocketAddrV4>; 2],
+    /// From the first side to the second.
+    hops: Hops,
+    /// The ambassador that carries it.
+    relay: Option<Seat>,
+    /// Time from side to side without luck or queues.
+    one_way: Duration,
+    /// What of it is spent before the first hop, beyond [`LAN_LATENCY`].
+    ahead: Duration,
+    /// Without luck or queues.
+    perfect: bool,
+    /// Nothing gets through any more.
+    broken: bool,
+    /// Messages under way.
+    flights: u32,
+}
+
+/// How one side sees a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It has not heard of it yet.
+    Pending,
+    Open,
+    Closed,
+}
+
+/// The way that a link takes.
+pub(super) struct Way {
+    /// From the dialler.
+    pub(super) hops: Hops,
+    /// The peer's address, as the dialler and as the dialled see it.
+    pub(super) remotes: [Option<SocketAddrV4>; 2],
+    /// The ambassador that carries it.
+    pub(super) relay: Option<Seat>,
+}
+
+impl Link {
+    pub(super) fn seats(&self) -> [Seat; 2] {
+        self.seats
+    }
+
+    pub(super) fn ids(&self) -> [NodeId; 2] {
+        self.ids
+    }
+
+    pub(super) fn peer_of(&self, seat: Seat) -> Seat {
+        self.seats[1 - self.side_of(seat)]
+    }
+
+    pub(super) fn side_of(&self, seat: Seat) -> usize {
+        usize::from(self.seats[0] != seat)
+    }
+
+    /// The path from one side to the other.
+    pub(super) fn hops_from(&self, side: usize) -> impl Iterator<Item = Hop> + '_ {
+        (0..self.hops.len()).map(move |place| self.hop_from(side, place))
+    }
+
+    pub(super) fn hop_from(&self, side: usize, place: usize) -> Hop {
+        if side == 0 { self.hops[place] } else { self.hops[self.hops.len() - 1 - place].mirrored() }
+    }
+
+    pub(super) fn hop_count(&self) -> usize {
+        self.hops.len()
+    }
+
+    /// Where this side's keep-alives go, if there is a NAT that they might pass.
+    pub(super) fn keeps_alive(&self, seat: Seat) -> Option<SocketAddrV4> {
+        self.remotes[self.side_of(seat)].filter(|_| !self.hops.is_empty() && !self.broken)
+    }
+
+    pub(super) fn is_perfect(&self) -> bool {
+        self.perfect
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    pub(super) fn is_relayed(&self) -> bool {
+        self.relay.is_some()
+    }
+
+    pub(super) fn one_way(&self) -> Duration {
+        self.one_way
+    }
+
+    /// When what leaves now reaches the first hop.
+    pub(super) fn first_hop(&self, now: Time) -> Time {
+        now + LAN_LATENCY + self.ahead
+    }
+
+    /// Whether `side` may still hear of it for the first time.
+    pub(super) fn is_pending(&self, side: usize) -> bool {
+        self.states[side] == State::Pending
+    }
+
+    pub(super) fn is_open(&self, side: usize) -> bool {
+        self.states[side] == State::Open
+    }
+
+    fn works_for(&self, side: usize) -> bool {
+        !self.broken && self.states[1 - side] != State::Closed
+    }
+
+    /// Whether both sides should prefer it to `other`: direct to relayed; else both take the one dialled by the lower seat.
+    fn is_better_than(&self, other: &Link) -> bool {
+        match (self.relay, other.relay) {
+            (None, Some(_)) => true,
+            (Some(_), None) => false,
+            _ => self.seats[0] <= other.seats[0],
+        }
+    }
+}
+
+impl<M: Debug + Encode> Transport<M> {
+    /// A link of which neither side has heard yet.
+    pub(super) fn lay(&mut self, seats: [Seat; 2], way: Way) -> LinkKey {
+        let relaying = if way.relay.is_some() { LAN_LATENCY } else { Duration::ZERO };
+        let ahead = relaying + self.spread(seats[0]);
+        let mut one_way = LAN_LATENCY * (way.hops.len() as u32 + 1) + ahead;
+        let mut perfect = true;
+        for &hop in &way.hops {
+            let (latency, simple) = self.networks.latency(hop);
+            one_way += latency;
+            perfect &= simple;
+        }
+        self.links.insert(Link {
+            seats,
+            ids: seats.map(|seat| self.end(seat).id),
+            lives: seats.map(|seat| self.end(seat).life),
+            states: [State::Pending; 2],
+            remotes: way.remotes,
+            hops: way.hops,
+            relay: way.relay,
+            one_way,
+            ahead,
+            perfect,
+            broken: false,
+            flights: 0,
+        })
+    }
+
+    /// The link that `seat` uses to a peer.
+    pub(super) fn link_to(&self, seat: Seat, prefix: u64) -> Option<LinkKey> {
+        let links = &self.end(seat).links;
+        let place = links.binary_search_by_key(&prefix, |&(peer, _)| peer).ok()?;
+        Some(links[place].1)
+    }
+
+    /// Whether a node still lives the life in which a link was laid.
+    pub(super) fn lives_on(&self, key: LinkKey, side: usize) -> bool {
+        let link = &self.links[key];
+        let end = self.end(link.seats[side]);
+        end.alive && end.life == link.lives[side]
+    }
+
+    /// One side hears that a link is up.
+    pub(super) fn open(&mut self, key: LinkKey, side: usize) {
+        let link = &self.links[key];
+        if link.states[side] != State::Pending || !self.lives_on(key, side) {
+            return;
+        }
+        let seat = link.seats[side];
+        let peer = link.ids[1 - side];
+        let prefix = peer.prefix();
+        let old = self.link_to(seat, prefix);
+        let better = old.is_none_or(|old| !self.links[old].works_for(self.links[old].side_of(seat)) || link.is_better_than(&self.links[old]));
+        // Who dialled is owed an answer; who did not is told only of what changes for it.
+        let tell = side == 0 || old.is_none_or(|old| better && self.links[old].is_relayed() != link.is_relayed());
+        if better {
+            self.links[key].states[side] = State::Open;
+            self.enter(seat, prefix, key);
+            if let Some(old) = old {
+                self.shut(old, self.links[old].side_of(seat));
+            }
+        } else {
+            self.shut(key, side);
+        }
+        if tell {
+            let used = self.link_to(seat, prefix).expect("one of the two is used");
+            let remote = self.links[used].remotes[self.links[used].side_of(seat)].map(SocketAddr::V4);
+            self.deliver(seat, Arrival::LinkUp { peer, remote, dialled: side == 0 });
+        }
+    }
+
+    /// A node closes its link to a peer; the peer hears of it.
+    pub(super) fn close_to(&mut self, seat: Seat, prefix: u64) {
+        let Some(key) = self.link_to(seat, prefix) else { return };
+        self.launch(key, seat, flight::Content::Close, 1);
+        self.drop_side(key, self.links[key].side_of(seat));
+    }
+
+    /// The other side has closed.
+    pub(super) fn hear_close(&mut self, key: LinkKey, side: usize) {
+        let link = &self.links[key];
+        let (seat, peer) = (link.seats[side], link.ids[1 - side]);
+        if link.states[side] == State::Pending {
+            self.shut(key, side);
+        }
+        if !self.end(seat).alive {
+            return;
+        }
+        // The link used may be another than the one that was closed: then it counts whether that one still has two ends.
+        let Some(used) = self.link_to(seat, peer.prefix()) else { return };
+        let used_side = self.links[used].side_of(seat);
+        if self.links[used].states[1 - used_side] == State::Closed {
+            self.lose(used, used_side);
+        }
+    }
+
+    /// A dead node's link: its peer will notice.
+    pub(super) fn forsake(&mut self, key: LinkKey, dead: Seat) {
+        let side = self.links[key].side_of(dead);
+        let peer = self.links[key].seats[1 - side];
+        self.break_relayed(dead, peer);
+        self.links[key].broken = true;
+        self.expect_silence(key, 1 - side);
+        self.shut(key, side);
+    }
+
+    /// From now on nothing gets through to `side`.
+    pub(super) fn expect_silence(&mut self, key: LinkKey, side: usize) {
+        let at = self.now + self.links[key].one_way + IDLE_TIMEOUT;
+        let source = self.links[key].seats[side];
+        self.schedule(source, at, Event::Silence { link: key, side: side as u8 });
+    }
+
+    /// One side has heard nothing for too long.
+    pub(super) fn notice_silence(&mut self, key: LinkKey, side: usize) {
+        match self.links.get(key).map(|link| link.states[side]) {
+            Some(State::Open) => self.lose(key, side),
+            Some(State::Pending) => self.shut(key, side),
+            Some(State::Closed) | None => {}
+        }
+    }
+
+    /// A message has arrived or is given up: a link with two closed sides goes with the last of them.
+    pub(super) fn landed(&mut self, key: LinkKey) {
+        self.links[key].flights -= 1;
+        self.sweep(key);
+    }
+
+    pub(super) fn took_off(&mut self, key: LinkKey) {
+        self.links[key].flights += 1;
+    }
+
+    /// The link is gone for one side, which is told.
+    fn lose(&mut self, key: LinkKey, side: usize) {
+        let link = &self.links[key];
+        let (seat, peer) = (link.seats[side], link.ids[1 - side]);
+        if self.drop_side(key, side) {
+            self.deliver(seat, Arrival::LinkDown { peer });
+        }
+    }
+
+    /// The link is gone for one side. Whether it was the one in use.
+    fn drop_side(&mut self, key: LinkKey, side: usize) -> bool {
+        let link = &self.links[key];
+        let [seat, peer] = [link.seats[side], link.seats[1 - side]];
+        let links = &mut self.ends[seat as usize].links;
+        let place = links.iter().position(|&(_, used)| used == key);
+        if let Some(place) = place {
+            links.remove(place);
+            self.break_relayed(seat, peer);
+        }
+        self.shut(key, side);
+        place.is_some()
+    }
+
+    /// Without the link between these two, what one of them relayed for the other is cut off.
+    fn break_relayed(&mut self, x: Seat, y: Seat) {
+        for (relay, end) in [(x, y), (y, x)] {
+            self.end_mut(relay).relayed.retain(|&(a, b)| a != end && b != end);
+            let carried = |&(_, key): &(u64, LinkKey)| self.links[key].relay == Some(relay) && !self.links[key].broken;
+            let cut: Vec<LinkKey> = self.end(end).links.iter().filter(|entry| carried(entry)).map(|&(_, key)| key).collect();
+            for key in cut {
+                self.links[key].broken = true;
+                self.expect_silence(key, 0);
+                self.expect_silence(key, 1);
+            }
+        }
+    }
+
+    fn enter(&mut self, seat: Seat, prefix: u64, key: LinkKey) {
+        let links = &mut self.end_mut(seat).links;
+        match links.binary_search_by_key(&prefix, |&(peer, _)| peer) {
+            Ok(place) => links[place].1 = key,
+            Err(place) => links.insert(place, (prefix, key)),
+        }
+    }
+
+    fn shut(&mut self, key: LinkKey, side: usize) {
+        self.links[key].states[side] = State::Closed;
+        self.sweep(key);
+    }
+
+    fn sweep(&mut self, key: LinkKey) {
+        let link = &self.links[key];
+        if link.flights == 0 && link.states == [State::Closed; 2] {
+            self.links.remove(key);
+        }
+    }
+}
