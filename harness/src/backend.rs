@@ -1,5 +1,7 @@
 //! What a plan is played on. Nothing above this file knows which backend runs.
 
+pub mod sim;
+
 use std::fmt;
 use std::sync::Arc;
 

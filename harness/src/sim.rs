@@ -6,6 +6,8 @@
 //! | [`transport`] | links between nodes as QUIC makes them: handshakes, messages, silence, relays; multicast |
 //! | [`network`] | routers: where a packet goes, what [`crate::net::nat`] and [`crate::net::link`] do to it |
 //! | [`queue`] | what happens when |
+//! | [`series`] | metrics of nodes and routers as Prometheus has them |
+//! | [`terrain`] | plans made in code, for benches and tests |
 //! | [`invariants`] | what must hold of every node at any moment |
 //!
 //! Events are ordered by (time, source, the source's own sequence), and nothing takes effect at the moment that it is
@@ -15,4 +17,6 @@ pub mod engine;
 pub mod invariants;
 pub mod network;
 pub mod queue;
+pub mod series;
+pub mod terrain;
 pub mod transport;

@@ -4,7 +4,7 @@
 //! network's own router and outwards. A router translates ([`Nat`]) and then sends over the uplink ([`Link`]) of its inner
 //! network; inwards likewise over the downlink. Every network crossed costs [`LAN_LATENCY`].
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use butter::core::time::Time;

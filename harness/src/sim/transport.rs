@@ -98,6 +98,8 @@ pub enum Arrival<M> {
         from: NodeId,
         /// What.
         message: Message<M>,
+        /// Length of its frame, in bytes.
+        bytes: u32,
     },
     /// As [`butter::core::io::Input::Heard`].
     Heard {
@@ -145,8 +147,6 @@ struct End {
     luck: u64,
     /// Pairs between which this node relays, the lower seat first, in order.
     relayed: Vec<(Seat, Seat)>,
-    bytes_sent: u64,
-    bytes_received: u64,
 }
 
 #[derive(Debug)]
@@ -186,8 +186,6 @@ impl<M: Debug + Encode> Transport<M> {
             sequence: 0,
             luck: plan.seed ^ (seat as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93),
             relayed: Vec::new(),
-            bytes_sent: 0,
-            bytes_received: 0,
         });
         let mut transport = Transport {
             now: Time::ZERO,
@@ -225,12 +223,6 @@ impl<M: Debug + Encode> Transport<M> {
         &self.networks
     }
 
-    /// Bytes of messages that a node has sent and received in its present life.
-    pub fn bytes(&self, seat: Seat) -> (u64, u64) {
-        let end = self.end(seat);
-        (end.bytes_sent, end.bytes_received)
-    }
-
     /// A node comes up at its place.
     pub fn start(&mut self, seat: Seat, id: NodeId) {
         let end = self.end_mut(seat);
@@ -238,7 +230,6 @@ impl<M: Debug + Encode> Transport<M> {
         end.alive = true;
         end.life += 1;
         end.id = id;
-        (end.bytes_sent, end.bytes_received) = (0, 0);
         let network = end.network as usize;
         if let Err(place) = self.live[network].binary_search(&seat) {
             self.live[network].insert(place, seat);
@@ -275,13 +266,12 @@ impl<M: Debug + Encode> Transport<M> {
         self.schedule(seat, at, Event::Wake(seat))
     }
 
-    /// As [`butter::core::io::Output::Send`].
-    pub fn send(&mut self, from: Seat, to: NodeId, message: Message<M>) {
+    /// As [`butter::core::io::Output::Send`]. Returns the length of the frame, in bytes.
+    pub fn send(&mut self, from: Seat, to: NodeId, message: Message<M>) -> usize {
+        let Some(link) = self.link_to(from, to.prefix()) else { return 0 };
         let bytes = butter::core::wire::encoded_len(&message);
-        self.end_mut(from).bytes_sent += bytes as u64;
-        if let Some(link) = self.link_to(from, to.prefix()) {
-            self.launch(link, from, flight::Content::Message(message), bytes);
-        }
+        self.launch(link, from, flight::Content::Message(message), bytes);
+        bytes
     }
 
     /// As [`butter::core::io::Output::Dial`].

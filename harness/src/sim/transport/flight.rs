@@ -132,8 +132,7 @@ impl<M: Debug + Encode> Transport<M> {
         let from = self.links[link].ids()[1 - side];
         // Two links that were dialled at once carry each other's messages until one is given up.
         if self.end(to).alive && self.link_to(to, from.prefix()).is_some() {
-            self.end_mut(to).bytes_received += u64::from(bytes);
-            self.deliver(to, Arrival::Message { from, message });
+            self.deliver(to, Arrival::Message { from, message, bytes });
         }
     }
 

@@ -122,12 +122,13 @@ impl Link {
         !self.broken && self.states[1 - side] != State::Closed
     }
 
-    /// Whether both sides should prefer it to `other`: direct to relayed; else both take the one dialled by the lower seat.
+    /// Whether both sides should prefer it to `other`: direct to relayed; else the one dialled by the lower seat;
+    /// else the older.
     fn is_better_than(&self, other: &Link) -> bool {
         match (self.relay, other.relay) {
             (None, Some(_)) => true,
             (Some(_), None) => false,
-            _ => self.seats[0] <= other.seats[0],
+            _ => self.seats[0] < other.seats[0],
         }
     }
 }
