@@ -1,0 +1,321 @@
+//! Plays a run on the simulator: virtual time, and the same result each time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use butter::core::Node;
+use butter::core::config::Config;
+use butter::core::identity::NodeId;
+use butter::core::io::{Command, CommandId, Outcome};
+use butter::core::random::child;
+use butter::core::time::Time;
+use butter::overlay::data::{Data, DataCommand, DataOutcome, GetError};
+use rand::Rng;
+
+use crate::backend::{
+    Action, Backend, BackendError, FoundValue, NodeView, OpId, Progress, Report, Scrape, Source, Told,
+};
+use crate::events::RunTime;
+use crate::plan::{NetworkIndex, NodeIndex, Plan};
+use crate::sim::engine::{Birth, Engine, Finished};
+use crate::sim::network::Seat;
+use crate::sim::series::{NodeSeries, router_series};
+
+/// Nodes that run from the start come up in random order, spread over so long per node.
+const STAGGER: Duration = Duration::from_millis(1);
+/// And over so long at least.
+const STAGGER_MIN: Duration = Duration::from_millis(200);
+/// How long a node may take to leave before it is silenced.
+const LEAVE_WITHIN: Duration = Duration::from_secs(30);
+/// How long beyond its own deadline a node may take to end a put or get.
+const ANSWER_MARGIN: Duration = Duration::from_secs(30);
+
+/// The simulator as a backend.
+#[derive(Debug)]
+pub struct Sim {
+    plan: Plan,
+    engine: Engine<Data>,
+    /// The engine's time at which the run's clock started.
+    begun: Time,
+    configs: Vec<Arc<Config>>,
+    /// By node.
+    lives: Vec<Life>,
+    waiting: BTreeMap<CommandId, Waiting>,
+    deadlines: BTreeSet<(Time, CommandId)>,
+    next_command: u64,
+    reports: VecDeque<Report>,
+    series: NodeSeries,
+}
+
+/// How often a node has changed its identity, and how often it was started.
+#[derive(Clone, Copy, Debug, Default)]
+struct Life {
+    identity: u64,
+    starts: u64,
+}
+
+/// A command that a node has not ended yet.
+#[derive(Debug)]
+struct Waiting {
+    op: OpId,
+    node: NodeIndex,
+    deadline: Time,
+    leaving: bool,
+}
+
+impl Sim {
+    /// A simulation of `plan`, with nothing running.
+    pub fn new(plan: &Plan) -> Self {
+        Sim {
+            engine: Engine::new(plan),
+            begun: Time::ZERO,
+            configs: shared_configs(plan),
+            lives: vec![Life::default(); plan.nodes.len()],
+            waiting: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            next_command: 0,
+            reports: VecDeque::new(),
+            series: NodeSeries::default(),
+            plan: plan.clone(),
+        }
+    }
+
+    /// What runs, to look at.
+    pub fn engine(&self) -> &Engine<Data> {
+        &self.engine
+    }
+
+    /// Lets every node that runs from the start come up; the run's clock starts then.
+    fn start_all(&mut self) {
+        let nodes: Vec<usize> = (0..self.plan.nodes.len()).filter(|&node| self.plan.nodes[node].from_start).collect();
+        let window = (STAGGER * nodes.len() as u32).max(STAGGER_MIN).as_micros() as u64;
+        let mut random = child(self.plan.seed, purpose::STAGGER);
+        let mut starts: Vec<(u64, usize)> = nodes.into_iter().map(|node| (random.next_u64() % window, node)).collect();
+        starts.sort_unstable();
+        for (at, node) in starts {
+            self.run_to(Time::from_micros(at));
+            self.start(NodeIndex(node), false);
+        }
+        self.run_to(Time::from_micros(window));
+        self.begun = self.engine.now();
+    }
+
+    fn run_to(&mut self, until: Time) {
+        while let Some(finished) = self.engine.next(until) {
+            self.finish(finished);
+        }
+    }
+
+    fn start(&mut self, node: NodeIndex, fresh: bool) -> NodeId {
+        let life = &mut self.lives[node.0];
+        life.identity += u64::from(fresh);
+        life.starts += 1;
+        let of_node = child(self.plan.seed, purpose::NODE + node.0 as u64).next_u64();
+        let seed = child(of_node, purpose::START + life.starts).next_u64();
+        let mut id = NodeId([0; 32]);
+        child(of_node, purpose::IDENTITY + life.identity).fill_bytes(&mut id.0);
+        let config = Arc::clone(&self.configs[node.0]);
+        let overlay = Data::new(&config);
+        self.engine.start(node.0 as Seat, Birth { id, config, seed, overlay });
+        id
+    }
+
+    fn kill(&mut self, node: NodeIndex) {
+        self.engine.kill(node.0 as Seat);
+        self.fail_waiting(node, "the node was killed");
+    }
+
+    /// A node's commands end no more.
+    fn fail_waiting(&mut self, node: NodeIndex, why: &str) {
+        let lost: Vec<CommandId> =
+            self.waiting.iter().filter(|(_, waiting)| waiting.node == node).map(|(&id, _)| id).collect();
+        for id in lost {
+            let waiting = self.take_waiting(id).expect("just seen");
+            self.failed(waiting.op, node, why);
+        }
+    }
+
+    fn command(&mut self, op: OpId, node: NodeIndex, command: Command<DataCommand>, within: Duration) {
+        if self.engine.node(node.0 as Seat).is_none() {
+            return self.failed(op, node, "the node does not run");
+        }
+        let id = CommandId(self.next_command);
+        self.next_command += 1;
+        let deadline = self.engine.now() + within;
+        self.deadlines.insert((deadline, id));
+        let leaving = matches!(command, Command::Leave);
+        self.waiting.insert(id, Waiting { op, node, deadline, leaving });
+        self.engine.command(node.0 as Seat, id, command);
+    }
+
+    fn take_waiting(&mut self, id: CommandId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&id)?;
+        self.deadlines.remove(&(waiting.deadline, id));
+        Some(waiting)
+    }
+
+    fn answer_within(&self, node: NodeIndex) -> Duration {
+        self.configs[node.0].deadline + ANSWER_MARGIN
+    }
+
+    fn failed(&mut self, op: OpId, node: NodeIndex, why: &str) {
+        self.report(Some(op), Told::Failed { node: Some(node), why: why.to_owned() });
+    }
+
+    fn report(&mut self, op: Option<OpId>, what: Told) {
+        let at = self.now();
+        self.reports.push_back(Report { at, op, what });
+    }
+
+    fn finish(&mut self, Finished { id, outcome, .. }: Finished<DataOutcome>) {
+        // Those that ended too late were reported as failed.
+        let Some(Waiting { op, node, .. }) = self.take_waiting(id) else { return };
+        let told = match outcome {
+            Outcome::Left => {
+                self.engine.leave(node.0 as Seat);
+                self.fail_waiting(node, "the node has left");
+                Told::Ended
+            }
+            Outcome::Overlay(DataOutcome::Put(Ok(stored))) => Told::Stored(stored.blocks),
+            Outcome::Overlay(DataOutcome::Put(Err(why))) => Told::Failed { node: Some(node), why: why.to_string() },
+            Outcome::Overlay(DataOutcome::Got(Ok(found))) => {
+                Told::Found(FoundValue { value: found.value.0, hops: found.hops, messages: found.messages })
+            }
+            Outcome::Overlay(DataOutcome::Got(Err(why))) => Told::NotFound { sure: why == GetError::NotFound },
+            Outcome::Answered(_) => unreachable!("no application is asked here"),
+        };
+        self.report(Some(op), told);
+    }
+
+    /// Ends what nodes have not ended by their deadlines.
+    fn give_up_overdue(&mut self) {
+        let now = self.engine.now();
+        while let Some(&(_, id)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now) {
+            let Waiting { op, node, leaving, .. } = self.take_waiting(id).expect("every deadline is somebody's");
+            if leaving {
+                let why = format!("it did not leave within {} s and was silenced", LEAVE_WITHIN.as_secs());
+                self.report(None, Told::Failed { node: Some(node), why });
+                self.kill(node);
+                self.report(Some(op), Told::Ended);
+            } else {
+                self.failed(op, node, "the node gave no answer in time");
+            }
+        }
+    }
+
+    fn look(&self) -> Vec<NodeView> {
+        let view = |(seat, node): (Seat, &Node<Data>)| NodeView {
+            node: NodeIndex(seat as usize),
+            id: node.me().id,
+            known_hosts: node.known_hosts().map(|contact| contact.id).collect(),
+            neighbours: node.neighbours().count(),
+            blocks: node.overlay().blocks().collect(),
+        };
+        self.engine.nodes().map(view).collect()
+    }
+
+    fn sample(&self) -> Vec<Scrape> {
+        let nodes = self.engine.nodes().map(|(seat, node)| Scrape {
+            source: Source::Node(NodeIndex(seat as usize)),
+            series: self.series.of(&node.stats()),
+        });
+        let networks = self.engine.transport().networks();
+        let routers = (0..networks.len()).filter_map(|network| {
+            let (counters, mappings) = networks.router(network)?;
+            let source = Source::Router(NetworkIndex(network));
+            Some(Scrape { source, series: router_series(counters, mappings) })
+        });
+        nodes.chain(routers).collect()
+    }
+}
+
+impl Backend for Sim {
+    fn name(&self) -> &'static str {
+        "sim"
+    }
+
+    async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
+        let total = self.plan.nodes.iter().filter(|node| node.from_start).count() as u64;
+        progress.begin("starting nodes", total);
+        self.start_all();
+        progress.advance(total);
+        Ok(())
+    }
+
+    fn now(&self) -> RunTime {
+        RunTime(self.engine.now().as_micros() - self.begun.as_micros())
+    }
+
+    fn submit(&mut self, op: OpId, action: Action) {
+        match action {
+            Action::Start { node, .. } if self.engine.node(node.0 as Seat).is_some() => {
+                self.failed(op, node, "the node runs already");
+            }
+            Action::Start { node, fresh } => {
+                let id = self.start(node, fresh);
+                self.report(Some(op), Told::Started { id });
+            }
+            Action::Kill { node } => {
+                self.kill(node);
+                self.report(Some(op), Told::Ended);
+            }
+            Action::Stop { node } => self.command(op, node, Command::Leave, LEAVE_WITHIN),
+            Action::Put { node, value } => {
+                let put = DataCommand::Put { value: value.into() };
+                self.command(op, node, Command::Overlay(put), self.answer_within(node));
+            }
+            Action::Get { node, id } => {
+                self.command(op, node, Command::Overlay(DataCommand::Get { id }), self.answer_within(node));
+            }
+            Action::Look => {
+                let seen = self.look();
+                self.report(Some(op), Told::Seen(seen));
+            }
+            Action::Sample => {
+                let sampled = self.sample();
+                self.report(Some(op), Told::Sampled(sampled));
+            }
+        }
+    }
+
+    async fn next(&mut self, until: RunTime) -> Option<Report> {
+        let until = Time::from_micros(until.0.saturating_add(self.begun.as_micros()));
+        loop {
+            if let Some(report) = self.reports.pop_front() {
+                return Some(report);
+            }
+            if self.engine.now() >= until {
+                return None;
+            }
+            let overdue = self.deadlines.first().map_or(Time::NEVER, |&(deadline, _)| deadline);
+            match self.engine.next(until.min(overdue)) {
+                Some(finished) => self.finish(finished),
+                None => self.give_up_overdue(),
+            }
+        }
+    }
+
+    async fn down(&mut self, _progress: &mut dyn Progress) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+/// One configuration per node, the same one for nodes of the same settings.
+fn shared_configs(plan: &Plan) -> Vec<Arc<Config>> {
+    let mut known = BTreeMap::new();
+    let mut shared = Vec::with_capacity(plan.nodes.len());
+    for node in &plan.nodes {
+        let key = (node.ambassador, &node.join, &node.settings);
+        shared.push(Arc::clone(known.entry(key).or_insert_with(|| Arc::new(plan.node_config(node)))));
+    }
+    shared
+}
+
+/// What a generator of random numbers is for; each leaves room for as many nodes or lives as there may be.
+mod purpose {
+    pub(super) const STAGGER: u64 = 0;
+    pub(super) const NODE: u64 = 1 << 32;
+    pub(super) const START: u64 = 2 << 32;
+    pub(super) const IDENTITY: u64 = 3 << 32;
+}

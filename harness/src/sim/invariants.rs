@@ -1,0 +1,128 @@
+//! What must hold of every node at any moment, and of all together after a while.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use butter::core::config::Config;
+use butter::core::identity::{BlockId, NodeId};
+use butter::overlay::Overlay;
+use butter::overlay::data::Data;
+
+use super::engine::Engine;
+use super::network::Seat;
+
+/// Something that may not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// More neighbours than allowed.
+    TooManyNeighbours {
+        /// At which node.
+        seat: Seat,
+        /// How many.
+        neighbours: usize,
+    },
+    /// More known hosts than both views may hold.
+    TooManyHosts {
+        /// At which node.
+        seat: Seat,
+        /// How many.
+        hosts: usize,
+    },
+    /// A host is known twice, or is the node itself.
+    BadHost {
+        /// At which node.
+        seat: Seat,
+        /// Whom it knows.
+        host: NodeId,
+    },
+    /// The graph of known hosts falls apart.
+    Apart {
+        /// Into how many components.
+        components: usize,
+    },
+    /// A block has more live copies than it should ever have.
+    TooManyCopies {
+        /// Which.
+        block: BlockId,
+        /// How many.
+        copies: usize,
+    },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Violation::TooManyNeighbours { seat, neighbours } => write!(f, "node {seat} has {neighbours} neighbours"),
+            Violation::TooManyHosts { seat, hosts } => write!(f, "node {seat} knows {hosts} hosts"),
+            Violation::BadHost { seat, host } => write!(f, "node {seat} knows {host:?} twice, or itself"),
+            Violation::Apart { components } => write!(f, "the known hosts form {components} components"),
+            Violation::TooManyCopies { block, copies } => write!(f, "block {block:?} has {copies} copies"),
+        }
+    }
+}
+
+/// What holds of each node at any moment: views are bounded, and name nobody twice.
+pub fn views<V: Overlay>(engine: &Engine<V>, config: &Config) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (seat, node) in engine.nodes() {
+        let neighbours = node.neighbours().count();
+        if neighbours > config.active {
+            violations.push(Violation::TooManyNeighbours { seat, neighbours });
+        }
+        let hosts = node.known_hosts().count();
+        if hosts > config.active + config.passive {
+            violations.push(Violation::TooManyHosts { seat, hosts });
+        }
+        let mut seen = BTreeSet::from([node.me().id]);
+        let repeated = node.known_hosts().map(|contact| contact.id).filter(|&id| !seen.insert(id));
+        violations.extend(repeated.map(|host| Violation::BadHost { seat, host }));
+    }
+    violations
+}
+
+/// Components of the graph in which two live nodes are joined when one knows the other.
+pub fn components<V: Overlay>(engine: &Engine<V>) -> usize {
+    let places: BTreeMap<NodeId, usize> =
+        engine.nodes().enumerate().map(|(place, (_, node))| (node.me().id, place)).collect();
+    let mut leaders: Vec<usize> = (0..places.len()).collect();
+    for (place, (_, node)) in engine.nodes().enumerate() {
+        for other in node.known_hosts().filter_map(|contact| places.get(&contact.id)) {
+            let (one, two) = (leader(&mut leaders, place), leader(&mut leaders, *other));
+            leaders[one] = two;
+        }
+    }
+    (0..leaders.len()).filter(|&place| leaders[place] == place).count()
+}
+
+fn leader(leaders: &mut [usize], mut place: usize) -> usize {
+    while leaders[place] != place {
+        leaders[place] = leaders[leaders[place]];
+        place = leaders[place];
+    }
+    place
+}
+
+/// What holds of all nodes once they have joined: everybody knows everybody, by hearsay at least.
+pub fn joined<V: Overlay>(engine: &Engine<V>) -> Vec<Violation> {
+    match components(engine) {
+        0 | 1 => Vec::new(),
+        components => vec![Violation::Apart { components }],
+    }
+}
+
+/// Live copies of every block that anybody holds.
+pub fn copies(engine: &Engine<Data>) -> BTreeMap<BlockId, usize> {
+    let mut copies = BTreeMap::new();
+    for (_, node) in engine.nodes() {
+        for block in node.overlay().blocks() {
+            *copies.entry(block).or_default() += 1;
+        }
+    }
+    copies
+}
+
+/// No block has more copies than `most`.
+pub fn bounded_copies(engine: &Engine<Data>, most: usize) -> Vec<Violation> {
+    let excess = copies(engine).into_iter().filter(|&(_, copies)| copies > most);
+    excess.map(|(block, copies)| Violation::TooManyCopies { block, copies }).collect()
+}

@@ -1,0 +1,122 @@
+//! Metrics of simulated nodes and routers, as Prometheus' text format would have them.
+
+use std::sync::Arc;
+
+use butter::core::stats::{LATENCY_BUCKETS_S, Latencies, Stats, Value};
+
+use crate::backend::Series;
+
+use super::network::RouterCounters;
+
+type Labels = Vec<(Arc<str>, Arc<str>)>;
+
+/// Every series of a node, with its name and labels made once and shared by all samples.
+#[derive(Debug)]
+pub struct NodeSeries {
+    heads: Vec<(Arc<str>, Labels)>,
+}
+
+impl Default for NodeSeries {
+    fn default() -> Self {
+        let mut heads = Vec::new();
+        Stats::default().each(|instrument, labels, value| match value {
+            Value::Number(_) => heads.push((Arc::from(instrument.name), own(labels))),
+            Value::Latencies(_) => {
+                let bucket: Arc<str> = format!("{}_bucket", instrument.name).into();
+                let bounds = LATENCY_BUCKETS_S.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+                for bound in bounds {
+                    let mut labels = own(labels);
+                    labels.push((Arc::from("le"), Arc::from(bound)));
+                    heads.push((Arc::clone(&bucket), labels));
+                }
+                heads.push((format!("{}_sum", instrument.name).into(), own(labels)));
+                heads.push((format!("{}_count", instrument.name).into(), own(labels)));
+            }
+        });
+        NodeSeries { heads }
+    }
+}
+
+impl NodeSeries {
+    /// The series of a node that has counted this.
+    pub fn of(&self, stats: &Stats) -> Vec<Series> {
+        let mut series = Vec::with_capacity(self.heads.len());
+        let mut heads = self.heads.iter();
+        let mut push = |value| {
+            let (name, labels) = heads.next().expect("every instrument has a head");
+            series.push(Series { name: Arc::clone(name), labels: labels.clone(), value });
+        };
+        stats.each(|_, _, value| match value {
+            Value::Number(number) => push(number),
+            Value::Latencies(latencies) => cumulated(latencies, &mut push),
+        });
+        series
+    }
+}
+
+/// The series of a router.
+pub fn router_series(counters: &RouterCounters, mappings: usize) -> Vec<Series> {
+    let both = |name: &'static str, label: &'static str, values: [u64; 2]| {
+        [(name, vec![("direction", "up"), ("", label)], values[0]), (name, vec![("direction", "down"), ("", label)], values[1])]
+    };
+    let mut rows: Vec<(&str, Vec<(&str, &str)>, u64)> = Vec::new();
+    rows.extend(both("butter_router_packets_total", "", counters.packets));
+    rows.extend(both("butter_router_bytes_total", "", counters.bytes));
+    rows.push(("butter_router_nat_mappings", Vec::new(), mappings as u64));
+    rows.into_iter()
+        .map(|(name, labels, value)| Series {
+            name: Arc::from(name),
+            labels: labels.iter().filter(|(key, _)| !key.is_empty()).map(|&(k, v)| (Arc::from(k), Arc::from(v))).collect(),
+            value: value as f64,
+        })
+        .collect()
+}
+
+/// A histogram's buckets, each with those below it, then its sum and count.
+fn cumulated(latencies: &Latencies, push: &mut impl FnMut(f64)) {
+    let mut below = 0;
+    for &bucket in &latencies.buckets {
+        below += u64::from(bucket);
+        push(below as f64);
+    }
+    push(latencies.sum_s);
+    push(below as f64);
+}
+
+fn own(labels: &[(&'static str, &'static str)]) -> Labels {
+    labels.iter().map(|&(name, value)| (Arc::from(name), Arc::from(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_histogram_cumulates() {
+        let mut stats = Stats::default();
+        for ms in [2, 2, 400, 60_000] {
+            stats.retrieval_seconds.record(Duration::from_millis(ms));
+        }
+        let series = NodeSeries::default().of(&stats);
+        let bucket = |le: &str| {
+            let label = |s: &&Series| s.name.ends_with("_bucket") && s.labels.iter().any(|(_, value)| **value == *le);
+            series.iter().find(label).map(|s| s.value)
+        };
+        assert_eq!(bucket("0.001"), Some(0.0));
+        assert_eq!(bucket("0.003"), Some(2.0));
+        assert_eq!(bucket("1"), Some(3.0));
+        assert_eq!(bucket("+Inf"), Some(4.0));
+        let value = |name: &str| series.iter().find(|s| *s.name == *name).map(|s| s.value);
+        assert_eq!(value("butter_retrieval_seconds_count"), Some(4.0));
+        assert_eq!(value("butter_retrieval_seconds_sum"), Some(60.404));
+    }
+
+    #[test]
+    fn every_series_is_there_once() {
+        let series = NodeSeries::default().of(&Stats::default());
+        for (at, one) in series.iter().enumerate() {
+            assert!(!series[..at].iter().any(|other| other.name == one.name && other.labels == one.labels), "{one:?}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The promise of joining: nodes on LANs behind NATs find each other through one ambassador, and by multicast without any.
+
+use std::time::Duration;
+
+use butter::core::config::Config;
+use butter::core::identity::NodeId;
+use butter::core::time::Time;
+use butter::overlay::data::Data;
+use butter_harness::net::link::LinkConfig;
+use butter_harness::net::nat::NatConfig;
+use butter_harness::plan::{NodeIndex, Plan};
+use butter_harness::sim::engine::{Birth, Engine};
+use butter_harness::sim::invariants;
+use butter_harness::sim::network::Seat;
+use butter_harness::sim::terrain::Terrain;
+
+fn start_all(plan: &Plan) -> Engine<Data> {
+    let mut engine = Engine::new(plan);
+    for (seat, node) in plan.nodes.iter().enumerate() {
+        let config = plan.node_config(node);
+        let mut id = [seat as u8; 32];
+        id[31] = plan.seed as u8;
+        let overlay = Data::new(&config);
+        engine.start(seat as Seat, Birth { id: NodeId(id), config: config.into(), seed: plan.seed * 1_000 + seat as u64, overlay });
+    }
+    engine
+}
+
+fn run(engine: &mut Engine<Data>, seconds: u64) {
+    let until = engine.now() + Duration::from_secs(seconds);
+    assert!(engine.next(until).is_none(), "no command was given");
+    assert_eq!(engine.now(), until);
+}
+
+fn link(ms: u64) -> LinkConfig {
+    LinkConfig { latency: Duration::from_millis(ms), ..LinkConfig::default() }
+}
+
+#[test]
+fn two_nodes_of_a_lan_find_each_other() {
+    let mut terrain = Terrain::new(1);
+    let lan = terrain.network(Terrain::INTERNET, None, LinkConfig::default());
+    terrain.node(lan);
+    terrain.node(lan);
+    let mut engine = start_all(&terrain.into_plan());
+    run(&mut engine, 5);
+    for (seat, node) in engine.nodes() {
+        assert_eq!(node.neighbours().count(), 1, "node {seat}");
+    }
+}
+
+#[test]
+fn three_lans_behind_nats_become_one() {
+    for seed in 1..=5 {
+        let mut terrain = Terrain::new(seed);
+        terrain.ambassador();
+        let nats = [NatConfig::full_cone(), NatConfig::port_restricted(), NatConfig::symmetric()];
+        for (nat, ms) in nats.into_iter().zip([10, 40, 80]) {
+            let lan = terrain.network(Terrain::INTERNET, Some(nat), link(ms));
+            for _ in 0..5 {
+                terrain.node(lan);
+            }
+        }
+        let mut engine = start_all(&terrain.into_plan());
+        for _ in 0..20 {
+            run(&mut engine, 1);
+            assert_eq!(invariants::views(&engine, &Config::default()), []);
+        }
+        assert_eq!(invariants::joined(&engine), [], "seed {seed}");
+        let _ = NodeIndex(0);
+        for (seat, node) in engine.nodes() {
+            let s = node.stats();
+            println!("{seat}: hosts {} nb {} lan {} direct {} punched {} relayed {} dials {} failed {} dropped {}", s.known_hosts, s.neighbours, s.links_lan, s.links_direct, s.links_punched, s.links_relayed, s.dials, s.dials_failed, s.messages_dropped);
+        }
+    }
+}
