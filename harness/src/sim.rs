@@ -13,6 +13,8 @@
 //! Events are ordered by (time, source, the source's own sequence), and nothing takes effect at the moment that it is
 //! decided: so results do not depend on how the work is divided. There is no clock, no thread, no unseeded randomness.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod engine;
 pub mod invariants;
 pub mod network;

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use butter::core::config::Config;
 use butter::core::identity::NodeId;
-use butter::core::time::Time;
 use butter::overlay::data::Data;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
-use butter_harness::plan::{NodeIndex, Plan};
+use butter_harness::plan::Plan;
 use butter_harness::sim::engine::{Birth, Engine};
 use butter_harness::sim::invariants;
 use butter_harness::sim::network::Seat;
@@ -21,7 +20,10 @@ fn start_all(plan: &Plan) -> Engine<Data> {
         let mut id = [seat as u8; 32];
         id[31] = plan.seed as u8;
         let overlay = Data::new(&config);
-        engine.start(seat as Seat, Birth { id: NodeId(id), config: config.into(), seed: plan.seed * 1_000 + seat as u64, overlay });
+        engine.start(
+            seat as Seat,
+            Birth { id: NodeId(id), config: config.into(), seed: plan.seed * 1_000 + seat as u64, overlay },
+        );
     }
     engine
 }
@@ -67,10 +69,5 @@ fn three_lans_behind_nats_become_one() {
             assert_eq!(invariants::views(&engine, &Config::default()), []);
         }
         assert_eq!(invariants::joined(&engine), [], "seed {seed}");
-        let _ = NodeIndex(0);
-        for (seat, node) in engine.nodes() {
-            let s = node.stats();
-            println!("{seat}: hosts {} nb {} lan {} direct {} punched {} relayed {} dials {} failed {} dropped {}", s.known_hosts, s.neighbours, s.links_lan, s.links_direct, s.links_punched, s.links_relayed, s.dials, s.dials_failed, s.messages_dropped);
-        }
     }
 }

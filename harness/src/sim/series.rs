@@ -56,20 +56,28 @@ impl NodeSeries {
 
 /// The series of a router.
 pub fn router_series(counters: &RouterCounters, mappings: usize) -> Vec<Series> {
-    let both = |name: &'static str, label: &'static str, values: [u64; 2]| {
-        [(name, vec![("direction", "up"), ("", label)], values[0]), (name, vec![("direction", "down"), ("", label)], values[1])]
-    };
-    let mut rows: Vec<(&str, Vec<(&str, &str)>, u64)> = Vec::new();
-    rows.extend(both("butter_router_packets_total", "", counters.packets));
-    rows.extend(both("butter_router_bytes_total", "", counters.bytes));
-    rows.push(("butter_router_nat_mappings", Vec::new(), mappings as u64));
-    rows.into_iter()
-        .map(|(name, labels, value)| Series {
-            name: Arc::from(name),
-            labels: labels.iter().filter(|(key, _)| !key.is_empty()).map(|&(k, v)| (Arc::from(k), Arc::from(v))).collect(),
-            value: value as f64,
-        })
-        .collect()
+    let mut all = Vec::new();
+    for (side, direction) in ["up", "down"].into_iter().enumerate() {
+        let direction = ("direction", direction);
+        all.push(series("butter_router_packets_total", &[direction], counters.packets[side]));
+        all.push(series("butter_router_bytes_total", &[direction], counters.bytes[side]));
+        all.push(series("butter_router_dropped_total", &[direction, ("reason", "lost")], counters.lost[side]));
+        all.push(series(
+            "butter_router_dropped_total",
+            &[direction, ("reason", "queue_full")],
+            counters.queue_full[side],
+        ));
+    }
+    for (why, count) in ["no_mapping", "filtered", "no_port", "no_hairpin"].into_iter().zip(counters.nat) {
+        all.push(series("butter_router_dropped_total", &[("reason", why)], count));
+    }
+    all.push(series("butter_router_dropped_total", &[("reason", "unroutable")], counters.unroutable));
+    all.push(series("butter_router_nat_mappings", &[], mappings as u64));
+    all
+}
+
+fn series(name: &str, labels: &[(&'static str, &'static str)], value: u64) -> Series {
+    Series { name: Arc::from(name), labels: own(labels), value: value as f64 }
 }
 
 /// A histogram's buckets, each with those below it, then its sum and count.

@@ -57,12 +57,13 @@ impl Terrain {
     pub fn network(&mut self, behind: NetworkIndex, nat: Option<NatConfig>, link: LinkConfig) -> NetworkIndex {
         let index = self.plan.networks.len();
         let subnet = Ipv4Net::new_assert(Ipv4Addr::from(0x0a00_0000 + ((index as u32) << 8)), 24);
+        let address = self.address(behind);
         self.plan.networks.push(Network {
             name: format!("network-{index}"),
             subnet,
             subnet_allocated: true,
             gateway: Ipv4Addr::from(u32::from(subnet.network()) + 1),
-            behind: Some(Uplink { to: behind, address: self.address(behind), nat, up: link.clone(), down: link }),
+            behind: Some(Uplink { to: behind, address, nat, up: link.clone(), down: link }),
             region: None,
         });
         self.next_host.push(2);

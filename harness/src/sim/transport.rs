@@ -42,8 +42,12 @@ use link::Link;
 /// Content of a packet, in bytes: what QUIC may assume of any path (RFC 9000 §14).
 pub const PACKET_BYTES: usize = 1_200;
 /// When an unanswered initial packet is sent again, after the first: the driver's initial round trip of 100 ms, thrice, doubling.
-pub const DIAL_RETRIES: [Duration; 4] =
-    [Duration::from_millis(300), Duration::from_millis(900), Duration::from_millis(2_100), Duration::from_millis(4_500)];
+pub const DIAL_RETRIES: [Duration; 4] = [
+    Duration::from_millis(300),
+    Duration::from_millis(900),
+    Duration::from_millis(2_100),
+    Duration::from_millis(4_500),
+];
 /// When a dial is given up.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// When a silent link is given up.
@@ -155,11 +159,19 @@ enum Event {
     /// A whole message of a path without luck or queues arrives.
     Arrive(FlightKey),
     /// Packets of a message reach the given hop of their path, or its end.
-    Train { flight: FlightKey, hop: u8, packets: u16, attempt: u8 },
+    Train {
+        flight: FlightKey,
+        hop: u8,
+        packets: u16,
+        attempt: u8,
+    },
     Packet(PacketKey),
     DialTick(DialKey),
     /// A side of a link notices that nothing comes any more.
-    Silence { link: LinkKey, side: u8 },
+    Silence {
+        link: LinkKey,
+        side: u8,
+    },
     Datagram(DatagramKey),
     Refresh(u32),
 }

@@ -53,7 +53,14 @@ impl<M: Debug + Encode> Transport<M> {
         }
         self.took_off(key);
         let to = 1 - from_side as u8;
-        let flight = self.flights.insert(Flight { link: key, to, content, bytes: bytes as u32, missing: packets, since: self.now });
+        let flight = self.flights.insert(Flight {
+            link: key,
+            to,
+            content,
+            bytes: bytes as u32,
+            missing: packets,
+            since: self.now,
+        });
         let event = if perfect { Event::Arrive(flight) } else { Event::Train { flight, hop: 0, packets, attempt: 0 } };
         self.schedule(from, at, event);
     }

@@ -185,7 +185,9 @@ impl<M: Debug + Encode> Transport<M> {
         let peer = link.ids[1 - side];
         let prefix = peer.prefix();
         let old = self.link_to(seat, prefix);
-        let better = old.is_none_or(|old| !self.links[old].works_for(self.links[old].side_of(seat)) || link.is_better_than(&self.links[old]));
+        let better = old.is_none_or(|old| {
+            !self.links[old].works_for(self.links[old].side_of(seat)) || link.is_better_than(&self.links[old])
+        });
         // Who dialled is owed an answer; who did not is told only of what changes for it.
         let tell = side == 0 || old.is_none_or(|old| better && self.links[old].is_relayed() != link.is_relayed());
         if better {
@@ -293,7 +295,8 @@ impl<M: Debug + Encode> Transport<M> {
         for (relay, end) in [(x, y), (y, x)] {
             self.end_mut(relay).relayed.retain(|&(a, b)| a != end && b != end);
             let carried = |&(_, key): &(u64, LinkKey)| self.links[key].relay == Some(relay) && !self.links[key].broken;
-            let cut: Vec<LinkKey> = self.end(end).links.iter().filter(|entry| carried(entry)).map(|&(_, key)| key).collect();
+            let cut: Vec<LinkKey> =
+                self.end(end).links.iter().filter(|entry| carried(entry)).map(|&(_, key)| key).collect();
             for key in cut {
                 self.links[key].broken = true;
                 self.expect_silence(key, 0);
