@@ -15,3 +15,5 @@ pub mod play;
 pub mod report;
 pub mod router;
 pub mod sim;
+pub mod timeline;
+pub mod topology;

@@ -1,0 +1,148 @@
+//! Subnets for networks that name none, and every address within them. The same file always gets the same ones.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::check::{CheckedNetwork, Need, hosts};
+
+/// Where free subnets are taken from.
+const POOL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8);
+/// Free subnets begin on such boundaries while there are any: 10.1.0.0, 10.2.0.0, …
+const ROOMY_PREFIX: u8 = 16;
+/// Size of a free subnet unless more is needed.
+const USUAL_PREFIX: u8 = 24;
+/// Where nodes begin in a subnet that has the room: below are addresses for people.
+const FIRST_NODE: u32 = 10;
+
+/// The subnet of every network, taken where the file names none. `None` if the pool is exhausted: the network for which it was.
+pub(super) fn subnets(networks: &[CheckedNetwork], needs: &[Need]) -> Result<Vec<Ipv4Net>, usize> {
+    let mut taken = Taken::default();
+    for network in networks {
+        if let Some(subnet) = &network.subnet {
+            taken.add(subnet.value);
+        }
+    }
+    let mut all = Vec::with_capacity(networks.len());
+    for (index, (network, need)) in networks.iter().zip(needs).enumerate() {
+        all.push(match &network.subnet {
+            Some(subnet) => subnet.value,
+            None => taken.take(need.hosts()).ok_or(index)?,
+        });
+    }
+    Ok(all)
+}
+
+/// Subnets in use: first address to last.
+#[derive(Default)]
+struct Taken {
+    ranges: BTreeMap<u32, u32>,
+}
+
+impl Taken {
+    fn add(&mut self, net: Ipv4Net) {
+        self.ranges.insert(net.network().into(), net.broadcast().into());
+    }
+
+    fn take(&mut self, need: u64) -> Option<Ipv4Net> {
+        let prefix = (POOL.prefix_len()..=USUAL_PREFIX).rev().find(|&prefix| hosts(prefix) >= need)?;
+        let length = 1_u64 << (32 - prefix);
+        // 10.0.0.0/16 stays free for whoever runs this: many machines have it.
+        let roomy = self.free(length, length.max(1 << (32 - ROOMY_PREFIX)), 1 << (32 - ROOMY_PREFIX));
+        let start = roomy.or_else(|| self.free(length, length, 0))?;
+        let net = Ipv4Net::new_assert(start.into(), prefix);
+        self.add(net);
+        Some(net)
+    }
+
+    /// First free stretch of the pool on a multiple of `step`, not before `skip` addresses.
+    fn free(&self, length: u64, step: u64, skip: u64) -> Option<u32> {
+        let (first, last) = (u64::from(u32::from(POOL.network())), u64::from(u32::from(POOL.broadcast())));
+        let aligned = |at: u64| first + (at - first).div_ceil(step) * step;
+        let mut at = aligned(first + skip);
+        while at + length - 1 <= last {
+            match self.in_the_way(at, at + length - 1) {
+                None => return u32::try_from(at).ok(),
+                Some(end) => at = aligned((u64::from(end) + 1).max(at + 1)),
+            }
+        }
+        None
+    }
+
+    fn in_the_way(&self, start: u64, end: u64) -> Option<u32> {
+        let end = u32::try_from(end).ok()?;
+        let (_, &last) = self.ranges.range(..=end).next_back()?;
+        (u64::from(last) >= start).then_some(last)
+    }
+}
+
+/// Hands out the addresses of one subnet: its router first, nodes upwards, routers of inner networks downwards.
+#[derive(Debug)]
+pub(super) struct Hosts {
+    next_node: u32,
+    next_router: u32,
+}
+
+impl Hosts {
+    /// Of a subnet that has room for `need`.
+    pub(super) fn new(subnet: Ipv4Net, need: Need) -> Self {
+        let first = u32::from(subnet.network());
+        let spare = hosts(subnet.prefix_len()).saturating_sub(need.hosts());
+        let begin = if spare >= u64::from(FIRST_NODE - 2) { FIRST_NODE } else { 2 };
+        Hosts { next_node: first + begin, next_router: u32::from(subnet.broadcast()) - 1 }
+    }
+
+    /// The address of a subnet's own router.
+    pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
+        (u32::from(subnet.network()) + 1).into()
+    }
+
+    pub(super) fn node(&mut self) -> Ipv4Addr {
+        self.next_node += 1;
+        (self.next_node - 1).into()
+    }
+
+    pub(super) fn router(&mut self) -> Ipv4Addr {
+        self.next_router -= 1;
+        (self.next_router + 1).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_subnets_avoid_those_in_use_and_are_as_large_as_needed() {
+        let mut taken = Taken::default();
+        taken.add("10.1.0.0/17".parse().unwrap());
+        let mut take = |need| taken.take(need).unwrap().to_string();
+        assert_eq!(take(17), "10.2.0.0/24");
+        assert_eq!(take(254), "10.3.0.0/24");
+        assert_eq!(take(255), "10.4.0.0/23");
+        assert_eq!(take(100_000), "10.6.0.0/15");
+        assert_eq!(take(1), "10.5.0.0/24");
+    }
+
+    #[test]
+    fn the_pool_is_used_to_its_end_and_no_further() {
+        let mut taken = Taken::default();
+        let mut nets = std::collections::BTreeSet::new();
+        for _ in 0..1_000 {
+            assert!(nets.insert(taken.take(100).unwrap()));
+        }
+        assert!(taken.take(9_000_000).is_none());
+        assert!(Taken::default().take(20_000_000).is_none());
+    }
+
+    #[test]
+    fn nodes_begin_at_ten_where_there_is_room() {
+        let hosts =
+            |subnet: &str, nodes| Hosts::new(subnet.parse().unwrap(), Need { nodes, routers: 1 }).node().octets()[3];
+        assert_eq!(hosts("10.1.0.0/24", 5), 10);
+        assert_eq!(hosts("10.1.0.0/24", 244), 10);
+        assert_eq!(hosts("10.1.0.0/24", 245), 2);
+        assert_eq!(hosts("10.1.0.0/29", 4), 2);
+    }
+}

@@ -1,0 +1,194 @@
+//! Networks as a tree: one internet, everything else behind something, no addresses twice, room for everybody.
+
+use ipnet::Ipv4Net;
+
+use super::{CheckedGroup, CheckedNetwork, NETWORKS_MAX, Places, RESERVED, known_network, needs};
+use crate::plan::NetworkIndex;
+use crate::topology::diagnostics::{Problem, Problems, quoted};
+use crate::topology::fields::Spanned;
+use crate::topology::raw::network::RawNetwork;
+
+/// Gives every network its index: outer ones first, otherwise as in the file. The second is the order of the file's networks.
+pub(super) fn order(raw: &[RawNetwork], problems: &mut Problems) -> (Places, Vec<usize>) {
+    let as_written: Places =
+        raw.iter().enumerate().map(|(i, n)| (n.name.value.clone(), (NetworkIndex(i), n.name.span.clone()))).collect();
+    if let Some(first) = raw.get(NETWORKS_MAX) {
+        problems.add(Problem::at(&first.name.span, format!("more than {NETWORKS_MAX} networks")));
+    }
+    for network in raw {
+        check_alone(network, problems);
+    }
+    let outer: Vec<Option<usize>> = raw
+        .iter()
+        .map(|network| network.behind.as_ref().and_then(|name| known_network(name, &as_written, problems)))
+        .map(|index| index.map(|index| index.0))
+        .collect();
+    check_internet(raw, problems);
+    check_overlaps(raw, problems);
+    let depths = depths(raw, &outer, problems);
+    let mut order: Vec<usize> = (0..raw.len()).collect();
+    order.sort_by_key(|&i| depths[i]);
+    let places = order
+        .iter()
+        .enumerate()
+        .map(|(new, &old)| (raw[old].name.value.clone(), (NetworkIndex(new), raw[old].name.span.clone())))
+        .collect();
+    (places, order)
+}
+
+/// The networks in their order.
+pub(super) fn in_order(raw: Vec<RawNetwork>, places: &Places, order: &[usize]) -> Vec<CheckedNetwork> {
+    let mut left: Vec<Option<RawNetwork>> = raw.into_iter().map(Some).collect();
+    order
+        .iter()
+        .filter_map(|&old| left[old].take())
+        .map(|network| {
+            let behind = network.behind.as_ref().and_then(|name| places.get(&name.value)).map(|(index, _)| *index);
+            CheckedNetwork::new(network, behind)
+        })
+        .collect()
+}
+
+fn check_alone(network: &RawNetwork, problems: &mut Problems) {
+    let name = &network.name;
+    if RESERVED.contains(&name.value.as_str()) {
+        problems.add(
+            Problem::at(&name.span, format!("{} has a meaning of its own", quoted(&name.value)))
+                .help("'all' is every node, 'fresh' are nodes that join for a retrieve step"),
+        );
+    }
+    if network.behind.is_none() {
+        for key in &network.uplink_keys {
+            problems.add(
+                Problem::at(
+                    &key.span,
+                    format!("{} is behind nothing, so it has no `{}`", quoted(&name.value), key.value),
+                )
+                .help("say what it is behind, such as behind: internet"),
+            );
+        }
+    }
+}
+
+fn check_internet(raw: &[RawNetwork], problems: &mut Problems) {
+    let mut roots = raw.iter().filter(|network| network.behind.is_none());
+    let Some(internet) = roots.next() else {
+        if let Some(first) = raw.first() {
+            problems.add(
+                Problem::at(&first.name.span, "every network is behind another: there is no internet")
+                    .help("one network has no `behind`, such as internet: {}"),
+            );
+        }
+        return;
+    };
+    for other in roots {
+        problems.add(
+            Problem::at(
+                &other.name.span,
+                format!("{} is behind nothing, and so is {}", quoted(&other.name.value), quoted(&internet.name.value)),
+            )
+            .label("so the two would never meet")
+            .related(&internet.name.span, "the internet is what is behind nothing")
+            .help(format!("add behind: {}", internet.name.value)),
+        );
+    }
+}
+
+/// Networks from each one to the internet; those of a loop are reported and count as if they had none outside.
+fn depths(raw: &[RawNetwork], outer: &[Option<usize>], problems: &mut Problems) -> Vec<usize> {
+    let mut depths: Vec<Option<usize>> = vec![None; raw.len()];
+    for start in 0..raw.len() {
+        let mut path = Vec::new();
+        let mut at = start;
+        let base = loop {
+            if let Some(depth) = depths[at] {
+                break depth + 1;
+            }
+            if let Some(begin) = path.iter().position(|&seen| seen == at) {
+                problems.add(a_loop(raw, &path[begin..]));
+                break 0;
+            }
+            path.push(at);
+            match outer[at] {
+                Some(next) => at = next,
+                None => break 0,
+            }
+        };
+        for (steps, &network) in path.iter().rev().enumerate() {
+            depths[network] = Some(base + steps);
+        }
+    }
+    depths.into_iter().map(|depth| depth.unwrap_or(0)).collect()
+}
+
+fn a_loop(raw: &[RawNetwork], members: &[usize]) -> Problem {
+    let names: Vec<&str> = members.iter().take(8).map(|&i| raw[i].name.value.as_str()).collect();
+    let first = &raw[members[0]];
+    let span = first.behind.as_ref().map_or(&first.name.span, |behind| &behind.span);
+    let what = if let [alone] = names[..] {
+        format!("{} is behind itself", quoted(alone))
+    } else {
+        format!("these networks are behind each other in a circle: {}", names.join(", "))
+    };
+    Problem::at(span, what).help("somewhere the internet begins: a network without `behind`")
+}
+
+fn check_overlaps(raw: &[RawNetwork], problems: &mut Problems) {
+    let mut given: Vec<_> =
+        raw.iter().filter_map(|network| network.subnet.as_ref().map(|net| (net, network))).collect();
+    given.sort_by_key(|(net, _)| (net.value.network(), net.value.prefix_len()));
+    // In this order whatever overlaps an earlier one overlaps the one that reaches farthest.
+    let mut farthest: Option<&(&Spanned<Ipv4Net>, &RawNetwork)> = None;
+    for here in &given {
+        let (net, network) = here;
+        match farthest {
+            Some((other, owner)) if overlap(&net.value, &other.value) => {
+                let (later, earlier) = if net.span.start > other.span.start { (net, other) } else { (other, net) };
+                let names = format!("{} and {}", quoted(&owner.name.value), quoted(&network.name.value));
+                problems.add(
+                    Problem::at(&later.span, format!("the subnets of {names} overlap"))
+                        .label(later.value.to_string())
+                        .related(&earlier.span, earlier.value.to_string())
+                        .help("leave one of them out, and a free subnet is taken"),
+                );
+            }
+            _ => {}
+        }
+        if farthest.is_none_or(|(other, _)| net.value.broadcast() > other.value.broadcast()) {
+            farthest = Some(here);
+        }
+    }
+}
+
+fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
+    a.contains(b) || b.contains(a)
+}
+
+/// Reports subnets of the file that are too small.
+pub(super) fn capacities(
+    networks: &[CheckedNetwork],
+    groups: &[CheckedGroup],
+    fresh_steps: u64,
+    problems: &mut Problems,
+) {
+    for (network, need) in networks.iter().zip(needs(networks, groups, fresh_steps)) {
+        let Some(subnet) = &network.subnet else { continue };
+        let room = hosts(subnet.value.prefix_len());
+        if need.hosts() <= room {
+            continue;
+        }
+        let least = (8..=29).rev().find(|&prefix| hosts(prefix) >= need.hosts());
+        let what = format!("{} has room for {room} hosts and needs {}", subnet.value, need.hosts());
+        let label = format!("{} nodes (with those that join later), {} routers", need.nodes, need.routers + 1);
+        let help = match least {
+            Some(prefix) => format!("take a /{prefix}, or leave it out"),
+            None => "no subnet is that large".to_owned(),
+        };
+        problems.add(Problem::at(&subnet.span, what).label(label).help(help));
+    }
+}
+
+/// Addresses for hosts in a subnet of this prefix length: all but its first and last.
+pub(in crate::topology) fn hosts(prefix: u8) -> u64 {
+    (1_u64 << (32 - prefix)) - 2
+}

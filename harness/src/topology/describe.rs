@@ -1,0 +1,170 @@
+//! A plan on one page, for a person.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::units::{Rate, Share, Time};
+use crate::net::link::LinkConfig;
+use crate::net::nat::NatConfig;
+use crate::plan::{Act, Network, NetworkIndex, Plan, Step, Until, Uplink};
+
+/// Most lines of each kind; the rest is counted.
+const LINES_MAX: usize = 40;
+
+/// What a plan will do: networks, nodes, steps and checks.
+pub fn describe(plan: &Plan) -> String {
+    let mut page = Page { text: String::new() };
+    page.line(&format!("{}, seed {}", plan.name, plan.seed));
+    if !plan.description.is_empty() {
+        page.line(&plan.description);
+    }
+    page.section("networks", plan.networks.iter().enumerate().map(|(i, n)| network(plan, NetworkIndex(i), n)));
+    page.section("nodes", groups(plan).into_iter());
+    page.section("steps", plan.steps.iter().enumerate().map(|(number, s)| format!("{}. {}", number + 1, step(s))));
+    page.section("checks", plan.checks.iter().map(|check| check.text.clone()));
+    page.text
+}
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn section(&mut self, title: &str, lines: impl ExactSizeIterator<Item = String>) {
+        let count = lines.len();
+        self.line(&format!("\n{title} ({count})"));
+        for line in lines.take(LINES_MAX) {
+            self.line(&format!("  {line}"));
+        }
+        if count > LINES_MAX {
+            self.line(&format!("  … and {} more", count - LINES_MAX));
+        }
+    }
+}
+
+fn network(plan: &Plan, index: NetworkIndex, network: &Network) -> String {
+    let nodes = plan.nodes.iter().filter(|node| node.network == index && node.from_start).count();
+    let mut line = format!("{}: {}", network.name, network.subnet);
+    if network.subnet_allocated {
+        line.push_str(" (allocated)");
+    }
+    let _ = write!(line, ", router {}, {nodes} nodes", network.gateway);
+    if let Some(uplink) = &network.behind {
+        let _ = write!(line, "; {}", uplink_line(plan, uplink));
+    }
+    if let Some(region) = &network.region {
+        let _ = write!(line, "; region {region}");
+    }
+    line
+}
+
+fn uplink_line(plan: &Plan, uplink: &Uplink) -> String {
+    let outer = &plan.network(uplink.to).name;
+    let nat = uplink.nat.as_ref().map_or("routed plainly".to_owned(), nat_name);
+    let link = match (link(&uplink.up), link(&uplink.down)) {
+        (up, down) if up == down => up,
+        (up, down) => format!("up {up}, down {down}"),
+    };
+    format!("behind {outer} as {}, {nat}, {link}", uplink.address)
+}
+
+fn nat_name(nat: &NatConfig) -> String {
+    let presets = [
+        ("full-cone", NatConfig::full_cone()),
+        ("address-restricted", NatConfig::address_restricted()),
+        ("port-restricted", NatConfig::port_restricted()),
+        ("symmetric", NatConfig::symmetric()),
+        ("cgnat", NatConfig::cgnat()),
+    ];
+    let preset = presets.iter().find(|(_, preset)| preset == nat);
+    preset.map_or_else(|| "a NAT of its own kind".to_owned(), |(name, _)| format!("{name} NAT"))
+}
+
+fn link(link: &LinkConfig) -> String {
+    let mut parts = Vec::new();
+    if !link.latency.is_zero() || !link.jitter.is_zero() {
+        let jitter = if link.jitter.is_zero() { String::new() } else { format!(" ± {}", Time(link.jitter)) };
+        parts.push(format!("{}{jitter}", Time(link.latency)));
+    }
+    if link.loss > 0.0 {
+        parts.push(format!("{} lost", Share(link.loss)));
+    }
+    if let Some(bps) = link.rate_bps {
+        parts.push(Rate(bps).to_string());
+    }
+    if parts.is_empty() { "a perfect link".to_owned() } else { parts.join(" ") }
+}
+
+/// One line for each group, in the order of their first nodes.
+fn groups(plan: &Plan) -> Vec<String> {
+    let mut order: Vec<&str> = Vec::new();
+    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, node) in plan.nodes.iter().enumerate() {
+        let group = members.entry(&node.group).or_default();
+        if group.is_empty() {
+            order.push(&node.group);
+        }
+        group.push(index);
+    }
+    order.iter().map(|name| group(plan, name, &members[name])).collect()
+}
+
+fn group(plan: &Plan, name: &str, members: &[usize]) -> String {
+    let (first, last) = (&plan.nodes[members[0]], &plan.nodes[*members.last().expect("a group has a first node")]);
+    let one_network = members.iter().all(|&node| plan.nodes[node].network == first.network);
+    let place = match (one_network, members.len()) {
+        (true, 1) => format!("on {}, {}", plan.network(first.network).name, first.address),
+        (true, _) => format!("on {}, {} to {}", plan.network(first.network).name, first.address, last.address),
+        (false, _) => "one on each network that has nodes".to_owned(),
+    };
+    let mut line = format!("{name}: {} {place}", members.len());
+    if first.ambassador {
+        line.push_str(", ambassador");
+    }
+    if !first.from_start {
+        line.push_str(", joins for a retrieve step");
+    } else if first.join.is_empty() && !first.ambassador {
+        line.push_str(", finds others by multicast");
+    }
+    for (key, value) in &first.settings {
+        let _ = write!(line, ", {key} {value}");
+    }
+    line
+}
+
+fn step(step: &Step) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for action in &step.actions {
+        *counts.entry(kind(&action.act)).or_default() += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let mut line = step.title.clone();
+    if !counts.is_empty() {
+        let _ = write!(line, " [{}]", counts.join(", "));
+    }
+    if let (Until::Done { within }, Some(last)) = (&step.until, step.actions.last()) {
+        let _ = write!(line, ", begun within {}, done within {}", rounded(last.after), rounded(*within));
+    }
+    line
+}
+
+fn kind(act: &Act) -> &'static str {
+    match act {
+        Act::Start { fresh: true, .. } => "fresh starts",
+        Act::Start { fresh: false, .. } => "starts",
+        Act::Kill { .. } => "kills",
+        Act::Stop { .. } => "leaves",
+        Act::Put { .. } => "puts",
+        Act::Get { .. } => "gets",
+    }
+}
+
+/// To tenths of a second, upwards.
+fn rounded(time: std::time::Duration) -> Time {
+    Time(std::time::Duration::from_millis(time.as_millis().div_ceil(100) as u64 * 100))
+}

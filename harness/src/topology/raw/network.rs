@@ -1,0 +1,222 @@
+//! A network as written: its addresses, its NAT, its link.
+
+use ipnet::Ipv4Net;
+
+use crate::net::link::LinkConfig;
+use crate::net::nat::{Dependence, NatConfig, Ports};
+use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
+use crate::topology::fields::{Fields, Kind, Spanned, from_variable, scalar};
+use crate::topology::tree::{Key, Node, Value};
+use crate::topology::units::{Rate, Share, Size, Time};
+
+/// Least queue of a link: one full packet must fit.
+const QUEUE_BYTES_MIN: u64 = 1_514;
+/// Largest subnets have this prefix length, smallest [`PREFIX_MAX`].
+const PREFIX_MIN: u8 = 8;
+/// See [`PREFIX_MIN`].
+const PREFIX_MAX: u8 = 29;
+
+/// A network.
+#[derive(Debug)]
+pub(in crate::topology) struct RawNetwork {
+    pub(in crate::topology) name: Spanned<String>,
+    pub(in crate::topology) subnet: Option<Spanned<Ipv4Net>>,
+    pub(in crate::topology) behind: Option<Spanned<String>>,
+    pub(in crate::topology) nat: Option<NatConfig>,
+    pub(in crate::topology) up: LinkConfig,
+    pub(in crate::topology) down: LinkConfig,
+    pub(in crate::topology) region: Option<String>,
+    /// Keys that mean something only for a network behind another.
+    pub(in crate::topology) uplink_keys: Vec<Spanned<&'static str>>,
+}
+
+static NETWORK: Kind = Kind {
+    what: "a network",
+    keys: &[
+        ("subnet", "10.1.0.0/24"),
+        ("behind", "internet"),
+        ("nat", "port-restricted"),
+        ("link", "{latency: 10ms}"),
+        ("region", "eu"),
+    ],
+    later: &["ipv6", "mtu"],
+};
+
+static LINK: Kind = Kind {
+    what: "a link",
+    keys: &[
+        ("latency", "40ms"),
+        ("jitter", "5ms"),
+        ("loss", "0.5%"),
+        ("rate", "50mbit"),
+        ("queue", "256KiB"),
+        ("up", "{rate: 10mbit}"),
+        ("down", "{rate: 100mbit}"),
+    ],
+    later: &["duplicate", "reorder", "corrupt"],
+};
+
+static DIRECTION: Kind = Kind {
+    what: "one direction of a link",
+    keys: &[("latency", "40ms"), ("jitter", "5ms"), ("loss", "0.5%"), ("rate", "50mbit"), ("queue", "256KiB")],
+    later: &["duplicate", "reorder", "corrupt"],
+};
+
+static NAT: Kind = Kind {
+    what: "a NAT",
+    keys: &[
+        ("mapping", "endpoint-independent"),
+        ("filtering", "address-and-port-dependent"),
+        ("ports", "preserve"),
+        ("hairpin", "true"),
+        ("udp_timeout", "30s"),
+        ("tcp_timeout", "2h"),
+    ],
+    later: &["pool", "forward", "mapping_protocols"],
+};
+
+const NAT_NAMES: [&str; 6] = ["none", "full-cone", "address-restricted", "port-restricted", "symmetric", "cgnat"];
+
+const DEPENDENCES: [(&str, Dependence); 3] = [
+    ("endpoint-independent", Dependence::EndpointIndependent),
+    ("address-dependent", Dependence::AddressDependent),
+    ("address-and-port-dependent", Dependence::AddressAndPortDependent),
+];
+
+const PORTS: [(&str, Ports); 3] =
+    [("preserve", Ports::Preserve), ("sequential", Ports::Sequential), ("random", Ports::Random)];
+
+pub(super) fn read(key: &Key, node: &Node, problems: &mut Problems) -> RawNetwork {
+    let fields = Fields::open(node, &key.span, &NETWORK, problems);
+    let uplink_keys = ["nat", "link"]
+        .into_iter()
+        .filter_map(|name| fields.entry(name).map(|(key, _)| Spanned { value: name, span: key.span.clone() }))
+        .collect();
+    let (up, down) = fields.entry("link").map(|(key, node)| read_link(node, &key.span, problems)).unwrap_or_default();
+    RawNetwork {
+        name: Spanned { value: key.name.clone(), span: key.span.clone() },
+        subnet: fields.get("subnet").and_then(|node| read_subnet(node, problems)),
+        behind: fields.text("behind", problems),
+        nat: fields.entry("nat").and_then(|(key, node)| read_nat(node, &key.span, problems)),
+        up,
+        down,
+        region: fields.text("region", problems).map(|region| region.value),
+        uplink_keys,
+    }
+}
+
+fn read_subnet(node: &Node, problems: &mut Problems) -> Option<Spanned<Ipv4Net>> {
+    let text = scalar(node, "such as subnet: 10.1.0.0/24", problems)?;
+    match subnet(text) {
+        Ok(value) => Some(Spanned { value, span: node.span.clone() }),
+        Err((why, help)) => {
+            let problem = Problem::at(&node.span, format!("{} cannot be a subnet: {why}", quoted(text))).help(help);
+            problems.add(from_variable(problem, node));
+            None
+        }
+    }
+}
+
+fn subnet(text: &str) -> Result<Ipv4Net, (String, String)> {
+    let example = || "such as 10.1.0.0/24".to_owned();
+    if text.contains(':') {
+        return Err(("IPv6 is not supported yet".into(), example()));
+    }
+    if text.parse::<std::net::Ipv4Addr>().is_ok() {
+        return Err(("its length is missing".into(), format!("such as {text}/24")));
+    }
+    let net: Ipv4Net = text.parse().map_err(|_| ("it is not an address and a length".to_owned(), example()))?;
+    if net != net.trunc() {
+        return Err(("it is an address within one".into(), format!("write {}", net.trunc())));
+    }
+    if !(PREFIX_MIN..=PREFIX_MAX).contains(&net.prefix_len()) {
+        return Err((format!("its length is not from /{PREFIX_MIN} to /{PREFIX_MAX}"), example()));
+    }
+    let first = net.network();
+    let unusable = first.octets()[0] == 0 || first.octets()[0] >= 224 || first.is_loopback() || first.is_link_local();
+    if unusable {
+        return Err(("nodes cannot have such addresses".into(), example()));
+    }
+    Ok(net)
+}
+
+fn read_link(node: &Node, owner: &Span, problems: &mut Problems) -> (LinkConfig, LinkConfig) {
+    let fields = Fields::open(node, owner, &LINK, problems);
+    let both = read_direction(&fields, LinkConfig::default(), problems);
+    let mut one_way = |name: &str| match fields.entry(name) {
+        None => both.clone(),
+        Some((key, node)) => {
+            let fields = Fields::open(node, &key.span, &DIRECTION, problems);
+            read_direction(&fields, both.clone(), problems)
+        }
+    };
+    (one_way("up"), one_way("down"))
+}
+
+fn read_direction(fields: &Fields<'_>, base: LinkConfig, problems: &mut Problems) -> LinkConfig {
+    let queue = fields.quantity::<Size>("queue", problems);
+    if let Some(Spanned { value: Size(bytes), span }) = &queue
+        && *bytes < QUEUE_BYTES_MIN
+    {
+        problems.add(
+            Problem::at(span, format!("a queue of {bytes} bytes holds no packet"))
+                .help(format!("at least {QUEUE_BYTES_MIN}B, one full packet")),
+        );
+    }
+    let jitter = match fields.get("jitter") {
+        Some(node @ Node { value: Value::Map(_), .. }) => {
+            problems.add(crate::topology::fields::not_yet(&node.span, "a distribution of jitter"));
+            None
+        }
+        _ => fields.quantity::<Time>("jitter", problems),
+    };
+    LinkConfig {
+        latency: fields.quantity::<Time>("latency", problems).map_or(base.latency, |time| time.value.0),
+        jitter: jitter.map_or(base.jitter, |time| time.value.0),
+        loss: fields.quantity::<Share>("loss", problems).map_or(base.loss, |share| share.value.0),
+        rate_bps: fields.quantity::<Rate>("rate", problems).map(|rate| rate.value.0).or(base.rate_bps),
+        queue_bytes: queue.map_or(base.queue_bytes, |size| size.value.0),
+    }
+}
+
+fn read_nat(node: &Node, owner: &Span, problems: &mut Problems) -> Option<NatConfig> {
+    if matches!(node.value, Value::Map(_)) {
+        return Some(read_nat_map(node, owner, problems));
+    }
+    let text = scalar(node, &format!("it can be: {}, or a map", NAT_NAMES.join(", ")), problems)?;
+    match text {
+        "none" => None,
+        "full-cone" => Some(NatConfig::full_cone()),
+        "address-restricted" => Some(NatConfig::address_restricted()),
+        "port-restricted" => Some(NatConfig::port_restricted()),
+        "symmetric" => Some(NatConfig::symmetric()),
+        "cgnat" => Some(NatConfig::cgnat()),
+        _ => {
+            let mut problem = Problem::at(&node.span, format!("there is no NAT {}", quoted(text)));
+            problem.help = suggestion(text, NAT_NAMES, "it can be");
+            problems.add(problem);
+            None
+        }
+    }
+}
+
+/// RFC 4787's terms; what is not named is as in `port-restricted`, the commonest.
+fn read_nat_map(node: &Node, owner: &Span, problems: &mut Problems) -> NatConfig {
+    let fields = Fields::open(node, owner, &NAT, problems);
+    let base = NatConfig::port_restricted();
+    let timeout = |name: &str, problems: &mut Problems| {
+        let time = fields.quantity::<Time>(name, problems)?;
+        if time.value.0.is_zero() {
+            problems.add(Problem::at(&time.span, "such a NAT forgets at once").help("such as 30s"));
+        }
+        Some(time.value.0)
+    };
+    NatConfig {
+        mapping: fields.word("mapping", &DEPENDENCES, problems).unwrap_or(base.mapping),
+        filtering: fields.word("filtering", &DEPENDENCES, problems).unwrap_or(base.filtering),
+        ports: fields.word("ports", &PORTS, problems).unwrap_or(base.ports),
+        hairpin: fields.flag("hairpin", problems).unwrap_or(base.hairpin),
+        udp_timeout: timeout("udp_timeout", problems).unwrap_or(base.udp_timeout),
+        tcp_timeout: timeout("tcp_timeout", problems).unwrap_or(base.tcp_timeout),
+    }
+}

@@ -1,0 +1,248 @@
+//! A step as written: its verb and what the verb takes.
+
+use std::collections::BTreeMap;
+
+use super::{items, read_check};
+use crate::timeline::Replace;
+use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
+use crate::topology::fields::{Fields, Kind, Spanned, not_yet, scalar, whole_number};
+use crate::topology::tree::{Node, Value};
+use crate::topology::units::{ChancePerSecond, Share, Size, Sizes, Time};
+
+/// Most items that one step stores.
+pub(in crate::topology) const ITEMS_MAX: u64 = 1_000_000;
+/// Largest item, in bytes.
+pub(in crate::topology) const ITEM_BYTES_MAX: u64 = butter::overlay::data::VALUE_MAX as u64;
+
+/// One step.
+#[derive(Debug)]
+pub(in crate::topology) struct RawStep {
+    /// Place of its verb.
+    pub(in crate::topology) span: Span,
+    pub(in crate::topology) verb: RawVerb,
+}
+
+/// What it does. Fields are `None` where the file has a fault, which is reported.
+#[derive(Debug)]
+pub(in crate::topology) enum RawVerb {
+    Join { within: Option<Time> },
+    Store { items: Option<u64>, size: Sizes, from: Vec<Spanned<String>> },
+    Churn(RawChurn),
+    Settle { time: Option<Time> },
+    Retrieve { items: Items, from: Vec<Spanned<String>> },
+    Check { checks: Vec<Spanned<String>> },
+}
+
+/// A churn step.
+#[derive(Debug)]
+pub(in crate::topology) struct RawChurn {
+    pub(in crate::topology) time: Option<Time>,
+    pub(in crate::topology) die: Option<ChancePerSecond>,
+    pub(in crate::topology) graceful: Share,
+    pub(in crate::topology) replace: Replace,
+    /// Empty: everybody.
+    pub(in crate::topology) only: Vec<Spanned<String>>,
+    pub(in crate::topology) spare: Vec<Spanned<String>>,
+}
+
+/// Which items are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::topology) enum Items {
+    /// All that were stored before.
+    All,
+    /// So many of them, at random.
+    Some(u64),
+}
+
+const VERBS: [&str; 6] = ["join", "store", "churn", "settle", "retrieve", "check"];
+
+const VERBS_LATER: [&str; 18] = [
+    "partition",
+    "heal",
+    "outage",
+    "kill",
+    "start",
+    "stop",
+    "pause",
+    "resume",
+    "link",
+    "rebind",
+    "disk-full",
+    "corrupt-store",
+    "skew",
+    "load",
+    "wait",
+    "exec",
+    "parallel",
+    "repeat",
+];
+
+static JOIN: Kind = Kind { what: "a join step", keys: &[("within", "30s")], later: &[] };
+static STORE: Kind = Kind {
+    what: "a store step",
+    keys: &[("items", "60"), ("size", "1KiB..32KiB"), ("from", "all")],
+    later: &["keywords"],
+};
+static CHURN: Kind = Kind {
+    what: "a churn step",
+    keys: &[
+        ("for", "60s"),
+        ("die", "1/100/s"),
+        ("graceful", "20%"),
+        ("replace", "fresh"),
+        ("only", "[alpha]"),
+        ("spare", "[ambassador]"),
+    ],
+    later: &["session", "downtime", "trace", "outage"],
+};
+static SETTLE: Kind = Kind { what: "a settle step", keys: &[("for", "10s")], later: &[] };
+static RETRIEVE: Kind =
+    Kind { what: "a retrieve step", keys: &[("items", "all"), ("from", "[alpha, fresh]")], later: &[] };
+
+const REPLACES: [(&str, Replace); 3] = [("fresh", Replace::Fresh), ("same", Replace::Same), ("none", Replace::None)];
+
+/// Size of items where the file names none: one of Butter's blocks.
+const ITEM_BYTES: u64 = 4_096;
+
+pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<RawStep> {
+    let nothing = Node { value: Value::Empty, span: node.span.clone(), expanded: None };
+    let (name, span, value) = match &node.value {
+        Value::Scalar(name) => (name.trim(), &node.span, &nothing),
+        Value::Map(entries) => match entries.as_slice() {
+            [(key, value)] => (key.name.as_str(), &key.span, value),
+            several => {
+                problems.add(several_verbs(several, node));
+                return None;
+            }
+        },
+        _ => {
+            problems.add(
+                Problem::at(&node.span, format!("a step is a verb, not {}", node.shape()))
+                    .help("such as - join: {within: 30s}"),
+            );
+            return None;
+        }
+    };
+    let verb = read_verb(name, span, value, problems)?;
+    Some(RawStep { span: span.clone(), verb })
+}
+
+fn several_verbs(entries: &[(crate::topology::tree::Key, Node)], node: &Node) -> Problem {
+    let is_verb = |name: &str| VERBS.contains(&name) || VERBS_LATER.contains(&name);
+    match entries {
+        [(verb, Node { value: Value::Empty, .. }), (setting, _), ..] if !is_verb(&setting.name) => {
+            Problem::at(&setting.span, format!("`{}` is beside its verb, not under it", setting.name))
+                .label("indent this further")
+                .related(&verb.span, "the verb")
+                .help(format!("or write it in one line: {}: {{{}: …}}", verb.name, setting.name))
+        }
+        [_, (second, _), ..] => {
+            Problem::at(&second.span, "a step has one verb, and this is a second").help("begin another step with '-'")
+        }
+        _ => Problem::at(&node.span, "a step has one verb, and this has none").help("such as - join: {within: 30s}"),
+    }
+}
+
+fn read_verb(name: &str, span: &Span, node: &Node, problems: &mut Problems) -> Option<RawVerb> {
+    let open = |kind, problems: &mut Problems| Fields::open(node, span, kind, problems);
+    Some(match name {
+        "join" => RawVerb::Join { within: value(open(&JOIN, problems).needed_quantity("within", problems)) },
+        "settle" => RawVerb::Settle { time: value(open(&SETTLE, problems).needed_quantity("for", problems)) },
+        "store" => read_store(&open(&STORE, problems), problems),
+        "churn" => RawVerb::Churn(read_churn(&open(&CHURN, problems), problems)),
+        "retrieve" => read_retrieve(&open(&RETRIEVE, problems), problems),
+        "check" => RawVerb::Check { checks: read_check_step(node, problems) },
+        _ => {
+            problems.add(unknown_verb(name, span));
+            return None;
+        }
+    })
+}
+
+fn unknown_verb(name: &str, span: &Span) -> Problem {
+    if VERBS_LATER.contains(&name) {
+        return not_yet(span, &format!("the step `{name}`"));
+    }
+    let mut problem = Problem::at(span, format!("there is no step {}", quoted(name)));
+    problem.help = suggestion(name, VERBS, "steps");
+    problem
+}
+
+fn read_store(fields: &Fields<'_>, problems: &mut Problems) -> RawVerb {
+    fields.need("items", problems);
+    let size = fields.quantity::<Sizes>("size", problems);
+    if let Some(Spanned { value: Sizes { least, most }, span }) = &size
+        && (*least == 0 || *most > ITEM_BYTES_MAX)
+    {
+        problems.add(
+            Problem::at(span, format!("items have from 1 byte to {}", Size(ITEM_BYTES_MAX)))
+                .help("such as 1KiB..32KiB"),
+        );
+    }
+    RawVerb::Store {
+        items: fields.count("items", 1, ITEMS_MAX, problems),
+        size: size.map_or(Sizes { least: ITEM_BYTES, most: ITEM_BYTES }, |size| size.value),
+        from: names(fields, "from", problems),
+    }
+}
+
+fn read_churn(fields: &Fields<'_>, problems: &mut Problems) -> RawChurn {
+    RawChurn {
+        time: value(fields.needed_quantity("for", problems)),
+        die: value(fields.needed_quantity("die", problems)),
+        graceful: fields.quantity("graceful", problems).map_or(Share(0.0), |share| share.value),
+        replace: fields.word("replace", &REPLACES, problems).unwrap_or(Replace::Fresh),
+        only: names(fields, "only", problems),
+        spare: names(fields, "spare", problems),
+    }
+}
+
+fn read_retrieve(fields: &Fields<'_>, problems: &mut Problems) -> RawVerb {
+    let items = match fields.get("items") {
+        Some(Node { value: Value::Scalar(text), .. }) if text.trim() == "all" => Items::All,
+        Some(node) => {
+            let example = "60, or all";
+            whole_number(node, "items", 1, ITEMS_MAX, example, problems).map_or(Items::All, Items::Some)
+        }
+        None => Items::All,
+    };
+    RawVerb::Retrieve { items, from: names(fields, "from", problems) }
+}
+
+fn read_check_step(node: &Node, problems: &mut Problems) -> Vec<Spanned<String>> {
+    if matches!(node.value, Value::Scalar(_)) {
+        return read_check(node, problems).into_iter().collect();
+    }
+    let list = items(Some(node), "check", "- persistence >= 99%", problems);
+    if list.is_empty() && !matches!(node.value, Value::Map(_)) {
+        problems.add(Problem::at(&node.span, "nothing is checked here").help("such as - check: [persistence >= 99%]"));
+    }
+    list.iter().filter_map(|node| read_check(node, problems)).collect()
+}
+
+/// A name or a list of names; none if the key is not there.
+fn names(fields: &Fields<'_>, name: &str, problems: &mut Problems) -> Vec<Spanned<String>> {
+    let Some(node) = fields.get(name) else { return Vec::new() };
+    let list = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    if list.is_empty() {
+        problems.add(Problem::at(&node.span, format!("`{name}` names nobody")).help("leave it out to mean everybody"));
+    }
+    let mut seen: BTreeMap<&str, &Span> = BTreeMap::new();
+    let mut read = Vec::with_capacity(list.len());
+    for node in list {
+        let Some(text) = scalar(node, "names of networks or node groups: [alpha, b]", problems) else { continue };
+        match seen.insert(text, &node.span) {
+            Some(first) => problems
+                .add(Problem::at(&node.span, format!("{} is named twice", quoted(text))).related(first, "first here")),
+            None => read.push(Spanned { value: text.to_owned(), span: node.span.clone() }),
+        }
+    }
+    read
+}
+
+fn value<T>(read: Option<Spanned<T>>) -> Option<T> {
+    read.map(|read| read.value)
+}

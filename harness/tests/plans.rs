@@ -1,0 +1,189 @@
+//! Topologies become plans: those that ship all load, and the same file and seed give the same plan, byte for byte.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use butter_harness::plan::{Act, NodeIndex, Plan, Until};
+use butter_harness::topology::{self, Overrides};
+
+/// Every topology that ships.
+fn shipped() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    assert!(files.len() >= 3, "{files:?}");
+    files
+}
+
+fn load(file: &Path, overrides: &Overrides) -> Plan {
+    topology::load(file, overrides).unwrap_or_else(|wrong| panic!("{wrong}"))
+}
+
+fn read(text: &str) -> Plan {
+    topology::read("test.yaml", text, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"))
+}
+
+fn set(key: &str, value: &str) -> Overrides {
+    Overrides { set: vec![(key.to_owned(), value.to_owned())], ..Overrides::default() }
+}
+
+fn json(plan: &Plan) -> String {
+    serde_json::to_string(plan).unwrap()
+}
+
+#[test]
+fn every_shipped_topology_loads_and_checks_something() {
+    for file in shipped() {
+        let plan = load(&file, &Overrides::default());
+        assert_eq!(plan.name, file.file_stem().unwrap().to_str().unwrap());
+        assert!(!plan.description.is_empty(), "{}", plan.name);
+        assert!(!plan.checks.is_empty(), "{}", plan.name);
+        let page = topology::describe(&plan);
+        for network in &plan.networks {
+            assert!(page.contains(&network.subnet.to_string()), "{page}");
+        }
+    }
+}
+
+#[test]
+fn the_same_file_and_seed_give_the_same_plan_and_another_seed_another() {
+    for file in shipped() {
+        let of = |seed| json(&load(&file, &Overrides { seed, ..Overrides::default() }));
+        assert_eq!(of(Some(11)), of(Some(11)));
+        assert_ne!(of(Some(11)), of(Some(12)));
+    }
+}
+
+#[test]
+fn no_two_hosts_share_an_address_and_all_are_within_their_subnets() {
+    for file in shipped() {
+        let plan = load(&file, &Overrides::default());
+        let mut seen = BTreeSet::new();
+        for network in &plan.networks {
+            assert!(seen.insert(network.gateway));
+            assert!(network.subnet.contains(&network.gateway));
+            if let Some(uplink) = &network.behind {
+                assert!(seen.insert(uplink.address));
+                assert!(plan.network(uplink.to).subnet.contains(&uplink.address));
+            }
+        }
+        for node in &plan.nodes {
+            assert!(seen.insert(node.address), "{}", node.name);
+            assert!(plan.network(node.network).subnet.contains(&node.address), "{}", node.name);
+        }
+        for (i, a) in plan.networks.iter().enumerate() {
+            for b in &plan.networks[i + 1..] {
+                assert!(!a.subnet.contains(&b.subnet) && !b.subnet.contains(&a.subnet), "{} {}", a.name, b.name);
+            }
+        }
+    }
+}
+
+/// Pins what a seed draws: a change of this is a change of every run that anybody wants to repeat.
+#[test]
+fn what_a_seed_draws_does_not_change() {
+    let plan = read(
+        "seed: 7\nnetworks: {lan: {}}\nnodes: {n: {on: lan, count: 4}}\nsteps:\n\
+         - store: {items: 2, size: 1KiB..2KiB}\n- churn: {for: 10s, die: 1/10/s, graceful: 50%}\n- retrieve: {items: 1}\n",
+    );
+    let lines: Vec<String> = plan
+        .steps
+        .iter()
+        .flat_map(|step| &step.actions)
+        .map(|action| format!("{:?} {:?}", action.after, action.act))
+        .chain(plan.items.iter().map(|item| format!("{item:?}")))
+        .collect();
+    assert_eq!(lines, PINNED);
+}
+
+const PINNED: [&str; 9] = [
+    "0ns Put { item: ItemIndex(0) }",
+    "20ms Put { item: ItemIndex(1) }",
+    "1.340281s Kill { node: NodeIndex(1) }",
+    "1.340281s Start { node: NodeIndex(1), fresh: true }",
+    "5.903617s Kill { node: NodeIndex(1) }",
+    "5.903617s Start { node: NodeIndex(1), fresh: true }",
+    "0ns Get { item: ItemIndex(0), node: NodeIndex(2) }",
+    "Item { size: 1561, seed: 13211208331214133164, by: NodeIndex(2) }",
+    "Item { size: 1953, seed: 5165979623299585652, by: NodeIndex(3) }",
+];
+
+#[test]
+fn the_shipped_churn_kills_as_often_as_it_says() {
+    let file = shipped().into_iter().find(|file| file.ends_with("churn.yaml")).unwrap();
+    let kills: usize = (0..50)
+        .map(|seed| {
+            let plan = load(&file, &Overrides { seed: Some(seed), ..Overrides::default() });
+            plan.steps.iter().flat_map(|step| &step.actions).filter(|a| matches!(a.act, Act::Kill { .. })).count()
+        })
+        .sum();
+    // 100 nodes × 60 s × 1/50 × 50 seeds = 6,000, with a standard deviation of 77.
+    assert!((5_700..=6_300).contains(&kills), "{kills}");
+}
+
+#[test]
+fn variables_are_overridden_and_settings_too() {
+    let file = shipped().into_iter().find(|file| file.ends_with("churn.yaml")).unwrap();
+    let nodes = |plan: &Plan| plan.nodes.iter().filter(|node| node.from_start).count();
+    let fewer = load(&file, &set("nodes", "30"));
+    assert_eq!((nodes(&fewer), fewer.items.len()), (30, 30));
+    let patient = load(&file, &set("heartbeat", "7s"));
+    assert!(patient.nodes.iter().all(|node| patient.node_config(node).heartbeat == Duration::from_secs(7)));
+    let large = load(&file, &set("nodes", "20000"));
+    assert_eq!(nodes(&large), 20_000);
+    assert_eq!(large.networks[0].subnet.to_string(), "10.1.0.0/17");
+}
+
+#[test]
+fn three_lans_asks_from_everywhere_within_a_quarter_of_a_minute() {
+    let file = shipped().into_iter().find(|file| file.ends_with("three-lans.yaml")).unwrap();
+    let plan = load(&file, &Overrides::default());
+    let ambassador = NodeIndex(plan.nodes.iter().position(|node| node.ambassador).unwrap());
+    for (index, node) in plan.nodes.iter().enumerate() {
+        let expected: &[NodeIndex] = if index == ambassador.0 { &[] } else { &[ambassador] };
+        assert_eq!(node.join, expected, "{}", node.name);
+    }
+    let step = plan.steps.iter().find(|step| step.verb == "retrieve").unwrap();
+    assert!(step.actions.last().unwrap().after <= Duration::from_secs(15));
+    assert!(matches!(step.until, Until::Done { within } if within > Duration::from_secs(60)));
+    // Every item is asked for from each of three networks, and by one fresh node on each of four.
+    let gets = step.actions.iter().filter(|action| matches!(action.act, Act::Get { .. })).count();
+    assert_eq!(gets, plan.items.len() * 7);
+    let fresh: Vec<&str> = plan.nodes.iter().filter(|node| !node.from_start).map(|node| node.name.as_str()).collect();
+    assert_eq!(fresh, ["fresh-internet", "fresh-alpha", "fresh-beta", "fresh-gamma"]);
+}
+
+#[test]
+fn networks_nest_and_know_the_way_out() {
+    let plan = read(
+        "networks:\n  home: {behind: isp, nat: port-restricted}\n  isp: {behind: internet, nat: cgnat}\n  internet: {}\n\
+         nodes: {h: {on: home}, i: {on: isp, ambassador: true}, o: {on: internet, ambassador: true, count: 2}}\n\
+         steps: [{join: {within: 10s}}]\n",
+    );
+    let names: Vec<&str> = plan.networks.iter().map(|network| network.name.as_str()).collect();
+    assert_eq!(names, ["internet", "isp", "home"]);
+    let home = plan.networks[2].behind.as_ref().unwrap();
+    assert_eq!((home.to.0, home.address.to_string()), (1, "10.2.0.254".to_owned()));
+    let join = |name: &str| {
+        let node = plan.nodes.iter().find(|node| node.name == name).unwrap();
+        node.join.iter().map(|&other| plan.node(other).name.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(join("h"), ["i", "o-1", "o-2"]);
+    assert_eq!(join("i"), ["o-1", "o-2"]);
+    assert_eq!(join("o-1"), ["o-2"]);
+}
+
+#[test]
+fn an_uplink_can_differ_by_direction() {
+    let plan = read(
+        "networks:\n  out: {}\n  lan: {behind: out, link: {latency: 5ms, rate: 1mbit, down: {rate: 8mbit, loss: 1/4}}}\n\
+         nodes: {a: {on: lan}}\nsteps: [settle: {for: 1s}]\n",
+    );
+    let uplink = plan.networks[1].behind.as_ref().unwrap();
+    assert_eq!((uplink.up.rate_bps, uplink.up.loss), (Some(1_000_000), 0.0));
+    assert_eq!((uplink.down.rate_bps, uplink.down.loss), (Some(8_000_000), 0.25));
+    assert_eq!(uplink.up.latency, uplink.down.latency);
+    assert!(uplink.nat.is_none());
+}
