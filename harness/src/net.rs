@@ -1,8 +1,10 @@
 //! The network between nodes, pure: what a NAT lets pass and what a link does to a packet.
 //!
-//! No socket and no clock: the router process and the simulator call the same code.
+//! No socket and no clock: the router process and the simulator call the same code. [`packet`] is for the router alone: the
+//! simulator has no bytes to rewrite.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod link;
 pub mod nat;
+pub mod packet;

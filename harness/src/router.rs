@@ -1,10 +1,19 @@
 //! The router process: the NAT and link models of [`crate::net`] between real interfaces.
 //!
 //! - [`config`]: what a backend tells a router.
+//! - [`engine`]: the router without its sockets: frames in, frames out, some of them later. It has [`routes`], the two links as
+//!   [`pipe`]s, its own ARP as [`neighbours`], and counts into [`stats`].
+//! - [`offload`]: what hosts leave to the network card.
 
 use anyhow::Context;
 
 pub mod config;
+pub mod engine;
+pub mod neighbours;
+pub mod offload;
+pub mod pipe;
+pub mod routes;
+pub mod stats;
 
 pub use config::{RouterConfig, Side};
 

@@ -1,0 +1,189 @@
+//! Who is at which link-layer address on one side: the router's own ARP (RFC 826).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use butter::core::time::Time;
+use etherparse::{ArpEthIpv4Packet, ArpOperation, ArpPacketSlice, EtherType, Ethernet2Header};
+
+use super::offload::Offload;
+use super::stats::{Cause, Stats};
+
+/// A link-layer address.
+pub type Mac = [u8; 6];
+
+/// How long an answer is believed.
+pub const BELIEVED: Duration = Duration::from_secs(60);
+/// How long an answer is waited for before asking again.
+pub const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often is asked before what waits is dropped.
+pub const ASKED_MAX: u32 = 3;
+/// Most hosts whose address is known by asking; the oldest answer makes room.
+pub const KNOWN_MAX: usize = 4_096;
+/// Most hosts that are being asked for.
+pub const ASKING_MAX: usize = 256;
+/// Most packets that wait for one host.
+pub const WAITING_MAX: usize = 64;
+
+const BROADCAST: Mac = [0xff; 6];
+
+/// The neighbours on one side of the router.
+#[derive(Debug)]
+pub struct Neighbours {
+    address: Ipv4Addr,
+    mac: Mac,
+    /// Whether requests for the address are answered here; otherwise the kernel does.
+    answers: bool,
+    permanent: BTreeMap<Ipv4Addr, Mac>,
+    known: BTreeMap<Ipv4Addr, (Mac, Time)>,
+    asking: BTreeMap<Ipv4Addr, Asking>,
+}
+
+#[derive(Debug)]
+struct Asking {
+    again: Time,
+    asked: u32,
+    waiting: VecDeque<(Offload, Box<[u8]>)>,
+}
+
+/// Takes a frame to be sent.
+pub type Send<'a> = &'a mut dyn FnMut(Offload, &[u8]);
+
+impl Neighbours {
+    /// The neighbours of `address`, which is at `mac`; it is answered for if `answers`.
+    pub fn new(address: Ipv4Addr, mac: Mac, answers: bool, permanent: BTreeMap<Ipv4Addr, Mac>) -> Self {
+        Neighbours { address, mac, answers, permanent, known: BTreeMap::new(), asking: BTreeMap::new() }
+    }
+
+    /// Sends a frame to a neighbour, whose address is filled in; now, or when it has answered.
+    pub fn send(
+        &mut self,
+        now: Time,
+        to: Ipv4Addr,
+        offload: Offload,
+        frame: &mut [u8],
+        stats: &mut Stats,
+        send: Send<'_>,
+    ) {
+        if let Some(mac) = self.find(now, to) {
+            address_frame(frame, mac, self.mac);
+            return send(offload, frame);
+        }
+        if self.asking.len() >= ASKING_MAX && !self.asking.contains_key(&to) {
+            return stats.drop(Cause::Unresolved);
+        }
+        let asking = self.asking.entry(to).or_insert(Asking { again: now, asked: 0, waiting: VecDeque::new() });
+        if asking.waiting.len() >= WAITING_MAX {
+            return stats.drop(Cause::Unresolved);
+        }
+        asking.waiting.push_back((offload, frame.into()));
+        if asking.asked == 0 {
+            asking.asked = 1;
+            asking.again = now + ASK_AGAIN;
+            send(Offload::default(), &request(self.address, self.mac, to));
+        }
+    }
+
+    fn find(&self, now: Time, ip: Ipv4Addr) -> Option<Mac> {
+        let known = || self.known.get(&ip).filter(|(_, until)| *until > now).map(|(mac, _)| *mac);
+        self.permanent.get(&ip).copied().or_else(known)
+    }
+
+    /// Reads an ARP frame (from behind its Ethernet header): answers it if it asks for this side, and learns from it if it
+    /// is for this side at all.
+    pub fn heard(&mut self, now: Time, arp: &[u8], send: Send<'_>) {
+        let Some(arp) = ArpPacketSlice::from_slice(arp).ok().and_then(|slice| slice.to_packet().try_eth_ipv4().ok())
+        else {
+            return;
+        };
+        if arp.target_ipv4_addr() != self.address || arp.sender_ipv4_addr() == self.address {
+            return;
+        }
+        self.learn(now, arp.sender_ipv4_addr(), arp.sender_mac, send);
+        if arp.operation == ArpOperation::REQUEST && self.answers {
+            send(Offload::default(), &reply(self.address, self.mac, &arp));
+        }
+    }
+
+    fn learn(&mut self, now: Time, ip: Ipv4Addr, mac: Mac, send: Send<'_>) {
+        // A group's address is nobody's (RFC 1812 §3.3.2).
+        if mac[0] & 1 != 0 {
+            return;
+        }
+        if !self.known.contains_key(&ip) && self.known.len() >= KNOWN_MAX {
+            let oldest = self.known.iter().min_by_key(|(_, (_, until))| *until).map(|(&ip, _)| ip);
+            self.known.remove(&oldest.expect("it is full"));
+        }
+        self.known.insert(ip, (mac, now + BELIEVED));
+        for (offload, mut frame) in self.asking.remove(&ip).into_iter().flat_map(|asking| asking.waiting) {
+            address_frame(&mut frame, mac, self.mac);
+            send(offload, &frame);
+        }
+    }
+
+    /// When [`Neighbours::advance`] has something to do.
+    pub fn next_due(&self) -> Time {
+        self.asking.values().map(|asking| asking.again).min().unwrap_or(Time::NEVER)
+    }
+
+    /// Asks again, and gives up on those who never answer.
+    pub fn advance(&mut self, now: Time, stats: &mut Stats, send: Send<'_>) {
+        if self.next_due() > now {
+            return;
+        }
+        let (address, mac) = (self.address, self.mac);
+        self.asking.retain(|&ip, asking| {
+            if asking.again > now {
+                return true;
+            }
+            if asking.asked >= ASKED_MAX {
+                asking.waiting.iter().for_each(|_| stats.drop(Cause::Unresolved));
+                return false;
+            }
+            asking.asked += 1;
+            asking.again = now + ASK_AGAIN;
+            send(Offload::default(), &request(address, mac, ip));
+            true
+        });
+    }
+}
+
+/// Fills in a frame's Ethernet addresses.
+fn address_frame(frame: &mut [u8], to: Mac, from: Mac) {
+    frame[..6].copy_from_slice(&to);
+    frame[6..12].copy_from_slice(&from);
+}
+
+fn request(from: Ipv4Addr, mac: Mac, to: Ipv4Addr) -> Vec<u8> {
+    arp_frame(
+        BROADCAST,
+        ArpEthIpv4Packet {
+            operation: ArpOperation::REQUEST,
+            sender_mac: mac,
+            sender_ipv4: from.octets(),
+            target_mac: [0; 6],
+            target_ipv4: to.octets(),
+        },
+    )
+}
+
+fn reply(from: Ipv4Addr, mac: Mac, request: &ArpEthIpv4Packet) -> Vec<u8> {
+    arp_frame(
+        request.sender_mac,
+        ArpEthIpv4Packet {
+            operation: ArpOperation::REPLY,
+            sender_mac: mac,
+            sender_ipv4: from.octets(),
+            target_mac: request.sender_mac,
+            target_ipv4: request.sender_ipv4,
+        },
+    )
+}
+
+fn arp_frame(destination: Mac, arp: ArpEthIpv4Packet) -> Vec<u8> {
+    let ethernet = Ethernet2Header { source: arp.sender_mac, destination, ether_type: EtherType::ARP };
+    let mut frame = ethernet.to_bytes().to_vec();
+    frame.extend_from_slice(&arp.to_bytes());
+    frame
+}

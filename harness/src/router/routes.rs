@@ -1,0 +1,56 @@
+//! Which way leads to an address.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::config::RouterConfig;
+use super::engine::Face;
+
+/// Where a packet goes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Through which side.
+    pub face: Face,
+    /// To whom there.
+    pub next: Ipv4Addr,
+}
+
+/// The routes of a router.
+#[derive(Debug)]
+pub struct Routes {
+    /// The longest prefix first; `None` is reached directly.
+    routes: Vec<(Ipv4Net, Face, Option<Ipv4Addr>)>,
+    subnets: Vec<Ipv4Net>,
+}
+
+impl Routes {
+    /// The two sides, the routes as configured, and the way outwards.
+    pub fn new(config: &RouterConfig) -> Self {
+        let inside = config.inside.subnet;
+        let outside = config.outside.map(|side| side.subnet);
+        let mut routes = vec![(inside, Face::Inside, None)];
+        routes.extend(outside.map(|subnet| (subnet, Face::Outside, None)));
+        for &(subnet, via) in &config.routes {
+            let face = if inside.contains(&via) { Face::Inside } else { Face::Outside };
+            routes.push((subnet, face, Some(via)));
+        }
+        let gateway = config.outside.and_then(|side| side.gateway);
+        routes.extend(gateway.map(|gateway| (Ipv4Net::default(), Face::Outside, Some(gateway))));
+        routes.sort_by_key(|(subnet, ..)| std::cmp::Reverse(subnet.prefix_len()));
+        Routes { routes, subnets: std::iter::once(inside).chain(outside).collect() }
+    }
+
+    /// The way to an address.
+    pub fn find(&self, destination: Ipv4Addr) -> Option<Hop> {
+        let (_, face, via) = self.routes.iter().find(|(subnet, ..)| subnet.contains(&destination))?;
+        Some(Hop { face: *face, next: via.unwrap_or(destination) })
+    }
+
+    /// Whether an address means every host of a side.
+    pub fn is_broadcast(&self, ip: Ipv4Addr) -> bool {
+        self.subnets
+            .iter()
+            .any(|subnet| subnet.prefix_len() < 31 && (ip == subnet.broadcast() || ip == subnet.network()))
+    }
+}
