@@ -4,18 +4,38 @@
 //! - [`engine`]: the router without its sockets: frames in, frames out, some of them later. It has [`routes`], the two links as
 //!   [`pipe`]s, its own ARP as [`neighbours`], and counts into [`stats`].
 //! - [`offload`]: what hosts leave to the network card.
+//! - [`io`]: the loop between [`socket`]s and engine; [`interfaces`]: which ones, and their addresses.
+//! - [`proxy`]: the way in for control, and the router's [`metrics`].
+//!
+//! Invariants: no packet passes from one side to the other but through the engine (the kernel does not forward); the outside
+//! address exists in the engine alone; the control proxy is reached from the management interface alone.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::thread;
 
 use anyhow::Context;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 pub mod config;
 pub mod engine;
+pub mod interfaces;
+pub mod io;
+pub mod metrics;
 pub mod neighbours;
 pub mod offload;
 pub mod pipe;
+pub mod proxy;
 pub mod routes;
+pub mod socket;
 pub mod stats;
 
 pub use config::{RouterConfig, Side};
+use engine::Engine;
+use io::Sockets;
+use metrics::Metrics;
+use proxy::Proxy;
+use socket::PacketSocket;
 
 /// The environment variable that holds a [`RouterConfig`] as JSON.
 pub const CONFIG_VARIABLE: &str = "BUTTER_ROUTER";
@@ -33,7 +53,45 @@ pub fn main_from_env() -> anyhow::Result<()> {
 /// Routes until the process is told to end. Needs NET_RAW and NET_ADMIN in its network namespace.
 ///
 /// # Errors
-/// When an interface is missing or may not be used. Nothing ends it afterwards but SIGTERM or SIGINT.
-pub fn run(_config: RouterConfig) -> anyhow::Result<()> {
-    anyhow::bail!("the router's data path has not landed")
+/// When an interface is missing or may not be used, or when one goes away. SIGTERM and SIGINT end the process at once.
+pub fn run(config: RouterConfig) -> anyhow::Result<()> {
+    exit_on_signals()?;
+    let interfaces = runtime()?.block_on(interfaces::prepare(&config))?;
+    let metrics = Arc::new(Metrics::new(config.nat.is_some()).context("cannot make the metrics")?);
+    let outside = interfaces.outside.as_ref().map(|outside| outside.interface);
+    let mut engine = Engine::new(&config, interfaces.inside.interface, outside);
+    let sockets = Sockets {
+        inside: PacketSocket::open(interfaces.inside.index)?,
+        outside: interfaces.outside.as_ref().map(|outside| PacketSocket::open(outside.index)).transpose()?,
+    };
+    if let Some((management, attached)) = config.management.zip(interfaces.management) {
+        let listener = proxy::listen(&attached.name, SocketAddrV4::new(management.address, config.control_port))?;
+        let proxy =
+            Proxy { inside: config.inside, inside_interface: interfaces.inside.name, metrics: Arc::clone(&metrics) };
+        let runtime = runtime()?;
+        let serve = move || match runtime.block_on(proxy.serve(listener)) {
+            Ok(()) => unreachable!("it serves for ever"),
+            Err(error) => tracing::error!(%error, "the control proxy has ended"),
+        };
+        thread::Builder::new().name("control".to_owned()).spawn(serve).context("cannot start the control proxy")?;
+    }
+    io::run(&mut engine, &sockets, &metrics)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")
+}
+
+/// Process 1 of a container has no default handlers: without these, each stop would wait its whole time-out.
+fn exit_on_signals() -> anyhow::Result<()> {
+    extern "C" fn exit(_: libc::c_int) {
+        // SAFETY: _exit may be called from a signal handler; nothing of the router needs to be undone.
+        unsafe { libc::_exit(0) }
+    }
+    let action = SigAction::new(SigHandler::Handler(exit), SaFlags::empty(), SigSet::empty());
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        // SAFETY: the handler only calls _exit, which is async-signal-safe.
+        unsafe { sigaction(signal, &action) }.context("cannot handle signals")?;
+    }
+    Ok(())
 }

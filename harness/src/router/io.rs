@@ -1,0 +1,124 @@
+//! The data path's one loop: reads frames, asks the engine, sends what is due.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use butter::core::time::Time;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+use super::engine::{Engine, Face};
+use super::metrics::Metrics;
+use super::offload::Offload;
+use super::socket::{PacketSocket, RECEIVE_LEN, Received};
+use super::stats::Cause;
+
+/// Most frames that are read from one side before the other has its turn.
+const FRAMES_PER_TURN: usize = 32;
+/// How often what others count is looked at.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+
+/// The sockets of a router.
+#[derive(Debug)]
+pub struct Sockets {
+    /// On the LAN.
+    pub inside: PacketSocket,
+    /// On the network that it is behind.
+    pub outside: Option<PacketSocket>,
+}
+
+/// Routes for ever.
+///
+/// # Errors
+/// When an interface has gone.
+pub fn run(engine: &mut Engine, sockets: &Sockets, metrics: &Metrics) -> anyhow::Result<()> {
+    // Timers are otherwise up to 50 µs late, a good part of a LAN's round trip.
+    nix::sys::prctl::set_timerslack(1).context("cannot set the timer slack")?;
+    let start = Instant::now();
+    let clock = || Time::ZERO + start.elapsed();
+    let mut buffer = Box::new([0; RECEIVE_LEN]);
+    let mut look = Time::ZERO;
+    loop {
+        let now = clock();
+        if now >= look {
+            count_overruns(engine, sockets)?;
+            look = now + LOOK_AROUND;
+        }
+        let mappings = engine.mappings(now);
+        metrics.publish(engine.stats(), mappings);
+        wait(sockets, engine.next_due().min(look).since(now)).context("cannot wait for frames")?;
+        for face in [Face::Inside, Face::Outside] {
+            let Some(socket) = sockets.of(face) else { continue };
+            read(engine, sockets, face, socket, &mut buffer, &clock)
+                .with_context(|| format!("the {face:?} interface"))?;
+        }
+        let mut unsent = 0;
+        engine.advance(clock(), &mut |face, offload, frame| unsent += sockets.send(face, offload, frame));
+        engine.count_drops(Cause::NotSent, unsent);
+    }
+}
+
+impl Sockets {
+    fn of(&self, face: Face) -> Option<&PacketSocket> {
+        match face {
+            Face::Inside => Some(&self.inside),
+            Face::Outside => self.outside.as_ref(),
+        }
+    }
+
+    /// Sends a frame; returns how many could not be.
+    fn send(&self, face: Face, offload: Offload, frame: &[u8]) -> u64 {
+        let Some(socket) = self.of(face) else { return 1 };
+        match socket.send(offload, frame) {
+            Ok(()) => 0,
+            Err(error) => {
+                tracing::trace!(?face, length = frame.len(), %error, "not sent");
+                1
+            }
+        }
+    }
+}
+
+fn wait(sockets: &Sockets, most: Duration) -> nix::Result<()> {
+    let poll = |socket| PollFd::new(AsFd::as_fd(socket), PollFlags::POLLIN);
+    let mut both: Vec<PollFd<'_>> = std::iter::once(&sockets.inside).chain(&sockets.outside).map(poll).collect();
+    match ppoll(&mut both, Some(TimeSpec::from(most)), None) {
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn read(
+    engine: &mut Engine,
+    sockets: &Sockets,
+    face: Face,
+    socket: &PacketSocket,
+    buffer: &mut [u8; RECEIVE_LEN],
+    clock: &impl Fn() -> Time,
+) -> io::Result<()> {
+    let mut unsent = 0;
+    for _ in 0..FRAMES_PER_TURN {
+        match socket.receive(buffer) {
+            Ok(Received::Frame(offload, frame)) => {
+                let mut out = |face, offload, frame: &[u8]| unsent += sockets.send(face, offload, frame);
+                engine.receive(clock(), face, offload, frame, &mut out);
+            }
+            Ok(Received::Unknown) => engine.count_drops(Cause::Offload, 1),
+            Ok(Received::Nothing) => break,
+            // It may come up again, as when a container is disconnected and connected.
+            Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    engine.count_drops(Cause::NotSent, unsent);
+    Ok(())
+}
+
+fn count_overruns(engine: &mut Engine, sockets: &Sockets) -> anyhow::Result<()> {
+    for socket in std::iter::once(&sockets.inside).chain(&sockets.outside) {
+        engine.count_drops(Cause::Overrun, socket.overruns().context("cannot read the sockets' statistics")?);
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! The control proxy: from the management network to the nodes of the LAN, by HTTP CONNECT (RFC 9110 §9.3.6), and the router's
+//! own metrics.
+//!
+//! It listens on the management interface alone: the address is not enough, for the kernel takes packets for any of its addresses
+//! on every interface, and the LAN's nodes are not to reach it. It connects only to hosts of the inside subnet, on that
+//! interface, from the gateway's address.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::upgrade::Upgraded;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::config::Side;
+use super::metrics::Metrics;
+
+/// Most connections at a time; others wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 1_024;
+/// How long a request's head may take.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a node may take to accept a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a tunnel may be silent.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Most bytes of a request's head that are held.
+const HEAD_MAX: usize = 16 * 1024;
+/// Bytes of a tunnel that are held in each direction.
+const TUNNEL_BUFFER: usize = 16 * 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 256;
+
+/// What the proxy needs to know.
+#[derive(Debug)]
+pub struct Proxy {
+    /// The LAN.
+    pub inside: Side,
+    /// The name of its interface.
+    pub inside_interface: String,
+    /// What is exposed.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Listens on the management interface.
+///
+/// # Errors
+/// When the address or the port is not to be had.
+pub fn listen(interface: &str, address: SocketAddrV4) -> anyhow::Result<TcpListener> {
+    let bind = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind_device(Some(interface.as_bytes()))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::V4(address).into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    bind().with_context(|| format!("the control proxy cannot listen on {address} of {interface}"))
+}
+
+impl Proxy {
+    /// Serves for ever.
+    ///
+    /// # Errors
+    /// If the listener breaks.
+    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        let proxy = Arc::new(self);
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let permit = Arc::new(permits.clone().acquire_owned().await.expect("the semaphore is never closed"));
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    tokio::spawn(proxy.clone().serve_one(stream, permit));
+                }
+                // Of the connection, or for want of descriptors: the next may fare better.
+                Err(error) => {
+                    tracing::debug!(%error, "cannot accept");
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    async fn serve_one(self: Arc<Self>, stream: TcpStream, permit: Arc<OwnedSemaphorePermit>) {
+        let service = hyper::service::service_fn(move |request| {
+            let (proxy, permit) = (self.clone(), permit.clone());
+            async move { Ok::<_, Infallible>(proxy.answer(request, permit).await) }
+        });
+        let served = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "a control connection ended early");
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, permit: Arc<OwnedSemaphorePermit>) -> Response<Full<Bytes>> {
+        match (request.method(), request.uri().path()) {
+            (&Method::CONNECT, _) => self.tunnel(request, permit).await,
+            (&Method::GET, "/metrics") => match self.metrics.text() {
+                Ok(text) => {
+                    let mut response = Response::new(Full::from(text));
+                    let kind = HeaderValue::from_static(prometheus::TEXT_FORMAT);
+                    response.headers_mut().insert(CONTENT_TYPE, kind);
+                    response
+                }
+                Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+            },
+            _ => plain(StatusCode::NOT_FOUND, "CONNECT to a node of the LAN, or GET /metrics\n".to_owned()),
+        }
+    }
+
+    async fn tunnel(&self, request: Request<Incoming>, permit: Arc<OwnedSemaphorePermit>) -> Response<Full<Bytes>> {
+        let target = request.uri().authority().and_then(|authority| authority.as_str().parse::<SocketAddrV4>().ok());
+        let Some(target) = target.filter(|target| self.may_reach(*target.ip())) else {
+            return plain(
+                StatusCode::FORBIDDEN,
+                format!("only hosts of {} are reached from here\n", self.inside.subnet),
+            );
+        };
+        match timeout(CONNECT_TIMEOUT, self.connect(target)).await {
+            Err(_) => plain(StatusCode::GATEWAY_TIMEOUT, format!("{target} does not answer\n")),
+            Ok(Err(error)) => plain(StatusCode::BAD_GATEWAY, format!("{target}: {error}\n")),
+            Ok(Ok(node)) => {
+                tokio::spawn(async move {
+                    let carried = match hyper::upgrade::on(request).await {
+                        Ok(client) => carry(client, node).await,
+                        Err(error) => Err(io::Error::other(error)),
+                    };
+                    if let Err(error) = carried {
+                        tracing::debug!(%error, %target, "a tunnel ended early");
+                    }
+                    drop(permit);
+                });
+                Response::new(Full::default())
+            }
+        }
+    }
+
+    fn may_reach(&self, ip: Ipv4Addr) -> bool {
+        let subnet = self.inside.subnet;
+        subnet.contains(&ip) && ip != self.inside.address && ip != subnet.network() && ip != subnet.broadcast()
+    }
+
+    async fn connect(&self, target: SocketAddrV4) -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind_device(Some(self.inside_interface.as_bytes()))?;
+        socket.bind(SocketAddrV4::new(self.inside.address, 0).into())?;
+        let stream = socket.connect(target.into()).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response
+}
+
+/// Carries bytes both ways until both sides have closed, one breaks, or nothing moves for [`IDLE_TIMEOUT`].
+async fn carry(client: Upgraded, node: TcpStream) -> io::Result<()> {
+    let (mut from_client, mut to_client) = tokio::io::split(TokioIo::new(client));
+    let (mut from_node, mut to_node) = node.into_split();
+    let moved = std::sync::Mutex::new(Instant::now());
+    let up = pump(&mut from_client, &mut to_node, &moved);
+    let down = pump(&mut from_node, &mut to_client, &moved);
+    tokio::try_join!(up, down).map(drop)
+}
+
+async fn pump(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    moved: &std::sync::Mutex<Instant>,
+) -> io::Result<()> {
+    let last = || *moved.lock().expect("nobody panics here");
+    let mut buffer = vec![0; TUNNEL_BUFFER];
+    loop {
+        let until = last() + IDLE_TIMEOUT;
+        let length = match timeout_at(until, from.read(&mut buffer)).await {
+            Ok(length) => length?,
+            // The other direction may have moved meanwhile.
+            Err(_) if last() + IDLE_TIMEOUT > until => continue,
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        *moved.lock().expect("nobody panics here") = Instant::now();
+        timeout(IDLE_TIMEOUT, to.write_all(&buffer[..length])).await??;
+    }
+}
