@@ -58,6 +58,10 @@ use shared::Shared;
 
 /// A wait without an end, for the timer: a day.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the engine may still be at a request that was given up, for all that is known here.
+const GIVEN_UP_SETTLES: Duration = Duration::from_millis(1_000);
+/// Times that a run's belongings are looked for again.
+const REMOVAL_ROUNDS_MAX: usize = 5;
 
 /// How a run on Docker is set up.
 #[derive(Clone, Debug, Default)]
@@ -152,13 +156,14 @@ impl Backend for DockerBackend {
             deploy::Deployment { docker: engine.docker, mark, image: image.tag, reports: self.sender.clone() };
         let (shared, queues) = deploy::routers(deployment, self.plan.clone(), progress).await?;
         let shared = Arc::new(shared);
+        // Already now, so that the logs of a deployment that fails can be kept.
+        self.shared = Some(Arc::clone(&shared));
         self.tasks.spawn(watch::serve(Arc::clone(&shared)));
         deploy::nodes(&shared, progress).await?;
         for (node, queue) in queues.into_iter().enumerate() {
             self.tasks.spawn(lives::serve(Arc::clone(&shared), NodeIndex(node), queue));
         }
         shared.clock.set(Instant::now()).map_err(|_| anyhow!("the backend is up already"))?;
-        self.shared = Some(shared);
         Ok(())
     }
 
@@ -217,18 +222,34 @@ impl DockerBackend {
     }
 }
 
+/// Removes what carries the run's label, until nothing does. A request that was given up may still be under way in the
+/// engine, so what it creates is waited for.
 async fn remove_run(docker: &Docker, run: &str, progress: &mut dyn Progress) -> Result<(), BackendError> {
-    let found = teardown::find(docker, Some(run)).await?;
-    let things: Vec<_> = found.into_values().flat_map(|belongings| belongings.things).collect();
-    progress.begin("removing containers and networks", things.len() as u64);
-    let left = teardown::remove(docker, &things, progress).await;
-    if left.is_empty() {
-        return Ok(());
+    let settled = Instant::now() + GIVEN_UP_SETTLES;
+    let mut left = Vec::new();
+    for round in 0..REMOVAL_ROUNDS_MAX {
+        if round > 0 {
+            sleep_until(settled).await;
+        }
+        let found = teardown::find(docker, Some(run)).await?;
+        let things: Vec<_> = found.into_values().flat_map(|belongings| belongings.things).collect();
+        if things.is_empty() && round > 0 {
+            return Ok(());
+        }
+        if !things.is_empty() {
+            progress.begin("removing containers and networks", things.len() as u64);
+        }
+        left = teardown::remove(docker, &things, progress).await;
+        if !left.is_empty() {
+            break;
+        }
     }
-    Err(BackendError {
-        what: anyhow!("not everything could be removed; what is left:{}", teardown::describe(&left)),
-        remedy: Some("Try again with: harness clean --all; if the engine still refuses, restart it: sudo systemctl restart docker".to_owned()),
-    })
+    let what = match left.is_empty() {
+        true => anyhow!("not everything could be removed: run {run} goes on growing"),
+        false => anyhow!("not everything could be removed; what is left:{}", teardown::describe(&left)),
+    };
+    let remedy = "Try again with: harness clean --all; if the engine still refuses, restart it: sudo systemctl restart docker";
+    Err(BackendError { what, remedy: Some(remedy.to_owned()) })
 }
 
 /// Does what is not a turn in a node's life.
