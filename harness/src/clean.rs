@@ -1,12 +1,10 @@
 //! What crashed runs left on the Docker engine: found by label, removed, and told.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 
-use crate::backend::docker::mark::{self, Living, Owner};
-use crate::backend::docker::{self, teardown};
+use crate::backend::docker::{self, mark, teardown};
 use crate::backend::{BackendError, Progress};
 
 /// Which runs are taken.
@@ -60,7 +58,7 @@ pub async fn clean(extent: Extent, progress: &mut dyn Progress) -> Result<Cleane
     let mut things = Vec::new();
     for (run, belongings) in teardown::find(&engine.docker, None).await? {
         let leftover = leftover(run, &belongings);
-        match reason_to_spare(extent, &belongings.labels) {
+        match belongings.reason_to_spare().filter(|_| extent == Extent::Crashed) {
             Some(reason) => cleaned.spared.push((leftover, reason)),
             None => {
                 things.extend(belongings.things);
@@ -88,47 +86,5 @@ fn leftover(run: String, belongings: &teardown::Belongings) -> Leftover {
         topology: label(mark::TOPOLOGY).unwrap_or("an unnamed topology").to_owned(),
         age: started.map(|started| Duration::from_secs(now.saturating_sub(started))),
         things: belongings.things.len(),
-    }
-}
-
-fn reason_to_spare(extent: Extent, labels: &BTreeMap<String, String>) -> Option<&'static str> {
-    if extent == Extent::All {
-        return None;
-    }
-    if labels.contains_key(mark::KEPT) {
-        return Some("it was kept on purpose");
-    }
-    match labels.get(mark::OWNER).and_then(|owner| Owner::parse(owner)).map_or(Living::Unknown, |owner| owner.living())
-    {
-        Living::Yes => Some("its process is running"),
-        Living::Unknown => Some("its process is not of this machine's present boot"),
-        Living::No => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backend::docker::mark::{Mark, Role};
-
-    fn labels(kept: bool) -> BTreeMap<String, String> {
-        Mark::new("t", kept).unwrap().labels(Role::Node, "a").into_iter().collect()
-    }
-
-    #[test]
-    fn a_run_that_is_played_or_kept_is_spared_unless_all_are_wanted() {
-        let (mut dead, mut kept) = (labels(false), labels(true));
-        assert_eq!(reason_to_spare(Extent::Crashed, &dead), Some("its process is running"));
-        for labels in [&mut dead, &mut kept] {
-            let (pid, rest) = labels[mark::OWNER].split_once('/').unwrap();
-            let (_, place) = rest.split_once('/').unwrap();
-            let owner = format!("{pid}/1/{place}");
-            labels.insert(mark::OWNER.to_owned(), owner);
-        }
-        assert_eq!(reason_to_spare(Extent::Crashed, &dead), None);
-        assert_eq!(reason_to_spare(Extent::Crashed, &kept), Some("it was kept on purpose"));
-        assert_eq!(reason_to_spare(Extent::All, &kept), None);
-        dead.remove(mark::OWNER);
-        assert!(reason_to_spare(Extent::Crashed, &dead).is_some());
     }
 }

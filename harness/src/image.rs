@@ -41,6 +41,16 @@ pub struct Image {
     pub built: bool,
 }
 
+/// Finds or builds the programs, and then the image: what `harness image` does.
+///
+/// # Errors
+/// If there is no engine, a program cannot be had, or the engine refuses.
+pub async fn build(choice: &Choice, progress: &mut dyn Progress) -> Result<Image, BackendError> {
+    let engine = crate::backend::docker::connect().await?;
+    let programs = find(choice, progress).await?;
+    ensure(&engine.docker, &programs, progress).await
+}
+
 /// Builds the image with these programs, unless it is there.
 ///
 /// # Errors
@@ -57,7 +67,7 @@ pub async fn ensure(docker: &Docker, programs: &Programs, progress: &mut dyn Pro
         Err(error) => return Err(anyhow!(error).context("asking the engine for its images").into()),
     }
     progress.begin("building the image", 0);
-    build(docker, &content, &hash, &tag, progress).await?;
+    send(docker, &content, &hash, &tag, progress).await?;
     remove_old(docker, &tag).await?;
     Ok(Image { tag, built: true })
 }
@@ -101,7 +111,7 @@ impl Content {
     }
 }
 
-async fn build(
+async fn send(
     docker: &Docker,
     content: &Content,
     hash: &str,

@@ -148,6 +148,7 @@ impl Backend for DockerBackend {
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
         let engine = engine::connect().await?;
+        note_crashed_runs(&engine.docker, progress).await?;
         let programs = image::find(&self.options.programs, progress).await?;
         let image = image::ensure(&engine.docker, &programs, progress).await?;
         let mark = Mark::new(&self.plan.name, self.options.keep)?;
@@ -222,6 +223,16 @@ impl DockerBackend {
     }
 }
 
+/// What crashed runs left takes up subnets and memory.
+async fn note_crashed_runs(docker: &Docker, progress: &mut dyn Progress) -> anyhow::Result<()> {
+    let runs = teardown::find(docker, None).await?;
+    let crashed = runs.values().filter(|belongings| belongings.crashed()).count();
+    if crashed > 0 {
+        progress.note(&format!("{crashed} crashed runs left containers or networks; to remove them: harness clean"));
+    }
+    Ok(())
+}
+
 /// Removes what carries the run's label, until nothing does. A request that was given up may still be under way in the
 /// engine, so what it creates is waited for.
 async fn remove_run(docker: &Docker, run: &str, progress: &mut dyn Progress) -> Result<(), BackendError> {
@@ -248,7 +259,8 @@ async fn remove_run(docker: &Docker, run: &str, progress: &mut dyn Progress) -> 
         true => anyhow!("not everything could be removed: run {run} goes on growing"),
         false => anyhow!("not everything could be removed; what is left:{}", teardown::describe(&left)),
     };
-    let remedy = "Try again with: harness clean --all; if the engine still refuses, restart it: sudo systemctl restart docker";
+    let remedy =
+        "Try again with: harness clean --all; if the engine still refuses, restart it: sudo systemctl restart docker";
     Err(BackendError { what, remedy: Some(remedy.to_owned()) })
 }
 

@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 use futures_util::{StreamExt, stream};
 use tokio::time::{Duration, sleep};
 
-use super::mark;
+use super::mark::{self, Living, Owner};
 use crate::backend::Progress;
 
 /// Containers that are removed at once.
@@ -50,6 +50,26 @@ pub(crate) struct Belongings {
     pub(crate) things: Vec<Thing>,
     /// The labels that every thing of a run carries.
     pub(crate) labels: BTreeMap<String, String>,
+}
+
+impl Belongings {
+    /// Whether the run's process is known to have gone, and nobody asked to keep what it left.
+    pub(crate) fn crashed(&self) -> bool {
+        self.reason_to_spare().is_none()
+    }
+
+    /// Why this is not what a crashed run left.
+    pub(crate) fn reason_to_spare(&self) -> Option<&'static str> {
+        if self.labels.contains_key(mark::KEPT) {
+            return Some("it was kept on purpose");
+        }
+        let owner = self.labels.get(mark::OWNER).and_then(|owner| Owner::parse(owner));
+        match owner.map_or(Living::Unknown, |owner| owner.living()) {
+            Living::Yes => Some("its process is running"),
+            Living::Unknown => Some("its process is not of this machine's present boot"),
+            Living::No => None,
+        }
+    }
 }
 
 /// What every run has, by run; or only `run`'s.
@@ -131,4 +151,31 @@ async fn remove_one(docker: &Docker, thing: &Thing) -> Result<(), Error> {
 /// Text for what could not be removed: each thing on its line, with the reason.
 pub(crate) fn describe(left: &[(Thing, Error)]) -> String {
     left.iter().map(|(thing, error)| format!("\n  {thing}: {error}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::docker::mark::{Mark, Role};
+
+    fn of_this_process(kept: bool) -> Belongings {
+        let labels = Mark::new("t", kept).unwrap().labels(Role::Node, "a").into_iter().collect();
+        Belongings { things: Vec::new(), labels }
+    }
+
+    #[test]
+    fn only_what_nobody_owns_or_kept_is_left_of_a_crash() {
+        let (mut dead, mut kept) = (of_this_process(false), of_this_process(true));
+        assert_eq!(dead.reason_to_spare(), Some("its process is running"));
+        for belongings in [&mut dead, &mut kept] {
+            // The same process number, but another beginning.
+            let mut parts = belongings.labels[mark::OWNER].splitn(3, '/').map(str::to_owned).collect::<Vec<_>>();
+            parts[1] = "1".to_owned();
+            belongings.labels.insert(mark::OWNER.to_owned(), parts.join("/"));
+        }
+        assert_eq!(dead.reason_to_spare(), None);
+        assert_eq!(kept.reason_to_spare(), Some("it was kept on purpose"));
+        dead.labels.remove(mark::OWNER);
+        assert!(!dead.crashed(), "whose it is is not known");
+    }
 }

@@ -72,16 +72,17 @@ impl Client {
         Ok(Client { route, token: token.map(bearer).transpose()?, idle: Mutex::new(Vec::new()) })
     }
 
-    /// Sends a request and takes the whole answer. A request that a kept connection did not take any more is sent on a new one.
+    /// Sends a request and takes the whole answer. When a kept connection turns out to be gone, a request that was surely not
+    /// sent, or that changes nothing (GET), is sent on another.
     ///
     /// Waits as long as the server does: callers keep the deadline.
     pub(crate) async fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Answer> {
         let mut request = self.request(method, path, body)?;
         while let Some(kept) = self.take_idle() {
+            let again = (request.method() == Method::GET).then(|| request.clone());
             match self.send(kept, request).await {
                 Ok(answer) => return Ok(answer),
-                Err(Unsent { request: Some(unsent), .. }) => request = unsent,
-                Err(Unsent { error, request: None }) => return Err(error),
+                Err(unsent) => request = unsent.request.or(again).ok_or(unsent.error)?,
             }
         }
         let connected = timeout(CONNECT_TIMEOUT, self.connect()).await;
@@ -165,4 +166,144 @@ async fn through(proxy: SocketAddrV4, target: SocketAddrV4) -> anyhow::Result<hy
         bail!("the router's proxy does not connect to {target}: {}", response.status());
     }
     hyper::upgrade::on(response).await.context("the router's proxy ends the connection")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// How a server treats a request.
+    #[derive(Clone, Copy)]
+    enum Manners {
+        Polite,
+        /// Hangs up after each answer without having said so.
+        HangsUp,
+        /// Hangs up instead of answering.
+        Dies,
+    }
+
+    async fn head(from: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(from.read_u8().await.ok()?);
+        }
+        Some(String::from_utf8(head).unwrap())
+    }
+
+    fn v4(address: SocketAddr) -> SocketAddrV4 {
+        match address {
+            SocketAddr::V4(address) => address,
+            SocketAddr::V6(_) => unreachable!("bound to 127.0.0.1"),
+        }
+    }
+
+    /// A server that answers with the head of the request; counts requests.
+    async fn server(manners: Manners) -> (SocketAddrV4, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = v4(listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let counted = Arc::clone(&counted);
+                tokio::spawn(async move {
+                    while let Some(head) = head(&mut stream).await {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{head}", head.len());
+                        match manners {
+                            Manners::Dies => return,
+                            _ => stream.write_all(answer.as_bytes()).await.unwrap(),
+                        }
+                        if matches!(manners, Manners::HangsUp) {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        (address, requests)
+    }
+
+    /// A CONNECT proxy; counts connections.
+    async fn proxy() -> (SocketAddrV4, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = v4(listener.local_addr().unwrap());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let head = head(&mut stream).await.unwrap();
+                    let target = head.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap().to_owned();
+                    match TcpStream::connect(target).await {
+                        Ok(mut onward) => {
+                            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                            let _ = copy_bidirectional(&mut stream, &mut onward).await;
+                        }
+                        Err(_) => {
+                            stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        (address, connections)
+    }
+
+    async fn get(client: &Client) -> anyhow::Result<String> {
+        let answer = client.call(Method::GET, "/v1/status", Bytes::new()).await?;
+        Ok(String::from_utf8(answer.body.to_vec()).unwrap().to_lowercase())
+    }
+
+    #[tokio::test]
+    async fn a_connection_through_the_proxy_is_kept_and_shows_the_token() {
+        let ((target, requests), (proxy, connections)) = (server(Manners::Polite).await, proxy().await);
+        let client = Client::new(Route::Through { proxy, target }, Some("secret")).unwrap();
+        for _ in 0..3 {
+            let head = get(&client).await.unwrap();
+            assert!(
+                head.starts_with("get /v1/status http/1.1\r\n") && head.contains("authorization: bearer secret"),
+                "{head}"
+            );
+        }
+        assert_eq!((requests.load(Ordering::SeqCst), connections.load(Ordering::SeqCst)), (3, 1));
+        client.forget();
+        get(&client).await.unwrap();
+        assert_eq!(connections.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_kept_connection_that_has_gone_is_replaced() {
+        let (target, requests) = server(Manners::HangsUp).await;
+        let client = Client::new(Route::Straight(target), None).unwrap();
+        for _ in 0..5 {
+            get(&client).await.unwrap();
+        }
+        assert_eq!(requests.load(Ordering::SeqCst), 5);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_may_have_been_done_is_not_sent_again() {
+        let (target, requests) = server(Manners::Dies).await;
+        let client = Client::new(Route::Straight(target), None).unwrap();
+        assert!(client.call(Method::POST, "/v1/blobs", Bytes::new()).await.is_err());
+        assert_eq!(requests.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_cannot_connect_is_quoted() {
+        let (proxy, _) = proxy().await;
+        // Nobody listens on port 1 of this address.
+        let target = SocketAddrV4::new([127, 0, 0, 1].into(), 1);
+        let error = get(&Client::new(Route::Through { proxy, target }, None).unwrap()).await.unwrap_err();
+        assert!(error.to_string().contains("127.0.0.1:1: 502"), "{error:#}");
+    }
 }
