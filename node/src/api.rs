@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
+use crate::core::io::Path;
 
 /// Header of a found value: hops from the node to whoever had its first block.
 pub const HOPS_HEADER: &str = "butter-hops";
@@ -127,10 +128,37 @@ pub struct Peer {
 pub struct LinkBody {
     /// The peer's address as seen from here; `None` when relayed.
     pub remote: Option<SocketAddr>,
+    /// How it runs.
+    pub path: Option<PathBody>,
     /// Whether this side dialled.
     pub dialled: bool,
     /// Smoothed round trip, in microseconds.
     pub rtt_us: u64,
+}
+
+/// How a link runs: as [`Path`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PathBody {
+    /// See [`Path::Lan`].
+    Lan,
+    /// See [`Path::Direct`].
+    Direct,
+    /// See [`Path::Punched`].
+    Punched,
+    /// See [`Path::Relayed`].
+    Relayed,
+}
+
+impl From<Path> for PathBody {
+    fn from(path: Path) -> Self {
+        match path {
+            Path::Lan => PathBody::Lan,
+            Path::Direct => PathBody::Direct,
+            Path::Punched => PathBody::Punched,
+            Path::Relayed => PathBody::Relayed,
+        }
+    }
 }
 
 impl Peer {

@@ -1,3 +1,300 @@
-//! The one loop.
+//! Plays a node over real sockets: one loop that hands inputs to the core one at a time and does what it wants done.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`identity`] | the key that a node is |
+//! | [`transport`] | links over QUIC, direct and relayed |
+//! | [`multicast`] | announcements on the LAN |
+//! | [`behaviours`] | what the application answers to peers |
+//! | [`handle`] | commands to a running node |
+//! | [`api`] | the control API and the metrics |
+//!
+//! Only this loop touches the core. Everything else is a task that talks to it through a bounded queue.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+
+use crate::core::Node;
+use crate::core::config::Config;
+use crate::core::io::{Command, CommandId, Input, Outcome, Output, Sink};
+use crate::core::message::Announcement;
+use crate::core::time::Deadline;
+use crate::overlay::Overlay;
+use behaviours::{Behaviours, Reply, Server};
+use clock::Clock;
+use handle::{Glimpse, Handle, ToNode};
+use identity::{Identity, IdentityError};
+use multicast::{Lan, LanError};
+use transport::{LinkEvent, Transport, TransportError};
+
+pub mod api;
+pub mod behaviours;
+mod clock;
+pub mod handle;
 pub mod identity;
+mod interfaces;
+pub mod multicast;
 pub mod transport;
+
+/// How long a node may take to leave in good order.
+pub const LEAVE_DEADLINE: Duration = Duration::from_secs(3);
+/// Pause between looks at the machine's interfaces.
+const INTERFACES_EVERY: Duration = Duration::from_secs(5);
+/// Outputs done before other tasks get a turn.
+const OUTPUTS_PER_TURN: usize = 1_024;
+/// Commands under way; beyond, those who give them wait.
+const UNDER_WAY_MAX: usize = 4_096;
+
+/// Where a node is to be found.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where it listens for peers (UDP); port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Interfaces that it uses to be found; all but loopback if empty.
+    pub interfaces: Vec<String>,
+    /// The LAN's group for announcements; used if [`Config::discover`] is set.
+    pub group: SocketAddrV4,
+}
+
+impl Default for Place {
+    /// Any address, a port of the system's choice, all interfaces, Butter's group.
+    fn default() -> Self {
+        Place { listen: SocketAddr::from(([0, 0, 0, 0], 0)), interfaces: Vec::new(), group: multicast::GROUP }
+    }
+}
+
+/// Why a node does not start. Nothing is left of it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No links.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// No announcements.
+    #[error("{0}; name interfaces with --lan, or switch discovery off with --no-discover")]
+    Lan(#[from] LanError),
+    /// No identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The system does not tell its addresses.
+    #[error("cannot tell this machine's addresses: {0}")]
+    Addresses(std::io::Error),
+    /// No control API.
+    #[error(transparent)]
+    Api(#[from] api::ApiError),
+}
+
+/// A node with all its sockets, ready to be played.
+#[derive(Debug)]
+pub struct Driver<V: Overlay> {
+    node: Node<V>,
+    place: Place,
+    clock: Clock,
+    transport: Transport<V::Message>,
+    lan: Option<Lan>,
+    server: Server,
+    replies: mpsc::Receiver<Reply>,
+    commands: mpsc::Receiver<ToNode<V>>,
+    under_way: BTreeMap<CommandId, oneshot::Sender<Outcome<V::Outcome>>>,
+    last_command: u64,
+    addresses: Vec<SocketAddr>,
+    interfaces: Interval,
+    deadline: Deadline,
+    sink: Sink<V::Message, V::Outcome>,
+    /// Done since other tasks had a turn.
+    outputs: usize,
+    /// Set once the node is told to leave.
+    leave_by: Option<Instant>,
+    left: bool,
+}
+
+impl<V> Driver<V>
+where
+    V: Overlay + Send + 'static,
+    V::Message: Send,
+    V::Command: Send,
+    V::Outcome: Send,
+{
+    /// Opens the sockets of a node that runs `overlay`. It does nothing until [`Driver::run`]. Must be called within a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// If a socket cannot be had.
+    pub(crate) fn open(
+        identity: &Identity,
+        config: Arc<Config>,
+        overlay: V,
+        place: Place,
+        behaviours: Behaviours,
+    ) -> Result<(Self, Handle<V>), StartError> {
+        let transport = Transport::listen(identity, place.listen)?;
+        let lan = config.discover.then(|| Lan::open(place.group, place.interfaces.clone())).transpose()?;
+        let (server, replies) = Server::new(behaviours, config.deadline);
+        let (handle, commands) = Handle::new(identity.id());
+        let mut interfaces = interval(INTERFACES_EVERY);
+        interfaces.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut driver = Driver {
+            node: Node::new(identity.id(), config, identity::random_seed()?, overlay),
+            place,
+            clock: Clock::start(),
+            transport,
+            lan,
+            server,
+            replies,
+            commands,
+            under_way: BTreeMap::new(),
+            last_command: 0,
+            addresses: Vec::new(),
+            interfaces,
+            deadline: Deadline::NEVER,
+            sink: Sink::default(),
+            outputs: 0,
+            leave_by: None,
+            left: false,
+        };
+        driver.addresses = driver.look_at_interfaces().map_err(StartError::Addresses)?;
+        Ok((driver, handle))
+    }
+
+    /// Plays the node until it has left.
+    pub async fn run(mut self) {
+        tracing::info!(id = %self.node.me().id, "up");
+        tracing::debug!(addresses = ?self.addresses, "listening");
+        self.feed(Input::Addresses(self.addresses.clone()));
+        self.feed(Input::Wake);
+        while !self.left {
+            self.turn().await;
+            if self.outputs >= OUTPUTS_PER_TURN {
+                self.outputs = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+        tracing::info!(id = %self.node.me().id, "left");
+        self.transport.shutdown().await;
+    }
+
+    /// Waits for whatever comes first and takes it.
+    async fn turn(&mut self) {
+        let wake = self.clock.instant(self.deadline.at);
+        tokio::select! {
+            event = self.transport.next() => self.take_link_event(event),
+            Some((request, result)) = self.replies.recv() => self.feed(Input::Reply { request, result }),
+            Some(command) = self.commands.recv(), if self.under_way.len() < UNDER_WAY_MAX => self.take_command(command),
+            (from, announcement) = hear(self.lan.as_ref()) => self.feed(Input::Heard { from, announcement }),
+            () = sleep_until_some(wake) => self.feed(Input::Wake),
+            () = sleep_until_some(self.leave_by) => {
+                tracing::warn!("leaving without having handed over everything: the time is up");
+                self.left = true;
+            }
+            _ = self.interfaces.tick() => self.refresh_interfaces(),
+        }
+    }
+
+    /// Hands an input to the core and does what follows from it.
+    fn feed(&mut self, input: Input<V::Message, V::Command>) {
+        self.deadline = self.node.handle(self.clock.now(), input, &mut self.sink);
+        for output in std::mem::take(&mut self.sink.0) {
+            self.outputs += 1;
+            self.perform(output);
+        }
+    }
+
+    fn perform(&mut self, output: Output<V::Message, V::Outcome>) {
+        match output {
+            Output::Send { to, message } => {
+                let sent = self.transport.send(to, &message);
+                self.node.count_bytes(sent as u64, 0);
+            }
+            Output::Dial { dial, peer, to } => self.transport.dial(dial, peer, to),
+            Output::Close { peer } => self.transport.close(peer),
+            Output::Announce(announcement) => {
+                self.lan.iter().for_each(|lan| lan.announce(&announcement));
+            }
+            Output::Unicast { to, announcement } => {
+                self.lan.iter().for_each(|lan| lan.answer(to, &announcement));
+            }
+            Output::AllowRelay { a, b } => self.transport.allow_relay(a, b),
+            Output::Request { request, from, route, body } => {
+                if let Err(refusal) = self.server.serve(request, from, &route, body) {
+                    self.feed(Input::Reply { request, result: Err(refusal) });
+                }
+            }
+            Output::Done { id, outcome } => {
+                self.left |= matches!(outcome, Outcome::Left);
+                if let Some(waiting) = self.under_way.remove(&id) {
+                    // Whoever gave the command may have stopped waiting.
+                    _ = waiting.send(outcome);
+                }
+            }
+        }
+    }
+
+    fn take_link_event(&mut self, event: LinkEvent<V::Message>) {
+        let input = match event {
+            LinkEvent::Up { peer, remote, dialled } => Input::LinkUp { peer, remote, dialled },
+            LinkEvent::Down { peer } => Input::LinkDown { peer },
+            LinkEvent::DialFailed { dial } => Input::DialFailed { dial },
+            LinkEvent::Message { from, message, length } => {
+                self.node.count_bytes(0, length as u64);
+                Input::Message { from, message }
+            }
+        };
+        self.feed(input);
+    }
+
+    fn take_command(&mut self, command: ToNode<V>) {
+        match command {
+            ToNode::Command { command, done } => {
+                if matches!(command, Command::Leave) {
+                    self.leave_by.get_or_insert_with(|| Instant::now() + LEAVE_DEADLINE);
+                }
+                self.last_command += 1;
+                let id = CommandId(self.last_command);
+                self.under_way.insert(id, done);
+                self.feed(Input::Command { id, command });
+            }
+            ToNode::Look(look) => look(&Glimpse {
+                node: &self.node,
+                transport: &self.transport,
+                uptime: self.clock.now().since(crate::core::time::Time::ZERO),
+            }),
+        }
+    }
+
+    fn refresh_interfaces(&mut self) {
+        if let Some(Err(error)) = self.lan.as_mut().map(Lan::refresh) {
+            tracing::warn!(%error, "cannot look at the interfaces");
+        }
+        match self.look_at_interfaces() {
+            Ok(addresses) if addresses != self.addresses => {
+                tracing::debug!(?addresses, "listening");
+                self.addresses.clone_from(&addresses);
+                self.feed(Input::Addresses(addresses));
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "cannot look at the interfaces"),
+        }
+    }
+
+    fn look_at_interfaces(&self) -> std::io::Result<Vec<SocketAddr>> {
+        interfaces::addresses(self.transport.local_addr()?, &self.place.interfaces)
+    }
+}
+
+async fn hear(lan: Option<&Lan>) -> (SocketAddr, Announcement) {
+    match lan {
+        Some(lan) => lan.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until_some(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -11,6 +11,8 @@
 //! With `default-features = false` only the pure part is built: that is how the simulator uses it.
 
 pub mod api;
+#[cfg(feature = "driver")]
+pub mod app;
 pub mod core;
 #[cfg(feature = "driver")]
 pub mod driver;

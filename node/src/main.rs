@@ -1,3 +1,9 @@
-//! The `butter` program.
+//! The `butter` program: runs a node, and asks one that runs.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -99,6 +99,8 @@ pub enum LinkEvent<M> {
         from: NodeId,
         /// What.
         message: Message<M>,
+        /// Length of its frame, in bytes.
+        length: usize,
     },
 }
 
@@ -135,7 +137,7 @@ enum Event<M> {
     Connected { connection: Connection, dial: Option<DialId> },
     DialFailed { dial: DialId },
     Lost { peer: NodeId, id: ConnectionId },
-    Frame { peer: NodeId, id: ConnectionId, message: Message<M> },
+    Frame { peer: NodeId, id: ConnectionId, message: Box<Message<M>>, length: usize },
 }
 
 #[derive(Debug)]
@@ -258,12 +260,16 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         });
     }
 
-    /// As [`crate::core::io::Output::Send`].
-    pub fn send(&mut self, to: NodeId, message: &Message<M>) {
-        let Some(link) = self.links.link(to) else { return };
-        if !link.connection.queue.push(wire::encode(message).into()) {
-            self.counters.frames_overflowed.add(1);
+    /// As [`crate::core::io::Output::Send`]. Returns the length of the frame that is on its way; 0 if it was dropped.
+    pub fn send(&mut self, to: NodeId, message: &Message<M>) -> usize {
+        let Some(link) = self.links.link(to) else { return 0 };
+        let frame = wire::encode(message);
+        let length = frame.len();
+        if link.connection.queue.push(frame.into()) {
+            return length;
         }
+        self.counters.frames_overflowed.add(1);
+        0
     }
 
     /// As [`crate::core::io::Output::Close`]. What was sent before is still delivered, within a second.
@@ -328,9 +334,9 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
                     self.ready.push_back(LinkEvent::Down { peer });
                 }
             },
-            Event::Frame { peer, id, message } => {
+            Event::Frame { peer, id, message, length } => {
                 if self.links.get(peer, id).is_some() {
-                    self.ready.push_back(LinkEvent::Message { from: peer, message });
+                    self.ready.push_back(LinkEvent::Message { from: peer, message: *message, length });
                 }
             }
         }

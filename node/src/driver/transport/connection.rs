@@ -157,8 +157,12 @@ impl<M: Decode<()>> Reader<M> {
 
     async fn take(&self, bytes: &[u8]) {
         match wire::decode::<Message<M>>(bytes) {
-            // When the transport is gone there is nobody to tell.
-            Ok(message) => _ = self.events.send(Event::Frame { peer: self.peer, id: self.id, message }).await,
+            Ok(message) => {
+                let frame =
+                    Event::Frame { peer: self.peer, id: self.id, message: Box::new(message), length: bytes.len() };
+                // When the transport is gone there is nobody to tell.
+                _ = self.events.send(frame).await;
+            }
             Err(error) => self.malformed(&error.to_string()),
         }
     }

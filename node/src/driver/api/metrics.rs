@@ -1,0 +1,191 @@
+//! Everything that a node counts, in Prometheus' text format.
+
+use std::fs;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, Registry, TextEncoder};
+
+use crate::core::stats::{Instrument, Kind, LATENCY_BUCKETS_S, Latencies, Stats, Value};
+use crate::driver::transport::counters::Counters;
+
+type Labels = [(&'static str, &'static str)];
+
+/// `stats` and `counters` as a scrape.
+///
+/// # Errors
+/// If an instrument is defined badly.
+pub(super) fn text(stats: &Stats, counters: &Counters) -> prometheus::Result<String> {
+    let mut families = Families::default();
+    stats.each(|instrument, labels, value| match value {
+        Value::Number(number) => families.number(instrument, labels, number),
+        Value::Latencies(latencies) => families.latencies(instrument, labels, latencies),
+    });
+    counters.each(|instrument, labels, count| families.number(instrument, labels, count as f64));
+    families.process();
+    let registry = Registry::new();
+    registry.register(Box::new(families))?;
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text)?;
+    String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+}
+
+/// Families in the order in which they were first met. Few: searched in line.
+#[derive(Debug, Default)]
+struct Families(Vec<MetricFamily>);
+
+impl Collector for Families {
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.0.clone()
+    }
+}
+
+impl Families {
+    fn number(&mut self, instrument: Instrument, labels: &Labels, value: f64) {
+        let mut metric = metric(labels);
+        match instrument.kind {
+            Kind::Counter => {
+                let mut counter = Counter::default();
+                counter.set_value(value);
+                metric.set_counter(counter);
+            }
+            Kind::Gauge | Kind::Histogram => {
+                let mut gauge = Gauge::default();
+                gauge.set_value(value);
+                metric.set_gauge(gauge);
+            }
+        }
+        self.add(instrument, metric);
+    }
+
+    fn latencies(&mut self, instrument: Instrument, labels: &Labels, latencies: &Latencies) {
+        let mut cumulated = 0;
+        let buckets = LATENCY_BUCKETS_S.iter().zip(latencies.buckets).map(|(&bound, count)| {
+            cumulated += u64::from(count);
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(bound);
+            bucket.set_cumulative_count(cumulated);
+            bucket
+        });
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(latencies.count());
+        histogram.set_sample_sum(latencies.sum_s);
+        let mut metric = metric(labels);
+        metric.set_histogram(histogram);
+        self.add(instrument, metric);
+    }
+
+    fn add(&mut self, instrument: Instrument, metric: Metric) {
+        if let Some(family) = self.0.iter_mut().find(|family| family.name() == instrument.name) {
+            let mut metrics = family.take_metric();
+            metrics.push(metric);
+            family.set_metric(metrics);
+            return;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(instrument.name.to_owned());
+        family.set_help(instrument.help.to_owned());
+        family.set_field_type(match instrument.kind {
+            Kind::Counter => MetricType::COUNTER,
+            Kind::Gauge => MetricType::GAUGE,
+            Kind::Histogram => MetricType::HISTOGRAM,
+        });
+        family.set_metric(vec![metric]);
+        self.0.push(family);
+    }
+
+    /// What the system says of this process, under the names that every client library of Prometheus uses.
+    fn process(&mut self) {
+        let gauge = |name, help| Instrument { name, help, kind: Kind::Gauge };
+        let Some(process) = Process::read() else { return };
+        self.number(
+            gauge("process_resident_memory_bytes", "Resident memory size in bytes"),
+            &[],
+            process.resident_bytes,
+        );
+        self.number(gauge("process_threads", "Number of OS threads in the process"), &[], process.threads);
+        let cpu = Instrument {
+            name: "process_cpu_seconds_total",
+            help: "Total user and system CPU time spent in seconds",
+            kind: Kind::Counter,
+        };
+        self.number(cpu, &[], process.cpu_s);
+    }
+}
+
+fn metric(labels: &Labels) -> Metric {
+    let pair = |&(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        pair
+    };
+    Metric::from_label(labels.iter().map(pair).collect())
+}
+
+/// Linux tells times in these, whatever its own clock does.
+const TICKS_PER_S: f64 = 100.0;
+
+/// This process, as `/proc` tells.
+struct Process {
+    resident_bytes: f64,
+    threads: f64,
+    cpu_s: f64,
+}
+
+impl Process {
+    /// `None` where there is no `/proc`: the process is then not told of.
+    fn read() -> Option<Self> {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let number = |key: &str| -> Option<f64> {
+            status.lines().find_map(|line| line.strip_prefix(key))?.split_whitespace().next()?.parse().ok()
+        };
+        // The name, in parentheses, may hold anything; user and system time are the 12th and 13th fields after it.
+        let stat = fs::read_to_string("/proc/self/stat").ok()?;
+        let ticks = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
+        let ticks: f64 = ticks.filter_map(|field| field.parse::<f64>().ok()).sum();
+        Some(Process {
+            resident_bytes: number("VmRSS:")? * 1_024.0,
+            threads: number("Threads:")?,
+            cpu_s: ticks / TICKS_PER_S,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_instrument_is_told_with_its_labels() {
+        let mut stats = Stats { links_relayed: 3, stores: 7, ..Stats::default() };
+        stats.retrieval_seconds.record(Duration::from_millis(20));
+        stats.retrieval_seconds.record(Duration::from_secs(60));
+        let counters = Counters::default();
+        counters.relay_bytes.add(1_200);
+        let text = text(&stats, &counters).unwrap();
+        for line in [
+            "# TYPE butter_links gauge",
+            "butter_links{path=\"lan\"} 0",
+            "butter_links{path=\"relayed\"} 3",
+            "butter_stores_total{result=\"acknowledged\"} 7",
+            "butter_relay_bytes_total 1200",
+            "# TYPE butter_retrieval_seconds histogram",
+            "butter_retrieval_seconds_bucket{le=\"0.01\"} 0",
+            "butter_retrieval_seconds_bucket{le=\"0.03\"} 1",
+            "butter_retrieval_seconds_bucket{le=\"+Inf\"} 2",
+            "butter_retrieval_seconds_count 2",
+            "# TYPE process_resident_memory_bytes gauge",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+        assert_eq!(text.matches("# TYPE butter_links gauge").count(), 1, "one family for all its series");
+    }
+}

@@ -1,0 +1,183 @@
+//! What the control API answers.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use super::metrics;
+use crate::api::{
+    BLOBS_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, LinkBody, MESSAGES_HEADER, METRICS_PATH, PEERS_PATH, Peer,
+    Peers, Put, STATUS_PATH, Status, Storage, VIEW_PATH, ViaBody, View,
+};
+use crate::core::identity::BlockId;
+use crate::core::io::{Command, Outcome};
+use crate::driver::handle::{Ended, Glimpse, Handle};
+use crate::overlay::data::{Data, DataCommand, DataOutcome, GetError, PutError, VALUE_MAX};
+
+type Node = State<Handle<Data>>;
+
+/// An answer that is no success.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    error: String,
+}
+
+impl Failure {
+    pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
+        Failure { status, error: error.to_string() }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.status, Json(ErrorBody { error: self.error })).into_response()
+    }
+}
+
+impl From<Ended> for Failure {
+    fn from(ended: Ended) -> Self {
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, ended)
+    }
+}
+
+impl From<PutError> for Failure {
+    fn from(error: PutError) -> Self {
+        let status = match error {
+            PutError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            PutError::TooFewCopies { .. } => StatusCode::GATEWAY_TIMEOUT,
+            PutError::Full => StatusCode::INSUFFICIENT_STORAGE,
+        };
+        Failure::new(status, error)
+    }
+}
+
+impl From<GetError> for Failure {
+    fn from(error: GetError) -> Self {
+        let status = match error {
+            GetError::NotFound => StatusCode::NOT_FOUND,
+            GetError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        };
+        Failure::new(status, error)
+    }
+}
+
+pub(super) fn router(handle: Handle<Data>) -> Router {
+    Router::new()
+        .route(STATUS_PATH, get(status))
+        .route(PEERS_PATH, get(peers))
+        .route(VIEW_PATH, get(view))
+        .route(BLOBS_PATH, post(put).layer(DefaultBodyLimit::max(VALUE_MAX)))
+        .route(&format!("{BLOBS_PATH}/{{id}}"), get(fetch))
+        .route(LEAVE_PATH, post(leave))
+        .route(METRICS_PATH, get(expose))
+        .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path") })
+        .with_state(handle)
+}
+
+async fn status(State(node): Node) -> Result<Json<Status>, Failure> {
+    Ok(Json(node.look(status_of).await?))
+}
+
+fn status_of(seen: &Glimpse<'_, Data>) -> Status {
+    let (me, stats) = (seen.node.me(), seen.node.stats());
+    Status {
+        id: me.id,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_s: seen.uptime.as_secs_f64(),
+        ambassador: me.ambassador,
+        addresses: me.local.clone(),
+        outside: me.outside,
+        via: me.via.map(|via| ViaBody { id: via.id, address: via.address }),
+        neighbours: stats.neighbours,
+        known_hosts: stats.known_hosts,
+        storage: Storage { blocks: stats.blocks, bytes: stats.stored_bytes, limit_bytes: stats.storage_limit_bytes },
+        groups: Groups { cold: stats.groups_cold, goldilocks: stats.groups_goldilocks, hot: stats.groups_hot },
+    }
+}
+
+async fn peers(State(node): Node) -> Result<Json<Peers>, Failure> {
+    Ok(Json(node.look(peers_of).await?))
+}
+
+fn peers_of(seen: &Glimpse<'_, Data>) -> Peers {
+    let neighbours: Vec<_> = seen.node.neighbours().collect();
+    let peer = |contact: &crate::core::contact::Contact| {
+        let link = seen.transport.link(contact.id).map(|link| LinkBody {
+            remote: link.remote,
+            path: seen.node.path(contact.id).map(Into::into),
+            dialled: link.dialled,
+            rtt_us: u64::try_from(link.rtt.as_micros()).unwrap_or(u64::MAX),
+        });
+        Peer::new(contact, neighbours.contains(&contact.id), link)
+    };
+    Peers { peers: seen.node.known_hosts().map(peer).collect() }
+}
+
+async fn view(State(node): Node) -> Result<Json<View>, Failure> {
+    Ok(Json(node.look(view_of).await?))
+}
+
+fn view_of(seen: &Glimpse<'_, Data>) -> View {
+    View {
+        id: seen.node.me().id,
+        known_hosts: seen.node.known_hosts().map(|contact| contact.id).collect(),
+        neighbours: seen.node.neighbours().count(),
+        blocks: seen.node.overlay().blocks().collect(),
+    }
+}
+
+async fn put(
+    State(node): Node,
+    value: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Response, Failure> {
+    let value = value.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
+    let begun = Instant::now();
+    match node.command(Command::Overlay(DataCommand::Put { value: value.into() })).await? {
+        Outcome::Overlay(DataOutcome::Put(stored)) => {
+            let stored = stored?;
+            let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let body = Put { id: stored.id, blocks: stored.blocks, took_us };
+            Ok((StatusCode::CREATED, Json(body)).into_response())
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn fetch(State(node): Node, Path(id): Path<String>) -> Result<Response, Failure> {
+    let id: BlockId = id.parse().map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error))?;
+    match node.command(Command::Overlay(DataCommand::Get { id })).await? {
+        Outcome::Overlay(DataOutcome::Got(found)) => {
+            let found = found?;
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/octet-stream"));
+            headers.insert(HeaderName::from_static(HOPS_HEADER), found.hops.into());
+            headers.insert(HeaderName::from_static(MESSAGES_HEADER), found.messages.into());
+            Ok((headers, found.value.0).into_response())
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn leave(State(node): Node) -> StatusCode {
+    // Answered before the node is gone: the answer is still on its way then.
+    tokio::spawn(async move { node.leave().await });
+    StatusCode::ACCEPTED
+}
+
+async fn expose(State(node): Node) -> Result<Response, Failure> {
+    let (stats, counters) = node.look(|seen| (seen.node.stats(), seen.transport.counters().clone())).await?;
+    let text =
+        metrics::text(&stats, &counters).map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
+}
+
+fn unexpected(outcome: &impl std::fmt::Debug) -> Failure {
+    Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the command ended as another: {outcome:?}"))
+}

@@ -1,0 +1,113 @@
+//! The machine's network interfaces: where this node can be reached, and where its LANs are.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use if_addrs::{IfOperStatus, get_if_addrs};
+
+/// An interface with an IPv4 address: a LAN to look for peers on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Interface {
+    pub(super) name: String,
+    pub(super) index: u32,
+    pub(super) address: Ipv4Addr,
+}
+
+/// An address of an interface.
+#[derive(Clone, Debug)]
+struct Place {
+    name: String,
+    index: u32,
+    ip: IpAddr,
+}
+
+/// Every interface with an IPv4 address, or those named in `only`. Loopback counts when named, or when there is nothing else.
+///
+/// # Errors
+/// If the system does not tell.
+pub(super) fn lans(only: &[String]) -> io::Result<Vec<Interface>> {
+    let mut lans = Vec::<Interface>::new();
+    for place in places(only)? {
+        // Of several addresses of one interface the first: a group is joined once.
+        if let IpAddr::V4(address) = place.ip
+            && lans.iter().all(|lan| lan.index != place.index)
+        {
+            lans.push(Interface { name: place.name, index: place.index, address });
+        }
+    }
+    Ok(lans)
+}
+
+/// The addresses at which a socket bound to `bound` can be reached from the interfaces' networks.
+///
+/// # Errors
+/// If the system does not tell.
+pub(super) fn addresses(bound: SocketAddr, only: &[String]) -> io::Result<Vec<SocketAddr>> {
+    if !bound.ip().is_unspecified() {
+        return Ok(vec![bound]);
+    }
+    let reachable = places(only)?.into_iter().map(|place| place.ip).filter(|ip| bound.is_ipv6() || ip.is_ipv4());
+    Ok(reachable.map(|ip| SocketAddr::new(ip, bound.port())).collect())
+}
+
+/// Names of all interfaces that are up.
+///
+/// # Errors
+/// If the system does not tell.
+pub(super) fn names() -> io::Result<Vec<String>> {
+    let mut names: Vec<_> = up()?.into_iter().map(|interface| interface.name).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+fn places(only: &[String]) -> io::Result<Vec<Place>> {
+    let all = up()?;
+    let wanted = |interface: &&if_addrs::Interface| {
+        if only.is_empty() { !interface.is_loopback() } else { only.contains(&interface.name) }
+    };
+    let mut chosen: Vec<_> = all.iter().filter(wanted).collect();
+    if chosen.is_empty() && only.is_empty() {
+        chosen = all.iter().collect();
+    }
+    // A link-local IPv6 address means nothing without its interface, which a contact cannot tell.
+    let usable = chosen.into_iter().filter(|interface| !(interface.is_link_local() && interface.ip().is_ipv6()));
+    let mut places: Vec<_> = usable
+        .map(|interface| Place {
+            name: interface.name.clone(),
+            index: interface.index.unwrap_or(0),
+            ip: interface.ip(),
+        })
+        .collect();
+    // IPv4 first: it is what discovery speaks.
+    places.sort_by_key(|place| (place.ip.is_ipv6(), place.index, place.ip));
+    Ok(places)
+}
+
+fn up() -> io::Result<Vec<if_addrs::Interface>> {
+    let mut all = get_if_addrs()?;
+    all.retain(|interface| !matches!(interface.oper_status, IfOperStatus::Down | IfOperStatus::NotPresent));
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_counts_when_named() {
+        let lans = lans(&["lo".to_owned()]).unwrap();
+        assert_eq!(lans.len(), 1);
+        assert!(lans[0].address.is_loopback());
+        assert!(super::lans(&["no-such-interface".to_owned()]).unwrap().is_empty());
+        assert!(names().unwrap().contains(&"lo".to_owned()));
+    }
+
+    #[test]
+    fn a_socket_bound_to_one_address_is_there_only() {
+        let bound = "127.0.0.1:4001".parse().unwrap();
+        assert_eq!(addresses(bound, &[]).unwrap(), [bound]);
+        let anywhere = "0.0.0.0:4001".parse().unwrap();
+        assert_eq!(addresses(anywhere, &["lo".to_owned()]).unwrap(), [bound]);
+    }
+}
