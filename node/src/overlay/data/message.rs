@@ -1,0 +1,293 @@
+//! What peers' data overlays say to each other, and the bounds of each list.
+//!
+//! Every list that arrives is cut or refused by [`DataMessage::is_bounded`] before anything else looks at it, and the bounds
+//! are such that every message fits [`crate::core::wire::FRAME_MAX`].
+
+use bincode::{Decode, Encode};
+
+use super::block::{BLOCK_MAX, Block};
+use super::view::View;
+use crate::core::contact::{ADDRESSES_MAX, Contact};
+use crate::core::identity::{BlockId, NodeId};
+
+/// Most blocks in one message: 12 × (4 KiB and a view of 16 members) fit a frame, with contacts.
+pub(super) const BLOCKS_MAX: usize = 12;
+/// Most views in one message: 96 × (an id and a view of 16 members) fit a frame, with contacts.
+pub(super) const VIEWS_MAX: usize = 96;
+/// Most contacts in one message.
+pub(super) const CONTACTS_MAX: usize = 16;
+
+/// A message between two data overlays. See [`super::persist`] and [`super::retrieve`] for what each is for.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum DataMessage {
+    /// "I am alive."
+    Beat {
+        /// The next one comes within this many milliseconds.
+        next_ms: u32,
+        /// [`View::digest`] of every group that the sender believes to share with the receiver, combined by exclusive or.
+        digest: u64,
+        /// Blocks that the sender holds: its load.
+        held: u32,
+    },
+    /// "Are you alive?"
+    Probe {
+        /// Comes back in the answer.
+        stamp: u64,
+        /// For whom the sender asks, if not for itself.
+        asker: Option<NodeId>,
+    },
+    /// "I am."
+    Alive {
+        /// As in the probe.
+        stamp: u64,
+        /// As in the probe.
+        asker: Option<NodeId>,
+    },
+    /// "I do not hear this peer: do you?"
+    ProbeFor {
+        /// Whom.
+        peer: NodeId,
+        /// Comes back in the answer.
+        stamp: u64,
+    },
+    /// "I do: it has just answered me."
+    Vouch {
+        /// Who is alive.
+        peer: NodeId,
+        /// As in the question.
+        stamp: u64,
+    },
+    /// "I do not hear this peer: look for yourself."
+    Suspect {
+        /// Whom.
+        peer: NodeId,
+    },
+    /// "Join the groups of these blocks", with the blocks: one message and its answer are a whole repair.
+    Invite {
+        /// Chosen by the sender; comes back in the answer.
+        batch: u64,
+        /// At most [`BLOCKS_MAX`].
+        items: Vec<Invited>,
+        /// How to reach the other members, at most [`CONTACTS_MAX`].
+        contacts: Vec<Contact>,
+    },
+    /// Answer to [`DataMessage::Invite`].
+    InviteReply {
+        /// As in the invitation.
+        batch: u64,
+        /// Blocks that the sender now holds.
+        taken: Vec<BlockId>,
+        /// Blocks that it will not hold: no room.
+        refused: Vec<BlockId>,
+        /// Views it held already that win over those in the invitation.
+        views: Vec<Viewed>,
+    },
+    /// "These are the groups' members now."
+    Views {
+        /// At most [`VIEWS_MAX`].
+        views: Vec<Viewed>,
+        /// How to reach new members, at most [`CONTACTS_MAX`].
+        contacts: Vec<Contact>,
+    },
+    /// "These are all groups with ids in this range that I believe to share with you."
+    Sync {
+        /// First id of the range.
+        from: BlockId,
+        /// Last id of the range.
+        to: BlockId,
+        /// At most [`VIEWS_MAX`], in ascending order of ids.
+        views: Vec<Viewed>,
+    },
+    /// Answer to [`DataMessage::Sync`]: where the answerer knows otherwise.
+    Synced {
+        /// End of the range that was compared.
+        to: BlockId,
+        /// Views that win over those told, or that were not told; at most [`VIEWS_MAX`].
+        views: Vec<Viewed>,
+        /// Blocks that the sender of the sync believes to be here and that are not; at most [`VIEWS_MAX`].
+        lost: Vec<BlockId>,
+    },
+    /// "I hold these beyond their groups: do you hold them, so that I may drop them?"
+    Confirm {
+        /// At most [`VIEWS_MAX`].
+        views: Vec<Viewed>,
+    },
+    /// Answer to [`DataMessage::Confirm`].
+    Confirmed {
+        /// Held by the sender as a member, in these views (not older than those asked about).
+        held: Vec<Viewed>,
+        /// Not held.
+        lost: Vec<BlockId>,
+    },
+    /// "Have you any of these blocks? If not, whom else may I ask?"
+    Find {
+        /// Chosen by the sender; comes back in the answer.
+        query: u64,
+        /// At most [`BLOCKS_MAX`].
+        ids: Vec<BlockId>,
+        /// Whether neighbours are wanted if none is held.
+        hosts: bool,
+    },
+    /// Answer to [`DataMessage::Find`].
+    FindReply {
+        /// As in the question.
+        query: u64,
+        /// Those that are held.
+        blocks: Vec<Block>,
+        /// Neighbours of the answerer, at most [`CONTACTS_MAX`].
+        hosts: Vec<Contact>,
+    },
+    /// A query that is passed on.
+    Flood {
+        /// Chosen at random by the asker; names the query everywhere.
+        query: u64,
+        /// What is wanted.
+        id: BlockId,
+        /// Hops left, this one included.
+        ttl: u8,
+        /// Hops made, this one included.
+        hops: u8,
+        /// Pass it to a random share of the neighbours instead of all.
+        random: bool,
+    },
+    /// The block, on its way back.
+    FloodReply {
+        /// As in the query.
+        query: u64,
+        /// The block.
+        block: Block,
+        /// Hops from the asker to whoever had it.
+        hops: u8,
+    },
+    /// "All to whom I passed the query have answered" (the echo algorithm, Chang 1982).
+    Echo {
+        /// As in the query.
+        query: u64,
+        /// Messages that carried the query from here on.
+        messages: u32,
+    },
+}
+
+/// A block that is pushed, and the group that it belongs to.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Invited {
+    /// What the sender calls it.
+    pub id: BlockId,
+    /// The group, the receiver included.
+    pub view: View,
+    /// The block.
+    pub block: Block,
+}
+
+/// A group's members.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Viewed {
+    /// The group's block.
+    pub id: BlockId,
+    /// Its members.
+    pub view: View,
+}
+
+impl DataMessage {
+    /// Whether every list keeps its bound and every block its size. A message that does not comes from no honest node.
+    pub(super) fn is_bounded(&self) -> bool {
+        match self {
+            DataMessage::Invite { items, contacts, .. } => {
+                items.len() <= BLOCKS_MAX
+                    && items.iter().all(|item| item.block.len() <= BLOCK_MAX && item.view.is_sound())
+                    && contacts_bounded(contacts)
+            }
+            DataMessage::InviteReply { taken, refused, views, .. } => {
+                taken.len() + refused.len() <= BLOCKS_MAX && views_bounded(views)
+            }
+            DataMessage::Views { views, contacts } => views_bounded(views) && contacts_bounded(contacts),
+            DataMessage::Sync { from, to, views } => {
+                views_bounded(views)
+                    && views.is_sorted_by(|a, b| a.id < b.id)
+                    && views.iter().all(|viewed| (*from..=*to).contains(&viewed.id))
+            }
+            DataMessage::Synced { views, lost, .. } => views_bounded(views) && lost.len() <= VIEWS_MAX,
+            DataMessage::Confirm { views } => views_bounded(views),
+            DataMessage::Confirmed { held, lost } => views_bounded(held) && lost.len() <= VIEWS_MAX,
+            DataMessage::Find { ids, .. } => ids.len() <= BLOCKS_MAX,
+            DataMessage::FindReply { blocks, hosts, .. } => {
+                blocks.len() <= BLOCKS_MAX
+                    && blocks.iter().all(|block| block.len() <= BLOCK_MAX)
+                    && contacts_bounded(hosts)
+            }
+            DataMessage::FloodReply { block, .. } => block.len() <= BLOCK_MAX,
+            DataMessage::Beat { .. }
+            | DataMessage::Probe { .. }
+            | DataMessage::Alive { .. }
+            | DataMessage::ProbeFor { .. }
+            | DataMessage::Vouch { .. }
+            | DataMessage::Suspect { .. }
+            | DataMessage::Flood { .. }
+            | DataMessage::Echo { .. } => true,
+        }
+    }
+}
+
+fn views_bounded(views: &[Viewed]) -> bool {
+    views.len() <= VIEWS_MAX && views.iter().all(|viewed| viewed.view.is_sound())
+}
+
+fn contacts_bounded(contacts: &[Contact]) -> bool {
+    contacts.len() <= CONTACTS_MAX && contacts.iter().all(|contact| contact.local.len() <= ADDRESSES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::block::Kind;
+    use super::super::view::MEMBERS_MAX;
+    use super::*;
+    use crate::core::blob::Blob;
+    use crate::core::contact::{Quality, Via};
+    use crate::core::wire;
+
+    /// As large as a view, an id and a contact can be on the wire.
+    fn view() -> View {
+        View::new(u64::MAX >> 8, (0..MEMBERS_MAX as u8).map(|i| NodeId([i; 32])))
+    }
+
+    fn contact() -> Contact {
+        let address = "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
+        let via = Some(Via { id: NodeId([9; 32]), address });
+        let quality = Quality { uptime_s: u32::MAX, storage_free_kib: u32::MAX, hosts: u16::MAX };
+        let local = vec![address; ADDRESSES_MAX];
+        Contact { id: NodeId([8; 32]), local, outside: Some(address), via, ambassador: true, quality }
+    }
+
+    fn check_fits(message: &DataMessage) {
+        assert!(message.is_bounded());
+        // The core's envelope around it is a variant's number: leave it 16 bytes.
+        let length = wire::encoded_len(message) + 16;
+        assert!(length <= wire::FRAME_MAX, "{length} bytes");
+        assert_eq!(&wire::decode::<DataMessage>(&wire::encode(message)).unwrap(), message);
+    }
+
+    #[test]
+    fn the_largest_messages_fit_a_frame() {
+        let block = Block { kind: Kind::Part, bytes: Blob::from(vec![1; BLOCK_MAX]) };
+        let viewed = Viewed { id: BlockId([7; 32]), view: view() };
+        let contacts = vec![contact(); CONTACTS_MAX];
+        let item = Invited { id: viewed.id, view: view(), block: block.clone() };
+        check_fits(&DataMessage::Invite { batch: u64::MAX, items: vec![item; BLOCKS_MAX], contacts: contacts.clone() });
+        check_fits(&DataMessage::Views { views: vec![viewed.clone(); VIEWS_MAX], contacts: contacts.clone() });
+        let lost = vec![viewed.id; VIEWS_MAX];
+        check_fits(&DataMessage::Synced { to: viewed.id, views: vec![viewed; VIEWS_MAX], lost });
+        check_fits(&DataMessage::FindReply { query: u64::MAX, blocks: vec![block; BLOCKS_MAX], hosts: contacts });
+    }
+
+    #[test]
+    fn what_is_beyond_a_bound_is_refused() {
+        let block = Block { kind: Kind::Part, bytes: Blob::from(vec![1; BLOCK_MAX + 1]) };
+        assert!(!DataMessage::FloodReply { query: 1, block, hops: 1 }.is_bounded());
+        assert!(!DataMessage::Find { query: 1, ids: vec![BlockId([0; 32]); BLOCKS_MAX + 1], hosts: true }.is_bounded());
+        let mut unsorted: Vec<Viewed> = [2, 1].map(|i| Viewed { id: BlockId([i; 32]), view: view() }).into();
+        let sync = |views| DataMessage::Sync { from: BlockId([0; 32]), to: BlockId([255; 32]), views };
+        assert!(!sync(unsorted.clone()).is_bounded());
+        unsorted.reverse();
+        assert!(sync(unsorted).is_bounded());
+    }
+}

@@ -1,0 +1,159 @@
+//! Who belongs to a block's group: a value that every member has a copy of, and that converges by taking the greater of two.
+
+use std::cmp::Ordering;
+
+use bincode::de::{BorrowDecoder, Decoder};
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{BorrowDecode, Decode, Encode};
+use smallvec::SmallVec;
+
+use crate::core::identity::{BlockId, NodeId};
+
+/// Most members of a group.
+pub const MEMBERS_MAX: usize = 16;
+/// Greatest epoch that is taken from a peer: changes by one at a time never come near it.
+const EPOCH_MAX: u64 = 1 << 56;
+
+/// The members of a group at some epoch.
+///
+/// Of two views of one group the greater one wins: the higher epoch, then the higher hash of the members. Being the maximum of
+/// a total order, merging is commutative, associative and idempotent: members agree once each has heard of the greatest view,
+/// in whatever order, and two leaders that act at once cannot undo each other for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct View {
+    /// Grows with every change.
+    pub epoch: u64,
+    members: SmallVec<[NodeId; 3]>,
+}
+
+impl View {
+    /// The view with these members, in any order and however often each is named.
+    pub fn new(epoch: u64, members: impl IntoIterator<Item = NodeId>) -> Self {
+        let mut members: SmallVec<[NodeId; 3]> = members.into_iter().collect();
+        members.sort_unstable();
+        members.dedup();
+        View { epoch, members }
+    }
+
+    /// The members, in ascending order.
+    pub fn members(&self) -> &[NodeId] {
+        &self.members
+    }
+
+    /// Whether `node` is one.
+    pub fn contains(&self, node: NodeId) -> bool {
+        self.members.contains(&node)
+    }
+
+    /// A hash of the block, the epoch and the members, for comparing many groups at once. Not for security: who wants to
+    /// collide with himself may.
+    pub fn digest(&self, id: BlockId) -> u64 {
+        mix(self.fingerprint() ^ mix(id.prefix()))
+    }
+
+    /// Whether it is a view that an honest node could have sent.
+    pub(super) fn is_sound(&self) -> bool {
+        (1..=MEMBERS_MAX).contains(&self.members.len())
+            && self.epoch <= EPOCH_MAX
+            && self.members.is_sorted_by(|a, b| a < b)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.members.iter().fold(self.epoch, |hash, member| mix(hash ^ member.prefix()))
+    }
+}
+
+impl Ord for View {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let rank = |view: &View| (view.epoch, view.fingerprint());
+        if self.epoch != other.epoch {
+            return self.epoch.cmp(&other.epoch);
+        }
+        rank(self).cmp(&rank(other)).then_with(|| self.members.cmp(&other.members))
+    }
+}
+
+impl PartialOrd for View {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// SplitMix64's finaliser (Steele, Lea, Flood: OOPSLA 2014).
+pub(super) fn mix(mut x: u64) -> u64 {
+    x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+impl Encode for View {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.epoch.encode(encoder)?;
+        self.members[..].encode(encoder)
+    }
+}
+
+impl<C> Decode<C> for View {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let epoch = u64::decode(decoder)?;
+        let members: Vec<NodeId> = Vec::decode(decoder)?;
+        // Kept as it came: an unsorted list is refused by `is_sound`, not mended.
+        Ok(View { epoch, members: members.into_iter().collect() })
+    }
+}
+
+impl<'de, C> BorrowDecode<'de, C> for View {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        View::decode(decoder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn views() -> impl Strategy<Value = View> {
+        (0u64..4, proptest::collection::vec(0u8..6, 1..5))
+            .prop_map(|(epoch, members)| View::new(epoch, members.into_iter().map(|member| NodeId([member; 32]))))
+    }
+
+    fn merged(a: &View, b: &View) -> View {
+        a.max(b).clone()
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_commutative_associative_and_idempotent(a in views(), b in views(), c in views()) {
+            prop_assert_eq!(merged(&a, &b), merged(&b, &a));
+            prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
+            prop_assert_eq!(merged(&a, &a), a.clone());
+            prop_assert_eq!(a.cmp(&b) == Ordering::Equal, a == b);
+        }
+
+        #[test]
+        fn digests_tell_views_apart(a in views(), b in views()) {
+            let (one, other) = (BlockId([1; 32]), BlockId([2; 32]));
+            prop_assert_eq!(a.digest(one) == b.digest(one), a == b);
+            prop_assert_ne!(a.digest(one), a.digest(other));
+        }
+    }
+
+    #[test]
+    fn a_higher_epoch_wins_whoever_its_members_are() {
+        let old = View::new(3, [NodeId([9; 32])]);
+        let new = View::new(4, [NodeId([1; 32])]);
+        assert!(new > old);
+    }
+
+    #[test]
+    fn a_view_that_names_a_member_twice_is_not_sound() {
+        let twice = View { epoch: 1, members: SmallVec::from_slice(&[NodeId([1; 32]); 2]) };
+        assert!(!twice.is_sound());
+        assert!(!View { epoch: 1, members: SmallVec::new() }.is_sound());
+        assert!(!View { epoch: u64::MAX, members: SmallVec::from_slice(&[NodeId([1; 32])]) }.is_sound());
+    }
+}
