@@ -1,13 +1,40 @@
 //! The default overlay: keeps blocks alive in Peer Content Groups and finds them again.
-
-use bincode::{Decode, Encode};
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`block`] | values, blocks, manifests and their ids |
+//! | [`message`] | what peers say to each other, and its bounds |
+//! | [`view`] | who belongs to a block's group, and which of two views wins |
+//! | `store` | the blocks held, in memory, within limits |
+//! | `persist` | keeping the groups alive: beats, probes, repair, trimming, handing over |
+//! | `put` | puts under way |
+//! | `retrieve` | gets under way, and the strategies of search |
 
 use super::{Context, Overlay, OverlayInput};
 use crate::core::blob::Blob;
 use crate::core::config::Config;
-use crate::core::identity::BlockId;
+use crate::core::identity::{BlockId, NodeId};
+use crate::core::io::CommandId;
 use crate::core::stats::Stats;
 use crate::core::time::Deadline;
+
+pub mod block;
+pub mod message;
+mod persist;
+mod put;
+mod retrieve;
+mod store;
+pub mod view;
+
+pub use message::DataMessage;
+
+use persist::Persist;
+use put::Puts;
+use retrieve::Retrieve;
+use store::Store;
+
+/// What the data overlay sees of its node.
+type Ctx<'a> = Context<'a, DataMessage, DataOutcome>;
 
 /// What an application may ask of the data overlay.
 #[derive(Clone, Debug)]
@@ -52,7 +79,8 @@ pub struct Found {
     pub value: Blob,
     /// Hops from the asker to whoever had the first block; 0 if this node had it.
     pub hops: u32,
-    /// Query messages that it took, all blocks together.
+    /// Query messages sent for it by then, all blocks together, answers not counted. For flooding, those that were told back
+    /// by then: `butter_retrieval_messages_total` over all nodes has them all.
     pub messages: u64,
 }
 
@@ -70,6 +98,9 @@ pub enum PutError {
         /// r.
         wanted: usize,
     },
+    /// Too many puts are under way, or the node is leaving; nothing was stored.
+    #[error("the node has too much in hand, or is leaving")]
+    Busy,
     /// This node's own share of storage is full; nothing was stored.
     #[error("the storage of this node is full")]
     Full,
@@ -78,31 +109,68 @@ pub enum PutError {
 /// Why a value was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GetError {
-    /// Everybody who could be reached was asked; nobody has it.
+    /// Everybody who could be reached was asked; nobody has it. Or what is there makes no value.
     #[error("not found")]
     NotFound,
     /// The search was still under way at the deadline.
     #[error("no answer within the deadline")]
     TimedOut,
+    /// Too many gets are under way, or the node is leaving; nobody was asked.
+    #[error("the node has too much in hand, or is leaving")]
+    Busy,
 }
-
-/// What peers' data overlays say to each other.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub enum DataMessage {}
 
 /// The default overlay.
 #[derive(Debug)]
-pub struct Data {}
+pub struct Data {
+    store: Store,
+    persist: Persist,
+    puts: Puts,
+    retrieve: Retrieve,
+    deadline: Deadline,
+}
 
 impl Data {
     /// An empty one.
-    pub fn new(_config: &Config) -> Self {
-        Data {}
+    pub fn new(config: &Config) -> Self {
+        Data {
+            store: Store::new(config.storage),
+            persist: Persist::new(config),
+            puts: Puts::default(),
+            retrieve: Retrieve::default(),
+            deadline: Deadline::NEVER,
+        }
     }
 
     /// Every block held, in a stable order.
     pub fn blocks(&self) -> impl Iterator<Item = BlockId> + '_ {
-        std::iter::empty()
+        self.store.ids()
+    }
+
+    fn message(&mut self, ctx: &mut Ctx<'_>, from: NodeId, message: DataMessage) {
+        if !message.is_bounded() {
+            return;
+        }
+        self.persist.heard(ctx, from);
+        if let Some(message) = self.retrieve.handle(ctx, &self.store, &self.persist, from, message) {
+            self.persist.handle(ctx, &mut self.store, from, message);
+        }
+    }
+
+    fn command(&mut self, ctx: &mut Ctx<'_>, id: CommandId, command: DataCommand) {
+        match command {
+            DataCommand::Put { value } => {
+                self.puts.begin(ctx, &mut self.store, &mut self.persist, id, &value);
+                self.persist.settle(ctx, &mut self.store);
+            }
+            DataCommand::Get { id: block } => self.retrieve.begin(ctx, &self.store, &self.persist, id, block),
+        }
+    }
+
+    fn wake(&mut self, ctx: &mut Ctx<'_>) {
+        self.persist.wake(ctx, &mut self.store);
+        self.puts.expire(ctx, &self.persist);
+        self.retrieve.wake(ctx, &self.persist);
     }
 }
 
@@ -111,20 +179,45 @@ impl Overlay for Data {
     type Command = DataCommand;
     type Outcome = DataOutcome;
 
-    fn handle(
-        &mut self,
-        _input: OverlayInput<DataMessage, DataCommand>,
-        _context: &mut Context<'_, DataMessage, DataOutcome>,
-    ) {
+    fn handle(&mut self, input: OverlayInput<DataMessage, DataCommand>, ctx: &mut Ctx<'_>) {
+        self.persist.set_me(ctx.me.id);
+        match input {
+            OverlayInput::Message { from, message } => self.message(ctx, from, message),
+            OverlayInput::LinkUp { peer } => self.persist.heard(ctx, peer),
+            OverlayInput::LinkDown { peer } => {
+                self.persist.lost_link(ctx, peer, false);
+                self.retrieve.lost(ctx, &self.persist, peer);
+            }
+            OverlayInput::Unreachable { peer } => {
+                self.persist.lost_link(ctx, peer, true);
+                self.retrieve.lost(ctx, &self.persist, peer);
+            }
+            OverlayInput::Command { id, command } => self.command(ctx, id, command),
+            OverlayInput::Leave => {
+                self.persist.leave(ctx);
+                self.wake(ctx);
+            }
+            OverlayInput::Wake => self.wake(ctx),
+        }
+        let changed = self.persist.take_changed();
+        self.puts.changed(ctx, &self.persist, &changed);
+        self.deadline = Deadline { at: self.persist.due(), why: "keeping groups" }
+            .or(Deadline { at: self.puts.due(), why: "giving up a put" })
+            .or(Deadline { at: self.retrieve.due(ctx.now), why: "a retrieval" });
     }
 
     fn deadline(&self) -> Deadline {
-        Deadline::NEVER
+        self.deadline
     }
 
     fn storage_free(&self) -> u64 {
-        0
+        self.store.free()
     }
 
-    fn gauges(&self, _stats: &mut Stats) {}
+    fn gauges(&self, stats: &mut Stats) {
+        stats.blocks = self.store.len() as u64;
+        stats.stored_bytes = self.store.used();
+        stats.storage_limit_bytes = self.store.limit();
+        self.persist.gauges(stats);
+    }
 }

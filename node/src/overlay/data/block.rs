@@ -139,8 +139,9 @@ pub fn split(value: &Blob) -> Vec<(BlockId, Block)> {
     while at < value.0.len() || row.is_empty() {
         let end = value.0.len().min(at + BLOCK_MAX);
         let part = Block { kind: Kind::Part, bytes: Blob(value.0.slice(at..end)) };
-        row.push((part.id(), (end - at) as u64));
-        blocks.push((part.id(), part));
+        let id = part.id();
+        row.push((id, (end - at) as u64));
+        blocks.push((id, part));
         at = end;
     }
     let mut level = 0;
@@ -276,7 +277,9 @@ mod tests {
     #[test]
     fn a_manifest_that_promises_more_than_it_lists_is_refused() {
         let ids = vec![BlockId([7; 32]); 2];
-        for (level, length) in [(0, 3 * BLOCK_MAX as u64), (0, 1), (0, 0), (1, 2 * BLOCK_MAX as u64), (9, u64::MAX), (255, 1 << 40)] {
+        for (level, length) in
+            [(0, 3 * BLOCK_MAX as u64), (0, 1), (0, 0), (1, 2 * BLOCK_MAX as u64), (9, u64::MAX), (255, 1 << 40)]
+        {
             let block = Manifest { level, length, ids: ids.clone() }.encode();
             assert_eq!(Manifest::decode(block.bytes.as_ref()), Err(BadManifest), "level {level}, length {length}");
         }

@@ -7,7 +7,7 @@ use bincode::{Decode, Encode};
 
 use super::block::{BLOCK_MAX, Block};
 use super::view::View;
-use crate::core::contact::{ADDRESSES_MAX, Contact};
+use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 
 /// Most blocks in one message: 12 × (4 KiB and a view of 16 members) fit a frame, with contacts.
@@ -158,6 +158,8 @@ pub enum DataMessage {
         block: Block,
         /// Hops from the asker to whoever had it.
         hops: u8,
+        /// Who had it: may be asked for more.
+        holder: Box<Contact>,
     },
     /// "All to whom I passed the query have answered" (the echo algorithm, Chang 1982).
     Echo {
@@ -215,7 +217,7 @@ impl DataMessage {
                     && blocks.iter().all(|block| block.len() <= BLOCK_MAX)
                     && contacts_bounded(hosts)
             }
-            DataMessage::FloodReply { block, .. } => block.len() <= BLOCK_MAX,
+            DataMessage::FloodReply { block, holder, .. } => block.len() <= BLOCK_MAX && holder.is_bounded(),
             DataMessage::Beat { .. }
             | DataMessage::Probe { .. }
             | DataMessage::Alive { .. }
@@ -233,7 +235,7 @@ fn views_bounded(views: &[Viewed]) -> bool {
 }
 
 fn contacts_bounded(contacts: &[Contact]) -> bool {
-    contacts.len() <= CONTACTS_MAX && contacts.iter().all(|contact| contact.local.len() <= ADDRESSES_MAX)
+    contacts.len() <= CONTACTS_MAX && contacts.iter().all(Contact::is_bounded)
 }
 
 #[cfg(test)]
@@ -242,7 +244,7 @@ mod tests {
     use super::super::view::MEMBERS_MAX;
     use super::*;
     use crate::core::blob::Blob;
-    use crate::core::contact::{Quality, Via};
+    use crate::core::contact::{ADDRESSES_MAX, Quality, Via};
     use crate::core::wire;
 
     /// As large as a view, an id and a contact can be on the wire.
@@ -282,7 +284,7 @@ mod tests {
     #[test]
     fn what_is_beyond_a_bound_is_refused() {
         let block = Block { kind: Kind::Part, bytes: Blob::from(vec![1; BLOCK_MAX + 1]) };
-        assert!(!DataMessage::FloodReply { query: 1, block, hops: 1 }.is_bounded());
+        assert!(!DataMessage::FloodReply { query: 1, block, hops: 1, holder: Box::new(contact()) }.is_bounded());
         assert!(!DataMessage::Find { query: 1, ids: vec![BlockId([0; 32]); BLOCKS_MAX + 1], hosts: true }.is_bounded());
         let mut unsorted: Vec<Viewed> = [2, 1].map(|i| Viewed { id: BlockId([i; 32]), view: view() }).into();
         let sync = |views| DataMessage::Sync { from: BlockId([0; 32]), to: BlockId([255; 32]), views };

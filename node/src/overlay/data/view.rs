@@ -66,11 +66,10 @@ impl View {
 
 impl Ord for View {
     fn cmp(&self, other: &Self) -> Ordering {
-        let rank = |view: &View| (view.epoch, view.fingerprint());
-        if self.epoch != other.epoch {
-            return self.epoch.cmp(&other.epoch);
-        }
-        rank(self).cmp(&rank(other)).then_with(|| self.members.cmp(&other.members))
+        self.epoch
+            .cmp(&other.epoch)
+            .then_with(|| self.fingerprint().cmp(&other.fingerprint()))
+            .then_with(|| self.members.cmp(&other.members))
     }
 }
 

@@ -1,0 +1,111 @@
+//! Puts under way: a value is acknowledged once every block of it has r copies.
+
+use std::collections::BTreeSet;
+
+use super::block::split;
+use super::persist::Persist;
+use super::store::Store;
+use super::{Ctx, DataOutcome, PutError, Stored, VALUE_MAX};
+use crate::core::blob::Blob;
+use crate::core::identity::BlockId;
+use crate::core::io::CommandId;
+use crate::core::time::Time;
+
+/// Most puts under way.
+const PUTS_MAX: usize = 1_024;
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Puts(Vec<Put>);
+
+#[derive(Debug)]
+struct Put {
+    command: CommandId,
+    blocks: Vec<BlockId>,
+    /// Those that have too few copies.
+    waiting: BTreeSet<BlockId>,
+    until: Time,
+}
+
+impl Puts {
+    /// Cuts the value into blocks, keeps them here and has their groups recruit.
+    pub(super) fn begin(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        store: &mut Store,
+        persist: &mut Persist,
+        command: CommandId,
+        value: &Blob,
+    ) {
+        if let Err(error) = self.try_begin(ctx, store, persist, command, value) {
+            ctx.stats.stores_failed += 1;
+            ctx.done(command, DataOutcome::Put(Err(error)));
+        }
+    }
+
+    fn try_begin(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        store: &mut Store,
+        persist: &mut Persist,
+        command: CommandId,
+        value: &Blob,
+    ) -> Result<(), PutError> {
+        if value.0.len() > VALUE_MAX {
+            return Err(PutError::TooLarge);
+        }
+        if self.0.len() >= PUTS_MAX || persist.is_leaving() {
+            return Err(PutError::Busy);
+        }
+        let blocks = split(value);
+        let bytes = blocks.iter().filter(|(id, _)| store.get(*id).is_none()).map(|(_, block)| block.len()).sum();
+        if !store.has_room(bytes, None) {
+            return Err(PutError::Full);
+        }
+        let ids: Vec<BlockId> = blocks.iter().map(|(id, _)| *id).collect();
+        for (id, block) in blocks {
+            let kept = store.insert(id, block, None);
+            assert!(kept, "room for all of them was found");
+            persist.found(ctx, id);
+        }
+        let waiting = ids.iter().copied().collect();
+        self.0.push(Put { command, blocks: ids, waiting, until: ctx.now + ctx.config.deadline });
+        Ok(())
+    }
+
+    /// When the first is given up.
+    pub(super) fn due(&self) -> Time {
+        self.0.iter().map(|put| put.until).min().unwrap_or(Time::NEVER)
+    }
+
+    /// Groups have changed: acknowledges what has its copies now.
+    pub(super) fn changed(&mut self, ctx: &mut Ctx<'_>, persist: &Persist, changed: &[BlockId]) {
+        let wanted = ctx.config.replicas;
+        for put in &mut self.0 {
+            for id in changed {
+                if put.waiting.contains(id) && persist.copies(*id) >= wanted {
+                    put.waiting.remove(id);
+                }
+            }
+            if put.waiting.is_empty() {
+                // A copy may have died while others were made.
+                put.waiting.extend(put.blocks.iter().copied().filter(|id| persist.copies(*id) < wanted));
+            }
+        }
+        for put in self.0.extract_if(.., |put| put.waiting.is_empty()) {
+            ctx.stats.stores += 1;
+            ctx.done(put.command, DataOutcome::Put(Ok(Stored { id: put.blocks[0], blocks: put.blocks })));
+        }
+    }
+
+    /// Gives up those whose time is up; all of them if the node leaves.
+    pub(super) fn expire(&mut self, ctx: &mut Ctx<'_>, persist: &Persist) {
+        let now = ctx.now;
+        for put in self.0.extract_if(.., |put| put.until <= now || persist.is_leaving()) {
+            let copies = put.waiting.iter().map(|&id| persist.copies(id)).min().unwrap_or(0);
+            let wanted = ctx.config.replicas;
+            ctx.stats.stores_failed += 1;
+            ctx.done(put.command, DataOutcome::Put(Err(PutError::TooFewCopies { copies, wanted })));
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Finding values again.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`get`] | one get: the blocks it has and lacks, whom to ask for parts |
+//! | [`visits`] | a search in which the asker visits peer after peer |
+//! | [`bfs`] | ... in the order in which they were heard of |
+//! | [`auto`] | ... those linked already first |
+//! | [`flood`] | a search that is passed on from peer to peer, and echoed back |
+//! | [`rbfs`] | ... to a random share of the neighbours |
+//!
+//! However the first block is found, the parts of a large value are asked of whoever had it, several requests at a time; only
+//! for what it lacks is searched anew.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Ctx;
+use super::block::Block;
+use super::message::{BLOCKS_MAX, CONTACTS_MAX, DataMessage};
+use super::persist::Persist;
+use super::store::Store;
+use super::{DataOutcome, Found, GetError};
+use crate::core::config::Retrieval;
+use crate::core::contact::Contact;
+use crate::core::identity::{BlockId, NodeId};
+use crate::core::io::CommandId;
+use crate::core::time::Time;
+
+mod auto;
+mod bfs;
+mod flood;
+mod get;
+mod rbfs;
+mod visits;
+
+use flood::Floods;
+use get::{Get, Next};
+
+/// Most gets under way.
+const GETS_MAX: usize = 256;
+/// A peer that has not answered after this no longer counts as being asked: others are asked beside it.
+const SLOW: Duration = Duration::from_millis(250);
+/// Time for an answer over a link that is up, and over one that has to be made.
+const ANSWER_LINKED: Duration = Duration::from_secs(1);
+const ANSWER_UNLINKED: Duration = Duration::from_millis(2_500);
+/// Time for an answer with parts.
+const ANSWER_PARTS: Duration = Duration::from_secs(3);
+
+/// Gets under way, and queries passed on for others.
+#[derive(Debug, Default)]
+pub(super) struct Retrieve {
+    gets: BTreeMap<u64, Get>,
+    queries: BTreeMap<u64, Query>,
+    floods: Floods,
+    last_get: u64,
+    last_query: u64,
+}
+
+/// A [`DataMessage::Find`] that was sent and is not answered.
+#[derive(Debug)]
+struct Query {
+    get: u64,
+    peer: NodeId,
+    ids: Vec<BlockId>,
+    /// Hops to the peer if this is a visit; otherwise it is asked for parts.
+    visit: Option<u32>,
+    slow_at: Time,
+    until: Time,
+}
+
+impl Query {
+    fn due(&self, now: Time) -> Time {
+        if self.visit.is_some() && self.slow_at > now { self.slow_at } else { self.until }
+    }
+}
+
+impl Retrieve {
+    /// Begins to look for a value.
+    pub(super) fn begin(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        store: &Store,
+        persist: &Persist,
+        command: CommandId,
+        id: BlockId,
+    ) {
+        if self.gets.len() >= GETS_MAX || persist.is_leaving() {
+            ctx.stats.retrievals_failed += 1;
+            ctx.done(command, DataOutcome::Got(Err(GetError::Busy)));
+            return;
+        }
+        self.last_get += 1;
+        let get = Get::new(command, id, ctx.now, ctx.now + ctx.config.deadline, store);
+        self.gets.insert(self.last_get, get);
+        self.advance(ctx, persist, self.last_get);
+    }
+
+    /// When [`Retrieve::wake`] is due, seen from `now`.
+    pub(super) fn due(&self, now: Time) -> Time {
+        let queries = self.queries.values().map(|query| query.due(now)).min().unwrap_or(Time::NEVER);
+        let gets = self.gets.values().map(|get| get.until).min().unwrap_or(Time::NEVER);
+        queries.min(gets).min(self.floods.due())
+    }
+
+    /// Gives up what has taken too long, and goes on without it.
+    pub(super) fn wake(&mut self, ctx: &mut Ctx<'_>, persist: &Persist) {
+        let expired: Vec<u64> =
+            self.queries.iter().filter(|(_, query)| query.until <= ctx.now).map(|(&number, _)| number).collect();
+        expired.into_iter().for_each(|number| self.unanswered(number));
+        let ended = self.floods.wake(ctx);
+        self.floods_ended(&ended);
+        let over: Vec<u64> = self
+            .gets
+            .iter()
+            .filter(|(_, get)| get.until <= ctx.now || persist.is_leaving())
+            .map(|(&number, _)| number)
+            .collect();
+        over.into_iter().for_each(|number| self.end(ctx, number, Err(GetError::TimedOut)));
+        self.advance_all(ctx, persist);
+    }
+
+    /// A peer cannot be reached.
+    pub(super) fn lost(&mut self, ctx: &mut Ctx<'_>, persist: &Persist, peer: NodeId) {
+        let lost: Vec<u64> =
+            self.queries.iter().filter(|(_, query)| query.peer == peer).map(|(&number, _)| number).collect();
+        let ended = self.floods.lost(ctx, peer);
+        if !lost.is_empty() || !ended.is_empty() {
+            lost.into_iter().for_each(|number| self.unanswered(number));
+            self.floods_ended(&ended);
+            self.advance_all(ctx, persist);
+        }
+    }
+
+    /// Takes one of retrieval's messages; others are handed back.
+    pub(super) fn handle(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        store: &Store,
+        persist: &Persist,
+        from: NodeId,
+        message: DataMessage,
+    ) -> Option<DataMessage> {
+        match message {
+            DataMessage::Find { query, ids, hosts } => serve(ctx, store, from, query, &ids, hosts),
+            DataMessage::FindReply { query, blocks, hosts } => {
+                self.answered(ctx, store, persist, from, query, blocks, hosts);
+            }
+            DataMessage::Flood { query, id, ttl, hops, random } => {
+                self.floods.pass_on(ctx, store, from, flood::Passed { query, id, ttl, hops, random });
+            }
+            DataMessage::FloodReply { query, block, hops, holder } => {
+                if let Some(get) = self.floods.answered(ctx, from, query, &block, hops, &holder) {
+                    self.flood_found(ctx, store, persist, get, block, hops, &holder);
+                }
+            }
+            DataMessage::Echo { query, messages } => {
+                let ended = self.floods.echoed(ctx, from, query, messages);
+                self.floods_ended(ended.as_slice());
+                ended.iter().for_each(|ended| self.advance(ctx, persist, ended.get));
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the overlay's parts, the sender, and the message's three fields")]
+    fn answered(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        store: &Store,
+        persist: &Persist,
+        from: NodeId,
+        number: u64,
+        blocks: Vec<Block>,
+        hosts: Vec<Contact>,
+    ) {
+        // Only what was asked, and of this peer.
+        if self.queries.get(&number).is_none_or(|query| query.peer != from) {
+            return;
+        }
+        let query = self.queries.remove(&number).expect("it was just there");
+        let Some(get) = self.gets.get_mut(&query.get) else { return };
+        let hops = query.visit.unwrap_or(1);
+        let mut brought = false;
+        for block in blocks {
+            let id = block.id();
+            if query.ids.contains(&id) {
+                brought |= get.take(id, block, hops, store);
+            }
+        }
+        if query.visit.is_some() {
+            get.visited(ctx, hops, hosts);
+        } else {
+            get.parts_answered(from, &query.ids);
+        }
+        if brought {
+            get.add_source(from);
+        }
+        self.advance(ctx, persist, query.get);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the overlay's parts, the get, and the message's three fields")]
+    fn flood_found(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        store: &Store,
+        persist: &Persist,
+        get_number: u64,
+        block: Block,
+        hops: u8,
+        holder: &Contact,
+    ) {
+        let Some(get) = self.gets.get_mut(&get_number) else { return };
+        let id = block.id();
+        if get.take(id, block, u32::from(hops), store) && holder.id != ctx.me.id {
+            ctx.learn(holder);
+            get.add_source(holder.id);
+        }
+        self.advance(ctx, persist, get_number);
+    }
+
+    fn floods_ended(&mut self, ended: &[flood::Ended]) {
+        for flood in ended {
+            if let Some(get) = self.gets.get_mut(&flood.get) {
+                get.flood_ended(flood.query, flood.messages);
+            }
+        }
+    }
+
+    /// A peer will not answer.
+    fn unanswered(&mut self, number: u64) {
+        let Some(query) = self.queries.remove(&number) else { return };
+        if let Some(get) = self.gets.get_mut(&query.get) {
+            match query.visit {
+                Some(_) => get.visit_failed(),
+                None => get.source_failed(query.peer, &query.ids),
+            }
+        }
+    }
+
+    fn advance_all(&mut self, ctx: &mut Ctx<'_>, persist: &Persist) {
+        let all: Vec<u64> = self.gets.keys().copied().collect();
+        all.into_iter().for_each(|number| self.advance(ctx, persist, number));
+    }
+
+    /// Sends whatever a get wants next, or ends it.
+    fn advance(&mut self, ctx: &mut Ctx<'_>, persist: &Persist, number: u64) {
+        loop {
+            let slow = |query: &&Query| query.get == number && query.visit.is_some() && query.slow_at <= ctx.now;
+            let slow = self.queries.values().filter(slow).count();
+            let Some(get) = self.gets.get_mut(&number) else { return };
+            match get.next(ctx, slow) {
+                Next::Wait => return,
+                Next::Ask { peer, ids } => self.find(ctx, number, peer, ids, None),
+                Next::Visit { peer, ids, hops } => self.find(ctx, number, peer, ids, Some(hops)),
+                Next::Search(ids) => match ctx.config.retrieval {
+                    Retrieval::Auto => get.search(auto::begin(ctx, persist, ids)),
+                    Retrieval::Bfs => get.search(bfs::begin(ctx, ids)),
+                    Retrieval::Flood => get.search(self.floods.begin(ctx, number, ids, false)),
+                    Retrieval::Rbfs => get.search(self.floods.begin(ctx, number, ids, true)),
+                },
+                Next::Found(found) => {
+                    let took = ctx.now.since(get.began);
+                    ctx.stats.retrieval_seconds.record(took);
+                    return self.end(ctx, number, Ok(found));
+                }
+                Next::NotFound => return self.end(ctx, number, Err(GetError::NotFound)),
+            }
+        }
+    }
+
+    fn find(&mut self, ctx: &mut Ctx<'_>, get: u64, peer: NodeId, ids: Vec<BlockId>, visit: Option<u32>) {
+        self.last_query += 1;
+        let within = match (visit.is_some(), ctx.is_linked(peer)) {
+            (false, _) => ANSWER_PARTS,
+            (true, true) => ANSWER_LINKED,
+            (true, false) => ANSWER_UNLINKED,
+        };
+        let query = Query { get, peer, ids: ids.clone(), visit, slow_at: ctx.now + SLOW, until: ctx.now + within };
+        self.queries.insert(self.last_query, query);
+        ctx.stats.retrieval_messages += 1;
+        ctx.send(peer, DataMessage::Find { query: self.last_query, ids, hosts: visit.is_some() });
+    }
+
+    fn end(&mut self, ctx: &mut Ctx<'_>, number: u64, result: Result<Found, GetError>) {
+        let Some(get) = self.gets.remove(&number) else { return };
+        self.queries.retain(|_, query| query.get != number);
+        self.floods.abandon(number);
+        *match result {
+            Ok(_) => &mut ctx.stats.retrievals_found,
+            Err(GetError::NotFound) => &mut ctx.stats.retrievals_absent,
+            Err(_) => &mut ctx.stats.retrievals_failed,
+        } += 1;
+        ctx.done(get.command, DataOutcome::Got(result));
+    }
+}
+
+/// Answers a peer that looks for blocks.
+fn serve(ctx: &mut Ctx<'_>, store: &Store, to: NodeId, query: u64, ids: &[BlockId], hosts: bool) {
+    let blocks: Vec<Block> = ids.iter().take(BLOCKS_MAX).filter_map(|&id| store.get(id).cloned()).collect();
+    let hosts = if hosts && blocks.len() < ids.len() { neighbours_for(ctx, to) } else { Vec::new() };
+    ctx.send(to, DataMessage::FindReply { query, blocks, hosts });
+}
+
+/// Contacts of this node's neighbours, for `peer`.
+fn neighbours_for(ctx: &Ctx<'_>, peer: NodeId) -> Vec<Contact> {
+    let others = ctx.neighbours().filter(|&neighbour| neighbour != peer);
+    others.filter_map(|neighbour| ctx.contact(neighbour).cloned()).take(CONTACTS_MAX).collect()
+}
