@@ -305,7 +305,8 @@ mod tests {
         #[test]
         fn any_bytes_are_a_manifest_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             if let Ok(manifest) = Manifest::decode(&bytes) {
-                prop_assert_eq!(manifest.encode().bytes.as_ref(), &bytes[..]);
+                let again = manifest.encode();
+                prop_assert_eq!(again.bytes.as_ref(), &bytes[..]);
             }
         }
     }

@@ -138,7 +138,8 @@ impl Persist {
         }
         self.settle(ctx, store);
         let leaving = self.leaving.as_ref().map_or(Time::NEVER, Leaving::due);
-        let extras = self.extras.values().map(Extra::due).min().unwrap_or(Time::NEVER);
+        let extras =
+            self.extras.values().filter(|_| self.leaving.is_none()).map(Extra::due).min().unwrap_or(Time::NEVER);
         self.next = self.peers.due().min(self.repairs.due()).min(extras).min(leaving);
     }
 
@@ -212,6 +213,12 @@ impl Persist {
 
     fn is_live(&self, member: NodeId) -> bool {
         if member == self.me { self.leaving.is_none() } else { !self.peers.is_dead(member) }
+    }
+
+    /// Makes another's `view` this node's view of a group of which it holds the block.
+    fn follow(&mut self, ctx: &mut Ctx<'_>, id: BlockId, view: View) {
+        self.adopt(ctx, id, view);
+        self.defer_repair(ctx, id);
     }
 
     /// Makes `view` this node's view of a group of which it holds the block.

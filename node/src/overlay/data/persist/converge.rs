@@ -28,7 +28,7 @@ impl Persist {
         let teller = leads(own) || leads(&view);
         let dropped: Vec<NodeId> =
             own.members().iter().copied().filter(|&member| !view.contains(member) && member != from).collect();
-        self.adopt(ctx, id, view);
+        self.follow(ctx, id, view);
         if teller {
             dropped.into_iter().for_each(|member| self.tell(member, id));
         }

@@ -23,6 +23,8 @@ use crate::core::time::Time;
 const INVITES_MAX: usize = 16;
 /// Least pause for each rank below the highest.
 const RANK: Duration = Duration::from_millis(300);
+/// Whoever has changed a group last has so long to complete it.
+const OTHERS_TURN: Duration = Duration::from_secs(2);
 /// Pause after which a group looks again for candidates when there were none.
 const RETRY: Duration = Duration::from_secs(1);
 /// Least time for an answer over a link that is up, and over one that has to be made.
@@ -129,6 +131,15 @@ impl Persist {
         let above = view.members().iter().filter(able).filter(|&&member| member > self.me).count() as u32;
         let rank = if self.leaving.is_some() { 0 } else { above };
         self.schedule_repair(id, ctx.now + self.rank_pause() * rank);
+    }
+
+    /// A group has changed at another member's doing: if it still has too few, that member is at work. Its turn comes first.
+    pub(super) fn defer_repair(&mut self, ctx: &Ctx<'_>, id: BlockId) {
+        let Some(job) = self.repairs.jobs.get(&id).filter(|job| !job.own && job.asked.is_empty()) else { return };
+        let rank = job.due.since(ctx.now);
+        self.repairs.queue.remove(&(job.due, id));
+        self.repairs.jobs.get_mut(&id).expect("just seen").due = Time::NEVER;
+        self.schedule_repair(id, ctx.now + OTHERS_TURN + rank * 2);
     }
 
     /// Two round trips to the farthest peer, and not less than [`RANK`].
@@ -277,7 +288,7 @@ impl Persist {
                 views.extend(self.merge(ctx, from, id, view));
             } else if block.is(id) && store.insert(id, block, Some(from)) {
                 taken.push(id);
-                self.adopt(ctx, id, view);
+                self.follow(ctx, id, view);
             } else {
                 refused.push(id);
             }

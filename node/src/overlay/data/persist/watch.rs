@@ -153,6 +153,8 @@ impl Persist {
             Some(Status::Dead) => {
                 self.health.worse(ctx.now);
                 self.wake_at(ctx.now);
+                let shared = self.groups.iter().filter(|(_, view)| view.contains(from)).map(|(&id, _)| id);
+                self.changed.extend(shared);
             }
             Some(_) => {
                 if let Some(peer) = self.peers.get_mut(from) {

@@ -1,0 +1,176 @@
+//! Blocks have r copies, and get them back.
+
+use std::time::Duration;
+
+use butter::core::config::Config;
+use butter::core::identity::BlockId;
+use butter::overlay::data::PutError;
+use butter::overlay::data::block::split;
+
+use crate::net::{Net, value};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn config() -> Config {
+    Config { heartbeat: SECOND * 2, ..Config::default() }
+}
+
+fn stored(net: &mut Net, by: usize, length: usize) -> Vec<BlockId> {
+    net.put(by, &value(by, length)).expect("there are peers enough").blocks
+}
+
+fn check_copies(net: &Net, blocks: &[BlockId], copies: usize) {
+    for &block in blocks {
+        assert_eq!(net.holders(block).len(), copies, "block {block:?} is held by {:?}", net.holders(block));
+    }
+}
+
+#[test]
+fn an_acknowledged_value_has_r_copies_of_each_block() {
+    for length in [0, 100, 4_096, 30_000, 600_000] {
+        let mut net = Net::joined(20, &config(), 1);
+        let blocks = stored(&mut net, 3, length);
+        assert_eq!(blocks.len(), split(&value(3, length)).len());
+        check_copies(&net, &blocks, 3);
+        assert!(net.holders(blocks[0]).contains(&3));
+        net.run(SECOND * 20);
+        check_copies(&net, &blocks, 3);
+        assert_eq!(net.sum(|stats| stats.deaths_seen), 0);
+        assert_eq!(net.sum(|stats| stats.groups_goldilocks), blocks.len() as u64);
+        assert_eq!(net.sum(|stats| stats.groups_cold + stats.groups_hot), 0);
+    }
+}
+
+#[test]
+fn a_node_puts_its_values_with_few_buddies() {
+    let mut net = Net::joined(30, &config(), 2);
+    for i in 0..20 {
+        net.put(5, &value(1_000 + i, 2_000)).unwrap();
+    }
+    assert!(net.node(5).stats().buddies <= 4, "{} buddies", net.node(5).stats().buddies);
+}
+
+#[test]
+fn two_nodes_cannot_make_three_copies_and_say_so() {
+    let mut net = Net::joined(2, &config(), 3);
+    let result = net.put(0, &value(0, 100));
+    assert_eq!(result, Err(PutError::TooFewCopies { copies: 2, wanted: 3 }));
+    // What was made stays, and is completed when somebody comes.
+    let id = split(&value(0, 100))[0].0;
+    assert_eq!(net.holders(id).len(), 2);
+    net.start(&config());
+    assert!(net.run_until(SECOND * 5, |net| net.holders(id).len() == 3).is_some());
+}
+
+#[test]
+fn a_full_node_stores_nothing_and_full_peers_are_passed_over() {
+    let tiny = Config { storage: 10_000, ..config() };
+    let mut net = Net::joined(3, &tiny, 4);
+    assert_eq!(net.put(0, &value(0, 20_000)), Err(PutError::Full));
+    assert_eq!(net.node(0).overlay().blocks().count(), 0);
+    (0..4).for_each(|_| _ = net.start(&config()));
+    net.run(SECOND * 10);
+    let blocks = stored(&mut net, 0, 9_000);
+    check_copies(&net, &blocks, 3);
+    assert!(net.holders(blocks[1]).iter().all(|&holder| holder == 0 || holder > 2));
+}
+
+#[test]
+fn a_death_is_repaired_soon() {
+    let mut times = Vec::new();
+    for seed in 0..20 {
+        let mut net = Net::joined(30, &config(), seed);
+        let blocks: Vec<BlockId> = (0..30).flat_map(|by| stored(&mut net, by, 1_000)).collect();
+        net.run(SECOND * 5 + Duration::from_millis(seed * 97));
+        let victim = (seed as usize * 7) % 30;
+        net.kill(victim);
+        let whole = |net: &Net| blocks.iter().all(|&block| net.holders(block).len() >= 3);
+        times.push(net.run_until(SECOND * 10, whole).unwrap_or_else(|| panic!("seed {seed}: not repaired")));
+        net.run(SECOND * 10);
+        check_copies(&net, &blocks, 3);
+    }
+    let mean = times.iter().sum::<Duration>() / times.len() as u32;
+    assert!(mean <= SECOND * 3 / 2, "all groups of a dead node are whole again after {mean:?} in the mean: {times:?}");
+}
+
+#[test]
+fn whoever_is_declared_dead_by_mistake_comes_back_and_copies_are_trimmed() {
+    let mut net = Net::joined(20, &config(), 6);
+    let blocks = stored(&mut net, 4, 1_000);
+    let others: Vec<usize> = net.live().filter(|&other| other != 4).collect();
+    net.run(SECOND * 3);
+    others.iter().for_each(|&other| net.deafen(4, other, true));
+    assert!(net.run_until(SECOND * 6, |net| net.holders(blocks[0]).len() == 4).is_some(), "it was replaced");
+    others.iter().for_each(|&other| net.deafen(4, other, false));
+    net.run(SECOND * 20);
+    check_copies(&net, &blocks, 3);
+    assert_eq!(net.sum(|stats| stats.groups_goldilocks), 1);
+}
+
+#[test]
+fn a_cut_between_two_members_only_costs_no_copy() {
+    let mut net = Net::joined(20, &config(), 7);
+    let blocks = stored(&mut net, 4, 1_000);
+    net.run(SECOND * 3);
+    let holders = net.holders(blocks[0]);
+    net.deafen(holders[0], holders[1], true);
+    net.run(SECOND * 30);
+    assert!(net.holders(blocks[0]).len() >= 3);
+    net.deafen(holders[0], holders[1], false);
+    net.run(SECOND * 20);
+    check_copies(&net, &blocks, 3);
+}
+
+#[test]
+fn a_member_that_comes_back_empty_is_replaced() {
+    let mut net = Net::joined(20, &config(), 8);
+    let blocks = stored(&mut net, 4, 20_000);
+    net.run(SECOND * 3);
+    let member = net.holders(blocks[0]).into_iter().find(|&holder| holder != 4).unwrap();
+    net.restart(member, &config());
+    net.run(SECOND * 15);
+    check_copies(&net, &blocks, 3);
+}
+
+#[test]
+fn who_leaves_hands_over() {
+    for seed in 10..14 {
+        let mut net = Net::joined(20, &config(), seed);
+        let blocks: Vec<BlockId> = (0..20).flat_map(|by| stored(&mut net, by, 10_000)).collect();
+        net.run(SECOND * 3);
+        let took = net.leave(6);
+        assert!(took <= Duration::from_millis(2_600), "seed {seed}: {took:?}");
+        check_copies(&net, &blocks, 3);
+        net.run(SECOND * 10);
+        check_copies(&net, &blocks, 3);
+    }
+}
+
+#[test]
+fn who_has_nothing_leaves_at_once() {
+    let mut net = Net::joined(5, &config(), 15);
+    assert_eq!(net.leave(2), Duration::ZERO);
+}
+
+#[test]
+fn the_same_value_put_twice_has_one_group() {
+    let mut net = Net::joined(20, &config(), 16);
+    let blocks = stored(&mut net, 4, 1_000);
+    let holder = net.holders(blocks[0]).into_iter().find(|&holder| holder != 4).unwrap();
+    let again = net.put(holder, &value(4, 1_000)).unwrap();
+    assert_eq!(again.blocks, blocks);
+    net.run(SECOND * 5);
+    check_copies(&net, &blocks, 3);
+}
+
+#[test]
+fn two_of_three_die_at_once_and_the_third_recruits_both() {
+    for seed in 20..26 {
+        let mut net = Net::joined(20, &config(), seed);
+        let blocks = stored(&mut net, 4, 1_000);
+        net.run(SECOND * 3);
+        net.holders(blocks[0]).into_iter().take(2).for_each(|holder| net.kill(holder));
+        net.run(SECOND * 20);
+        check_copies(&net, &blocks, 3);
+    }
+}

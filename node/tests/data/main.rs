@@ -1,0 +1,8 @@
+//! What the data overlay promises: blocks outlive their nodes, and are found again.
+//!
+//! Whole nodes run over a small deterministic network (see [`net`]); a failure prints the seed that repeats it.
+
+mod churn;
+mod finding;
+mod keeping;
+mod net;

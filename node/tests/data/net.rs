@@ -1,0 +1,333 @@
+//! A network of whole nodes in which every message arrives after the same time and every dial to a live node succeeds.
+//!
+//! A killed node is silent at once; its peers' transports notice after [`IDLE`], as a real one's do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use butter::core::Node;
+use butter::core::blob::Blob;
+use butter::core::config::Config;
+use butter::core::identity::{BlockId, NodeId};
+use butter::core::io::{Command, CommandId, Input, Outcome, Output, Sink, Target};
+use butter::core::stats::Stats;
+use butter::core::time::Time;
+use butter::core::wire;
+use butter::overlay::data::{Data, DataCommand, DataMessage, DataOutcome, Found, GetError, PutError, Stored};
+use rand::Rng;
+
+/// How long a message takes.
+pub(crate) const DELAY: Duration = Duration::from_millis(20);
+/// How long a link to a silent node stays up.
+pub(crate) const IDLE: Duration = Duration::from_secs(5);
+/// How long a dial to nobody takes to fail.
+const DIAL_FAILS: Duration = Duration::from_secs(3);
+
+type In = Input<DataMessage, DataCommand>;
+
+/// How one of the commands ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    Put(Result<Stored, PutError>),
+    Got(Result<Found, GetError>),
+    Left,
+}
+
+/// Nodes by number; dead ones leave a gap.
+pub(crate) struct Net {
+    pub(crate) nodes: Vec<Option<Node<Data>>>,
+    pub(crate) now: Time,
+    seed: u64,
+    due: BTreeMap<(Time, u64), (usize, In)>,
+    wakes: BTreeSet<(Time, usize)>,
+    woken_at: Vec<Time>,
+    links: BTreeSet<(usize, usize)>,
+    /// Pairs whose messages get lost although the link stays up.
+    deaf: BTreeSet<(usize, usize)>,
+    sequence: u64,
+    idle_wakes: u32,
+    why: &'static str,
+    commands: u64,
+    ended: BTreeMap<CommandId, Ended>,
+    pub(crate) messages: u64,
+}
+
+pub(crate) fn id(at: usize, seed: u64) -> NodeId {
+    // Spread over the whole range, so that rank says nothing about age.
+    let mixed = (at as u64 ^ (seed << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    NodeId(std::array::from_fn(|i| match i {
+        0..8 => mixed.to_be_bytes()[i],
+        8..16 => (at as u64).to_be_bytes()[i - 8],
+        _ => 7,
+    }))
+}
+
+fn index(id: NodeId) -> usize {
+    u64::from_be_bytes(id.0[8..16].try_into().expect("8 bytes")) as usize
+}
+
+fn address(at: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, (at >> 8) as u8, at as u8], 4001))
+}
+
+/// Bytes that differ from those for any other seed in every block.
+pub(crate) fn value(seed: usize, length: usize) -> Blob {
+    let mut random = butter::core::random::child(seed as u64, 1);
+    let mut bytes = vec![0; length];
+    random.fill_bytes(&mut bytes);
+    Blob::from(bytes)
+}
+
+impl Net {
+    /// `count` nodes that have had ten seconds to meet.
+    pub(crate) fn joined(count: usize, config: &Config, seed: u64) -> Self {
+        let mut net = Net {
+            nodes: Vec::new(),
+            now: Time::ZERO,
+            seed,
+            due: BTreeMap::new(),
+            wakes: BTreeSet::new(),
+            woken_at: Vec::new(),
+            links: BTreeSet::new(),
+            deaf: BTreeSet::new(),
+            sequence: 0,
+            idle_wakes: 0,
+            why: "",
+            commands: 0,
+            ended: BTreeMap::new(),
+            messages: 0,
+        };
+        (0..count).for_each(|_| _ = net.start(config));
+        net.run(Duration::from_secs(10));
+        net
+    }
+
+    /// Starts a fresh node.
+    pub(crate) fn start(&mut self, config: &Config) -> usize {
+        let at = self.nodes.len();
+        let config = Arc::new(config.clone());
+        let data = Data::new(&config);
+        self.nodes.push(Some(Node::new(id(at, self.seed), config, self.seed << 20 | at as u64, data)));
+        self.woken_at.push(Time::NEVER);
+        self.give(at, Input::Addresses(vec![address(at)]));
+        self.give(at, Input::Wake);
+        at
+    }
+
+    pub(crate) fn node(&self, at: usize) -> &Node<Data> {
+        self.nodes[at].as_ref().expect("the node lives")
+    }
+
+    pub(crate) fn live(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.nodes.len()).filter(|&at| self.nodes[at].is_some())
+    }
+
+    /// Live nodes that hold a block.
+    pub(crate) fn holders(&self, id: BlockId) -> Vec<usize> {
+        self.live().filter(|&at| self.node(at).overlay().blocks().any(|block| block == id)).collect()
+    }
+
+    /// The sum of something that all live nodes count.
+    pub(crate) fn sum(&self, of: impl Fn(&Stats) -> u64) -> u64 {
+        self.live().map(|at| of(&self.node(at).stats())).sum()
+    }
+
+    /// From now on, nothing that either says reaches the other.
+    pub(crate) fn deafen(&mut self, a: usize, b: usize, deaf: bool) {
+        if deaf {
+            self.deaf.insert((a.min(b), a.max(b)));
+        } else {
+            self.deaf.remove(&(a.min(b), a.max(b)));
+        }
+    }
+
+    fn post(&mut self, to: usize, after: Duration, input: In) {
+        self.sequence += 1;
+        self.due.insert((self.now + after, self.sequence), (to, input));
+    }
+
+    fn give(&mut self, at: usize, input: In) {
+        let mut sink = Sink::default();
+        let Some(node) = &mut self.nodes[at] else { return };
+        let deadline = node.handle(self.now, input, &mut sink);
+        let wake = deadline.at;
+        self.why = deadline.why;
+        self.wakes.remove(&(self.woken_at[at], at));
+        self.woken_at[at] = wake;
+        self.wakes.insert((wake, at));
+        for output in sink.0 {
+            self.play(at, output);
+        }
+    }
+
+    fn play(&mut self, at: usize, output: Output<DataMessage, DataOutcome>) {
+        match output {
+            Output::Send { to, message } => {
+                let to = index(to);
+                let pair = (at.min(to), at.max(to));
+                if self.links.contains(&pair) && !self.deaf.contains(&pair) {
+                    assert!(wire::encoded_len(&message) <= wire::FRAME_MAX, "{message:?}");
+                    self.messages += 1;
+                    self.post(to, DELAY, Input::Message { from: id(at, self.seed), message });
+                }
+            }
+            Output::Dial { dial, peer, to: Target::Address(to) } => {
+                let there = self.live().find(|&other| address(other) == to);
+                match there.filter(|&other| peer.is_none_or(|peer| index(peer) == other)) {
+                    None => self.post(at, DIAL_FAILS, Input::DialFailed { dial }),
+                    Some(other) => {
+                        self.links.insert((at.min(other), at.max(other)));
+                        let seed = self.seed;
+                        let up = |peer, dialled| Input::LinkUp {
+                            peer: id(peer, seed),
+                            remote: Some(address(peer)),
+                            dialled,
+                        };
+                        self.post(at, DELAY * 2, up(other, true));
+                        self.post(other, DELAY * 2, up(at, false));
+                    }
+                }
+            }
+            Output::Dial { dial, .. } => self.post(at, DELAY, Input::DialFailed { dial }),
+            Output::Close { peer } => self.cut(at, index(peer), DELAY),
+            Output::Announce(announcement) => {
+                for other in self.live().filter(|&other| other != at).collect::<Vec<_>>() {
+                    self.post(other, DELAY, Input::Heard { from: address(at), announcement: announcement.clone() });
+                }
+            }
+            Output::Unicast { to, announcement } => {
+                let there = self.live().find(|&other| address(other) == to);
+                if let Some(there) = there {
+                    self.post(there, DELAY, Input::Heard { from: address(at), announcement });
+                }
+            }
+            Output::Done { id, outcome } => {
+                let ended = match outcome {
+                    Outcome::Overlay(DataOutcome::Put(result)) => Ended::Put(result),
+                    Outcome::Overlay(DataOutcome::Got(result)) => Ended::Got(result),
+                    Outcome::Left => Ended::Left,
+                    Outcome::Answered(_) => unreachable!("nobody asks"),
+                };
+                assert!(self.ended.insert(id, ended).is_none(), "a command ends once");
+            }
+            Output::Request { .. } | Output::AllowRelay { .. } => {}
+        }
+    }
+
+    fn cut(&mut self, from: usize, to: usize, after: Duration) {
+        if self.links.remove(&(from.min(to), from.max(to))) {
+            let peer = id(from, self.seed);
+            self.post(to, after, Input::LinkDown { peer });
+        }
+    }
+
+    /// Silences a node.
+    pub(crate) fn kill(&mut self, at: usize) {
+        self.nodes[at] = None;
+        self.wakes.remove(&(self.woken_at[at], at));
+        let linked: Vec<usize> =
+            (0..self.nodes.len()).filter(|&to| self.links.contains(&(at.min(to), at.max(to)))).collect();
+        linked.into_iter().for_each(|other| self.cut(at, other, IDLE));
+    }
+
+    /// A node dies and comes back at once under its name, with nothing stored.
+    pub(crate) fn restart(&mut self, at: usize, config: &Config) {
+        self.kill(at);
+        let config = Arc::new(config.clone());
+        let data = Data::new(&config);
+        self.nodes[at] = Some(Node::new(id(at, self.seed), config, self.seed << 20 | 1 << 19 | at as u64, data));
+        self.give(at, Input::Addresses(vec![address(at)]));
+        self.give(at, Input::Wake);
+    }
+
+    fn command(&mut self, at: usize, command: Command<DataCommand>) -> CommandId {
+        self.commands += 1;
+        let id = CommandId(self.commands);
+        self.give(at, Input::Command { id, command });
+        id
+    }
+
+    pub(crate) fn begin_put(&mut self, at: usize, value: &Blob) -> CommandId {
+        self.command(at, Command::Overlay(DataCommand::Put { value: value.clone() }))
+    }
+
+    pub(crate) fn begin_get(&mut self, at: usize, id: BlockId) -> CommandId {
+        self.command(at, Command::Overlay(DataCommand::Get { id }))
+    }
+
+    /// Asks a node to leave, waits until it says that it has, and removes it. How long that took.
+    pub(crate) fn leave(&mut self, at: usize) -> Duration {
+        let began = self.now;
+        let command = self.command(at, Command::Leave);
+        assert!(matches!(self.wait(command), Ended::Left));
+        self.kill(at);
+        self.now.since(began)
+    }
+
+    /// Runs until a command has ended.
+    pub(crate) fn wait(&mut self, command: CommandId) -> Ended {
+        let limit = self.now + Duration::from_secs(60);
+        loop {
+            if let Some(ended) = self.ended.remove(&command) {
+                return ended;
+            }
+            assert!(self.step(limit), "{command:?} has not ended within a minute");
+        }
+    }
+
+    pub(crate) fn put(&mut self, at: usize, value: &Blob) -> Result<Stored, PutError> {
+        let command = self.begin_put(at, value);
+        match self.wait(command) {
+            Ended::Put(result) => result,
+            other => panic!("a put ended as {other:?}"),
+        }
+    }
+
+    pub(crate) fn get(&mut self, at: usize, id: BlockId) -> Result<Found, GetError> {
+        let command = self.begin_get(at, id);
+        match self.wait(command) {
+            Ended::Got(result) => result,
+            other => panic!("a get ended as {other:?}"),
+        }
+    }
+
+    pub(crate) fn run(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.step(until) {}
+        self.now = until;
+    }
+
+    /// Runs until something holds. How long that took; `None` if it does not come to hold in time.
+    pub(crate) fn run_until(&mut self, within: Duration, holds: impl Fn(&Net) -> bool) -> Option<Duration> {
+        let began = self.now;
+        while !holds(self) {
+            if self.now.since(began) >= within {
+                return None;
+            }
+            self.run(Duration::from_millis(10));
+        }
+        Some(self.now.since(began))
+    }
+
+    /// Plays what is next, unless it is later than `until`.
+    fn step(&mut self, until: Time) -> bool {
+        let message = self.due.first_key_value().map_or(Time::NEVER, |((at, _), _)| *at);
+        let (wake, waker) = self.wakes.first().copied().unwrap_or((Time::NEVER, 0));
+        let next = message.min(wake);
+        if next > until || next == Time::NEVER {
+            return false;
+        }
+        self.now = self.now.max(next);
+        if message <= wake {
+            let (_, (to, input)) = self.due.pop_first().expect("just seen");
+            self.give(to, input);
+        } else {
+            self.give(waker, Input::Wake);
+            self.idle_wakes = if self.woken_at[waker] <= self.now { self.idle_wakes + 1 } else { 0 };
+            assert!(self.idle_wakes < 100, "node {waker} wants to be woken again at once: {}", self.why);
+        }
+        true
+    }
+}
