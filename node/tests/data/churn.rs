@@ -58,7 +58,10 @@ fn check(die: f64, seeds: std::ops::Range<u64>, kept_least: f64) {
     let sum = |of: fn(&Tally) -> usize| runs.iter().map(|(_, tally)| of(tally)).sum::<usize>() as f64;
     let kept = sum(|tally| tally.kept) / sum(|tally| tally.stored);
     let copies = sum(|tally| tally.copies) / sum(|tally| tally.kept);
-    println!("die {die}: kept {kept}, copies {copies}");
+    println!(
+        "die {die}: kept {kept}, copies {copies}, most of one {}",
+        sum(|tally| tally.copies_max) / runs.len() as f64
+    );
     assert!(sum(|tally| tally.stored) >= 99.0 * runs.len() as f64, "{runs:#?}");
     assert!(kept >= kept_least, "kept {kept} at {die} per second: {runs:#?}");
     assert!((2.9..=3.2).contains(&copies), "{copies} copies: {runs:#?}");

@@ -125,7 +125,7 @@ mod tests {
             for (seed, peer, add) in steps {
                 let (id, block) = block(seed, 100 * usize::from(seed));
                 if add {
-                    store.insert(id, block, (peer > 0).then(|| NodeId([peer; 32])));
+                    store.insert(id, block, (peer > 0).then_some(NodeId([peer; 32])));
                 } else {
                     store.remove(id);
                 }
