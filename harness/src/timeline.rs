@@ -5,8 +5,8 @@
 //!
 //! | module | what it draws |
 //! | --- | --- |
-//! | [`churn`] | who dies when, how, and what comes in its place |
-//! | [`workload`] | who stores what when, and who asks for it |
+//! | `churn` | who dies when, how, and what comes in its place |
+//! | `workload` | who stores what when, and who asks for it |
 
 use std::time::Duration;
 
@@ -207,3 +207,6 @@ fn shuffle<T>(random: &mut Random, items: &mut [T]) {
 fn timed(after: Duration, act: Act) -> Timed {
     Timed { after, act }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,11 @@
 //!
 //! | module | stage |
 //! | --- | --- |
-//! | [`tree`], [`vars`] | YAML with places; `${name}` and `--set` |
-//! | [`fields`], [`units`], [`raw`] | keys, quantities, the file as written |
-//! | [`check`], [`grammar`] | names, the tree of networks; the language of checks |
-//! | [`addresses`], [`planning`] | subnets and addresses; the plan |
-//! | [`diagnostics`], [`describe`] | faults for a person; a plan for a person |
+//! | `tree`, `vars` | YAML with places; `${name}` and `--set` |
+//! | `fields`, `units`, `raw` | keys, quantities, the file as written |
+//! | `check`, `grammar` | names, the tree of networks; the language of checks |
+//! | `addresses`, `planning` | subnets and addresses; the plan |
+//! | `diagnostics`, `describe` | faults for a person; a plan for a person |
 
 use std::path::Path;
 
@@ -109,7 +109,7 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
     let mut raw = Raw::read(&root, problems);
     raw.override_config(set);
     let (name, description, seed) = (raw.name.take(), std::mem::take(&mut raw.description), raw.seed);
-    let checked = check::check(raw, &root, source, problems)?;
+    let checked = check::check(raw, source, problems)?;
     let seed = overrides.seed.or(seed).unwrap_or(SEED_DEFAULT);
     let planned = planning::plan(&checked, seed, problems)?;
     Some(Plan {

@@ -11,7 +11,6 @@ use super::grammar;
 use super::raw::network::RawNetwork;
 use super::raw::step::{Items, RawChurn, RawStep, RawVerb};
 use super::raw::{NODES_MAX, Raw, RawGroup, Setting};
-use super::tree::Node;
 use super::units::Sizes;
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
@@ -57,7 +56,8 @@ pub(super) struct CheckedNetwork {
 #[derive(Debug)]
 pub(super) struct CheckedGroup {
     pub(super) name: Spanned<String>,
-    pub(super) network: NetworkIndex,
+    /// `None` only where the file names none that there is, which is reported.
+    network: Option<NetworkIndex>,
     pub(super) count: Option<u64>,
     pub(super) ambassador: bool,
     /// As [`crate::plan::NodePlan::settings`].
@@ -65,6 +65,21 @@ pub(super) struct CheckedGroup {
 }
 
 impl CheckedGroup {
+    /// Where it is, once everything is checked.
+    pub(super) fn network(&self) -> NetworkIndex {
+        self.network.expect("the groups of a checked topology are on networks")
+    }
+
+    /// Which nodes it has, for a message.
+    fn members(&self) -> String {
+        let name = &self.name.value;
+        match self.count {
+            None => format!("'{name}' is a single node"),
+            Some(1) => format!("the only node of '{name}' is {name}-1"),
+            Some(count) => format!("the nodes of '{name}' are {name}-1 to {name}-{count}"),
+        }
+    }
+
     /// How many nodes it has.
     pub(super) fn size(&self) -> u64 {
         self.count.unwrap_or(1)
@@ -103,14 +118,9 @@ pub(super) enum Who {
 }
 
 /// Checks everything. `None` if that was not possible; why is among `problems`.
-pub(super) fn check(raw: Raw, root: &Node, source: &str, problems: &mut Problems) -> Option<Checked> {
+pub(super) fn check(raw: Raw, source: &str, problems: &mut Problems) -> Option<Checked> {
     let (places, order) = networks::order(&raw.networks, problems);
     let common = settings(&[&raw.config]);
-    if raw.steps.is_empty() && problems.none() {
-        problems.add(
-            Problem::at(&root.span, "a topology without steps does nothing").help("steps: [{join: {within: 30s}}]"),
-        );
-    }
     let groups = check_groups(&raw, &places, problems);
     let by_name = groups.iter().enumerate().map(|(index, group)| (group.name.value.as_str(), index)).collect();
     let names = Names { networks: &places, groups: &groups, by_name, source, lines: Lines::new(source) };
@@ -143,7 +153,7 @@ fn check_groups(raw: &Raw, places: &Places, problems: &mut Problems) -> Vec<Chec
         let network = group.on.as_ref().and_then(|on| known_network(on, places, problems));
         groups.push(CheckedGroup {
             name: group.name.clone(),
-            network: network.unwrap_or(NetworkIndex(0)),
+            network,
             count: group.count,
             ambassador: group.ambassador,
             settings: settings(&[&raw.config, &group.config]),
@@ -192,7 +202,7 @@ fn check_node_names(groups: &[CheckedGroup], problems: &mut Problems) {
             problems.add(
                 Problem::at(&group.name.span, format!("{} is also the name of a node", quoted(&group.name.value)))
                     .label("the node group")
-                    .related(&other.name.span, format!("the nodes of '{name}' are {name}-1 and so on"))
+                    .related(&other.name.span, other.members())
                     .help("give one of them another name"),
             );
         }
@@ -305,7 +315,10 @@ impl Names<'_> {
                 self.networks.keys().map(String::as_str).chain(groups).chain(["all"]).chain(fresh.then_some(FRESH));
             let mut problem =
                 Problem::at(&name.span, format!("there is no network, node group or node {}", quoted(text)));
-            problem.help = suggestion(text, known, "there are");
+            problem.help = match numbered(text).and_then(|(group, _)| self.by_name.get(group)) {
+                Some(&group) => Some(self.groups[group].members()),
+                None => suggestion(text, known, "there are"),
+            };
             problems.add(problem);
         }
         node
@@ -362,7 +375,9 @@ impl Need {
 pub(super) fn needs(networks: &[CheckedNetwork], groups: &[CheckedGroup], fresh_steps: u64) -> Vec<Need> {
     let mut needs = vec![Need::default(); networks.len()];
     for group in groups {
-        needs[group.network.0].nodes = needs[group.network.0].nodes.saturating_add(group.size());
+        if let Some(NetworkIndex(network)) = group.network {
+            needs[network].nodes = needs[network].nodes.saturating_add(group.size());
+        }
     }
     for need in needs.iter_mut().filter(|need| need.nodes > 0) {
         need.nodes = need.nodes.saturating_add(fresh_steps);

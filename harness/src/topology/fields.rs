@@ -121,7 +121,7 @@ impl<'t> Fields<'t> {
 
     fn scalar(&self, name: &str, problems: &mut Problems) -> Option<(&'t str, Span)> {
         let node = self.get(name)?;
-        scalar(node, &format!("`{name}` is {}", self.example(name)), problems).map(|text| (text, node.span.clone()))
+        scalar(node, &format!("such as {name}: {}", self.example(name)), problems).map(|text| (text, node.span.clone()))
     }
 
     fn example(&self, name: &str) -> &'static str {
@@ -146,7 +146,7 @@ impl Kind {
 
 /// Something of the format that this version does not do.
 pub(super) fn not_yet(span: &Span, what: &str) -> Problem {
-    Problem::at(span, format!("{what} is not supported yet")).label("not supported yet")
+    Problem::at(span, format!("{what} is not supported yet"))
 }
 
 /// The text of a single value; anything else is reported with `example`.

@@ -13,7 +13,7 @@ use super::fields::Spanned;
 use super::raw::step::Items;
 use super::units::{Share, Time};
 use crate::plan::{Act, Check, Item, Measure, Network, NetworkIndex, NodeIndex, NodePlan, Step, Uplink};
-use crate::timeline::{self, Asker, Churn, Replace, Retrieve, Scene, SceneKind, Store, Timeline};
+use crate::timeline::{self, Asker, Churn, Replace, Retrieve, Scene, SceneKind, Store, Timeline, TimelineError};
 
 /// Most ambassadors that a node is told of. Where more can be reached, each node is told of others.
 pub(super) const AMBASSADORS_TOLD: usize = 32;
@@ -55,10 +55,20 @@ pub(super) fn plan(checked: &Checked, seed: u64, problems: &mut Problems) -> Opt
             Some(Planned { networks, nodes: cast.nodes, timeline, checks })
         }
         Err((step, error)) => {
-            problems.add(Problem::at(&checked.steps[step].span, error.to_string()));
+            problems.add(Problem { help: remedy(&error), ..Problem::at(&checked.steps[step].span, error.to_string()) });
             None
         }
     }
+}
+
+fn remedy(error: &TimelineError) -> Option<String> {
+    let text = match error {
+        TimelineError::NobodyLeft { .. } => "have churn replace or spare some of them",
+        TimelineError::NothingStored => "store before: - store: {items: 60}",
+        TimelineError::FewerStored { .. } => "ask for all of them: items: all",
+        TimelineError::TooManyActions | TimelineError::TooManyDraws => "take fewer nodes or items, or less time",
+    };
+    Some(text.to_owned())
 }
 
 fn networks(checked: &Checked, subnets: &[Ipv4Net], hosts: &mut [Hosts]) -> Vec<Network> {
@@ -103,8 +113,8 @@ impl Cast {
                 cast.nodes.push(NodePlan {
                     name,
                     group: group.name.value.clone(),
-                    network: group.network,
-                    address: hosts[group.network.0].node(),
+                    network: group.network(),
+                    address: hosts[group.network().0].node(),
                     ambassador: group.ambassador,
                     join: Vec::new(),
                     settings: group.settings.clone(),
@@ -295,7 +305,7 @@ fn longest_deadline(checked: &Checked) -> Duration {
 /// A join step can only succeed if every network's nodes hear of all others: through ambassadors beyond their own LAN.
 fn check_meeting(checked: &Checked, cast: &Cast, problems: &mut Problems) {
     let Some(join) = checked.steps.iter().find(|step| matches!(step.verb, Verb::Join { .. })) else { return };
-    let inhabited: BTreeSet<NetworkIndex> = checked.groups.iter().map(|group| group.network).collect();
+    let inhabited: BTreeSet<NetworkIndex> = checked.groups.iter().map(|group| group.network()).collect();
     // Networks whose nodes can meet, by the least of their indices.
     let mut met: Vec<usize> = (0..checked.networks.len()).collect();
     for (network, reach) in

@@ -84,10 +84,7 @@ impl Raw {
             networks: named(&fields, "networks", problems, network::read),
             groups: named(&fields, "nodes", problems, read_group),
             config: fields.get("config").map(|node| read_config(node, problems)).unwrap_or_default(),
-            steps: items(fields.need("steps", problems), "steps", "- join: {within: 30s}", problems)
-                .iter()
-                .filter_map(|node| step::read(node, problems))
-                .collect(),
+            steps: read_steps(&fields, problems),
             checks: read_checks(fields.get("checks"), problems),
         }
     }
@@ -183,6 +180,19 @@ fn read_setting(key: &Key, node: &Node, problems: &mut Problems) -> Option<Setti
     };
     problems.add(Problem { help, ..problem });
     None
+}
+
+fn read_steps(fields: &Fields<'_>, problems: &mut Problems) -> Vec<RawStep> {
+    let Some(node) = fields.need("steps", problems) else { return Vec::new() };
+    let example = "- join: {within: 30s}";
+    match &node.value {
+        Value::Empty => problems.add(Problem::at(&node.span, "`steps` is empty: nothing would be done").help(example)),
+        Value::List(steps) if steps.is_empty() => {
+            problems.add(Problem::at(&node.span, "`steps` is empty: nothing would be done").help(example));
+        }
+        _ => {}
+    }
+    items(Some(node), "steps", example, problems).iter().filter_map(|node| step::read(node, problems)).collect()
 }
 
 fn read_checks(node: Option<&Node>, problems: &mut Problems) -> Vec<Spanned<String>> {

@@ -245,7 +245,7 @@ impl<'t> Builder<'t> {
         if line.contains("${") {
             return problem.help("in {…} and […] a variable needs quotes: \"${name}\"");
         }
-        if line.starts_with(|c: char| c == ' ' || c == '\t') && line.trim_start_matches(' ').starts_with('\t') {
+        if line.trim_start_matches(' ').starts_with('\t') {
             return problem.help("indent with spaces; YAML forbids tabs there");
         }
         problem
