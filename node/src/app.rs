@@ -311,6 +311,14 @@ impl Peer {
         }
     }
 
+    /// The node, as others are told of it.
+    ///
+    /// # Errors
+    /// If the node has ended.
+    pub async fn contact(&self) -> Result<Contact, Ended> {
+        self.handle.look(|seen| seen.node.me().clone()).await
+    }
+
     /// Everybody whom the node knows, neighbours first.
     ///
     /// # Errors
