@@ -10,7 +10,7 @@
 //! | `POST /v1/leave` | 202: the node hands over what it keeps, and ends |
 //! | `GET /metrics` | Prometheus' text format |
 //!
-//! Whatever is not a success has an [`ErrorBody`]. A node that listens elsewhere than on loopback wants
+//! Whatever is not a success has an [`ErrorBody`]; 503 is a node that has too much in hand or is ending. A node that listens elsewhere than on loopback wants
 //! `Authorization: Bearer TOKEN` with each request.
 
 use std::net::SocketAddr;

@@ -53,6 +53,7 @@ impl From<PutError> for Failure {
             PutError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             PutError::TooFewCopies { .. } => StatusCode::GATEWAY_TIMEOUT,
             PutError::Full => StatusCode::INSUFFICIENT_STORAGE,
+            PutError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
         Failure::new(status, error)
     }
@@ -63,6 +64,7 @@ impl From<GetError> for Failure {
         let status = match error {
             GetError::NotFound => StatusCode::NOT_FOUND,
             GetError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            GetError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
         Failure::new(status, error)
     }
