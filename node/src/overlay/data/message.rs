@@ -62,6 +62,11 @@ pub enum DataMessage {
         /// Whom.
         peer: NodeId,
     },
+    /// "These expect my beats beside you: when you miss me, tell them."
+    Friends {
+        /// At most [`CONTACTS_MAX`].
+        contacts: Vec<Contact>,
+    },
     /// "Join the groups of these blocks", with the blocks: one message and its answer are a whole repair.
     Invite {
         /// Chosen by the sender; comes back in the answer.
@@ -211,6 +216,7 @@ impl DataMessage {
             DataMessage::Synced { views, lost, .. } => views_bounded(views) && lost.len() <= VIEWS_MAX,
             DataMessage::Confirm { views } => views_bounded(views),
             DataMessage::Confirmed { held, lost } => views_bounded(held) && lost.len() <= VIEWS_MAX,
+            DataMessage::Friends { contacts } => contacts_bounded(contacts),
             DataMessage::Find { ids, .. } => ids.len() <= BLOCKS_MAX,
             DataMessage::FindReply { blocks, hosts, .. } => {
                 blocks.len() <= BLOCKS_MAX

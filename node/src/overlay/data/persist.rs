@@ -167,7 +167,8 @@ impl Persist {
             DataMessage::Alive { stamp, asker } => self.answered_probe(ctx, from, stamp, asker),
             DataMessage::ProbeFor { peer, stamp } => self.probe_for(ctx, from, peer, stamp),
             DataMessage::Vouch { peer, stamp } => self.vouched(ctx, from, peer, stamp),
-            DataMessage::Suspect { peer } => self.told_of_suspicion(ctx, from, peer),
+            DataMessage::Suspect { peer } => self.told_of_suspicion(ctx, peer),
+            DataMessage::Friends { contacts } => self.told_friends(ctx, from, &contacts),
             DataMessage::Invite { batch, items, contacts } => {
                 contacts.iter().for_each(|contact| ctx.learn(contact));
                 self.invited(ctx, store, from, batch, items);

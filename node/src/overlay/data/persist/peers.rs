@@ -58,6 +58,10 @@ pub(super) struct Peer {
     pub(super) sync_after: Time,
     /// Another's word is no reason to suspect it before this.
     pub(super) trusted_until: Time,
+    /// Who else expects its beats, as it says; at most [`CONTACTS_MAX`].
+    pub(super) friends: Vec<NodeId>,
+    /// The state of [`Peers::version`] of which it was told.
+    told: u32,
     /// Whether a comparison is under way.
     pub(super) syncing: bool,
     /// Blocks it holds, as its last beat said.
@@ -81,6 +85,8 @@ impl Peer {
             changed: now,
             sync_after: now,
             trusted_until: now,
+            friends: Vec::new(),
+            told: 0,
             syncing: false,
             held: 0,
             next_beat: now + SETTLE.min(heartbeat) / 2,
@@ -169,6 +175,8 @@ pub(super) struct DueBeat {
     /// Until the next one.
     pub(super) pause: Duration,
     pub(super) digest: u64,
+    /// Whether the set of peers has changed since it was told.
+    pub(super) news: bool,
 }
 
 /// All of them, in ascending order of their ids. At most one for each member of each group held.
@@ -176,6 +184,8 @@ pub(super) struct DueBeat {
 pub(super) struct Peers {
     list: Vec<Peer>,
     dead: usize,
+    /// Counts changes of who is in the list and not dead.
+    version: u32,
 }
 
 impl Peers {
@@ -209,6 +219,7 @@ impl Peers {
         if let Some(peer) = self.get_mut(id).filter(|peer| peer.status != Status::Dead) {
             peer.status = Status::Dead;
             self.dead += 1;
+            self.version += 1;
         }
     }
 
@@ -217,7 +228,10 @@ impl Peers {
         let peer = self.get_mut(id).filter(|peer| peer.status != Status::Alive)?;
         let before = peer.status;
         peer.spoke(now, heartbeat, patience);
-        self.dead -= usize::from(before == Status::Dead);
+        if before == Status::Dead {
+            self.dead -= 1;
+            self.version += 1;
+        }
         Some(before)
     }
 
@@ -226,6 +240,7 @@ impl Peers {
         let found = self.list.binary_search_by(|peer| peer.id.cmp(&id));
         let at = found.unwrap_or_else(|at| {
             self.list.insert(at, Peer::new(id, now, heartbeat));
+            self.version += 1;
             at
         });
         let peer = &mut self.list[at];
@@ -245,6 +260,7 @@ impl Peers {
         if peer.shared == 0 {
             self.dead -= usize::from(peer.status == Status::Dead);
             self.list.remove(at);
+            self.version += 1;
         }
     }
 
@@ -256,7 +272,8 @@ impl Peers {
         for (slot, peer) in (0..).zip(self.list.iter_mut().filter(|peer| peer.status != Status::Dead)) {
             if peer.next_beat <= now {
                 peer.next_beat = next_slot(now, pause, slot, live, offset);
-                due.push(DueBeat { to: peer.id, pause: peer.next_beat.since(now), digest: peer.digest });
+                let news = std::mem::replace(&mut peer.told, self.version) != self.version;
+                due.push(DueBeat { to: peer.id, pause: peer.next_beat.since(now), digest: peer.digest, news });
             }
         }
         due

@@ -1,7 +1,7 @@
 //! Who is dead: beats, probes, suspicion.
 //!
-//! A beat that does not come starts a suspicion: two quick probes, one more through another peer, and word to all who share a
-//! group with the suspect, so that they look for themselves at once. Whoever gets no answer takes the suspect for dead. A node
+//! A beat that does not come starts a suspicion: two quick probes, one more through another peer, and word to all who expect
+//! the suspect's beats, so that they look for themselves at once. Whoever gets no answer takes the suspect for dead. A node
 //! that finds itself slow, or wrong, is more patient for a while (Lifeguard's local health).
 
 use std::collections::BTreeSet;
@@ -10,9 +10,10 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::super::Ctx;
-use super::super::message::DataMessage;
+use super::super::message::{CONTACTS_MAX, DataMessage};
 use super::Persist;
 use super::peers::Status;
+use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
@@ -75,8 +76,25 @@ impl Persist {
             // Rounded up: a beat may come before the announced moment, not after it.
             let next_ms = u32::try_from(beat.pause.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX);
             ctx.send(beat.to, DataMessage::Beat { next_ms, digest: beat.digest, held });
+            if beat.news {
+                self.tell_friends(ctx, beat.to);
+            }
         }
         self.look_for_silence(ctx);
+    }
+
+    /// Tells `peer` who else expects this node's beats.
+    fn tell_friends(&self, ctx: &mut Ctx<'_>, peer: NodeId) {
+        let others = self.peers.iter().filter(|other| other.id != peer && other.status != Status::Dead);
+        let contacts = others.filter_map(|other| ctx.contact(other.id).cloned()).take(CONTACTS_MAX).collect();
+        ctx.send(peer, DataMessage::Friends { contacts });
+    }
+
+    /// A peer tells who else expects its beats.
+    pub(super) fn told_friends(&mut self, ctx: &mut Ctx<'_>, from: NodeId, contacts: &[Contact]) {
+        let Some(peer) = self.peers.get_mut(from) else { return };
+        peer.friends = contacts.iter().map(|contact| contact.id).filter(|&friend| friend != self.me).collect();
+        contacts.iter().for_each(|contact| ctx.learn(contact));
     }
 
     fn look_for_silence(&mut self, ctx: &mut Ctx<'_>) {
@@ -100,18 +118,19 @@ impl Persist {
         for (peer, stamp) in again {
             ctx.send(peer, DataMessage::Probe { stamp, asker: None });
         }
-        missed.into_iter().for_each(|peer| self.suspect(ctx, peer));
+        missed.into_iter().for_each(|peer| self.suspect(ctx, peer, true));
         dead.into_iter().for_each(|peer| self.found_dead(ctx, peer));
     }
 
-    /// Probes `suspect`, has it probed by another peer, and tells all who share a group with it.
-    fn suspect(&mut self, ctx: &mut Ctx<'_>, suspect: NodeId) {
+    /// Probes `suspect` and has it probed by another peer. At `first_hand`, tells all who expect its beats.
+    fn suspect(&mut self, ctx: &mut Ctx<'_>, suspect: NodeId, first_hand: bool) {
         let stamp = self.stamp(ctx.now);
         let patience = self.health.patience();
         let linked = ctx.is_linked(suspect);
         let Some(peer) = self.peers.get_mut(suspect).filter(|peer| peer.status == Status::Alive) else { return };
         let within = if linked { peer.probe_within() } else { peer.probe_within().max(RELINK) } * patience;
         peer.status = Status::Suspected { stamp, again: ctx.now + within / 2, until: ctx.now + within };
+        let friends = peer.friends.clone();
         self.wake_at(ctx.now + within / 2);
         ctx.send(suspect, DataMessage::Probe { stamp, asker: None });
         let others: Vec<NodeId> = self.members_beside(suspect).into_iter().collect();
@@ -119,8 +138,13 @@ impl Persist {
             let helper = others[ctx.random.random_range(0..others.len())];
             ctx.send(helper, DataMessage::ProbeFor { peer: suspect, stamp });
         }
-        for other in others {
-            ctx.send(other, DataMessage::Suspect { peer: suspect });
+        if first_hand {
+            // To dial somebody whose address is not known takes longer than that one needs to notice by itself.
+            let friends = friends.into_iter().filter(|&friend| ctx.is_linked(friend) || ctx.contact(friend).is_some());
+            let told: BTreeSet<NodeId> = others.into_iter().chain(friends).collect();
+            for other in told {
+                ctx.send(other, DataMessage::Suspect { peer: suspect });
+            }
         }
     }
 
@@ -168,7 +192,7 @@ impl Persist {
     pub(super) fn hint(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, unreachable: bool) {
         match self.peers.get(peer).map(|peer| peer.status) {
             Some(Status::Suspected { .. }) if unreachable => self.found_dead(ctx, peer),
-            Some(Status::Alive) => self.suspect(ctx, peer),
+            Some(Status::Alive) => self.suspect(ctx, peer, true),
             _ => {}
         }
     }
@@ -220,13 +244,11 @@ impl Persist {
         }
     }
 
-    pub(super) fn told_of_suspicion(&mut self, ctx: &mut Ctx<'_>, from: NodeId, suspect: NodeId) {
-        if self.peers.get(from).is_none() {
-            return;
-        }
+    /// Somebody misses a peer's beat. Believed of anybody: it costs two probes, and those not often.
+    pub(super) fn told_of_suspicion(&mut self, ctx: &mut Ctx<'_>, suspect: NodeId) {
         let Some(peer) = self.peers.get(suspect).filter(|peer| peer.trusted_until <= ctx.now) else { return };
         if peer.status == Status::Alive {
-            self.suspect(ctx, suspect);
+            self.suspect(ctx, suspect, false);
         }
     }
 
