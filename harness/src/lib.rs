@@ -3,6 +3,7 @@
 //! Start reading at [`plan`] (what a topology file becomes), [`backend`] (what plays it) and [`play`] (how).
 
 pub mod backend;
+pub mod bench;
 pub mod checks;
 pub mod clean;
 pub mod doctor;

@@ -87,7 +87,7 @@ impl Sim {
     }
 
     /// Lets every node that runs from the start come up; the run's clock starts then.
-    fn start_all(&mut self) {
+    pub fn start_all(&mut self) {
         let nodes: Vec<usize> = (0..self.plan.nodes.len()).filter(|&node| self.plan.nodes[node].from_start).collect();
         let window = (STAGGER * nodes.len() as u32).max(STAGGER_MIN).as_micros() as u64;
         let mut random = child(self.plan.seed, purpose::STAGGER);
@@ -99,6 +99,24 @@ impl Sim {
         }
         self.run_to(Time::from_micros(window));
         self.begun = self.engine.now();
+    }
+
+    /// Lets time pass until there is something to report, or the run's clock stands at `until`.
+    pub fn advance(&mut self, until: RunTime) -> Option<Report> {
+        let until = Time::from_micros(until.0.saturating_add(self.begun.as_micros()));
+        loop {
+            if let Some(report) = self.reports.pop_front() {
+                return Some(report);
+            }
+            if self.engine.now() >= until {
+                return None;
+            }
+            let overdue = self.deadlines.first().map_or(Time::NEVER, |&(deadline, _)| deadline);
+            match self.engine.next(until.min(overdue)) {
+                Some(finished) => self.finish(finished),
+                None => self.give_up_overdue(),
+            }
+        }
     }
 
     fn run_to(&mut self, until: Time) {
@@ -280,20 +298,7 @@ impl Backend for Sim {
     }
 
     async fn next(&mut self, until: RunTime) -> Option<Report> {
-        let until = Time::from_micros(until.0.saturating_add(self.begun.as_micros()));
-        loop {
-            if let Some(report) = self.reports.pop_front() {
-                return Some(report);
-            }
-            if self.engine.now() >= until {
-                return None;
-            }
-            let overdue = self.deadlines.first().map_or(Time::NEVER, |&(deadline, _)| deadline);
-            match self.engine.next(until.min(overdue)) {
-                Some(finished) => self.finish(finished),
-                None => self.give_up_overdue(),
-            }
-        }
+        self.advance(until)
     }
 
     async fn down(&mut self, _progress: &mut dyn Progress) -> Result<(), BackendError> {

@@ -70,10 +70,16 @@ impl Terrain {
         NetworkIndex(index)
     }
 
-    /// A node that runs from the start.
+    /// A node that runs from the start, told of every ambassador so far.
     pub fn node(&mut self, network: NetworkIndex) -> NodeIndex {
+        let ambassadors = (0..self.plan.nodes.len()).filter(|&node| self.plan.nodes[node].ambassador).map(NodeIndex);
+        let join = ambassadors.collect();
+        self.node_told_of(network, join)
+    }
+
+    /// A node that runs from the start, told of these ambassadors.
+    pub fn node_told_of(&mut self, network: NetworkIndex, join: Vec<NodeIndex>) -> NodeIndex {
         let index = self.plan.nodes.len();
-        let join = (0..index).filter(|&other| self.plan.nodes[other].ambassador).map(NodeIndex).collect();
         let address = self.address(network);
         self.plan.nodes.push(NodePlan {
             name: format!("node-{index}"),

@@ -1,0 +1,246 @@
+//! How fast the simulator is, and how much memory a simulated node takes: `harness bench sim`.
+//!
+//! LANs of 50 nodes behind plain routers, and ambassadors on the internet. Everybody joins, everybody stores one item, and
+//! then 60 virtual seconds pass with a heartbeat of one second.
+
+use std::fmt;
+use std::fs;
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+use crate::backend::sim::Sim;
+use crate::backend::{Action, Backend, OpId, Told};
+use crate::events::RunTime;
+use crate::net::link::LinkConfig;
+use crate::plan::{Item, NodeIndex, Plan};
+use crate::sim::invariants;
+use crate::sim::terrain::Terrain;
+
+/// Sizes that have targets, with CPU seconds for all of it and, where one is set, peak memory in bytes.
+pub const TARGETS: [Target; 2] = [
+    Target { nodes: 1_000, cpu_s: 3.0, peak_bytes: None },
+    Target { nodes: 20_000, cpu_s: 90.0, peak_bytes: Some(1 << 30) },
+];
+
+/// Nodes of a LAN.
+const LAN_NODES: usize = 50;
+/// Nodes per ambassador.
+const NODES_PER_AMBASSADOR: usize = 250;
+/// Ambassadors that a node is told of.
+const AMBASSADORS_TOLD: usize = 3;
+/// Length of an item, in bytes.
+const ITEM_BYTES: usize = 1_024;
+/// Longest virtual time to join.
+const JOIN_WITHIN: Duration = Duration::from_secs(60);
+/// Virtual time over which the items are stored.
+const STORE_WITHIN: Duration = Duration::from_secs(10);
+/// Virtual time of heartbeats.
+const BEAT_FOR: Duration = Duration::from_secs(60);
+
+/// What a size should take at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Nodes.
+    pub nodes: usize,
+    /// CPU seconds.
+    pub cpu_s: f64,
+    /// Peak resident memory, in bytes.
+    pub peak_bytes: Option<u64>,
+}
+
+/// What a simulation took.
+#[derive(Clone, Debug)]
+pub struct SimBench {
+    /// Nodes.
+    pub nodes: usize,
+    /// Join, store, beat.
+    pub phases: Vec<Phase>,
+    /// Items stored, of as many as there are nodes.
+    pub stored: usize,
+    /// Components of the known-host graph at the end of the join.
+    pub components: usize,
+    /// Peak resident memory of the process since the simulation began, in bytes.
+    pub peak_bytes: u64,
+    /// Anonymous memory at the end, less that at the beginning, in bytes per node.
+    pub bytes_per_node: u64,
+}
+
+/// What one phase took.
+#[derive(Clone, Debug)]
+pub struct Phase {
+    /// Its name.
+    pub name: &'static str,
+    /// Virtual seconds.
+    pub virtual_s: f64,
+    /// CPU seconds, user and system.
+    pub cpu_s: f64,
+    /// Events of the queue.
+    pub events: u64,
+    /// Inputs handled by nodes.
+    pub inputs: u64,
+}
+
+impl SimBench {
+    /// CPU seconds of all phases.
+    pub fn cpu_s(&self) -> f64 {
+        self.phases.iter().map(|phase| phase.cpu_s).sum()
+    }
+
+    /// Whether it keeps to the target of its size; `None` if that has none.
+    pub fn keeps_target(&self) -> Option<bool> {
+        let target = TARGETS.iter().find(|target| target.nodes == self.nodes)?;
+        let fits = target.peak_bytes.is_none_or(|bytes| self.peak_bytes < bytes);
+        Some(fits && self.cpu_s() < target.cpu_s && self.components == 1 && self.stored == self.nodes)
+    }
+}
+
+/// Simulates so many nodes and tells what it took. One at a time in a process: CPU and memory are the process's.
+///
+/// # Errors
+/// Where the system does not tell what the process has used.
+pub fn sim(nodes: usize, seed: u64) -> anyhow::Result<SimBench> {
+    // Where the kernel cannot forget the peak so far, what is told includes it.
+    fs::write("/proc/self/clear_refs", "5").ok();
+    let before = status("RssAnon")?;
+    let mut stopwatch = Stopwatch::new()?;
+    let plan = plan(nodes, seed);
+    let mut sim = Sim::new(&plan);
+
+    sim.start_all();
+    let components = join(&mut sim);
+    stopwatch.lap("join", &sim)?;
+    let stored = store(&mut sim, &plan);
+    stopwatch.lap("store", &sim)?;
+    let end = sim.now().plus(BEAT_FOR);
+    while sim.advance(end).is_some() {}
+    stopwatch.lap("beat", &sim)?;
+
+    let after = status("RssAnon")?;
+    Ok(SimBench {
+        nodes,
+        phases: stopwatch.phases,
+        stored,
+        components,
+        peak_bytes: status("VmHWM")?,
+        bytes_per_node: after.saturating_sub(before) / nodes as u64,
+    })
+}
+
+fn plan(nodes: usize, seed: u64) -> Plan {
+    let mut terrain = Terrain::new(seed).with("heartbeat", "1s");
+    let ambassadors: Vec<NodeIndex> = (0..nodes.div_ceil(NODES_PER_AMBASSADOR)).map(|_| terrain.ambassador()).collect();
+    let mut lan = Terrain::INTERNET;
+    for place in 0..nodes - ambassadors.len() {
+        if place % LAN_NODES == 0 {
+            let link = LinkConfig { latency: Duration::from_millis(10), ..LinkConfig::default() };
+            lan = terrain.network(Terrain::INTERNET, None, link);
+        }
+        let told = ambassadors.iter().copied().cycle().skip(place / LAN_NODES).take(AMBASSADORS_TOLD.min(ambassadors.len()));
+        terrain.node_told_of(lan, told.collect());
+    }
+    terrain.into_plan()
+}
+
+fn join(sim: &mut Sim) -> usize {
+    let give_up = sim.now().plus(JOIN_WITHIN);
+    loop {
+        let next = sim.now().plus(Duration::from_secs(1));
+        while sim.advance(next).is_some() {}
+        let components = invariants::components(sim.engine());
+        if components == 1 || next >= give_up {
+            return components;
+        }
+    }
+}
+
+/// Everybody stores an item, one after the other; returns how many were acknowledged.
+fn store(sim: &mut Sim, plan: &Plan) -> usize {
+    let begun = sim.now();
+    let count = plan.nodes.len();
+    let (mut stored, mut pending) = (0, count);
+    let mut take = |sim: &mut Sim, until| {
+        while let Some(report) = sim.advance(until) {
+            pending -= 1;
+            stored += usize::from(matches!(report.what, Told::Stored(_)));
+            if pending == 0 {
+                return;
+            }
+        }
+    };
+    for node in 0..count {
+        take(sim, begun.plus(STORE_WITHIN * node as u32 / count as u32));
+        let item = Item { size: ITEM_BYTES, seed: plan.seed ^ node as u64, by: NodeIndex(node) };
+        sim.submit(OpId(node as u64), Action::Put { node: item.by, value: item.bytes().into() });
+    }
+    take(sim, RunTime(u64::MAX));
+    stored
+}
+
+struct Stopwatch {
+    cpu_s: f64,
+    at_s: f64,
+    counts: (u64, u64),
+    phases: Vec<Phase>,
+}
+
+impl Stopwatch {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Stopwatch { cpu_s: cpu_s()?, at_s: 0.0, counts: (0, 0), phases: Vec::new() })
+    }
+
+    fn lap(&mut self, name: &'static str, sim: &Sim) -> anyhow::Result<()> {
+        let (cpu_s, counts) = (cpu_s()?, sim.engine().counts());
+        let at_s = sim.engine().now().as_micros() as f64 / 1e6;
+        self.phases.push(Phase {
+            name,
+            virtual_s: at_s - self.at_s,
+            cpu_s: cpu_s - self.cpu_s,
+            events: counts.0 - self.counts.0,
+            inputs: counts.1 - self.counts.1,
+        });
+        (self.cpu_s, self.at_s, self.counts) = (cpu_s, at_s, counts);
+        Ok(())
+    }
+}
+
+fn cpu_s() -> anyhow::Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).context("asking the system for the CPU time used")?;
+    Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
+}
+
+/// A quantity of this process's memory, in bytes.
+fn status(key: &str) -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    Ok(kib.with_context(|| format!("/proc/self/status does not tell {key}"))? * 1_024)
+}
+
+impl fmt::Display for SimBench {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MIB: f64 = 1_048_576.0;
+        writeln!(f, "{} nodes in LANs of {LAN_NODES}", self.nodes)?;
+        for Phase { name, virtual_s, cpu_s, events, inputs } in &self.phases {
+            let (each, rate) = (cpu_s / *inputs as f64 * 1e6, *events as f64 / cpu_s / 1e6);
+            writeln!(
+                f,
+                "  {name:<6} {virtual_s:>6.1} virtual s {cpu_s:>8.2} CPU s {events:>10} events {rate:>6.2} M/s {inputs:>10} inputs {each:>6.2} µs each",
+            )?;
+        }
+        let (peak, per_node) = (self.peak_bytes as f64 / MIB, self.bytes_per_node as f64 / 1_024.0);
+        writeln!(f, "  memory {peak:.0} MiB at most, {per_node:.1} KiB a node")?;
+        writeln!(f, "  stored {} items; {} component(s)", self.stored, self.components)?;
+        write!(f, "  total  {:.2} CPU s", self.cpu_s())?;
+        if let Some(target) = TARGETS.iter().find(|target| target.nodes == self.nodes) {
+            write!(f, "; target {} CPU s", target.cpu_s)?;
+            if let Some(bytes) = target.peak_bytes {
+                write!(f, " and {:.0} MiB", bytes as f64 / MIB)?;
+            }
+            write!(f, ": {}", if self.keeps_target() == Some(true) { "kept" } else { "missed" })?;
+        }
+        Ok(())
+    }
+}
