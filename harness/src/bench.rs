@@ -138,7 +138,8 @@ fn plan(nodes: usize, seed: u64) -> Plan {
             let link = LinkConfig { latency: Duration::from_millis(10), ..LinkConfig::default() };
             lan = terrain.network(Terrain::INTERNET, None, link);
         }
-        let told = ambassadors.iter().copied().cycle().skip(place / LAN_NODES).take(AMBASSADORS_TOLD.min(ambassadors.len()));
+        let told =
+            ambassadors.iter().copied().cycle().skip(place / LAN_NODES).take(AMBASSADORS_TOLD.min(ambassadors.len()));
         terrain.node_told_of(lan, told.collect());
     }
     terrain.into_plan()

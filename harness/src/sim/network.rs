@@ -12,8 +12,9 @@ use ipnet::Ipv4Net;
 use smallvec::SmallVec;
 
 use crate::net::link::{Link, LinkConfig, LinkDrop, Transit};
-use crate::net::nat::{Flow, Nat, NatDrop, TcpFlags, Verdict};
+use crate::net::nat::{Flow, Nat, TcpFlags, Verdict};
 use crate::plan::Plan;
+use crate::router::stats::{Cause, Direction, Stats};
 
 /// Time to cross one network from device to device: a switch and two stacks.
 pub const LAN_LATENCY: Duration = Duration::from_micros(100);
@@ -52,6 +53,14 @@ impl Way {
             Way::Up => Some(0),
             Way::Down => Some(1),
             Way::Turn => None,
+        }
+    }
+
+    fn direction(self) -> Direction {
+        match self {
+            Way::Up => Direction::Up,
+            Way::Down => Direction::Down,
+            Way::Turn => Direction::Within,
         }
     }
 }
@@ -107,23 +116,6 @@ pub enum Passage {
     Dropped,
 }
 
-/// What a router has counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RouterCounters {
-    /// Packets passed, outwards and inwards.
-    pub packets: [u64; 2],
-    /// Bytes passed, outwards and inwards.
-    pub bytes: [u64; 2],
-    /// Packets lost by the link, by bad luck.
-    pub lost: [u64; 2],
-    /// Packets for which the link's queue had no room.
-    pub queue_full: [u64; 2],
-    /// Packets dropped by the NAT: no mapping, filtered, no port, no hairpin.
-    pub nat: [u64; 4],
-    /// Packets that no network has an address for, or with too many hops.
-    pub unroutable: u64,
-}
-
 /// All networks of a plan.
 #[derive(Debug)]
 pub struct Networks {
@@ -153,7 +145,7 @@ struct Router {
     nat_timeout: Duration,
     /// Up, down.
     pipes: [Pipe; 2],
-    counters: RouterCounters,
+    stats: Stats,
 }
 
 #[derive(Debug)]
@@ -191,7 +183,7 @@ impl Networks {
                         nat: uplink.nat.clone().map(|config| Nat::new(config, uplink.address, seed(0))),
                         nat_timeout: uplink.nat.as_ref().map_or(Duration::MAX, |config| config.udp_timeout),
                         pipes: [Pipe::new(&uplink.up, seed(1)), Pipe::new(&uplink.down, seed(2))],
-                        counters: RouterCounters::default(),
+                        stats: Stats::default(),
                     }
                 }),
             })
@@ -229,10 +221,10 @@ impl Networks {
         self.networks.is_empty()
     }
 
-    /// What the router of a network has counted, and its NAT's live mappings; `None` for the internet.
-    pub fn router(&self, network: usize) -> Option<(&RouterCounters, usize)> {
+    /// What the router of a network has counted, and its NAT's live mappings if it has one; `None` for the internet.
+    pub fn router(&self, network: usize) -> Option<(&Stats, Option<usize>)> {
         let router = self.networks[network].router.as_ref()?;
-        Some((&router.counters, router.nat.as_ref().map_or(0, Nat::mappings)))
+        Some((&router.stats, router.nat.as_ref().map(Nat::mappings)))
     }
 
     /// A packet leaves a node of `network`. It arrives at the next device after [`LAN_LATENCY`], if anywhere.
@@ -267,7 +259,8 @@ impl Networks {
             .filter(|&next| packet.hops.len() < HOPS_MAX && !(came_in && next == Device::Outwards(network)));
         let hop = Hop { network: network as u32, way };
         let Some(device) = next else {
-            self.router_mut(hop).counters.unroutable += 1;
+            let cause = if packet.hops.len() < HOPS_MAX { Cause::NoRoute } else { Cause::TtlExceeded };
+            self.router_mut(hop).stats.drop(cause);
             return Passage::Dropped;
         };
         packet.flow = flow;
@@ -296,10 +289,8 @@ impl Networks {
 
     /// Counts packets that pass a perfect hop.
     pub fn count(&mut self, hop: Hop, packets: u16, bytes: usize) {
-        let Some(side) = hop.way.side() else { return };
-        let counters = &mut self.router_mut(hop).counters;
-        counters.packets[side] += u64::from(packets);
-        counters.bytes[side] += (bytes + usize::from(packets) * HEADER_BYTES) as u64;
+        let bytes = bytes + usize::from(packets) * HEADER_BYTES;
+        self.router_mut(hop).stats.forward(hop.way.direction(), u64::from(packets), bytes as u64);
     }
 
     /// The delay of a hop's link without its jitter, and whether it is nothing but that.
@@ -372,27 +363,17 @@ impl Router {
             Verdict::Pass(flow) => Some((flow, false)),
             Verdict::Hairpin(flow) => Some((flow, true)),
             Verdict::Drop(why) => {
-                self.counters.nat[match why {
-                    NatDrop::NoMapping => 0,
-                    NatDrop::Filtered => 1,
-                    NatDrop::NoPort => 2,
-                    NatDrop::NoHairpin => 3,
-                }] += 1;
+                self.stats.drop(why.into());
                 None
             }
         }
     }
 
     fn send(&mut self, way: Way, now: Time, bytes: usize) -> Transit {
-        let Some(side) = way.side() else { return Transit::Arrives(now) };
-        let transit = self.pipes[side].link.send(now, bytes);
+        let transit = way.side().map_or(Transit::Arrives(now), |side| self.pipes[side].link.send(now, bytes));
         match transit {
-            Transit::Arrives(_) => {
-                self.counters.packets[side] += 1;
-                self.counters.bytes[side] += bytes as u64;
-            }
-            Transit::Drop(LinkDrop::Lost) => self.counters.lost[side] += 1,
-            Transit::Drop(LinkDrop::QueueFull) => self.counters.queue_full[side] += 1,
+            Transit::Arrives(_) => self.stats.forward(way.direction(), 1, bytes as u64),
+            Transit::Drop(why) => self.stats.drop(why.into()),
         }
         transit
     }

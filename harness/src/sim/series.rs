@@ -5,8 +5,7 @@ use std::sync::Arc;
 use butter::core::stats::{LATENCY_BUCKETS_S, Latencies, Stats, Value};
 
 use crate::backend::Series;
-
-use super::network::RouterCounters;
+use crate::router::stats::{Cause, Direction, Stats as RouterStats};
 
 type Labels = Vec<(Arc<str>, Arc<str>)>;
 
@@ -54,25 +53,20 @@ impl NodeSeries {
     }
 }
 
-/// The series of a router.
-pub fn router_series(counters: &RouterCounters, mappings: usize) -> Vec<Series> {
-    let mut all = Vec::new();
-    for (side, direction) in ["up", "down"].into_iter().enumerate() {
-        let direction = ("direction", direction);
-        all.push(series("butter_router_packets_total", &[direction], counters.packets[side]));
-        all.push(series("butter_router_bytes_total", &[direction], counters.bytes[side]));
-        all.push(series("butter_router_dropped_total", &[direction, ("reason", "lost")], counters.lost[side]));
-        all.push(series(
-            "butter_router_dropped_total",
-            &[direction, ("reason", "queue_full")],
-            counters.queue_full[side],
-        ));
+/// The series of a router that has counted this, under the names of [`crate::router::metrics`].
+pub fn router_series(stats: &RouterStats, mappings: Option<usize>) -> Vec<Series> {
+    let mut all = Vec::with_capacity(2 * Direction::ALL.len() + Cause::ALL.len() + 1);
+    for (direction, forwarded) in Direction::ALL.into_iter().zip(&stats.forwarded) {
+        let label = [("direction", direction.label())];
+        all.push(series("butter_router_forwarded_packets_total", &label, forwarded.packets));
+        all.push(series("butter_router_forwarded_bytes_total", &label, forwarded.bytes));
     }
-    for (why, count) in ["no_mapping", "filtered", "no_port", "no_hairpin"].into_iter().zip(counters.nat) {
-        all.push(series("butter_router_dropped_total", &[("reason", why)], count));
+    for cause in Cause::ALL {
+        all.push(series("butter_router_dropped_total", &[("cause", cause.label())], stats.dropped(cause)));
     }
-    all.push(series("butter_router_dropped_total", &[("reason", "unroutable")], counters.unroutable));
-    all.push(series("butter_router_nat_mappings", &[], mappings as u64));
+    if let Some(mappings) = mappings {
+        all.push(series("butter_router_nat_mappings", &[], mappings as u64));
+    }
     all
 }
 
@@ -118,6 +112,22 @@ mod tests {
         let value = |name: &str| series.iter().find(|s| *s.name == *name).map(|s| s.value);
         assert_eq!(value("butter_retrieval_seconds_count"), Some(4.0));
         assert_eq!(value("butter_retrieval_seconds_sum"), Some(60.404));
+    }
+
+    #[test]
+    fn a_simulated_router_tells_what_a_real_one_tells() {
+        let mut stats = RouterStats::default();
+        stats.forward(Direction::Within, 3, 300);
+        stats.drop(Cause::Filtered);
+        let metrics = crate::router::metrics::Metrics::new(true).unwrap();
+        metrics.publish(&stats, Some(7));
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        let real = crate::observe::scrape::parse(&text).unwrap();
+        let simulated = router_series(&stats, Some(7));
+        for series in &real {
+            assert!(simulated.contains(series), "{series:?}");
+        }
+        assert_eq!(simulated.len(), real.len());
     }
 
     #[test]

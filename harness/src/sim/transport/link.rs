@@ -22,6 +22,8 @@ pub(super) struct Link {
     hops: Hops,
     /// The ambassador that carries it.
     relay: Option<Seat>,
+    /// When it was laid.
+    since: Time,
     /// Time from side to side without luck or queues.
     one_way: Duration,
     /// What of it is spent before the first hop, beyond [`LAN_LATENCY`].
@@ -122,14 +124,17 @@ impl Link {
         !self.broken && self.states[1 - side] != State::Closed
     }
 
-    /// Whether both sides should prefer it to `other`: direct to relayed; else the one dialled by the lower seat;
-    /// else the older.
+    /// Whether both sides should use it rather than `other`, by the driver's rules: a direct link beats a relayed one; of two
+    /// dialled at once from both sides, the one dialled by the greater id stays; otherwise the newer.
     fn is_better_than(&self, other: &Link) -> bool {
-        match (self.relay, other.relay) {
-            (None, Some(_)) => true,
-            (Some(_), None) => false,
-            _ => self.seats[0] < other.seats[0],
+        if self.relay.is_some() != other.relay.is_some() {
+            return self.relay.is_none();
         }
+        let apart = self.since.since(other.since).max(other.since.since(self.since));
+        if apart < DIAL_TIMEOUT && self.ids != other.ids {
+            return self.ids[0] > self.ids[1];
+        }
+        self.since >= other.since
     }
 }
 
@@ -153,6 +158,7 @@ impl<M: Debug + Encode> Transport<M> {
             remotes: way.remotes,
             hops: way.hops,
             relay: way.relay,
+            since: self.now,
             one_way,
             ahead,
             perfect,
@@ -188,8 +194,8 @@ impl<M: Debug + Encode> Transport<M> {
         let better = old.is_none_or(|old| {
             !self.links[old].works_for(self.links[old].side_of(seat)) || link.is_better_than(&self.links[old])
         });
-        // Who dialled is owed an answer; who did not is told only of what changes for it.
-        let tell = side == 0 || old.is_none_or(|old| better && self.links[old].is_relayed() != link.is_relayed());
+        // Who dialled is owed an answer, also one that finds another link in place.
+        let tell = better || side == 0;
         if better {
             self.links[key].states[side] = State::Open;
             self.enter(seat, prefix, key);
@@ -200,9 +206,10 @@ impl<M: Debug + Encode> Transport<M> {
             self.shut(key, side);
         }
         if tell {
-            let used = self.link_to(seat, prefix).expect("one of the two is used");
-            let remote = self.links[used].remotes[self.links[used].side_of(seat)].map(SocketAddr::V4);
-            self.deliver(seat, Arrival::LinkUp { peer, remote, dialled: side == 0 });
+            let used = &self.links[self.link_to(seat, prefix).expect("one of the two is used")];
+            let used_side = used.side_of(seat);
+            let remote = used.remotes[used_side].map(SocketAddr::V4);
+            self.deliver(seat, Arrival::LinkUp { peer, remote, dialled: used_side == 0 });
         }
     }
 
