@@ -125,7 +125,9 @@ fn two_homes(one: Option<NatConfig>, other: Option<NatConfig>, config: LinkConfi
     World::new(terrain.into_plan())
 }
 
-const HOMES: [(&str, fn() -> NatConfig); 4] = [
+type Home = (&'static str, fn() -> NatConfig);
+
+const HOMES: [Home; 4] = [
     ("full-cone", NatConfig::full_cone),
     ("address-restricted", NatConfig::address_restricted),
     ("port-restricted", NatConfig::port_restricted),
