@@ -6,6 +6,7 @@ pub mod backend;
 pub mod bench;
 pub mod checks;
 pub mod clean;
+pub mod cli;
 pub mod doctor;
 pub mod events;
 pub mod image;

@@ -51,15 +51,15 @@ impl RunDirectory {
         }
     }
 
-    /// Makes `runs/NAME-TIME-SEED`, with a number at the end where that is taken.
+    /// Makes `NAME-TIME-SEED` in `runs`, or `NAME-SEED` without a time; with a number at the end where that is taken.
     ///
     /// # Errors
     /// If it cannot be made.
-    pub fn new(plan: &Plan, now: SystemTime) -> Result<Self, DirectoryError> {
-        let runs = Path::new("runs");
+    pub fn new(runs: &Path, plan: &Plan, now: Option<SystemTime>) -> Result<Self, DirectoryError> {
         fs::create_dir_all(runs).map_err(|source| io_error(runs, source))?;
-        let time = humantime::format_rfc3339_seconds(now).to_string().replace([':', '-'], "");
-        let name = format!("{}-{time}-{}", plan.name, plan.seed);
+        let time = now.map(|now| humantime::format_rfc3339_seconds(now).to_string().replace([':', '-'], ""));
+        let name = [Some(plan.name.clone()), time, Some(plan.seed.to_string())];
+        let name = name.into_iter().flatten().collect::<Vec<_>>().join("-");
         let names = (1..=NAMES_MAX).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") });
         for path in names.map(|name| runs.join(name)) {
             match fs::create_dir(&path) {
@@ -214,6 +214,15 @@ mod tests {
         directory.write_plan(&fixture::plan()).unwrap();
         let error = RunDirectory::at(&path).unwrap_err().to_string();
         assert!(error.contains("is not empty"), "{error}");
+    }
+
+    #[test]
+    fn two_runs_of_a_second_do_not_share_a_directory() {
+        let scratch = tempfile::tempdir().unwrap();
+        let new = |now| RunDirectory::new(scratch.path(), &fixture::plan(), now).unwrap().path().to_owned();
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_399);
+        let names = [Some(now), Some(now), None].map(|now| new(now).file_name().unwrap().to_owned());
+        assert_eq!(names, ["fixture-19700101T235959Z-7", "fixture-19700101T235959Z-7-2", "fixture-7"]);
     }
 
     #[test]

@@ -50,6 +50,11 @@ impl Stopwatch {
         }
     }
 
+    /// The running part.
+    pub fn running(&self) -> Option<&str> {
+        self.running.as_ref().map(|(what, _)| what.as_str())
+    }
+
     /// All parts so far.
     pub fn finish(mut self) -> Vec<Took> {
         self.end();

@@ -1,0 +1,149 @@
+//! The command line: arguments → checked plans → runs → an exit status.
+//!
+//! Data goes to stdout, messages and progress to stderr.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `run` | `harness run`: every file checked, then played, reported |
+//! | `session` | one run from `up` to `down` |
+//! | `chosen` | which backend plays, and why |
+//! | `display` | progress, for a terminal or for a log |
+//! | `signals` | Ctrl-C, twice |
+//! | `inspect` | `validate`, `plan`: nothing is deployed |
+//! | `engine` | `doctor`, `image`, `clean` |
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::backend::BackendError;
+
+mod chosen;
+mod display;
+mod engine;
+mod inspect;
+mod run;
+mod session;
+mod signals;
+
+/// The testbed of Butter: topologies with NATs and imperfect links, played on Docker or simulated.
+#[derive(Debug, Parser)]
+#[command(name = "harness", version, max_term_width = 120, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 all checks hold; 1 a check failed, or a step did not end as planned; 2 the command line or a file is wrong;
+3 the environment failed (no engine, no image), or the time limit ended the run; 130 interrupted.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Deploy topologies, play them, check what must hold, report, and remove everything again
+    Run(run::Args),
+    /// Check topology files without deploying anything
+    Validate(inspect::ValidateArgs),
+    /// Show what a topology file makes: networks, nodes, steps and checks
+    Plan(inspect::PlanArgs),
+    /// Tell which backends work here, and for each that does not: why, and the remedy
+    Doctor,
+    /// Build the image that nodes and routers run from, unless it is there
+    Image,
+    /// Remove what crashed runs left on the Docker engine
+    Clean(engine::CleanArgs),
+    /// Be the router of a network: what a router's container runs
+    #[command(hide = true)]
+    Router,
+}
+
+/// How the program ends, in order of weight: of several runs the heaviest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Exit {
+    /// All checks hold.
+    Passed,
+    /// A check failed.
+    Failed,
+    /// The command line or a file is wrong.
+    Usage,
+    /// The environment failed, or the time limit ended the run.
+    Environment,
+    /// By a signal.
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code())
+    }
+}
+
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Exit::Passed => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Environment => 3,
+            Exit::Interrupted => 130,
+        }
+    }
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::builder().with_env_var("HARNESS_LOG").try_from_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if matches!(cli.command, Command::Router) {
+        return router();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return environment(&BackendError::from(anyhow::Error::from(error))).into(),
+    };
+    let exit = match cli.command {
+        Command::Run(args) => run::run(args, runtime.handle()),
+        Command::Validate(args) => inspect::validate(&args),
+        Command::Plan(args) => inspect::plan(&args),
+        Command::Doctor => runtime.block_on(engine::doctor()),
+        Command::Image => runtime.block_on(engine::image()),
+        Command::Clean(args) => runtime.block_on(engine::clean(&args)),
+        Command::Router => unreachable!("handled above"),
+    };
+    exit.into()
+}
+
+fn router() -> ExitCode {
+    match crate::router::main_from_env() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => environment(&BackendError::from(error)).into(),
+    }
+}
+
+/// Tells that the environment failed, and the remedy.
+fn environment(error: &BackendError) -> Exit {
+    complain(&format!("{:#}", error.what));
+    if let Some(remedy) = &error.remedy {
+        tell(&format!("remedy: {remedy}"));
+    }
+    Exit::Environment
+}
+
+/// An error, on stderr.
+fn complain(what: &str) {
+    tell(&format!("error: {what}"));
+}
+
+/// A message, on stderr. If that is gone there is nobody to tell.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Data, on stdout. A reader that has gone (`| head`) wants no more of it.
+fn show(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

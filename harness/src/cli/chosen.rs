@@ -1,0 +1,126 @@
+//! Which backend plays.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::tell;
+use crate::backend::docker::{self, DockerBackend};
+use crate::backend::sim::Sim;
+use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report};
+use crate::events::RunTime;
+use crate::plan::Plan;
+
+/// As `--backend` takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Wanted {
+    /// Docker if its engine answers, else the simulator
+    Auto,
+    /// Every node and router in a container
+    Docker,
+    /// Simulated, in virtual time
+    Sim,
+}
+
+/// What will play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Docker,
+    Sim,
+}
+
+impl Wanted {
+    /// Finds out. What `auto` takes, and why, is told in one line.
+    pub(super) async fn choose(self) -> Result<Kind, BackendError> {
+        match self {
+            Wanted::Sim => Ok(Kind::Sim),
+            Wanted::Docker => docker::preflight().await.map(|()| Kind::Docker),
+            Wanted::Auto => Ok(match docker::preflight().await {
+                Ok(()) => {
+                    tell("backend: docker, as its engine answers");
+                    Kind::Docker
+                }
+                Err(error) => {
+                    let why = format!("{:#}", error.what).replace('\n', " ");
+                    tell(&format!("backend: sim, as docker cannot be used here: {why}"));
+                    Kind::Sim
+                }
+            }),
+        }
+    }
+}
+
+/// A backend for one run.
+#[expect(clippy::large_enum_variant, reason = "one per run")]
+pub(super) enum Chosen {
+    Docker(DockerBackend),
+    Sim(Sim),
+}
+
+impl Chosen {
+    pub(super) fn new(kind: Kind, plan: &Plan, keep: bool, logs: PathBuf) -> Self {
+        match kind {
+            Kind::Docker => {
+                let options = docker::Options { keep, logs: Some(logs), ..docker::Options::default() };
+                Chosen::Docker(DockerBackend::new(plan.clone(), options))
+            }
+            Kind::Sim => Chosen::Sim(Sim::new(plan)),
+        }
+    }
+
+    /// Leaves what was deployed, and tells how to remove it. `None` if there is nothing that could be left.
+    pub(super) async fn keep(&self, logs: PathBuf) -> Option<Result<String, BackendError>> {
+        let Chosen::Docker(backend) = self else { return None };
+        let run = backend.run_id()?;
+        if let Err(error) = backend.collect_logs(&logs).await {
+            return Some(Err(error.into()));
+        }
+        Some(Ok(format!(
+            "kept: docker ps --filter label=butter.run={run} shows its containers; harness clean --all removes it"
+        )))
+    }
+}
+
+impl Backend for Chosen {
+    fn name(&self) -> &'static str {
+        match self {
+            Chosen::Docker(backend) => backend.name(),
+            Chosen::Sim(backend) => backend.name(),
+        }
+    }
+
+    async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
+        match self {
+            Chosen::Docker(backend) => backend.up(progress).await,
+            Chosen::Sim(backend) => backend.up(progress).await,
+        }
+    }
+
+    fn now(&self) -> RunTime {
+        match self {
+            Chosen::Docker(backend) => backend.now(),
+            Chosen::Sim(backend) => backend.now(),
+        }
+    }
+
+    fn submit(&mut self, op: OpId, action: Action) {
+        match self {
+            Chosen::Docker(backend) => backend.submit(op, action),
+            Chosen::Sim(backend) => backend.submit(op, action),
+        }
+    }
+
+    async fn next(&mut self, until: RunTime) -> Option<Report> {
+        match self {
+            Chosen::Docker(backend) => backend.next(until).await,
+            Chosen::Sim(backend) => backend.next(until).await,
+        }
+    }
+
+    async fn down(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
+        match self {
+            Chosen::Docker(backend) => backend.down(progress).await,
+            Chosen::Sim(backend) => backend.down(progress).await,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `doctor`, `image`, `clean`: what concerns this machine, not a run.
+
+use clap::Args;
+
+use super::display::Display;
+use super::{Exit, environment, show};
+use crate::backend::docker;
+use crate::clean::{self, Extent};
+use crate::{doctor, image};
+
+#[derive(Debug, Args)]
+pub(super) struct CleanArgs {
+    /// Every run, also kept ones and those that are being played at this moment
+    #[arg(long)]
+    all: bool,
+}
+
+pub(super) async fn doctor() -> Exit {
+    show(&doctor::examine().await.to_string());
+    Exit::Passed
+}
+
+pub(super) async fn image() -> Exit {
+    let mut display = Display::new("image");
+    let built = async {
+        let engine = docker::connect().await?;
+        let programs = image::find(&image::Choice::default(), &mut display).await?;
+        image::ensure(&engine.docker, &programs, &mut display).await
+    };
+    let built = built.await;
+    display.finish();
+    match built {
+        Ok(image) => {
+            show(&format!("{} {}\n", image.tag, if image.built { "(built)" } else { "(was there)" }));
+            Exit::Passed
+        }
+        Err(error) => environment(&error),
+    }
+}
+
+pub(super) async fn clean(args: &CleanArgs) -> Exit {
+    let mut display = Display::new("clean");
+    let cleaned = clean::clean(if args.all { Extent::All } else { Extent::Crashed }, &mut display).await;
+    display.finish();
+    match cleaned {
+        Ok(cleaned) => {
+            let removed = cleaned.removed.iter().map(|run| format!("removed {run}\n"));
+            let spared = cleaned.spared.iter().map(|(run, why)| format!("left {run}: {why}\n"));
+            let told: String = removed.chain(spared).collect();
+            show(if told.is_empty() { "nothing is left of any run\n" } else { &told });
+            Exit::Passed
+        }
+        Err(error) => environment(&error),
+    }
+}

@@ -1,0 +1,160 @@
+//! One run from `up` to `down`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::chosen::{Chosen, Kind};
+use super::display::Display;
+use crate::backend::{Backend, BackendError, Scrape};
+use crate::events::{Event, RunTime};
+use crate::observe::federate::Federation;
+use crate::plan::Plan;
+use crate::play::{Audience, Standing, Stop, Stopped, play};
+use crate::report::directory::{Recorder, RunDirectory};
+use crate::report::result::RunResult;
+use crate::report::timing::Timing;
+
+/// What is to be run, and how.
+pub(super) struct Session {
+    pub(super) plan: Arc<Plan>,
+    pub(super) directory: RunDirectory,
+    pub(super) kind: Kind,
+    pub(super) keep: bool,
+    pub(super) time_limit: Option<Duration>,
+    pub(super) federation: Option<Federation>,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// What came of it, if it was played.
+    pub(super) result: Option<RunResult>,
+    /// Why it was not played to its end, if so.
+    pub(super) stopped: Option<Stopped>,
+    /// What failed in the environment.
+    pub(super) failures: Vec<BackendError>,
+}
+
+impl Session {
+    /// Runs it. `interrupt` ends it early.
+    pub(super) async fn run(self, interrupt: &Stop) -> Outcome {
+        let stop = Stop::default();
+        let limits = [tokio::spawn(forward(interrupt.clone(), stop.clone())), tokio::spawn(limit(self.time_limit, stop.clone()))];
+        let outcome = self.run_until(&stop).await;
+        limits.iter().for_each(|task| task.abort());
+        outcome
+    }
+
+    async fn run_until(self, stop: &Stop) -> Outcome {
+        let mut outcome = Outcome { result: None, stopped: None, failures: Vec::new() };
+        let logs = match self.directory.write_plan(&self.plan).and_then(|()| self.directory.logs()) {
+            Ok(logs) => logs,
+            Err(error) => {
+                outcome.failures.push(anyhow::Error::from(error).into());
+                return outcome;
+            }
+        };
+        let mut display = Display::new(&self.plan.name);
+        let mut timing = Timing::default();
+        let mut backend = Chosen::new(self.kind, &self.plan, self.keep, logs.clone());
+        let began = Instant::now();
+        let up = tokio::select! {
+            up = backend.up(&mut display) => Ok(up),
+            why = stop.wait() => Err(why),
+        };
+        display.pause();
+        timing.deploy_s = began.elapsed().as_secs_f64();
+        let is_up = matches!(up, Ok(Ok(())));
+        match up {
+            Ok(Ok(())) => {
+                let began = Instant::now();
+                self.play(&mut backend, &mut display, stop, &mut timing, &mut outcome).await;
+                timing.play_s = began.elapsed().as_secs_f64();
+            }
+            Ok(Err(error)) => outcome.failures.push(error),
+            Err(why) => outcome.stopped = Some(why),
+        }
+        let began = Instant::now();
+        let kept = if self.keep && is_up { backend.keep(logs).await } else { None };
+        match kept {
+            Some(Ok(note)) => display.line(&note),
+            Some(Err(error)) => outcome.failures.push(error),
+            None => outcome.failures.extend(backend.down(&mut display).await.err()),
+        }
+        timing.teardown_s = began.elapsed().as_secs_f64();
+        timing.activities = display.finish();
+        if let Err(error) = self.directory.write_timing(&timing) {
+            outcome.failures.push(anyhow::Error::from(error).into());
+        }
+        outcome
+    }
+
+    async fn play(
+        &self,
+        backend: &mut Chosen,
+        display: &mut Display,
+        stop: &Stop,
+        timing: &mut Timing,
+        outcome: &mut Outcome,
+    ) {
+        let recorder = match Recorder::new(&self.plan, &self.directory) {
+            Ok(recorder) => recorder,
+            Err(error) => return outcome.failures.push(anyhow::Error::from(error).into()),
+        };
+        if let Some(federation) = &self.federation {
+            federation.begin(&self.plan, backend.name());
+        }
+        let mut outlets = Outlets { plan: &self.plan, recorder, display, federation: self.federation.as_ref() };
+        let played = play(&self.plan, backend, &mut outlets, stop).await;
+        let result = RunResult::of(&self.plan, backend.name(), &played);
+        let written = outlets.recorder.finish().and_then(|steps| {
+            timing.steps = steps;
+            self.directory.write_result(&result)
+        });
+        if let Err(error) = written {
+            outcome.failures.push(anyhow::Error::from(error).into());
+        }
+        outcome.stopped = stop.requested().filter(|_| played.ended != crate::play::Ended::Finished);
+        outcome.result = Some(result);
+    }
+}
+
+async fn forward(from: Stop, to: Stop) {
+    to.request(from.wait().await);
+}
+
+async fn limit(limit: Option<Duration>, stop: Stop) {
+    if let Some(limit) = limit {
+        tokio::time::sleep(limit).await;
+        stop.request(Stopped::TimeLimit);
+    }
+}
+
+/// Everybody who is told of a run.
+struct Outlets<'a> {
+    plan: &'a Plan,
+    recorder: Recorder,
+    display: &'a mut Display,
+    federation: Option<&'a Federation>,
+}
+
+impl Audience for Outlets<'_> {
+    fn event(&mut self, event: &Event) {
+        self.recorder.event(event);
+        self.display.event(self.plan, event);
+    }
+
+    fn sampled(&mut self, at: RunTime, scrapes: &Arc<Vec<Scrape>>) {
+        self.recorder.sampled(at, scrapes);
+        if let Some(federation) = self.federation {
+            federation.sampled(scrapes);
+        }
+    }
+
+    fn standing(&mut self, standing: &Standing) {
+        self.display.standing(self.plan, standing);
+        if let Some(federation) = self.federation {
+            federation.standing(standing);
+        }
+    }
+}
