@@ -95,7 +95,8 @@ impl Exit {
 /// The program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::builder().with_env_var("HARNESS_LOG").try_from_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    let filter =
+        EnvFilter::builder().with_env_var("HARNESS_LOG").try_from_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     if matches!(cli.command, Command::Router) {
         return router();

@@ -78,7 +78,7 @@ impl Display {
     /// Time has passed, or something changed.
     pub(super) fn standing(&mut self, plan: &Plan, standing: &Standing) {
         let pause = if self.bar.is_some() { REDRAW_EVERY } else { LINE_EVERY };
-        if self.shown.is_some_and(|shown| shown.elapsed() < pause) {
+        if standing.step.is_none() || self.shown.is_some_and(|shown| shown.elapsed() < pause) {
             return;
         }
         self.shown = Some(Instant::now());

@@ -154,7 +154,8 @@ fn play_all(
             scope.spawn(work);
         }
     });
-    let not_begun = || (Outcome { result: None, stopped: Some(Stopped::Interrupted), failures: Vec::new() }, Exit::Interrupted);
+    let not_begun =
+        || (Outcome { result: None, stopped: Some(Stopped::Interrupted), failures: Vec::new() }, Exit::Interrupted);
     outcomes.into_iter().map(|outcome| outcome.into_inner().expect("set once").unwrap_or_else(not_begun)).collect()
 }
 

@@ -39,7 +39,10 @@ impl Session {
     /// Runs it. `interrupt` ends it early.
     pub(super) async fn run(self, interrupt: &Stop) -> Outcome {
         let stop = Stop::default();
-        let limits = [tokio::spawn(forward(interrupt.clone(), stop.clone())), tokio::spawn(limit(self.time_limit, stop.clone()))];
+        let limits = [
+            tokio::spawn(forward(interrupt.clone(), stop.clone())),
+            tokio::spawn(limit(self.time_limit, stop.clone())),
+        ];
         let outcome = self.run_until(&stop).await;
         limits.iter().for_each(|task| task.abort());
         outcome

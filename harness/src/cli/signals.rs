@@ -46,7 +46,8 @@ async fn left() -> String {
         Err(_) => return "left at once; the engine did not list in time what is left".to_owned(),
     };
     let own = format!("{}/", std::process::id());
-    let is_own = |owner: &String| owner.starts_with(&own) && Owner::parse(owner).is_some_and(|o| o.living() == Living::Yes);
+    let is_own =
+        |owner: &String| owner.starts_with(&own) && Owner::parse(owner).is_some_and(|o| o.living() == Living::Yes);
     let things: Vec<String> = runs
         .into_values()
         .filter(|belongings| belongings.labels.get(mark::OWNER).is_some_and(is_own))

@@ -1,10 +1,12 @@
 //! `result.json`. On a deterministic backend the same file and seed give the same bytes: no wall clock has a say in it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::backend::{Scrape, Source};
 use crate::checks::{self, Verdict};
-use crate::events::{Event, EventKind, RunTime};
+use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::observe::tally::{Figures, Query, Tally, Trouble, ratio};
 use crate::plan::{Network, NetworkIndex, Plan};
 use crate::play::{Ended, Played, Stopped};
@@ -13,6 +15,8 @@ use crate::play::{Ended, Played, Stopped};
 pub const SCHEMA_VERSION: u32 = 1;
 /// Most troubles told in full; all of them are in `events.jsonl`.
 const TROUBLES_MAX: usize = 100;
+/// Most reasons told.
+const FAILURES_MAX: usize = 100;
 
 /// What came of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -47,6 +51,8 @@ pub struct RunResult {
     pub matrix: Vec<Cell>,
     /// How links ran, by network, when last sampled.
     pub links: Vec<Links>,
+    /// Why puts and gets failed, the most frequent reason first; at most a hundred.
+    pub failures: Vec<Failure>,
     /// What happened to nodes.
     pub nodes: Nodes,
     /// Every step that was begun.
@@ -163,6 +169,17 @@ pub struct Links {
     pub relayed: u64,
 }
 
+/// Puts or gets that failed for the same reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// `put`, `get`.
+    pub what: &'static str,
+    /// For a person.
+    pub why: String,
+    /// How many.
+    pub count: u64,
+}
+
 /// What happened to nodes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Nodes {
@@ -229,6 +246,7 @@ impl RunResult {
             asked: asked(plan, &tally.queries),
             matrix: matrix(plan, &tally.queries),
             links: played.last_sample.as_ref().map_or_else(Vec::new, |(_, scrapes)| links(plan, scrapes)),
+            failures: failures(&played.events),
             nodes: nodes(plan, &tally),
             steps,
             troubles: tally.troubles.iter().take(TROUBLES_MAX).map(|trouble| told(plan, trouble)).collect(),
@@ -354,6 +372,36 @@ fn links_by(scrape: &Scrape, path: &str) -> f64 {
     links.map(|series| series.value).sum()
 }
 
+fn failures(events: &[Event]) -> Vec<Failure> {
+    let mut counts: BTreeMap<(&'static str, &str), u64> = BTreeMap::new();
+    for event in events {
+        let failed = match &event.kind {
+            EventKind::Stored { result: Err(why), .. } => Some(("put", why.as_str())),
+            EventKind::Retrieved { result, .. } => retrieval_failure(result).map(|why| ("get", why)),
+            _ => None,
+        };
+        if let Some(failed) = failed {
+            *counts.entry(failed).or_default() += 1;
+        }
+    }
+    let failure = |((what, why), count): ((&'static str, &str), u64)| Failure { what, why: why.to_owned(), count };
+    let mut failures: Vec<Failure> = counts.into_iter().map(failure).collect();
+    failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
+    failures.truncate(FAILURES_MAX);
+    failures
+}
+
+fn retrieval_failure(result: &Retrieved) -> Option<&str> {
+    match result {
+        Retrieved::Found { .. } => None,
+        Retrieved::WrongBytes => Some("other bytes came than were stored"),
+        Retrieved::NotFound => Some("the node says that nobody has it"),
+        Retrieved::TimedOut => Some("no answer in time"),
+        Retrieved::Unasked { why } => Some(why),
+        Retrieved::NeverStored => Some("not asked for, as its put was never acknowledged"),
+    }
+}
+
 fn nodes(plan: &Plan, tally: &Tally) -> Nodes {
     Nodes {
         from_start: plan.nodes.iter().filter(|node| node.from_start).count(),
@@ -377,7 +425,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::events::Retrieved;
     use crate::observe::fixture::{self, found, looked, retrieved, scrape, started, step_began, step_ended, stored};
     use crate::observe::watched::Watched;
     use crate::plan::NodeIndex;
@@ -418,6 +465,10 @@ mod tests {
         let cells: Vec<_> = result.matrix.iter().map(|c| (&*c.from, &*c.to, c.retrieval.found)).collect();
         assert_eq!(cells, [("alpha", "beta", 0), ("beta", "alpha", 1), ("beta", "beta", 1)]);
         assert_eq!(result.matrix[1].retrieval.latency_s.p95, Some(0.04));
+        assert_eq!(
+            result.failures,
+            [Failure { what: "get", why: "the node says that nobody has it".to_owned(), count: 1 }]
+        );
         let links: Vec<_> = result.links.iter().map(|l| (&*l.network, l.nodes, l.lan, l.relayed)).collect();
         assert_eq!(links, [("alpha", 2, 2, 0), ("beta", 1, 0, 3)]);
     }

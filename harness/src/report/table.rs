@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use comfy_table::modifiers::UTF8_ROUND_CORNERS;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-use super::result::{Links, Outcome, Retrieval, RunResult};
+use super::result::{Failure, Links, Outcome, Retrieval, RunResult};
 use crate::checks::{Unit, Verdict};
 
 /// Most columns of the matrix; of more networks only the askers are shown.
@@ -26,6 +27,10 @@ pub fn render(result: &RunResult) -> String {
     if result.troubles_total > SHOWN_MAX {
         let more = result.troubles_total - SHOWN_MAX;
         writeln!(text, "  … and {more} more troubles, in events.jsonl").expect("a string takes everything");
+    }
+    for failure in result.failures.iter().take(SHOWN_MAX) {
+        let Failure { what, why, count } = failure;
+        writeln!(text, "  {count} {what}s failed: {why}").expect("a string takes everything");
     }
     if !result.checks.is_empty() {
         text += &format!("\n{}\n", checks(result));
@@ -142,7 +147,8 @@ fn links(links: &[Links]) -> Table {
 
 fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_preset(presets::UTF8_FULL_CONDENSED).apply_modifier(UTF8_ROUND_CORNERS);
+    table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.into_iter().map(|title| Cell::new(title.into())));
     table
 }
