@@ -1,0 +1,272 @@
+//! `harness run`, as a user has it: exit statuses, messages, the record that it leaves, and the same record each time.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A folder with a topology in it, and no Docker.
+struct Desk(TempDir);
+
+const SMALL: &str = "\
+name: small
+seed: 3
+networks:
+  lan: {}
+nodes:
+  n: {on: lan, count: 4}
+config: {heartbeat: 500ms}
+steps:
+  - join: {within: 30s}
+  - store: {items: 3, size: 1KiB..8KiB, from: all}
+  - settle: {for: 2s}
+  - retrieve: {items: all, from: [lan, fresh]}
+checks:
+  - stored == 100%
+  - persistence == 100%
+  - retrieval == 100%
+";
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Desk(tempfile::tempdir().unwrap());
+        desk.write("small.yaml", SMALL);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HARNESS_")) {
+            command.env_remove(name);
+        }
+        command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock").current_dir(self.0.path()).args(arguments);
+        command
+    }
+
+    fn harness(&self, arguments: &[&str]) -> Ran {
+        Ran::from(self.command(arguments).output().unwrap())
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+struct Ran {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ran { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl Ran {
+    #[track_caller]
+    fn exits(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+#[track_caller]
+fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_run_in_an_empty_folder_passes_and_leaves_its_record() {
+    let desk = Desk::new();
+    let ran = desk.harness(&["run", "small.yaml", "--backend", "sim"]).exits(0);
+    has(&ran.stdout, &["small on sim, seed 3: PASSED", "3 of 3 checks hold", "persistence == 100%", "100 %", "asked in"]);
+    has(&ran.stderr, &["step 1 of 4: join", "record: runs/small-"]);
+    let record = fs::read_dir(desk.path("runs")).unwrap().next().unwrap().unwrap().path();
+    for file in ["result.json", "events.jsonl", "samples.csv", "topology.yaml", "plan.json", "timing.json", "logs"] {
+        assert!(record.join(file).exists(), "{file} is missing");
+    }
+    assert_eq!(fs::read_to_string(record.join("topology.yaml")).unwrap(), SMALL);
+    let result = json(&record.join("result.json"));
+    assert_eq!((&result["verdict"], &result["seed"], &result["backend"]), (&"passed".into(), &3.into(), &"sim".into()));
+    assert_eq!(result["retrieval"]["queries"], 6);
+    assert!(fs::read_to_string(record.join("samples.csv")).unwrap().contains(",butter_known_hosts,"));
+}
+
+#[test]
+fn the_same_file_and_seed_leave_the_same_bytes_however_many_run_at_once() {
+    let desk = Desk::new();
+    desk.write("other.yaml", &SMALL.replace("name: small", "name: other").replace("count: 4", "count: 6"));
+    for (out, jobs) in [("a", "1"), ("b", "2")] {
+        let arguments = ["run", "small.yaml", "other.yaml", "small.yaml", "--backend", "sim", "--out", out, "--jobs", jobs];
+        desk.harness(&arguments).exits(0);
+    }
+    for run in ["small-3", "other-3", "small-3-2"] {
+        for file in ["result.json", "events.jsonl", "samples.csv"] {
+            let read = |out: &str| fs::read(desk.path(out).join(run).join(file)).unwrap();
+            assert!(read("a") == read("b"), "{run}/{file} differs");
+        }
+    }
+    let events = |run: &str| fs::read(desk.path("a").join(run).join("events.jsonl")).unwrap();
+    assert!(events("small-3") == events("small-3-2"));
+    assert!(events("small-3") != events("other-3"));
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    let desk = Desk::new();
+    desk.harness(&["run", "small.yaml", "--backend", "sim", "--out", "a"]).exits(0);
+    desk.harness(&["run", "small.yaml", "--backend", "sim", "--out", "b", "--seed", "4"]).exits(0);
+    let events = |out: &str| fs::read(desk.path(out).join("events.jsonl")).unwrap();
+    assert!(events("a") != events("b"));
+    assert_eq!(json(&desk.path("b/result.json"))["seed"], 4);
+}
+
+#[test]
+fn a_check_that_does_not_hold_exits_1_and_says_so() {
+    let desk = Desk::new();
+    desk.write("bad.yaml", &SMALL.replace("persistence == 100%", "persistence < 50%"));
+    let ran = desk.harness(&["run", "bad.yaml", "--backend", "sim", "--out", "out", "--junit", "junit.xml"]).exits(1);
+    has(&ran.stdout, &["FAILED", "2 of 3 checks hold", "persistence < 50%", "NO"]);
+    assert_eq!(json(&desk.path("out/result.json"))["verdict"], "failed");
+    let junit = fs::read_to_string(desk.path("junit.xml")).unwrap();
+    has(&junit, &["failures=\"1\"", "check: persistence &lt; 50%", "step 1: join"]);
+}
+
+#[test]
+fn nodes_that_cannot_meet_fail_the_run() {
+    let desk = Desk::new();
+    // They do not look for each other, and know no ambassador.
+    let alone = SMALL.replace("heartbeat: 500ms", "discover: \"false\"").replace("within: 30s", "within: 2s");
+    desk.write("alone.yaml", &alone);
+    let ran = desk.harness(&["run", "alone.yaml", "--backend", "sim", "--out", "out"]).exits(1);
+    has(&ran.stdout, &["problem: step 1 (join", "groups that do not know each other after 2s"]);
+}
+
+#[test]
+fn json_is_the_result_and_nothing_else() {
+    let desk = Desk::new();
+    let ran = desk.harness(&["run", "small.yaml", "--backend", "sim", "--out", "out", "--json"]).exits(0);
+    assert_eq!(ran.stdout, fs::read_to_string(desk.path("out/result.json")).unwrap());
+}
+
+#[test]
+fn a_wrong_command_line_exits_2_and_creates_nothing() {
+    let desk = Desk::new();
+    has(&desk.harness(&["run"]).exits(2).stderr, &["FILE"]);
+    has(&desk.harness(&["run", "small.yaml", "--backend", "dokcer"]).exits(2).stderr, &["docker"]);
+    has(&desk.harness(&["run", "small.yaml", "--set", "die"]).exits(2).stderr, &["KEY=VALUE"]);
+    let both = ["run", "small.yaml", "--metrics", "127.0.0.1:0", "--jobs", "2"];
+    has(&desk.harness(&both).exits(2).stderr, &["--jobs"]);
+    has(&desk.harness(&["run", "none.yaml", "--backend", "sim"]).exits(2).stderr, &["none.yaml"]);
+    assert_eq!(desk.files(), ["small.yaml"]);
+}
+
+#[test]
+fn a_wrong_file_exits_2_before_any_other_is_run() {
+    let desk = Desk::new();
+    desk.write("bad.yaml", &SMALL.replace("count: 4", "cuont: 4").replace("heartbeat: 500ms", "heartbeat: 500"));
+    let ran = desk.harness(&["run", "small.yaml", "bad.yaml", "--backend", "sim"]).exits(2);
+    has(&ran.stderr, &["bad.yaml:6", "cuont", "bad.yaml:7", "2 problems"]);
+    assert_eq!(desk.files(), ["bad.yaml", "small.yaml"]);
+}
+
+#[test]
+fn a_record_is_never_overwritten() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("out")).unwrap();
+    desk.write("out/mine.txt", "keep");
+    let ran = desk.harness(&["run", "small.yaml", "--backend", "sim", "--out", "out"]).exits(2);
+    has(&ran.stderr, &["out is not empty"]);
+}
+
+#[test]
+fn docker_without_an_engine_exits_3_with_a_remedy() {
+    let desk = Desk::new();
+    let ran = desk.harness(&["run", "small.yaml", "--backend", "docker"]).exits(3);
+    has(&ran.stderr, &["/nonexistent/docker.sock", "remedy: "]);
+    assert_eq!(desk.files(), ["small.yaml"]);
+}
+
+#[test]
+fn auto_takes_the_simulator_where_docker_is_not_and_says_why() {
+    let desk = Desk::new();
+    let ran = desk.harness(&["run", "small.yaml", "--out", "out"]).exits(0);
+    let line = ran.stderr.lines().find(|line| line.starts_with("backend: sim")).unwrap_or_default();
+    has(line, &["docker cannot be used here", "/nonexistent/docker.sock"]);
+}
+
+#[test]
+fn metrics_that_cannot_be_served_exit_3() {
+    let desk = Desk::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ran = desk.harness(&["run", "small.yaml", "--backend", "sim", "--metrics", &address]).exits(3);
+    has(&ran.stderr, &["cannot serve metrics on", &address]);
+}
+
+/// A run that would take far longer than any test.
+fn endless(desk: &Desk) {
+    desk.write("endless.yaml", &SMALL.replace("for: 2s", "for: 20h"));
+}
+
+#[test]
+fn the_time_limit_ends_a_run_with_3() {
+    let desk = Desk::new();
+    endless(&desk);
+    let arguments = ["run", "endless.yaml", "--backend", "sim", "--out", "out", "--time-limit", "300ms"];
+    let ran = desk.harness(&arguments).exits(3);
+    has(&ran.stdout, &["ENDED BY THE TIME LIMIT"]);
+    assert_eq!(json(&desk.path("out/result.json"))["verdict"], "time_limit");
+}
+
+/// Kills its process if a test ends before it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn an_interrupt_ends_a_run_with_130_and_tells_what_was_done() {
+    let desk = Desk::new();
+    endless(&desk);
+    let arguments = ["run", "endless.yaml", "--backend", "sim", "--out", "out", "--time-limit", "60s"];
+    let mut command = desk.command(&arguments);
+    let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let stderr = BufReader::new(running.0.stderr.take().unwrap());
+    let mut lines = stderr.lines().map(|line| line.unwrap());
+    lines.find(|line| line.contains("step 3 of 4")).expect("the endless step begins");
+    let pid = nix::unistd::Pid::from_raw(running.0.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let rest: Vec<String> = lines.collect();
+    let status = running.0.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{rest:?}");
+    has(&rest.join("\n"), &["interrupted: ending the run", "record: out"]);
+    let result = json(&desk.path("out/result.json"));
+    assert_eq!((&result["verdict"], &result["persistence"]["acknowledged"]), (&"interrupted".into(), &3.into()));
+}
