@@ -72,6 +72,8 @@ async fn what_one_stores_all_find() {
         let value: Vec<u8> = (0..length).map(|i| (i * 31 % 251) as u8).collect();
         let stored = timeout(DEADLINE, nodes[0].peer().put(value.clone())).await.unwrap().unwrap();
         assert_eq!(stored.blocks[0], stored.id);
+        let again = timeout(DEADLINE, nodes[1].peer().put(value.clone())).await.unwrap().unwrap();
+        assert_eq!(again, stored, "the same value has the same name, and costs no time");
         for node in &nodes {
             let found = timeout(DEADLINE, node.peer().get(stored.id)).await.unwrap().unwrap();
             assert!(found.value.as_ref() == value, "{length} bytes");

@@ -69,7 +69,9 @@ impl Puts {
             persist.found(ctx, id);
         }
         let waiting = ids.iter().copied().collect();
-        self.0.push(Put { command, blocks: ids, waiting, until: ctx.now + ctx.config.deadline });
+        self.0.push(Put { command, blocks: ids.clone(), waiting, until: ctx.now + ctx.config.deadline });
+        // What was stored before has its copies: no change will tell of it.
+        self.changed(ctx, persist, &ids);
         Ok(())
     }
 
