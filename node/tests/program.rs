@@ -1,0 +1,289 @@
+//! The `butter` program as a user meets it: processes, exit states, what they print. On loopback or in a network namespace of
+//! its own; every wait is for a condition, with a deadline.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use butter::api::{Peers, Status, View};
+use serde::de::DeserializeOwned;
+
+const BUTTER: &str = env!("CARGO_BIN_EXE_butter");
+const DEADLINE: Duration = Duration::from_secs(40);
+/// Pause between looks at a condition.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A running node, killed when dropped.
+struct Node {
+    process: Child,
+    socket: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+fn butter(arguments: &[&str]) -> Command {
+    let mut command = Command::new(BUTTER);
+    command.args(arguments).env_clear().env("BUTTER_LOG", "warn").stdin(Stdio::null());
+    command
+}
+
+fn output(mut command: Command) -> Output {
+    command.output().expect("the program starts")
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+impl Node {
+    /// On loopback, with those who have the same multicast port.
+    fn start(port: u16, more: &[&str]) -> Self {
+        let group = format!("224.0.0.1:{port}");
+        let place = ["--listen", "127.0.0.1:0", "--lan", "lo", "--group", &group];
+        Self::start_as(butter(&["run"]), &[&place, more].concat())
+    }
+
+    fn start_as(mut command: Command, more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("api");
+        let process = command.arg(format!("--api=unix:{}", socket.display())).args(more).spawn().unwrap();
+        let node = Node { process, socket, _folder: folder };
+        until("the node answers", || node.http("GET", "/v1/status", b""));
+        node
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Command {
+        let mut command = butter(arguments);
+        command.env("BUTTER_API", format!("unix:{}", self.socket.display()));
+        command
+    }
+
+    fn says(&self, arguments: &[&str]) -> String {
+        let output = output(self.ask(arguments));
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn put(&self, value: &[u8]) -> String {
+        let mut process = self.ask(&["put", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        process.stdin.take().unwrap().write_all(value).unwrap();
+        let output = process.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Status code and body; `None` when nobody answers.
+    fn http(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        let mut stream = UnixStream::connect(&self.socket).ok()?;
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let length = body.len();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).ok()?;
+        stream.write_all(body).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let status = std::str::from_utf8(&answer[..end]).ok()?.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer.split_off(end + 4)))
+    }
+
+    fn json<T: DeserializeOwned>(&self, path: &str) -> T {
+        let (status, body) = self.http("GET", path, b"").expect("an answer");
+        assert_eq!(status, 200);
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    fn knows(&self, count: u64) {
+        until(&format!("{count} known hosts"), || {
+            (self.json::<Status>("/v1/status").known_hosts >= count).then_some(())
+        });
+    }
+
+    fn signal(&mut self, name: &str) -> std::process::ExitStatus {
+        let killed = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        until("the node has ended", || self.process.try_wait().unwrap())
+    }
+}
+
+#[test]
+fn a_value_goes_in_at_one_node_and_comes_out_at_another() {
+    let (a, b) = (Node::start(19_801, &["--set", "replicas=2"]), Node::start(19_801, &["--set", "replicas=2"]));
+    a.knows(1);
+    b.knows(1);
+    let value: Vec<u8> = (0..50_000u32).flat_map(u32::to_le_bytes).collect();
+    let id = a.put(&value);
+    let found = output(b.ask(&["get", &id]));
+    assert!(found.status.success());
+    assert!(found.stdout == value, "every byte of a binary value");
+    assert!(String::from_utf8(found.stderr).unwrap().contains("hops"));
+
+    let view: View = b.json("/v1/view");
+    assert_eq!(view.id.to_string(), b.says(&["id"]).trim());
+    assert_eq!(view.known_hosts.len(), 1);
+    assert_eq!(view.neighbours, 1);
+    assert!(view.blocks.contains(&id.parse().unwrap()), "two copies of each block: everybody has one");
+    let peers: Peers = b.json("/v1/peers");
+    assert_eq!(peers.peers[0].id, view.known_hosts[0]);
+    assert!(peers.peers[0].link.is_some());
+    assert!(b.says(&["peers"]).starts_with(a.says(&["id"]).trim()));
+    assert!(b.says(&["status"]).contains("1 of 1 known hosts"));
+
+    let (status, metrics) = a.http("GET", "/metrics", b"").unwrap();
+    let metrics = String::from_utf8(metrics).unwrap();
+    assert_eq!(status, 200);
+    for line in ["butter_known_hosts 1", "butter_stores_total{result=\"acknowledged\"} 1"] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is missing in\n{metrics}");
+    }
+}
+
+#[test]
+fn refusals_have_a_reason_and_a_status() {
+    let node = Node::start(19_802, &["--set", "deadline=100ms", "--set", "storage=4KiB"]);
+    let nothing = "00".repeat(32);
+    let not_found = output(node.ask(&["get", &nothing]));
+    assert_eq!(not_found.status.code(), Some(1));
+    assert_eq!(String::from_utf8(not_found.stderr).unwrap(), "butter: not found\n");
+    for (method, path, body, status, why) in [
+        ("GET", format!("/v1/blobs/{nothing}"), vec![], 404, "not found"),
+        ("GET", "/v1/blobs/xyz".to_owned(), vec![], 400, "64 hexadecimal digits"),
+        ("POST", "/v1/blobs".to_owned(), vec![7; 10], 504, "copies could be made"),
+        ("POST", "/v1/blobs".to_owned(), vec![7; 100_000], 507, "storage of this node is full"),
+        ("GET", "/elsewhere".to_owned(), vec![], 404, "nothing at this path"),
+    ] {
+        let (got, body) = node.http(method, &path, &body).unwrap();
+        let error: butter::api::ErrorBody = serde_json::from_slice(&body).unwrap();
+        assert_eq!(got, status, "{path}: {error:?}");
+        assert!(error.error.contains(why), "{path}: {error:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_its_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = format!("--api=unix:{}/none", folder.path().display());
+    let run = |more: &[&'static str]| [&["run", "--no-discover", "--listen", "127.0.0.1:0"], more].concat();
+    let nothing_there: &[&str] = &["get", "00", &nobody];
+    for (arguments, status, remedy) in [
+        (run(&["--api", "0.0.0.0:0"]), 3, "--api-token"),
+        (run(&["--api", "127.0.0.1:0", "--set", "heartbeat=2"]), 2, "with its unit"),
+        (run(&["--api", "127.0.0.1:0", "--set", "beat=2s"]), 2, "heartbeat"),
+        (run(&["--api", "127.0.0.1:0", "--join", "nowhere"]), 2, "HOST:PORT"),
+        (vec!["id", &nobody], 3, "start one with `butter run`"),
+        (nothing_there.to_vec(), 2, "64 hexadecimal digits"),
+        (vec!["put", "/no/such/file", &nobody], 2, "/no/such/file"),
+        (vec!["run", "--lan", "wlan9", "--api", "127.0.0.1:0", "--listen", "127.0.0.1:0"], 3, "--no-discover"),
+    ] {
+        let output = output(butter(&arguments));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+        assert!(said.contains(remedy), "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_token_opens_the_api_and_nothing_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = format!("unix:{}/api", folder.path().display());
+    let (token, wrong) = ("correct horse battery staple", "incorrect horse battery staple");
+    let group = ["--lan", "lo", "--group", "224.0.0.1:19803", "--listen", "127.0.0.1:0", "--api", &socket];
+    let process = butter(&["run"]).args(group).env("BUTTER_API_TOKEN", token).spawn().unwrap();
+    let node = Node { process, socket: folder.path().join("api"), _folder: folder };
+    assert_eq!(until("the node answers", || node.http("GET", "/v1/status", b"")).0, 401);
+    let with = |token: &str| {
+        output({
+            let mut command = node.ask(&["id"]);
+            command.env("BUTTER_API_TOKEN", token);
+            command
+        })
+    };
+    assert!(with(token).status.success());
+    let refused = with(wrong);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("--api-token"));
+}
+
+#[test]
+fn a_node_leaves_in_good_order_on_sigterm_and_on_request() {
+    let (mut a, mut b, c) = (Node::start(19_804, &[]), Node::start(19_804, &[]), Node::start(19_804, &[]));
+    for node in [&a, &b, &c] {
+        node.knows(2);
+    }
+    assert_eq!(a.signal("-TERM").code(), Some(0));
+    assert!(!a.socket.exists(), "the socket is cleared away");
+    b.says(&["leave"]);
+    assert_eq!(until("it has left", || b.process.try_wait().unwrap()).code(), Some(0));
+    until("both are forgotten", || c.json::<View>("/v1/view").known_hosts.is_empty().then_some(()));
+}
+
+#[test]
+fn a_killed_node_comes_back_as_itself() {
+    let store = tempfile::tempdir().unwrap();
+    let keep = ["--store", store.path().to_str().unwrap()];
+    let mut first = Node::start(19_805, &keep);
+    let id = first.says(&["id"]);
+    first.signal("-KILL");
+    assert!(first.socket.exists(), "killed, it could not clear it away");
+    let api = format!("--api=unix:{}", first.socket.display());
+    first.process = butter(&["run", "--no-discover", "--listen", "127.0.0.1:0", &api]).args(keep).spawn().unwrap();
+    until("the node answers", || first.http("GET", "/v1/status", b""));
+    assert_eq!(first.says(&["id"]), id);
+    // A second one on the same socket is turned away, and does not push the first aside.
+    let second = output(butter(&["run", "--no-discover", "--listen", "127.0.0.1:0", &api]));
+    assert_eq!(second.status.code(), Some(3));
+    assert_eq!(first.says(&["id"]), id);
+}
+
+#[test]
+fn two_nodes_find_each_other_without_being_told_anything() {
+    // In a network of its own, where there is nothing but loopback: unshare is util-linux's. All its processes end with it.
+    let namespace = |command: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare
+            .args(["--net", "--map-root-user", "--pid", "--fork", "--kill-child", "sh", "-c", command])
+            .env("BUTTER_LOG", "warn");
+        unshare
+    };
+    if !namespace("ip link set lo up").output().is_ok_and(|output| output.status.success()) {
+        eprintln!(
+            "skipped: network namespaces cannot be made here (unshare --net --map-root-user --pid; ip link set lo up)"
+        );
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let second = folder.path().join("second");
+    let script = format!(
+        "ip link set lo up; {BUTTER} run --listen 0.0.0.0:4002 --api unix:{} & {BUTTER} run \"$@\"",
+        second.display()
+    );
+    let mut command = namespace(&script);
+    command.arg("sh");
+    let first = Node::start_as(command, &[]);
+    first.knows(1);
+    let id = first.says(&["id"]);
+    let peers = output({
+        let mut command = butter(&["peers"]);
+        command.env("BUTTER_API", format!("unix:{}", second.display()));
+        command
+    });
+    assert!(String::from_utf8(peers.stdout).unwrap().starts_with(id.trim()));
+    first.says(&["leave"]);
+}
