@@ -26,7 +26,7 @@ pub use workload::{
 };
 
 /// Most actions of a plan.
-pub const ACTIONS_MAX: usize = 4_000_000;
+pub const ACTIONS_MAX: usize = 8_000_000;
 
 /// Keeps the timeline's generators apart from those of other users of the run's seed: `time`, in the upper half.
 const PURPOSE: u64 = 0x7469_6D65_0000_0000;

@@ -187,3 +187,42 @@ fn an_uplink_can_differ_by_direction() {
     assert_eq!(uplink.up.latency, uplink.down.latency);
     assert!(uplink.nat.is_none());
 }
+
+#[test]
+fn a_plan_is_described_on_a_page() {
+    let plan = read(
+        "name: page\ndescription: Two\n  lines.\nseed: 3\nnetworks:\n  wan: {subnet: 203.0.113.0/24}\n\
+         \x20 lan: {behind: wan, nat: symmetric, link: {latency: 10ms, jitter: 1ms, loss: 0.5%, up: {rate: 5mbit}}, region: eu}\n\
+         nodes: {hub: {on: wan, ambassador: true}, n: {on: lan, count: 3, config: {storage: 64MiB}}}\n\
+         steps:\n- join: {within: 90s}\n- store: {items: 6, size: 1KiB..32KiB, from: n}\n\
+         - churn: {for: 10s, die: 100%/s, graceful: 100%, only: n, spare: [n-2, n-3], replace: same}\n\
+         - retrieve: {items: all, from: [lan, fresh]}\n- check: [persistence >= 99%]\nchecks: [retrieval from lan >= 95%]\n",
+    );
+    assert_eq!(topology::describe(&plan), PAGE);
+}
+
+const PAGE: &str = "\
+page, seed 3
+Two lines.
+
+networks (2)
+  wan: 203.0.113.0/24, router 203.0.113.1, nodes: 1
+  lan: 10.1.0.0/24 (allocated), router 10.1.0.1, nodes: 3; behind wan as 203.0.113.254, symmetric NAT, \
+up 10ms ± 1ms 0.5% lost 5mbit, down 10ms ± 1ms 0.5% lost; region eu
+
+nodes (3)
+  hub: on wan, 203.0.113.10, ambassador
+  n: 3 on lan, 10.1.0.10 to 10.1.0.12, storage 64MiB
+  fresh: 2, on every network that has nodes, started by a retrieve step
+
+steps (5)
+  1. join within 1m30s
+  2. store 6 items of 1KiB..32KiB from n [puts: 6], begun within 100ms, done within 1m10s100ms
+  3. churn for 10s: 100% of n but n-2, n-3 die each second, 100% of them in good order; they come back \
+[starts: 10, stops: 10]
+  4. retrieve all items from lan, fresh [fresh starts: 2, gets: 18], begun within 5s300ms, done within 1m15s300ms
+  5. check persistence >= 99%
+
+checks (1)
+  retrieval from lan >= 95%
+";

@@ -205,7 +205,7 @@ fn what_cannot_be_planned_is_refused() {
     let refused = |scenes: &[Scene]| expanded(1, &nodes, scenes).unwrap_err();
     assert_eq!(refused(&[ask(None)]), (0, TimelineError::NothingStored));
     assert_eq!(refused(&[store(2), ask(Some(3))]), (1, TimelineError::FewerStored { wanted: 3, stored: 2 }));
-    assert_eq!(refused(&[store(3_000_000), store(3_000_000)]), (1, TimelineError::TooManyActions));
+    assert_eq!(refused(&[store(5_000_000), store(5_000_000)]), (1, TimelineError::TooManyActions));
     let many: Vec<NodeIndex> = vec![NodeIndex(0); 1_000];
     let long = scene(SceneKind::Churn(churn(600_000, 0.0, Replace::Fresh, many)));
     assert_eq!(refused(&[long]), (0, TimelineError::TooManyDraws));

@@ -53,7 +53,7 @@ fn network(plan: &Plan, index: NetworkIndex, network: &Network) -> String {
     if network.subnet_allocated {
         line.push_str(" (allocated)");
     }
-    let _ = write!(line, ", router {}, {nodes} nodes", network.gateway);
+    let _ = write!(line, ", router {}, nodes: {nodes}", network.gateway);
     if let Some(uplink) = &network.behind {
         let _ = write!(line, "; {}", uplink_line(plan, uplink));
     }
@@ -117,17 +117,17 @@ fn groups(plan: &Plan) -> Vec<String> {
 fn group(plan: &Plan, name: &str, members: &[usize]) -> String {
     let (first, last) = (&plan.nodes[members[0]], &plan.nodes[*members.last().expect("a group has a first node")]);
     let one_network = members.iter().all(|&node| plan.nodes[node].network == first.network);
-    let place = match (one_network, members.len()) {
-        (true, 1) => format!("on {}, {}", plan.network(first.network).name, first.address),
-        (true, _) => format!("on {}, {} to {}", plan.network(first.network).name, first.address, last.address),
-        (false, _) => "one on each network that has nodes".to_owned(),
+    let on = &plan.network(first.network).name;
+    let mut line = match (one_network, members.len()) {
+        (true, 1) => format!("{name}: on {on}, {}", first.address),
+        (true, count) => format!("{name}: {count} on {on}, {} to {}", first.address, last.address),
+        (false, count) => format!("{name}: {count}, on every network that has nodes"),
     };
-    let mut line = format!("{name}: {} {place}", members.len());
     if first.ambassador {
         line.push_str(", ambassador");
     }
     if !first.from_start {
-        line.push_str(", joins for a retrieve step");
+        line.push_str(", started by a retrieve step");
     } else if first.join.is_empty() && !first.ambassador {
         line.push_str(", finds others by multicast");
     }
@@ -142,7 +142,7 @@ fn step(step: &Step) -> String {
     for action in &step.actions {
         *counts.entry(kind(&action.act)).or_default() += 1;
     }
-    let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
     let mut line = step.title.clone();
     if !counts.is_empty() {
         let _ = write!(line, " [{}]", counts.join(", "));
@@ -158,7 +158,7 @@ fn kind(act: &Act) -> &'static str {
         Act::Start { fresh: true, .. } => "fresh starts",
         Act::Start { fresh: false, .. } => "starts",
         Act::Kill { .. } => "kills",
-        Act::Stop { .. } => "leaves",
+        Act::Stop { .. } => "stops",
         Act::Put { .. } => "puts",
         Act::Get { .. } => "gets",
     }
