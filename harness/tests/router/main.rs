@@ -1,0 +1,15 @@
+//! What a router process promises, between real sockets in network namespaces of its own. One file per promise:
+//!
+//! - [`nat`]: each NAT behaves as its row of RFC 4787 says.
+//! - [`links`]: delay, loss and rate are what was asked for.
+//! - [`walls`]: nothing passes but through the NAT.
+//! - [`control`]: the operator reaches the nodes, the nodes do not reach the operator's side; the router ends when told to.
+//!
+//! Where namespaces cannot be made these tests say that they are skipped; `BUTTER_REQUIRE_NETNS=1` makes that a failure.
+
+mod control;
+mod lab;
+mod links;
+mod nat;
+mod netns;
+mod walls;
