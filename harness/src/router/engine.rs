@@ -26,6 +26,9 @@ pub const ETHERNET_LEN: usize = 14;
 /// Most ICMP errors that a router sends in a second (RFC 1812 §4.3.2.8 wants a limit).
 pub const ERRORS_PER_SECOND_MAX: u32 = 1_000;
 
+#[cfg(test)]
+mod tests;
+
 const TYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const TYPE_ARP: [u8; 2] = [0x08, 0x06];
 const BROADCAST: Mac = [0xff; 6];

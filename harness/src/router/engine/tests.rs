@@ -1,0 +1,382 @@
+use std::time::Duration;
+
+use etherparse::{ArpEthIpv4Packet, ArpOperation, ArpPacketSlice, EtherType, Ethernet2Header, PacketBuilder};
+use proptest::prelude::*;
+
+use super::super::neighbours::{ASK_AGAIN, ASKED_MAX, WAITING_MAX};
+use super::super::offload::Segmentation;
+use super::*;
+use crate::net::link::LinkConfig;
+use crate::net::nat::NatConfig;
+
+const INSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 1], mtu: 1_500 };
+const OUTSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 2], mtu: 1_500 };
+const HOST: Mac = [2, 0, 0, 0, 1, 2];
+const FAR: Mac = [2, 0, 0, 0, 2, 1];
+
+type Frames = Vec<(Face, Offload, Vec<u8>)>;
+
+fn config() -> RouterConfig {
+    let side = |subnet: &str, address: &str| Side {
+        subnet: subnet.parse().unwrap(),
+        address: address.parse().unwrap(),
+        gateway: None,
+    };
+    RouterConfig {
+        inside: side("10.1.0.0/24", "10.1.0.1"),
+        outside: Some(side("203.0.113.0/24", "203.0.113.2")),
+        management: None,
+        nat: Some(NatConfig::port_restricted()),
+        up: LinkConfig::default(),
+        down: LinkConfig::default(),
+        routes: Vec::new(),
+        control_port: 0,
+        seed: 1,
+        neighbours: vec![(ip("10.1.0.2"), HOST), (ip("203.0.113.9"), FAR)],
+    }
+}
+
+fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+fn engine(config: &RouterConfig) -> Engine {
+    Engine::new(config, INSIDE, Some(OUTSIDE))
+}
+
+fn ms(ms: u64) -> Time {
+    Time::from_micros(ms * 1_000)
+}
+
+fn receive_with(engine: &mut Engine, now: Time, face: Face, offload: Offload, mut frame: Vec<u8>) -> Frames {
+    let mut frames = Vec::new();
+    engine.receive(now, face, offload, &mut frame, &mut |face, offload, frame| {
+        frames.push((face, offload, frame.to_vec()));
+    });
+    frames
+}
+
+fn receive(engine: &mut Engine, face: Face, frame: Vec<u8>) -> Frames {
+    receive_with(engine, Time::ZERO, face, Offload::default(), frame)
+}
+
+fn advance(engine: &mut Engine, now: Time) -> Frames {
+    let mut frames = Vec::new();
+    engine.advance(now, &mut |face, offload, frame| frames.push((face, offload, frame.to_vec())));
+    frames
+}
+
+fn to_router(face: Face) -> etherparse::PacketBuilderStep<Ethernet2Header> {
+    match face {
+        Face::Inside => PacketBuilder::ethernet2(HOST, INSIDE.mac),
+        Face::Outside => PacketBuilder::ethernet2(FAR, OUTSIDE.mac),
+    }
+}
+
+fn udp_with(face: Face, from: (&str, u16), to: (&str, u16), ttl: u8, length: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let builder = to_router(face).ipv4(ip(from.0).octets(), ip(to.0).octets(), ttl).udp(from.1, to.1);
+    builder.write(&mut frame, &vec![7; length]).unwrap();
+    frame
+}
+
+fn udp(face: Face, from: (&str, u16), to: (&str, u16)) -> Vec<u8> {
+    udp_with(face, from, to, 64, 10)
+}
+
+fn outwards() -> Vec<u8> {
+    udp(Face::Inside, ("10.1.0.2", 4001), ("203.0.113.9", 1000))
+}
+
+fn parsed(frame: &[u8]) -> Packet {
+    Packet::parse(&frame[ETHERNET_LEN..]).expect("what a router sends is right")
+}
+
+/// The addresses of a frame and its flow, as text.
+fn seen((face, _, frame): &(Face, Offload, Vec<u8>)) -> (Face, Mac, String) {
+    let to = frame[..6].try_into().unwrap();
+    let text = match parsed(frame).content {
+        Content::Flow { flow, .. } => format!("{} {}", flow.source, flow.destination),
+        other => format!("{other:?}"),
+    };
+    (*face, to, text)
+}
+
+#[test]
+fn translates_out_and_in_with_addresses_of_the_link_filled_in() {
+    let mut engine = engine(&config());
+    let out = receive(&mut engine, Face::Inside, outwards());
+    assert_eq!(out.len(), 1);
+    assert_eq!(seen(&out[0]), (Face::Outside, FAR, "203.0.113.2:4001 203.0.113.9:1000".to_owned()));
+    assert_eq!(out[0].2[6..12], OUTSIDE.mac);
+    assert_eq!(parsed(&out[0].2).ttl, 63);
+    let answer = udp(Face::Outside, ("203.0.113.9", 1000), ("203.0.113.2", 4001));
+    let back = receive(&mut engine, Face::Outside, answer);
+    assert_eq!(seen(&back[0]), (Face::Inside, HOST, "203.0.113.9:1000 10.1.0.2:4001".to_owned()));
+    let stranger = udp(Face::Outside, ("203.0.113.9", 1001), ("203.0.113.2", 4001));
+    assert_eq!(receive(&mut engine, Face::Outside, stranger), []);
+    assert_eq!(engine.stats().dropped(Cause::Filtered), 1);
+    let [up, down, within] = &engine.stats().forwarded;
+    assert_eq!((up.packets, up.bytes, down.packets, within.packets), (1, 38, 1, 0));
+    assert_eq!(engine.mappings(Time::ZERO), Some(1));
+}
+
+#[test]
+fn a_frame_leaves_when_its_delay_is_over() {
+    let mut engine = engine(&RouterConfig {
+        up: LinkConfig { latency: Duration::from_millis(10), ..LinkConfig::default() },
+        ..config()
+    });
+    assert_eq!(receive(&mut engine, Face::Inside, outwards()), []);
+    assert_eq!(engine.next_due(), ms(10));
+    assert_eq!(advance(&mut engine, Time::from_micros(9_999)), []);
+    assert_eq!(advance(&mut engine, ms(10)).len(), 1);
+    assert_eq!(engine.next_due(), Time::NEVER);
+}
+
+#[test]
+fn losses_are_counted() {
+    let mut engine = engine(&RouterConfig { up: LinkConfig { loss: 1.0, ..LinkConfig::default() }, ..config() });
+    assert_eq!(receive(&mut engine, Face::Inside, outwards()), []);
+    assert_eq!(engine.stats().dropped(Cause::Lost), 1);
+    assert_eq!(engine.stats().forwarded[0].packets, 0);
+}
+
+/// What a sender is told about a packet that goes nowhere.
+fn check_error(frame: Vec<u8>, cause: Cause, kind: (u8, u8)) {
+    let mut engine = engine(&config());
+    let out = receive(&mut engine, Face::Inside, frame);
+    assert_eq!(engine.stats().dropped(cause), 1);
+    assert_eq!(out.len(), 1, "{cause:?}");
+    let (face, _, error) = &out[0];
+    let packet = parsed(error);
+    assert_eq!((*face, &error[..6]), (Face::Inside, &HOST[..]));
+    assert_eq!((packet.source, packet.destination), (ip("10.1.0.1"), ip("10.1.0.2")));
+    assert_eq!((error[34], error[35]), kind);
+    assert!(matches!(packet.content, Content::Error { about } if about.source.to_string() == "10.1.0.2:4001"));
+}
+
+#[test]
+fn senders_are_told_why() {
+    let from = ("10.1.0.2", 4001);
+    check_error(udp_with(Face::Inside, from, ("203.0.113.9", 1), 1, 10), Cause::TtlExceeded, (11, 0));
+    check_error(udp(Face::Inside, from, ("10.2.0.2", 1)), Cause::NoRoute, (3, 0));
+    // PacketBuilder sets the flag that forbids cutting.
+    check_error(udp_with(Face::Inside, from, ("203.0.113.9", 1), 64, 1_473), Cause::TooBig, (3, 4));
+}
+
+#[test]
+fn errors_are_limited() {
+    let mut engine = engine(&config());
+    let nowhere = udp(Face::Inside, ("10.1.0.2", 4001), ("10.2.0.2", 1));
+    let told =
+        (0..2 * ERRORS_PER_SECOND_MAX).filter(|_| !receive(&mut engine, Face::Inside, nowhere.clone()).is_empty());
+    assert_eq!(told.count(), ERRORS_PER_SECOND_MAX as usize);
+    let later = receive_with(&mut engine, ms(1_000), Face::Inside, Offload::default(), nowhere);
+    assert_eq!(later.len(), 1);
+}
+
+fn arp(face: Face, operation: ArpOperation, sender: (&str, Mac), target: &str) -> Vec<u8> {
+    let destination =
+        if operation == ArpOperation::REQUEST { BROADCAST } else { [INSIDE.mac, OUTSIDE.mac][face as usize] };
+    let ethernet = Ethernet2Header { source: sender.1, destination, ether_type: EtherType::ARP };
+    let mut frame = ethernet.to_bytes().to_vec();
+    let packet = ArpEthIpv4Packet {
+        operation,
+        sender_mac: sender.1,
+        sender_ipv4: ip(sender.0).octets(),
+        target_mac: [0; 6],
+        target_ipv4: ip(target).octets(),
+    };
+    frame.extend_from_slice(&packet.to_bytes());
+    frame
+}
+
+fn arp_of(frame: &[u8]) -> ArpEthIpv4Packet {
+    ArpPacketSlice::from_slice(&frame[ETHERNET_LEN..]).unwrap().to_packet().try_eth_ipv4().unwrap()
+}
+
+#[test]
+fn answers_for_the_outside_address_and_leaves_the_inside_one_to_the_kernel() {
+    let mut engine = engine(&config());
+    let asked = arp(Face::Outside, ArpOperation::REQUEST, ("203.0.113.7", FAR), "203.0.113.2");
+    let out = receive(&mut engine, Face::Outside, asked);
+    let reply = arp_of(&out[0].2);
+    assert_eq!(
+        (reply.operation, reply.sender_mac, reply.sender_ipv4_addr()),
+        (ArpOperation::REPLY, OUTSIDE.mac, ip("203.0.113.2"))
+    );
+    for (face, sender, target) in [
+        (Face::Outside, "203.0.113.7", "203.0.113.3"),
+        (Face::Outside, "203.0.113.7", "10.1.0.1"),
+        (Face::Inside, "10.1.0.2", "10.1.0.1"),
+    ] {
+        assert_eq!(receive(&mut engine, face, arp(face, ArpOperation::REQUEST, (sender, FAR), target)), []);
+    }
+}
+
+#[test]
+fn packets_wait_for_the_next_hop() {
+    let mut engine = engine(&config());
+    let packet = |port| udp(Face::Inside, ("10.1.0.2", port), ("203.0.113.7", 1000));
+    let asked = receive(&mut engine, Face::Inside, packet(1));
+    assert_eq!(
+        (arp_of(&asked[0].2).operation, arp_of(&asked[0].2).target_ipv4_addr()),
+        (ArpOperation::REQUEST, ip("203.0.113.7"))
+    );
+    for port in 2..=WAITING_MAX as u16 + 3 {
+        assert_eq!(receive(&mut engine, Face::Inside, packet(port)), [], "asked once");
+    }
+    assert_eq!(engine.stats().dropped(Cause::Unresolved), 3, "no more than so many wait");
+    let spoofed = arp(Face::Outside, ArpOperation::REPLY, ("203.0.113.7", [1; 6]), "203.0.113.2");
+    assert_eq!(receive(&mut engine, Face::Outside, spoofed), [], "a group is nobody's address");
+    let reply = arp(Face::Outside, ArpOperation::REPLY, ("203.0.113.7", [4; 6]), "203.0.113.2");
+    let sent = receive(&mut engine, Face::Outside, reply);
+    assert_eq!(sent.len(), WAITING_MAX);
+    assert!(sent.iter().all(|(face, _, frame)| *face == Face::Outside && frame[..6] == [4; 6]));
+    assert_eq!(receive(&mut engine, Face::Inside, packet(1)).len(), 1, "now it is known");
+}
+
+#[test]
+fn a_next_hop_that_never_answers_is_given_up() {
+    let mut engine = engine(&config());
+    let packet = || udp(Face::Inside, ("10.1.0.2", 1), ("203.0.113.7", 1000));
+    assert_eq!(receive(&mut engine, Face::Inside, packet()).len(), 1);
+    let mut asked = 1;
+    while engine.next_due() != Time::NEVER {
+        let due = engine.next_due();
+        asked += advance(&mut engine, due).len();
+        assert!(due <= Time::ZERO + ASK_AGAIN * ASKED_MAX);
+    }
+    assert_eq!((asked, engine.stats().dropped(Cause::Unresolved)), (ASKED_MAX as usize, 1));
+    let again = receive_with(&mut engine, ms(10_000), Face::Inside, Offload::default(), packet());
+    assert_eq!(again.len(), 1, "the next packet asks anew");
+}
+
+/// A TCP packet of several segments, its checksum left to the network card.
+fn offloaded() -> (Offload, Vec<u8>) {
+    let mut frame = Vec::new();
+    let builder = to_router(Face::Inside).ipv4([10, 1, 0, 2], [203, 0, 113, 9], 64).tcp(4001, 80, 1, 500);
+    builder.write(&mut frame, &[7; 4_000]).unwrap();
+    (Offload { checksum: Some((34, 16)), segments: Some(Segmentation::new(true, 1_460, 54)) }, frame)
+}
+
+#[test]
+fn segments_pass_whole_where_the_link_does_not_care() {
+    let mut engine = engine(&config());
+    let (offload, frame) = offloaded();
+    let out = receive_with(&mut engine, Time::ZERO, Face::Inside, offload, frame);
+    assert_eq!((out.len(), out[0].1, out[0].2.len()), (1, offload, 4_054));
+    let up = engine.stats().forwarded[0];
+    assert_eq!((up.packets, up.bytes), (3, 4_000 + 3 * 40));
+}
+
+#[test]
+fn segments_are_cut_before_a_rate_and_arrive_one_by_one() {
+    let up = LinkConfig { rate_bps: Some(8_000_000), ..LinkConfig::default() };
+    let mut engine = engine(&RouterConfig { up, ..config() });
+    let (offload, frame) = offloaded();
+    assert_eq!(receive_with(&mut engine, Time::ZERO, Face::Inside, offload, frame), []);
+    let mut lengths = Vec::new();
+    while engine.next_due() != Time::NEVER {
+        let due = engine.next_due();
+        for (_, offload, frame) in advance(&mut engine, due) {
+            assert_eq!(offload, Offload { segments: None, checksum: Some((34, 16)) });
+            assert_eq!(parsed(&frame).total_len + ETHERNET_LEN, frame.len());
+            lengths.push((due.as_micros(), frame.len()));
+        }
+    }
+    assert_eq!(lengths, [(1_500, 1_514), (3_000, 1_514), (4_120, 1_134)]);
+}
+
+#[test]
+fn offloads_that_do_not_fit_the_packet_are_refused() {
+    let (offload, frame) = offloaded();
+    for (wrong, cause) in [
+        (Offload { checksum: Some((34, 6)), ..offload }, Cause::Offload),
+        (Offload { checksum: Some((12, 16)), ..offload }, Cause::Malformed),
+        (Offload { checksum: None, ..offload }, Cause::Offload),
+        (Offload { segments: Some(Segmentation::new(false, 1_460, 54)), ..offload }, Cause::Malformed),
+        (Offload { segments: None, ..offload }, Cause::TooBig),
+        (Offload { segments: Some(Segmentation::new(true, 1_461, 54)), ..offload }, Cause::TooBig),
+    ] {
+        let mut engine = engine(&config());
+        let out = receive_with(&mut engine, Time::ZERO, Face::Inside, wrong, frame.clone());
+        assert!(out.iter().all(|(face, ..)| *face == Face::Inside), "{wrong:?}");
+        assert_eq!(engine.stats().dropped(cause), 1, "{wrong:?}: {:?}", engine.stats());
+    }
+}
+
+#[test]
+fn pings_go_out_and_come_back_but_do_not_come_in() {
+    let ping = |face, from: &str, to: &str, reply: bool| {
+        let ip = to_router(face).ipv4(ip(from).octets(), ip(to).octets(), 64);
+        let builder = if reply { ip.icmpv4_echo_reply(77, 1) } else { ip.icmpv4_echo_request(77, 1) };
+        let mut frame = Vec::new();
+        builder.write(&mut frame, &[1; 8]).unwrap();
+        frame
+    };
+    let mut engine = engine(&config());
+    assert_eq!(receive(&mut engine, Face::Inside, ping(Face::Inside, "10.1.0.2", "203.0.113.9", false)).len(), 1);
+    let back = receive(&mut engine, Face::Outside, ping(Face::Outside, "203.0.113.9", "203.0.113.2", true));
+    assert_eq!(seen(&back[0]), (Face::Inside, HOST, "203.0.113.9:77 10.1.0.2:77".to_owned()));
+    assert_eq!(receive(&mut engine, Face::Outside, ping(Face::Outside, "203.0.113.9", "203.0.113.2", false)), []);
+    assert_eq!(engine.stats().dropped(Cause::Untranslatable), 1);
+}
+
+#[test]
+fn what_is_for_others_is_left_alone() {
+    let mut engine = engine(&config());
+    let mut elsewhere = outwards();
+    elsewhere[..6].copy_from_slice(&[9; 6]);
+    let group = udp(Face::Inside, ("10.1.0.2", 1), ("239.1.2.3", 1));
+    let broadcast = udp(Face::Inside, ("10.1.0.2", 1), ("10.1.0.255", 1));
+    let gateway = udp(Face::Inside, ("10.1.0.2", 1), ("10.1.0.1", 1));
+    for frame in [elsewhere, group, broadcast, gateway] {
+        assert_eq!(receive(&mut engine, Face::Inside, frame), []);
+    }
+    assert_eq!(*engine.stats(), Stats::default());
+}
+
+#[test]
+fn without_a_nat_packets_pass_as_they_are() {
+    let routes = vec![("10.3.0.0/24".parse().unwrap(), ip("203.0.113.9"))];
+    let mut engine = engine(&RouterConfig { nat: None, routes, ..config() });
+    let out = receive(&mut engine, Face::Inside, udp(Face::Inside, ("10.1.0.2", 1), ("10.3.0.4", 2)));
+    assert_eq!(seen(&out[0]), (Face::Outside, FAR, "10.1.0.2:1 10.3.0.4:2".to_owned()));
+    let back = receive(&mut engine, Face::Outside, udp(Face::Outside, ("10.3.0.4", 2), ("10.1.0.2", 1)));
+    assert_eq!(seen(&back[0]), (Face::Inside, HOST, "10.3.0.4:2 10.1.0.2:1".to_owned()));
+    let loop_back = udp(Face::Outside, ("203.0.113.8", 2), ("10.3.0.4", 1));
+    assert_eq!(receive(&mut engine, Face::Outside, loop_back), []);
+    assert_eq!(engine.stats().dropped(Cause::NoRoute), 1, "what comes from outside does not go back there");
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_frames_never_panic(
+        frames in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..120), any::<[u8; 10]>()), 1..20),
+    ) {
+        let mut engine = engine(&config());
+        for (inside, mut frame, header) in frames {
+            let face = if inside { Face::Inside } else { Face::Outside };
+            if frame.len() >= ETHERNET_LEN {
+                frame[..6].copy_from_slice(&[INSIDE.mac, OUTSIDE.mac][face as usize]);
+                let kind = if frame[6] & 3 == 0 { TYPE_ARP } else { TYPE_IPV4 };
+                frame[12..ETHERNET_LEN].copy_from_slice(&kind);
+            }
+            receive_with(&mut engine, Time::ZERO, face, Offload::read(header).unwrap_or_default(), frame);
+        }
+    }
+
+    /// Whatever comes from outside before anything has gone out: nothing gets in.
+    #[test]
+    fn nothing_gets_in_by_itself(from: u32, to_us: bool, to: u32, ports: (u16, u16), ttl: u8) {
+        let mut engine = engine(&config());
+        let to = if to_us { ip("203.0.113.2") } else { to.into() };
+        let mut frame = Vec::new();
+        let builder = to_router(Face::Outside).ipv4(from.to_be_bytes(), to.octets(), ttl).udp(ports.0, ports.1);
+        builder.write(&mut frame, &[]).unwrap();
+        let out = receive(&mut engine, Face::Outside, frame);
+        prop_assert!(out.iter().all(|(face, ..)| *face == Face::Outside));
+    }
+}
