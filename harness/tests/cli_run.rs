@@ -101,7 +101,10 @@ fn json(path: &Path) -> serde_json::Value {
 fn a_run_in_an_empty_folder_passes_and_leaves_its_record() {
     let desk = Desk::new();
     let ran = desk.harness(&["run", "small.yaml", "--backend", "sim"]).exits(0);
-    has(&ran.stdout, &["small on sim, seed 3: PASSED", "3 of 3 checks hold", "persistence == 100%", "100 %", "asked in"]);
+    has(
+        &ran.stdout,
+        &["small on sim, seed 3: PASSED", "3 of 3 checks hold", "persistence == 100%", "100 %", "asked in"],
+    );
     has(&ran.stderr, &["step 1 of 4: join", "record: runs/small-"]);
     let record = fs::read_dir(desk.path("runs")).unwrap().next().unwrap().unwrap().path();
     for file in ["result.json", "events.jsonl", "samples.csv", "topology.yaml", "plan.json", "timing.json", "logs"] {
@@ -119,7 +122,8 @@ fn the_same_file_and_seed_leave_the_same_bytes_however_many_run_at_once() {
     let desk = Desk::new();
     desk.write("other.yaml", &SMALL.replace("name: small", "name: other").replace("count: 4", "count: 6"));
     for (out, jobs) in [("a", "1"), ("b", "2")] {
-        let arguments = ["run", "small.yaml", "other.yaml", "small.yaml", "--backend", "sim", "--out", out, "--jobs", jobs];
+        let arguments =
+            ["run", "small.yaml", "other.yaml", "small.yaml", "--backend", "sim", "--out", out, "--jobs", jobs];
         desk.harness(&arguments).exits(0);
     }
     for run in ["small-3", "other-3", "small-3-2"] {
