@@ -26,7 +26,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::core::blob::Blob;
@@ -176,7 +176,9 @@ impl Butter {
     /// # Errors
     /// If it cannot start.
     pub async fn run(self) -> Result<(), StartError> {
-        self.start().await?.until_told().await;
+        // First of all: as process 1 of a container, without a handler it could not even be told to end while it starts.
+        let signals = Signals::catch()?;
+        self.start().await?.until_told(signals).await;
         Ok(())
     }
 }
@@ -217,28 +219,37 @@ impl Running {
     }
 
     /// Waits until it has left by itself, or has it leave when a signal comes.
-    async fn until_told(mut self) {
+    async fn until_told(mut self, mut signals: Signals) {
         tokio::select! {
             () = self.ended() => return,
-            () = told_to_end() => tracing::info!("leaving"),
+            () = signals.next() => tracing::info!("leaving"),
         }
         let peer = self.peer.clone();
         tokio::select! {
             () = async { tokio::join!(peer.leave(), self.ended()); } => {}
-            () = told_to_end() => tracing::warn!("ended without leaving"),
+            () = signals.next() => tracing::warn!("ended without leaving"),
         }
     }
 }
 
-/// Until the next SIGTERM or SIGINT. Without handlers, as where there are no signals, for ever.
-async fn told_to_end() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        tracing::warn!("no signal handlers: stop this node by `POST /v1/leave`");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// SIGTERM and SIGINT, caught from when this is made.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, StartError> {
+        let caught = |kind| signal(kind).map_err(StartError::Signals);
+        Ok(Signals { term: caught(SignalKind::terminate())?, int: caught(SignalKind::interrupt())? })
+    }
+
+    /// The next of either.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
     }
 }
 

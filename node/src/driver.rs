@@ -83,6 +83,9 @@ pub enum StartError {
     /// The system does not tell its addresses.
     #[error("cannot tell this machine's addresses: {0}")]
     Addresses(std::io::Error),
+    /// No signal handlers.
+    #[error("cannot catch signals: {0}")]
+    Signals(std::io::Error),
     /// No control API.
     #[error(transparent)]
     Api(#[from] api::ApiError),

@@ -326,3 +326,48 @@ async fn whoever_comes_back_with_its_identity_is_linked_again() {
     assert_eq!(up, identity.id());
     assert!(a.transport.link(b.id).is_some());
 }
+
+#[tokio::test]
+async fn whoever_was_silenced_and_comes_back_at_its_address_is_linked_again() {
+    // The one that comes back has the lesser id: so the other one, that still holds a dead link, decides which link is kept.
+    let mut a = node();
+    let lesser =
+        std::iter::repeat_with(|| Identity::generate().unwrap()).find(|identity| identity.id() < a.id).unwrap();
+    let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (entered, anywhere) = (other.enter(), "127.0.0.1:0".parse().unwrap());
+    let first: Transport<Blob> = Transport::listen(&lesser, anywhere).unwrap();
+    drop(entered);
+    let address = first.local_addr().unwrap();
+    a.transport.dial(DialId(1), Some(lesser.id()), Target::Address(address));
+    assert_eq!(a.up().await.0, lesser.id());
+    other.shutdown_background();
+    // Silent, its socket is closed all the same; until then the address is taken.
+    let listen = async || loop {
+        match Transport::<Blob>::listen(&lesser, address) {
+            Ok(transport) => break transport,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    drop(first);
+    let mut second = timeout(DEADLINE, listen()).await.expect("the address is free again");
+    let exchange = async {
+        let mut dials = 1;
+        second.dial(DialId(dials), Some(a.id), Target::Address(a.address));
+        loop {
+            tokio::select! {
+                event = second.next() => match event {
+                    LinkEvent::Up { peer, .. } => _ = second.send(peer, &message(3)),
+                    LinkEvent::Down { .. } | LinkEvent::DialFailed { .. } => {
+                        dials += 1;
+                        second.dial(DialId(dials), Some(a.id), Target::Address(a.address));
+                    }
+                    LinkEvent::Message { .. } => break,
+                },
+                event = a.transport.next() => if let LinkEvent::Message { from, .. } = event {
+                    a.transport.send(from, &message(4));
+                },
+            }
+        }
+    };
+    timeout(DEADLINE, exchange).await.expect("both ends talk again");
+}
