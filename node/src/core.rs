@@ -71,7 +71,7 @@ impl<V: Overlay> Node<V> {
         let quality = Quality { uptime_s: 0, storage_free_kib: 0, hosts: 0 };
         let ambassador = config.ambassador;
         Node {
-            me: Contact { id, local: Vec::new(), outside: None, via: None, ambassador, quality },
+            me: Contact { id, reach: Arc::default(), ambassador, quality },
             random: random::child(seed, 0),
             hosts: KnownHosts::new(id, config.active, config.passive),
             discover: Discover::new(config.discover),
@@ -106,7 +106,8 @@ impl<V: Overlay> Node<V> {
             Input::Command { id, command } => self.command(now, id, command, sink),
             Input::Reply { request, result } => self.reply(now, request, result, sink),
             Input::Addresses(local) => {
-                self.me.local = local.into_iter().take(contact::ADDRESSES_MAX).collect();
+                let reach = Arc::make_mut(&mut self.me.reach);
+                reach.local = local.into_iter().take(contact::ADDRESSES_MAX).collect();
                 self.settle_place(now, self.me.outside, sink);
             }
             Input::Wake => self.wake(now, sink),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use butter::core::blob::Blob;
-use butter::core::contact::{Contact, Quality, Via};
+use butter::core::contact::{Contact, Quality, Reach, Via};
 use butter::core::identity::NodeId;
 use butter::core::message::{Announcement, HostsMessage, Message, Refusal, WiderMessage};
 use butter::core::wire::{self, FRAME_MAX, WireError};
@@ -30,7 +30,12 @@ fn contact() -> impl Strategy<Value = Contact> {
         hosts,
     });
     (node_id(), vec(address(), 0..4), option::of(address()), via, any::<bool>(), quality).prop_map(
-        |(id, local, outside, via, ambassador, quality)| Contact { id, local, outside, via, ambassador, quality },
+        |(id, local, outside, via, ambassador, quality)| Contact {
+            id,
+            reach: Reach { local, outside, via }.into(),
+            ambassador,
+            quality,
+        },
     )
 }
 

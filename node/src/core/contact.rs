@@ -1,6 +1,8 @@
 //! What one peer tells another about a third: who it is, where it may be reached, and how good a host it is.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 
@@ -10,20 +12,37 @@ use super::identity::NodeId;
 pub const ADDRESSES_MAX: usize = 4;
 
 /// How to reach a peer and what to expect of it.
+///
+/// Nodes keep and pass on contacts by the dozen, and simulated nodes all the same ones: so that where a peer may be reached,
+/// which seldom changes, is shared and not copied.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Contact {
     /// Who it is.
     pub id: NodeId,
+    /// Where it may be reached; its fields are read as the contact's own.
+    pub reach: Arc<Reach>,
+    /// Whether it is an ambassador: it answers dials from anywhere, introduces peers and relays.
+    pub ambassador: bool,
+    /// What it offers.
+    pub quality: Quality,
+}
+
+/// Where a peer may be reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Reach {
     /// Where it listens on its own network, at most [`ADDRESSES_MAX`].
     pub local: Vec<SocketAddr>,
     /// Its address as peers on other networks see it, once one has told it. Equal to a local one where no NAT is between.
     pub outside: Option<SocketAddr>,
     /// An ambassador that keeps a link to it and introduces those who cannot dial it.
     pub via: Option<Via>,
-    /// Whether it is an ambassador: it answers dials from anywhere, introduces peers and relays.
-    pub ambassador: bool,
-    /// What it offers.
-    pub quality: Quality,
+}
+
+impl Deref for Contact {
+    type Target = Reach;
+    fn deref(&self) -> &Reach {
+        &self.reach
+    }
 }
 
 /// An ambassador through which a peer can be met.
@@ -49,7 +68,16 @@ pub struct Quality {
 impl Contact {
     /// A contact of which nothing but identity and one local address is known.
     pub fn at(id: NodeId, address: SocketAddr) -> Self {
-        Contact { id, local: vec![address], outside: None, via: None, ambassador: false, quality: Quality::default() }
+        let reach = Reach { local: vec![address], ..Reach::default() };
+        Contact { id, reach: reach.into(), ambassador: false, quality: Quality::default() }
+    }
+
+    /// Notes where else it may be reached; shared with whoever else has it only if nothing changes.
+    pub fn set_reach(&mut self, outside: Option<SocketAddr>, via: Option<Via>) {
+        if (self.outside, self.via) != (outside, via) {
+            let reach = Arc::make_mut(&mut self.reach);
+            (reach.outside, reach.via) = (outside, via);
+        }
     }
 
     /// Whether it keeps the bounds of a contact; one that does not is not taken from a peer.

@@ -1,5 +1,6 @@
 //! Who a node is, and what a block is called: 32 bytes each, printed as 64 hexadecimal digits.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,8 +9,21 @@ use bincode::{Decode, Encode};
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
         pub struct $name(pub [u8; 32]);
+
+        // The order of the bytes. Ids are random, so the first 8 nearly always decide, and without a call.
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.prefix().cmp(&other.prefix()).then_with(|| self.0.cmp(&other.0))
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl $name {
             /// The first 8 bytes as a number: a cheap, evenly spread key.

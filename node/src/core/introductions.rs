@@ -50,7 +50,8 @@ impl<V: Overlay> Node<V> {
         sink: &mut Sink<V::Message, V::Outcome>,
     ) {
         if let (0, Some(address)) = (self.hosts.neighbour_count(), remote) {
-            let contact = Contact { ambassador: true, outside: Some(address), ..Contact::at(peer, address) };
+            let mut contact = Contact { ambassador: true, ..Contact::at(peer, address) };
+            contact.set_reach(Some(address), None);
             self.meet(now, contact, sink);
         }
         self.send(now, peer, Message::Wider(WiderMessage::GetHosts), sink);
@@ -84,7 +85,7 @@ impl<V: Overlay> Node<V> {
         let place = Place { local: self.me.local.clone(), outside };
         let via = self.wider.home().filter(|_| place.is_behind_nat());
         let changed = *self.links.place() != place || self.me.via != via;
-        (self.me.outside, self.me.via) = (outside, via);
+        self.me.set_reach(outside, via);
         if !changed {
             return;
         }

@@ -124,8 +124,8 @@ impl Wider {
 
 /// A contact with the address at which the ambassador itself sees the peer in place of what the peer claims.
 pub fn as_seen(mut contact: Contact, remote: Option<SocketAddr>, by: Via) -> Contact {
-    contact.outside = remote.or(contact.outside);
-    let behind_nat = contact.outside.is_some_and(|outside| !contact.local.contains(&outside));
-    contact.via = behind_nat.then_some(by);
+    let outside = remote.or(contact.outside);
+    let behind_nat = outside.is_some_and(|outside| !contact.local.contains(&outside));
+    contact.set_reach(outside, behind_nat.then_some(by));
     contact
 }

@@ -95,7 +95,8 @@ fn an_introduction_spans_networks() {
     for number in 1..=6 {
         known.hear_of(contact(number), random);
     }
-    let foreign = Contact { outside: Some(SocketAddr::from(([203, 0, 113, 9], 5))), ..contact(7) };
+    let mut foreign = contact(7);
+    foreign.set_reach(Some(SocketAddr::from(([203, 0, 113, 9], 5))), None);
     known.hear_of(foreign, random);
     let told = known.introduce_to(NodeId([9; 32]), 2, random);
     assert_eq!(told.len(), 2);

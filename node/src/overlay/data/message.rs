@@ -250,7 +250,7 @@ mod tests {
     use super::super::view::MEMBERS_MAX;
     use super::*;
     use crate::core::blob::Blob;
-    use crate::core::contact::{ADDRESSES_MAX, Quality, Via};
+    use crate::core::contact::{ADDRESSES_MAX, Quality, Reach, Via};
     use crate::core::wire;
 
     /// As large as a view, an id and a contact can be on the wire.
@@ -263,7 +263,8 @@ mod tests {
         let via = Some(Via { id: NodeId([9; 32]), address });
         let quality = Quality { uptime_s: u32::MAX, storage_free_kib: u32::MAX, hosts: u16::MAX };
         let local = vec![address; ADDRESSES_MAX];
-        Contact { id: NodeId([8; 32]), local, outside: Some(address), via, ambassador: true, quality }
+        let reach = Reach { local, outside: Some(address), via }.into();
+        Contact { id: NodeId([8; 32]), reach, ambassador: true, quality }
     }
 
     fn check_fits(message: &DataMessage) {
