@@ -2,9 +2,9 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`serve`] | listening, connections, who may ask |
-//! | [`routes`] | what is asked and answered |
-//! | [`metrics`] | Prometheus' text format |
+//! | `serve` | listening, connections, who may ask |
+//! | `routes` | what is asked and answered |
+//! | `metrics` | Prometheus' text format |
 
 use std::fmt;
 use std::io;

@@ -2,11 +2,11 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`tls`] | TLS 1.3 with raw public keys: who a peer is |
-//! | [`socket`] | one UDP socket for direct and relayed packets |
-//! | [`relay`] | carrying packets for others, and being carried |
-//! | [`links`] | which of several connections to a peer is the link |
-//! | [`connection`] | reading and writing one connection |
+//! | `tls` | TLS 1.3 with raw public keys: who a peer is |
+//! | `socket` | one UDP socket for direct and relayed packets |
+//! | `relay` | carrying packets for others, and being carried |
+//! | `links` | which of several connections to a peer is the link |
+//! | `connection` | reading and writing one connection |
 //! | [`counters`] | what all this counts |
 
 use std::collections::VecDeque;
