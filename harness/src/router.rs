@@ -9,6 +9,11 @@
 //!
 //! Invariants: no packet passes from one side to the other but through the engine (the kernel does not forward); the outside
 //! address exists in the engine alone; the control proxy is reached from the management interface alone.
+//!
+//! Deliberately absent: IPv6 (a LAN's own link-local traffic stays in it); cutting packets that are too long for the next link
+//! (the sender is told where it asked to be, else they are dropped and counted); ICMP errors about hairpinned packets; making
+//! identifications of fragments from different inside hosts differ. An interface that is taken away ends the router's use of it:
+//! a container that is connected anew needs a new router process.
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;

@@ -135,7 +135,7 @@ impl Nat {
     }
 
     /// What an ICMP error from outside is about: `inner` is the packet that it quotes, as it left this NAT. The answer is
-    /// that packet as it came from inside, if it did. Changes nothing (RFC 5508 REQ-4: no error ends a mapping).
+    /// that packet as it came from inside, if it did. Changes nothing (RFC 4787 REQ-12, RFC 5508 REQ-6).
     pub fn inbound_error(&mut self, now: Time, inner: Flow) -> Option<Flow> {
         self.table.expire(now);
         if *inner.source.ip() != self.outside {

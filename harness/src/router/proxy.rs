@@ -40,6 +40,8 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 const HEAD_MAX: usize = 16 * 1024;
 /// Bytes of a tunnel that are held in each direction.
 const TUNNEL_BUFFER: usize = 16 * 1024;
+/// How long nothing is accepted after a failure.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 256;
 
@@ -89,7 +91,7 @@ impl Proxy {
                 // Of the connection, or for want of descriptors: the next may fare better.
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept");
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }

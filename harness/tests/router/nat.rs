@@ -7,6 +7,8 @@ use std::thread;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::Dependence::{self, *};
 use butter_harness::net::nat::NatConfig;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
 
 use crate::lab::{self, FAR, Lab, NEAR, OUTSIDE};
 use crate::netns::{DEADLINE, available, eventually};
@@ -177,6 +179,34 @@ fn fragments_pass() {
     far.sockets[0].1.send_to(&data, outside).unwrap();
     let (length, from) = near.recv_from(&mut buffer).unwrap();
     assert_eq!((&buffer[..length], from), (&data[..], far.sockets[0].0));
+}
+
+/// What QUIC does to send faster: one call, ten datagrams, cut by the kernel as late as it can be.
+fn check_udp_segments(name: &str, up: LinkConfig) {
+    if !available(name) {
+        return;
+    }
+    let lab = Lab::start(lab::config(Some(NatConfig::port_restricted()), up, LinkConfig::default()));
+    let (near, far) = (lab.near.udp("0.0.0.0:4001"), lab.far.udp("203.0.113.11:1000"));
+    setsockopt(&near, UdpGsoSegment, &1_200).expect("a kernel since 4.18 has it");
+    let data: Vec<u8> = (0..12_000u32).map(|n| (n / 7) as u8).collect();
+    near.send_to(&data, "203.0.113.11:1000").unwrap();
+    let mut buffer = [0; 2_000];
+    for expected in data.chunks(1_200) {
+        let length = far.recv(&mut buffer).expect("the datagram arrives");
+        assert!(&buffer[..length] == expected, "each datagram by itself, in order");
+    }
+}
+
+#[test]
+fn udp_segments_pass_whole() {
+    check_udp_segments("udp_segments_pass_whole", LinkConfig::default());
+}
+
+#[test]
+fn udp_segments_are_cut_before_a_rate() {
+    let up = LinkConfig { rate_bps: Some(10_000_000), ..LinkConfig::default() };
+    check_udp_segments("udp_segments_are_cut_before_a_rate", up);
 }
 
 /// RFC 4787 REQ-12: an ICMP error about a mapped flow reaches the socket inside, translated.

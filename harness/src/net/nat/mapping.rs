@@ -10,7 +10,7 @@ use super::{Dependence, NatConfig, Protocol, TcpFlags};
 
 /// Life of a TCP connection that is being opened or has been closed (RFC 5382 REQ-5: at least 4 minutes).
 pub(super) const TCP_TRANSITORY: Duration = Duration::from_secs(4 * 60);
-/// Shortest life of an echo mapping (RFC 5508 REQ-1a: at least 60 seconds).
+/// Shortest life of an echo mapping (RFC 5508 REQ-2: at least 60 seconds).
 pub(super) const ECHO_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most peers that one mapping remembers; the one that would be forgotten first makes room.
 pub(super) const PEERS_MAX: usize = 1_024;

@@ -1,4 +1,4 @@
-//! When mappings and permissions end: RFC 4787 §4.3, RFC 5382 §5, RFC 5508 REQ-1.
+//! When mappings and permissions end: RFC 4787 §4.3, RFC 5382 §5, RFC 5508 REQ-2.
 
 use super::*;
 
