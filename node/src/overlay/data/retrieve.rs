@@ -190,7 +190,7 @@ impl Retrieve {
             }
         }
         if query.visit.is_some() {
-            get.visited(ctx, hops, hosts);
+            get.visited(ctx, from, hops, hosts);
         } else {
             get.parts_answered(from, &query.ids);
         }
@@ -233,7 +233,7 @@ impl Retrieve {
         let Some(query) = self.queries.remove(&number) else { return };
         if let Some(get) = self.gets.get_mut(&query.get) {
             match query.visit {
-                Some(_) => get.visit_failed(),
+                Some(_) => get.visit_failed(query.peer),
                 None => get.source_failed(query.peer, &query.ids),
             }
         }

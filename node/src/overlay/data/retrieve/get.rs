@@ -169,16 +169,16 @@ impl Get {
     }
 
     /// A visited peer has answered.
-    pub(super) fn visited(&mut self, ctx: &Ctx<'_>, hops: u32, hosts: Vec<Contact>) {
+    pub(super) fn visited(&mut self, ctx: &Ctx<'_>, peer: NodeId, hops: u32, hosts: Vec<Contact>) {
         if let Some(Search::Visits(visits)) = &mut self.search {
-            visits.answered(ctx, hops, hosts);
+            visits.answered(ctx, peer, hops, hosts);
         }
     }
 
     /// A visited peer does not answer.
-    pub(super) fn visit_failed(&mut self) {
+    pub(super) fn visit_failed(&mut self, peer: NodeId) {
         if let Some(Search::Visits(visits)) = &mut self.search {
-            visits.failed();
+            visits.failed(peer);
         }
     }
 

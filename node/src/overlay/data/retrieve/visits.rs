@@ -2,7 +2,7 @@
 //!
 //! No peer is visited twice, and no peer works for a query but once: nothing is amplified, and the end is known.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::Ctx;
 use crate::core::contact::Contact;
@@ -20,7 +20,7 @@ const PATIENCE: usize = 8;
 const UNDER_WAY_MAX: usize = 64;
 
 /// A peer to visit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stop {
     peer: NodeId,
     /// How to reach it, if it was heard of in this search.
@@ -37,8 +37,11 @@ pub(super) struct Visits {
     seen: BTreeSet<NodeId>,
     near: VecDeque<Stop>,
     far: VecDeque<Stop>,
-    under_way: usize,
+    under_way: BTreeMap<NodeId, Stop>,
     made: usize,
+    /// Peers that did not answer. They are visited once more in the end: a link may have failed for want of a way to them.
+    failed: Vec<Stop>,
+    second_round: bool,
 }
 
 impl Visits {
@@ -50,8 +53,10 @@ impl Visits {
             seen: BTreeSet::from([ctx.me.id]),
             near: VecDeque::new(),
             far: VecDeque::new(),
-            under_way: 0,
+            under_way: BTreeMap::new(),
             made: 0,
+            failed: Vec::new(),
+            second_round: false,
         };
         ctx.neighbours().for_each(|neighbour| visits.add(ctx, neighbour, None, 1));
         visits
@@ -74,33 +79,42 @@ impl Visits {
     /// The next peer to visit and the hops to it, if it is time for one.
     pub(super) fn next(&mut self, ctx: &mut Ctx<'_>, slow: usize) -> Option<(NodeId, u32)> {
         let width = (WIDTH << (self.made / PATIENCE).min(3)).min(WIDTH_MAX);
-        if self.under_way >= width + slow || self.under_way >= UNDER_WAY_MAX {
+        if self.under_way.len() >= (width + slow).min(UNDER_WAY_MAX) {
             return None;
+        }
+        if self.is_exhausted() && !self.second_round {
+            self.second_round = true;
+            self.far.extend(self.failed.drain(..).take(UNDER_WAY_MAX));
         }
         let stop = self.near.pop_front().or_else(|| self.far.pop_front())?;
         if let Some(contact) = &stop.contact {
             ctx.learn(contact);
         }
-        self.under_way += 1;
+        let next = (stop.peer, stop.hops);
+        self.under_way.insert(stop.peer, stop);
         self.made += 1;
-        Some((stop.peer, stop.hops))
+        Some(next)
     }
 
     /// A peer `hops` away has answered with its neighbours.
-    pub(super) fn answered(&mut self, ctx: &Ctx<'_>, hops: u32, hosts: Vec<Contact>) {
-        self.under_way -= 1;
+    pub(super) fn answered(&mut self, ctx: &Ctx<'_>, peer: NodeId, hops: u32, hosts: Vec<Contact>) {
+        self.under_way.remove(&peer);
         for contact in hosts {
             self.add(ctx, contact.id, Some(contact), hops + 1);
         }
     }
 
     /// A peer does not answer.
-    pub(super) fn failed(&mut self) {
-        self.under_way -= 1;
+    pub(super) fn failed(&mut self, peer: NodeId) {
+        self.failed.extend(self.under_way.remove(&peer));
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.under_way.is_empty() && self.near.is_empty() && self.far.is_empty()
     }
 
     /// Whether all that could be reached were visited.
     pub(super) fn is_over(&self) -> bool {
-        self.under_way == 0 && self.near.is_empty() && self.far.is_empty()
+        self.is_exhausted() && (self.second_round || self.failed.is_empty())
     }
 }
