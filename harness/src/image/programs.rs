@@ -55,7 +55,7 @@ async fn harness(choice: &Choice, progress: &mut dyn Progress) -> Result<PathBuf
     let is_static = kind(&own)? == Kind::Static;
     match source_tree() {
         _ if is_static => Ok(own),
-        Some(tree) => build(&tree, "butter-harness", "harness", Flags::Static, progress).await,
+        Some(tree) => build(&tree, "harness", Flags::Static, progress).await,
         None => Err(not_static(&own)),
     }
 }
@@ -67,12 +67,12 @@ async fn node(choice: &Choice, progress: &mut dyn Progress) -> Result<PathBuf, B
     if let Some(tree) = source_tree()
         && cargo_answers().await
     {
-        let built = build(&tree, "butter", "butter", Flags::AsConfigured, progress).await?;
+        let built = build(&tree, "butter", Flags::AsConfigured, progress).await?;
         if kind(&built)? == Kind::Static {
             return Ok(built);
         }
         progress.note("RUSTFLAGS or another setting overrides the static build; building the node once more, apart");
-        return build(&tree, "butter", "butter", Flags::Static, progress).await;
+        return build(&tree, "butter", Flags::Static, progress).await;
     }
     match beside()? {
         Some(path) => given(&path),
@@ -167,25 +167,21 @@ enum Flags {
 }
 
 /// Runs cargo and returns the program that it made.
-async fn build(
-    tree: &Path,
-    package: &str,
-    program: &str,
-    flags: Flags,
-    progress: &mut dyn Progress,
-) -> Result<PathBuf, BackendError> {
+async fn build(tree: &Path, program: &str, flags: Flags, progress: &mut dyn Progress) -> Result<PathBuf, BackendError> {
     progress.begin(&format!("building {program}"), 0);
-    let mut command = command(tree, package, program, flags);
+    let mut command = command(tree, program, flags);
     let built = run(&mut command, program, progress).await;
     built.map_err(|what| BackendError {
         what: what.context(format!("cargo could not build {program} in {}", tree.display())),
-        remedy: Some(format!("Try it by hand: cargo build -p {package} --bin {program}")),
+        remedy: Some(format!("Try it by hand: cargo build --workspace --bin {program}")),
     })
 }
 
-fn command(tree: &Path, package: &str, program: &str, flags: Flags) -> Command {
+fn command(tree: &Path, program: &str, flags: Flags) -> Command {
     let mut command = Command::new(cargo());
-    command.current_dir(tree).args(["build", "--package", package, "--bin", program]);
+    // The whole workspace: features are then the same as those that the harness itself was built with by `cargo run`, and
+    // what both need is built once.
+    command.current_dir(tree).args(["build", "--workspace", "--bin", program]);
     command.arg("--message-format=json-render-diagnostics");
     if !cfg!(debug_assertions) {
         command.arg("--release");

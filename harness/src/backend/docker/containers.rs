@@ -25,8 +25,8 @@ const NODE_USER: &str = "65534:65534";
 /// Memory of a node beyond what it may store: program, connections, buffers.
 const NODE_MEMORY: u64 = 256 << 20;
 const ROUTER_MEMORY: i64 = 256 << 20;
-/// Threads of a node or router.
-const TASKS_MAX: i64 = 64;
+/// Threads of a node or router: it has one for each core of the machine, and some that wait for files.
+const TASKS_MAX: i64 = 1_024;
 /// A log is cut at this size; the newest part stays.
 const LOG_MAX: &str = "4m";
 const STORE: &str = "/store";

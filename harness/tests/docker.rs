@@ -1,0 +1,11 @@
+//! The docker backend, on a real engine with the real node and router. Skipped where no engine can be used, unless
+//! `BUTTER_REQUIRE_DOCKER` is set.
+
+#[path = "docker/apart.rs"]
+mod apart;
+#[path = "docker/clean.rs"]
+mod clean;
+#[path = "docker/run.rs"]
+mod run;
+#[path = "docker/support.rs"]
+mod support;
