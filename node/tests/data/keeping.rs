@@ -108,6 +108,20 @@ fn whoever_is_declared_dead_by_mistake_comes_back_and_copies_are_trimmed() {
 }
 
 #[test]
+fn a_stopped_node_neither_loses_its_blocks_nor_thinks_the_others_dead() {
+    for (seed, stop) in [(30, 1), (31, 3), (32, 4)] {
+        let mut net = Net::joined(20, &config(), seed);
+        let blocks: Vec<BlockId> = (0..20).flat_map(|by| stored(&mut net, by, 1_000)).collect();
+        net.run(SECOND * 3);
+        net.freeze(4, SECOND * stop);
+        net.run(SECOND * 30);
+        check_copies(&net, &blocks, 3);
+        assert_eq!(net.node(4).stats().deaths_seen, 0, "stopped for {stop} s");
+        assert!(net.run_until(SECOND, |net| net.sum(|stats| stats.groups_goldilocks) == 20).is_some());
+    }
+}
+
+#[test]
 fn a_cut_between_two_members_only_costs_no_copy() {
     let mut net = Net::joined(20, &config(), 7);
     let blocks = stored(&mut net, 4, 1_000);

@@ -4,5 +4,6 @@
 
 mod churn;
 mod finding;
+mod hostile;
 mod keeping;
 mod net;

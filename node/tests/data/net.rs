@@ -12,6 +12,7 @@ use butter::core::blob::Blob;
 use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
 use butter::core::io::{Command, CommandId, Input, Outcome, Output, Sink, Target};
+use butter::core::message::Message;
 use butter::core::stats::Stats;
 use butter::core::time::Time;
 use butter::core::wire;
@@ -46,6 +47,8 @@ pub(crate) struct Net {
     links: BTreeSet<(usize, usize)>,
     /// Pairs whose messages get lost although the link stays up.
     deaf: BTreeSet<(usize, usize)>,
+    /// Nodes that do nothing until then, and then all at once: stopped processes.
+    frozen: BTreeMap<usize, Time>,
     sequence: u64,
     idle_wakes: u32,
     why: &'static str,
@@ -92,6 +95,7 @@ impl Net {
             woken_at: Vec::new(),
             links: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            frozen: BTreeMap::new(),
             sequence: 0,
             idle_wakes: 0,
             why: "",
@@ -242,6 +246,27 @@ impl Net {
         self.give(at, Input::Wake);
     }
 
+    /// Has `to` receive a message as if `from` had sent it; both must be linked.
+    pub(crate) fn inject(&mut self, from: usize, to: usize, message: DataMessage) {
+        self.give(to, Input::Message { from: id(from, self.seed), message: Message::Overlay(message) });
+    }
+
+    /// Two nodes between whom a link is up.
+    pub(crate) fn linked_pair(&self) -> (usize, usize) {
+        self.links.iter().copied().find(|&(a, b)| self.nodes[a].is_some() && self.nodes[b].is_some()).expect("some are")
+    }
+
+    /// A node that is none of `members` and linked to one of them, and that one.
+    pub(crate) fn linked_to(&self, members: &[usize]) -> (usize, usize) {
+        let both_ways = self.links.iter().flat_map(|&(a, b)| [(a, b), (b, a)]);
+        both_ways.into_iter().find(|(a, b)| !members.contains(a) && members.contains(b)).expect("some are")
+    }
+
+    /// What others call it.
+    pub(crate) fn id(&self, at: usize) -> NodeId {
+        id(at, self.seed)
+    }
+
     fn command(&mut self, at: usize, command: Command<DataCommand>) -> CommandId {
         self.commands += 1;
         let id = CommandId(self.commands);
@@ -311,6 +336,16 @@ impl Net {
         Some(self.now.since(began))
     }
 
+    /// Stops a node for a while, as SIGSTOP does.
+    pub(crate) fn freeze(&mut self, at: usize, time: Duration) {
+        self.frozen.insert(at, self.now + time);
+    }
+
+    /// When a node that is stopped goes on; `None` if it is not stopped.
+    fn thaws(&self, at: usize) -> Option<Time> {
+        self.frozen.get(&at).copied().filter(|&until| until > self.now)
+    }
+
     /// Plays what is next, unless it is later than `until`.
     fn step(&mut self, until: Time) -> bool {
         let message = self.due.first_key_value().map_or(Time::NEVER, |((at, _), _)| *at);
@@ -322,7 +357,14 @@ impl Net {
         self.now = self.now.max(next);
         if message <= wake {
             let (_, (to, input)) = self.due.pop_first().expect("just seen");
-            self.give(to, input);
+            match self.thaws(to) {
+                Some(until) => self.post(to, until.since(self.now), input),
+                None => self.give(to, input),
+            }
+        } else if let Some(until) = self.thaws(waker) {
+            self.wakes.remove(&(wake, waker));
+            self.woken_at[waker] = until;
+            self.wakes.insert((until, waker));
         } else {
             self.give(waker, Input::Wake);
             self.idle_wakes = if self.woken_at[waker] <= self.now { self.idle_wakes + 1 } else { 0 };

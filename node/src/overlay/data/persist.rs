@@ -158,9 +158,8 @@ impl Persist {
         }
     }
 
-    /// Takes a message that is bounded.
+    /// Takes a message that is bounded, of a peer that [`Persist::heard`] was told of.
     pub(super) fn handle(&mut self, ctx: &mut Ctx<'_>, store: &mut Store, from: NodeId, message: DataMessage) {
-        self.heard(ctx, from);
         match message {
             DataMessage::Beat { next_ms, digest, held } => self.beat(ctx, from, next_ms, digest, held),
             DataMessage::Probe { stamp, asker } => ctx.send(from, DataMessage::Alive { stamp, asker }),
