@@ -128,9 +128,9 @@ fn measure(plan: &Plan, measure: &Measure, tally: &Tally, watched: &Watched) -> 
         Measure::Retrieval { from, to } => retrieval(plan, tally, *from, *to),
         Measure::RetrievalLatency { quantile } => answers.latency_s(*quantile).ok_or_else(no_answer),
         Measure::RetrievalMessages => answers.messages_mean().ok_or_else(no_answer),
-        Measure::Metric { name, over } => {
-            watched.aggregate(name, *over, tally.end).ok_or_else(|| format!("no node tells a metric '{name}'"))
-        }
+        Measure::Metric { name, over } => watched
+            .aggregate(name, *over, tally.end)
+            .ok_or_else(|| format!("no node or router tells a metric '{name}'")),
     }
 }
 

@@ -66,7 +66,7 @@ fn what_cannot_be_measured_fails_and_says_why() {
         (between(Some(0), Some(1)), &events, "no query was made from alpha for items stored from beta"),
         (Measure::RetrievalLatency { quantile: 0.95 }, &events, "no query was answered with the right bytes"),
         (Measure::RetrievalMessages, &events, "no query was answered with the right bytes"),
-        (metric("butter_x", Aggregate::Max), &events, "no node tells a metric 'butter_x'"),
+        (metric("butter_x", Aggregate::Max), &events, "no node or router tells a metric 'butter_x'"),
     ] {
         // A bound that every number would satisfy.
         let verdict = judge(measure, Comparison::AtLeast, f64::NEG_INFINITY, events);
@@ -135,6 +135,20 @@ fn metrics_have_extremes_over_time_and_sums_at_the_end() {
     let verdicts = evaluate(&plan, &[looked(0, 0)], &watched);
     let values: Vec<f64> = verdicts.iter().map(|verdict| verdict.value.unwrap()).collect();
     assert_eq!(values, [9.0, 1.0, 8.0, 4.0], "what was sampled after the last event does not count");
+}
+
+#[test]
+fn metrics_of_routers_are_over_routers() {
+    let mut plan = fixture::plan();
+    let dropped = "butter_router_dropped_total";
+    plan.checks = vec![check("m", metric(dropped, Aggregate::Avg), Comparison::AtLeast, 0.0)];
+    let mut watched = Watched::of(&plan);
+    let router = |index, value| scrape(Source::Router(NetworkIndex(index)), &[(dropped, &[], value)]);
+    watched.take(
+        RunTime(0),
+        &[scrape(Source::Node(NodeIndex(0)), &[(dropped, &[], 70.0)]), router(0, 1.0), router(1, 2.0)],
+    );
+    assert_eq!(evaluate(&plan, &[looked(0, 0)], &watched)[0].value, Some(1.5));
 }
 
 #[test]

@@ -151,9 +151,17 @@ impl Families {
     }
 }
 
-/// Help and type of everything that a node counts, by name.
+/// Help and type of what a router counts, under the names of [`crate::router::metrics`].
+const ROUTER_INSTRUMENTS: [(&str, (&str, &str)); 4] = [
+    ("butter_router_forwarded_packets_total", ("Packets forwarded, by direction", "counter")),
+    ("butter_router_forwarded_bytes_total", ("Bytes of the packets forwarded, with their IP headers", "counter")),
+    ("butter_router_dropped_total", ("Packets dropped, by cause", "counter")),
+    ("butter_router_nat_mappings", ("Live mappings of the NAT", "gauge")),
+];
+
+/// Help and type of everything that a node or router counts, by name.
 fn instruments() -> BTreeMap<&'static str, (&'static str, &'static str)> {
-    let mut known = BTreeMap::new();
+    let mut known = BTreeMap::from(ROUTER_INSTRUMENTS);
     Stats::default().each(|instrument, _, _| {
         let kind = match instrument.kind {
             Kind::Counter => "counter",
@@ -172,9 +180,9 @@ fn family_of<'a>(name: &'a str, histograms: &BTreeSet<&str>) -> &'a str {
     base.filter(|base| histograms.contains(base)).unwrap_or(name)
 }
 
-/// Help and type of what a router or an application's node counts, from Prometheus' rules for names.
+/// Help and type of what neither node nor router counts by itself, from Prometheus' rules for names.
 fn guess(name: &str, histograms: &BTreeSet<&str>) -> (&'static str, &'static str) {
-    let help = "As told by the router or node";
+    let help = "As told by a node";
     match () {
         () if histograms.contains(name) => (help, "histogram"),
         () if name.ends_with("_total") => (help, "counter"),

@@ -103,8 +103,11 @@ pub(crate) fn looked(kept: usize, acknowledged: usize) -> Event {
     })
 }
 
-pub(crate) fn scrape(source: Source, series: &[(&str, &[(&str, &str)], f64)]) -> Scrape {
-    let one = |&(name, labels, value): &(&str, &[(&str, &str)], f64)| Series {
+/// Name, labels and value of a series.
+pub(crate) type Told<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
+pub(crate) fn scrape(source: Source, series: &[Told<'_>]) -> Scrape {
+    let one = |&(name, labels, value): &Told<'_>| Series {
         name: name.into(),
         labels: labels.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
         value,

@@ -9,17 +9,20 @@ use crate::plan::{Aggregate, Check, Measure, Plan, Until};
 /// Most samples kept of one metric; later ones only move its extremes.
 const INSTANTS_MAX: usize = 100_000;
 
-/// What the nodes said about the metrics that checks name.
+/// What metrics of routers begin with; all others are those of nodes.
+const ROUTER_METRICS: &str = "butter_router_";
+
+/// What nodes and routers said about the metrics that checks name.
 #[derive(Clone, Debug, Default)]
 pub struct Watched {
     metrics: BTreeMap<String, Vec<Instant>>,
 }
 
-/// One metric over all nodes at one moment. A node's value is the sum of its series of that name.
+/// One metric over all nodes, or all routers, at one moment. The value of one of them is the sum of its series of that name.
 #[derive(Clone, Copy, Debug)]
 struct Instant {
     at: RunTime,
-    nodes: usize,
+    tellers: usize,
     min: f64,
     max: f64,
     sum: f64,
@@ -42,10 +45,12 @@ impl Watched {
     /// Takes a sample of everything.
     pub fn take(&mut self, at: RunTime, scrapes: &[Scrape]) {
         for (name, history) in &mut self.metrics {
-            let nodes = scrapes.iter().filter(|scrape| matches!(scrape.source, Source::Node(_)));
-            let values: Vec<f64> = nodes.filter_map(|scrape| value(scrape, name)).collect();
+            let of_routers = name.starts_with(ROUTER_METRICS);
+            let is_told_by = |source| matches!(source, Source::Router(_)) == of_routers;
+            let tellers = scrapes.iter().filter(|scrape| is_told_by(scrape.source));
+            let values: Vec<f64> = tellers.filter_map(|scrape| value(scrape, name)).collect();
             let Some(&first) = values.first() else { continue };
-            let mut now = Instant { at, nodes: values.len(), min: first, max: first, sum: values.iter().sum() };
+            let mut now = Instant { at, tellers: values.len(), min: first, max: first, sum: values.iter().sum() };
             for value in values {
                 now.min = now.min.min(value);
                 now.max = now.max.max(value);
@@ -59,7 +64,7 @@ impl Watched {
         }
     }
 
-    /// The metric as it was until `end`: extremes over all samples, sum and mean of the last one. `None` if no node told it.
+    /// The metric as it was until `end`: extremes over all samples, sum and mean of the last one. `None` if nobody told it.
     pub fn aggregate(&self, name: &str, over: Aggregate, end: RunTime) -> Option<f64> {
         let history = self.metrics.get(name)?;
         let until_end = &history[..history.partition_point(|instant| instant.at <= end)];
@@ -68,7 +73,7 @@ impl Watched {
             Aggregate::Max => until_end.iter().map(|instant| instant.max).fold(f64::NEG_INFINITY, f64::max),
             Aggregate::Min => until_end.iter().map(|instant| instant.min).fold(f64::INFINITY, f64::min),
             Aggregate::Sum => last.sum,
-            Aggregate::Avg => last.sum / last.nodes as f64,
+            Aggregate::Avg => last.sum / last.tellers as f64,
         })
     }
 }

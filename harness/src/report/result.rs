@@ -425,14 +425,17 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::observe::fixture::{self, found, looked, retrieved, scrape, started, step_began, step_ended, stored};
+    use crate::observe::fixture::{
+        self, Told, found, looked, retrieved, scrape, started, step_began, step_ended, stored,
+    };
     use crate::observe::watched::Watched;
     use crate::plan::NodeIndex;
 
     pub(crate) fn played(events: Vec<Event>) -> Played {
         let links = |index, lan, relayed| {
-            let lan: (&str, &[(&str, &str)], f64) = ("butter_links", &[("path", "lan")], lan);
-            scrape(Source::Node(NodeIndex(index)), &[lan, ("butter_links", &[("path", "relayed")], relayed)])
+            let told: [Told<'_>; 2] =
+                [("butter_links", &[("path", "lan")], lan), ("butter_links", &[("path", "relayed")], relayed)];
+            scrape(Source::Node(NodeIndex(index)), &told)
         };
         let scrapes = Arc::new(vec![links(0, 1.0, 0.0), links(1, 1.0, 0.0), links(2, 0.0, 3.0)]);
         Played { events, watched: Watched::default(), last_sample: Some((RunTime(0), scrapes)), ended: Ended::Finished }
