@@ -11,6 +11,7 @@
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, `plan`: nothing is deployed |
 //! | `engine` | `doctor`, `image`, `clean` |
+//! | `bench` | `bench sim` |
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::backend::BackendError;
 
+mod bench;
 mod chosen;
 mod display;
 mod engine;
@@ -54,6 +56,8 @@ enum Command {
     Image,
     /// Remove what crashed runs left on the Docker engine
     Clean(engine::CleanArgs),
+    /// Measure the testbed itself
+    Bench(bench::BenchArgs),
     /// Be the router of a network: what a router's container runs
     #[command(hide = true)]
     Router,
@@ -112,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Doctor => runtime.block_on(engine::doctor()),
         Command::Image => runtime.block_on(engine::image()),
         Command::Clean(args) => runtime.block_on(engine::clean(&args)),
+        Command::Bench(args) => bench::run(&args),
         Command::Router => unreachable!("handled above"),
     };
     exit.into()
