@@ -188,3 +188,17 @@ fn two_of_three_die_at_once_and_the_third_recruits_both() {
         check_copies(&net, &blocks, 3);
     }
 }
+
+#[test]
+fn when_networks_come_apart_and_meet_again_copies_are_trimmed() {
+    let mut net = Net::joined(12, &config(), 12);
+    let blocks: Vec<BlockId> = (0..12).flat_map(|by| stored(&mut net, by, 300)).collect();
+    let across: Vec<(usize, usize)> = (0..6).flat_map(|a| (6..12).map(move |b| (a, b))).collect();
+    across.iter().for_each(|&(a, b)| net.deafen(a, b, true));
+    net.run(Duration::from_secs(20));
+    let apart: usize = blocks.iter().map(|&id| net.holders(id).len()).sum();
+    assert!(apart > 3 * blocks.len(), "each side has made good what it lacks: {apart} copies of {}", blocks.len());
+    across.iter().for_each(|&(a, b)| net.deafen(a, b, false));
+    net.run(Duration::from_secs(60));
+    check_copies(&net, &blocks, 3);
+}

@@ -11,6 +11,7 @@
 //! | [`candidates`] | whom to recruit |
 //! | [`converge`] | views that differ are told apart by the beats' digests and brought together |
 //! | [`trim`] | who holds a block beyond its group drops it, once the group says that it holds it |
+//! | [`revisit`] | peers given up for dead are looked for again, in case they live |
 //! | [`leave`] | handing over |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,7 @@ mod converge;
 mod leave;
 mod peers;
 mod repair;
+mod revisit;
 mod trim;
 mod watch;
 
@@ -40,6 +42,7 @@ use candidates::Avoided;
 use leave::Leaving;
 use peers::Peers;
 use repair::Repairs;
+use revisit::Revisits;
 use trim::Extra;
 use watch::Health;
 
@@ -64,6 +67,7 @@ pub(super) struct Persist {
     /// Peers that this node's own blocks go to first; most recent last, at most [`candidates::BUDDIES_MAX`].
     buddies: SmallVec<[NodeId; 2]>,
     avoided: Avoided,
+    revisits: Revisits,
     /// Views to tell, gathered while an input is handled.
     news: BTreeMap<NodeId, BTreeSet<BlockId>>,
     /// Blocks whose groups have changed since [`Persist::take_changed`].
@@ -85,6 +89,7 @@ impl Persist {
             extras: BTreeMap::new(),
             buddies: SmallVec::new(),
             avoided: Avoided::default(),
+            revisits: Revisits::default(),
             news: BTreeMap::new(),
             changed: Vec::new(),
             leaving: None,
@@ -134,13 +139,15 @@ impl Persist {
         self.watch(ctx);
         self.expire_invites(ctx);
         if self.leaving.is_none() {
+            self.revisit(ctx);
             self.trim(ctx);
         }
         self.settle(ctx, store);
         let leaving = self.leaving.as_ref().map_or(Time::NEVER, Leaving::due);
         let extras =
             self.extras.values().filter(|_| self.leaving.is_none()).map(Extra::due).min().unwrap_or(Time::NEVER);
-        self.next = self.peers.due().min(self.repairs.due()).min(extras).min(leaving);
+        let visits = if self.leaving.is_none() { self.revisits.due() } else { Time::NEVER };
+        self.next = self.peers.due().min(self.repairs.due()).min(extras).min(visits).min(leaving);
     }
 
     /// Ends the handling of an input: recruits where that is due, tells of changed views.
@@ -160,6 +167,9 @@ impl Persist {
 
     /// Takes a message that is bounded, of a peer that [`Persist::heard`] was told of.
     pub(super) fn handle(&mut self, ctx: &mut Ctx<'_>, store: &mut Store, from: NodeId, message: DataMessage) {
+        if self.revisits.heard(ctx.now, from) {
+            self.wake_at(ctx.now);
+        }
         match message {
             DataMessage::Beat { next_ms, digest, held } => self.beat(ctx, from, next_ms, digest, held),
             DataMessage::Probe { stamp, asker } => ctx.send(from, DataMessage::Alive { stamp, asker }),

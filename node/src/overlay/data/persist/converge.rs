@@ -24,8 +24,11 @@ impl Persist {
         if !entitled || view.epoch - own.epoch > EPOCH_STEP_MAX {
             return None;
         }
+        // Whoever led the group so far tells those who are out of it, as does whoever leads it now. If the old leader is out
+        // of it too, it may not know: then everybody tells.
         let leads = |view: &View| view.members().last() == Some(&self.me);
-        let teller = leads(own) || leads(&view);
+        let leader_is_out = own.members().last().is_some_and(|&leader| !view.contains(leader));
+        let teller = leads(own) || leads(&view) || leader_is_out;
         let dropped: Vec<NodeId> =
             own.members().iter().copied().filter(|&member| !view.contains(member) && member != from).collect();
         self.follow(ctx, id, view);

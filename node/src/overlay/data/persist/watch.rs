@@ -159,9 +159,10 @@ impl Persist {
         self.peers.bury(peer);
         self.buddies.retain(|buddy| *buddy != peer);
         ctx.stats.deaths_seen += 1;
-        ctx.bury(peer);
         let shared: Vec<BlockId> =
             self.groups.iter().filter(|(_, view)| view.contains(peer)).map(|(&id, _)| id).collect();
+        self.revisits.bury(ctx.now, peer, ctx.contact(peer).cloned(), &shared);
+        ctx.bury(peer);
         for id in shared {
             self.review(ctx, id);
             self.changed.push(id);
