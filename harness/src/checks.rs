@@ -2,6 +2,8 @@
 //!
 //! A check that cannot be measured, say because nobody asked from that network, fails and says why.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::events::{Event, EventKind};
@@ -101,7 +103,7 @@ fn holds(value: f64, comparison: Comparison, bound: f64) -> bool {
 
 fn unit(measure: &Measure) -> Unit {
     match measure {
-        Measure::Persistence | Measure::Stored | Measure::Retrieval { .. } => Unit::Share,
+        Measure::Persistence | Measure::Stored | Measure::Retrieval { .. } | Measure::RetrievalWorstCell => Unit::Share,
         Measure::RetrievalLatency { .. } => Unit::Seconds,
         Measure::Copies | Measure::RetrievalMessages | Measure::Metric { .. } => Unit::Plain,
     }
@@ -126,6 +128,7 @@ fn measure(plan: &Plan, measure: &Measure, tally: &Tally, watched: &Watched) -> 
             part_of(look.copies, look.blocks, "no item was acknowledged")
         }
         Measure::Retrieval { from, to } => retrieval(plan, tally, *from, *to),
+        Measure::RetrievalWorstCell => worst_cell(plan, tally),
         Measure::RetrievalLatency { quantile } => answers.latency_s(*quantile).ok_or_else(no_answer),
         Measure::RetrievalMessages => answers.messages_mean().ok_or_else(no_answer),
         Measure::Metric { name, over } => watched
@@ -143,6 +146,14 @@ fn retrieval(plan: &Plan, tally: &Tally, from: Option<NetworkIndex>, to: Option<
         };
         format!("no query was made{}{}", place("from", from), place("for items stored from", to))
     })
+}
+
+/// The least share of right answers of any two networks between which a query was made.
+fn worst_cell(plan: &Plan, tally: &Tally) -> Result<f64, String> {
+    let cells: BTreeSet<(NetworkIndex, NetworkIndex)> =
+        tally.queries.iter().map(|query| (query.from, query.to)).collect();
+    let shares = cells.into_iter().filter_map(|(from, to)| retrieval(plan, tally, Some(from), Some(to)).ok());
+    shares.min_by(f64::total_cmp).ok_or_else(|| "no query was made".to_owned())
 }
 
 #[cfg(test)]

@@ -262,6 +262,8 @@ pub enum Measure {
         /// Only those for items stored from this network.
         to: Option<NetworkIndex>,
     },
+    /// The same, of the pair of networks where it is least.
+    RetrievalWorstCell,
     /// A quantile of the time that right answers took, in seconds.
     RetrievalLatency {
         /// 0..1

@@ -51,6 +51,8 @@ fn retrieval_is_told_by_network() {
     assert_eq!(value(between(Some(0), None), &events), Ok(0.5));
     assert_eq!(value(between(None, Some(0)), &events), Ok(0.5));
     assert_eq!(value(between(Some(1), Some(1)), &events), Ok(0.5));
+    assert_eq!(value(Measure::RetrievalWorstCell, &events), Ok(0.0));
+    assert_eq!(value(Measure::RetrievalWorstCell, &events[..1]), Ok(1.0));
 }
 
 #[test]
@@ -62,6 +64,7 @@ fn what_cannot_be_measured_fails_and_says_why() {
         (Measure::Copies, &events, "no item was acknowledged"),
         (Measure::Stored, &events, "no item was to be stored"),
         (ALL, &events[..0], "no query was made"),
+        (Measure::RetrievalWorstCell, &events[..0], "no query was made"),
         (between(Some(1), None), &events, "no query was made from beta"),
         (between(Some(0), Some(1)), &events, "no query was made from alpha for items stored from beta"),
         (Measure::RetrievalLatency { quantile: 0.95 }, &events, "no query was answered with the right bytes"),

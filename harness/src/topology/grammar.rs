@@ -127,6 +127,7 @@ fn alone(measure: Measure, rest: &[Word<'_>]) -> Result<Measure, Fault> {
 fn retrieval(rest: &[Word<'_>], networks: &[(&str, NetworkIndex)]) -> Result<Measure, Fault> {
     match rest {
         [] => return Ok(Measure::Retrieval { from: None, to: None }),
+        [("in", _), ("every", _), ("cell", _), more @ ..] => return alone(Measure::RetrievalWorstCell, more),
         [("messages", _), more @ ..] => return alone(Measure::RetrievalMessages, more),
         [(word, at), more @ ..] if is_quantile(word) => {
             let quantile = hundredth(&word[1..]);
@@ -145,7 +146,7 @@ fn retrieval(rest: &[Word<'_>], networks: &[(&str, NetworkIndex)]) -> Result<Mea
             "from" if from.is_none() => &mut from,
             "to" if to.is_none() => &mut to,
             other => {
-                let help = "retrieval [from NETWORK] [to NETWORK], retrieval p95, or retrieval messages".to_owned();
+                let help = "retrieval [from NETWORK] [to NETWORK], retrieval in every cell, retrieval p95, or retrieval messages".to_owned();
                 let what = format!("{} has no meaning here", quoted(other));
                 return Err(Fault { at: at.clone(), what, help: Some(help) });
             }
@@ -233,7 +234,7 @@ fn known_metric(name: &str) -> Result<(), (String, Option<String>)> {
 fn bound_value(measure: &Measure, text: &str) -> Result<f64, (String, String)> {
     let number = || text.parse().ok().filter(|_| is_plain_number(text)).ok_or_else(|| "it is not a number".to_owned());
     match measure {
-        Measure::Persistence | Measure::Stored | Measure::Retrieval { .. } => {
+        Measure::Persistence | Measure::Stored | Measure::Retrieval { .. } | Measure::RetrievalWorstCell => {
             any_share(text).map_err(|why| (why, "a share, such as 99% or 9/10".into()))
         }
         Measure::RetrievalLatency { .. } => Time::parse(text)
@@ -252,7 +253,10 @@ fn bound_value(measure: &Measure, text: &str) -> Result<f64, (String, String)> {
 
 /// Whether a run could pass the check, and another fail it.
 fn possible(measure: &Measure, comparison: Comparison, bound: f64) -> Result<(), (&'static str, String)> {
-    let is_share = matches!(measure, Measure::Persistence | Measure::Stored | Measure::Retrieval { .. });
+    let is_share = matches!(
+        measure,
+        Measure::Persistence | Measure::Stored | Measure::Retrieval { .. } | Measure::RetrievalWorstCell
+    );
     let most = if is_share { 1.0 } else { f64::INFINITY };
     let (never, always) = match comparison {
         Comparison::AtLeast => (bound > most, bound <= 0.0),
@@ -295,6 +299,7 @@ mod tests {
             ("retrieval from gamma >= 95%", retrieval(gamma, None), AtLeast, 0.95),
             ("retrieval  from gamma to alpha >= 95%", retrieval(gamma, alpha), AtLeast, 0.95),
             ("retrieval to alpha >= 95%", retrieval(None, alpha), AtLeast, 0.95),
+            ("retrieval in every cell >= 99%", Measure::RetrievalWorstCell, AtLeast, 0.99),
             ("retrieval p95 <= 2s", Measure::RetrievalLatency { quantile: 0.95 }, AtMost, 2.0),
             ("retrieval p99.9 <= 250ms", Measure::RetrievalLatency { quantile: 0.999 }, AtMost, 0.25),
             ("retrieval messages <= 40", Measure::RetrievalMessages, AtMost, 40.0),

@@ -364,7 +364,9 @@ impl Measurable {
             Measure::Persistence | Measure::Stored | Measure::Copies if !self.stored => {
                 Some("nothing is stored before")
             }
-            Measure::RetrievalLatency { .. } | Measure::RetrievalMessages if self.asked.is_empty() => {
+            Measure::RetrievalLatency { .. } | Measure::RetrievalMessages | Measure::RetrievalWorstCell
+                if self.asked.is_empty() =>
+            {
                 Some("nothing is retrieved before")
             }
             Measure::Retrieval { from, to } => {
