@@ -5,6 +5,7 @@
 //!
 //! Everything here changes tables and returns what to say; [`crate::core`] says it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -196,21 +197,16 @@ impl KnownHosts {
     /// Some known hosts for somebody else, of as many networks as can be, at most [`CONTACTS_MAX`].
     pub fn introduce_to(&self, peer: NodeId, count: usize, random: &mut Random) -> Vec<Contact> {
         let others: Vec<&Contact> = self.contacts().filter(|contact| contact.id != peer).collect();
-        let shuffled = sample(random, others, usize::MAX);
-        let mut chosen: Vec<&Contact> = Vec::new();
-        for round in 1.. {
-            for contact in &shuffled {
-                let of_its_network = chosen.iter().filter(|other| other.network() == contact.network()).count();
-                let is_new = chosen.iter().all(|other| other.id != contact.id);
-                if is_new && of_its_network < round && chosen.len() < count.min(CONTACTS_MAX) {
-                    chosen.push(contact);
-                }
-            }
-            if round >= shuffled.len() || chosen.len() >= count.min(CONTACTS_MAX) {
-                break;
-            }
+        let mut of_network: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut ranked: Vec<(usize, &Contact)> = Vec::with_capacity(others.len());
+        for contact in sample(random, others, usize::MAX) {
+            let before = of_network.entry(contact.network()).or_default();
+            ranked.push((*before, contact));
+            *before += 1;
         }
-        chosen.into_iter().cloned().collect()
+        // The first of every network, then the second of each, and so on; at random within.
+        ranked.sort_by_key(|(before, _)| *before);
+        ranked.into_iter().take(count.min(CONTACTS_MAX)).map(|(_, contact)| contact.clone()).collect()
     }
 
     /// What is due: candidates for an active view with room, the regular exchange.
