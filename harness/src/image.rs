@@ -68,7 +68,7 @@ pub async fn ensure(docker: &Docker, programs: &Programs, progress: &mut dyn Pro
     }
     progress.begin("building the image", 0);
     send(docker, &content, &hash, &tag, progress).await?;
-    remove_old(docker, &tag).await?;
+    remove_old(docker, &tag, progress).await?;
     Ok(Image { tag, built: true })
 }
 
@@ -130,18 +130,19 @@ async fn send(
     Ok(())
 }
 
-/// Removes all but the newest images of the testbed. One that is in use stays, and so does one that the engine holds on to.
-async fn remove_old(docker: &Docker, newest: &str) -> Result<(), BackendError> {
+/// Removes all but the newest images of the testbed. One that is in use stays; whatever else keeps one is told, as it costs
+/// nothing but room.
+async fn remove_old(docker: &Docker, newest: &str, progress: &mut dyn Progress) -> anyhow::Result<()> {
     let filters = HashMap::from([("label", vec![LABEL])]);
     let options = ListImagesOptionsBuilder::default().filters(&filters).build();
     let mut images = docker.list_images(Some(options)).await.context("asking the engine for its images")?;
     images.retain(|image| !image.repo_tags.iter().any(|tag| tag == newest));
     images.sort_by_key(|image| std::cmp::Reverse(image.created));
     for image in images.iter().skip(IMAGES_KEPT - 1) {
-        let name = image.repo_tags.first().unwrap_or(&image.id);
+        let name = image.repo_tags.iter().find(|tag| tag.starts_with(REPOSITORY)).unwrap_or(&image.id);
         match docker.remove_image(name, Some(RemoveImageOptionsBuilder::default().build()), None).await {
             Ok(_) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
-            Err(error) => return Err(anyhow!(error).context(format!("removing the old image {name}")).into()),
+            Err(error) => progress.note(&format!("the old image {name} cannot be removed: {error}")),
         }
     }
     Ok(())

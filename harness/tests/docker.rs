@@ -5,6 +5,8 @@
 mod apart;
 #[path = "docker/clean.rs"]
 mod clean;
+#[path = "docker/lan.rs"]
+mod lan;
 #[path = "docker/run.rs"]
 mod run;
 #[path = "docker/support.rs"]
