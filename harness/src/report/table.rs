@@ -107,9 +107,9 @@ fn retrieval(result: &RunResult) -> Table {
     if to.len() > MATRIX_MAX {
         to.clear();
     }
-    let columns = to.iter().map(|to| format!("of {to}"));
+    let columns = to.iter().map(|to| (*to).to_owned());
     let fixed = ["queries", "right", "p50", "p95", "max", "messages", "hops"].map(str::to_owned);
-    let mut table = table(["asked in".to_owned()].into_iter().chain(columns).chain(fixed));
+    let mut table = table(["asked in ↓ stored in →".to_owned()].into_iter().chain(columns).chain(fixed));
     for asked in &result.asked {
         let share = |to: &&str| {
             let cell = result.matrix.iter().find(|cell| cell.from == asked.from && cell.to == **to);
