@@ -4,7 +4,6 @@ use clap::Args;
 
 use super::display::Display;
 use super::{Exit, environment, show};
-use crate::backend::docker;
 use crate::clean::{self, Extent};
 use crate::{doctor, image};
 
@@ -22,12 +21,7 @@ pub(super) async fn doctor() -> Exit {
 
 pub(super) async fn image() -> Exit {
     let mut display = Display::new("image");
-    let built = async {
-        let engine = docker::connect().await?;
-        let programs = image::find(&image::Choice::default(), &mut display).await?;
-        image::ensure(&engine.docker, &programs, &mut display).await
-    };
-    let built = built.await;
+    let built = image::build(&image::Choice::default(), &mut display).await;
     display.finish();
     match built {
         Ok(image) => {
