@@ -2,6 +2,8 @@
 //!
 //! A check that cannot be measured, say because nobody asked from that network, fails and says why.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;

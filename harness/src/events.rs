@@ -1,5 +1,7 @@
 //! What was done and seen in a run, in the order of its clock: the record that checks and reports are made from.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::time::Duration;
 
 use butter::core::identity::{BlockId, NodeId};

@@ -10,6 +10,8 @@
 //! | `reports` | what a backend reports, taken into both |
 //! | `stop` | how a run is ended early |
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,6 +8,8 @@
 //! | `churn` | who dies when, how, and what comes in its place |
 //! | `workload` | who stores what when, and who asks for it |
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::time::Duration;
 
 use butter::core::random::{Random, child};

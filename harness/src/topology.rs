@@ -11,6 +11,8 @@
 //! | `addresses`, `planning` | subnets and addresses; the plan |
 //! | `diagnostics`, `describe` | faults for a person; a plan for a person |
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
