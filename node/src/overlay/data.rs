@@ -199,6 +199,7 @@ impl Overlay for Data {
             }
             OverlayInput::Wake => self.wake(ctx),
         }
+        self.puts.trimmed(&self.persist.take_trimmed());
         let changed = self.persist.take_changed();
         self.puts.changed(ctx, &self.persist, &changed);
         self.deadline = Deadline { at: self.persist.due(), why: "keeping groups" }

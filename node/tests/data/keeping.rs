@@ -7,7 +7,7 @@ use butter::core::identity::BlockId;
 use butter::overlay::data::PutError;
 use butter::overlay::data::block::split;
 
-use crate::net::{Net, value};
+use crate::net::{Ended, Net, value};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -78,7 +78,7 @@ fn a_full_node_stores_nothing_and_full_peers_are_passed_over() {
 #[test]
 fn a_death_is_repaired_soon() {
     let mut times = Vec::new();
-    for seed in 0..20 {
+    for seed in 0..5 {
         let mut net = Net::joined(30, &config(), seed);
         let blocks: Vec<BlockId> = (0..30).flat_map(|by| stored(&mut net, by, 1_000)).collect();
         net.run(SECOND * 5 + Duration::from_millis(seed * 97));
@@ -201,4 +201,26 @@ fn when_networks_come_apart_and_meet_again_copies_are_trimmed() {
     across.iter().for_each(|&(a, b)| net.deafen(a, b, false));
     net.run(Duration::from_secs(60));
     check_copies(&net, &blocks, 3);
+}
+
+#[test]
+fn what_others_keep_already_is_acknowledged() {
+    for seed in 0..5 {
+        let config = Config { replicas: 2, ..config() };
+        let mut net = Net::joined(3, &config, 100 + seed);
+        for length in [0, 4_096, 2_000_000] {
+            let value = value(length, length);
+            let first = net.put(0, &value).unwrap();
+            let puts: Vec<_> = [1, 2, 0].map(|by| net.begin_put(by, &value)).into();
+            let ended: Vec<Ended> = Vec::into_iter(puts).map(|put| net.wait(put)).collect();
+            for ended in ended {
+                assert!(
+                    matches!(&ended, Ended::Put(Ok(stored)) if *stored == first),
+                    "seed {seed}, {length} bytes: {ended:?}"
+                );
+            }
+            net.run(SECOND * 5);
+            check_copies(&net, &first.blocks, 2);
+        }
+    }
 }

@@ -72,6 +72,8 @@ pub(super) struct Persist {
     news: BTreeMap<NodeId, BTreeSet<BlockId>>,
     /// Blocks whose groups have changed since [`Persist::take_changed`].
     changed: Vec<BlockId>,
+    /// Blocks dropped, as their groups hold them, since [`Persist::take_trimmed`].
+    trimmed: Vec<BlockId>,
     leaving: Option<Leaving>,
     next: Time,
 }
@@ -92,6 +94,7 @@ impl Persist {
             revisits: Revisits::default(),
             news: BTreeMap::new(),
             changed: Vec::new(),
+            trimmed: Vec::new(),
             leaving: None,
             next: Time::NEVER,
         }
@@ -119,6 +122,11 @@ impl Persist {
     /// Blocks whose groups have changed since the last call.
     pub(super) fn take_changed(&mut self) -> Vec<BlockId> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Blocks that were dropped since the last call because r others hold them.
+    pub(super) fn take_trimmed(&mut self) -> Vec<BlockId> {
+        std::mem::take(&mut self.trimmed)
     }
 
     /// Peers that share groups and are believed alive: they are linked, and likely to know of related blocks.

@@ -24,6 +24,8 @@ struct Put {
     blocks: Vec<BlockId>,
     /// Those that have too few copies.
     waiting: BTreeSet<BlockId>,
+    /// Those that r others were found to hold, so that this node has dropped them.
+    elsewhere: BTreeSet<BlockId>,
     until: Time,
 }
 
@@ -69,7 +71,8 @@ impl Puts {
             persist.found(ctx, id);
         }
         let waiting = ids.iter().copied().collect();
-        self.0.push(Put { command, blocks: ids.clone(), waiting, until: ctx.now + ctx.config.deadline });
+        let until = ctx.now + ctx.config.deadline;
+        self.0.push(Put { command, blocks: ids.clone(), waiting, elsewhere: BTreeSet::new(), until });
         // What was stored before has its copies: no change will tell of it.
         self.changed(ctx, persist, &ids);
         Ok(())
@@ -78,6 +81,16 @@ impl Puts {
     /// When the first is given up.
     pub(super) fn due(&self) -> Time {
         self.0.iter().map(|put| put.until).min().unwrap_or(Time::NEVER)
+    }
+
+    /// These blocks were dropped because r others have said that they hold them.
+    pub(super) fn trimmed(&mut self, blocks: &[BlockId]) {
+        for put in &mut self.0 {
+            for id in blocks.iter().filter(|id| put.blocks.contains(id)) {
+                put.waiting.remove(id);
+                put.elsewhere.insert(*id);
+            }
+        }
     }
 
     /// Groups have changed: acknowledges what has its copies now.
@@ -91,7 +104,8 @@ impl Puts {
             }
             if put.waiting.is_empty() {
                 // A copy may have died while others were made.
-                put.waiting.extend(put.blocks.iter().copied().filter(|id| persist.copies(*id) < wanted));
+                let lacks = |id: &BlockId| persist.copies(*id) < wanted && !put.elsewhere.contains(id);
+                put.waiting.extend(put.blocks.iter().copied().filter(lacks));
             }
         }
         for put in self.0.extract_if(.., |put| put.waiting.is_empty()) {

@@ -114,6 +114,7 @@ impl Persist {
                 }
                 if extra.confirmed.len() >= self.replicas {
                     self.drop_block(ctx, store, id);
+                    self.trimmed.push(id);
                 }
             } else if self.merge(ctx, from, id, view).is_some() {
                 self.tell(from, id);
