@@ -9,7 +9,7 @@ use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::Plan;
 use butter_harness::sim::engine::{Birth, Engine};
-use butter_harness::sim::invariants;
+use butter_harness::sim::invariants::{self, Violation};
 use butter_harness::sim::network::Seat;
 use butter_harness::sim::terrain::Terrain;
 
@@ -70,4 +70,21 @@ fn three_lans_behind_nats_become_one() {
         }
         assert_eq!(invariants::joined(&engine), [], "seed {seed}");
     }
+}
+
+#[test]
+fn the_invariants_themselves_can_fail() {
+    let mut terrain = Terrain::new(1);
+    let lans = [(); 2].map(|()| terrain.network(Terrain::INTERNET, None, LinkConfig::default()));
+    for lan in lans {
+        for _ in 0..3 {
+            terrain.node(lan);
+        }
+    }
+    let mut engine = start_all(&terrain.into_plan());
+    run(&mut engine, 5);
+    let narrow = Config { active: 1, passive: 0, ..Config::default() };
+    let seats = |violations: Vec<Violation>| violations.len();
+    assert_eq!(seats(invariants::views(&engine, &narrow)), 12, "each node has two neighbours: too many of both");
+    assert_eq!(invariants::joined(&engine), [Violation::Apart { components: 2 }], "nothing joins two LANs");
 }
