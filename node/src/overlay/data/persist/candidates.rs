@@ -1,8 +1,8 @@
 //! Whom to recruit: peers of other networks first, then such as are linked and share groups already, then by what they offer.
 //!
 //! Sharing groups with few peers keeps both the beats and the number of different groups small (copysets: Cidon et al.,
-//! USENIX ATC 2013). A node's own blocks go to the same few *buddies*. Repairs go to known live peers while those are not more
-//! loaded than this node; else blocks would in time gather on the oldest nodes.
+//! USENIX ATC 2013). A node's own blocks go to the same few *buddies*. Repairs go to known live peers as long as those hold
+//! less than others; else blocks would in time gather on the oldest nodes.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::core::time::Time;
 /// Peers that a node's own blocks go to first.
 pub(super) const BUDDIES_MAX: usize = 4;
 /// With fewer live peers than this, repairs look for new ones.
-const PEERS_WANTED: usize = 4;
+const PEERS_WANTED: u64 = 4;
 /// Peers that refused or did not answer, remembered for a while.
 const AVOIDED_MAX: usize = 32;
 const AVOIDED_FOR: Duration = Duration::from_secs(10);
@@ -103,11 +103,13 @@ impl Persist {
         (willing, buddy, first, second, self.is_steady(peer), room, (minutes + 1).ilog2(), hash)
     }
 
-    /// Whether to rather share one more group with this peer than one with somebody new.
+    /// Whether to rather share one more group with this peer than one with somebody new: there are live peers enough, and it
+    /// holds no more blocks than they do in the mean, nor more than this node.
     fn is_steady(&self, peer: NodeId) -> bool {
-        let held = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
-        self.peers.live() >= PEERS_WANTED
-            && self.peers.get(peer).is_some_and(|peer| peer.held <= held.saturating_add(held / 4 + 4))
+        let live = self.peers.iter().filter(|peer| peer.status == Status::Alive);
+        let (count, held) = live.fold((0, 0), |(count, held), peer| (count + 1, held + u64::from(peer.held)));
+        let most = held.min(self.groups.len() as u64 * count);
+        count >= PEERS_WANTED && self.peers.get(peer).is_some_and(|peer| u64::from(peer.held) * count <= most)
     }
 
     fn network_of(&self, ctx: &Ctx<'_>, peer: NodeId) -> Option<u64> {
