@@ -1,0 +1,82 @@
+//! The promise of persistence: what was acknowledged outlives churn, without needless copies.
+//!
+//! Butter's rig, `topologies/churn.yaml`: a hundred nodes with an item each, three copies, a heartbeat of 2 s, a minute in which
+//! each node dies silently with the given chance per second and a fresh one takes its place. Twenty seeds on the simulator.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use butter_harness::backend::sim::Sim;
+use butter_harness::backend::{Backend, Progress, Scrape};
+use butter_harness::events::{Event, EventKind, RunTime};
+use butter_harness::play::{Audience, Ended, Standing, Stop, play};
+use butter_harness::topology::{self, Overrides};
+
+struct Nobody;
+
+impl Audience for Nobody {
+    fn event(&mut self, _: &Event) {}
+    fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
+    fn standing(&mut self, _: &Standing) {}
+}
+
+impl Progress for Nobody {
+    fn begin(&mut self, _: &str, _: u64) {}
+    fn advance(&mut self, _: u64) {}
+    fn note(&mut self, _: &str) {}
+}
+
+#[derive(Debug, Default)]
+struct Total {
+    acknowledged: usize,
+    kept: usize,
+    copies: usize,
+    blocks: usize,
+}
+
+fn after_churn(die: &str, seed: u64) -> Total {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/churn.yaml");
+    let overrides = Overrides { seed: Some(seed), set: vec![("die".into(), die.into())] };
+    let plan = topology::load(&path, &overrides).expect("it is valid");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let played = runtime.block_on(async {
+        let mut sim = Sim::new(&plan);
+        sim.up(&mut Nobody).await.expect("a simulation comes up");
+        play(&plan, &mut sim, &mut Nobody, &Stop::default()).await
+    });
+    assert_eq!(played.ended, Ended::Finished, "seed {seed}");
+    let looks = played.events.iter().rev().filter_map(|event| match event.kind {
+        EventKind::Looked { kept, acknowledged, copies, blocks, .. } => {
+            Some(Total { acknowledged, kept, copies, blocks })
+        }
+        _ => None,
+    });
+    looks.into_iter().next().expect("the nodes were looked at")
+}
+
+fn check(die: &str, kept_least: f64) {
+    let mut total = Total::default();
+    for seed in 1..=20 {
+        let run = after_churn(die, seed);
+        println!("die {die}, seed {seed}: {run:?}");
+        total.acknowledged += run.acknowledged;
+        total.kept += run.kept;
+        total.copies += run.copies;
+        total.blocks += run.blocks;
+    }
+    assert!(total.acknowledged >= 1_980, "of 2,000 items {} were acknowledged", total.acknowledged);
+    let kept = total.kept as f64 / total.acknowledged as f64;
+    let copies = total.copies as f64 / total.blocks as f64;
+    assert!(kept >= kept_least, "{kept} of the items were kept, not {kept_least}: {total:?}");
+    assert!(copies <= 3.2, "{copies} copies per block: {total:?}");
+}
+
+#[test]
+fn items_outlive_churn_of_one_in_fifty_a_second() {
+    check("1/50", 0.995);
+}
+
+#[test]
+fn items_outlive_churn_of_one_in_a_hundred_a_second() {
+    check("1/100", 0.999);
+}
