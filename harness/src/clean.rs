@@ -8,10 +8,12 @@ use crate::backend::docker::{self, mark, teardown};
 use crate::backend::{BackendError, Progress};
 
 /// Which runs are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// Those whose process has gone, unless their user kept them.
     Crashed,
+    /// The one with this id, whatever it is doing.
+    Run(String),
     /// Every run, also one that another process plays at this moment.
     All,
 }
@@ -56,7 +58,11 @@ pub async fn clean(extent: Extent, progress: &mut dyn Progress) -> Result<Cleane
     let engine = docker::connect().await?;
     let mut cleaned = Cleaned::default();
     let mut things = Vec::new();
-    for (run, belongings) in teardown::find(&engine.docker, None).await? {
+    let only = match &extent {
+        Extent::Run(run) => Some(run.as_str()),
+        Extent::Crashed | Extent::All => None,
+    };
+    for (run, belongings) in teardown::find(&engine.docker, only).await? {
         let leftover = leftover(run, &belongings);
         match belongings.reason_to_spare().filter(|_| extent == Extent::Crashed) {
             Some(reason) => cleaned.spared.push((leftover, reason)),

@@ -68,7 +68,7 @@ const REMOVAL_ROUNDS_MAX: usize = 5;
 pub struct Options {
     /// Which programs the image gets.
     pub programs: image::Choice,
-    /// Label the run as kept, so that only `harness clean --all` takes it once this process has gone.
+    /// Label the run as kept, so that `harness clean` leaves it once this process has gone.
     pub keep: bool,
     /// Where [`Backend::down`] leaves the logs of all containers before it removes them.
     pub logs: Option<PathBuf>,
@@ -259,9 +259,10 @@ async fn remove_run(docker: &Docker, run: &str, progress: &mut dyn Progress) -> 
         true => anyhow!("not everything could be removed: run {run} goes on growing"),
         false => anyhow!("not everything could be removed; what is left:{}", teardown::describe(&left)),
     };
-    let remedy =
-        "Try again with: harness clean --all; if the engine still refuses, restart it: sudo systemctl restart docker";
-    Err(BackendError { what, remedy: Some(remedy.to_owned()) })
+    let remedy = format!(
+        "Try again with: harness clean --run {run}; if the engine still refuses, restart it: sudo systemctl restart docker"
+    );
+    Err(BackendError { what, remedy: Some(remedy) })
 }
 
 /// Does what is not a turn in a node's life.

@@ -76,7 +76,7 @@ impl Chosen {
             return Some(Err(error.into()));
         }
         Some(Ok(format!(
-            "kept: docker ps --filter label=butter.run={run} shows its containers; harness clean --all removes it"
+            "kept: docker ps --filter label=butter.run={run} shows its containers; harness clean --run {run} removes it"
         )))
     }
 }

@@ -9,6 +9,9 @@ use crate::{doctor, image};
 
 #[derive(Debug, Args)]
 pub(super) struct CleanArgs {
+    /// One run, kept or not: the value of the label butter.run on its containers
+    #[arg(long, value_name = "ID", conflicts_with = "all")]
+    run: Option<String>,
     /// Every run, also kept ones and those that are being played at this moment
     #[arg(long)]
     all: bool,
@@ -34,14 +37,23 @@ pub(super) async fn image() -> Exit {
 
 pub(super) async fn clean(args: &CleanArgs) -> Exit {
     let mut display = Display::new("clean");
-    let cleaned = clean::clean(if args.all { Extent::All } else { Extent::Crashed }, &mut display).await;
+    let extent = match &args.run {
+        Some(run) => Extent::Run(run.clone()),
+        None if args.all => Extent::All,
+        None => Extent::Crashed,
+    };
+    let cleaned = clean::clean(extent, &mut display).await;
     display.finish();
     match cleaned {
         Ok(cleaned) => {
             let removed = cleaned.removed.iter().map(|run| format!("removed {run}\n"));
             let spared = cleaned.spared.iter().map(|(run, why)| format!("left {run}: {why}\n"));
             let told: String = removed.chain(spared).collect();
-            show(if told.is_empty() { "nothing is left of any run\n" } else { &told });
+            show(match (&args.run, told.is_empty()) {
+                (_, false) => &told,
+                (Some(_), true) => "nothing is left of that run\n",
+                (None, true) => "nothing is left of any run\n",
+            });
             Exit::Passed
         }
         Err(error) => environment(&error),

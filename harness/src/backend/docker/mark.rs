@@ -18,7 +18,7 @@ pub(crate) const OWNER: &str = "butter.owner";
 pub(crate) const ROLE: &str = "butter.role";
 /// Label with the name of the node or network in the topology.
 pub(crate) const NAME: &str = "butter.name";
-/// Label of a run that its user asked to keep: only `clean --all` takes it.
+/// Label of a run that its user asked to keep: `clean` takes it only by its id, or with `--all`.
 pub(crate) const KEPT: &str = "butter.kept";
 
 /// What a container, network or volume is for.
