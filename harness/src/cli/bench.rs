@@ -15,8 +15,8 @@ pub(super) struct BenchArgs {
 enum What {
     /// The simulator: nodes join, store an item each, and live for 60 virtual seconds; exits with 1 beyond a target
     Sim {
-        /// How many nodes; several are simulated one after another
-        #[arg(long, default_value = "1000", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(2..=5_000_000))]
+        /// How many nodes; several numbers are simulated one after another, the least first: memory is counted at its peak
+        #[arg(long, default_value = "1000,20000", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(2..=5_000_000))]
         nodes: Vec<u32>,
         /// Decides everything random
         #[arg(long, default_value = "1", env = "HARNESS_SEED")]
