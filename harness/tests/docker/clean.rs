@@ -22,7 +22,10 @@ async fn a_run_that_was_killed_is_removed() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let run = lines.map(Result::unwrap).find_map(|line| Some(line.split_once("deployed run ")?.1.to_owned())).unwrap();
+    let run = lines
+        .map(Result::unwrap)
+        .find_map(|line| Some(line.split_once("deployed run ")?.1.to_owned()))
+        .expect("the child deploys its run");
     let mine = Played::up(homes("mine", 1).0).await;
 
     // As long as its process lives it is spared.

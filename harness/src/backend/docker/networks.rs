@@ -28,14 +28,23 @@ pub(crate) struct Networks {
     pub(crate) moved: Vec<String>,
 }
 
+/// A network that the engine did not create.
+struct Refused {
+    subnet: Ipv4Net,
+    error: Error,
+}
+
 /// Creates every network. The plan is moved to subnets that are free here.
 pub(crate) async fn create(docker: &Docker, plan: &mut Plan, mark: &Mark) -> anyhow::Result<Networks> {
     let wanted = plan.clone();
-    let mut beaten = None;
-    for attempt in 0..TRIES_MAX {
-        let taken = Taken::look(docker).await?;
+    // The engine takes a subnet before it lists the network, and lists it no more before it gives the subnet back: what it
+    // has refused counts as taken, or this would try for the same until somebody else is done.
+    let mut refused: Vec<Refused> = Vec::new();
+    while refused.len() < TRIES_MAX {
+        let mut taken = Taken::look(docker).await?;
+        refused.iter().for_each(|refused| taken.take(refused.subnet));
         *plan = wanted.clone();
-        let (management_subnet, moved) = subnets::fit(plan, taken, mark.scatter().wrapping_add(attempt as u32 * 97))?;
+        let (management_subnet, moved) = subnets::fit(plan, taken, mark.scatter())?;
         let networks = Networks {
             names: plan.networks.iter().map(|network| mark.name(Role::Network, &network.name)).collect(),
             management: mark.name(Role::Management, ""),
@@ -44,25 +53,27 @@ pub(crate) async fn create(docker: &Docker, plan: &mut Plan, mark: &Mark) -> any
         };
         match create_all(docker, plan, mark, &networks).await {
             Ok(()) => return Ok(networks),
-            Err(error) if is_overlap(&error) => {
+            Err(again) if is_overlap(&again.error) => {
                 remove_all(docker, &networks).await?;
-                beaten = Some(error);
+                refused.push(again);
             }
-            Err(error) => return Err(anyhow!(error).context("the engine could not create a network")),
+            Err(Refused { error, .. }) => return Err(anyhow!(error).context("the engine could not create a network")),
         }
     }
-    let why = beaten.map_or_else(|| anyhow!("no try"), anyhow::Error::from);
-    Err(why.context(format!("{TRIES_MAX} times, somebody else took a subnet that was free")))
+    let last = refused.pop().expect("there was more than one try");
+    Err(anyhow!(last.error).context(format!("{TRIES_MAX} times, somebody else took a subnet that was free")))
 }
 
-async fn create_all(docker: &Docker, plan: &Plan, mark: &Mark, networks: &Networks) -> Result<(), Error> {
+async fn create_all(docker: &Docker, plan: &Plan, mark: &Mark, networks: &Networks) -> Result<(), Refused> {
     for (network, name) in plan.networks.iter().zip(&networks.names) {
         let labels = mark.labels(Role::Network, &network.name);
-        docker.create_network(lan(name, network.subnet, network.gateway.to_string(), labels)).await?;
+        let lan = lan(name, network.subnet, network.gateway.to_string(), labels);
+        let created = docker.create_network(lan).await;
+        created.map_err(|error| Refused { subnet: network.subnet, error })?;
     }
-    let labels = mark.labels(Role::Management, "");
-    docker.create_network(management(&networks.management, networks.management_subnet, labels)).await?;
-    Ok(())
+    let subnet = networks.management_subnet;
+    let management = management(&networks.management, subnet, mark.labels(Role::Management, ""));
+    docker.create_network(management).await.map(drop).map_err(|error| Refused { subnet, error })
 }
 
 async fn remove_all(docker: &Docker, networks: &Networks) -> anyhow::Result<()> {
