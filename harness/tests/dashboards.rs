@@ -290,8 +290,8 @@ fn every_panel_shows_something_of_a_real_run() {
     let mut run = Running::start(&mut command);
     let line = run.line_with("metrics: http://", RUN_WITHIN);
     let target = line.trim_start_matches("metrics: http://").trim_end_matches("/metrics");
-    run.line_with("step 1 of", RUN_WITHIN);
     let (mut prometheus, address) = start_prometheus(scratch.path(), target);
+    run.line_with("step 1 of", RUN_WITHIN);
     let mut unseen: BTreeMap<String, String> = expressions().into_iter().map(|(panel, e)| (e, panel)).collect();
     let deadline = Instant::now() + RUN_WITHIN;
     while !unseen.is_empty() {
