@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{BuildInfo, ImageSummary};
+use bollard::models::BuildInfo;
 use bollard::query_parameters::{BuildImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -130,8 +130,7 @@ async fn send(
     Ok(())
 }
 
-/// Removes all but the newest images of the testbed, and those that lost their name to an equal one that somebody else built
-/// at the same time. One that is in use stays; whatever else keeps one is told, as it costs
+/// Removes all but the newest images of the testbed. One that is in use stays; whatever else keeps one is told, as it costs
 /// nothing but room.
 async fn remove_old(docker: &Docker, newest: &str, progress: &mut dyn Progress) -> anyhow::Result<()> {
     let filters = HashMap::from([("label", vec![LABEL])]);
@@ -139,10 +138,8 @@ async fn remove_old(docker: &Docker, newest: &str, progress: &mut dyn Progress) 
     let mut images = docker.list_images(Some(options)).await.context("asking the engine for its images")?;
     images.retain(|image| !image.repo_tags.iter().any(|tag| tag == newest));
     images.sort_by_key(|image| std::cmp::Reverse(image.created));
-    let named = |image: &ImageSummary| image.repo_tags.iter().find(|tag| tag.starts_with(REPOSITORY)).cloned();
-    let (tagged, nameless): (Vec<_>, Vec<_>) = images.iter().partition(|image| named(image).is_some());
-    for image in nameless.into_iter().chain(tagged.into_iter().skip(IMAGES_KEPT - 1)) {
-        let name = &named(image).unwrap_or_else(|| image.id.clone());
+    for image in images.iter().skip(IMAGES_KEPT - 1) {
+        let name = image.repo_tags.iter().find(|tag| tag.starts_with(REPOSITORY)).unwrap_or(&image.id);
         match docker.remove_image(name, Some(RemoveImageOptionsBuilder::default().build()), None).await {
             Ok(_) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
             Err(error) => progress.note(&format!("the old image {name} cannot be removed: {error}")),
