@@ -1,7 +1,7 @@
 //! `harness`: see [`butter_harness::cli`].
 
 /// A simulation of many nodes touches its whole heap all the time. This allocator lays it out in huge pages where the system
-/// lets it, which halves the time; the system's own does not.
+/// lets it, which saves page-table misses; the system's own does not.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
