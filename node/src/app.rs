@@ -210,9 +210,14 @@ impl Running {
     }
 
     /// Waits until it has left.
+    ///
+    /// # Panics
+    /// If the node did: a defect is not to look like a node that has left.
     pub async fn ended(&mut self) {
-        if let Some(Err(error)) = self.node.join_next().await {
-            tracing::error!(%error, "the node failed");
+        if let Some(Err(error)) = self.node.join_next().await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
         }
         // Behaviours of clients and the control API have nothing to talk to any more.
         self.beside.shutdown().await;
@@ -341,5 +346,21 @@ impl Peer {
     /// Has the node leave in good order. Returns once it is ready to end, within [`crate::driver::LEAVE_DEADLINE`].
     pub async fn leave(&self) {
         self.handle.leave().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "a defect")]
+    async fn a_node_that_panics_does_not_look_like_one_that_has_left() {
+        let config = Config { discover: false, ..Config::default() };
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut node = Butter::builder().config(config).listen(listen).start().await.unwrap();
+        let fallen = node.peer.handle.look(|_| -> () { panic!("a defect") }).await;
+        assert!(fallen.is_err());
+        node.ended().await;
     }
 }
