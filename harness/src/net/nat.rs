@@ -1,37 +1,46 @@
 //! Network address translation in the terms of RFC 4787 (UDP), RFC 5382 (TCP) and RFC 5508 (ICMP echo).
 //!
 //! - [`config`]: mapping, filtering, ports, time-outs, and the presets that topologies name.
-//! - `table`: the mappings, by inside endpoint and by outside port, and their expiry.
+//! - `outside`: the addresses, and which of their ports an inside host may have.
+//! - `table`: the mappings, by inside and by outside endpoint, and their expiry.
 //! - `mapping`: one mapping: whom it lets in, and the TCP connections over it.
+//! - [`leases`]: mappings that inside hosts ask for, and those that are configured.
 //!
 //! Choices that the RFCs leave open: only packets from inside keep a mapping alive (RFC 4787 REQ-6 allows it, and no
 //! stranger can then hold one open); each mapping has an outside port of its own (no overloading); the parity of ports is
 //! not kept (RFC 7857 relaxes RFC 4787 REQ-4); ports below 1024 are used only where an inside port is preserved; a
 //! segment that begins nothing and belongs to no connection is not let in from outside, whatever the filtering.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use butter::core::random::{Random, child};
 use butter::core::time::Time;
-use rand::RngExt;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
 
 pub mod config;
+pub mod leases;
 mod mapping;
+mod outside;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Dependence, NatConfig, Ports};
+pub use config::{Dependence, MappingProtocol, NatConfig, PortBlock, Ports};
+pub use leases::{Forward, Granted, Lease, Refused, Wanted};
 use mapping::{Mapping, Remote};
+use outside::{Outside, Place, Wish};
 use table::{Key, Table};
 
 /// Lowest outside port that is assigned, except to an inside port that is preserved.
 pub const PORT_MIN: u16 = 1_024;
-/// Most mappings of one protocol: half the ports, so that a free one is found in a few tries.
+/// Most mappings of one protocol at one outside address: half the ports, so that a free one is found in a few tries.
 pub const MAPPINGS_MAX: usize = 32_768;
 
 /// A transport protocol that is translated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     /// UDP.
     Udp,
@@ -72,6 +81,8 @@ pub enum NatDrop {
     Filtered,
     /// From inside, and every outside port is taken.
     NoPort,
+    /// From inside, by a host that has all the mappings that it may have.
+    Quota,
     /// From inside to an own outside address, and this NAT has no hairpin.
     NoHairpin,
 }
@@ -91,34 +102,87 @@ pub struct TcpFlags {
 #[derive(Debug)]
 pub struct Nat {
     config: NatConfig,
-    outside: Ipv4Addr,
+    outside: Outside,
+    forwards: Vec<Forward>,
     random: Random,
-    /// Where [`Ports::Sequential`] looks next.
-    next_port: u16,
     table: Table,
+    /// Mappings that were asked for; some of them may have ended.
+    leased: BTreeSet<(Protocol, Place)>,
+    /// When it last forgot everything.
+    since: Time,
 }
 
 impl Nat {
-    /// An empty one, with its outside address.
-    pub fn new(config: NatConfig, outside: Ipv4Addr, seed: u64) -> Self {
+    /// An empty one, with its outside addresses.
+    ///
+    /// # Panics
+    /// If there are no addresses or more than 255: a checked configuration has from 1 to 255.
+    pub fn new(config: NatConfig, addresses: &[Ipv4Addr], seed: u64) -> Self {
         let mut random = child(seed, 0);
-        let next_port = random.random_range(PORT_MIN..=u16::MAX);
-        Nat { config, outside, random, next_port, table: Table::new(seed) }
+        Nat {
+            outside: Outside::new(&config, addresses, seed, &mut random),
+            config,
+            forwards: Vec::new(),
+            random,
+            table: Table::new(seed),
+            leased: BTreeSet::new(),
+            since: Time::ZERO,
+        }
+    }
+
+    /// The same with ports that always lead inside.
+    #[must_use]
+    pub fn with_forwards(mut self, forwards: &[Forward]) -> Self {
+        self.forwards = forwards.to_vec();
+        self.set_forwards();
+        self
+    }
+
+    /// Forgets every mapping, granted ones too, and has these outside addresses from now on: what a router does that was
+    /// switched off and on, or whose carrier gave it another address. What is configured stays.
+    ///
+    /// # Panics
+    /// As [`Nat::new`].
+    pub fn rebind(&mut self, now: Time, addresses: &[Ipv4Addr]) {
+        let seed = self.random.next_u64();
+        self.outside = Outside::new(&self.config, addresses, seed, &mut self.random);
+        self.table = Table::new(seed);
+        self.leased.clear();
+        self.since = now;
+        self.set_forwards();
+    }
+
+    /// When it last forgot everything: RFC 6887 §8.5 counts its epoch from there.
+    pub fn since(&self) -> Time {
+        self.since
+    }
+
+    /// The outside addresses.
+    pub fn addresses(&self) -> &[Ipv4Addr] {
+        self.outside.addresses()
+    }
+
+    /// How it behaves.
+    pub fn config(&self) -> &NatConfig {
+        &self.config
     }
 
     /// A packet from inside. `tcp` tells the flags that matter, for TCP.
     pub fn outbound(&mut self, now: Time, flow: Flow, tcp: TcpFlags) -> Verdict {
-        self.table.expire(now);
-        let hairpin = *flow.destination.ip() == self.outside;
-        if hairpin && !self.config.hairpin {
+        self.table.expire(now, &mut self.outside);
+        let hairpin = self.outside.place(flow.destination);
+        if hairpin.is_some() && !self.config.hairpin {
             return Verdict::Drop(NatDrop::NoHairpin);
         }
-        let Some(port) = self.map(now, flow, tcp) else { return Verdict::Drop(NatDrop::NoPort) };
+        let place = match self.map(now, flow, tcp) {
+            Ok(place) => place,
+            Err(why) => return Verdict::Drop(why),
+        };
         // RFC 4787 REQ-9a: a hairpinned packet, too, comes from the outside endpoint.
-        let seen = Flow { source: SocketAddrV4::new(self.outside, port), ..flow };
+        let seen = Flow { source: self.outside.endpoint(place), ..flow };
         match hairpin {
-            false => Verdict::Pass(seen),
-            true => match self.admit(now, seen, tcp) {
+            None => Verdict::Pass(seen),
+            Some(to) => match self.admit(now, seen, to, tcp) {
                 Ok(inside) => Verdict::Hairpin(Flow { destination: inside, ..seen }),
                 Err(drop) => Verdict::Drop(drop),
             },
@@ -127,8 +191,9 @@ impl Nat {
 
     /// A packet from outside, to an outside address of this NAT.
     pub fn inbound(&mut self, now: Time, flow: Flow, tcp: TcpFlags) -> Verdict {
-        self.table.expire(now);
-        match self.admit(now, flow, tcp) {
+        self.table.expire(now, &mut self.outside);
+        let Some(to) = self.outside.place(flow.destination) else { return Verdict::Drop(NatDrop::NoMapping) };
+        match self.admit(now, flow, to, tcp) {
             Ok(inside) => Verdict::Pass(Flow { destination: inside, ..flow }),
             Err(drop) => Verdict::Drop(drop),
         }
@@ -137,11 +202,8 @@ impl Nat {
     /// What an ICMP error from outside is about: `inner` is the packet that it quotes, as it left this NAT. The answer is
     /// that packet as it came from inside, if it did. Changes nothing (RFC 4787 REQ-12, RFC 5508 REQ-6).
     pub fn inbound_error(&mut self, now: Time, inner: Flow) -> Option<Flow> {
-        self.table.expire(now);
-        if *inner.source.ip() != self.outside {
-            return None;
-        }
-        let mapping = self.table.at(inner.protocol, inner.source.port())?;
+        self.table.expire(now, &mut self.outside);
+        let mapping = self.table.at(inner.protocol, self.outside.place(inner.source)?)?;
         let known = mapping.lets_in(now, Remote::of(inner.protocol, inner.destination), &self.config);
         known.then_some(Flow { source: mapping.inside, ..inner })
     }
@@ -149,9 +211,16 @@ impl Nat {
     /// What an ICMP error from inside is about: `inner` is the packet that it quotes, as it came in. The answer is that
     /// packet as it came to this NAT, if it did. Changes nothing.
     pub fn outbound_error(&mut self, now: Time, inner: Flow) -> Option<Flow> {
-        self.table.expire(now);
-        let port = self.table.find(&self.key(inner.protocol, inner.destination, inner.source))?;
-        Some(Flow { destination: SocketAddrV4::new(self.outside, port), ..inner })
+        self.table.expire(now, &mut self.outside);
+        let place = self.find(inner.protocol, inner.destination, inner.source)?;
+        Some(Flow { destination: self.outside.endpoint(place), ..inner })
+    }
+
+    /// What an ICMP error from inside is about that goes back inside: `inner` is a packet that came by hairpin. The answer
+    /// is that packet as its sender sent it (RFC 5508 REQ-7).
+    pub fn hairpin_error(&mut self, now: Time, inner: Flow) -> Option<Flow> {
+        let seen = self.outbound_error(now, inner)?;
+        self.inbound_error(now, seen).filter(|_| self.config.hairpin)
     }
 
     /// Live mappings, as of the last packet or [`Nat::expire`].
@@ -161,57 +230,53 @@ impl Nat {
 
     /// Forgets the mappings whose time is over. Every packet does that first; it is only of use before [`Nat::mappings`].
     pub fn expire(&mut self, now: Time) {
-        self.table.expire(now);
+        self.table.expire(now, &mut self.outside);
+    }
+
+    /// The mapping that a packet from inside uses.
+    fn find(&self, protocol: Protocol, inside: SocketAddrV4, remote: SocketAddrV4) -> Option<Place> {
+        let depends = self.config.mapping != Dependence::EndpointIndependent;
+        let standing = (depends && !self.leased.is_empty()).then(|| self.table.find(&standing_key(protocol, inside)));
+        standing.flatten().or_else(|| self.table.find(&self.key(protocol, inside, remote)))
     }
 
     fn key(&self, protocol: Protocol, inside: SocketAddrV4, remote: SocketAddrV4) -> Key {
         Key { protocol, inside, scope: Remote::of(protocol, remote).as_far_as(self.config.mapping) }
     }
 
-    /// The outside port for a packet from inside, whose mapping is made or refreshed.
-    fn map(&mut self, now: Time, flow: Flow, tcp: TcpFlags) -> Option<u16> {
-        let key = self.key(flow.protocol, flow.source, flow.destination);
+    /// The outside endpoint for a packet from inside, whose mapping is made or refreshed.
+    fn map(&mut self, now: Time, flow: Flow, tcp: TcpFlags) -> Result<Place, NatDrop> {
         let remote = Remote::of(flow.protocol, flow.destination);
-        if let Some(port) = self.table.find(&key) {
-            self.table.update(flow.protocol, port, |mapping| mapping.sent(now, remote, tcp, &self.config));
-            return Some(port);
+        if let Some(place) = self.find(flow.protocol, flow.source, flow.destination) {
+            self.table.update(flow.protocol, place, |mapping| mapping.sent(now, remote, tcp, &self.config));
+            return Ok(place);
         }
-        let port = self.choose_port(flow)?;
+        // Port 0 is nobody's, but identifier 0 is one like any other.
+        let keepable = flow.source.port() != 0 || flow.protocol == Protocol::Echo;
+        let keeps = self.config.ports == Ports::Preserve && keepable;
+        let port = keeps.then_some(flow.source.port());
+        let wish = Wish { protocol: flow.protocol, inside: flow.source, port, exact: false };
+        let table = &self.table;
+        let place = self.outside.take(wish, &mut self.random, |place| table.at(flow.protocol, place).is_none())?;
         let mut mapping = Mapping::new(flow.protocol, flow.source);
         mapping.sent(now, remote, tcp, &self.config);
-        self.table.insert(key, port, mapping);
-        Some(port)
+        self.table.insert(self.key(flow.protocol, flow.source, flow.destination), place, mapping);
+        Ok(place)
     }
 
-    /// The inside endpoint that a packet from outside reaches, if its mapping lets it in.
-    fn admit(&mut self, now: Time, flow: Flow, tcp: TcpFlags) -> Result<SocketAddrV4, NatDrop> {
+    /// The inside endpoint that a packet to one of the outside endpoints reaches, if its mapping lets it in.
+    fn admit(&mut self, now: Time, flow: Flow, to: Place, tcp: TcpFlags) -> Result<SocketAddrV4, NatDrop> {
         let remote = Remote::of(flow.protocol, flow.source);
         let config = &self.config;
-        let admitted = self.table.update(flow.protocol, flow.destination.port(), |mapping| {
-            mapping.received(now, remote, tcp, config).then_some(mapping.inside)
-        });
+        let admitted = self
+            .table
+            .update(flow.protocol, to, |mapping| mapping.received(now, remote, tcp, config).then_some(mapping.inside));
         admitted.ok_or(NatDrop::NoMapping)?.ok_or(NatDrop::Filtered)
     }
+}
 
-    fn choose_port(&mut self, flow: Flow) -> Option<u16> {
-        if self.table.count(flow.protocol) >= MAPPINGS_MAX {
-            return None;
-        }
-        let free = |port: u16, table: &Table| table.at(flow.protocol, port).is_none();
-        let wanted = flow.source.port();
-        // Port 0 is nobody's, but identifier 0 is one like any other.
-        let keepable = wanted != 0 || flow.protocol == Protocol::Echo;
-        if self.config.ports == Ports::Preserve && keepable && free(wanted, &self.table) {
-            return Some(wanted);
-        }
-        let start = match self.config.ports {
-            Ports::Sequential => self.next_port,
-            Ports::Preserve | Ports::Random => self.random.random_range(PORT_MIN..=u16::MAX),
-        };
-        let port = (start..=u16::MAX).chain(PORT_MIN..start).find(|&port| free(port, &self.table))?;
-        if self.config.ports == Ports::Sequential {
-            self.next_port = port.checked_add(1).unwrap_or(PORT_MIN);
-        }
-        Some(port)
-    }
+/// The key of a mapping that does not depend on the other side.
+fn standing_key(protocol: Protocol, inside: SocketAddrV4) -> Key {
+    let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    Key { protocol, inside, scope: Remote::of(protocol, nobody) }
 }

@@ -142,7 +142,7 @@ impl Engine {
         let nat = config.nat.clone().zip(outside.as_ref());
         Engine {
             routes: Routes::new(config),
-            nat: nat.map(|(nat, outside)| Nat::new(nat, outside.side.address, seed(1))),
+            nat: nat.map(|(nat, outside)| Nat::new(nat, &[outside.side.address], seed(1))),
             // The kernel has the inside address and answers for it.
             inside: port(config.inside, inside, false),
             outside,

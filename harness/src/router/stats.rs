@@ -76,6 +76,8 @@ pub enum Cause {
     NoPort,
     /// [`NatDrop::NoHairpin`].
     NoHairpin,
+    /// [`NatDrop::Quota`].
+    Quota,
     /// [`LinkDrop::Lost`].
     Lost,
     /// [`LinkDrop::QueueFull`], or more waits on the link than the router holds.
@@ -106,11 +108,12 @@ pub enum Cause {
 
 impl Cause {
     /// Every one, in the order of its number.
-    pub const ALL: [Cause; 17] = [
+    pub const ALL: [Cause; 18] = [
         Cause::NoMapping,
         Cause::Filtered,
         Cause::NoPort,
         Cause::NoHairpin,
+        Cause::Quota,
         Cause::Lost,
         Cause::QueueFull,
         Cause::NoRoute,
@@ -133,6 +136,7 @@ impl Cause {
             Cause::Filtered => "filtered",
             Cause::NoPort => "no_port",
             Cause::NoHairpin => "no_hairpin",
+            Cause::Quota => "quota",
             Cause::Lost => "lost",
             Cause::QueueFull => "queue_full",
             Cause::NoRoute => "no_route",
@@ -157,6 +161,7 @@ impl From<NatDrop> for Cause {
             NatDrop::Filtered => Cause::Filtered,
             NatDrop::NoPort => Cause::NoPort,
             NatDrop::NoHairpin => Cause::NoHairpin,
+            NatDrop::Quota => Cause::Quota,
         }
     }
 }

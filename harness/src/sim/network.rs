@@ -180,7 +180,7 @@ impl Networks {
                     };
                     Router {
                         outside: uplink.to.0,
-                        nat: uplink.nat.clone().map(|config| Nat::new(config, uplink.address, seed(0))),
+                        nat: uplink.nat.clone().map(|config| Nat::new(config, &[uplink.address], seed(0))),
                         nat_timeout: uplink.nat.as_ref().map_or(Duration::MAX, |config| config.udp_timeout),
                         pipes: [Pipe::new(&uplink.up, seed(1)), Pipe::new(&uplink.down, seed(2))],
                         stats: Stats::default(),

@@ -1,5 +1,6 @@
 //! How a NAT behaves, in the terms of RFC 4787, and the kinds that topologies name.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,42 @@ pub struct NatConfig {
     pub udp_timeout: Duration,
     /// Life of an idle established TCP connection (RFC 5382 §5).
     pub tcp_timeout: Duration,
+    /// Outside addresses, from 1. An inside host keeps to one of them (RFC 4787 REQ-2).
+    pub pool: u8,
+    /// Ports are handed to inside hosts in blocks (RFC 6888 REQ-14, RFC 7422); `None` hands out single ones.
+    pub port_block: Option<PortBlock>,
+    /// Most mappings of an inside host (RFC 6888 REQ-4); `None` knows no limit.
+    pub quota: Option<u32>,
+    /// How inside hosts may ask for mappings.
+    pub mapping_protocols: BTreeSet<MappingProtocol>,
+}
+
+/// Ports by blocks: each inside host has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortBlock {
+    /// Ports of a block, from 1.
+    pub size: u16,
+    /// Blocks that an inside host may have at a time, from 1.
+    pub limit: u16,
+}
+
+/// A way of inside hosts to ask for a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MappingProtocol {
+    /// UPnP's Internet Gateway Device.
+    Upnp,
+    /// RFC 6886.
+    NatPmp,
+    /// RFC 6887.
+    Pcp,
+}
+
+impl MappingProtocol {
+    /// All of them, as topologies name them.
+    pub const NAMES: [(&str, MappingProtocol); 3] =
+        [("upnp", MappingProtocol::Upnp), ("nat-pmp", MappingProtocol::NatPmp), ("pcp", MappingProtocol::Pcp)];
 }
 
 /// Life of an idle UDP mapping where a preset is not told otherwise: the shortest that RFC 4787 REQ-5 allows, so that
@@ -39,6 +76,10 @@ impl NatConfig {
             hairpin: true,
             udp_timeout: UDP_TIMEOUT,
             tcp_timeout: TCP_TIMEOUT,
+            pool: 1,
+            port_block: None,
+            quota: None,
+            mapping_protocols: BTreeSet::new(),
         }
     }
 

@@ -44,7 +44,11 @@ pub(super) struct Mapping {
     protocol: Protocol,
     pub(super) inside: SocketAddrV4,
     /// When it ends unless something is sent.
-    pub(super) until: Time,
+    until: Time,
+    /// Until when it was asked for; as long, it lets everybody in. [`Time::ZERO`] if it was not.
+    lease: Time,
+    /// Whether it is there for its lease alone, and what is sent does not prolong it.
+    leased_only: bool,
     /// Sorted by remote. For UDP and echo: those whom the filter lets in; none where it lets everybody in. For TCP: the
     /// connections.
     peers: SmallVec<[Peer; 1]>,
@@ -52,7 +56,28 @@ pub(super) struct Mapping {
 
 impl Mapping {
     pub(super) fn new(protocol: Protocol, inside: SocketAddrV4) -> Self {
-        Mapping { protocol, inside, until: Time::ZERO, peers: SmallVec::new() }
+        Mapping { protocol, inside, until: Time::ZERO, lease: Time::ZERO, leased_only: false, peers: SmallVec::new() }
+    }
+
+    /// One that was asked for. Where mappings depend on the other side, nothing else may use it once its lease has ended.
+    pub(super) fn leased(protocol: Protocol, inside: SocketAddrV4, config: &NatConfig) -> Self {
+        let leased_only = config.mapping != Dependence::EndpointIndependent;
+        Mapping { leased_only, ..Self::new(protocol, inside) }
+    }
+
+    /// When it ends unless something is sent.
+    pub(super) fn ends(&self) -> Time {
+        if self.leased_only { self.lease } else { self.until.max(self.lease) }
+    }
+
+    /// Until when it was asked for, if it was.
+    pub(super) fn lease(&self, now: Time) -> Option<Time> {
+        (self.lease > now).then_some(self.lease)
+    }
+
+    /// Grants it until then, or no longer.
+    pub(super) fn set_lease(&mut self, until: Time) {
+        self.lease = until;
     }
 
     /// Something goes out to `remote`.
@@ -86,6 +111,7 @@ impl Mapping {
     pub(super) fn lets_in(&self, now: Time, remote: Remote, config: &NatConfig) -> bool {
         let spoken_to = |peer: &Peer| peer.connection.has(OUT) && peer.until(self.protocol, config) > now;
         match config.filtering {
+            _ if self.lease > now => true,
             Dependence::EndpointIndependent => true,
             Dependence::AddressAndPortDependent => self.find(remote).is_ok_and(|index| spoken_to(&self.peers[index])),
             Dependence::AddressDependent => {

@@ -1,4 +1,4 @@
-//! The mappings of a NAT, found by inside endpoint and by outside port, and their expiry.
+//! The mappings of a NAT, found by inside endpoint and by outside endpoint, and their expiry.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddrV4;
@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 
 use super::Protocol;
 use super::mapping::{Mapping, Remote};
+use super::outside::{Outside, Place};
 
 /// What decides which mapping a packet from inside uses: its source, and as much of its destination as mappings depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,14 +22,12 @@ pub(super) struct Key {
 /// Every live mapping. The hash maps are never iterated; order comes from `due` alone.
 #[derive(Debug)]
 pub(super) struct Table {
-    ports: HashMap<Key, u16, FixedState>,
-    mappings: HashMap<(Protocol, u16), Entry, FixedState>,
+    places: HashMap<Key, Place, FixedState>,
+    mappings: HashMap<(Protocol, Place), Entry, FixedState>,
     /// One entry per mapping, never later than its end: refreshing a mapping does not touch it.
-    due: BTreeSet<(Time, Protocol, u16)>,
+    due: BTreeSet<(Time, Protocol, Place)>,
     /// The first of `due`.
     next_due: Time,
-    /// Per protocol.
-    counts: [usize; 3],
 }
 
 #[derive(Debug)]
@@ -43,11 +42,10 @@ impl Table {
     pub(super) fn new(seed: u64) -> Self {
         let state = FixedState::with_seed(seed);
         Table {
-            ports: HashMap::with_hasher(state.clone()),
+            places: HashMap::with_hasher(state.clone()),
             mappings: HashMap::with_hasher(state),
             due: BTreeSet::new(),
             next_due: Time::NEVER,
-            counts: [0; 3],
         }
     }
 
@@ -55,68 +53,65 @@ impl Table {
         self.mappings.len()
     }
 
-    pub(super) fn count(&self, protocol: Protocol) -> usize {
-        self.counts[protocol as usize]
+    /// Where a mapping is.
+    pub(super) fn find(&self, key: &Key) -> Option<Place> {
+        self.places.get(key).copied()
     }
 
-    /// The outside port of a mapping.
-    pub(super) fn find(&self, key: &Key) -> Option<u16> {
-        self.ports.get(key).copied()
+    /// The mapping at an outside endpoint.
+    pub(super) fn at(&self, protocol: Protocol, place: Place) -> Option<&Mapping> {
+        self.mappings.get(&(protocol, place)).map(|entry| &entry.mapping)
     }
 
-    /// The mapping at an outside port.
-    pub(super) fn at(&self, protocol: Protocol, port: u16) -> Option<&Mapping> {
-        self.mappings.get(&(protocol, port)).map(|entry| &entry.mapping)
-    }
-
-    /// Changes the mapping at an outside port, if there is one.
+    /// Changes the mapping at an outside endpoint, if there is one.
     pub(super) fn update<T>(
         &mut self,
         protocol: Protocol,
-        port: u16,
+        place: Place,
         change: impl FnOnce(&mut Mapping) -> T,
     ) -> Option<T> {
-        let entry = self.mappings.get_mut(&(protocol, port))?;
+        let entry = self.mappings.get_mut(&(protocol, place))?;
         let result = change(&mut entry.mapping);
-        if entry.mapping.until < entry.due {
-            self.due.remove(&(entry.due, protocol, port));
-            entry.due = entry.mapping.until;
-            self.due.insert((entry.due, protocol, port));
+        let ends = entry.mapping.ends();
+        if ends < entry.due {
+            self.due.remove(&(entry.due, protocol, place));
+            entry.due = ends;
+            self.due.insert((entry.due, protocol, place));
             self.next_due = self.next_due.min(entry.due);
         }
         Some(result)
     }
 
-    /// Adds a mapping at a free port.
-    pub(super) fn insert(&mut self, key: Key, port: u16, mapping: Mapping) {
-        let due = mapping.until;
-        self.due.insert((due, key.protocol, port));
+    /// Adds a mapping at a free outside endpoint.
+    pub(super) fn insert(&mut self, key: Key, place: Place, mapping: Mapping) {
+        let due = mapping.ends();
+        self.due.insert((due, key.protocol, place));
         self.next_due = self.next_due.min(due);
-        self.counts[key.protocol as usize] += 1;
-        let port_was_taken = self.mappings.insert((key.protocol, port), Entry { key, mapping, due }).is_some();
-        let key_was_mapped = self.ports.insert(key, port).is_some();
-        assert!(!port_was_taken && !key_was_mapped, "a mapping has a port of its own, and a flow one mapping");
+        let place_was_taken = self.mappings.insert((key.protocol, place), Entry { key, mapping, due }).is_some();
+        let key_was_mapped = self.places.insert(key, place).is_some();
+        assert!(!place_was_taken && !key_was_mapped, "a mapping has a port of its own, and a flow one mapping");
     }
 
-    /// Removes the mappings that have ended. Afterwards none in the table has.
-    pub(super) fn expire(&mut self, now: Time) {
+    /// Removes the mappings that have ended, and gives their ports back. Afterwards none in the table has.
+    pub(super) fn expire(&mut self, now: Time, outside: &mut Outside) {
         if now < self.next_due {
             return;
         }
-        while let Some(&(due, protocol, port)) = self.due.first()
+        while let Some(&(due, protocol, place)) = self.due.first()
             && due <= now
         {
             self.due.pop_first();
-            let entry = self.mappings.get_mut(&(protocol, port)).expect("what is due is in the table");
-            if entry.mapping.until > now {
-                entry.due = entry.mapping.until;
-                self.due.insert((entry.due, protocol, port));
+            let entry = self.mappings.get_mut(&(protocol, place)).expect("what is due is in the table");
+            let ends = entry.mapping.ends();
+            if ends > now {
+                entry.due = ends;
+                self.due.insert((entry.due, protocol, place));
                 continue;
             }
             let key = entry.key;
-            self.mappings.remove(&(protocol, port));
-            self.ports.remove(&key);
-            self.counts[protocol as usize] -= 1;
+            self.mappings.remove(&(protocol, place));
+            self.places.remove(&key);
+            outside.give_back(protocol, *key.inside.ip(), place);
         }
         self.next_due = self.due.first().map_or(Time::NEVER, |&(due, ..)| due);
     }

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 
+mod asked;
 mod properties;
 mod rfc4787;
 mod timeouts;
@@ -32,7 +33,7 @@ fn remote(host: u8, port: u16) -> SocketAddrV4 {
 }
 
 fn nat(config: NatConfig) -> Nat {
-    Nat::new(config, OUTSIDE, 7)
+    Nat::new(config, &[OUTSIDE], 7)
 }
 
 /// Sends out; returns the outside endpoint.

@@ -218,5 +218,6 @@ fn read_nat_map(node: &Node, owner: &Span, problems: &mut Problems) -> NatConfig
         hairpin: fields.flag("hairpin", problems).unwrap_or(base.hairpin),
         udp_timeout: timeout("udp_timeout", problems).unwrap_or(base.udp_timeout),
         tcp_timeout: timeout("tcp_timeout", problems).unwrap_or(base.tcp_timeout),
+        ..base
     }
 }

@@ -84,7 +84,7 @@ proptest! {
 
     #[test]
     fn behaves_as_the_model(config in configs(), steps in steps(), seed: u64) {
-        let mut nat = Nat::new(config.clone(), OUTSIDE, seed);
+        let mut nat = Nat::new(config.clone(), &[OUTSIDE], seed);
         let mut model = Model::default();
         let mut now = Time::ZERO;
         let mut owners: BTreeMap<u16, (SocketAddrV4, Time)> = BTreeMap::new();
@@ -116,7 +116,7 @@ proptest! {
 
     #[test]
     fn nobody_is_reached_before_sending(config in configs(), from in remotes(), port: u16, seed: u64) {
-        let mut nat = Nat::new(config, OUTSIDE, seed);
+        let mut nat = Nat::new(config, &[OUTSIDE], seed);
         for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Echo] {
             let got = answer(&mut nat, at(0), protocol, from, end(OUTSIDE.octets(), port), SYN);
             prop_assert_eq!(got, Err(NatDrop::NoMapping));
@@ -129,7 +129,7 @@ proptest! {
         config in configs(),
         steps in prop::collection::vec((any::<bool>(), 0u8..8, 1u8..3, remotes(), 0u64..400), 1..200),
     ) {
-        let mut nat = Nat::new(config, OUTSIDE, 1);
+        let mut nat = Nat::new(config, &[OUTSIDE], 1);
         let mut now = Time::ZERO;
         let mut ports = vec![4_000];
         for (out, flags, host, other, seconds) in steps {
