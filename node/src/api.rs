@@ -144,8 +144,12 @@ pub enum PathBody {
     Lan,
     /// See [`Path::Direct`].
     Direct,
+    /// See [`Path::Mapped`].
+    Mapped,
     /// See [`Path::Punched`].
     Punched,
+    /// See [`Path::Predicted`].
+    Predicted,
     /// See [`Path::Relayed`].
     Relayed,
 }
@@ -155,7 +159,9 @@ impl From<Path> for PathBody {
         match path {
             Path::Lan => PathBody::Lan,
             Path::Direct => PathBody::Direct,
+            Path::Mapped => PathBody::Mapped,
             Path::Punched => PathBody::Punched,
+            Path::Predicted => PathBody::Predicted,
             Path::Relayed => PathBody::Relayed,
         }
     }

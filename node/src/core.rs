@@ -20,13 +20,17 @@ pub mod io;
 pub mod known_hosts;
 pub mod links;
 pub mod message;
+pub mod port_map;
+pub mod probe;
 pub mod random;
 pub mod requests;
 pub mod stats;
 pub mod time;
+pub mod wanted;
 pub mod wider;
 pub mod wire;
 
+mod crossings;
 mod introductions;
 
 use config::Config;
@@ -35,12 +39,14 @@ use discover::{Discover, Heard};
 use identity::NodeId;
 use io::{AskError, Command, CommandId, Input, Outcome, Output, Sink};
 use known_hosts::{KnownHosts, Say};
-use links::Links;
+use links::{LinkIs, Links};
 use message::{Announcement, Message, Refusal};
+use port_map::PortMap;
 use random::Random;
 use requests::{BODY_MAX, ROUTE_MAX, Requests};
 use stats::Stats;
 use time::{Deadline, Time};
+use wanted::Wanted;
 use wider::Wider;
 
 /// Peers to whom no link could be made, told on within one input; the rest follows at once after it.
@@ -56,6 +62,8 @@ pub struct Node<V: Overlay> {
     discover: Discover,
     wider: Wider,
     links: Links<V::Message>,
+    wanted: Wanted,
+    port_map: PortMap,
     requests: Requests,
     stats: Stats,
     overlay: V,
@@ -77,6 +85,8 @@ impl<V: Overlay> Node<V> {
             discover: Discover::new(config.discover),
             wider: Wider::new(&config.join),
             links: Links::new(ambassador),
+            wanted: Wanted::default(),
+            port_map: PortMap::default(),
             requests: Requests::default(),
             stats: Stats::default(),
             overlay,
@@ -94,7 +104,7 @@ impl<V: Overlay> Node<V> {
         sink: &mut Sink<V::Message, V::Outcome>,
     ) -> Deadline {
         match input {
-            Input::LinkUp { peer, remote, .. } => self.link_up(now, peer, remote, sink),
+            Input::LinkUp { peer, remote, dialled } => self.link_up(now, LinkIs { peer, remote, dialled }, sink),
             Input::LinkDown { peer } => self.link_down(now, peer, sink),
             Input::DialFailed { dial } => {
                 if !self.links.dial_failed(now, dial, &mut self.stats, sink) {
@@ -105,6 +115,8 @@ impl<V: Overlay> Node<V> {
             Input::Heard { from, announcement } => self.heard(now, from, announcement, sink),
             Input::Command { id, command } => self.command(now, id, command, sink),
             Input::Reply { request, result } => self.reply(now, request, result, sink),
+            Input::Probed { socket, from, probe } => self.probed(now, socket, from, probe, sink),
+            Input::Mapped(address) => self.mapped(now, address, sink),
             Input::Addresses(local) => {
                 let reach = Arc::make_mut(&mut self.me.reach);
                 reach.local = local.into_iter().take(contact::ADDRESSES_MAX).collect();
@@ -113,6 +125,7 @@ impl<V: Overlay> Node<V> {
             Input::Wake => self.wake(now, sink),
         }
         self.tell_failures(now, sink);
+        self.settle_wanted(now, sink);
         self.finish_leaving(sink);
         self.deadline(now)
     }
@@ -158,19 +171,14 @@ impl<V: Overlay> Node<V> {
         &self.overlay
     }
 
-    fn link_up(
-        &mut self,
-        now: Time,
-        peer: NodeId,
-        remote: Option<SocketAddr>,
-        sink: &mut Sink<V::Message, V::Outcome>,
-    ) {
+    fn link_up(&mut self, now: Time, link: LinkIs, sink: &mut Sink<V::Message, V::Outcome>) {
+        let LinkIs { peer, remote, .. } = link;
         if peer == self.me.id {
             return;
         }
         let told_of = self.wider.link_up(peer, remote);
         self.refresh_me(now);
-        if self.links.link_up(now, peer, remote, &self.me, &mut self.stats, sink) {
+        if self.links.link_up(now, link, &self.me, &mut self.stats, sink) {
             self.tell_overlay(now, OverlayInput::LinkUp { peer }, sink);
         }
         self.settle_place(now, self.me.outside, sink);
@@ -189,6 +197,7 @@ impl<V: Overlay> Node<V> {
     /// A peer is out of reach: whoever counts on it is told, the overlay apart.
     fn lost(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
         self.wider.link_down(now, peer);
+        self.wanted.lost(now, peer);
         self.settle_place(now, self.me.outside, sink);
         self.hosts.remove(peer);
         for command in self.requests.lost(peer) {
@@ -295,6 +304,7 @@ impl<V: Overlay> Node<V> {
                     Err(error) => sink.done(id, Outcome::Answered(Err(error))),
                 }
             }
+            Command::Link { peer, contact } => self.want_link(now, id, peer, contact.as_deref(), sink),
             Command::Leave if self.leaving.is_some() => sink.done(id, Outcome::Left),
             Command::Leave => {
                 self.leaving = Some(id);
@@ -348,7 +358,8 @@ impl<V: Overlay> Node<V> {
         }
         self.wider.wake(now, |address| self.links.dial_anybody(address, &mut self.stats, sink));
         self.court(now, sink);
-        let wanted = |peer| self.hosts.is_neighbour(peer) || self.wider.wants(peer);
+        self.wake_crossings(now, sink);
+        let wanted = |peer| self.hosts.is_neighbour(peer) || self.wider.wants(peer) || self.wanted.wants(peer);
         self.links.wake(now, wanted, &mut self.stats, sink);
         for command in self.requests.expire(now) {
             sink.done(command, Outcome::Answered(Err(AskError::TimedOut)));
@@ -389,7 +400,7 @@ impl<V: Overlay> Node<V> {
         let failures = if self.links.has_failed() { now } else { Time::NEVER };
         let requests = self.requests.deadline().or(Deadline { at: failures, why: "telling of failed links" });
         let hosts = if self.leaving.is_some() { Deadline::NEVER } else { self.hosts.deadline() };
-        let peers = hosts.or(self.discover.deadline()).or(self.wider.deadline());
+        let peers = hosts.or(self.discover.deadline()).or(self.wider.deadline()).or(self.crossings_deadline());
         self.overlay.deadline().or(self.links.deadline()).or(peers).or(requests)
     }
 

@@ -221,6 +221,10 @@ where
                 self.lan.iter().for_each(|lan| lan.answer(to, &announcement));
             }
             Output::AllowRelay { a, b } => self.transport.allow_relay(a, b),
+            // No socket of the transport takes probes yet.
+            Output::Probe { .. } | Output::CloseSocket { .. } => {}
+            // No NAT is asked yet.
+            Output::MapPort { .. } => self.feed(Input::Mapped(None)),
             Output::Request { request, from, route, body } => {
                 if let Err(refusal) = self.server.serve(request, from, &route, body) {
                     self.feed(Input::Reply { request, result: Err(refusal) });

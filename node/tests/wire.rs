@@ -29,10 +29,11 @@ fn contact() -> impl Strategy<Value = Contact> {
         storage_free_kib,
         hosts,
     });
-    (node_id(), vec(address(), 0..4), option::of(address()), via, any::<bool>(), quality).prop_map(
-        |(id, local, outside, via, ambassador, quality)| Contact {
+    let outside = (option::of(address()), option::of(address()));
+    (node_id(), vec(address(), 0..4), outside, via, any::<bool>(), quality).prop_map(
+        |(id, local, (outside, mapped), via, ambassador, quality)| Contact {
             id,
-            reach: Reach { local, outside, via }.into(),
+            reach: Reach { local, outside, mapped, via }.into(),
             ambassador,
             quality,
         },

@@ -201,7 +201,7 @@ impl Sim {
                 Told::Found(FoundValue { value: found.value.0, hops: found.hops, messages: found.messages })
             }
             Outcome::Overlay(DataOutcome::Got(Err(why))) => Told::NotFound { sure: why == GetError::NotFound },
-            Outcome::Answered(_) => unreachable!("no application is asked here"),
+            Outcome::Answered(_) | Outcome::Linked(_) => unreachable!("nobody asks for that here"),
         };
         self.report(Some(op), told);
     }

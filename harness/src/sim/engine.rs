@@ -236,6 +236,8 @@ fn perform<M: std::fmt::Debug + bincode::Encode, O>(
         Output::Announce(announcement) => transport.announce(seat, announcement),
         Output::Unicast { to, announcement } => transport.unicast(seat, to, announcement),
         Output::AllowRelay { a, b } => transport.allow_relay(seat, a, b),
+        // No socket of the transport takes probes yet, and no NAT is asked.
+        Output::Probe { .. } | Output::CloseSocket { .. } | Output::MapPort { .. } => {}
         Output::Request { request, .. } => refused.push(request),
         Output::Done { id, outcome } => finished.push_back(Finished { at: transport.now(), seat, id, outcome }),
     }

@@ -108,7 +108,9 @@ fn peer_line(peer: &Peer) -> String {
     let path = match peer.link.as_ref().map(|link| link.path) {
         Some(Some(PathBody::Lan)) => "lan",
         Some(Some(PathBody::Direct)) => "direct",
+        Some(Some(PathBody::Mapped)) => "mapped",
         Some(Some(PathBody::Punched)) => "punched",
+        Some(Some(PathBody::Predicted)) => "predicted",
         Some(Some(PathBody::Relayed)) => "relayed",
         Some(None) => "linked",
         None => "-",
@@ -116,7 +118,7 @@ fn peer_line(peer: &Peer) -> String {
     let role = if peer.neighbour { "neighbour" } else { "known" };
     let at = peer.link.and_then(|link| link.remote).or(peer.outside).or(peer.local.first().copied());
     let at = at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-    format!("{} {role:<9} {path:<7} {at}\n", peer.id)
+    format!("{} {role:<9} {path:<9} {at}\n", peer.id)
 }
 
 fn status_text(status: &Status) -> String {

@@ -34,6 +34,8 @@ pub struct Reach {
     pub local: Vec<SocketAddr>,
     /// Its address as peers on other networks see it, once one has told it. Equal to a local one where no NAT is between.
     pub outside: Option<SocketAddr>,
+    /// Its address outside that a NAT was asked to forward to it: everybody can dial it.
+    pub mapped: Option<SocketAddr>,
     /// An ambassador that keeps a link to it and introduces those who cannot dial it.
     pub via: Option<Via>,
 }
@@ -77,6 +79,13 @@ impl Contact {
         if (self.outside, self.via) != (outside, via) {
             let reach = Arc::make_mut(&mut self.reach);
             (reach.outside, reach.via) = (outside, via);
+        }
+    }
+
+    /// Notes the port that a NAT forwards to it.
+    pub fn set_mapped(&mut self, mapped: Option<SocketAddr>) {
+        if self.mapped != mapped {
+            Arc::make_mut(&mut self.reach).mapped = mapped;
         }
     }
 

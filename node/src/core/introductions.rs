@@ -82,10 +82,12 @@ impl<V: Overlay> Node<V> {
         outside: Option<SocketAddr>,
         sink: &mut Sink<V::Message, V::Outcome>,
     ) {
-        let place = Place { local: self.me.local.clone(), outside };
+        let mapped = self.port_map.address();
+        let place = Place { local: self.me.local.clone(), outside, mapped };
         let via = self.wider.home().filter(|_| place.is_behind_nat());
         let changed = *self.links.place() != place || self.me.via != via;
         self.me.set_reach(outside, via);
+        self.me.set_mapped(mapped);
         if !changed {
             return;
         }

@@ -1,10 +1,13 @@
 //! What goes into a node and what comes out: the whole boundary between the pure core and the world.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::blob::Blob;
+use super::contact::Contact;
 use super::identity::NodeId;
 use super::message::{Announcement, Message, Refusal};
+use super::probe::Probe;
 
 /// Names a dial, so that its failure can be told from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +21,16 @@ pub struct CommandId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
+/// Names one of this node's UDP sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(pub u32);
+
+impl SocketId {
+    /// The one at which it listens for peers. All others are extra: opened when something is first sent from them, on a port
+    /// of the system's choice.
+    pub const MAIN: SocketId = SocketId(0);
+}
+
 /// How a link runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Path {
@@ -25,8 +38,12 @@ pub enum Path {
     Lan,
     /// To or from a public address.
     Direct,
-    /// Between two NATs, after an introduction.
+    /// To or from a port that a NAT was asked to forward.
+    Mapped,
+    /// Between two NATs, after both sides have dialled each other at the same time.
     Punched,
+    /// Between two NATs of which one gives every destination another port: the port was predicted, or found among many.
+    Predicted,
     /// Through an ambassador, which carries what it cannot read.
     Relayed,
 }
@@ -36,6 +53,13 @@ pub enum Path {
 pub enum Target {
     /// Straight to an address.
     Address(SocketAddr),
+    /// Straight to an address, from that extra socket; packets from there have come through it.
+    From {
+        /// The socket, which stays open as long as the link.
+        socket: SocketId,
+        /// Where.
+        to: SocketAddr,
+    },
     /// Through the ambassador `relay`, to which a link is up.
     Relay {
         /// The ambassador.
@@ -93,6 +117,17 @@ pub enum Input<M, C> {
         /// The answer.
         result: Result<Blob, Refusal>,
     },
+    /// A probe. Nothing of it is authenticated.
+    Probed {
+        /// The own socket that it came to.
+        socket: SocketId,
+        /// Where it came from.
+        from: SocketAddr,
+        /// What it says.
+        probe: Probe,
+    },
+    /// The address outside that the NAT now forwards to this node, in answer to [`Output::MapPort`]; `None` if it does not.
+    Mapped(Option<SocketAddr>),
     /// The addresses at which this node listens have changed (or are known for the first time).
     Addresses(Vec<SocketAddr>),
     /// The deadline has come. Harmless when early.
@@ -111,6 +146,13 @@ pub enum Command<C> {
         /// What it is given.
         body: Blob,
     },
+    /// Link to `peer` as directly as possible; ends with [`Outcome::Linked`].
+    Link {
+        /// Whom.
+        peer: NodeId,
+        /// How it may be reached, if the application knows more than the node.
+        contact: Option<Box<Contact>>,
+    },
     /// Leave in good order: hand over what this node keeps, say goodbye; ends with [`Outcome::Left`].
     Leave,
     /// The overlay's.
@@ -122,10 +164,25 @@ pub enum Command<C> {
 pub enum Outcome<O> {
     /// The peer's answer.
     Answered(Result<Blob, AskError>),
+    /// How the link to the peer runs now that nothing better is to be expected, or the time is up.
+    Linked(LinkReport),
     /// This node has left and may be stopped.
     Left,
     /// The overlay's.
     Overlay(O),
+}
+
+/// What came of [`Command::Link`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkReport {
+    /// How the link runs; `None` if there is none.
+    pub path: Option<Path>,
+    /// Time from the command to the first usable link; zero if there was one.
+    pub took: Option<Duration>,
+    /// Time from the command to the first link that needs no relay.
+    pub direct_after: Option<Duration>,
+    /// Tries to get past the relay, by simultaneous dials and by probing.
+    pub tries: u32,
 }
 
 /// Why a request has no answer.
@@ -187,6 +244,27 @@ pub enum Output<M, O> {
         a: NodeId,
         /// The other.
         b: NodeId,
+    },
+    /// Send a probe; the socket is opened if it is extra and new.
+    Probe {
+        /// From which socket.
+        socket: SocketId,
+        /// To whom.
+        to: SocketAddr,
+        /// What it says.
+        probe: Probe,
+    },
+    /// An extra socket is not needed any more. One that carries a link stays open until the link is down.
+    CloseSocket {
+        /// Which.
+        socket: SocketId,
+    },
+    /// Ask the NAT to forward a port to this node (PCP, NAT-PMP, UPnP). Answered by [`Input::Mapped`]. Asked again to renew.
+    MapPort {
+        /// The own port, at which the node listens.
+        port: u16,
+        /// How long it is to last.
+        lifetime: Duration,
     },
     /// A peer's request for the application. Answered by [`Input::Reply`].
     Request {

@@ -49,9 +49,23 @@ pub struct Links<M> {
 #[derive(Debug)]
 struct Link {
     remote: Option<SocketAddr>,
+    dialled: bool,
     introduced: bool,
     used: Time,
+    /// When it was first wanted, until it runs without a relay.
+    wanted: Option<Time>,
     contact: Option<Contact>,
+}
+
+/// A link as the transport tells of it.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkIs {
+    /// Who is at the other end.
+    pub peer: NodeId,
+    /// Its address as seen from here; `None` if relayed.
+    pub remote: Option<SocketAddr>,
+    /// Whether this side dialled.
+    pub dialled: bool,
 }
 
 /// Where this node is, as far as it knows: decides which of a peer's addresses are worth a dial.
@@ -61,6 +75,8 @@ pub struct Place {
     pub local: Vec<SocketAddr>,
     /// Own address as ambassadors see it.
     pub outside: Option<SocketAddr>,
+    /// Own address that a NAT was asked to forward.
+    pub mapped: Option<SocketAddr>,
 }
 
 impl Place {
@@ -91,7 +107,8 @@ impl Place {
         let near = contact.local.iter().copied().filter(|&address| self.is_near(address) && same_nat);
         let mut addresses: Vec<SocketAddr> = near.collect();
         if addresses.is_empty() {
-            addresses.extend(contact.outside);
+            addresses.extend(contact.mapped);
+            addresses.extend(contact.outside.filter(|outside| contact.mapped != Some(*outside)));
         }
         if addresses.is_empty() && !self.is_behind_nat() {
             addresses.extend(contact.local.iter().copied());
@@ -154,10 +171,19 @@ impl<M> Links<M> {
         }
     }
 
-    /// Begins to make a link to `contact` that nothing waits for yet, unless there is one.
-    pub fn link<O>(&mut self, now: Time, contact: &Contact, stats: &mut Stats, sink: &mut Sink<M, O>) {
-        if !self.up.contains_key(&contact.id) && !self.attempts.contains_key(&contact.id) {
-            self.begin(now, contact.id, Some(contact), stats, sink);
+    /// Begins to make a link to `peer`, with `known` as how to reach it, unless there is one. If there is no way to try,
+    /// [`Links::take_failed`] tells.
+    pub fn want<O>(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        known: Option<&Contact>,
+        stats: &mut Stats,
+        sink: &mut Sink<M, O>,
+    ) {
+        let linked = self.up.contains_key(&peer) || self.attempts.contains_key(&peer);
+        if !linked && !self.begin(now, peer, known, stats, sink) {
+            self.fail(peer);
         }
     }
 
@@ -202,10 +228,13 @@ impl<M> Links<M> {
     }
 
     fn path_of(&self, link: &Link) -> Path {
-        let peer_behind_nat = link.contact.as_ref().is_some_and(|contact| contact.via.is_some());
+        let contact = link.contact.as_ref();
+        let peer_behind_nat = contact.is_some_and(|contact| contact.via.is_some());
+        let mapped = if link.dialled { contact.and_then(|contact| contact.mapped) } else { self.place.mapped };
         match link.remote {
             None => Path::Relayed,
             Some(remote) if self.place.is_near(remote) => Path::Lan,
+            Some(remote) if mapped.is_some() && (!link.dialled || mapped == Some(remote)) => Path::Mapped,
             Some(_) if link.introduced && peer_behind_nat && self.place.is_behind_nat() => Path::Punched,
             Some(_) => Path::Direct,
         }
@@ -220,8 +249,7 @@ impl<M> Links<M> {
     pub fn link_up<O>(
         &mut self,
         now: Time,
-        peer: NodeId,
-        remote: Option<SocketAddr>,
+        LinkIs { peer, remote, dialled }: LinkIs,
         me: &Contact,
         stats: &mut Stats,
         sink: &mut Sink<M, O>,
@@ -232,8 +260,19 @@ impl<M> Links<M> {
         let is_new = known.is_none();
         let introduced =
             attempt.as_ref().is_some_and(Attempt::was_introduced) || known.as_ref().is_some_and(|link| link.introduced);
+        let wanted = match &known {
+            Some(link) => link.wanted,
+            None => attempt.as_ref().filter(|attempt| !attempt.is_answering()).map(Attempt::began),
+        };
+        if let (true, Some(wanted)) = (is_new, wanted) {
+            stats.link_seconds.record(now.since(wanted));
+        }
+        if let (Some(_), Some(wanted)) = (remote, wanted) {
+            stats.link_direct_seconds.record(now.since(wanted));
+        }
+        let wanted = wanted.filter(|_| remote.is_none());
         let contact = known.and_then(|link| link.contact).or_else(|| self.book.take(peer));
-        self.up.insert(peer, Link { remote, introduced, used: now, contact });
+        self.up.insert(peer, Link { remote, dialled, introduced, used: now, wanted, contact });
         let hello = WiderMessage::Hello { contact: me.clone(), seen: remote };
         let waiting = attempt.map(Attempt::into_waiting).unwrap_or_default();
         for message in std::iter::once(Message::Wider(hello)).chain(waiting) {
@@ -353,7 +392,9 @@ impl<M> Links<M> {
             *match self.path_of(link) {
                 Path::Lan => &mut stats.links_lan,
                 Path::Direct => &mut stats.links_direct,
+                Path::Mapped => &mut stats.links_mapped,
                 Path::Punched => &mut stats.links_punched,
+                Path::Predicted => &mut stats.links_predicted,
                 Path::Relayed => &mut stats.links_relayed,
             } += 1;
         }

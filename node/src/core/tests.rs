@@ -141,7 +141,8 @@ impl Net {
                 self.post(at, DELAY, Input::Reply { request, result: Ok(Blob::from(reversed)) });
             }
             Output::Done { outcome, .. } => self.outcomes.push_back(outcome),
-            Output::AllowRelay { .. } => {}
+            Output::MapPort { .. } => self.post(at, DELAY, Input::Mapped(None)),
+            Output::AllowRelay { .. } | Output::Probe { .. } | Output::CloseSocket { .. } => {}
         }
     }
 
@@ -269,6 +270,25 @@ fn an_application_is_asked_and_answers() {
     assert!(matches!(net.outcomes.pop_front(), Some(Outcome::Answered(Ok(answer))) if answer.as_ref() == b"echo"));
     net.give(0, Input::Command { id: CommandId(2), command: ask(NodeId([9; 32])) });
     assert!(matches!(net.outcomes.pop_front(), Some(Outcome::Answered(Err(AskError::Unreachable)))));
+}
+
+#[test]
+fn a_wanted_link_is_told_of_once_it_is_up() {
+    let mut net = Net::new(1);
+    let discreet = Config { discover: false, ..Config::default() };
+    let other = net.add(discreet.clone());
+    let stranger = net.add(discreet);
+    let contact = Some(Box::new(Contact::at(id(other), address(other))));
+    net.give(stranger, Input::Command { id: CommandId(1), command: Command::Link { peer: id(other), contact } });
+    net.run(Duration::from_secs(1));
+    let Some(Outcome::Linked(report)) = net.outcomes.pop_front() else { panic!("it has not ended") };
+    assert_eq!((report.path, report.took, report.tries), (Some(io::Path::Lan), Some(DELAY * 2), 0));
+    let unknown = Command::Link { peer: NodeId([9; 32]), contact: None };
+    net.give(stranger, Input::Command { id: CommandId(2), command: unknown });
+    net.run(Duration::from_secs(29));
+    assert!(net.outcomes.is_empty(), "it is tried for longer");
+    net.run(Duration::from_secs(2));
+    assert!(matches!(net.outcomes.pop_front(), Some(Outcome::Linked(report)) if report.path.is_none()));
 }
 
 #[test]

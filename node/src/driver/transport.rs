@@ -301,6 +301,8 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     fn begin_dial(&mut self, peer: Option<NodeId>, to: Target) -> Option<quinn::Connecting> {
         let (address, relayed) = match (to, peer) {
             (Target::Address(address), _) => (address, false),
+            // No extra socket carries links yet.
+            (Target::From { .. }, _) => return None,
             (Target::Relay { relay }, Some(peer)) => {
                 // A relay of a relay would carry nothing: datagrams run over direct links only.
                 self.links.link(relay)?.remote?;

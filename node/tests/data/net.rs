@@ -212,11 +212,12 @@ impl Net {
                     Outcome::Overlay(DataOutcome::Put(result)) => Ended::Put(result),
                     Outcome::Overlay(DataOutcome::Got(result)) => Ended::Got(result),
                     Outcome::Left => Ended::Left,
-                    Outcome::Answered(_) => unreachable!("nobody asks"),
+                    Outcome::Answered(_) | Outcome::Linked(_) => unreachable!("nobody asks"),
                 };
                 assert!(self.ended.insert(id, ended).is_none(), "a command ends once");
             }
-            Output::Request { .. } | Output::AllowRelay { .. } => {}
+            Output::Request { .. } | Output::AllowRelay { .. } | Output::MapPort { .. } => {}
+            Output::Probe { .. } | Output::CloseSocket { .. } => {}
         }
     }
 

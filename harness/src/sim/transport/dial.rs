@@ -62,6 +62,8 @@ impl<M: Debug + Encode> Transport<M> {
         let to = match to {
             Target::Address(SocketAddr::V4(address)) => To::Address(address),
             Target::Address(SocketAddr::V6(_)) => To::Nowhere,
+            // No extra socket is simulated yet.
+            Target::From { .. } => To::Nowhere,
             Target::Relay { relay } => To::Relay(relay),
         };
         let life = self.end(from).life;

@@ -69,6 +69,10 @@ impl<M> Attempt<M> {
         self.answering && self.waiting.is_empty()
     }
 
+    pub(super) fn began(&self) -> Time {
+        self.began
+    }
+
     pub(super) fn was_introduced(&self) -> bool {
         self.answering || matches!(self.stage, Stage::Introduced(..) | Stage::Last)
     }

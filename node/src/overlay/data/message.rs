@@ -263,7 +263,7 @@ mod tests {
         let via = Some(Via { id: NodeId([9; 32]), address });
         let quality = Quality { uptime_s: u32::MAX, storage_free_kib: u32::MAX, hosts: u16::MAX };
         let local = vec![address; ADDRESSES_MAX];
-        let reach = Reach { local, outside: Some(address), via }.into();
+        let reach = Reach { local, outside: Some(address), mapped: Some(address), via }.into();
         Contact { id: NodeId([8; 32]), reach, ambassador: true, quality }
     }
 

@@ -1,0 +1,162 @@
+//! Links that the application wants ([`super::io::Command::Link`]): tried again until they are up, and told of once they are
+//! as direct as they will be.
+
+use std::time::Duration;
+
+use super::identity::NodeId;
+use super::io::{CommandId, LinkReport, Path};
+use super::time::{Deadline, Time};
+
+/// Most links wanted at once.
+pub const WANTED_MAX: usize = 1_024;
+/// When the state of a wanted link is told, whatever it is.
+pub const TOLD_WITHIN: Duration = Duration::from_secs(30);
+/// Pause before another attempt, after one that led to no link.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Links that the application wants.
+#[derive(Debug, Default)]
+pub struct Wanted(Vec<Want>);
+
+#[derive(Debug)]
+struct Want {
+    command: CommandId,
+    peer: NodeId,
+    since: Time,
+    up_after: Option<Duration>,
+    direct_after: Option<Duration>,
+    /// When to try again; [`Time::NEVER`] while something is being tried or the link is up.
+    again_at: Time,
+}
+
+/// How things stand with a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How the link runs, if it is up.
+    pub path: Option<Path>,
+    /// Whether a better path is still being tried.
+    pub improving: bool,
+    /// Tries to get past the relay so far.
+    pub tries: u32,
+}
+
+impl Wanted {
+    /// A link to `peer` is wanted. `false` if too many are.
+    pub fn add(&mut self, now: Time, command: CommandId, peer: NodeId) -> bool {
+        let room = self.0.len() < WANTED_MAX;
+        if room {
+            let again_at = Time::NEVER;
+            self.0.push(Want { command, peer, since: now, up_after: None, direct_after: None, again_at });
+        }
+        room
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a link to `peer` is.
+    pub fn wants(&self, peer: NodeId) -> bool {
+        self.0.iter().any(|want| want.peer == peer)
+    }
+
+    /// No link to `peer` could be made, or it is gone.
+    pub fn lost(&mut self, now: Time, peer: NodeId) {
+        for want in self.0.iter_mut().filter(|want| want.peer == peer) {
+            want.again_at = want.again_at.min(now + AGAIN_AFTER);
+        }
+    }
+
+    /// Peers to whom a link is to be tried again now.
+    pub fn due(&mut self, now: Time) -> Vec<NodeId> {
+        let due = self.0.iter_mut().filter(|want| want.again_at <= now);
+        due.map(|want| {
+            want.again_at = Time::NEVER;
+            want.peer
+        })
+        .collect()
+    }
+
+    /// Looks how wanted links stand; those that are settled are taken out.
+    pub fn settle(&mut self, now: Time, standing: impl Fn(NodeId) -> Standing) -> Vec<(CommandId, LinkReport)> {
+        let mut settled = Vec::new();
+        self.0.retain_mut(|want| {
+            let stands = standing(want.peer);
+            let since = now.since(want.since);
+            let direct = stands.path.is_some_and(|path| path != Path::Relayed);
+            if stands.path.is_some() {
+                want.up_after.get_or_insert(since);
+                want.again_at = Time::NEVER;
+            }
+            if direct {
+                want.direct_after.get_or_insert(since);
+            }
+            let done = direct || stands.path.is_some() && !stands.improving || since >= TOLD_WITHIN;
+            if done {
+                let (took, direct_after) = (want.up_after, want.direct_after);
+                settled.push((want.command, LinkReport { path: stands.path, took, direct_after, tries: stands.tries }));
+            }
+            !done
+        });
+        settled
+    }
+
+    /// When [`Wanted::due`] or [`Wanted::settle`] has something.
+    pub fn deadline(&self) -> Deadline {
+        let at = self.0.iter().map(|want| want.again_at.min(want.since + TOLD_WITHIN)).min();
+        Deadline { at: at.unwrap_or(Time::NEVER), why: "a wanted link" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: NodeId = NodeId([7; 32]);
+    const DOWN: Standing = Standing { path: None, improving: false, tries: 0 };
+    const RELAYED: Standing = Standing { path: Some(Path::Relayed), improving: true, tries: 1 };
+
+    fn at(ms: u64) -> Time {
+        Time::from_micros(1_000 * ms)
+    }
+
+    fn wanted() -> Wanted {
+        let mut wanted = Wanted::default();
+        assert!(wanted.add(at(0), CommandId(1), PEER));
+        wanted
+    }
+
+    #[test]
+    fn a_relayed_link_is_told_of_once_nothing_better_is_tried() {
+        let mut wanted = wanted();
+        assert_eq!(wanted.settle(at(300), |_| RELAYED), []);
+        let took = Some(Duration::from_millis(300));
+        let report = LinkReport { path: Some(Path::Relayed), took, direct_after: None, tries: 1 };
+        assert_eq!(wanted.settle(at(900), |_| Standing { improving: false, ..RELAYED }), [(CommandId(1), report)]);
+        assert!(wanted.is_empty());
+    }
+
+    #[test]
+    fn a_direct_link_is_told_of_at_once() {
+        let mut wanted = wanted();
+        assert_eq!(wanted.settle(at(300), |_| RELAYED), []);
+        let [(_, report)] = wanted.settle(at(500), |_| Standing { path: Some(Path::Punched), ..RELAYED })[..] else {
+            panic!("it is settled")
+        };
+        assert_eq!(report.took, Some(Duration::from_millis(300)));
+        assert_eq!(report.direct_after, Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn a_link_that_fails_is_tried_again_until_the_time_is_up() {
+        let mut wanted = wanted();
+        wanted.lost(at(2_000), PEER);
+        assert_eq!(wanted.deadline().at, at(3_000));
+        assert_eq!(wanted.due(at(3_000)), [PEER]);
+        assert_eq!(wanted.due(at(3_000)), []);
+        assert_eq!(wanted.settle(at(29_999), |_| DOWN), []);
+        let [(_, report)] = wanted.settle(at(30_000), |_| DOWN)[..] else { panic!("the time is up") };
+        assert_eq!((report.path, report.took), (None, None));
+    }
+}
