@@ -4,14 +4,12 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 
 use crate::events::{Event, EventKind};
 use crate::observe::tally::{Figures, Tally};
 use crate::observe::watched::Watched;
-use crate::plan::{Check, Comparison, Measure, NetworkIndex, Plan, Until};
+use crate::plan::{Check, Comparison, Measure, NetworkRange, Plan, Until};
 
 /// How much a measured value may miss its bound by, relative to it: `99%` of 200 is 198, whatever binary fractions say.
 const TOLERANCE: f64 = 1e-9;
@@ -139,22 +137,21 @@ fn measure(plan: &Plan, measure: &Measure, tally: &Tally, watched: &Watched) -> 
     }
 }
 
-fn retrieval(plan: &Plan, tally: &Tally, from: Option<NetworkIndex>, to: Option<NetworkIndex>) -> Result<f64, String> {
-    let wanted = |network: Option<NetworkIndex>, is: NetworkIndex| network.is_none_or(|network| network == is);
+fn retrieval(plan: &Plan, tally: &Tally, from: Option<NetworkRange>, to: Option<NetworkRange>) -> Result<f64, String> {
+    let wanted = |networks: Option<NetworkRange>, is| networks.is_none_or(|networks| networks.contains(is));
     let queries = tally.queries.iter().filter(|query| wanted(from, query.from) && wanted(to, query.to));
     Figures::of(queries).share().ok_or_else(|| {
-        let place = |word: &str, network: Option<NetworkIndex>| {
-            network.map_or(String::new(), |network| format!(" {word} {}", plan.network(network).name))
+        let place = |word: &str, networks: Option<NetworkRange>| {
+            networks.map_or(String::new(), |networks| format!(" {word} {}", plan.name_of_networks(networks)))
         };
         format!("no query was made{}{}", place("from", from), place("for items stored from", to))
     })
 }
 
-/// The least share of right answers of any two networks between which a query was made.
+/// The least share of right answers of any two names of networks between which a query was made.
 fn worst_cell(plan: &Plan, tally: &Tally) -> Result<f64, String> {
-    let cells: BTreeSet<(NetworkIndex, NetworkIndex)> =
-        tally.queries.iter().map(|query| (query.from, query.to)).collect();
-    let shares = cells.into_iter().filter_map(|(from, to)| retrieval(plan, tally, Some(from), Some(to)).ok());
+    let cells = tally.cells(plan);
+    let shares = cells.values().filter_map(|queries| Figures::of(queries.iter().copied()).share());
     shares.min_by(f64::total_cmp).ok_or_else(|| "no query was made".to_owned())
 }
 

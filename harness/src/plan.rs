@@ -21,6 +21,43 @@ pub const API_PORT: u16 = 4_080;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct NetworkIndex(pub usize);
 
+/// Networks that one name of the file stands for: neighbours in [`Plan::networks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NetworkRange {
+    /// The first of them.
+    pub first: NetworkIndex,
+    /// How many there are, at least one.
+    pub count: usize,
+}
+
+impl NetworkRange {
+    /// `count` networks from index `first` on.
+    pub fn new(first: usize, count: usize) -> Self {
+        NetworkRange { first: NetworkIndex(first), count }
+    }
+
+    /// Number `number` of them, from 0; after the last comes the first again.
+    pub fn nth(self, number: usize) -> NetworkIndex {
+        NetworkIndex(self.first.0 + number % self.count)
+    }
+
+    /// All of them.
+    pub fn iter(self) -> impl Iterator<Item = NetworkIndex> {
+        (self.first.0..self.first.0 + self.count).map(NetworkIndex)
+    }
+
+    /// Whether `network` is one of them.
+    pub fn contains(self, network: NetworkIndex) -> bool {
+        (self.first.0..self.first.0 + self.count).contains(&network.0)
+    }
+}
+
+impl From<NetworkIndex> for NetworkRange {
+    fn from(first: NetworkIndex) -> Self {
+        NetworkRange { first, count: 1 }
+    }
+}
+
 /// Index into [`Plan::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct NodeIndex(pub usize);
@@ -58,8 +95,10 @@ pub struct Plan {
 /// A network: a LAN, or the internet.
 #[derive(Clone, Debug, Serialize)]
 pub struct Network {
-    /// As in the file.
+    /// `home`, or `home-3` if the file gives `home` a count.
     pub name: String,
+    /// As in the file: `home`.
+    pub group: String,
     /// Its addresses. A backend may move the run to other subnets of the same size: see [`Plan::relocate`].
     pub subnet: Ipv4Net,
     /// Whether the file left the subnet open.
@@ -257,12 +296,12 @@ pub enum Measure {
     Copies,
     /// Share of queries answered with the right bytes in time.
     Retrieval {
-        /// Only those asked from this network.
-        from: Option<NetworkIndex>,
-        /// Only those for items stored from this network.
-        to: Option<NetworkIndex>,
+        /// Only those asked from these networks.
+        from: Option<NetworkRange>,
+        /// Only those for items stored from these networks.
+        to: Option<NetworkRange>,
     },
-    /// The same, of the pair of networks where it is least.
+    /// The same, of the pair of networks where it is least. Those that one entry of the file made count as one.
     RetrievalWorstCell,
     /// A quantile of the time that right answers took, in seconds.
     RetrievalLatency {
@@ -298,6 +337,25 @@ impl Plan {
     /// A network.
     pub fn network(&self, index: NetworkIndex) -> &Network {
         &self.networks[index.0]
+    }
+
+    /// Networks as the file names them, in order.
+    pub fn network_groups(&self) -> Vec<(&str, NetworkRange)> {
+        let mut first = 0;
+        let chunks = self.networks.chunk_by(|a, b| a.group == b.group);
+        chunks
+            .map(|chunk| {
+                let networks = NetworkRange::new(first, chunk.len());
+                first += chunk.len();
+                (chunk[0].group.as_str(), networks)
+            })
+            .collect()
+    }
+
+    /// What the file calls these networks.
+    pub fn name_of_networks(&self, networks: NetworkRange) -> &str {
+        let first = self.network(networks.first);
+        if networks.count == 1 { &first.name } else { &first.group }
     }
 
     /// A node.

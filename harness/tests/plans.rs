@@ -176,6 +176,35 @@ fn networks_nest_and_know_the_way_out() {
 }
 
 #[test]
+fn a_count_makes_networks_that_nodes_take_in_turn() {
+    let plan = read(
+        "vars: {homes: 3}\n\
+         networks:\n  home: {behind: isp, nat: port-restricted, count: '${homes}'}\n  isp: {behind: internet, nat: cgnat, count: 3}\n\
+         \x20 attic: {behind: home-2}\n  internet: {}\n\
+         nodes: {hub: {on: internet, ambassador: true}, h: {on: home, count: 7}, s: {on: isp-3}, u: {on: attic}}\n\
+         steps:\n- join: {within: 10s}\n- store: {items: 4, from: home}\n- retrieve: {from: [home, home-2]}\n\
+         checks: [retrieval from home >= 1%, retrieval from home-2 to home >= 1%]\n",
+    );
+    let names: Vec<&str> = plan.networks.iter().map(|network| network.name.as_str()).collect();
+    assert_eq!(names, ["internet", "isp-1", "isp-2", "isp-3", "home-1", "home-2", "home-3", "attic"]);
+    let outer = |network: usize| plan.networks[network].behind.as_ref().unwrap().to.0;
+    assert_eq!([1, 4, 5, 6, 7].map(outer), [0, 1, 2, 3, 5]);
+    let subnets: BTreeSet<_> = plan.networks.iter().map(|network| network.subnet).collect();
+    assert_eq!(subnets.len(), plan.networks.len());
+    let on = |name: &str| plan.nodes.iter().find(|node| node.name == name).unwrap().network.0;
+    assert_eq!(["h-1", "h-2", "h-3", "h-4", "h-7", "s", "u"].map(on), [4, 5, 6, 4, 4, 3, 7]);
+    assert!(plan.items.iter().all(|item| (4..7).contains(&plan.node(item.by).network.0)));
+    let page = topology::describe(&plan);
+    assert!(
+        page.contains("isp-1 to isp-3: 10.2.0.0/24 to 10.4.0.0/24 (allocated), nodes: 1; behind internet"),
+        "{page}"
+    );
+    assert!(page.contains("home-1 to home-3") && page.contains("behind isp-1 to isp-3 as"), "{page}");
+    assert!(page.contains("h: 7 on home, taking its networks in turn"), "{page}");
+    assert!(page.contains("retrieve all items from home, home-2"), "{page}");
+}
+
+#[test]
 fn an_uplink_can_differ_by_direction() {
     let plan = read(
         "networks:\n  out: {}\n  lan: {behind: out, link: {latency: 5ms, rate: 1mbit, down: {rate: 8mbit, loss: 1/4}}}\n\

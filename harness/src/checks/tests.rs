@@ -2,7 +2,7 @@ use super::*;
 use crate::backend::Source;
 use crate::events::{Retrieved, RunTime};
 use crate::observe::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
-use crate::plan::{Aggregate, NodeIndex};
+use crate::plan::{Aggregate, NetworkIndex, NodeIndex};
 
 /// The one verdict of one check over these events.
 fn judge(measure: Measure, comparison: Comparison, bound: f64, events: &[Event]) -> Verdict {
@@ -21,7 +21,8 @@ fn value(measure: Measure, events: &[Event]) -> Result<f64, String> {
 const ALL: Measure = Measure::Retrieval { from: None, to: None };
 
 fn between(from: Option<usize>, to: Option<usize>) -> Measure {
-    Measure::Retrieval { from: from.map(NetworkIndex), to: to.map(NetworkIndex) }
+    let network = |index: usize| NetworkIndex(index).into();
+    Measure::Retrieval { from: from.map(network), to: to.map(network) }
 }
 
 #[test]

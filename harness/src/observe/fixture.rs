@@ -16,6 +16,7 @@ use crate::plan::{
 pub(crate) fn plan() -> Plan {
     let network = |index: u8, name: &str| Network {
         name: name.to_owned(),
+        group: name.to_owned(),
         subnet: format!("10.{index}.0.0/24").parse().unwrap(),
         subnet_allocated: false,
         gateway: [10, index, 0, 1].into(),

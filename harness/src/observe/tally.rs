@@ -1,6 +1,6 @@
 //! What the events of a run amount to: what was stored, kept and found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::plan::{Act, ItemIndex, NetworkIndex, NodeIndex, Plan};
@@ -81,6 +81,18 @@ impl Tally {
         }
         tally.acknowledged = seen.stored.len();
         tally
+    }
+
+    /// Queries by where they were asked and where their item was stored: indices into [`Plan::network_groups`].
+    pub fn cells(&self, plan: &Plan) -> BTreeMap<(usize, usize), Vec<&Query>> {
+        let groups = plan.network_groups();
+        let sizes = groups.iter().enumerate().map(|(group, (_, networks))| (group, networks.count));
+        let group_of: Vec<usize> = sizes.flat_map(|(group, count)| std::iter::repeat_n(group, count)).collect();
+        let mut cells: BTreeMap<_, Vec<&Query>> = BTreeMap::new();
+        for query in &self.queries {
+            cells.entry((group_of[query.from.0], group_of[query.to.0])).or_default().push(query);
+        }
+        cells
     }
 
     fn take(&mut self, plan: &Plan, event: &Event, seen: &mut Seen) {

@@ -187,6 +187,7 @@ fn plan(steps: Vec<Step>) -> Plan {
         source: String::new(),
         networks: vec![Network {
             name: "lan".to_owned(),
+            group: "lan".to_owned(),
             subnet: "10.0.0.0/24".parse().unwrap(),
             subnet_allocated: false,
             gateway: [10, 0, 0, 1].into(),

@@ -8,7 +8,7 @@ use crate::backend::{Scrape, Source};
 use crate::checks::{self, Verdict};
 use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::observe::tally::{Figures, Query, Tally, Trouble, ratio};
-use crate::plan::{Network, NetworkIndex, Plan};
+use crate::plan::{NetworkRange, Plan};
 use crate::play::{Ended, Played, Stopped};
 
 /// Version of the shape of `result.json`: raised when a field changes its meaning or goes, not when one is added.
@@ -244,7 +244,7 @@ impl RunResult {
             persistence: persistence(&tally),
             retrieval: retrieval(tally.queries.iter()),
             asked: asked(plan, &tally.queries),
-            matrix: matrix(plan, &tally.queries),
+            matrix: matrix(plan, &tally),
             links: played.last_sample.as_ref().map_or_else(Vec::new, |(_, scrapes)| links(plan, scrapes)),
             failures: failures(&played.events),
             nodes: nodes(plan, &tally),
@@ -326,34 +326,33 @@ fn retrieval<'a>(queries: impl Iterator<Item = &'a Query>) -> Retrieval {
 }
 
 fn asked(plan: &Plan, queries: &[Query]) -> Vec<Asked> {
-    let from = |(index, network): (usize, &Network)| Asked {
-        from: network.name.clone(),
-        retrieval: retrieval(queries.iter().filter(|query| query.from == NetworkIndex(index))),
+    let from = |(name, networks): (&str, NetworkRange)| Asked {
+        from: name.to_owned(),
+        retrieval: retrieval(queries.iter().filter(|query| networks.contains(query.from))),
     };
-    plan.networks.iter().enumerate().map(from).filter(|asked| asked.retrieval.queries > 0).collect()
+    plan.network_groups().into_iter().map(from).filter(|asked| asked.retrieval.queries > 0).collect()
 }
 
-fn matrix(plan: &Plan, queries: &[Query]) -> Vec<Cell> {
-    let all = || (0..plan.networks.len()).map(NetworkIndex);
-    let pairs = all().flat_map(|from| all().map(move |to| (from, to)));
-    let cell = |(from, to)| Cell {
-        from: plan.network(from).name.clone(),
-        to: plan.network(to).name.clone(),
-        retrieval: retrieval(queries.iter().filter(|query| (query.from, query.to) == (from, to))),
+fn matrix(plan: &Plan, tally: &Tally) -> Vec<Cell> {
+    let names = plan.network_groups();
+    let cell = |((from, to), queries): ((usize, usize), Vec<&Query>)| Cell {
+        from: names[from].0.to_owned(),
+        to: names[to].0.to_owned(),
+        retrieval: retrieval(queries.into_iter()),
     };
-    pairs.map(cell).filter(|cell| cell.retrieval.queries > 0).collect()
+    tally.cells(plan).into_iter().map(cell).filter(|cell| cell.retrieval.queries > 0).collect()
 }
 
 fn links(plan: &Plan, scrapes: &[Scrape]) -> Vec<Links> {
-    let of = |index: usize, network: &Network| {
+    let of = |(name, networks): (&str, NetworkRange)| {
         let here = |scrape: &&Scrape| match scrape.source {
-            Source::Node(node) => plan.node(node).network == NetworkIndex(index),
+            Source::Node(node) => networks.contains(plan.node(node).network),
             Source::Router(_) => false,
         };
         let scrapes: Vec<&Scrape> = scrapes.iter().filter(here).collect();
         let count = |path: &str| scrapes.iter().map(|scrape| links_by(scrape, path)).sum::<f64>() as u64;
         Links {
-            network: network.name.clone(),
+            network: name.to_owned(),
             nodes: scrapes.len(),
             lan: count("lan"),
             direct: count("direct"),
@@ -361,8 +360,7 @@ fn links(plan: &Plan, scrapes: &[Scrape]) -> Vec<Links> {
             relayed: count("relayed"),
         }
     };
-    let all = plan.networks.iter().enumerate().map(|(index, network)| of(index, network));
-    all.filter(|links| links.nodes > 0).collect()
+    plan.network_groups().into_iter().map(of).filter(|links| links.nodes > 0).collect()
 }
 
 fn links_by(scrape: &Scrape, path: &str) -> f64 {

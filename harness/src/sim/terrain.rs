@@ -22,6 +22,7 @@ impl Terrain {
     pub fn new(seed: u64) -> Self {
         let internet = Network {
             name: "internet".to_owned(),
+            group: "internet".to_owned(),
             subnet: Ipv4Net::new_assert(Ipv4Addr::new(20, 0, 0, 0), 8),
             subnet_allocated: true,
             gateway: Ipv4Addr::new(20, 0, 0, 1),
@@ -60,6 +61,7 @@ impl Terrain {
         let address = self.address(behind);
         self.plan.networks.push(Network {
             name: format!("network-{index}"),
+            group: format!("network-{index}"),
             subnet,
             subnet_allocated: true,
             gateway: Ipv4Addr::from(u32::from(subnet.network()) + 1),

@@ -14,12 +14,14 @@ use super::raw::{NODES_MAX, Raw, RawGroup, Setting};
 use super::units::Sizes;
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
-use crate::plan::{Check, NetworkIndex};
+use crate::plan::{Check, NetworkIndex, NetworkRange};
 use crate::timeline::Replace;
 
 mod networks;
+mod places;
 
 pub(super) use networks::hosts;
+pub(super) use places::Places;
 
 /// Most networks of a topology.
 pub(super) const NETWORKS_MAX: usize = 4_096;
@@ -43,7 +45,10 @@ pub(super) struct Checked {
 /// A network with its place in the tree.
 #[derive(Debug)]
 pub(super) struct CheckedNetwork {
+    /// With its number, if it has one.
     pub(super) name: Spanned<String>,
+    /// As in the file.
+    pub(super) group: String,
     pub(super) subnet: Option<Spanned<Ipv4Net>>,
     pub(super) behind: Option<NetworkIndex>,
     pub(super) nat: Option<NatConfig>,
@@ -57,7 +62,7 @@ pub(super) struct CheckedNetwork {
 pub(super) struct CheckedGroup {
     pub(super) name: Spanned<String>,
     /// `None` only where the file names none that there is, which is reported.
-    network: Option<NetworkIndex>,
+    networks: Option<NetworkRange>,
     pub(super) count: Option<u64>,
     pub(super) ambassador: bool,
     /// As [`crate::plan::NodePlan::settings`].
@@ -66,8 +71,13 @@ pub(super) struct CheckedGroup {
 
 impl CheckedGroup {
     /// Where it is, once everything is checked.
-    pub(super) fn network(&self) -> NetworkIndex {
-        self.network.expect("the groups of a checked topology are on networks")
+    pub(super) fn networks(&self) -> NetworkRange {
+        self.networks.expect("the groups of a checked topology are on networks")
+    }
+
+    /// Where its node number `number` is, counted from 0: they take the networks in turn.
+    pub(super) fn network_of(&self, number: u64) -> NetworkIndex {
+        self.networks().nth(number as usize)
     }
 
     /// Which nodes it has, for a message.
@@ -110,7 +120,7 @@ pub(super) enum Verb {
 pub(super) enum Who {
     All,
     Fresh,
-    Network(NetworkIndex),
+    Networks(NetworkRange),
     /// Index into [`Checked::groups`].
     Group(usize),
     /// One node of a group, counted from 0.
@@ -119,15 +129,15 @@ pub(super) enum Who {
 
 /// Checks everything. `None` if that was not possible; why is among `problems`.
 pub(super) fn check(raw: Raw, source: &str, problems: &mut Problems) -> Option<Checked> {
-    let (places, order) = networks::order(&raw.networks, problems);
+    let tree = networks::order(&raw.networks, problems)?;
     let common = settings(&[&raw.config]);
-    let groups = check_groups(&raw, &places, problems);
+    let groups = check_groups(&raw, &tree.places, problems);
     let by_name = groups.iter().enumerate().map(|(index, group)| (group.name.value.as_str(), index)).collect();
-    let names = Names { networks: &places, groups: &groups, by_name, source, lines: Lines::new(source) };
+    let names = Names { networks: &tree.places, groups: &groups, by_name, source, lines: Lines::new(source) };
     let steps: Vec<_> = raw.steps.into_iter().map(|step| names.step(step, problems)).collect();
     let checks = names.checks(&raw.checks, problems);
     let fresh_steps = steps.iter().flatten().filter(|step| step.asks_fresh()).count() as u64;
-    let networks = networks::in_order(raw.networks, &places, &order);
+    let networks = networks::in_order(raw.networks, &tree);
     networks::capacities(&networks, &groups, fresh_steps, problems);
     // Whatever is missing here has been reported: nothing is planned from a part of a file.
     problems.none().then(|| Checked {
@@ -150,10 +160,10 @@ fn check_groups(raw: &Raw, places: &Places, problems: &mut Problems) -> Vec<Chec
     let mut groups: Vec<CheckedGroup> = Vec::with_capacity(raw.groups.len());
     for group in &raw.groups {
         check_group_name(group, places, problems);
-        let network = group.on.as_ref().and_then(|on| known_network(on, places, problems));
+        let on = group.on.as_ref().and_then(|on| places.known(on, problems));
         groups.push(CheckedGroup {
             name: group.name.clone(),
-            network,
+            networks: on.map(|(_, networks)| networks),
             count: group.count,
             ambassador: group.ambassador,
             settings: settings(&[&raw.config, &group.config]),
@@ -170,11 +180,11 @@ fn check_groups(raw: &Raw, places: &Places, problems: &mut Problems) -> Vec<Chec
 
 fn check_group_name(group: &RawGroup, places: &Places, problems: &mut Problems) {
     let Spanned { value: name, span } = &group.name;
-    if let Some((_, network)) = places.get(name) {
+    if let Some((network, _)) = places.place(name) {
         problems.add(
             Problem::at(span, format!("{} is a network too, so `from: [{name}]` could mean either", quoted(name)))
                 .label("the node group")
-                .related(network, "the network")
+                .related(&network.span, "the network")
                 .help("give one of them another name"),
         );
     }
@@ -231,19 +241,6 @@ fn settings(configs: &[&Vec<Setting>]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Networks by name: index in the plan, and place in the file.
-pub(super) type Places = BTreeMap<String, (NetworkIndex, Span)>;
-
-fn known_network(name: &Spanned<String>, places: &Places, problems: &mut Problems) -> Option<NetworkIndex> {
-    let found = places.get(&name.value).map(|(index, _)| *index);
-    if found.is_none() {
-        let mut problem = Problem::at(&name.span, format!("there is no network {}", quoted(&name.value)));
-        problem.help = suggestion(&name.value, places.keys().map(String::as_str), "networks");
-        problems.add(problem);
-    }
-    found
-}
-
 /// Everything that a step or a check can name.
 struct Names<'c> {
     networks: &'c Places,
@@ -298,8 +295,8 @@ impl Names<'_> {
             }
             return fresh.then_some(Who::Fresh);
         }
-        if let Some((index, _)) = self.networks.get(text) {
-            return Some(Who::Network(*index));
+        if let Some(networks) = self.networks.find(text) {
+            return Some(Who::Networks(networks));
         }
         if let Some(&group) = self.by_name.get(text) {
             return Some(Who::Group(group));
@@ -311,13 +308,12 @@ impl Names<'_> {
         });
         if node.is_none() {
             let groups = self.groups.iter().map(|group| group.name.value.as_str());
-            let known =
-                self.networks.keys().map(String::as_str).chain(groups).chain(["all"]).chain(fresh.then_some(FRESH));
+            let known = self.networks.names().chain(groups).chain(["all"]).chain(fresh.then_some(FRESH));
             let mut problem =
                 Problem::at(&name.span, format!("there is no network, node group or node {}", quoted(text)));
             problem.help = match numbered(text).and_then(|(group, _)| self.by_name.get(group)) {
                 Some(&group) => Some(self.groups[group].members()),
-                None => suggestion(text, known, "there are"),
+                None => self.networks.members(text).or_else(|| suggestion(text, known, "there are")),
             };
             problems.add(problem);
         }
@@ -325,11 +321,9 @@ impl Names<'_> {
     }
 
     fn checks(&self, checks: &[Spanned<String>], problems: &mut Problems) -> Vec<Spanned<Check>> {
-        let networks: Vec<(&str, NetworkIndex)> =
-            self.networks.iter().map(|(name, (index, _))| (name.as_str(), *index)).collect();
         let mut good = Vec::with_capacity(checks.len());
         for Spanned { value: text, span } in checks {
-            match grammar::parse(text, self.lines.of(span.start), &networks) {
+            match grammar::parse(text, self.lines.of(span.start), self.networks) {
                 Ok(value) => good.push(Spanned { value, span: span.clone() }),
                 Err(fault) => {
                     let mut problem = Problem::at(&within(self.source, span, text, fault.at), fault.what);
@@ -375,8 +369,11 @@ impl Need {
 pub(super) fn needs(networks: &[CheckedNetwork], groups: &[CheckedGroup], fresh_steps: u64) -> Vec<Need> {
     let mut needs = vec![Need::default(); networks.len()];
     for group in groups {
-        if let Some(NetworkIndex(network)) = group.network {
-            needs[network].nodes = needs[network].nodes.saturating_add(group.size());
+        let Some(networks) = group.networks else { continue };
+        let (each, more) = (group.size() / networks.count as u64, group.size() % networks.count as u64);
+        for (number, NetworkIndex(network)) in networks.iter().enumerate() {
+            let here = each + u64::from((number as u64) < more);
+            needs[network].nodes = needs[network].nodes.saturating_add(here);
         }
     }
     for need in needs.iter_mut().filter(|need| need.nodes > 0) {
@@ -391,8 +388,11 @@ pub(super) fn needs(networks: &[CheckedNetwork], groups: &[CheckedGroup], fresh_
 }
 
 impl CheckedNetwork {
-    fn new(raw: RawNetwork, behind: Option<NetworkIndex>) -> Self {
-        let RawNetwork { name, subnet, nat, up, down, region, .. } = raw;
-        CheckedNetwork { name, subnet, behind, nat, up, down, region }
+    /// Number `number` of those that `raw` makes, counted from 0.
+    fn new(raw: &RawNetwork, number: usize, behind: Option<NetworkIndex>) -> Self {
+        let RawNetwork { name, subnet, nat, up, down, region, count, .. } = raw.clone();
+        let group = name.value.clone();
+        let value = if count.is_some() { format!("{group}-{}", number + 1) } else { name.value };
+        CheckedNetwork { name: Spanned { value, span: name.span }, group, subnet, behind, nat, up, down, region }
     }
 }

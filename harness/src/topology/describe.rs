@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::units::{Rate, Share, Time};
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
-use crate::plan::{Act, Network, NetworkIndex, Plan, Step, Until, Uplink};
+use crate::plan::{Act, NetworkRange, Plan, Step, Until, Uplink};
 
 /// Most lines of each kind; the rest is counted.
 const LINES_MAX: usize = 40;
@@ -18,7 +18,7 @@ pub fn describe(plan: &Plan) -> String {
     if !plan.description.is_empty() {
         page.line(&plan.description);
     }
-    page.section("networks", plan.networks.iter().enumerate().map(|(i, n)| network(plan, NetworkIndex(i), n)));
+    page.section("networks", plan.network_groups().into_iter().map(|(_, networks)| network(plan, networks)));
     page.section("nodes", groups(plan).into_iter());
     page.section("steps", plan.steps.iter().enumerate().map(|(number, s)| format!("{}. {}", number + 1, step(s))));
     page.section("checks", plan.checks.iter().map(|check| check.text.clone()));
@@ -47,15 +47,27 @@ impl Page {
     }
 }
 
-fn network(plan: &Plan, index: NetworkIndex, network: &Network) -> String {
-    let nodes = plan.nodes.iter().filter(|node| node.network == index && node.from_start).count();
-    let mut line = format!("{}: {}", network.name, network.subnet);
+/// One line for all networks of one name.
+fn network(plan: &Plan, networks: NetworkRange) -> String {
+    let nodes = plan.nodes.iter().filter(|node| networks.contains(node.network) && node.from_start).count();
+    let (network, last) = (plan.network(networks.first), plan.network(networks.nth(networks.count - 1)));
+    let several = networks.count > 1;
+    let to = |first: &dyn std::fmt::Display, last: &dyn std::fmt::Display| match several {
+        true => format!("{first} to {last}"),
+        false => first.to_string(),
+    };
+    let mut line = format!("{}: {}", to(&network.name, &last.name), to(&network.subnet, &last.subnet));
     if network.subnet_allocated {
         line.push_str(" (allocated)");
     }
-    let _ = write!(line, ", router {}, nodes: {nodes}", network.gateway);
-    if let Some(uplink) = &network.behind {
-        let _ = write!(line, "; {}", uplink_line(plan, uplink));
+    if !several {
+        let _ = write!(line, ", router {}", network.gateway);
+    }
+    let _ = write!(line, ", nodes: {nodes}");
+    if let (Some(uplink), Some(last)) = (&network.behind, &last.behind) {
+        let outer = to_names(plan, uplink, last);
+        let address = to(&uplink.address, &last.address);
+        let _ = write!(line, "; behind {outer} as {address}, {}", uplink_line(uplink));
     }
     if let Some(region) = &network.region {
         let _ = write!(line, "; region {region}");
@@ -63,14 +75,19 @@ fn network(plan: &Plan, index: NetworkIndex, network: &Network) -> String {
     line
 }
 
-fn uplink_line(plan: &Plan, uplink: &Uplink) -> String {
-    let outer = &plan.network(uplink.to).name;
+/// What the networks from the first to the last are behind.
+fn to_names(plan: &Plan, first: &Uplink, last: &Uplink) -> String {
+    let (from, to) = (&plan.network(first.to).name, &plan.network(last.to).name);
+    if from == to { from.clone() } else { format!("{from} to {to}") }
+}
+
+fn uplink_line(uplink: &Uplink) -> String {
     let nat = uplink.nat.as_ref().map_or("routed plainly".to_owned(), nat_name);
     let link = match (link(&uplink.up), link(&uplink.down)) {
         (up, down) if up == down => up,
         (up, down) => format!("up {up}, down {down}"),
     };
-    format!("behind {outer} as {}, {nat}, {link}", uplink.address)
+    format!("{nat}, {link}")
 }
 
 fn nat_name(nat: &NatConfig) -> String {
@@ -121,6 +138,9 @@ fn group(plan: &Plan, name: &str, members: &[usize]) -> String {
     let mut line = match (one_network, members.len()) {
         (true, 1) => format!("{name}: on {on}, {}", first.address),
         (true, count) => format!("{name}: {count} on {on}, {} to {}", first.address, last.address),
+        (false, count) if first.from_start => {
+            format!("{name}: {count} on {}, taking its networks in turn", plan.network(first.network).group)
+        }
         (false, count) => format!("{name}: {count}, on every network that has nodes"),
     };
     if first.ambassador {

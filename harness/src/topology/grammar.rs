@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use butter::core::stats::{Kind, Stats};
 
+use super::check::Places;
 use super::diagnostics::{quoted, suggestion};
 use super::units::{Size, Time, Unit, any_share, hundredth, is_plain_number};
-use crate::plan::{Aggregate, Check, Comparison, Measure, NetworkIndex};
+use crate::plan::{Aggregate, Check, Comparison, Measure, NetworkRange};
 
 /// Metrics of routers begin so.
 pub(super) const ROUTER_METRICS: &str = "butter_router_";
@@ -31,8 +32,8 @@ const COMPARISONS: [(&str, Comparison); 5] = [
     ("<", Comparison::Below),
 ];
 
-/// Reads a check. `network` looks a name up, `networks` are all of them.
-pub(super) fn parse(text: &str, line: usize, networks: &[(&str, NetworkIndex)]) -> Result<Check, Fault> {
+/// Reads a check that may name these networks.
+pub(super) fn parse(text: &str, line: usize, networks: &Places) -> Result<Check, Fault> {
     let (measured, comparison, bound) = split(text)?;
     let measure = measure(text, measured.clone(), networks)?;
     let value = bound_value(&measure, &text[bound.clone()]).map_err(|(why, help)| Fault {
@@ -97,7 +98,7 @@ fn words(text: &str, range: Range<usize>) -> Vec<Word<'_>> {
     words
 }
 
-fn measure(text: &str, range: Range<usize>, networks: &[(&str, NetworkIndex)]) -> Result<Measure, Fault> {
+fn measure(text: &str, range: Range<usize>, networks: &Places) -> Result<Measure, Fault> {
     let words = words(text, range.clone());
     let ((first, first_at), rest) = words.split_first().expect("a measure that is not empty has a word");
     match *first {
@@ -124,7 +125,7 @@ fn alone(measure: Measure, rest: &[Word<'_>]) -> Result<Measure, Fault> {
     }
 }
 
-fn retrieval(rest: &[Word<'_>], networks: &[(&str, NetworkIndex)]) -> Result<Measure, Fault> {
+fn retrieval(rest: &[Word<'_>], networks: &Places) -> Result<Measure, Fault> {
     match rest {
         [] => return Ok(Measure::Retrieval { from: None, to: None }),
         [("in", _), ("every", _), ("cell", _), more @ ..] => return alone(Measure::RetrievalWorstCell, more),
@@ -160,16 +161,16 @@ fn network(
     word: Option<&Word<'_>>,
     before: &str,
     before_at: &Range<usize>,
-    networks: &[(&str, NetworkIndex)],
-) -> Result<NetworkIndex, Fault> {
+    networks: &Places,
+) -> Result<NetworkRange, Fault> {
     let Some((name, at)) = word else {
-        let help = Some(format!("such as retrieval {before} {}", networks.first().map_or("alpha", |(name, _)| name)));
+        let help = Some(format!("such as retrieval {before} {}", networks.names().next().unwrap_or("alpha")));
         return Err(Fault { at: before_at.clone(), what: format!("a network is missing after '{before}'"), help });
     };
-    networks.iter().find(|(known, _)| known == name).map(|(_, index)| *index).ok_or_else(|| Fault {
+    networks.find(name).ok_or_else(|| Fault {
         at: at.clone(),
         what: format!("there is no network {}", quoted(name)),
-        help: suggestion(name, networks.iter().map(|(name, _)| *name), "networks"),
+        help: networks.suggestion(name),
     })
 }
 
@@ -275,11 +276,13 @@ fn possible(measure: &Measure, comparison: Comparison, bound: f64) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NETWORKS: [(&str, NetworkIndex); 2] = [("alpha", NetworkIndex(1)), ("gamma", NetworkIndex(2))];
+    use crate::topology::fields::Spanned;
 
     fn check(text: &str) -> Result<(Measure, Comparison, f64), String> {
-        parse(text, 1, &NETWORKS).map(|check| (check.measure, check.comparison, check.bound)).map_err(|fault| {
+        let name = |name: &str| Spanned { value: name.to_owned(), span: 0..0 };
+        let names = [(name("alpha"), None), (name("gamma"), None), (name("home"), Some(3))];
+        let networks = Places::new(names.iter().enumerate().map(|(i, (name, count))| (i, name, *count)));
+        parse(text, 1, &networks).map(|check| (check.measure, check.comparison, check.bound)).map_err(|fault| {
             assert!(text.is_char_boundary(fault.at.start) && text.is_char_boundary(fault.at.end), "{fault:?}");
             format!("{}|{}|{}", &text[fault.at.clone()], fault.what, fault.help.unwrap_or_default())
         })
@@ -289,7 +292,7 @@ mod tests {
     fn every_measure_is_read() {
         use Comparison::{Above, AtLeast, AtMost, Equal};
         let retrieval = |from, to| Measure::Retrieval { from, to };
-        let (alpha, gamma) = (Some(NetworkIndex(1)), Some(NetworkIndex(2)));
+        let (alpha, gamma) = (Some(NetworkRange::new(0, 1)), Some(NetworkRange::new(1, 1)));
         let metric = |name: &str, over| Measure::Metric { name: name.into(), over };
         for (text, measure, comparison, bound) in [
             ("persistence >= 99%", Measure::Persistence, AtLeast, 0.99),
@@ -299,6 +302,8 @@ mod tests {
             ("retrieval from gamma >= 95%", retrieval(gamma, None), AtLeast, 0.95),
             ("retrieval  from gamma to alpha >= 95%", retrieval(gamma, alpha), AtLeast, 0.95),
             ("retrieval to alpha >= 95%", retrieval(None, alpha), AtLeast, 0.95),
+            ("retrieval to home >= 95%", retrieval(None, Some(NetworkRange::new(2, 3))), AtLeast, 0.95),
+            ("retrieval to home-2 >= 95%", retrieval(None, Some(NetworkRange::new(3, 1))), AtLeast, 0.95),
             ("retrieval in every cell >= 99%", Measure::RetrievalWorstCell, AtLeast, 0.99),
             ("retrieval p95 <= 2s", Measure::RetrievalLatency { quantile: 0.95 }, AtMost, 2.0),
             ("retrieval p99.9 <= 250ms", Measure::RetrievalLatency { quantile: 0.999 }, AtMost, 0.25),
@@ -337,6 +342,10 @@ mod tests {
                 "retrieval >= 0%|'retrieval >= 0%' always holds, so it checks nothing|it lies between 0% and 100%",
             ),
             ("retrieval from gama >= 9%", "gama|there is no network 'gama'|did you mean 'gamma'?"),
+            (
+                "retrieval from home-4 >= 9%",
+                "home-4|there is no network 'home-4'|the networks of 'home' are home-1 to home-3",
+            ),
             ("retrieval from >= 9%", "from|a network is missing after 'from'|such as retrieval from alpha"),
             (
                 "retrieval p95 <= 2",

@@ -74,6 +74,7 @@ fn remedy(error: &TimelineError) -> Option<String> {
 fn networks(checked: &Checked, subnets: &[Ipv4Net], hosts: &mut [Hosts]) -> Vec<Network> {
     let network = |(network, &subnet): (&super::check::CheckedNetwork, &Ipv4Net)| Network {
         name: network.name.value.clone(),
+        group: network.group.clone(),
         subnet,
         subnet_allocated: network.subnet.is_none(),
         gateway: Hosts::gateway(subnet),
@@ -110,11 +111,12 @@ impl Cast {
                     Some(_) => format!("{}-{number}", group.name.value),
                     None => group.name.value.clone(),
                 };
+                let network = group.network_of(number - 1);
                 cast.nodes.push(NodePlan {
                     name,
                     group: group.name.value.clone(),
-                    network: group.network(),
-                    address: hosts[group.network().0].node(),
+                    network,
+                    address: hosts[network.0].node(),
                     ambassador: group.ambassador,
                     join: Vec::new(),
                     settings: group.settings.clone(),
@@ -176,8 +178,8 @@ impl Cast {
             Who::All => (0..self.nodes.len()).map(NodeIndex).collect(),
             // Which fresh ones depends on the step: see `scenes`.
             Who::Fresh => Vec::new(),
-            Who::Network(network) => {
-                let here = self.nodes.iter().enumerate().filter(|(_, node)| node.network == *network);
+            Who::Networks(networks) => {
+                let here = self.nodes.iter().enumerate().filter(|(_, node)| networks.contains(node.network));
                 here.map(|(index, _)| NodeIndex(index)).collect()
             }
             Who::Group(group) => of_group(*group).map(NodeIndex).collect(),
@@ -277,7 +279,10 @@ fn name(checked: &Checked, who: &Who) -> String {
     match who {
         Who::All => "all".to_owned(),
         Who::Fresh => FRESH.to_owned(),
-        Who::Network(network) => checked.networks[network.0].name.value.clone(),
+        Who::Networks(networks) => {
+            let first = &checked.networks[networks.first.0];
+            if networks.count == 1 { first.name.value.clone() } else { first.group.clone() }
+        }
         Who::Group(group) => checked.groups[*group].name.value.clone(),
         Who::Node(group, number) => format!("{}-{}", checked.groups[*group].name.value, number + 1),
     }
@@ -305,7 +310,7 @@ fn longest_deadline(checked: &Checked) -> Duration {
 /// A join step can only succeed if every network's nodes hear of all others: through ambassadors beyond their own LAN.
 fn check_meeting(checked: &Checked, cast: &Cast, problems: &mut Problems) {
     let Some(join) = checked.steps.iter().find(|step| matches!(step.verb, Verb::Join { .. })) else { return };
-    let inhabited: BTreeSet<NetworkIndex> = checked.groups.iter().map(|group| group.network()).collect();
+    let inhabited: BTreeSet<NetworkIndex> = cast.nodes.iter().map(|node| node.network).collect();
     // Networks whose nodes can meet, by the least of their indices.
     let mut met: Vec<usize> = (0..checked.networks.len()).collect();
     for (network, reach) in
@@ -371,7 +376,7 @@ impl Measurable {
             }
             Measure::Retrieval { from, to } => {
                 let fits = |(f, t): &(NetworkIndex, NetworkIndex)| {
-                    from.is_none_or(|from| from == *f) && to.is_none_or(|to| to == *t)
+                    from.is_none_or(|from| from.contains(*f)) && to.is_none_or(|to| to.contains(*t))
                 };
                 match (self.asked.iter().any(fits), from, to) {
                     (true, ..) => None,

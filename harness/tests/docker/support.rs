@@ -84,6 +84,7 @@ impl Draft {
         let gateway = subnet.hosts().next().unwrap();
         self.0.networks.push(Network {
             name: name.into(),
+            group: name.into(),
             subnet,
             subnet_allocated: false,
             gateway,

@@ -11,7 +11,15 @@ pub(crate) fn plan() -> Plan {
     let network = |name: &str, subnet: &str, behind: Option<Uplink>| {
         let subnet: ipnet::Ipv4Net = subnet.parse().unwrap();
         let gateway = Ipv4Addr::from(u32::from(subnet.network()) + 1);
-        Network { name: name.into(), subnet, subnet_allocated: false, gateway, behind, region: None }
+        Network {
+            name: name.into(),
+            group: name.into(),
+            subnet,
+            subnet_allocated: false,
+            gateway,
+            behind,
+            region: None,
+        }
     };
     let uplink = |address: &str, nat: Option<NatConfig>| Uplink {
         to: NetworkIndex(0),

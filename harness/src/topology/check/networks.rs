@@ -2,59 +2,107 @@
 
 use ipnet::Ipv4Net;
 
-use super::{CheckedGroup, CheckedNetwork, NETWORKS_MAX, Places, RESERVED, known_network, needs};
-use crate::plan::NetworkIndex;
+use super::places::Places;
+use super::{CheckedGroup, CheckedNetwork, NETWORKS_MAX, RESERVED, needs};
 use crate::topology::diagnostics::{Problem, Problems, quoted};
 use crate::topology::fields::Spanned;
 use crate::topology::raw::network::RawNetwork;
 
-/// Gives every network its index: outer ones first, otherwise as in the file. The second is the order of the file's networks.
-pub(super) fn order(raw: &[RawNetwork], problems: &mut Problems) -> (Places, Vec<usize>) {
-    let as_written: Places =
-        raw.iter().enumerate().map(|(i, n)| (n.name.value.clone(), (NetworkIndex(i), n.name.span.clone()))).collect();
-    if let Some(first) = raw.get(NETWORKS_MAX) {
-        problems.add(Problem::at(&first.name.span, format!("more than {NETWORKS_MAX} networks")));
-    }
+/// The file's networks in the order of the plan.
+pub(super) struct Tree {
+    pub(super) places: Places,
+    /// Entries of the file, outer ones first, otherwise as written.
+    order: Vec<usize>,
+}
+
+/// Gives every network its index: outer ones first, otherwise as in the file. `None` if there are too many.
+pub(super) fn order(raw: &[RawNetwork], problems: &mut Problems) -> Option<Tree> {
+    check_total(raw, problems)?;
+    let places = |order: &[usize]| Places::new(order.iter().map(|&i| (i, &raw[i].name, raw[i].count)));
+    let mut order: Vec<usize> = (0..raw.len()).collect();
+    let as_written = places(&order);
     for network in raw {
-        check_alone(network, problems);
+        check_alone(network, &as_written, problems);
     }
-    let outer: Vec<Option<usize>> = raw
-        .iter()
-        .map(|network| network.behind.as_ref().and_then(|name| known_network(name, &as_written, problems)))
-        .map(|index| index.map(|index| index.0))
-        .collect();
+    let outer: Vec<Option<usize>> =
+        raw.iter().map(|network| outer_entry(network, raw, &as_written, problems)).collect();
     check_internet(raw, problems);
     check_overlaps(raw, problems);
     let depths = depths(raw, &outer, problems);
-    let mut order: Vec<usize> = (0..raw.len()).collect();
-    order.sort_by_key(|&i| depths[i]);
-    let places = order
-        .iter()
-        .enumerate()
-        .map(|(new, &old)| (raw[old].name.value.clone(), (NetworkIndex(new), raw[old].name.span.clone())))
-        .collect();
-    (places, order)
+    order.sort_by_key(|&entry| depths[entry]);
+    Some(Tree { places: places(&order), order })
 }
 
-/// The networks in their order.
-pub(super) fn in_order(raw: Vec<RawNetwork>, places: &Places, order: &[usize]) -> Vec<CheckedNetwork> {
+/// The networks in their order, those of a count one by one.
+pub(super) fn in_order(raw: Vec<RawNetwork>, tree: &Tree) -> Vec<CheckedNetwork> {
     let mut left: Vec<Option<RawNetwork>> = raw.into_iter().map(Some).collect();
-    order
+    tree.order
         .iter()
-        .filter_map(|&old| left[old].take())
-        .map(|network| {
-            let behind = network.behind.as_ref().and_then(|name| places.get(&name.value)).map(|(index, _)| *index);
-            CheckedNetwork::new(network, behind)
+        .filter_map(|&entry| left[entry].take())
+        .flat_map(|network| {
+            let outer = network.behind.as_ref().and_then(|name| tree.places.find(&name.value));
+            (0..network.size()).map(move |number| {
+                // One network for all of them, or one for each: `outer_entry` has seen to that.
+                CheckedNetwork::new(&network, number, outer.map(|outer| outer.nth(number)))
+            })
         })
         .collect()
 }
 
-fn check_alone(network: &RawNetwork, problems: &mut Problems) {
+fn check_total(raw: &[RawNetwork], problems: &mut Problems) -> Option<()> {
+    let mut total = 0_usize;
+    let excess = raw.iter().find(|network| {
+        total = total.saturating_add(network.size());
+        total > NETWORKS_MAX
+    });
+    if let Some(first) = excess {
+        problems.add(Problem::at(&first.name.span, format!("more than {NETWORKS_MAX} networks")));
+    }
+    excess.is_none().then_some(())
+}
+
+/// The entry that another one's networks are behind.
+fn outer_entry(network: &RawNetwork, raw: &[RawNetwork], places: &Places, problems: &mut Problems) -> Option<usize> {
+    let behind = network.behind.as_ref()?;
+    let (place, outer) = places.known(behind, problems)?;
+    let is_internet = raw[place.entry].behind.is_none();
+    if outer.count > 1 && outer.count != network.size() && !is_internet {
+        let (name, of) = (&network.name.value, &behind.value);
+        problems.add(
+            Problem::at(
+                &behind.span,
+                format!("{} makes {} networks, and {} {}", quoted(of), outer.count, quoted(name), network.size()),
+            )
+            .label("which of them is behind which?")
+            .related(&place.span, format!("makes {} networks", outer.count))
+            .help(format!("give both the same count, so that {name}-1 is behind {of}-1, or name one: behind: {of}-1")),
+        );
+    }
+    Some(place.entry)
+}
+
+fn check_alone(network: &RawNetwork, places: &Places, problems: &mut Problems) {
     let name = &network.name;
     if RESERVED.contains(&name.value.as_str()) {
         problems.add(
             Problem::at(&name.span, format!("{} has a meaning of its own", quoted(&name.value)))
                 .help("'all' is every node, 'fresh' are nodes that join for a retrieve step"),
+        );
+    }
+    if let Some((place, _)) = places.member(&name.value) {
+        problems.add(
+            Problem::at(
+                &name.span,
+                format!("{} is also the name of a network that a count makes", quoted(&name.value)),
+            )
+            .related(&place.span, format!("makes {} networks", place.networks.count))
+            .help("give one of them another name"),
+        );
+    }
+    if let (Some(subnet), 2..) = (&network.subnet, network.size()) {
+        problems.add(
+            Problem::at(&subnet.span, format!("one subnet cannot be that of {} networks", network.size()))
+                .help("leave it out, and each takes a free one"),
         );
     }
     if network.behind.is_none() {

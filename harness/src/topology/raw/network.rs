@@ -4,6 +4,7 @@ use ipnet::Ipv4Net;
 
 use crate::net::link::LinkConfig;
 use crate::net::nat::{Dependence, NatConfig, Ports};
+use crate::topology::check::NETWORKS_MAX;
 use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
 use crate::topology::fields::{Fields, Kind, Spanned, from_variable, scalar};
 use crate::topology::tree::{Key, Node, Value};
@@ -17,17 +18,26 @@ const PREFIX_MIN: u8 = 8;
 const PREFIX_MAX: u8 = 29;
 
 /// A network.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::topology) struct RawNetwork {
     pub(in crate::topology) name: Spanned<String>,
     pub(in crate::topology) subnet: Option<Spanned<Ipv4Net>>,
     pub(in crate::topology) behind: Option<Spanned<String>>,
+    /// `None`: one network that bears the name itself.
+    pub(in crate::topology) count: Option<u64>,
     pub(in crate::topology) nat: Option<NatConfig>,
     pub(in crate::topology) up: LinkConfig,
     pub(in crate::topology) down: LinkConfig,
     pub(in crate::topology) region: Option<String>,
     /// Keys that mean something only for a network behind another.
     pub(in crate::topology) uplink_keys: Vec<Spanned<&'static str>>,
+}
+
+impl RawNetwork {
+    /// How many networks it makes.
+    pub(in crate::topology) fn size(&self) -> usize {
+        self.count.map_or(1, |count| count as usize)
+    }
 }
 
 static NETWORK: Kind = Kind {
@@ -38,6 +48,7 @@ static NETWORK: Kind = Kind {
         ("nat", "port-restricted"),
         ("link", "{latency: 10ms}"),
         ("region", "eu"),
+        ("count", "7"),
     ],
     later: &["ipv6", "mtu"],
 };
@@ -88,7 +99,7 @@ const PORTS: [(&str, Ports); 3] =
 
 pub(super) fn read(key: &Key, node: &Node, problems: &mut Problems) -> RawNetwork {
     let fields = Fields::open(node, &key.span, &NETWORK, problems);
-    let uplink_keys = ["nat", "link"]
+    let uplink_keys = ["nat", "link", "count"]
         .into_iter()
         .filter_map(|name| fields.entry(name).map(|(key, _)| Spanned { value: name, span: key.span.clone() }))
         .collect();
@@ -97,6 +108,7 @@ pub(super) fn read(key: &Key, node: &Node, problems: &mut Problems) -> RawNetwor
         name: Spanned { value: key.name.clone(), span: key.span.clone() },
         subnet: fields.get("subnet").and_then(|node| read_subnet(node, problems)),
         behind: fields.text("behind", problems),
+        count: fields.count("count", 1, NETWORKS_MAX as u64, problems),
         nat: fields.entry("nat").and_then(|(key, node)| read_nat(node, &key.span, problems)),
         up,
         down,
