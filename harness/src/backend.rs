@@ -12,6 +12,7 @@ use crate::events::RunTime;
 use crate::plan::{NetworkIndex, NodeIndex};
 
 pub mod docker;
+pub(crate) mod fleet;
 
 /// A way to run nodes and the networks between them.
 ///

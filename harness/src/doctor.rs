@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::backend::BackendError;
 use crate::backend::docker;
+use crate::backend::fleet;
 use crate::image;
 
 /// Entries of the neighbour table below which large LANs on Docker lose packets: what Linux has without configuration.
@@ -99,7 +100,7 @@ async fn docker_here() -> Diagnosis {
     let version = engine.info.server_version.as_deref().unwrap_or("of unknown version");
     let api = engine.docker.client_version();
     let works = Verdict::Works(format!("engine {version}, API {api}; node: {node}"));
-    diagnosis(works, neighbour_warning(docker::neighbour_limit(), docker::enters_namespaces()).into_iter().collect())
+    diagnosis(works, neighbour_warning(fleet::neighbours::limit(), docker::enters_namespaces()).into_iter().collect())
 }
 
 fn neighbour_warning(limit: Option<usize>, enters_namespaces: bool) -> Option<Warning> {

@@ -5,11 +5,9 @@
 //! | `engine` | reaches the engine, or says why it cannot be used and what to do |
 //! | `mark` | names, labels, and whose a run is |
 //! | `subnets`, `networks` | chooses free subnets; creates the bridges |
-//! | `routing`, `containers` | what routers are told; what containers may do |
-//! | `deploy` | all of these in order, until everything answers |
-//! | `lives` | starts, kills and stops each node in order |
+//! | `containers` | what containers may do; their starts and ends |
+//! | `deploy` | all of these in order, until every router answers |
 //! | `watch` | notices what ends by itself |
-//! | `tunnel`, `node_api` | the control API, through the routers |
 //! | `neighbours` | keeps large LANs out of the kernel's neighbour table |
 //! | `logs`, `teardown` | what is left of a run, and that nothing else is |
 //!
@@ -19,20 +17,14 @@
 mod containers;
 mod deploy;
 mod engine;
-mod lives;
 mod logs;
 pub(crate) mod mark;
 mod neighbours;
 mod networks;
-mod node_api;
-mod routing;
-mod shared;
 mod subnets;
 pub(crate) mod teardown;
-#[cfg(test)]
-mod testing;
-mod tunnel;
 mod watch;
+mod wiring;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,24 +32,22 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bollard::Docker;
-use futures_util::{StreamExt, stream};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 pub(crate) use engine::connect;
-pub(crate) use neighbours::{enters_namespaces, limit as neighbour_limit};
+pub(crate) use neighbours::enters_namespaces;
 
-use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report, Scrape, Source, Told};
+use crate::backend::fleet::{Fleet, Operation};
+use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report};
 use crate::events::RunTime;
 use crate::image;
-use crate::plan::{NetworkIndex, NodeIndex, Plan};
-use lives::Turn;
+use crate::plan::Plan;
+use containers::Containers;
 use mark::Mark;
-use shared::Shared;
 
-/// A wait without an end, for the timer: a day.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// What the tasks of a run on Docker share.
+type Shared = Fleet<Containers>;
+
 /// How long the engine may still be at a request that was given up, for all that is known here.
 const GIVEN_UP_SETTLES: Duration = Duration::from_millis(1_000);
 /// Times that a run's belongings are looked for again.
@@ -81,10 +71,7 @@ pub struct DockerBackend {
     options: Options,
     /// What there is to take down, from the moment that anything is created.
     begun: Option<(Docker, Mark)>,
-    shared: Option<Arc<Shared>>,
-    reports: mpsc::Receiver<Report>,
-    sender: mpsc::Sender<Report>,
-    tasks: JoinSet<()>,
+    operation: Operation<Containers>,
 }
 
 /// Whether a run on Docker can be had here.
@@ -100,13 +87,12 @@ pub async fn preflight() -> Result<(), BackendError> {
 impl DockerBackend {
     /// A run of `plan`. Nothing is created before [`Backend::up`].
     pub fn new(plan: Plan, options: Options) -> Self {
-        let (sender, reports) = mpsc::channel(shared::REPORTS_MAX);
-        DockerBackend { plan, options, begun: None, shared: None, reports, sender, tasks: JoinSet::new() }
+        DockerBackend { plan, options, begun: None, operation: Operation::new() }
     }
 
     /// The plan as it is played: after [`Backend::up`], with the subnets that were free.
     pub fn plan(&self) -> &Plan {
-        self.shared.as_ref().map_or(&self.plan, |shared| &shared.plan)
+        self.operation.fleet().map_or(&self.plan, |fleet| &fleet.plan)
     }
 
     /// Which run this is: the value of its label `butter.run`, once [`Backend::up`] has begun.
@@ -119,24 +105,9 @@ impl DockerBackend {
     /// # Errors
     /// If the engine does not give one or the folder cannot be written.
     pub async fn collect_logs(&self, folder: &Path) -> anyhow::Result<()> {
-        match &self.shared {
-            Some(shared) => logs::collect(shared, folder).await,
+        match self.operation.fleet() {
+            Some(fleet) => logs::collect(fleet, folder).await,
             None => Ok(()),
-        }
-    }
-
-    fn up_and_running(&self) -> &Arc<Shared> {
-        self.shared.as_ref().expect("actions are submitted to a backend that is up")
-    }
-
-    /// Takes note of tasks that have ended; one that panicked takes this one with it, as its action would never be reported.
-    fn reap(&mut self) {
-        while let Some(ended) = self.tasks.try_join_next() {
-            if let Err(error) = ended
-                && error.is_panic()
-            {
-                std::panic::resume_unwind(error.into_panic());
-            }
         }
     }
 }
@@ -153,73 +124,39 @@ impl Backend for DockerBackend {
         let image = image::ensure(&engine.docker, &programs, progress).await?;
         let mark = Mark::new(&self.plan.name, self.options.keep)?;
         self.begun = Some((engine.docker.clone(), mark.clone()));
-        let deployment =
-            deploy::Deployment { docker: engine.docker, mark, image: image.tag, reports: self.sender.clone() };
-        let (shared, queues) = deploy::routers(deployment, self.plan.clone(), progress).await?;
-        let shared = Arc::new(shared);
+        let mut plan = self.plan.clone();
+        let (host, routers) = deploy::routers(engine.docker, mark, image.tag, &mut plan, progress).await?;
+        let to_node = deploy::ways_to_nodes(&plan, &host.wiring);
         // Already now, so that the logs of a deployment that fails can be kept.
-        self.shared = Some(Arc::clone(&shared));
-        self.tasks.spawn(watch::serve(Arc::clone(&shared)));
-        deploy::nodes(&shared, progress).await?;
-        for (node, queue) in queues.into_iter().enumerate() {
-            self.tasks.spawn(lives::serve(Arc::clone(&shared), NodeIndex(node), queue));
-        }
-        shared.clock.set(Instant::now()).map_err(|_| anyhow!("the backend is up already"))?;
+        let (fleet, queues) = self.operation.begin(host, plan, routers, to_node)?;
+        self.operation.spawn(watch::serve(Arc::clone(&fleet)));
+        fleet.start_nodes(progress).await?;
+        self.operation.start_clock(queues)?;
         Ok(())
     }
 
     fn now(&self) -> RunTime {
-        self.shared.as_ref().map_or(RunTime(0), |shared| shared.now())
+        self.operation.now()
     }
 
     fn submit(&mut self, op: OpId, action: Action) {
-        self.reap();
-        let shared = Arc::clone(self.up_and_running());
-        match action {
-            Action::Start { node, fresh } => self.turn(shared, op, node, Turn::Start { fresh }),
-            Action::Kill { node } => self.turn(shared, op, node, Turn::Kill),
-            Action::Stop { node } => self.turn(shared, op, node, Turn::Stop),
-            other => {
-                self.tasks.spawn(async move {
-                    let told = perform(&shared, other).await;
-                    shared.tell(Some(op), told).await;
-                });
-            }
-        }
+        self.operation.submit(op, action);
     }
 
     async fn next(&mut self, until: RunTime) -> Option<Report> {
-        self.reap();
-        let start = *self.up_and_running().clock.get().expect("the clock starts when the backend is up");
-        let wake = start + Duration::from_micros(until.0).min(start.elapsed() + LONGEST_WAIT);
-        tokio::select! {
-            biased;
-            report = self.reports.recv() => report,
-            () = sleep_until(wake) => None,
-        }
+        self.operation.next(until).await
     }
 
     async fn down(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
-        // Also the watch: what is removed now is no surprise.
-        self.tasks.shutdown().await;
-        let logs = match self.options.logs.clone() {
-            Some(folder) => self.collect_logs(&folder).await,
-            None => Ok(()),
+        let fleet = self.operation.end().await;
+        let logs = match (&fleet, &self.options.logs) {
+            (Some(fleet), Some(folder)) => logs::collect(fleet, folder).await,
+            _ => Ok(()),
         };
-        self.shared = None;
         if let Some((docker, mark)) = self.begun.take() {
             remove_run(&docker, &mark.run, progress).await?;
         }
         logs.context("everything is removed, but not every log could be kept").map_err(BackendError::from)
-    }
-}
-
-impl DockerBackend {
-    fn turn(&mut self, shared: Arc<Shared>, op: OpId, node: NodeIndex, turn: Turn) {
-        if let Err(error) = shared.node(node).submit(op, turn) {
-            let told = Told::Failed { node: Some(node), why: error.to_string() };
-            self.tasks.spawn(async move { shared.tell(Some(op), told).await });
-        }
     }
 }
 
@@ -263,77 +200,4 @@ async fn remove_run(docker: &Docker, run: &str, progress: &mut dyn Progress) -> 
         "Try again with: harness clean --run {run}; if the engine still refuses, restart it: sudo systemctl restart docker"
     );
     Err(BackendError { what, remedy: Some(remedy) })
-}
-
-/// Does what is not a turn in a node's life.
-async fn perform(shared: &Shared, action: Action) -> Told {
-    match action {
-        Action::Put { node, value } => {
-            let deadline = shared.deadlines[node.0];
-            transfer(shared, node, node_api::put(&shared.node(node).client, value, deadline)).await
-        }
-        Action::Get { node, id } => {
-            let deadline = shared.deadlines[node.0];
-            transfer(shared, node, node_api::get(&shared.node(node).client, id, deadline)).await
-        }
-        Action::Look => Told::Seen(look(shared).await),
-        Action::Sample => Told::Sampled(sample(shared).await),
-        Action::Start { .. } | Action::Kill { .. } | Action::Stop { .. } => unreachable!("a turn in a node's life"),
-    }
-}
-
-/// Waits for a put or get of a node that lives, until that life ends.
-async fn transfer(shared: &Shared, node: NodeIndex, call: impl Future<Output = anyhow::Result<Told>>) -> Told {
-    let failed = |why: String| Told::Failed { node: Some(node), why };
-    let Some(life) = shared.node(node).live() else { return failed("it does not run".to_owned()) };
-    let within = shared.deadlines[node.0] + 2 * node_api::MARGIN;
-    let call = timeout(within, async {
-        let _permit = shared.transfers.acquire().await.context("the run is over")?;
-        call.await
-    });
-    tokio::select! {
-        told = call => match told {
-            Ok(Ok(told)) => told,
-            Ok(Err(error)) => failed(format!("{error:#}")),
-            Err(_) => failed(format!("no answer within {} s", within.as_secs())),
-        },
-        () = life.ended.cancelled() => failed("it ended before it answered".to_owned()),
-    }
-}
-
-async fn look(shared: &Shared) -> Vec<crate::backend::NodeView> {
-    let looks = live(shared).map(|node| async move {
-        let _permit = shared.glances.acquire().await.ok()?;
-        let seen = node_api::view(&shared.node(node).client, node).await;
-        told_or_logged(shared, node, seen)
-    });
-    // In order of nodes, whoever answers first.
-    stream::iter(looks).buffered(shared::GLANCES_AT_ONCE).filter_map(std::future::ready).collect().await
-}
-
-async fn sample(shared: &Shared) -> Vec<Scrape> {
-    let nodes = live(shared).map(|node| async move {
-        let _permit = shared.glances.acquire().await.ok()?;
-        let series = told_or_logged(shared, node, node_api::metrics(&shared.node(node).client).await)?;
-        Some(Scrape { source: Source::Node(node), series })
-    });
-    let nodes: Vec<_> =
-        stream::iter(nodes).buffered(shared::GLANCES_AT_ONCE).filter_map(std::future::ready).collect().await;
-    let routers = (0..shared.routers.len()).map(|index| async move {
-        let _permit = shared.glances.acquire().await.ok()?;
-        let scraped = node_api::metrics(&shared.routers[index]).await;
-        let scraped = scraped.inspect_err(|error| tracing::debug!("router {index} shows no metrics: {error:#}"));
-        Some(Scrape { source: Source::Router(NetworkIndex(index)), series: scraped.ok()? })
-    });
-    let routers = stream::iter(routers).buffered(shared::GLANCES_AT_ONCE).filter_map(std::future::ready);
-    nodes.into_iter().chain(routers.collect::<Vec<_>>().await).collect()
-}
-
-fn live(shared: &Shared) -> impl Iterator<Item = NodeIndex> {
-    (0..shared.nodes.len()).map(NodeIndex).filter(|node| shared.node(*node).live().is_some())
-}
-
-/// A node that ends meanwhile does not answer; its end is told elsewhere.
-fn told_or_logged<T>(shared: &Shared, node: NodeIndex, answer: anyhow::Result<T>) -> Option<T> {
-    answer.inspect_err(|error| tracing::debug!("{} does not answer: {error:#}", shared.plan.node(node).name)).ok()
 }

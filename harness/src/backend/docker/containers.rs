@@ -1,285 +1,124 @@
-//! What a node's and a router's container may do, and how they are wired.
+//! The containers of nodes, as processes that begin and end.
 
-use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use bollard::Docker;
-use bollard::errors::Error;
-use bollard::models::{
-    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, NetworkConnectRequest,
-    NetworkingConfig, VolumeCreateRequest,
+use bollard::query_parameters::{
+    InspectContainerOptions, KillContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
-use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use super::mark::{Mark, Role};
-use super::networks::Networks;
-use super::routing;
-use crate::plan::{API_PORT, NODE_PORT, NetworkIndex, NodeIndex, Plan};
-use crate::router::CONFIG_VARIABLE;
+use super::wiring::Wiring;
+use super::{Shared, logs, neighbours};
+use crate::backend::fleet::lives::{LEAVE_WITHIN, Life};
+use crate::backend::fleet::neighbours::of;
+use crate::backend::fleet::{Fleet, Host};
+use crate::plan::{NetworkIndex, NodeIndex};
 
-/// The node's variable for the token of its control API.
-const TOKEN_VARIABLE: &str = "BUTTER_API_TOKEN";
-/// Nobody: owns nothing on the host either.
-const NODE_USER: &str = "65534:65534";
-/// Memory of a node beyond what it may store: program, connections, buffers.
-const NODE_MEMORY: u64 = 256 << 20;
-const ROUTER_MEMORY: i64 = 256 << 20;
-/// Threads of a node or router: it has one for each core of the machine, and some that wait for files.
-const TASKS_MAX: i64 = 1_024;
-/// A log is cut at this size; the newest part stays.
-const LOG_MAX: &str = "4m";
-const STORE: &str = "/store";
+/// Containers that are started at once: more at a time costs the engine more in all, and it has been seen to leak endpoints.
+pub(super) const STARTS_AT_ONCE: usize = 4;
+/// How long the engine may take to start, kill or stop a container, beyond the time given for leaving.
+const ENGINE_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What all containers of a run are made from.
-#[derive(Clone, Debug)]
-pub(crate) struct Wiring {
-    pub(crate) mark: Mark,
-    pub(crate) networks: Networks,
-    pub(crate) image: String,
-    pub(crate) token: String,
-    /// What the engine calls each router's inside address.
-    pub(crate) spare: std::collections::BTreeMap<NetworkIndex, Ipv4Addr>,
+/// Where the nodes of a run on Docker are.
+#[derive(Debug)]
+pub(crate) struct Containers {
+    pub(super) docker: Docker,
+    pub(super) wiring: Wiring,
+    /// Link-layer addresses of the routers' inside ends; empty where neighbours cannot be told.
+    gateways: BTreeMap<NetworkIndex, [u8; 6]>,
+    created: Mutex<BTreeSet<NodeIndex>>,
+    starts: Semaphore,
 }
 
-impl Wiring {
-    /// Name of a node's container.
-    pub(crate) fn node_name(&self, plan: &Plan, node: NodeIndex) -> String {
-        self.mark.name(Role::Node, &plan.node(node).name)
+impl Containers {
+    pub(super) fn new(docker: Docker, wiring: Wiring, gateways: BTreeMap<NetworkIndex, [u8; 6]>) -> Self {
+        Containers { docker, wiring, gateways, created: Mutex::default(), starts: Semaphore::new(STARTS_AT_ONCE) }
     }
 
-    /// Name of the container of a network's router.
-    pub(crate) fn router_name(&self, plan: &Plan, network: NetworkIndex) -> String {
-        self.mark.name(Role::Router, &plan.network(network).name)
+    fn created(&self) -> std::sync::MutexGuard<'_, BTreeSet<NodeIndex>> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Host for Containers {
+    async fn begin(fleet: &Arc<Shared>, node: NodeIndex, anew: bool, _: &Life) -> anyhow::Result<()> {
+        let _permit = fleet.host.starts.acquire().await.context("the run is over")?;
+        create(fleet, node, anew).await?;
+        let name = fleet.host.wiring.node_name(&fleet.plan, node);
+        let start = fleet.host.docker.start_container(&name, None::<StartContainerOptions>);
+        engine("start", ENGINE_DEADLINE, start).await?;
+        tell_neighbours(fleet, node, &name).await
     }
 
-    /// Where a network's router listens on the management network: the host has the first address, routers the next ones.
-    pub(crate) fn router_management(&self, network: NetworkIndex) -> Ipv4Addr {
-        routing::management_address(self.networks.management_subnet, network)
-    }
-
-    /// Creates a node's container, and the volume of its store if it keeps one. `keeps` says whether it does.
-    pub(crate) async fn create_node(
-        &self,
-        docker: &Docker,
-        plan: &Plan,
-        node: NodeIndex,
-        keeps: bool,
-    ) -> anyhow::Result<()> {
-        let name = self.node_name(plan, node);
-        if keeps {
-            let volume = VolumeCreateRequest {
-                name: Some(name.clone()),
-                labels: Some(self.mark.labels(Role::Node, &plan.node(node).name)),
-                ..VolumeCreateRequest::default()
-            };
-            docker.create_volume(volume).await.with_context(|| format!("creating the volume {name}"))?;
+    async fn kill(fleet: &Shared, node: NodeIndex, life: &Life) -> anyhow::Result<()> {
+        let name = fleet.host.wiring.node_name(&fleet.plan, node);
+        let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
+        let killed = engine("kill", ENGINE_DEADLINE, fleet.host.docker.kill_container(&name, Some(options))).await;
+        // It may have ended by itself a moment before: then the word of that comes.
+        if killed.is_err() && timeout(ENDED_SETTLES, life.ended.cancelled()).await.is_ok() {
+            return Ok(());
         }
-        create(docker, &name, self.node_body(plan, node, keeps)).await
+        killed
     }
 
-    /// Removes a node's container and store, so that it can be created afresh.
-    pub(crate) async fn remove_node(&self, docker: &Docker, plan: &Plan, node: NodeIndex) -> anyhow::Result<()> {
-        let name = self.node_name(plan, node);
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        gone(docker.remove_container(&name, Some(options)).await)
-            .with_context(|| format!("removing the container {name}"))?;
-        gone(docker.remove_volume(&name, None::<RemoveVolumeOptions>).await)
-            .with_context(|| format!("removing the volume {name}"))
+    async fn stop(fleet: &Shared, node: NodeIndex, _: &Life) -> anyhow::Result<()> {
+        let name = fleet.host.wiring.node_name(&fleet.plan, node);
+        let options = StopContainerOptionsBuilder::default().t(LEAVE_WITHIN.as_secs() as i32).build();
+        let stop = fleet.host.docker.stop_container(&name, Some(options));
+        engine("stop", ENGINE_DEADLINE + LEAVE_WITHIN, stop).await
     }
 
-    /// Creates the container of a network's router, with all its interfaces.
-    pub(crate) async fn create_router(
-        &self,
-        docker: &Docker,
-        plan: &Plan,
-        network: NetworkIndex,
-    ) -> anyhow::Result<()> {
-        let name = self.router_name(plan, network);
-        create(docker, &name, self.router_body(plan, network)?).await?;
-        let mut others = vec![(self.networks.management.as_str(), self.router_management(network))];
-        if let Some(uplink) = &plan.network(network).behind {
-            others.push((&self.networks.names[uplink.to.0], uplink.address));
-        }
-        for (other, address) in others {
-            let request = NetworkConnectRequest { container: name.clone(), endpoint_config: Some(endpoint(address)) };
-            docker.connect_network(other, request).await.with_context(|| format!("connecting {name} to {other}"))?;
-        }
-        Ok(())
-    }
-
-    fn node_body(&self, plan: &Plan, node: NodeIndex, keeps: bool) -> ContainerCreateBody {
-        let node = plan.node(node);
-        let storage = plan.node_config(node).storage;
-        let memory = storage.saturating_mul(2).saturating_add(NODE_MEMORY).min(i64::MAX as u64) as i64;
-        let mut host = confined(memory);
-        if keeps {
-            host.binds = Some(vec![format!("{}:{STORE}", self.mark.name(Role::Node, &node.name))]);
-        }
-        ContainerCreateBody {
-            user: Some(NODE_USER.to_owned()),
-            env: Some(vec![format!("{TOKEN_VARIABLE}={}", self.token)]),
-            entrypoint: Some(vec!["/butter".to_owned()]),
-            cmd: Some(node_arguments(plan, node, keeps)),
-            host_config: Some(host),
-            ..self.body(Role::Node, &node.name, &self.networks.names[node.network.0], node.address)
-        }
-    }
-
-    fn router_body(&self, plan: &Plan, network: NetworkIndex) -> anyhow::Result<ContainerCreateBody> {
-        let config = routing::config(plan, network, self.networks.management_subnet);
-        let config = serde_json::to_string(&config).context("a router's configuration as JSON")?;
-        let capabilities = ["NET_ADMIN", "NET_RAW"].map(str::to_owned).to_vec();
-        // Forwarding is on in containers because the engine turns it on for the host; the kernel would pass around the NAT.
-        let sysctls = HashMap::from([("net.ipv4.ip_forward".to_owned(), "0".to_owned())]);
-        let host = HostConfig { cap_add: Some(capabilities), sysctls: Some(sysctls), ..confined(ROUTER_MEMORY) };
-        Ok(ContainerCreateBody {
-            // Only root's processes are given capabilities by the engine.
-            user: Some("0:0".to_owned()),
-            env: Some(vec![format!("{CONFIG_VARIABLE}={config}")]),
-            entrypoint: Some(vec!["/harness".to_owned()]),
-            cmd: Some(vec!["router".to_owned()]),
-            host_config: Some(host),
-            ..self.body(
-                Role::Router,
-                &plan.network(network).name,
-                &self.networks.names[network.0],
-                self.spare[&network],
-            )
-        })
-    }
-
-    fn body(&self, role: Role, name: &str, network: &str, address: Ipv4Addr) -> ContainerCreateBody {
-        let endpoints = HashMap::from([(network.to_owned(), endpoint(address))]);
-        ContainerCreateBody {
-            image: Some(self.image.clone()),
-            hostname: Some(name.to_owned()),
-            labels: Some(self.mark.labels(role, name)),
-            networking_config: Some(NetworkingConfig { endpoints_config: Some(endpoints) }),
-            ..ContainerCreateBody::default()
-        }
+    async fn said(fleet: &Shared, node: NodeIndex) -> String {
+        logs::quote(&fleet.host.docker, &fleet.host.wiring.node_name(&fleet.plan, node)).await
     }
 }
 
-/// The link-layer address of whoever has `address`: as the bridge driver derives it, and asked for explicitly of engines that
-/// would choose one at random (28 and later).
-pub(crate) fn mac(address: Ipv4Addr) -> [u8; 6] {
-    let [a, b, c, d] = address.octets();
-    [0x02, 0x42, a, b, c, d]
+/// How long the word that a container has ended may be under way when the engine already refuses to kill it.
+const ENDED_SETTLES: Duration = Duration::from_secs(5);
+
+/// Waits for the engine to do something to a container.
+async fn engine(
+    what: &str,
+    within: Duration,
+    doing: impl Future<Output = Result<(), bollard::errors::Error>>,
+) -> anyhow::Result<()> {
+    let done = timeout(within, doing).await;
+    let done = done.map_err(|_| anyhow!("the engine does not {what} it within {} s", within.as_secs()))?;
+    done.with_context(|| format!("the engine cannot {what} it"))
 }
 
-fn endpoint(address: Ipv4Addr) -> EndpointSettings {
-    let [a, b, c, d, e, f] = mac(address);
-    EndpointSettings {
-        ipam_config: Some(EndpointIpamConfig {
-            ipv4_address: Some(address.to_string()),
-            ..EndpointIpamConfig::default()
-        }),
-        mac_address: Some(format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")),
-        ..EndpointSettings::default()
+/// Creates a node's container unless it is there; `anew` takes another in its place.
+async fn create(fleet: &Fleet<Containers>, node: NodeIndex, anew: bool) -> anyhow::Result<()> {
+    let Containers { docker, wiring, .. } = &fleet.host;
+    let created = fleet.host.created().contains(&node);
+    if created && !anew {
+        return Ok(());
     }
+    if created {
+        wiring.remove_node(docker, &fleet.plan, node).await?;
+        fleet.host.created().remove(&node);
+    }
+    wiring.create_node(docker, &fleet.plan, node, fleet.node(node).keeps).await?;
+    fleet.host.created().insert(node);
+    Ok(())
 }
 
-/// Nothing but its networks: no capability, nothing to write to, bounded in memory, tasks and log.
-fn confined(memory: i64) -> HostConfig {
-    let log = [("max-size", LOG_MAX), ("max-file", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
-    HostConfig {
-        cap_drop: Some(vec!["ALL".to_owned()]),
-        readonly_rootfs: Some(true),
-        security_opt: Some(vec!["no-new-privileges".to_owned()]),
-        memory: Some(memory),
-        memory_swap: Some(memory),
-        pids_limit: Some(TASKS_MAX),
-        log_config: Some(HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(log.into()) }),
-        ..HostConfig::default()
-    }
-}
-
-fn node_arguments(plan: &Plan, node: &crate::plan::NodePlan, keeps: bool) -> Vec<String> {
-    let mut arguments = vec!["run".to_owned()];
-    let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-    option("--listen", format!("0.0.0.0:{NODE_PORT}"));
-    option("--api", format!("0.0.0.0:{API_PORT}"));
-    for address in plan.join_addresses(node) {
-        option("--join", address.to_string());
-    }
-    for (key, value) in &node.settings {
-        option("--set", format!("{key}={value}"));
-    }
-    if keeps {
-        option("--store", STORE.to_owned());
-    }
-    if node.ambassador {
-        arguments.push("--ambassador".to_owned());
-    }
-    arguments
-}
-
-async fn create(docker: &Docker, name: &str, body: ContainerCreateBody) -> anyhow::Result<()> {
-    let options = CreateContainerOptionsBuilder::default().name(name).build();
-    docker
-        .create_container(Some(options), body)
-        .await
-        .map(drop)
-        .with_context(|| format!("creating the container {name}"))
-}
-
-/// Takes "no such thing" as success.
-fn gone(removed: Result<(), Error>) -> Result<(), Error> {
-    match removed {
-        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
-        other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backend::docker::testing;
-    use crate::router::RouterConfig;
-
-    fn wiring(plan: &Plan) -> Wiring {
-        let mark = Mark::new(&plan.name, false).unwrap();
-        let networks = Networks {
-            names: plan.networks.iter().map(|network| mark.name(Role::Network, &network.name)).collect(),
-            management: mark.name(Role::Management, ""),
-            management_subnet: "10.64.0.0/24".parse().unwrap(),
-            moved: vec![],
-        };
-        let spare = super::super::subnets::spare_addresses(plan).unwrap();
-        Wiring { mark, networks, image: "image".into(), token: "secret".into(), spare }
-    }
-
-    #[test]
-    fn a_node_has_no_power_and_knows_its_ambassadors() {
-        let plan = testing::plan();
-        let body = wiring(&plan).node_body(&plan, NodeIndex(1), false);
-        let host = body.host_config.unwrap();
-        assert_eq!((host.cap_drop, host.cap_add), (Some(vec!["ALL".into()]), None));
-        assert_eq!((host.readonly_rootfs, host.binds), (Some(true), None));
-        assert_eq!(body.user.as_deref(), Some("65534:65534"));
-        let command = body.cmd.unwrap().join(" ");
-        assert_eq!(command, "run --listen 0.0.0.0:4001 --api 0.0.0.0:4080 --join 203.0.113.10:4001 --set heartbeat=1s");
-    }
-
-    #[test]
-    fn a_node_that_keeps_its_store_has_a_volume() {
-        let plan = testing::plan();
-        let body = wiring(&plan).node_body(&plan, NodeIndex(0), true);
-        assert!(body.cmd.unwrap().ends_with(&["--store".into(), "/store".into(), "--ambassador".into()]));
-        assert!(body.host_config.unwrap().binds.unwrap()[0].ends_with("-node-ambassador:/store"));
-    }
-
-    #[test]
-    fn a_router_gets_its_configuration_and_an_address_that_is_not_the_gateway() {
-        let plan = testing::plan();
-        let wiring = wiring(&plan);
-        let body = wiring.router_body(&plan, NetworkIndex(1)).unwrap();
-        let config = body.env.unwrap()[0].strip_prefix("BUTTER_ROUTER=").map(serde_json::from_str::<RouterConfig>);
-        assert_eq!(config.unwrap().unwrap().inside.address, plan.networks[1].gateway);
-        let endpoints = body.networking_config.unwrap().endpoints_config.unwrap();
-        let endpoint = &endpoints[&wiring.networks.names[1]];
-        assert_eq!(endpoint.ipam_config.as_ref().unwrap().ipv4_address.as_deref(), Some("10.1.0.254"));
-        assert_eq!(endpoint.mac_address.as_deref(), Some("02:42:0a:01:00:fe"));
+async fn tell_neighbours(fleet: &Shared, node: NodeIndex, name: &str) -> anyhow::Result<()> {
+    let network = fleet.plan.node(node).network;
+    let Some(gateway) = fleet.host.gateways.get(&network) else { return Ok(()) };
+    let inspected = fleet.host.docker.inspect_container(name, None::<InspectContainerOptions>).await;
+    let state = inspected.context("asking the engine for its process")?.state;
+    // Without a process it has ended, which others notice.
+    let Some(pid) = state.and_then(|state| state.pid).filter(|pid| *pid > 0) else { return Ok(()) };
+    let told = of(&fleet.plan, node, *gateway);
+    match neighbours::install(pid, fleet.plan.node(node).address, told).await {
+        Err(error) if Path::new(&format!("/proc/{pid}")).exists() => Err(error.context("telling it its neighbours")),
+        _ => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
-use super::shared::Shared;
+use super::Shared;
 use crate::plan::{NetworkIndex, NodeIndex};
 
 /// Lines in an error message.
@@ -18,11 +18,6 @@ const TAIL_LINES: &str = "5";
 const KEPT_MAX: usize = 4 << 20;
 /// Logs that are taken at once.
 const AT_ONCE: usize = 4;
-
-/// The last lines of a node's log, ready to follow an error message.
-pub(crate) async fn tail(shared: &Shared, node: NodeIndex) -> String {
-    quote(&shared.docker, &shared.wiring.node_name(&shared.plan, node)).await
-}
 
 /// The last lines of a container's log, ready to follow an error message; empty when there are none.
 pub(crate) async fn quote(docker: &Docker, container: &str) -> String {
@@ -37,13 +32,13 @@ pub(crate) async fn collect(shared: &Shared, folder: &Path) -> anyhow::Result<()
     tokio::fs::create_dir_all(folder).await.with_context(|| format!("creating {}", folder.display()))?;
     let plan = &shared.plan;
     let nodes = (0..plan.nodes.len()).map(NodeIndex).filter(|node| shared.node(*node).life().is_some());
-    let nodes = nodes.map(|node| (shared.wiring.node_name(plan, node), format!("{}.log", plan.node(node).name)));
+    let nodes = nodes.map(|node| (shared.host.wiring.node_name(plan, node), format!("{}.log", plan.node(node).name)));
     let routers = (0..plan.networks.len()).map(NetworkIndex);
     let routers = routers
-        .map(|index| (shared.wiring.router_name(plan, index), format!("router-{}.log", plan.network(index).name)));
+        .map(|index| (shared.host.wiring.router_name(plan, index), format!("router-{}.log", plan.network(index).name)));
     let writes = nodes.chain(routers).map(|(container, file)| async move {
         let path = folder.join(file);
-        write(&shared.docker, &container, &path).await.with_context(|| format!("writing {}", path.display()))
+        write(&shared.host.docker, &container, &path).await.with_context(|| format!("writing {}", path.display()))
     });
     stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
 }

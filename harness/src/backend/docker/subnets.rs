@@ -138,7 +138,7 @@ fn routes(table: &str) -> Vec<Ipv4Net> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::docker::testing::plan;
+    use crate::backend::fleet::testing::plan;
 
     fn taken(subnets: &[&str]) -> Taken {
         Taken(subnets.iter().map(|subnet| subnet.parse().unwrap()).collect())

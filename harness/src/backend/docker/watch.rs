@@ -9,10 +9,9 @@ use bollard::query_parameters::{EventsOptions, EventsOptionsBuilder, InspectCont
 use futures_util::StreamExt;
 use tokio::time::sleep;
 
-use super::lives::Life;
-use super::shared::Shared;
-use super::{logs, mark};
+use super::{Shared, logs, mark};
 use crate::backend::Told;
+use crate::backend::fleet::lives;
 use crate::plan::{NetworkIndex, NodeIndex};
 
 /// Pause before listening again when the engine hung up.
@@ -29,7 +28,7 @@ enum Who {
 pub(crate) async fn serve(shared: Arc<Shared>) {
     let who = everybody(&shared);
     loop {
-        let mut events = shared.docker.events(Some(options(&shared)));
+        let mut events = shared.host.docker.events(Some(options(&shared)));
         // What ended while nobody listened is found by asking.
         for (name, &whose) in &who {
             if let Who::Node(node) = whose {
@@ -48,7 +47,7 @@ pub(crate) async fn serve(shared: Arc<Shared>) {
 }
 
 fn everybody(shared: &Shared) -> BTreeMap<String, Who> {
-    let (plan, wiring) = (&shared.plan, &shared.wiring);
+    let (plan, wiring) = (&shared.plan, &shared.host.wiring);
     let nodes =
         (0..plan.nodes.len()).map(|index| (wiring.node_name(plan, NodeIndex(index)), Who::Node(NodeIndex(index))));
     let routers = (0..plan.networks.len()).map(NetworkIndex);
@@ -59,7 +58,7 @@ fn options(shared: &Shared) -> EventsOptions {
     let filters = HashMap::from([
         ("type", vec!["container".to_owned()]),
         ("event", vec!["die".to_owned()]),
-        ("label", vec![format!("{}={}", mark::RUN, shared.wiring.mark.run)]),
+        ("label", vec![format!("{}={}", mark::RUN, shared.host.wiring.mark.run)]),
     ]);
     EventsOptionsBuilder::default().filters(&filters).build()
 }
@@ -76,37 +75,24 @@ async fn ended(shared: &Shared, name: &str, who: Who, exit: i64) {
         Who::Router(network) => router_ended(shared, name, network, exit).await,
         Who::Node(node) => {
             if let Some(life) = shared.node(node).life() {
-                node_ended(shared, name, node, &life, exit).await;
+                lives::ended(shared, node, &life, exit).await;
             }
         }
     }
 }
 
 async fn router_ended(shared: &Shared, name: &str, network: NetworkIndex, exit: i64) {
-    let said = logs::quote(&shared.docker, name).await;
+    let said = logs::quote(&shared.host.docker, name).await;
     let network = &shared.plan.network(network).name;
     let why = format!("the router of {network} ended by itself with exit status {exit}{said}");
     shared.tell(None, Told::Failed { node: None, why }).await;
 }
 
-async fn node_ended(shared: &Shared, name: &str, node: NodeIndex, life: &Life, exit: i64) {
-    if life.end(exit) {
-        shared.node(node).client.forget();
-        let said = logs::quote(&shared.docker, name).await;
-        shared
-            .tell(
-                None,
-                Told::Failed { node: Some(node), why: format!("it ended by itself with exit status {exit}{said}") },
-            )
-            .await;
-    }
-}
-
 /// Finds a node that ended while nobody listened.
 async fn catch_up(shared: &Shared, name: &str, node: NodeIndex) {
     let Some(life) = shared.node(node).live() else { return };
-    let Ok(found) = shared.docker.inspect_container(name, None::<InspectContainerOptions>).await else { return };
+    let Ok(found) = shared.host.docker.inspect_container(name, None::<InspectContainerOptions>).await else { return };
     if let Some(state) = found.state.filter(|state| state.running == Some(false)) {
-        node_ended(shared, name, node, &life, state.exit_code.unwrap_or(-1)).await;
+        lives::ended(shared, node, &life, state.exit_code.unwrap_or(-1)).await;
     }
 }

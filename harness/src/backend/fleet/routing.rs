@@ -69,7 +69,7 @@ fn add_with_descendants(plan: &Plan, index: NetworkIndex, next: Ipv4Addr, routes
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::docker::testing;
+    use crate::backend::fleet::testing;
 
     #[track_caller]
     fn check(plan: &Plan, index: usize, expected: &[(&str, &str)]) {

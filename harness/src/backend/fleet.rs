@@ -1,0 +1,246 @@
+//! What backends with real processes share: nodes that are started and ended, asked over their control API, and reported on.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `lives` | starts, kills and stops each node in order; tells of what ends by itself |
+//! | `actions` | puts, gets, looks and samples |
+//! | `node_api`, `tunnel` | the control API, and the ways to it |
+//! | `routing` | what routers are told |
+//! | `command` | what nodes are told |
+//! | `neighbours` | whom a node may meet on its LAN |
+
+pub(crate) mod actions;
+pub(crate) mod command;
+pub(crate) mod lives;
+pub(crate) mod neighbours;
+pub(crate) mod node_api;
+pub(crate) mod routing;
+#[cfg(test)]
+pub(crate) mod testing;
+pub(crate) mod tunnel;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::backend::{Action, BackendError, OpId, Progress, Report, Told};
+use crate::events::RunTime;
+use crate::plan::{NodeIndex, Plan};
+use lives::{Life, Node, Queues, Turn};
+use tunnel::Client;
+
+/// Questions for views and metrics under way at once.
+const GLANCES_AT_ONCE: usize = 32;
+/// Puts and gets under way at once.
+const TRANSFERS_AT_ONCE: usize = 256;
+/// Reports that wait to be taken.
+const REPORTS_MAX: usize = 1_024;
+/// A wait without an end, for the timer: a day.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the processes of nodes run in.
+pub(crate) trait Host: Send + Sync + Sized + 'static {
+    /// Starts the process of a node; with `anew` it finds nothing of what an earlier one kept. Its end is told to
+    /// [`lives::ended`] together with `life`.
+    fn begin(fleet: &Arc<Fleet<Self>>, node: NodeIndex, anew: bool, life: &Life) -> impl Done;
+
+    /// SIGKILL. That the process has ended already is no error.
+    fn kill(fleet: &Fleet<Self>, node: NodeIndex, life: &Life) -> impl Done;
+
+    /// Asks the process to leave, and kills it if it does not within [`lives::LEAVE_WITHIN`].
+    fn stop(fleet: &Fleet<Self>, node: NodeIndex, life: &Life) -> impl Done;
+
+    /// The last lines that a node wrote, ready to follow an error message; empty when there are none.
+    fn said(fleet: &Fleet<Self>, node: NodeIndex) -> impl Future<Output = String> + Send;
+}
+
+/// What a [`Host`] does, within a deadline that it keeps.
+pub(crate) trait Done: Future<Output = anyhow::Result<()>> + Send {}
+impl<F: Future<Output = anyhow::Result<()>> + Send> Done for F {}
+
+/// What the tasks of a run share.
+#[derive(Debug)]
+pub(crate) struct Fleet<H> {
+    pub(crate) host: H,
+    /// As it is played: with the subnets that were free.
+    pub(crate) plan: Plan,
+    /// One for each node of the plan.
+    pub(crate) nodes: Vec<Node>,
+    /// One for each network's router.
+    pub(crate) routers: Vec<Client>,
+    /// How long each node takes at most for a put or get, by its own settings.
+    deadlines: Vec<Duration>,
+    glances: Semaphore,
+    transfers: Semaphore,
+    /// When the run's clock started.
+    clock: OnceLock<Instant>,
+    reports: mpsc::Sender<Report>,
+}
+
+impl<H: Host> Fleet<H> {
+    pub(crate) fn node(&self, node: NodeIndex) -> &Node {
+        &self.nodes[node.0]
+    }
+
+    /// The run's clock; zero before it starts.
+    fn now(&self) -> RunTime {
+        self.clock.get().map_or(RunTime(0), |start| RunTime(start.elapsed().as_micros() as u64))
+    }
+
+    /// Reports. Waits while too much is untaken; what nobody takes any more is dropped with the run.
+    pub(crate) async fn tell(&self, op: Option<OpId>, what: Told) {
+        let _ = self.reports.send(Report { at: self.now(), op, what }).await;
+    }
+
+    /// Starts every node that runs from the start, and waits until all of them answer.
+    pub(crate) async fn start_nodes(self: &Arc<Self>, progress: &mut dyn Progress) -> Result<(), BackendError> {
+        let from_start = (0..self.nodes.len()).map(NodeIndex).filter(|node| self.plan.node(*node).from_start);
+        // Ambassadors first: whoever finds them at its first try joins sooner.
+        let (first, then): (Vec<_>, Vec<_>) = from_start.partition(|node| self.plan.node(*node).ambassador);
+        progress.begin("starting nodes", (first.len() + then.len()) as u64);
+        for group in [first, then] {
+            let all = group.len().max(1);
+            let starts = group.into_iter().map(|node| async move {
+                let name = &self.plan.node(node).name;
+                lives::start(self, node, true).await.with_context(|| format!("the node {name} does not start"))
+            });
+            // Those that wait for an answer do not keep others from starting: the host bounds the starts.
+            let mut starts = stream::iter(starts).buffer_unordered(all);
+            while starts.try_next().await?.is_some() {
+                progress.advance(1);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A fleet that may be under way, the tasks that serve it, and what it has told.
+#[derive(Debug)]
+pub(crate) struct Operation<H> {
+    fleet: Option<Arc<Fleet<H>>>,
+    reports: mpsc::Receiver<Report>,
+    sender: mpsc::Sender<Report>,
+    tasks: JoinSet<()>,
+}
+
+impl<H: Host> Operation<H> {
+    /// One without a fleet yet.
+    pub(crate) fn new() -> Self {
+        let (sender, reports) = mpsc::channel(REPORTS_MAX);
+        Operation { fleet: None, reports, sender, tasks: JoinSet::new() }
+    }
+
+    /// The fleet, from [`Operation::begin`] to [`Operation::end`].
+    pub(crate) fn fleet(&self) -> Option<&Arc<Fleet<H>>> {
+        self.fleet.as_ref()
+    }
+
+    /// Takes the fleet over: its networks and routers are up, its nodes are not. `to_node` is the way to a node's control API.
+    pub(crate) fn begin(
+        &mut self,
+        host: H,
+        plan: Plan,
+        routers: Vec<Client>,
+        to_node: impl Fn(NodeIndex) -> anyhow::Result<Client>,
+    ) -> anyhow::Result<(Arc<Fleet<H>>, Queues)> {
+        let keepers = lives::keepers(&plan);
+        let node = |index| anyhow::Ok(Node::new(to_node(index)?, keepers.contains(&index)));
+        let nodes: Vec<_> = (0..plan.nodes.len()).map(|index| node(NodeIndex(index))).collect::<Result<_, _>>()?;
+        let (nodes, queues) = nodes.into_iter().unzip();
+        let fleet = Arc::new(Fleet {
+            host,
+            deadlines: plan.nodes.iter().map(|node| plan.node_config(node).deadline).collect(),
+            plan,
+            nodes,
+            routers,
+            glances: Semaphore::new(GLANCES_AT_ONCE),
+            transfers: Semaphore::new(TRANSFERS_AT_ONCE),
+            clock: OnceLock::new(),
+            reports: self.sender.clone(),
+        });
+        self.fleet = Some(Arc::clone(&fleet));
+        Ok((fleet, queues))
+    }
+
+    /// A task that ends with the operation.
+    pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// All nodes answer: serves their turns from now on, and starts the run's clock.
+    pub(crate) fn start_clock(&mut self, queues: Queues) -> anyhow::Result<()> {
+        let fleet = Arc::clone(self.up_and_running());
+        for (node, queue) in queues.into_iter().enumerate() {
+            self.tasks.spawn(lives::serve(Arc::clone(&fleet), NodeIndex(node), queue));
+        }
+        fleet.clock.set(Instant::now()).map_err(|_| anyhow!("the backend is up already"))
+    }
+
+    /// See [`crate::backend::Backend::now`].
+    pub(crate) fn now(&self) -> RunTime {
+        self.fleet.as_ref().map_or(RunTime(0), |fleet| fleet.now())
+    }
+
+    /// See [`crate::backend::Backend::submit`].
+    pub(crate) fn submit(&mut self, op: OpId, action: Action) {
+        self.reap();
+        match action {
+            Action::Start { node, fresh } => self.turn(op, node, Turn::Start { fresh }),
+            Action::Kill { node } => self.turn(op, node, Turn::Kill),
+            Action::Stop { node } => self.turn(op, node, Turn::Stop),
+            other => {
+                let fleet = Arc::clone(self.up_and_running());
+                self.tasks.spawn(async move {
+                    let told = actions::perform(&fleet, other).await;
+                    fleet.tell(Some(op), told).await;
+                });
+            }
+        }
+    }
+
+    /// See [`crate::backend::Backend::next`].
+    pub(crate) async fn next(&mut self, until: RunTime) -> Option<Report> {
+        self.reap();
+        let start = *self.up_and_running().clock.get().expect("the clock starts when the backend is up");
+        let wake = start + Duration::from_micros(until.0).min(start.elapsed() + LONGEST_WAIT);
+        tokio::select! {
+            biased;
+            report = self.reports.recv() => report,
+            () = sleep_until(wake) => None,
+        }
+    }
+
+    /// Ends all tasks: what is removed afterwards is no surprise to anybody.
+    pub(crate) async fn end(&mut self) -> Option<Arc<Fleet<H>>> {
+        self.tasks.shutdown().await;
+        self.fleet.take()
+    }
+
+    fn turn(&mut self, op: OpId, node: NodeIndex, turn: Turn) {
+        let fleet = Arc::clone(self.up_and_running());
+        if let Err(error) = fleet.node(node).submit(op, turn) {
+            let told = Told::Failed { node: Some(node), why: error.to_string() };
+            self.tasks.spawn(async move { fleet.tell(Some(op), told).await });
+        }
+    }
+
+    fn up_and_running(&self) -> &Arc<Fleet<H>> {
+        self.fleet.as_ref().expect("actions are submitted to a backend that is up")
+    }
+
+    /// Takes note of tasks that have ended; one that panicked takes this one with it, as its action would never be reported.
+    fn reap(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    }
+}

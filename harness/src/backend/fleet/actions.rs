@@ -1,0 +1,85 @@
+//! What a fleet is asked to do that is no turn in a node's life.
+
+use anyhow::Context;
+use futures_util::{StreamExt, stream};
+use tokio::time::timeout;
+
+use super::{Fleet, GLANCES_AT_ONCE, Host, node_api};
+use crate::backend::{Action, NodeView, Scrape, Source, Told};
+use crate::plan::{NetworkIndex, NodeIndex};
+
+/// Does it.
+pub(crate) async fn perform<H: Host>(fleet: &Fleet<H>, action: Action) -> Told {
+    match action {
+        Action::Put { node, value } => {
+            let deadline = fleet.deadlines[node.0];
+            transfer(fleet, node, node_api::put(&fleet.node(node).client, value, deadline)).await
+        }
+        Action::Get { node, id } => {
+            let deadline = fleet.deadlines[node.0];
+            transfer(fleet, node, node_api::get(&fleet.node(node).client, id, deadline)).await
+        }
+        Action::Look => Told::Seen(look(fleet).await),
+        Action::Sample => Told::Sampled(sample(fleet).await),
+        Action::Start { .. } | Action::Kill { .. } | Action::Stop { .. } => unreachable!("a turn in a node's life"),
+    }
+}
+
+/// Waits for a put or get of a node that lives, until that life ends.
+async fn transfer<H: Host>(
+    fleet: &Fleet<H>,
+    node: NodeIndex,
+    call: impl Future<Output = anyhow::Result<Told>>,
+) -> Told {
+    let failed = |why: String| Told::Failed { node: Some(node), why };
+    let Some(life) = fleet.node(node).live() else { return failed("it does not run".to_owned()) };
+    let within = fleet.deadlines[node.0] + 2 * node_api::MARGIN;
+    let call = timeout(within, async {
+        let _permit = fleet.transfers.acquire().await.context("the run is over")?;
+        call.await
+    });
+    tokio::select! {
+        told = call => match told {
+            Ok(Ok(told)) => told,
+            Ok(Err(error)) => failed(format!("{error:#}")),
+            Err(_) => failed(format!("no answer within {} s", within.as_secs())),
+        },
+        () = life.ended.cancelled() => failed("it ended before it answered".to_owned()),
+    }
+}
+
+async fn look<H: Host>(fleet: &Fleet<H>) -> Vec<NodeView> {
+    let looks = live(fleet).map(|node| async move {
+        let _permit = fleet.glances.acquire().await.ok()?;
+        let seen = node_api::view(&fleet.node(node).client, node).await;
+        told_or_logged(fleet, node, seen)
+    });
+    // In order of nodes, whoever answers first.
+    stream::iter(looks).buffered(GLANCES_AT_ONCE).filter_map(std::future::ready).collect().await
+}
+
+async fn sample<H: Host>(fleet: &Fleet<H>) -> Vec<Scrape> {
+    let nodes = live(fleet).map(|node| async move {
+        let _permit = fleet.glances.acquire().await.ok()?;
+        let series = told_or_logged(fleet, node, node_api::metrics(&fleet.node(node).client).await)?;
+        Some(Scrape { source: Source::Node(node), series })
+    });
+    let nodes: Vec<_> = stream::iter(nodes).buffered(GLANCES_AT_ONCE).filter_map(std::future::ready).collect().await;
+    let routers = (0..fleet.routers.len()).map(|index| async move {
+        let _permit = fleet.glances.acquire().await.ok()?;
+        let scraped = node_api::metrics(&fleet.routers[index]).await;
+        let scraped = scraped.inspect_err(|error| tracing::debug!("router {index} shows no metrics: {error:#}"));
+        Some(Scrape { source: Source::Router(NetworkIndex(index)), series: scraped.ok()? })
+    });
+    let routers = stream::iter(routers).buffered(GLANCES_AT_ONCE).filter_map(std::future::ready);
+    nodes.into_iter().chain(routers.collect::<Vec<_>>().await).collect()
+}
+
+fn live<H: Host>(fleet: &Fleet<H>) -> impl Iterator<Item = NodeIndex> {
+    (0..fleet.nodes.len()).map(NodeIndex).filter(|node| fleet.node(*node).live().is_some())
+}
+
+/// A node that ends meanwhile does not answer; its end is told elsewhere.
+fn told_or_logged<H: Host, T>(fleet: &Fleet<H>, node: NodeIndex, answer: anyhow::Result<T>) -> Option<T> {
+    answer.inspect_err(|error| tracing::debug!("{} does not answer: {error:#}", fleet.plan.node(node).name)).ok()
+}

@@ -1,0 +1,28 @@
+//! What nodes are told.
+
+use std::net::Ipv4Addr;
+
+use crate::plan::{API_PORT, NODE_PORT, NodeIndex, Plan};
+
+/// The arguments of a node's program. Its control API listens on `api`; what outlives it is in the folder `store`, if it keeps
+/// anything.
+pub(crate) fn arguments(plan: &Plan, node: NodeIndex, api: Ipv4Addr, store: Option<&str>) -> Vec<String> {
+    let node = plan.node(node);
+    let mut arguments = vec!["run".to_owned()];
+    let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+    option("--listen", format!("0.0.0.0:{NODE_PORT}"));
+    option("--api", format!("{api}:{API_PORT}"));
+    for address in plan.join_addresses(node) {
+        option("--join", address.to_string());
+    }
+    for (key, value) in &node.settings {
+        option("--set", format!("{key}={value}"));
+    }
+    if let Some(store) = store {
+        option("--store", store.to_owned());
+    }
+    if node.ambassador {
+        arguments.push("--ambassador".to_owned());
+    }
+    arguments
+}
