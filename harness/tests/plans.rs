@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use butter_harness::net::link::{Distribution, LinkConfig, presets};
 use butter_harness::plan::{Act, NodeIndex, Plan, Until};
 use butter_harness::topology::{self, Overrides};
 
@@ -215,6 +216,40 @@ fn an_uplink_can_differ_by_direction() {
     assert_eq!((uplink.down.rate_bps, uplink.down.loss), (Some(8_000_000), 0.25));
     assert_eq!(uplink.up.latency, uplink.down.latency);
     assert!(uplink.nat.is_none());
+}
+
+#[test]
+fn a_link_is_a_preset_or_its_parts_or_both() {
+    let plan = read(
+        "networks:\n  out: {}\n  home: {behind: out, link: cable}\n\
+         \x20 worse: {behind: out, link: {preset: cable, loss: {mean: 2%, burst: 8}, up: {jitter: 1ms, reorder: 1%}}}\n\
+         \x20 odd: {behind: out, link: {jitter: {deviation: 5ms, distribution: uniform}, duplicate: 1%, corrupt: 0.1%, \
+         reorder: {share: 2%, gap: 7ms}}}\n\
+         nodes: {a: {on: home}}\nsteps: [settle: {for: 1s}]\n",
+    );
+    let uplink = |index: usize| plan.networks[index].behind.as_ref().unwrap();
+    let (up, down) = presets::named("cable").unwrap();
+    assert_eq!((&uplink(1).up, &uplink(1).down), (&up, &down));
+    let worse = LinkConfig { loss: 0.02, loss_burst: Some(8.0), ..down };
+    assert_eq!(uplink(2).down, worse);
+    let jitter = Duration::from_millis(1);
+    let distribution = Distribution::Normal;
+    let (rate_bps, queue_bytes) = (up.rate_bps, up.queue_bytes);
+    assert_eq!(uplink(2).up, LinkConfig { jitter, distribution, reorder: 0.01, rate_bps, queue_bytes, ..worse });
+    let odd = LinkConfig {
+        jitter: Duration::from_millis(5),
+        distribution: Distribution::Uniform,
+        duplicate: 0.01,
+        corrupt: 0.001,
+        reorder: 0.02,
+        reorder_gap: Duration::from_millis(7),
+        ..LinkConfig::default()
+    };
+    assert_eq!((&uplink(3).up, &uplink(3).down), (&odd, &odd));
+    let page = topology::describe(&plan);
+    for line in ["0s ± 5ms (uniform) 1% doubled 2% late by 7ms 0.1% corrupted", "2% lost in bursts of 8 100mbit"] {
+        assert!(page.contains(line), "{line} in\n{page}");
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub mod segments;
 #[cfg(test)]
 mod tests;
 
-pub use checksum::Checksum;
+pub use checksum::{Checksum, complete};
 
 /// A packet whose headers have been read and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use rand::Rng;
 use super::config::{RouterConfig, Side};
 use super::neighbours::{Mac, Neighbours};
 use super::offload::Offload;
-use super::pipe::Pipe;
+use super::pipe::{Crossing, Pipe};
 use super::routes::{Hop, Routes};
 use super::stats::{Cause, Direction, Stats};
 use crate::net::nat::{Flow, Nat, Verdict};
@@ -395,12 +395,16 @@ impl Engine {
         let across = match direction {
             Direction::Up => self.up.send(now, bytes, hop.next, offload, frame),
             Direction::Down => self.down.send(now, bytes, hop.next, offload, frame),
-            Direction::Within => Ok(true),
+            Direction::Within => Ok(Crossing::Across),
         };
         match across {
             Err(cause) => return self.stats.drop(cause),
-            Ok(true) => self.transmit(now, hop.face, hop.next, offload, frame, out),
-            Ok(false) => {}
+            Ok(Crossing::Across) => self.transmit(now, hop.face, hop.next, offload, frame, out),
+            Ok(Crossing::UnderWay(alteration)) => {
+                self.stats.alter(alteration);
+                let copies = 1 + u64::from(alteration.twice);
+                return self.stats.forward(direction, copies * packets, copies * bytes as u64);
+            }
         }
         self.stats.forward(direction, packets, bytes as u64);
     }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
-use super::stats::{Cause, Direction, Stats};
+use super::stats::{Cause, Change, Direction, Stats};
 
 /// Instruments of a router: set by the data path, read by the control proxy.
 #[derive(Debug)]
@@ -13,6 +13,7 @@ pub struct Metrics {
     packets: [IntCounter; Direction::ALL.len()],
     bytes: [IntCounter; Direction::ALL.len()],
     dropped: [IntCounter; Cause::ALL.len()],
+    altered: [IntCounter; Change::ALL.len()],
     mappings: Option<IntGauge>,
     published: Mutex<Stats>,
 }
@@ -40,6 +41,11 @@ impl Metrics {
             "direction",
         )?;
         let dropped = family("butter_router_dropped_total", "Packets dropped, by cause.", "cause")?;
+        let altered = family(
+            "butter_router_altered_total",
+            "Packets that the link let through late, twice or with a flipped bit.",
+            "change",
+        )?;
         let mappings =
             nat.then(|| IntGauge::new("butter_router_nat_mappings", "Live mappings of the NAT.")).transpose()?;
         if let Some(mappings) = &mappings {
@@ -50,6 +56,7 @@ impl Metrics {
             packets: Direction::ALL.map(|direction| packets.with_label_values(&[direction.label()])),
             bytes: Direction::ALL.map(|direction| bytes.with_label_values(&[direction.label()])),
             dropped: Cause::ALL.map(|cause| dropped.with_label_values(&[cause.label()])),
+            altered: Change::ALL.map(|change| altered.with_label_values(&[change.label()])),
             mappings,
             published: Mutex::default(),
         })
@@ -68,7 +75,9 @@ impl Metrics {
             self.packets[index].inc_by(now.packets - before.packets);
             self.bytes[index].inc_by(now.bytes - before.bytes);
         }
-        for (counter, (now, before)) in self.dropped.iter().zip(stats.dropped.iter().zip(&published.dropped)) {
+        let dropped = self.dropped.iter().zip(stats.dropped.iter().zip(&published.dropped));
+        let altered = self.altered.iter().zip(stats.altered.iter().zip(&published.altered));
+        for (counter, (now, before)) in dropped.chain(altered) {
             counter.inc_by(now - before);
         }
         published.clone_from(stats);

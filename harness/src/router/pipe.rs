@@ -5,9 +5,11 @@ use std::net::Ipv4Addr;
 
 use butter::core::time::Time;
 
+use super::engine::ETHERNET_LEN;
 use super::offload::Offload;
 use super::stats::Cause;
-use crate::net::link::{Link, LinkConfig, Transit};
+use crate::net::link::{Alteration, Link, LinkConfig, Transit};
+use crate::net::packet;
 
 /// Most bytes on one link: what a gigabit link of half a second holds.
 pub const ON_LINK_MAX: usize = 64 << 20;
@@ -18,13 +20,22 @@ pub struct Pipe {
     link: Link,
     /// Whether frames that stand for several must be cut first.
     pub cuts: bool,
-    /// In order of arrival, as a link keeps it.
+    /// In order of arrival.
     under_way: VecDeque<UnderWay>,
     bytes: usize,
 }
 
+/// What became of a frame that was put on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crossing {
+    /// It is across at once, and still the caller's.
+    Across,
+    /// It arrives later, or altered so.
+    UnderWay(Alteration),
+}
+
 /// A frame on a link.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct UnderWay {
     due: Time,
     /// To whom, when it arrives.
@@ -33,6 +44,17 @@ pub struct UnderWay {
     pub offload: Offload,
     /// The frame, its Ethernet addresses not filled in.
     pub frame: Box<[u8]>,
+}
+
+impl UnderWay {
+    /// Flips a bit of the packet, counted from behind the Ethernet header, and leaves the checksums as they are. A checksum
+    /// that is still to be computed is computed first: done afterwards it would cover the damage up.
+    fn damage(&mut self, bit: u32) {
+        if let Some((start, offset)) = self.offload.checksum.take() {
+            packet::complete(&mut self.frame[usize::from(start)..], usize::from(offset));
+        }
+        self.frame[ETHERNET_LEN + bit as usize / 8] ^= 1 << (bit % 8);
+    }
 }
 
 impl Pipe {
@@ -46,7 +68,7 @@ impl Pipe {
         }
     }
 
-    /// Puts a packet of `bytes` bytes on the link, as `frame`. True if it is across at once, and the frame still the caller's.
+    /// Puts a packet of `bytes` bytes on the link, as `frame`.
     ///
     /// # Errors
     /// If the link drops it.
@@ -57,20 +79,39 @@ impl Pipe {
         next_hop: Ipv4Addr,
         offload: Offload,
         frame: &[u8],
-    ) -> Result<bool, Cause> {
-        let due = match self.link.send(now, bytes) {
-            Transit::Arrives(due) => due,
+    ) -> Result<Crossing, Cause> {
+        let (due, alteration) = match self.link.send(now, bytes) {
+            Transit::Arrives(due) if due <= now && self.under_way.is_empty() => return Ok(Crossing::Across),
+            Transit::Arrives(due) => (due, Alteration::default()),
+            Transit::Altered(due, alteration) => (due, alteration),
             Transit::Drop(why) => return Err(why.into()),
         };
-        if due <= now && self.under_way.is_empty() {
-            return Ok(true);
-        }
-        if self.bytes + frame.len() > ON_LINK_MAX {
+        let copies = 1 + usize::from(alteration.twice);
+        if self.bytes + copies * frame.len() > ON_LINK_MAX {
             return Err(Cause::QueueFull);
         }
-        self.bytes += frame.len();
-        self.under_way.push_back(UnderWay { due, next_hop, offload, frame: frame.into() });
-        Ok(false)
+        let mut first = UnderWay { due, next_hop, offload, frame: frame.into() };
+        if alteration.twice {
+            self.put(first.clone());
+        }
+        if let Some(bit) = alteration.flipped {
+            first.damage(bit);
+        }
+        self.put(first);
+        Ok(Crossing::UnderWay(alteration))
+    }
+
+    /// Behind whatever arrives no later: only what is late has others to overtake it.
+    fn put(&mut self, frame: UnderWay) {
+        self.bytes += frame.frame.len();
+        let place = self.under_way.iter().rposition(|other| other.due <= frame.due).map_or(0, |before| before + 1);
+        self.under_way.insert(place, frame);
+    }
+
+    /// From now on the link behaves so. What is on it arrives as if nothing had changed.
+    pub fn change(&mut self, config: &LinkConfig) {
+        self.link.change(config.clone());
+        self.cuts = config.counts_packets();
     }
 
     /// When the next frame is across.

@@ -1,6 +1,6 @@
 //! What the data path counts, in plain numbers.
 
-use crate::net::link::LinkDrop;
+use crate::net::link::{Alteration, LinkDrop};
 use crate::net::nat::NatDrop;
 
 /// Counters since the start.
@@ -10,6 +10,8 @@ pub struct Stats {
     pub forwarded: [Forwarded; Direction::ALL.len()],
     /// Dropped packets, by [`Cause`].
     pub dropped: [u64; Cause::ALL.len()],
+    /// Packets that a link has let through otherwise than once, in order and whole, by [`Change`].
+    pub altered: [u64; Change::ALL.len()],
 }
 
 /// Packets and their bytes.
@@ -38,6 +40,13 @@ impl Stats {
         to.packets += packets;
         to.bytes += bytes;
     }
+
+    /// Counts what befell a packet on a link.
+    pub fn alter(&mut self, Alteration { late, twice, flipped }: Alteration) {
+        self.altered[Change::Reordered as usize] += u64::from(late);
+        self.altered[Change::Duplicated as usize] += u64::from(twice);
+        self.altered[Change::Corrupted as usize] += u64::from(flipped.is_some());
+    }
 }
 
 /// Where a packet goes.
@@ -61,6 +70,31 @@ impl Direction {
             Direction::Up => "up",
             Direction::Down => "down",
             Direction::Within => "within",
+        }
+    }
+}
+
+/// What befell a packet on a link, beside loss: see [`Alteration`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It came late.
+    Reordered,
+    /// It came twice.
+    Duplicated,
+    /// It came with a flipped bit. Whoever receives it drops it for its checksum.
+    Corrupted,
+}
+
+impl Change {
+    /// Every one, in the order of its number.
+    pub const ALL: [Change; 3] = [Change::Reordered, Change::Duplicated, Change::Corrupted];
+
+    /// Its name in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Change::Reordered => "reordered",
+            Change::Duplicated => "duplicated",
+            Change::Corrupted => "corrupted",
         }
     }
 }
@@ -182,6 +216,7 @@ mod tests {
     #[test]
     fn causes_and_directions_are_numbered_in_their_order() {
         assert!(Cause::ALL.iter().enumerate().all(|(index, &cause)| cause as usize == index));
+        assert!(Change::ALL.iter().enumerate().all(|(index, &change)| change as usize == index));
         assert!(Direction::ALL.iter().enumerate().all(|(index, &direction)| direction as usize == index));
         let labels: std::collections::BTreeSet<_> = Cause::ALL.iter().map(|cause| cause.label()).collect();
         assert_eq!(labels.len(), Cause::ALL.len());

@@ -3,6 +3,9 @@
 //! A packet is on one network at a time. Whoever is addressed there takes it; what is not addressed there goes to the
 //! network's own router and outwards. A router translates ([`Nat`]) and then sends over the uplink ([`Link`]) of its inner
 //! network; inwards likewise over the downlink. Every network crossed costs [`LAN_LATENCY`].
+//!
+//! A packet with a flipped bit is lost behind the link, as its receiver would drop it. A copy is counted and goes no further: QUIC
+//! knows packets that it has seen by their numbers (RFC 9000 §12.3).
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -11,7 +14,7 @@ use butter::core::time::Time;
 use ipnet::Ipv4Net;
 use smallvec::SmallVec;
 
-use crate::net::link::{Link, LinkConfig, LinkDrop, Transit};
+use crate::net::link::{Alteration, Link, LinkConfig, LinkDrop, Transit};
 use crate::net::nat::{Flow, Nat, TcpFlags, Verdict};
 use crate::plan::Plan;
 use crate::router::stats::{Cause, Direction, Stats};
@@ -158,8 +161,7 @@ struct Pipe {
 
 impl Pipe {
     fn new(config: &LinkConfig, seed: u64) -> Self {
-        let perfect = config.loss == 0.0 && config.jitter.is_zero() && config.rate_bps.is_none();
-        Pipe { link: Link::new(config.clone(), seed), latency: config.latency, perfect }
+        Pipe { link: Link::new(config.clone(), seed), latency: config.latency, perfect: config.only_delays() }
     }
 }
 
@@ -248,8 +250,8 @@ impl Networks {
             (false, false) => Way::Down,
         };
         let left_at = match router.send(way, now, packet.bytes) {
-            Transit::Arrives(at) => at,
-            Transit::Drop(_) => return Passage::Dropped,
+            Transit::Arrives(at) | Transit::Altered(at, Alteration { flipped: None, .. }) => at,
+            Transit::Altered(..) | Transit::Drop(_) => return Passage::Dropped,
         };
         let on = if way == Way::Up { router.outside } else { network };
         // What came in does not go out again by the same router.
@@ -279,8 +281,10 @@ impl Networks {
             let size = left.min(crate::sim::transport::PACKET_BYTES);
             left -= size;
             match router.send(hop.way, now, size + HEADER_BYTES) {
-                Transit::Arrives(at) => carried.at = carried.at.max(at),
-                Transit::Drop(LinkDrop::Lost) => carried.lost += 1,
+                Transit::Arrives(at) | Transit::Altered(at, Alteration { flipped: None, .. }) => {
+                    carried.at = carried.at.max(at);
+                }
+                Transit::Altered(..) | Transit::Drop(LinkDrop::Lost) => carried.lost += 1,
                 Transit::Drop(LinkDrop::QueueFull) => carried.refused += 1,
             }
         }
@@ -345,7 +349,7 @@ impl Networks {
 /// What became of packets at a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carried {
-    /// Lost by bad luck.
+    /// Lost by bad luck, or corrupted.
     pub lost: u16,
     /// Dropped before a full queue.
     pub refused: u16,
@@ -373,6 +377,11 @@ impl Router {
         let transit = way.side().map_or(Transit::Arrives(now), |side| self.pipes[side].link.send(now, bytes));
         match transit {
             Transit::Arrives(_) => self.stats.forward(way.direction(), 1, bytes as u64),
+            Transit::Altered(_, alteration) => {
+                let packets = 1 + u64::from(alteration.twice);
+                self.stats.alter(alteration);
+                self.stats.forward(way.direction(), packets, packets * bytes as u64);
+            }
             Transit::Drop(why) => self.stats.drop(why.into()),
         }
         transit

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use butter::core::stats::{LATENCY_BUCKETS_S, Latencies, Stats, Value};
 
 use crate::backend::Series;
-use crate::router::stats::{Cause, Direction, Stats as RouterStats};
+use crate::router::stats::{Cause, Change, Direction, Stats as RouterStats};
 
 type Labels = Vec<(Arc<str>, Arc<str>)>;
 
@@ -55,7 +55,7 @@ impl NodeSeries {
 
 /// The series of a router that has counted this, under the names of [`crate::router::metrics`].
 pub fn router_series(stats: &RouterStats, mappings: Option<usize>) -> Vec<Series> {
-    let mut all = Vec::with_capacity(2 * Direction::ALL.len() + Cause::ALL.len() + 1);
+    let mut all = Vec::with_capacity(2 * Direction::ALL.len() + Cause::ALL.len() + Change::ALL.len() + 1);
     for (direction, forwarded) in Direction::ALL.into_iter().zip(&stats.forwarded) {
         let label = [("direction", direction.label())];
         all.push(series("butter_router_forwarded_packets_total", &label, forwarded.packets));
@@ -63,6 +63,10 @@ pub fn router_series(stats: &RouterStats, mappings: Option<usize>) -> Vec<Series
     }
     for cause in Cause::ALL {
         all.push(series("butter_router_dropped_total", &[("cause", cause.label())], stats.dropped(cause)));
+    }
+    for change in Change::ALL {
+        let count = stats.altered[change as usize];
+        all.push(series("butter_router_altered_total", &[("change", change.label())], count));
     }
     if let Some(mappings) = mappings {
         all.push(series("butter_router_nat_mappings", &[], mappings as u64));
@@ -119,6 +123,7 @@ mod tests {
         let mut stats = RouterStats::default();
         stats.forward(Direction::Within, 3, 300);
         stats.drop(Cause::Filtered);
+        stats.alter(crate::net::link::Alteration { twice: true, ..Default::default() });
         let metrics = crate::router::metrics::Metrics::new(true).unwrap();
         metrics.publish(&stats, Some(7));
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();

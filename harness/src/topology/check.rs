@@ -390,7 +390,8 @@ pub(super) fn needs(networks: &[CheckedNetwork], groups: &[CheckedGroup], fresh_
 impl CheckedNetwork {
     /// Number `number` of those that `raw` makes, counted from 0.
     fn new(raw: &RawNetwork, number: usize, behind: Option<NetworkIndex>) -> Self {
-        let RawNetwork { name, subnet, nat, up, down, region, count, .. } = raw.clone();
+        let RawNetwork { name, subnet, nat, link, region, count, .. } = raw.clone();
+        let (up, down) = link.over((&LinkConfig::default(), &LinkConfig::default()));
         let group = name.value.clone();
         let value = if count.is_some() { format!("{group}-{}", number + 1) } else { name.value };
         CheckedNetwork { name: Spanned { value, span: name.span }, group, subnet, behind, nat, up, down, region }

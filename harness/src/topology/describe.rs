@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::units::{Rate, Share, Time};
-use crate::net::link::LinkConfig;
+use crate::net::link::{Distribution, LinkConfig};
 use crate::net::nat::NatConfig;
 use crate::plan::{Act, NetworkRange, Plan, Step, Until, Uplink};
 
@@ -105,11 +105,25 @@ fn nat_name(nat: &NatConfig) -> String {
 fn link(link: &LinkConfig) -> String {
     let mut parts = Vec::new();
     if !link.latency.is_zero() || !link.jitter.is_zero() {
-        let jitter = if link.jitter.is_zero() { String::new() } else { format!(" ± {}", Time(link.jitter)) };
+        let distribution = match link.distribution {
+            Distribution::Normal => "",
+            Distribution::Uniform => " (uniform)",
+            Distribution::Pareto => " (Pareto)",
+        };
+        let jitter =
+            if link.jitter.is_zero() { String::new() } else { format!(" ± {}{distribution}", Time(link.jitter)) };
         parts.push(format!("{}{jitter}", Time(link.latency)));
     }
-    if link.loss > 0.0 {
-        parts.push(format!("{} lost", Share(link.loss)));
+    let bursts = link.loss_burst.map_or_else(String::new, |burst| format!(" in bursts of {burst}"));
+    for (share, what) in [
+        (link.loss, format!("lost{bursts}")),
+        (link.duplicate, "doubled".to_owned()),
+        (link.reorder, format!("late by {}", Time(link.reorder_gap))),
+        (link.corrupt, "corrupted".to_owned()),
+    ] {
+        if share > 0.0 {
+            parts.push(format!("{} {what}", Share(share)));
+        }
     }
     if let Some(bps) = link.rate_bps {
         parts.push(Rate(bps).to_string());

@@ -6,6 +6,7 @@ use super::diagnostics::{Problem, Problems, Span, quoted, suggestion};
 use super::fields::{Fields, Kind, Spanned, from_variable, scalar};
 use super::tree::{Key, Node, Value};
 
+pub(super) mod link;
 pub(super) mod network;
 pub(super) mod step;
 

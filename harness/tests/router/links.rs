@@ -1,5 +1,6 @@
 //! Delay, loss and rate between real sockets are what was asked for.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::thread;
@@ -86,6 +87,63 @@ fn one_packet_in_ten_is_lost() {
     // Five deviations of a binomial distribution.
     let deviation = (SENT as f64 * 0.1 * 0.9).sqrt();
     assert!((lost as f64 - SENT as f64 * 0.1).abs() < 5.0 * deviation, "{lost} of {SENT} were lost");
+}
+
+/// Sends numbered datagrams outwards, fifty at a time, then a last one until it is there. What the far side has received.
+fn numbered(lab: &Lab, count: u16) -> Vec<u16> {
+    let (near, far) = (lab.near.udp("0.0.0.0:0"), lab.far.udp("203.0.113.11:1000"));
+    let send = |number: u16| near.send_to(&[number.to_be_bytes(); 50].concat(), "203.0.113.11:1000").unwrap();
+    let up = || lab.metric("butter_router_forwarded_packets_total{direction=\"up\"}");
+    far.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut received = Vec::new();
+    let mut buffer = [0; 2_048];
+    for number in 0..count {
+        send(number);
+        if number % 50 == 49 {
+            eventually("the router has seen them all", || (up() > u64::from(number)).then_some(()));
+            while let Ok(length) = far.recv(&mut buffer) {
+                assert_eq!(length, 100);
+                received.push(u16::from_be_bytes([buffer[0], buffer[1]]));
+            }
+        }
+    }
+    received
+}
+
+#[test]
+fn corrupted_packets_reach_no_socket() {
+    if !available("corrupted_packets_reach_no_socket") {
+        return;
+    }
+    let link = LinkConfig { corrupt: 0.3, ..perfect() };
+    let lab = Lab::start(lab::config(Some(NatConfig::full_cone()), link, perfect()));
+    let received = numbered(&lab, 500);
+    let corrupted = lab.metric("butter_router_altered_total{change=\"corrupted\"}");
+    assert!((100..200).contains(&corrupted), "{corrupted} of 500 were corrupted, not three in ten");
+    assert_eq!(received.len() as u64, 500 - corrupted, "the receiving kernel tells by their checksums");
+}
+
+#[test]
+fn copies_and_late_packets_reach_the_socket_so() {
+    if !available("copies_and_late_packets_reach_the_socket_so") {
+        return;
+    }
+    let link = LinkConfig { duplicate: 0.2, reorder: 0.1, ..perfect() };
+    let lab = Lab::start(lab::config(Some(NatConfig::full_cone()), link, perfect()));
+    let received = numbered(&lab, 500);
+    let altered = |change: &str| lab.metric(&format!("butter_router_altered_total{{change=\"{change}\"}}")) as usize;
+    let (twice, late) = (altered("duplicated"), altered("reordered"));
+    assert!((50..150).contains(&twice) && (20..80).contains(&late), "{twice} copies, {late} late");
+    assert_eq!(received.len(), 500 + twice);
+    // As RFC 4737 §3.3 tells reordered packets: by a greater number that came before.
+    let (mut seen, mut greatest, mut overtaken) = (BTreeSet::new(), 0, 0);
+    for number in received {
+        overtaken += usize::from(seen.insert(number) && number < greatest);
+        greatest = greatest.max(number);
+    }
+    assert_eq!(seen.len(), 500);
+    // Late ones at the end of fifty have nobody to overtake them.
+    assert!(overtaken > late / 2 && overtaken <= late, "{overtaken} of {late}");
 }
 
 #[test]

@@ -24,6 +24,16 @@ pub(super) fn write(bytes: &mut [u8], at: usize) {
     bytes[at..at + 2].copy_from_slice(&sum);
 }
 
+/// Completes a partial checksum: of `bytes`, which begin where it does, into `at`, as the network card would.
+pub fn complete(bytes: &mut [u8], at: usize) {
+    let sum = match of(bytes) {
+        // To UDP, zero says that there is none (RFC 768); to everybody else the two are the same number.
+        [0, 0] => [0xff, 0xff],
+        sum => sum,
+    };
+    bytes[at..at + 2].copy_from_slice(&sum);
+}
+
 /// The sum of the pseudo-header of a transport header, as [`Checksum::Partial`] has it. `addresses` are the eight bytes of the
 /// IP header.
 pub(super) fn pseudo_header(addresses: [u8; 8], protocol: u8, length: u16) -> [u8; 2] {

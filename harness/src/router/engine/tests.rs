@@ -289,6 +289,83 @@ fn segments_are_cut_before_a_rate_and_arrive_one_by_one() {
     assert_eq!(lengths, [(1_500, 1_514), (3_000, 1_514), (4_120, 1_134)]);
 }
 
+/// The card's work undone would hide the damage: it would compute the checksum of damaged bytes.
+#[test]
+fn a_corrupt_packet_has_one_flipped_bit_and_a_checksum_that_tells() {
+    let right = {
+        let mut engine = engine(&config());
+        let (offload, frame) = offloaded();
+        let cut = LinkConfig { rate_bps: Some(1_000_000_000_000), ..LinkConfig::default() };
+        engine.up = Pipe::new(&cut, 1);
+        receive_with(&mut engine, Time::ZERO, Face::Inside, offload, frame);
+        advance(&mut engine, ms(1))
+    };
+    let mut engine = engine(&RouterConfig { up: LinkConfig { corrupt: 1.0, ..LinkConfig::default() }, ..config() });
+    let (offload, frame) = offloaded();
+    assert_eq!(receive_with(&mut engine, Time::ZERO, Face::Inside, offload, frame), []);
+    let out = advance(&mut engine, Time::ZERO);
+    assert_eq!((out.len(), right.len()), (3, 3));
+    for ((_, offload, corrupt), (_, partial, right)) in out.iter().zip(&right) {
+        assert_eq!(*offload, Offload::default(), "nothing is left to do");
+        let mut right = right.clone();
+        let (start, offset) = partial.checksum.unwrap();
+        crate::net::packet::complete(&mut right[usize::from(start)..], usize::from(offset));
+        let flipped: u32 = corrupt.iter().zip(&right).map(|(a, b)| (a ^ b).count_ones()).sum();
+        assert_eq!((flipped, corrupt.len()), (1, right.len()));
+        assert_eq!(corrupt[..ETHERNET_LEN], right[..ETHERNET_LEN]);
+    }
+    assert_eq!(engine.stats().altered, [0, 0, 3]);
+    assert_eq!(engine.stats().forwarded[0].packets, 3);
+}
+
+#[test]
+fn a_copy_follows_its_packet() {
+    let down = LinkConfig { duplicate: 1.0, latency: Duration::from_millis(2), ..LinkConfig::default() };
+    let mut engine = engine(&RouterConfig { down, ..config() });
+    receive(&mut engine, Face::Inside, outwards());
+    let answer = udp(Face::Outside, ("203.0.113.9", 1000), ("203.0.113.2", 4001));
+    assert_eq!(receive(&mut engine, Face::Outside, answer), []);
+    let out = advance(&mut engine, ms(2));
+    assert_eq!(out.len(), 2);
+    assert_eq!(out[0], out[1]);
+    assert_eq!(engine.stats().altered, [0, 1, 0]);
+    assert_eq!((engine.stats().forwarded[1].packets, engine.stats().forwarded[1].bytes), (2, 76));
+}
+
+#[test]
+fn what_is_late_is_overtaken_and_nothing_else() {
+    let up = LinkConfig { reorder: 0.3, latency: Duration::from_millis(5), ..LinkConfig::default() };
+    let mut engine = engine(&RouterConfig { up, ..config() });
+    for number in 0..200u16 {
+        let frame = udp_with(Face::Inside, ("10.1.0.2", 4001), ("203.0.113.9", 1000), 64, usize::from(number));
+        receive_with(&mut engine, ms(number.into()), Face::Inside, Offload::default(), frame);
+    }
+    let mut arrived = Vec::new();
+    while engine.next_due() != Time::NEVER {
+        let due = engine.next_due();
+        arrived.extend(advance(&mut engine, due).iter().map(|(_, _, frame)| (due, parsed(frame).total_len - 28)));
+    }
+    assert_eq!(arrived.len(), 200);
+    assert!(arrived.is_sorted_by_key(|(due, _)| *due));
+    let late = arrived.iter().filter(|(due, number)| *due == ms(*number as u64 + 15)).count() as u64;
+    let in_time = arrived.iter().filter(|(due, number)| *due == ms(*number as u64 + 5)).count() as u64;
+    assert_eq!((late, in_time), (engine.stats().altered[0], 200 - late));
+    assert!((30..90).contains(&late), "{late}");
+}
+
+#[test]
+fn a_changed_link_is_another_and_what_is_on_it_still_arrives() {
+    let up = LinkConfig { latency: Duration::from_millis(50), ..LinkConfig::default() };
+    let mut pipe = Pipe::new(&up, 1);
+    let frame = outwards();
+    let send = |pipe: &mut Pipe, now| pipe.send(now, 38, ip("203.0.113.9"), Offload::default(), &frame);
+    assert!(matches!(send(&mut pipe, ms(0)), Ok(Crossing::UnderWay(_))));
+    pipe.change(&LinkConfig { latency: Duration::from_millis(1), loss: 0.0, ..LinkConfig::default() });
+    assert!(matches!(send(&mut pipe, ms(1)), Ok(Crossing::UnderWay(_))));
+    assert_eq!(pipe.next_due(), ms(2), "it overtakes");
+    assert!(pipe.arrived(ms(2)).is_some() && pipe.arrived(ms(49)).is_none() && pipe.arrived(ms(50)).is_some());
+}
+
 #[test]
 fn offloads_that_do_not_fit_the_packet_are_refused() {
     let (offload, frame) = offloaded();

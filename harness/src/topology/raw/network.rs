@@ -2,16 +2,14 @@
 
 use ipnet::Ipv4Net;
 
-use crate::net::link::LinkConfig;
+use super::link::{self, RawLink};
 use crate::net::nat::{Dependence, NatConfig, Ports};
 use crate::topology::check::NETWORKS_MAX;
 use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
 use crate::topology::fields::{Fields, Kind, Spanned, from_variable, scalar};
 use crate::topology::tree::{Key, Node, Value};
-use crate::topology::units::{Rate, Share, Size, Time};
+use crate::topology::units::Time;
 
-/// Least queue of a link: one full packet must fit.
-const QUEUE_BYTES_MIN: u64 = 1_514;
 /// Largest subnets have this prefix length, smallest [`PREFIX_MAX`].
 const PREFIX_MIN: u8 = 8;
 /// See [`PREFIX_MIN`].
@@ -26,8 +24,7 @@ pub(in crate::topology) struct RawNetwork {
     /// `None`: one network that bears the name itself.
     pub(in crate::topology) count: Option<u64>,
     pub(in crate::topology) nat: Option<NatConfig>,
-    pub(in crate::topology) up: LinkConfig,
-    pub(in crate::topology) down: LinkConfig,
+    pub(in crate::topology) link: RawLink,
     pub(in crate::topology) region: Option<String>,
     /// Keys that mean something only for a network behind another.
     pub(in crate::topology) uplink_keys: Vec<Spanned<&'static str>>,
@@ -51,26 +48,6 @@ static NETWORK: Kind = Kind {
         ("count", "7"),
     ],
     later: &["ipv6", "mtu"],
-};
-
-static LINK: Kind = Kind {
-    what: "a link",
-    keys: &[
-        ("latency", "40ms"),
-        ("jitter", "5ms"),
-        ("loss", "0.5%"),
-        ("rate", "50mbit"),
-        ("queue", "256KiB"),
-        ("up", "{rate: 10mbit}"),
-        ("down", "{rate: 100mbit}"),
-    ],
-    later: &["duplicate", "reorder", "corrupt"],
-};
-
-static DIRECTION: Kind = Kind {
-    what: "one direction of a link",
-    keys: &[("latency", "40ms"), ("jitter", "5ms"), ("loss", "0.5%"), ("rate", "50mbit"), ("queue", "256KiB")],
-    later: &["duplicate", "reorder", "corrupt"],
 };
 
 static NAT: Kind = Kind {
@@ -103,15 +80,13 @@ pub(super) fn read(key: &Key, node: &Node, problems: &mut Problems) -> RawNetwor
         .into_iter()
         .filter_map(|name| fields.entry(name).map(|(key, _)| Spanned { value: name, span: key.span.clone() }))
         .collect();
-    let (up, down) = fields.entry("link").map(|(key, node)| read_link(node, &key.span, problems)).unwrap_or_default();
     RawNetwork {
         name: Spanned { value: key.name.clone(), span: key.span.clone() },
         subnet: fields.get("subnet").and_then(|node| read_subnet(node, problems)),
         behind: fields.text("behind", problems),
         count: fields.count("count", 1, NETWORKS_MAX as u64, problems),
         nat: fields.entry("nat").and_then(|(key, node)| read_nat(node, &key.span, problems)),
-        up,
-        down,
+        link: fields.entry("link").map(|(key, node)| link::read(node, &key.span, problems)).unwrap_or_default(),
         region: fields.text("region", problems).map(|region| region.value),
         uplink_keys,
     }
@@ -150,45 +125,6 @@ fn subnet(text: &str) -> Result<Ipv4Net, (String, String)> {
         return Err(("nodes cannot have such addresses".into(), example()));
     }
     Ok(net)
-}
-
-fn read_link(node: &Node, owner: &Span, problems: &mut Problems) -> (LinkConfig, LinkConfig) {
-    let fields = Fields::open(node, owner, &LINK, problems);
-    let both = read_direction(&fields, LinkConfig::default(), problems);
-    let mut one_way = |name: &str| match fields.entry(name) {
-        None => both.clone(),
-        Some((key, node)) => {
-            let fields = Fields::open(node, &key.span, &DIRECTION, problems);
-            read_direction(&fields, both.clone(), problems)
-        }
-    };
-    (one_way("up"), one_way("down"))
-}
-
-fn read_direction(fields: &Fields<'_>, base: LinkConfig, problems: &mut Problems) -> LinkConfig {
-    let queue = fields.quantity::<Size>("queue", problems);
-    if let Some(Spanned { value: Size(bytes), span }) = &queue
-        && *bytes < QUEUE_BYTES_MIN
-    {
-        problems.add(
-            Problem::at(span, format!("a queue of {bytes} bytes holds no packet"))
-                .help(format!("at least {QUEUE_BYTES_MIN}B, one full packet")),
-        );
-    }
-    let jitter = match fields.get("jitter") {
-        Some(node @ Node { value: Value::Map(_), .. }) => {
-            problems.add(crate::topology::fields::not_yet(&node.span, "a distribution of jitter"));
-            None
-        }
-        _ => fields.quantity::<Time>("jitter", problems),
-    };
-    LinkConfig {
-        latency: fields.quantity::<Time>("latency", problems).map_or(base.latency, |time| time.value.0),
-        jitter: jitter.map_or(base.jitter, |time| time.value.0),
-        loss: fields.quantity::<Share>("loss", problems).map_or(base.loss, |share| share.value.0),
-        rate_bps: fields.quantity::<Rate>("rate", problems).map(|rate| rate.value.0).or(base.rate_bps),
-        queue_bytes: queue.map_or(base.queue_bytes, |size| size.value.0),
-    }
 }
 
 fn read_nat(node: &Node, owner: &Span, problems: &mut Problems) -> Option<NatConfig> {

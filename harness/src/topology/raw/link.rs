@@ -1,0 +1,241 @@
+//! A link as written: the name of a preset, or its parts. What is not named stays as it was before: perfect for a network, as
+//! the network has it for a step that changes it.
+
+use std::time::Duration;
+
+use crate::net::link::{Distribution, LinkConfig, REORDER_GAP, burst_min, presets};
+use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
+use crate::topology::fields::{Fields, Kind, Spanned, quantity, scalar};
+use crate::topology::tree::{Node, Value};
+use crate::topology::units::{Rate, Share, Size, Time};
+
+/// Least queue of a link: one full packet must fit.
+const QUEUE_BYTES_MIN: u64 = 1_514;
+/// Longest mean burst of losses, in packets.
+const BURST_MAX: f64 = 1e6;
+
+/// Both directions of a link.
+#[derive(Clone, Debug, Default)]
+pub(in crate::topology) struct RawLink {
+    pub(in crate::topology) up: Direction,
+    pub(in crate::topology) down: Direction,
+}
+
+/// What a file says of one direction.
+#[derive(Clone, Debug, Default)]
+pub(in crate::topology) struct Direction {
+    preset: Option<LinkConfig>,
+    latency: Option<Duration>,
+    jitter: Option<(Duration, Distribution)>,
+    loss: Option<(f64, Option<f64>)>,
+    duplicate: Option<f64>,
+    reorder: Option<(f64, Duration)>,
+    corrupt: Option<f64>,
+    rate_bps: Option<u64>,
+    queue_bytes: Option<u64>,
+}
+
+type Keys = [(&'static str, &'static str)];
+
+/// Keys of one direction, and of both.
+const PARTS: [(&str, &str); 8] = [
+    ("latency", "40ms"),
+    ("jitter", "5ms"),
+    ("loss", "0.5%"),
+    ("rate", "50mbit"),
+    ("queue", "256KiB"),
+    ("duplicate", "0.1%"),
+    ("reorder", "1%"),
+    ("corrupt", "0.01%"),
+];
+
+const BOTH: [(&str, &str); 3] = [("preset", "cable"), ("up", "{rate: 10mbit}"), ("down", "{rate: 100mbit}")];
+
+const fn with_parts<const N: usize>(more: &Keys) -> [(&'static str, &'static str); N] {
+    let mut keys = [("", ""); N];
+    let mut at = 0;
+    while at < N {
+        keys[at] = if at < PARTS.len() { PARTS[at] } else { more[at - PARTS.len()] };
+        at += 1;
+    }
+    keys
+}
+
+static LINK: Kind = Kind { what: "a link", keys: &with_parts::<11>(&BOTH), later: &[] };
+static DIRECTION: Kind = Kind { what: "one direction of a link", keys: &PARTS, later: &[] };
+static JITTER: Kind = Kind { what: "a jitter", keys: &[("deviation", "5ms"), ("distribution", "pareto")], later: &[] };
+static LOSS: Kind = Kind { what: "a loss", keys: &[("mean", "2%"), ("burst", "8")], later: &[] };
+static REORDER: Kind = Kind { what: "reordering", keys: &[("share", "1%"), ("gap", "10ms")], later: &[] };
+
+const DISTRIBUTIONS: [(&str, Distribution); 3] =
+    [("normal", Distribution::Normal), ("uniform", Distribution::Uniform), ("pareto", Distribution::Pareto)];
+
+/// Reads the value of `link:`, which belongs to the key at `owner`.
+pub(super) fn read(node: &Node, owner: &Span, problems: &mut Problems) -> RawLink {
+    if let Value::Scalar(_) = node.value {
+        return preset(node, problems).unwrap_or_default();
+    }
+    read_fields(&Fields::open(node, owner, &LINK, problems), problems)
+}
+
+fn read_fields(fields: &Fields<'_>, problems: &mut Problems) -> RawLink {
+    let RawLink { up, down } = fields.get("preset").and_then(|node| preset(node, problems)).unwrap_or_default();
+    let both = Direction::read(fields, problems);
+    let mut one_way = |name: &str, base: Direction| {
+        let base = base.then(&both);
+        let Some((key, node)) = fields.entry(name) else { return base };
+        base.then(&Direction::read(&Fields::open(node, &key.span, &DIRECTION, problems), problems))
+    };
+    RawLink { up: one_way("up", up), down: one_way("down", down) }
+}
+
+fn preset(node: &Node, problems: &mut Problems) -> Option<RawLink> {
+    let text = scalar(node, &format!("it can be: {}", presets::NAMES.join(", ")), problems)?;
+    let Some((up, down)) = presets::named(text) else {
+        let mut problem = Problem::at(&node.span, format!("there is no link {}", quoted(text)));
+        problem.help = suggestion(text, presets::NAMES, "it can be");
+        problems.add(problem);
+        return None;
+    };
+    let of = |preset| Direction { preset: Some(preset), ..Direction::default() };
+    Some(RawLink { up: of(up), down: of(down) })
+}
+
+impl RawLink {
+    /// The link, up and down, of a network that had `before`.
+    pub(in crate::topology) fn over(&self, (up, down): (&LinkConfig, &LinkConfig)) -> (LinkConfig, LinkConfig) {
+        (self.up.over(up), self.down.over(down))
+    }
+}
+
+impl Direction {
+    fn read(fields: &Fields<'_>, problems: &mut Problems) -> Self {
+        let share = |name: &str, problems: &mut Problems| fields.quantity(name, problems).map(share_of);
+        Direction {
+            preset: None,
+            latency: fields.quantity("latency", problems).map(time_of),
+            jitter: fields.entry("jitter").and_then(|(key, node)| jitter(node, &key.span, problems)),
+            loss: fields.entry("loss").and_then(|(key, node)| loss(node, &key.span, problems)),
+            duplicate: share("duplicate", problems),
+            reorder: fields.entry("reorder").and_then(|(key, node)| reorder(node, &key.span, problems)),
+            corrupt: share("corrupt", problems),
+            rate_bps: fields.quantity::<Rate>("rate", problems).map(|rate| rate.value.0),
+            queue_bytes: queue(fields, problems),
+        }
+    }
+
+    /// What this says, unless `other` says otherwise.
+    fn then(self, other: &Direction) -> Self {
+        Direction {
+            preset: other.preset.clone().or(self.preset),
+            latency: other.latency.or(self.latency),
+            jitter: other.jitter.or(self.jitter),
+            loss: other.loss.or(self.loss),
+            duplicate: other.duplicate.or(self.duplicate),
+            reorder: other.reorder.or(self.reorder),
+            corrupt: other.corrupt.or(self.corrupt),
+            rate_bps: other.rate_bps.or(self.rate_bps),
+            queue_bytes: other.queue_bytes.or(self.queue_bytes),
+        }
+    }
+
+    fn over(&self, before: &LinkConfig) -> LinkConfig {
+        let before = self.preset.as_ref().unwrap_or(before);
+        let (jitter, distribution) = self.jitter.unwrap_or((before.jitter, before.distribution));
+        let (loss, loss_burst) = self.loss.unwrap_or((before.loss, before.loss_burst));
+        let (reorder, reorder_gap) = self.reorder.unwrap_or((before.reorder, before.reorder_gap));
+        LinkConfig {
+            latency: self.latency.unwrap_or(before.latency),
+            jitter,
+            distribution,
+            loss,
+            loss_burst,
+            duplicate: self.duplicate.unwrap_or(before.duplicate),
+            reorder,
+            reorder_gap,
+            corrupt: self.corrupt.unwrap_or(before.corrupt),
+            rate_bps: self.rate_bps.or(before.rate_bps),
+            queue_bytes: self.queue_bytes.unwrap_or(before.queue_bytes),
+        }
+    }
+}
+
+/// `5ms`, or `{deviation: 5ms, distribution: pareto}`.
+fn jitter(node: &Node, owner: &Span, problems: &mut Problems) -> Option<(Duration, Distribution)> {
+    let Value::Map(_) = node.value else {
+        return Some((time_of(quantity(node, problems)?), Distribution::default()));
+    };
+    let fields = Fields::open(node, owner, &JITTER, problems);
+    let deviation = fields.needed_quantity("deviation", problems).map(time_of);
+    let distribution = fields.word("distribution", &DISTRIBUTIONS, problems).unwrap_or_default();
+    Some((deviation?, distribution))
+}
+
+/// `0.5%`, or `{mean: 2%, burst: 8}`.
+fn loss(node: &Node, owner: &Span, problems: &mut Problems) -> Option<(f64, Option<f64>)> {
+    let Value::Map(_) = node.value else {
+        return Some((share_of(quantity(node, problems)?), None));
+    };
+    let fields = Fields::open(node, owner, &LOSS, problems);
+    let mean = fields.needed_quantity("mean", problems).map(share_of);
+    let burst = fields.get("burst").and_then(|node| burst(node, mean, problems));
+    Some((mean?, burst))
+}
+
+/// A mean number of packets, not less than losses of that share come to.
+fn burst(node: &Node, mean: Option<f64>, problems: &mut Problems) -> Option<f64> {
+    let text = scalar(node, "such as burst: 8, a mean number of packets", problems)?;
+    let Some(burst) = text.parse::<f64>().ok().filter(|burst| (1.0..=BURST_MAX).contains(burst)) else {
+        let what = format!("{} is not a number of packets from 1 to {BURST_MAX}", quoted(text));
+        problems.add(Problem::at(&node.span, what).help("such as burst: 8, the mean number lost in a row"));
+        return None;
+    };
+    match mean {
+        Some(mean) if mean >= 1.0 => {
+            problems.add(
+                Problem::at(&node.span, "where everything is lost there are no bursts").help("write loss: 100% alone"),
+            );
+            None
+        }
+        Some(mean) if burst < burst_min(mean) => {
+            let share = Share(mean);
+            problems.add(
+                Problem::at(&node.span, format!("{share} cannot be lost in bursts of {burst} packets"))
+                    .label("even if only one packet came through between two bursts")
+                    .help(format!("at least burst: {}", (burst_min(mean) * 10.0).ceil() / 10.0)),
+            );
+            None
+        }
+        _ => Some(burst),
+    }
+}
+
+/// `1%`, or `{share: 1%, gap: 10ms}`.
+fn reorder(node: &Node, owner: &Span, problems: &mut Problems) -> Option<(f64, Duration)> {
+    let Value::Map(_) = node.value else {
+        return Some((share_of(quantity(node, problems)?), REORDER_GAP));
+    };
+    let fields = Fields::open(node, owner, &REORDER, problems);
+    let share = fields.needed_quantity("share", problems).map(share_of);
+    let gap = fields.quantity("gap", problems).map_or(REORDER_GAP, time_of);
+    Some((share?, gap))
+}
+
+fn queue(fields: &Fields<'_>, problems: &mut Problems) -> Option<u64> {
+    let Spanned { value: Size(bytes), span } = fields.quantity("queue", problems)?;
+    if bytes < QUEUE_BYTES_MIN {
+        problems.add(
+            Problem::at(&span, format!("a queue of {bytes} bytes holds no packet"))
+                .help(format!("at least {QUEUE_BYTES_MIN}B, one full packet")),
+        );
+    }
+    Some(bytes)
+}
+
+fn share_of(share: Spanned<Share>) -> f64 {
+    share.value.0
+}
+
+fn time_of(time: Spanned<Time>) -> Duration {
+    time.value.0
+}
