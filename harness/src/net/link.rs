@@ -259,5 +259,5 @@ impl Alters {
 
 /// A number below `end`, each about as likely.
 fn below(random: &mut Random, end: usize) -> u32 {
-    ((random.next_u64() >> 32) * end.min(u32::MAX as usize) as u64 >> 32) as u32
+    (((random.next_u64() >> 32) * end.min(u32::MAX as usize) as u64) >> 32) as u32
 }

@@ -106,7 +106,9 @@ mod tests {
         }
         let series = NodeSeries::default().of(&stats);
         let bucket = |le: &str| {
-            let label = |s: &&Series| s.name.ends_with("_bucket") && s.labels.iter().any(|(_, value)| **value == *le);
+            let label = |s: &&Series| {
+                *s.name == *"butter_retrieval_seconds_bucket" && s.labels.iter().any(|(_, value)| **value == *le)
+            };
             series.iter().find(label).map(|s| s.value)
         };
         assert_eq!(bucket("0.001"), Some(0.0));

@@ -60,7 +60,7 @@ fn normal(random: &mut Random) -> i64 {
 fn uniform(random: &mut Random) -> i64 {
     /// √3 · 65536
     const END: i64 = 113_512;
-    ((random.next_u64() >> 32) as i64 * (2 * END + 1) >> 32) - END
+    (((random.next_u64() >> 32) as i64 * (2 * END + 1)) >> 32) - END
 }
 
 /// Pareto's distribution with the least value 1 and the shape 3: the third root of 1/u, where u is uniform. It has a mean of
@@ -71,7 +71,7 @@ fn pareto(random: &mut Random) -> i64 {
     const SCALE: i64 = 75_674;
     // From 2^-32 to 1 in steps of 2^-32. The root of 2^80/u is 2^16 times that of 2^32/u.
     let u = u128::from(random.next_u64() >> 32) + 1;
-    (third_root((1 << 80) / u) as i64 - MEAN) * SCALE >> 16
+    ((third_root((1 << 80) / u) as i64 - MEAN) * SCALE) >> 16
 }
 
 /// The greatest integer whose third power is not above `of`, which is at most 2^80.
