@@ -13,6 +13,8 @@ use crate::plan::{NetworkIndex, NodeIndex};
 
 pub mod docker;
 pub(crate) mod fleet;
+pub(crate) mod namespace;
+pub mod netns;
 
 /// A way to run nodes and the networks between them.
 ///
@@ -20,7 +22,7 @@ pub(crate) mod fleet;
 /// however long the engine takes. Whatever is submitted is reported exactly once, within a deadline that the backend keeps.
 #[expect(async_fn_in_trait, reason = "played on one task; no Send bound is wanted")]
 pub trait Backend {
-    /// `docker`, `sim`.
+    /// `docker`, `netns`, `sim`.
     fn name(&self) -> &'static str;
 
     /// Creates every network and router, starts every node that runs from the start, and returns when all of them answer.

@@ -20,6 +20,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::backend::BackendError;
+use crate::backend::netns::access;
 
 mod bench;
 mod chosen;
@@ -61,6 +62,9 @@ enum Command {
     /// Be the router of a network: what a router's container runs
     #[command(hide = true)]
     Router,
+    /// Try whether a user namespace can be made: what the backend netns asks of a process of its own
+    #[command(hide = true)]
+    NamespaceTrial,
 }
 
 /// How the program ends, in order of weight: of several runs the heaviest counts.
@@ -98,12 +102,17 @@ impl Exit {
 
 /// The program.
 pub fn main() -> ExitCode {
+    if let Err(error) = access::enter_if_asked() {
+        return environment(&error).into();
+    }
     let cli = Cli::parse();
     let filter =
         EnvFilter::builder().with_env_var("HARNESS_LOG").try_from_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    if matches!(cli.command, Command::Router) {
-        return router();
+    match cli.command {
+        Command::Router => return router(),
+        Command::NamespaceTrial => return access::trial_main(),
+        _ => {}
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -117,7 +126,7 @@ pub fn main() -> ExitCode {
         Command::Image => runtime.block_on(engine::image()),
         Command::Clean(args) => runtime.block_on(engine::clean(&args)),
         Command::Bench(args) => bench::run(&args),
-        Command::Router => unreachable!("handled above"),
+        Command::Router | Command::NamespaceTrial => unreachable!("handled above"),
     };
     exit.into()
 }

@@ -6,6 +6,8 @@ use clap::ValueEnum;
 
 use super::tell;
 use crate::backend::docker::{self, DockerBackend};
+use crate::backend::netns::access::{self, Access};
+use crate::backend::netns::{self, NetnsBackend};
 use crate::backend::sim::Sim;
 use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report};
 use crate::events::RunTime;
@@ -14,10 +16,12 @@ use crate::plan::Plan;
 /// As `--backend` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Wanted {
-    /// Docker if its engine answers, else the simulator
+    /// Docker if its engine answers, else network namespaces if they can be made, else the simulator
     Auto,
     /// Every node and router in a container
     Docker,
+    /// Every node and router in a network namespace, without Docker; as root or as an ordinary user
+    Netns,
     /// Simulated, in virtual time
     Sim,
 }
@@ -26,27 +30,51 @@ pub(super) enum Wanted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Docker,
+    Netns,
     Sim,
 }
 
 impl Wanted {
-    /// Finds out. What `auto` takes, and why, is told in one line.
+    /// Finds out. What `auto` takes, and why, is told in one line. Namespaces of an ordinary user are had by beginning this
+    /// program anew: then this does not return.
     pub(super) async fn choose(self) -> Result<Kind, BackendError> {
+        if access::entered() {
+            return Ok(Kind::Netns);
+        }
         match self {
             Wanted::Sim => Ok(Kind::Sim),
             Wanted::Docker => docker::preflight().await.map(|()| Kind::Docker),
-            Wanted::Auto => Ok(match docker::preflight().await {
-                Ok(()) => {
-                    tell("backend: docker, as its engine answers");
-                    Kind::Docker
-                }
-                Err(error) => {
-                    let why = format!("{:#}", error.what).replace('\n', " ");
-                    tell(&format!("backend: sim, as docker cannot be used here: {why}"));
-                    Kind::Sim
-                }
-            }),
+            Wanted::Netns => namespaces(netns::preflight().await?),
+            Wanted::Auto => auto().await,
         }
+    }
+}
+
+async fn auto() -> Result<Kind, BackendError> {
+    let one_line = |error: &BackendError| format!("{:#}", error.what).replace('\n', " ");
+    let no_docker = match docker::preflight().await {
+        Ok(()) => {
+            tell("backend: docker, as its engine answers");
+            return Ok(Kind::Docker);
+        }
+        Err(error) => format!("docker cannot be used here: {}", one_line(&error)),
+    };
+    match netns::preflight().await {
+        Ok(access) => {
+            tell(&format!("backend: netns, as {no_docker}"));
+            namespaces(access)
+        }
+        Err(error) => {
+            tell(&format!("backend: sim, as {no_docker}; {}", one_line(&error)));
+            Ok(Kind::Sim)
+        }
+    }
+}
+
+fn namespaces(access: Access) -> Result<Kind, BackendError> {
+    match access {
+        Access::Ready => Ok(Kind::Netns),
+        Access::InUserNamespace => Err(access::enter()),
     }
 }
 
@@ -54,6 +82,7 @@ impl Wanted {
 #[expect(clippy::large_enum_variant, reason = "one per run")]
 pub(super) enum Chosen {
     Docker(DockerBackend),
+    Netns(NetnsBackend),
     Sim(Sim),
 }
 
@@ -63,6 +92,10 @@ impl Chosen {
             Kind::Docker => {
                 let options = docker::Options { keep, logs: Some(logs), ..docker::Options::default() };
                 Chosen::Docker(DockerBackend::new(plan.clone(), options))
+            }
+            Kind::Netns => {
+                let options = netns::Options { logs: Some(logs), ..netns::Options::default() };
+                Chosen::Netns(NetnsBackend::new(plan.clone(), options))
             }
             Kind::Sim => Chosen::Sim(Sim::new(plan)),
         }
@@ -85,6 +118,7 @@ impl Backend for Chosen {
     fn name(&self) -> &'static str {
         match self {
             Chosen::Docker(backend) => backend.name(),
+            Chosen::Netns(backend) => backend.name(),
             Chosen::Sim(backend) => backend.name(),
         }
     }
@@ -92,6 +126,7 @@ impl Backend for Chosen {
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
         match self {
             Chosen::Docker(backend) => backend.up(progress).await,
+            Chosen::Netns(backend) => backend.up(progress).await,
             Chosen::Sim(backend) => backend.up(progress).await,
         }
     }
@@ -99,6 +134,7 @@ impl Backend for Chosen {
     fn now(&self) -> RunTime {
         match self {
             Chosen::Docker(backend) => backend.now(),
+            Chosen::Netns(backend) => backend.now(),
             Chosen::Sim(backend) => backend.now(),
         }
     }
@@ -106,6 +142,7 @@ impl Backend for Chosen {
     fn submit(&mut self, op: OpId, action: Action) {
         match self {
             Chosen::Docker(backend) => backend.submit(op, action),
+            Chosen::Netns(backend) => backend.submit(op, action),
             Chosen::Sim(backend) => backend.submit(op, action),
         }
     }
@@ -113,6 +150,7 @@ impl Backend for Chosen {
     async fn next(&mut self, until: RunTime) -> Option<Report> {
         match self {
             Chosen::Docker(backend) => backend.next(until).await,
+            Chosen::Netns(backend) => backend.next(until).await,
             Chosen::Sim(backend) => backend.next(until).await,
         }
     }
@@ -120,6 +158,7 @@ impl Backend for Chosen {
     async fn down(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
         match self {
             Chosen::Docker(backend) => backend.down(progress).await,
+            Chosen::Netns(backend) => backend.down(progress).await,
             Chosen::Sim(backend) => backend.down(progress).await,
         }
     }

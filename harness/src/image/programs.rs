@@ -129,7 +129,7 @@ fn kind(path: &Path) -> anyhow::Result<Kind> {
 
 fn not_static(path: &Path) -> BackendError {
     BackendError {
-        what: anyhow!("{} needs shared libraries, and the image has none", path.display()),
+        what: anyhow!("{} needs shared libraries, which are not to be had where nodes run", path.display()),
         remedy: Some(
             "Build it in the source tree without RUSTFLAGS set, so that .cargo/config.toml applies; or with\n  \
              RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target host-tuple"

@@ -128,5 +128,5 @@ pub(crate) fn ways_to_nodes(plan: &Plan, wiring: &Wiring) -> impl Fn(NodeIndex) 
         target: SocketAddrV4::new(node.address, API_PORT),
     };
     let routes: Vec<_> = plan.nodes.iter().map(route).collect();
-    move |node| Client::new(routes[node.0], Some(&token))
+    move |node| Client::new(routes[node.0].clone(), Some(&token))
 }

@@ -17,7 +17,7 @@ use super::networks::Networks;
 use crate::backend::fleet::neighbours::mac;
 use crate::backend::fleet::{command, routing};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
-use crate::router::CONFIG_VARIABLE;
+use crate::router::{CONFIG_VARIABLE, Side};
 
 /// The node's variable for the token of its control API.
 const TOKEN_VARIABLE: &str = "BUTTER_API_TOKEN";
@@ -56,7 +56,7 @@ impl Wiring {
 
     /// Where a network's router listens on the management network: the host has the first address, routers the next ones.
     pub(crate) fn router_management(&self, network: NetworkIndex) -> Ipv4Addr {
-        routing::management_address(self.networks.management_subnet, network)
+        Ipv4Addr::from(u32::from(self.networks.management_subnet.network()) + 2 + network.0 as u32)
     }
 
     /// Creates a node's container, and the volume of its store if it keeps one. `keeps` says whether it does.
@@ -128,7 +128,8 @@ impl Wiring {
     }
 
     fn router_body(&self, plan: &Plan, network: NetworkIndex) -> anyhow::Result<ContainerCreateBody> {
-        let config = routing::config(plan, network, self.networks.management_subnet);
+        let (subnet, address) = (self.networks.management_subnet, self.router_management(network));
+        let config = routing::config(plan, network, Side { subnet, address, gateway: None });
         let config = serde_json::to_string(&config).context("a router's configuration as JSON")?;
         let capabilities = ["NET_ADMIN", "NET_RAW"].map(str::to_owned).to_vec();
         // Forwarding is on in containers because the engine turns it on for the host; the kernel would pass around the NAT.

@@ -60,6 +60,11 @@ impl Life {
         Life { ended: CancellationToken::new(), exit: Arc::default(), expected }
     }
 
+    /// From now on its end is no surprise.
+    pub(crate) fn foresee(&self) {
+        self.expected.store(true, Ordering::SeqCst);
+    }
+
     /// Notes that the process has ended; returns whether that comes as a surprise.
     pub(crate) fn end(&self, exit: i64) -> bool {
         // Only the first word counts.
@@ -227,10 +232,10 @@ async fn stop<H: Host>(fleet: &Fleet<H>, node: NodeIndex) -> anyhow::Result<()> 
     }
 }
 
-/// The life that is about to be ended: from now on its end is no surprise.
+/// The life that is about to be ended.
 fn leave_life<H: Host>(fleet: &Fleet<H>, node: NodeIndex) -> anyhow::Result<Life> {
     let life = fleet.node(node).live().context("it does not run")?;
-    life.expected.store(true, Ordering::SeqCst);
+    life.foresee();
     Ok(life)
 }
 

@@ -11,13 +11,8 @@ use crate::router::{RouterConfig, Side};
 /// TCP port of every router's control proxy and metrics.
 pub(crate) const CONTROL_PORT: u16 = 4_090;
 
-/// Address of a network's router on the management network: the host has the first, routers the next ones.
-pub(crate) fn management_address(management: Ipv4Net, network: NetworkIndex) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(management.network()) + 2 + network.0 as u32)
-}
-
-/// The configuration of a network's router.
-pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: Ipv4Net) -> RouterConfig {
+/// The configuration of a network's router, which is controlled from `management`.
+pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: Side) -> RouterConfig {
     let network = plan.network(index);
     let behind = network.behind.as_ref();
     let outside = behind.map(|uplink| {
@@ -27,7 +22,7 @@ pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: Ipv4Net) -> R
     RouterConfig {
         inside: Side { subnet: network.subnet, address: network.gateway, gateway: None },
         outside,
-        management: Some(Side { subnet: management, address: management_address(management, index), gateway: None }),
+        management: Some(management),
         nat: behind.and_then(|uplink| uplink.nat.clone()),
         up: behind.map_or_else(LinkConfig::default, |uplink| uplink.up.clone()),
         down: behind.map_or_else(LinkConfig::default, |uplink| uplink.down.clone()),
@@ -71,9 +66,13 @@ mod tests {
     use super::*;
     use crate::backend::fleet::testing;
 
+    fn management() -> Side {
+        Side { subnet: "10.64.0.0/24".parse().unwrap(), address: "10.64.0.3".parse().unwrap(), gateway: None }
+    }
+
     #[track_caller]
     fn check(plan: &Plan, index: usize, expected: &[(&str, &str)]) {
-        let routes = config(plan, NetworkIndex(index), "10.64.0.0/24".parse().unwrap()).routes;
+        let routes = config(plan, NetworkIndex(index), management()).routes;
         let texts: Vec<_> = routes.iter().map(|(net, next)| (net.to_string(), next.to_string())).collect();
         let expected: Vec<_> = expected.iter().map(|(net, next)| ((*net).to_owned(), (*next).to_owned())).collect();
         assert_eq!(texts, expected);
@@ -98,16 +97,15 @@ mod tests {
     #[test]
     fn the_internets_router_has_no_outside_and_a_lans_has() {
         let plan = testing::plan();
-        let management = "10.64.0.0/24".parse().unwrap();
         let (internet, alpha) =
-            (config(&plan, NetworkIndex(0), management), config(&plan, NetworkIndex(1), management));
+            (config(&plan, NetworkIndex(0), management()), config(&plan, NetworkIndex(1), management()));
         assert_eq!(internet.outside, None);
         let outside = alpha.outside.unwrap();
         assert_eq!(
             (outside.address.to_string(), outside.gateway.unwrap()),
             ("203.0.113.2".to_owned(), plan.networks[0].gateway)
         );
-        assert_eq!(alpha.management.unwrap().address.to_string(), "10.64.0.3");
+        assert_eq!(alpha.management, Some(management()));
         assert_ne!(internet.seed, alpha.seed);
     }
 }

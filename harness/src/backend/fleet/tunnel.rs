@@ -1,5 +1,5 @@
-//! HTTP to what has no address here: each call goes through the CONNECT proxy of a router (RFC 9110 §9.3.6), and the
-//! connection is kept for the next one.
+//! HTTP to what has no address here: each call goes through the CONNECT proxy of a router (RFC 9110 §9.3.6), or begins in a
+//! network namespace, and the connection is kept for the next one.
 
 use std::net::SocketAddrV4;
 use std::sync::{Mutex, PoisonError};
@@ -13,8 +13,10 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+
+use crate::backend::namespace::Namespace;
 
 /// How long a connection may take to stand, both stretches together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,7 +28,7 @@ const ANSWER_MAX: usize = 64 << 20;
 type Sender = SendRequest<Full<Bytes>>;
 
 /// Where to, and through what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Route {
     /// It can be reached from here.
     Straight(SocketAddrV4),
@@ -35,6 +37,13 @@ pub(crate) enum Route {
         /// The proxy.
         proxy: SocketAddrV4,
         /// What the proxy is to connect to.
+        target: SocketAddrV4,
+    },
+    /// It is reached from a namespace.
+    Within {
+        /// The namespace.
+        namespace: Namespace,
+        /// An address there.
         target: SocketAddrV4,
     },
 }
@@ -97,7 +106,9 @@ impl Client {
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
         let host = match self.route {
-            Route::Straight(target) | Route::Through { target, .. } => target.to_string(),
+            Route::Straight(target) | Route::Through { target, .. } | Route::Within { target, .. } => {
+                target.to_string()
+            }
         };
         let mut request = Request::builder().method(method).uri(path).header(HOST, host);
         if let Some(token) = &self.token {
@@ -134,15 +145,26 @@ impl Client {
     }
 
     async fn connect(&self) -> anyhow::Result<Sender> {
-        match self.route {
-            Route::Straight(target) => handshake(TokioIo::new(dial(target).await?)).await,
-            Route::Through { proxy, target } => handshake(through(proxy, target).await?).await,
+        match &self.route {
+            Route::Straight(target) => handshake(TokioIo::new(dial(*target).await?)).await,
+            Route::Through { proxy, target } => handshake(through(*proxy, *target).await?).await,
+            Route::Within { namespace, target } => {
+                handshake(TokioIo::new(dial_within(namespace, *target).await?)).await
+            }
         }
     }
 }
 
 async fn dial(to: SocketAddrV4) -> anyhow::Result<TcpStream> {
     let stream = TcpStream::connect(to).await.with_context(|| format!("connecting to {to}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The socket belongs to the namespace that it was made in; all else is done here.
+async fn dial_within(namespace: &Namespace, to: SocketAddrV4) -> anyhow::Result<TcpStream> {
+    let socket = namespace.run(|| TcpSocket::new_v4().context("making a socket")).await?;
+    let stream = socket.connect(to.into()).await.with_context(|| format!("connecting to {to}"))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -1,0 +1,112 @@
+//! Network namespaces that this process holds: entered by threads of their own, which never act outside of one again.
+//!
+//! A socket belongs to the namespace of the thread that made it, wherever it is used afterwards, and a process starts in the
+//! namespace of the thread that starts it. So only making and starting needs one of these threads.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context, anyhow};
+use nix::sched::{CloneFlags, setns, unshare};
+use tokio::sync::oneshot;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that enter namespaces. They live as long as anybody holds this.
+///
+/// What a process that they start was told of its parent's death holds for the thread that started it.
+#[derive(Clone, Debug)]
+pub(crate) struct Crew {
+    jobs: Sender<Job>,
+}
+
+impl Crew {
+    /// So many threads.
+    pub(crate) fn new(threads: usize) -> anyhow::Result<Self> {
+        let (jobs, queue) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..threads {
+            let queue = Arc::clone(&queue);
+            let work = move || work(&queue);
+            thread::Builder::new().name("namespaces".to_owned()).spawn(work).context("starting a thread")?;
+        }
+        Ok(Crew { jobs })
+    }
+
+    /// Makes a namespace, and does something in it first.
+    pub(crate) async fn make<T: Send + 'static>(
+        &self,
+        first: impl FnOnce(&Namespace) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<(Namespace, T)> {
+        let crew = self.clone();
+        let make = move || {
+            unshare(CloneFlags::CLONE_NEWNET).context("making a network namespace")?;
+            let namespace = Namespace { file: Arc::new(own()?), crew };
+            let result = first(&namespace)?;
+            Ok((namespace, result))
+        };
+        self.run(make).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let (done, result) = oneshot::channel();
+        // Whoever waited may have given up.
+        let job = Box::new(move || drop(done.send(job())));
+        self.jobs.send(job).map_err(|_| anyhow!("the threads of the namespaces have ended"))?;
+        result.await.map_err(|_| anyhow!("a thread of the namespaces ended early"))?
+    }
+}
+
+fn work(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match job {
+            Ok(job) => job(),
+            Err(_) => return,
+        }
+    }
+}
+
+fn own() -> anyhow::Result<File> {
+    File::open("/proc/thread-self/ns/net").context("/proc/thread-self/ns/net cannot be opened")
+}
+
+/// A network namespace, as long as this is held or a process or socket is in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Namespace {
+    file: Arc<File>,
+    crew: Crew,
+}
+
+impl Namespace {
+    /// Takes the calling thread into it, for good: only for threads of a [`Crew`].
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        setns(&*self.file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from)
+    }
+
+    /// Does something in it, on one of the threads for that.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let inside = self.clone();
+        let job = move || {
+            inside.enter().context("entering a network namespace")?;
+            job()
+        };
+        self.crew.run(job).await
+    }
+}
+
+impl AsRawFd for Namespace {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}

@@ -1,0 +1,124 @@
+//! From a plan to namespaces with cables between them: one for each node and each router, and one that holds a bridge for each
+//! network of the plan.
+
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use ipnet::Ipv4Net;
+
+use super::netlink::{self, FarEnd, Netlink, Request};
+use crate::backend::fleet::neighbours::{Neighbour, mac, of};
+use crate::backend::namespace::{Crew, Namespace};
+use crate::plan::{NetworkIndex, NodeIndex, Plan};
+
+/// Numbers of interfaces are chosen here, so that none has to be asked for: above those that the kernel gives to what it puts
+/// into every namespace by itself.
+const BRIDGES: u32 = 1_000;
+const PORTS: u32 = 100_000;
+const ENDS: u32 = 100;
+/// The loopback interface's, in every namespace.
+const LOOPBACK: u32 = 1;
+/// Namespaces that are wired at once.
+const AT_ONCE: usize = 16;
+
+/// All namespaces of a run. Nothing of it has a name on this machine: it ends with whoever holds it.
+#[derive(Debug)]
+pub(super) struct Wired {
+    /// With the bridges.
+    _hub: Namespace,
+    /// One for each node of the plan.
+    pub(super) nodes: Vec<Namespace>,
+    /// One for each network's router.
+    pub(super) routers: Vec<Namespace>,
+}
+
+/// An interface that a host shall have.
+#[derive(Debug)]
+struct End {
+    network: NetworkIndex,
+    address: Ipv4Net,
+}
+
+/// A host: a node or a router.
+#[derive(Debug, Default)]
+struct Host {
+    /// `eth0`, `eth1`.
+    ends: Vec<End>,
+    gateway: Option<Ipv4Addr>,
+    /// Met through `eth0`.
+    neighbours: Vec<Neighbour>,
+}
+
+/// Makes all of it.
+pub(super) async fn wire(crew: &Crew, plan: &Plan) -> anyhow::Result<Wired> {
+    let bridges = (0..plan.networks.len() as u32).map(|index| netlink::bridge(&format!("n{index}"), BRIDGES + index));
+    let bridges = bridges.collect();
+    let (hub, ()) = crew.make(move |_| Netlink::open()?.perform(bridges)).await.context("the hub")?;
+    let ports = std::sync::Arc::new(AtomicU32::new(0));
+    let make = |host: Host| {
+        let (hub, ports) = (hub.clone(), ports.clone());
+        async move { crew.make(move |here| host.wire(&hub, here, &ports)).await.map(|(namespace, ())| namespace) }
+    };
+    let hosts = (0..plan.networks.len()).map(|index| router(plan, NetworkIndex(index)));
+    let hosts = hosts.chain((0..plan.nodes.len()).map(|index| node(plan, NodeIndex(index))));
+    let mut routers: Vec<_> = stream::iter(hosts.map(make)).buffered(AT_ONCE).try_collect().await?;
+    let nodes = routers.split_off(plan.networks.len());
+    Ok(Wired { _hub: hub, nodes, routers })
+}
+
+fn node(plan: &Plan, index: NodeIndex) -> Host {
+    let node = plan.node(index);
+    let network = plan.network(node.network);
+    Host {
+        ends: vec![end(plan, node.network, node.address)],
+        gateway: Some(network.gateway),
+        neighbours: of(plan, index, mac(network.gateway)),
+    }
+}
+
+/// A router keeps a table of its neighbours itself, and has its routes from its configuration.
+fn router(plan: &Plan, index: NetworkIndex) -> Host {
+    let network = plan.network(index);
+    let outside = network.behind.as_ref().map(|uplink| end(plan, uplink.to, uplink.address));
+    let ends = [Some(end(plan, index, network.gateway)), outside].into_iter().flatten().collect();
+    Host { ends, ..Host::default() }
+}
+
+fn end(plan: &Plan, network: NetworkIndex, address: Ipv4Addr) -> End {
+    let prefix = plan.network(network).subnet.prefix_len();
+    End { network, address: Ipv4Net::new(address, prefix).expect("the prefix of a subnet") }
+}
+
+impl Host {
+    /// Wires the namespace `here`, which this thread is in, to the bridges of `hub`.
+    fn wire(&self, hub: &Namespace, here: &Namespace, ports: &AtomicU32) -> anyhow::Result<()> {
+        let inside = Netlink::open()?;
+        hub.enter().context("entering the hub")?;
+        let cables = self.ends.iter().enumerate().map(|(at, end)| {
+            let port = ports.fetch_add(1, Ordering::Relaxed);
+            let far = FarEnd {
+                namespace: here.as_raw_fd(),
+                name: &format!("eth{at}"),
+                index: ENDS + at as u32,
+                mac: mac(end.address.addr()),
+            };
+            netlink::cable(&format!("p{port}"), PORTS + port, BRIDGES + end.network.0 as u32, &far)
+        });
+        Netlink::open()?.perform(cables.collect())?;
+        inside.perform(self.configuration())
+    }
+
+    fn configuration(&self) -> Vec<Request> {
+        let mut requests = vec![netlink::up(LOOPBACK)];
+        for (index, end) in (ENDS..).zip(&self.ends) {
+            requests.push(netlink::up(index));
+            requests.push(netlink::address(index, end.address));
+        }
+        requests.extend(self.gateway.map(netlink::default_route));
+        requests.extend(self.neighbours.iter().map(|&(host, mac)| netlink::neighbour(ENDS, host, mac)));
+        requests
+    }
+}
