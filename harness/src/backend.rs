@@ -3,12 +3,14 @@
 pub mod sim;
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use butter::core::identity::{BlockId, NodeId};
 use bytes::Bytes;
 
 use crate::events::RunTime;
+use crate::net::link::LinkConfig;
 use crate::plan::{NetworkIndex, NodeIndex};
 
 pub mod docker;
@@ -83,6 +85,22 @@ pub enum Action {
         /// Its id.
         id: BlockId,
     },
+    /// Have a network's NAT forget every mapping. Ends with [`Told::Changed`].
+    Rebind {
+        /// Whose.
+        network: NetworkIndex,
+        /// Its addresses outside from then on.
+        addresses: Vec<Ipv4Addr>,
+    },
+    /// Change a network's uplink; packets on it keep their fate. Ends with [`Told::Changed`].
+    SetLink {
+        /// Whose.
+        network: NetworkIndex,
+        /// From the network outwards.
+        up: Box<LinkConfig>,
+        /// From outside into the network.
+        down: Box<LinkConfig>,
+    },
     /// Look at every live node: who it is, whom it knows, what it holds.
     Look,
     /// Take every metric of every live node and router.
@@ -110,6 +128,8 @@ pub enum Told {
     },
     /// A node was silenced or has left.
     Ended,
+    /// A router was changed.
+    Changed,
     /// A value has r copies: every block of it, the one that names it first.
     Stored(Vec<BlockId>),
     /// A value was found.

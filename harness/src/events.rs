@@ -2,12 +2,13 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use butter::core::identity::{BlockId, NodeId};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{ItemIndex, NodeIndex};
+use crate::plan::{ItemIndex, NetworkIndex, NodeIndex};
 
 /// Microseconds of the run's clock, which starts when everything is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -72,6 +73,18 @@ pub enum EventKind {
     Stopped {
         /// Which.
         node: NodeIndex,
+    },
+    /// A network's NAT has forgotten every mapping.
+    Rebound {
+        /// Whose.
+        network: NetworkIndex,
+        /// Its addresses outside from then on.
+        addresses: Vec<Ipv4Addr>,
+    },
+    /// A network's uplink was changed.
+    LinkSet {
+        /// Whose.
+        network: NetworkIndex,
     },
     /// Something was asked of a node and did not come about, or a node ended by itself.
     Trouble {

@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use serde::Serialize;
 
 use crate::net::link::LinkConfig;
-use crate::net::nat::NatConfig;
+use crate::net::nat::{Forward, NatConfig};
 
 /// Port on which every node listens for peers (UDP).
 pub const NODE_PORT: u16 = 4_001;
@@ -118,12 +118,23 @@ pub struct Uplink {
     pub to: NetworkIndex,
     /// The router's address there.
     pub address: Ipv4Addr,
+    /// Its NAT's other addresses there.
+    pub pool: Vec<Ipv4Addr>,
+    /// Ports that always lead to a node inside.
+    pub forwards: Vec<Forward>,
     /// Address translation; `None` routes plainly.
     pub nat: Option<NatConfig>,
     /// From the network outwards.
     pub up: LinkConfig,
     /// From outside into the network.
     pub down: LinkConfig,
+}
+
+impl Uplink {
+    /// Every address that its NAT has outside.
+    pub fn addresses(&self) -> Vec<Ipv4Addr> {
+        std::iter::once(self.address).chain(self.pool.iter().copied()).collect()
+    }
 }
 
 /// A node.
@@ -171,7 +182,7 @@ impl Item {
 /// One step, expanded: what is done when, counted from its beginning, and when it ends.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
-    /// `join`, `store`, `churn`, `settle`, `retrieve`, `check`.
+    /// `join`, `store`, `churn`, `settle`, `retrieve`, `rebind`, `link`, `check`.
     pub verb: &'static str,
     /// One line for progress and reports: `churn for 60s, 1/100 of the nodes die each second`.
     pub title: String,
@@ -193,7 +204,7 @@ pub struct Timed {
 }
 
 /// What the timeline does to a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
     /// Start a node that does not run. With `fresh` it has a new identity and nothing stored.
@@ -224,6 +235,22 @@ pub enum Act {
         item: ItemIndex,
         /// Who asks.
         node: NodeIndex,
+    },
+    /// Have a network's NAT forget every mapping.
+    Rebind {
+        /// Whose.
+        network: NetworkIndex,
+        /// Its addresses outside from then on.
+        addresses: Vec<Ipv4Addr>,
+    },
+    /// Change a network's uplink.
+    SetLink {
+        /// Whose.
+        network: NetworkIndex,
+        /// From the network outwards.
+        up: Box<LinkConfig>,
+        /// From outside into the network.
+        down: Box<LinkConfig>,
     },
 }
 
@@ -390,9 +417,21 @@ impl Plan {
         let here = &mut self.networks[network.0];
         here.subnet = subnet;
         here.gateway = moved(here.gateway);
-        for uplink in self.networks.iter_mut().filter_map(|other| other.behind.as_mut()) {
-            if uplink.to == network {
-                uplink.address = moved(uplink.address);
+        for forward in here.behind.iter_mut().flat_map(|uplink| &mut uplink.forwards) {
+            forward.to.set_ip(moved(*forward.to.ip()));
+        }
+        let mut behind_it = vec![false; self.networks.len()];
+        for (inner, is_behind) in self.networks.iter_mut().zip(&mut behind_it) {
+            let Some(uplink) = inner.behind.as_mut().filter(|uplink| uplink.to == network) else { continue };
+            *is_behind = true;
+            uplink.address = moved(uplink.address);
+            uplink.pool.iter_mut().for_each(|address| *address = moved(*address));
+        }
+        for timed in self.steps.iter_mut().flat_map(|step| &mut step.actions) {
+            if let Act::Rebind { network, addresses } = &mut timed.act
+                && behind_it[network.0]
+            {
+                addresses.iter_mut().for_each(|address| *address = moved(*address));
             }
         }
         for node in self.nodes.iter_mut().filter(|node| node.network == network) {

@@ -357,18 +357,18 @@ impl<B: Backend> Player<'_, B> {
 
     /// Does an action, or holds it until an earlier change of its node is done.
     fn act_in_turn(&mut self, step: usize, act: Act, now: RunTime) {
-        let node = self.node_of(&act);
-        if self.ops.is_changing(node) || self.held.contains_key(&node) {
-            self.held.entry(node).or_default().push_back((step, act));
-        } else {
-            self.act(step, act, now);
+        match self.node_of(&act).filter(|node| self.ops.is_changing(*node) || self.held.contains_key(node)) {
+            Some(node) => self.held.entry(node).or_default().push_back((step, act)),
+            None => self.act(step, act, now),
         }
     }
 
-    fn node_of(&self, act: &Act) -> NodeIndex {
+    /// Whom an action is about; nobody if it is about a network.
+    fn node_of(&self, act: &Act) -> Option<NodeIndex> {
         match act {
-            Act::Start { node, .. } | Act::Kill { node } | Act::Stop { node } | Act::Get { node, .. } => *node,
-            Act::Put { item } => self.plan.items[item.0].by,
+            Act::Start { node, .. } | Act::Kill { node } | Act::Stop { node } | Act::Get { node, .. } => Some(*node),
+            Act::Put { item } => Some(self.plan.items[item.0].by),
+            Act::Rebind { .. } | Act::SetLink { .. } => None,
         }
     }
 
@@ -386,8 +386,24 @@ impl<B: Backend> Player<'_, B> {
 
     fn act(&mut self, step: usize, act: Act, now: RunTime) {
         let node = self.node_of(&act);
+        match (node, act) {
+            (Some(node), act) => self.act_on_node(step, act, node, now),
+            (None, Act::Rebind { network, addresses }) => {
+                let what = What::Rebind { network, addresses: addresses.clone() };
+                self.submit(now, what, Action::Rebind { network, addresses }, Some(step), CHANGE_DEADLINE);
+            }
+            (None, Act::SetLink { network, up, down }) => {
+                let action = Action::SetLink { network, up, down };
+                self.submit(now, What::SetLink { network }, action, Some(step), CHANGE_DEADLINE);
+            }
+            (None, act) => unreachable!("{act:?} is about a node"),
+        }
+    }
+
+    fn act_on_node(&mut self, step: usize, act: Act, node: NodeIndex, now: RunTime) {
         let lives = self.ledger.is_live(node);
         let (what, action, deadline) = match act {
+            Act::Rebind { .. } | Act::SetLink { .. } => unreachable!("{act:?} is about a network"),
             Act::Start { .. } if lives => return self.trouble(now, Some(node), "was to be started, but runs already"),
             Act::Kill { .. } | Act::Stop { .. } if !lives => {
                 return self.trouble(now, Some(node), "was to be ended, but does not run");

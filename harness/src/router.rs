@@ -5,13 +5,13 @@
 //!   [`pipe`]s, its own ARP as [`neighbours`], and counts into [`stats`].
 //! - [`offload`]: what hosts leave to the network card.
 //! - [`io`]: the loop between [`socket`]s and engine; [`interfaces`]: which ones, and their addresses.
-//! - [`proxy`]: the way in for control, and the router's [`metrics`].
+//! - [`proxy`]: the way in for control of nodes and of the router itself ([`control`]), and the router's [`metrics`].
 //!
 //! Invariants: no packet passes from one side to the other but through the engine (the kernel does not forward); the outside
 //! address exists in the engine alone; the control proxy is reached from the management interface alone.
 //!
 //! Deliberately absent: IPv6 (a LAN's own link-local traffic stays in it); cutting packets that are too long for the next link
-//! (the sender is told where it asked to be, else they are dropped and counted); ICMP errors about hairpinned packets; making
+//! (the sender is told where it asked to be, else they are dropped and counted); making
 //! identifications of fragments from different inside hosts differ. An interface that is taken away ends the router's use of it:
 //! a container that is connected anew needs a new router process.
 
@@ -23,6 +23,7 @@ use anyhow::Context;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 pub mod config;
+pub mod control;
 pub mod engine;
 pub mod interfaces;
 pub mod io;
@@ -69,10 +70,16 @@ pub fn run(config: RouterConfig) -> anyhow::Result<()> {
         inside: PacketSocket::open(interfaces.inside.index)?,
         outside: interfaces.outside.as_ref().map(|outside| PacketSocket::open(outside.index)).transpose()?,
     };
+    let (control, commands) = control::channel()?;
     if let Some((management, attached)) = config.management.zip(interfaces.management) {
         let listener = proxy::listen(&attached.name, SocketAddrV4::new(management.address, config.control_port))?;
-        let proxy =
-            Proxy { inside: config.inside, inside_interface: interfaces.inside.name, metrics: Arc::clone(&metrics) };
+        let proxy = Proxy {
+            inside: config.inside,
+            outside: config.outside.filter(|_| config.nat.is_some()),
+            inside_interface: interfaces.inside.name,
+            metrics: Arc::clone(&metrics),
+            control,
+        };
         let runtime = runtime()?;
         let serve = move || match runtime.block_on(proxy.serve(listener)) {
             Ok(()) => unreachable!("it serves for ever"),
@@ -80,7 +87,7 @@ pub fn run(config: RouterConfig) -> anyhow::Result<()> {
         };
         thread::Builder::new().name("control".to_owned()).spawn(serve).context("cannot start the control proxy")?;
     }
-    io::run(&mut engine, &sockets, &metrics)
+    io::run(&mut engine, &sockets, &commands, &metrics)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -30,6 +30,9 @@ pub use workload::{
 /// Most actions of a plan.
 pub const ACTIONS_MAX: usize = 8_000_000;
 
+/// How long networks may take to be changed.
+const NETWORKS_WITHIN: Duration = Duration::from_secs(30);
+
 /// Keeps the timeline's generators apart from those of other users of the run's seed: `time`, in the upper half.
 const PURPOSE: u64 = 0x7469_6D65_0000_0000;
 
@@ -63,6 +66,13 @@ pub enum SceneKind {
     },
     /// Items are asked for.
     Retrieve(Retrieve),
+    /// Networks are changed, all at once.
+    Networks {
+        /// The step's verb.
+        verb: &'static str,
+        /// What is done.
+        acts: Vec<Act>,
+    },
     /// Checks are evaluated.
     Check {
         /// Which.
@@ -150,6 +160,10 @@ impl World {
         let (verb, actions, until) = match &scene.kind {
             SceneKind::Join { within } => ("join", Vec::new(), Until::Joined { within: *within }),
             SceneKind::Settle { time } => ("settle", Vec::new(), Until::Elapsed { time: *time }),
+            SceneKind::Networks { verb, acts } => {
+                let actions = acts.iter().map(|act| timed(Duration::ZERO, act.clone())).collect();
+                (*verb, actions, Until::Done { within: NETWORKS_WITHIN })
+            }
             SceneKind::Check { checks } => ("check", Vec::new(), Until::Checked { checks: checks.clone() }),
             SceneKind::Churn(churn) => ("churn", self.churn(dice, churn)?, Until::Elapsed { time: churn.time }),
             SceneKind::Store(store) => workload("store", self.store(dice, store)?, self.grace),

@@ -286,6 +286,14 @@ impl Backend for Sim {
             Action::Get { node, id } => {
                 self.command(op, node, Command::Overlay(DataCommand::Get { id }), self.answer_within(node));
             }
+            Action::Rebind { network, addresses } => {
+                self.engine.transport_mut().rebind(network, &addresses);
+                self.report(Some(op), Told::Changed);
+            }
+            Action::SetLink { network, up, down } => {
+                self.engine.transport_mut().set_link(network, &up, &down);
+                self.report(Some(op), Told::Changed);
+            }
             Action::Look => {
                 let seen = self.look();
                 self.report(Some(op), Told::Seen(seen));

@@ -98,6 +98,13 @@ impl LinkConfig {
         self.loss > 0.0 || self.rate_bps.is_some() || self.alters()
     }
 
+    /// Whether a link can be so: what [`Link::new`] demands.
+    pub fn is_sound(&self) -> bool {
+        let shares = [self.loss, self.duplicate, self.reorder, self.corrupt];
+        let burst = self.loss_burst.is_none_or(|burst| self.loss < 1.0 && burst >= burst_min(self.loss));
+        shares.iter().all(|share| (0.0..=1.0).contains(share)) && burst && self.rate_bps != Some(0)
+    }
+
     /// Whether it does nothing but delay, each packet as long as any other.
     pub fn only_delays(&self) -> bool {
         self.jitter.is_zero() && !self.counts_packets()

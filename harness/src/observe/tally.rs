@@ -103,7 +103,7 @@ impl Tally {
                 let is_put = |act: &Act| matches!(act, Act::Put { .. });
                 self.to_store += plan.steps[*step].actions.iter().filter(|timed| is_put(&timed.act)).count();
             }
-            EventKind::StepEnded { .. } => {}
+            EventKind::StepEnded { .. } | EventKind::Rebound { .. } | EventKind::LinkSet { .. } => {}
             // Who runs from the start is told by the first look: that is no start.
             EventKind::Started { node, .. } if plan.node(*node).from_start && seen.from_start.insert(*node) => {}
             EventKind::Started { .. } => self.started += 1,

@@ -1,10 +1,11 @@
 //! What was submitted to a backend and has not been reported yet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use crate::backend::OpId;
 use crate::events::RunTime;
-use crate::plan::{ItemIndex, NodeIndex};
+use crate::plan::{ItemIndex, NetworkIndex, NodeIndex};
 
 /// A submitted action.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub(super) struct Pending {
 }
 
 /// What a pending action is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
     Start {
         node: NodeIndex,
@@ -37,6 +38,14 @@ pub(super) enum What {
         item: ItemIndex,
         node: NodeIndex,
     },
+    /// With its addresses from then on.
+    Rebind {
+        network: NetworkIndex,
+        addresses: Vec<Ipv4Addr>,
+    },
+    SetLink {
+        network: NetworkIndex,
+    },
     /// With the count of changes to the live nodes at the time.
     Look {
         generation: u64,
@@ -46,21 +55,23 @@ pub(super) enum What {
 
 impl What {
     /// The node whose life changes.
-    pub(super) fn changes(self) -> Option<NodeIndex> {
+    pub(super) fn changes(&self) -> Option<NodeIndex> {
         match self {
-            What::Start { node } | What::Kill { node } | What::Stop { node } => Some(node),
+            What::Start { node } | What::Kill { node } | What::Stop { node } => Some(*node),
             _ => None,
         }
     }
 
     /// For a person.
-    pub(super) fn describe(self) -> &'static str {
+    pub(super) fn describe(&self) -> &'static str {
         match self {
             What::Start { .. } => "a start",
             What::Kill { .. } => "a kill",
             What::Stop { .. } => "a stop",
             What::Put { .. } => "a put",
             What::Get { .. } => "a get",
+            What::Rebind { .. } => "a rebind",
+            What::SetLink { .. } => "a change of a link",
             What::Look { .. } => "a look at all nodes",
             What::Sample => "a sample of all metrics",
         }
@@ -87,7 +98,7 @@ impl Ops {
         self.next += 1;
         self.deadlines.insert((pending.deadline, op));
         *self.per_step.entry(pending.step).or_default() += 1;
-        match pending.what {
+        match &pending.what {
             What::Look { .. } => self.looks += 1,
             What::Sample => self.samples += 1,
             what => self.changing.extend(what.changes()),
@@ -102,7 +113,7 @@ impl Ops {
         if let Some(count) = self.per_step.get_mut(&pending.step) {
             *count -= 1;
         }
-        match pending.what {
+        match &pending.what {
             What::Look { .. } => self.looks -= 1,
             What::Sample => self.samples -= 1,
             what => {

@@ -39,6 +39,10 @@ impl<B: Backend> Player<'_, B> {
                 let result = if sure { Retrieved::NotFound } else { Retrieved::TimedOut };
                 self.retrieved(began, at, item, node, result);
             }
+            (What::Rebind { network, addresses }, Told::Changed) => {
+                self.record(at, EventKind::Rebound { network, addresses });
+            }
+            (What::SetLink { network }, Told::Changed) => self.record(at, EventKind::LinkSet { network }),
             (What::Look { generation }, Told::Seen(views)) => self.looked(at, generation, &views),
             (What::Sample, Told::Sampled(scrapes)) => {
                 let scrapes = Arc::new(scrapes);
@@ -46,9 +50,10 @@ impl<B: Backend> Player<'_, B> {
                 self.audience.sampled(at, &scrapes);
                 self.last_sample = Some((at, scrapes));
             }
-            (_, Told::Failed { why, .. }) => self.fail(at, pending, why, false),
-            (_, other) => {
-                self.fail(at, pending, format!("the backend gave an answer that does not fit: {other:?}"), true)
+            (what, Told::Failed { why, .. }) => self.fail(at, Pending { what, ..pending }, why, false),
+            (what, other) => {
+                let why = format!("the backend gave an answer that does not fit: {other:?}");
+                self.fail(at, Pending { what, ..pending }, why, true);
             }
         }
     }
@@ -86,7 +91,9 @@ impl<B: Backend> Player<'_, B> {
                 }
                 self.retrieved(began, at, item, node, Retrieved::Unasked { why });
             }
-            What::Look { .. } | What::Sample => self.trouble(at, None, &about),
+            What::Rebind { .. } | What::SetLink { .. } | What::Look { .. } | What::Sample => {
+                self.trouble(at, None, &about);
+            }
         }
     }
 

@@ -130,6 +130,7 @@ impl Backend for Fake {
                 };
                 self.tell(soon, Some(op), what);
             }
+            Action::Rebind { .. } | Action::SetLink { .. } => self.tell(soon, Some(op), Told::Changed),
             Action::Look if self.faults.never_report_looks => {}
             Action::Look if self.faults.fail_looks => {
                 self.tell(self.now, Some(op), Told::Failed { node: None, why: "engine gone".to_owned() });

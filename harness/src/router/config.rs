@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::net::link::LinkConfig;
-use crate::net::nat::NatConfig;
+use crate::net::nat::{Forward, NatConfig};
 
 /// A router, as [`super::main_from_env`] reads it from the environment (JSON).
 ///
@@ -27,6 +27,10 @@ pub struct RouterConfig {
     pub management: Option<Side>,
     /// Address translation between inside and outside; `None` routes plainly.
     pub nat: Option<NatConfig>,
+    /// The NAT's other addresses outside.
+    pub pool: Vec<Ipv4Addr>,
+    /// Ports that always lead inside.
+    pub forwards: Vec<Forward>,
     /// From inside outwards.
     pub up: LinkConfig,
     /// From outside in.
@@ -39,6 +43,13 @@ pub struct RouterConfig {
     pub seed: u64,
     /// Hosts whose link-layer addresses are known and never asked for.
     pub neighbours: Vec<(Ipv4Addr, [u8; 6])>,
+}
+
+impl RouterConfig {
+    /// Every address that the router has outside.
+    pub fn outside_addresses(&self) -> Vec<Ipv4Addr> {
+        self.outside.iter().map(|side| side.address).chain(self.pool.iter().copied()).collect()
+    }
 }
 
 /// One side of a router. The interface is found by its subnet.

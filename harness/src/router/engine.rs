@@ -16,6 +16,7 @@ use super::offload::Offload;
 use super::pipe::{Crossing, Pipe};
 use super::routes::{Hop, Routes};
 use super::stats::{Cause, Direction, Stats};
+use crate::net::link::LinkConfig;
 use crate::net::nat::{Flow, Nat, Verdict};
 use crate::net::packet::errors::{self, Problem};
 use crate::net::packet::fragments::Fragments;
@@ -132,19 +133,21 @@ impl Engine {
     /// If it has an outside but no interface there, or the reverse.
     pub fn new(config: &RouterConfig, inside: Interface, outside: Option<Interface>) -> Self {
         let seed = |purpose| child(config.seed, purpose).next_u64();
-        let port = |side: Side, interface: Interface, answers| {
+        let port = |side: Side, addresses: Vec<Ipv4Addr>, interface: Interface, answers| {
             let permanent: BTreeMap<Ipv4Addr, Mac> =
                 config.neighbours.iter().filter(|(ip, _)| side.subnet.contains(ip)).copied().collect();
-            Port { side, interface, neighbours: Neighbours::new(side.address, interface.mac, answers, permanent) }
+            Port { side, interface, neighbours: Neighbours::new(addresses, interface.mac, answers, permanent) }
         };
         assert_eq!(config.outside.is_some(), outside.is_some(), "a side needs an interface");
-        let outside = config.outside.zip(outside).map(|(side, interface)| port(side, interface, true));
-        let nat = config.nat.clone().zip(outside.as_ref());
+        let addresses = config.outside_addresses();
+        let outside =
+            config.outside.zip(outside).map(|(side, interface)| port(side, addresses.clone(), interface, true));
+        let nat = config.nat.clone().filter(|_| outside.is_some());
         Engine {
             routes: Routes::new(config),
-            nat: nat.map(|(nat, outside)| Nat::new(nat, &[outside.side.address], seed(1))),
+            nat: nat.map(|nat| Nat::new(nat, &addresses, seed(1)).with_forwards(&config.forwards)),
             // The kernel has the inside address and answers for it.
-            inside: port(config.inside, inside, false),
+            inside: port(config.inside, vec![config.inside.address], inside, false),
             outside,
             up: Pipe::new(&config.up, seed(2)),
             down: Pipe::new(&config.down, seed(3)),
@@ -153,6 +156,27 @@ impl Engine {
             stats: Stats::default(),
             segment: Vec::new(),
         }
+    }
+
+    /// Has the NAT, if there is one, forget every mapping and have these addresses outside, one at least.
+    pub fn rebind(&mut self, now: Time, addresses: &[Ipv4Addr]) {
+        let (Some(nat), Some(outside)) = (&mut self.nat, &mut self.outside) else { return };
+        nat.rebind(now, addresses);
+        outside.side.address = addresses[0];
+        outside.neighbours.readdress(addresses.to_vec());
+        // They name the old addresses.
+        self.fragments.iter_mut().for_each(Fragments::clear);
+    }
+
+    /// Changes the uplink; frames on it keep their fate.
+    pub fn set_link(&mut self, up: &LinkConfig, down: &LinkConfig) {
+        self.up.change(up);
+        self.down.change(down);
+    }
+
+    /// The NAT, if there is one.
+    pub fn nat_mut(&mut self) -> Option<&mut Nat> {
+        self.nat.as_mut()
     }
 
     /// What was counted.
@@ -263,7 +287,7 @@ impl Engine {
 
     /// Where a packet goes, and as what.
     fn plan(&mut self, now: Time, face: Face, packet: &Packet) -> Result<Plan, Refusal> {
-        let own = self.outside.as_ref().is_some_and(|port| port.side.address == packet.destination);
+        let own = self.outside.as_ref().is_some_and(|port| port.neighbours.own().contains(&packet.destination));
         match (face, self.nat.is_some()) {
             (Face::Inside, true) if own => self.plan_outbound(now, packet),
             (Face::Inside, _) => {
@@ -295,6 +319,11 @@ impl Engine {
                 Verdict::Pass(flow) | Verdict::Hairpin(flow) => Rewrite::Flow(flow),
                 Verdict::Drop(why) => return Err(Cause::from(why).into()),
             },
+            // It comes from the endpoint that the packet in question was sent to.
+            Content::Error { about } if nat.addresses().contains(&packet.destination) => {
+                let about = nat.hairpin_error(now, about).ok_or(Cause::NoMapping)?;
+                Rewrite::Error(about, *about.destination.ip(), *about.source.ip())
+            }
             Content::Error { about } => {
                 let about = nat.outbound_error(now, about).ok_or(Cause::NoMapping)?;
                 Rewrite::Error(about, *about.destination.ip(), packet.destination)

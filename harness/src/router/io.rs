@@ -9,6 +9,7 @@ use butter::core::time::Time;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
+use super::control::Commands;
 use super::engine::{Engine, Face};
 use super::metrics::Metrics;
 use super::offload::Offload;
@@ -33,7 +34,7 @@ pub struct Sockets {
 ///
 /// # Errors
 /// When an interface has gone.
-pub fn run(engine: &mut Engine, sockets: &Sockets, metrics: &Metrics) -> anyhow::Result<()> {
+pub fn run(engine: &mut Engine, sockets: &Sockets, commands: &Commands, metrics: &Metrics) -> anyhow::Result<()> {
     // Timers are otherwise up to 50 µs late, a good part of a LAN's round trip.
     nix::sys::prctl::set_timerslack(1).context("cannot set the timer slack")?;
     let start = Instant::now();
@@ -48,7 +49,8 @@ pub fn run(engine: &mut Engine, sockets: &Sockets, metrics: &Metrics) -> anyhow:
         }
         let mappings = engine.mappings(now);
         metrics.publish(engine.stats(), mappings);
-        wait(sockets, engine.next_due().min(look).since(now)).context("cannot wait for frames")?;
+        wait(sockets, commands, engine.next_due().min(look).since(now)).context("cannot wait for frames")?;
+        commands.carry_out(engine, clock());
         for face in [Face::Inside, Face::Outside] {
             let Some(socket) = sockets.of(face) else { continue };
             read(engine, sockets, face, socket, &mut buffer, &clock)
@@ -81,10 +83,11 @@ impl Sockets {
     }
 }
 
-fn wait(sockets: &Sockets, most: Duration) -> nix::Result<()> {
+fn wait(sockets: &Sockets, commands: &Commands, most: Duration) -> nix::Result<()> {
     let poll = |socket| PollFd::new(AsFd::as_fd(socket), PollFlags::POLLIN);
-    let mut both: Vec<PollFd<'_>> = std::iter::once(&sockets.inside).chain(&sockets.outside).map(poll).collect();
-    match ppoll(&mut both, Some(TimeSpec::from(most)), None) {
+    let mut all: Vec<PollFd<'_>> = std::iter::once(&sockets.inside).chain(&sockets.outside).map(poll).collect();
+    all.push(PollFd::new(commands.as_fd(), PollFlags::POLLIN));
+    match ppoll(&mut all, Some(TimeSpec::from(most)), None) {
         Ok(_) | Err(nix::Error::EINTR) => Ok(()),
         Err(error) => Err(error),
     }

@@ -31,9 +31,10 @@ const BROADCAST: Mac = [0xff; 6];
 /// The neighbours on one side of the router.
 #[derive(Debug)]
 pub struct Neighbours {
-    address: Ipv4Addr,
+    /// The router's own; the first is the one that asks.
+    addresses: Vec<Ipv4Addr>,
     mac: Mac,
-    /// Whether requests for the address are answered here; otherwise the kernel does.
+    /// Whether requests for the addresses are answered here; otherwise the kernel does.
     answers: bool,
     permanent: BTreeMap<Ipv4Addr, Mac>,
     known: BTreeMap<Ipv4Addr, (Mac, Time)>,
@@ -51,9 +52,21 @@ struct Asking {
 pub type Send<'a> = &'a mut dyn FnMut(Offload, &[u8]);
 
 impl Neighbours {
-    /// The neighbours of `address`, which is at `mac`; it is answered for if `answers`.
-    pub fn new(address: Ipv4Addr, mac: Mac, answers: bool, permanent: BTreeMap<Ipv4Addr, Mac>) -> Self {
-        Neighbours { address, mac, answers, permanent, known: BTreeMap::new(), asking: BTreeMap::new() }
+    /// The neighbours of these addresses, one at least, which are at `mac`; they are answered for if `answers`.
+    pub fn new(addresses: Vec<Ipv4Addr>, mac: Mac, answers: bool, permanent: BTreeMap<Ipv4Addr, Mac>) -> Self {
+        assert!(!addresses.is_empty(), "whoever has neighbours has an address");
+        Neighbours { addresses, mac, answers, permanent, known: BTreeMap::new(), asking: BTreeMap::new() }
+    }
+
+    /// Has these addresses from now on.
+    pub fn readdress(&mut self, addresses: Vec<Ipv4Addr>) {
+        assert!(!addresses.is_empty(), "whoever has neighbours has an address");
+        self.addresses = addresses;
+    }
+
+    /// The router's own addresses.
+    pub fn own(&self) -> &[Ipv4Addr] {
+        &self.addresses
     }
 
     /// Sends a frame to a neighbour, whose address is filled in; now, or when it has answered.
@@ -81,7 +94,7 @@ impl Neighbours {
         if asking.asked == 0 {
             asking.asked = 1;
             asking.again = now + ASK_AGAIN;
-            send(Offload::default(), &request(self.address, self.mac, to));
+            send(Offload::default(), &request(self.addresses[0], self.mac, to));
         }
     }
 
@@ -97,12 +110,13 @@ impl Neighbours {
         else {
             return;
         };
-        if arp.target_ipv4_addr() != self.address || arp.sender_ipv4_addr() == self.address {
+        let target = arp.target_ipv4_addr();
+        if !self.addresses.contains(&target) || self.addresses.contains(&arp.sender_ipv4_addr()) {
             return;
         }
         self.learn(now, arp.sender_ipv4_addr(), arp.sender_mac, send);
         if arp.operation == ArpOperation::REQUEST && self.answers {
-            send(Offload::default(), &reply(self.address, self.mac, &arp));
+            send(Offload::default(), &reply(target, self.mac, &arp));
         }
     }
 
@@ -132,7 +146,7 @@ impl Neighbours {
         if self.next_due() > now {
             return;
         }
-        let (address, mac) = (self.address, self.mac);
+        let (address, mac) = (self.addresses[0], self.mac);
         self.asking.retain(|&ip, asking| {
             if asking.again > now {
                 return true;

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::de::DeserializeOwned;
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -26,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::config::Side;
+use super::control::{self, Control, Rebind, SetLink};
 use super::metrics::Metrics;
 
 /// Most connections at a time; others wait to be accepted.
@@ -38,6 +40,10 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Most bytes of a request's head that are held.
 const HEAD_MAX: usize = 16 * 1024;
+/// Most bytes of a command.
+const BODY_MAX: usize = 16 * 1024;
+/// Most addresses that a NAT may be given.
+const ADDRESSES_MAX: usize = 255;
 /// Bytes of a tunnel that are held in each direction.
 const TUNNEL_BUFFER: usize = 16 * 1024;
 /// How long nothing is accepted after a failure.
@@ -50,10 +56,14 @@ const BACKLOG: i32 = 256;
 pub struct Proxy {
     /// The LAN.
     pub inside: Side,
+    /// The other side of the NAT, if there is one.
+    pub outside: Option<Side>,
     /// The name of its interface.
     pub inside_interface: String,
     /// What is exposed.
     pub metrics: Arc<Metrics>,
+    /// The way to the data path.
+    pub control: Control,
 }
 
 /// Listens on the management interface.
@@ -126,8 +136,31 @@ impl Proxy {
                 }
                 Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             },
-            _ => plain(StatusCode::NOT_FOUND, "CONNECT to a node of the LAN, or GET /metrics\n".to_owned()),
+            (&Method::POST, control::REBIND_PATH) => outcome(self.rebind(request).await),
+            (&Method::POST, control::LINK_PATH) => outcome(self.set_link(request).await),
+            _ => {
+                let known = "CONNECT to a node of the LAN, GET /metrics, POST /v1/rebind, POST /v1/link\n";
+                plain(StatusCode::NOT_FOUND, known.to_owned())
+            }
         }
+    }
+
+    async fn rebind(&self, request: Request<Incoming>) -> Result<(), Unfit> {
+        let Rebind { addresses } = body(request).await?;
+        let outside = self.outside.ok_or_else(|| Unfit::Refused("there is no NAT here".to_owned()))?;
+        let fits = |address: &Ipv4Addr| outside.subnet.contains(address) && Some(*address) != outside.gateway;
+        if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || !addresses.iter().all(fits) {
+            return Err(Unfit::Refused(format!("from 1 to {ADDRESSES_MAX} addresses of {}", outside.subnet)));
+        }
+        self.control.ask(move |engine, now| engine.rebind(now, &addresses)).await.map_err(Unfit::Failed)
+    }
+
+    async fn set_link(&self, request: Request<Incoming>) -> Result<(), Unfit> {
+        let SetLink { up, down } = body(request).await?;
+        if !up.is_sound() || !down.is_sound() {
+            return Err(Unfit::Refused("shares are from 0 to 1, and a rate is more than nothing".to_owned()));
+        }
+        self.control.ask(move |engine, _| engine.set_link(&up, &down)).await.map_err(Unfit::Failed)
     }
 
     async fn tunnel(&self, request: Request<Incoming>, permit: Arc<OwnedSemaphorePermit>) -> Response<Full<Bytes>> {
@@ -170,6 +203,30 @@ impl Proxy {
         stream.set_nodelay(true)?;
         Ok(stream)
     }
+}
+
+/// Why a command was not carried out.
+enum Unfit {
+    /// It makes no sense here.
+    Refused(String),
+    /// It does, but did not come about.
+    Failed(anyhow::Error),
+}
+
+fn outcome(result: Result<(), Unfit>) -> Response<Full<Bytes>> {
+    match result {
+        Ok(()) => plain(StatusCode::OK, String::new()),
+        Err(Unfit::Refused(why)) => plain(StatusCode::BAD_REQUEST, format!("{why}\n")),
+        Err(Unfit::Failed(error)) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}\n")),
+    }
+}
+
+/// A command's body.
+async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Unfit> {
+    let refused = |why: &dyn std::fmt::Display| Unfit::Refused(format!("the body cannot be read: {why}"));
+    let read = Limited::new(request.into_body(), BODY_MAX).collect();
+    let bytes = timeout(HEAD_TIMEOUT, read).await.map_err(|late| refused(&late))?.map_err(|error| refused(&error))?;
+    serde_json::from_slice(&bytes.to_bytes()).map_err(|error| refused(&error))
 }
 
 fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {

@@ -100,6 +100,11 @@ impl<V: Overlay> Engine<V> {
         &self.transport
     }
 
+    /// What lies between the nodes, to change.
+    pub fn transport_mut(&mut self) -> &mut Transport<V::Message> {
+        &mut self.transport
+    }
+
     /// A node that runs.
     pub fn node(&self, seat: Seat) -> Option<&Node<V>> {
         self.places[seat as usize].node.as_deref()

@@ -163,6 +163,12 @@ impl Pipe {
     fn new(config: &LinkConfig, seed: u64) -> Self {
         Pipe { link: Link::new(config.clone(), seed), latency: config.latency, perfect: config.only_delays() }
     }
+
+    fn change(&mut self, config: &LinkConfig) {
+        self.link.change(config.clone());
+        self.latency = config.latency;
+        self.perfect = config.only_delays();
+    }
 }
 
 impl Networks {
@@ -182,7 +188,9 @@ impl Networks {
                     };
                     Router {
                         outside: uplink.to.0,
-                        nat: uplink.nat.clone().map(|config| Nat::new(config, &[uplink.address], seed(0))),
+                        nat: uplink.nat.clone().map(|config| {
+                            Nat::new(config, &uplink.addresses(), seed(0)).with_forwards(&uplink.forwards)
+                        }),
                         nat_timeout: uplink.nat.as_ref().map_or(Duration::MAX, |config| config.udp_timeout),
                         pipes: [Pipe::new(&uplink.up, seed(1)), Pipe::new(&uplink.down, seed(2))],
                         stats: Stats::default(),
@@ -195,7 +203,8 @@ impl Networks {
         }
         for (index, network) in plan.networks.iter().enumerate() {
             if let Some(uplink) = &network.behind {
-                networks[uplink.to.0].hosts.push((uplink.address, Host::Router(index)));
+                let addresses = uplink.addresses().into_iter();
+                networks[uplink.to.0].hosts.extend(addresses.map(|address| (address, Host::Router(index))));
                 if uplink.nat.is_none() {
                     networks[uplink.to.0].routes.push((network.subnet, index));
                 }
@@ -253,13 +262,8 @@ impl Networks {
             Transit::Arrives(at) | Transit::Altered(at, Alteration { flipped: None, .. }) => at,
             Transit::Altered(..) | Transit::Drop(_) => return Passage::Dropped,
         };
-        let on = if way == Way::Up { router.outside } else { network };
-        // What came in does not go out again by the same router.
-        let came_in = way == Way::Down;
-        let next = self
-            .next_device(on, *flow.destination.ip())
-            .filter(|&next| packet.hops.len() < HOPS_MAX && !(came_in && next == Device::Outwards(network)));
         let hop = Hop { network: network as u32, way };
+        let next = self.beyond(hop, flow).filter(|_| packet.hops.len() < HOPS_MAX);
         let Some(device) = next else {
             let cause = if packet.hops.len() < HOPS_MAX { Cause::NoRoute } else { Cause::TtlExceeded };
             self.router_mut(hop).stats.drop(cause);
@@ -269,6 +273,53 @@ impl Networks {
         packet.device = device;
         packet.hops.push(hop);
         Passage::At(left_at + LAN_LATENCY)
+    }
+
+    /// Has a network's NAT forget every mapping, and gives it these addresses.
+    pub fn rebind(&mut self, now: Time, network: usize, addresses: &[Ipv4Addr]) {
+        let router = self.networks[network].router.as_mut().expect("only a network behind another has a NAT");
+        let nat = router.nat.as_mut().expect("a plan rebinds NATs only");
+        nat.rebind(now, addresses);
+        let outside = router.outside;
+        let outside = &mut self.networks[outside];
+        outside.hosts.retain(|(_, host)| !matches!(host, Host::Router(inner) if *inner == network));
+        outside.hosts.extend(addresses.iter().map(|&address| (address, Host::Router(network))));
+        outside.hosts.sort_by_key(|&(address, _)| address);
+    }
+
+    /// Changes a network's uplink.
+    pub fn set_link(&mut self, network: usize, up: &LinkConfig, down: &LinkConfig) {
+        let router = self.networks[network].router.as_mut().expect("only a network behind another has an uplink");
+        router.pipes[0].change(up);
+        router.pipes[1].change(down);
+    }
+
+    /// To whom a packet would come that a node of `network` sent now, and as what; every NAT on the way takes note of it.
+    pub fn resolve(&mut self, now: Time, network: usize, mut flow: Flow) -> Option<(Seat, Flow)> {
+        let mut device = self.next_device(network, *flow.destination.ip())?;
+        for _ in 0..HOPS_MAX {
+            let (network, up) = match device {
+                Device::Node(seat) => return Some((seat, flow)),
+                Device::Outwards(network) => (network, true),
+                Device::Inwards(network) => (network, false),
+            };
+            let router = self.networks[network].router.as_mut().expect("only a network behind another has a router");
+            let (translated, turned_back) = router.translate(now, flow, up)?;
+            let way = match (turned_back, up) {
+                (true, _) => Way::Turn,
+                (false, true) => Way::Up,
+                (false, false) => Way::Down,
+            };
+            flow = translated;
+            device = self.beyond(Hop { network: network as u32, way }, flow)?;
+        }
+        None
+    }
+
+    /// Counts packets that a NAT drops because it has forgotten their mapping.
+    pub fn forgotten(&mut self, hop: Hop, packets: u16) {
+        let stats = &mut self.router_mut(hop).stats;
+        (0..packets).for_each(|_| stats.drop(Cause::NoMapping));
     }
 
     /// Sends so many packets of a known path through one hop. Returns how many were lost, how many found the queue full,
@@ -324,6 +375,17 @@ impl Networks {
                 Some((_, true)) | None => return,
             }
         }
+    }
+
+    /// Where a packet goes from a router.
+    fn beyond(&self, hop: Hop, flow: Flow) -> Option<Device> {
+        let network = hop.network as usize;
+        let router = self.networks[network].router.as_ref().expect("a hop passes a router");
+        let on = if hop.way == Way::Up { router.outside } else { network };
+        // What came in does not go out again by the same router.
+        let came_in = hop.way == Way::Down;
+        let next = self.next_device(on, *flow.destination.ip())?;
+        (!came_in || next != Device::Outwards(network)).then_some(next)
     }
 
     fn next_device(&self, on: usize, to: Ipv4Addr) -> Option<Device> {

@@ -65,7 +65,15 @@ impl Terrain {
             subnet,
             subnet_allocated: true,
             gateway: Ipv4Addr::from(u32::from(subnet.network()) + 1),
-            behind: Some(Uplink { to: behind, address, nat, up: link.clone(), down: link }),
+            behind: Some(Uplink {
+                to: behind,
+                address,
+                pool: Vec::new(),
+                forwards: Vec::new(),
+                nat,
+                up: link.clone(),
+                down: link,
+            }),
             region: None,
         });
         self.next_host.push(2);

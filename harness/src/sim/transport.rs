@@ -11,6 +11,7 @@
 //!   gone as late.
 //! - **Keep-alives** are not simulated one by one: NAT mappings of a live link are refreshed often enough that they never
 //!   expire. A mapping that lives shorter than [`KEEP_ALIVE`] is kept nevertheless.
+//! - **Rebind**: a link over a NAT that forgets goes on if QUIC would migrate it. See [`rewire`].
 //! - **Relay**: a link through an ambassador takes the way of the two links that carry it, and goes down with either.
 
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ use super::queue::Queue;
 mod dial;
 mod flight;
 mod link;
+mod rewire;
 
 use dial::{Dialling, Handshake};
 use flight::Flight;
@@ -174,6 +176,8 @@ enum Event {
     },
     Datagram(DatagramKey),
     Refresh(u32),
+    /// One of a link's ends sends a keep-alive after a NAT on its way has forgotten it.
+    Revive(LinkKey),
 }
 
 #[derive(Debug)]
@@ -354,6 +358,7 @@ impl<M: Debug + Encode> Transport<M> {
             Event::Silence { link, side } => self.notice_silence(link, usize::from(side)),
             Event::Datagram(key) => self.datagram_arrives(key),
             Event::Refresh(network) => self.refresh(network as usize),
+            Event::Revive(link) => self.revive(link),
         }
     }
 

@@ -47,16 +47,17 @@ fn judge(nodes: &[NodePlan], timeline: &Timeline) -> Result<(), TestCaseError> {
             Until::Joined { .. } | Until::Checked { .. } => prop_assert!(step.actions.is_empty()),
         }
         for action in &step.actions {
-            match action.act {
-                Act::Start { node, .. } => prop_assert!(!std::mem::replace(&mut alive[node.0], true), "{node:?} runs"),
-                Act::Kill { node } | Act::Stop { node } => {
+            match &action.act {
+                &Act::Start { node, .. } => prop_assert!(!std::mem::replace(&mut alive[node.0], true), "{node:?} runs"),
+                &Act::Kill { node } | &Act::Stop { node } => {
                     prop_assert!(std::mem::replace(&mut alive[node.0], false), "{node:?} is dead");
                 }
-                Act::Put { item } => {
+                &Act::Put { item } => {
                     prop_assert!(alive[timeline.items[item.0].by.0], "{item:?} by a dead node");
                     prop_assert!(!std::mem::replace(&mut stored[item.0], true), "{item:?} twice");
                 }
-                Act::Get { item, node } => {
+                Act::Rebind { .. } | Act::SetLink { .. } => {}
+                &Act::Get { item, node } => {
                     prop_assert!(alive[node.0], "{node:?} is dead");
                     prop_assert!(stored[item.0], "{item:?} was never stored");
                 }

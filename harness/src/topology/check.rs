@@ -8,12 +8,13 @@ use ipnet::Ipv4Net;
 use super::diagnostics::{Lines, Problem, Problems, Span, quoted, suggestion};
 use super::fields::Spanned;
 use super::grammar;
+use super::raw::nat::RawForward;
 use super::raw::network::RawNetwork;
 use super::raw::step::{Items, RawChurn, RawStep, RawVerb};
 use super::raw::{NODES_MAX, Raw, RawGroup, Setting};
 use super::units::Sizes;
 use crate::net::link::LinkConfig;
-use crate::net::nat::NatConfig;
+use crate::net::nat::{NatConfig, Protocol};
 use crate::plan::{Check, NetworkIndex, NetworkRange};
 use crate::timeline::Replace;
 
@@ -52,9 +53,21 @@ pub(super) struct CheckedNetwork {
     pub(super) subnet: Option<Spanned<Ipv4Net>>,
     pub(super) behind: Option<NetworkIndex>,
     pub(super) nat: Option<NatConfig>,
+    pub(super) forwards: Vec<CheckedForward>,
+    /// How often it gets new addresses outside.
+    pub(super) rebinds: u64,
     pub(super) up: LinkConfig,
     pub(super) down: LinkConfig,
     pub(super) region: Option<String>,
+}
+
+/// A port that always leads to a node.
+#[derive(Debug)]
+pub(super) struct CheckedForward {
+    pub(super) node: Who,
+    pub(super) protocol: Protocol,
+    pub(super) port: u16,
+    pub(super) to: u16,
 }
 
 /// Some nodes of one sort.
@@ -112,6 +125,7 @@ pub(super) enum Verb {
     Churn { time: std::time::Duration, die: f64, graceful: f64, replace: Replace, only: Vec<Who>, spare: Vec<Who> },
     Settle { time: std::time::Duration },
     Retrieve { items: Items, from: Vec<Who> },
+    Rebind { networks: Vec<NetworkRange>, same_address: bool },
     Check { checks: Vec<Spanned<Check>> },
 }
 
@@ -133,11 +147,17 @@ pub(super) fn check(raw: Raw, source: &str, problems: &mut Problems) -> Option<C
     let common = settings(&[&raw.config]);
     let groups = check_groups(&raw, &tree.places, problems);
     let by_name = groups.iter().enumerate().map(|(index, group)| (group.name.value.as_str(), index)).collect();
-    let names = Names { networks: &tree.places, groups: &groups, by_name, source, lines: Lines::new(source) };
+    let natted = raw.networks.iter().map(|network| network.nat.is_some()).collect();
+    let names = Names { natted, networks: &tree.places, groups: &groups, by_name, source, lines: Lines::new(source) };
     let steps: Vec<_> = raw.steps.into_iter().map(|step| names.step(step, problems)).collect();
     let checks = names.checks(&raw.checks, problems);
+    let forwards: Vec<_> = raw.networks.iter().flat_map(|network| names.forwards(network, problems)).collect();
     let fresh_steps = steps.iter().flatten().filter(|step| step.asks_fresh()).count() as u64;
-    let networks = networks::in_order(raw.networks, &tree);
+    let mut networks = networks::in_order(raw.networks, &tree);
+    forwards.into_iter().for_each(|(network, forward): (NetworkIndex, _)| networks[network.0].forwards.push(forward));
+    for network in steps.iter().flatten().flat_map(CheckedStep::readdresses) {
+        networks[network.0].rebinds += 1;
+    }
     networks::capacities(&networks, &groups, fresh_steps, problems);
     // Whatever is missing here has been reported: nothing is planned from a part of a file.
     problems.none().then(|| Checked {
@@ -153,6 +173,15 @@ impl CheckedStep {
     /// Whether nodes join for it.
     pub(super) fn asks_fresh(&self) -> bool {
         matches!(&self.verb, Verb::Retrieve { from, .. } if from.contains(&Who::Fresh))
+    }
+
+    /// The networks whose NATs get new addresses.
+    fn readdresses(&self) -> impl Iterator<Item = NetworkIndex> {
+        let networks = match &self.verb {
+            Verb::Rebind { networks, same_address: false } => networks.as_slice(),
+            _ => &[],
+        };
+        networks.iter().flat_map(|networks| networks.iter())
     }
 }
 
@@ -243,6 +272,8 @@ fn settings(configs: &[&Vec<Setting>]) -> Vec<(String, String)> {
 
 /// Everything that a step or a check can name.
 struct Names<'c> {
+    /// Entries of the file that have a NAT.
+    natted: Vec<bool>,
     networks: &'c Places,
     groups: &'c [CheckedGroup],
     by_name: BTreeMap<&'c str, usize>,
@@ -264,6 +295,10 @@ impl Names<'_> {
             RawVerb::Retrieve { items, from } => {
                 Verb::Retrieve { items, from: or_all(self.all_of(&from, true, problems)) }
             }
+            RawVerb::Rebind { networks, same_address } => Verb::Rebind {
+                networks: networks.iter().filter_map(|name| self.natted_networks(name, problems)).collect(),
+                same_address,
+            },
             RawVerb::Check { checks } => Verb::Check { checks: self.checks(&checks, problems) },
         };
         Some(CheckedStep { line: self.lines.of(step.span.start), span: step.span, verb })
@@ -274,6 +309,53 @@ impl Names<'_> {
         let spare = self.all_of(&churn.spare, false, problems);
         let (time, die) = (churn.time?.0, churn.die?.0);
         Some(Verb::Churn { time, die, graceful: churn.graceful.0, replace: churn.replace, only, spare })
+    }
+
+    fn natted_networks(&self, name: &Spanned<String>, problems: &mut Problems) -> Option<NetworkRange> {
+        let (place, networks) = self.networks.known(name, problems)?;
+        if !self.natted[place.entry] {
+            problems.add(
+                Problem::at(&name.span, format!("{} has no NAT that could forget anything", quoted(&name.value)))
+                    .related(&place.span, "the network")
+                    .help("name networks with a NAT, or give it one: nat: port-restricted"),
+            );
+            return None;
+        }
+        Some(networks)
+    }
+
+    /// The ports of a network's NAT that always lead to a node, with that node's network; faults are reported.
+    fn forwards(&self, network: &RawNetwork, problems: &mut Problems) -> Vec<(NetworkIndex, CheckedForward)> {
+        let here = self.networks.find(&network.name.value);
+        let forward = |forward: &RawForward| {
+            let name = &forward.node;
+            let node = self.who(name, false, problems)?;
+            let (group, number) = match node {
+                Who::Node(group, number) => (&self.groups[group], number),
+                Who::Group(group) if self.groups[group].count.is_none() => (&self.groups[group], 0),
+                _ => {
+                    problems.add(
+                        Problem::at(&name.span, format!("{} is not one node", quoted(&name.value)))
+                            .help("a port leads to one, such as node: a-1"),
+                    );
+                    return None;
+                }
+            };
+            group.networks?;
+            let its_network = group.network_of(number);
+            if here.is_none_or(|here| !here.contains(its_network)) {
+                let what = format!("{} is not on {}", quoted(&name.value), quoted(&network.name.value));
+                problems.add(
+                    Problem::at(&name.span, what)
+                        .related(&group.name.span, "it is declared here")
+                        .help("a NAT's ports lead to nodes of its own network"),
+                );
+                return None;
+            }
+            let RawForward { protocol, port, to, .. } = *forward;
+            Some((its_network, CheckedForward { node, protocol, port, to }))
+        };
+        network.forwards.iter().filter_map(forward).collect()
     }
 
     fn all_of(&self, names: &[Spanned<String>], fresh: bool, problems: &mut Problems) -> Vec<Who> {
@@ -381,7 +463,7 @@ pub(super) fn needs(networks: &[CheckedNetwork], groups: &[CheckedGroup], fresh_
     }
     for network in networks {
         if let Some(NetworkIndex(outer)) = network.behind {
-            needs[outer].routers += 1;
+            needs[outer].routers += network.outside_addresses() * (1 + network.rebinds);
         }
     }
     needs
@@ -394,6 +476,12 @@ impl CheckedNetwork {
         let (up, down) = link.over((&LinkConfig::default(), &LinkConfig::default()));
         let group = name.value.clone();
         let value = if count.is_some() { format!("{group}-{}", number + 1) } else { name.value };
-        CheckedNetwork { name: Spanned { value, span: name.span }, group, subnet, behind, nat, up, down, region }
+        let name = Spanned { value, span: name.span };
+        CheckedNetwork { name, group, subnet, behind, nat, forwards: Vec::new(), rebinds: 0, up, down, region }
+    }
+
+    /// Addresses that its router has outside at a time.
+    pub(super) fn outside_addresses(&self) -> u64 {
+        self.nat.as_ref().map_or(1, |nat| u64::from(nat.pool))
     }
 }

@@ -87,18 +87,15 @@ fn uplink_line(uplink: &Uplink) -> String {
         (up, down) if up == down => up,
         (up, down) => format!("up {up}, down {down}"),
     };
-    format!("{nat}, {link}")
+    let more = match uplink.pool.len() {
+        0 => String::new(),
+        more => format!(" with {} addresses", more + 1),
+    };
+    format!("{nat}{more}, {link}")
 }
 
 fn nat_name(nat: &NatConfig) -> String {
-    let presets = [
-        ("full-cone", NatConfig::full_cone()),
-        ("address-restricted", NatConfig::address_restricted()),
-        ("port-restricted", NatConfig::port_restricted()),
-        ("symmetric", NatConfig::symmetric()),
-        ("cgnat", NatConfig::cgnat()),
-    ];
-    let preset = presets.iter().find(|(_, preset)| preset == nat);
+    let preset = NatConfig::presets().into_iter().find(|(_, preset)| preset == nat);
     preset.map_or_else(|| "a NAT of its own kind".to_owned(), |(name, _)| format!("{name} NAT"))
 }
 
@@ -195,6 +192,8 @@ fn kind(act: &Act) -> &'static str {
         Act::Stop { .. } => "stops",
         Act::Put { .. } => "puts",
         Act::Get { .. } => "gets",
+        Act::Rebind { .. } => "rebinds",
+        Act::SetLink { .. } => "links",
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a checked topology to the plan: addresses, nodes, who joins through whom, the timeline.
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use butter::core::config::Config;
@@ -12,7 +13,8 @@ use super::diagnostics::{Problem, Problems, quoted};
 use super::fields::Spanned;
 use super::raw::step::Items;
 use super::units::{Share, Time};
-use crate::plan::{Act, Check, Item, Measure, Network, NetworkIndex, NodeIndex, NodePlan, Step, Uplink};
+use crate::net::nat::Forward;
+use crate::plan::{Act, Check, Item, Measure, Network, NetworkIndex, NetworkRange, NodeIndex, NodePlan, Step, Uplink};
 use crate::timeline::{self, Asker, Churn, Replace, Retrieve, Scene, SceneKind, Store, Timeline, TimelineError};
 
 /// Most ambassadors that a node is told of. Where more can be reached, each node is told of others.
@@ -44,10 +46,11 @@ pub(super) fn plan(checked: &Checked, seed: u64, problems: &mut Problems) -> Opt
         }
     };
     let mut hosts: Vec<Hosts> = subnets.iter().zip(&needs).map(|(subnet, need)| Hosts::new(*subnet, *need)).collect();
-    let networks = networks(checked, &subnets, &mut hosts);
+    let mut networks = networks(checked, &subnets, &mut hosts);
     let cast = Cast::new(checked, &needs, fresh_steps, &mut hosts);
+    set_forwards(checked, &cast, &mut networks);
     check_meeting(checked, &cast, problems);
-    let scenes = scenes(checked, &cast);
+    let scenes = scenes(checked, &cast, &networks, &mut hosts);
     match timeline::expand(seed, &cast.nodes, longest_deadline(checked), &scenes) {
         Ok(timeline) => {
             check_measured(checked, &cast.nodes, &timeline, problems);
@@ -81,6 +84,8 @@ fn networks(checked: &Checked, subnets: &[Ipv4Net], hosts: &mut [Hosts]) -> Vec<
         behind: network.behind.map(|to| Uplink {
             to,
             address: hosts[to.0].router(),
+            pool: (1..network.outside_addresses()).map(|_| hosts[to.0].router()).collect(),
+            forwards: Vec::new(),
             nat: network.nat.clone(),
             up: network.up.clone(),
             down: network.down.clone(),
@@ -88,6 +93,25 @@ fn networks(checked: &Checked, subnets: &[Ipv4Net], hosts: &mut [Hosts]) -> Vec<
         region: network.region.clone(),
     };
     checked.networks.iter().zip(subnets).map(network).collect()
+}
+
+/// Ports that always lead to nodes, whose addresses are known only now.
+fn set_forwards(checked: &Checked, cast: &Cast, networks: &mut [Network]) {
+    for (network, planned) in checked.networks.iter().zip(networks) {
+        let Some(uplink) = &mut planned.behind else { continue };
+        uplink.forwards = network
+            .forwards
+            .iter()
+            .flat_map(|forward| {
+                let to = |node: NodeIndex| SocketAddrV4::new(cast.nodes[node.0].address, forward.to);
+                cast.who(checked, &forward.node).into_iter().map(move |node| Forward {
+                    protocol: forward.protocol,
+                    port: forward.port,
+                    to: to(node),
+                })
+            })
+            .collect();
+    }
 }
 
 /// Every node, and where to find it.
@@ -192,20 +216,62 @@ impl Cast {
     }
 }
 
-fn scenes(checked: &Checked, cast: &Cast) -> Vec<Scene> {
+fn scenes(checked: &Checked, cast: &Cast, networks: &[Network], hosts: &mut [Hosts]) -> Vec<Scene> {
     let mut fresh = cast.fresh.iter();
+    let mut addresses = OutsideAddresses::new(networks, hosts);
     checked
         .steps
         .iter()
         .map(|step| {
             let fresh: &[NodeIndex] = if step.asks_fresh() { fresh.next().map_or(&[], Vec::as_slice) } else { &[] };
-            Scene { kind: scene(checked, cast, step, fresh), title: title(checked, step), line: step.line }
+            Scene {
+                kind: scene(checked, cast, &mut addresses, step, fresh),
+                title: title(checked, step),
+                line: step.line,
+            }
         })
         .collect()
 }
 
-fn scene(checked: &Checked, cast: &Cast, step: &CheckedStep, fresh: &[NodeIndex]) -> SceneKind {
+/// Each of them once, in the order of the plan.
+fn all(networks: &[NetworkRange]) -> BTreeSet<NetworkIndex> {
+    networks.iter().flat_map(|networks| networks.iter()).collect()
+}
+
+/// The outside addresses of every NAT, as the steps before have left them.
+struct OutsideAddresses<'h> {
+    /// By network, with the network that they are on.
+    now: Vec<Option<(NetworkIndex, Vec<Ipv4Addr>)>>,
+    hosts: &'h mut [Hosts],
+}
+
+impl<'h> OutsideAddresses<'h> {
+    fn new(networks: &[Network], hosts: &'h mut [Hosts]) -> Self {
+        let addresses = |network: &Network| network.behind.as_ref().map(|uplink| (uplink.to, uplink.addresses()));
+        OutsideAddresses { now: networks.iter().map(addresses).collect(), hosts }
+    }
+
+    fn rebind(&mut self, network: NetworkIndex, same_address: bool) -> Act {
+        let (to, addresses) = self.now[network.0].as_mut().expect("what has a NAT is behind something");
+        if !same_address {
+            addresses.iter_mut().for_each(|address| *address = self.hosts[to.0].router());
+        }
+        Act::Rebind { network, addresses: addresses.clone() }
+    }
+}
+
+fn scene(
+    checked: &Checked,
+    cast: &Cast,
+    addresses: &mut OutsideAddresses<'_>,
+    step: &CheckedStep,
+    fresh: &[NodeIndex],
+) -> SceneKind {
     match &step.verb {
+        Verb::Rebind { networks, same_address } => SceneKind::Networks {
+            verb: "rebind",
+            acts: all(networks).into_iter().map(|network| addresses.rebind(network, *same_address)).collect(),
+        },
         Verb::Join { within } => SceneKind::Join { within: *within },
         Verb::Settle { time } => SceneKind::Settle { time: *time },
         Verb::Check { checks } => SceneKind::Check { checks: checks.iter().map(|check| check.value.clone()).collect() },
@@ -246,6 +312,11 @@ fn title(checked: &Checked, step: &CheckedStep) -> String {
     match &step.verb {
         Verb::Join { within } => format!("join within {}", Time(*within)),
         Verb::Settle { time } => format!("settle for {}", Time(*time)),
+        Verb::Rebind { networks, same_address } => {
+            let whom: Vec<Who> = networks.iter().map(|&network| Who::Networks(network)).collect();
+            let which = if *same_address { "keep their addresses" } else { "get new addresses" };
+            format!("rebind: the NATs of {} forget every mapping and {which}", names(checked, &whom))
+        }
         Verb::Check { checks } => {
             let texts: Vec<&str> = checks.iter().map(|check| check.value.text.as_str()).collect();
             format!("check {}", texts.join(", "))

@@ -7,6 +7,7 @@ use super::fields::{Fields, Kind, Spanned, from_variable, scalar};
 use super::tree::{Key, Node, Value};
 
 pub(super) mod link;
+pub(super) mod nat;
 pub(super) mod network;
 pub(super) mod step;
 

@@ -77,6 +77,8 @@ impl Draft {
         let behind = nat.map(|nat| Uplink {
             to: NetworkIndex(0),
             address: Ipv4Addr::new(203, 0, 113, 1 + index as u8),
+            pool: vec![],
+            forwards: vec![],
             nat: Some(nat),
             up: link.clone(),
             down: link,

@@ -140,3 +140,79 @@ fn it_says_what_is_missing() {
     assert!(!output.status.success());
     assert!(message.contains("198.51.100.0/24") && message.contains("10.1.0.254"), "{message}");
 }
+
+/// Posts a command; the answer's status line.
+fn command(lab: &Lab, path: &str, body: &str) -> String {
+    let mut stream = lab.operator.connect(lab.control(), DEADLINE).unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: router\r\nConnection: close\r\nContent-Length: {}", body.len());
+    http(&mut stream, &format!("{head}\r\n\r\n{body}")).lines().next().unwrap().to_owned()
+}
+
+const OK: &str = "HTTP/1.1 200 OK";
+
+/// Nothing of before is let in any more, and what is sent again comes from the new address.
+#[test]
+fn a_rebind_forgets_every_mapping_and_changes_the_address() {
+    if !available("a_rebind_forgets_every_mapping_and_changes_the_address") {
+        return;
+    }
+    let lab = Lab::with_nat(NatConfig::full_cone());
+    let (near, far) = (lab.near.udp("0.0.0.0:4001"), lab.far.udp("203.0.113.11:1000"));
+    let seen = || {
+        near.send_to(b"hello", "203.0.113.11:1000").unwrap();
+        far.recv_from(&mut [0; 16]).unwrap().1.to_string()
+    };
+    assert_eq!(seen(), "203.0.113.2:4001");
+    assert_eq!(command(&lab, "/v1/rebind", r#"{"addresses": ["203.0.113.77"]}"#), OK);
+    far.send_to(b"to nobody", "203.0.113.77:4001").unwrap();
+    eventually("the mapping is forgotten", || (lab.dropped("no_mapping") == 1).then_some(()));
+    assert_eq!(seen(), "203.0.113.77:4001");
+    far.send_to(b"answer", "203.0.113.77:4001").unwrap();
+    assert_eq!(near.recv(&mut [0; 16]).unwrap(), 6);
+    assert_eq!(command(&lab, "/v1/rebind", r#"{"addresses": ["203.0.113.2", "203.0.113.3"]}"#), OK);
+    assert_eq!(seen(), "203.0.113.2:4001");
+}
+
+#[test]
+fn a_link_changes_while_the_router_runs() {
+    if !available("a_link_changes_while_the_router_runs") {
+        return;
+    }
+    let lab = Lab::with_nat(NatConfig::full_cone());
+    let (near, far) = (lab.near.udp("0.0.0.0:4001"), lab.far.udp("203.0.113.11:1000"));
+    let seen_after = || {
+        let sent = std::time::Instant::now();
+        near.send_to(b"hello", "203.0.113.11:1000").unwrap();
+        far.recv(&mut [0; 16]).unwrap();
+        sent.elapsed()
+    };
+    seen_after();
+    let slow = LinkConfig { latency: Duration::from_millis(300), ..LinkConfig::default() };
+    let body = serde_json::json!({ "up": slow, "down": LinkConfig::default() }).to_string();
+    assert_eq!(command(&lab, "/v1/link", &body), OK);
+    assert!(seen_after() >= Duration::from_millis(300));
+}
+
+#[test]
+fn commands_that_make_no_sense_are_refused() {
+    if !available("commands_that_make_no_sense_are_refused") {
+        return;
+    }
+    let lab = Lab::with_nat(NatConfig::full_cone());
+    let link = |loss: f64, rate_bps: Option<u64>| {
+        let link = LinkConfig { loss, rate_bps, ..LinkConfig::default() };
+        serde_json::json!({ "up": link, "down": link }).to_string()
+    };
+    for (path, body) in [
+        ("/v1/rebind", r#"{"addresses": []}"#.to_owned()),
+        ("/v1/rebind", r#"{"addresses": ["10.1.0.9"]}"#.to_owned()),
+        ("/v1/rebind", "[".repeat(20_000)),
+        ("/v1/link", "{}".to_owned()),
+        ("/v1/link", link(1.5, None)),
+        ("/v1/link", link(0.5, Some(0))),
+    ] {
+        assert!(command(&lab, path, &body).contains(" 400 "), "{path} {}", &body[..body.len().min(80)]);
+    }
+    let plain = Lab::start(lab::config(None, LinkConfig::default(), LinkConfig::default()));
+    assert!(command(&plain, "/v1/rebind", r#"{"addresses": ["203.0.113.77"]}"#).contains(" 400 "));
+}

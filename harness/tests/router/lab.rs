@@ -48,6 +48,8 @@ pub(crate) fn config(nat: Option<NatConfig>, up: LinkConfig, down: LinkConfig) -
         outside: Some(side("203.0.113.0/24", OUTSIDE)),
         management: Some(side("10.9.0.0/24", "10.9.0.2")),
         nat,
+        pool: Vec::new(),
+        forwards: Vec::new(),
         up,
         down,
         routes: Vec::new(),

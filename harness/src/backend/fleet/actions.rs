@@ -19,10 +19,18 @@ pub(crate) async fn perform<H: Host>(fleet: &Fleet<H>, action: Action) -> Told {
             let deadline = fleet.deadlines[node.0];
             transfer(fleet, node, node_api::get(&fleet.node(node).client, id, deadline)).await
         }
+        Action::Rebind { network, addresses } => changed(node_api::rebind(&fleet.routers[network.0], &addresses).await),
+        Action::SetLink { network, up, down } => {
+            changed(node_api::set_link(&fleet.routers[network.0], &up, &down).await)
+        }
         Action::Look => Told::Seen(look(fleet).await),
         Action::Sample => Told::Sampled(sample(fleet).await),
         Action::Start { .. } | Action::Kill { .. } | Action::Stop { .. } => unreachable!("a turn in a node's life"),
     }
+}
+
+fn changed(answer: anyhow::Result<()>) -> Told {
+    answer.map_or_else(|error| Told::Failed { node: None, why: format!("{error:#}") }, |()| Told::Changed)
 }
 
 /// Waits for a put or get of a node that lives, until that life ends.

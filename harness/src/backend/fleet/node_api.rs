@@ -1,5 +1,6 @@
 //! What a node is asked over its control API. Each call has its deadline.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -12,8 +13,10 @@ use tokio::time::timeout;
 
 use super::tunnel::{Answer, Client};
 use crate::backend::{FoundValue, NodeView, Series, Told};
+use crate::net::link::LinkConfig;
 use crate::observe::scrape;
 use crate::plan::NodeIndex;
+use crate::router::control;
 
 /// How long a node may take to say who it is, whom it knows or what it counts.
 pub(crate) const GLANCE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +46,18 @@ pub(crate) async fn metrics(client: &Client) -> anyhow::Result<Vec<Series>> {
     let answer = success(answer)?;
     let text = std::str::from_utf8(&answer.body).context("metrics that are no text")?;
     scrape::parse(text).context("metrics that cannot be read")
+}
+
+/// Has a router's NAT forget every mapping.
+pub(crate) async fn rebind(router: &Client, addresses: &[Ipv4Addr]) -> anyhow::Result<()> {
+    let body = serde_json::to_vec(&control::Rebind { addresses: addresses.to_vec() })?;
+    success(ask(router, Method::POST, control::REBIND_PATH, body.into(), GLANCE_TIMEOUT).await?).map(drop)
+}
+
+/// Changes a router's uplink.
+pub(crate) async fn set_link(router: &Client, up: &LinkConfig, down: &LinkConfig) -> anyhow::Result<()> {
+    let body = serde_json::to_vec(&control::SetLink { up: up.clone(), down: down.clone() })?;
+    success(ask(router, Method::POST, control::LINK_PATH, body.into(), GLANCE_TIMEOUT).await?).map(drop)
 }
 
 /// Has it store a value. `deadline` is the node's own.

@@ -24,6 +24,8 @@ pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: Side) -> Rout
         outside,
         management: Some(management),
         nat: behind.and_then(|uplink| uplink.nat.clone()),
+        pool: behind.map_or_else(Vec::new, |uplink| uplink.pool.clone()),
+        forwards: behind.map_or_else(Vec::new, |uplink| uplink.forwards.clone()),
         up: behind.map_or_else(LinkConfig::default, |uplink| uplink.up.clone()),
         down: behind.map_or_else(LinkConfig::default, |uplink| uplink.down.clone()),
         routes: routes(plan, index),

@@ -24,6 +24,8 @@ pub(crate) fn plan() -> Plan {
     let uplink = |address: &str, nat: Option<NatConfig>| Uplink {
         to: NetworkIndex(0),
         address: address.parse().unwrap(),
+        pool: vec![],
+        forwards: vec![],
         nat,
         up: LinkConfig::default(),
         down: LinkConfig::default(),

@@ -106,6 +106,17 @@ impl NatConfig {
         }
     }
 
+    /// Every preset, as topologies name them.
+    pub fn presets() -> [(&'static str, NatConfig); 5] {
+        [
+            ("full-cone", Self::full_cone()),
+            ("address-restricted", Self::address_restricted()),
+            ("port-restricted", Self::port_restricted()),
+            ("symmetric", Self::symmetric()),
+            ("cgnat", Self::cgnat()),
+        ]
+    }
+
     /// A carrier's NAT as RFC 6888 wants it: mapping as RFC 4787 demands (REQ-1: endpoint-independent), filtering
     /// endpoint-independent (REQ-7 recommends it), hairpin (subscribers must reach each other), ports at random (REQ-15
     /// asks for protection against guessing), which is where it differs from [`NatConfig::full_cone`].

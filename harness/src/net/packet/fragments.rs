@@ -51,6 +51,12 @@ impl<T: Copy> Fragments<T> {
         Fragments { went: HashMap::with_hasher(FixedState::with_seed(seed)), order: VecDeque::new() }
     }
 
+    /// Forgets them all.
+    pub fn clear(&mut self) {
+        self.went.clear();
+        self.order.clear();
+    }
+
     /// A first fragment, as it was before translation, went there.
     pub fn first(&mut self, now: Time, packet: &Packet, to: T) {
         while let Some(&(at, oldest)) = self.order.front()

@@ -27,6 +27,8 @@ fn config() -> RouterConfig {
         outside: Some(side("203.0.113.0/24", "203.0.113.2")),
         management: None,
         nat: Some(NatConfig::port_restricted()),
+        pool: Vec::new(),
+        forwards: Vec::new(),
         up: LinkConfig::default(),
         down: LinkConfig::default(),
         routes: Vec::new(),

@@ -42,10 +42,17 @@ impl<M: Debug + Encode> Transport<M> {
         if link.is_broken() {
             return;
         }
+        if link.mends(link.side_of(from)) {
+            self.revive(key);
+        }
+        let link = &self.links[key];
+        if link.is_broken() {
+            return;
+        }
         let from_side = link.side_of(from);
         let packets = bytes.div_ceil(PACKET_BYTES).max(1) as u16;
         let perfect = link.is_perfect();
-        let at = if perfect { self.now + link.one_way() } else { link.first_hop(self.now) };
+        let at = if perfect { self.now + link.one_way(from_side) } else { link.first_hop(self.now) };
         if perfect {
             for place in 0..link.hop_count() {
                 self.networks.count(link.hop_from(from_side, place), packets, bytes);
@@ -78,10 +85,14 @@ impl<M: Debug + Encode> Transport<M> {
         }
         let from_side = usize::from(1 - flight.to);
         let source = link.seats()[from_side];
+        let passes = link.hop_from(from_side, usize::from(hop));
+        if link.is_cut_at(passes) {
+            self.networks.forgotten(passes, packets);
+            return self.send_again(key, packets, attempt + 1, IDLE_TIMEOUT);
+        }
         // All packets but a message's last are full; which of them these are does not matter.
         let bytes = (flight.bytes as usize).min(usize::from(packets) * PACKET_BYTES);
-        let Carried { lost, refused, at } =
-            self.networks.carry(link.hop_from(from_side, usize::from(hop)), self.now, packets, bytes);
+        let Carried { lost, refused, at } = self.networks.carry(passes, self.now, packets, bytes);
         let passed = packets - lost - refused;
         if passed > 0 {
             let at = at + super::super::network::LAN_LATENCY;
@@ -109,8 +120,8 @@ impl<M: Debug + Encode> Transport<M> {
             self.landed(link);
             return;
         }
-        let round_trip = link.one_way() * 2;
-        let pause = (round_trip * 2).max(PROBE_MIN) * (1 << u32::from(attempt.saturating_sub(1)).min(DOUBLINGS_MAX));
+        let pause =
+            (link.round_trip() * 2).max(PROBE_MIN) * (1 << u32::from(attempt.saturating_sub(1)).min(DOUBLINGS_MAX));
         let source = link.seats()[usize::from(1 - flight.to)];
         let at = link.first_hop(self.now + pause);
         self.schedule(source, at, Event::Train { flight: key, hop: 0, packets, attempt });

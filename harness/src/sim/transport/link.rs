@@ -17,23 +17,34 @@ pub(super) struct Link {
     lives: [u32; 2],
     states: [State; 2],
     /// The peer's address as each side sees it; `None` when relayed.
-    remotes: [Option<SocketAddrV4>; 2],
+    pub(super) remotes: [Option<SocketAddrV4>; 2],
     /// From the first side to the second.
-    hops: Hops,
+    pub(super) hops: Hops,
     /// The ambassador that carries it.
-    relay: Option<Seat>,
+    pub(super) relay: Option<Seat>,
     /// When it was laid.
     since: Time,
-    /// Time from side to side without luck or queues.
-    one_way: Duration,
+    /// Time from each side to the other without luck or queues.
+    pub(super) one_way: [Duration; 2],
     /// What of it is spent before the first hop, beyond [`LAN_LATENCY`].
-    ahead: Duration,
+    pub(super) ahead: Duration,
     /// Without luck or queues.
-    perfect: bool,
+    pub(super) perfect: bool,
     /// Nothing gets through any more.
-    broken: bool,
+    pub(super) broken: bool,
+    /// A NAT on the way has forgotten it, and nothing was sent outwards through that one since.
+    pub(super) cut: Option<Cut>,
     /// Messages under way.
     flights: u32,
+}
+
+/// Where a link's mapping is forgotten.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// The network of the NAT.
+    pub(super) network: u32,
+    /// Since when.
+    pub(super) since: Time,
 }
 
 /// How one side sees a link.
@@ -87,11 +98,26 @@ impl Link {
 
     /// Where this side's keep-alives go, if there is a NAT that they might pass.
     pub(super) fn keeps_alive(&self, seat: Seat) -> Option<SocketAddrV4> {
-        self.remotes[self.side_of(seat)].filter(|_| !self.hops.is_empty() && !self.broken)
+        self.remotes[self.side_of(seat)].filter(|_| !self.hops.is_empty() && !self.broken && self.cut.is_none())
+    }
+
+    /// Where what `side` sends is lost, if it is.
+    pub(super) fn is_cut_at(&self, hop: Hop) -> bool {
+        self.cut.is_some_and(|cut| cut.network == hop.network) && hop.way != crate::sim::network::Way::Up
+    }
+
+    /// Whether what `side` sends makes the mapping anew that was forgotten.
+    pub(super) fn mends(&self, side: usize) -> bool {
+        self.cut.is_some_and(|cut| self.goes_out_at(side, cut.network))
+    }
+
+    /// Whether the way from `side` leads outwards through the NAT of a network.
+    pub(super) fn goes_out_at(&self, side: usize, network: u32) -> bool {
+        self.hops_from(side).any(|hop| hop.network == network && hop.way != crate::sim::network::Way::Down)
     }
 
     pub(super) fn is_perfect(&self) -> bool {
-        self.perfect
+        self.perfect && self.cut.is_none()
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -102,8 +128,13 @@ impl Link {
         self.relay.is_some()
     }
 
-    pub(super) fn one_way(&self) -> Duration {
-        self.one_way
+    /// From a side to the other.
+    pub(super) fn one_way(&self, side: usize) -> Duration {
+        self.one_way[side]
+    }
+
+    pub(super) fn round_trip(&self) -> Duration {
+        self.one_way[0] + self.one_way[1]
     }
 
     /// When what leaves now reaches the first hop.
@@ -143,13 +174,7 @@ impl<M: Debug + Encode> Transport<M> {
     pub(super) fn lay(&mut self, seats: [Seat; 2], way: Way) -> LinkKey {
         let relaying = if way.relay.is_some() { LAN_LATENCY } else { Duration::ZERO };
         let ahead = relaying + self.spread(seats[0]);
-        let mut one_way = LAN_LATENCY * (way.hops.len() as u32 + 1) + ahead;
-        let mut perfect = true;
-        for &hop in &way.hops {
-            let (latency, simple) = self.networks.latency(hop);
-            one_way += latency;
-            perfect &= simple;
-        }
+        let (one_way, perfect) = self.measure(&way.hops, ahead);
         self.links.insert(Link {
             seats,
             ids: seats.map(|seat| self.end(seat).id),
@@ -163,7 +188,18 @@ impl<M: Debug + Encode> Transport<M> {
             ahead,
             perfect,
             broken: false,
+            cut: None,
             flights: 0,
+        })
+    }
+
+    /// Time from each side to the other without luck or queues, and whether there is nothing else on the way.
+    pub(super) fn measure(&self, hops: &Hops, ahead: Duration) -> ([Duration; 2], bool) {
+        let start = ([LAN_LATENCY * (hops.len() as u32 + 1) + ahead; 2], true);
+        hops.iter().fold(start, |([there, back], perfect), &hop| {
+            let (latency, simple) = self.networks.latency(hop);
+            let (latency_back, simple_back) = self.networks.latency(hop.mirrored());
+            ([there + latency, back + latency_back], perfect && simple && simple_back)
         })
     }
 
@@ -250,7 +286,7 @@ impl<M: Debug + Encode> Transport<M> {
 
     /// From now on nothing gets through to `side`.
     pub(super) fn expect_silence(&mut self, key: LinkKey, side: usize) {
-        let at = self.now + self.links[key].one_way + IDLE_TIMEOUT;
+        let at = self.now + self.links[key].one_way(1 - side) + IDLE_TIMEOUT;
         let source = self.links[key].seats[side];
         self.schedule(source, at, Event::Silence { link: key, side: side as u8 });
     }
@@ -298,7 +334,7 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     /// Without the link between these two, what one of them relayed for the other is cut off.
-    fn break_relayed(&mut self, x: Seat, y: Seat) {
+    pub(super) fn break_relayed(&mut self, x: Seat, y: Seat) {
         for (relay, end) in [(x, y), (y, x)] {
             self.end_mut(relay).relayed.retain(|&(a, b)| a != end && b != end);
             let carried = |&(_, key): &(u64, LinkKey)| self.links[key].relay == Some(relay) && !self.links[key].broken;

@@ -3,12 +3,12 @@
 use ipnet::Ipv4Net;
 
 use super::link::{self, RawLink};
-use crate::net::nat::{Dependence, NatConfig, Ports};
+use super::nat::{self, RawForward};
+use crate::net::nat::NatConfig;
 use crate::topology::check::NETWORKS_MAX;
-use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
+use crate::topology::diagnostics::{Problem, Problems, quoted};
 use crate::topology::fields::{Fields, Kind, Spanned, from_variable, scalar};
-use crate::topology::tree::{Key, Node, Value};
-use crate::topology::units::Time;
+use crate::topology::tree::{Key, Node};
 
 /// Largest subnets have this prefix length, smallest [`PREFIX_MAX`].
 const PREFIX_MIN: u8 = 8;
@@ -24,6 +24,7 @@ pub(in crate::topology) struct RawNetwork {
     /// `None`: one network that bears the name itself.
     pub(in crate::topology) count: Option<u64>,
     pub(in crate::topology) nat: Option<NatConfig>,
+    pub(in crate::topology) forwards: Vec<RawForward>,
     pub(in crate::topology) link: RawLink,
     pub(in crate::topology) region: Option<String>,
     /// Keys that mean something only for a network behind another.
@@ -50,42 +51,20 @@ static NETWORK: Kind = Kind {
     later: &["ipv6", "mtu"],
 };
 
-static NAT: Kind = Kind {
-    what: "a NAT",
-    keys: &[
-        ("mapping", "endpoint-independent"),
-        ("filtering", "address-and-port-dependent"),
-        ("ports", "preserve"),
-        ("hairpin", "true"),
-        ("udp_timeout", "30s"),
-        ("tcp_timeout", "2h"),
-    ],
-    later: &["pool", "forward", "mapping_protocols"],
-};
-
-const NAT_NAMES: [&str; 6] = ["none", "full-cone", "address-restricted", "port-restricted", "symmetric", "cgnat"];
-
-const DEPENDENCES: [(&str, Dependence); 3] = [
-    ("endpoint-independent", Dependence::EndpointIndependent),
-    ("address-dependent", Dependence::AddressDependent),
-    ("address-and-port-dependent", Dependence::AddressAndPortDependent),
-];
-
-const PORTS: [(&str, Ports); 3] =
-    [("preserve", Ports::Preserve), ("sequential", Ports::Sequential), ("random", Ports::Random)];
-
 pub(super) fn read(key: &Key, node: &Node, problems: &mut Problems) -> RawNetwork {
     let fields = Fields::open(node, &key.span, &NETWORK, problems);
     let uplink_keys = ["nat", "link", "count"]
         .into_iter()
         .filter_map(|name| fields.entry(name).map(|(key, _)| Spanned { value: name, span: key.span.clone() }))
         .collect();
+    let nat = fields.entry("nat").map(|(key, node)| nat::read(node, &key.span, problems)).unwrap_or_default();
     RawNetwork {
         name: Spanned { value: key.name.clone(), span: key.span.clone() },
         subnet: fields.get("subnet").and_then(|node| read_subnet(node, problems)),
         behind: fields.text("behind", problems),
         count: fields.count("count", 1, NETWORKS_MAX as u64, problems),
-        nat: fields.entry("nat").and_then(|(key, node)| read_nat(node, &key.span, problems)),
+        nat: nat.config,
+        forwards: nat.forwards,
         link: fields.entry("link").map(|(key, node)| link::read(node, &key.span, problems)).unwrap_or_default(),
         region: fields.text("region", problems).map(|region| region.value),
         uplink_keys,
@@ -125,47 +104,4 @@ fn subnet(text: &str) -> Result<Ipv4Net, (String, String)> {
         return Err(("nodes cannot have such addresses".into(), example()));
     }
     Ok(net)
-}
-
-fn read_nat(node: &Node, owner: &Span, problems: &mut Problems) -> Option<NatConfig> {
-    if matches!(node.value, Value::Map(_)) {
-        return Some(read_nat_map(node, owner, problems));
-    }
-    let text = scalar(node, &format!("it can be: {}, or a map", NAT_NAMES.join(", ")), problems)?;
-    match text {
-        "none" => None,
-        "full-cone" => Some(NatConfig::full_cone()),
-        "address-restricted" => Some(NatConfig::address_restricted()),
-        "port-restricted" => Some(NatConfig::port_restricted()),
-        "symmetric" => Some(NatConfig::symmetric()),
-        "cgnat" => Some(NatConfig::cgnat()),
-        _ => {
-            let mut problem = Problem::at(&node.span, format!("there is no NAT {}", quoted(text)));
-            problem.help = suggestion(text, NAT_NAMES, "it can be");
-            problems.add(problem);
-            None
-        }
-    }
-}
-
-/// RFC 4787's terms; what is not named is as in `port-restricted`, the commonest.
-fn read_nat_map(node: &Node, owner: &Span, problems: &mut Problems) -> NatConfig {
-    let fields = Fields::open(node, owner, &NAT, problems);
-    let base = NatConfig::port_restricted();
-    let timeout = |name: &str, problems: &mut Problems| {
-        let time = fields.quantity::<Time>(name, problems)?;
-        if time.value.0.is_zero() {
-            problems.add(Problem::at(&time.span, "such a NAT forgets at once").help("such as 30s"));
-        }
-        Some(time.value.0)
-    };
-    NatConfig {
-        mapping: fields.word("mapping", &DEPENDENCES, problems).unwrap_or(base.mapping),
-        filtering: fields.word("filtering", &DEPENDENCES, problems).unwrap_or(base.filtering),
-        ports: fields.word("ports", &PORTS, problems).unwrap_or(base.ports),
-        hairpin: fields.flag("hairpin", problems).unwrap_or(base.hairpin),
-        udp_timeout: timeout("udp_timeout", problems).unwrap_or(base.udp_timeout),
-        tcp_timeout: timeout("tcp_timeout", problems).unwrap_or(base.tcp_timeout),
-        ..base
-    }
 }

@@ -30,6 +30,7 @@ pub(in crate::topology) enum RawVerb {
     Churn(RawChurn),
     Settle { time: Option<Time> },
     Retrieve { items: Items, from: Vec<Spanned<String>> },
+    Rebind { networks: Vec<Spanned<String>>, same_address: bool },
     Check { checks: Vec<Spanned<String>> },
 }
 
@@ -54,9 +55,9 @@ pub(in crate::topology) enum Items {
     Some(u64),
 }
 
-const VERBS: [&str; 6] = ["join", "store", "churn", "settle", "retrieve", "check"];
+const VERBS: [&str; 7] = ["join", "store", "churn", "settle", "retrieve", "rebind", "check"];
 
-const VERBS_LATER: [&str; 18] = [
+const VERBS_LATER: [&str; 17] = [
     "partition",
     "heal",
     "outage",
@@ -66,7 +67,6 @@ const VERBS_LATER: [&str; 18] = [
     "pause",
     "resume",
     "link",
-    "rebind",
     "disk-full",
     "corrupt-store",
     "skew",
@@ -98,6 +98,10 @@ static CHURN: Kind = Kind {
 static SETTLE: Kind = Kind { what: "a settle step", keys: &[("for", "10s")], later: &[] };
 static RETRIEVE: Kind =
     Kind { what: "a retrieve step", keys: &[("items", "all"), ("from", "[alpha, fresh]")], later: &[] };
+
+static REBIND: Kind = Kind { what: "a rebind step", keys: &[("networks", "[alpha]"), ("address", "new")], later: &[] };
+
+const ADDRESSES: [(&str, bool); 2] = [("new", false), ("same", true)];
 
 const REPLACES: [(&str, Replace); 3] = [("fresh", Replace::Fresh), ("same", Replace::Same), ("none", Replace::None)];
 
@@ -151,6 +155,7 @@ fn read_verb(name: &str, span: &Span, node: &Node, problems: &mut Problems) -> O
         "store" => read_store(&open(&STORE, problems), problems),
         "churn" => RawVerb::Churn(read_churn(&open(&CHURN, problems), problems)),
         "retrieve" => read_retrieve(&open(&RETRIEVE, problems), problems),
+        "rebind" => read_rebind(node, span, problems),
         "check" => RawVerb::Check { checks: read_check_step(node, problems) },
         _ => {
             problems.add(unknown_verb(name, span));
@@ -209,6 +214,19 @@ fn read_retrieve(fields: &Fields<'_>, problems: &mut Problems) -> RawVerb {
     RawVerb::Retrieve { items, from: names(fields, "from", problems) }
 }
 
+/// Networks, or a map that says more.
+fn read_rebind(node: &Node, span: &Span, problems: &mut Problems) -> RawVerb {
+    if matches!(node.value, Value::Scalar(_) | Value::List(_)) {
+        return RawVerb::Rebind { networks: names_in(node, "rebind", problems), same_address: false };
+    }
+    let fields = Fields::open(node, span, &REBIND, problems);
+    fields.need("networks", problems);
+    RawVerb::Rebind {
+        networks: names(&fields, "networks", problems),
+        same_address: fields.word("address", &ADDRESSES, problems).unwrap_or(false),
+    }
+}
+
 fn read_check_step(node: &Node, problems: &mut Problems) -> Vec<Spanned<String>> {
     if matches!(node.value, Value::Scalar(_)) {
         return read_check(node, problems).into_iter().collect();
@@ -222,7 +240,11 @@ fn read_check_step(node: &Node, problems: &mut Problems) -> Vec<Spanned<String>>
 
 /// A name or a list of names; none if the key is not there.
 fn names(fields: &Fields<'_>, name: &str, problems: &mut Problems) -> Vec<Spanned<String>> {
-    let Some(node) = fields.get(name) else { return Vec::new() };
+    fields.get(name).map(|node| names_in(node, name, problems)).unwrap_or_default()
+}
+
+/// A name or a list of names.
+fn names_in(node: &Node, name: &str, problems: &mut Problems) -> Vec<Spanned<String>> {
     let list = match &node.value {
         Value::List(items) => items.as_slice(),
         _ => std::slice::from_ref(node),

@@ -1,0 +1,111 @@
+//! Commands to a router that runs: asked anywhere, carried out by the data path between two turns.
+
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use butter::core::time::Time;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::engine::Engine;
+use crate::net::link::LinkConfig;
+
+/// `POST`, of a [`Rebind`]: the NAT forgets every mapping.
+pub const REBIND_PATH: &str = "/v1/rebind";
+/// `POST`, of a [`SetLink`]: the uplink changes.
+pub const LINK_PATH: &str = "/v1/link";
+
+/// Most commands that wait for the data path.
+pub const COMMANDS_MAX: usize = 64;
+/// How long the data path may take to carry one out.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Has the NAT forget every mapping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rebind {
+    /// Its addresses outside from then on: as many as before or not, one at least.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+/// Changes the uplink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetLink {
+    /// From inside outwards.
+    pub up: LinkConfig,
+    /// From outside in.
+    pub down: LinkConfig,
+}
+
+type Command = Box<dyn FnOnce(&mut Engine, Time) + Send>;
+
+/// The asking end.
+#[derive(Clone, Debug)]
+pub struct Control {
+    commands: SyncSender<Command>,
+    bell: Arc<EventFd>,
+}
+
+/// The data path's end.
+#[derive(Debug)]
+pub struct Commands {
+    commands: Receiver<Command>,
+    bell: Arc<EventFd>,
+}
+
+/// Both ends.
+///
+/// # Errors
+/// If the process has too many descriptors.
+pub fn channel() -> anyhow::Result<(Control, Commands)> {
+    let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+    let bell = Arc::new(EventFd::from_flags(flags).context("cannot make a bell for commands")?);
+    let (sender, receiver) = sync_channel(COMMANDS_MAX);
+    Ok((Control { commands: sender, bell: Arc::clone(&bell) }, Commands { commands: receiver, bell }))
+}
+
+impl Control {
+    /// Has the data path do something, and waits for its answer.
+    ///
+    /// # Errors
+    /// When it has too much to do, or has ended.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Engine, Time) -> T + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let command: Command = Box::new(move |engine, now| {
+            // Whoever asked may have given up.
+            let _ = answer.send(act(engine, now));
+        });
+        self.commands.try_send(command).map_err(|error| anyhow!("the router takes no command: {error}"))?;
+        self.bell.write(1).context("cannot tell the router of a command")?;
+        let answered = timeout(COMMAND_TIMEOUT, answered).await.context("the router does not answer")?;
+        answered.context("the router has ended")
+    }
+}
+
+impl Commands {
+    /// Carries out everything that waits.
+    pub fn carry_out(&self, engine: &mut Engine, now: Time) {
+        // Empty when it was not rung: a command may come before its ring.
+        let _ = self.bell.read();
+        for command in self.commands.try_iter().take(COMMANDS_MAX) {
+            command(engine, now);
+        }
+    }
+}
+
+impl AsFd for Commands {
+    /// Readable when a command waits.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}

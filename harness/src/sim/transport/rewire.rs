@@ -1,0 +1,115 @@
+//! What changes in mid-run: NATs that forget, and links that behave otherwise.
+//!
+//! A NAT that forgets drops what comes in for its inside until somebody there sends again, which happens with the next message
+//! or keep-alive. That makes a new mapping, and the peer sees another address. QUIC goes on if the peer is the one that was
+//! dialled: a server lets its clients migrate (RFC 9000 §9), a client does not let its server. And only if every other NAT on
+//! the way lets the new address in. Otherwise both sides hear nothing more, and miss each other after [`IDLE_TIMEOUT`].
+
+use std::net::Ipv4Addr;
+
+use super::link::Cut;
+use super::*;
+use crate::net::link::LinkConfig;
+use crate::plan::NetworkIndex;
+
+/// How long a relayed link waits for the links that carry it before it is looked at again.
+const CARRIERS_PAUSE: Duration = Duration::from_millis(100);
+
+impl<M: Debug + Encode> Transport<M> {
+    /// As [`crate::backend::Action::Rebind`].
+    pub fn rebind(&mut self, network: NetworkIndex, addresses: &[Ipv4Addr]) {
+        self.networks.rebind(self.now, network.0, addresses);
+        let network = network.0 as u32;
+        let over = |link: &Link| !link.broken && (0..2).any(|side| link.goes_out_at(side, network));
+        let keys: Vec<LinkKey> = self.links.iter().filter(|(_, link)| over(link)).map(|(key, _)| key).collect();
+        for key in keys {
+            let link = &mut self.links[key];
+            link.cut = Some(Cut { network, since: self.now });
+            let sender = link.seats()[usize::from(!link.goes_out_at(0, network))];
+            let at = self.now + self.until_keep_alive(sender);
+            self.schedule(sender, at, Event::Revive(key));
+        }
+    }
+
+    /// As [`crate::backend::Action::SetLink`].
+    pub fn set_link(&mut self, network: NetworkIndex, up: &LinkConfig, down: &LinkConfig) {
+        self.networks.set_link(network.0, up, down);
+        let network = network.0 as u32;
+        let over = |link: &Link| link.hops.iter().any(|hop| hop.network == network);
+        let keys: Vec<LinkKey> = self.links.iter().filter(|(_, link)| over(link)).map(|(key, _)| key).collect();
+        for key in keys {
+            let link = &self.links[key];
+            let (one_way, perfect) = self.measure(&link.hops, link.ahead);
+            let link = &mut self.links[key];
+            (link.one_way, link.perfect) = (one_way, perfect);
+        }
+    }
+
+    /// Something is sent outwards over a link whose mapping was forgotten.
+    pub(super) fn revive(&mut self, key: LinkKey) {
+        let Some(link) = self.links.get(key).filter(|link| !link.broken) else { return };
+        let Some(cut) = link.cut else { return };
+        if link.relay.is_some() {
+            self.revive_relayed(key);
+        } else if self.find_way(key, cut.network) {
+            self.links[key].cut = None;
+        } else {
+            self.links[key].broken = true;
+            let [x, y] = self.links[key].seats();
+            self.break_relayed(x, y);
+            for side in 0..2 {
+                // What it heard last came before the mapping was forgotten.
+                let at = cut.since + self.links[key].one_way(1 - side) + IDLE_TIMEOUT;
+                let seat = self.links[key].seats()[side];
+                self.schedule(seat, at, Event::Silence { link: key, side: side as u8 });
+            }
+        }
+    }
+
+    /// A relayed link goes on when both links that carry it do; it breaks with either.
+    fn revive_relayed(&mut self, key: LinkKey) {
+        let link = &self.links[key];
+        let Some(relay) = link.relay else { return };
+        let [first, second] = link.ids().map(|peer| self.link_to(relay, peer.prefix()));
+        let is_cut = |carrier: Option<LinkKey>| carrier.is_some_and(|carrier| self.links[carrier].cut.is_some());
+        if is_cut(first) || is_cut(second) {
+            let at = self.now + CARRIERS_PAUSE;
+            self.schedule(relay, at, Event::Revive(key));
+        } else {
+            self.links[key].cut = None;
+        }
+    }
+
+    /// Whether the two sides reach each other over a NAT that has forgotten them, once its inside has sent again.
+    fn find_way(&mut self, key: LinkKey, network: u32) -> bool {
+        let link = &self.links[key];
+        let inner = usize::from(!link.goes_out_at(0, network));
+        let outer = 1 - inner;
+        let (seats, remotes) = (link.seats(), link.remotes);
+        let (Some(out_to), Some(was_seen)) = (remotes[inner], remotes[outer]) else { return false };
+        let Some((reached, out)) = self.sent_now(seats[inner], out_to) else { return false };
+        let migrates = outer == 1;
+        if reached != seats[outer] || out.source != was_seen && !migrates {
+            return false;
+        }
+        let Some((back, answer)) = self.sent_now(seats[outer], out.source) else { return false };
+        if back != seats[inner] || answer.source != out_to {
+            return false;
+        }
+        self.links[key].remotes[outer] = Some(out.source);
+        true
+    }
+
+    /// To whom something comes that a node sends now, and as what.
+    fn sent_now(&mut self, from: Seat, to: SocketAddrV4) -> Option<(Seat, Flow)> {
+        let flow = udp(self.address(from), to);
+        let (seat, flow) = self.networks.resolve(self.now, self.end(from).network as usize, flow)?;
+        (self.end(seat).alive && flow.destination.port() == NODE_PORT).then_some((seat, flow))
+    }
+
+    /// Where in the pause between two keep-alives a node is, by luck.
+    fn until_keep_alive(&mut self, seat: Seat) -> Duration {
+        let steps = KEEP_ALIVE.as_micros() as u64 / SPREAD_US;
+        self.spread(seat) * steps as u32
+    }
+}

@@ -1,0 +1,183 @@
+//! A NAT as written: one of the kinds that have names, or RFC 4787's terms.
+
+use std::collections::BTreeSet;
+
+use crate::net::nat::{Dependence, MappingProtocol, NatConfig, PORT_MIN, PortBlock, Ports, Protocol};
+use crate::plan::NODE_PORT;
+use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
+use crate::topology::fields::{Fields, Kind, Spanned, scalar};
+use crate::topology::raw::items;
+use crate::topology::tree::{Node, Value};
+use crate::topology::units::Time;
+
+/// Most outside addresses of a NAT.
+const POOL_MAX: u64 = 64;
+/// Most ports that always lead inside, of a NAT.
+const FORWARDS_MAX: usize = 256;
+
+/// What a file says of a NAT.
+#[derive(Debug, Default)]
+pub(super) struct RawNat {
+    /// `None` for none.
+    pub(super) config: Option<NatConfig>,
+    pub(super) forwards: Vec<RawForward>,
+}
+
+/// A port that always leads to a node.
+#[derive(Clone, Debug)]
+pub(in crate::topology) struct RawForward {
+    pub(in crate::topology) node: Spanned<String>,
+    pub(in crate::topology) protocol: Protocol,
+    pub(in crate::topology) port: u16,
+    /// The node's port.
+    pub(in crate::topology) to: u16,
+}
+
+static NAT: Kind = Kind {
+    what: "a NAT",
+    keys: &[
+        ("preset", "port-restricted"),
+        ("mapping", "endpoint-independent"),
+        ("filtering", "address-and-port-dependent"),
+        ("ports", "preserve"),
+        ("hairpin", "true"),
+        ("udp_timeout", "30s"),
+        ("tcp_timeout", "2h"),
+        ("pool", "4"),
+        ("port_block", "{size: 512, limit: 2}"),
+        ("quota", "1000"),
+        ("forward", "[{node: a-1}]"),
+        ("mapping_protocols", "[upnp, nat-pmp, pcp]"),
+    ],
+    later: &[],
+};
+
+static PORT_BLOCK: Kind = Kind { what: "a port block", keys: &[("size", "512"), ("limit", "2")], later: &[] };
+
+static FORWARD: Kind = Kind {
+    what: "a forwarded port",
+    keys: &[("node", "a-1"), ("port", "4001"), ("to", "4001"), ("protocol", "udp")],
+    later: &[],
+};
+
+const DEPENDENCES: [(&str, Dependence); 3] = [
+    ("endpoint-independent", Dependence::EndpointIndependent),
+    ("address-dependent", Dependence::AddressDependent),
+    ("address-and-port-dependent", Dependence::AddressAndPortDependent),
+];
+
+const PORTS: [(&str, Ports); 3] =
+    [("preserve", Ports::Preserve), ("sequential", Ports::Sequential), ("random", Ports::Random)];
+
+const PROTOCOLS: [(&str, Protocol); 2] = [("udp", Protocol::Udp), ("tcp", Protocol::Tcp)];
+
+pub(super) fn read(node: &Node, owner: &Span, problems: &mut Problems) -> RawNat {
+    if matches!(node.value, Value::Map(_)) {
+        return read_map(node, owner, problems);
+    }
+    let names: Vec<&str> = std::iter::once("none").chain(NatConfig::presets().map(|(name, _)| name)).collect();
+    let Some(text) = scalar(node, &format!("it can be: {}, or a map", names.join(", ")), problems) else {
+        return RawNat::default();
+    };
+    let config = NatConfig::presets().into_iter().find(|(name, _)| *name == text).map(|(_, preset)| preset);
+    if config.is_none() && text != "none" {
+        let mut problem = Problem::at(&node.span, format!("there is no NAT {}", quoted(text)));
+        problem.help = suggestion(text, names, "it can be");
+        problems.add(problem);
+    }
+    RawNat { config, forwards: Vec::new() }
+}
+
+/// RFC 4787's terms; what is not named is as in the preset, and that is `port-restricted`, the commonest, unless named.
+fn read_map(node: &Node, owner: &Span, problems: &mut Problems) -> RawNat {
+    let fields = Fields::open(node, owner, &NAT, problems);
+    let presets = NatConfig::presets().map(|(name, _)| (name, name));
+    let preset = fields.word("preset", &presets, problems).unwrap_or("port-restricted");
+    let base = NatConfig::presets().into_iter().find(|(name, _)| *name == preset).expect("it is one of them").1;
+    let timeout = |name: &str, problems: &mut Problems| {
+        let time = fields.quantity::<Time>(name, problems)?;
+        if time.value.0.is_zero() {
+            problems.add(Problem::at(&time.span, "such a NAT forgets at once").help("such as 30s"));
+        }
+        Some(time.value.0)
+    };
+    let config = NatConfig {
+        mapping: fields.word("mapping", &DEPENDENCES, problems).unwrap_or(base.mapping),
+        filtering: fields.word("filtering", &DEPENDENCES, problems).unwrap_or(base.filtering),
+        ports: fields.word("ports", &PORTS, problems).unwrap_or(base.ports),
+        hairpin: fields.flag("hairpin", problems).unwrap_or(base.hairpin),
+        udp_timeout: timeout("udp_timeout", problems).unwrap_or(base.udp_timeout),
+        tcp_timeout: timeout("tcp_timeout", problems).unwrap_or(base.tcp_timeout),
+        pool: fields.count("pool", 1, POOL_MAX, problems).map_or(base.pool, |count| count as u8),
+        port_block: read_port_block(&fields, problems),
+        quota: fields.count("quota", 1, u64::from(u32::MAX), problems).map(|quota| quota as u32),
+        mapping_protocols: read_protocols(&fields, problems),
+    };
+    RawNat { config: Some(config), forwards: read_forwards(&fields, problems) }
+}
+
+fn read_port_block(fields: &Fields<'_>, problems: &mut Problems) -> Option<PortBlock> {
+    let (key, node) = fields.entry("port_block")?;
+    let fields = Fields::open(node, &key.span, &PORT_BLOCK, problems);
+    fields.need("size", problems);
+    let size = fields.count("size", 1, u64::from(u16::MAX - PORT_MIN) + 1, problems);
+    let limit = fields.count("limit", 1, u64::from(u16::MAX), problems);
+    Some(PortBlock { size: size? as u16, limit: limit.unwrap_or(1) as u16 })
+}
+
+fn read_protocols(fields: &Fields<'_>, problems: &mut Problems) -> BTreeSet<MappingProtocol> {
+    let list = items(fields.get("mapping_protocols"), "mapping_protocols", "[upnp, nat-pmp, pcp]", problems);
+    let mut protocols = BTreeSet::new();
+    for node in list {
+        let Some(text) = scalar(node, "such as [upnp, nat-pmp, pcp]", problems) else { continue };
+        match MappingProtocol::NAMES.iter().find(|(name, _)| *name == text) {
+            Some((_, protocol)) if protocols.insert(*protocol) => {}
+            Some(_) => problems.add(Problem::at(&node.span, format!("{} is named twice", quoted(text)))),
+            None => {
+                let what = format!("there is no mapping protocol {}", quoted(text));
+                let mut problem = Problem::at(&node.span, what);
+                problem.help = suggestion(text, MappingProtocol::NAMES.map(|(name, _)| name), "there are");
+                problems.add(problem);
+            }
+        }
+    }
+    protocols
+}
+
+fn read_forwards(fields: &Fields<'_>, problems: &mut Problems) -> Vec<RawForward> {
+    let list = items(fields.get("forward"), "forward", "[{node: a-1}]", problems);
+    if let Some(first) = list.get(FORWARDS_MAX) {
+        problems.add(Problem::at(&first.span, format!("more than {FORWARDS_MAX} forwarded ports")));
+    }
+    let mut forwards: Vec<RawForward> = Vec::new();
+    for node in list.iter().take(FORWARDS_MAX) {
+        let fields = Fields::open(node, &node.span, &FORWARD, problems);
+        fields.need("node", problems);
+        let port = |name: &str, problems: &mut Problems| {
+            fields.count(name, 1, u64::from(u16::MAX), problems).map_or(NODE_PORT, |port| port as u16)
+        };
+        let (port, to) = (port("port", problems), port("to", problems));
+        let protocol = fields.word("protocol", &PROTOCOLS, problems).unwrap_or(Protocol::Udp);
+        let Some(name) = fields.text("node", problems) else { continue };
+        if let Some(other) = forwards.iter().find(|other| (other.protocol, other.port) == (protocol, port)) {
+            problems.add(
+                Problem::at(&node.span, format!("port {port} leads elsewhere already"))
+                    .related(&other.node.span, "to this node")
+                    .help("give it another port, such as port: 4002"),
+            );
+            continue;
+        }
+        let leads_there =
+            |other: &&RawForward| (other.protocol, &other.node.value, other.to) == (protocol, &name.value, to);
+        if let Some(other) = forwards.iter().find(leads_there) {
+            problems.add(
+                Problem::at(&node.span, format!("another port leads to port {to} of {} already", quoted(&name.value)))
+                    .related(&other.node.span, "this one")
+                    .help("a port of a node is seen outside as one port"),
+            );
+            continue;
+        }
+        forwards.push(RawForward { node: name, protocol, port, to });
+    }
+    forwards
+}
