@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use butter::api::Linked;
 use butter::core::identity::{BlockId, NodeId};
 use bytes::Bytes;
 
@@ -101,6 +102,13 @@ pub enum Action {
         /// From outside into the network.
         down: Box<LinkConfig>,
     },
+    /// Have a node link to another as directly as possible.
+    Link {
+        /// Which.
+        node: NodeIndex,
+        /// To whom.
+        peer: NodeId,
+    },
     /// Look at every live node: who it is, whom it knows, what it holds.
     Look,
     /// Take every metric of every live node and router.
@@ -139,6 +147,8 @@ pub enum Told {
         /// Sure, or out of time.
         sure: bool,
     },
+    /// How the link runs, as asked by [`Action::Link`].
+    Linked(Linked),
     /// As asked by [`Action::Look`]: one entry per live node that answered, in order of [`NodeIndex`].
     Seen(Vec<NodeView>),
     /// As asked by [`Action::Sample`].

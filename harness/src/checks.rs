@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use crate::events::{Event, EventKind};
+use crate::observe::crossed::{Link, LinkFigures, link_cells};
 use crate::observe::tally::{Figures, Tally};
 use crate::observe::watched::Watched;
 use crate::plan::{Check, Comparison, Measure, NetworkRange, Plan, Until};
@@ -104,7 +105,8 @@ fn holds(value: f64, comparison: Comparison, bound: f64) -> bool {
 fn unit(measure: &Measure) -> Unit {
     match measure {
         Measure::Persistence | Measure::Stored | Measure::Retrieval { .. } | Measure::RetrievalWorstCell => Unit::Share,
-        Measure::RetrievalLatency { .. } => Unit::Seconds,
+        Measure::Linked { .. } | Measure::LinkedWorstCell { .. } => Unit::Share,
+        Measure::RetrievalLatency { .. } | Measure::LinkedAfter { .. } => Unit::Seconds,
         Measure::Copies | Measure::RetrievalMessages | Measure::Metric { .. } => Unit::Plain,
     }
 }
@@ -131,6 +133,15 @@ fn measure(plan: &Plan, measure: &Measure, tally: &Tally, watched: &Watched) -> 
         Measure::RetrievalWorstCell => worst_cell(plan, tally),
         Measure::RetrievalLatency { quantile } => answers.latency_s(*quantile).ok_or_else(no_answer),
         Measure::RetrievalMessages => answers.messages_mean().ok_or_else(no_answer),
+        Measure::Linked { direct, from, to } => linked(plan, tally, *direct, from.as_deref(), to.as_deref()),
+        Measure::LinkedWorstCell { direct } => {
+            let cells = link_cells(plan, &tally.links);
+            let shares = cells.values().filter_map(|links| LinkFigures::of(links.iter().copied()).share(*direct));
+            shares.min_by(f64::total_cmp).ok_or_else(|| "no nodes were to be linked".to_owned())
+        }
+        Measure::LinkedAfter { direct, quantile } => LinkFigures::of(&tally.links)
+            .after_s(*direct, *quantile)
+            .ok_or_else(|| "no such link came about".to_owned()),
         Measure::Metric { name, over } => watched
             .aggregate(name, *over, tally.end)
             .ok_or_else(|| format!("no node or router tells a metric '{name}'")),
@@ -146,6 +157,14 @@ fn retrieval(plan: &Plan, tally: &Tally, from: Option<NetworkRange>, to: Option<
         };
         format!("no query was made{}{}", place("from", from), place("for items stored from", to))
     })
+}
+
+/// Links of nodes of two groups, whichever of them asked.
+fn linked(plan: &Plan, tally: &Tally, direct: bool, from: Option<&str>, to: Option<&str>) -> Result<f64, String> {
+    let is = |group: Option<&str>, node| group.is_none_or(|group| plan.node(node).group == group);
+    let between = |link: &&Link| is(from, link.from) && is(to, link.to) || is(from, link.to) && is(to, link.from);
+    let share = LinkFigures::of(tally.links.iter().filter(between)).share(direct);
+    share.ok_or_else(|| "no such nodes were to be linked".to_owned())
 }
 
 /// The least share of right answers of any two names of networks between which a query was made.

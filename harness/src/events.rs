@@ -5,6 +5,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use butter::api::{Linked, PathBody};
 use butter::core::identity::{BlockId, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +117,15 @@ pub enum EventKind {
         /// What came of it.
         result: Retrieved,
     },
+    /// A link that was wanted is as direct as it will be, or was not made.
+    Linked {
+        /// Who asked for it.
+        from: NodeIndex,
+        /// To whom.
+        to: NodeIndex,
+        /// What came of it.
+        result: LinkResult,
+    },
     /// All live nodes were looked at.
     Looked {
         /// Live nodes.
@@ -159,6 +169,45 @@ pub enum Retrieved {
     },
     /// The item was never acknowledged, so it was not asked for.
     NeverStored,
+}
+
+/// How a link came about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum LinkResult {
+    /// It is up.
+    Up {
+        /// How it runs.
+        path: PathBody,
+        /// Until it was up first; `None` if it was up before it was wanted.
+        took_us: Option<u64>,
+        /// Until it needed no relay; `None` also if it needs one.
+        direct_us: Option<u64>,
+        /// Tries to get past the relay.
+        tries: u32,
+    },
+    /// It is not.
+    Down {
+        /// Why, for a person.
+        why: String,
+    },
+}
+
+impl LinkResult {
+    /// What a node said of a link that had so much time. What came later does not count.
+    pub fn of(said: Linked, within: Duration) -> Self {
+        let in_time = |us: &u64| Duration::from_micros(*us) <= within;
+        match (said.path, said.took_us.filter(in_time)) {
+            (Some(path), Some(took_us)) => {
+                let direct_us = said.direct_us.filter(in_time);
+                let path = if direct_us.is_some() { path } else { PathBody::Relayed };
+                let was_made = |us: &u64| *us > 0;
+                let (took_us, direct_us) = (Some(took_us).filter(was_made), direct_us.filter(was_made));
+                LinkResult::Up { path, took_us, direct_us, tries: said.tries }
+            }
+            _ => LinkResult::Down { why: "no link in time".to_owned() },
+        }
+    }
 }
 
 fn as_text<T: std::fmt::Display, S: serde::Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {

@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | [`scrape`] | reads Prometheus' text format |
 //! | [`watched`] | keeps the metrics that checks are about |
+//! | [`crossed`] | adds up links of cross steps |
 //! | [`samples`] | writes `samples.csv` |
 //! | [`federate`] | serves the latest metrics of a whole run again |
 //! | [`tally`] | adds up the events |
 
+pub mod crossed;
 pub mod federate;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -2,6 +2,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
@@ -182,7 +183,7 @@ impl Item {
 /// One step, expanded: what is done when, counted from its beginning, and when it ends.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
-    /// `join`, `store`, `churn`, `settle`, `retrieve`, `rebind`, `link`, `check`.
+    /// `join`, `store`, `churn`, `settle`, `retrieve`, `rebind`, `link`, `cross`, `check`.
     pub verb: &'static str,
     /// One line for progress and reports: `churn for 60s, 1/100 of the nodes die each second`.
     pub title: String,
@@ -251,6 +252,15 @@ pub enum Act {
         up: Box<LinkConfig>,
         /// From outside into the network.
         down: Box<LinkConfig>,
+    },
+    /// Have two nodes linked as directly as possible, once neither is in another pair.
+    Link {
+        /// Who asks for the link.
+        node: NodeIndex,
+        /// To whom.
+        peer: NodeIndex,
+        /// A link counts that is up, and direct, by then.
+        within: Duration,
     },
 }
 
@@ -337,6 +347,27 @@ pub enum Measure {
     },
     /// Mean number of query messages of a right answer.
     RetrievalMessages,
+    /// Share of the pairs of nodes that were to be linked and are.
+    Linked {
+        /// Only links without a relay count.
+        direct: bool,
+        /// Only pairs of which one node is of this group.
+        from: Option<String>,
+        /// Only pairs of which the other node is of this group.
+        to: Option<String>,
+    },
+    /// The same, of the pair of node groups where it is least.
+    LinkedWorstCell {
+        /// Only links without a relay count.
+        direct: bool,
+    },
+    /// A quantile of the time until a pair was linked, in seconds.
+    LinkedAfter {
+        /// Until it was linked without a relay.
+        direct: bool,
+        /// 0..1
+        quantile: f64,
+    },
     /// A metric over the nodes, as sampled: over all samples for min and max, of the last sample for sum and avg.
     Metric {
         /// Metric name.
@@ -388,6 +419,12 @@ impl Plan {
     /// A node.
     pub fn node(&self, index: NodeIndex) -> &NodePlan {
         &self.nodes[index.0]
+    }
+
+    /// The names of node groups, in order of their first nodes.
+    pub fn node_groups(&self) -> Vec<&str> {
+        let mut seen = BTreeSet::new();
+        self.nodes.iter().map(|node| node.group.as_str()).filter(|group| seen.insert(*group)).collect()
     }
 
     /// The addresses of the ambassadors that a node is told of.

@@ -5,6 +5,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | `crossings` | pairs of nodes that are to be linked |
 //! | `ledger` | what is true by now: who lives, what was acknowledged, what is kept |
 //! | `pending` | what was submitted and not reported yet |
 //! | `reports` | what a backend reports, taken into both |
@@ -16,13 +17,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use butter::core::wanted::TOLD_WITHIN;
 use bytes::Bytes;
 
 use crate::backend::{Action, Backend, Scrape};
-use crate::events::{Event, EventKind, Retrieved, RunTime};
+use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::observe::watched::Watched;
 use crate::plan::{Act, NodeIndex, Plan, Until};
 
+mod crossings;
 mod ledger;
 mod pending;
 mod reports;
@@ -30,6 +33,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+use crossings::{Crossings, Pair};
 use ledger::Ledger;
 pub use ledger::Queries;
 use pending::{Ops, Pending, What};
@@ -112,6 +116,7 @@ pub async fn play<B: Backend>(plan: &Plan, backend: &mut B, audience: &mut dyn A
         stop,
         ops: Ops::default(),
         held: BTreeMap::new(),
+        crossings: Crossings::default(),
         ledger: Ledger::new(plan),
         events: Vec::new(),
         watched: Watched::of(plan),
@@ -144,6 +149,7 @@ struct Player<'a, B> {
     ops: Ops,
     /// What waits for a start, kill or stop of its node, with its step: a node's actions keep their order.
     held: BTreeMap<NodeIndex, VecDeque<(usize, Act)>>,
+    crossings: Crossings,
     ledger: Ledger,
     events: Vec<Event>,
     watched: Watched,
@@ -212,6 +218,8 @@ impl<B: Backend> Player<'_, B> {
         if matches!(left, Leave::Over) && matches!(step.until, Until::Elapsed { .. } | Until::Checked { .. }) {
             left = self.look_now().await;
         }
+        // What the step had no time for will not be tried.
+        self.crossings.forget();
         let problem = match &left {
             Leave::Over => None,
             Leave::Problem(problem) | Leave::GiveUp(problem) => Some(problem.clone()),
@@ -240,6 +248,7 @@ impl<B: Backend> Player<'_, B> {
             while let Some(timed) = acts.next_if(|timed| began.plus(timed.after) <= now) {
                 self.act_in_turn(index, timed.act.clone(), now);
             }
+            self.begin_crossings(now);
             let undone = acts.len() + self.undone(index);
             if let Some(leave) = self.is_over(&step.until, began, now, undone) {
                 return leave;
@@ -296,7 +305,9 @@ impl<B: Backend> Player<'_, B> {
 
     /// Actions of a step that were begun or held and are not done.
     fn undone(&self, step: usize) -> usize {
-        self.ops.of_step(step) + self.held.values().flatten().filter(|(of, _)| *of == step).count()
+        self.crossings.waiting()
+            + self.ops.of_step(step)
+            + self.held.values().flatten().filter(|(of, _)| *of == step).count()
     }
 
     /// Waits for one report, a deadline, the next sample or `until`, whichever comes first.
@@ -366,7 +377,8 @@ impl<B: Backend> Player<'_, B> {
     /// Whom an action is about; nobody if it is about a network.
     fn node_of(&self, act: &Act) -> Option<NodeIndex> {
         match act {
-            Act::Start { node, .. } | Act::Kill { node } | Act::Stop { node } | Act::Get { node, .. } => Some(*node),
+            Act::Start { node, .. } | Act::Kill { node } | Act::Stop { node } => Some(*node),
+            Act::Get { node, .. } | Act::Link { node, .. } => Some(*node),
             Act::Put { item } => Some(self.plan.items[item.0].by),
             Act::Rebind { .. } | Act::SetLink { .. } => None,
         }
@@ -416,6 +428,7 @@ impl<B: Backend> Player<'_, B> {
                 let value = Bytes::from(self.plan.items[item.0].bytes());
                 (What::Put { item, node }, Action::Put { node, value }, self.answer_deadline(node))
             }
+            Act::Link { peer, within, .. } => return self.crossings.add(Pair { step, node, peer, within }),
             Act::Get { item, .. } => {
                 let unasked = || Retrieved::Unasked { why: "it does not run".to_owned() };
                 match self.ledger.id_of(item) {
@@ -426,6 +439,19 @@ impl<B: Backend> Player<'_, B> {
             }
         };
         self.submit(now, what, action, Some(step), deadline);
+    }
+
+    /// Has pairs linked whose turn it is.
+    fn begin_crossings(&mut self, now: RunTime) {
+        while let Some(Pair { step, node, peer, within }) = self.crossings.begin() {
+            match (self.ledger.is_live(node), self.ledger.identity(peer)) {
+                (true, Some(id)) => {
+                    let what = What::Link { node, peer, within };
+                    self.submit(now, what, Action::Link { node, peer: id }, Some(step), TOLD_WITHIN + ANSWER_MARGIN);
+                }
+                _ => self.linked(now, node, peer, LinkResult::Down { why: "one of them does not run".to_owned() }),
+            }
+        }
     }
 
     fn answer_deadline(&self, node: NodeIndex) -> Duration {

@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | [`result`] | `result.json`: everything that follows from the events and metrics, and nothing that a clock on the wall said |
 //! | [`timing`] | `timing.json`: how long it took on this machine |
+//! | `crossing` | the grid of a cross step |
 //! | [`directory`] | the run's directory, and the record written into it while the run is played |
 //! | [`table`] | the verdict for people |
 //! | [`junit`] | the verdict for CI |
 
+mod crossing;
 pub mod directory;
 pub mod junit;
 pub mod result;

@@ -6,6 +6,7 @@
 //! | module | what it draws |
 //! | --- | --- |
 //! | `churn` | who dies when, how, and what comes in its place |
+//! | `crossing` | which pairs of nodes are to be linked |
 //! | `workload` | who stores what when, and who asks for it |
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -19,9 +20,11 @@ use serde::Serialize;
 use crate::plan::{Act, Check, Item, NodeIndex, NodePlan, Step, Timed, Until};
 
 mod churn;
+mod crossing;
 mod workload;
 
 pub use churn::{CHURN_DRAWS_MAX, Churn, Replace};
+pub use crossing::{Cross, PAIRS_MAX};
 pub use workload::{
     Asker, FRESH_JOIN, GETS_PER_ASKER_AND_SECOND, GETS_PER_SECOND, PUTS_PER_NODE_AND_SECOND, PUTS_PER_SECOND, Retrieve,
     Store, WORKLOAD_GRACE,
@@ -73,6 +76,8 @@ pub enum SceneKind {
         /// What is done.
         acts: Vec<Act>,
     },
+    /// Pairs of nodes are linked.
+    Cross(Cross),
     /// Checks are evaluated.
     Check {
         /// Which.
@@ -86,6 +91,12 @@ pub enum TimelineError {
     /// Churn has left nobody who could do what the step says.
     #[error("by then every node of {whom} is dead")]
     NobodyLeft {
+        /// Of whom, as named in the file.
+        whom: String,
+    },
+    /// There are no two nodes to link.
+    #[error("by then there are no two live nodes of {whom} to link")]
+    NoPair {
         /// Of whom, as named in the file.
         whom: String,
     },
@@ -106,6 +117,9 @@ pub enum TimelineError {
     /// Churn would take too long to draw.
     #[error("so many nodes for so many seconds are more than {CHURN_DRAWS_MAX} draws")]
     TooManyDraws,
+    /// Choosing would take too long.
+    #[error("this step has more than {PAIRS_MAX} pairs of nodes to choose from")]
+    TooManyPairs,
 }
 
 /// A timeline: what is stored, and every step.
@@ -128,6 +142,7 @@ pub fn expand(
     scenes: &[Scene],
 ) -> Result<Timeline, (usize, TimelineError)> {
     let mut world = World {
+        nodes,
         alive: nodes.iter().map(|node| node.from_start).collect(),
         items: Vec::new(),
         actions: 0,
@@ -146,7 +161,8 @@ pub fn expand(
 }
 
 /// Who is alive and what is stored, by the plan.
-struct World {
+struct World<'a> {
+    nodes: &'a [NodePlan],
     alive: Vec<bool>,
     items: Vec<Item>,
     /// Actions of the steps before.
@@ -155,7 +171,7 @@ struct World {
     grace: Duration,
 }
 
-impl World {
+impl World<'_> {
     fn play(&mut self, dice: &Dice, scene: &Scene) -> Result<Step, TimelineError> {
         let (verb, actions, until) = match &scene.kind {
             SceneKind::Join { within } => ("join", Vec::new(), Until::Joined { within: *within }),
@@ -166,6 +182,12 @@ impl World {
             }
             SceneKind::Check { checks } => ("check", Vec::new(), Until::Checked { checks: checks.clone() }),
             SceneKind::Churn(churn) => ("churn", self.churn(dice, churn)?, Until::Elapsed { time: churn.time }),
+            SceneKind::Cross(cross) => {
+                let actions = self.cross(dice, cross)?;
+                // One after the other at worst: whatever is true of the nodes, every pair has had its time by then.
+                let within = cross.within.saturating_mul(actions.len() as u32).saturating_add(WORKLOAD_GRACE);
+                ("cross", actions, Until::Done { within })
+            }
             SceneKind::Store(store) => workload("store", self.store(dice, store)?, self.grace),
             SceneKind::Retrieve(retrieve) => workload("retrieve", self.retrieve(dice, retrieve)?, self.grace),
         };
@@ -204,6 +226,7 @@ enum For {
     Choice = 4,
     Askers = 5,
     Order = 6,
+    Pairs = 7,
 }
 
 impl Dice {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use butter_harness::net::link::{Distribution, LinkConfig, presets};
-use butter_harness::plan::{Act, NodeIndex, Plan, Until};
+use butter_harness::plan::{Act, NodeIndex, Plan, Timed, Until};
 use butter_harness::topology::{self, Overrides};
 
 /// Every topology that ships.
@@ -203,6 +203,26 @@ fn a_count_makes_networks_that_nodes_take_in_turn() {
     assert!(page.contains("home-1 to home-3") && page.contains("behind isp-1 to isp-3 as"), "{page}");
     assert!(page.contains("h: 7 on home, taking its networks in turn"), "{page}");
     assert!(page.contains("retrieve all items from home, home-2"), "{page}");
+}
+
+#[test]
+fn a_cross_step_links_nodes_of_every_two_groups_but_not_ambassadors() {
+    let plan = read(
+        "networks: {internet: {}, home: {behind: internet, nat: symmetric, count: 3}}\n\
+         nodes: {hub: {on: internet, ambassador: true, count: 2}, h: {on: home, count: 3}, p: {on: internet, count: 2}}\n\
+         steps: [cross: {pairs: 2, within: 20s}]\nchecks: [linked == 100%, direct from h to p >= 95%, linked p50 <= 1s]\n",
+    );
+    let ends = |timed: &Timed| match timed.act {
+        Act::Link { node, peer, within } if within == Duration::from_secs(20) => [node, peer],
+        _ => panic!("{timed:?}"),
+    };
+    let mut pairs: Vec<_> =
+        plan.steps[0].actions.iter().map(|timed| ends(timed).map(|i| &*plan.node(i).group)).collect();
+    pairs.iter_mut().for_each(|pair| pair.sort_unstable());
+    pairs.sort_unstable();
+    assert_eq!(pairs, [["h", "h"], ["h", "h"], ["h", "p"], ["h", "p"], ["p", "p"]]);
+    let page = topology::describe(&plan);
+    assert!(page.contains("cross: link 2 pairs of each two of h, p within 20s [links: 5]\n"), "{page}");
 }
 
 #[test]

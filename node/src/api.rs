@@ -7,6 +7,7 @@
 //! | `GET /v1/view` | [`View`] |
 //! | `POST /v1/blobs`, the value as body | 201 [`Put`]; 413 too large, 507 full, 504 too few copies in time |
 //! | `GET /v1/blobs/{id}` | the value, with [`HOPS_HEADER`] and [`MESSAGES_HEADER`]; 404 not found, 504 not within the deadline |
+//! | `POST /v1/links/{id}` | [`Linked`], once the link to that peer is as direct as it will be |
 //! | `POST /v1/leave` | 202: the node hands over what it keeps, and ends |
 //! | `GET /metrics` | Prometheus' text format |
 //!
@@ -14,13 +15,14 @@
 //! `Authorization: Bearer TOKEN` with each request.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
-use crate::core::io::Path;
+use crate::core::io::{LinkReport, Path};
 
 /// Header of a found value: hops from the node to whoever had its first block.
 pub const HOPS_HEADER: &str = "butter-hops";
@@ -34,6 +36,8 @@ pub const PEERS_PATH: &str = "/v1/peers";
 pub const VIEW_PATH: &str = "/v1/view";
 /// Path of values; `/v1/blobs/{id}` is one.
 pub const BLOBS_PATH: &str = "/v1/blobs";
+/// Path of links that are wanted: `/v1/links/{id}` is one to that peer.
+pub const LINKS_PATH: &str = "/v1/links";
 /// Path to have the node leave.
 pub const LEAVE_PATH: &str = "/v1/leave";
 /// Path of the metrics.
@@ -136,8 +140,33 @@ pub struct LinkBody {
     pub rtt_us: u64,
 }
 
-/// How a link runs: as [`Path`].
+/// What came of a link that was wanted: as [`LinkReport`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linked {
+    /// How it runs; `None` if there is none.
+    pub path: Option<PathBody>,
+    /// Until the first usable link, in microseconds.
+    pub took_us: Option<u64>,
+    /// Until the first link without a relay, in microseconds.
+    pub direct_us: Option<u64>,
+    /// Tries to get past the relay.
+    pub tries: u32,
+}
+
+impl From<LinkReport> for Linked {
+    fn from(report: LinkReport) -> Self {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Linked {
+            path: report.path.map(Into::into),
+            took_us: report.took.map(micros),
+            direct_us: report.direct_after.map(micros),
+            tries: report.tries,
+        }
+    }
+}
+
+/// How a link runs: as [`Path`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PathBody {
     /// See [`Path::Lan`].
@@ -152,6 +181,20 @@ pub enum PathBody {
     Predicted,
     /// See [`Path::Relayed`].
     Relayed,
+}
+
+impl PathBody {
+    /// As in JSON and in the label `path` of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            PathBody::Lan => "lan",
+            PathBody::Direct => "direct",
+            PathBody::Mapped => "mapped",
+            PathBody::Punched => "punched",
+            PathBody::Predicted => "predicted",
+            PathBody::Relayed => "relayed",
+        }
+    }
 }
 
 impl From<Path> for PathBody {

@@ -10,6 +10,7 @@ use butter::core::identity::NodeId;
 use butter::core::io::{Command, CommandId, Outcome};
 use butter::core::random::child;
 use butter::core::time::Time;
+use butter::core::wanted::TOLD_WITHIN;
 use butter::overlay::data::{Data, DataCommand, DataOutcome, GetError};
 use rand::Rng;
 
@@ -28,7 +29,7 @@ const STAGGER: Duration = Duration::from_millis(1);
 const STAGGER_MIN: Duration = Duration::from_millis(200);
 /// How long a node may take to leave before it is silenced.
 const LEAVE_WITHIN: Duration = Duration::from_secs(30);
-/// How long beyond its own deadline a node may take to end a put or get.
+/// How long beyond its own deadline a node may take to end a put, a get or a link.
 const ANSWER_MARGIN: Duration = Duration::from_secs(30);
 
 /// The simulator as a backend.
@@ -201,7 +202,8 @@ impl Sim {
                 Told::Found(FoundValue { value: found.value.0, hops: found.hops, messages: found.messages })
             }
             Outcome::Overlay(DataOutcome::Got(Err(why))) => Told::NotFound { sure: why == GetError::NotFound },
-            Outcome::Answered(_) | Outcome::Linked(_) => unreachable!("nobody asks for that here"),
+            Outcome::Linked(report) => Told::Linked(report.into()),
+            Outcome::Answered(_) => unreachable!("no application is asked here"),
         };
         self.report(Some(op), told);
     }
@@ -293,6 +295,10 @@ impl Backend for Sim {
             Action::SetLink { network, up, down } => {
                 self.engine.transport_mut().set_link(network, &up, &down);
                 self.report(Some(op), Told::Changed);
+            }
+            Action::Link { node, peer } => {
+                let link = Command::Link { peer, contact: None };
+                self.command(op, node, link, TOLD_WITHIN + ANSWER_MARGIN);
             }
             Action::Look => {
                 let seen = self.look();

@@ -1,6 +1,8 @@
+use butter::api::PathBody;
+
 use super::*;
 use crate::backend::Source;
-use crate::events::{Retrieved, RunTime};
+use crate::events::{LinkResult, Retrieved, RunTime};
 use crate::observe::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
 use crate::plan::{Aggregate, NetworkIndex, NodeIndex};
 
@@ -23,6 +25,44 @@ const ALL: Measure = Measure::Retrieval { from: None, to: None };
 fn between(from: Option<usize>, to: Option<usize>) -> Measure {
     let network = |index: usize| NetworkIndex(index).into();
     Measure::Retrieval { from: from.map(network), to: to.map(network) }
+}
+
+#[test]
+fn links_count_for_both_groups_whoever_asked() {
+    let mut plan = fixture::plan();
+    for (index, group) in ["a", "a", "b", "b", "c"].into_iter().enumerate() {
+        plan.nodes[index].group = group.to_owned();
+    }
+    let linked = |from, to, result| Event {
+        at: RunTime(0),
+        kind: EventKind::Linked { from: NodeIndex(from), to: NodeIndex(to), result },
+    };
+    let up = |us, direct: bool| LinkResult::Up {
+        path: if direct { PathBody::Punched } else { PathBody::Relayed },
+        took_us: Some(us),
+        direct_us: direct.then_some(2 * us),
+        tries: 1,
+    };
+    let events = [
+        linked(0, 2, up(1_000_000, true)),
+        linked(3, 1, up(2_000_000, false)),
+        linked(2, 3, LinkResult::Down { why: "no link in time".to_owned() }),
+    ];
+    let mut measured = |measure: Measure| {
+        plan.checks = vec![check("the check", measure, Comparison::AtLeast, 0.0)];
+        let verdict = evaluate(&plan, &events, &Watched::default()).remove(0);
+        verdict.value.ok_or(verdict.why.unwrap_or_default())
+    };
+    let mut share = |direct, from: Option<&str>, to: Option<&str>| {
+        measured(Measure::Linked { direct, from: from.map(str::to_owned), to: to.map(str::to_owned) })
+    };
+    assert_eq!([share(false, None, None), share(true, None, None)], [Ok(2.0 / 3.0), Ok(1.0 / 3.0)]);
+    assert_eq!([share(true, Some("a"), Some("b")), share(true, Some("b"), Some("a"))], [Ok(0.5), Ok(0.5)]);
+    assert_eq!([share(false, Some("b"), Some("b")), share(false, Some("a"), None)], [Ok(0.0), Ok(1.0)]);
+    assert_eq!(share(false, Some("c"), None), Err("no such nodes were to be linked".to_owned()));
+    assert_eq!(measured(Measure::LinkedWorstCell { direct: false }), Ok(0.0));
+    assert_eq!(measured(Measure::LinkedAfter { direct: false, quantile: 1.0 }), Ok(2.0));
+    assert_eq!(measured(Measure::LinkedAfter { direct: true, quantile: 0.5 }), Ok(2.0));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::crossed::Link;
 use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::plan::{Act, ItemIndex, NetworkIndex, NodeIndex, Plan};
 use crate::play::Queries;
@@ -19,6 +20,8 @@ pub struct Tally {
     pub queries: Vec<Query>,
     /// Queries left out because their item was never acknowledged.
     pub never_stored: u64,
+    /// Every link that was to be made by a cross step, and its end.
+    pub links: Vec<Link>,
     /// Nodes killed.
     pub killed: u64,
     /// Nodes that left in good order.
@@ -125,6 +128,9 @@ impl Tally {
                 took_us: *took_us,
                 result: result.clone(),
             }),
+            EventKind::Linked { from, to, result } => {
+                self.links.push(Link { from: *from, to: *to, result: result.clone() });
+            }
             &EventKind::Looked { live, components, kept, acknowledged, copies, blocks, copies_max } => {
                 self.look = Some(Look { at, live, components, kept, acknowledged, copies, blocks, copies_max });
             }
@@ -176,8 +182,7 @@ impl Figures {
 
     /// A quantile (0..1) of how long right answers took, by nearest rank, in seconds. `None` without right answers.
     pub fn latency_s(&self, quantile: f64) -> Option<f64> {
-        let rank = (quantile * self.took_us.len() as f64).ceil() as usize;
-        self.took_us.get(rank.saturating_sub(1)).map(|&us| us as f64 / 1e6)
+        quantile_s(&self.took_us, quantile)
     }
 
     /// Mean query messages of a right answer.
@@ -189,6 +194,12 @@ impl Figures {
     pub fn hops_mean(&self) -> Option<f64> {
         ratio(self.hops, self.outcomes.found)
     }
+}
+
+/// A quantile (0..1) of times in order, by nearest rank, in seconds. `None` of none.
+pub(super) fn quantile_s(sorted_us: &[u64], quantile: f64) -> Option<f64> {
+    let rank = (quantile * sorted_us.len() as f64).ceil() as usize;
+    sorted_us.get(rank.saturating_sub(1)).map(|&us| us as f64 / 1e6)
 }
 
 /// `part / whole`, if there is a whole.

@@ -81,6 +81,11 @@ impl Ledger {
         self.live.contains_key(&node)
     }
 
+    /// Who a live node is, once that is known.
+    pub(super) fn identity(&self, node: NodeIndex) -> Option<NodeId> {
+        self.live.get(&node).copied().flatten()
+    }
+
     pub(super) fn live(&self) -> usize {
         self.live.len()
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use crate::backend::OpId;
 use crate::events::RunTime;
@@ -46,6 +47,11 @@ pub(super) enum What {
     SetLink {
         network: NetworkIndex,
     },
+    Link {
+        node: NodeIndex,
+        peer: NodeIndex,
+        within: Duration,
+    },
     /// With the count of changes to the live nodes at the time.
     Look {
         generation: u64,
@@ -72,6 +78,7 @@ impl What {
             What::Get { .. } => "a get",
             What::Rebind { .. } => "a rebind",
             What::SetLink { .. } => "a change of a link",
+            What::Link { .. } => "a link",
             What::Look { .. } => "a look at all nodes",
             What::Sample => "a sample of all metrics",
         }

@@ -7,7 +7,7 @@ use butter::core::identity::BlockId;
 use super::pending::{Pending, What};
 use super::{LastLook, Player};
 use crate::backend::{Backend, NodeView, Report, Told};
-use crate::events::{Event, EventKind, Retrieved, RunTime};
+use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::plan::{ItemIndex, NodeIndex};
 
 impl<B: Backend> Player<'_, B> {
@@ -43,6 +43,9 @@ impl<B: Backend> Player<'_, B> {
                 self.record(at, EventKind::Rebound { network, addresses });
             }
             (What::SetLink { network }, Told::Changed) => self.record(at, EventKind::LinkSet { network }),
+            (What::Link { node, peer, within }, Told::Linked(said)) => {
+                self.linked(at, node, peer, LinkResult::of(said, within));
+            }
             (What::Look { generation }, Told::Seen(views)) => self.looked(at, generation, &views),
             (What::Sample, Told::Sampled(scrapes)) => {
                 let scrapes = Arc::new(scrapes);
@@ -91,6 +94,12 @@ impl<B: Backend> Player<'_, B> {
                 }
                 self.retrieved(began, at, item, node, Retrieved::Unasked { why });
             }
+            What::Link { node, peer, .. } => {
+                if broken {
+                    self.trouble(at, Some(node), &about);
+                }
+                self.linked(at, node, peer, LinkResult::Down { why });
+            }
             What::Rebind { .. } | What::SetLink { .. } | What::Look { .. } | What::Sample => {
                 self.trouble(at, None, &about);
             }
@@ -127,6 +136,11 @@ impl<B: Backend> Player<'_, B> {
     ) {
         self.ledger.queries.count(&result);
         self.record(at, EventKind::Retrieved { item, node, took_us: at.0.saturating_sub(began.0), result });
+    }
+
+    pub(super) fn linked(&mut self, at: RunTime, from: NodeIndex, to: NodeIndex, result: LinkResult) {
+        self.crossings.end(from, to);
+        self.record(at, EventKind::Linked { from, to, result });
     }
 
     fn looked(&mut self, at: RunTime, generation: u64, views: &[NodeView]) {

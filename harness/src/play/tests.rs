@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use butter::api::{Linked, PathBody};
 use butter::core::identity::NodeId;
 
 use super::*;
@@ -131,6 +132,12 @@ impl Backend for Fake {
                 self.tell(soon, Some(op), what);
             }
             Action::Rebind { .. } | Action::SetLink { .. } => self.tell(soon, Some(op), Told::Changed),
+            // First through a relay; a direct link takes the longer the higher the node.
+            Action::Link { node, .. } => {
+                let (took_us, direct_us) = (Some(20_000), Some(100_000 * node.0 as u64));
+                let said = Linked { path: Some(PathBody::Punched), took_us, direct_us, tries: 1 };
+                self.tell(self.now.plus(S), Some(op), Told::Linked(said));
+            }
             Action::Look if self.faults.never_report_looks => {}
             Action::Look if self.faults.fail_looks => {
                 self.tell(self.now, Some(op), Told::Failed { node: None, why: "engine gone".to_owned() });
@@ -443,4 +450,33 @@ fn metrics_are_sampled_every_second_and_progress_is_told() {
     assert_eq!(played.last_sample.unwrap().0, RunTime(4_000_000));
     let last = heard.standings.last().unwrap();
     assert_eq!((last.live, last.step, last.step_ends), (5, Some(0), Some(RunTime(4_000_000))));
+}
+
+#[test]
+fn pairs_are_linked_in_turn_and_what_comes_too_late_does_not_count() {
+    let link = |node, peer| Act::Link { node: NodeIndex(node), peer: NodeIndex(peer), within: 250 * MS };
+    let pairs = [(0, 1), (1, 2), (3, 1), (2, 3), (4, 0), (1, 4)];
+    let acts = [(Duration::ZERO, kill(4))].into_iter().chain(pairs.map(|(node, peer)| (100 * MS, link(node, peer))));
+    let played = run(&plan(vec![step("cross", acts.collect(), Until::Done { within: 30 * S })]), Faults::default());
+    assert_eq!(problems(&played), [""; 0]);
+    let mut ended = Vec::new();
+    for event in &played.events {
+        let EventKind::Linked { from, to, result } = &event.kind else { continue };
+        let what = match result {
+            LinkResult::Up { path, direct_us, .. } => format!("{} {direct_us:?}", path.name()),
+            LinkResult::Down { why } => why.clone(),
+        };
+        ended.push((event.at.0 / 1_000, from.0, to.0, what));
+    }
+    let said = |at, from, to, what: &str| (at, from, to, what.to_owned());
+    // Five nodes take part, so one pair at a time.
+    let expected = [
+        said(1_100, 0, 1, "punched None"),
+        said(2_100, 1, 2, "punched Some(100000)"),
+        said(3_100, 3, 1, "relayed None"),
+        said(4_100, 2, 3, "punched Some(200000)"),
+        said(4_100, 4, 0, "one of them does not run"),
+        said(4_100, 1, 4, "one of them does not run"),
+    ];
+    assert_eq!(ended, expected);
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::crossing::{Crossing, crossings};
 use crate::backend::{Scrape, Source};
 use crate::checks::{self, Verdict};
-use crate::events::{Event, EventKind, Retrieved, RunTime};
+use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::observe::tally::{Figures, Query, Tally, Trouble, ratio};
 use crate::plan::{NetworkRange, Plan};
 use crate::play::{Ended, Played, Stopped};
@@ -49,9 +50,11 @@ pub struct RunResult {
     pub asked: Vec<Asked>,
     /// Queries by where they were asked and where their item was stored; pairs without queries are left out.
     pub matrix: Vec<Cell>,
+    /// Links of cross steps, by the groups of their two nodes.
+    pub crossings: Vec<Crossing>,
     /// How links ran, by network, when last sampled.
     pub links: Vec<Links>,
-    /// Why puts and gets failed, the most frequent reason first; at most a hundred.
+    /// Why puts, gets and links failed, the most frequent reason first; at most a hundred.
     pub failures: Vec<Failure>,
     /// What happened to nodes.
     pub nodes: Nodes,
@@ -163,16 +166,20 @@ pub struct Links {
     pub lan: u64,
     /// Dialled as told.
     pub direct: u64,
+    /// Through a port that a NAT was asked to forward.
+    pub mapped: u64,
     /// Punched through NATs.
     pub punched: u64,
+    /// To a port that was predicted.
+    pub predicted: u64,
     /// Through a relay.
     pub relayed: u64,
 }
 
-/// Puts or gets that failed for the same reason.
+/// Puts, gets or links that failed for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// `put`, `get`.
+    /// `put`, `get`, `link`.
     pub what: &'static str,
     /// For a person.
     pub why: String,
@@ -245,6 +252,7 @@ impl RunResult {
             retrieval: retrieval(tally.queries.iter()),
             asked: asked(plan, &tally.queries),
             matrix: matrix(plan, &tally),
+            crossings: crossings(plan, &tally.links),
             links: played.last_sample.as_ref().map_or_else(Vec::new, |(_, scrapes)| links(plan, scrapes)),
             failures: failures(&played.events),
             nodes: nodes(plan, &tally),
@@ -356,7 +364,9 @@ fn links(plan: &Plan, scrapes: &[Scrape]) -> Vec<Links> {
             nodes: scrapes.len(),
             lan: count("lan"),
             direct: count("direct"),
+            mapped: count("mapped"),
             punched: count("punched"),
+            predicted: count("predicted"),
             relayed: count("relayed"),
         }
     };
@@ -375,6 +385,7 @@ fn failures(events: &[Event]) -> Vec<Failure> {
     for event in events {
         let failed = match &event.kind {
             EventKind::Stored { result: Err(why), .. } => Some(("put", why.as_str())),
+            EventKind::Linked { result: LinkResult::Down { why }, .. } => Some(("link", why.as_str())),
             EventKind::Retrieved { result, .. } => retrieval_failure(result).map(|why| ("get", why)),
             _ => None,
         };

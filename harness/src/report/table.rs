@@ -5,6 +5,7 @@ use std::fmt::Write;
 use comfy_table::modifiers::UTF8_ROUND_CORNERS;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
+use super::crossing::grid;
 use super::result::{Failure, Links, Outcome, Retrieval, RunResult};
 use crate::checks::{Unit, Verdict};
 
@@ -40,6 +41,9 @@ pub fn render(result: &RunResult) -> String {
     }
     if result.retrieval.queries > 0 {
         text += &format!("\n{}\n", retrieval(result));
+    }
+    if let Some(grid) = grid(&result.crossings) {
+        text += &format!("\n{grid}\n");
     }
     if !result.links.is_empty() {
         text += &format!("\n{}\n", links(&result.links));
@@ -137,15 +141,16 @@ fn figures(retrieval: &Retrieval) -> [String; 7] {
 }
 
 fn links(links: &[Links]) -> Table {
-    let mut table = table(["links of", "nodes", "lan", "direct", "punched", "relayed"]);
+    let mut table = table(["links of", "nodes", "lan", "direct", "mapped", "punched", "predicted", "relayed"]);
     for of in links {
-        let counts = [of.nodes as u64, of.lan, of.direct, of.punched, of.relayed].map(|count| count.to_string());
+        let counts = [of.nodes as u64, of.lan, of.direct, of.mapped, of.punched, of.predicted, of.relayed];
+        let counts = counts.map(|count| count.to_string());
         table.add_row([of.network.clone()].into_iter().chain(counts));
     }
     right_aligned(table, 1)
 }
 
-fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Table {
+pub(super) fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED).apply_modifier(UTF8_ROUND_CORNERS);
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -161,12 +166,12 @@ fn right_aligned(mut table: Table, from: usize) -> Table {
     table
 }
 
-fn optional(value: Option<f64>, show: fn(f64) -> String) -> String {
+pub(super) fn optional(value: Option<f64>, show: fn(f64) -> String) -> String {
     value.map_or("–".to_owned(), show)
 }
 
 /// Two decimals, rounded down: only what is all of it is shown as 100 %.
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{} %", plain((share * 10_000.0 + 1e-6).floor() / 100.0))
 }
 

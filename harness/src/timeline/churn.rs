@@ -41,7 +41,7 @@ pub enum Replace {
 const SECOND: Duration = Duration::from_secs(1);
 const SECOND_US: u64 = 1_000_000;
 
-impl World {
+impl World<'_> {
     pub(super) fn churn(&mut self, dice: &Dice, churn: &Churn) -> Result<Vec<Timed>, TimelineError> {
         let mut random = dice.of(For::Deaths);
         let seconds = churn.time.as_nanos().div_ceil(SECOND.as_nanos()) as u64;

@@ -1,5 +1,6 @@
 //! What must hold of every timeline, whatever the scenes: a second, simpler model of who is alive judges the first.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
@@ -30,6 +31,10 @@ fn churn(seconds: u64, die: f64, replace: Replace, among: Vec<NodeIndex>) -> Chu
     Churn { time: Duration::from_secs(seconds), die, graceful: 0.3, replace, among }
 }
 
+fn cross(pairs: Option<u64>, among: Vec<NodeIndex>) -> Cross {
+    Cross { among, whom: "some".into(), pairs, within: Duration::from_secs(30) }
+}
+
 fn expanded(seed: u64, nodes: &[NodePlan], scenes: &[Scene]) -> Result<Timeline, (usize, TimelineError)> {
     expand(seed, nodes, Duration::from_secs(10), scenes)
 }
@@ -46,6 +51,7 @@ fn judge(nodes: &[NodePlan], timeline: &Timeline) -> Result<(), TestCaseError> {
             Until::Done { within } => prop_assert!(last < *within),
             Until::Joined { .. } | Until::Checked { .. } => prop_assert!(step.actions.is_empty()),
         }
+        let mut linked = BTreeSet::new();
         for action in &step.actions {
             match &action.act {
                 &Act::Start { node, .. } => prop_assert!(!std::mem::replace(&mut alive[node.0], true), "{node:?} runs"),
@@ -55,6 +61,11 @@ fn judge(nodes: &[NodePlan], timeline: &Timeline) -> Result<(), TestCaseError> {
                 &Act::Put { item } => {
                     prop_assert!(alive[timeline.items[item.0].by.0], "{item:?} by a dead node");
                     prop_assert!(!std::mem::replace(&mut stored[item.0], true), "{item:?} twice");
+                }
+                &Act::Link { node, peer, .. } => {
+                    prop_assert!(alive[node.0] && alive[peer.0], "{node:?} or {peer:?} is dead");
+                    prop_assert!(node != peer);
+                    prop_assert!(linked.insert((node.min(peer), node.max(peer))), "{node:?} and {peer:?} twice");
                 }
                 Act::Rebind { .. } | Act::SetLink { .. } => {}
                 &Act::Get { item, node } => {
@@ -75,6 +86,7 @@ fn any_scene(nodes: usize) -> impl Strategy<Value = SceneKind> {
         (1..200_u64, some.clone()).prop_map(|(items, from)| {
             SceneKind::Store(Store { items, sizes: (1, 9_000), from, whom: "some".into() })
         }),
+        (prop::option::of(1..9_u64), some.clone()).prop_map(|(pairs, among)| SceneKind::Cross(cross(pairs, among))),
         (1..20_u64, 0.0..=1.0_f64, replace, some.clone())
             .prop_map(|(seconds, die, replace, among)| SceneKind::Churn(churn(seconds, die, replace, among))),
         (prop::option::of(1..50_u64), some).prop_map(|(items, nodes)| {
@@ -103,6 +115,7 @@ proptest! {
             Ok(timeline) => judge(&nodes, &timeline)?,
             // The model said why not, and it has to be right about where.
             Err((step, TimelineError::NobodyLeft { .. })) => prop_assert!(step > 0),
+            Err((step, TimelineError::NoPair { .. })) => prop_assert!(matches!(scenes[step].kind, SceneKind::Cross(_))),
             Err((step, _)) => prop_assert!(matches!(scenes[step].kind, SceneKind::Retrieve(_))),
         }
     }
@@ -210,4 +223,48 @@ fn what_cannot_be_planned_is_refused() {
     let many: Vec<NodeIndex> = vec![NodeIndex(0); 1_000];
     let long = scene(SceneKind::Churn(churn(600_000, 0.0, Replace::Fresh, many)));
     assert_eq!(refused(&[long]), (0, TimelineError::TooManyDraws));
+}
+
+/// Pairs of a cross step over three groups: `a` (0 to 3) of two networks, `b` (4, 5) of another, `c` (6, 7) of one.
+fn linked(pairs: Option<u64>, seed: u64) -> Vec<(usize, usize)> {
+    let mut nodes = cast(8, 0);
+    for (index, node) in nodes.iter_mut().enumerate() {
+        let (group, network) = [("a", 0), ("a", 1), ("b", 2), ("c", 3)][index / 2];
+        (node.group, node.network) = (group.into(), NetworkIndex(network));
+    }
+    let scene = scene(SceneKind::Cross(cross(pairs, (0..8).map(NodeIndex).collect())));
+    let timeline = expanded(seed, &nodes, &[scene]).unwrap();
+    let links = timeline.steps[0].actions.iter().map(|timed| match timed.act {
+        Act::Link { node, peer, .. } => (node.0, peer.0),
+        _ => unreachable!("a cross step has links only"),
+    });
+    links.collect()
+}
+
+#[test]
+fn all_pairs_on_different_networks_are_linked_once_and_others_only_where_there_are_no_such() {
+    let sorted: BTreeSet<_> = linked(None, 1).into_iter().map(|(a, b)| (a.min(b), a.max(b))).collect();
+    assert_eq!(sorted.len(), linked(None, 1).len());
+    let within =
+        |group: std::ops::Range<usize>| sorted.iter().filter(move |(a, b)| group.contains(a) && group.contains(b));
+    assert_eq!(within(0..4).copied().collect::<Vec<_>>(), [(0, 2), (0, 3), (1, 2), (1, 3)]);
+    assert_eq!((within(4..6).count(), within(6..8).count()), (1, 1));
+    assert_eq!(sorted.len(), 4 + 1 + 1 + 4 * 2 + 4 * 2 + 2 * 2);
+}
+
+#[test]
+fn so_many_pairs_of_each_two_groups_are_drawn_by_the_seed() {
+    let cell = |(a, b): (usize, usize)| [a, b].map(|node| node / 2).map(|i| [0, 0, 1, 2][i]);
+    let mut cells: BTreeMap<[usize; 2], usize> = BTreeMap::new();
+    for pair in linked(Some(3), 1) {
+        let mut cell = cell(pair);
+        cell.sort_unstable();
+        *cells.entry(cell).or_default() += 1;
+    }
+    let expected = [([0, 0], 3), ([0, 1], 3), ([0, 2], 3), ([1, 1], 1), ([1, 2], 3), ([2, 2], 1)];
+    assert_eq!(cells, BTreeMap::from(expected));
+    assert_eq!(linked(Some(3), 1), linked(Some(3), 1));
+    assert_ne!(linked(Some(3), 1), linked(Some(3), 2));
+    let asked_by_the_lesser = linked(None, 1).iter().filter(|(a, b)| a < b).count();
+    assert!((5..21).contains(&asked_by_the_lesser), "{asked_by_the_lesser} of 26");
 }

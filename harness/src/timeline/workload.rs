@@ -60,7 +60,7 @@ pub enum Asker {
     },
 }
 
-impl World {
+impl World<'_> {
     pub(super) fn store(&mut self, dice: &Dice, store: &Store) -> Result<Vec<Timed>, TimelineError> {
         let mut storers = self.live_of(&store.from);
         if storers.is_empty() {

@@ -126,6 +126,7 @@ pub(super) enum Verb {
     Settle { time: std::time::Duration },
     Retrieve { items: Items, from: Vec<Who> },
     Rebind { networks: Vec<NetworkRange>, same_address: bool },
+    Cross { within: std::time::Duration, pairs: Option<u64>, among: Vec<Who> },
     Check { checks: Vec<Spanned<Check>> },
 }
 
@@ -299,6 +300,14 @@ impl Names<'_> {
                 networks: networks.iter().filter_map(|name| self.natted_networks(name, problems)).collect(),
                 same_address,
             },
+            RawVerb::Cross { within, pairs, among } => {
+                let among = self.all_of(&among, false, problems);
+                Verb::Cross {
+                    within: within.0,
+                    pairs,
+                    among: if among.is_empty() { self.no_ambassadors() } else { among },
+                }
+            }
             RawVerb::Check { checks } => Verb::Check { checks: self.checks(&checks, problems) },
         };
         Some(CheckedStep { line: self.lines.of(step.span.start), span: step.span, verb })
@@ -358,6 +367,11 @@ impl Names<'_> {
         network.forwards.iter().filter_map(forward).collect()
     }
 
+    fn no_ambassadors(&self) -> Vec<Who> {
+        let groups = self.groups.iter().enumerate().filter(|(_, group)| !group.ambassador);
+        groups.map(|(index, _)| Who::Group(index)).collect()
+    }
+
     fn all_of(&self, names: &[Spanned<String>], fresh: bool, problems: &mut Problems) -> Vec<Who> {
         names.iter().filter_map(|name| self.who(name, fresh, problems)).collect()
     }
@@ -403,9 +417,11 @@ impl Names<'_> {
     }
 
     fn checks(&self, checks: &[Spanned<String>], problems: &mut Problems) -> Vec<Spanned<Check>> {
+        let groups: Vec<&str> = self.groups.iter().map(|group| group.name.value.as_str()).collect();
+        let names = grammar::Names { networks: self.networks, groups: &groups };
         let mut good = Vec::with_capacity(checks.len());
         for Spanned { value: text, span } in checks {
-            match grammar::parse(text, self.lines.of(span.start), self.networks) {
+            match grammar::parse(text, self.lines.of(span.start), &names) {
                 Ok(value) => good.push(Spanned { value, span: span.clone() }),
                 Err(fault) => {
                     let mut problem = Problem::at(&within(self.source, span, text, fault.at), fault.what);

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::units::{Rate, Share, Time};
 use crate::net::link::{Distribution, LinkConfig};
 use crate::net::nat::NatConfig;
-use crate::plan::{Act, NetworkRange, Plan, Step, Until, Uplink};
+use crate::plan::{Act, NetworkRange, Plan, Step, Timed, Until, Uplink};
 
 /// Most lines of each kind; the rest is counted.
 const LINES_MAX: usize = 40;
@@ -178,7 +178,9 @@ fn step(step: &Step) -> String {
     if !counts.is_empty() {
         let _ = write!(line, " [{}]", counts.join(", "));
     }
-    if let (Until::Done { within }, Some(last)) = (&step.until, step.actions.last()) {
+    // Links take their turns, so when they begin is not known.
+    let is_link = |timed: &Timed| matches!(timed.act, Act::Link { .. });
+    if let (Until::Done { within }, Some(last)) = (&step.until, step.actions.last().filter(|last| !is_link(last))) {
         let _ = write!(line, ", begun within {}, done within {}", rounded(last.after), rounded(*within));
     }
     line
@@ -193,7 +195,8 @@ fn kind(act: &Act) -> &'static str {
         Act::Put { .. } => "puts",
         Act::Get { .. } => "gets",
         Act::Rebind { .. } => "rebinds",
-        Act::SetLink { .. } => "links",
+        Act::SetLink { .. } => "changes of links",
+        Act::Link { .. } => "links",
     }
 }
 

@@ -1,4 +1,5 @@
-//! Checks: `persistence >= 99%`, `retrieval from gamma to alpha >= 95%`, `metric max(butter_known_hosts) <= 64`.
+//! Checks: `persistence >= 99%`, `retrieval from gamma to alpha >= 95%`, `direct from a to b >= 95%`,
+//! `metric max(butter_known_hosts) <= 64`.
 
 use std::ops::Range;
 
@@ -20,7 +21,15 @@ pub(super) struct Fault {
     pub(super) help: Option<String>,
 }
 
-const MEASURES: [&str; 5] = ["persistence", "stored", "copies", "retrieval", "metric"];
+/// What a check can name.
+#[derive(Debug)]
+pub(super) struct Names<'n> {
+    pub(super) networks: &'n Places,
+    /// Node groups.
+    pub(super) groups: &'n [&'n str],
+}
+
+const MEASURES: [&str; 7] = ["persistence", "stored", "copies", "retrieval", "linked", "direct", "metric"];
 const AGGREGATES: [(&str, Aggregate); 4] =
     [("max", Aggregate::Max), ("min", Aggregate::Min), ("avg", Aggregate::Avg), ("sum", Aggregate::Sum)];
 /// Longer ones first, so that `>=` is not read as `>`.
@@ -32,10 +41,10 @@ const COMPARISONS: [(&str, Comparison); 5] = [
     ("<", Comparison::Below),
 ];
 
-/// Reads a check that may name these networks.
-pub(super) fn parse(text: &str, line: usize, networks: &Places) -> Result<Check, Fault> {
+/// Reads a check.
+pub(super) fn parse(text: &str, line: usize, names: &Names<'_>) -> Result<Check, Fault> {
     let (measured, comparison, bound) = split(text)?;
-    let measure = measure(text, measured.clone(), networks)?;
+    let measure = measure(text, measured.clone(), names)?;
     let value = bound_value(&measure, &text[bound.clone()]).map_err(|(why, help)| Fault {
         at: bound.clone(),
         what: format!("{} is no bound for {}: {why}", quoted(&text[bound.clone()]), &text[measured.clone()]),
@@ -98,14 +107,16 @@ fn words(text: &str, range: Range<usize>) -> Vec<Word<'_>> {
     words
 }
 
-fn measure(text: &str, range: Range<usize>, networks: &Places) -> Result<Measure, Fault> {
+fn measure(text: &str, range: Range<usize>, names: &Names<'_>) -> Result<Measure, Fault> {
     let words = words(text, range.clone());
     let ((first, first_at), rest) = words.split_first().expect("a measure that is not empty has a word");
     match *first {
         "persistence" => alone(Measure::Persistence, rest),
         "stored" => alone(Measure::Stored, rest),
         "copies" => alone(Measure::Copies, rest),
-        "retrieval" => retrieval(rest, networks),
+        "retrieval" => retrieval(rest, names.networks),
+        "linked" => linked(rest, false, names.groups),
+        "direct" => linked(rest, true, names.groups),
         "metric" => metric(rest, range.end),
         other => Err(Fault {
             at: first_at.clone(),
@@ -131,15 +142,45 @@ fn retrieval(rest: &[Word<'_>], networks: &Places) -> Result<Measure, Fault> {
         [("in", _), ("every", _), ("cell", _), more @ ..] => return alone(Measure::RetrievalWorstCell, more),
         [("messages", _), more @ ..] => return alone(Measure::RetrievalMessages, more),
         [(word, at), more @ ..] if is_quantile(word) => {
-            let quantile = hundredth(&word[1..]);
-            if quantile <= 0.0 || quantile > 1.0 {
-                let help = Some("such as p95".to_owned());
-                return Err(Fault { at: at.clone(), what: format!("there is no quantile {}", quoted(word)), help });
-            }
-            return alone(Measure::RetrievalLatency { quantile }, more);
+            return alone(Measure::RetrievalLatency { quantile: quantile(word, at)? }, more);
         }
         _ => {}
     }
+    let help = "retrieval [from NETWORK] [to NETWORK], retrieval in every cell, retrieval p95, or retrieval messages";
+    let (from, to) = ends(rest, help, |name, before| network(name, before, networks))?;
+    Ok(Measure::Retrieval { from, to })
+}
+
+/// Of links; only of those without a relay if `direct`.
+fn linked(rest: &[Word<'_>], direct: bool, groups: &[&str]) -> Result<Measure, Fault> {
+    match rest {
+        [] => return Ok(Measure::Linked { direct, from: None, to: None }),
+        [("in", _), ("every", _), ("cell", _), more @ ..] => return alone(Measure::LinkedWorstCell { direct }, more),
+        [(word, at), more @ ..] if is_quantile(word) => {
+            return alone(Measure::LinkedAfter { direct, quantile: quantile(word, at)? }, more);
+        }
+        _ => {}
+    }
+    let help = "linked or direct, then nothing, [from GROUP] [to GROUP], in every cell, or p95";
+    let (from, to) = ends(rest, help, |name, before| group(name, before, groups))?;
+    Ok(Measure::Linked { direct, from, to })
+}
+
+fn quantile(word: &str, at: &Range<usize>) -> Result<f64, Fault> {
+    let quantile = hundredth(&word[1..]);
+    if quantile <= 0.0 || quantile > 1.0 {
+        let help = Some("such as p95".to_owned());
+        return Err(Fault { at: at.clone(), what: format!("there is no quantile {}", quoted(word)), help });
+    }
+    Ok(quantile)
+}
+
+/// `[from NAME] [to NAME]`; `read` gets the name, if there is one, and the word before it.
+fn ends<T>(
+    rest: &[Word<'_>],
+    help: &str,
+    read: impl Fn(Option<&Word<'_>>, &Word<'_>) -> Result<T, Fault>,
+) -> Result<(Option<T>, Option<T>), Fault> {
     let (mut from, mut to) = (None, None);
     for pair in rest.chunks(2) {
         let (word, at) = &pair[0];
@@ -147,22 +188,28 @@ fn retrieval(rest: &[Word<'_>], networks: &Places) -> Result<Measure, Fault> {
             "from" if from.is_none() => &mut from,
             "to" if to.is_none() => &mut to,
             other => {
-                let help = "retrieval [from NETWORK] [to NETWORK], retrieval in every cell, retrieval p95, or retrieval messages".to_owned();
                 let what = format!("{} has no meaning here", quoted(other));
-                return Err(Fault { at: at.clone(), what, help: Some(help) });
+                return Err(Fault { at: at.clone(), what, help: Some(help.to_owned()) });
             }
         };
-        *end = Some(network(pair.get(1), word, at, networks)?);
+        *end = Some(read(pair.get(1), &pair[0])?);
     }
-    Ok(Measure::Retrieval { from, to })
+    Ok((from, to))
 }
 
-fn network(
-    word: Option<&Word<'_>>,
-    before: &str,
-    before_at: &Range<usize>,
-    networks: &Places,
-) -> Result<NetworkRange, Fault> {
+fn group(word: Option<&Word<'_>>, (before, before_at): &Word<'_>, groups: &[&str]) -> Result<String, Fault> {
+    let Some((name, at)) = word else {
+        let help = Some(format!("such as direct {before} {}", groups.first().unwrap_or(&"a")));
+        return Err(Fault { at: before_at.clone(), what: format!("a node group is missing after '{before}'"), help });
+    };
+    groups.iter().find(|known| *known == name).map(|name| (*name).to_owned()).ok_or_else(|| Fault {
+        at: at.clone(),
+        what: format!("there is no node group {}", quoted(name)),
+        help: suggestion(name, groups.iter().copied(), "node groups"),
+    })
+}
+
+fn network(word: Option<&Word<'_>>, (before, before_at): &Word<'_>, networks: &Places) -> Result<NetworkRange, Fault> {
     let Some((name, at)) = word else {
         let help = Some(format!("such as retrieval {before} {}", networks.names().next().unwrap_or("alpha")));
         return Err(Fault { at: before_at.clone(), what: format!("a network is missing after '{before}'"), help });
@@ -235,10 +282,8 @@ fn known_metric(name: &str) -> Result<(), (String, Option<String>)> {
 fn bound_value(measure: &Measure, text: &str) -> Result<f64, (String, String)> {
     let number = || text.parse().ok().filter(|_| is_plain_number(text)).ok_or_else(|| "it is not a number".to_owned());
     match measure {
-        Measure::Persistence | Measure::Stored | Measure::Retrieval { .. } | Measure::RetrievalWorstCell => {
-            any_share(text).map_err(|why| (why, "a share, such as 99% or 9/10".into()))
-        }
-        Measure::RetrievalLatency { .. } => Time::parse(text)
+        measure if is_share(measure) => any_share(text).map_err(|why| (why, "a share, such as 99% or 9/10".into())),
+        Measure::RetrievalLatency { .. } | Measure::LinkedAfter { .. } => Time::parse(text)
             .map(|Time(time)| time.as_secs_f64())
             .map_err(|why| (why, "a duration, such as 500ms or 2s".into())),
         Measure::Copies | Measure::RetrievalMessages => number().map_err(|why| (why, "such as 3.2".into())),
@@ -248,16 +293,23 @@ fn bound_value(measure: &Measure, text: &str) -> Result<f64, (String, String)> {
         Measure::Metric { name, .. } if name.contains("_bytes") => number()
             .or_else(|_| Size::parse(text).map(|Size(size)| size as f64))
             .map_err(|why| (why, "a number of bytes, or a size such as 64MiB".into())),
-        Measure::Metric { .. } => number().map_err(|why| (why, "such as 64".into())),
+        _ => number().map_err(|why| (why, "such as 64".into())),
+    }
+}
+
+/// Whether it lies between nothing and all.
+fn is_share(measure: &Measure) -> bool {
+    match measure {
+        Measure::Persistence | Measure::Stored | Measure::Retrieval { .. } | Measure::RetrievalWorstCell => true,
+        Measure::Linked { .. } | Measure::LinkedWorstCell { .. } => true,
+        Measure::Copies | Measure::RetrievalLatency { .. } | Measure::RetrievalMessages => false,
+        Measure::LinkedAfter { .. } | Measure::Metric { .. } => false,
     }
 }
 
 /// Whether a run could pass the check, and another fail it.
 fn possible(measure: &Measure, comparison: Comparison, bound: f64) -> Result<(), (&'static str, String)> {
-    let is_share = matches!(
-        measure,
-        Measure::Persistence | Measure::Stored | Measure::Retrieval { .. } | Measure::RetrievalWorstCell
-    );
+    let is_share = is_share(measure);
     let most = if is_share { 1.0 } else { f64::INFINITY };
     let (never, always) = match comparison {
         Comparison::AtLeast => (bound > most, bound <= 0.0),
@@ -282,10 +334,12 @@ mod tests {
         let name = |name: &str| Spanned { value: name.to_owned(), span: 0..0 };
         let names = [(name("alpha"), None), (name("gamma"), None), (name("home"), Some(3))];
         let networks = Places::new(names.iter().enumerate().map(|(i, (name, count))| (i, name, *count)));
-        parse(text, 1, &networks).map(|check| (check.measure, check.comparison, check.bound)).map_err(|fault| {
-            assert!(text.is_char_boundary(fault.at.start) && text.is_char_boundary(fault.at.end), "{fault:?}");
-            format!("{}|{}|{}", &text[fault.at.clone()], fault.what, fault.help.unwrap_or_default())
-        })
+        parse(text, 1, &Names { networks: &networks, groups: &["a", "upnp"] })
+            .map(|check| (check.measure, check.comparison, check.bound))
+            .map_err(|fault| {
+                assert!(text.is_char_boundary(fault.at.start) && text.is_char_boundary(fault.at.end), "{fault:?}");
+                format!("{}|{}|{}", &text[fault.at.clone()], fault.what, fault.help.unwrap_or_default())
+            })
     }
 
     #[test]
@@ -293,6 +347,11 @@ mod tests {
         use Comparison::{Above, AtLeast, AtMost, Equal};
         let retrieval = |from, to| Measure::Retrieval { from, to };
         let (alpha, gamma) = (Some(NetworkRange::new(0, 1)), Some(NetworkRange::new(1, 1)));
+        let linked = |direct, from: Option<&str>, to: Option<&str>| Measure::Linked {
+            direct,
+            from: from.map(str::to_owned),
+            to: to.map(str::to_owned),
+        };
         let metric = |name: &str, over| Measure::Metric { name: name.into(), over };
         for (text, measure, comparison, bound) in [
             ("persistence >= 99%", Measure::Persistence, AtLeast, 0.99),
@@ -308,6 +367,10 @@ mod tests {
             ("retrieval p95 <= 2s", Measure::RetrievalLatency { quantile: 0.95 }, AtMost, 2.0),
             ("retrieval p99.9 <= 250ms", Measure::RetrievalLatency { quantile: 0.999 }, AtMost, 0.25),
             ("retrieval messages <= 40", Measure::RetrievalMessages, AtMost, 40.0),
+            ("linked == 100%", linked(false, None, None), Equal, 1.0),
+            ("direct from a to upnp >= 95%", linked(true, Some("a"), Some("upnp")), AtLeast, 0.95),
+            ("linked in every cell >= 99%", Measure::LinkedWorstCell { direct: false }, AtLeast, 0.99),
+            ("direct p50 <= 1s", Measure::LinkedAfter { direct: true, quantile: 0.5 }, AtMost, 1.0),
             ("metric max(butter_known_hosts) <= 64", metric("butter_known_hosts", Aggregate::Max), AtMost, 64.0),
             (
                 "metric sum( butter_stored_bytes ) <= 1KiB",
@@ -347,6 +410,12 @@ mod tests {
                 "home-4|there is no network 'home-4'|the networks of 'home' are home-1 to home-3",
             ),
             ("retrieval from >= 9%", "from|a network is missing after 'from'|such as retrieval from alpha"),
+            ("direct from home >= 9%", "home|there is no node group 'home'|node groups: a, upnp"),
+            ("linked to >= 9%", "to|a node group is missing after 'to'|such as direct to a"),
+            (
+                "linked p50 <= 9%",
+                "9%|'9%' is no bound for linked p50: invalid character at 1|a duration, such as 500ms or 2s",
+            ),
             (
                 "retrieval p95 <= 2",
                 "2|'2' is no bound for retrieval p95: its unit is missing|a duration, such as 500ms or 2s",

@@ -15,7 +15,7 @@ use super::raw::step::Items;
 use super::units::{Share, Time};
 use crate::net::nat::Forward;
 use crate::plan::{Act, Check, Item, Measure, Network, NetworkIndex, NetworkRange, NodeIndex, NodePlan, Step, Uplink};
-use crate::timeline::{self, Asker, Churn, Replace, Retrieve, Scene, SceneKind, Store, Timeline, TimelineError};
+use crate::timeline::{self, Asker, Churn, Cross, Replace, Retrieve, Scene, SceneKind, Store, Timeline, TimelineError};
 
 /// Most ambassadors that a node is told of. Where more can be reached, each node is told of others.
 pub(super) const AMBASSADORS_TOLD: usize = 32;
@@ -66,9 +66,11 @@ pub(super) fn plan(checked: &Checked, seed: u64, problems: &mut Problems) -> Opt
 
 fn remedy(error: &TimelineError) -> Option<String> {
     let text = match error {
+        TimelineError::NoPair { .. } => "name at least two: among: [a, b]",
         TimelineError::NobodyLeft { .. } => "have churn replace or spare some of them",
         TimelineError::NothingStored => "store before: - store: {items: 60}",
         TimelineError::FewerStored { .. } => "ask for all of them: items: all",
+        TimelineError::TooManyPairs => "name fewer nodes: among: [a, b]",
         TimelineError::TooManyActions | TimelineError::TooManyDraws => "take fewer nodes or items, or less time",
     };
     Some(text.to_owned())
@@ -291,6 +293,12 @@ fn scene(
                 among: cast.all_of(checked, only).difference(&spared).copied().collect(),
             })
         }
+        Verb::Cross { within, pairs, among } => SceneKind::Cross(Cross {
+            among: cast.all_of(checked, among).into_iter().collect(),
+            whom: names(checked, among),
+            pairs: *pairs,
+            within: *within,
+        }),
         Verb::Retrieve { items, from } => {
             let mut askers = Vec::new();
             for who in from {
@@ -335,6 +343,10 @@ fn title(checked: &Checked, step: &CheckedStep) -> String {
             };
             let (time, die, only) = (Time(*time), Share(*die), names(checked, only));
             format!("churn for {time}: {die} of {only}{spared} die each second{graceful}; {after}")
+        }
+        Verb::Cross { within, pairs, among } => {
+            let pairs = pairs.map_or("all".to_owned(), |count| count.to_string());
+            format!("cross: link {pairs} pairs of each two of {} within {}", names(checked, among), Time(*within))
         }
         Verb::Retrieve { items, from } => {
             let items = match items {
@@ -418,6 +430,8 @@ struct Measurable {
     stored: bool,
     /// Networks that asked, with those whose items were asked for.
     asked: BTreeSet<(NetworkIndex, NetworkIndex)>,
+    /// Node groups of pairs that were linked, either way round.
+    linked: BTreeSet<(String, String)>,
 }
 
 impl Measurable {
@@ -428,6 +442,10 @@ impl Measurable {
                 Act::Get { item, node } => {
                     let by = items[item.0].by;
                     self.asked.insert((nodes[node.0].network, nodes[by.0].network));
+                }
+                Act::Link { node, peer, .. } => {
+                    let (a, b) = (&nodes[node.0].group, &nodes[peer.0].group);
+                    self.linked.extend([(a.clone(), b.clone()), (b.clone(), a.clone())]);
                 }
                 _ => {}
             }
@@ -459,6 +477,14 @@ impl Measurable {
                     }
                 }
             }
+            Measure::Linked { from, to, .. } => {
+                let is = |name: &Option<String>, group: &String| name.as_ref().is_none_or(|name| name == group);
+                let any = self.linked.iter().any(|(a, b)| is(from, a) && is(to, b));
+                (!any).then_some("no such pair of nodes is linked by a cross step before")
+            }
+            Measure::LinkedWorstCell { .. } | Measure::LinkedAfter { .. } if self.linked.is_empty() => {
+                Some("no nodes are linked by a cross step before")
+            }
             _ => None,
         }
     }
@@ -472,7 +498,7 @@ fn check_measured(checked: &Checked, nodes: &[NodePlan], timeline: &Timeline, pr
             if let Some(why) = seen.lacks(&check.value) {
                 problems.add(
                     Problem::at(&check.span, format!("{} measures nothing: {why}", quoted(&check.value.text)))
-                        .help("remove the check, or add the store or retrieve step that it is about"),
+                        .help("remove the check, or add the step that it is about"),
                 );
             }
         }

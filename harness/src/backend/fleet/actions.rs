@@ -1,6 +1,9 @@
 //! What a fleet is asked to do that is no turn in a node's life.
 
+use std::time::Duration;
+
 use anyhow::Context;
+use butter::core::wanted::TOLD_WITHIN;
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
@@ -13,11 +16,14 @@ pub(crate) async fn perform<H: Host>(fleet: &Fleet<H>, action: Action) -> Told {
     match action {
         Action::Put { node, value } => {
             let deadline = fleet.deadlines[node.0];
-            transfer(fleet, node, node_api::put(&fleet.node(node).client, value, deadline)).await
+            transfer(fleet, node, deadline, node_api::put(&fleet.node(node).client, value, deadline)).await
         }
         Action::Get { node, id } => {
             let deadline = fleet.deadlines[node.0];
-            transfer(fleet, node, node_api::get(&fleet.node(node).client, id, deadline)).await
+            transfer(fleet, node, deadline, node_api::get(&fleet.node(node).client, id, deadline)).await
+        }
+        Action::Link { node, peer } => {
+            transfer(fleet, node, TOLD_WITHIN, node_api::link(&fleet.node(node).client, peer)).await
         }
         Action::Rebind { network, addresses } => changed(node_api::rebind(&fleet.routers[network.0], &addresses).await),
         Action::SetLink { network, up, down } => {
@@ -33,15 +39,16 @@ fn changed(answer: anyhow::Result<()>) -> Told {
     answer.map_or_else(|error| Told::Failed { node: None, why: format!("{error:#}") }, |()| Told::Changed)
 }
 
-/// Waits for a put or get of a node that lives, until that life ends.
+/// Waits for a put, get or link of a node that lives, until that life ends. `deadline` is the node's own.
 async fn transfer<H: Host>(
     fleet: &Fleet<H>,
     node: NodeIndex,
+    deadline: Duration,
     call: impl Future<Output = anyhow::Result<Told>>,
 ) -> Told {
     let failed = |why: String| Told::Failed { node: Some(node), why };
     let Some(life) = fleet.node(node).live() else { return failed("it does not run".to_owned()) };
-    let within = fleet.deadlines[node.0] + 2 * node_api::MARGIN;
+    let within = deadline + 2 * node_api::MARGIN;
     let call = timeout(within, async {
         let _permit = fleet.transfers.acquire().await.context("the run is over")?;
         call.await

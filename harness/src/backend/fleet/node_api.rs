@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use butter::api;
 use butter::core::identity::{BlockId, NodeId};
+use butter::core::wanted::TOLD_WITHIN;
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -20,7 +21,7 @@ use crate::router::control;
 
 /// How long a node may take to say who it is, whom it knows or what it counts.
 pub(crate) const GLANCE_TIMEOUT: Duration = Duration::from_secs(10);
-/// What a put or get may take beyond the node's own deadlines.
+/// What a put, get or link may take beyond the node's own deadlines.
 pub(crate) const MARGIN: Duration = Duration::from_secs(5);
 /// Bytes of an answer that is no error of the API that are quoted.
 const QUOTE_MAX: usize = 200;
@@ -88,6 +89,13 @@ pub(crate) async fn get(client: &Client, id: BlockId, deadline: Duration) -> any
             Ok(Told::Found(FoundValue { value: answer.body, hops, messages }))
         }
     }
+}
+
+/// Has it link to a peer.
+pub(crate) async fn link(client: &Client, peer: NodeId) -> anyhow::Result<Told> {
+    let path = format!("{}/{peer}", api::LINKS_PATH);
+    let answer = ask(client, Method::POST, &path, Bytes::new(), TOLD_WITHIN + MARGIN).await?;
+    Ok(Told::Linked(json(answer)?))
 }
 
 async fn ask(client: &Client, method: Method, path: &str, body: Bytes, within: Duration) -> anyhow::Result<Answer> {

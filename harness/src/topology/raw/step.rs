@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use butter::core::wanted::TOLD_WITHIN;
+
 use super::{items, read_check};
 use crate::timeline::Replace;
 use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
@@ -31,6 +33,7 @@ pub(in crate::topology) enum RawVerb {
     Settle { time: Option<Time> },
     Retrieve { items: Items, from: Vec<Spanned<String>> },
     Rebind { networks: Vec<Spanned<String>>, same_address: bool },
+    Cross { within: Time, pairs: Option<u64>, among: Vec<Spanned<String>> },
     Check { checks: Vec<Spanned<String>> },
 }
 
@@ -55,7 +58,7 @@ pub(in crate::topology) enum Items {
     Some(u64),
 }
 
-const VERBS: [&str; 7] = ["join", "store", "churn", "settle", "retrieve", "rebind", "check"];
+const VERBS: [&str; 8] = ["join", "store", "churn", "settle", "retrieve", "rebind", "cross", "check"];
 
 const VERBS_LATER: [&str; 17] = [
     "partition",
@@ -102,6 +105,8 @@ static RETRIEVE: Kind =
 static REBIND: Kind = Kind { what: "a rebind step", keys: &[("networks", "[alpha]"), ("address", "new")], later: &[] };
 
 const ADDRESSES: [(&str, bool); 2] = [("new", false), ("same", true)];
+static CROSS: Kind =
+    Kind { what: "a cross step", keys: &[("pairs", "20"), ("within", "30s"), ("among", "[a, b]")], later: &[] };
 
 const REPLACES: [(&str, Replace); 3] = [("fresh", Replace::Fresh), ("same", Replace::Same), ("none", Replace::None)];
 
@@ -156,6 +161,7 @@ fn read_verb(name: &str, span: &Span, node: &Node, problems: &mut Problems) -> O
         "churn" => RawVerb::Churn(read_churn(&open(&CHURN, problems), problems)),
         "retrieve" => read_retrieve(&open(&RETRIEVE, problems), problems),
         "rebind" => read_rebind(node, span, problems),
+        "cross" => read_cross(&open(&CROSS, problems), problems),
         "check" => RawVerb::Check { checks: read_check_step(node, problems) },
         _ => {
             problems.add(unknown_verb(name, span));
@@ -203,14 +209,7 @@ fn read_churn(fields: &Fields<'_>, problems: &mut Problems) -> RawChurn {
 }
 
 fn read_retrieve(fields: &Fields<'_>, problems: &mut Problems) -> RawVerb {
-    let items = match fields.get("items") {
-        Some(Node { value: Value::Scalar(text), .. }) if text.trim() == "all" => Items::All,
-        Some(node) => {
-            let example = "60, or all";
-            whole_number(node, "items", 1, ITEMS_MAX, example, problems).map_or(Items::All, Items::Some)
-        }
-        None => Items::All,
-    };
+    let items = all_or_some(fields.get("items"), "items", "60, or all", problems).map_or(Items::All, Items::Some);
     RawVerb::Retrieve { items, from: names(fields, "from", problems) }
 }
 
@@ -224,6 +223,31 @@ fn read_rebind(node: &Node, span: &Span, problems: &mut Problems) -> RawVerb {
     RawVerb::Rebind {
         networks: names(&fields, "networks", problems),
         same_address: fields.word("address", &ADDRESSES, problems).unwrap_or(false),
+    }
+}
+
+fn read_cross(fields: &Fields<'_>, problems: &mut Problems) -> RawVerb {
+    let within = fields.quantity::<Time>("within", problems);
+    if let Some(Spanned { value: Time(time), span }) = &within
+        && (time.is_zero() || *time > TOLD_WITHIN)
+    {
+        problems.add(
+            Problem::at(span, format!("a pair has more than nothing and at most {}", Time(TOLD_WITHIN)))
+                .help("by then a node tells how its link runs"),
+        );
+    }
+    RawVerb::Cross {
+        within: within.map_or(Time(TOLD_WITHIN), |time| time.value),
+        pairs: all_or_some(fields.get("pairs"), "pairs", "20, or all", problems),
+        among: names(fields, "among", problems),
+    }
+}
+
+/// A number, or `None` for all of them, which nothing means too.
+fn all_or_some(node: Option<&Node>, name: &str, example: &str, problems: &mut Problems) -> Option<u64> {
+    match node? {
+        Node { value: Value::Scalar(text), .. } if text.trim() == "all" => None,
+        node => whole_number(node, name, 1, ITEMS_MAX, example, problems),
     }
 }
 

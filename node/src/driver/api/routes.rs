@@ -12,10 +12,10 @@ use axum::routing::{get, post};
 
 use super::metrics;
 use crate::api::{
-    BLOBS_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, LinkBody, MESSAGES_HEADER, METRICS_PATH, PEERS_PATH, Peer,
-    Peers, Put, STATUS_PATH, Status, Storage, VIEW_PATH, ViaBody, View,
+    BLOBS_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, LINKS_PATH, LinkBody, Linked, MESSAGES_HEADER,
+    METRICS_PATH, PEERS_PATH, Peer, Peers, Put, STATUS_PATH, Status, Storage, VIEW_PATH, ViaBody, View,
 };
-use crate::core::identity::BlockId;
+use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::{Command, Outcome};
 use crate::driver::handle::{Ended, Glimpse, Handle};
 use crate::overlay::data::{Data, DataCommand, DataOutcome, GetError, PutError, VALUE_MAX};
@@ -77,6 +77,7 @@ pub(super) fn router(handle: Handle<Data>) -> Router {
         .route(VIEW_PATH, get(view))
         .route(BLOBS_PATH, post(put).layer(DefaultBodyLimit::max(VALUE_MAX)))
         .route(&format!("{BLOBS_PATH}/{{id}}"), get(fetch))
+        .route(&format!("{LINKS_PATH}/{{id}}"), post(link))
         .route(LEAVE_PATH, post(leave))
         .route(METRICS_PATH, get(expose))
         .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path") })
@@ -163,6 +164,14 @@ async fn fetch(State(node): Node, Path(id): Path<String>) -> Result<Response, Fa
             headers.insert(HeaderName::from_static(MESSAGES_HEADER), found.messages.into());
             Ok((headers, found.value.0).into_response())
         }
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn link(State(node): Node, Path(id): Path<String>) -> Result<Json<Linked>, Failure> {
+    let peer: NodeId = id.parse().map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error))?;
+    match node.command(Command::Link { peer, contact: None }).await? {
+        Outcome::Linked(report) => Ok(Json(report.into())),
         other => Err(unexpected(&other)),
     }
 }
