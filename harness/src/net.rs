@@ -5,6 +5,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod firewall;
 pub mod link;
 pub mod nat;
 pub mod packet;

@@ -3,7 +3,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use butter::core::config::Config;
@@ -12,6 +12,10 @@ use serde::Serialize;
 
 use crate::net::link::LinkConfig;
 use crate::net::nat::{Forward, NatConfig};
+
+pub mod ipv6;
+
+use ipv6::{Network6, Uplink6, autoconfigured};
 
 /// Port on which every node listens for peers (UDP).
 pub const NODE_PORT: u16 = 4_001;
@@ -106,6 +110,9 @@ pub struct Network {
     pub subnet_allocated: bool,
     /// Address of its router on the inside: the default route of its nodes. The first of the subnet.
     pub gateway: Ipv4Addr,
+    /// IPv6 on it, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Network6>,
     /// The network on the router's other side; `None` for the internet.
     pub behind: Option<Uplink>,
     /// Where it is said to be; shown in reports.
@@ -123,6 +130,9 @@ pub struct Uplink {
     pub pool: Vec<Ipv4Addr>,
     /// Ports that always lead to a node inside.
     pub forwards: Vec<Forward>,
+    /// IPv6 between the two networks, if both have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Uplink6>,
     /// Address translation; `None` routes plainly.
     pub nat: Option<NatConfig>,
     /// From the network outwards.
@@ -149,6 +159,9 @@ pub struct NodePlan {
     pub network: NetworkIndex,
     /// Its address there.
     pub address: Ipv4Addr,
+    /// Its IPv6 address there, if the network has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address6: Option<Ipv6Addr>,
     /// Whether it serves as an ambassador.
     pub ambassador: bool,
     /// Ambassadors that it is told of.
@@ -397,6 +410,11 @@ impl Plan {
         &self.networks[index.0]
     }
 
+    /// Whether any network has IPv6.
+    pub fn has_ipv6(&self) -> bool {
+        self.networks.iter().any(|network| network.ipv6.is_some())
+    }
+
     /// Networks as the file names them, in order.
     pub fn network_groups(&self) -> Vec<(&str, NetworkRange)> {
         let mut first = 0;
@@ -457,11 +475,16 @@ impl Plan {
         for forward in here.behind.iter_mut().flat_map(|uplink| &mut uplink.forwards) {
             forward.to.set_ip(moved(*forward.to.ip()));
         }
+        // Its IPv6 subnet stays, but hosts make their addresses of what they have in IPv4.
+        let subnet6 = here.ipv6.map(|ipv6| ipv6.subnet);
         let mut behind_it = vec![false; self.networks.len()];
         for (inner, is_behind) in self.networks.iter_mut().zip(&mut behind_it) {
             let Some(uplink) = inner.behind.as_mut().filter(|uplink| uplink.to == network) else { continue };
             *is_behind = true;
             uplink.address = moved(uplink.address);
+            if let (Some(ipv6), Some(subnet)) = (&mut uplink.ipv6, subnet6) {
+                ipv6.address = autoconfigured(subnet, uplink.address);
+            }
             uplink.pool.iter_mut().for_each(|address| *address = moved(*address));
         }
         for timed in self.steps.iter_mut().flat_map(|step| &mut step.actions) {
@@ -473,6 +496,7 @@ impl Plan {
         }
         for node in self.nodes.iter_mut().filter(|node| node.network == network) {
             node.address = moved(node.address);
+            node.address6 = subnet6.map(|subnet| autoconfigured(subnet, node.address));
         }
     }
 }

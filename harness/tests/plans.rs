@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use butter_harness::net::firewall::Policy;
 use butter_harness::net::link::{Distribution, LinkConfig, presets};
-use butter_harness::plan::{Act, NodeIndex, Plan, Timed, Until};
+use butter_harness::plan::{Act, NetworkIndex, NodeIndex, Plan, Timed, Until};
 use butter_harness::topology::{self, Overrides};
 
 /// Every topology that ships.
@@ -310,3 +311,54 @@ steps (5)
 checks (1)
   retrieval from lan >= 95%
 ";
+
+/// The same network with and without IPv6 at home and outside; a subnet of one's own, and those that are allocated around it.
+#[test]
+fn ipv6_stands_beside_ipv4_with_addresses_that_follow_from_it() {
+    let plan = read(
+        "networks:
+  internet: {subnet: 203.0.113.0/24, ipv6: true}
+  old: {behind: internet, nat: symmetric}
+  mine: {behind: internet, subnet: 10.7.0.0/24, subnet6: 2001:db8:2::/64, firewall6: open}
+  home: {behind: internet, count: 2, ipv6: true, nat: port-restricted}
+  island: {behind: old, ipv6: true}
+nodes:
+  ambassador: {on: internet, ambassador: true}
+  m: {on: mine, count: 2}
+steps:
+  - join: {within: 30s}
+",
+    );
+    let subnets: Vec<_> = plan.networks.iter().map(|n| n.ipv6.map(|ipv6| ipv6.subnet.to_string())).collect();
+    let expected = [Some("2001:db8:1::/64"), None, Some("2001:db8:2::/64"), Some("2001:db8:3::/64")];
+    assert_eq!(subnets[..4], expected.map(|subnet| subnet.map(str::to_owned)));
+    assert_eq!(plan.networks[2].ipv6.unwrap().gateway.to_string(), "2001:db8:2::1");
+    let uplinks: Vec<_> = plan.networks.iter().map(|n| n.behind.as_ref().and_then(|uplink| uplink.ipv6)).collect();
+    assert_eq!(uplinks[2].unwrap().firewall, Policy::Open);
+    assert_eq!(uplinks[3].unwrap().firewall, Policy::Stateful, "as in most homes");
+    assert_eq!(uplinks[3].unwrap().address.to_string(), "2001:db8:1:0:42:cbff:fe00:71fc");
+    assert!(plan.networks[5].ipv6.is_some() && uplinks[5].is_none(), "IPv6 on the LAN only");
+    let addresses: Vec<_> = plan.nodes.iter().filter_map(|node| node.address6).map(|ip| ip.to_string()).collect();
+    assert_eq!(addresses[..2], ["2001:db8:1:0:42:cbff:fe00:710a", "2001:db8:2:0:42:aff:fe07:a"]);
+    let page = topology::describe(&plan);
+    assert!(
+        page.contains("2001:db8:3::/64 to 2001:db8:4::/64 (allocated)") && page.contains("IPv6 filtered"),
+        "{page}"
+    );
+    let mut moved = plan.clone();
+    moved.relocate(NetworkIndex(0), "198.18.0.0/24".parse().unwrap());
+    assert_eq!(moved.nodes[0].address6.unwrap().to_string(), "2001:db8:1:0:42:c6ff:fe12:a");
+    assert_eq!(
+        moved.networks[3].behind.as_ref().unwrap().ipv6.unwrap().address.segments()[4..],
+        [0x42, 0xc6ff, 0xfe12, 0xfc]
+    );
+    assert!(
+        !json(&read(
+            &plan
+                .source
+                .replace("ipv6: true", "region: eu")
+                .replace("subnet6: 2001:db8:2::/64, firewall6: open", "region: us")
+        ))
+        .contains("6\":")
+    );
+}

@@ -146,6 +146,9 @@ impl Backend for NetnsBackend {
     }
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
+        if self.plan.has_ipv6() {
+            return Err(anyhow::anyhow!("the backend netns does not play IPv6 yet: leave ipv6 and subnet6 out").into());
+        }
         let (host, routers) = self.routers(progress).await?;
         let api = SocketAddrV4::new(Ipv4Addr::LOCALHOST, API_PORT);
         let nodes = host.wired.nodes.clone();

@@ -20,6 +20,7 @@ pub(crate) fn plan() -> Plan {
         subnet: format!("10.{index}.0.0/24").parse().unwrap(),
         subnet_allocated: false,
         gateway: [10, index, 0, 1].into(),
+        ipv6: None,
         behind: None,
         region: None,
     };
@@ -28,6 +29,7 @@ pub(crate) fn plan() -> Plan {
         group: "n".to_owned(),
         network: NetworkIndex(usize::from(index >= 2)),
         address: [10, u8::from(index >= 2), 0, 2 + index as u8].into(),
+        address6: None,
         ambassador: false,
         join: Vec::new(),
         settings: Vec::new(),

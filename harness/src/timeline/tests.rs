@@ -15,6 +15,7 @@ fn cast(nodes: usize, fresh: usize) -> Vec<NodePlan> {
         group: "n".into(),
         network: NetworkIndex(0),
         address: Ipv4Addr::from(0x0A01_000A + index as u32),
+        address6: None,
         ambassador: false,
         join: Vec::new(),
         settings: Vec::new(),

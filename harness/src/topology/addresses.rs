@@ -1,11 +1,13 @@
 //! Subnets for networks that name none, and every address within them. The same file always gets the same ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::check::{CheckedNetwork, Need, hosts};
+use super::fields::Spanned;
+use crate::plan::ipv6::{Network6, PREFIX_LEN};
 
 /// Where free subnets are taken from.
 const POOL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8);
@@ -13,6 +15,10 @@ const POOL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8);
 const ROOMY_PREFIX: u8 = 16;
 /// Size of a free subnet unless more is needed.
 const USUAL_PREFIX: u8 = 24;
+/// Where IPv6 subnets are taken from: the beginning of 2001:db8::/32.
+const POOL6: u128 = 0x2001_0db8 << 96;
+/// Bits of an address behind those that name a site.
+const SITE_SHIFT: u32 = 80;
 /// Where nodes begin in a subnet that has the room: below are addresses for people.
 const FIRST_NODE: u32 = 10;
 
@@ -32,6 +38,26 @@ pub(super) fn subnets(networks: &[CheckedNetwork], needs: &[Need]) -> Result<Vec
         });
     }
     Ok(all)
+}
+
+/// The IPv6 subnet of every network that has one, taken where the file names none: 2001:db8:1::/64, 2001:db8:2::/64, …, of
+/// the prefix for documentation (RFC 3849), which is routed nowhere. Each is in a /48 of its own, as homes are given them.
+pub(super) fn subnets6(networks: &[CheckedNetwork]) -> Vec<Option<Network6>> {
+    let named: BTreeSet<u128> = networks.iter().filter_map(|network| network.ipv6.subnet.as_ref()).map(site).collect();
+    // Fewer networks than there are sites: see `NETWORKS_MAX`.
+    let mut free = (1..).map(|site| POOL6 | site << SITE_SHIFT).filter(|at| !named.contains(&(at >> SITE_SHIFT)));
+    let mut take = || Ipv6Net::new_assert(free.next().unwrap_or(POOL6).into(), PREFIX_LEN);
+    let subnet = |network: &CheckedNetwork| match &network.ipv6.subnet {
+        _ if !network.ipv6.is_on() => None,
+        Some(subnet) => Some(Network6::new(subnet.value, false)),
+        None => Some(Network6::new(take(), true)),
+    };
+    networks.iter().map(subnet).collect()
+}
+
+/// The first 48 bits of a subnet.
+fn site(subnet: &Spanned<Ipv6Net>) -> u128 {
+    u128::from(subnet.value.network()) >> SITE_SHIFT
 }
 
 /// Subnets in use: first address to last.

@@ -9,7 +9,7 @@ use super::diagnostics::{Lines, Problem, Problems, Span, quoted, suggestion};
 use super::fields::Spanned;
 use super::grammar;
 use super::raw::nat::RawForward;
-use super::raw::network::RawNetwork;
+use super::raw::network::{RawIpv6, RawNetwork};
 use super::raw::step::{Items, RawChurn, RawStep, RawVerb};
 use super::raw::{NODES_MAX, Raw, RawGroup, Setting};
 use super::units::Sizes;
@@ -18,6 +18,7 @@ use crate::net::nat::{NatConfig, Protocol};
 use crate::plan::{Check, NetworkIndex, NetworkRange};
 use crate::timeline::Replace;
 
+mod ipv6;
 mod networks;
 mod places;
 
@@ -51,6 +52,7 @@ pub(super) struct CheckedNetwork {
     /// As in the file.
     pub(super) group: String,
     pub(super) subnet: Option<Spanned<Ipv4Net>>,
+    pub(super) ipv6: RawIpv6,
     pub(super) behind: Option<NetworkIndex>,
     pub(super) nat: Option<NatConfig>,
     pub(super) forwards: Vec<CheckedForward>,
@@ -488,12 +490,12 @@ pub(super) fn needs(networks: &[CheckedNetwork], groups: &[CheckedGroup], fresh_
 impl CheckedNetwork {
     /// Number `number` of those that `raw` makes, counted from 0.
     fn new(raw: &RawNetwork, number: usize, behind: Option<NetworkIndex>) -> Self {
-        let RawNetwork { name, subnet, nat, link, region, count, .. } = raw.clone();
+        let RawNetwork { name, subnet, ipv6, nat, link, region, count, .. } = raw.clone();
         let (up, down) = link.over((&LinkConfig::default(), &LinkConfig::default()));
         let group = name.value.clone();
         let value = if count.is_some() { format!("{group}-{}", number + 1) } else { name.value };
         let name = Spanned { value, span: name.span };
-        CheckedNetwork { name, group, subnet, behind, nat, forwards: Vec::new(), rebinds: 0, up, down, region }
+        CheckedNetwork { name, group, subnet, ipv6, behind, nat, forwards: Vec::new(), rebinds: 0, up, down, region }
     }
 
     /// Addresses that its router has outside at a time.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::units::{Rate, Share, Time};
+use crate::net::firewall::Policy;
 use crate::net::link::{Distribution, LinkConfig};
 use crate::net::nat::NatConfig;
 use crate::plan::{Act, NetworkRange, Plan, Step, Timed, Until, Uplink};
@@ -63,6 +64,12 @@ fn network(plan: &Plan, networks: NetworkRange) -> String {
     if !several {
         let _ = write!(line, ", router {}", network.gateway);
     }
+    if let (Some(first), Some(last)) = (network.ipv6, last.ipv6) {
+        let _ = write!(line, ", {}", to(&first.subnet, &last.subnet));
+        if first.subnet_allocated {
+            line.push_str(" (allocated)");
+        }
+    }
     let _ = write!(line, ", nodes: {nodes}");
     if let (Some(uplink), Some(last)) = (&network.behind, &last.behind) {
         let outer = to_names(plan, uplink, last);
@@ -91,7 +98,12 @@ fn uplink_line(uplink: &Uplink) -> String {
         0 => String::new(),
         more => format!(" with {} addresses", more + 1),
     };
-    format!("{nat}{more}, {link}")
+    let firewall = match uplink.ipv6.map(|ipv6| ipv6.firewall) {
+        None => "",
+        Some(Policy::Open) => ", IPv6 open",
+        Some(Policy::Stateful) => ", IPv6 filtered",
+    };
+    format!("{nat}{more}{firewall}, {link}")
 }
 
 fn nat_name(nat: &NatConfig) -> String {

@@ -8,12 +8,14 @@ use butter::core::config::Config;
 use ipnet::Ipv4Net;
 
 use super::addresses::{self, Hosts};
-use super::check::{Checked, CheckedStep, FRESH, Need, Verb, Who, needs};
+use super::check::{Checked, CheckedNetwork, CheckedStep, FRESH, Need, Verb, Who, needs};
 use super::diagnostics::{Problem, Problems, quoted};
 use super::fields::Spanned;
 use super::raw::step::Items;
 use super::units::{Share, Time};
+use crate::net::firewall::Policy;
 use crate::net::nat::Forward;
+use crate::plan::ipv6::{Network6, Uplink6, autoconfigured};
 use crate::plan::{Act, Check, Item, Measure, Network, NetworkIndex, NetworkRange, NodeIndex, NodePlan, Step, Uplink};
 use crate::timeline::{self, Asker, Churn, Cross, Replace, Retrieve, Scene, SceneKind, Store, Timeline, TimelineError};
 
@@ -46,8 +48,13 @@ pub(super) fn plan(checked: &Checked, seed: u64, problems: &mut Problems) -> Opt
         }
     };
     let mut hosts: Vec<Hosts> = subnets.iter().zip(&needs).map(|(subnet, need)| Hosts::new(*subnet, *need)).collect();
-    let mut networks = networks(checked, &subnets, &mut hosts);
-    let cast = Cast::new(checked, &needs, fresh_steps, &mut hosts);
+    let subnets6 = addresses::subnets6(&checked.networks);
+    let mut networks = networks(checked, &subnets, &subnets6, &mut hosts);
+    let mut cast = Cast::new(checked, &needs, fresh_steps, &mut hosts);
+    for node in &mut cast.nodes {
+        let subnet = networks[node.network.0].ipv6.map(|ipv6| ipv6.subnet);
+        node.address6 = subnet.map(|subnet| autoconfigured(subnet, node.address));
+    }
     set_forwards(checked, &cast, &mut networks);
     check_meeting(checked, &cast, problems);
     let scenes = scenes(checked, &cast, &networks, &mut hosts);
@@ -76,25 +83,39 @@ fn remedy(error: &TimelineError) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn networks(checked: &Checked, subnets: &[Ipv4Net], hosts: &mut [Hosts]) -> Vec<Network> {
-    let network = |(network, &subnet): (&super::check::CheckedNetwork, &Ipv4Net)| Network {
+fn networks(
+    checked: &Checked,
+    subnets: &[Ipv4Net],
+    subnets6: &[Option<Network6>],
+    hosts: &mut [Hosts],
+) -> Vec<Network> {
+    let network = |((network, &subnet), &ipv6): ((&CheckedNetwork, &Ipv4Net), &Option<Network6>)| Network {
         name: network.name.value.clone(),
         group: network.group.clone(),
         subnet,
         subnet_allocated: network.subnet.is_none(),
         gateway: Hosts::gateway(subnet),
-        behind: network.behind.map(|to| Uplink {
-            to,
-            address: hosts[to.0].router(),
-            pool: (1..network.outside_addresses()).map(|_| hosts[to.0].router()).collect(),
-            forwards: Vec::new(),
-            nat: network.nat.clone(),
-            up: network.up.clone(),
-            down: network.down.clone(),
-        }),
+        ipv6,
+        behind: network.behind.map(|to| uplink(network, to, &mut hosts[to.0], ipv6.and(subnets6[to.0]))),
         region: network.region.clone(),
     };
-    checked.networks.iter().zip(subnets).map(network).collect()
+    checked.networks.iter().zip(subnets).zip(subnets6).map(network).collect()
+}
+
+/// How a network is joined to `to`, whose addresses `hosts` hands out; `outer6` if both have IPv6.
+fn uplink(network: &CheckedNetwork, to: NetworkIndex, hosts: &mut Hosts, outer6: Option<Network6>) -> Uplink {
+    let firewall = network.ipv6.firewall.as_ref().map_or(Policy::Stateful, |firewall| firewall.value);
+    let address = hosts.router();
+    Uplink {
+        to,
+        address,
+        pool: (1..network.outside_addresses()).map(|_| hosts.router()).collect(),
+        forwards: Vec::new(),
+        ipv6: outer6.map(|outer| Uplink6 { address: autoconfigured(outer.subnet, address), firewall }),
+        nat: network.nat.clone(),
+        up: network.up.clone(),
+        down: network.down.clone(),
+    }
 }
 
 /// Ports that always lead to nodes, whose addresses are known only now.
@@ -143,6 +164,7 @@ impl Cast {
                     group: group.name.value.clone(),
                     network,
                     address: hosts[network.0].node(),
+                    address6: None,
                     ambassador: group.ambassador,
                     join: Vec::new(),
                     settings: group.settings.clone(),
@@ -169,6 +191,7 @@ impl Cast {
                 group: FRESH.to_owned(),
                 network: NetworkIndex(network),
                 address: hosts[network].node(),
+                address6: None,
                 ambassador: false,
                 join: Vec::new(),
                 settings: checked.settings.clone(),

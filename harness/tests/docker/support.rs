@@ -79,6 +79,7 @@ impl Draft {
             address: Ipv4Addr::new(203, 0, 113, 1 + index as u8),
             pool: vec![],
             forwards: vec![],
+            ipv6: None,
             nat: Some(nat),
             up: link.clone(),
             down: link,
@@ -90,6 +91,7 @@ impl Draft {
             subnet,
             subnet_allocated: false,
             gateway,
+            ipv6: None,
             behind,
             region: None,
         });
@@ -104,6 +106,7 @@ impl Draft {
             group: name.into(),
             network: NetworkIndex(network),
             address: Ipv4Addr::from(u32::from(base) + u32::from(host)),
+            address6: None,
             ambassador,
             join: if ambassador { vec![] } else { vec![NodeIndex(0)] },
             settings: vec![("heartbeat".into(), "1s".into()), ("refresh".into(), "1s".into())],

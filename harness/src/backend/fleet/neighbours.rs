@@ -6,6 +6,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 
+pub(crate) use crate::plan::ipv6::mac;
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 
 /// The kernel's bound on entries of all namespaces (arp(7)).
@@ -17,12 +18,6 @@ pub(crate) type Neighbour = (Ipv4Addr, [u8; 6]);
 /// How many entries this kernel keeps; `None` where it does not say.
 pub(crate) fn limit() -> Option<usize> {
     fs::read_to_string(LIMIT_FILE).ok()?.trim().parse().ok()
-}
-
-/// The link-layer address of whoever has `address`: as Docker's bridge driver derives it, and asked for explicitly everywhere.
-pub(crate) fn mac(address: Ipv4Addr) -> [u8; 6] {
-    let [a, b, c, d] = address.octets();
-    [0x02, 0x42, a, b, c, d]
 }
 
 /// Entries that the plan needs if all hosts of each network talk to each other.

@@ -17,6 +17,7 @@ pub(crate) fn plan() -> Plan {
             subnet,
             subnet_allocated: false,
             gateway,
+            ipv6: None,
             behind,
             region: None,
         }
@@ -26,6 +27,7 @@ pub(crate) fn plan() -> Plan {
         address: address.parse().unwrap(),
         pool: vec![],
         forwards: vec![],
+        ipv6: None,
         nat,
         up: LinkConfig::default(),
         down: LinkConfig::default(),
@@ -35,6 +37,7 @@ pub(crate) fn plan() -> Plan {
         group: name.into(),
         network: NetworkIndex(network),
         address: address.parse().unwrap(),
+        address6: None,
         ambassador,
         join: if ambassador { vec![] } else { vec![NodeIndex(0)] },
         settings: vec![("heartbeat".into(), "1s".into())],

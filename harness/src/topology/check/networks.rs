@@ -3,7 +3,7 @@
 use ipnet::Ipv4Net;
 
 use super::places::Places;
-use super::{CheckedGroup, CheckedNetwork, NETWORKS_MAX, RESERVED, needs};
+use super::{CheckedGroup, CheckedNetwork, NETWORKS_MAX, RESERVED, ipv6, needs};
 use crate::topology::diagnostics::{Problem, Problems, quoted};
 use crate::topology::fields::Spanned;
 use crate::topology::raw::network::RawNetwork;
@@ -28,6 +28,7 @@ pub(super) fn order(raw: &[RawNetwork], problems: &mut Problems) -> Option<Tree>
         raw.iter().map(|network| outer_entry(network, raw, &as_written, problems)).collect();
     check_internet(raw, problems);
     check_overlaps(raw, problems);
+    ipv6::check(raw, &outer, problems);
     let depths = depths(raw, &outer, problems);
     order.sort_by_key(|&entry| depths[entry]);
     Some(Tree { places: places(&order), order })

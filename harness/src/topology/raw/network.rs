@@ -1,10 +1,14 @@
 //! A network as written: its addresses, its NAT, its link.
 
-use ipnet::Ipv4Net;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::link::{self, RawLink};
 use super::nat::{self, RawForward};
+use crate::net::firewall::Policy;
 use crate::net::nat::NatConfig;
+use crate::plan::ipv6::PREFIX_LEN;
 use crate::topology::check::NETWORKS_MAX;
 use crate::topology::diagnostics::{Problem, Problems, quoted};
 use crate::topology::fields::{Fields, Kind, Spanned, from_variable, scalar};
@@ -20,6 +24,7 @@ const PREFIX_MAX: u8 = 29;
 pub(in crate::topology) struct RawNetwork {
     pub(in crate::topology) name: Spanned<String>,
     pub(in crate::topology) subnet: Option<Spanned<Ipv4Net>>,
+    pub(in crate::topology) ipv6: RawIpv6,
     pub(in crate::topology) behind: Option<Spanned<String>>,
     /// `None`: one network that bears the name itself.
     pub(in crate::topology) count: Option<u64>,
@@ -29,6 +34,23 @@ pub(in crate::topology) struct RawNetwork {
     pub(in crate::topology) region: Option<String>,
     /// Keys that mean something only for a network behind another.
     pub(in crate::topology) uplink_keys: Vec<Spanned<&'static str>>,
+}
+
+/// IPv6 of a network.
+#[derive(Clone, Debug)]
+pub(in crate::topology) struct RawIpv6 {
+    /// Whether it has any, if the file says so.
+    pub(in crate::topology) wanted: Option<bool>,
+    pub(in crate::topology) subnet: Option<Spanned<Ipv6Net>>,
+    /// What its router lets in, and where the file says so.
+    pub(in crate::topology) firewall: Option<Spanned<Policy>>,
+}
+
+impl RawIpv6 {
+    /// Whether the network has any.
+    pub(in crate::topology) fn is_on(&self) -> bool {
+        self.wanted.unwrap_or(self.subnet.is_some())
+    }
 }
 
 impl RawNetwork {
@@ -47,20 +69,35 @@ static NETWORK: Kind = Kind {
         ("link", "{latency: 10ms}"),
         ("region", "eu"),
         ("count", "7"),
+        ("ipv6", "true"),
+        ("subnet6", "2001:db8:7::/64"),
+        ("firewall6", "stateful"),
     ],
-    later: &["ipv6", "mtu"],
+    later: &["mtu"],
 };
+
+const POLICIES: [(&str, Policy); 2] = [("stateful", Policy::Stateful), ("open", Policy::Open)];
 
 pub(super) fn read(key: &Key, node: &Node, problems: &mut Problems) -> RawNetwork {
     let fields = Fields::open(node, &key.span, &NETWORK, problems);
-    let uplink_keys = ["nat", "link", "count"]
+    let uplink_keys = ["nat", "link", "count", "firewall6"]
         .into_iter()
         .filter_map(|name| fields.entry(name).map(|(key, _)| Spanned { value: name, span: key.span.clone() }))
         .collect();
     let nat = fields.entry("nat").map(|(key, node)| nat::read(node, &key.span, problems)).unwrap_or_default();
     RawNetwork {
         name: Spanned { value: key.name.clone(), span: key.span.clone() },
-        subnet: fields.get("subnet").and_then(|node| read_subnet(node, problems)),
+        subnet: fields.get("subnet").and_then(|node| read_subnet(node, problems, "subnet: 10.1.0.0/24", subnet)),
+        ipv6: RawIpv6 {
+            wanted: fields.flag("ipv6", problems),
+            subnet: fields
+                .get("subnet6")
+                .and_then(|node| read_subnet(node, problems, "subnet6: 2001:db8:7::/64", subnet6)),
+            firewall: fields.entry("firewall6").and_then(|(_, node)| {
+                let value = fields.word("firewall6", &POLICIES, problems)?;
+                Some(Spanned { value, span: node.span.clone() })
+            }),
+        },
         behind: fields.text("behind", problems),
         count: fields.count("count", 1, NETWORKS_MAX as u64, problems),
         nat: nat.config,
@@ -71,9 +108,14 @@ pub(super) fn read(key: &Key, node: &Node, problems: &mut Problems) -> RawNetwor
     }
 }
 
-fn read_subnet(node: &Node, problems: &mut Problems) -> Option<Spanned<Ipv4Net>> {
-    let text = scalar(node, "such as subnet: 10.1.0.0/24", problems)?;
-    match subnet(text) {
+fn read_subnet<T>(
+    node: &Node,
+    problems: &mut Problems,
+    example: &str,
+    parse: impl Fn(&str) -> Result<T, (String, String)>,
+) -> Option<Spanned<T>> {
+    let text = scalar(node, &format!("such as {example}"), problems)?;
+    match parse(text) {
         Ok(value) => Some(Spanned { value, span: node.span.clone() }),
         Err((why, help)) => {
             let problem = Problem::at(&node.span, format!("{} cannot be a subnet: {why}", quoted(text))).help(help);
@@ -85,10 +127,13 @@ fn read_subnet(node: &Node, problems: &mut Problems) -> Option<Spanned<Ipv4Net>>
 
 fn subnet(text: &str) -> Result<Ipv4Net, (String, String)> {
     let example = || "such as 10.1.0.0/24".to_owned();
-    if text.contains(':') {
-        return Err(("IPv6 is not supported yet".into(), example()));
+    if text.parse::<Ipv6Net>().is_ok() {
+        return Err((
+            "it is one of IPv6".into(),
+            format!("every network has IPv4; for IPv6 beside it: subnet6: {text}"),
+        ));
     }
-    if text.parse::<std::net::Ipv4Addr>().is_ok() {
+    if text.parse::<Ipv4Addr>().is_ok() {
         return Err(("its length is missing".into(), format!("such as {text}/24")));
     }
     let net: Ipv4Net = text.parse().map_err(|_| ("it is not an address and a length".to_owned(), example()))?;
@@ -102,6 +147,30 @@ fn subnet(text: &str) -> Result<Ipv4Net, (String, String)> {
     let unusable = first.octets()[0] == 0 || first.octets()[0] >= 224 || first.is_loopback() || first.is_link_local();
     if unusable {
         return Err(("nodes cannot have such addresses".into(), example()));
+    }
+    Ok(net)
+}
+
+fn subnet6(text: &str) -> Result<Ipv6Net, (String, String)> {
+    let example = || "such as 2001:db8:7::/64".to_owned();
+    if text.parse::<Ipv4Net>().is_ok() {
+        return Err(("it is one of IPv4".into(), format!("write subnet: {text}")));
+    }
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Err(("its length is missing".into(), format!("write {text}/{PREFIX_LEN}")));
+    }
+    let net: Ipv6Net = text.parse().map_err(|_| ("it is not an address and a length".to_owned(), example()))?;
+    if net.prefix_len() != PREFIX_LEN {
+        let help = format!("write {}/{PREFIX_LEN}", net.network());
+        return Err((format!("hosts make their addresses in a /{PREFIX_LEN} only"), help));
+    }
+    if net != net.trunc() {
+        return Err(("it is an address within one".into(), format!("write {}", net.trunc())));
+    }
+    // Global unicast (RFC 4291 section 2.4) or unique local (RFC 4193).
+    let first = net.network().octets()[0];
+    if first & 0xe0 != 0x20 && first & 0xfe != 0xfc {
+        return Err(("nodes cannot have such addresses".into(), "it is one of 2000::/3 or of fc00::/7".to_owned()));
     }
     Ok(net)
 }
