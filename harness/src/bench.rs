@@ -3,6 +3,8 @@
 //! LANs of 50 nodes behind plain routers, and ambassadors on the internet. Everybody joins, everybody stores one item, and
 //! then 60 virtual seconds pass with a heartbeat of one second.
 
+pub mod up;
+
 use std::fmt;
 use std::fs;
 use std::time::Duration;

@@ -11,7 +11,7 @@
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, `plan`: nothing is deployed |
 //! | `engine` | `doctor`, `image`, `clean` |
-//! | `bench` | `bench sim` |
+//! | `bench` | `bench sim`, `bench up` |
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -125,7 +125,7 @@ pub fn main() -> ExitCode {
         Command::Doctor => runtime.block_on(engine::doctor()),
         Command::Image => runtime.block_on(engine::image()),
         Command::Clean(args) => runtime.block_on(engine::clean(&args)),
-        Command::Bench(args) => bench::run(&args),
+        Command::Bench(args) => bench::run(&args, runtime.handle()),
         Command::Router | Command::NamespaceTrial => unreachable!("handled above"),
     };
     exit.into()

@@ -214,11 +214,12 @@ fn docker_without_an_engine_exits_3_with_a_remedy() {
 }
 
 #[test]
-fn auto_takes_the_simulator_where_docker_is_not_and_says_why() {
+fn auto_takes_the_simulator_where_nothing_else_can_be_had_and_says_why() {
     let desk = Desk::new();
-    let ran = desk.harness(&["run", "small.yaml", "--out", "out"]).exits(0);
+    let mut command = desk.command(&["run", "small.yaml", "--out", "out"]);
+    let ran = Ran::from(command.env("BUTTER_NODE_BINARY", "/nonexistent/node").output().unwrap()).exits(0);
     let line = ran.stderr.lines().find(|line| line.starts_with("backend: sim")).unwrap_or_default();
-    has(line, &["docker cannot be used here", "/nonexistent/docker.sock"]);
+    has(line, &["docker cannot be used here", "/nonexistent/docker.sock", "/nonexistent/node cannot be read"]);
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod apart;
 mod clean;
 #[path = "docker/lan.rs"]
 mod lan;
+#[path = "support/played.rs"]
+mod played;
 #[path = "docker/run.rs"]
 mod run;
 #[path = "docker/support.rs"]

@@ -1,9 +1,14 @@
 //! `bench`: how fast the testbed itself is.
 
-use clap::{Args, Subcommand};
+use std::time::Duration;
 
+use clap::{Args, Subcommand};
+use tokio::runtime::Handle;
+
+use super::chosen::{Chosen, Wanted};
 use super::{Exit, environment, show};
-use crate::bench;
+use crate::backend::BackendError;
+use crate::bench::{self, up::Size};
 
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
@@ -22,13 +27,37 @@ enum What {
         #[arg(long, default_value = "1", env = "HARNESS_SEED")]
         seed: u64,
     },
+    /// A backend: home networks are brought up until every node answers, and removed again
+    Up {
+        /// What nodes and networks are made of
+        #[arg(long, value_enum, default_value = "netns", env = "HARNESS_BACKEND")]
+        backend: Wanted,
+        /// Home networks
+        #[arg(long, default_value = "3", value_parser = clap::value_parser!(u16).range(1..=100))]
+        lans: u16,
+        /// Nodes of each
+        #[arg(long, default_value = "30", value_parser = clap::value_parser!(u16).range(1..=250))]
+        nodes: u16,
+        /// Exit with 1 if that takes longer
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        within: Option<Duration>,
+    },
 }
 
-pub(super) fn run(args: &BenchArgs) -> Exit {
-    let What::Sim { nodes, seed } = &args.what;
+pub(super) fn run(args: &BenchArgs, runtime: &Handle) -> Exit {
+    match &args.what {
+        What::Sim { nodes, seed } => sim(nodes, *seed),
+        What::Up { backend, lans, nodes, within } => {
+            let size = Size { lans: (*lans).into(), nodes: (*nodes).into() };
+            runtime.block_on(up(*backend, size, *within)).unwrap_or_else(|error| environment(&error))
+        }
+    }
+}
+
+fn sim(sizes: &[u32], seed: u64) -> Exit {
     let mut exit = Exit::Passed;
-    for &nodes in nodes {
-        match bench::sim(nodes as usize, *seed) {
+    for &nodes in sizes {
+        match bench::sim(nodes as usize, seed) {
             Ok(measured) => {
                 show(&format!("{measured}\n"));
                 if measured.keeps_target() == Some(false) {
@@ -39,4 +68,13 @@ pub(super) fn run(args: &BenchArgs) -> Exit {
         }
     }
     exit
+}
+
+async fn up(wanted: Wanted, size: Size, within: Option<Duration>) -> Result<Exit, BackendError> {
+    let kind = wanted.choose().await?;
+    let plan = bench::up::plan(size);
+    let measured = bench::up::measure(&plan, &mut Chosen::new(kind, &plan, false, None)).await?;
+    show(&format!("{measured}\n"));
+    let late = within.is_some_and(|within| measured.up_s() > within.as_secs_f64());
+    Ok(if late { Exit::Failed } else { Exit::Passed })
 }

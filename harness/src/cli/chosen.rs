@@ -87,14 +87,14 @@ pub(super) enum Chosen {
 }
 
 impl Chosen {
-    pub(super) fn new(kind: Kind, plan: &Plan, keep: bool, logs: PathBuf) -> Self {
+    pub(super) fn new(kind: Kind, plan: &Plan, keep: bool, logs: Option<PathBuf>) -> Self {
         match kind {
             Kind::Docker => {
-                let options = docker::Options { keep, logs: Some(logs), ..docker::Options::default() };
+                let options = docker::Options { keep, logs, ..docker::Options::default() };
                 Chosen::Docker(DockerBackend::new(plan.clone(), options))
             }
             Kind::Netns => {
-                let options = netns::Options { logs: Some(logs), ..netns::Options::default() };
+                let options = netns::Options { logs, ..netns::Options::default() };
                 Chosen::Netns(NetnsBackend::new(plan.clone(), options))
             }
             Kind::Sim => Chosen::Sim(Sim::new(plan)),

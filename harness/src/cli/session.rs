@@ -59,7 +59,7 @@ impl Session {
         };
         let mut display = Display::new(&self.plan.name);
         let mut timing = Timing::default();
-        let mut backend = Chosen::new(self.kind, &self.plan, self.keep, logs.clone());
+        let mut backend = Chosen::new(self.kind, &self.plan, self.keep, Some(logs.clone()));
         let began = Instant::now();
         let up = tokio::select! {
             up = backend.up(&mut display) => Ok(up),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{Played, docker_is_here, homes, joined, left_of};
+use crate::support::{Docker, docker_is_here, down, homes, joined, left_of, up};
 
 #[tokio::test]
 async fn two_runs_of_one_plan_do_not_meet() {
@@ -10,9 +10,9 @@ async fn two_runs_of_one_plan_do_not_meet() {
         return;
     }
     let plan = homes("apart", 1).0;
-    let (mut one, mut other) = tokio::join!(Played::up(plan.clone()), Played::up(plan));
+    let (mut one, mut other) = tokio::join!(up(plan.clone()), up(plan));
     let subnets =
-        |run: &Played| run.backend.plan().networks.iter().map(|network| network.subnet).collect::<BTreeSet<_>>();
+        |run: &Docker| run.backend.plan().networks.iter().map(|network| network.subnet).collect::<BTreeSet<_>>();
     assert!(subnets(&one).is_disjoint(&subnets(&other)), "{:?} {:?}", subnets(&one), subnets(&other));
     let moved = one.notes.0.iter().chain(&other.notes.0).filter(|note| note.contains("were moved")).count();
     assert!(moved >= 1, "whoever came second says that it was moved");
@@ -27,10 +27,10 @@ async fn two_runs_of_one_plan_do_not_meet() {
 
     // The end of one is nothing to the other.
     let run = other.backend.run_id().unwrap().to_owned();
-    one.down().await;
+    down(one).await;
     assert_ne!(left_of(&run), "");
     assert_eq!(other.look().await.len(), 3);
-    other.down().await;
+    down(other).await;
 }
 
 fn ids(views: &[butter_harness::backend::NodeView]) -> BTreeSet<butter::core::identity::NodeId> {

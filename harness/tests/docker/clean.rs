@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::support::{Notes, Played, docker_is_here, homes, left_of};
+use crate::support::{Notes, docker_is_here, down, homes, left_of, up};
 use butter_harness::clean::{Extent, clean};
 
 /// Tells the child of this test that it is to deploy and wait to be killed.
@@ -26,7 +26,7 @@ async fn a_run_that_was_killed_is_removed() {
         .map(Result::unwrap)
         .find_map(|line| Some(line.split_once("deployed run ")?.1.to_owned()))
         .expect("the child deploys its run");
-    let mine = Played::up(homes("mine", 1).0).await;
+    let mine = up(homes("mine", 1).0).await;
 
     // As long as its process lives it is spared.
     let cleaned = clean(Extent::Crashed, &mut Notes::default()).await.unwrap();
@@ -41,7 +41,7 @@ async fn a_run_that_was_killed_is_removed() {
     let mine_id = mine.backend.run_id().unwrap().to_owned();
     assert!(cleaned.spared.iter().any(|(spared, _)| spared.run == mine_id));
     assert_ne!(left_of(&mine_id), "");
-    mine.down().await;
+    down(mine).await;
 }
 
 /// Not a test by itself: what [`a_run_that_was_killed_is_removed`] starts and kills.
@@ -50,10 +50,10 @@ async fn deploy_and_wait() {
     if std::env::var_os(CHILD_VARIABLE).is_none() {
         return;
     }
-    let run = Played::up(homes("killed", 1).0).await;
+    let run = up(homes("killed", 1).0).await;
     println!("deployed run {}", run.backend.run_id().unwrap());
     // Ends with the test that started it, one way or the other.
     let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await;
     ended.unwrap().unwrap();
-    run.down().await;
+    down(run).await;
 }

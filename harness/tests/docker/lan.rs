@@ -10,7 +10,7 @@ use butter_harness::net::nat::NatConfig;
 use nix::sched::{CloneFlags, setns};
 use tokio::net::UdpSocket;
 
-use crate::support::{Draft, Played, docker, docker_is_here};
+use crate::support::{Docker, Draft, docker, docker_is_here, down, up};
 
 /// Hosts of the LAN: each with all others needs 3,540 entries, and Linux as it comes keeps 1,024 for all namespaces.
 const HOSTS: u8 = 60;
@@ -29,9 +29,9 @@ async fn sixty_nodes_of_one_lan_lose_no_answer() {
         eprintln!("skipped: only root may tell containers their neighbours");
         return;
     }
-    let run = Played::up(quiet_lan()).await;
+    let run = up(quiet_lan()).await;
     let asked = ask_everybody(&run).await;
-    run.down().await;
+    down(run).await;
     assert_eq!(asked, usize::from(HOSTS) * usize::from(HOSTS - 1));
 }
 
@@ -48,7 +48,7 @@ fn quiet_lan() -> butter_harness::plan::Plan {
 }
 
 /// Has every node of the LAN ask every other one, all at once, and counts the answers.
-async fn ask_everybody(run: &Played) -> usize {
+async fn ask_everybody(run: &Docker) -> usize {
     let plan = run.backend.plan();
     let hosts: Vec<_> = plan.nodes.iter().filter(|node| node.network.0 == 1).collect();
     let id = run.backend.run_id().unwrap();

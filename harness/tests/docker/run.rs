@@ -4,14 +4,14 @@ use butter_harness::backend::{Action, Backend, Source, Told};
 use butter_harness::plan::{Act, NodeIndex};
 use bytes::Bytes;
 
-use crate::support::{Notes, Played, backend, docker, docker_is_here, homes, joined, left_of};
+use crate::support::{Notes, backend, docker, docker_is_here, down, homes, joined, left_of, up};
 
 #[tokio::test]
 async fn what_one_home_stores_another_finds() {
     if !docker_is_here().await {
         return;
     }
-    let mut run = Played::up(homes("stores", 2).0).await;
+    let mut run = up(homes("stores", 2).0).await;
     run.look_until("one network", |views| joined(views, 5)).await;
     let value = Bytes::from((0..10_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
     let stored = run.act(Action::Put { node: NodeIndex(1), value: value.clone() }).await;
@@ -30,7 +30,7 @@ async fn what_one_home_stores_another_finds() {
     assert_eq!(scrapes.len(), 5 + 3, "five nodes, three routers");
     let routers = scrapes.iter().filter(|scrape| matches!(scrape.source, Source::Router(_)));
     assert!(routers.into_iter().all(|scrape| !scrape.series.is_empty()));
-    run.down().await;
+    down(run).await;
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_node_is_killed_started_stopped_and_missed() {
     let mut draft = homes("lives", 2);
     let keeper = NodeIndex(2);
     draft.announce(Act::Start { node: keeper, fresh: false });
-    let mut run = Played::up(draft.0).await;
+    let mut run = up(draft.0).await;
     let before = run.look_until("one network", |views| joined(views, 5)).await;
 
     // Killed: it is not seen any more. Started: somebody else, at the same place.
@@ -70,7 +70,7 @@ async fn a_node_is_killed_started_stopped_and_missed() {
     assert_eq!(told.op, None);
     assert!(matches!(&told.what, Told::Failed { node: Some(NodeIndex(4)), why } if why.contains("137")), "{told:?}");
     run.look_until("one network of the rest", |views| joined(views, 3)).await;
-    run.down().await;
+    down(run).await;
 }
 
 #[tokio::test]

@@ -1,21 +1,16 @@
 //! What the tests of the docker backend share. Each test takes what it needs.
 
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
-use butter::core::identity::NodeId;
 use butter_harness::backend::docker::{self, DockerBackend, Options};
-use butter_harness::backend::{Action, Backend, NodeView, OpId, Progress, Report, Told};
-use butter_harness::events::RunTime;
 use butter_harness::image;
-use butter_harness::net::link::LinkConfig;
-use butter_harness::net::nat::NatConfig;
-use butter_harness::plan::{Act, Network, NetworkIndex, NodeIndex, NodePlan, Plan, Step, Timed, Until, Uplink};
+use butter_harness::plan::Plan;
 
-/// How long a single report may take to come.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) use crate::played::*;
+
+/// A run on Docker.
+pub(crate) type Docker = Played<DockerBackend>;
 
 /// Whether there is an engine to test with. Where one is required (`BUTTER_REQUIRE_DOCKER`), its absence is a failure.
 pub(crate) async fn docker_is_here() -> bool {
@@ -35,188 +30,16 @@ pub(crate) fn backend(plan: Plan) -> DockerBackend {
     DockerBackend::new(plan, Options { programs: image::Choice { node: None, harness }, ..Options::default() })
 }
 
-/// Keeps what is noted.
-#[derive(Debug, Default)]
-pub(crate) struct Notes(pub(crate) Vec<String>);
-
-impl Progress for Notes {
-    fn begin(&mut self, _: &str, _: u64) {}
-    fn advance(&mut self, _: u64) {}
-    fn note(&mut self, line: &str) {
-        self.0.push(line.to_owned());
-    }
+/// A run of a plan, up and running.
+pub(crate) async fn up(plan: Plan) -> Docker {
+    Played::up(backend(plan)).await
 }
 
-/// A plan that grows.
-pub(crate) struct Draft(pub(crate) Plan);
-
-impl Draft {
-    pub(crate) fn new(name: &str) -> Self {
-        let mut draft = Draft(Plan {
-            name: name.to_owned(),
-            description: String::new(),
-            seed: 7,
-            file_hash: String::new(),
-            source: String::new(),
-            networks: vec![],
-            nodes: vec![],
-            items: vec![],
-            steps: vec![],
-            checks: vec![],
-        });
-        draft.network("internet", "203.0.113.0/24", None);
-        draft.node("ambassador", 0, 10, true);
-        draft
-    }
-
-    /// A network; behind the internet if it has a NAT.
-    pub(crate) fn network(&mut self, name: &str, subnet: &str, nat: Option<NatConfig>) -> NetworkIndex {
-        let index = self.0.networks.len();
-        let subnet: ipnet::Ipv4Net = subnet.parse().unwrap();
-        let link = LinkConfig { latency: Duration::from_millis(5), ..LinkConfig::default() };
-        let behind = nat.map(|nat| Uplink {
-            to: NetworkIndex(0),
-            address: Ipv4Addr::new(203, 0, 113, 1 + index as u8),
-            pool: vec![],
-            forwards: vec![],
-            ipv6: None,
-            nat: Some(nat),
-            up: link.clone(),
-            down: link,
-        });
-        let gateway = subnet.hosts().next().unwrap();
-        self.0.networks.push(Network {
-            name: name.into(),
-            group: name.into(),
-            subnet,
-            subnet_allocated: false,
-            gateway,
-            ipv6: None,
-            behind,
-            region: None,
-        });
-        NetworkIndex(index)
-    }
-
-    /// A node; all but ambassadors join through the first one.
-    pub(crate) fn node(&mut self, name: &str, network: usize, host: u8, ambassador: bool) -> NodeIndex {
-        let base = self.0.networks[network].subnet.network();
-        self.0.nodes.push(NodePlan {
-            name: name.into(),
-            group: name.into(),
-            network: NetworkIndex(network),
-            address: Ipv4Addr::from(u32::from(base) + u32::from(host)),
-            address6: None,
-            ambassador,
-            join: if ambassador { vec![] } else { vec![NodeIndex(0)] },
-            settings: vec![("heartbeat".into(), "1s".into()), ("refresh".into(), "1s".into())],
-            from_start: true,
-        });
-        NodeIndex(self.0.nodes.len() - 1)
-    }
-
-    /// An action that the plan announces: the backend prepares for it.
-    pub(crate) fn announce(&mut self, act: Act) {
-        let actions = vec![Timed { after: Duration::ZERO, act }];
-        let until = Until::Done { within: PATIENCE };
-        self.0.steps.push(Step { verb: "churn", title: String::new(), actions, until, line: 1 });
-    }
-}
-
-/// Two home networks with so many nodes each, and an ambassador.
-pub(crate) fn homes(name: &str, nodes: u8) -> Draft {
-    let mut draft = Draft::new(name);
-    for (prefix, subnet, nat) in
-        [("a", "10.1.0.0/24", NatConfig::full_cone()), ("b", "10.2.0.0/24", NatConfig::port_restricted())]
-    {
-        let network = draft.network(&format!("home-{prefix}"), subnet, Some(nat));
-        for number in 1..=nodes {
-            draft.node(&format!("{prefix}-{number}"), network.0, 9 + number, false);
-        }
-    }
-    draft
-}
-
-/// A backend that is up, and the actions submitted to it.
-pub(crate) struct Played {
-    pub(crate) backend: DockerBackend,
-    pub(crate) notes: Notes,
-    ops: u64,
-}
-
-impl Played {
-    /// Brings a plan up; what was created is removed if that fails.
-    pub(crate) async fn up(plan: Plan) -> Self {
-        let (mut backend, mut notes) = (backend(plan), Notes::default());
-        if let Err(error) = backend.up(&mut notes).await {
-            let left = backend.down(&mut notes).await;
-            panic!("{error}\n{:?}", left.err().map(|error| error.to_string()));
-        }
-        Played { backend, notes, ops: 0 }
-    }
-
-    /// Does one thing and returns what came of it.
-    pub(crate) async fn act(&mut self, action: Action) -> Told {
-        self.ops += 1;
-        let op = OpId(self.ops);
-        self.backend.submit(op, action);
-        let report = self.report().await;
-        assert_eq!(report.op, Some(op), "{report:?}");
-        report.what
-    }
-
-    /// The next report.
-    pub(crate) async fn report(&mut self) -> Report {
-        let until = RunTime(self.backend.now().0 + PATIENCE.as_micros() as u64);
-        self.backend.next(until).await.expect("a report within its deadline")
-    }
-
-    pub(crate) async fn look(&mut self) -> Vec<NodeView> {
-        match self.act(Action::Look).await {
-            Told::Seen(views) => views,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Looks until what is seen is as wanted.
-    pub(crate) async fn look_until(&mut self, what: &str, wanted: impl Fn(&[NodeView]) -> bool) -> Vec<NodeView> {
-        let until = self.backend.now().0 + PATIENCE.as_micros() as u64;
-        loop {
-            let views = self.look().await;
-            if wanted(&views) {
-                return views;
-            }
-            assert!(self.backend.now().0 < until, "not within {PATIENCE:?}: {what}: {views:#?}");
-            let pause = RunTime(self.backend.now().0 + 200_000);
-            assert!(self.backend.next(pause).await.is_none(), "nothing else was asked for");
-        }
-    }
-
-    pub(crate) async fn started(&mut self, node: NodeIndex, fresh: bool) -> NodeId {
-        match self.act(Action::Start { node, fresh }).await {
-            Told::Started { id } => id,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Takes everything down and makes sure that nothing is left.
-    pub(crate) async fn down(mut self) {
-        let run = self.backend.run_id().unwrap().to_owned();
-        self.backend.down(&mut self.notes).await.unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(left_of(&run), "");
-    }
-}
-
-/// Whether everybody is connected with everybody through known hosts.
-pub(crate) fn joined(views: &[NodeView], live: usize) -> bool {
-    let mut reached = vec![false; views.len()];
-    let mut open = vec![0];
-    while let Some(at) = open.pop() {
-        let Some(here) = views.get(at).filter(|_| !std::mem::replace(&mut reached[at], true)) else { continue };
-        let knows = |other: &NodeView| here.known_hosts.contains(&other.id) || other.known_hosts.contains(&here.id);
-        open.extend((0..views.len()).filter(|&other| !reached[other] && knows(&views[other])));
-    }
-    views.len() == live && reached.iter().all(|reached| *reached)
+/// Takes everything down and makes sure that nothing is left.
+pub(crate) async fn down(mut run: Docker) {
+    let id = run.backend.run_id().unwrap().to_owned();
+    run.down().await;
+    assert_eq!(left_of(&id), "");
 }
 
 /// What the engine has of a run, asked in another way than the backend does.

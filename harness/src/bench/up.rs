@@ -1,0 +1,97 @@
+//! How fast a run is up, every node answering, and gone again: `harness bench up`.
+
+use std::fmt;
+use std::time::Instant;
+
+use crate::backend::{Backend, BackendError, Progress};
+use crate::net::link::LinkConfig;
+use crate::net::nat::NatConfig;
+use crate::plan::{NetworkIndex, Plan};
+use crate::report::timing::{Stopwatch, Took};
+use crate::sim::terrain::Terrain;
+
+/// Networks beside the internet, each with so many nodes.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Home networks, behind NATs of three kinds in turn.
+    pub lans: usize,
+    /// Nodes of each.
+    pub nodes: usize,
+}
+
+/// What it took.
+#[derive(Clone, Debug)]
+pub struct UpBench {
+    backend: &'static str,
+    nodes: usize,
+    routers: usize,
+    /// What the backend said it was doing.
+    activities: Vec<Took>,
+    up_s: f64,
+    down_s: f64,
+}
+
+impl UpBench {
+    /// Seconds from the beginning until every node answered, the programs found and the image there.
+    pub fn up_s(&self) -> f64 {
+        self.up_s
+    }
+}
+
+/// An ambassador on the internet, and home networks.
+pub fn plan(size: Size) -> Plan {
+    let mut terrain = Terrain::new(1);
+    let internet = &mut terrain.plan_mut().networks[0];
+    internet.subnet = "203.0.113.0/24".parse().expect("a constant");
+    internet.gateway = internet.subnet.hosts().next().expect("a /24 has hosts");
+    terrain.ambassador();
+    let kinds = [NatConfig::full_cone(), NatConfig::port_restricted(), NatConfig::symmetric()];
+    for nat in kinds.into_iter().cycle().take(size.lans) {
+        let lan: NetworkIndex = terrain.network(Terrain::INTERNET, Some(nat), LinkConfig::default());
+        for _ in 0..size.nodes {
+            terrain.node(lan);
+        }
+    }
+    terrain.into_plan()
+}
+
+/// Brings the plan up on a backend, and takes it down.
+///
+/// # Errors
+/// When the backend fails; what was made is removed.
+pub async fn measure(plan: &Plan, backend: &mut impl Backend) -> Result<UpBench, BackendError> {
+    let mut activities = Activities(Stopwatch::default());
+    let began = Instant::now();
+    let up = backend.up(&mut activities).await;
+    let up_s = began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    let down = backend.down(&mut activities).await;
+    let down_s = began.elapsed().as_secs_f64();
+    up?;
+    down?;
+    let (nodes, routers) = (plan.nodes.len(), plan.networks.len());
+    Ok(UpBench { backend: backend.name(), nodes, routers, activities: activities.0.finish(), up_s, down_s })
+}
+
+struct Activities(Stopwatch);
+
+impl Progress for Activities {
+    fn begin(&mut self, what: &str, _: u64) {
+        self.0.begin(what);
+    }
+
+    fn advance(&mut self, _: u64) {}
+
+    fn note(&mut self, _: &str) {}
+}
+
+impl fmt::Display for UpBench {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UpBench { backend, nodes, routers, up_s, down_s, .. } = self;
+        writeln!(f, "{nodes} nodes and {routers} routers on {backend}")?;
+        for Took { what, s } in &self.activities {
+            writeln!(f, "  {s:>7.3} s {what}")?;
+        }
+        write!(f, "  up, every node answering, in {up_s:.3} s; gone in {down_s:.3} s")
+    }
+}

@@ -1,0 +1,17 @@
+//! The backend `netns`, with the real node and router. One file per promise:
+//!
+//! - [`run`]: a plan is played as on any other backend.
+//! - [`user`]: an ordinary user needs no more than root.
+//! - [`ends`]: nothing is left, however a run ends.
+//! - [`walls`]: nodes have no power, and reach nothing but their networks.
+//!
+//! Where namespaces cannot be made these tests say that they are skipped; `BUTTER_REQUIRE_NETNS=1` makes that a failure.
+
+#[path = "../support/played.rs"]
+mod played;
+
+mod ends;
+mod run;
+mod support;
+mod user;
+mod walls;

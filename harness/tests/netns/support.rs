@@ -1,0 +1,245 @@
+//! The program `harness` on namespaces, as root and as an ordinary user.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Lines};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use butter_harness::image;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::played::Notes;
+
+/// How long anything may take before a test fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+/// Set to make a machine without namespaces fail these tests instead of skipping them.
+const REQUIRED: &str = "BUTTER_REQUIRE_NETNS";
+/// Nobody.
+const ORDINARY: u32 = 65_534;
+
+/// Who plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Player {
+    /// Whoever runs the tests.
+    Own,
+    /// Nobody, where root runs the tests; else as above.
+    Ordinary,
+}
+
+/// A folder of a player with the programs in it.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    folder: TempDir,
+    player: Player,
+}
+
+impl Desk {
+    /// One, or `None` where this player cannot make namespaces.
+    ///
+    /// # Panics
+    /// If that is so, and [`REQUIRED`] is set to 1.
+    pub(crate) fn of(player: Player) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_harness"), folder.path().join("harness")).unwrap();
+        fs::copy(node(), folder.path().join("butter")).unwrap();
+        let work = folder.path().join("work");
+        fs::create_dir(&work).unwrap();
+        let desk = Desk { folder, player };
+        if desk.changes_user() {
+            chown(&work, Some(ORDINARY), Some(ORDINARY)).unwrap();
+        }
+        let doctor = desk.command(&["doctor"]).output().unwrap();
+        let doctor = String::from_utf8(doctor.stdout).unwrap();
+        if doctor.contains("\nnetns    works") {
+            return Some(desk);
+        }
+        assert!(std::env::var(REQUIRED).as_deref() != Ok("1"), "{player:?} cannot make namespaces here:\n{doctor}");
+        eprintln!("skipped: {player:?} cannot make namespaces here:\n{doctor}");
+        None
+    }
+
+    fn changes_user(&self) -> bool {
+        self.player == Player::Ordinary && nix::unistd::geteuid().is_root()
+    }
+
+    /// Who owns what this player writes.
+    pub(crate) fn user(&self) -> u32 {
+        if self.changes_user() { ORDINARY } else { nix::unistd::geteuid().as_raw() }
+    }
+
+    /// Where the player works.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("work").join(name)
+    }
+
+    /// The program with these arguments.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.folder.path().join("harness"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HARNESS_")) {
+            command.env_remove(name);
+        }
+        command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+        command.env("BUTTER_NODE_BINARY", self.folder.path().join("butter"));
+        command.current_dir(self.path(".")).args(arguments).stdin(Stdio::null());
+        if self.changes_user() {
+            command.uid(ORDINARY).gid(ORDINARY);
+        }
+        command
+    }
+
+    /// Begins to play a topology, up to the line of its progress that contains `until`.
+    pub(crate) fn play(&self, topology: &str, until: &str) -> Playing {
+        fs::write(self.path("t.yaml"), topology).unwrap();
+        let mut command = self.command(&["run", "t.yaml", "--backend", "netns", "--out", "out"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut playing = Playing { child, lines };
+        playing.says(until);
+        playing
+    }
+}
+
+/// A program that plays. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Playing {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+}
+
+impl Playing {
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(pid(self.child.id()), signal).unwrap();
+    }
+
+    /// Reads what it says up to a line that contains `part`: that line.
+    ///
+    /// # Panics
+    /// If it ends before.
+    pub(crate) fn says(&mut self, part: &str) -> String {
+        let mut said = Vec::new();
+        for line in self.lines.by_ref().map(Result::unwrap) {
+            if line.contains(part) {
+                return line;
+            }
+            said.push(line);
+        }
+        panic!("not said: {part}\n{}", said.join("\n"))
+    }
+
+    /// Waits for its end: its exit status, if it has one, and what it said meanwhile.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let lines: Vec<String> = self.lines.by_ref().map(Result::unwrap).collect();
+        (self.child.wait().unwrap().code(), lines.join("\n"))
+    }
+
+    /// The processes that it has begun.
+    pub(crate) fn children(&self) -> Vec<Process> {
+        Process::all().into_iter().filter(|process| process.parent == self.child.id()).collect()
+    }
+
+    /// The process of a node.
+    pub(crate) fn node(&self, address: &str) -> Process {
+        let namespace_has = |process: &Process| {
+            let table = format!("/proc/{}/net/fib_trie", process.pid);
+            fs::read_to_string(table).is_ok_and(|table| table.contains(&format!("|-- {address}\n")))
+        };
+        let found =
+            self.children().into_iter().find(|child| child.command.starts_with("butter") && namespace_has(child));
+        found.unwrap_or_else(|| panic!("no node has {address}"))
+    }
+
+    /// The routers.
+    pub(crate) fn routers(&self) -> Vec<Process> {
+        self.children().into_iter().filter(|child| child.command.starts_with("harness")).collect()
+    }
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        // Both fail only if it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A process of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    parent: u32,
+    /// Its arguments, the program first.
+    command: String,
+    /// When it began: tells it from a later one with the same number.
+    began: String,
+}
+
+impl Process {
+    fn all() -> Vec<Self> {
+        let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        entries.filter_map(|entry| Self::read(entry.file_name().to_str()?.parse().ok()?)).collect()
+    }
+
+    fn read(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        if matches!(fields[0], "Z" | "X") {
+            return None;
+        }
+        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        Some(Process { pid, parent: fields[1].parse().ok()?, command, began: fields[19].to_owned() })
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn runs(&self) -> bool {
+        Self::read(self.pid).is_some_and(|now| now.began == self.began)
+    }
+
+    /// One line of its status.
+    pub(crate) fn status(&self, name: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {name} in\n{status}")).trim().to_owned()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(pid(self.pid), signal).unwrap();
+    }
+}
+
+fn pid(number: u32) -> Pid {
+    Pid::from_raw(number.try_into().unwrap())
+}
+
+/// The node's program, built once.
+fn node() -> &'static Path {
+    static NODE: OnceLock<PathBuf> = OnceLock::new();
+    NODE.get_or_init(|| {
+        let choice = image::Choice { node: None, harness: Some(env!("CARGO_BIN_EXE_harness").into()) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let found = thread::spawn(move || runtime.block_on(image::find(&choice, &mut Notes::default())));
+        found.join().unwrap().unwrap_or_else(|error| panic!("{error}")).node
+    })
+}
+
+/// Asks until it is so.
+///
+/// # Panics
+/// If it is not before the deadline.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
+        thread::park_timeout(Duration::from_millis(10));
+    }
+}
