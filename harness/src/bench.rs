@@ -1,8 +1,10 @@
-//! How fast the simulator is, and how much memory a simulated node takes: `harness bench sim`.
+//! How fast the testbed itself is: in [`mod@router`] the router, in [`mod@up`] a backend, and here the simulator, with the memory
+//! that a simulated node takes: `harness bench sim`.
 //!
 //! LANs of 50 nodes behind plain routers, and ambassadors on the internet. Everybody joins, everybody stores one item, and
 //! then 60 virtual seconds pass with a heartbeat of one second.
 
+pub mod router;
 pub mod up;
 
 use std::fmt;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
 
 use super::chosen::{Chosen, Wanted};
 use super::{Exit, environment, show};
 use crate::backend::BackendError;
-use crate::bench::{self, up::Size};
+use crate::bench::{self, router, up::Size};
 
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
@@ -42,11 +43,37 @@ enum What {
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
         within: Option<Duration>,
     },
+    /// The router beside Linux's own masquerade, in network namespaces; exits with 1 where a target is missed
+    Router(RouterArgs),
 }
+
+#[derive(Debug, Args)]
+struct RouterArgs {
+    /// How often everything is measured; told are the medians
+    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+    /// Seconds of each TCP stream
+    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    seconds: u32,
+    /// Questions whose round trips are measured
+    #[arg(long, default_value = "5000", value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    questions: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What helps who may not make network namespaces.
+const NAMESPACES_REMEDY: &str = "run it as root, or as root of a namespace of your own: unshare --user --map-root-user \
+     --net harness bench router";
 
 pub(super) fn run(args: &BenchArgs, runtime: &Handle) -> Exit {
     match &args.what {
         What::Sim { nodes, seed } => sim(nodes, *seed),
+        What::Router(args) => router(args).unwrap_or_else(|what| {
+            let forbidden = what.downcast_ref() == Some(&nix::Error::EPERM);
+            environment(&BackendError { what, remedy: forbidden.then(|| NAMESPACES_REMEDY.to_owned()) })
+        }),
         What::Up { backend, lans, nodes, within } => {
             let size = Size { lans: (*lans).into(), nodes: (*nodes).into() };
             runtime.block_on(up(*backend, size, *within)).unwrap_or_else(|error| environment(&error))
@@ -68,6 +95,22 @@ fn sim(sizes: &[u32], seed: u64) -> Exit {
         }
     }
     exit
+}
+
+fn router(args: &RouterArgs) -> anyhow::Result<Exit> {
+    let options = router::Options {
+        rounds: args.rounds as usize,
+        stream: Duration::from_secs(args.seconds.into()),
+        questions: args.questions as usize,
+    };
+    let program = std::env::current_exe().context("finding the own program")?;
+    let measured = router::router(options, &program)?;
+    if args.json {
+        show(&format!("{}\n", serde_json::to_string(&measured)?));
+    } else {
+        show(&format!("{measured}\n"));
+    }
+    Ok(if measured.missed().is_empty() { Exit::Passed } else { Exit::Failed })
 }
 
 async fn up(wanted: Wanted, size: Size, within: Option<Duration>) -> Result<Exit, BackendError> {
