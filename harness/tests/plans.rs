@@ -274,6 +274,33 @@ fn a_link_is_a_preset_or_its_parts_or_both() {
 }
 
 #[test]
+fn a_link_step_changes_what_it_names_and_the_next_one_begins_there() {
+    let plan = read(
+        "networks:\n  out: {}\n  lan: {count: 2, behind: out, link: {latency: 5ms, up: {rate: 1mbit}}}\n\
+         nodes: {a: {on: lan}}\nsteps:\n- link: {networks: lan, loss: 10%, down: {jitter: 1ms}}\n\
+         - link: {networks: [lan-2], latency: 7ms, loss: 0%}\n- link: {networks: lan, preset: perfect, up: {latency: 1s}}\n",
+    );
+    let after = |step: usize| -> Vec<_> {
+        let link = |act: &Act| match act {
+            Act::SetLink { network, up, down } => (network.0, up.clone(), down.clone()),
+            other => panic!("{other:?}"),
+        };
+        plan.steps[step].actions.iter().map(|timed| link(&timed.act)).collect()
+    };
+    let ms = Duration::from_millis;
+    let up = LinkConfig { latency: ms(5), loss: 0.1, rate_bps: Some(1_000_000), ..LinkConfig::default() };
+    let down = LinkConfig { rate_bps: None, jitter: ms(1), ..up.clone() };
+    let boxed = |network, up: &LinkConfig, down: &LinkConfig| (network, Box::new(up.clone()), Box::new(down.clone()));
+    assert_eq!(after(0), [boxed(1, &up, &down), boxed(2, &up, &down)]);
+    let better = |link: LinkConfig| LinkConfig { latency: ms(7), loss: 0.0, ..link };
+    assert_eq!(after(1), [boxed(2, &better(up), &better(down))]);
+    let late = LinkConfig { latency: ms(1_000), ..LinkConfig::default() };
+    assert_eq!(after(2)[1], boxed(2, &late, &LinkConfig::default()));
+    assert_eq!(plan.steps[1].verb, "link");
+    assert_eq!(plan.steps[2].title, "the links of lan become up 1s, down a perfect link");
+}
+
+#[test]
 fn a_plan_is_described_on_a_page() {
     let plan = read(
         "name: page\ndescription: Two\n  lines.\nseed: 3\nnetworks:\n  wan: {subnet: 203.0.113.0/24}\n\

@@ -8,6 +8,7 @@ use ipnet::Ipv4Net;
 use super::diagnostics::{Lines, Problem, Problems, Span, quoted, suggestion};
 use super::fields::Spanned;
 use super::grammar;
+use super::raw::link::RawLink;
 use super::raw::nat::RawForward;
 use super::raw::network::{RawIpv6, RawNetwork};
 use super::raw::step::{Items, RawChurn, RawStep, RawVerb};
@@ -129,6 +130,7 @@ pub(super) enum Verb {
     Retrieve { items: Items, from: Vec<Who> },
     Rebind { networks: Vec<NetworkRange>, same_address: bool },
     Cross { within: std::time::Duration, pairs: Option<u64>, among: Vec<Who> },
+    Link { networks: Vec<NetworkRange>, link: Box<RawLink> },
     Check { checks: Vec<Spanned<Check>> },
 }
 
@@ -151,7 +153,9 @@ pub(super) fn check(raw: Raw, source: &str, problems: &mut Problems) -> Option<C
     let groups = check_groups(&raw, &tree.places, problems);
     let by_name = groups.iter().enumerate().map(|(index, group)| (group.name.value.as_str(), index)).collect();
     let natted = raw.networks.iter().map(|network| network.nat.is_some()).collect();
-    let names = Names { natted, networks: &tree.places, groups: &groups, by_name, source, lines: Lines::new(source) };
+    let linked = raw.networks.iter().map(|network| network.behind.is_some()).collect();
+    let names =
+        Names { natted, linked, networks: &tree.places, groups: &groups, by_name, source, lines: Lines::new(source) };
     let steps: Vec<_> = raw.steps.into_iter().map(|step| names.step(step, problems)).collect();
     let checks = names.checks(&raw.checks, problems);
     let forwards: Vec<_> = raw.networks.iter().flat_map(|network| names.forwards(network, problems)).collect();
@@ -277,6 +281,8 @@ fn settings(configs: &[&Vec<Setting>]) -> Vec<(String, String)> {
 struct Names<'c> {
     /// Entries of the file that have a NAT.
     natted: Vec<bool>,
+    /// Entries of the file that are behind another.
+    linked: Vec<bool>,
     networks: &'c Places,
     groups: &'c [CheckedGroup],
     by_name: BTreeMap<&'c str, usize>,
@@ -310,6 +316,10 @@ impl Names<'_> {
                     among: if among.is_empty() { self.no_ambassadors() } else { among },
                 }
             }
+            RawVerb::Link { networks, link } => Verb::Link {
+                networks: networks.iter().filter_map(|name| self.linked_networks(name, problems)).collect(),
+                link,
+            },
             RawVerb::Check { checks } => Verb::Check { checks: self.checks(&checks, problems) },
         };
         Some(CheckedStep { line: self.lines.of(step.span.start), span: step.span, verb })
@@ -329,6 +339,19 @@ impl Names<'_> {
                 Problem::at(&name.span, format!("{} has no NAT that could forget anything", quoted(&name.value)))
                     .related(&place.span, "the network")
                     .help("name networks with a NAT, or give it one: nat: port-restricted"),
+            );
+            return None;
+        }
+        Some(networks)
+    }
+
+    fn linked_networks(&self, name: &Spanned<String>, problems: &mut Problems) -> Option<NetworkRange> {
+        let (place, networks) = self.networks.known(name, problems)?;
+        if !self.linked[place.entry] {
+            problems.add(
+                Problem::at(&name.span, format!("{} is behind nothing, so it has no link", quoted(&name.value)))
+                    .related(&place.span, "the network")
+                    .help("name networks that are behind another"),
             );
             return None;
         }

@@ -90,10 +90,7 @@ fn to_names(plan: &Plan, first: &Uplink, last: &Uplink) -> String {
 
 fn uplink_line(uplink: &Uplink) -> String {
     let nat = uplink.nat.as_ref().map_or("routed plainly".to_owned(), nat_name);
-    let link = match (link(&uplink.up), link(&uplink.down)) {
-        (up, down) if up == down => up,
-        (up, down) => format!("up {up}, down {down}"),
-    };
+    let link = link(&uplink.up, &uplink.down);
     let more = match uplink.pool.len() {
         0 => String::new(),
         more => format!(" with {} addresses", more + 1),
@@ -111,7 +108,15 @@ fn nat_name(nat: &NatConfig) -> String {
     preset.map_or_else(|| "a NAT of its own kind".to_owned(), |(name, _)| format!("{name} NAT"))
 }
 
-fn link(link: &LinkConfig) -> String {
+/// A link, both ways.
+pub(super) fn link(up: &LinkConfig, down: &LinkConfig) -> String {
+    match (one_way(up), one_way(down)) {
+        (up, down) if up == down => up,
+        (up, down) => format!("up {up}, down {down}"),
+    }
+}
+
+fn one_way(link: &LinkConfig) -> String {
     let mut parts = Vec::new();
     if !link.latency.is_zero() || !link.jitter.is_zero() {
         let distribution = match link.distribution {

@@ -1,7 +1,7 @@
 //! From a checked topology to the plan: addresses, nodes, who joins through whom, the timeline.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use butter::core::config::Config;
@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 
 use super::addresses::{self, Hosts};
 use super::check::{Checked, CheckedNetwork, CheckedStep, FRESH, Need, Verb, Who, needs};
+use super::describe;
 use super::diagnostics::{Problem, Problems, quoted};
 use super::fields::Spanned;
 use super::raw::step::Items;
@@ -18,6 +19,10 @@ use crate::net::nat::Forward;
 use crate::plan::ipv6::{Network6, Uplink6, autoconfigured};
 use crate::plan::{Act, Check, Item, Measure, Network, NetworkIndex, NetworkRange, NodeIndex, NodePlan, Step, Uplink};
 use crate::timeline::{self, Asker, Churn, Cross, Replace, Retrieve, Scene, SceneKind, Store, Timeline, TimelineError};
+
+mod uplinks;
+
+use uplinks::Uplinks;
 
 /// Most ambassadors that a node is told of. Where more can be reached, each node is told of others.
 pub(super) const AMBASSADORS_TOLD: usize = 32;
@@ -243,17 +248,14 @@ impl Cast {
 
 fn scenes(checked: &Checked, cast: &Cast, networks: &[Network], hosts: &mut [Hosts]) -> Vec<Scene> {
     let mut fresh = cast.fresh.iter();
-    let mut addresses = OutsideAddresses::new(networks, hosts);
+    let mut uplinks = Uplinks::new(networks, hosts);
     checked
         .steps
         .iter()
         .map(|step| {
             let fresh: &[NodeIndex] = if step.asks_fresh() { fresh.next().map_or(&[], Vec::as_slice) } else { &[] };
-            Scene {
-                kind: scene(checked, cast, &mut addresses, step, fresh),
-                title: title(checked, step),
-                line: step.line,
-            }
+            let kind = scene(checked, cast, &mut uplinks, step, fresh);
+            Scene { title: title(checked, step, &kind), kind, line: step.line }
         })
         .collect()
 }
@@ -263,39 +265,21 @@ fn all(networks: &[NetworkRange]) -> BTreeSet<NetworkIndex> {
     networks.iter().flat_map(|networks| networks.iter()).collect()
 }
 
-/// The outside addresses of every NAT, as the steps before have left them.
-struct OutsideAddresses<'h> {
-    /// By network, with the network that they are on.
-    now: Vec<Option<(NetworkIndex, Vec<Ipv4Addr>)>>,
-    hosts: &'h mut [Hosts],
-}
-
-impl<'h> OutsideAddresses<'h> {
-    fn new(networks: &[Network], hosts: &'h mut [Hosts]) -> Self {
-        let addresses = |network: &Network| network.behind.as_ref().map(|uplink| (uplink.to, uplink.addresses()));
-        OutsideAddresses { now: networks.iter().map(addresses).collect(), hosts }
-    }
-
-    fn rebind(&mut self, network: NetworkIndex, same_address: bool) -> Act {
-        let (to, addresses) = self.now[network.0].as_mut().expect("what has a NAT is behind something");
-        if !same_address {
-            addresses.iter_mut().for_each(|address| *address = self.hosts[to.0].router());
-        }
-        Act::Rebind { network, addresses: addresses.clone() }
-    }
-}
-
 fn scene(
     checked: &Checked,
     cast: &Cast,
-    addresses: &mut OutsideAddresses<'_>,
+    uplinks: &mut Uplinks<'_>,
     step: &CheckedStep,
     fresh: &[NodeIndex],
 ) -> SceneKind {
     match &step.verb {
         Verb::Rebind { networks, same_address } => SceneKind::Networks {
             verb: "rebind",
-            acts: all(networks).into_iter().map(|network| addresses.rebind(network, *same_address)).collect(),
+            acts: all(networks).into_iter().map(|network| uplinks.rebind(network, *same_address)).collect(),
+        },
+        Verb::Link { networks, link } => SceneKind::Networks {
+            verb: "link",
+            acts: all(networks).into_iter().map(|network| uplinks.change(network, link)).collect(),
         },
         Verb::Join { within } => SceneKind::Join { within: *within },
         Verb::Settle { time } => SceneKind::Settle { time: *time },
@@ -339,7 +323,7 @@ fn scene(
     }
 }
 
-fn title(checked: &Checked, step: &CheckedStep) -> String {
+fn title(checked: &Checked, step: &CheckedStep, kind: &SceneKind) -> String {
     match &step.verb {
         Verb::Join { within } => format!("join within {}", Time(*within)),
         Verb::Settle { time } => format!("settle for {}", Time(*time)),
@@ -347,6 +331,10 @@ fn title(checked: &Checked, step: &CheckedStep) -> String {
             let whom: Vec<Who> = networks.iter().map(|&network| Who::Networks(network)).collect();
             let which = if *same_address { "keep their addresses" } else { "get new addresses" };
             format!("rebind: the NATs of {} forget every mapping and {which}", names(checked, &whom))
+        }
+        Verb::Link { networks, .. } => {
+            let whom: Vec<Who> = networks.iter().map(|&network| Who::Networks(network)).collect();
+            format!("the links of {} become {}", names(checked, &whom), new_links(kind))
         }
         Verb::Check { checks } => {
             let texts: Vec<&str> = checks.iter().map(|check| check.value.text.as_str()).collect();
@@ -379,6 +367,18 @@ fn title(checked: &Checked, step: &CheckedStep) -> String {
             format!("retrieve {items} items from {}", names(checked, from))
         }
     }
+}
+
+/// How links are after a step, if all are alike.
+fn new_links(kind: &SceneKind) -> String {
+    let SceneKind::Networks { acts, .. } = kind else { return String::new() };
+    let link = |act: &Act| match act {
+        Act::SetLink { up, down, .. } => Some(describe::link(up, down)),
+        _ => None,
+    };
+    let mut links: Vec<String> = acts.iter().filter_map(link).collect();
+    links.dedup();
+    if let [alike] = &mut links[..] { std::mem::take(alike) } else { "others, each of its own".to_owned() }
 }
 
 fn name(checked: &Checked, who: &Who) -> String {

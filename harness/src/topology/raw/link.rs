@@ -62,6 +62,11 @@ const fn with_parts<const N: usize>(more: &Keys) -> [(&'static str, &'static str
 }
 
 static LINK: Kind = Kind { what: "a link", keys: &with_parts::<11>(&BOTH), later: &[] };
+static CHANGE: Kind = Kind {
+    what: "a link step",
+    keys: &with_parts::<12>(&[BOTH[0], BOTH[1], BOTH[2], ("networks", "[alpha]")]),
+    later: &[],
+};
 static DIRECTION: Kind = Kind { what: "one direction of a link", keys: &PARTS, later: &[] };
 static JITTER: Kind = Kind { what: "a jitter", keys: &[("deviation", "5ms"), ("distribution", "pareto")], later: &[] };
 static LOSS: Kind = Kind { what: "a loss", keys: &[("mean", "2%"), ("burst", "8")], later: &[] };
@@ -76,6 +81,16 @@ pub(super) fn read(node: &Node, owner: &Span, problems: &mut Problems) -> RawLin
         return preset(node, problems).unwrap_or_default();
     }
     read_fields(&Fields::open(node, owner, &LINK, problems), problems)
+}
+
+/// Reads a step that changes links, but for the networks that it names.
+pub(super) fn read_change<'n>(node: &'n Node, owner: &Span, problems: &mut Problems) -> (Fields<'n>, RawLink) {
+    let fields = Fields::open(node, owner, &CHANGE, problems);
+    let link = read_fields(&fields, problems);
+    if BOTH.iter().chain(&PARTS).all(|(key, _)| fields.get(key).is_none()) {
+        problems.add(Problem::at(owner, "nothing is changed here").help("such as link: {networks: [alpha], loss: 5%}"));
+    }
+    (fields, link)
 }
 
 fn read_fields(fields: &Fields<'_>, problems: &mut Problems) -> RawLink {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use butter::core::wanted::TOLD_WITHIN;
 
+use super::link::{self, RawLink};
 use super::{items, read_check};
 use crate::timeline::Replace;
 use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
@@ -34,6 +35,7 @@ pub(in crate::topology) enum RawVerb {
     Retrieve { items: Items, from: Vec<Spanned<String>> },
     Rebind { networks: Vec<Spanned<String>>, same_address: bool },
     Cross { within: Time, pairs: Option<u64>, among: Vec<Spanned<String>> },
+    Link { networks: Vec<Spanned<String>>, link: Box<RawLink> },
     Check { checks: Vec<Spanned<String>> },
 }
 
@@ -58,9 +60,9 @@ pub(in crate::topology) enum Items {
     Some(u64),
 }
 
-const VERBS: [&str; 8] = ["join", "store", "churn", "settle", "retrieve", "rebind", "cross", "check"];
+const VERBS: [&str; 9] = ["join", "store", "churn", "settle", "retrieve", "rebind", "link", "cross", "check"];
 
-const VERBS_LATER: [&str; 17] = [
+const VERBS_LATER: [&str; 16] = [
     "partition",
     "heal",
     "outage",
@@ -69,7 +71,6 @@ const VERBS_LATER: [&str; 17] = [
     "stop",
     "pause",
     "resume",
-    "link",
     "disk-full",
     "corrupt-store",
     "skew",
@@ -162,6 +163,11 @@ fn read_verb(name: &str, span: &Span, node: &Node, problems: &mut Problems) -> O
         "retrieve" => read_retrieve(&open(&RETRIEVE, problems), problems),
         "rebind" => read_rebind(node, span, problems),
         "cross" => read_cross(&open(&CROSS, problems), problems),
+        "link" => {
+            let (fields, link) = link::read_change(node, span, problems);
+            fields.need("networks", problems);
+            RawVerb::Link { networks: names(&fields, "networks", problems), link: Box::new(link) }
+        }
         "check" => RawVerb::Check { checks: read_check_step(node, problems) },
         _ => {
             problems.add(unknown_verb(name, span));
