@@ -14,6 +14,7 @@ use crate::overlay::{Context, Overlay, OverlayInput};
 pub mod blob;
 pub mod config;
 pub mod contact;
+pub mod crossing;
 pub mod discover;
 pub mod identity;
 pub mod io;
@@ -35,6 +36,8 @@ mod introductions;
 
 use config::Config;
 use contact::{Contact, Quality};
+use crossing::Crossing;
+use crossings::Answering;
 use discover::{Discover, Heard};
 use identity::NodeId;
 use io::{AskError, Command, CommandId, Input, Outcome, Output, Sink};
@@ -64,6 +67,8 @@ pub struct Node<V: Overlay> {
     links: Links<V::Message>,
     wanted: Wanted,
     port_map: PortMap,
+    crossing: Crossing,
+    answering: Answering,
     requests: Requests,
     stats: Stats,
     overlay: V,
@@ -87,6 +92,8 @@ impl<V: Overlay> Node<V> {
             links: Links::new(ambassador),
             wanted: Wanted::default(),
             port_map: PortMap::default(),
+            crossing: Crossing::new(random::child(seed, 1)),
+            answering: Answering::default(),
             requests: Requests::default(),
             stats: Stats::default(),
             overlay,
@@ -116,11 +123,13 @@ impl<V: Overlay> Node<V> {
             Input::Command { id, command } => self.command(now, id, command, sink),
             Input::Reply { request, result } => self.reply(now, request, result, sink),
             Input::Probed { socket, from, probe } => self.probed(now, socket, from, probe, sink),
+            Input::SocketOpened { socket, port } => self.answering.opened(socket, port),
             Input::Mapped(address) => self.mapped(now, address, sink),
             Input::Addresses(local) => {
                 let reach = Arc::make_mut(&mut self.me.reach);
                 reach.local = local.into_iter().take(contact::ADDRESSES_MAX).collect();
                 self.settle_place(now, self.me.outside, sink);
+                self.open_ear(sink);
             }
             Input::Wake => self.wake(now, sink),
         }
@@ -181,6 +190,7 @@ impl<V: Overlay> Node<V> {
         if self.links.link_up(now, link, &self.me, &mut self.stats, sink) {
             self.tell_overlay(now, OverlayInput::LinkUp { peer }, sink);
         }
+        self.cross(now, link, sink);
         self.settle_place(now, self.me.outside, sink);
         if told_of {
             self.meet_ambassador(now, peer, remote, sink);
@@ -198,6 +208,7 @@ impl<V: Overlay> Node<V> {
     fn lost(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
         self.wider.link_down(now, peer);
         self.wanted.lost(now, peer);
+        self.stop_crossing(now, peer, sink);
         self.settle_place(now, self.me.outside, sink);
         self.hosts.remove(peer);
         for command in self.requests.lost(peer) {

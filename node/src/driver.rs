@@ -222,7 +222,7 @@ where
             }
             Output::AllowRelay { a, b } => self.transport.allow_relay(a, b),
             // No socket of the transport takes probes yet.
-            Output::Probe { .. } | Output::CloseSocket { .. } => {}
+            Output::Probe { .. } | Output::OpenSocket { .. } | Output::CloseSocket { .. } => {}
             // No NAT is asked yet.
             Output::MapPort { .. } => self.feed(Input::Mapped(None)),
             Output::Request { request, from, route, body } => {

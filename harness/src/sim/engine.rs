@@ -172,6 +172,8 @@ impl<V: Overlay> Engine<V> {
             Arrival::LinkUp { peer, remote, dialled } => Input::LinkUp { peer, remote, dialled },
             Arrival::LinkDown { peer } => Input::LinkDown { peer },
             Arrival::DialFailed { dial } => Input::DialFailed { dial },
+            Arrival::Probed { socket, from, probe } => Input::Probed { socket, from, probe },
+            Arrival::SocketOpened { socket, port } => Input::SocketOpened { socket, port },
             Arrival::Heard { from, announcement } => Input::Heard { from, announcement },
         };
         self.handle(seat, input);
@@ -241,8 +243,11 @@ fn perform<M: std::fmt::Debug + bincode::Encode, O>(
         Output::Announce(announcement) => transport.announce(seat, announcement),
         Output::Unicast { to, announcement } => transport.unicast(seat, to, announcement),
         Output::AllowRelay { a, b } => transport.allow_relay(seat, a, b),
-        // No socket of the transport takes probes yet, and no NAT is asked.
-        Output::Probe { .. } | Output::CloseSocket { .. } | Output::MapPort { .. } => {}
+        Output::Probe { socket, to, probe } => transport.probe(seat, socket, to, probe),
+        Output::OpenSocket { socket } => transport.open_socket(seat, socket),
+        Output::CloseSocket { socket } => transport.close_socket(seat, socket),
+        // No NAT is asked yet.
+        Output::MapPort { .. } => {}
         Output::Request { request, .. } => refused.push(request),
         Output::Done { id, outcome } => finished.push_back(Finished { at: transport.now(), seat, id, outcome }),
     }

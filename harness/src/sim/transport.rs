@@ -21,8 +21,9 @@ use std::time::Duration;
 
 use bincode::Encode;
 use butter::core::identity::NodeId;
-use butter::core::io::{DialId, Target};
+use butter::core::io::{DialId, SocketId, Target};
 use butter::core::message::{Announcement, Message};
+use butter::core::probe::Probe;
 use butter::core::time::Time;
 use slotmap::SlotMap;
 
@@ -35,11 +36,13 @@ use super::queue::Queue;
 mod dial;
 mod flight;
 mod link;
+mod probe;
 mod rewire;
 
 use dial::{Dialling, Handshake};
 use flight::Flight;
 use link::Link;
+use probe::{Content, Extra};
 
 /// Content of a packet, in bytes: what QUIC may assume of any path (RFC 9000 §14).
 pub const PACKET_BYTES: usize = 1_200;
@@ -114,6 +117,22 @@ pub enum Arrival<M> {
         /// What.
         announcement: Announcement,
     },
+    /// As [`butter::core::io::Input::Probed`].
+    Probed {
+        /// The socket that it came to.
+        socket: SocketId,
+        /// Where it came from.
+        from: SocketAddr,
+        /// What it says.
+        probe: Probe,
+    },
+    /// As [`butter::core::io::Input::SocketOpened`].
+    SocketOpened {
+        /// Which.
+        socket: SocketId,
+        /// Its port.
+        port: u16,
+    },
     /// The moment given to [`Transport::wake_at`].
     Wake,
 }
@@ -132,7 +151,7 @@ pub struct Transport<M> {
     links: SlotMap<LinkKey, Link>,
     flights: SlotMap<FlightKey, Flight<M>>,
     dials: SlotMap<DialKey, Dialling>,
-    packets: SlotMap<PacketKey, (Packet, Handshake)>,
+    packets: SlotMap<PacketKey, (Packet, Content)>,
     datagrams: SlotMap<DatagramKey, Datagram>,
     ready: VecDeque<(Seat, Arrival<M>)>,
     events: u64,
@@ -153,6 +172,7 @@ struct End {
     luck: u64,
     /// Pairs between which this node relays, the lower seat first, in order.
     relayed: Vec<(Seat, Seat)>,
+    extra: Extra,
 }
 
 #[derive(Debug)]
@@ -202,6 +222,7 @@ impl<M: Debug + Encode> Transport<M> {
             sequence: 0,
             luck: plan.seed ^ (seat as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93),
             relayed: Vec::new(),
+            extra: Extra::default(),
         });
         let mut transport = Transport {
             now: Time::ZERO,
@@ -257,6 +278,7 @@ impl<M: Debug + Encode> Transport<M> {
         let end = self.end_mut(seat);
         end.alive = false;
         end.relayed = Vec::new();
+        end.extra = Extra::default();
         let links = std::mem::take(&mut end.links);
         let network = end.network as usize;
         if let Ok(place) = self.live[network].binary_search(&seat) {
@@ -411,9 +433,9 @@ impl<M: Debug + Encode> Transport<M> {
     /// Every link of the network's nodes has sent a keep-alive lately.
     fn refresh(&mut self, network: usize) {
         for &seat in &self.live[network] {
-            let source = self.address(seat);
             for &(_, key) in &self.ends[seat as usize].links {
                 let link = &self.links[key];
+                let source = SocketAddrV4::new(self.ends[seat as usize].address, link.local_port(seat));
                 if let Some(flow) = link.keeps_alive(seat).map(|to| udp(source, to)) {
                     self.networks.refresh(self.now, flow, link.hops_from(link.side_of(seat)));
                 }
@@ -453,9 +475,15 @@ impl<M: Debug + Encode> Transport<M> {
             }
             Passage::Dropped => drop(self.packets.remove(key)),
             Passage::Delivered(seat) => {
-                let (packet, handshake) = self.packets.remove(key).expect("just seen");
-                if self.end(seat).alive && packet.flow.destination.port() == NODE_PORT {
-                    self.handshake(seat, packet, handshake);
+                let (packet, content) = self.packets.remove(key).expect("just seen");
+                let socket = self.socket_at(seat, packet.flow.destination.port());
+                let Some(socket) = socket.filter(|_| self.end(seat).alive) else { return };
+                match content {
+                    Content::Handshake(handshake) => self.handshake(seat, packet, handshake),
+                    Content::Probe { probe, .. } => {
+                        let from = SocketAddr::V4(packet.flow.source);
+                        self.deliver(seat, Arrival::Probed { socket, from, probe });
+                    }
                 }
             }
         }

@@ -1,16 +1,50 @@
 //! Getting links as direct as they can be: links that the application wants, forwarded ports, probes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::Node;
 use super::contact::Contact;
+use super::crossing::{Act, Method, Outlook};
 use super::identity::NodeId;
-use super::io::{CommandId, LinkReport, Outcome, Output, Sink, SocketId};
+use super::io::{CommandId, LinkReport, Outcome, Output, Sink, SocketId, Target};
+use super::links::LinkIs;
+use super::message::{CrossMessage, Message, WiderMessage};
 use super::port_map;
 use super::probe::Probe;
 use super::time::{Deadline, Time};
 use super::wanted::Standing;
 use crate::overlay::Overlay;
+
+/// Probes of strangers that are answered within [`ANSWERS_PER`].
+const ANSWERS_MAX: u32 = 1_000;
+/// See [`ANSWERS_MAX`].
+const ANSWERS_PER: Duration = Duration::from_secs(1);
+
+/// Answering the probes of others.
+#[derive(Debug, Default)]
+pub(super) struct Answering {
+    /// The port of [`SocketId::EAR`].
+    ear: Option<u16>,
+    since: Time,
+    count: u32,
+}
+
+impl Answering {
+    pub(super) fn opened(&mut self, socket: SocketId, port: u16) {
+        if socket == SocketId::EAR {
+            self.ear = Some(port);
+        }
+    }
+
+    fn may_answer(&mut self, now: Time) -> bool {
+        if now.since(self.since) >= ANSWERS_PER {
+            (self.since, self.count) = (now, 0);
+        }
+        self.count += 1;
+        self.count <= ANSWERS_MAX
+    }
+}
 
 impl<V: Overlay> Node<V> {
     /// The application wants a link.
@@ -29,6 +63,7 @@ impl<V: Overlay> Node<V> {
         if let Some(contact) = contact.filter(|contact| contact.id == peer) {
             self.links.learn(contact);
         }
+        self.crossing.hurry(now, peer);
         self.links.want(now, peer, self.hosts.get(peer), &mut self.stats, sink);
     }
 
@@ -37,28 +72,105 @@ impl<V: Overlay> Node<V> {
         if self.wanted.is_empty() {
             return;
         }
-        let links = &self.links;
-        let standing = |peer| Standing { path: links.path(peer), improving: false, tries: 0 };
+        let (links, crossing) = (&self.links, &self.crossing);
+        let standing = |peer| {
+            let (improving, tries) = crossing.progress(peer);
+            Standing { path: links.path(peer), improving, tries }
+        };
         for (command, report) in self.wanted.settle(now, standing) {
             sink.done(command, Outcome::Linked(report));
         }
     }
 
+    /// A link is up: over a relay, it may be got rid of; direct, it may be the fruit of that.
+    pub(super) fn cross(&mut self, now: Time, link: LinkIs, sink: &mut Sink<V::Message, V::Outcome>) {
+        let LinkIs { peer, remote, dialled } = link;
+        let Some(remote) = remote else {
+            return self.crossing.relayed(now, peer, dialled, self.links.vouched(peer));
+        };
+        let mut acts = Vec::new();
+        if let Some(method) = self.crossing.direct(peer, remote, &mut acts) {
+            self.links.crossed(peer, method);
+        }
+        self.act(now, acts, sink);
+    }
+
+    /// There is no link to `peer` any more.
+    pub(super) fn stop_crossing(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
+        let mut acts = Vec::new();
+        self.crossing.gone(peer, &mut acts);
+        self.act(now, acts, sink);
+    }
+
+    /// A peer speaks of getting rid of the relay.
+    pub(super) fn cross_message(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        message: CrossMessage,
+        sink: &mut Sink<V::Message, V::Outcome>,
+    ) {
+        let mut acts = Vec::new();
+        self.crossing.handle(now, from, message, &self.outlook(), &mut acts);
+        self.act(now, acts, sink);
+    }
+
     /// A probe has come.
     pub(super) fn probed(
         &mut self,
-        _now: Time,
+        now: Time,
         socket: SocketId,
         from: SocketAddr,
         probe: Probe,
         sink: &mut Sink<V::Message, V::Outcome>,
     ) {
         self.stats.probes_received += 1;
-        if let Probe::Request { token } = probe {
-            let answer = Probe::Response { token, seen: from, other: None };
-            self.stats.probes_sent += 1;
-            sink.push(Output::Probe { socket, to: from, probe: answer });
+        let mut acts = Vec::new();
+        if !self.crossing.is_empty() && self.crossing.probed(now, socket, from, probe, &self.outlook(), &mut acts) {
+            return self.act(now, acts, sink);
         }
+        let listens = matches!(socket, SocketId::MAIN | SocketId::EAR);
+        if let (Probe::Request { token }, true) = (probe, listens && self.answering.may_answer(now)) {
+            let ip = self.me.outside.or(self.me.local.first().copied()).map(|address| address.ip());
+            let ear = self.answering.ear.filter(|_| socket == SocketId::MAIN);
+            let other = ear.and_then(|port| Some(SocketAddr::new(ip?, port)));
+            let probe = Probe::Response { token, seen: from, other };
+            self.act(now, vec![Act::Probe { socket, to: from, probe }], sink);
+        }
+    }
+
+    /// An ambassador answers probes at a second port as well.
+    pub(super) fn open_ear(&self, sink: &mut Sink<V::Message, V::Outcome>) {
+        if self.config.ambassador && self.answering.ear.is_none() {
+            sink.push(Output::OpenSocket { socket: SocketId::EAR });
+        }
+    }
+
+    fn act(&mut self, now: Time, acts: Vec<Act>, sink: &mut Sink<V::Message, V::Outcome>) {
+        for act in acts {
+            match act {
+                Act::Say(peer, message) => self.send(now, peer, Message::Wider(WiderMessage::Cross(message)), sink),
+                Act::Probe { socket, to, probe } => {
+                    self.stats.probes_sent += 1;
+                    sink.push(Output::Probe { socket, to, probe });
+                }
+                Act::Dial { peer, socket, to } => {
+                    let to = if socket == SocketId::MAIN { Target::Address(to) } else { Target::From { socket, to } };
+                    self.links.cross(now, peer, to, &mut self.stats, sink);
+                }
+                Act::Close { socket } => sink.push(Output::CloseSocket { socket }),
+                Act::Try(Method::Simultaneous) => self.stats.tries_simultaneous += 1,
+                Act::Try(Method::Predicted) => self.stats.tries_predicted += 1,
+                Act::Try(Method::Birthday) => self.stats.tries_birthday += 1,
+            }
+        }
+    }
+
+    fn outlook(&self) -> Outlook {
+        let place = self.links.place();
+        let public = if self.config.ambassador { place.local.first().copied() } else { None };
+        let public = public.or(place.outside.filter(|_| !place.is_behind_nat()));
+        Outlook { observers: self.links.observers(), public }
     }
 
     /// The NAT was asked to forward a port.
@@ -73,6 +185,11 @@ impl<V: Overlay> Node<V> {
         for peer in self.wanted.due(now) {
             self.links.want(now, peer, self.hosts.get(peer), &mut self.stats, sink);
         }
+        if self.crossing.deadline().at <= now {
+            let mut acts = Vec::new();
+            self.crossing.wake(now, &self.outlook(), &mut acts);
+            self.act(now, acts, sink);
+        }
         let port = self.me.local.first().map(SocketAddr::port);
         if let Some(port) = port.filter(|_| self.links.place().is_behind_nat() && self.port_map.wake(now)) {
             sink.push(Output::MapPort { port, lifetime: port_map::LIFETIME });
@@ -82,6 +199,6 @@ impl<V: Overlay> Node<V> {
     /// When [`Node::wake_crossings`] is due.
     pub(super) fn crossings_deadline(&self) -> Deadline {
         let mapping = if self.links.place().is_behind_nat() { self.port_map.deadline() } else { Deadline::NEVER };
-        self.wanted.deadline().or(mapping)
+        self.wanted.deadline().or(mapping).or(self.crossing.deadline())
     }
 }

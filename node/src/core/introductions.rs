@@ -28,6 +28,7 @@ impl<V: Overlay> Node<V> {
             }
             WiderMessage::Introduced { .. } => {}
             WiderMessage::Unknown { peer } => self.links.not_introduced(peer),
+            WiderMessage::Cross(message) => self.cross_message(now, from, message, sink),
             WiderMessage::GetHosts => {
                 let contacts = self.hosts.introduce_to(from, CONTACTS_MAX, &mut self.random);
                 self.send(now, from, Message::Wider(WiderMessage::Hosts { contacts }), sink);

@@ -29,6 +29,8 @@ impl SocketId {
     /// The one at which it listens for peers. All others are extra: opened when something is first sent from them, on a port
     /// of the system's choice.
     pub const MAIN: SocketId = SocketId(0);
+    /// An ambassador's second one, which answers probes: so that a peer sees whether its NAT treats another port differently.
+    pub const EAR: SocketId = SocketId(1);
 }
 
 /// How a link runs.
@@ -125,6 +127,13 @@ pub enum Input<M, C> {
         from: SocketAddr,
         /// What it says.
         probe: Probe,
+    },
+    /// An extra socket is open, in answer to [`Output::OpenSocket`].
+    SocketOpened {
+        /// Which.
+        socket: SocketId,
+        /// Its port.
+        port: u16,
     },
     /// The address outside that the NAT now forwards to this node, in answer to [`Output::MapPort`]; `None` if it does not.
     Mapped(Option<SocketAddr>),
@@ -253,6 +262,11 @@ pub enum Output<M, O> {
         to: SocketAddr,
         /// What it says.
         probe: Probe,
+    },
+    /// Open an extra socket and listen. Answered by [`Input::SocketOpened`], unless none can be had.
+    OpenSocket {
+        /// Which.
+        socket: SocketId,
     },
     /// An extra socket is not needed any more. One that carries a link stays open until the link is down.
     CloseSocket {

@@ -8,8 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::contact::Contact;
+use super::crossing::Method;
 use super::identity::NodeId;
-use super::io::{DialId, Output, Path, Sink};
+use super::io::{DialId, Output, Path, Sink, Target};
 use super::message::{Message, WiderMessage};
 use super::stats::Stats;
 use super::time::{Deadline, Time};
@@ -28,6 +29,8 @@ pub const LINKS_MAX_AMBASSADOR: usize = 4_096;
 pub const ATTEMPTS_MAX: usize = 128;
 /// A link that nothing was sent or received over for so long is closed, unless it is wanted.
 pub const UNUSED_AFTER: Duration = Duration::from_secs(60);
+/// Most ambassadors that are asked how they see this node.
+const OBSERVERS_MAX: usize = 3;
 /// How often unused links are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
@@ -51,6 +54,10 @@ struct Link {
     remote: Option<SocketAddr>,
     dialled: bool,
     introduced: bool,
+    /// What led from a relayed link to this one.
+    method: Option<Method>,
+    /// Where an ambassador that introduced it saw the peer.
+    vouched: Option<IpAddr>,
     used: Time,
     /// When it was first wanted, until it runs without a relay.
     wanted: Option<Time>,
@@ -191,7 +198,7 @@ impl<M> Links<M> {
     pub fn dial_anybody<O>(&mut self, address: SocketAddr, stats: &mut Stats, sink: &mut Sink<M, O>) -> DialId {
         stats.dials += 1;
         let dial = self.new_dial();
-        sink.push(Output::Dial { dial, peer: None, to: super::io::Target::Address(address) });
+        sink.push(Output::Dial { dial, peer: None, to: Target::Address(address) });
         dial
     }
 
@@ -233,7 +240,9 @@ impl<M> Links<M> {
         let mapped = if link.dialled { contact.and_then(|contact| contact.mapped) } else { self.place.mapped };
         match link.remote {
             None => Path::Relayed,
-            Some(remote) if self.place.is_near(remote) => Path::Lan,
+            Some(remote) if self.place.is_near(remote) && !peer_behind_nat => Path::Lan,
+            Some(remote) if contact.is_some_and(|contact| contact.local.contains(&remote)) => Path::Lan,
+            Some(_) if matches!(link.method, Some(Method::Predicted | Method::Birthday)) => Path::Predicted,
             Some(remote) if mapped.is_some() && (!link.dialled || mapped == Some(remote)) => Path::Mapped,
             Some(_) if link.introduced && peer_behind_nat && self.place.is_behind_nat() => Path::Punched,
             Some(_) => Path::Direct,
@@ -258,6 +267,7 @@ impl<M> Links<M> {
         self.dials.retain(|_, dialled| *dialled != peer);
         let known = self.up.remove(&peer);
         let is_new = known.is_none();
+        let vouched = attempt.as_ref().and_then(Attempt::vouched).or(known.as_ref().and_then(|link| link.vouched));
         let introduced =
             attempt.as_ref().is_some_and(Attempt::was_introduced) || known.as_ref().is_some_and(|link| link.introduced);
         let wanted = match &known {
@@ -272,7 +282,7 @@ impl<M> Links<M> {
         }
         let wanted = wanted.filter(|_| remote.is_none());
         let contact = known.and_then(|link| link.contact).or_else(|| self.book.take(peer));
-        self.up.insert(peer, Link { remote, dialled, introduced, used: now, wanted, contact });
+        self.up.insert(peer, Link { remote, dialled, introduced, method: None, vouched, used: now, wanted, contact });
         let hello = WiderMessage::Hello { contact: me.clone(), seen: remote };
         let waiting = attempt.map(Attempt::into_waiting).unwrap_or_default();
         for message in std::iter::once(Message::Wider(hello)).chain(waiting) {
@@ -329,12 +339,48 @@ impl<M> Links<M> {
         if self.up.get(&peer).is_some_and(|link| link.remote.is_some()) {
             return;
         }
+        self.learn(contact);
         if !self.attempts.contains_key(&peer) && self.attempts.len() >= ATTEMPTS_MAX {
             return;
         }
         let attempt = self.attempts.entry(peer).or_insert_with(|| Attempt::answering(now));
-        let addresses = attempt.introduced(now, by, self.place.dialable(contact));
+        let vouched = contact.outside.or(contact.local.first().copied()).map(|address| address.ip());
+        let addresses = attempt.introduced(now, by, vouched, self.place.dialable(contact));
         self.dial_all(peer, addresses, stats, sink);
+    }
+
+    /// A way past the relay has been found for a linked peer: dial it there.
+    pub fn cross<O>(&mut self, now: Time, peer: NodeId, to: Target, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        let relayed = self.up.get(&peer).is_some_and(|link| link.remote.is_none());
+        if relayed && (self.attempts.contains_key(&peer) || self.attempts.len() < ATTEMPTS_MAX) {
+            self.attempts.entry(peer).or_insert_with(|| Attempt::answering(now));
+            self.dial(peer, to, stats, sink);
+        }
+    }
+
+    /// The link to `peer` got rid of the relay by this.
+    pub fn crossed(&mut self, peer: NodeId, method: Method) {
+        if let Some(link) = self.up.get_mut(&peer) {
+            (link.method, link.introduced) = (Some(method), true);
+        }
+    }
+
+    /// Where an ambassador saw a peer when it introduced it.
+    pub fn vouched(&self, peer: NodeId) -> Option<IpAddr> {
+        self.up.get(&peer)?.vouched
+    }
+
+    /// Linked ambassadors on other networks, by the addresses that lead to them; each at another host.
+    pub fn observers(&self) -> Vec<SocketAddr> {
+        let ambassador = |link: &&Link| link.contact.as_ref().is_some_and(|contact| contact.ambassador);
+        let remotes = self.up.values().filter(ambassador).filter_map(|link| link.remote);
+        let mut observers: Vec<SocketAddr> = Vec::new();
+        for remote in remotes.filter(|&remote| !self.place.is_near(remote)) {
+            if observers.len() < OBSERVERS_MAX && observers.iter().all(|other| other.ip() != remote.ip()) {
+                observers.push(remote);
+            }
+        }
+        observers
     }
 
     /// An ambassador does not know a peer to whom it was asked to introduce this node.
@@ -437,11 +483,11 @@ impl<M> Links<M> {
 
     fn dial_all<O>(&mut self, peer: NodeId, addresses: Vec<SocketAddr>, stats: &mut Stats, sink: &mut Sink<M, O>) {
         for address in addresses {
-            self.dial(peer, super::io::Target::Address(address), stats, sink);
+            self.dial(peer, Target::Address(address), stats, sink);
         }
     }
 
-    fn dial<O>(&mut self, peer: NodeId, to: super::io::Target, stats: &mut Stats, sink: &mut Sink<M, O>) {
+    fn dial<O>(&mut self, peer: NodeId, to: Target, stats: &mut Stats, sink: &mut Sink<M, O>) {
         let dial = self.new_dial();
         stats.dials += 1;
         self.dials.insert(dial, peer);
@@ -458,7 +504,7 @@ impl<M> Links<M> {
         match step {
             Step::Wait => {}
             Step::Relay(relay) if self.up.contains_key(&relay) => {
-                self.dial(peer, super::io::Target::Relay { relay }, stats, sink);
+                self.dial(peer, Target::Relay { relay }, stats, sink);
             }
             Step::Relay(_) => {}
             Step::GiveUp => self.end_attempt(peer),

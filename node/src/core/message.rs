@@ -8,7 +8,9 @@ use bincode::{Decode, Encode};
 
 use super::blob::Blob;
 use super::contact::{Contact, Quality};
+use super::crossing::Report;
 use super::identity::NodeId;
+use super::probe::Token;
 
 /// A message over a link. `M` is the overlay's own vocabulary.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -134,6 +136,8 @@ pub enum WiderMessage {
         /// Whom it does not know.
         peer: NodeId,
     },
+    /// Two peers with a relayed link get rid of the relay; see [`super::crossing`].
+    Cross(CrossMessage),
     /// "Tell me of some hosts" (Butter's get-host).
     GetHosts,
     /// A random sample of hosts known to an ambassador, of as many networks as it can.
@@ -141,6 +145,43 @@ pub enum WiderMessage {
         /// The sample.
         contacts: Vec<Contact>,
     },
+}
+
+/// What two peers with a relayed link say to get a direct one. The side that dialled leads; its number goes through a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum CrossMessage {
+    /// The leader: "Here is my NAT. What is yours?"
+    Offer {
+        /// Names the try.
+        number: u32,
+        /// The sender's NAT.
+        report: Report,
+    },
+    /// The follower: "Here is mine."
+    Accept {
+        /// The offer's.
+        number: u32,
+        /// The sender's NAT.
+        report: Report,
+        /// Drawn by the sender: marks both sides' probes.
+        token: Token,
+        /// Time between the offer's arrival and this, in microseconds: the rest is the round trip.
+        spent_us: u32,
+    },
+    /// The leader: "Now." The receiver begins at once, the sender half a round trip later.
+    Go {
+        /// The offer's.
+        number: u32,
+        /// The sender's NAT, looked at again if that may have changed.
+        report: Report,
+    },
+    /// The follower: "I cannot now." The leader may offer again later.
+    Busy {
+        /// The offer's.
+        number: u32,
+    },
+    /// The leader: "I try no more for now."
+    End,
 }
 
 /// A datagram on the LAN: multicast, or unicast in answer to one.

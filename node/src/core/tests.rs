@@ -142,7 +142,10 @@ impl Net {
             }
             Output::Done { outcome, .. } => self.outcomes.push_back(outcome),
             Output::MapPort { .. } => self.post(at, DELAY, Input::Mapped(None)),
-            Output::AllowRelay { .. } | Output::Probe { .. } | Output::CloseSocket { .. } => {}
+            Output::AllowRelay { .. }
+            | Output::Probe { .. }
+            | Output::OpenSocket { .. }
+            | Output::CloseSocket { .. } => {}
         }
     }
 

@@ -217,7 +217,7 @@ impl Net {
                 assert!(self.ended.insert(id, ended).is_none(), "a command ends once");
             }
             Output::Request { .. } | Output::AllowRelay { .. } | Output::MapPort { .. } => {}
-            Output::Probe { .. } | Output::CloseSocket { .. } => {}
+            Output::Probe { .. } | Output::OpenSocket { .. } | Output::CloseSocket { .. } => {}
         }
     }
 

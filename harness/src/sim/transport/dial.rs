@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 use super::*;
 use crate::sim::network::{HEADER_BYTES, Hops};
 
-use super::flight::Content;
+use super::flight;
 use super::link::Way;
 
 /// A dial under way.
@@ -16,11 +16,19 @@ pub(super) struct Dialling {
     id: DialId,
     peer: Option<NodeId>,
     to: To,
+    /// The own port that it leaves from.
+    port: u16,
     begun: Time,
     /// Initial packets sent again.
     retries: usize,
     /// The link over a relay whose handshake is under way.
     laid: Option<LinkKey>,
+}
+
+impl Dialling {
+    pub(super) fn is_from(&self, seat: Seat, port: u16) -> bool {
+        self.from == seat && self.port == port
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +54,8 @@ pub(super) enum Handshake {
         hops: Hops,
         /// Where it came from, as its receiver saw it.
         seen: SocketAddrV4,
+        /// The answerer's own port.
+        port: u16,
     },
 }
 
@@ -60,14 +70,14 @@ impl Handshake {
 impl<M: Debug + Encode> Transport<M> {
     pub(super) fn begin_dial(&mut self, from: Seat, id: DialId, peer: Option<NodeId>, to: Target) {
         let to = match to {
-            Target::Address(SocketAddr::V4(address)) => To::Address(address),
-            Target::Address(SocketAddr::V6(_)) => To::Nowhere,
-            // No extra socket is simulated yet.
-            Target::From { .. } => To::Nowhere,
-            Target::Relay { relay } => To::Relay(relay),
+            Target::Address(SocketAddr::V4(address)) => (To::Address(address), Some(NODE_PORT)),
+            Target::From { socket, to: SocketAddr::V4(to) } => (To::Address(to), self.open_port(from, socket)),
+            Target::Address(SocketAddr::V6(_)) | Target::From { .. } => (To::Nowhere, Some(NODE_PORT)),
+            Target::Relay { relay } => (To::Relay(relay), Some(NODE_PORT)),
         };
+        let (to, port) = if let (to, Some(port)) = to { (to, port) } else { (To::Nowhere, NODE_PORT) };
         let life = self.end(from).life;
-        let dialling = Dialling { from, life, id, peer, to, begun: self.now, retries: 0, laid: None };
+        let dialling = Dialling { from, life, id, peer, to, port, begun: self.now, retries: 0, laid: None };
         let key = self.dials.insert(dialling);
         self.attempt(key);
         self.schedule(from, self.now + DIAL_RETRIES[0], Event::DialTick(key));
@@ -92,18 +102,20 @@ impl<M: Debug + Encode> Transport<M> {
         match handshake {
             Handshake::Initial { dial, .. } => {
                 if self.dials.contains_key(dial) {
-                    let seen = packet.flow.source;
+                    let (seen, port) = (packet.flow.source, packet.flow.destination.port());
                     let life = self.end(at).life;
-                    self.send_packet(at, seen, Handshake::Answer { dial, from: at, life, hops: packet.hops, seen });
+                    let answer = Handshake::Answer { dial, from: at, life, hops: packet.hops, seen, port };
+                    self.send_packet(at, port, seen, answer);
                 }
             }
-            Handshake::Answer { dial, from, life, hops, seen } => {
+            Handshake::Answer { dial, from, life, hops, seen, port } => {
                 let Some(dialling) = self.dials.get(dial) else { return };
                 let To::Address(dialled) = dialling.to else { return };
                 // An answer from another address than the one dialled is none; an answerer that has died since says no more.
                 let fits = dialling.from == at && packet.flow.source == dialled;
                 if fits && lives(&self.ends, at, dialling.life) && lives(&self.ends, from, life) {
-                    let way = Way { hops, remotes: [Some(dialled), Some(seen)], relay: None };
+                    let ports = [dialling.port, port];
+                    let way = Way { hops, remotes: [Some(dialled), Some(seen)], ports, relay: None };
                     self.answered(dial, at, from, way);
                 }
             }
@@ -114,7 +126,7 @@ impl<M: Debug + Encode> Transport<M> {
     pub(super) fn land_relay_initial(&mut self, link: LinkKey, dial: DialKey) {
         if self.lives_on(link, 1) && self.dials.contains_key(dial) {
             let from = self.links[link].seats()[1];
-            self.launch(link, from, Content::RelayAnswer(dial), PACKET_BYTES);
+            self.launch(link, from, flight::Content::RelayAnswer(dial), PACKET_BYTES);
         } else {
             self.tear_down(link);
         }
@@ -145,7 +157,7 @@ impl<M: Debug + Encode> Transport<M> {
         let from = self.links[link].seats()[0];
         self.open(link, 0);
         if self.links.get(link).is_some_and(|link| link.is_open(0)) {
-            self.launch(link, from, Content::Up, PACKET_BYTES);
+            self.launch(link, from, flight::Content::Up, PACKET_BYTES);
         } else {
             self.notice_silence(link, 1);
         }
@@ -168,16 +180,16 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     fn attempt(&mut self, key: DialKey) {
-        let Dialling { from, to, peer, laid, .. } = self.dials[key];
+        let Dialling { from, to, port, peer, laid, .. } = self.dials[key];
         match to {
-            To::Address(address) => self.send_packet(from, address, Handshake::Initial { dial: key, from }),
+            To::Address(address) => self.send_packet(from, port, address, Handshake::Initial { dial: key, from }),
             To::Relay(relay) => {
                 if laid.is_none_or(|link| !self.links.contains_key(link))
                     && let Some((peer, way)) = self.way_over(from, relay, peer)
                 {
                     let link = self.lay([from, peer], way);
                     self.dials[key].laid = Some(link);
-                    self.launch(link, from, Content::RelayInitial(key), PACKET_BYTES);
+                    self.launch(link, from, flight::Content::RelayInitial(key), PACKET_BYTES);
                 }
             }
             To::Nowhere => {}
@@ -197,17 +209,12 @@ impl<M: Debug + Encode> Transport<M> {
         }
         let [first, second] = [&self.links[first], &self.links[second]];
         let hops = first.hops_from(first.side_of(from)).chain(second.hops_from(second.side_of(relay))).collect();
-        Some((peer, Way { hops, remotes: [None, None], relay: Some(relay) }))
+        Some((peer, Way { hops, remotes: [None, None], ports: [NODE_PORT; 2], relay: Some(relay) }))
     }
 
-    fn send_packet(&mut self, from: Seat, to: SocketAddrV4, handshake: Handshake) {
-        let network = self.end(from).network as usize;
-        let flow = udp(self.address(from), to);
-        if let Some(packet) = self.networks.launch(network, flow, PACKET_BYTES + HEADER_BYTES) {
-            let at = self.now + super::super::network::LAN_LATENCY + self.spread(from);
-            let key = self.packets.insert((packet, handshake));
-            self.schedule(from, at, Event::Packet(key));
-        }
+    fn send_packet(&mut self, from: Seat, port: u16, to: SocketAddrV4, handshake: Handshake) {
+        let flow = udp(SocketAddrV4::new(self.end(from).address, port), to);
+        self.send_datagram(from, flow, PACKET_BYTES + HEADER_BYTES, Content::Handshake(handshake));
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Link {
     states: [State; 2],
     /// The peer's address as each side sees it; `None` when relayed.
     pub(super) remotes: [Option<SocketAddrV4>; 2],
+    /// Each side's own port.
+    ports: [u16; 2],
     /// From the first side to the second.
     pub(super) hops: Hops,
     /// The ambassador that carries it.
@@ -62,6 +64,8 @@ pub(super) struct Way {
     pub(super) hops: Hops,
     /// The peer's address, as the dialler and as the dialled see it.
     pub(super) remotes: [Option<SocketAddrV4>; 2],
+    /// The dialler's own port and that of the dialled.
+    pub(super) ports: [u16; 2],
     /// The ambassador that carries it.
     pub(super) relay: Option<Seat>,
 }
@@ -81,6 +85,11 @@ impl Link {
 
     pub(super) fn side_of(&self, seat: Seat) -> usize {
         usize::from(self.seats[0] != seat)
+    }
+
+    /// The port from which a side sends.
+    pub(super) fn local_port(&self, seat: Seat) -> u16 {
+        self.ports[self.side_of(seat)]
     }
 
     /// The path from one side to the other.
@@ -181,6 +190,7 @@ impl<M: Debug + Encode> Transport<M> {
             lives: seats.map(|seat| self.end(seat).life),
             states: [State::Pending; 2],
             remotes: way.remotes,
+            ports: way.ports,
             hops: way.hops,
             relay: way.relay,
             since: self.now,
@@ -327,6 +337,8 @@ impl<M: Debug + Encode> Transport<M> {
         let place = links.iter().position(|&(_, used)| used == key);
         if let Some(place) = place {
             links.remove(place);
+            let port = self.links[key].local_port(seat);
+            self.release_port(seat, port);
             self.break_relayed(seat, peer);
         }
         self.shut(key, side);

@@ -86,25 +86,26 @@ impl<M: Debug + Encode> Transport<M> {
         let inner = usize::from(!link.goes_out_at(0, network));
         let outer = 1 - inner;
         let (seats, remotes) = (link.seats(), link.remotes);
+        let ports = seats.map(|seat| link.local_port(seat));
         let (Some(out_to), Some(was_seen)) = (remotes[inner], remotes[outer]) else { return false };
-        let Some((reached, out)) = self.sent_now(seats[inner], out_to) else { return false };
+        let Some((reached, out)) = self.sent_now((seats[inner], ports[inner]), out_to) else { return false };
         let migrates = outer == 1;
-        if reached != seats[outer] || out.source != was_seen && !migrates {
+        if reached != (seats[outer], ports[outer]) || out.source != was_seen && !migrates {
             return false;
         }
-        let Some((back, answer)) = self.sent_now(seats[outer], out.source) else { return false };
-        if back != seats[inner] || answer.source != out_to {
+        let Some((back, answer)) = self.sent_now((seats[outer], ports[outer]), out.source) else { return false };
+        if back != (seats[inner], ports[inner]) || answer.source != out_to {
             return false;
         }
         self.links[key].remotes[outer] = Some(out.source);
         true
     }
 
-    /// To whom something comes that a node sends now, and as what.
-    fn sent_now(&mut self, from: Seat, to: SocketAddrV4) -> Option<(Seat, Flow)> {
-        let flow = udp(self.address(from), to);
+    /// To whom and which port something comes that a node sends now from a port of its own, and as what.
+    fn sent_now(&mut self, (from, port): (Seat, u16), to: SocketAddrV4) -> Option<((Seat, u16), Flow)> {
+        let flow = udp(SocketAddrV4::new(self.end(from).address, port), to);
         let (seat, flow) = self.networks.resolve(self.now, self.end(from).network as usize, flow)?;
-        (self.end(seat).alive && flow.destination.port() == NODE_PORT).then_some((seat, flow))
+        self.end(seat).alive.then_some(((seat, flow.destination.port()), flow))
     }
 
     /// Where in the pause between two keep-alives a node is, by luck.

@@ -3,7 +3,7 @@
 //! After an introduction both sides dial each other at the same time, so that each opens its own NAT for the other
 //! (Ford, Srisuresh, Kegel: Peer-to-Peer Communication Across NATs, USENIX 2005). The side that asked falls back to the relay.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -31,6 +31,7 @@ pub(super) struct Attempt<M> {
     stage: Stage,
     began: Time,
     answering: bool,
+    vouched: Option<IpAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +57,19 @@ pub(super) enum Step {
 impl<M> Attempt<M> {
     pub(super) fn new(now: Time, introducer: Option<NodeId>) -> Self {
         let stage = if introducer.is_some() { Stage::Asked } else { Stage::Dialling };
-        Attempt { waiting: Vec::new(), dials: SmallVec::new(), stage, began: now, answering: false }
+        Attempt { waiting: Vec::new(), dials: SmallVec::new(), stage, began: now, answering: false, vouched: None }
     }
 
     /// The other side of somebody else's attempt: it dials, but needs neither relay nor success.
     pub(super) fn answering(now: Time) -> Self {
-        Attempt { waiting: Vec::new(), dials: SmallVec::new(), stage: Stage::Last, began: now, answering: true }
+        Attempt {
+            waiting: Vec::new(),
+            dials: SmallVec::new(),
+            stage: Stage::Last,
+            began: now,
+            answering: true,
+            vouched: None,
+        }
     }
 
     /// Whether nothing of this node waits for the link.
@@ -94,8 +102,20 @@ impl<M> Attempt<M> {
         self.dials.push(dial);
     }
 
+    /// Where the ambassador that introduced the peer sees it.
+    pub(super) fn vouched(&self) -> Option<IpAddr> {
+        self.vouched
+    }
+
     /// Which addresses to dial now that an ambassador has brought both sides together.
-    pub(super) fn introduced(&mut self, now: Time, by: NodeId, addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    pub(super) fn introduced(
+        &mut self,
+        now: Time,
+        by: NodeId,
+        vouched: Option<IpAddr>,
+        addresses: Vec<SocketAddr>,
+    ) -> Vec<SocketAddr> {
+        self.vouched = vouched;
         if matches!(self.stage, Stage::Asked | Stage::Dialling) {
             self.stage = Stage::Introduced(by, now);
         }

@@ -1,0 +1,121 @@
+//! Probes, and the extra sockets from which a node sends them and links.
+
+use std::net::{SocketAddr, SocketAddrV4};
+
+use butter::core::io::SocketId;
+use butter::core::probe::Probe;
+
+use super::*;
+use crate::sim::network::{HEADER_BYTES, LAN_LATENCY};
+
+/// Extra sockets that a node may have open.
+const EXTRA_SOCKETS_MAX: usize = 2_048;
+/// First port of extra sockets: as the system's own choice, above the one at which nodes listen.
+const EXTRA_PORT_MIN: u16 = 32_768;
+
+/// A node's extra sockets.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    /// In the order in which they were opened.
+    open: Vec<(SocketId, u16)>,
+    given: u16,
+}
+
+impl Extra {
+    fn port(&self, socket: SocketId) -> Option<u16> {
+        self.open.iter().find(|(open, _)| *open == socket).map(|&(_, port)| port)
+    }
+
+    fn socket(&self, port: u16) -> Option<SocketId> {
+        self.open.iter().find(|&&(_, open)| open == port).map(|&(socket, _)| socket)
+    }
+
+    /// The port of a socket, which is opened if it is not; `None` if too many are.
+    fn open(&mut self, socket: SocketId) -> Option<u16> {
+        if let Some(port) = self.port(socket) {
+            return Some(port);
+        }
+        if self.open.len() >= EXTRA_SOCKETS_MAX {
+            return None;
+        }
+        let port = loop {
+            let port = EXTRA_PORT_MIN + self.given;
+            self.given = (self.given + 1) % EXTRA_PORT_MIN;
+            if self.socket(port).is_none() {
+                break port;
+            }
+        };
+        self.open.push((socket, port));
+        Some(port)
+    }
+}
+
+impl<M: Debug + Encode> Transport<M> {
+    /// As [`butter::core::io::Output::Probe`].
+    pub fn probe(&mut self, from: Seat, socket: SocketId, to: SocketAddr, probe: Probe) {
+        let (Some(port), SocketAddr::V4(to)) = (self.open_port(from, socket), to) else { return };
+        let source = SocketAddrV4::new(self.end(from).address, port);
+        let bytes = probe.encode().len() + HEADER_BYTES;
+        self.send_datagram(from, udp(source, to), bytes, Content::Probe { from, probe });
+    }
+
+    /// As [`butter::core::io::Output::OpenSocket`].
+    pub fn open_socket(&mut self, seat: Seat, socket: SocketId) {
+        if let Some(port) = self.open_port(seat, socket) {
+            self.deliver(seat, Arrival::SocketOpened { socket, port });
+        }
+    }
+
+    /// As [`butter::core::io::Output::CloseSocket`].
+    pub fn close_socket(&mut self, seat: Seat, socket: SocketId) {
+        let Some(port) = self.end(seat).extra.port(socket) else { return };
+        let carries = |&(_, key): &(u64, LinkKey)| self.links[key].local_port(seat) == port;
+        let dials = |dialling: &Dialling| dialling.is_from(seat, port);
+        if !self.end(seat).links.iter().any(carries) && !self.dials.values().any(dials) {
+            self.end_mut(seat).extra.open.retain(|&(open, _)| open != socket);
+        }
+    }
+
+    /// A link from this port is down: an extra socket goes with it.
+    pub(super) fn release_port(&mut self, seat: Seat, port: u16) {
+        if port != NODE_PORT {
+            self.end_mut(seat).extra.open.retain(|&(_, open)| open != port);
+        }
+    }
+
+    /// Whether something listens at a port of a node, and what.
+    pub(super) fn socket_at(&self, seat: Seat, port: u16) -> Option<SocketId> {
+        if port == NODE_PORT { Some(SocketId::MAIN) } else { self.end(seat).extra.socket(port) }
+    }
+
+    /// The port of a socket, which is opened if it is extra and new.
+    pub(super) fn open_port(&mut self, seat: Seat, socket: SocketId) -> Option<u16> {
+        if socket == SocketId::MAIN { Some(NODE_PORT) } else { self.end_mut(seat).extra.open(socket) }
+    }
+
+    /// A packet without a link leaves a node.
+    pub(super) fn send_datagram(&mut self, from: Seat, flow: Flow, bytes: usize, content: Content) {
+        let network = self.end(from).network as usize;
+        if let Some(packet) = self.networks.launch(network, flow, bytes) {
+            let at = self.now + LAN_LATENCY + self.spread(from);
+            let key = self.packets.insert((packet, content));
+            self.schedule(from, at, Event::Packet(key));
+        }
+    }
+}
+
+/// What a packet without a link carries.
+#[derive(Debug)]
+pub(super) enum Content {
+    Handshake(Handshake),
+    Probe { from: Seat, probe: Probe },
+}
+
+impl Content {
+    pub(super) fn sender(&self) -> Seat {
+        match self {
+            Content::Handshake(handshake) => handshake.sender(),
+            Content::Probe { from, .. } => *from,
+        }
+    }
+}

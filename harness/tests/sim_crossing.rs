@@ -1,0 +1,133 @@
+//! The promise of crossing NATs: two nodes behind any two NATs are linked, and without a relay wherever that is possible.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use butter::core::identity::NodeId;
+use butter::core::io::{Command, CommandId, LinkReport, Outcome, Path};
+use butter::overlay::data::Data;
+use butter_harness::net::link::LinkConfig;
+use butter_harness::net::nat::{NatConfig, Ports};
+use butter_harness::plan::{NetworkIndex, NodeIndex, Plan};
+use butter_harness::sim::engine::{Birth, Engine};
+use butter_harness::sim::network::Seat;
+use butter_harness::sim::terrain::Terrain;
+
+/// Runs of each pair.
+const SEEDS: u64 = 12;
+const AMBASSADORS: usize = 2;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Public,
+    FullCone,
+    AddressRestricted,
+    PortRestricted,
+    Sequential,
+    Random,
+    Carrier,
+}
+
+use Kind::{AddressRestricted, Carrier, FullCone, PortRestricted, Public, Sequential};
+
+const KINDS: [Kind; 7] = [Public, FullCone, AddressRestricted, PortRestricted, Sequential, Kind::Random, Carrier];
+
+impl Kind {
+    /// The NATs of this kind, the outermost first.
+    fn nats(self) -> Vec<NatConfig> {
+        match self {
+            Public => vec![],
+            FullCone => vec![NatConfig::full_cone()],
+            AddressRestricted => vec![NatConfig::address_restricted()],
+            PortRestricted => vec![NatConfig::port_restricted()],
+            Sequential => vec![NatConfig { ports: Ports::Sequential, ..NatConfig::symmetric() }],
+            Kind::Random => vec![NatConfig::symmetric()],
+            Carrier => vec![NatConfig::cgnat(), NatConfig::port_restricted()],
+        }
+    }
+
+    /// Least share of direct links with another kind, in per cent.
+    fn direct_min(self, other: Kind) -> u32 {
+        match (self.min(other), self.max(other)) {
+            (Public | FullCone | AddressRestricted, _) => 100,
+            (PortRestricted | Carrier, PortRestricted | Carrier) => 99,
+            (PortRestricted, Sequential | Kind::Random) | (Sequential | Kind::Random, Carrier) => 95,
+            (Sequential, Sequential) => 70,
+            _ => 0,
+        }
+    }
+}
+
+fn link(ms: u64) -> LinkConfig {
+    LinkConfig { latency: Duration::from_millis(ms), ..LinkConfig::default() }
+}
+
+/// A network for one node, behind NATs of this kind.
+fn home(terrain: &mut Terrain, kind: Kind, ms: u64) -> NetworkIndex {
+    kind.nats().into_iter().fold(Terrain::INTERNET, |outer, nat| terrain.network(outer, Some(nat), link(ms)))
+}
+
+fn id(plan: &Plan, seat: usize) -> NodeId {
+    NodeId(std::array::from_fn(|i| (plan.seed as usize * 37 + seat * 101 + i * 13 + 1) as u8))
+}
+
+/// Has `one` link to `other`, and tells what came of it.
+fn cross(one: Kind, other: Kind, seed: u64) -> (LinkReport, Engine<Data>) {
+    let mut terrain = Terrain::new(seed).with("discover", "false");
+    for _ in 0..AMBASSADORS {
+        terrain.ambassador();
+    }
+    let homes = [(one, 10), (other, 25)].map(|(kind, ms)| home(&mut terrain, kind, ms));
+    let [one, other] = homes.map(|home| terrain.node(home));
+    play(&terrain.into_plan(), one, other)
+}
+
+fn play(plan: &Plan, one: NodeIndex, other: NodeIndex) -> (LinkReport, Engine<Data>) {
+    let mut engine = Engine::new(plan);
+    for (seat, node) in plan.nodes.iter().enumerate() {
+        let config = plan.node_config(node);
+        let overlay = Data::new(&config);
+        let seed = plan.seed * 1_000 + seat as u64;
+        engine.start(seat as Seat, Birth { id: id(plan, seat), config: config.into(), seed, overlay });
+        let until = engine.now() + Duration::from_millis(400);
+        assert!(engine.next(until).is_none());
+    }
+    let peer = id(plan, other.0);
+    engine.command(one.0 as Seat, CommandId(1), Command::Link { peer, contact: None });
+    let until = engine.now() + Duration::from_secs(31);
+    let finished = engine.next(until).expect("a wanted link is told of in time");
+    let Outcome::Linked(report) = finished.outcome else { panic!("{:?}", finished.outcome) };
+    (report, engine)
+}
+
+#[test]
+fn every_pair_of_nats_is_linked_and_directly_where_possible() {
+    let mut wrong = Vec::new();
+    for (place, &one) in KINDS.iter().enumerate() {
+        for &other in &KINDS[place..] {
+            let mut direct = 0;
+            let mut paths = BTreeMap::<Path, u32>::new();
+            let mut times = Vec::new();
+            for seed in 1..=SEEDS {
+                // Either side asks.
+                let (one, other) = if seed % 2 == 0 { (one, other) } else { (other, one) };
+                let (report, _) = cross(one, other, seed);
+                let Some(path) = report.path else {
+                    wrong.push(format!("{one:?} – {other:?}, seed {seed}: no link"));
+                    continue;
+                };
+                direct += u32::from(path != Path::Relayed);
+                *paths.entry(path).or_default() += 1;
+                times.push(report.direct_after.unwrap_or(Duration::MAX));
+            }
+            times.sort();
+            let median = times[times.len() / 2];
+            println!("{one:?} – {other:?}: {paths:?}, median {median:?}");
+            let share = direct * 100 / SEEDS as u32;
+            if share < one.direct_min(other) {
+                wrong.push(format!("{one:?} – {other:?}: {share} % direct"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

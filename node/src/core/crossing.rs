@@ -1,0 +1,573 @@
+//! From a relayed link to a direct one: both sides look at their NATs, tell each other over the relayed link, and try what fits.
+//!
+//! | NATs | what is tried ([`Method`]) |
+//! | --- | --- |
+//! | both keep a socket's port | simultaneous dials, timed by the round trip (DCUtR: Seemann, Inden, Vyzovitis, 2022) |
+//! | one or both give sequential ports | new sockets on the one side, predicted ports on the other |
+//! | one gives random ports, the other keeps its own | 256 sockets on the one side, 1,024 ports on the other |
+//! | otherwise | nothing: the relay stays |
+//!
+//! The side that dialled leads. A probe that arrives, from either side, shows a pair of endpoints between which both NATs let
+//! everything pass: both sides dial over exactly that pair. Probes go nowhere but to the address at which an ambassador sees
+//! the peer, in bounded number and at a bounded rate.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::identity::NodeId;
+use super::io::SocketId;
+use super::message::CrossMessage;
+use super::probe::{Probe, Token};
+use super::random::Random;
+use super::time::{Deadline, Time};
+use spray::Spray;
+use survey::{Found, Survey};
+
+mod nat;
+mod spray;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+pub use nat::{Method, Ports, Report};
+pub use spray::{PORTS, SOCKETS};
+
+/// Most peers with relayed links that are kept in mind; links to more stay relayed.
+pub const PAIRS_MAX: usize = 256;
+/// Most tries that a peer may lead while the link is the same.
+pub const TRIES_MAX: u32 = 64;
+/// Most offers to a peer while the link is the same: it may be busy, but not for ever.
+const OFFERS_MAX: u32 = 2 * TRIES_MAX;
+/// Most probes of a peer that are answered in one try.
+const ANSWERS_MAX: u32 = 64;
+/// From a relayed link to the first try: the dials after the introduction may still succeed.
+const BEGIN_AFTER: Duration = Duration::from_millis(150);
+/// Pause between tries.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Longest pause before a peer that was busy, or this node itself, is bothered again.
+const BUSY_MAX: Duration = Duration::from_secs(3);
+/// How long the other side may take to answer: its survey takes up to 2 s.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// How long simultaneous dials are waited for.
+const DIALS_WITHIN: Duration = Duration::from_secs(2);
+/// How long a dial over endpoints that have met is waited for.
+const DIAL_WITHIN: Duration = Duration::from_secs(3);
+/// Pauses before all is tried anew, when nothing has helped.
+const ROUNDS: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(120)];
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Act {
+    /// Say something to a peer over its link.
+    Say(NodeId, CrossMessage),
+    /// Send a probe.
+    Probe {
+        /// From which socket.
+        socket: SocketId,
+        /// Where.
+        to: SocketAddr,
+        /// What.
+        probe: Probe,
+    },
+    /// Dial a peer.
+    Dial {
+        /// Whom.
+        peer: NodeId,
+        /// From which socket.
+        socket: SocketId,
+        /// Where.
+        to: SocketAddr,
+    },
+    /// A socket is not needed any more.
+    Close {
+        /// Which.
+        socket: SocketId,
+    },
+    /// A try begins.
+    Try(Method),
+}
+
+/// What a node can say of its own place.
+#[derive(Clone, Debug, Default)]
+pub struct Outlook {
+    /// Peers that answer probes from outside, best first.
+    pub observers: Vec<SocketAddr>,
+    /// The own address, if no NAT is before it.
+    pub public: Option<SocketAddr>,
+}
+
+/// Gives numbers to extra sockets.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    last: u32,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Sockets { last: super::io::SocketId::EAR.0 }
+    }
+}
+
+impl Sockets {
+    fn open(&mut self) -> SocketId {
+        // Numbers come back only after four billion others.
+        self.last = self.last.checked_add(1).unwrap_or(SocketId::EAR.0 + 1);
+        SocketId(self.last)
+    }
+}
+
+/// All relayed links that might do without the relay.
+#[derive(Debug)]
+pub struct Crossing {
+    random: Random,
+    sockets: Sockets,
+    pairs: BTreeMap<NodeId, Pair>,
+    /// With whom many probes are being sent: one at a time.
+    busy_with: Option<NodeId>,
+}
+
+#[derive(Debug)]
+struct Pair {
+    leads: bool,
+    /// Where an ambassador sees the peer.
+    vouched: IpAddr,
+    number: u32,
+    tries: u32,
+    tries_in_round: u32,
+    rounds: usize,
+    exhausted: bool,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Until the next try; [`Time::NEVER`] for the side that does not lead.
+    Idle(Time),
+    /// Looking at the own NAT.
+    Surveying { survey: Survey, since: Time, goal: Goal },
+    /// The leader waits for the answer.
+    Offered { mine: Report, at: Time },
+    /// Both reports are known; the leader begins then, the follower gives up then.
+    Ready { at: Time, agreed: Agreed },
+    /// Dials or probes are under way.
+    Trying { until: Time, agreed: Agreed, spray: Option<Spray>, answers: u32, met: Option<SocketAddr> },
+}
+
+/// What a survey is for.
+#[derive(Clone, Copy, Debug)]
+enum Goal {
+    Offer,
+    Accept { theirs: Report },
+    Go { round_trip: Duration, token: Token, theirs: Report },
+}
+
+/// What both sides of a try know.
+#[derive(Clone, Copy, Debug)]
+struct Agreed {
+    token: Token,
+    mine: Report,
+    theirs: Report,
+    method: Method,
+}
+
+impl Crossing {
+    /// No relayed link yet.
+    pub fn new(random: Random) -> Self {
+        Crossing { random, sockets: Sockets::default(), pairs: BTreeMap::new(), busy_with: None }
+    }
+
+    /// A link to `peer` runs over a relay, which this side dialled (`leads`) or not. `vouched` is where the ambassador sees it.
+    pub fn relayed(&mut self, now: Time, peer: NodeId, leads: bool, vouched: Option<IpAddr>) {
+        let Some(vouched) = vouched else { return };
+        if self.pairs.len() >= PAIRS_MAX && !self.pairs.contains_key(&peer) {
+            return;
+        }
+        let begin = if leads { now + BEGIN_AFTER } else { Time::NEVER };
+        let pair = self.pairs.entry(peer).or_insert(Pair {
+            leads,
+            vouched,
+            number: 0,
+            tries: 0,
+            tries_in_round: 0,
+            rounds: 0,
+            exhausted: false,
+            state: State::Idle(begin),
+        });
+        if pair.leads != leads {
+            (pair.leads, pair.exhausted) = (leads, false);
+            pair.state = State::Idle(begin);
+        }
+    }
+
+    /// The link to `peer` runs without a relay now. What led to that, if it was this.
+    pub fn direct(&mut self, peer: NodeId, remote: SocketAddr, acts: &mut Vec<Act>) -> Option<Method> {
+        let pair = self.pairs.get(&peer)?;
+        let method = match &pair.state {
+            State::Trying { agreed, met, .. } if *met == Some(remote) => agreed.method,
+            _ => Method::Simultaneous,
+        };
+        self.gone(peer, acts);
+        Some(method)
+    }
+
+    /// There is no link to `peer` any more.
+    pub fn gone(&mut self, peer: NodeId, acts: &mut Vec<Act>) {
+        let Some(pair) = self.pairs.remove(&peer) else { return };
+        close(&pair.state, acts);
+        if self.busy_with == Some(peer) {
+            self.busy_with = None;
+        }
+    }
+
+    /// Somebody waits for a better link to `peer`: a pause is cut short.
+    pub fn hurry(&mut self, now: Time, peer: NodeId) {
+        let Some(pair) = self.pairs.get_mut(&peer).filter(|pair| pair.leads && pair.exhausted) else { return };
+        if matches!(pair.state, State::Idle(_)) {
+            pair.state = State::Idle(now);
+            (pair.exhausted, pair.tries_in_round) = (false, 0);
+        }
+    }
+
+    /// Whether a direct link to `peer` is still to be expected, and how many tries there were.
+    pub fn progress(&self, peer: NodeId) -> (bool, u32) {
+        self.pairs.get(&peer).map_or((false, 0), |pair| (!pair.exhausted, pair.tries))
+    }
+
+    /// Whether no link is relayed.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// When [`Crossing::wake`] is due.
+    pub fn deadline(&self) -> Deadline {
+        let due = self.pairs.values().map(|pair| match &pair.state {
+            State::Idle(at) | State::Ready { at, .. } => *at,
+            State::Surveying { survey, .. } => survey.due(),
+            State::Offered { at, .. } => *at + ANSWER_WITHIN,
+            State::Trying { until, spray, .. } => spray.as_ref().map_or(*until, Spray::due).min(*until),
+        });
+        Deadline { at: due.min().unwrap_or(Time::NEVER), why: "crossing a NAT" }
+    }
+
+    /// Goes on with what is due.
+    pub fn wake(&mut self, now: Time, outlook: &Outlook, acts: &mut Vec<Act>) {
+        let peers: Vec<NodeId> = self.pairs.keys().copied().collect();
+        for peer in peers {
+            self.go_on(now, peer, outlook, acts);
+        }
+    }
+
+    /// The other side of a relayed link says something.
+    pub fn handle(&mut self, now: Time, from: NodeId, message: CrossMessage, outlook: &Outlook, acts: &mut Vec<Act>) {
+        let Some(pair) = self.pairs.get_mut(&from) else { return };
+        match message {
+            CrossMessage::Offer { number, report } => self.offered(now, from, number, report, outlook, acts),
+            CrossMessage::Accept { number, report, token, spent_us } => {
+                let State::Offered { mine, at } = pair.state else { return };
+                if number != pair.number || !pair.leads || !report.is_sound(pair.vouched) {
+                    return;
+                }
+                let round_trip = now.since(at).saturating_sub(Duration::from_micros(spent_us.into()));
+                self.accepted(now, from, round_trip, Agreement { token, mine, theirs: report }, outlook, acts);
+            }
+            CrossMessage::Go { number, report } => {
+                let State::Ready { agreed, .. } = pair.state else { return };
+                if number == pair.number && !pair.leads && report.is_sound(pair.vouched) {
+                    let agreed = Agreed { theirs: report, ..agreed };
+                    let fits = Method::between(agreed.mine.ports, report.ports) == Some(agreed.method);
+                    if fits {
+                        self.begin(now, from, agreed, acts);
+                    }
+                }
+            }
+            CrossMessage::Busy { number } if number == pair.number && pair.leads => {
+                if matches!(pair.state, State::Offered { .. }) {
+                    pair.state = State::Idle(now + busy_pause(&mut self.random));
+                }
+            }
+            CrossMessage::End if !pair.leads => pair.exhausted = true,
+            CrossMessage::Busy { .. } | CrossMessage::End => {}
+        }
+    }
+
+    /// A probe has come. Whether it belongs to a try or a survey.
+    pub fn probed(
+        &mut self,
+        now: Time,
+        socket: SocketId,
+        from: SocketAddr,
+        probe: Probe,
+        outlook: &Outlook,
+        acts: &mut Vec<Act>,
+    ) -> bool {
+        let token = probe.token();
+        let Some((&peer, pair)) =
+            self.pairs.iter_mut().find(|(_, pair)| pair.agreed().is_some_and(|a| a.token == token))
+        else {
+            return self.surveyed(now, from, probe, outlook, acts);
+        };
+        if from.ip().to_canonical() != pair.vouched.to_canonical() {
+            return true;
+        }
+        if matches!(pair.state, State::Ready { .. }) {
+            // The other side is ahead.
+            let agreed = pair.agreed().expect("just found");
+            self.begin(now, peer, agreed, acts);
+        }
+        let Some(Pair { state: State::Trying { until, answers, met, spray, .. }, .. }) = self.pairs.get_mut(&peer)
+        else {
+            return true;
+        };
+        if matches!(probe, Probe::Request { .. }) && *answers < ANSWERS_MAX {
+            *answers += 1;
+            acts.push(Act::Probe { socket, to: from, probe: Probe::Response { token, seen: from, other: None } });
+        }
+        if met.is_none() {
+            *met = Some(from);
+            *until = now + DIAL_WITHIN;
+            if let Some(spray) = spray {
+                spray.stop(*until);
+            }
+            acts.push(Act::Dial { peer, socket, to: from });
+        }
+        true
+    }
+
+    fn surveyed(&mut self, now: Time, from: SocketAddr, probe: Probe, outlook: &Outlook, acts: &mut Vec<Act>) -> bool {
+        let Probe::Response { token, seen, other } = probe else { return false };
+        let random = &mut self.random;
+        let answered = self.pairs.iter_mut().find_map(|(&peer, pair)| match &mut pair.state {
+            State::Surveying { survey, .. } => survey.answered(token, from, seen, other, random, acts).then_some(peer),
+            _ => None,
+        });
+        if let Some(peer) = answered {
+            self.go_on(now, peer, outlook, acts);
+        }
+        answered.is_some()
+    }
+
+    fn go_on(&mut self, now: Time, peer: NodeId, outlook: &Outlook, acts: &mut Vec<Act>) {
+        let Some(pair) = self.pairs.get_mut(&peer) else { return };
+        match &mut pair.state {
+            State::Idle(at) if *at <= now && pair.number >= OFFERS_MAX => self.exhausted(now, peer, acts),
+            State::Idle(at) if *at <= now => {
+                pair.number += 1;
+                self.survey(now, peer, Goal::Offer, outlook, acts);
+            }
+            State::Idle(_) => {}
+            State::Surveying { survey, since, goal } => {
+                let (since, goal) = (*since, *goal);
+                match survey.go_on(now, &mut self.sockets, &mut self.random, acts) {
+                    Found::Nothing => {}
+                    Found::Nat(report) => self.found(now, peer, report, since, goal, acts),
+                    Found::Failed => self.failed(now, peer, acts),
+                }
+            }
+            State::Offered { at, .. } if *at + ANSWER_WITHIN <= now => self.failed(now, peer, acts),
+            State::Offered { .. } => {}
+            State::Ready { at, agreed } if *at <= now => {
+                let agreed = *agreed;
+                if pair.leads { self.begin(now, peer, agreed, acts) } else { self.failed(now, peer, acts) }
+            }
+            State::Ready { .. } => {}
+            State::Trying { until, spray, .. } => {
+                let spraying = spray.as_mut().is_none_or(|spray| spray.go_on(now, acts));
+                if !spraying || *until <= now {
+                    self.failed(now, peer, acts);
+                }
+            }
+        }
+    }
+
+    /// Looks at the own NAT, for `goal`.
+    fn survey(&mut self, now: Time, peer: NodeId, goal: Goal, outlook: &Outlook, acts: &mut Vec<Act>) {
+        if let Some(seen) = outlook.public {
+            return self.found(now, peer, Report { seen, ports: Ports::Kept }, now, goal, acts);
+        }
+        match Survey::begin(now, &outlook.observers, &mut self.random, acts) {
+            Some(survey) => self.set(peer, State::Surveying { survey, since: now, goal }),
+            None => self.failed(now, peer, acts),
+        }
+    }
+
+    /// The own NAT is known.
+    fn found(&mut self, now: Time, peer: NodeId, mine: Report, since: Time, goal: Goal, acts: &mut Vec<Act>) {
+        let number = self.pairs[&peer].number;
+        match goal {
+            Goal::Offer => {
+                self.set(peer, State::Offered { mine, at: now });
+                acts.push(Act::Say(peer, CrossMessage::Offer { number, report: mine }));
+            }
+            Goal::Accept { theirs } => {
+                let method = Method::between(mine.ports, theirs.ports);
+                if method == Some(Method::Birthday) && !self.reserve(peer) {
+                    self.set(peer, State::Idle(Time::NEVER));
+                    return acts.push(Act::Say(peer, CrossMessage::Busy { number }));
+                }
+                let token = survey::token(&mut self.random);
+                let agreed = method.map(|method| Agreed { token, mine, theirs, method });
+                let state =
+                    agreed.map_or(State::Idle(Time::NEVER), |agreed| State::Ready { at: now + ANSWER_WITHIN, agreed });
+                self.set(peer, state);
+                let spent_us = u32::try_from(now.since(since).as_micros()).unwrap_or(u32::MAX);
+                acts.push(Act::Say(peer, CrossMessage::Accept { number, report: mine, token, spent_us }));
+            }
+            Goal::Go { round_trip, token, theirs } => {
+                self.ready(now, peer, round_trip, Agreement { token, mine, theirs }, acts);
+            }
+        }
+    }
+
+    fn offered(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        number: u32,
+        report: Report,
+        outlook: &Outlook,
+        acts: &mut Vec<Act>,
+    ) {
+        let Some(pair) = self.pairs.get_mut(&from) else { return };
+        let refused = pair.tries >= TRIES_MAX || matches!(pair.state, State::Surveying { .. } | State::Trying { .. });
+        if pair.leads || !report.is_sound(pair.vouched) {
+            return;
+        }
+        if refused {
+            return acts.push(Act::Say(from, CrossMessage::Busy { number }));
+        }
+        pair.number = number;
+        pair.tries += 1;
+        self.survey(now, from, Goal::Accept { theirs: report }, outlook, acts);
+    }
+
+    fn accepted(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        round_trip: Duration,
+        agreement: Agreement,
+        outlook: &Outlook,
+        acts: &mut Vec<Act>,
+    ) {
+        let Agreement { token, mine, theirs } = agreement;
+        if let Ports::Sequential { .. } = mine.ports {
+            // Ports were given to others while the answer was awaited.
+            return self.survey(now, peer, Goal::Go { round_trip, token, theirs }, outlook, acts);
+        }
+        self.ready(now, peer, round_trip, agreement, acts);
+    }
+
+    /// All is known that a try needs.
+    fn ready(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        round_trip: Duration,
+        Agreement { token, mine, theirs }: Agreement,
+        acts: &mut Vec<Act>,
+    ) {
+        let Some(method) = Method::between(mine.ports, theirs.ports) else { return self.exhausted(now, peer, acts) };
+        if method == Method::Birthday && !self.reserve(peer) {
+            let pause = busy_pause(&mut self.random);
+            return self.set(peer, State::Idle(now + pause));
+        }
+        let pair = self.pairs.get_mut(&peer).expect("its survey has ended");
+        pair.tries += 1;
+        let number = pair.number;
+        let agreed = Agreed { token, mine, theirs, method };
+        self.set(peer, State::Ready { at: now + round_trip / 2, agreed });
+        acts.push(Act::Say(peer, CrossMessage::Go { number, report: mine }));
+    }
+
+    /// Now.
+    fn begin(&mut self, now: Time, peer: NodeId, agreed: Agreed, acts: &mut Vec<Act>) {
+        let leads = self.pairs[&peer].leads;
+        acts.push(Act::Try(agreed.method));
+        let mut spray = None;
+        let mut until = now + DIALS_WITHIN;
+        if agreed.method == Method::Simultaneous {
+            acts.push(Act::Dial { peer, socket: SocketId::MAIN, to: agreed.theirs.seen });
+        } else {
+            let reports = (agreed.mine, agreed.theirs);
+            let new = Spray::new(now, agreed.token, reports, leads, &mut self.sockets, &mut self.random);
+            until = new.until();
+            let new = spray.insert(new);
+            new.go_on(now, acts);
+        }
+        self.set(peer, State::Trying { until, agreed, spray, answers: 0, met: None });
+    }
+
+    /// Something has led nowhere: the leader tries again, a few times.
+    fn failed(&mut self, now: Time, peer: NodeId, acts: &mut Vec<Act>) {
+        let Some(pair) = self.pairs.get_mut(&peer) else { return };
+        let tries_max = match pair.agreed() {
+            Some(Agreed { method: Method::Birthday, .. }) => 2,
+            _ => 3,
+        };
+        close(&pair.state, acts);
+        if self.busy_with == Some(peer) {
+            self.busy_with = None;
+        }
+        pair.tries_in_round += 1;
+        if !pair.leads {
+            pair.state = State::Idle(Time::NEVER);
+        } else if pair.tries_in_round < tries_max {
+            pair.state = State::Idle(now + AGAIN_AFTER);
+        } else {
+            self.exhausted(now, peer, acts);
+        }
+    }
+
+    /// The leader tries no more for now.
+    fn exhausted(&mut self, now: Time, peer: NodeId, acts: &mut Vec<Act>) {
+        let Some(pair) = self.pairs.get_mut(&peer) else { return };
+        let pause = ROUNDS.get(pair.rounds).filter(|_| pair.tries < TRIES_MAX && pair.number < OFFERS_MAX);
+        pair.rounds += 1;
+        (pair.exhausted, pair.tries_in_round) = (true, 0);
+        pair.state = State::Idle(pause.map_or(Time::NEVER, |&pause| now + pause));
+        acts.push(Act::Say(peer, CrossMessage::End));
+    }
+
+    fn set(&mut self, peer: NodeId, state: State) {
+        if let Some(pair) = self.pairs.get_mut(&peer) {
+            pair.state = state;
+        }
+    }
+
+    /// Whether many probes may be sent for `peer`.
+    fn reserve(&mut self, peer: NodeId) -> bool {
+        *self.busy_with.get_or_insert(peer) == peer
+    }
+}
+
+/// What the leader knows once its offer is accepted.
+struct Agreement {
+    token: Token,
+    mine: Report,
+    theirs: Report,
+}
+
+impl Pair {
+    fn agreed(&self) -> Option<Agreed> {
+        match &self.state {
+            State::Ready { agreed, .. } | State::Trying { agreed, .. } => Some(*agreed),
+            State::Idle(_) | State::Surveying { .. } | State::Offered { .. } => None,
+        }
+    }
+}
+
+/// Gives back the sockets of what was under way.
+fn close(state: &State, acts: &mut Vec<Act>) {
+    match state {
+        State::Surveying { survey, .. } => survey.close(acts),
+        State::Trying { spray: Some(spray), .. } => spray.close(acts),
+        _ => {}
+    }
+}
+
+fn busy_pause(random: &mut Random) -> Duration {
+    Duration::from_micros(random.random_range(0..BUSY_MAX.as_micros() as u64))
+}

@@ -1,0 +1,161 @@
+//! Looking at the own NAT: how an observer sees the main socket, whether another sees it alike, and, if not, which ports new
+//! sockets are given.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::nat::{Ports, Report};
+use super::{Act, Sockets};
+use crate::core::io::SocketId;
+use crate::core::probe::{Probe, TOKEN_BYTES, Token};
+use crate::core::random::Random;
+use crate::core::time::Time;
+
+/// Pause before unanswered probes are sent again.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// How often.
+const AGAIN_MAX: u8 = 3;
+
+/// A look at the own NAT under way.
+#[derive(Debug)]
+pub(super) struct Survey {
+    observer: SocketAddr,
+    asked: Vec<Asked>,
+    stage: Stage,
+    again_at: Time,
+    again: u8,
+}
+
+#[derive(Debug)]
+struct Asked {
+    token: Token,
+    socket: SocketId,
+    to: SocketAddr,
+    seen: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// One or two observers are asked about the main socket.
+    Main,
+    /// An observer is asked about three new ones.
+    New,
+}
+
+/// What a survey has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It goes on.
+    Nothing,
+    Nat(Report),
+    /// The observer does not answer.
+    Failed,
+}
+
+pub(super) fn token(random: &mut Random) -> Token {
+    let mut token = [0; TOKEN_BYTES];
+    random.fill_bytes(&mut token);
+    Token(token)
+}
+
+impl Survey {
+    /// Asks `observers`, of which the first two count.
+    pub(super) fn begin(now: Time, observers: &[SocketAddr], random: &mut Random, acts: &mut Vec<Act>) -> Option<Self> {
+        let &observer = observers.first()?;
+        let mut survey = Survey { observer, asked: Vec::new(), stage: Stage::Main, again_at: now, again: 0 };
+        for &to in observers.iter().take(2) {
+            survey.ask(SocketId::MAIN, to, random, acts);
+        }
+        survey.again_at = now + AGAIN_AFTER;
+        Some(survey)
+    }
+
+    fn ask(&mut self, socket: SocketId, to: SocketAddr, random: &mut Random, acts: &mut Vec<Act>) {
+        let token = token(random);
+        self.asked.push(Asked { token, socket, to, seen: None });
+        acts.push(Act::Probe { socket, to, probe: Probe::Request { token } });
+    }
+
+    /// A response has come. Whether it was to this survey.
+    pub(super) fn answered(
+        &mut self,
+        token: Token,
+        from: SocketAddr,
+        seen: SocketAddr,
+        other: Option<SocketAddr>,
+        random: &mut Random,
+        acts: &mut Vec<Act>,
+    ) -> bool {
+        let Some(asked) = self.asked.iter_mut().find(|asked| asked.token == token && asked.to == from) else {
+            return false;
+        };
+        let first = asked.seen.replace(seen).is_none();
+        // A lone observer may have a second address.
+        let second = other.filter(|other| other.ip() == from.ip() && *other != from);
+        if let (true, Stage::Main, 1, Some(second)) = (first, self.stage, self.asked.len(), second) {
+            self.ask(SocketId::MAIN, second, random, acts);
+        }
+        true
+    }
+
+    /// What is known by now; asks on.
+    pub(super) fn go_on(
+        &mut self,
+        now: Time,
+        sockets: &mut Sockets,
+        random: &mut Random,
+        acts: &mut Vec<Act>,
+    ) -> Found {
+        let complete = self.asked.iter().all(|asked| asked.seen.is_some());
+        let patience = self.again < AGAIN_MAX || now < self.again_at;
+        if !complete && patience {
+            self.ask_again(now, acts);
+            return Found::Nothing;
+        }
+        match self.stage {
+            Stage::Main => {
+                let Some(seen) = self.asked[0].seen else { return Found::Failed };
+                if self.asked[1..].iter().all(|asked| asked.seen.is_none_or(|other| other == seen)) {
+                    return Found::Nat(Report { seen, ports: Ports::Kept });
+                }
+                self.stage = Stage::New;
+                self.asked.truncate(1);
+                for _ in 0..3 {
+                    self.ask(sockets.open(), self.observer, random, acts);
+                }
+                (self.again, self.again_at) = (0, now + AGAIN_AFTER);
+                Found::Nothing
+            }
+            Stage::New => {
+                self.close(acts);
+                let seen = self.asked[0].seen.expect("the stage before found it");
+                let given: Vec<u16> = self.asked[1..].iter().filter_map(|a| Some(a.seen?.port())).collect();
+                let ports = given.try_into().map_or(Ports::Random, Ports::of_sequence);
+                Found::Nat(Report { seen, ports })
+            }
+        }
+    }
+
+    fn ask_again(&mut self, now: Time, acts: &mut Vec<Act>) {
+        if now < self.again_at || self.again == AGAIN_MAX {
+            return;
+        }
+        self.again += 1;
+        self.again_at = now + AGAIN_AFTER;
+        for asked in self.asked.iter().filter(|asked| asked.seen.is_none()) {
+            acts.push(Act::Probe { socket: asked.socket, to: asked.to, probe: Probe::Request { token: asked.token } });
+        }
+    }
+
+    /// Its new sockets are not needed any more.
+    pub(super) fn close(&self, acts: &mut Vec<Act>) {
+        let new = self.asked.iter().map(|asked| asked.socket).filter(|&socket| socket != SocketId::MAIN);
+        acts.extend(new.map(|socket| Act::Close { socket }));
+    }
+
+    pub(super) fn due(&self) -> Time {
+        self.again_at
+    }
+}
