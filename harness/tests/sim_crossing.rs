@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use butter::core::blob::Blob;
 use butter::core::identity::NodeId;
-use butter::core::io::{Command, CommandId, LinkReport, Outcome, Path};
+use butter::core::io::{AskError, Command, CommandId, LinkReport, Outcome, Path};
 use butter::overlay::data::Data;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{NatConfig, Ports};
@@ -130,4 +131,71 @@ fn every_pair_of_nats_is_linked_and_directly_where_possible() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// How long after its NAT has forgotten everything a node is answered by its peer again, and how the link runs then.
+fn recover(one: Kind, other: Kind, seed: u64) -> (Duration, Option<Path>) {
+    let mut terrain = Terrain::new(seed).with("discover", "false");
+    for _ in 0..AMBASSADORS {
+        terrain.ambassador();
+    }
+    let homes = [(one, 10), (other, 25)].map(|(kind, ms)| home(&mut terrain, kind, ms));
+    let [one, other] = homes.map(|home| terrain.node(home));
+    let plan = terrain.into_plan();
+    let (report, mut engine) = play(&plan, one, other);
+    assert!(report.path.is_some_and(|path| path != Path::Relayed), "seed {seed}: {report:?}");
+    let peer = id(&plan, other.0);
+    let until = engine.now() + Duration::from_secs(3);
+    assert!(engine.next(until).is_none());
+    let uplink = plan.networks[homes[0].0].behind.as_ref().expect("a home is behind a NAT");
+    engine.transport_mut().rebind(homes[0], &[uplink.address]);
+    let forgotten = engine.now();
+    for number in 2.. {
+        let ask = Command::Ask { peer, route: "any".to_owned(), body: Blob::from(vec![1]) };
+        engine.command(one.0 as Seat, CommandId(number), ask);
+        let until = engine.now() + Duration::from_millis(100);
+        while let Some(finished) = engine.next(until) {
+            // Nothing is served there, which is an answer.
+            if matches!(finished.outcome, Outcome::Answered(Err(AskError::Refused(_)))) {
+                let settled = engine.now() + Duration::from_secs(12);
+                while engine.next(settled).is_some() {}
+                let path = engine.node(one.0 as Seat).and_then(|node| node.path(peer));
+                return (finished.at.since(forgotten), path);
+            }
+        }
+        assert!(engine.now().since(forgotten) < Duration::from_secs(30), "seed {seed}: no answer");
+    }
+    unreachable!("it is asked until it answers or the time is up")
+}
+
+#[test]
+fn links_recover_when_a_nat_forgets_everything() {
+    let pairs = [
+        (PortRestricted, PortRestricted),
+        (PortRestricted, FullCone),
+        (Carrier, PortRestricted),
+        (Kind::Random, AddressRestricted),
+        (Sequential, PortRestricted),
+        (PortRestricted, Kind::Random),
+    ];
+    for (one, other) in pairs {
+        let mut times = Vec::new();
+        let mut paths = BTreeMap::<Option<Path>, u32>::new();
+        for seed in 1..=SEEDS {
+            let (time, path) = recover(one, other, seed);
+            *paths.entry(path).or_default() += 1;
+            times.push(time);
+        }
+        times.sort();
+        println!(
+            "{one:?} forgets, towards {other:?}: {:?}, at most {:?}; {paths:?}",
+            times[times.len() / 2],
+            times.last()
+        );
+        assert!(times[times.len() / 2] < Duration::from_secs(5), "{one:?} – {other:?}: {times:?}");
+        assert!(
+            !paths.contains_key(&Some(Path::Relayed)) && !paths.contains_key(&None),
+            "{one:?} – {other:?}: {paths:?}"
+        );
+    }
 }

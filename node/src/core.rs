@@ -26,6 +26,7 @@ pub mod probe;
 pub mod random;
 pub mod requests;
 pub mod stats;
+pub mod suspects;
 pub mod time;
 pub mod wanted;
 pub mod wider;
@@ -48,6 +49,7 @@ use port_map::PortMap;
 use random::Random;
 use requests::{BODY_MAX, ROUTE_MAX, Requests};
 use stats::Stats;
+use suspects::Suspects;
 use time::{Deadline, Time};
 use wanted::Wanted;
 use wider::Wider;
@@ -68,6 +70,7 @@ pub struct Node<V: Overlay> {
     wanted: Wanted,
     port_map: PortMap,
     crossing: Crossing,
+    suspects: Suspects,
     answering: Answering,
     requests: Requests,
     stats: Stats,
@@ -93,6 +96,7 @@ impl<V: Overlay> Node<V> {
             wanted: Wanted::default(),
             port_map: PortMap::default(),
             crossing: Crossing::new(random::child(seed, 1)),
+            suspects: Suspects::default(),
             answering: Answering::default(),
             requests: Requests::default(),
             stats: Stats::default(),

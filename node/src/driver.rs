@@ -221,8 +221,9 @@ where
                 self.lan.iter().for_each(|lan| lan.answer(to, &announcement));
             }
             Output::AllowRelay { a, b } => self.transport.allow_relay(a, b),
-            // No socket of the transport takes probes yet.
-            Output::Probe { .. } | Output::OpenSocket { .. } | Output::CloseSocket { .. } => {}
+            Output::Probe { socket, to, probe } => self.transport.probe(socket, to, &probe),
+            Output::OpenSocket { socket } => self.transport.open_socket(socket),
+            Output::CloseSocket { socket } => self.transport.close_socket(socket),
             // No NAT is asked yet.
             Output::MapPort { .. } => self.feed(Input::Mapped(None)),
             Output::Request { request, from, route, body } => {
@@ -244,6 +245,8 @@ where
         let input = match event {
             LinkEvent::Up { peer, remote, dialled } => Input::LinkUp { peer, remote, dialled },
             LinkEvent::Down { peer } => Input::LinkDown { peer },
+            LinkEvent::Probed { socket, from, probe } => Input::Probed { socket, from, probe },
+            LinkEvent::SocketOpened { socket, port } => Input::SocketOpened { socket, port },
             LinkEvent::DialFailed { dial } => Input::DialFailed { dial },
             LinkEvent::Message { from, message, length } => {
                 self.node.count_bytes(0, length as u64);

@@ -198,6 +198,11 @@ enum Event {
     Refresh(u32),
     /// One of a link's ends sends a keep-alive after a NAT on its way has forgotten it.
     Revive(LinkKey),
+    /// A side of a link sees that its peer has come to another address.
+    Moved {
+        link: LinkKey,
+        side: u8,
+    },
 }
 
 #[derive(Debug)]
@@ -381,6 +386,7 @@ impl<M: Debug + Encode> Transport<M> {
             Event::Datagram(key) => self.datagram_arrives(key),
             Event::Refresh(network) => self.refresh(network as usize),
             Event::Revive(link) => self.revive(link),
+            Event::Moved { link, side } => self.moved(link, usize::from(side)),
         }
     }
 

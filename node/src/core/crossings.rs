@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rand::RngExt;
+
 use super::Node;
 use super::contact::Contact;
 use super::crossing::{Act, Method, Outlook};
@@ -11,7 +13,8 @@ use super::io::{CommandId, LinkReport, Outcome, Output, Sink, SocketId, Target};
 use super::links::LinkIs;
 use super::message::{CrossMessage, Message, WiderMessage};
 use super::port_map;
-use super::probe::Probe;
+use super::probe::{Probe, Token};
+use super::suspects::Due;
 use super::time::{Deadline, Time};
 use super::wanted::Standing;
 use crate::overlay::Overlay;
@@ -85,6 +88,7 @@ impl<V: Overlay> Node<V> {
     /// A link is up: over a relay, it may be got rid of; direct, it may be the fruit of that.
     pub(super) fn cross(&mut self, now: Time, link: LinkIs, sink: &mut Sink<V::Message, V::Outcome>) {
         let LinkIs { peer, remote, dialled } = link;
+        self.suspects.forget(peer);
         let Some(remote) = remote else {
             return self.crossing.relayed(now, peer, dialled, self.links.vouched(peer));
         };
@@ -95,8 +99,37 @@ impl<V: Overlay> Node<V> {
         self.act(now, acts, sink);
     }
 
+    /// The link to `peer`, if it is a direct one, may be dead.
+    pub(super) fn doubt(&mut self, now: Time, peer: NodeId) {
+        if let Some(remote) = self.links.remote(peer) {
+            self.suspects.doubt(now, peer, remote, Token(self.random.random()));
+        }
+    }
+
+    /// This node's NAT has forgotten everything, or is another.
+    pub(super) fn doubt_all(&mut self, now: Time) {
+        for peer in self.links.distant() {
+            if !self.wider.wants(peer) {
+                self.doubt(now, peer);
+            }
+        }
+    }
+
+    fn check_suspects(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+        for due in self.suspects.wake(now) {
+            match due {
+                Due::Probe(to, token) => {
+                    let probe = Probe::Request { token };
+                    self.act(now, vec![Act::Probe { socket: SocketId::MAIN, to, probe }], sink);
+                }
+                Due::Dead(peer) => self.links.relink(now, peer, &mut self.stats, sink),
+            }
+        }
+    }
+
     /// There is no link to `peer` any more.
     pub(super) fn stop_crossing(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
+        self.suspects.forget(peer);
         let mut acts = Vec::new();
         self.crossing.gone(peer, &mut acts);
         self.act(now, acts, sink);
@@ -129,8 +162,12 @@ impl<V: Overlay> Node<V> {
         if !self.crossing.is_empty() && self.crossing.probed(now, socket, from, probe, &self.outlook(), &mut acts) {
             return self.act(now, acts, sink);
         }
-        let listens = matches!(socket, SocketId::MAIN | SocketId::EAR);
-        if let (Probe::Request { token }, true) = (probe, listens && self.answering.may_answer(now)) {
+        if let Probe::Response { token, .. } = probe
+            && self.suspects.answered(token, from)
+        {
+            return;
+        }
+        if let (Probe::Request { token }, true) = (probe, self.answering.may_answer(now)) {
             let ip = self.me.outside.or(self.me.local.first().copied()).map(|address| address.ip());
             let ear = self.answering.ear.filter(|_| socket == SocketId::MAIN);
             let other = ear.and_then(|port| Some(SocketAddr::new(ip?, port)));
@@ -185,6 +222,7 @@ impl<V: Overlay> Node<V> {
         for peer in self.wanted.due(now) {
             self.links.want(now, peer, self.hosts.get(peer), &mut self.stats, sink);
         }
+        self.check_suspects(now, sink);
         if self.crossing.deadline().at <= now {
             let mut acts = Vec::new();
             self.crossing.wake(now, &self.outlook(), &mut acts);
@@ -199,6 +237,6 @@ impl<V: Overlay> Node<V> {
     /// When [`Node::wake_crossings`] is due.
     pub(super) fn crossings_deadline(&self) -> Deadline {
         let mapping = if self.links.place().is_behind_nat() { self.port_map.deadline() } else { Deadline::NEVER };
-        self.wanted.deadline().or(mapping).or(self.crossing.deadline())
+        self.wanted.deadline().or(mapping).or(self.crossing.deadline()).or(self.suspects.deadline())
     }
 }

@@ -24,6 +24,8 @@ impl<V: Overlay> Node<V> {
             WiderMessage::Hello { contact, seen } => self.greeted(now, from, contact, seen, sink),
             WiderMessage::Introduce { peer } => self.introduce(now, from, peer, sink),
             WiderMessage::Introduced { contact } if contact.is_bounded() && contact.id != self.me.id => {
+                // A peer with a direct link asks for no introduction, unless it has lost that.
+                self.doubt(now, contact.id);
                 self.links.introduced(now, from, &contact, &mut self.stats, sink);
             }
             WiderMessage::Introduced { .. } => {}
@@ -70,9 +72,14 @@ impl<V: Overlay> Node<V> {
             return;
         }
         self.links.greeted(from, contact);
-        // Only an ambassador that this node was told of is believed; a neighbour on the LAN sees a local address anyway.
-        if self.wider.wants(from) && seen.is_some() {
+        // Only the ambassador through which this node is met is believed; a neighbour on the LAN sees a local address anyway.
+        if self.wider.home().is_some_and(|via| via.id == from) && seen.is_some() {
+            let moved = self.me.outside.is_some() && self.me.outside != seen;
             self.settle_place(now, seen, sink);
+            if moved {
+                self.port_map.moved();
+                self.doubt_all(now);
+            }
         }
     }
 

@@ -349,6 +349,20 @@ impl<M> Links<M> {
         self.dial_all(peer, addresses, stats, sink);
     }
 
+    /// The link to `peer` carries nothing any more: it is closed and another is made.
+    pub fn relink<O>(&mut self, now: Time, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        if self.link_down(peer) {
+            sink.push(Output::Close { peer });
+            self.want(now, peer, None, stats, sink);
+        }
+    }
+
+    /// Peers linked directly, but on other networks.
+    pub fn distant(&self) -> Vec<NodeId> {
+        let is_distant = |link: &Link| link.remote.is_some_and(|remote| !self.place.is_near(remote));
+        self.up.iter().filter(|(_, link)| is_distant(link)).map(|(&peer, _)| peer).collect()
+    }
+
     /// A way past the relay has been found for a linked peer: dial it there.
     pub fn cross<O>(&mut self, now: Time, peer: NodeId, to: Target, stats: &mut Stats, sink: &mut Sink<M, O>) {
         let relayed = self.up.get(&peer).is_some_and(|link| link.remote.is_none());

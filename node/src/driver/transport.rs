@@ -5,11 +5,12 @@
 //! | `tls` | TLS 1.3 with raw public keys: who a peer is |
 //! | `socket` | one UDP socket for direct and relayed packets |
 //! | `relay` | carrying packets for others, and being carried |
+//! | `extra` | probes, and extra sockets |
 //! | `links` | which of several connections to a peer is the link |
 //! | `connection` | reading and writing one connection |
 //! | [`counters`] | what all this counts |
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -20,16 +21,18 @@ use quinn::{Connection, Endpoint, EndpointConfig, Incoming, Runtime, TokioRuntim
 use quinn_proto::HashedConnectionIdGenerator;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::identity::Identity;
 use crate::core::identity::NodeId;
-use crate::core::io::{DialId, Target};
+use crate::core::io::{DialId, SocketId, Target};
 use crate::core::message::Message;
+use crate::core::probe::Probe;
 use crate::core::wire;
 use connection::{CloseCode, Reader, SendQueue};
 use counters::Counters;
+use extra::{Extras, Probed};
 use links::{ConnectionId, Entry, LinkTable, Removed};
 use relay::Relay;
 use socket::{Route, Socket, is_virtual};
@@ -37,6 +40,7 @@ use tls::Tls;
 
 mod connection;
 pub mod counters;
+mod extra;
 mod links;
 mod relay;
 mod socket;
@@ -68,6 +72,8 @@ const DIALS_MAX: usize = 512;
 const HANDSHAKES_MAX: usize = 256;
 /// Connections in all; beyond, newcomers are refused.
 const CONNECTIONS_MAX: usize = 4_096;
+/// Pause between looks at peers' addresses: a client may have come to another one (RFC 9000 §9).
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Name that QUIC wants in a dial. Peers are known by key; it is never sent.
 const SERVER_NAME: &str = "butter";
 
@@ -101,6 +107,22 @@ pub enum LinkEvent<M> {
         message: Message<M>,
         /// Length of its frame, in bytes.
         length: usize,
+    },
+    /// As [`crate::core::io::Input::Probed`].
+    Probed {
+        /// The socket that it came to.
+        socket: SocketId,
+        /// Where it came from.
+        from: SocketAddr,
+        /// What it says.
+        probe: Probe,
+    },
+    /// As [`crate::core::io::Input::SocketOpened`].
+    SocketOpened {
+        /// Which.
+        socket: SocketId,
+        /// Its port.
+        port: u16,
     },
 }
 
@@ -154,6 +176,12 @@ pub struct Transport<M> {
     tls: Arc<Tls>,
     links: LinkTable<Connected>,
     relay: Arc<Relay>,
+    socket: Arc<Socket>,
+    extras: Arc<Extras>,
+    probes: mpsc::Receiver<Probed>,
+    /// Dials from extra sockets under way, and where they go.
+    from_extra: BTreeMap<DialId, SocketAddr>,
+    look: Interval,
     counters: Arc<Counters>,
     events: mpsc::Receiver<Event<M>>,
     sender: mpsc::Sender<Event<M>>,
@@ -168,6 +196,7 @@ impl<M> Drop for Transport<M> {
     fn drop(&mut self) {
         self.accepting.abort();
         self.endpoint.close(quinn::VarInt::from_u32(CloseCode::Done as u32), b"");
+        self.extras.close_all();
     }
 }
 
@@ -179,18 +208,22 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     pub fn listen(identity: &Identity, address: SocketAddr) -> Result<Self, TransportError> {
         let tls = Arc::new(Tls::new(identity)?);
         let counters = Arc::<Counters>::default();
-        let (relay, arrived) = Relay::new(counters.clone());
+        let (arriving, arrived) = mpsc::channel(relay::ARRIVED_MAX);
+        let relay = Relay::new(counters.clone(), arriving.clone());
+        let (extras, probes) = Extras::new(counters.clone(), arriving);
         let bound = UdpSocket::bind(address).and_then(|socket| TokioRuntime.wrap_udp_socket(socket));
         let real = bound.map_err(|source| TransportError::Bind { address, source })?;
-        let socket = Arc::new(Socket::new(real, relay.clone(), arrived));
+        let socket = Arc::new(Socket::new(real, relay.clone(), extras.clone(), arrived));
         let endpoint = Endpoint::new_with_abstract_socket(
             endpoint_config(identity),
             Some(tls.server(false)?),
-            socket,
+            socket.clone(),
             Arc::new(TokioRuntime),
         )
         .map_err(|source| TransportError::Bind { address, source })?;
         let (sender, events) = mpsc::channel(EVENTS_MAX);
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let accepting = tokio::spawn(accept(endpoint.clone(), tls.clone(), counters.clone(), sender.clone()));
         Ok(Transport {
             me: identity.id(),
@@ -198,6 +231,11 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             tls,
             links: LinkTable::new(identity.id()),
             relay,
+            socket,
+            extras,
+            probes,
+            from_extra: BTreeMap::new(),
+            look,
             counters,
             events,
             sender,
@@ -235,15 +273,26 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             if let Some(event) = self.ready.pop_front() {
                 return event;
             }
-            let event = self.events.recv().await.expect("this transport holds a sender");
-            self.take(event);
+            tokio::select! {
+                Some(event) = self.events.recv() => self.take(event),
+                Some(Probed { socket, from, probe }) = self.probes.recv() => {
+                    return LinkEvent::Probed { socket, from, probe };
+                }
+                _ = self.look.tick() => self.look_at_remotes(),
+            }
         }
     }
 
     /// As [`crate::core::io::Output::Dial`].
     pub fn dial(&mut self, dial: DialId, peer: Option<NodeId>, to: Target) {
         let begun = self.begin_dial(peer, to).filter(|_| self.dialling < DIALS_MAX);
-        let Some(connecting) = begun else { return self.ready.push_back(LinkEvent::DialFailed { dial }) };
+        let Some(connecting) = begun else {
+            self.tidy_routes();
+            return self.ready.push_back(LinkEvent::DialFailed { dial });
+        };
+        if let Target::From { to, .. } = to {
+            self.from_extra.insert(dial, to);
+        }
         self.dialling += 1;
         let sender = self.sender.clone();
         tokio::spawn(async move {
@@ -270,6 +319,39 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         }
         self.counters.frames_overflowed.add(1);
         0
+    }
+
+    /// As [`crate::core::io::Output::Probe`].
+    pub fn probe(&mut self, socket: SocketId, to: SocketAddr, probe: &Probe) {
+        if is_virtual(to) || !is_somebody(to) {
+            return;
+        }
+        let Some((main, to)) = self.local_addr().ok().map(|main| (main, of_family(main, to))) else { return };
+        let datagram = probe.encode();
+        if socket == SocketId::MAIN {
+            // A link from an extra socket is probed the way that it runs.
+            if !self.extras.submit(to, &datagram, datagram.len()) {
+                self.socket.send(to, &datagram);
+            }
+            return;
+        }
+        match self.extras.open(socket, main) {
+            Ok(_) => self.extras.send(socket, to, &datagram),
+            Err(error) => tracing::debug!(?socket, %error, "no extra socket"),
+        }
+    }
+
+    /// As [`crate::core::io::Output::OpenSocket`].
+    pub fn open_socket(&mut self, socket: SocketId) {
+        match self.local_addr().and_then(|main| self.extras.open(socket, main)) {
+            Ok(port) => self.ready.push_back(LinkEvent::SocketOpened { socket, port }),
+            Err(error) => tracing::warn!(?socket, %error, "no extra socket"),
+        }
+    }
+
+    /// As [`crate::core::io::Output::CloseSocket`].
+    pub fn close_socket(&mut self, socket: SocketId) {
+        self.extras.close(socket);
     }
 
     /// As [`crate::core::io::Output::Close`]. What was sent before is still delivered, within a second.
@@ -301,8 +383,10 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     fn begin_dial(&mut self, peer: Option<NodeId>, to: Target) -> Option<quinn::Connecting> {
         let (address, relayed) = match (to, peer) {
             (Target::Address(address), _) => (address, false),
-            // No extra socket carries links yet.
-            (Target::From { .. }, _) => return None,
+            (Target::From { socket, to }, _) => {
+                let main = self.local_addr().ok()?;
+                (self.extras.route(of_family(main, to), socket).then_some(to)?, false)
+            }
             (Target::Relay { relay }, Some(peer)) => {
                 // A relay of a relay would carry nothing: datagrams run over direct links only.
                 self.links.link(relay)?.remote?;
@@ -310,8 +394,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             }
             (Target::Relay { .. }, None) => return None,
         };
-        let ip = address.ip();
-        if is_virtual(address) != relayed || ip.is_unspecified() || ip.is_multicast() || peer == Some(self.me) {
+        if is_virtual(address) != relayed || !is_somebody(address) || peer == Some(self.me) {
             return None;
         }
         let config = self.tls.client(peer, relayed).ok()?;
@@ -323,9 +406,12 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             Event::Connected { connection, dial } => {
                 self.dialling -= usize::from(dial.is_some());
                 self.connected(connection, dial);
+                self.from_extra.retain(|&other, _| Some(other) != dial);
             }
             Event::DialFailed { dial } => {
                 self.dialling -= 1;
+                self.from_extra.remove(&dial);
+                self.tidy_routes();
                 self.ready.push_back(LinkEvent::DialFailed { dial });
             }
             Event::Lost { peer, id } => match self.links.remove(peer, id) {
@@ -396,13 +482,52 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     fn unlinked(&mut self, peer: NodeId) {
         self.relay.set_carrier(peer, None);
         self.relay.forget(peer);
+        self.tidy_routes();
+    }
+
+    /// Extra sockets that lead to nobody any more are given back.
+    fn tidy_routes(&mut self) {
+        if !self.extras.has_routes() {
+            return;
+        }
+        let connected = self.links.entries().map(|entry| entry.connection.connection.remote_address());
+        let kept: BTreeSet<SocketAddr> = connected.chain(self.from_extra.values().copied()).map(canonical).collect();
+        self.extras.keep_routes(|remote| kept.contains(&canonical(remote)));
+    }
+
+    /// A peer that dialled may have come to another address: then that is told like a new link.
+    fn look_at_remotes(&mut self) {
+        for (peer, link) in self.links.links_mut() {
+            let remote = remote_of(&link.connection.connection);
+            if remote != link.remote {
+                link.remote = remote;
+                self.ready.push_back(LinkEvent::Up { peer, remote, dialled: link.dialled });
+            }
+        }
     }
 }
 
 /// Where the other end is; `None` when relayed.
 fn remote_of(connection: &Connection) -> Option<SocketAddr> {
     let address = connection.remote_address();
-    (!is_virtual(address)).then(|| SocketAddr::new(address.ip().to_canonical(), address.port()))
+    (!is_virtual(address)).then(|| canonical(address))
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Whether something may be sent there.
+fn is_somebody(address: SocketAddr) -> bool {
+    !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0
+}
+
+/// `address` as a socket bound like `main` takes it.
+fn of_family(main: SocketAddr, address: SocketAddr) -> SocketAddr {
+    match (main, canonical(address)) {
+        (SocketAddr::V6(_), SocketAddr::V4(v4)) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
+        (_, address) => address,
+    }
 }
 
 fn retire(connection: Connection) {
@@ -419,6 +544,8 @@ fn endpoint_config(identity: &Identity) -> EndpointConfig {
     let ids = identity.derive("connection ids");
     let ids = u64::from_le_bytes(ids[..8].try_into().expect("8 of 32 bytes"));
     let mut config = EndpointConfig::new(Arc::new(reset));
+    // The fixed bit tells QUIC from probes (RFC 9443 §2).
+    config.grease_quic_bit(false);
     config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
     config
 }

@@ -54,6 +54,7 @@ impl<M: Debug + Encode> Transport<M> {
     /// As [`butter::core::io::Output::Probe`].
     pub fn probe(&mut self, from: Seat, socket: SocketId, to: SocketAddr, probe: Probe) {
         let (Some(port), SocketAddr::V4(to)) = (self.open_port(from, socket), to) else { return };
+        let port = if socket == SocketId::MAIN { self.port_towards(from, to) } else { port };
         let source = SocketAddrV4::new(self.end(from).address, port);
         let bytes = probe.encode().len() + HEADER_BYTES;
         self.send_datagram(from, udp(source, to), bytes, Content::Probe { from, probe });
@@ -74,6 +75,13 @@ impl<M: Debug + Encode> Transport<M> {
         if !self.end(seat).links.iter().any(carries) && !self.dials.values().any(dials) {
             self.end_mut(seat).extra.open.retain(|&(open, _)| open != socket);
         }
+    }
+
+    /// The port from which a node sends to an address: its link's, if it has one there.
+    fn port_towards(&self, seat: Seat, to: SocketAddrV4) -> u16 {
+        let links = self.end(seat).links.iter().map(|&(_, key)| &self.links[key]);
+        let mut there = links.filter(|link| link.keeps_alive(seat) == Some(to)).map(|link| link.local_port(seat));
+        there.next().unwrap_or(NODE_PORT)
     }
 
     /// A link from this port is down: an extra socket goes with it.

@@ -12,6 +12,8 @@ use super::*;
 use crate::net::link::LinkConfig;
 use crate::plan::NetworkIndex;
 
+/// Pause between looks at peers' addresses, as the driver takes it.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a relayed link waits for the links that carry it before it is looked at again.
 const CARRIERS_PAUSE: Duration = Duration::from_millis(100);
 
@@ -97,8 +99,22 @@ impl<M: Debug + Encode> Transport<M> {
         if back != (seats[inner], ports[inner]) || answer.source != out_to {
             return false;
         }
-        self.links[key].remotes[outer] = Some(out.source);
+        if out.source != was_seen {
+            self.links[key].remotes[outer] = Some(out.source);
+            let at = self.now + self.links[key].one_way(inner) + self.until_look(seats[outer]);
+            self.schedule(seats[outer], at, Event::Moved { link: key, side: outer as u8 });
+        }
         true
+    }
+
+    /// A node sees that a peer has come to another address.
+    pub(super) fn moved(&mut self, key: LinkKey, side: usize) {
+        let Some(link) = self.links.get(key).filter(|link| link.is_open(side)) else { return };
+        let (seat, peer) = (link.seats()[side], link.ids()[1 - side]);
+        let remote = link.remotes[side].map(SocketAddr::V4);
+        if self.end(seat).alive && self.link_to(seat, peer.prefix()) == Some(key) {
+            self.deliver(seat, Arrival::LinkUp { peer, remote, dialled: side == 0 });
+        }
     }
 
     /// To whom and which port something comes that a node sends now from a port of its own, and as what.
@@ -110,7 +126,16 @@ impl<M: Debug + Encode> Transport<M> {
 
     /// Where in the pause between two keep-alives a node is, by luck.
     fn until_keep_alive(&mut self, seat: Seat) -> Duration {
-        let steps = KEEP_ALIVE.as_micros() as u64 / SPREAD_US;
+        self.part_of(seat, KEEP_ALIVE)
+    }
+
+    /// Where in the pause between two looks at its peers' addresses.
+    fn until_look(&mut self, seat: Seat) -> Duration {
+        self.part_of(seat, LOOK_EVERY)
+    }
+
+    fn part_of(&mut self, seat: Seat, pause: Duration) -> Duration {
+        let steps = pause.as_micros() as u64 / SPREAD_US;
         self.spread(seat) * steps as u32
     }
 }

@@ -39,6 +39,8 @@ counters! {
     connections_refused "butter_connections_refused_total" &[], "Connections from outside that were refused: too many";
     frames_malformed "butter_frames_malformed_total" &[], "Frames that were no message; the link was closed";
     frames_overflowed "butter_frames_overflowed_total" &[], "Messages dropped because a peer's send queue was full";
+    probes_dropped "butter_probes_dropped_total" &[], "Probes dropped because too many waited for the node";
+    extra_lost "butter_extra_socket_lost_total" &[], "Packets to or from extra sockets that found no room";
     relay_packets "butter_relay_packets_total" &[], "Packets carried between two peers, as a relay";
     relay_bytes "butter_relay_bytes_total" &[], "Bytes of packets carried between two peers, as a relay";
     relay_refused "butter_relay_dropped_total" &[("reason", "refused")], "Relayed packets dropped, by reason: not allowed or above the quota, no link or no room, malformed";

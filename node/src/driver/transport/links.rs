@@ -115,6 +115,16 @@ impl<C> LinkTable<C> {
         self.peers.get(&peer)?.iter().find(|entry| entry.id == id)
     }
 
+    /// All connections.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry<C>> + '_ {
+        self.peers.values().flatten()
+    }
+
+    /// All links, to change.
+    pub(super) fn links_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut Entry<C>)> + '_ {
+        self.peers.iter_mut().filter_map(|(&peer, entries)| Some((peer, entries.first_mut()?)))
+    }
+
     /// Everybody to whom there is a link.
     pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.peers.keys().copied()

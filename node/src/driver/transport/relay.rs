@@ -49,9 +49,8 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// With the other end of the queue of packets that have arrived.
-    pub(super) fn new(counters: Arc<Counters>) -> (Arc<Self>, mpsc::Receiver<Arrived>) {
-        let (arrived, queue) = mpsc::channel(ARRIVED_MAX);
+    /// Packets that arrive over relays go to `arrived`.
+    pub(super) fn new(counters: Arc<Counters>, arrived: mpsc::Sender<Arrived>) -> Arc<Self> {
         let relay = Relay {
             routes: Routes::default(),
             counters,
@@ -59,7 +58,7 @@ impl Relay {
             carriers: Mutex::default(),
             grants: Mutex::new(Grants::new(Instant::now())),
         };
-        (Arc::new(relay), queue)
+        Arc::new(relay)
     }
 
     /// From now on packets to and from `peer` run over `link`, which is direct; or no longer run.

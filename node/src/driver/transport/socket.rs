@@ -1,4 +1,4 @@
-//! One UDP socket that also reaches peers through relays.
+//! One UDP socket that also reaches peers through relays and through extra sockets, and takes probes out of what comes.
 //!
 //! QUIC knows peers by socket address. A peer behind a relay gets a *virtual* one from a block that no network routes
 //! (240.0.0.0/8, reserved by RFC 1112): what is sent there goes to the relay in a datagram frame of the link to it, and what the
@@ -19,8 +19,10 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::sync::mpsc;
 
+use super::extra::Extras;
 use super::relay::Relay;
 use crate::core::identity::NodeId;
+use crate::core::io::SocketId;
 
 /// First octet of every virtual address.
 const VIRTUAL_BLOCK: u8 = 240;
@@ -40,10 +42,10 @@ pub(super) struct Route {
     pub(super) peer: NodeId,
 }
 
-/// A packet that a relay delivered.
+/// A packet that did not come to the main socket: a relay delivered it, or an extra socket received it.
 #[derive(Debug)]
 pub(super) struct Arrived {
-    /// The virtual address of its sender.
+    /// Its sender's address, a virtual one if relayed.
     pub(super) from: SocketAddr,
     /// A QUIC packet.
     pub(super) packet: Bytes,
@@ -127,6 +129,7 @@ fn virtual_address(index: u32) -> SocketAddr {
 pub(super) struct Socket {
     real: Arc<dyn AsyncUdpSocket>,
     relay: Arc<Relay>,
+    extras: Arc<Extras>,
     arrived: Mutex<mpsc::Receiver<Arrived>>,
     /// Whose turn it is to be read first, so that neither side starves the other.
     relayed_first: AtomicBool,
@@ -139,8 +142,31 @@ impl fmt::Debug for Socket {
 }
 
 impl Socket {
-    pub(super) fn new(real: Arc<dyn AsyncUdpSocket>, relay: Arc<Relay>, arrived: mpsc::Receiver<Arrived>) -> Self {
-        Socket { real, relay, arrived: Mutex::new(arrived), relayed_first: AtomicBool::new(false) }
+    pub(super) fn new(
+        real: Arc<dyn AsyncUdpSocket>,
+        relay: Arc<Relay>,
+        extras: Arc<Extras>,
+        arrived: mpsc::Receiver<Arrived>,
+    ) -> Self {
+        Socket { real, relay, extras, arrived: Mutex::new(arrived), relayed_first: AtomicBool::new(false) }
+    }
+
+    /// Sends a datagram that is not QUIC's. As on any network, it may be lost without a word.
+    pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) {
+        let transmit = Transmit { destination: to, ecn: None, contents: datagram, segment_size: None, src_ip: None };
+        if let Err(error) = self.real.try_send(&transmit) {
+            tracing::trace!(%to, %error, "a probe is lost");
+        }
+    }
+
+    /// Whether all of what came in one go is probes.
+    fn takes_probes(&self, received: &RecvMeta, bytes: &[u8]) -> bool {
+        let mut all = true;
+        for datagram in bytes.chunks(received.stride.max(1)) {
+            // One among QUIC packets is left to QUIC, which ignores it.
+            all &= self.extras.take_probe(SocketId::MAIN, received.addr, datagram);
+        }
+        all
     }
 
     fn poll_arrived(&self, cx: &mut Context<'_>, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> Poll<usize> {
@@ -167,9 +193,11 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         let polled = self.real.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = polled {
-            for received in meta.iter_mut().take(count).filter(|received| is_virtual(received.addr)) {
+            for (received, buffer) in meta.iter_mut().zip(bufs.iter()).take(count) {
                 // A forged source would be taken for a relayed peer. Nothing of an empty one is read.
-                received.len = 0;
+                if is_virtual(received.addr) || self.takes_probes(received, &buffer[..received.len]) {
+                    received.len = 0;
+                }
             }
         }
         polled
@@ -182,11 +210,12 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         if !is_virtual(transmit.destination) {
-            return self.real.try_send(transmit);
+            let submitted = self.extras.submit(transmit.destination, transmit.contents, size);
+            return if submitted { Ok(()) } else { self.real.try_send(transmit) };
         }
         if let Some(route) = self.relay.routes.route(transmit.destination) {
-            let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
             transmit.contents.chunks(size).for_each(|packet| self.relay.submit(route, packet));
         }
         // As on any network: what cannot be carried is lost without a word.

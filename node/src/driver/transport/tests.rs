@@ -362,6 +362,7 @@ async fn whoever_was_silenced_and_comes_back_at_its_address_is_linked_again() {
                         second.dial(DialId(dials), Some(a.id), Target::Address(a.address));
                     }
                     LinkEvent::Message { .. } => break,
+                    LinkEvent::Probed { .. } | LinkEvent::SocketOpened { .. } => {}
                 },
                 event = a.transport.next() => if let LinkEvent::Message { from, .. } = event {
                     a.transport.send(from, &message(4));
@@ -370,4 +371,96 @@ async fn whoever_was_silenced_and_comes_back_at_its_address_is_linked_again() {
         }
     };
     timeout(DEADLINE, exchange).await.expect("both ends talk again");
+}
+
+async fn probed(node: &mut Node) -> (SocketId, SocketAddr, Probe) {
+    node.until(|event| match event {
+        LinkEvent::Probed { socket, from, probe } => Some((socket, from, probe)),
+        _ => None,
+    })
+    .await
+}
+
+fn request(number: u8) -> Probe {
+    Probe::Request { token: crate::core::probe::Token([number; 12]) }
+}
+
+#[tokio::test]
+async fn a_probe_is_told_and_answered_from_the_socket_at_which_the_node_listens() {
+    let mut a = node();
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mine = stranger.local_addr().unwrap();
+    stranger.send_to(&[0; 20], a.address).unwrap();
+    stranger.send_to(&request(1).encode(), a.address).unwrap();
+    let (socket, from, probe) = probed(&mut a).await;
+    assert_eq!((socket, from, probe), (SocketId::MAIN, mine, request(1)));
+    let answer = Probe::Response { token: probe.token(), seen: from, other: None };
+    a.transport.probe(SocketId::MAIN, from, &answer);
+    let mut buffer = [0; 100];
+    let (length, from) = stranger.recv_from(&mut buffer).unwrap();
+    assert_eq!((from, Probe::decode(&buffer[..length])), (a.address, Some(answer)));
+}
+
+#[tokio::test]
+async fn a_link_runs_from_an_extra_socket_to_an_extra_socket_until_it_is_closed() {
+    let (mut a, mut b) = (node(), node());
+    let (at_a, at_b) = (SocketId(7), SocketId(300));
+    a.transport.open_socket(at_a);
+    b.transport.open_socket(at_b);
+    let port = async |node: &mut Node| {
+        node.until(|event| match event {
+            LinkEvent::SocketOpened { port, .. } => Some(SocketAddr::from(([127, 0, 0, 1], port))),
+            _ => None,
+        })
+        .await
+    };
+    let (address_a, address_b) = (port(&mut a).await, port(&mut b).await);
+    a.transport.probe(at_a, address_b, &request(2));
+    assert_eq!(probed(&mut b).await, (at_b, address_a, request(2)));
+    // Both dial, as they do when their probes have met.
+    a.transport.dial(DialId(1), Some(b.id), Target::From { socket: at_a, to: address_b });
+    b.transport.dial(DialId(2), Some(a.id), Target::From { socket: at_b, to: address_a });
+    let (up_a, up_b) = tokio::join!(a.up(), b.up());
+    assert_eq!((up_a.0, up_a.1, up_b.0, up_b.1), (b.id, Some(address_b), a.id, Some(address_a)));
+    for socket in [at_a, at_b] {
+        a.transport.close_socket(socket);
+        b.transport.close_socket(socket);
+    }
+    for length in [1, 60_000] {
+        a.transport.send(b.id, &message(length));
+        let got = b.until(|event| match event {
+            LinkEvent::Message { message, .. } => Some(message),
+            _ => None,
+        });
+        let (got, _) = tokio::join!(got, async {
+            while let Ok(_event) = timeout(Duration::from_millis(50), a.transport.next()).await {}
+        });
+        assert_eq!(got, message(length));
+    }
+    assert!(UdpSocket::bind(address_a).is_err(), "it is in use");
+    a.transport.close(b.id);
+    let freed = async {
+        while UdpSocket::bind(address_a).is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(DEADLINE, freed).await.expect("the socket is given back");
+}
+
+#[tokio::test]
+async fn what_comes_to_an_extra_socket_from_strangers_is_not_quics() {
+    let (mut a, mut b) = (node(), node());
+    a.transport.open_socket(SocketId(9));
+    let port = a.until(|event| match event {
+        LinkEvent::SocketOpened { port, .. } => Some(port),
+        _ => None,
+    });
+    let there = SocketAddr::from(([127, 0, 0, 1], port.await));
+    b.transport.dial(DialId(4), Some(a.id), Target::Address(there));
+    let failed = b.until(|event| matches!(event, LinkEvent::DialFailed { dial: DialId(4) }).then_some(()));
+    tokio::select! {
+        () = failed => {}
+        _ = a.up() => panic!("a stranger got in"),
+    }
 }

@@ -1,0 +1,119 @@
+//! Links that may be dead though nothing has said so: after this node's address outside has changed, or when a peer has itself
+//! introduced anew. A few probes over the same addresses tell.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::identity::NodeId;
+use super::probe::Token;
+use super::time::{Deadline, Time};
+
+/// Most links in doubt at once; more are left to the transport's own time-out.
+pub const SUSPECTS_MAX: usize = 512;
+/// Pause between probes.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// Probes that may stay unanswered.
+const PROBES: u8 = 3;
+
+/// Links in doubt.
+#[derive(Debug, Default)]
+pub struct Suspects(BTreeMap<NodeId, Suspect>);
+
+#[derive(Debug)]
+struct Suspect {
+    remote: SocketAddr,
+    token: Token,
+    sent: u8,
+    next_at: Time,
+}
+
+/// What is due.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A probe with this token.
+    Probe(SocketAddr, Token),
+    /// The link to this peer is given up.
+    Dead(NodeId),
+}
+
+impl Suspects {
+    /// The link to `peer` at `remote` is in doubt; [`Suspects::wake`] is due. `token` is drawn at random.
+    pub fn doubt(&mut self, now: Time, peer: NodeId, remote: SocketAddr, token: Token) {
+        if self.0.len() < SUSPECTS_MAX {
+            self.0.entry(peer).or_insert(Suspect { remote, token, sent: 0, next_at: now });
+        }
+    }
+
+    /// A response has come. Whether it was to one of these: then its link lives.
+    pub fn answered(&mut self, token: Token, from: SocketAddr) -> bool {
+        let before = self.0.len();
+        self.0.retain(|_, suspect| suspect.token != token || suspect.remote != from);
+        self.0.len() < before
+    }
+
+    /// The link to `peer` is another now, or gone.
+    pub fn forget(&mut self, peer: NodeId) {
+        self.0.remove(&peer);
+    }
+
+    /// What is due now.
+    pub fn wake(&mut self, now: Time) -> Vec<Due> {
+        let mut due = Vec::new();
+        self.0.retain(|&peer, suspect| {
+            if suspect.next_at > now {
+                return true;
+            }
+            if suspect.sent == PROBES {
+                due.push(Due::Dead(peer));
+                return false;
+            }
+            suspect.sent += 1;
+            suspect.next_at = now + AGAIN_AFTER;
+            due.push(Due::Probe(suspect.remote, suspect.token));
+            true
+        });
+        due
+    }
+
+    /// When [`Suspects::wake`] is due.
+    pub fn deadline(&self) -> Deadline {
+        let at = self.0.values().map(|suspect| suspect.next_at).min();
+        Deadline { at: at.unwrap_or(Time::NEVER), why: "a link in doubt" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: NodeId = NodeId([1; 32]);
+    const TOKEN: Token = Token([2; 12]);
+
+    fn remote() -> SocketAddr {
+        "203.0.113.1:4001".parse().unwrap()
+    }
+
+    #[test]
+    fn a_link_without_an_answer_is_dead_after_three_probes() {
+        let mut suspects = Suspects::default();
+        suspects.doubt(Time::ZERO, PEER, remote(), TOKEN);
+        for probe in 0..3 {
+            let now = Time::ZERO + AGAIN_AFTER * probe;
+            assert_eq!(suspects.deadline().at, now);
+            assert_eq!(suspects.wake(now), [Due::Probe(remote(), TOKEN)]);
+        }
+        assert_eq!(suspects.wake(Time::ZERO + AGAIN_AFTER * 3), [Due::Dead(PEER)]);
+        assert_eq!(suspects.deadline(), Deadline { at: Time::NEVER, why: "a link in doubt" });
+    }
+
+    #[test]
+    fn only_an_answer_from_the_peers_address_clears_it() {
+        let mut suspects = Suspects::default();
+        suspects.doubt(Time::ZERO, PEER, remote(), TOKEN);
+        assert!(!suspects.answered(TOKEN, "203.0.113.9:4001".parse().unwrap()));
+        assert!(!suspects.answered(Token([3; 12]), remote()));
+        assert!(suspects.answered(TOKEN, remote()));
+        assert_eq!(suspects.wake(Time::NEVER), []);
+    }
+}
