@@ -1,6 +1,7 @@
 //! The promise of crossing NATs: two nodes behind any two NATs are linked, and without a relay wherever that is possible.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use butter::core::blob::Blob;
@@ -83,7 +84,8 @@ fn cross(one: Kind, other: Kind, seed: u64) -> (LinkReport, Engine<Data>) {
     play(&terrain.into_plan(), one, other)
 }
 
-fn play(plan: &Plan, one: NodeIndex, other: NodeIndex) -> (LinkReport, Engine<Data>) {
+/// Every node runs, one after the other.
+fn start(plan: &Plan) -> Engine<Data> {
     let mut engine = Engine::new(plan);
     for (seat, node) in plan.nodes.iter().enumerate() {
         let config = plan.node_config(node);
@@ -93,6 +95,11 @@ fn play(plan: &Plan, one: NodeIndex, other: NodeIndex) -> (LinkReport, Engine<Da
         let until = engine.now() + Duration::from_millis(400);
         assert!(engine.next(until).is_none());
     }
+    engine
+}
+
+fn play(plan: &Plan, one: NodeIndex, other: NodeIndex) -> (LinkReport, Engine<Data>) {
+    let mut engine = start(plan);
     let peer = id(plan, other.0);
     engine.command(one.0 as Seat, CommandId(1), Command::Link { peer, contact: None });
     let until = engine.now() + Duration::from_secs(31);
@@ -133,6 +140,25 @@ fn every_pair_of_nats_is_linked_and_directly_where_possible() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+#[test]
+fn a_public_node_reaches_one_whose_nat_is_on_its_own_network() {
+    // Nobody but the ambassador knows both, and the one behind the NAT never asks.
+    let mut terrain = Terrain::new(1).with("discover", "false").with("active", "2");
+    terrain.ambassador();
+    let home = home(&mut terrain, Kind::Random, 10);
+    let [public, hidden] = [Terrain::INTERNET, home].map(|network| terrain.node(network));
+    let plan = terrain.into_plan();
+    let mut engine = start(&plan);
+    let hidden_contact = engine.node(hidden.0 as Seat).expect("it runs").me().clone();
+    assert!(hidden_contact.via.is_some());
+    let (peer, contact) = (hidden_contact.id, Some(Box::new(hidden_contact)));
+    engine.command(public.0 as Seat, CommandId(1), Command::Link { peer, contact });
+    let until = engine.now() + Duration::from_secs(31);
+    let finished = engine.next(until).expect("it is told of in time");
+    let Outcome::Linked(report) = finished.outcome else { panic!("{:?}", finished.outcome) };
+    assert_eq!(report.path, Some(Path::Direct), "{report:?}");
+}
+
 /// How long after its NAT has forgotten everything a node is answered by its peer again, and how the link runs then.
 fn recover(one: Kind, other: Kind, seed: u64) -> (Duration, Option<Path>) {
     let mut terrain = Terrain::new(seed).with("discover", "false");
@@ -148,7 +174,8 @@ fn recover(one: Kind, other: Kind, seed: u64) -> (Duration, Option<Path>) {
     let until = engine.now() + Duration::from_secs(3);
     assert!(engine.next(until).is_none());
     let uplink = plan.networks[homes[0].0].behind.as_ref().expect("a home is behind a NAT");
-    engine.transport_mut().rebind(homes[0], &[uplink.address]);
+    let another = Ipv4Addr::from(u32::from(uplink.address) + 100);
+    engine.transport_mut().rebind(homes[0], &[another]);
     let forgotten = engine.now();
     for number in 2.. {
         let ask = Command::Ask { peer, route: "any".to_owned(), body: Blob::from(vec![1]) };

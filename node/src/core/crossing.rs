@@ -180,8 +180,7 @@ impl Crossing {
     }
 
     /// A link to `peer` runs over a relay, which this side dialled (`leads`) or not. `vouched` is where the ambassador sees it.
-    pub fn relayed(&mut self, now: Time, peer: NodeId, leads: bool, vouched: Option<IpAddr>) {
-        let Some(vouched) = vouched else { return };
+    pub fn relayed(&mut self, now: Time, peer: NodeId, leads: bool, vouched: IpAddr) {
         if self.pairs.len() >= PAIRS_MAX && !self.pairs.contains_key(&peer) {
             return;
         }
@@ -196,8 +195,8 @@ impl Crossing {
             exhausted: false,
             state: State::Idle(begin),
         });
-        if pair.leads != leads {
-            (pair.leads, pair.exhausted) = (leads, false);
+        if (pair.leads, pair.vouched) != (leads, vouched) {
+            (pair.leads, pair.vouched, pair.exhausted) = (leads, vouched, false);
             pair.state = State::Idle(begin);
         }
     }

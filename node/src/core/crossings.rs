@@ -78,7 +78,7 @@ impl<V: Overlay> Node<V> {
         let (links, crossing) = (&self.links, &self.crossing);
         let standing = |peer| {
             let (improving, tries) = crossing.progress(peer);
-            Standing { path: links.path(peer), improving, tries }
+            Standing { path: links.path(peer), greeted: links.is_greeted(peer), improving, tries }
         };
         for (command, report) in self.wanted.settle(now, standing) {
             sink.done(command, Outcome::Linked(report));
@@ -87,11 +87,9 @@ impl<V: Overlay> Node<V> {
 
     /// A link is up: over a relay, it may be got rid of; direct, it may be the fruit of that.
     pub(super) fn cross(&mut self, now: Time, link: LinkIs, sink: &mut Sink<V::Message, V::Outcome>) {
-        let LinkIs { peer, remote, dialled } = link;
+        let LinkIs { peer, remote, .. } = link;
         self.suspects.forget(peer);
-        let Some(remote) = remote else {
-            return self.crossing.relayed(now, peer, dialled, self.links.vouched(peer));
-        };
+        let Some(remote) = remote else { return self.cross_relayed(now, peer) };
         let mut acts = Vec::new();
         if let Some(method) = self.crossing.direct(peer, remote, &mut acts) {
             self.links.crossed(peer, method);
@@ -99,10 +97,18 @@ impl<V: Overlay> Node<V> {
         self.act(now, acts, sink);
     }
 
+    /// Takes note of a relayed link, and of where the peer was seen.
+    pub(super) fn cross_relayed(&mut self, now: Time, peer: NodeId) {
+        if let Some((leads, Some(vouched))) = self.links.relayed(peer) {
+            self.crossing.relayed(now, peer, leads, vouched);
+        }
+    }
+
     /// The link to `peer`, if it is a direct one, may be dead.
     pub(super) fn doubt(&mut self, now: Time, peer: NodeId) {
         if let Some(remote) = self.links.remote(peer) {
-            self.suspects.doubt(now, peer, remote, Token(self.random.random()));
+            let must_be_seen_as = self.links.must_be_seen_as(peer);
+            self.suspects.doubt(now, peer, remote, must_be_seen_as, Token(self.random.random()));
         }
     }
 
@@ -162,8 +168,8 @@ impl<V: Overlay> Node<V> {
         if !self.crossing.is_empty() && self.crossing.probed(now, socket, from, probe, &self.outlook(), &mut acts) {
             return self.act(now, acts, sink);
         }
-        if let Probe::Response { token, .. } = probe
-            && self.suspects.answered(token, from)
+        if let Probe::Response { token, seen, .. } = probe
+            && self.suspects.answered(now, token, from, seen)
         {
             return;
         }

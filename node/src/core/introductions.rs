@@ -27,6 +27,7 @@ impl<V: Overlay> Node<V> {
                 // A peer with a direct link asks for no introduction, unless it has lost that.
                 self.doubt(now, contact.id);
                 self.links.introduced(now, from, &contact, &mut self.stats, sink);
+                self.cross_relayed(now, contact.id);
             }
             WiderMessage::Introduced { .. } => {}
             WiderMessage::Unknown { peer } => self.links.not_introduced(peer),
@@ -72,6 +73,7 @@ impl<V: Overlay> Node<V> {
             return;
         }
         self.links.greeted(from, contact);
+        self.links.seen_as(from, seen);
         // Only the ambassador through which this node is met is believed; a neighbour on the LAN sees a local address anyway.
         if self.wider.home().is_some_and(|via| via.id == from) && seen.is_some() {
             let moved = self.me.outside.is_some() && self.me.outside != seen;

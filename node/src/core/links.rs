@@ -51,7 +51,11 @@ pub struct Links<M> {
 /// A link that is up.
 #[derive(Debug)]
 struct Link {
+    /// Whether the peer has said who it is, over this link.
+    greeted: bool,
     remote: Option<SocketAddr>,
+    /// Own address as the peer saw it when the link came up.
+    seen: Option<SocketAddr>,
     dialled: bool,
     introduced: bool,
     /// What led from a relayed link to this one.
@@ -240,8 +244,9 @@ impl<M> Links<M> {
         let mapped = if link.dialled { contact.and_then(|contact| contact.mapped) } else { self.place.mapped };
         match link.remote {
             None => Path::Relayed,
-            Some(remote) if self.place.is_near(remote) && !peer_behind_nat => Path::Lan,
-            Some(remote) if contact.is_some_and(|contact| contact.local.contains(&remote)) => Path::Lan,
+            Some(remote) if self.place.is_near(remote) && contact.is_none_or(|c| c.local.contains(&remote)) => {
+                Path::Lan
+            }
             Some(_) if matches!(link.method, Some(Method::Predicted | Method::Birthday)) => Path::Predicted,
             Some(remote) if mapped.is_some() && (!link.dialled || mapped == Some(remote)) => Path::Mapped,
             Some(_) if link.introduced && peer_behind_nat && self.place.is_behind_nat() => Path::Punched,
@@ -267,6 +272,7 @@ impl<M> Links<M> {
         self.dials.retain(|_, dialled| *dialled != peer);
         let known = self.up.remove(&peer);
         let is_new = known.is_none();
+        let greeted = known.as_ref().is_some_and(|link| link.greeted);
         let vouched = attempt.as_ref().and_then(Attempt::vouched).or(known.as_ref().and_then(|link| link.vouched));
         let introduced =
             attempt.as_ref().is_some_and(Attempt::was_introduced) || known.as_ref().is_some_and(|link| link.introduced);
@@ -282,7 +288,21 @@ impl<M> Links<M> {
         }
         let wanted = wanted.filter(|_| remote.is_none());
         let contact = known.and_then(|link| link.contact).or_else(|| self.book.take(peer));
-        self.up.insert(peer, Link { remote, dialled, introduced, method: None, vouched, used: now, wanted, contact });
+        self.up.insert(
+            peer,
+            Link {
+                greeted,
+                remote,
+                seen: None,
+                dialled,
+                introduced,
+                method: None,
+                vouched,
+                used: now,
+                wanted,
+                contact,
+            },
+        );
         let hello = WiderMessage::Hello { contact: me.clone(), seen: remote };
         let waiting = attempt.map(Attempt::into_waiting).unwrap_or_default();
         for message in std::iter::once(Message::Wider(hello)).chain(waiting) {
@@ -305,8 +325,26 @@ impl<M> Links<M> {
     /// A linked peer said who it is.
     pub fn greeted(&mut self, peer: NodeId, contact: Contact) {
         if let Some(link) = self.up.get_mut(&peer) {
-            link.contact = Some(contact);
+            (link.contact, link.greeted) = (Some(contact), true);
         }
+    }
+
+    /// A linked peer said how it sees this node.
+    pub fn seen_as(&mut self, peer: NodeId, seen: Option<SocketAddr>) {
+        if let Some(link) = self.up.get_mut(&peer) {
+            link.seen = seen;
+        }
+    }
+
+    /// How a linked peer must still see this node, or the link is dead: QUIC takes a new address from a client, from a server
+    /// it does not.
+    pub fn must_be_seen_as(&self, peer: NodeId) -> Option<SocketAddr> {
+        self.up.get(&peer).filter(|link| !link.dialled)?.seen
+    }
+
+    /// Whether a linked peer has said who it is.
+    pub fn is_greeted(&self, peer: NodeId) -> bool {
+        self.up.get(&peer).is_some_and(|link| link.greeted)
     }
 
     /// Something came over the link.
@@ -336,6 +374,10 @@ impl<M> Links<M> {
         sink: &mut Sink<M, O>,
     ) {
         let peer = contact.id;
+        let vouched = contact.outside.or(contact.local.first().copied()).map(|address| address.ip());
+        if let Some(link) = self.up.get_mut(&peer) {
+            link.vouched = vouched;
+        }
         if self.up.get(&peer).is_some_and(|link| link.remote.is_some()) {
             return;
         }
@@ -344,7 +386,6 @@ impl<M> Links<M> {
             return;
         }
         let attempt = self.attempts.entry(peer).or_insert_with(|| Attempt::answering(now));
-        let vouched = contact.outside.or(contact.local.first().copied()).map(|address| address.ip());
         let addresses = attempt.introduced(now, by, vouched, self.place.dialable(contact));
         self.dial_all(peer, addresses, stats, sink);
     }
@@ -379,9 +420,10 @@ impl<M> Links<M> {
         }
     }
 
-    /// Where an ambassador saw a peer when it introduced it.
-    pub fn vouched(&self, peer: NodeId) -> Option<IpAddr> {
-        self.up.get(&peer)?.vouched
+    /// A relayed link: whether this side dialled it, and where an ambassador saw the peer when it introduced it.
+    pub fn relayed(&self, peer: NodeId) -> Option<(bool, Option<IpAddr>)> {
+        let link = self.up.get(&peer).filter(|link| link.remote.is_none())?;
+        Some((link.dialled, link.vouched))
     }
 
     /// Linked ambassadors on other networks, by the addresses that lead to them; each at another host.
@@ -474,7 +516,9 @@ impl<M> Links<M> {
         }
         let contact = self.book.get(peer).or(known);
         let addresses = contact.map(|contact| self.place.dialable(contact)).unwrap_or_default();
-        let near = addresses.first().is_some_and(|&address| self.place.is_near(address));
+        // A NAT's outside address may be near as well: then what is behind it is not.
+        let local = |address: &SocketAddr| contact.is_some_and(|contact| contact.local.contains(address));
+        let near = addresses.first().is_some_and(|address| local(address) && self.place.is_near(*address));
         let needs_introduction = contact.is_none_or(|contact| contact.via.is_some()) && !near;
         let introducer = if needs_introduction { self.introducer(contact) } else { None };
         if addresses.is_empty() && introducer.is_none() {

@@ -23,6 +23,7 @@ pub struct Suspects(BTreeMap<NodeId, Suspect>);
 #[derive(Debug)]
 struct Suspect {
     remote: SocketAddr,
+    must_be_seen_as: Option<SocketAddr>,
     token: Token,
     sent: u8,
     next_at: Time,
@@ -38,18 +39,33 @@ pub enum Due {
 }
 
 impl Suspects {
-    /// The link to `peer` at `remote` is in doubt; [`Suspects::wake`] is due. `token` is drawn at random.
-    pub fn doubt(&mut self, now: Time, peer: NodeId, remote: SocketAddr, token: Token) {
+    /// The link to `peer` at `remote` is in doubt; [`Suspects::wake`] is due. `token` is drawn at random. If the peer sees this
+    /// node otherwise than as `must_be_seen_as`, the link is dead.
+    pub fn doubt(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        remote: SocketAddr,
+        must_be_seen_as: Option<SocketAddr>,
+        token: Token,
+    ) {
         if self.0.len() < SUSPECTS_MAX {
-            self.0.entry(peer).or_insert(Suspect { remote, token, sent: 0, next_at: now });
+            self.0.entry(peer).or_insert(Suspect { remote, must_be_seen_as, token, sent: 0, next_at: now });
         }
     }
 
-    /// A response has come. Whether it was to one of these: then its link lives.
-    pub fn answered(&mut self, token: Token, from: SocketAddr) -> bool {
-        let before = self.0.len();
-        self.0.retain(|_, suspect| suspect.token != token || suspect.remote != from);
-        self.0.len() < before
+    /// A response has come. Whether it was to one of these: then its link lives, or is found dead when [`Suspects::wake`] is
+    /// called, which is due.
+    pub fn answered(&mut self, now: Time, token: Token, from: SocketAddr, seen: SocketAddr) -> bool {
+        let suspects = self.0.iter_mut();
+        let asked = |(_, suspect): &(&NodeId, &mut Suspect)| suspect.token == token && suspect.remote == from;
+        let Some((&peer, suspect)) = suspects.into_iter().find(asked) else { return false };
+        if suspect.must_be_seen_as.is_none_or(|address| address == seen) {
+            self.0.remove(&peer);
+        } else {
+            (suspect.sent, suspect.next_at) = (PROBES, now);
+        }
+        true
     }
 
     /// The link to `peer` is another now, or gone.
@@ -94,10 +110,14 @@ mod tests {
         "203.0.113.1:4001".parse().unwrap()
     }
 
+    fn mine() -> SocketAddr {
+        "198.51.100.1:4001".parse().unwrap()
+    }
+
     #[test]
     fn a_link_without_an_answer_is_dead_after_three_probes() {
         let mut suspects = Suspects::default();
-        suspects.doubt(Time::ZERO, PEER, remote(), TOKEN);
+        suspects.doubt(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
         for probe in 0..3 {
             let now = Time::ZERO + AGAIN_AFTER * probe;
             assert_eq!(suspects.deadline().at, now);
@@ -110,10 +130,18 @@ mod tests {
     #[test]
     fn only_an_answer_from_the_peers_address_clears_it() {
         let mut suspects = Suspects::default();
-        suspects.doubt(Time::ZERO, PEER, remote(), TOKEN);
-        assert!(!suspects.answered(TOKEN, "203.0.113.9:4001".parse().unwrap()));
-        assert!(!suspects.answered(Token([3; 12]), remote()));
-        assert!(suspects.answered(TOKEN, remote()));
+        suspects.doubt(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
+        assert!(!suspects.answered(Time::ZERO, TOKEN, "203.0.113.9:4001".parse().unwrap(), mine()));
+        assert!(!suspects.answered(Time::ZERO, Token([3; 12]), remote(), mine()));
+        assert!(suspects.answered(Time::ZERO, TOKEN, remote(), mine()));
         assert_eq!(suspects.wake(Time::NEVER), []);
+    }
+
+    #[test]
+    fn a_link_whose_other_end_sees_another_address_is_dead() {
+        let mut suspects = Suspects::default();
+        suspects.doubt(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
+        assert!(suspects.answered(Time::ZERO, TOKEN, remote(), "198.51.100.7:9".parse().unwrap()));
+        assert_eq!(suspects.wake(Time::ZERO), [Due::Dead(PEER)]);
     }
 }

@@ -34,6 +34,8 @@ struct Want {
 pub struct Standing {
     /// How the link runs, if it is up.
     pub path: Option<Path>,
+    /// Whether the peer has said who it is: before, how the link runs is a guess.
+    pub greeted: bool,
     /// Whether a better path is still being tried.
     pub improving: bool,
     /// Tries to get past the relay so far.
@@ -92,7 +94,8 @@ impl Wanted {
             if direct {
                 want.direct_after.get_or_insert(since);
             }
-            let done = direct || stands.path.is_some() && !stands.improving || since >= TOLD_WITHIN;
+            let settled_well = stands.greeted && (direct || stands.path.is_some() && !stands.improving);
+            let done = settled_well || since >= TOLD_WITHIN;
             if done {
                 let (took, direct_after) = (want.up_after, want.direct_after);
                 settled.push((want.command, LinkReport { path: stands.path, took, direct_after, tries: stands.tries }));
@@ -114,8 +117,8 @@ mod tests {
     use super::*;
 
     const PEER: NodeId = NodeId([7; 32]);
-    const DOWN: Standing = Standing { path: None, improving: false, tries: 0 };
-    const RELAYED: Standing = Standing { path: Some(Path::Relayed), improving: true, tries: 1 };
+    const DOWN: Standing = Standing { path: None, greeted: false, improving: false, tries: 0 };
+    const RELAYED: Standing = Standing { path: Some(Path::Relayed), greeted: true, improving: true, tries: 1 };
 
     fn at(ms: u64) -> Time {
         Time::from_micros(1_000 * ms)
@@ -146,6 +149,16 @@ mod tests {
         };
         assert_eq!(report.took, Some(Duration::from_millis(300)));
         assert_eq!(report.direct_after, Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn how_a_link_runs_is_told_once_the_peer_has_said_who_it_is() {
+        let mut wanted = wanted();
+        let mut stands = Standing { path: Some(Path::Lan), greeted: false, ..RELAYED };
+        assert_eq!(wanted.settle(at(100), |_| stands), []);
+        (stands.path, stands.greeted) = (Some(Path::Direct), true);
+        let [(_, report)] = wanted.settle(at(120), |_| stands)[..] else { panic!("it is settled") };
+        assert_eq!((report.path, report.took), (Some(Path::Direct), Some(Duration::from_millis(100))));
     }
 
     #[test]
