@@ -14,6 +14,7 @@ pub mod net;
 pub mod observe;
 pub mod plan;
 pub mod play;
+pub mod probe;
 pub mod report;
 pub mod router;
 pub mod sim;

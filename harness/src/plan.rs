@@ -450,6 +450,21 @@ impl Plan {
         node.join.iter().map(|&ambassador| SocketAddrV4::new(self.node(ambassador).address, NODE_PORT)).collect()
     }
 
+    /// Addresses of a network that nobody has, the last first.
+    pub fn free_addresses(&self, network: NetworkIndex) -> impl Iterator<Item = Ipv4Addr> {
+        let here = self.network(network);
+        let mut used: BTreeSet<Ipv4Addr> =
+            self.nodes.iter().filter(|node| node.network == network).map(|node| node.address).collect();
+        used.insert(here.gateway);
+        let uplinks = self.networks.iter().filter_map(|other| other.behind.as_ref());
+        for uplink in uplinks.filter(|uplink| uplink.to == network) {
+            used.extend(uplink.pool.iter().copied().chain([uplink.address]));
+        }
+        let (first, last) =
+            (u32::from(here.subnet.network()) + 1, u32::from(here.subnet.broadcast()).saturating_sub(1));
+        (first..=last).rev().map(Ipv4Addr::from).filter(move |address| !used.contains(address))
+    }
+
     /// The configuration of a node, as the core takes it.
     pub fn node_config(&self, node: &NodePlan) -> Config {
         let mut config = Config { ambassador: node.ambassador, ..Config::default() };

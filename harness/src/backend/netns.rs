@@ -6,6 +6,7 @@
 //! | `access` | finds out whether namespaces can be had, and enters a user namespace |
 //! | `wiring`, `netlink` | namespaces, bridges and the cables between them |
 //! | `process`, `confine` | starts programs in them, without power; listens to them |
+//! | `probing` | the hosts of the self-probe |
 //! | `stores` | where nodes keep what outlives them |
 //!
 //! Invariant: nothing has a name outside of this process. Namespaces and files are held by descriptors, and processes are killed by
@@ -14,6 +15,7 @@
 pub mod access;
 mod confine;
 mod netlink;
+mod probing;
 mod process;
 mod stores;
 mod wiring;
@@ -38,7 +40,8 @@ use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report, Told
 use crate::events::RunTime;
 use crate::image;
 use crate::plan::{API_PORT, NetworkIndex, NodeIndex, Plan};
-use crate::router::{CONFIG_VARIABLE, Side};
+use crate::probe::Probed;
+use crate::router::{CONFIG_VARIABLE, RouterConfig, Side};
 use access::Access;
 use confine::Power;
 use process::{Orders, Process, Program};
@@ -63,6 +66,10 @@ pub struct Options {
     pub programs: image::Choice,
     /// Where the logs of all processes are written.
     pub logs: Option<PathBuf>,
+    /// Whether routers are probed before nodes start.
+    pub probe: bool,
+    /// For tests of the probe: what routers are told otherwise than the plan says.
+    pub tamper: Option<fn(&mut RouterConfig)>,
 }
 
 /// A run on namespaces.
@@ -71,6 +78,7 @@ pub struct NetnsBackend {
     plan: Plan,
     options: Options,
     operation: Operation<Namespaces>,
+    probed: Probed,
 }
 
 /// Where the nodes of a run are.
@@ -99,7 +107,12 @@ pub async fn preflight() -> Result<Access, BackendError> {
 impl NetnsBackend {
     /// A run of `plan`. Nothing is created before [`Backend::up`].
     pub fn new(plan: Plan, options: Options) -> Self {
-        NetnsBackend { plan, options, operation: Operation::new() }
+        NetnsBackend { plan, options, operation: Operation::new(), probed: Probed::Skipped }
+    }
+
+    /// What came of the self-probe.
+    pub fn probed(&self) -> &Probed {
+        &self.probed
     }
 
     /// The namespaces and programs, until every router answers.
@@ -112,13 +125,13 @@ impl NetnsBackend {
         raise_descriptor_limit()?;
         progress.begin("creating networks", 0);
         let plan = &self.plan;
-        let wired = wiring::wire(&Crew::new(CREW)?, plan).await.context("creating networks")?;
+        let wired = wiring::wire(Crew::new(CREW)?, plan).await.context("creating networks")?;
         progress.begin("starting routers", plan.networks.len() as u64);
-        let (router, logs) = (&router, &self.options.logs);
+        let (router, options) = (&router, &self.options);
         let start = |index: usize| {
             let (network, namespace) = (NetworkIndex(index), &wired.routers[index]);
             async move {
-                let started = start_router(plan, network, namespace, router, logs.as_ref()).await;
+                let started = start_router(plan, network, namespace, router, options).await;
                 started.with_context(|| format!("the router of {} does not start", plan.network(network).name))
             }
         };
@@ -150,6 +163,10 @@ impl Backend for NetnsBackend {
             return Err(anyhow::anyhow!("the backend netns does not play IPv6 yet: leave ipv6 and subnet6 out").into());
         }
         let (host, routers) = self.routers(progress).await?;
+        if self.options.probe {
+            progress.begin("probing routers", 0);
+            self.probed = Probed::Passed { networks: probing::probe(&host.wired, &self.plan).await? };
+        }
         let api = SocketAddrV4::new(Ipv4Addr::LOCALHOST, API_PORT);
         let nodes = host.wired.nodes.clone();
         let to_node =
@@ -261,17 +278,20 @@ async fn start_router(
     network: NetworkIndex,
     namespace: &Namespace,
     program: &Arc<Program>,
-    logs: Option<&PathBuf>,
+    options: &Options,
 ) -> anyhow::Result<(Process, Client)> {
     let control = Side { subnet: LOOPBACK.parse()?, address: Ipv4Addr::LOCALHOST, gateway: None };
-    let config = routing::config(plan, network, control);
+    let mut config = routing::config(plan, network, control);
+    if let Some(tamper) = options.tamper {
+        tamper(&mut config);
+    }
     let orders = Orders {
         program: Arc::clone(program),
         arguments: vec!["router".to_owned()],
         variables: vec![(CONFIG_VARIABLE, serde_json::to_string(&config)?)],
         power: Power::Router,
         folder: None,
-        log: logs.map(|logs| logs.join(format!("router-{}.log", plan.network(network).name))),
+        log: options.logs.as_ref().map(|logs| logs.join(format!("router-{}.log", plan.network(network).name))),
     };
     let process = Process::start(namespace, orders).await?;
     let target = SocketAddrV4::new(Ipv4Addr::LOCALHOST, CONTROL_PORT);

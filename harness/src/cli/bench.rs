@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
 
-use super::chosen::{Chosen, Wanted};
+use super::chosen::{Chosen, SetUp, Wanted};
 use super::{Exit, environment, show};
 use crate::backend::BackendError;
 use crate::bench::{self, router, up::Size};
@@ -116,7 +116,7 @@ fn router(args: &RouterArgs) -> anyhow::Result<Exit> {
 async fn up(wanted: Wanted, size: Size, within: Option<Duration>) -> Result<Exit, BackendError> {
     let kind = wanted.choose().await?;
     let plan = bench::up::plan(size);
-    let measured = bench::up::measure(&plan, &mut Chosen::new(kind, &plan, false, None)).await?;
+    let measured = bench::up::measure(&plan, &mut Chosen::new(kind, &plan, SetUp::default())).await?;
     show(&format!("{measured}\n"));
     let late = within.is_some_and(|within| measured.up_s() > within.as_secs_f64());
     Ok(if late { Exit::Failed } else { Exit::Passed })

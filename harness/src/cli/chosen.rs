@@ -12,6 +12,7 @@ use crate::backend::sim::Sim;
 use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report};
 use crate::events::RunTime;
 use crate::plan::Plan;
+use crate::probe::Probed;
 
 /// As `--backend` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,18 +87,39 @@ pub(super) enum Chosen {
     Sim(Sim),
 }
 
+/// How a run is set up, for the backends that it matters to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SetUp {
+    /// What was deployed shall be left.
+    pub(super) keep: bool,
+    /// Routers are probed before anything is played.
+    pub(super) probe: bool,
+    /// Where logs are kept.
+    pub(super) logs: Option<PathBuf>,
+}
+
 impl Chosen {
-    pub(super) fn new(kind: Kind, plan: &Plan, keep: bool, logs: Option<PathBuf>) -> Self {
+    pub(super) fn new(kind: Kind, plan: &Plan, set_up: SetUp) -> Self {
+        let SetUp { keep, probe, logs } = set_up;
         match kind {
             Kind::Docker => {
                 let options = docker::Options { keep, logs, ..docker::Options::default() };
                 Chosen::Docker(DockerBackend::new(plan.clone(), options))
             }
             Kind::Netns => {
-                let options = netns::Options { logs, ..netns::Options::default() };
+                let options = netns::Options { logs, probe, ..netns::Options::default() };
                 Chosen::Netns(NetnsBackend::new(plan.clone(), options))
             }
             Kind::Sim => Chosen::Sim(Sim::new(plan)),
+        }
+    }
+
+    /// What came of the self-probe.
+    pub(super) fn probed(&self) -> Probed {
+        match self {
+            Chosen::Docker(_) => Probed::NotAvailable,
+            Chosen::Netns(backend) => backend.probed().clone(),
+            Chosen::Sim(_) => Probed::NotNeeded,
         }
     }
 

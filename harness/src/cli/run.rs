@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// Leave what was deployed, and say how to remove it
     #[arg(long, env = "HARNESS_KEEP")]
     keep: bool,
+    /// Play without having probed whether routers behave as declared
+    #[arg(long, env = "HARNESS_NO_PROBE")]
+    no_probe: bool,
     /// Print result.json instead of the tables
     #[arg(long, env = "HARNESS_JSON")]
     json: bool,
@@ -88,6 +91,9 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
 /// Chooses the backend, and begins to serve metrics.
 async fn prepare(args: &Args) -> Result<(Kind, Option<Federation>), BackendError> {
     let kind = args.backend.choose().await?;
+    if args.keep && kind == Kind::Netns {
+        tell("namespaces end with the run: --keep keeps nothing of them");
+    }
     let Some(address) = args.metrics else { return Ok((kind, None)) };
     let listener =
         tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot serve metrics on {address}"))?;
@@ -117,6 +123,7 @@ fn sessions(
             directory,
             kind,
             keep: args.keep,
+            probe: !args.no_probe,
             time_limit: args.time_limit,
             federation: federation.cloned(),
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chosen::{Chosen, Kind};
+use super::chosen::{Chosen, Kind, SetUp};
 use super::display::Display;
 use crate::backend::{Backend, BackendError, Scrape};
 use crate::events::{Event, RunTime};
@@ -20,6 +20,7 @@ pub(super) struct Session {
     pub(super) directory: RunDirectory,
     pub(super) kind: Kind,
     pub(super) keep: bool,
+    pub(super) probe: bool,
     pub(super) time_limit: Option<Duration>,
     pub(super) federation: Option<Federation>,
 }
@@ -59,7 +60,8 @@ impl Session {
         };
         let mut display = Display::new(&self.plan.name);
         let mut timing = Timing::default();
-        let mut backend = Chosen::new(self.kind, &self.plan, self.keep, Some(logs.clone()));
+        let set_up = SetUp { keep: self.keep, probe: self.probe, logs: Some(logs.clone()) };
+        let mut backend = Chosen::new(self.kind, &self.plan, set_up);
         let began = Instant::now();
         let up = tokio::select! {
             up = backend.up(&mut display) => Ok(up),
@@ -109,7 +111,8 @@ impl Session {
         }
         let mut outlets = Outlets { plan: &self.plan, recorder, display, federation: self.federation.as_ref() };
         let played = play(&self.plan, backend, &mut outlets, stop).await;
-        let result = RunResult::of(&self.plan, backend.name(), &played);
+        let mut result = RunResult::of(&self.plan, backend.name(), &played);
+        result.probe = backend.probed();
         let written = outlets.recorder.finish().and_then(|steps| {
             timing.steps = steps;
             self.directory.write_result(&result)

@@ -11,6 +11,7 @@ use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::observe::tally::{Figures, Query, Tally, Trouble, ratio};
 use crate::plan::{NetworkRange, Plan};
 use crate::play::{Ended, Played, Stopped};
+use crate::probe::Probed;
 
 /// Version of the shape of `result.json`: raised when a field changes its meaning or goes, not when one is added.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -30,8 +31,10 @@ pub struct RunResult {
     pub description: String,
     /// In one word.
     pub verdict: Outcome,
-    /// `docker`, `sim`.
+    /// `docker`, `netns`, `sim`.
     pub backend: String,
+    /// What came of the self-probe of the routers.
+    pub probe: Probed,
     /// Decides everything random.
     pub seed: u64,
     /// SHA-256 of the file's text.
@@ -243,6 +246,7 @@ impl RunResult {
             description: plan.description.clone(),
             verdict: outcome(&played.ended, &problems, &checks),
             backend: backend.to_owned(),
+            probe: Probed::default(),
             seed: plan.seed,
             file_hash: plan.file_hash.clone(),
             run_s: tally.end.as_secs_f64(),

@@ -3,6 +3,7 @@
 //! - [`run`]: a plan is played as on any other backend.
 //! - [`user`]: an ordinary user needs no more than root.
 //! - [`ends`]: nothing is left, however a run ends.
+//! - [`probe`]: a network that does not behave as declared is not played on.
 //! - [`walls`]: nodes have no power, and reach nothing but their networks.
 //!
 //! Where namespaces cannot be made these tests say that they are skipped; `BUTTER_REQUIRE_NETNS=1` makes that a failure.
@@ -11,6 +12,7 @@
 mod played;
 
 mod ends;
+mod probe;
 mod run;
 mod support;
 mod user;

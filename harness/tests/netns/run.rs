@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::played::{Played, homes, joined};
 
-/// A run with the programs of this build, or `None` where this process cannot make namespaces itself.
-async fn up(plan: Plan) -> Option<Played<NetnsBackend>> {
+/// The programs of this build, or `None` where this process cannot make namespaces itself.
+pub(crate) fn options() -> Option<Options> {
     if let Some(why) = match access::access() {
         Ok(access::Access::Ready) => None,
         Ok(access::Access::InUserNamespace) => Some("only in a user namespace".to_owned()),
@@ -22,8 +22,11 @@ async fn up(plan: Plan) -> Option<Played<NetnsBackend>> {
         return None;
     }
     let harness = Some(PathBuf::from(env!("CARGO_BIN_EXE_harness")));
-    let options = Options { programs: image::Choice { node: None, harness }, ..Options::default() };
-    Some(Played::up(NetnsBackend::new(plan, options)).await)
+    Some(Options { programs: image::Choice { node: None, harness }, ..Options::default() })
+}
+
+async fn up(plan: Plan) -> Option<Played<NetnsBackend>> {
+    Some(Played::up(NetnsBackend::new(plan, options()?)).await)
 }
 
 #[tokio::test]

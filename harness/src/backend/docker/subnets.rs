@@ -92,20 +92,9 @@ pub(crate) fn fit(plan: &mut Plan, mut taken: Taken, start: u32) -> anyhow::Resu
 
 /// Addresses of a network that the engine gives to routers' inside ends: it refuses to give the gateway's, which the router takes by itself.
 pub(crate) fn spare_addresses(plan: &Plan) -> anyhow::Result<BTreeMap<NetworkIndex, Ipv4Addr>> {
-    let mut used: BTreeMap<NetworkIndex, Vec<Ipv4Addr>> = BTreeMap::new();
-    for node in &plan.nodes {
-        used.entry(node.network).or_default().push(node.address);
-    }
-    for uplink in plan.networks.iter().filter_map(|network| network.behind.as_ref()) {
-        used.entry(uplink.to).or_default().push(uplink.address);
-    }
     let spare = |(index, network): (usize, &crate::plan::Network)| {
         let index = NetworkIndex(index);
-        let used = used.get(&index).map_or(&[][..], Vec::as_slice);
-        let first = u32::from(network.subnet.network()) + 1;
-        let last = u32::from(network.subnet.broadcast()).saturating_sub(1);
-        let mut down = (first..=last).rev().map(Ipv4Addr::from);
-        let free = down.find(|address| *address != network.gateway && !used.contains(address));
+        let free = plan.free_addresses(index).next();
         let free = free.with_context(|| {
             format!(
                 "{} ({}) is full: one address must stay free for its router; give it a larger subnet",

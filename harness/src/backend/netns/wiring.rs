@@ -3,6 +3,7 @@
 
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
@@ -13,6 +14,7 @@ use super::netlink::{self, FarEnd, Netlink, Request};
 use crate::backend::fleet::neighbours::{Neighbour, mac, of};
 use crate::backend::namespace::{Crew, Namespace};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
+use crate::probe::field::Stand;
 
 /// Numbers of interfaces are chosen here, so that none has to be asked for: above those that the kernel gives to what it puts
 /// into every namespace by itself.
@@ -27,8 +29,11 @@ const AT_ONCE: usize = 16;
 /// All namespaces of a run. Nothing of it has a name on this machine: it ends with whoever holds it.
 #[derive(Debug)]
 pub(super) struct Wired {
+    crew: Crew,
     /// With the bridges.
-    _hub: Namespace,
+    hub: Namespace,
+    /// Ports of the bridges so far.
+    ports: Arc<AtomicU32>,
     /// One for each node of the plan.
     pub(super) nodes: Vec<Namespace>,
     /// One for each network's router.
@@ -40,6 +45,8 @@ pub(super) struct Wired {
 struct End {
     network: NetworkIndex,
     address: Ipv4Net,
+    /// More addresses in the same subnet.
+    others: Vec<Ipv4Addr>,
 }
 
 /// A host: a node or a router.
@@ -53,20 +60,37 @@ struct Host {
 }
 
 /// Makes all of it.
-pub(super) async fn wire(crew: &Crew, plan: &Plan) -> anyhow::Result<Wired> {
+pub(super) async fn wire(crew: Crew, plan: &Plan) -> anyhow::Result<Wired> {
     let bridges = (0..plan.networks.len() as u32).map(|index| netlink::bridge(&format!("n{index}"), BRIDGES + index));
     let bridges = bridges.collect();
     let (hub, ()) = crew.make(move |_| Netlink::open()?.perform(bridges)).await.context("the hub")?;
-    let ports = std::sync::Arc::new(AtomicU32::new(0));
-    let make = |host: Host| {
-        let (hub, ports) = (hub.clone(), ports.clone());
-        async move { crew.make(move |here| host.wire(&hub, here, &ports)).await.map(|(namespace, ())| namespace) }
-    };
+    let mut wired = Wired { crew, hub, ports: Arc::default(), nodes: Vec::new(), routers: Vec::new() };
     let hosts = (0..plan.networks.len()).map(|index| router(plan, NetworkIndex(index)));
     let hosts = hosts.chain((0..plan.nodes.len()).map(|index| node(plan, NodeIndex(index))));
-    let mut routers: Vec<_> = stream::iter(hosts.map(make)).buffered(AT_ONCE).try_collect().await?;
-    let nodes = routers.split_off(plan.networks.len());
-    Ok(Wired { _hub: hub, nodes, routers })
+    let hosts = hosts.map(|host| wired.make(host));
+    let mut routers: Vec<_> = stream::iter(hosts).buffered(AT_ONCE).try_collect().await?;
+    wired.nodes = routers.split_off(plan.networks.len());
+    wired.routers = routers;
+    Ok(wired)
+}
+
+impl Wired {
+    /// A host of the probe, at addresses that nobody else has; `None` where so many are not free.
+    pub(super) async fn stand(&self, plan: &Plan, network: NetworkIndex) -> anyhow::Result<Option<Stand>> {
+        let addresses: Vec<_> = plan.free_addresses(network).take(Stand::ADDRESSES).collect();
+        if addresses.len() < Stand::ADDRESSES {
+            return Ok(None);
+        }
+        let mut end = end(plan, network, addresses[0]);
+        end.others = addresses[1..].to_vec();
+        let host = Host { ends: vec![end], gateway: Some(plan.network(network).gateway), neighbours: Vec::new() };
+        Ok(Some(Stand { namespace: self.make(host).await?, addresses }))
+    }
+
+    async fn make(&self, host: Host) -> anyhow::Result<Namespace> {
+        let (hub, ports) = (self.hub.clone(), Arc::clone(&self.ports));
+        self.crew.make(move |here| host.wire(&hub, here, &ports)).await.map(|(namespace, ())| namespace)
+    }
 }
 
 fn node(plan: &Plan, index: NodeIndex) -> Host {
@@ -89,7 +113,8 @@ fn router(plan: &Plan, index: NetworkIndex) -> Host {
 
 fn end(plan: &Plan, network: NetworkIndex, address: Ipv4Addr) -> End {
     let prefix = plan.network(network).subnet.prefix_len();
-    End { network, address: Ipv4Net::new(address, prefix).expect("the prefix of a subnet") }
+    let address = Ipv4Net::new(address, prefix).expect("the prefix of a subnet");
+    End { network, address, others: Vec::new() }
 }
 
 impl Host {
@@ -115,7 +140,11 @@ impl Host {
         let mut requests = vec![netlink::up(LOOPBACK)];
         for (index, end) in (ENDS..).zip(&self.ends) {
             requests.push(netlink::up(index));
-            requests.push(netlink::address(index, end.address));
+            let others = end
+                .others
+                .iter()
+                .map(|&other| Ipv4Net::new(other, end.address.prefix_len()).expect("the prefix of the first address"));
+            requests.extend([end.address].into_iter().chain(others).map(|address| netlink::address(index, address)));
         }
         requests.extend(self.gateway.map(netlink::default_route));
         requests.extend(self.neighbours.iter().map(|&(host, mac)| netlink::neighbour(ENDS, host, mac)));

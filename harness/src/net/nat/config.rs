@@ -106,6 +106,12 @@ impl NatConfig {
         }
     }
 
+    /// Most mappings that one inside host can have at a time.
+    pub fn mappings_max(&self) -> u32 {
+        let by_blocks = self.port_block.map(|block| u32::from(block.size) * u32::from(block.limit));
+        self.quota.into_iter().chain(by_blocks).min().unwrap_or(u32::MAX)
+    }
+
     /// Every preset, as topologies name them.
     pub fn presets() -> [(&'static str, NatConfig); 5] {
         [

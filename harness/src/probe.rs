@@ -1,0 +1,225 @@
+//! The self-probe: before anything is played, routers are probed from inside and outside, and must behave as the plan says.
+//!
+//! Here: what was observed, and whether it is what was declared. [`field`]: the observing, over real sockets.
+
+pub(crate) mod field;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::net::link::LinkConfig;
+use crate::net::nat::Dependence;
+use crate::plan::Uplink;
+
+/// What a machine under load may add to the shortest of several round trips.
+const DELAY_TOLERANCE: Duration = Duration::from_millis(20);
+/// How many standard deviations of its jitter a delay may be off.
+const JITTER_DEVIATIONS: u32 = 6;
+/// How many standard deviations a share of losses may be off.
+const LOSS_DEVIATIONS: f64 = 5.0;
+/// What it may be off beside that.
+const LOSS_TOLERANCE: f64 = 0.03;
+
+/// What came of the probe of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Probed {
+    /// The backend has no part that could behave otherwise than declared.
+    NotNeeded,
+    /// This backend has no probe.
+    #[default]
+    NotAvailable,
+    /// The user did not want it.
+    Skipped,
+    /// Everything observed is as declared.
+    Passed {
+        /// One router of each kind of network.
+        networks: Vec<Observed>,
+    },
+}
+
+/// How a router behaved.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Observed {
+    /// Whose router.
+    pub network: String,
+    /// Its NAT; `None` for one that routes plainly.
+    pub nat: Option<ObservedNat>,
+    /// The shortest of some round trips, in seconds.
+    pub round_trip_s: f64,
+    /// Packets sent in each direction to count losses.
+    pub sample: u32,
+    /// Share of them lost outwards.
+    pub loss_up: f64,
+    /// Share of them lost inwards.
+    pub loss_down: f64,
+}
+
+/// How a NAT behaved.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ObservedNat {
+    /// When a new outside port was taken.
+    pub mapping: Dependence,
+    /// Who could answer.
+    pub filtering: Dependence,
+    /// Whether inside reached inside through outside; `None` where the mapping does not let that be asked.
+    pub hairpin: Option<bool>,
+    /// Whether a mapping was alive after having been idle for [`ALIVE_AFTER`], or for less where it lives shorter.
+    pub alive: bool,
+    /// Whether a mapping had gone after its time; `None` where that takes too long to wait for.
+    pub expired: Option<bool>,
+}
+
+/// How long a mapping is left idle.
+pub const ALIVE_AFTER: Duration = Duration::from_millis(1_000);
+/// A mapping whose life is at most this is also watched dying.
+pub const EXPIRY_WATCHED: Duration = Duration::from_secs(5);
+
+/// Whether a router behaved as declared.
+///
+/// # Errors
+/// With what differs, for a person.
+pub fn judge(declared: &Uplink, observed: &Observed) -> Result<(), String> {
+    if let (Some(nat), Some(seen)) = (&declared.nat, &observed.nat) {
+        if seen.mapping != nat.mapping {
+            return Err(format!(
+                "its mapping is declared {}, but was seen to be {}",
+                name(nat.mapping),
+                name(seen.mapping)
+            ));
+        }
+        if seen.filtering != nat.filtering {
+            return Err(format!(
+                "its filtering is declared {}, but {}",
+                name(nat.filtering),
+                match seen.filtering {
+                    Dependence::EndpointIndependent => "an answer from an address that was never written to came in",
+                    Dependence::AddressDependent => "an answer from another port of the same host came in",
+                    Dependence::AddressAndPortDependent =>
+                        "an answer from another port of the same host did not come in",
+                }
+            ));
+        }
+        if seen.hairpin.is_some_and(|hairpin| hairpin != nat.hairpin) {
+            let what = if nat.hairpin { "does not reach" } else { "reaches" };
+            return Err(format!("hairpin is declared {}, but inside {what} inside through outside", nat.hairpin));
+        }
+        if !seen.alive {
+            return Err(format!("mappings are declared to live for {:?}, but one died much earlier", nat.udp_timeout));
+        }
+        if seen.expired == Some(false) {
+            return Err(format!("mappings are declared to die after {:?}, but one lives longer", nat.udp_timeout));
+        }
+    }
+    delay(declared, observed.round_trip_s)?;
+    loss("outwards", &declared.up, observed.loss_up, observed.sample)?;
+    loss("inwards", &declared.down, observed.loss_down, observed.sample)
+}
+
+fn delay(declared: &Uplink, seen_s: f64) -> Result<(), String> {
+    let latency = declared.up.latency + declared.down.latency;
+    let jitter = (declared.up.jitter + declared.down.jitter) * JITTER_DEVIATIONS;
+    let (least, most) = (latency.saturating_sub(jitter), latency + jitter + DELAY_TOLERANCE);
+    if (least.as_secs_f64()..=most.as_secs_f64()).contains(&seen_s) {
+        return Ok(());
+    }
+    let seen = Duration::from_secs_f64(seen_s);
+    Err(format!("a round trip is declared to take {latency:?}, but the shortest of several took {seen:.1?}"))
+}
+
+fn loss(direction: &str, declared: &LinkConfig, seen: f64, sample: u32) -> Result<(), String> {
+    // Corrupt packets do not arrive either: their checksums tell.
+    let share = declared.loss + declared.corrupt - declared.loss * declared.corrupt;
+    // Losses in a row vary more.
+    let spread = share * (1.0 - share) * (2.0 * declared.loss_burst.unwrap_or(1.0)).max(1.0) / f64::from(sample);
+    if (seen - share).abs() <= LOSS_DEVIATIONS * spread.sqrt() + LOSS_TOLERANCE {
+        return Ok(());
+    }
+    Err(format!(
+        "{:.1} % loss is declared {direction}, but of {sample} packets {:.1} % were lost",
+        share * 100.0,
+        seen * 100.0
+    ))
+}
+
+fn name(dependence: Dependence) -> &'static str {
+    match dependence {
+        Dependence::EndpointIndependent => "endpoint-independent",
+        Dependence::AddressDependent => "address-dependent",
+        Dependence::AddressAndPortDependent => "address-and-port-dependent",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::nat::NatConfig;
+    use crate::plan::NetworkIndex;
+
+    fn declared() -> Uplink {
+        let link = LinkConfig { latency: Duration::from_millis(20), loss: 0.1, ..LinkConfig::default() };
+        Uplink {
+            to: NetworkIndex(0),
+            address: "203.0.113.2".parse().unwrap(),
+            pool: Vec::new(),
+            forwards: Vec::new(),
+            ipv6: None,
+            nat: Some(NatConfig::port_restricted()),
+            up: link.clone(),
+            down: link,
+        }
+    }
+
+    fn as_declared() -> Observed {
+        let nat = ObservedNat {
+            mapping: Dependence::EndpointIndependent,
+            filtering: Dependence::AddressAndPortDependent,
+            hairpin: Some(true),
+            alive: true,
+            expired: None,
+        };
+        let network = "beta".to_owned();
+        Observed { network, nat: Some(nat), round_trip_s: 0.043, sample: 200, loss_up: 0.12, loss_down: 0.08 }
+    }
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Observed), expected: &str) {
+        let mut observed = as_declared();
+        change(&mut observed);
+        assert_eq!(judge(&declared(), &observed).err().unwrap_or_default(), expected);
+    }
+
+    fn nat(observed: &mut Observed) -> &mut ObservedNat {
+        observed.nat.as_mut().unwrap()
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        check(|_| (), "");
+        check(
+            |seen| nat(seen).filtering = Dependence::AddressDependent,
+            "its filtering is declared address-and-port-dependent, but an answer from another port of the same host came in",
+        );
+        check(
+            |seen| nat(seen).mapping = Dependence::AddressDependent,
+            "its mapping is declared endpoint-independent, but was seen to be address-dependent",
+        );
+        check(|seen| nat(seen).hairpin = None, "");
+        check(
+            |seen| nat(seen).hairpin = Some(false),
+            "hairpin is declared true, but inside does not reach inside through outside",
+        );
+        check(|seen| nat(seen).alive = false, "mappings are declared to live for 120s, but one died much earlier");
+        check(
+            |seen| seen.round_trip_s = 0.08,
+            "a round trip is declared to take 40ms, but the shortest of several took 80.0ms",
+        );
+        check(
+            |seen| seen.round_trip_s = 0.03,
+            "a round trip is declared to take 40ms, but the shortest of several took 30.0ms",
+        );
+        check(|seen| seen.loss_up = 0.3, "10.0 % loss is declared outwards, but of 200 packets 30.0 % were lost");
+        check(|seen| seen.loss_down = 0.0, "");
+    }
+}

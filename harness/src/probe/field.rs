@@ -1,0 +1,339 @@
+//! Observing a router: a host inside and a host outside, with sockets that write to each other through it.
+//!
+//! What comes in is certain; that something does not come in is concluded only after something else has come in by the same way
+//! that was sent later. So a slow machine changes how long the probe takes, not what it finds.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::UdpSocket;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{ALIVE_AFTER, EXPIRY_WATCHED, Observed, ObservedNat};
+use crate::backend::namespace::Namespace;
+use crate::net::nat::{Dependence, NatConfig};
+use crate::plan::Uplink;
+
+/// How long anything that should come in may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Pause before what did not come in is sent again.
+const AGAIN: Duration = Duration::from_millis(50);
+/// What may still be under way when what was sent after it has come in, beside what the link puts late.
+const SETTLED: Duration = Duration::from_millis(20);
+/// Copies of what is expected not to come in: one at least passes a link that loses.
+const COPIES: usize = 40;
+/// Round trips, of which the shortest counts.
+const ROUND_TRIPS: usize = 7;
+/// How long the first of them may take, and the pause between them.
+const ROUND_TRIP_MAX: Duration = Duration::from_secs(3);
+const ROUND_TRIP_PAUSE: Duration = Duration::from_millis(5);
+/// Packets in each direction to count losses.
+const SAMPLE: u32 = 200;
+/// Packets of the sample that are sent at a time, and the pause between.
+const SAMPLE_BURST: usize = 10;
+const SAMPLE_PAUSE: Duration = Duration::from_millis(5);
+/// Bits of those on the wire, and some room.
+const SAMPLE_BURST_BITS: u64 = 10 * 100 * 8;
+/// Beyond the declared life of a mapping, until it has surely gone.
+const EXPIRY_SLACK: Duration = Duration::from_secs(1);
+
+/// Wants no answer.
+const PLAIN: u8 = 0;
+/// Wants to be answered with [`PLAIN`] and the same number.
+const ECHO: u8 = 1;
+/// One byte of the above, and a number.
+const MESSAGE_LEN: usize = 9;
+
+/// A host of the probe.
+#[derive(Clone, Debug)]
+pub(crate) struct Stand {
+    pub(crate) namespace: Namespace,
+    /// [`Stand::ADDRESSES`].
+    pub(crate) addresses: Vec<Ipv4Addr>,
+}
+
+/// A message that came in.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    from: SocketAddrV4,
+    at: Instant,
+}
+
+/// A socket that notes what comes in.
+#[derive(Debug)]
+struct Post {
+    socket: Arc<UdpSocket>,
+    address: SocketAddrV4,
+    heard: Arc<Ears>,
+    listening: AbortHandle,
+}
+
+#[derive(Debug, Default)]
+struct Ears {
+    messages: Mutex<BTreeMap<u64, Heard>>,
+    news: Notify,
+}
+
+/// Numbers of messages.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+fn number() -> u64 {
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Mappings of one inside host that the probe needs at a time.
+pub(crate) const MAPPINGS_MAX: u32 = 16;
+
+impl Stand {
+    /// How many it has: to write from another host outside is to write from another address.
+    pub(crate) const ADDRESSES: usize = 2;
+
+    /// A new socket on one of the addresses.
+    async fn post(&self, address: usize) -> anyhow::Result<Post> {
+        let address = self.addresses[address];
+        let bind = move || {
+            let socket = std::net::UdpSocket::bind((address, 0)).with_context(|| format!("binding to {address}"))?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        };
+        let socket = Arc::new(UdpSocket::from_std(self.namespace.run(bind).await?)?);
+        let SocketAddr::V4(address) = socket.local_addr()? else { bail!("an IPv4 socket has another address") };
+        let heard = Arc::new(Ears::default());
+        let listening = tokio::spawn(listen(Arc::clone(&socket), Arc::clone(&heard))).abort_handle();
+        Ok(Post { socket, address, heard, listening })
+    }
+}
+
+async fn listen(socket: Arc<UdpSocket>, ears: Arc<Ears>) {
+    let mut buffer = [0; 64];
+    loop {
+        // An error is an ICMP message about something sent: noted by what does not come in.
+        let Ok((length, SocketAddr::V4(from))) = socket.recv_from(&mut buffer).await else { continue };
+        let Some((kind, number)) = read(&buffer[..length]) else { continue };
+        if kind == ECHO {
+            let _ = socket.send_to(&write(PLAIN, number), from).await;
+        }
+        let heard = Heard { from, at: Instant::now() };
+        ears.messages.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_insert(heard);
+        ears.news.notify_waiters();
+    }
+}
+
+fn write(kind: u8, number: u64) -> [u8; MESSAGE_LEN] {
+    let mut message = [kind; MESSAGE_LEN];
+    message[1..].copy_from_slice(&number.to_be_bytes());
+    message
+}
+
+fn read(message: &[u8]) -> Option<(u8, u64)> {
+    let (&kind, number) = message.split_first()?;
+    Some((kind, u64::from_be_bytes(number.try_into().ok()?)))
+}
+
+impl Post {
+    async fn send(&self, to: SocketAddrV4, kind: u8, number: u64) -> anyhow::Result<()> {
+        // Refused is what an ICMP message about an earlier one makes of the next.
+        match self.socket.send_to(&write(kind, number), to).await {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionRefused => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn has(&self, number: u64) -> Option<Heard> {
+        self.heard.messages.lock().unwrap_or_else(PoisonError::into_inner).get(&number).copied()
+    }
+
+    async fn hears(&self, number: u64, within: Duration) -> Option<Heard> {
+        let wait = async {
+            loop {
+                let news = self.heard.news.notified();
+                if let Some(heard) = self.has(number) {
+                    return heard;
+                }
+                news.await;
+            }
+        };
+        timeout(within, wait).await.ok()
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+/// Sends until it comes in: who it came from, as seen there.
+async fn carry(from: &Post, to: SocketAddrV4, at: &Post) -> anyhow::Result<Option<SocketAddrV4>> {
+    let (number, deadline) = (number(), Instant::now() + PATIENCE);
+    while Instant::now() < deadline {
+        from.send(to, PLAIN, number).await?;
+        if let Some(heard) = at.hears(number, AGAIN + AGAIN).await {
+            return Ok(Some(heard.from));
+        }
+    }
+    Ok(None)
+}
+
+/// Observes the router of a network.
+pub(crate) async fn observe(
+    network: &str,
+    declared: &Uplink,
+    inside: &Stand,
+    outside: &Stand,
+) -> anyhow::Result<Observed> {
+    let field = Field { declared, inside, outside };
+    let nat = match &declared.nat {
+        Some(nat) => Some(field.nat(nat).await?),
+        None => None,
+    };
+    let (near, far) = (inside.post(0).await?, outside.post(0).await?);
+    let mapped = field.out(&near, &far).await?;
+    let round_trip_s = field.round_trip(&near, &far).await?.as_secs_f64();
+    let (loss_up, loss_down) = tokio::join!(field.loss(&near, far.address, &far), field.loss(&far, mapped, &near));
+    let (loss_up, loss_down) = (loss_up?, loss_down?);
+    Ok(Observed { network: network.to_owned(), nat, round_trip_s, sample: SAMPLE, loss_up, loss_down })
+}
+
+struct Field<'a> {
+    declared: &'a Uplink,
+    inside: &'a Stand,
+    outside: &'a Stand,
+}
+
+impl Field<'_> {
+    /// Writes from inside to outside: as whom, seen there.
+    async fn out(&self, near: &Post, far: &Post) -> anyhow::Result<SocketAddrV4> {
+        carry(near, far.address, far).await?.context("nothing gets out")
+    }
+
+    async fn nat(&self, declared: &NatConfig) -> anyhow::Result<ObservedNat> {
+        let idle = self.life(declared);
+        let (mapping, filtering, hairpin, idle) =
+            tokio::try_join!(self.mapping(), self.filtering(), self.hairpin(declared), idle)?;
+        let (alive, expired) = idle;
+        Ok(ObservedNat { mapping, filtering, hairpin, alive, expired })
+    }
+
+    /// One socket inside writes to three outside.
+    async fn mapping(&self) -> anyhow::Result<Dependence> {
+        let near = self.inside.post(0).await?;
+        let (far, port, host) = (self.outside.post(0).await?, self.outside.post(0).await?, self.outside.post(1).await?);
+        let first = self.out(&near, &far).await?;
+        let (to_port, to_host) = (self.out(&near, &port).await?, self.out(&near, &host).await?);
+        Ok(match (to_port == first, to_host == first) {
+            (true, true) => Dependence::EndpointIndependent,
+            (true, false) => Dependence::AddressDependent,
+            (false, _) => Dependence::AddressAndPortDependent,
+        })
+    }
+
+    /// One socket inside writes to one outside, and others answer.
+    async fn filtering(&self) -> anyhow::Result<Dependence> {
+        let near = self.inside.post(0).await?;
+        let (far, port, host) = (self.outside.post(0).await?, self.outside.post(0).await?, self.outside.post(1).await?);
+        let mapped = self.out(&near, &far).await?;
+        let (from_port, from_host) = (number(), number());
+        for _ in 0..COPIES {
+            port.send(mapped, PLAIN, from_port).await?;
+            host.send(mapped, PLAIN, from_host).await?;
+        }
+        self.fence(&far, mapped, &near).await?;
+        Ok(match (near.has(from_port), near.has(from_host)) {
+            (_, Some(_)) => Dependence::EndpointIndependent,
+            (Some(_), None) => Dependence::AddressDependent,
+            (None, None) => Dependence::AddressAndPortDependent,
+        })
+    }
+
+    /// Waits until what was sent inwards before has come in, if it ever does.
+    async fn fence(&self, far: &Post, mapped: SocketAddrV4, near: &Post) -> anyhow::Result<()> {
+        carry(far, mapped, near).await?.context("an answer to what was sent does not come in")?;
+        let late = if self.declared.down.reorder > 0.0 { self.declared.down.reorder_gap } else { Duration::ZERO };
+        sleep(SETTLED + late).await;
+        Ok(())
+    }
+
+    /// Two sockets inside write to each other's address outside.
+    async fn hairpin(&self, declared: &NatConfig) -> anyhow::Result<Option<bool>> {
+        if declared.mapping != Dependence::EndpointIndependent {
+            return Ok(None);
+        }
+        let (one, other) = (self.inside.post(0).await?, self.inside.post(0).await?);
+        let (far, numbers) = (self.outside.post(0).await?, (number(), number()));
+        let mapped = (self.out(&one, &far).await?, self.out(&other, &far).await?);
+        for _ in 0..COPIES {
+            one.send(mapped.1, PLAIN, numbers.0).await?;
+            other.send(mapped.0, PLAIN, numbers.1).await?;
+        }
+        // Outwards and inwards again, as far as a hairpinned packet can go.
+        self.out(&one, &far).await?;
+        self.fence(&far, mapped.0, &one).await?;
+        Ok(Some(other.has(numbers.0).is_some() || one.has(numbers.1).is_some()))
+    }
+
+    /// Whether a mapping that is left idle lives, and dies in time.
+    async fn life(&self, declared: &NatConfig) -> anyhow::Result<(bool, Option<bool>)> {
+        let (near, far) = (self.inside.post(0).await?, self.outside.post(0).await?);
+        let mapped = self.out(&near, &far).await?;
+        sleep(ALIVE_AFTER.min(declared.udp_timeout / 2)).await;
+        let alive = carry(&far, mapped, &near).await?.is_some();
+        if declared.udp_timeout > EXPIRY_WATCHED {
+            return Ok((alive, None));
+        }
+        sleep(declared.udp_timeout + EXPIRY_SLACK).await;
+        let late = number();
+        for _ in 0..COPIES {
+            far.send(mapped, PLAIN, late).await?;
+        }
+        let control = self.inside.post(0).await?;
+        let way = self.out(&control, &far).await?;
+        self.fence(&far, way, &control).await?;
+        Ok((alive, Some(near.has(late).is_none())))
+    }
+
+    /// The shortest of some.
+    async fn round_trip(&self, near: &Post, far: &Post) -> anyhow::Result<Duration> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut trips: Vec<Duration> = Vec::new();
+        while trips.is_empty() && Instant::now() < deadline {
+            let mut sent = Vec::new();
+            for _ in 0..ROUND_TRIPS {
+                let number = number();
+                sent.push((number, Instant::now()));
+                near.send(far.address, ECHO, number).await?;
+                sleep(ROUND_TRIP_PAUSE).await;
+            }
+            for (number, at) in sent {
+                // Once one has come, those that were sent with it are lost or near.
+                let longest = if trips.is_empty() { ROUND_TRIP_MAX } else { AGAIN };
+                trips.extend(near.hears(number, longest).await.map(|heard| heard.at - at));
+            }
+        }
+        trips.into_iter().min().context("no round trip comes to its end")
+    }
+
+    /// The share of a sample that does not arrive.
+    async fn loss(&self, from: &Post, to: SocketAddrV4, at: &Post) -> anyhow::Result<f64> {
+        let numbers: Vec<u64> = (0..SAMPLE).map(|_| number()).collect();
+        let rate = self.declared.up.rate_bps.into_iter().chain(self.declared.down.rate_bps).min();
+        let pause = rate
+            .map_or(Duration::ZERO, |rate| Duration::from_secs(SAMPLE_BURST_BITS) / rate.min(u32::MAX.into()) as u32);
+        for burst in numbers.chunks(SAMPLE_BURST) {
+            for &number in burst {
+                from.send(to, PLAIN, number).await?;
+            }
+            sleep(SAMPLE_PAUSE.max(pause)).await;
+        }
+        carry(from, to, at).await?.context("nothing passes any more")?;
+        sleep(SETTLED + self.declared.up.reorder_gap.max(self.declared.down.reorder_gap)).await;
+        let arrived = numbers.iter().filter(|number| at.has(**number).is_some()).count();
+        Ok(1.0 - arrived as f64 / f64::from(SAMPLE))
+    }
+}

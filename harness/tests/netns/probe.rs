@@ -1,0 +1,94 @@
+//! Promise: a network that does not behave as declared is not played on.
+
+use std::time::Duration;
+
+use butter_harness::backend::Backend;
+use butter_harness::backend::netns::{NetnsBackend, Options};
+use butter_harness::net::nat::{Dependence, NatConfig};
+use butter_harness::plan::Plan;
+use butter_harness::probe::Probed;
+use butter_harness::router::RouterConfig;
+
+use crate::played::{Draft, Notes};
+use crate::run::options;
+
+fn plan(nat: NatConfig) -> Plan {
+    let mut draft = Draft::new("probed");
+    let home = draft.network("home", "10.1.0.0/24", Some(nat));
+    draft.node("n", home.0, 10, false);
+    draft.0
+}
+
+/// Brings a plan up, its routers told otherwise by `tamper`: what the probe says.
+async fn probed(plan: Plan, tamper: fn(&mut RouterConfig)) -> Option<Result<Probed, String>> {
+    let options = Options { probe: true, tamper: Some(tamper), ..options()? };
+    let mut backend = NetnsBackend::new(plan, options);
+    let up = backend.up(&mut Notes::default()).await.map_err(|error| error.to_string());
+    let probed = backend.probed().clone();
+    backend.down(&mut Notes::default()).await.unwrap();
+    Some(up.map(|()| probed))
+}
+
+/// Changes the NAT of the one router that has one.
+fn nat(config: &mut RouterConfig, change: impl FnOnce(&mut NatConfig)) {
+    if let Some(nat) = &mut config.nat {
+        change(nat);
+    }
+}
+
+async fn refused(plan: Plan, tamper: fn(&mut RouterConfig), why: &str) {
+    let Some(probed) = probed(plan, tamper).await else { return };
+    let error = probed.expect_err(why);
+    assert!(error.contains("home does not behave as declared") && error.contains(why), "{error}");
+}
+
+#[tokio::test]
+async fn every_kind_of_nat_passes_as_declared() {
+    let dying = NatConfig { udp_timeout: Duration::from_secs(2), ..NatConfig::port_restricted() };
+    let kinds = NatConfig::presets().map(|(_, nat)| nat).into_iter().chain([dying]);
+    for declared in kinds {
+        let Some(probed) = probed(plan(declared.clone()), |_| ()).await else { return };
+        let Ok(Probed::Passed { networks }) = probed else { panic!("{declared:?}: {probed:?}") };
+        let [home] = &networks[..] else { panic!("{networks:?}") };
+        let seen = home.nat.as_ref().expect("it has a NAT");
+        assert_eq!((seen.mapping, seen.filtering), (declared.mapping, declared.filtering));
+        let hairpin = (declared.mapping == Dependence::EndpointIndependent).then_some(declared.hairpin);
+        assert_eq!((seen.hairpin, seen.alive), (hairpin, true));
+        assert_eq!(seen.expired, (declared.udp_timeout == Duration::from_secs(2)).then_some(true));
+    }
+}
+
+#[tokio::test]
+async fn a_nat_that_lets_more_in_than_declared_is_found_out() {
+    let open = |config: &mut RouterConfig| nat(config, |nat| nat.filtering = Dependence::AddressDependent);
+    refused(plan(NatConfig::port_restricted()), open, "an answer from another port of the same host came in").await;
+}
+
+#[tokio::test]
+async fn a_nat_that_maps_otherwise_is_found_out() {
+    let symmetric = |config: &mut RouterConfig| nat(config, |nat| nat.mapping = Dependence::AddressAndPortDependent);
+    refused(plan(NatConfig::port_restricted()), symmetric, "seen to be address-and-port-dependent").await;
+}
+
+#[tokio::test]
+async fn a_mapping_that_outlives_its_time_is_found_out() {
+    let declared = NatConfig { udp_timeout: Duration::from_secs(2), ..NatConfig::full_cone() };
+    let longer = |config: &mut RouterConfig| nat(config, |nat| nat.udp_timeout = Duration::from_secs(60));
+    refused(plan(declared), longer, "but one lives longer").await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_slower_or_loses_more_is_found_out() {
+    let slow = |config: &mut RouterConfig| {
+        if config.nat.is_some() {
+            config.up.latency = Duration::from_millis(100);
+        }
+    };
+    refused(plan(NatConfig::full_cone()), slow, "a round trip is declared to take 10ms").await;
+    let lossy = |config: &mut RouterConfig| {
+        if config.nat.is_some() {
+            config.down.loss = 0.3;
+        }
+    };
+    refused(plan(NatConfig::full_cone()), lossy, "0.0 % loss is declared inwards").await;
+}
