@@ -94,7 +94,7 @@ impl<V: Overlay> Node<V> {
             wider: Wider::new(&config.join),
             links: Links::new(ambassador),
             wanted: Wanted::default(),
-            port_map: PortMap::default(),
+            port_map: PortMap::new(config.port_mapping),
             crossing: Crossing::new(random::child(seed, 1)),
             suspects: Suspects::default(),
             answering: Answering::default(),

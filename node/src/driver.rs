@@ -5,6 +5,7 @@
 //! | [`identity`] | the key that a node is |
 //! | [`transport`] | links over QUIC, direct and relayed |
 //! | [`multicast`] | announcements on the LAN |
+//! | `portmap` | ports that the NAT forwards here |
 //! | [`behaviours`] | what the application answers to peers |
 //! | [`handle`] | commands to a running node |
 //! | [`api`] | the control API and the metrics |
@@ -30,6 +31,7 @@ use clock::Clock;
 use handle::{Glimpse, Handle, ToNode};
 use identity::{Identity, IdentityError};
 use multicast::{Lan, LanError};
+use portmap::PortMapping;
 use transport::{LinkEvent, Transport, TransportError};
 
 pub mod api;
@@ -39,6 +41,7 @@ pub mod handle;
 pub mod identity;
 mod interfaces;
 pub mod multicast;
+mod portmap;
 pub mod transport;
 
 /// How long a node may take to leave in good order.
@@ -99,6 +102,7 @@ pub struct Driver<V: Overlay> {
     clock: Clock,
     transport: Transport<V::Message>,
     lan: Option<Lan>,
+    port_mapping: PortMapping,
     server: Server,
     replies: mpsc::Receiver<Reply>,
     commands: mpsc::Receiver<ToNode<V>>,
@@ -146,6 +150,7 @@ where
             clock: Clock::start(),
             transport,
             lan,
+            port_mapping: PortMapping::default(),
             server,
             replies,
             commands,
@@ -177,7 +182,7 @@ where
             }
         }
         tracing::info!(id = %self.node.me().id, "left");
-        self.transport.shutdown().await;
+        tokio::join!(self.port_mapping.release(), self.transport.shutdown());
     }
 
     /// Waits for whatever comes first and takes it.
@@ -188,6 +193,7 @@ where
             Some((request, result)) = self.replies.recv() => self.feed(Input::Reply { request, result }),
             Some(command) = self.commands.recv(), if self.under_way.len() < UNDER_WAY_MAX => self.take_command(command),
             (from, announcement) = hear(self.lan.as_ref()) => self.feed(Input::Heard { from, announcement }),
+            outside = self.port_mapping.next() => self.feed(Input::Mapped(outside.map(SocketAddr::V4))),
             () = sleep_until_some(wake) => self.feed(Input::Wake),
             () = sleep_until_some(self.leave_by) => {
                 tracing::warn!("leaving without having handed over everything: the time is up");
@@ -224,8 +230,7 @@ where
             Output::Probe { socket, to, probe } => self.transport.probe(socket, to, &probe),
             Output::OpenSocket { socket } => self.transport.open_socket(socket),
             Output::CloseSocket { socket } => self.transport.close_socket(socket),
-            // No NAT is asked yet.
-            Output::MapPort { .. } => self.feed(Input::Mapped(None)),
+            Output::MapPort { port, lifetime } => self.port_mapping.ask(port, lifetime),
             Output::Request { request, from, route, body } => {
                 if let Err(refusal) = self.server.serve(request, from, &route, body) {
                     self.feed(Input::Reply { request, result: Err(refusal) });

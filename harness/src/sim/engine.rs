@@ -174,6 +174,7 @@ impl<V: Overlay> Engine<V> {
             Arrival::DialFailed { dial } => Input::DialFailed { dial },
             Arrival::Probed { socket, from, probe } => Input::Probed { socket, from, probe },
             Arrival::SocketOpened { socket, port } => Input::SocketOpened { socket, port },
+            Arrival::Mapped { outside } => Input::Mapped(outside),
             Arrival::Heard { from, announcement } => Input::Heard { from, announcement },
         };
         self.handle(seat, input);
@@ -246,8 +247,7 @@ fn perform<M: std::fmt::Debug + bincode::Encode, O>(
         Output::Probe { socket, to, probe } => transport.probe(seat, socket, to, probe),
         Output::OpenSocket { socket } => transport.open_socket(seat, socket),
         Output::CloseSocket { socket } => transport.close_socket(seat, socket),
-        // No NAT is asked yet.
-        Output::MapPort { .. } => {}
+        Output::MapPort { port, lifetime } => transport.map_port(seat, port, lifetime),
         Output::Request { request, .. } => refused.push(request),
         Output::Done { id, outcome } => finished.push_back(Finished { at: transport.now(), seat, id, outcome }),
     }

@@ -7,7 +7,7 @@
 //! A packet with a flipped bit is lost behind the link, as its receiver would drop it. A copy is counted and goes no further: QUIC
 //! knows packets that it has seen by their numbers (RFC 9000 §12.3).
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use butter::core::time::Time;
@@ -15,7 +15,7 @@ use ipnet::Ipv4Net;
 use smallvec::SmallVec;
 
 use crate::net::link::{Alteration, Link, LinkConfig, LinkDrop, Transit};
-use crate::net::nat::{Flow, Nat, TcpFlags, Verdict};
+use crate::net::nat::{Flow, Nat, Protocol, TcpFlags, Verdict, Wanted};
 use crate::plan::Plan;
 use crate::router::stats::{Cause, Direction, Stats};
 
@@ -236,6 +236,23 @@ impl Networks {
     pub fn router(&self, network: usize) -> Option<(&Stats, Option<usize>)> {
         let router = self.networks[network].router.as_ref()?;
         Some((&router.stats, router.nat.as_ref().map(Nat::mappings)))
+    }
+
+    /// A host of `network` asks its router to forward a port. Where that leads from outside; `None` where no router does that.
+    pub fn map_port(
+        &mut self,
+        now: Time,
+        network: usize,
+        protocol: Protocol,
+        inside: SocketAddrV4,
+        lifetime: Duration,
+    ) -> Option<SocketAddrV4> {
+        let nat = self.networks[network].router.as_mut()?.nat.as_mut()?;
+        if nat.config().mapping_protocols.is_empty() {
+            return None;
+        }
+        let granted = nat.request(now, protocol, inside, Wanted::Rather(inside.port()), lifetime);
+        granted.ok().map(|granted| granted.outside)
     }
 
     /// A packet leaves a node of `network`. It arrives at the next device after [`LAN_LATENCY`], if anywhere.

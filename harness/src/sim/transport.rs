@@ -36,6 +36,7 @@ use super::queue::Queue;
 mod dial;
 mod flight;
 mod link;
+mod port_map;
 mod probe;
 mod rewire;
 
@@ -132,6 +133,11 @@ pub enum Arrival<M> {
         socket: SocketId,
         /// Its port.
         port: u16,
+    },
+    /// As [`butter::core::io::Input::Mapped`].
+    Mapped {
+        /// The address outside that leads to the node.
+        outside: Option<SocketAddr>,
     },
     /// The moment given to [`Transport::wake_at`].
     Wake,

@@ -12,6 +12,8 @@ pub struct Config {
     pub join: Vec<SocketAddr>,
     /// Look for peers on the LAN by multicast.
     pub discover: bool,
+    /// Ask the NAT on the way out to forward a port (PCP, NAT-PMP, UPnP).
+    pub port_mapping: bool,
     /// Pause between pings on the LAN while nobody is known.
     pub ping: Duration,
     /// Most neighbours: links that carry the overlay.
@@ -55,6 +57,7 @@ impl Default for Config {
             ambassador: false,
             join: Vec::new(),
             discover: true,
+            port_mapping: true,
             ping: Duration::from_secs(1),
             active: 8,
             passive: 56,
@@ -84,6 +87,7 @@ pub struct Key {
 /// Every setting that a topology file or `--set` may change.
 pub const KEYS: &[Key] = &[
     Key { name: "discover", example: "true", help: "look for peers on the LAN by multicast" },
+    Key { name: "port_mapping", example: "true", help: "ask the NAT on the way out to forward a port" },
     Key { name: "ping", example: "1s", help: "pause between pings on the LAN while nobody is known" },
     Key { name: "active", example: "8", help: "most neighbours" },
     Key { name: "passive", example: "56", help: "most known hosts beside the neighbours" },
@@ -125,6 +129,7 @@ impl Config {
         let text = value.trim();
         let set = match known.name {
             "discover" => text.parse().map(|v| self.discover = v).map_err(|_| "true or false"),
+            "port_mapping" => text.parse().map(|v| self.port_mapping = v).map_err(|_| "true or false"),
             "ping" => duration(text).map(|v| self.ping = v),
             "active" => count(text, 2, 64).map(|v| self.active = v),
             "passive" => count(text, 4, 1_024).map(|v| self.passive = v),

@@ -19,13 +19,12 @@ pub struct PortMap {
     ask_at: Time,
 }
 
-impl Default for PortMap {
-    fn default() -> Self {
-        PortMap { address: None, ask_at: Time::ZERO }
-    }
-}
-
 impl PortMap {
+    /// Asks at once, or never.
+    pub fn new(asks: bool) -> Self {
+        PortMap { address: None, ask_at: if asks { Time::ZERO } else { Time::NEVER } }
+    }
+
     /// The address outside that leads here.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
@@ -43,13 +42,16 @@ impl PortMap {
     /// The answer. Whether it changes anything.
     pub fn answered(&mut self, now: Time, address: Option<SocketAddr>) -> bool {
         let address = address.filter(|address| address.port() != 0 && !address.ip().is_unspecified());
+        if self.ask_at == Time::NEVER {
+            return false;
+        }
         self.ask_at = now + if address.is_some() { LIFETIME / 2 } else { AGAIN_AFTER };
         std::mem::replace(&mut self.address, address) != address
     }
 
     /// This node is somewhere else, or its NAT is another: what was forwarded is void.
     pub fn moved(&mut self) {
-        *self = PortMap::default();
+        *self = PortMap::new(self.ask_at != Time::NEVER);
     }
 
     /// When [`PortMap::wake`] is due, for a node behind a NAT.
@@ -68,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_mapping_is_renewed_at_half_its_life() {
-        let mut map = PortMap::default();
+        let mut map = PortMap::new(true);
         assert!(map.wake(at(1)));
         assert!(!map.wake(at(2)), "once until it is answered");
         let outside: SocketAddr = "203.0.113.5:4001".parse().unwrap();
@@ -79,8 +81,15 @@ mod tests {
     }
 
     #[test]
+    fn who_may_not_ask_does_not() {
+        let mut map = PortMap::new(false);
+        map.moved();
+        assert!(!map.wake(at(1_000_000)) && map.deadline().at == Time::NEVER);
+    }
+
+    #[test]
     fn a_nat_that_forwards_nothing_is_asked_again_much_later() {
-        let mut map = PortMap::default();
+        let mut map = PortMap::new(true);
         assert!(map.wake(at(0)));
         assert!(!map.answered(at(1), Some("0.0.0.0:4001".parse().unwrap())), "nowhere is no address");
         assert_eq!((map.address(), map.wake(at(600)), map.wake(at(601))), (None, false, true));

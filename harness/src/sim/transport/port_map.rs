@@ -1,0 +1,21 @@
+//! Ports that a node asks its router to forward.
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bincode::Encode;
+
+use super::{Arrival, Seat, Transport};
+use crate::net::nat::Protocol;
+use crate::plan::NODE_PORT;
+
+impl<M: Debug + Encode> Transport<M> {
+    /// As [`butter::core::io::Output::MapPort`]. The answer is there at once: the router is on the node's own network.
+    pub fn map_port(&mut self, seat: Seat, port: u16, lifetime: Duration) {
+        debug_assert_eq!(port, NODE_PORT, "a node asks for the port at which it listens");
+        let (network, inside) = (self.end(seat).network as usize, self.address(seat));
+        let outside = self.networks.map_port(self.now, network, Protocol::Udp, inside, lifetime);
+        self.deliver(seat, Arrival::Mapped { outside: outside.map(SocketAddr::V4) });
+    }
+}
