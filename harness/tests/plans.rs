@@ -43,8 +43,9 @@ fn every_shipped_topology_loads_and_checks_something() {
         assert!(!plan.description.is_empty(), "{}", plan.name);
         assert!(!plan.checks.is_empty(), "{}", plan.name);
         let page = topology::describe(&plan);
-        for network in &plan.networks {
-            assert!(page.contains(&network.subnet.to_string()), "{page}");
+        for (name, networks) in plan.network_groups() {
+            assert!(page.contains(name), "{page}");
+            assert!(page.contains(&plan.network(networks.first).subnet.to_string()), "{page}");
         }
     }
 }

@@ -1,0 +1,61 @@
+//! The topologies about crossing NATs, on the simulator: every check in them holds.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use butter_harness::backend::sim::Sim;
+use butter_harness::backend::{Backend, Progress, Scrape};
+use butter_harness::checks::evaluate;
+use butter_harness::events::{Event, RunTime};
+use butter_harness::play::{Audience, Played, Standing, Stop, play};
+use butter_harness::report::result::{Outcome, RunResult};
+use butter_harness::report::table;
+use butter_harness::topology::{self, Overrides};
+
+struct Nobody;
+
+impl Audience for Nobody {
+    fn event(&mut self, _: &Event) {}
+    fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
+    fn standing(&mut self, _: &Standing) {}
+}
+
+impl Progress for Nobody {
+    fn begin(&mut self, _: &str, _: u64) {}
+    fn advance(&mut self, _: u64) {}
+    fn note(&mut self, _: &str) {}
+}
+
+/// Plays a topology that ships. Fails with the table that a person would see unless every check holds.
+fn passes(name: &str) -> RunResult {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../topologies/{name}.yaml"));
+    let plan = topology::load(&path, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let played: Played = runtime.block_on(async {
+        let mut sim = Sim::new(&plan);
+        sim.up(&mut Nobody).await.expect("a simulation comes up");
+        play(&plan, &mut sim, &mut Nobody, &Stop::default()).await
+    });
+    assert_eq!(evaluate(&plan, &played.events, &played.watched).len(), plan.checks.len());
+    let result = RunResult::of(&plan, "sim", &played);
+    assert_eq!(result.verdict, Outcome::Passed, "{}", table::render(&result));
+    result
+}
+
+#[test]
+fn every_sort_of_nat_is_crossed_as_well_as_it_can_be() {
+    let result = passes("nat-matrix");
+    assert_eq!(result.crossings.len(), 36, "eight groups, each with each");
+    assert!(result.crossings.iter().all(|cell| cell.pairs == 20), "as many pairs in each cell");
+    assert!(table::render(&result).lines().all(|line| line.chars().count() <= 110));
+}
+
+#[test]
+fn homes_behind_carriers_reach_each_other() {
+    assert_eq!(passes("cgnat").crossings.len(), 3);
+}
+
+#[test]
+fn rebinding_nats_lose_no_item() {
+    passes("rebind");
+}
