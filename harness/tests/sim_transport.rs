@@ -14,7 +14,7 @@ use butter_harness::plan::{NODE_PORT, NetworkIndex, Plan};
 use butter_harness::router::stats::Cause;
 use butter_harness::sim::network::Seat;
 use butter_harness::sim::terrain::Terrain;
-use butter_harness::sim::transport::{Arrival, DIAL_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE, Transport};
+use butter_harness::sim::transport::{Arrival, DIAL_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE, RELAYED_PAIRS_MAX, Transport};
 
 /// A transport whose nodes do nothing by themselves, and what has reached them.
 struct World {
@@ -355,6 +355,31 @@ fn a_relayed_link_carries_until_its_relay_dies() {
     world.transport.kill(0);
     world.run(Duration::from_secs(10));
     assert!(!world.is_up(1, 2) && !world.is_up(2, 1));
+}
+
+#[test]
+fn beyond_its_bound_an_ambassador_gives_up_the_pair_that_it_allowed_first() {
+    let mut terrain = Terrain::new(3);
+    terrain.ambassador();
+    // Enough for one pair more than the bound.
+    let peers: Vec<Seat> = (1..=92).collect();
+    for _ in &peers {
+        terrain.node(Terrain::INTERNET);
+    }
+    let mut world = World::new(terrain.into_plan());
+    for &peer in &peers {
+        world.dial(peer, 0, world.address(0));
+    }
+    world.run(Duration::from_secs(1));
+    let pairs = peers.iter().flat_map(|&a| peers.iter().map(move |&b| (a, b))).filter(|(a, b)| a < b);
+    for (a, b) in pairs.take(RELAYED_PAIRS_MAX + 1) {
+        world.transport.allow_relay(0, id(a), id(b));
+    }
+    let over = Target::Relay { relay: id(0) };
+    world.transport.dial(1, DialId(1), Some(id(2)), over);
+    world.transport.dial(1, DialId(2), Some(id(3)), over);
+    world.run(DIAL_TIMEOUT + Duration::from_secs(1));
+    assert!(world.is_up(1, 3) && world.failed_dials().len() == 1, "{:?}", world.failed_dials());
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
 pub const PROBE_MIN: Duration = Duration::from_millis(30);
 /// Largest constant difference between links of one LAN, in microseconds: keeps nodes from moving in step.
 const SPREAD_US: u64 = 50;
-/// Pairs of peers that an ambassador relays between at a time.
+/// Pairs of peers that an ambassador relays between at a time; beyond, the one that it allowed first is given up.
 pub const RELAYED_PAIRS_MAX: usize = 4_096;
 
 slotmap::new_key_type! {
@@ -176,8 +176,8 @@ struct End {
     links: Vec<(u64, LinkKey)>,
     sequence: u64,
     luck: u64,
-    /// Pairs between which this node relays, the lower seat first, in order.
-    relayed: Vec<(Seat, Seat)>,
+    /// Pairs between which this node relays, the lower seat first, in the order allowed.
+    relayed: VecDeque<(Seat, Seat)>,
     extra: Extra,
 }
 
@@ -232,7 +232,7 @@ impl<M: Debug + Encode> Transport<M> {
             links: Vec::new(),
             sequence: 0,
             luck: plan.seed ^ (seat as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93),
-            relayed: Vec::new(),
+            relayed: VecDeque::new(),
             extra: Extra::default(),
         });
         let mut transport = Transport {
@@ -288,7 +288,7 @@ impl<M: Debug + Encode> Transport<M> {
     pub fn kill(&mut self, seat: Seat) {
         let end = self.end_mut(seat);
         end.alive = false;
-        end.relayed = Vec::new();
+        end.relayed = VecDeque::new();
         end.extra = Extra::default();
         let links = std::mem::take(&mut end.links);
         let network = end.network as usize;
@@ -342,11 +342,11 @@ impl<M: Debug + Encode> Transport<M> {
         let (Some(a), Some(b)) = (seat_of(a), seat_of(b)) else { return };
         let pair = (a.min(b), a.max(b));
         let relayed = &mut self.end_mut(relay).relayed;
-        if let Err(place) = relayed.binary_search(&pair)
-            && relayed.len() < RELAYED_PAIRS_MAX
-        {
-            relayed.insert(place, pair);
+        relayed.retain(|known| *known != pair);
+        if relayed.len() >= RELAYED_PAIRS_MAX {
+            relayed.pop_front();
         }
+        relayed.push_back(pair);
     }
 
     /// As [`butter::core::io::Output::Announce`].

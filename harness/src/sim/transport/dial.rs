@@ -204,7 +204,7 @@ impl<M: Debug + Encode> Transport<M> {
         let peer = self.links[second].peer_of(relay);
         let pair = (from.min(peer), from.max(peer));
         let usable = |link: LinkKey| !self.links[link].is_broken() && !self.links[link].is_relayed();
-        if !usable(first) || !usable(second) || self.end(relay).relayed.binary_search(&pair).is_err() {
+        if !usable(first) || !usable(second) || !self.end(relay).relayed.contains(&pair) {
             return None;
         }
         let [first, second] = [&self.links[first], &self.links[second]];
