@@ -19,7 +19,7 @@ use crate::plan::{Act, NodeIndex, Plan};
 /// How long a node may take to answer after its start.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 /// Pauses between questions to a node that does not answer yet: doubled from the first up to the second.
-const ASK_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(40));
+const ASK_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(160));
 /// How long one question may take while a node starts.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a node may take to leave before it is killed.
