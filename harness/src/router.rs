@@ -5,6 +5,7 @@
 //!   [`pipe`]s, its own ARP as [`neighbours`], and counts into [`stats`].
 //! - [`offload`]: what hosts leave to the network card.
 //! - [`io`]: the loop between [`socket`]s and engine; [`interfaces`]: which ones, and their addresses.
+//! - [`gateway`]: what hosts of the LAN may ask for, mappings that is.
 //! - [`proxy`]: the way in for control of nodes and of the router itself ([`control`]), and the router's [`metrics`].
 //!
 //! Invariants: no packet passes from one side to the other but through the engine (the kernel does not forward); the outside
@@ -15,16 +16,18 @@
 //! identifications of fragments from different inside hosts differ. An interface that is taken away ends the router's use of it:
 //! a container that is connected anew needs a new router process.
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddrV4, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use tokio::sync::watch;
 
 pub mod config;
 pub mod control;
 pub mod engine;
+pub mod gateway;
 pub mod interfaces;
 pub mod io;
 pub mod metrics;
@@ -38,6 +41,7 @@ pub mod stats;
 
 pub use config::{RouterConfig, Side};
 use engine::Engine;
+use gateway::Gateway;
 use io::Sockets;
 use metrics::Metrics;
 use proxy::Proxy;
@@ -71,23 +75,51 @@ pub fn run(config: RouterConfig) -> anyhow::Result<()> {
         outside: interfaces.outside.as_ref().map(|outside| PacketSocket::open(outside.index)).transpose()?,
     };
     let (control, commands) = control::channel()?;
-    if let Some((management, attached)) = config.management.zip(interfaces.management) {
-        let listener = proxy::listen(&attached.name, SocketAddrV4::new(management.address, config.control_port))?;
-        let proxy = Proxy {
-            inside: config.inside,
-            outside: config.outside.filter(|_| config.nat.is_some()),
-            inside_interface: interfaces.inside.name,
-            metrics: Arc::clone(&metrics),
-            control,
-        };
-        let runtime = runtime()?;
-        let serve = move || match runtime.block_on(proxy.serve(listener)) {
+    let (rebound, rebinds) = watch::channel(0);
+    let listener = match config.management.zip(interfaces.management) {
+        Some((management, attached)) => {
+            Some(proxy::listen(&attached.name, SocketAddrV4::new(management.address, config.control_port))?)
+        }
+        None => None,
+    };
+    let inside_interface = interfaces.inside.name;
+    let gateway = config
+        .nat
+        .as_ref()
+        .filter(|nat| !nat.mapping_protocols.is_empty())
+        .map(|nat| Gateway::new(config.inside, inside_interface.clone(), nat.clone(), control.clone()));
+    let proxy = Proxy {
+        inside: config.inside,
+        outside: config.outside.filter(|_| config.nat.is_some()),
+        inside_interface,
+        metrics: Arc::clone(&metrics),
+        control,
+        rebound,
+    };
+    serve_beside(gateway.map(|gateway| (gateway, rebinds)), proxy, listener)?;
+    io::run(&mut engine, &sockets, &commands, &metrics)
+}
+
+/// Runs what is no part of the data path, in a thread of its own.
+fn serve_beside(
+    gateway: Option<(Gateway, watch::Receiver<u64>)>,
+    proxy: Proxy,
+    listener: Option<TcpListener>,
+) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    if let Some((gateway, rebinds)) = gateway {
+        let _entered = runtime.enter();
+        gateway.serve(rebinds)?;
+    }
+    let serve = move || match listener {
+        Some(listener) => match runtime.block_on(proxy.serve(listener)) {
             Ok(()) => unreachable!("it serves for ever"),
             Err(error) => tracing::error!(%error, "the control proxy has ended"),
-        };
-        thread::Builder::new().name("control".to_owned()).spawn(serve).context("cannot start the control proxy")?;
-    }
-    io::run(&mut engine, &sockets, &commands, &metrics)
+        },
+        None => runtime.block_on(std::future::pending()),
+    };
+    thread::Builder::new().name("control".to_owned()).spawn(serve).context("cannot start the control proxy")?;
+    Ok(())
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

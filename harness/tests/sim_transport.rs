@@ -539,6 +539,25 @@ fn a_punched_link_breaks_where_the_other_nat_does_not_know_the_new_endpoint() {
     }
 }
 
+/// Each side opens its own NAT for the other again, if both keep their endpoints.
+#[test]
+fn a_punched_link_survives_two_nats_that_forget_and_keep_their_endpoints() {
+    for new in [false, true] {
+        let mut world = two_nats([NatConfig::port_restricted(), NatConfig::port_restricted()]);
+        world.link(A, OUT);
+        world.link(B, OUT);
+        let [a, b] = [A, B].map(|seat| world.seen(OUT, seat).unwrap());
+        world.dial(A, B, b);
+        world.dial(B, A, a);
+        world.run(Duration::from_secs(2));
+        assert!(world.is_up(A, B) && world.is_up(B, A));
+        world.rebind(A, new);
+        world.rebind(B, new);
+        world.run(IDLE_TIMEOUT * 2);
+        assert_eq!([world.is_up(A, B), world.is_up(B, A)], [!new; 2]);
+    }
+}
+
 #[test]
 fn a_changed_link_is_as_slow_as_it_says() {
     let mut world = two_nats([NatConfig::full_cone(), NatConfig::full_cone()]);

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::config::Side;
@@ -64,9 +64,11 @@ pub struct Proxy {
     pub metrics: Arc<Metrics>,
     /// The way to the data path.
     pub control: Control,
+    /// Counts how often the NAT has forgotten everything.
+    pub rebound: watch::Sender<u64>,
 }
 
-/// Listens on the management interface.
+/// Listens on an interface, and on no other.
 ///
 /// # Errors
 /// When the address or the port is not to be had.
@@ -80,7 +82,7 @@ pub fn listen(interface: &str, address: SocketAddrV4) -> anyhow::Result<TcpListe
         socket.set_nonblocking(true)?;
         Ok(socket.into())
     };
-    bind().with_context(|| format!("the control proxy cannot listen on {address} of {interface}"))
+    bind().with_context(|| format!("cannot listen on {address} of {interface}"))
 }
 
 impl Proxy {
@@ -152,7 +154,9 @@ impl Proxy {
         if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || !addresses.iter().all(fits) {
             return Err(Unfit::Refused(format!("from 1 to {ADDRESSES_MAX} addresses of {}", outside.subnet)));
         }
-        self.control.ask(move |engine, now| engine.rebind(now, &addresses)).await.map_err(Unfit::Failed)
+        self.control.ask(move |engine, now| engine.rebind(now, &addresses)).await.map_err(Unfit::Failed)?;
+        self.rebound.send_modify(|times| *times += 1);
+        Ok(())
     }
 
     async fn set_link(&self, request: Request<Incoming>) -> Result<(), Unfit> {

@@ -3,13 +3,17 @@
 //! - [`nat`]: each NAT behaves as its row of RFC 4787 says.
 //! - [`links`]: delay, loss and rate are what was asked for.
 //! - [`walls`]: nothing passes but through the NAT.
+//! - [`gateway`]: hosts get mappings for themselves by NAT-PMP, PCP and UPnP.
+//! - [`proofs`]: programs of others find all of that to be so; `BUTTER_REQUIRE_TOOLS=1` makes it a failure that one is missing.
 //! - [`control`]: the operator reaches the nodes, the nodes do not reach the operator's side; the router ends when told to.
 //!
 //! Where namespaces cannot be made these tests say that they are skipped; `BUTTER_REQUIRE_NETNS=1` makes that a failure.
 
 mod control;
+mod gateway;
 mod lab;
 mod links;
 mod nat;
 mod netns;
+mod proofs;
 mod walls;

@@ -100,12 +100,12 @@ impl Nat {
         self.prune(now);
         let lifetime = lifetime.clamp(LEASE_MIN, LEASE_MAX);
         let place = match self.standing(protocol, inside) {
-            Some(place) => {
+            Some(place) if !self.is_elsewhere(now, protocol, place, wanted) => {
                 self.may_keep(now, protocol, place, wanted)?;
                 place
             }
-            None if self.leased.len() >= LEASES_MAX => return Err(Refused::NoPort),
-            None => self.lease_new(protocol, inside, wanted, now + lifetime)?,
+            _ if self.leased.len() >= LEASES_MAX => return Err(Refused::NoPort),
+            _ => self.lease_new(protocol, inside, wanted, now + lifetime)?,
         };
         self.leased.insert((protocol, place));
         self.table.update(protocol, place, |mapping| mapping.set_lease(now + lifetime));
@@ -158,6 +158,13 @@ impl Nat {
     /// The mapping that an inside endpoint has whoever it speaks to.
     fn standing(&self, protocol: Protocol, inside: SocketAddrV4) -> Option<Place> {
         self.table.find(&super::standing_key(protocol, inside))
+    }
+
+    /// Whether no port but another one will do for what traffic alone has mapped: then what is sent moves there, and what
+    /// comes to the old port is let in until that mapping ends.
+    fn is_elsewhere(&self, now: Time, protocol: Protocol, place: Place, wanted: Wanted) -> bool {
+        let leased = self.table.at(protocol, place).is_some_and(|mapping| mapping.lease(now).is_some());
+        !leased && matches!(wanted, Wanted::Exactly(port) if port != place.port)
     }
 
     fn may_keep(&self, now: Time, protocol: Protocol, place: Place, wanted: Wanted) -> Result<(), Refused> {

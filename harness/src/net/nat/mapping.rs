@@ -126,6 +126,10 @@ impl Mapping {
     fn follow(&mut self, now: Time, remote: Remote, direction: u8, tcp: TcpFlags, config: &NatConfig) {
         let protocol = self.protocol;
         let peer = self.peer(now, remote, config);
+        if direction == OUT && tcp.rst && !peer.connection.has(OUT) {
+            // It refuses what it never asked for, which is no sign of use (RFC 7857 §7.1).
+            return;
+        }
         let changed = peer.connection.saw(direction, tcp);
         if direction == OUT || changed {
             peer.last = now;

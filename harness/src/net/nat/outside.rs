@@ -224,34 +224,36 @@ impl Outside {
 
     /// A block that nobody has: of the host's own address if it has one already.
     fn free_block(&self, block: PortBlock, host: Ipv4Addr, keeps_address: bool) -> Option<u32> {
-        let per_address = blocks_per_address(block);
-        let (from, to) = match keeps_address {
-            true => {
-                let first = u32::from(self.paired(host)) * per_address;
-                (first, first + per_address)
-            }
-            false => (0, per_address * self.addresses.len() as u32),
+        let (addresses, all) = (self.addresses.len() as u32, self.blocks_in_all(block));
+        let preferred = self.preferred_block(block, host);
+        let (start, step) = match keeps_address {
+            true => (preferred - preferred % addresses + u32::from(self.paired(host)), addresses),
+            false => (preferred, 1),
         };
-        let start = self.preferred_block(block, host).clamp(from, to - 1);
-        (start..to).chain(from..start).find(|number| !self.blocks.contains(number))
+        let mut candidates = (0..all / step).map(|n| (start + n * step) % all);
+        candidates.find(|number| !self.blocks.contains(number))
     }
 
     fn preferred_block(&self, block: PortBlock, host: Ipv4Addr) -> u32 {
-        u32::from(host) % (blocks_per_address(block) * self.addresses.len() as u32)
+        u32::from(host) % self.blocks_in_all(block)
     }
 
-    /// The first place of a block.
+    fn blocks_in_all(&self, block: PortBlock) -> u32 {
+        blocks_per_address(block) * self.addresses.len() as u32
+    }
+
+    /// The first place of a block. Neighbours are of different addresses, so that these are used alike.
     fn block_start(&self, number: u32) -> Place {
-        let block = self.block.expect("there are blocks");
-        let (address, within) = (number / blocks_per_address(block), number % blocks_per_address(block));
-        Place { address: address as u8, port: PORT_MIN + within as u16 * block.size }
+        let size = self.block.expect("there are blocks").size;
+        let addresses = self.addresses.len() as u32;
+        Place { address: (number % addresses) as u8, port: PORT_MIN + (number / addresses) as u16 * size }
     }
 
     /// The block that a place is in.
     fn block_of(&self, block: PortBlock, place: Place) -> Option<u32> {
         let within = u32::from(place.port.checked_sub(PORT_MIN)?) / u32::from(block.size);
-        let per_address = blocks_per_address(block);
-        (within < per_address).then_some(u32::from(place.address) * per_address + within)
+        let number = within * self.addresses.len() as u32 + u32::from(place.address);
+        (within < blocks_per_address(block)).then_some(number)
     }
 }
 

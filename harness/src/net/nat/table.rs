@@ -82,14 +82,14 @@ impl Table {
         Some(result)
     }
 
-    /// Adds a mapping at a free outside endpoint.
+    /// Adds a mapping at a free outside endpoint. If there is one of that key, what is sent uses the new one from now on.
     pub(super) fn insert(&mut self, key: Key, place: Place, mapping: Mapping) {
         let due = mapping.ends();
         self.due.insert((due, key.protocol, place));
         self.next_due = self.next_due.min(due);
         let place_was_taken = self.mappings.insert((key.protocol, place), Entry { key, mapping, due }).is_some();
-        let key_was_mapped = self.places.insert(key, place).is_some();
-        assert!(!place_was_taken && !key_was_mapped, "a mapping has a port of its own, and a flow one mapping");
+        self.places.insert(key, place);
+        assert!(!place_was_taken, "a mapping has a port of its own");
     }
 
     /// Removes the mappings that have ended, and gives their ports back. Afterwards none in the table has.
@@ -110,7 +110,9 @@ impl Table {
             }
             let key = entry.key;
             self.mappings.remove(&(protocol, place));
-            self.places.remove(&key);
+            if self.places.get(&key) == Some(&place) {
+                self.places.remove(&key);
+            }
             outside.give_back(protocol, *key.inside.ip(), place);
         }
         self.next_due = self.due.first().map_or(Time::NEVER, |&(due, ..)| due);

@@ -5,6 +5,9 @@ use super::*;
 mod asked;
 mod properties;
 mod rfc4787;
+mod rfc5382;
+mod rfc6888;
+mod rfc7857;
 mod timeouts;
 
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
@@ -79,4 +82,18 @@ fn udp(nat: &mut Nat, now: Time, from: SocketAddrV4, to: SocketAddrV4) -> Socket
 
 fn udp_in(nat: &mut Nat, now: Time, from: SocketAddrV4, to: SocketAddrV4) -> Result<SocketAddrV4, NatDrop> {
     answer(nat, now, Protocol::Udp, from, to, NONE)
+}
+
+/// A NAT with so many addresses.
+fn pooled(config: NatConfig, addresses: u8) -> Nat {
+    let addresses: Vec<Ipv4Addr> = (0..addresses).map(|n| Ipv4Addr::new(203, 0, 113, 1 + n)).collect();
+    Nat::new(config, &addresses, 7)
+}
+
+/// Sends out, by whichever address; returns the outside endpoint.
+fn sent_from(nat: &mut Nat, protocol: Protocol, from: SocketAddrV4, to: SocketAddrV4) -> SocketAddrV4 {
+    match nat.outbound(at(0), Flow { protocol, source: from, destination: to }, SYN) {
+        Verdict::Pass(flow) => flow.source,
+        other => panic!("{from} -> {to}: {other:?}"),
+    }
 }

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use butter::core::time::Time;
+use smallvec::SmallVec;
 
 use super::*;
 use crate::sim::network::{Hop, Hops, LAN_LATENCY};
@@ -41,11 +42,11 @@ pub(super) struct Link {
 }
 
 /// Where a link's mapping is forgotten.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Cut {
-    /// The network of the NAT.
-    pub(super) network: u32,
-    /// Since when.
+    /// The networks of the NATs.
+    pub(super) networks: SmallVec<[u32; 1]>,
+    /// Since when, by the first of them.
     pub(super) since: Time,
 }
 
@@ -112,12 +113,14 @@ impl Link {
 
     /// Where what `side` sends is lost, if it is.
     pub(super) fn is_cut_at(&self, hop: Hop) -> bool {
-        self.cut.is_some_and(|cut| cut.network == hop.network) && hop.way != crate::sim::network::Way::Up
+        self.cut.as_ref().is_some_and(|cut| cut.networks.contains(&hop.network))
+            && hop.way != crate::sim::network::Way::Up
     }
 
-    /// Whether what `side` sends makes the mapping anew that was forgotten.
+    /// Whether what `side` sends makes the one mapping anew that was forgotten.
     pub(super) fn mends(&self, side: usize) -> bool {
-        self.cut.is_some_and(|cut| self.goes_out_at(side, cut.network))
+        let network = self.cut.as_ref().filter(|cut| cut.networks.len() == 1).map(|cut| cut.networks[0]);
+        network.is_some_and(|network| self.goes_out_at(side, network))
     }
 
     /// Whether the way from `side` leads outwards through the NAT of a network.

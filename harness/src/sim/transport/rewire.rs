@@ -7,6 +7,8 @@
 
 use std::net::Ipv4Addr;
 
+use smallvec::SmallVec;
+
 use super::link::Cut;
 use super::*;
 use crate::net::link::LinkConfig;
@@ -26,7 +28,9 @@ impl<M: Debug + Encode> Transport<M> {
         let keys: Vec<LinkKey> = self.links.iter().filter(|(_, link)| over(link)).map(|(key, _)| key).collect();
         for key in keys {
             let link = &mut self.links[key];
-            link.cut = Some(Cut { network, since: self.now });
+            let since = self.now;
+            let cut = link.cut.get_or_insert_with(|| Cut { networks: SmallVec::new(), since });
+            cut.networks.push(network);
             let sender = link.seats()[usize::from(!link.goes_out_at(0, network))];
             let at = self.now + self.until_keep_alive(sender);
             self.schedule(sender, at, Event::Revive(key));
@@ -50,10 +54,10 @@ impl<M: Debug + Encode> Transport<M> {
     /// Something is sent outwards over a link whose mapping was forgotten.
     pub(super) fn revive(&mut self, key: LinkKey) {
         let Some(link) = self.links.get(key).filter(|link| !link.broken) else { return };
-        let Some(cut) = link.cut else { return };
+        let Some(cut) = link.cut.clone() else { return };
         if link.relay.is_some() {
             self.revive_relayed(key);
-        } else if self.find_way(key, cut.network) {
+        } else if self.find_way(key, &cut.networks) {
             self.links[key].cut = None;
         } else {
             self.links[key].broken = true;
@@ -82,14 +86,16 @@ impl<M: Debug + Encode> Transport<M> {
         }
     }
 
-    /// Whether the two sides reach each other over a NAT that has forgotten them, once its inside has sent again.
-    fn find_way(&mut self, key: LinkKey, network: u32) -> bool {
+    /// Whether the two sides reach each other over NATs that have forgotten them, once their insides have sent again.
+    fn find_way(&mut self, key: LinkKey, networks: &[u32]) -> bool {
         let link = &self.links[key];
-        let inner = usize::from(!link.goes_out_at(0, network));
+        let inner = usize::from(!networks.iter().any(|&network| link.goes_out_at(0, network)));
         let outer = 1 - inner;
         let (seats, remotes) = (link.seats(), link.remotes);
         let ports = seats.map(|seat| link.local_port(seat));
         let (Some(out_to), Some(was_seen)) = (remotes[inner], remotes[outer]) else { return false };
+        // Where both are behind such NATs, each opens its own for the other.
+        self.sent_now((seats[outer], ports[outer]), was_seen);
         let Some((reached, out)) = self.sent_now((seats[inner], ports[inner]), out_to) else { return false };
         let migrates = outer == 1;
         if reached != (seats[outer], ports[outer]) || out.source != was_seen && !migrates {

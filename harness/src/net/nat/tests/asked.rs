@@ -64,6 +64,19 @@ fn a_mapping_made_by_traffic_is_taken_over() {
     assert_eq!(udp_in(nat, at(3_601), remote(1, 1), mapped), Ok(A));
 }
 
+/// UPnP grants the port that is asked for or none.
+#[test]
+fn traffic_moves_to_the_one_port_that_will_do() {
+    let nat = &mut nat(NatConfig { ports: Ports::Random, ..NatConfig::port_restricted() });
+    let mapped = udp(nat, at(0), A, remote(1, 1));
+    let outside = ask(nat, at(1), A, Wanted::Exactly(5_000)).unwrap();
+    assert_eq!((outside.port(), udp(nat, at(2), A, remote(1, 1))), (5_000, outside));
+    assert_eq!(udp_in(nat, at(2), remote(1, 1), mapped), Ok(A), "who knows the old port is still let in");
+    assert_eq!(udp_in(nat, at(2), remote(9, 9), mapped), Err(NatDrop::Filtered));
+    assert_eq!(udp_in(nat, at(120), remote(1, 1), mapped), Err(NatDrop::NoMapping));
+    assert_eq!(udp(nat, at(121), A, remote(1, 1)), outside, "the end of the old one changes nothing");
+}
+
 #[test]
 fn a_port_is_one_hosts_own() {
     let nat = &mut nat(NatConfig::full_cone());

@@ -1,0 +1,284 @@
+//! UPnP's InternetGatewayDevice:1: its description, and the calls of its WANIPConnection:1.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::soap::{self, Call, Fault};
+use super::{Gateway, Protocol, Refused, Wanted};
+use crate::net::nat::leases::LEASE_MAX;
+use crate::net::nat::{Granted, Lease};
+use crate::router::proxy;
+
+/// TCP port of description and control.
+pub(super) const HTTP_PORT: u16 = 5_000;
+/// Path of the description.
+pub(super) const ROOT_PATH: &str = "/root.xml";
+/// The device's unique name: each LAN sees one.
+pub(super) const DEVICE_ID: &str = "62757474-6572-4000-8000-726f75746572";
+const SERVICE_PATH: &str = "/service.xml";
+const CONTROL_PATH: &str = "/control";
+/// Most connections at a time; others wait.
+const CONNECTIONS_MAX: usize = 64;
+/// Longest call, in bytes.
+const CALL_MAX: usize = 16 * 1024;
+/// How long a connection may last: clients make one for each call.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long nothing is accepted after a failure.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+pub(super) fn serve(gateway: &Arc<Gateway>) -> anyhow::Result<()> {
+    let listener = proxy::listen(&gateway.interface, SocketAddrV4::new(gateway.inside.address, HTTP_PORT))?;
+    let listener = TcpListener::from_std(listener)?;
+    tokio::spawn(accept_all(Arc::clone(gateway), listener));
+    Ok(())
+}
+
+async fn accept_all(gateway: Arc<Gateway>, listener: TcpListener) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let Some(client) = gateway.is_inside(from) else { continue };
+                let gateway = Arc::clone(&gateway);
+                tokio::spawn(async move {
+                    if timeout(CONNECTION_TIMEOUT, gateway.converse(stream, *client.ip())).await.is_err() {
+                        tracing::debug!("a UPnP client took too long");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept a UPnP client");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Gateway {
+    async fn converse(self: Arc<Self>, stream: TcpStream, client: Ipv4Addr) {
+        let service = hyper::service::service_fn(move |request| {
+            let gateway = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(gateway.answer_http(request, client).await) }
+        });
+        let served = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .max_buf_size(CALL_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "a UPnP client's connection ended early");
+        }
+    }
+
+    async fn answer_http(&self, request: Request<Incoming>, client: Ipv4Addr) -> Response<Full<Bytes>> {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, ROOT_PATH) => xml(StatusCode::OK, root(self.inside.address)),
+            (&Method::GET, SERVICE_PATH) => xml(StatusCode::OK, SERVICE.to_owned()),
+            (&Method::POST, CONTROL_PATH) => {
+                let answered = match Limited::new(request.into_body(), CALL_MAX).collect().await {
+                    Ok(body) => self.call(&body.to_bytes(), client).await,
+                    Err(_) => Err(soap::INVALID_ARGS),
+                };
+                match answered {
+                    Ok(answer) => xml(StatusCode::OK, answer),
+                    Err(why) => xml(StatusCode::INTERNAL_SERVER_ERROR, soap::fault(why)),
+                }
+            }
+            _ => xml(StatusCode::NOT_FOUND, String::new()),
+        }
+    }
+
+    async fn call(&self, body: &[u8], client: Ipv4Addr) -> Result<String, Fault> {
+        let call = soap::parse(body)?;
+        let arguments = match call.action.as_str() {
+            "GetExternalIPAddress" => {
+                let (_, outside) = self.epoch(client).await.map_err(failed)?;
+                vec![("NewExternalIPAddress", outside.to_string())]
+            }
+            "GetStatusInfo" => {
+                let (epoch, _) = self.epoch(client).await.map_err(failed)?;
+                vec![
+                    ("NewConnectionStatus", "Connected".to_owned()),
+                    ("NewLastConnectionError", "ERROR_NONE".to_owned()),
+                    ("NewUptime", epoch.to_string()),
+                ]
+            }
+            "GetConnectionTypeInfo" => vec![
+                ("NewConnectionType", "IP_Routed".to_owned()),
+                ("NewPossibleConnectionTypes", "IP_Routed".to_owned()),
+            ],
+            "GetNATRSIPStatus" => vec![("NewRSIPAvailable", "0".to_owned()), ("NewNATEnabled", "1".to_owned())],
+            "AddPortMapping" => {
+                self.add(&call, client, false).await?;
+                vec![]
+            }
+            "AddAnyPortMapping" => {
+                let granted = self.add(&call, client, true).await?;
+                vec![("NewReservedPort", granted.outside.port().to_string())]
+            }
+            "DeletePortMapping" => {
+                self.delete(&call, client).await?;
+                vec![]
+            }
+            "GetGenericPortMappingEntry" => {
+                let index: usize = call.number("NewPortMappingIndex")?;
+                let leases = self.leases().await.map_err(failed)?;
+                let (lease, left) = leases.get(index).ok_or(soap::INDEX_INVALID)?;
+                let mut entry = vec![
+                    ("NewRemoteHost", String::new()),
+                    ("NewExternalPort", lease.outside.port().to_string()),
+                    ("NewProtocol", protocol_name(lease.protocol).to_owned()),
+                ];
+                entry.extend(self.entry(lease, *left));
+                entry
+            }
+            "GetSpecificPortMappingEntry" => {
+                let (lease, left) = self.named(&call).await?;
+                self.entry(&lease, left)
+            }
+            _ => return Err(soap::INVALID_ACTION),
+        };
+        Ok(soap::answer(&call.action, &arguments))
+    }
+
+    async fn add(&self, call: &Call, client: Ipv4Addr, any: bool) -> Result<Granted, Fault> {
+        let (protocol, outside) = (protocol(call)?, call.number::<u16>("NewExternalPort")?);
+        let inside: u16 = call.number("NewInternalPort")?;
+        let host: Ipv4Addr = call.number("NewInternalClient")?;
+        let lifetime: u64 = call.number("NewLeaseDuration")?;
+        if !matches!(call.text("NewRemoteHost"), "" | "0.0.0.0") {
+            return Err(soap::ONLY_ANY_HOST);
+        }
+        if host != client {
+            return Err(soap::NOT_AUTHORIZED);
+        }
+        let wanted = match outside {
+            0 if any => Wanted::Any,
+            0 => return Err(soap::WILDCARD_PORT),
+            port if any => Wanted::Rather(port),
+            port => Wanted::Exactly(port),
+        };
+        if inside == 0 {
+            return Err(soap::INVALID_ARGS);
+        }
+        let lifetime = if lifetime == 0 { LEASE_MAX } else { Duration::from_secs(lifetime) };
+        let end = SocketAddrV4::new(client, inside);
+        let granted = self.request(protocol, end, wanted, lifetime).await.map_err(failed)?.map_err(fault)?;
+        let description = call.text("NewPortMappingDescription").to_owned();
+        self.note(|notes| _ = notes.descriptions.insert((protocol, end), description)).await.map_err(failed)?;
+        Ok(granted)
+    }
+
+    async fn delete(&self, call: &Call, client: Ipv4Addr) -> Result<(), Fault> {
+        let (lease, _) = self.named(call).await?;
+        if *lease.inside.ip() != client {
+            return Err(soap::NOT_AUTHORIZED);
+        }
+        self.withdraw(lease.protocol, lease.inside).await.map_err(failed)?.map_err(fault).map(drop)
+    }
+
+    /// The mapping that a call names.
+    async fn named(&self, call: &Call) -> Result<(Lease, Option<u64>), Fault> {
+        let (protocol, port) = (protocol(call)?, call.number::<u16>("NewExternalPort")?);
+        let mut leases = self.leases().await.map_err(failed)?.into_iter();
+        leases.find(|(lease, _)| lease.protocol == protocol && lease.outside.port() == port).ok_or(soap::NO_SUCH_ENTRY)
+    }
+
+    fn entry(&self, lease: &Lease, left: Option<u64>) -> Vec<(&'static str, String)> {
+        let description = self.notes().descriptions.get(&(lease.protocol, lease.inside)).cloned();
+        vec![
+            ("NewInternalPort", lease.inside.port().to_string()),
+            ("NewInternalClient", lease.inside.ip().to_string()),
+            ("NewEnabled", "1".to_owned()),
+            ("NewPortMappingDescription", description.unwrap_or_default()),
+            ("NewLeaseDuration", left.unwrap_or(0).to_string()),
+        ]
+    }
+}
+
+fn failed(error: anyhow::Error) -> Fault {
+    tracing::debug!("a UPnP call fails: {error:#}");
+    soap::ACTION_FAILED
+}
+
+fn fault(why: Refused) -> Fault {
+    match why {
+        Refused::Taken => soap::CONFLICT,
+        Refused::NoPort | Refused::Quota => soap::NO_PORTS,
+        Refused::Configured => soap::NOT_AUTHORIZED,
+    }
+}
+
+fn protocol(call: &Call) -> Result<Protocol, Fault> {
+    match call.text("NewProtocol") {
+        "UDP" => Ok(Protocol::Udp),
+        "TCP" => Ok(Protocol::Tcp),
+        _ => Err(soap::INVALID_ARGS),
+    }
+}
+
+fn protocol_name(protocol: Protocol) -> &'static str {
+    if protocol == Protocol::Tcp { "TCP" } else { "UDP" }
+}
+
+fn xml(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=\"utf-8\""));
+    response
+}
+
+/// The description: a gateway with a connection that has one service.
+fn root(gateway: Ipv4Addr) -> String {
+    let device = |kind: &str, number: u32, inner: &str| {
+        format!(
+            "<device><deviceType>urn:schemas-upnp-org:device:{kind}:1</deviceType><friendlyName>{kind}</friendlyName>\
+             <manufacturer>Butter</manufacturer><modelName>butter-router</modelName>\
+             <UDN>uuid:{}{number}</UDN>{inner}</device>",
+            &DEVICE_ID[..DEVICE_ID.len() - 1]
+        )
+    };
+    let service = format!(
+        "<serviceList><service><serviceType>{}</serviceType><serviceId>urn:upnp-org:serviceId:WANIPConn1</serviceId>\
+         <SCPDURL>{SERVICE_PATH}</SCPDURL><controlURL>{CONTROL_PATH}</controlURL><eventSubURL></eventSubURL></service>\
+         </serviceList>",
+        soap::SERVICE
+    );
+    let list = |device: String| format!("<deviceList>{device}</deviceList>");
+    let connection = device("WANConnectionDevice", 3, &service);
+    // Clients take a device for a gateway by this service; they can do without its answers.
+    let common = format!(
+        "<serviceList><service><serviceType>urn:schemas-upnp-org:service:WANCommonInterfaceConfig:1</serviceType>\
+         <serviceId>urn:upnp-org:serviceId:WANCommonIFC1</serviceId><SCPDURL>{SERVICE_PATH}</SCPDURL>\
+         <controlURL>{CONTROL_PATH}</controlURL><eventSubURL></eventSubURL></service></serviceList>"
+    );
+    let wan = device("WANDevice", 1, &(common + &list(connection)));
+    let root = device("InternetGatewayDevice", 2, &list(wan));
+    format!(
+        "<?xml version=\"1.0\"?>\r\n<root xmlns=\"urn:schemas-upnp-org:device-1-0\">\
+         <specVersion><major>1</major><minor>0</minor></specVersion><URLBase>http://{gateway}:{HTTP_PORT}</URLBase>{root}</root>"
+    )
+}
+
+/// The service's actions by name; clients know their arguments.
+const SERVICE: &str = "<?xml version=\"1.0\"?>\r\n<scpd xmlns=\"urn:schemas-upnp-org:service-1-0\">\
+    <specVersion><major>1</major><minor>0</minor></specVersion><actionList>\
+    <action><name>GetConnectionTypeInfo</name></action><action><name>GetStatusInfo</name></action>\
+    <action><name>GetNATRSIPStatus</name></action><action><name>GetExternalIPAddress</name></action>\
+    <action><name>AddPortMapping</name></action><action><name>AddAnyPortMapping</name></action>\
+    <action><name>DeletePortMapping</name></action><action><name>GetGenericPortMappingEntry</name></action>\
+    <action><name>GetSpecificPortMappingEntry</name></action></actionList></scpd>";
