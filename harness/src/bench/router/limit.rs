@@ -37,44 +37,60 @@ pub struct Limit {
     pub why: String,
 }
 
+/// How a flood went.
+enum Trial {
+    /// So many packets a second got through, and no more were sent or lost than wanted.
+    Whole(u32),
+    /// The same, but the sender could not send as many as it should.
+    Slow(u32, String),
+    /// Packets were lost, and why.
+    Lossy(String),
+}
+
 /// Floods the lab ever faster, then ever closer to where packets begin to be lost.
 pub(super) fn most_packets(lab: &Lab) -> anyhow::Result<Limit> {
-    let (mut good, mut bad) = (0, None);
+    let (mut good, mut best, mut bad) = (0, 0, None);
     let mut rate = FIRST;
     while bad.is_none() && rate <= LAST {
-        match too_fast(lab, rate)? {
-            None => (good, rate) = (rate, rate * 2),
-            Some(why) => bad = Some((rate, why)),
+        match trial(lab, rate)? {
+            Trial::Whole(reached) => (good, best, rate) = (rate, best.max(reached), rate * 2),
+            Trial::Slow(reached, why) => return Ok(Limit { per_second: best.max(reached), why }),
+            Trial::Lossy(why) => bad = Some((rate, why)),
         }
     }
     let Some((mut above, mut why)) = bad else {
-        return Ok(Limit { per_second: good, why: "nothing up to here".to_owned() });
+        return Ok(Limit { per_second: best, why: "nothing up to here".to_owned() });
     };
     for _ in 0..BETWEEN {
         let rate = good.midpoint(above);
-        match too_fast(lab, rate)? {
-            None => good = rate,
-            Some(other) => (above, why) = (rate, other),
+        match trial(lab, rate)? {
+            Trial::Whole(reached) => (good, best) = (rate, best.max(reached)),
+            Trial::Slow(reached, other) => (best, above, why) = (best.max(reached), rate, other),
+            Trial::Lossy(other) => (above, why) = (rate, other),
         }
     }
-    Ok(Limit { per_second: good, why })
+    Ok(Limit { per_second: best, why })
 }
 
-/// Why packets are lost at a rate; nothing if none are.
-fn too_fast(lab: &Lab, rate: u32) -> anyhow::Result<Option<String>> {
-    let mut why = None;
+/// Floods at a rate; once more if packets are lost.
+fn trial(lab: &Lab, rate: u32) -> anyhow::Result<Trial> {
+    let mut lossy = String::new();
     for _ in 0..TRIES {
         let before = Counters::read(lab)?;
         let flooded = flood(lab, rate, FLOOD)?;
         let wanted = f64::from(rate) * FLOOD.as_secs_f64();
         let lost = flooded.sent.saturating_sub(flooded.received);
-        if lost as f64 <= flooded.sent as f64 * LOST_MAX && flooded.sent as f64 >= wanted * SENT_MIN {
-            return Ok(None);
+        let reached = (flooded.received as f64 / flooded.took_s) as u32;
+        if lost as f64 > flooded.sent as f64 * LOST_MAX {
+            thread::sleep(COUNTED_WITHIN);
+            lossy = Counters::read(lab)?.explain(&before, flooded, lost);
+        } else if (flooded.sent as f64) < wanted * SENT_MIN {
+            return Ok(Trial::Slow(reached, Counters::read(lab)?.explain(&before, flooded, 0)));
+        } else {
+            return Ok(Trial::Whole(reached));
         }
-        thread::sleep(COUNTED_WITHIN);
-        why = Some(Counters::read(lab)?.explain(&before, flooded, lost));
     }
-    Ok(why)
+    Ok(Trial::Lossy(lossy))
 }
 
 /// Everything that counts lost packets, by who lost them.
@@ -102,8 +118,8 @@ impl Counters {
         let since = |name: &String, now: u64| now - before.lost.get(name).copied().unwrap_or(0).min(now);
         let most = self.lost.iter().map(|(name, &now)| (since(name, now), name)).max();
         let mut text = match most.filter(|(count, _)| *count > 0) {
+            _ if lost == 0 => "the sender sends no more".to_owned(),
             Some((count, name)) => format!("{name} ({count} of {lost} lost)"),
-            None if lost == 0 => "the sender sends no more".to_owned(),
             None => format!("{lost} lost, counted nowhere"),
         };
         if let Some((now, then)) = self.router_cpu_s.zip(before.router_cpu_s) {
