@@ -48,7 +48,7 @@ const BEGIN_AFTER: Duration = Duration::from_millis(150);
 /// Pause between tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Longest pause before a peer that was busy, or this node itself, is bothered again.
-const BUSY_MAX: Duration = Duration::from_secs(3);
+const BUSY_MAX: Duration = Duration::from_millis(1_500);
 /// How long the other side may take to answer: its survey takes up to 2 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// How long simultaneous dials are waited for.
@@ -125,7 +125,7 @@ pub struct Crossing {
     random: Random,
     sockets: Sockets,
     pairs: BTreeMap<NodeId, Pair>,
-    /// With whom many probes are being sent: one at a time.
+    /// With whom ports are being predicted or many probed: one at a time, because others would be given the ports.
     busy_with: Option<NodeId>,
 }
 
@@ -180,25 +180,16 @@ impl Crossing {
     }
 
     /// A link to `peer` runs over a relay, which this side dialled (`leads`) or not. `vouched` is where the ambassador sees it.
-    pub fn relayed(&mut self, now: Time, peer: NodeId, leads: bool, vouched: IpAddr) {
-        if self.pairs.len() >= PAIRS_MAX && !self.pairs.contains_key(&peer) {
-            return;
+    pub fn relayed(&mut self, now: Time, peer: NodeId, leads: bool, vouched: IpAddr, acts: &mut Vec<Act>) {
+        match self.pairs.get(&peer) {
+            Some(pair) if (pair.leads, pair.vouched) == (leads, vouched) => return,
+            Some(_) => self.gone(peer, acts),
+            None if self.pairs.len() >= PAIRS_MAX => return,
+            None => {}
         }
-        let begin = if leads { now + BEGIN_AFTER } else { Time::NEVER };
-        let pair = self.pairs.entry(peer).or_insert(Pair {
-            leads,
-            vouched,
-            number: 0,
-            tries: 0,
-            tries_in_round: 0,
-            rounds: 0,
-            exhausted: false,
-            state: State::Idle(begin),
-        });
-        if (pair.leads, pair.vouched) != (leads, vouched) {
-            (pair.leads, pair.vouched, pair.exhausted) = (leads, vouched, false);
-            pair.state = State::Idle(begin);
-        }
+        let state = State::Idle(if leads { now + BEGIN_AFTER } else { Time::NEVER });
+        let pair = Pair { leads, vouched, number: 0, tries: 0, tries_in_round: 0, rounds: 0, exhausted: false, state };
+        self.pairs.insert(peer, pair);
     }
 
     /// The link to `peer` runs without a relay now. What led to that, if it was this.
@@ -216,9 +207,7 @@ impl Crossing {
     pub fn gone(&mut self, peer: NodeId, acts: &mut Vec<Act>) {
         let Some(pair) = self.pairs.remove(&peer) else { return };
         close(&pair.state, acts);
-        if self.busy_with == Some(peer) {
-            self.busy_with = None;
-        }
+        self.release(peer);
     }
 
     /// Somebody waits for a better link to `peer`: a pause is cut short.
@@ -285,6 +274,7 @@ impl Crossing {
             CrossMessage::Busy { number } if number == pair.number && pair.leads => {
                 if matches!(pair.state, State::Offered { .. }) {
                     pair.state = State::Idle(now + busy_pause(&mut self.random));
+                    self.release(from);
                 }
             }
             CrossMessage::End if !pair.leads => pair.exhausted = true,
@@ -354,7 +344,12 @@ impl Crossing {
             State::Idle(at) if *at <= now && pair.number >= OFFERS_MAX => self.exhausted(now, peer, acts),
             State::Idle(at) if *at <= now => {
                 pair.number += 1;
-                self.survey(now, peer, Goal::Offer, outlook, acts);
+                if self.reserve(peer) {
+                    self.survey(now, peer, Goal::Offer, outlook, acts);
+                } else {
+                    let pause = busy_pause(&mut self.random);
+                    self.set(peer, State::Idle(now + pause));
+                }
             }
             State::Idle(_) => {}
             State::Surveying { survey, since, goal } => {
@@ -402,9 +397,8 @@ impl Crossing {
             }
             Goal::Accept { theirs } => {
                 let method = Method::between(mine.ports, theirs.ports);
-                if method == Some(Method::Birthday) && !self.reserve(peer) {
-                    self.set(peer, State::Idle(Time::NEVER));
-                    return acts.push(Act::Say(peer, CrossMessage::Busy { number }));
+                if matches!(method, Some(Method::Simultaneous) | None) {
+                    self.release(peer);
                 }
                 let token = survey::token(&mut self.random);
                 let agreed = method.map(|method| Agreed { token, mine, theirs, method });
@@ -429,14 +423,15 @@ impl Crossing {
         outlook: &Outlook,
         acts: &mut Vec<Act>,
     ) {
-        let Some(pair) = self.pairs.get_mut(&from) else { return };
+        let Some(pair) = self.pairs.get(&from) else { return };
         let refused = pair.tries >= TRIES_MAX || matches!(pair.state, State::Surveying { .. } | State::Trying { .. });
         if pair.leads || !report.is_sound(pair.vouched) {
             return;
         }
-        if refused {
+        if refused || !self.reserve(from) {
             return acts.push(Act::Say(from, CrossMessage::Busy { number }));
         }
+        let pair = self.pairs.get_mut(&from).expect("just seen");
         pair.number = number;
         pair.tries += 1;
         self.survey(now, from, Goal::Accept { theirs: report }, outlook, acts);
@@ -469,9 +464,8 @@ impl Crossing {
         acts: &mut Vec<Act>,
     ) {
         let Some(method) = Method::between(mine.ports, theirs.ports) else { return self.exhausted(now, peer, acts) };
-        if method == Method::Birthday && !self.reserve(peer) {
-            let pause = busy_pause(&mut self.random);
-            return self.set(peer, State::Idle(now + pause));
+        if method == Method::Simultaneous {
+            self.release(peer);
         }
         let pair = self.pairs.get_mut(&peer).expect("its survey has ended");
         pair.tries += 1;
@@ -507,9 +501,6 @@ impl Crossing {
             _ => 3,
         };
         close(&pair.state, acts);
-        if self.busy_with == Some(peer) {
-            self.busy_with = None;
-        }
         pair.tries_in_round += 1;
         if !pair.leads {
             pair.state = State::Idle(Time::NEVER);
@@ -518,6 +509,7 @@ impl Crossing {
         } else {
             self.exhausted(now, peer, acts);
         }
+        self.release(peer);
     }
 
     /// The leader tries no more for now.
@@ -528,6 +520,7 @@ impl Crossing {
         (pair.exhausted, pair.tries_in_round) = (true, 0);
         pair.state = State::Idle(pause.map_or(Time::NEVER, |&pause| now + pause));
         acts.push(Act::Say(peer, CrossMessage::End));
+        self.release(peer);
     }
 
     fn set(&mut self, peer: NodeId, state: State) {
@@ -536,9 +529,15 @@ impl Crossing {
         }
     }
 
-    /// Whether many probes may be sent for `peer`.
+    /// Whether ports may be looked at and probed for `peer`.
     fn reserve(&mut self, peer: NodeId) -> bool {
         *self.busy_with.get_or_insert(peer) == peer
+    }
+
+    fn release(&mut self, peer: NodeId) {
+        if self.busy_with == Some(peer) {
+            self.busy_with = None;
+        }
     }
 }
 

@@ -89,7 +89,7 @@ impl<V: Overlay> Node<V> {
     pub(super) fn cross(&mut self, now: Time, link: LinkIs, sink: &mut Sink<V::Message, V::Outcome>) {
         let LinkIs { peer, remote, .. } = link;
         self.suspects.forget(peer);
-        let Some(remote) = remote else { return self.cross_relayed(now, peer) };
+        let Some(remote) = remote else { return self.cross_relayed(now, peer, sink) };
         let mut acts = Vec::new();
         if let Some(method) = self.crossing.direct(peer, remote, &mut acts) {
             self.links.crossed(peer, method);
@@ -98,9 +98,11 @@ impl<V: Overlay> Node<V> {
     }
 
     /// Takes note of a relayed link, and of where the peer was seen.
-    pub(super) fn cross_relayed(&mut self, now: Time, peer: NodeId) {
+    pub(super) fn cross_relayed(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
         if let Some((leads, Some(vouched))) = self.links.relayed(peer) {
-            self.crossing.relayed(now, peer, leads, vouched);
+            let mut acts = Vec::new();
+            self.crossing.relayed(now, peer, leads, vouched, &mut acts);
+            self.act(now, acts, sink);
         }
     }
 

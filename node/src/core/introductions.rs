@@ -27,7 +27,7 @@ impl<V: Overlay> Node<V> {
                 // A peer with a direct link asks for no introduction, unless it has lost that.
                 self.doubt(now, contact.id);
                 self.links.introduced(now, from, &contact, &mut self.stats, sink);
-                self.cross_relayed(now, contact.id);
+                self.cross_relayed(now, contact.id, sink);
             }
             WiderMessage::Introduced { .. } => {}
             WiderMessage::Unknown { peer } => self.links.not_introduced(peer),

@@ -23,7 +23,7 @@ fn outlook() -> Outlook {
 fn follower() -> Crossing {
     let mut crossing = Crossing::new(child(1, 0));
     for peer in [PEER, OTHER] {
-        crossing.relayed(Time::ZERO, peer, false, vouched());
+        crossing.relayed(Time::ZERO, peer, false, vouched(), &mut Vec::new());
     }
     crossing
 }
@@ -121,7 +121,7 @@ fn a_peer_may_lead_a_bounded_number_of_tries() {
 #[test]
 fn the_one_that_leads_gives_up_after_a_few_tries_and_says_so() {
     let mut crossing = Crossing::new(child(1, 0));
-    crossing.relayed(Time::ZERO, PEER, true, vouched());
+    crossing.relayed(Time::ZERO, PEER, true, vouched(), &mut Vec::new());
     let mut said = Vec::new();
     let mut now = Time::ZERO;
     while crossing.progress(PEER).0 {
@@ -140,7 +140,7 @@ fn nothing_is_tried_between_two_nats_with_random_ports() {
     let observers = vec![addr("198.51.100.9:4001"), addr("198.51.100.8:4001")];
     let outlook = Outlook { observers, public: None };
     let mut crossing = Crossing::new(child(1, 0));
-    crossing.relayed(Time::ZERO, PEER, false, vouched());
+    crossing.relayed(Time::ZERO, PEER, false, vouched(), &mut Vec::new());
     let mut acts = Vec::new();
     crossing.handle(Time::ZERO, PEER, offer(1, Ports::Random), &outlook, &mut acts);
     let mut port: u16 = 1_024;
