@@ -193,10 +193,11 @@ impl Crossing {
     }
 
     /// The link to `peer` runs without a relay now. What led to that, if it was this.
-    pub fn direct(&mut self, peer: NodeId, remote: SocketAddr, acts: &mut Vec<Act>) -> Option<Method> {
+    pub fn direct(&mut self, peer: NodeId, acts: &mut Vec<Act>) -> Option<Method> {
         let pair = self.pairs.get(&peer)?;
         let method = match &pair.state {
-            State::Trying { agreed, met, .. } if *met == Some(remote) => agreed.method,
+            // The peer's dial may arrive before any of its probes is answered.
+            State::Trying { agreed, .. } => agreed.method,
             _ => Method::Simultaneous,
         };
         self.gone(peer, acts);

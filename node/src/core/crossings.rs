@@ -89,9 +89,11 @@ impl<V: Overlay> Node<V> {
     pub(super) fn cross(&mut self, now: Time, link: LinkIs, sink: &mut Sink<V::Message, V::Outcome>) {
         let LinkIs { peer, remote, .. } = link;
         self.suspects.forget(peer);
-        let Some(remote) = remote else { return self.cross_relayed(now, peer, sink) };
+        if remote.is_none() {
+            return self.cross_relayed(now, peer, sink);
+        }
         let mut acts = Vec::new();
-        if let Some(method) = self.crossing.direct(peer, remote, &mut acts) {
+        if let Some(method) = self.crossing.direct(peer, &mut acts) {
             self.links.crossed(peer, method);
         }
         self.act(now, acts, sink);
