@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: what a backend tells a router.
 //! - [`engine`]: the router without its sockets: frames in, frames out, some of them later. It has [`routes`], the two links as
-//!   [`pipe`]s, its own ARP as [`neighbours`], and counts into [`stats`].
+//!   [`pipe`]s, its own ARP as [`neighbours`] and the same of IPv6 as [`ndp`], and counts into [`stats`].
 //! - [`offload`]: what hosts leave to the network card.
 //! - [`io`]: the loop between [`socket`]s and engine; [`interfaces`]: which ones, and their addresses.
 //! - [`gateway`]: what hosts of the LAN may ask for, mappings that is.
@@ -11,7 +11,7 @@
 //! Invariants: no packet passes from one side to the other but through the engine (the kernel does not forward); the outside
 //! address exists in the engine alone; the control proxy is reached from the management interface alone.
 //!
-//! Deliberately absent: IPv6 (a LAN's own link-local traffic stays in it); cutting packets that are too long for the next link
+//! Deliberately absent: later fragments of IPv6 from outside, where a filter is; cutting packets that are too long for the next link
 //! (the sender is told where it asked to be, else they are dropped and counted); making
 //! identifications of fragments from different inside hosts differ. An interface that is taken away ends the router's use of it:
 //! a container that is connected anew needs a new router process.
@@ -31,6 +31,7 @@ pub mod gateway;
 pub mod interfaces;
 pub mod io;
 pub mod metrics;
+pub mod ndp;
 pub mod neighbours;
 pub mod offload;
 pub mod pipe;
@@ -39,7 +40,7 @@ pub mod routes;
 pub mod socket;
 pub mod stats;
 
-pub use config::{RouterConfig, Side};
+pub use config::{Ipv6Config, RouterConfig, Side, Side6};
 use engine::Engine;
 use gateway::Gateway;
 use io::Sockets;

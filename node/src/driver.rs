@@ -47,7 +47,7 @@ pub mod transport;
 /// How long a node may take to leave in good order.
 pub const LEAVE_DEADLINE: Duration = Duration::from_secs(3);
 /// Pause between looks at the machine's interfaces.
-const INTERFACES_EVERY: Duration = Duration::from_secs(5);
+const INTERFACES_EVERY: Duration = Duration::from_secs(1);
 /// Outputs done before other tasks get a turn.
 const OUTPUTS_PER_TURN: usize = 1_024;
 /// Commands under way; beyond, those who give them wait.

@@ -118,9 +118,6 @@ impl Backend for DockerBackend {
     }
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
-        if self.plan.has_ipv6() {
-            return Err(anyhow!("the backend docker does not play IPv6 yet: leave ipv6 and subnet6 out").into());
-        }
         let engine = engine::connect().await?;
         note_crashed_runs(&engine.docker, progress).await?;
         let programs = image::find(&self.options.programs, progress).await?;

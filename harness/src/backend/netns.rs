@@ -159,9 +159,6 @@ impl Backend for NetnsBackend {
     }
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
-        if self.plan.has_ipv6() {
-            return Err(anyhow::anyhow!("the backend netns does not play IPv6 yet: leave ipv6 and subnet6 out").into());
-        }
         let (host, routers) = self.routers(progress).await?;
         if self.options.probe {
             progress.begin("probing routers", 0);

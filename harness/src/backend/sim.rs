@@ -256,9 +256,6 @@ impl Backend for Sim {
     }
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
-        if self.plan.has_ipv6() {
-            return Err(anyhow::anyhow!("the backend sim does not play IPv6 yet: leave ipv6 and subnet6 out").into());
-        }
         let total = self.plan.nodes.iter().filter(|node| node.from_start).count() as u64;
         progress.begin("starting nodes", total);
         self.start_all();

@@ -162,12 +162,6 @@ impl Firewall {
         self.flows.len()
     }
 
-    /// Forgets everything.
-    pub fn forget(&mut self) {
-        self.flows.clear();
-        self.due.clear();
-    }
-
     /// Forgets what has been idle for too long.
     pub fn expire(&mut self, now: Time) {
         while let Some(&(due, flow)) = self.due.first()

@@ -3,6 +3,7 @@
 //! - here: from bytes to [`Packet`], and translation of addresses and ports.
 //! - `checksum`: the Internet checksum, kept up incrementally (RFC 1624), complete or partial.
 //! - [`fragments`]: how later fragments follow the first.
+//! - [`ipv6`]: the same for IPv6, of which little is rewritten.
 //! - [`segments`]: cutting what a host's segmentation offload has left whole.
 //! - [`errors`]: the ICMP errors that a router sends.
 //!
@@ -18,6 +19,7 @@ use super::nat::{Flow, Protocol, TcpFlags};
 mod checksum;
 pub mod errors;
 pub mod fragments;
+pub mod ipv6;
 pub mod segments;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,11 @@
 //! What a backend tells a router.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use crate::net::firewall::Policy;
 use crate::net::link::LinkConfig;
 use crate::net::nat::{Forward, NatConfig};
 
@@ -37,12 +38,40 @@ pub struct RouterConfig {
     pub down: LinkConfig,
     /// Networks without a NAT, and the router there: an address in the inside or the outside subnet.
     pub routes: Vec<(Ipv4Net, Ipv4Addr)>,
+    /// IPv6, if the LAN has any.
+    pub ipv6: Option<Ipv6Config>,
     /// TCP port of the control proxy.
     pub control_port: u16,
     /// Decides ports and luck.
     pub seed: u64,
     /// Hosts whose link-layer addresses are known and never asked for.
     pub neighbours: Vec<(Ipv4Addr, [u8; 6])>,
+}
+
+/// IPv6 of a router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ipv6Config {
+    /// The LAN, whose hosts are told of it.
+    pub inside: Side6,
+    /// The network that the LAN is behind, if that has IPv6 too.
+    pub outside: Option<Side6>,
+    /// What comes in.
+    pub firewall: Policy,
+    /// Other networks, and the router there: an address in the inside or the outside subnet.
+    pub routes: Vec<(Ipv6Net, Ipv6Addr)>,
+}
+
+/// One side of a router, in IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Side6 {
+    /// The network.
+    pub subnet: Ipv6Net,
+    /// The router's address there.
+    pub address: Ipv6Addr,
+    /// The next router outwards; only read on the outside.
+    pub gateway: Option<Ipv6Addr>,
 }
 
 impl RouterConfig {

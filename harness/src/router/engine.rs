@@ -1,10 +1,10 @@
 //! The router without its sockets: frames in, frames out, some of them later.
 //!
 //! A packet from inside is translated, then crosses the link `up`; one from outside is translated, then crosses `down`. What
-//! goes back to the side that it came from crosses no link.
+//! goes back to the side that it came from crosses no link. IPv6 is in [`ipv6`].
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use butter::core::random::child;
 use butter::core::time::Time;
@@ -20,6 +20,7 @@ use crate::net::link::LinkConfig;
 use crate::net::nat::{Flow, Nat, Verdict};
 use crate::net::packet::errors::{self, Problem};
 use crate::net::packet::fragments::Fragments;
+use crate::net::packet::segments::Segments;
 use crate::net::packet::{Checksum, Content, Echo, Fragment, Packet, decrement_ttl, segments};
 
 /// Length of an Ethernet header, in bytes.
@@ -27,12 +28,19 @@ pub const ETHERNET_LEN: usize = 14;
 /// Most ICMP errors that a router sends in a second (RFC 1812 §4.3.2.8 wants a limit).
 pub const ERRORS_PER_SECOND_MAX: u32 = 1_000;
 
+mod ipv6;
 #[cfg(test)]
 mod tests;
 
+use ipv6::Ipv6;
+
 const TYPE_IPV4: [u8; 2] = [0x08, 0x00];
+/// EtherType of IPv6.
+pub const TYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 const TYPE_ARP: [u8; 2] = [0x08, 0x06];
 const BROADCAST: Mac = [0xff; 6];
+/// How the link-layer addresses of IPv6's groups begin (RFC 2464 §7).
+const GROUP_OF_IPV6: [u8; 2] = [0x33, 0x33];
 
 /// A side of the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +75,7 @@ pub struct Engine {
     /// First fragments from inside, and from outside.
     fragments: [Fragments<Plan>; 2],
     errors: ErrorLimit,
+    ipv6: Option<Ipv6>,
     stats: Stats,
     /// Reused for each segment that is cut.
     segment: Vec<u8>,
@@ -101,7 +110,8 @@ enum Rewrite {
 #[derive(Clone, Copy, Debug)]
 struct Way {
     direction: Direction,
-    hop: Hop,
+    face: Face,
+    next: IpAddr,
     offload: Offload,
 }
 
@@ -139,6 +149,8 @@ impl Engine {
             Port { side, interface, neighbours: Neighbours::new(addresses, interface.mac, answers, permanent) }
         };
         assert_eq!(config.outside.is_some(), outside.is_some(), "a side needs an interface");
+        let is_root = config.outside.is_none();
+        let ipv6 = config.ipv6.as_ref().map(|ipv6| Ipv6::new(ipv6, (inside, outside), is_root, seed(6)));
         let addresses = config.outside_addresses();
         let outside =
             config.outside.zip(outside).map(|(side, interface)| port(side, addresses.clone(), interface, true));
@@ -153,6 +165,7 @@ impl Engine {
             down: Pipe::new(&config.down, seed(3)),
             fragments: [Fragments::new(seed(4)), Fragments::new(seed(5))],
             errors: ErrorLimit::default(),
+            ipv6,
             stats: Stats::default(),
             segment: Vec::new(),
         }
@@ -199,7 +212,8 @@ impl Engine {
     /// When [`Engine::advance`] has something to do.
     pub fn next_due(&self) -> Time {
         let outside = self.outside.as_ref().map_or(Time::NEVER, |port| port.neighbours.next_due());
-        self.up.next_due().min(self.down.next_due()).min(self.inside.neighbours.next_due()).min(outside)
+        let ipv6 = self.ipv6.as_ref().map_or(Time::NEVER, Ipv6::next_due);
+        self.up.next_due().min(self.down.next_due()).min(self.inside.neighbours.next_due()).min(outside).min(ipv6)
     }
 
     /// Does what is due: frames that are across their link go on, neighbours are asked again.
@@ -215,6 +229,7 @@ impl Engine {
             let Some(port) = by_face(inside, outside, face) else { continue };
             port.neighbours.advance(now, &mut self.stats, &mut |offload, frame| out(face, offload, frame));
         }
+        self.advance6(now, out);
     }
 
     /// A frame has come.
@@ -234,6 +249,7 @@ impl Engine {
                     self.refuse(now, face, refusal, frame, out);
                 }
             }
+            TYPE_IPV6 if to_us || frame[..2] == GROUP_OF_IPV6 => self.receive6(now, face, offload, frame, out),
             _ => {}
         }
     }
@@ -269,7 +285,9 @@ impl Engine {
             Rewrite::Error(about, source, destination) => packet.translate_error(bytes, about, source, destination),
         }
         decrement_ttl(bytes);
-        self.send(now, Way { direction: direction(face, plan.hop.face), hop: plan.hop, offload }, &packet, frame, out);
+        let Hop { face: to, next } = plan.hop;
+        let way = Way { direction: direction(face, to), face: to, next: next.into(), offload };
+        self.send(now, way, packet.total_len, |bytes, size| segments::cut(&packet, bytes, size), frame, out);
         Ok(())
     }
 
@@ -390,17 +408,25 @@ impl Engine {
         Err(Refusal { cause: Some(Cause::TooBig), problem })
     }
 
-    /// Sends a packet on its way: over the link, if it crosses one.
-    fn send(&mut self, now: Time, way: Way, packet: &Packet, frame: &mut [u8], out: &mut Out<'_>) {
+    /// Sends a packet of `total_len` bytes, which `cut` would cut, on its way: over the link, if it crosses one.
+    fn send(
+        &mut self,
+        now: Time,
+        way: Way,
+        total_len: usize,
+        cut: impl for<'a> Fn(&'a [u8], usize) -> Option<Segments<'a>>,
+        frame: &mut [u8],
+        out: &mut Out<'_>,
+    ) {
         let cuts = match way.direction {
             Direction::Up => self.up.cuts,
             Direction::Down => self.down.cuts,
             Direction::Within => false,
         };
         let Some(size) = way.offload.segments.map(|cut| usize::from(cut.size)) else {
-            return self.send_one(now, way, (1, packet.total_len), frame, out);
+            return self.send_one(now, way, (1, total_len), frame, out);
         };
-        let Some(mut pieces) = segments::cut(packet, &frame[ETHERNET_LEN..], size) else {
+        let Some(mut pieces) = cut(&frame[ETHERNET_LEN..], size) else {
             return self.stats.drop(Cause::Malformed);
         };
         if !cuts {
@@ -410,7 +436,7 @@ impl Engine {
         let one = Way { offload: Offload { segments: None, ..way.offload }, ..way };
         let mut segment = std::mem::take(&mut self.segment);
         segment.resize(ETHERNET_LEN, 0);
-        segment[12..ETHERNET_LEN].copy_from_slice(&TYPE_IPV4);
+        segment[12..ETHERNET_LEN].copy_from_slice(&frame[12..ETHERNET_LEN]);
         while pieces.next_into(&mut segment, ETHERNET_LEN) {
             let bytes = segment.len() - ETHERNET_LEN;
             self.send_one(now, one, (1, bytes), &mut segment, out);
@@ -420,15 +446,15 @@ impl Engine {
 
     /// Sends a frame that stands for so many packets, of so many bytes together.
     fn send_one(&mut self, now: Time, way: Way, (packets, bytes): (u64, usize), frame: &mut [u8], out: &mut Out<'_>) {
-        let Way { direction, hop, offload } = way;
+        let Way { direction, face, next, offload } = way;
         let across = match direction {
-            Direction::Up => self.up.send(now, bytes, hop.next, offload, frame),
-            Direction::Down => self.down.send(now, bytes, hop.next, offload, frame),
+            Direction::Up => self.up.send(now, bytes, next, offload, frame),
+            Direction::Down => self.down.send(now, bytes, next, offload, frame),
             Direction::Within => Ok(Crossing::Across),
         };
         match across {
             Err(cause) => return self.stats.drop(cause),
-            Ok(Crossing::Across) => self.transmit(now, hop.face, hop.next, offload, frame, out),
+            Ok(Crossing::Across) => self.transmit(now, face, next, offload, frame, out),
             Ok(Crossing::UnderWay(alteration)) => {
                 self.stats.alter(alteration);
                 let copies = 1 + u64::from(alteration.twice);
@@ -439,7 +465,11 @@ impl Engine {
     }
 
     /// Puts a frame on a side's interface, when its next hop is known.
-    fn transmit(&mut self, now: Time, face: Face, to: Ipv4Addr, offload: Offload, frame: &mut [u8], out: &mut Out<'_>) {
+    fn transmit(&mut self, now: Time, face: Face, to: IpAddr, offload: Offload, frame: &mut [u8], out: &mut Out<'_>) {
+        let to = match to {
+            IpAddr::V4(to) => to,
+            IpAddr::V6(to) => return self.transmit6(now, face, to, offload, frame, out),
+        };
         let (inside, outside) = (&mut self.inside, &mut self.outside);
         let Some(port) = by_face(inside, outside, face) else { return };
         port.neighbours.send(now, to, offload, frame, &mut self.stats, &mut |offload, frame| out(face, offload, frame));
@@ -483,10 +513,11 @@ fn by_face<'a>(inside: &'a mut Port, outside: &'a mut Option<Port>, face: Face) 
 
 /// How a packet's checksum is to be kept up; an error if what is left to do is not of this packet.
 fn checked_offload(packet: &Packet, offload: Offload) -> Result<Checksum, Cause> {
-    let is_tcp = |flow: Flow| flow.protocol == crate::net::nat::Protocol::Tcp;
-    if let Some(cut) = offload.segments
-        && !matches!(packet.content, Content::Flow { flow, echo: None, .. } if is_tcp(flow) == cut.tcp)
-    {
+    let is_tcp = match packet.content {
+        Content::Flow { flow, echo: None, .. } => Some(flow.protocol == crate::net::nat::Protocol::Tcp),
+        _ => None,
+    };
+    if !is_segmentation_of(offload, is_tcp, false) {
         return Err(Cause::Malformed);
     }
     let Some((start, offset)) = offload.checksum else {
@@ -494,6 +525,11 @@ fn checked_offload(packet: &Packet, offload: Offload) -> Result<Checksum, Cause>
     };
     let start = usize::from(start).checked_sub(ETHERNET_LEN).ok_or(Cause::Malformed)?;
     if packet.is_checksum(start, usize::from(offset)) { Ok(Checksum::Partial) } else { Err(Cause::Offload) }
+}
+
+/// Whether a packet may be cut as asked for, if it is. `is_tcp` is nothing for what is neither TCP nor UDP.
+fn is_segmentation_of(offload: Offload, is_tcp: Option<bool>, is_ipv6: bool) -> bool {
+    offload.segments.is_none_or(|cut| is_tcp == Some(cut.tcp) && cut.tcp_over_ipv6 == (cut.tcp && is_ipv6))
 }
 
 /// Keeps [`ERRORS_PER_SECOND_MAX`].

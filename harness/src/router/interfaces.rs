@@ -74,6 +74,9 @@ async fn prepare_with(handle: &Handle, config: &RouterConfig) -> anyhow::Result<
     }
 
     stop_forwarding(handle, &all, outside.as_ref()).await?;
+    if config.ipv6.is_some() {
+        [Some(&inside), outside.as_ref()].into_iter().flatten().try_for_each(leave_ipv6)?;
+    }
     set_address(handle, &addresses, &inside, Some(config.inside)).await?;
     if let Some(outside) = &outside {
         set_address(handle, &addresses, outside, None).await?;
@@ -168,6 +171,21 @@ async fn stop_forwarding(handle: &Handle, all: &[&Attached], outside: Option<&At
         }
     }
     Ok(())
+}
+
+/// Keeps the kernel out of IPv6 on an interface: it would answer, and take addresses, beside the router.
+fn leave_ipv6(on: &Attached) -> anyhow::Result<()> {
+    let path = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", on.name);
+    // A kernel without IPv6 has no such file, and is out of it.
+    let Ok(disabled) = fs::read_to_string(&path) else { return Ok(()) };
+    // May be read-only, as in a container, where the engine has done it.
+    if disabled.trim() == "1" || fs::write(&path, "1").is_ok() {
+        return Ok(());
+    }
+    bail!(
+        "the kernel takes part in IPv6 on {}: start the router with the sysctl net.ipv6.conf.all.disable_ipv6=1",
+        on.name
+    )
 }
 
 /// Sets values of `/proc/sys/net/ipv4/conf/<interface>` by netlink, which also works where /proc is read-only.

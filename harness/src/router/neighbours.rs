@@ -28,17 +28,19 @@ pub const WAITING_MAX: usize = 64;
 
 const BROADCAST: Mac = [0xff; 6];
 
-/// The neighbours on one side of the router.
+/// The neighbours on one side of the router, by addresses of one kind.
 #[derive(Debug)]
-pub struct Neighbours {
+pub struct Neighbours<A = Ipv4Addr> {
     /// The router's own; the first is the one that asks.
-    addresses: Vec<Ipv4Addr>,
+    addresses: Vec<A>,
     mac: Mac,
     /// Whether requests for the addresses are answered here; otherwise the kernel does.
     answers: bool,
-    permanent: BTreeMap<Ipv4Addr, Mac>,
-    known: BTreeMap<Ipv4Addr, (Mac, Time)>,
-    asking: BTreeMap<Ipv4Addr, Asking>,
+    permanent: BTreeMap<A, Mac>,
+    known: BTreeMap<A, (Mac, Time)>,
+    asking: BTreeMap<A, Asking>,
+    /// The frame by which an own address asks for another.
+    request: fn(A, Mac, A) -> Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -54,53 +56,7 @@ pub type Send<'a> = &'a mut dyn FnMut(Offload, &[u8]);
 impl Neighbours {
     /// The neighbours of these addresses, one at least, which are at `mac`; they are answered for if `answers`.
     pub fn new(addresses: Vec<Ipv4Addr>, mac: Mac, answers: bool, permanent: BTreeMap<Ipv4Addr, Mac>) -> Self {
-        assert!(!addresses.is_empty(), "whoever has neighbours has an address");
-        Neighbours { addresses, mac, answers, permanent, known: BTreeMap::new(), asking: BTreeMap::new() }
-    }
-
-    /// Has these addresses from now on.
-    pub fn readdress(&mut self, addresses: Vec<Ipv4Addr>) {
-        assert!(!addresses.is_empty(), "whoever has neighbours has an address");
-        self.addresses = addresses;
-    }
-
-    /// The router's own addresses.
-    pub fn own(&self) -> &[Ipv4Addr] {
-        &self.addresses
-    }
-
-    /// Sends a frame to a neighbour, whose address is filled in; now, or when it has answered.
-    pub fn send(
-        &mut self,
-        now: Time,
-        to: Ipv4Addr,
-        offload: Offload,
-        frame: &mut [u8],
-        stats: &mut Stats,
-        send: Send<'_>,
-    ) {
-        if let Some(mac) = self.find(now, to) {
-            address_frame(frame, mac, self.mac);
-            return send(offload, frame);
-        }
-        if self.asking.len() >= ASKING_MAX && !self.asking.contains_key(&to) {
-            return stats.drop(Cause::Unresolved);
-        }
-        let asking = self.asking.entry(to).or_insert(Asking { again: now, asked: 0, waiting: VecDeque::new() });
-        if asking.waiting.len() >= WAITING_MAX {
-            return stats.drop(Cause::Unresolved);
-        }
-        asking.waiting.push_back((offload, frame.into()));
-        if asking.asked == 0 {
-            asking.asked = 1;
-            asking.again = now + ASK_AGAIN;
-            send(Offload::default(), &request(self.addresses[0], self.mac, to));
-        }
-    }
-
-    fn find(&self, now: Time, ip: Ipv4Addr) -> Option<Mac> {
-        let known = || self.known.get(&ip).filter(|(_, until)| *until > now).map(|(mac, _)| *mac);
-        self.permanent.get(&ip).copied().or_else(known)
+        Neighbours { answers, permanent, ..Neighbours::asking_by(addresses, mac, request) }
     }
 
     /// Reads an ARP frame (from behind its Ethernet header): answers it if it asks for this side, and learns from it if it
@@ -119,8 +75,65 @@ impl Neighbours {
             send(Offload::default(), &reply(target, self.mac, &arp));
         }
     }
+}
 
-    fn learn(&mut self, now: Time, ip: Ipv4Addr, mac: Mac, send: Send<'_>) {
+impl<A: Copy + Ord> Neighbours<A> {
+    /// The neighbours of these addresses, one at least, which are at `mac`; others are asked for by `request`.
+    pub(super) fn asking_by(addresses: Vec<A>, mac: Mac, request: fn(A, Mac, A) -> Vec<u8>) -> Self {
+        assert!(!addresses.is_empty(), "whoever has neighbours has an address");
+        let (permanent, known, asking) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Neighbours { addresses, mac, answers: true, permanent, known, asking, request }
+    }
+
+    /// Has these addresses from now on.
+    pub fn readdress(&mut self, addresses: Vec<A>) {
+        assert!(!addresses.is_empty(), "whoever has neighbours has an address");
+        self.addresses = addresses;
+    }
+
+    /// The router's own addresses.
+    pub fn own(&self) -> &[A] {
+        &self.addresses
+    }
+
+    /// The link-layer address of this side.
+    pub fn mac(&self) -> Mac {
+        self.mac
+    }
+
+    /// Whether a host has been heard of, or is being asked for.
+    pub fn is_asked_or_known(&self, ip: A) -> bool {
+        self.asking.contains_key(&ip) || self.known.contains_key(&ip)
+    }
+
+    /// Sends a frame to a neighbour, whose address is filled in; now, or when it has answered.
+    pub fn send(&mut self, now: Time, to: A, offload: Offload, frame: &mut [u8], stats: &mut Stats, send: Send<'_>) {
+        if let Some(mac) = self.find(now, to) {
+            address_frame(frame, mac, self.mac);
+            return send(offload, frame);
+        }
+        if self.asking.len() >= ASKING_MAX && !self.asking.contains_key(&to) {
+            return stats.drop(Cause::Unresolved);
+        }
+        let asking = self.asking.entry(to).or_insert(Asking { again: now, asked: 0, waiting: VecDeque::new() });
+        if asking.waiting.len() >= WAITING_MAX {
+            return stats.drop(Cause::Unresolved);
+        }
+        asking.waiting.push_back((offload, frame.into()));
+        if asking.asked == 0 {
+            asking.asked = 1;
+            asking.again = now + ASK_AGAIN;
+            send(Offload::default(), &(self.request)(self.addresses[0], self.mac, to));
+        }
+    }
+
+    fn find(&self, now: Time, ip: A) -> Option<Mac> {
+        let known = || self.known.get(&ip).filter(|(_, until)| *until > now).map(|(mac, _)| *mac);
+        self.permanent.get(&ip).copied().or_else(known)
+    }
+
+    /// Takes an answer for true, and sends what has waited for it.
+    pub(super) fn learn(&mut self, now: Time, ip: A, mac: Mac, send: Send<'_>) {
         // A group's address is nobody's (RFC 1812 §3.3.2).
         if mac[0] & 1 != 0 {
             return;
@@ -146,7 +159,7 @@ impl Neighbours {
         if self.next_due() > now {
             return;
         }
-        let (address, mac) = (self.addresses[0], self.mac);
+        let (address, mac, request) = (self.addresses[0], self.mac, self.request);
         self.asking.retain(|&ip, asking| {
             if asking.again > now {
                 return true;

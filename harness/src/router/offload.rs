@@ -7,6 +7,7 @@ pub const OFFLOAD_LEN: usize = 10;
 const NEEDS_CSUM: u8 = 1;
 const GSO_NONE: u8 = 0;
 const GSO_TCPV4: u8 = 1;
+const GSO_TCPV6: u8 = 4;
 const GSO_UDP_L4: u8 = 5;
 const GSO_ECN: u8 = 0x80;
 
@@ -24,6 +25,8 @@ pub struct Offload {
 pub struct Segmentation {
     /// Of TCP, not UDP.
     pub tcp: bool,
+    /// TCP over IPv6; UDP looks alike over both.
+    pub tcp_over_ipv6: bool,
     /// Whether TCP's congestion flags need care.
     ecn: bool,
     /// Bytes of data in each segment.
@@ -35,7 +38,7 @@ pub struct Segmentation {
 impl Segmentation {
     /// `size` bytes of data in each segment, after `header_len` bytes of headers.
     pub fn new(tcp: bool, size: u16, header_len: u16) -> Self {
-        Segmentation { tcp, ecn: false, size, header_len }
+        Segmentation { tcp, tcp_over_ipv6: false, ecn: false, size, header_len }
     }
 }
 
@@ -48,8 +51,9 @@ impl Offload {
         let ecn = gso & GSO_ECN != 0;
         let segments = match gso & !GSO_ECN {
             GSO_NONE => None,
-            GSO_TCPV4 if size > 0 => Some(Segmentation { tcp: true, ecn, size, header_len }),
-            GSO_UDP_L4 if size > 0 => Some(Segmentation { tcp: false, ecn, size, header_len }),
+            kind @ (GSO_TCPV4 | GSO_TCPV6 | GSO_UDP_L4) if size > 0 => {
+                Some(Segmentation { tcp: kind != GSO_UDP_L4, tcp_over_ipv6: kind == GSO_TCPV6, ecn, size, header_len })
+            }
             _ => return None,
         };
         Some(Offload { checksum: (flags & NEEDS_CSUM != 0).then_some((start, offset)), segments })
@@ -61,7 +65,11 @@ impl Offload {
         let (gso, size, header_len) = match self.segments {
             None => (GSO_NONE, 0, 0),
             Some(segments) => {
-                let kind = if segments.tcp { GSO_TCPV4 } else { GSO_UDP_L4 };
+                let kind = match (segments.tcp, segments.tcp_over_ipv6) {
+                    (true, false) => GSO_TCPV4,
+                    (true, true) => GSO_TCPV6,
+                    (false, _) => GSO_UDP_L4,
+                };
                 (kind | if segments.ecn { GSO_ECN } else { 0 }, segments.size, segments.header_len)
             }
         };
@@ -89,6 +97,10 @@ mod tests {
         ] {
             assert_eq!(Offload::read(offload.write()), Some(offload));
         }
+        let mut over_ipv6 =
+            Offload { segments: Some(Segmentation::new(true, 1_428, 86)), ..Offload::default() }.write();
+        over_ipv6[1] = GSO_TCPV6;
+        assert_eq!(Offload::read(over_ipv6).map(Offload::write), Some(over_ipv6));
     }
 
     #[test]

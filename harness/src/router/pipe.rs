@@ -1,7 +1,7 @@
 //! A link with the frames that are on it.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use butter::core::time::Time;
 
@@ -39,7 +39,7 @@ pub enum Crossing {
 pub struct UnderWay {
     due: Time,
     /// To whom, when it arrives.
-    pub next_hop: Ipv4Addr,
+    pub next_hop: IpAddr,
     /// What is left to do.
     pub offload: Offload,
     /// The frame, its Ethernet addresses not filled in.
@@ -76,7 +76,7 @@ impl Pipe {
         &mut self,
         now: Time,
         bytes: usize,
-        next_hop: Ipv4Addr,
+        next_hop: IpAddr,
         offload: Offload,
         frame: &[u8],
     ) -> Result<Crossing, Cause> {

@@ -1,10 +1,10 @@
 //! Which way leads to an address.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::config::RouterConfig;
+use super::config::{Ipv6Config, RouterConfig};
 use super::engine::Face;
 
 /// Where a packet goes next.
@@ -52,5 +52,44 @@ impl Routes {
         self.subnets
             .iter()
             .any(|subnet| subnet.prefix_len() < 31 && (ip == subnet.broadcast() || ip == subnet.network()))
+    }
+}
+
+/// Where an IPv6 packet goes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop6 {
+    /// Through which side.
+    pub face: Face,
+    /// To whom there.
+    pub next: Ipv6Addr,
+}
+
+/// The IPv6 routes of a router.
+#[derive(Debug)]
+pub struct Routes6 {
+    /// The longest prefix first; `None` is reached directly.
+    routes: Vec<(Ipv6Net, Face, Option<Ipv6Addr>)>,
+}
+
+impl Routes6 {
+    /// The two sides, the routes as configured, and the way outwards.
+    pub fn new(config: &Ipv6Config) -> Self {
+        let inside = config.inside.subnet;
+        let mut routes = vec![(inside, Face::Inside, None)];
+        routes.extend(config.outside.map(|side| (side.subnet, Face::Outside, None)));
+        for &(subnet, via) in &config.routes {
+            let face = if inside.contains(&via) { Face::Inside } else { Face::Outside };
+            routes.push((subnet, face, Some(via)));
+        }
+        let gateway = config.outside.and_then(|side| side.gateway);
+        routes.extend(gateway.map(|gateway| (Ipv6Net::default(), Face::Outside, Some(gateway))));
+        routes.sort_by_key(|(subnet, ..)| std::cmp::Reverse(subnet.prefix_len()));
+        Routes6 { routes }
+    }
+
+    /// The way to an address.
+    pub fn find(&self, destination: Ipv6Addr) -> Option<Hop6> {
+        let (_, face, via) = self.routes.iter().find(|(subnet, ..)| subnet.contains(&destination))?;
+        Some(Hop6 { face: *face, next: via.unwrap_or(destination) })
     }
 }

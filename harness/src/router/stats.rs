@@ -1,5 +1,6 @@
 //! What the data path counts, in plain numbers.
 
+use crate::net::firewall::FirewallDrop;
 use crate::net::link::{Alteration, LinkDrop};
 use crate::net::nat::NatDrop;
 
@@ -104,13 +105,13 @@ impl Change {
 pub enum Cause {
     /// [`NatDrop::NoMapping`].
     NoMapping,
-    /// [`NatDrop::Filtered`].
+    /// [`NatDrop::Filtered`], or [`FirewallDrop::Unsolicited`].
     Filtered,
     /// [`NatDrop::NoPort`].
     NoPort,
     /// [`NatDrop::NoHairpin`].
     NoHairpin,
-    /// [`NatDrop::Quota`].
+    /// [`NatDrop::Quota`], or [`FirewallDrop::Full`].
     Quota,
     /// [`LinkDrop::Lost`].
     Lost,
@@ -126,6 +127,8 @@ pub enum Cause {
     TooBig,
     /// Its headers are wrong.
     Malformed,
+    /// Its source is not on the side that it came from.
+    Spoofed,
     /// A NAT cannot translate it: no TCP, UDP, echo question from inside, or error about one of them.
     Untranslatable,
     /// A later fragment whose first did not come before.
@@ -142,7 +145,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every one, in the order of its number.
-    pub const ALL: [Cause; 18] = [
+    pub const ALL: [Cause; 19] = [
         Cause::NoMapping,
         Cause::Filtered,
         Cause::NoPort,
@@ -155,6 +158,7 @@ impl Cause {
         Cause::TtlExceeded,
         Cause::TooBig,
         Cause::Malformed,
+        Cause::Spoofed,
         Cause::Untranslatable,
         Cause::Fragment,
         Cause::Unresolved,
@@ -178,6 +182,7 @@ impl Cause {
             Cause::TtlExceeded => "ttl_exceeded",
             Cause::TooBig => "too_big",
             Cause::Malformed => "malformed",
+            Cause::Spoofed => "spoofed",
             Cause::Untranslatable => "untranslatable",
             Cause::Fragment => "fragment",
             Cause::Unresolved => "unresolved",
@@ -196,6 +201,15 @@ impl From<NatDrop> for Cause {
             NatDrop::NoPort => Cause::NoPort,
             NatDrop::NoHairpin => Cause::NoHairpin,
             NatDrop::Quota => Cause::Quota,
+        }
+    }
+}
+
+impl From<FirewallDrop> for Cause {
+    fn from(drop: FirewallDrop) -> Self {
+        match drop {
+            FirewallDrop::Unsolicited => Cause::Filtered,
+            FirewallDrop::Full => Cause::Quota,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! set again once it comes up; only a nearer deadline makes a new one, which voids the other.
 
 use std::collections::VecDeque;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use butter::core::Node;
@@ -15,7 +15,7 @@ use butter::core::message::Refusal;
 use butter::core::time::{Deadline, Time};
 use butter::overlay::Overlay;
 
-use crate::plan::{NODE_PORT, Plan};
+use crate::plan::{NODE_PORT, NodePlan, Plan};
 
 use super::network::Seat;
 use super::transport::{Arrival, Transport};
@@ -61,6 +61,7 @@ pub struct Engine<V: Overlay> {
 struct Place<V: Overlay> {
     node: Option<Box<Node<V>>>,
     address: SocketAddrV4,
+    address6: Option<Ipv6Addr>,
     /// When its wake-up entry is due.
     armed: Time,
     /// When it wants to be woken.
@@ -70,15 +71,16 @@ struct Place<V: Overlay> {
 impl<V: Overlay> Engine<V> {
     /// The networks of `plan`; no node runs yet.
     pub fn new(plan: &Plan) -> Self {
-        let place = |address| Place {
+        let place = |node: &NodePlan| Place {
             node: None,
-            address: SocketAddrV4::new(address, NODE_PORT),
+            address: SocketAddrV4::new(node.address, NODE_PORT),
+            address6: node.address6,
             armed: Time::NEVER,
             deadline: Time::NEVER,
         };
         Engine {
             transport: Transport::new(plan),
-            places: plan.nodes.iter().map(|node| place(node.address)).collect(),
+            places: plan.nodes.iter().map(place).collect(),
             sink: Sink::default(),
             finished: VecDeque::new(),
             handled: 0,
@@ -125,7 +127,8 @@ impl<V: Overlay> Engine<V> {
         let place = &mut self.places[seat as usize];
         place.node = Some(Box::new(Node::new(id, config, seed, overlay)));
         (place.armed, place.deadline) = (Time::NEVER, Time::NEVER);
-        let listens = vec![SocketAddr::V4(place.address)];
+        let ipv6 = place.address6.map(|ip| SocketAddr::new(ip.into(), place.address.port()));
+        let listens = std::iter::once(place.address.into()).chain(ipv6).collect();
         self.handle(seat, Input::Addresses(listens));
         self.handle(seat, Input::Wake);
     }

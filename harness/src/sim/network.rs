@@ -14,10 +14,15 @@ use butter::core::time::Time;
 use ipnet::Ipv4Net;
 use smallvec::SmallVec;
 
+use crate::net::firewall::UDP_TIMEOUT;
 use crate::net::link::{Alteration, Link, LinkConfig, LinkDrop, Transit};
 use crate::net::nat::{Flow, Nat, Protocol, TcpFlags, Verdict, Wanted};
 use crate::plan::Plan;
 use crate::router::stats::{Cause, Direction, Stats};
+
+pub mod ipv6;
+
+use ipv6::Passage6;
 
 /// Time to cross one network from device to device: a switch and two stacks.
 pub const LAN_LATENCY: Duration = Duration::from_micros(100);
@@ -123,6 +128,8 @@ pub enum Passage {
 #[derive(Debug)]
 pub struct Networks {
     networks: Vec<Network>,
+    /// See [`ipv6::homes`].
+    homes: Vec<Option<u32>>,
 }
 
 #[derive(Debug)]
@@ -146,6 +153,7 @@ struct Router {
     outside: usize,
     nat: Option<Nat>,
     nat_timeout: Duration,
+    ipv6: Option<Passage6>,
     /// Up, down.
     pipes: [Pipe; 2],
     stats: Stats,
@@ -191,6 +199,7 @@ impl Networks {
                         nat: uplink.nat.clone().map(|config| {
                             Nat::new(config, &uplink.addresses(), seed(0)).with_forwards(&uplink.forwards)
                         }),
+                        ipv6: Passage6::of(network),
                         nat_timeout: uplink.nat.as_ref().map_or(Duration::MAX, |config| config.udp_timeout),
                         pipes: [Pipe::new(&uplink.up, seed(1)), Pipe::new(&uplink.down, seed(2))],
                         stats: Stats::default(),
@@ -219,7 +228,7 @@ impl Networks {
             networks[index].hosts.sort_by_key(|&(address, _)| address);
             networks[index].routes.sort();
         }
-        Networks { networks }
+        Networks { networks, homes: ipv6::homes(plan) }
     }
 
     /// How many there are.
@@ -376,9 +385,9 @@ impl Networks {
         let mut shortest = None::<Duration>;
         let mut router = self.networks[network].router.as_ref();
         while let Some(here) = router {
-            if here.nat.is_some() {
-                shortest = Some(shortest.map_or(here.nat_timeout, |other| other.min(here.nat_timeout)));
-            }
+            let filters = here.ipv6.as_ref().is_some_and(|ipv6| ipv6.firewall.is_some());
+            let lives = [here.nat.is_some().then_some(here.nat_timeout), filters.then_some(UDP_TIMEOUT)];
+            shortest = lives.into_iter().chain([shortest]).flatten().min();
             router = self.networks[here.outside].router.as_ref();
         }
         shortest
@@ -417,6 +426,9 @@ impl Networks {
         if let Some(&(_, inner)) = network.routes.iter().find(|(subnet, _)| subnet.contains(&to)) {
             return Some(Device::Inwards(inner));
         }
+        if ipv6::is_label(to) {
+            return self.next_device6(on, to);
+        }
         network.router.is_some().then_some(Device::Outwards(on))
     }
 
@@ -439,6 +451,9 @@ pub struct Carried {
 impl Router {
     /// The packet's addresses beyond the NAT, and whether it turns back inside; `None` if it is dropped.
     fn translate(&mut self, now: Time, flow: Flow, up: bool) -> Option<(Flow, bool)> {
+        if ipv6::is_label(*flow.source.ip()) {
+            return self.filter(now, flow, up);
+        }
         let Some(nat) = &mut self.nat else { return Some((flow, false)) };
         let flags = TcpFlags::default();
         let verdict = if up { nat.outbound(now, flow, flags) } else { nat.inbound(now, flow, flags) };

@@ -14,9 +14,9 @@
 //! - **Rebind**: a link over a NAT that forgets goes on if QUIC would migrate it. See [`rewire`].
 //! - **Relay**: a link through an ambassador takes the way of the two links that carry it, and goes down with either.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
 use bincode::Encode;
@@ -30,6 +30,7 @@ use slotmap::SlotMap;
 use crate::net::nat::{Flow, Protocol};
 use crate::plan::{NODE_PORT, Plan};
 
+use super::network::ipv6::{is_label, label, labelled};
 use super::network::{Networks, Packet, Passage, Seat};
 use super::queue::Queue;
 
@@ -152,6 +153,8 @@ pub struct Transport<M> {
     /// By network: the seats of live nodes, in order.
     live: Vec<Vec<Seat>>,
     ends: Vec<End>,
+    /// By IPv6 address.
+    seats6: BTreeMap<Ipv6Addr, Seat>,
     /// Sequences of sources that are no node: one per network.
     sequences: Vec<u64>,
     links: SlotMap<LinkKey, Link>,
@@ -169,6 +172,7 @@ struct End {
     id: NodeId,
     network: u32,
     address: Ipv4Addr,
+    address6: Option<Ipv6Addr>,
     alive: bool,
     /// Counts its lives: what belongs to an earlier one is void.
     life: u32,
@@ -227,6 +231,7 @@ impl<M: Debug + Encode> Transport<M> {
             id: NodeId([0; 32]),
             network: node.network.0 as u32,
             address: node.address,
+            address6: node.address6,
             alive: false,
             life: 0,
             links: Vec::new(),
@@ -240,6 +245,7 @@ impl<M: Debug + Encode> Transport<M> {
             queue: Queue::default(),
             live: vec![Vec::new(); networks.len()],
             ends: ends.collect(),
+            seats6: plan.nodes.iter().zip(0..).filter_map(|(node, seat)| Some((node.address6?, seat))).collect(),
             sequences: vec![0; networks.len()],
             networks,
             links: SlotMap::with_key(),
@@ -447,13 +453,31 @@ impl<M: Debug + Encode> Transport<M> {
         for &seat in &self.live[network] {
             for &(_, key) in &self.ends[seat as usize].links {
                 let link = &self.links[key];
-                let source = SocketAddrV4::new(self.ends[seat as usize].address, link.local_port(seat));
-                if let Some(flow) = link.keeps_alive(seat).map(|to| udp(source, to)) {
+                let port = link.local_port(seat);
+                if let Some(flow) = link.keeps_alive(seat).map(|to| udp(self.source_for(seat, port, to), to)) {
                     self.networks.refresh(self.now, flow, link.hops_from(link.side_of(seat)));
                 }
             }
         }
         self.schedule_refresh(network);
+    }
+
+    /// The address from which a node sends from a port of its own to another.
+    fn source_for(&self, seat: Seat, port: u16, to: SocketAddrV4) -> SocketAddrV4 {
+        SocketAddrV4::new(if is_label(*to.ip()) { label(seat) } else { self.end(seat).address }, port)
+    }
+
+    /// What nodes call an address.
+    fn told(&self, address: SocketAddrV4) -> SocketAddr {
+        let ip = labelled(*address.ip()).and_then(|seat| self.end(seat).address6);
+        ip.map_or(address.into(), |ip| SocketAddrV6::new(ip, address.port(), 0, 0).into())
+    }
+
+    /// What stands for an IPv6 address that a node can send to; nothing if it cannot.
+    fn label_of(&self, from: Seat, to: SocketAddrV6) -> Option<SocketAddrV4> {
+        self.end(from).address6?;
+        let seat = self.seats6.get(to.ip())?;
+        Some(SocketAddrV4::new(label(*seat), to.port()))
     }
 
     /// A small delay that differs from node to node and time to time.

@@ -54,6 +54,7 @@ pub(crate) fn config(nat: Option<NatConfig>, up: LinkConfig, down: LinkConfig) -
         down,
         routes: Vec::new(),
         control_port: CONTROL_PORT,
+        ipv6: None,
         seed: 7,
         neighbours: Vec::new(),
     }
@@ -93,9 +94,13 @@ impl Lab {
 
     /// Everything.
     pub(crate) fn start(config: RouterConfig) -> Self {
-        let mut lab = Self::wired(config);
-        lab.router = Some(Router::start(&lab.router_namespace, &lab.config, &lab.operator));
-        lab
+        Self::wired(config).run()
+    }
+
+    /// Starts the router.
+    pub(crate) fn run(mut self) -> Self {
+        self.router = Some(Router::start(&self.router_namespace, &self.config, &self.operator));
+        self
     }
 
     /// The value of a series of the router.

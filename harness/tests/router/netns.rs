@@ -4,16 +4,17 @@
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use butter_harness::plan::ipv6::mac;
 use butter_harness::router::{CONFIG_VARIABLE, RouterConfig};
 use futures_util::TryStreamExt;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
@@ -46,6 +47,11 @@ impl Namespace {
     pub(crate) fn new() -> Self {
         let make = || {
             unshare(CloneFlags::CLONE_NEWNET).expect("namespaces are available");
+            // Whether an IPv6 address is free is known here, and need not be looked for.
+            for key in ["dad_transmits", "router_solicitation_delay"] {
+                let path = format!("/proc/sys/net/ipv6/conf/default/{key}");
+                std::fs::write(path, "0").expect("the kernel has IPv6");
+            }
             File::open("/proc/thread-self/ns/net").expect("/proc is mounted")
         };
         let namespace = Namespace { file: thread::spawn(make).join().expect("it was made") };
@@ -79,6 +85,21 @@ impl Namespace {
             let route =
                 RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to.addr(), to.prefix_len()).gateway(via);
             handle.route().add(route.build()).execute().await.expect("the route can be added");
+        });
+    }
+
+    /// Gives its only interface beside the loopback an IPv6 address, and a route.
+    pub(crate) fn take_ipv6(&self, address: Ipv6Addr, prefix_len: u8, route: Option<(Ipv6Net, Ipv6Addr)>) {
+        self.netlink(async |handle| {
+            let links: Vec<_> = handle.link().get().execute().try_collect().await.expect("links can be listed");
+            let index = links.iter().map(|link| link.header.index).max().expect("there is an interface");
+            let add = handle.address().add(index, address.into(), prefix_len);
+            add.execute().await.expect("an address can be added");
+            if let Some((to, via)) = route {
+                let route =
+                    RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(to.addr(), to.prefix_len()).gateway(via);
+                handle.route().add(route.build()).execute().await.expect("the route can be added");
+            }
         });
     }
 
@@ -148,6 +169,8 @@ impl Switches {
         });
         host.netlink(async |handle| {
             let index = index(&handle, &interface).await;
+            let mac = mac(addresses[0].addr()).to_vec();
+            handle.link().set(LinkUnspec::new_with_index(index).address(mac).build()).execute().await.expect("a MAC");
             for address in addresses {
                 let add = handle.address().add(index, address.addr().into(), address.prefix_len());
                 add.execute().await.expect("an address can be added");

@@ -16,8 +16,8 @@ use super::{ApiArgs, Failure};
 #[derive(Args, Debug)]
 #[command(after_help = settings_help())]
 pub(super) struct RunArgs {
-    /// Listen for peers here (UDP); port 0 lets the system choose
-    #[arg(long, value_name = "ADDR", env = "BUTTER_LISTEN", default_value = "0.0.0.0:4001")]
+    /// Listen for peers here (UDP); port 0 lets the system choose, [::] is any address of both IPv4 and IPv6
+    #[arg(long, value_name = "ADDR", env = "BUTTER_LISTEN", default_value = "[::]:4001")]
     listen: SocketAddr,
     /// Keep what outlives the node, such as its identity, in this folder
     #[arg(long, value_name = "DIR", env = "BUTTER_STORE")]

@@ -74,6 +74,8 @@ impl<V: Overlay> Node<V> {
         }
         self.links.greeted(from, contact);
         self.links.seen_as(from, seen);
+        // An IPv6 address as seen by others says nothing of the NAT that IPv4 may have to pass.
+        let seen = seen.filter(SocketAddr::is_ipv4);
         // Only the ambassador through which this node is met is believed; a neighbour on the LAN sees a local address anyway.
         if self.wider.home().is_some_and(|via| via.id == from) && seen.is_some() {
             let moved = self.me.outside.is_some() && self.me.outside != seen;

@@ -17,6 +17,8 @@ use super::time::{Deadline, Time};
 
 mod attempt;
 mod book;
+#[cfg(test)]
+mod places;
 
 use attempt::{Attempt, Step};
 use book::Book;
@@ -116,16 +118,29 @@ impl Place {
             _ => true,
         };
         let near = contact.local.iter().copied().filter(|&address| self.is_near(address) && same_nat);
-        let mut addresses: Vec<SocketAddr> = near.collect();
-        if addresses.is_empty() {
-            addresses.extend(contact.mapped);
-            addresses.extend(contact.outside.filter(|outside| contact.mapped != Some(*outside)));
+        let near: Vec<SocketAddr> = near.collect();
+        if !near.is_empty() {
+            let ipv4: Vec<SocketAddr> = near.iter().copied().filter(SocketAddr::is_ipv4).collect();
+            return if ipv4.is_empty() { near } else { ipv4 };
         }
-        if addresses.is_empty() && !self.is_behind_nat() {
-            addresses.extend(contact.local.iter().copied());
+        let mut addresses = Vec::new();
+        if self.local.iter().any(is_ipv6_host) {
+            // Nothing translates between them: the best way between networks, if something lets it pass.
+            addresses.extend(contact.local.iter().copied().filter(is_ipv6_host));
+        }
+        let beyond = addresses.len();
+        addresses.extend(contact.mapped);
+        addresses.extend(contact.outside.filter(|outside| contact.mapped != Some(*outside)));
+        if addresses.len() == beyond && !self.is_behind_nat() {
+            addresses.extend(contact.local.iter().copied().filter(SocketAddr::is_ipv4));
         }
         addresses
     }
+}
+
+/// Whether an address is one of IPv6 that other networks may reach: global unicast, or unique local (RFC 4193).
+fn is_ipv6_host(address: &SocketAddr) -> bool {
+    matches!(address.ip(), IpAddr::V6(ip) if ip.segments()[0] & 0xe000 == 0x2000 || ip.is_unique_local())
 }
 
 impl<M> Links<M> {
@@ -247,6 +262,7 @@ impl<M> Links<M> {
             Some(remote) if self.place.is_near(remote) && contact.is_none_or(|c| c.local.contains(&remote)) => {
                 Path::Lan
             }
+            Some(remote) if remote.is_ipv6() => Path::Direct,
             Some(_) if matches!(link.method, Some(Method::Predicted | Method::Birthday)) => Path::Predicted,
             Some(remote) if mapped.is_some() && (!link.dialled || mapped == Some(remote)) => Path::Mapped,
             Some(_) if link.introduced && peer_behind_nat && self.place.is_behind_nat() => Path::Punched,
@@ -431,7 +447,8 @@ impl<M> Links<M> {
         let ambassador = |link: &&Link| link.contact.as_ref().is_some_and(|contact| contact.ambassador);
         let remotes = self.up.values().filter(ambassador).filter_map(|link| link.remote);
         let mut observers: Vec<SocketAddr> = Vec::new();
-        for remote in remotes.filter(|&remote| !self.place.is_near(remote)) {
+        // What they see is of use only where a NAT may be between.
+        for remote in remotes.filter(|&remote| remote.is_ipv4() && !self.place.is_near(remote)) {
             if observers.len() < OBSERVERS_MAX && observers.iter().all(|other| other.ip() != remote.ip()) {
                 observers.push(remote);
             }

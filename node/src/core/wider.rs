@@ -124,7 +124,8 @@ impl Wider {
 
 /// A contact with the address at which the ambassador itself sees the peer in place of what the peer claims.
 pub fn as_seen(mut contact: Contact, remote: Option<SocketAddr>, by: Via) -> Contact {
-    let outside = remote.or(contact.outside);
+    // Nothing translates IPv6: an address of that kind is among the local ones.
+    let outside = remote.filter(SocketAddr::is_ipv4).or(contact.outside);
     let behind_nat = outside.is_some_and(|outside| !contact.local.contains(&outside));
     contact.set_reach(outside, behind_nat.then_some(by));
     contact

@@ -1,7 +1,7 @@
 //! The machine's network interfaces: where this node can be reached, and where its LANs are.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use if_addrs::{IfOperStatus, get_if_addrs};
 
@@ -86,8 +86,28 @@ fn places(only: &[String]) -> io::Result<Vec<Place>> {
 
 fn up() -> io::Result<Vec<if_addrs::Interface>> {
     let mut all = get_if_addrs()?;
+    let unfit = unfit();
+    all.retain(|interface| !matches!(interface.ip(), IpAddr::V6(ip) if unfit.contains(&ip)));
     all.retain(|interface| !matches!(interface.oper_status, IfOperStatus::Down | IfOperStatus::NotPresent));
     Ok(all)
+}
+
+/// IPv6 addresses that nobody should be told of: tentative, temporary, deprecated, or in use by another (`linux/if_addr.h`).
+fn unfit() -> Vec<Ipv6Addr> {
+    const UNFIT: u8 = TEMPORARY | DAD_FAILED | DEPRECATED | TENTATIVE;
+    const TEMPORARY: u8 = 0x01;
+    const DAD_FAILED: u8 = 0x08;
+    const DEPRECATED: u8 = 0x20;
+    const TENTATIVE: u8 = 0x40;
+    // Where there is no such file there is no IPv6.
+    let table = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let unfit = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let address = u128::from_str_radix(fields.next()?, 16).ok()?;
+        let flags = u8::from_str_radix(fields.nth(3)?, 16).ok()?;
+        (flags & UNFIT != 0).then_some(Ipv6Addr::from(address))
+    };
+    table.lines().filter_map(unfit).collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,8 @@ const HANDSHAKES_MAX: usize = 256;
 const CONNECTIONS_MAX: usize = 4_096;
 /// Pause between looks at peers' addresses: a client may have come to another one (RFC 9000 §9).
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What Linux says of an address family that it does not have.
+const EAFNOSUPPORT: i32 = 97;
 /// Name that QUIC wants in a dial. Peers are known by key; it is never sent.
 const SERVER_NAME: &str = "butter";
 
@@ -211,7 +213,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         let (arriving, arrived) = mpsc::channel(relay::ARRIVED_MAX);
         let relay = Relay::new(counters.clone(), arriving.clone());
         let (extras, probes) = Extras::new(counters.clone(), arriving);
-        let bound = UdpSocket::bind(address).and_then(|socket| TokioRuntime.wrap_udp_socket(socket));
+        let bound = bind(address).and_then(|socket| TokioRuntime.wrap_udp_socket(socket));
         let real = bound.map_err(|source| TransportError::Bind { address, source })?;
         let socket = Arc::new(Socket::new(real, relay.clone(), extras.clone(), arrived));
         let endpoint = Endpoint::new_with_abstract_socket(
@@ -505,6 +507,28 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             }
         }
     }
+}
+
+/// Binds a socket. One for any address of IPv6 takes IPv4 as well, and nothing else where the machine has no IPv6.
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    if !(address.is_ipv6() && address.ip().is_unspecified()) {
+        return UdpSocket::bind(address);
+    }
+    let both = || {
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None)?;
+        socket.set_only_v6(false)?;
+        socket.bind(&address.into())?;
+        Ok(socket.into())
+    };
+    match both() {
+        Err(error) if is_without_ipv6(&error) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, address.port())),
+        bound => bound,
+    }
+}
+
+/// Whether the kernel has no IPv6, or has it switched off.
+fn is_without_ipv6(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 /// Where the other end is; `None` when relayed.

@@ -43,7 +43,9 @@ pub(crate) async fn routers(
     }
     let spare = subnets::spare_addresses(plan)?;
     let token = mark::random_hex(TOKEN_BYTES)?;
-    let wiring = Wiring { mark, networks, image, token, spare };
+    // Since API 1.46 the engine has another place for those.
+    let sets_interfaces = docker.client_version().minor_version < 46;
+    let wiring = Wiring { mark, networks, image, token, sets_interfaces, spare };
     let routers = start_routers(&docker, plan, &wiring, progress).await?;
     let gateways = gateways(&docker, plan, &wiring, progress).await?;
     Ok((Containers::new(docker, wiring, gateways), routers))

@@ -39,6 +39,8 @@ pub(crate) struct Wiring {
     pub(crate) networks: Networks,
     pub(crate) image: String,
     pub(crate) token: String,
+    /// Whether the engine takes settings of single interfaces among a container's.
+    pub(crate) sets_interfaces: bool,
     /// What the engine calls each router's inside address.
     pub(crate) spare: std::collections::BTreeMap<NetworkIndex, Ipv4Addr>,
 }
@@ -114,6 +116,9 @@ impl Wiring {
         let storage = plan.node_config(node).storage;
         let memory = storage.saturating_mul(2).saturating_add(NODE_MEMORY).min(i64::MAX as u64) as i64;
         let mut host = confined(memory);
+        if node.address6.is_some() {
+            host.sysctls = Some(self.autoconfiguration());
+        }
         if keeps {
             host.binds = Some(vec![format!("{}:{STORE}", self.mark.name(Role::Node, &node.name))]);
         }
@@ -127,13 +132,31 @@ impl Wiring {
         }
     }
 
+    /// Has a container's kernel make an IPv6 address of what its router advertises. Nobody else has it: looking for that would
+    /// take a second, and where the engine takes no settings of single interfaces it does.
+    fn autoconfiguration(&self) -> HashMap<String, String> {
+        let mut sysctls = vec![("net.ipv6.conf.all.disable_ipv6", "0")];
+        if self.sets_interfaces {
+            sysctls.extend([
+                ("net.ipv6.conf.eth0.accept_ra", "1"),
+                ("net.ipv6.conf.eth0.dad_transmits", "0"),
+                ("net.ipv6.conf.eth0.router_solicitation_delay", "0"),
+            ]);
+        }
+        sysctls.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
     fn router_body(&self, plan: &Plan, network: NetworkIndex) -> anyhow::Result<ContainerCreateBody> {
         let (subnet, address) = (self.networks.management_subnet, self.router_management(network));
         let config = routing::config(plan, network, Side { subnet, address, gateway: None });
         let config = serde_json::to_string(&config).context("a router's configuration as JSON")?;
         let capabilities = ["NET_ADMIN", "NET_RAW"].map(str::to_owned).to_vec();
         // Forwarding is on in containers because the engine turns it on for the host; the kernel would pass around the NAT.
-        let sysctls = HashMap::from([("net.ipv4.ip_forward".to_owned(), "0".to_owned())]);
+        let mut sysctls = HashMap::from([("net.ipv4.ip_forward".to_owned(), "0".to_owned())]);
+        if plan.network(network).ipv6.is_some() {
+            // The router process does it all.
+            sysctls.insert("net.ipv6.conf.all.disable_ipv6".to_owned(), "1".to_owned());
+        }
         let host = HostConfig { cap_add: Some(capabilities), sysctls: Some(sysctls), ..confined(ROUTER_MEMORY) };
         Ok(ContainerCreateBody {
             // Only root's processes are given capabilities by the engine.
@@ -222,7 +245,7 @@ mod tests {
             moved: vec![],
         };
         let spare = super::super::subnets::spare_addresses(plan).unwrap();
-        Wiring { mark, networks, image: "image".into(), token: "secret".into(), spare }
+        Wiring { mark, networks, image: "image".into(), token: "secret".into(), sets_interfaces: true, spare }
     }
 
     #[test]
@@ -235,6 +258,22 @@ mod tests {
         assert_eq!(body.user.as_deref(), Some("65534:65534"));
         let command = body.cmd.unwrap().join(" ");
         assert_eq!(command, "run --listen 0.0.0.0:4001 --api 0.0.0.0:4080 --join 203.0.113.10:4001 --set heartbeat=1s");
+    }
+
+    #[test]
+    fn a_node_with_ipv6_configures_itself_and_its_router_does_not() {
+        let mut plan = testing::plan();
+        let subnet = "2001:db8:1::/64".parse().unwrap();
+        plan.networks[1].ipv6 = Some(crate::plan::ipv6::Network6::new(subnet, true));
+        plan.nodes[1].address6 = Some(crate::plan::ipv6::autoconfigured(subnet, plan.nodes[1].address));
+        let wiring = wiring(&plan);
+        let disabled = |body: ContainerCreateBody| {
+            body.host_config.unwrap().sysctls.unwrap_or_default().get("net.ipv6.conf.all.disable_ipv6").cloned()
+        };
+        assert_eq!(disabled(wiring.node_body(&plan, NodeIndex(0), false)), None);
+        assert_eq!(disabled(wiring.node_body(&plan, NodeIndex(1), false)).as_deref(), Some("0"));
+        assert_eq!(disabled(wiring.router_body(&plan, NetworkIndex(1)).unwrap()).as_deref(), Some("1"));
+        assert!(wiring.node_body(&plan, NodeIndex(1), false).cmd.unwrap().contains(&"[::]:4001".to_owned()));
     }
 
     #[test]

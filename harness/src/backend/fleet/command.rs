@@ -10,7 +10,8 @@ pub(crate) fn arguments(plan: &Plan, node: NodeIndex, api: Ipv4Addr, store: Opti
     let node = plan.node(node);
     let mut arguments = vec!["run".to_owned()];
     let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-    option("--listen", format!("0.0.0.0:{NODE_PORT}"));
+    let any = if node.address6.is_some() { "[::]" } else { "0.0.0.0" };
+    option("--listen", format!("{any}:{NODE_PORT}"));
     option("--api", format!("{api}:{API_PORT}"));
     for address in plan.join_addresses(node) {
         option("--join", address.to_string());

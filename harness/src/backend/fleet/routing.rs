@@ -4,9 +4,10 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use crate::net::firewall::Policy;
 use crate::net::link::LinkConfig;
-use crate::plan::{NetworkIndex, Plan};
-use crate::router::{RouterConfig, Side};
+use crate::plan::{Network, NetworkIndex, Plan};
+use crate::router::{Ipv6Config, RouterConfig, Side, Side6};
 
 /// TCP port of every router's control proxy and metrics.
 pub(crate) const CONTROL_PORT: u16 = 4_090;
@@ -29,6 +30,7 @@ pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: Side) -> Rout
         up: behind.map_or_else(LinkConfig::default, |uplink| uplink.up.clone()),
         down: behind.map_or_else(LinkConfig::default, |uplink| uplink.down.clone()),
         routes: routes(plan, index),
+        ipv6: ipv6(plan, index),
         control_port: CONTROL_PORT,
         // Routers of one run differ in their luck; the odd constant spreads neighbouring indices (SplitMix64).
         seed: plan.seed ^ (index.0 as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -36,31 +38,53 @@ pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: Side) -> Rout
     }
 }
 
-/// Networks that are routed plainly, and the router through which: inside, those behind this one; outside, those beside it.
-fn routes(plan: &Plan, index: NetworkIndex) -> Vec<(Ipv4Net, Ipv4Addr)> {
-    let mut routes = Vec::new();
-    let outer = plan.network(index).behind.as_ref().map(|uplink| uplink.to);
-    for place in [Some(index), outer].into_iter().flatten() {
-        for (sibling, next) in plainly_behind(plan, place).filter(|(sibling, _)| *sibling != index) {
-            add_with_descendants(plan, sibling, next, &mut routes);
-        }
-    }
-    routes
-}
-
-fn plainly_behind(plan: &Plan, place: NetworkIndex) -> impl Iterator<Item = (NetworkIndex, Ipv4Addr)> {
-    plan.networks.iter().enumerate().filter_map(move |(index, network)| {
-        let uplink = network.behind.as_ref()?;
-        (uplink.to == place && uplink.nat.is_none()).then_some((NetworkIndex(index), uplink.address))
+/// The same for IPv6, if the network has any.
+fn ipv6(plan: &Plan, index: NetworkIndex) -> Option<Ipv6Config> {
+    let network = plan.network(index);
+    let here = network.ipv6?;
+    let uplink =
+        network.behind.as_ref().and_then(|behind| Some((behind.to, plan.network(behind.to).ipv6?, behind.ipv6?)));
+    Some(Ipv6Config {
+        inside: Side6 { subnet: here.subnet, address: here.gateway, gateway: None },
+        outside: uplink.map(|(_, outer, uplink)| Side6 {
+            subnet: outer.subnet,
+            address: uplink.address,
+            gateway: Some(outer.gateway),
+        }),
+        firewall: uplink.map_or(Policy::Stateful, |(.., uplink)| uplink.firewall),
+        routes: ways(plan, index, uplink.map(|(to, ..)| to), |network| {
+            Some((network.ipv6?.subnet, network.behind.as_ref()?.ipv6?.address))
+        }),
     })
 }
 
-/// A network is listed after the one that it is behind, so this ends.
-fn add_with_descendants(plan: &Plan, index: NetworkIndex, next: Ipv4Addr, routes: &mut Vec<(Ipv4Net, Ipv4Addr)>) {
-    routes.push((plan.network(index).subnet, next));
-    for (child, _) in plainly_behind(plan, index).filter(|(child, _)| child.0 > index.0) {
-        add_with_descendants(plan, child, next, routes);
+/// Networks that are routed plainly, and the router through which: inside, those behind this one; outside, those beside it.
+fn routes(plan: &Plan, index: NetworkIndex) -> Vec<(Ipv4Net, Ipv4Addr)> {
+    let outer = plan.network(index).behind.as_ref().map(|uplink| uplink.to);
+    ways(plan, index, outer, |network| {
+        let uplink = network.behind.as_ref()?;
+        uplink.nat.is_none().then_some((network.subnet, uplink.address))
+    })
+}
+
+/// Subnets of networks behind this one and behind `outer`, and the routers that lead there: `way` tells of a network its subnet and
+/// its router's address outside, if it is reached by its own addresses.
+fn ways<N, A: Copy>(
+    plan: &Plan,
+    index: NetworkIndex,
+    outer: Option<NetworkIndex>,
+    way: impl Fn(&Network) -> Option<(N, A)>,
+) -> Vec<(N, A)> {
+    let mut ways = Vec::new();
+    // The router that leads to each network from here. A network is listed after the one that it is behind.
+    let mut via: Vec<Option<A>> = vec![None; plan.networks.len()];
+    for (at, network) in plan.networks.iter().enumerate().filter(|&(at, _)| at != index.0) {
+        let (Some((subnet, router)), Some(behind)) = (way(network), &network.behind) else { continue };
+        let is_next_door = behind.to == index || Some(behind.to) == outer;
+        via[at] = if is_next_door { Some(router) } else { via[behind.to.0] };
+        ways.extend(via[at].map(|via| (subnet, via)));
     }
+    ways
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! From a plan to namespaces with cables between them: one for each node and each router, and one that holds a bridge for each
 //! network of the plan.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -57,6 +58,19 @@ struct Host {
     gateway: Option<Ipv4Addr>,
     /// Met through `eth0`.
     neighbours: Vec<Neighbour>,
+    ipv6: Ipv6,
+}
+
+/// What a host's kernel does in IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Ipv6 {
+    /// What it likes: nobody is there to talk to.
+    #[default]
+    AsItComes,
+    /// It makes an address of what its router advertises.
+    Autoconfigured,
+    /// Nothing: the router process does it all.
+    Off,
 }
 
 /// Makes all of it.
@@ -83,7 +97,7 @@ impl Wired {
         }
         let mut end = end(plan, network, addresses[0]);
         end.others = addresses[1..].to_vec();
-        let host = Host { ends: vec![end], gateway: Some(plan.network(network).gateway), neighbours: Vec::new() };
+        let host = Host { ends: vec![end], gateway: Some(plan.network(network).gateway), ..Host::default() };
         Ok(Some(Stand { namespace: self.make(host).await?, addresses }))
     }
 
@@ -100,6 +114,7 @@ fn node(plan: &Plan, index: NodeIndex) -> Host {
         ends: vec![end(plan, node.network, node.address)],
         gateway: Some(network.gateway),
         neighbours: of(plan, index, mac(network.gateway)),
+        ipv6: if network.ipv6.is_some() { Ipv6::Autoconfigured } else { Ipv6::AsItComes },
     }
 }
 
@@ -108,7 +123,8 @@ fn router(plan: &Plan, index: NetworkIndex) -> Host {
     let network = plan.network(index);
     let outside = network.behind.as_ref().map(|uplink| end(plan, uplink.to, uplink.address));
     let ends = [Some(end(plan, index, network.gateway)), outside].into_iter().flatten().collect();
-    Host { ends, ..Host::default() }
+    let ipv6 = if network.ipv6.is_some() { Ipv6::Off } else { Ipv6::AsItComes };
+    Host { ends, ipv6, ..Host::default() }
 }
 
 fn end(plan: &Plan, network: NetworkIndex, address: Ipv4Addr) -> End {
@@ -117,9 +133,32 @@ fn end(plan: &Plan, network: NetworkIndex, address: Ipv4Addr) -> End {
     End { network, address, others: Vec::new() }
 }
 
+impl Ipv6 {
+    /// Sets it for interfaces yet to come, in the namespace that this thread is in.
+    fn set(self) -> anyhow::Result<()> {
+        let settings: &[(&str, &str)] = match self {
+            Ipv6::AsItComes => &[],
+            // Nobody else has these addresses: looking for that, or hesitating, would take a second.
+            Ipv6::Autoconfigured => &[
+                ("disable_ipv6", "0"),
+                ("accept_ra", "1"),
+                ("autoconf", "1"),
+                ("dad_transmits", "0"),
+                ("router_solicitation_delay", "0"),
+            ],
+            Ipv6::Off => &[("disable_ipv6", "1")],
+        };
+        settings.iter().try_for_each(|(key, value)| {
+            let path = format!("/proc/sys/net/ipv6/conf/default/{key}");
+            fs::write(&path, value).with_context(|| format!("writing {path}: does this kernel have IPv6?"))
+        })
+    }
+}
+
 impl Host {
     /// Wires the namespace `here`, which this thread is in, to the bridges of `hub`.
     fn wire(&self, hub: &Namespace, here: &Namespace, ports: &AtomicU32) -> anyhow::Result<()> {
+        self.ipv6.set()?;
         let inside = Netlink::open()?;
         hub.enter().context("entering the hub")?;
         let cables = self.ends.iter().enumerate().map(|(at, end)| {

@@ -144,6 +144,7 @@ fn config(link: LinkConfig) -> RouterConfig {
         forwards: Vec::new(),
         pool: Vec::new(),
         routes: Vec::new(),
+        ipv6: None,
         control_port: CONTROL_PORT,
         seed: 1,
         neighbours: Vec::new(),

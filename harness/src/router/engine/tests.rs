@@ -33,6 +33,7 @@ fn config() -> RouterConfig {
         down: LinkConfig::default(),
         routes: Vec::new(),
         control_port: 0,
+        ipv6: None,
         seed: 1,
         neighbours: vec![(ip("10.1.0.2"), HOST), (ip("203.0.113.9"), FAR)],
     }
@@ -360,7 +361,7 @@ fn a_changed_link_is_another_and_what_is_on_it_still_arrives() {
     let up = LinkConfig { latency: Duration::from_millis(50), ..LinkConfig::default() };
     let mut pipe = Pipe::new(&up, 1);
     let frame = outwards();
-    let send = |pipe: &mut Pipe, now| pipe.send(now, 38, ip("203.0.113.9"), Offload::default(), &frame);
+    let send = |pipe: &mut Pipe, now| pipe.send(now, 38, ip("203.0.113.9").into(), Offload::default(), &frame);
     assert!(matches!(send(&mut pipe, ms(0)), Ok(Crossing::UnderWay(_))));
     pipe.change(&LinkConfig { latency: Duration::from_millis(1), loss: 0.0, ..LinkConfig::default() });
     assert!(matches!(send(&mut pipe, ms(1)), Ok(Crossing::UnderWay(_))));

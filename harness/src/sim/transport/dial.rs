@@ -72,7 +72,11 @@ impl<M: Debug + Encode> Transport<M> {
         let to = match to {
             Target::Address(SocketAddr::V4(address)) => (To::Address(address), Some(NODE_PORT)),
             Target::From { socket, to: SocketAddr::V4(to) } => (To::Address(to), self.open_port(from, socket)),
-            Target::Address(SocketAddr::V6(_)) | Target::From { .. } => (To::Nowhere, Some(NODE_PORT)),
+            Target::Address(SocketAddr::V6(address)) => {
+                (self.label_of(from, address).map_or(To::Nowhere, To::Address), Some(NODE_PORT))
+            }
+            // Extra sockets cross NATs, of which IPv6 has none.
+            Target::From { .. } => (To::Nowhere, Some(NODE_PORT)),
             Target::Relay { relay } => (To::Relay(relay), Some(NODE_PORT)),
         };
         let (to, port) = if let (to, Some(port)) = to { (to, port) } else { (To::Nowhere, NODE_PORT) };
@@ -213,7 +217,7 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     fn send_packet(&mut self, from: Seat, port: u16, to: SocketAddrV4, handshake: Handshake) {
-        let flow = udp(SocketAddrV4::new(self.end(from).address, port), to);
+        let flow = udp(self.source_for(from, port, to), to);
         self.send_datagram(from, flow, PACKET_BYTES + HEADER_BYTES, Content::Handshake(handshake));
     }
 }

@@ -1,6 +1,6 @@
 //! Links: which way they take, who holds them open, and how they end.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use butter::core::time::Time;
@@ -167,13 +167,21 @@ impl Link {
         !self.broken && self.states[1 - side] != State::Closed
     }
 
+    /// Whether it runs over IPv6.
+    pub(super) fn is_ipv6(&self) -> bool {
+        self.remotes[0].is_some_and(|remote| is_label(*remote.ip()))
+    }
+
     /// Whether both sides should use it rather than `other`, by the driver's rules: a direct link beats a relayed one; of two
-    /// dialled at once from both sides, the one dialled by the greater id stays; otherwise the newer.
+    /// made at once, one over IPv6 beats one over IPv4, and then the one dialled by the greater id stays; otherwise the newer.
     fn is_better_than(&self, other: &Link) -> bool {
         if self.relay.is_some() != other.relay.is_some() {
             return self.relay.is_none();
         }
         let apart = self.since.since(other.since).max(other.since.since(self.since));
+        if apart < DIAL_TIMEOUT && self.is_ipv6() != other.is_ipv6() {
+            return self.is_ipv6();
+        }
         if apart < DIAL_TIMEOUT && self.ids != other.ids {
             return self.ids[0] > self.ids[1];
         }
@@ -257,7 +265,7 @@ impl<M: Debug + Encode> Transport<M> {
         if tell {
             let used = &self.links[self.link_to(seat, prefix).expect("one of the two is used")];
             let used_side = used.side_of(seat);
-            let remote = used.remotes[used_side].map(SocketAddr::V4);
+            let remote = used.remotes[used_side].map(|remote| self.told(remote));
             self.deliver(seat, Arrival::LinkUp { peer, remote, dialled: used_side == 0 });
         }
     }

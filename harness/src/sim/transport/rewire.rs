@@ -24,7 +24,8 @@ impl<M: Debug + Encode> Transport<M> {
     pub fn rebind(&mut self, network: NetworkIndex, addresses: &[Ipv4Addr]) {
         self.networks.rebind(self.now, network.0, addresses);
         let network = network.0 as u32;
-        let over = |link: &Link| !link.broken && (0..2).any(|side| link.goes_out_at(side, network));
+        // The filter of IPv6 forgets nothing: its addresses are the nodes' own.
+        let over = |link: &Link| !link.broken && !link.is_ipv6() && (0..2).any(|side| link.goes_out_at(side, network));
         let keys: Vec<LinkKey> = self.links.iter().filter(|(_, link)| over(link)).map(|(key, _)| key).collect();
         for key in keys {
             let link = &mut self.links[key];

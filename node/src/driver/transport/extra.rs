@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -102,7 +102,9 @@ impl Extras {
         if table.sockets.len() >= SOCKETS_MAX {
             return Err(io::Error::other("too many extra sockets"));
         }
-        let socket = UdpSocket::bind(SocketAddr::new(main.ip(), 0))?;
+        // They cross NATs, of which IPv6 has none.
+        let ip = if main.is_ipv6() && main.ip().is_unspecified() { Ipv4Addr::UNSPECIFIED.into() } else { main.ip() };
+        let socket = UdpSocket::bind(SocketAddr::new(ip, 0))?;
         socket.set_nonblocking(true)?;
         let port = socket.local_addr()?.port();
         let socket = Arc::new(AsyncSocket::from_std(socket)?);

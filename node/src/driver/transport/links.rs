@@ -3,7 +3,7 @@
 //! Two peers that dial each other at once make two connections. Both sides must agree on the one to keep:
 //!
 //! 1. a direct connection beats a relayed one;
-//! 2. of two made at about the same time, the one that the greater id dialled stays;
+//! 2. of two made at about the same time, one over IPv6 beats one over IPv4, and then the one that the greater id dialled stays;
 //! 3. otherwise the newer stays: whoever dials although there is a link does not have it any more.
 //!
 //! The greater id closes what is not kept, after a grace in which both ends still read from it. The lesser id only stops to send
@@ -136,7 +136,12 @@ fn replaces<C>(me: NodeId, peer: NodeId, link: &Entry<C>, new: &Entry<C>) -> boo
         return link.remote.is_none();
     }
     let at_once = new.since.saturating_duration_since(link.since) < AT_ONCE;
-    if at_once && link.dialled != new.dialled { new.dialled == (me > peer) } else { true }
+    let is_ipv6 = |entry: &Entry<C>| entry.remote.is_some_and(|remote| remote.is_ipv6());
+    match (is_ipv6(link), is_ipv6(new)) {
+        (was, is) if at_once && was != is => is,
+        _ if at_once && link.dialled != new.dialled => new.dialled == (me > peer),
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -153,12 +158,13 @@ mod tests {
         by: NodeId,
         relayed: bool,
         at_s: u64,
+        ipv6: bool,
     }
 
     fn entry(made: Made, me: NodeId, start: Instant) -> Entry<()> {
         Entry {
             id: ConnectionId(made.id),
-            remote: (!made.relayed).then(|| "192.0.2.1:1".parse().unwrap()),
+            remote: (!made.relayed).then(|| if made.ipv6 { "[2001:db8::1]:1" } else { "192.0.2.1:1" }.parse().unwrap()),
             dialled: made.by == me,
             since: start + Duration::from_secs(made.at_s),
             connection: (),
@@ -194,16 +200,16 @@ mod tests {
 
     #[test]
     fn simultaneous_dials_keep_what_the_greater_dialled() {
-        let low = Made { id: 1, by: LOW, relayed: false, at_s: 0 };
-        let high = Made { id: 2, by: HIGH, relayed: false, at_s: 0 };
+        let low = Made { id: 1, by: LOW, relayed: false, at_s: 0, ipv6: false };
+        let high = Made { id: 2, by: HIGH, relayed: false, at_s: 0, ipv6: false };
         check(&[low, high], 2);
     }
 
     #[test]
     fn direct_beats_relayed_whoever_dialled_and_whenever() {
         for by in [LOW, HIGH] {
-            let relayed = Made { id: 1, by: HIGH, relayed: true, at_s: 0 };
-            let direct = Made { id: 2, by, relayed: false, at_s: 0 };
+            let relayed = Made { id: 1, by: HIGH, relayed: true, at_s: 0, ipv6: false };
+            let direct = Made { id: 2, by, relayed: false, at_s: 0, ipv6: false };
             check(&[relayed, direct], 2);
             check(&[relayed, Made { at_s: 60, ..direct }], 2);
             check(&[direct, Made { at_s: 60, ..relayed }], 2);
@@ -211,17 +217,29 @@ mod tests {
     }
 
     #[test]
+    fn ipv6_beats_ipv4_whoever_dialled_if_made_at_once() {
+        for by in [LOW, HIGH] {
+            let old = Made { id: 1, by: HIGH, relayed: false, at_s: 0, ipv6: false };
+            let new = Made { id: 2, by, relayed: false, at_s: 0, ipv6: true };
+            check(&[old, new], 2);
+            check(&[new, Made { at_s: 60, ..old }], 1);
+        }
+    }
+
+    #[test]
     fn a_peer_that_dials_again_later_has_lost_the_link() {
-        let old = Made { id: 1, by: HIGH, relayed: false, at_s: 0 };
-        check(&[old, Made { id: 2, by: LOW, relayed: false, at_s: 60 }], 2);
-        check(&[old, Made { id: 2, by: HIGH, relayed: false, at_s: 60 }], 2);
+        let old = Made { id: 1, by: HIGH, relayed: false, at_s: 0, ipv6: false };
+        check(&[old, Made { id: 2, by: LOW, relayed: false, at_s: 60, ipv6: false }], 2);
+        check(&[old, Made { id: 2, by: HIGH, relayed: false, at_s: 60, ipv6: false }], 2);
     }
 
     #[test]
     fn the_lesser_falls_back_to_what_is_left() {
         let start = Instant::now();
-        let made =
-            [Made { id: 1, by: LOW, relayed: false, at_s: 0 }, Made { id: 2, by: HIGH, relayed: false, at_s: 0 }];
+        let made = [
+            Made { id: 1, by: LOW, relayed: false, at_s: 0, ipv6: false },
+            Made { id: 2, by: HIGH, relayed: false, at_s: 0, ipv6: false },
+        ];
         let (mut table, _) = table(LOW, HIGH, &made, start);
         assert_eq!(table.remove(HIGH, ConnectionId(2)), Removed::Link);
         assert_eq!(table.link(HIGH).unwrap().id, ConnectionId(1));
@@ -235,7 +253,7 @@ mod tests {
         let start = Instant::now();
         let mut table = LinkTable::new(LOW);
         for id in 0..20 {
-            let made = Made { id, by: HIGH, relayed: false, at_s: id * 10 };
+            let made = Made { id, by: HIGH, relayed: false, at_s: id * 10, ipv6: false };
             let (_, excess) = table.add(HIGH, entry(made, LOW, start));
             assert_eq!(excess.len(), usize::from(id as usize >= PER_PEER_MAX));
         }

@@ -125,9 +125,19 @@ fn virtual_address(index: u32) -> SocketAddr {
     SocketAddr::new(ip.into(), VIRTUAL_PORT)
 }
 
+/// The IPv6 address that stands for one of IPv4.
+fn mapped(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
 /// The socket as QUIC sees it.
 pub(super) struct Socket {
     real: Arc<dyn AsyncUdpSocket>,
+    /// Whether the endpoint knows peers of IPv4 by the IPv6 addresses that stand for theirs (RFC 4291 section 2.5.5.2).
+    maps_ipv4: bool,
     relay: Arc<Relay>,
     extras: Arc<Extras>,
     arrived: Mutex<mpsc::Receiver<Arrived>>,
@@ -148,12 +158,14 @@ impl Socket {
         extras: Arc<Extras>,
         arrived: mpsc::Receiver<Arrived>,
     ) -> Self {
-        Socket { real, relay, extras, arrived: Mutex::new(arrived), relayed_first: AtomicBool::new(false) }
+        let maps_ipv4 = real.local_addr().is_ok_and(|address| address.is_ipv6());
+        Socket { real, maps_ipv4, relay, extras, arrived: Mutex::new(arrived), relayed_first: AtomicBool::new(false) }
     }
 
     /// Sends a datagram that is not QUIC's. As on any network, it may be lost without a word.
     pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) {
-        let transmit = Transmit { destination: to, ecn: None, contents: datagram, segment_size: None, src_ip: None };
+        let destination = if self.maps_ipv4 { mapped(to) } else { to };
+        let transmit = Transmit { destination, ecn: None, contents: datagram, segment_size: None, src_ip: None };
         if let Err(error) = self.real.try_send(&transmit) {
             tracing::trace!(%to, %error, "a probe is lost");
         }
@@ -179,7 +191,8 @@ impl Socket {
                 continue;
             }
             bufs[count][..packet.len()].copy_from_slice(&packet);
-            meta[count] = RecvMeta { addr: from, len: packet.len(), stride: packet.len(), ecn: None, dst_ip: None };
+            let addr = if self.maps_ipv4 { mapped(from) } else { from };
+            meta[count] = RecvMeta { addr, len: packet.len(), stride: packet.len(), ecn: None, dst_ip: None };
             count += 1;
         }
         if count == 0 { Poll::Pending } else { Poll::Ready(count) }
@@ -212,7 +225,8 @@ impl AsyncUdpSocket for Socket {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         if !is_virtual(transmit.destination) {
-            let submitted = self.extras.submit(transmit.destination, transmit.contents, size);
+            let remote = SocketAddr::new(transmit.destination.ip().to_canonical(), transmit.destination.port());
+            let submitted = self.extras.submit(remote, transmit.contents, size);
             return if submitted { Ok(()) } else { self.real.try_send(transmit) };
         }
         if let Some(route) = self.relay.routes.route(transmit.destination) {

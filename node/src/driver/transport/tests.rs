@@ -271,6 +271,37 @@ async fn peers_talk_through_a_relay_that_counts_what_it_carries() {
     assert!(r.transport.links.peers().count() == 2, "the relay is no end of the link that it carries");
 }
 
+/// One socket for both: peers of IPv4, of IPv6 and behind a relay, each by its plain address.
+#[tokio::test]
+async fn a_socket_for_any_address_reaches_peers_of_either_kind_and_relayed_ones() {
+    let both = || {
+        let identity = Identity::generate().unwrap();
+        let transport = Transport::listen(&identity, "[::]:0".parse().unwrap()).unwrap();
+        let address = transport.local_addr().unwrap();
+        Node { address: SocketAddr::new("127.0.0.1".parse().unwrap(), address.port()), transport, id: identity.id() }
+    };
+    let (mut a, mut r, mut b) = (both(), both(), node());
+    if r.transport.local_addr().unwrap().is_ipv4() {
+        return eprintln!("SKIPPED: this machine has no IPv6");
+    }
+    r.address.set_ip(std::net::Ipv6Addr::LOCALHOST.into());
+    a.dial(1, &r);
+    assert_eq!(a.up().await.1, Some(r.address));
+    assert!(r.up().await.1.is_some_and(|remote| remote.is_ipv6()));
+    r.dial(1, &b);
+    assert_eq!(r.up().await.1, Some(b.address));
+    b.up().await;
+    r.transport.allow_relay(a.id, b.id);
+    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
+    let (up_a, up_b) = tokio::join!(a.up(), b.up());
+    assert_eq!((up_a, up_b), ((b.id, None, true), (a.id, None, false)));
+    a.transport.send(b.id, &message(60_000));
+    assert!(matches!(b.next().await, LinkEvent::Message { message: got, .. } if got == message(60_000)));
+    b.dial(3, &a);
+    let (up_a, up_b) = tokio::join!(a.up(), b.up());
+    assert_eq!((up_a.1, up_b.1), (Some(b.address), Some(a.address)), "IPv4 is told as IPv4");
+}
+
 #[tokio::test]
 async fn a_direct_link_takes_over_from_a_relayed_one() {
     let (mut a, mut b, mut r) = around_a_relay().await;

@@ -1,0 +1,289 @@
+//! The router's IPv6: no translation; a packet is forwarded over the same links, past a filter if there is one. The kernel has no part
+//! in it: the router answers for its addresses itself, and advertises its LAN's prefix.
+
+use std::net::Ipv6Addr;
+
+use butter::core::time::Time;
+
+use super::{ETHERNET_LEN, Engine, Face, Interface, Out, Way, direction, is_segmentation_of};
+use crate::net::firewall::{Firewall, Flow6, Policy};
+use crate::net::nat::Protocol;
+use crate::net::packet::ipv6::{
+    Content6, Packet6, Problem6, decrement_hop_limit, echo_reply, error_about, is_icmp_intact, is_plain_host,
+};
+use crate::net::packet::{Echo, Fragment, segments};
+use crate::router::config::{Ipv6Config, Side6};
+use crate::router::ndp::{
+    Advertised, FIRST_ADVERTISEMENTS, FIRST_PAUSE, PAUSE, ROUTER_SOLICITATION, router_advertisement,
+};
+use crate::router::neighbours::{Mac, Neighbours};
+use crate::router::offload::Offload;
+use crate::router::routes::{Hop6, Routes6};
+use crate::router::stats::{Cause, Direction};
+
+/// IPv6 of a router.
+#[derive(Debug)]
+pub(super) struct Ipv6 {
+    inside: Port6,
+    outside: Option<Port6>,
+    routes: Routes6,
+    /// `None` lets everything in.
+    firewall: Option<Firewall>,
+    advertised: Advertised,
+    advertisements: u32,
+    advertise_at: Time,
+}
+
+/// A side with its interface.
+#[derive(Debug)]
+struct Port6 {
+    side: Side6,
+    interface: Interface,
+    neighbours: Neighbours<Ipv6Addr>,
+}
+
+impl Port6 {
+    fn new(side: Side6, interface: Interface) -> Self {
+        Port6 { side, interface, neighbours: Neighbours::over_ndp(side.address, interface.mac) }
+    }
+}
+
+/// Why a packet is not forwarded, and what its sender is told.
+struct Refusal(Cause, Option<Problem6>);
+
+impl From<Cause> for Refusal {
+    fn from(cause: Cause) -> Self {
+        Refusal(cause, None)
+    }
+}
+
+impl Ipv6 {
+    /// On these interfaces; `is_root` if its network is behind no other.
+    pub(super) fn new(
+        config: &Ipv6Config,
+        (inside, outside): (Interface, Option<Interface>),
+        is_root: bool,
+        seed: u64,
+    ) -> Self {
+        let is_default = is_root || config.outside.is_some();
+        let filters = config.firewall == Policy::Stateful && config.outside.is_some();
+        Ipv6 {
+            inside: Port6::new(config.inside, inside),
+            outside: config.outside.zip(outside).map(|(side, interface)| Port6::new(side, interface)),
+            routes: Routes6::new(config),
+            firewall: filters.then(|| Firewall::new(seed)),
+            advertised: Advertised { prefix: config.inside.subnet, is_default, mtu: inside.mtu },
+            advertisements: 0,
+            advertise_at: Time::ZERO,
+        }
+    }
+
+    fn port(&mut self, face: Face) -> Option<&mut Port6> {
+        match face {
+            Face::Inside => Some(&mut self.inside),
+            Face::Outside => self.outside.as_mut(),
+        }
+    }
+
+    pub(super) fn next_due(&self) -> Time {
+        let outside = self.outside.as_ref().map_or(Time::NEVER, |port| port.neighbours.next_due());
+        self.advertise_at.min(self.inside.neighbours.next_due()).min(outside)
+    }
+
+    /// Advertises to the LAN if it is time to.
+    fn advertise(&mut self, now: Time, out: &mut Out<'_>) {
+        if now < self.advertise_at {
+            return;
+        }
+        self.advertisements = self.advertisements.saturating_add(1);
+        self.advertise_at = now + if self.advertisements < FIRST_ADVERTISEMENTS { FIRST_PAUSE } else { PAUSE };
+        self.tell_lan(out);
+    }
+
+    fn tell_lan(&self, out: &mut Out<'_>) {
+        out(Face::Inside, Offload::default(), &router_advertisement(self.inside.interface.mac, self.advertised));
+    }
+
+    fn is_own(&self, ip: Ipv6Addr) -> bool {
+        self.inside.neighbours.own().contains(&ip)
+            || self.outside.as_ref().is_some_and(|port| port.neighbours.own().contains(&ip))
+    }
+
+    /// Where a packet goes.
+    fn plan(&mut self, now: Time, face: Face, packet: &Packet6) -> Result<Hop6, Refusal> {
+        if !is_plain_host(packet.source) {
+            return Err(Cause::Malformed.into());
+        }
+        // Nobody speaks for the other side's addresses (RFC 6092 REC-4, REC-5).
+        if self.routes.find(packet.source).is_some_and(|hop| hop.face != face) {
+            return Err(Cause::Spoofed.into());
+        }
+        if packet.hop_limit <= 1 {
+            return Err(Refusal(Cause::TtlExceeded, Some(Problem6::TimeExceeded)));
+        }
+        let hop = self.routes.find(packet.destination);
+        let hop = hop.filter(|hop| (face, hop.face) != (Face::Outside, Face::Outside));
+        let hop = hop.ok_or(Refusal(Cause::NoRoute, Some(Problem6::NoRoute)))?;
+        match direction(face, hop.face) {
+            Direction::Up => self.let_out(now, packet)?,
+            Direction::Down => self.let_in(now, packet)?,
+            Direction::Within => {}
+        }
+        Ok(hop)
+    }
+
+    fn let_out(&mut self, now: Time, packet: &Packet6) -> Result<(), Refusal> {
+        let Some(wall) = &mut self.firewall else { return Ok(()) };
+        match packet.content {
+            Content6::Flow { echo: Some(Echo::Reply), .. } | Content6::Later | Content6::Other => Ok(()),
+            Content6::Flow { flow, tcp, .. } => Ok(wall.outbound(now, flow, tcp).map_err(Cause::from)?),
+            Content6::Error { about } if wall.knows(now, about.reversed()) => Ok(()),
+            Content6::Error { .. } | Content6::Neighbour(_) => Err(Cause::Filtered.into()),
+        }
+    }
+
+    fn let_in(&mut self, now: Time, packet: &Packet6) -> Result<(), Refusal> {
+        let Some(wall) = &mut self.firewall else { return Ok(()) };
+        match packet.content {
+            Content6::Flow { echo: Some(Echo::Request), .. } | Content6::Other | Content6::Neighbour(_) => {
+                Err(Cause::Filtered.into())
+            }
+            Content6::Flow { flow, tcp, .. } => Ok(wall.inbound(now, flow, tcp).map_err(Cause::from)?),
+            Content6::Error { about } if wall.knows(now, about) => Ok(()),
+            Content6::Error { .. } => Err(Cause::Filtered.into()),
+            // It has no ports: it passes if the two hosts talk at all, which its first part will have shown.
+            Content6::Later => Err(Cause::Fragment.into()),
+        }
+    }
+}
+
+impl Engine {
+    /// A frame with an IPv6 packet has come, for this router or for a group.
+    pub(super) fn receive6(&mut self, now: Time, face: Face, offload: Offload, frame: &mut [u8], out: &mut Out<'_>) {
+        let Some(ipv6) = &mut self.ipv6 else { return };
+        let Ok(packet) = Packet6::parse(&frame[ETHERNET_LEN..]) else { return self.stats.drop(Cause::Malformed) };
+        let frame = &mut frame[..ETHERNET_LEN + packet.total_len];
+        if let Content6::Neighbour(kind) = packet.content {
+            return ipv6.neighbour_speaks(now, face, kind, &packet, frame, out);
+        }
+        let to_us = ipv6.port(face).is_some_and(|port| frame[..6] == port.interface.mac);
+        if !to_us || (!is_plain_host(packet.destination) && !ipv6.is_own(packet.destination)) {
+            return;
+        }
+        if ipv6.is_own(packet.destination) {
+            return ipv6.answer(face, &packet, frame, out);
+        }
+        if let Err(Refusal(cause, problem)) = self.forward6(now, face, offload, &packet, frame, out) {
+            self.stats.drop(cause);
+            let Some(problem) = problem else { return };
+            let Some(port) = self.ipv6.as_mut().and_then(|ipv6| ipv6.port(face)) else { return };
+            let error = error_about(&packet, &frame[ETHERNET_LEN..], port.side.address, problem);
+            if let Some(error) = error.filter(|_| self.errors.allows(now)) {
+                out(face, Offload::default(), &reply_frame(frame, port.interface.mac, &error));
+            }
+        }
+    }
+
+    fn forward6(
+        &mut self,
+        now: Time,
+        face: Face,
+        offload: Offload,
+        packet: &Packet6,
+        frame: &mut [u8],
+        out: &mut Out<'_>,
+    ) -> Result<(), Refusal> {
+        check_offload(packet, offload)?;
+        let ipv6 = self.ipv6.as_mut().expect("only a router with IPv6 forwards it");
+        let hop = ipv6.plan(now, face, packet)?;
+        let mtu = ipv6.port(hop.face).map_or(0, |port| port.interface.mtu);
+        let longest = match offload.segments {
+            None => packet.total_len,
+            Some(cut) => {
+                let headers = segments::header_len6(packet, &frame[ETHERNET_LEN..]).ok_or(Cause::Malformed)?;
+                packet.total_len.min(headers + usize::from(cut.size))
+            }
+        };
+        if longest > mtu as usize {
+            return Err(Refusal(Cause::TooBig, Some(Problem6::TooBig { mtu })));
+        }
+        decrement_hop_limit(&mut frame[ETHERNET_LEN..]);
+        let way = Way { direction: direction(face, hop.face), face: hop.face, next: hop.next.into(), offload };
+        self.send(now, way, packet.total_len, |bytes, size| segments::cut6(packet, bytes, size), frame, out);
+        Ok(())
+    }
+
+    /// Puts a frame on a side's interface, when its next hop is known.
+    pub(super) fn transmit6(
+        &mut self,
+        now: Time,
+        face: Face,
+        to: Ipv6Addr,
+        offload: Offload,
+        frame: &mut [u8],
+        out: &mut Out<'_>,
+    ) {
+        let Some(port) = self.ipv6.as_mut().and_then(|ipv6| ipv6.port(face)) else { return };
+        port.neighbours.send(now, to, offload, frame, &mut self.stats, &mut |offload, frame| out(face, offload, frame));
+    }
+
+    /// Advertises, and asks neighbours again.
+    pub(super) fn advance6(&mut self, now: Time, out: &mut Out<'_>) {
+        let Some(ipv6) = &mut self.ipv6 else { return };
+        ipv6.advertise(now, out);
+        for face in [Face::Inside, Face::Outside] {
+            let Some(port) = ipv6.port(face) else { continue };
+            port.neighbours.advance(now, &mut self.stats, &mut |offload, frame| out(face, offload, frame));
+        }
+    }
+}
+
+impl Ipv6 {
+    fn neighbour_speaks(&mut self, now: Time, face: Face, kind: u8, packet: &Packet6, frame: &[u8], out: &mut Out<'_>) {
+        let bytes = &frame[ETHERNET_LEN..];
+        if kind == ROUTER_SOLICITATION {
+            if face == Face::Inside && packet.hop_limit == 255 && is_icmp_intact(packet, bytes) {
+                self.tell_lan(out);
+            }
+            return;
+        }
+        let from = <Mac>::try_from(&frame[6..12]).expect("six bytes");
+        let Some(port) = self.port(face) else { return };
+        port.neighbours.heard_ndp(now, packet, bytes, from, &mut |offload, frame| out(face, offload, frame));
+    }
+
+    /// Answers what is for the router itself: echoes only, and from outside none if there is a filter.
+    fn answer(&mut self, face: Face, packet: &Packet6, frame: &[u8], out: &mut Out<'_>) {
+        let Content6::Flow { echo: Some(Echo::Request), .. } = packet.content else { return };
+        let bytes = &frame[ETHERNET_LEN..];
+        let is_host = !packet.source.is_multicast() && !packet.source.is_unspecified();
+        if !is_host || !is_icmp_intact(packet, bytes) || packet.fragment != Fragment::Whole {
+            return;
+        }
+        let Some(port) = self.port(face) else { return };
+        let reply = echo_reply(packet, bytes, packet.destination);
+        out(face, Offload::default(), &reply_frame(frame, port.interface.mac, &reply));
+    }
+}
+
+/// A frame back to where another came from.
+fn reply_frame(frame: &[u8], mac: Mac, packet: &[u8]) -> Vec<u8> {
+    [&frame[6..12], &mac, &super::TYPE_IPV6, packet].concat()
+}
+
+/// Whether what a host has left to do is this packet's.
+fn check_offload(packet: &Packet6, offload: Offload) -> Result<(), Cause> {
+    let flow = match packet.content {
+        Content6::Flow { flow, echo: None, .. } => Some(flow),
+        _ => None,
+    };
+    let is_tcp = |flow: Flow6| flow.protocol == Protocol::Tcp;
+    if !is_segmentation_of(offload, flow.map(is_tcp), true) {
+        return Err(Cause::Malformed);
+    }
+    let Some((start, offset)) = offload.checksum else {
+        return if offload.segments.is_none() { Ok(()) } else { Err(Cause::Offload) };
+    };
+    let start = usize::from(start).checked_sub(ETHERNET_LEN).ok_or(Cause::Malformed)?;
+    if packet.is_checksum(start, usize::from(offset)) { Ok(()) } else { Err(Cause::Offload) }
+}

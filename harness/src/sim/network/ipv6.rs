@@ -1,0 +1,173 @@
+//! IPv6 between the networks: no translation, and past a router's filter if it has one.
+//!
+//! Inside the simulator a node's IPv6 address is a *label*: an IPv4 address of 0.0.0.0/8, which no network has, that says which node
+//! it is. So packets are of one kind, and those of IPv4 cost no more than they would without.
+
+use std::net::{Ipv4Addr, SocketAddrV4, SocketAddrV6};
+
+use butter::core::time::Time;
+
+use super::{Device, Networks, Router, Seat};
+use crate::net::firewall::{Firewall, Flow6, Policy};
+use crate::net::nat::{Flow, TcpFlags};
+use crate::plan::{Network, Plan};
+
+/// What stands for the IPv6 address of the node in this seat. Plans have fewer than 2^24 nodes.
+pub fn label(seat: Seat) -> Ipv4Addr {
+    Ipv4Addr::from(seat + 1)
+}
+
+/// The seat of the node that a label stands for; nothing for any other address.
+pub fn labelled(address: Ipv4Addr) -> Option<Seat> {
+    match u32::from(address) {
+        0 => None,
+        number => is_label(address).then(|| number - 1),
+    }
+}
+
+/// Whether an address is a label.
+#[inline]
+pub fn is_label(address: Ipv4Addr) -> bool {
+    address.octets()[0] == 0
+}
+
+/// IPv6 of a router that has it outside as well as inside.
+#[derive(Debug)]
+pub(super) struct Passage6 {
+    /// `None` lets everything in.
+    pub(super) firewall: Option<Firewall>,
+}
+
+impl Passage6 {
+    pub(super) fn of(network: &Network) -> Option<Self> {
+        let uplink = network.behind.as_ref()?.ipv6?;
+        Some(Passage6 { firewall: (uplink.firewall == Policy::Stateful).then(|| Firewall::new(0)) })
+    }
+}
+
+/// The network of each node that has an IPv6 address, by seat; empty where none has.
+pub(super) fn homes(plan: &Plan) -> Vec<Option<u32>> {
+    if !plan.has_ipv6() {
+        return Vec::new();
+    }
+    plan.nodes.iter().map(|node| node.address6.map(|_| node.network.0 as u32)).collect()
+}
+
+impl Networks {
+    /// Where a packet for a label goes from a network.
+    pub(super) fn next_device6(&self, on: usize, to: Ipv4Addr) -> Option<Device> {
+        let seat = labelled(to)?;
+        let mut inner = (*self.homes.get(seat as usize)?)? as usize;
+        if inner == on {
+            return Some(Device::Node(seat));
+        }
+        // From its network outwards: is this one on the way?
+        while let Some(router) = self.networks[inner].router.as_ref().filter(|router| router.ipv6.is_some()) {
+            if router.outside == on {
+                return Some(Device::Inwards(inner));
+            }
+            inner = router.outside;
+        }
+        let here = self.networks[on].router.as_ref()?;
+        here.ipv6.is_some().then_some(Device::Outwards(on))
+    }
+}
+
+impl Router {
+    /// Lets a packet between labels pass, or drops it.
+    pub(super) fn filter(&mut self, now: Time, flow: Flow, up: bool) -> Option<(Flow, bool)> {
+        let Some(wall) = &mut self.ipv6.as_mut()?.firewall else { return Some((flow, false)) };
+        let end = |end: SocketAddrV4| SocketAddrV6::new(end.ip().to_ipv6_mapped(), end.port(), 0, 0);
+        let seen = Flow6 { protocol: flow.protocol, source: end(flow.source), destination: end(flow.destination) };
+        let flags = TcpFlags::default();
+        let passed = if up { wall.outbound(now, seen, flags) } else { wall.inbound(now, seen, flags) };
+        match passed {
+            Ok(()) => Some((flow, false)),
+            Err(why) => {
+                self.stats.drop(why.into());
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use butter::core::identity::NodeId;
+    use butter::core::io::{DialId, Target};
+
+    use super::*;
+    use crate::net::link::LinkConfig;
+    use crate::net::nat::NatConfig;
+    use crate::plan::NetworkIndex;
+    use crate::plan::ipv6::{Network6, Uplink6, autoconfigured};
+    use crate::sim::terrain::Terrain;
+    use crate::sim::transport::{Arrival, Transport};
+
+    /// Nodes in LANs of these policies behind symmetric NATs; `None` is a LAN without IPv6.
+    fn plan(policies: &[Option<Policy>]) -> Plan {
+        let mut terrain = Terrain::new(7);
+        for _ in policies {
+            let lan = terrain.network(Terrain::INTERNET, Some(NatConfig::symmetric()), LinkConfig::default());
+            terrain.node(lan);
+        }
+        let mut plan = terrain.into_plan();
+        let subnet = |index: usize| format!("2001:db8:{index:x}::/64").parse().unwrap();
+        plan.networks[0].ipv6 = Some(Network6::new(subnet(0), true));
+        for (index, &policy) in (1..).zip(policies) {
+            let Some(firewall) = policy else { continue };
+            plan.networks[index].ipv6 = Some(Network6::new(subnet(index), true));
+            let uplink = plan.networks[index].behind.as_mut().unwrap();
+            uplink.ipv6 = Some(Uplink6 { address: autoconfigured(subnet(0), uplink.address), firewall });
+        }
+        for node in &mut plan.nodes {
+            let subnet = plan.networks[node.network.0].ipv6.map(|ipv6| ipv6.subnet);
+            node.address6 = subnet.map(|subnet| autoconfigured(subnet, node.address));
+        }
+        plan
+    }
+
+    /// Which of the nodes 0 and 1 have a link after both (or the first alone) have dialled the other's IPv6 address.
+    fn linked(policies: [Option<Policy>; 2], both: bool) -> [Option<SocketAddr>; 2] {
+        let plan = plan(&policies);
+        let address = |seat: usize| plan.nodes[seat].address6.map(|ip| SocketAddr::new(ip.into(), 4_001));
+        let mut transport = Transport::<butter::core::blob::Blob>::new(&plan);
+        let ids = [NodeId([1; 32]), NodeId([2; 32])];
+        (0..2).for_each(|seat| transport.start(seat as Seat, ids[seat]));
+        let nowhere = "[2001:db8:ffff::1]:4001".parse().unwrap();
+        for seat in 0..if both { 2 } else { 1 } {
+            let to = Target::Address(address(1 - seat).unwrap_or(nowhere));
+            transport.dial(seat as Seat, DialId(1), Some(ids[1 - seat]), to);
+        }
+        let mut remotes = [None, None];
+        while let Some((seat, arrival)) = transport.next(Time::from_micros(8_000_000)) {
+            if let Arrival::LinkUp { remote, .. } = arrival {
+                remotes[seat as usize] = remote;
+            }
+        }
+        assert_eq!(transport.networks().router(NetworkIndex(1).0).unwrap().1, Some(0), "no NAT has a part in it");
+        let seen = [address(1), address(0)];
+        assert!((0..2).all(|seat| remotes[seat].is_none() || remotes[seat] == seen[seat]), "{remotes:?}");
+        remotes
+    }
+
+    #[test]
+    fn a_filter_lets_in_answers_and_dials_that_cross_but_no_strangers() {
+        let (open, stateful) = (Some(Policy::Open), Some(Policy::Stateful));
+        let is_linked = |policies, both| linked(policies, both).iter().all(Option::is_some);
+        assert!(is_linked([stateful, open], false));
+        assert!(!is_linked([open, stateful], false));
+        assert!(is_linked([open, stateful], true));
+        assert!(is_linked([stateful, stateful], true));
+        assert!(!is_linked([stateful, None], true), "without IPv6 nobody is there");
+    }
+
+    #[test]
+    fn labels_are_told_from_addresses() {
+        assert_eq!([0, 70_000].map(|seat| labelled(label(seat))), [Some(0), Some(70_000)]);
+        assert_eq!(labelled(Ipv4Addr::new(10, 0, 0, 1)), None);
+        assert_eq!(labelled(Ipv4Addr::UNSPECIFIED), None);
+    }
+}
