@@ -41,6 +41,8 @@ pub struct Neighbours<A = Ipv4Addr> {
     asking: BTreeMap<A, Asking>,
     /// The frame by which an own address asks for another.
     request: fn(A, Mac, A) -> Vec<u8>,
+    /// Whether the neighbours are still to be told of the addresses.
+    announcing: bool,
 }
 
 #[derive(Debug)]
@@ -60,18 +62,19 @@ impl Neighbours {
     }
 
     /// Reads an ARP frame (from behind its Ethernet header): answers it if it asks for this side, and learns from it if it
-    /// is for this side at all.
+    /// is for this side at all, or tells that a known address has moved.
     pub fn heard(&mut self, now: Time, arp: &[u8], send: Send<'_>) {
         let Some(arp) = ArpPacketSlice::from_slice(arp).ok().and_then(|slice| slice.to_packet().try_eth_ipv4().ok())
         else {
             return;
         };
-        let target = arp.target_ipv4_addr();
-        if !self.addresses.contains(&target) || self.addresses.contains(&arp.sender_ipv4_addr()) {
+        let (sender, target) = (arp.sender_ipv4_addr(), arp.target_ipv4_addr());
+        let to_us = self.addresses.contains(&target);
+        if self.addresses.contains(&sender) || !(to_us || self.known.contains_key(&sender)) {
             return;
         }
-        self.learn(now, arp.sender_ipv4_addr(), arp.sender_mac, send);
-        if arp.operation == ArpOperation::REQUEST && self.answers {
+        self.learn(now, sender, arp.sender_mac, send);
+        if to_us && arp.operation == ArpOperation::REQUEST && self.answers {
             send(Offload::default(), &reply(target, self.mac, &arp));
         }
     }
@@ -82,13 +85,14 @@ impl<A: Copy + Ord> Neighbours<A> {
     pub(super) fn asking_by(addresses: Vec<A>, mac: Mac, request: fn(A, Mac, A) -> Vec<u8>) -> Self {
         assert!(!addresses.is_empty(), "whoever has neighbours has an address");
         let (permanent, known, asking) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Neighbours { addresses, mac, answers: true, permanent, known, asking, request }
+        Neighbours { addresses, mac, answers: true, permanent, known, asking, request, announcing: false }
     }
 
-    /// Has these addresses from now on.
+    /// Has these addresses from now on. [`Neighbours::advance`] tells everybody (RFC 5227 §3): they may have been another's.
     pub fn readdress(&mut self, addresses: Vec<A>) {
         assert!(!addresses.is_empty(), "whoever has neighbours has an address");
         self.addresses = addresses;
+        self.announcing = true;
     }
 
     /// The router's own addresses.
@@ -151,13 +155,19 @@ impl<A: Copy + Ord> Neighbours<A> {
 
     /// When [`Neighbours::advance`] has something to do.
     pub fn next_due(&self) -> Time {
+        if self.announcing {
+            return Time::ZERO;
+        }
         self.asking.values().map(|asking| asking.again).min().unwrap_or(Time::NEVER)
     }
 
-    /// Asks again, and gives up on those who never answer.
+    /// Tells of new addresses, asks again, and gives up on those who never answer.
     pub fn advance(&mut self, now: Time, stats: &mut Stats, send: Send<'_>) {
         if self.next_due() > now {
             return;
+        }
+        if std::mem::take(&mut self.announcing) {
+            self.addresses.iter().for_each(|&own| send(Offload::default(), &(self.request)(own, self.mac, own)));
         }
         let (address, mac, request) = (self.addresses[0], self.mac, self.request);
         self.asking.retain(|&ip, asking| {

@@ -241,6 +241,34 @@ fn packets_wait_for_the_next_hop() {
 }
 
 #[test]
+fn a_router_that_has_another_address_tells_its_neighbours_who_knew_it_as_another_s() {
+    let mut rebound = engine(&config());
+    rebound.rebind(Time::ZERO, &[ip("203.0.113.7")]);
+    let due = rebound.next_due();
+    let told = advance(&mut rebound, due);
+    let announcement = arp_of(&told[0].2);
+    assert_eq!(
+        (told.len(), announcement.sender_ipv4_addr(), announcement.target_ipv4_addr(), announcement.sender_mac),
+        (1, ip("203.0.113.7"), ip("203.0.113.7"), OUTSIDE.mac)
+    );
+    assert_eq!(rebound.next_due(), Time::NEVER, "once");
+
+    let (mut other, far) = (engine(&config()), [4; 6]);
+    let outwards = || udp(Face::Inside, ("10.1.0.2", 1), ("203.0.113.7", 1000));
+    let announced = || told[0].2.clone();
+    assert_eq!(receive(&mut other, Face::Outside, announced()), []);
+    assert_eq!(
+        arp_of(&receive(&mut other, Face::Inside, outwards())[0].2).operation,
+        ArpOperation::REQUEST,
+        "who asked?"
+    );
+    receive(&mut other, Face::Outside, arp(Face::Outside, ArpOperation::REPLY, ("203.0.113.7", far), "203.0.113.2"));
+    assert_eq!(receive(&mut other, Face::Inside, outwards())[0].2[..6], far);
+    receive(&mut other, Face::Outside, announced());
+    assert_eq!(receive(&mut other, Face::Inside, outwards())[0].2[..6], OUTSIDE.mac, "it has moved");
+}
+
+#[test]
 fn a_next_hop_that_never_answers_is_given_up() {
     let mut engine = engine(&config());
     let packet = || udp(Face::Inside, ("10.1.0.2", 1), ("203.0.113.7", 1000));
