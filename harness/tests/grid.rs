@@ -1,30 +1,21 @@
 //! The topologies about crossing NATs, on the simulator: every check in them holds.
 
 use std::path::Path;
-use std::sync::Arc;
 
+use butter_harness::backend::Backend;
 use butter_harness::backend::sim::Sim;
-use butter_harness::backend::{Backend, Progress, Scrape};
+
 use butter_harness::checks::evaluate;
-use butter_harness::events::{Event, RunTime};
-use butter_harness::play::{Audience, Played, Standing, Stop, play};
+
+use butter_harness::play::{Played, Stop, play};
 use butter_harness::report::result::{Outcome, RunResult};
 use butter_harness::report::table;
 use butter_harness::topology::{self, Overrides};
 
-struct Nobody;
+#[path = "support/nobody.rs"]
+mod nobody;
 
-impl Audience for Nobody {
-    fn event(&mut self, _: &Event) {}
-    fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
-    fn standing(&mut self, _: &Standing) {}
-}
-
-impl Progress for Nobody {
-    fn begin(&mut self, _: &str, _: u64) {}
-    fn advance(&mut self, _: u64) {}
-    fn note(&mut self, _: &str) {}
-}
+use nobody::Nobody;
 
 /// Plays a topology that ships. Fails with the table that a person would see unless every check holds.
 fn passes(name: &str) -> RunResult {

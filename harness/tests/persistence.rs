@@ -4,27 +4,18 @@
 //! each node dies silently with the given chance per second and a fresh one takes its place. Twenty seeds on the simulator.
 
 use std::path::Path;
-use std::sync::Arc;
 
+use butter_harness::backend::Backend;
 use butter_harness::backend::sim::Sim;
-use butter_harness::backend::{Backend, Progress, Scrape};
-use butter_harness::events::{Event, EventKind, RunTime};
-use butter_harness::play::{Audience, Ended, Standing, Stop, play};
+
+use butter_harness::events::EventKind;
+use butter_harness::play::{Ended, Stop, play};
 use butter_harness::topology::{self, Overrides};
 
-struct Nobody;
+#[path = "support/nobody.rs"]
+mod nobody;
 
-impl Audience for Nobody {
-    fn event(&mut self, _: &Event) {}
-    fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
-    fn standing(&mut self, _: &Standing) {}
-}
-
-impl Progress for Nobody {
-    fn begin(&mut self, _: &str, _: u64) {}
-    fn advance(&mut self, _: u64) {}
-    fn note(&mut self, _: &str) {}
-}
+use nobody::Nobody;
 
 #[derive(Debug, Default)]
 struct Total {

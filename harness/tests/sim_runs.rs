@@ -2,30 +2,20 @@
 //! same record, byte for byte.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use butter::core::config::Config;
 use butter_harness::backend::sim::Sim;
-use butter_harness::backend::{Action, Backend, BackendError, OpId, Progress, Report, Scrape};
-use butter_harness::events::{Event, EventKind, Retrieved, RunTime};
+use butter_harness::backend::{Action, Backend, BackendError, OpId, Progress, Report};
+use butter_harness::events::{EventKind, Retrieved, RunTime};
 use butter_harness::plan::Plan;
-use butter_harness::play::{Audience, Ended, Played, Standing, Stop, play};
+use butter_harness::play::{Ended, Played, Stop, play};
 use butter_harness::sim::invariants;
 use butter_harness::topology::{self, Overrides};
 
-struct Nobody;
+#[path = "support/nobody.rs"]
+mod nobody;
 
-impl Audience for Nobody {
-    fn event(&mut self, _: &Event) {}
-    fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
-    fn standing(&mut self, _: &Standing) {}
-}
-
-impl Progress for Nobody {
-    fn begin(&mut self, _: &str, _: u64) {}
-    fn advance(&mut self, _: u64) {}
-    fn note(&mut self, _: &str) {}
-}
+use nobody::Nobody;
 
 fn three_lans(seed: u64) -> Plan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/three-lans.yaml");

@@ -128,13 +128,17 @@ impl Progress for Display {
     }
 }
 
-/// `step 3 of 5, churn: 42 s left · 16 nodes · 60 of 60 items kept · 12 queries, 12 right`
+/// A bound beyond this says nothing to who waits: that of many attempts, each of which may take its whole time.
+const TELLING_MAX_S: u64 = 600;
+
+/// `step 3 of 5, churn: at most 42 s left · 16 nodes · 60 of 60 items kept · 12 queries, 12 right`
 fn stand(plan: &Plan, standing: &Standing) -> String {
     let mut parts = Vec::new();
     if let Some(index) = standing.step {
         let left = standing.step_ends.map_or(0, |ends| ends.0.saturating_sub(standing.now.0)).div_ceil(1_000_000);
         let (number, all, verb) = (index + 1, plan.steps.len(), plan.steps[index].verb);
-        parts.push(format!("step {number} of {all}, {verb}: at most {left} s left"));
+        let bound = if left <= TELLING_MAX_S { format!(": at most {left} s left") } else { String::new() };
+        parts.push(format!("step {number} of {all}, {verb}{bound}"));
     }
     parts.push(format!("{} nodes", standing.live));
     match standing.kept {

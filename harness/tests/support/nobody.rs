@@ -1,0 +1,21 @@
+//! Nobody waits, nobody watches.
+
+use std::sync::Arc;
+
+use butter_harness::backend::{Progress, Scrape};
+use butter_harness::events::{Event, RunTime};
+use butter_harness::play::{Audience, Standing};
+
+pub(crate) struct Nobody;
+
+impl Audience for Nobody {
+    fn event(&mut self, _: &Event) {}
+    fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
+    fn standing(&mut self, _: &Standing) {}
+}
+
+impl Progress for Nobody {
+    fn begin(&mut self, _: &str, _: u64) {}
+    fn advance(&mut self, _: u64) {}
+    fn note(&mut self, _: &str) {}
+}
