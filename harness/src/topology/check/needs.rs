@@ -1,0 +1,49 @@
+//! How many addresses each network needs.
+
+use super::{CheckedGroup, CheckedNetwork};
+use crate::plan::NetworkIndex;
+
+/// What a network needs of its subnet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::topology) struct Need {
+    /// Nodes, with those that join for retrieve steps.
+    pub(in crate::topology) nodes: u64,
+    /// Routers of networks behind it.
+    pub(in crate::topology) routers: u64,
+}
+
+impl Need {
+    /// Addresses that hosts have, the own router included.
+    pub(in crate::topology) fn hosts(self) -> u64 {
+        self.nodes + self.routers + 1
+    }
+}
+
+/// What each network needs, in their order.
+pub(in crate::topology) fn needs(networks: &[CheckedNetwork], groups: &[CheckedGroup], fresh_steps: u64) -> Vec<Need> {
+    let mut needs = vec![Need::default(); networks.len()];
+    for group in groups {
+        let Some(networks) = group.networks else { continue };
+        let (each, more) = (group.size() / networks.count as u64, group.size() % networks.count as u64);
+        for (number, NetworkIndex(network)) in networks.iter().enumerate() {
+            let here = each + u64::from((number as u64) < more);
+            needs[network].nodes = needs[network].nodes.saturating_add(here);
+        }
+    }
+    for need in needs.iter_mut().filter(|need| need.nodes > 0) {
+        need.nodes = need.nodes.saturating_add(fresh_steps);
+    }
+    for network in networks {
+        if let Some(NetworkIndex(outer)) = network.behind {
+            needs[outer].routers += network.outside_addresses() * (1 + network.rebinds);
+        }
+    }
+    needs
+}
+
+impl CheckedNetwork {
+    /// Addresses that its router has outside at a time.
+    pub(in crate::topology) fn outside_addresses(&self) -> u64 {
+        self.nat.as_ref().map_or(1, |nat| u64::from(nat.pool))
+    }
+}
