@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
-use std::time::Duration;
 
 use butter::core::config::Config;
 use ipnet::Ipv4Net;
@@ -13,9 +12,15 @@ use serde::Serialize;
 use crate::net::link::LinkConfig;
 use crate::net::nat::{Forward, NatConfig};
 
+mod check;
 pub mod ipv6;
+mod relocate;
+mod step;
 
-use ipv6::{Network6, Uplink6, autoconfigured};
+use ipv6::{Network6, Uplink6};
+
+pub use check::{Aggregate, Check, Comparison, Measure};
+pub use step::{Act, Step, Timed, Until};
 
 /// Port on which every node listens for peers (UDP).
 pub const NODE_PORT: u16 = 4_001;
@@ -193,217 +198,6 @@ impl Item {
     }
 }
 
-/// One step, expanded: what is done when, counted from its beginning, and when it ends.
-#[derive(Clone, Debug, Serialize)]
-pub struct Step {
-    /// `join`, `store`, `churn`, `settle`, `retrieve`, `rebind`, `link`, `cross`, `check`.
-    pub verb: &'static str,
-    /// One line for progress and reports: `churn for 60s, 1/100 of the nodes die each second`.
-    pub title: String,
-    /// In order of time.
-    pub actions: Vec<Timed>,
-    /// When it ends.
-    pub until: Until,
-    /// Line in the file, from 1.
-    pub line: usize,
-}
-
-/// An action at its time.
-#[derive(Clone, Debug, Serialize)]
-pub struct Timed {
-    /// After the step's beginning.
-    pub after: Duration,
-    /// What.
-    pub act: Act,
-}
-
-/// What the timeline does to a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Act {
-    /// Start a node that does not run. With `fresh` it has a new identity and nothing stored.
-    Start {
-        /// Which.
-        node: NodeIndex,
-        /// A new identity and an empty store.
-        fresh: bool,
-    },
-    /// SIGKILL: silence.
-    Kill {
-        /// Which.
-        node: NodeIndex,
-    },
-    /// Ask it to leave in good order, and wait until it has.
-    Stop {
-        /// Which.
-        node: NodeIndex,
-    },
-    /// Have an item stored by [`Item::by`].
-    Put {
-        /// Which.
-        item: ItemIndex,
-    },
-    /// Have an item asked for.
-    Get {
-        /// Which.
-        item: ItemIndex,
-        /// Who asks.
-        node: NodeIndex,
-    },
-    /// Have a network's NAT forget every mapping.
-    Rebind {
-        /// Whose.
-        network: NetworkIndex,
-        /// Its addresses outside from then on.
-        addresses: Vec<Ipv4Addr>,
-    },
-    /// Change a network's uplink.
-    SetLink {
-        /// Whose.
-        network: NetworkIndex,
-        /// From the network outwards.
-        up: Box<LinkConfig>,
-        /// From outside into the network.
-        down: Box<LinkConfig>,
-    },
-    /// Have two nodes linked as directly as possible, once neither is in another pair.
-    Link {
-        /// Who asks for the link.
-        node: NodeIndex,
-        /// To whom.
-        peer: NodeIndex,
-        /// A link counts that is up, and direct, by then.
-        within: Duration,
-    },
-}
-
-/// When a step ends.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Until {
-    /// The known-host graph of all live nodes is one component; the run fails if that takes longer.
-    Joined {
-        /// How long it may take.
-        within: Duration,
-    },
-    /// This long after its beginning, and all its actions are done.
-    Elapsed {
-        /// How long.
-        time: Duration,
-    },
-    /// All its actions are done.
-    Done {
-        /// How long that may take.
-        within: Duration,
-    },
-    /// These checks are evaluated, here and now.
-    Checked {
-        /// Which.
-        checks: Vec<Check>,
-    },
-}
-
-/// Something that must hold: `retrieval from gamma >= 95%`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Check {
-    /// As written in the file.
-    pub text: String,
-    /// Line in the file, from 1.
-    pub line: usize,
-    /// What is measured.
-    pub measure: Measure,
-    /// How it is compared.
-    pub comparison: Comparison,
-    /// With what: a share as 0..1, a duration in seconds, or a plain number, as the measure has it.
-    pub bound: f64,
-}
-
-/// How a measured value is compared with its bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Comparison {
-    /// `>=`
-    AtLeast,
-    /// `>`
-    Above,
-    /// `<=`
-    AtMost,
-    /// `<`
-    Below,
-    /// `==`
-    Equal,
-}
-
-/// What a check measures.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Measure {
-    /// Share of the acknowledged items of which every block is held by a live node.
-    Persistence,
-    /// Share of the items to be stored whose store was acknowledged.
-    Stored,
-    /// Mean number of live copies per block of the acknowledged items.
-    Copies,
-    /// Share of queries answered with the right bytes in time.
-    Retrieval {
-        /// Only those asked from these networks.
-        from: Option<NetworkRange>,
-        /// Only those for items stored from these networks.
-        to: Option<NetworkRange>,
-    },
-    /// The same, of the pair of networks where it is least. Those that one entry of the file made count as one.
-    RetrievalWorstCell,
-    /// A quantile of the time that right answers took, in seconds.
-    RetrievalLatency {
-        /// 0..1
-        quantile: f64,
-    },
-    /// Mean number of query messages of a right answer.
-    RetrievalMessages,
-    /// Share of the pairs of nodes that were to be linked and are.
-    Linked {
-        /// Only links without a relay count.
-        direct: bool,
-        /// Only pairs of which one node is of this group.
-        from: Option<String>,
-        /// Only pairs of which the other node is of this group.
-        to: Option<String>,
-    },
-    /// The same, of the pair of node groups where it is least.
-    LinkedWorstCell {
-        /// Only links without a relay count.
-        direct: bool,
-    },
-    /// A quantile of the time until a pair was linked, in seconds.
-    LinkedAfter {
-        /// Until it was linked without a relay.
-        direct: bool,
-        /// 0..1
-        quantile: f64,
-    },
-    /// A metric over the nodes, as sampled: over all samples for min and max, of the last sample for sum and avg.
-    Metric {
-        /// Metric name.
-        name: String,
-        /// How the nodes' values become one.
-        over: Aggregate,
-    },
-}
-
-/// How values of many nodes become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Aggregate {
-    /// The greatest.
-    Max,
-    /// The least.
-    Min,
-    /// Their mean.
-    Avg,
-    /// Their sum.
-    Sum,
-}
-
 impl Plan {
     /// A network.
     pub fn network(&self, index: NetworkIndex) -> &Network {
@@ -473,45 +267,5 @@ impl Plan {
             config.set(key, value).expect("a plan's settings were checked");
         }
         config
-    }
-
-    /// Moves a network, and everything that has an address in it, to another subnet of the same size.
-    ///
-    /// # Panics
-    /// If the new subnet has another prefix length.
-    pub fn relocate(&mut self, network: NetworkIndex, subnet: Ipv4Net) {
-        let old = self.networks[network.0].subnet;
-        assert_eq!(old.prefix_len(), subnet.prefix_len(), "a network keeps its size");
-        let host = u32::from(old.hostmask());
-        let moved = |ip: Ipv4Addr| Ipv4Addr::from(u32::from(subnet.network()) | (u32::from(ip) & host));
-        let here = &mut self.networks[network.0];
-        here.subnet = subnet;
-        here.gateway = moved(here.gateway);
-        for forward in here.behind.iter_mut().flat_map(|uplink| &mut uplink.forwards) {
-            forward.to.set_ip(moved(*forward.to.ip()));
-        }
-        // Its IPv6 subnet stays, but hosts make their addresses of what they have in IPv4.
-        let subnet6 = here.ipv6.map(|ipv6| ipv6.subnet);
-        let mut behind_it = vec![false; self.networks.len()];
-        for (inner, is_behind) in self.networks.iter_mut().zip(&mut behind_it) {
-            let Some(uplink) = inner.behind.as_mut().filter(|uplink| uplink.to == network) else { continue };
-            *is_behind = true;
-            uplink.address = moved(uplink.address);
-            if let (Some(ipv6), Some(subnet)) = (&mut uplink.ipv6, subnet6) {
-                ipv6.address = autoconfigured(subnet, uplink.address);
-            }
-            uplink.pool.iter_mut().for_each(|address| *address = moved(*address));
-        }
-        for timed in self.steps.iter_mut().flat_map(|step| &mut step.actions) {
-            if let Act::Rebind { network, addresses } = &mut timed.act
-                && behind_it[network.0]
-            {
-                addresses.iter_mut().for_each(|address| *address = moved(*address));
-            }
-        }
-        for node in self.nodes.iter_mut().filter(|node| node.network == network) {
-            node.address = moved(node.address);
-            node.address6 = subnet6.map(|subnet| autoconfigured(subnet, node.address));
-        }
     }
 }
