@@ -4,14 +4,16 @@
 //! | --- | --- |
 //! | [`result`] | `result.json`: everything that follows from the events and metrics, and nothing that a clock on the wall said |
 //! | [`timing`] | `timing.json`: how long it took on this machine |
-//! | `crossing` | the grid of a cross step |
+//! | `crossing`, `failures`, `links` | its parts: the grid of a cross step, why things failed, how links ran |
 //! | [`directory`] | the run's directory, and the record written into it while the run is played |
 //! | [`table`] | the verdict for people |
 //! | [`junit`] | the verdict for CI |
 
 mod crossing;
 pub mod directory;
+mod failures;
 pub mod junit;
+mod links;
 pub mod result;
 pub mod table;
 pub mod timing;

@@ -1,24 +1,24 @@
 //! `result.json`. On a deterministic backend the same file and seed give the same bytes: no wall clock has a say in it.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::crossing::{Crossing, crossings};
-use crate::backend::{Scrape, Source};
+use super::failures::{Failure, failures};
+use super::links::{Links, links};
 use crate::checks::{self, Verdict};
-use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
+use crate::events::{Event, EventKind, RunTime};
 use crate::observe::tally::{Figures, Query, Tally, Trouble, ratio};
 use crate::plan::{NetworkRange, Plan};
 use crate::play::{Ended, Played, Stopped};
 use crate::probe::Probed;
 
+#[cfg(test)]
+mod tests;
+
 /// Version of the shape of `result.json`: raised when a field changes its meaning or goes, not when one is added.
 pub const SCHEMA_VERSION: u32 = 1;
 /// Most troubles told in full; all of them are in `events.jsonl`.
 const TROUBLES_MAX: usize = 100;
-/// Most reasons told.
-const FAILURES_MAX: usize = 100;
 
 /// What came of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -156,38 +156,6 @@ pub struct Cell {
     /// Their figures.
     #[serde(flatten)]
     pub retrieval: Retrieval,
-}
-
-/// Links of one network's nodes, by how they ran.
-#[derive(Clone, Debug, Serialize)]
-pub struct Links {
-    /// Whose nodes.
-    pub network: String,
-    /// Nodes that told.
-    pub nodes: usize,
-    /// Within the LAN.
-    pub lan: u64,
-    /// Dialled as told.
-    pub direct: u64,
-    /// Through a port that a NAT was asked to forward.
-    pub mapped: u64,
-    /// Punched through NATs.
-    pub punched: u64,
-    /// To a port that was predicted.
-    pub predicted: u64,
-    /// Through a relay.
-    pub relayed: u64,
-}
-
-/// Puts, gets or links that failed for the same reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// `put`, `get`, `link`.
-    pub what: &'static str,
-    /// For a person.
-    pub why: String,
-    /// How many.
-    pub count: u64,
 }
 
 /// What happened to nodes.
@@ -355,66 +323,6 @@ fn matrix(plan: &Plan, tally: &Tally) -> Vec<Cell> {
     tally.cells(plan).into_iter().map(cell).filter(|cell| cell.retrieval.queries > 0).collect()
 }
 
-fn links(plan: &Plan, scrapes: &[Scrape]) -> Vec<Links> {
-    let of = |(name, networks): (&str, NetworkRange)| {
-        let here = |scrape: &&Scrape| match scrape.source {
-            Source::Node(node) => networks.contains(plan.node(node).network),
-            Source::Router(_) => false,
-        };
-        let scrapes: Vec<&Scrape> = scrapes.iter().filter(here).collect();
-        let count = |path: &str| scrapes.iter().map(|scrape| links_by(scrape, path)).sum::<f64>() as u64;
-        Links {
-            network: name.to_owned(),
-            nodes: scrapes.len(),
-            lan: count("lan"),
-            direct: count("direct"),
-            mapped: count("mapped"),
-            punched: count("punched"),
-            predicted: count("predicted"),
-            relayed: count("relayed"),
-        }
-    };
-    plan.network_groups().into_iter().map(of).filter(|links| links.nodes > 0).collect()
-}
-
-fn links_by(scrape: &Scrape, path: &str) -> f64 {
-    let by_path = |(name, value): &(std::sync::Arc<str>, std::sync::Arc<str>)| &**name == "path" && &**value == path;
-    let links =
-        scrape.series.iter().filter(|series| &*series.name == "butter_links" && series.labels.iter().any(by_path));
-    links.map(|series| series.value).sum()
-}
-
-fn failures(events: &[Event]) -> Vec<Failure> {
-    let mut counts: BTreeMap<(&'static str, &str), u64> = BTreeMap::new();
-    for event in events {
-        let failed = match &event.kind {
-            EventKind::Stored { result: Err(why), .. } => Some(("put", why.as_str())),
-            EventKind::Linked { result: LinkResult::Down { why }, .. } => Some(("link", why.as_str())),
-            EventKind::Retrieved { result, .. } => retrieval_failure(result).map(|why| ("get", why)),
-            _ => None,
-        };
-        if let Some(failed) = failed {
-            *counts.entry(failed).or_default() += 1;
-        }
-    }
-    let failure = |((what, why), count): ((&'static str, &str), u64)| Failure { what, why: why.to_owned(), count };
-    let mut failures: Vec<Failure> = counts.into_iter().map(failure).collect();
-    failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
-    failures.truncate(FAILURES_MAX);
-    failures
-}
-
-fn retrieval_failure(result: &Retrieved) -> Option<&str> {
-    match result {
-        Retrieved::Found { .. } => None,
-        Retrieved::WrongBytes => Some("other bytes came than were stored"),
-        Retrieved::NotFound => Some("the node says that nobody has it"),
-        Retrieved::TimedOut => Some("no answer in time"),
-        Retrieved::Unasked { why } => Some(why),
-        Retrieved::NeverStored => Some("not asked for, as its put was never acknowledged"),
-    }
-}
-
 fn nodes(plan: &Plan, tally: &Tally) -> Nodes {
     Nodes {
         from_start: plan.nodes.iter().filter(|node| node.from_start).count(),
@@ -430,96 +338,5 @@ fn told(plan: &Plan, trouble: &Trouble) -> TroubleResult {
         at_s: trouble.at.as_secs_f64(),
         node: trouble.node.map(|node| plan.node(node).name.clone()),
         what: trouble.what.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::observe::fixture::{
-        self, Told, found, looked, retrieved, scrape, started, step_began, step_ended, stored,
-    };
-    use crate::observe::watched::Watched;
-    use crate::plan::NodeIndex;
-
-    pub(crate) fn played(events: Vec<Event>) -> Played {
-        let links = |index, lan, relayed| {
-            let told: [Told<'_>; 2] =
-                [("butter_links", &[("path", "lan")], lan), ("butter_links", &[("path", "relayed")], relayed)];
-            scrape(Source::Node(NodeIndex(index)), &told)
-        };
-        let scrapes = Arc::new(vec![links(0, 1.0, 0.0), links(1, 1.0, 0.0), links(2, 0.0, 3.0)]);
-        Played { events, watched: Watched::default(), last_sample: Some((RunTime(0), scrapes)), ended: Ended::Finished }
-    }
-
-    fn good() -> Vec<Event> {
-        vec![
-            started(0),
-            step_began(0),
-            stored(0, true),
-            stored(1, true),
-            step_ended(0),
-            step_began(1),
-            retrieved(0, 2, 40_000, found(2, 6)),
-            retrieved(1, 2, 20_000, found(1, 2)),
-            retrieved(1, 0, 20_000, Retrieved::NotFound),
-            step_ended(1),
-            looked(2, 2),
-        ]
-    }
-
-    #[test]
-    fn totals_matrix_and_links_follow_from_the_record() {
-        let result = RunResult::of(&fixture::plan(), "sim", &played(good()));
-        assert_eq!(result.verdict, Outcome::Passed);
-        let persistence = &result.persistence;
-        assert_eq!((persistence.items, persistence.acknowledged, persistence.kept), (2, 2, 2));
-        assert_eq!((persistence.share, persistence.copies_mean, persistence.copies_max), (Some(1.0), Some(3.0), 4));
-        assert_eq!((result.retrieval.queries, result.retrieval.share), (3, Some(2.0 / 3.0)));
-        let cells: Vec<_> = result.matrix.iter().map(|c| (&*c.from, &*c.to, c.retrieval.found)).collect();
-        assert_eq!(cells, [("alpha", "beta", 0), ("beta", "alpha", 1), ("beta", "beta", 1)]);
-        assert_eq!(result.matrix[1].retrieval.latency_s.p95, Some(0.04));
-        assert_eq!(
-            result.failures,
-            [Failure { what: "get", why: "the node says that nobody has it".to_owned(), count: 1 }]
-        );
-        let links: Vec<_> = result.links.iter().map(|l| (&*l.network, l.nodes, l.lan, l.relayed)).collect();
-        assert_eq!(links, [("alpha", 2, 2, 0), ("beta", 1, 0, 3)]);
-    }
-
-    #[test]
-    fn a_lost_item_a_problem_or_an_early_end_is_no_pass() {
-        let plan = fixture::plan();
-        let mut lost = good();
-        lost.push(looked(1, 2));
-        assert_eq!(RunResult::of(&plan, "sim", &played(lost)).verdict, Outcome::Failed);
-        let mut late = good();
-        late[4].kind = EventKind::StepEnded { step: 0, problem: Some("too late".to_owned()) };
-        let result = RunResult::of(&plan, "sim", &played(late));
-        assert_eq!(result.verdict, Outcome::Failed);
-        assert_eq!(result.problems, ["step 1 (store, line 1): too late"]);
-        for (ended, verdict) in [
-            (Ended::GaveUp, Outcome::Failed),
-            (Ended::Stopped(Stopped::Interrupted), Outcome::Interrupted),
-            (Ended::Stopped(Stopped::TimeLimit), Outcome::TimeLimit),
-        ] {
-            let played = Played { ended, ..played(good()) };
-            assert_eq!(RunResult::of(&plan, "sim", &played).verdict, verdict);
-        }
-    }
-
-    #[test]
-    fn the_json_has_the_promised_fields() {
-        let json: serde_json::Value =
-            serde_json::from_str(&RunResult::of(&fixture::plan(), "sim", &played(good())).to_json()).unwrap();
-        assert_eq!(json["schema_version"], 1);
-        assert_eq!(json["verdict"], "passed");
-        assert_eq!(json["seed"], 7);
-        assert_eq!(json["checks"][0]["value"], 1.0);
-        assert_eq!(json["checks"][0]["bound"], 0.99);
-        assert_eq!(json["checks"][0]["comparison"], "at_least");
-        assert_eq!(json["matrix"][1]["latency_s"]["max"], 0.04);
     }
 }

@@ -6,7 +6,9 @@ use comfy_table::modifiers::UTF8_ROUND_CORNERS;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
 use super::crossing::grid;
-use super::result::{Failure, Links, Outcome, Retrieval, RunResult};
+use super::failures::Failure;
+use super::links::Links;
+use super::result::{Outcome, Retrieval, RunResult};
 use crate::checks::{Unit, Verdict};
 
 /// Most columns of the matrix; of more networks only the askers are shown.
