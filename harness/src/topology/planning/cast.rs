@@ -1,0 +1,114 @@
+//! Who plays: every node with its address and the ambassadors that it is told of.
+
+use std::collections::BTreeSet;
+
+use crate::plan::{NetworkIndex, NodeIndex, NodePlan};
+use crate::topology::addresses::Hosts;
+use crate::topology::check::{Checked, FRESH, Need, Who};
+
+/// Most ambassadors that a node is told of. Where more can be reached, each node is told of others.
+const AMBASSADORS_TOLD: usize = 32;
+
+/// Every node, and where to find it.
+pub(super) struct Cast {
+    pub(super) nodes: Vec<NodePlan>,
+    /// Per group its first node.
+    groups: Vec<usize>,
+    /// Per retrieve step with fresh nodes: those.
+    pub(super) fresh: Vec<Vec<NodeIndex>>,
+    /// Per network the ambassadors that its nodes reach: those on the way to the internet.
+    pub(super) reach: Vec<Vec<NodeIndex>>,
+}
+
+impl Cast {
+    pub(super) fn new(checked: &Checked, needs: &[Need], fresh_steps: usize, hosts: &mut [Hosts]) -> Self {
+        let mut cast = Cast { nodes: Vec::new(), groups: Vec::new(), fresh: Vec::new(), reach: Vec::new() };
+        for group in &checked.groups {
+            cast.groups.push(cast.nodes.len());
+            for number in 1..=group.size() {
+                let name = match group.count {
+                    Some(_) => format!("{}-{number}", group.name.value),
+                    None => group.name.value.clone(),
+                };
+                let network = group.network_of(number - 1);
+                cast.nodes.push(NodePlan {
+                    name,
+                    group: group.name.value.clone(),
+                    network,
+                    address: hosts[network.0].node(),
+                    address6: None,
+                    ambassador: group.ambassador,
+                    join: Vec::new(),
+                    settings: group.settings.clone(),
+                    from_start: true,
+                });
+            }
+        }
+        for step in 1..=fresh_steps {
+            cast.add_fresh(checked, needs, step, hosts);
+        }
+        cast.meet(checked);
+        cast
+    }
+
+    /// One more node on each network that has any.
+    fn add_fresh(&mut self, checked: &Checked, needs: &[Need], step: usize, hosts: &mut [Hosts]) {
+        let prefix = if step == 1 { FRESH.to_owned() } else { format!("{FRESH}{step}") };
+        let inhabited = needs.iter().enumerate().filter(|(_, need)| need.nodes > 0);
+        let mut added = Vec::new();
+        for (network, _) in inhabited {
+            added.push(NodeIndex(self.nodes.len()));
+            self.nodes.push(NodePlan {
+                name: format!("{prefix}-{}", checked.networks[network].name.value),
+                group: FRESH.to_owned(),
+                network: NetworkIndex(network),
+                address: hosts[network].node(),
+                address6: None,
+                ambassador: false,
+                join: Vec::new(),
+                settings: checked.settings.clone(),
+                from_start: false,
+            });
+        }
+        self.fresh.push(added);
+    }
+
+    /// Tells every node of ambassadors.
+    fn meet(&mut self, checked: &Checked) {
+        let mut here = vec![Vec::new(); checked.networks.len()];
+        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.ambassador) {
+            here[node.network.0].push(NodeIndex(index));
+        }
+        // Outer networks come first, so theirs are known.
+        for (index, own) in here.into_iter().enumerate() {
+            let outside = checked.networks[index].behind.map(|outer| self.reach[outer.0].clone()).unwrap_or_default();
+            self.reach.push(own.into_iter().chain(outside).collect());
+        }
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            let reach = &self.reach[node.network.0];
+            let begin = if reach.len() > AMBASSADORS_TOLD { index % reach.len() } else { 0 };
+            let others = reach[begin..].iter().chain(&reach[..begin]).copied();
+            node.join = others.filter(|ambassador| ambassador.0 != index).take(AMBASSADORS_TOLD).collect();
+        }
+    }
+
+    /// The nodes that a name stands for, in order.
+    pub(super) fn who(&self, checked: &Checked, who: &Who) -> Vec<NodeIndex> {
+        let of_group = |group: usize| self.groups[group]..self.groups[group] + checked.groups[group].size() as usize;
+        match who {
+            Who::All => (0..self.nodes.len()).map(NodeIndex).collect(),
+            // Which fresh ones depends on the step: see `scenes`.
+            Who::Fresh => Vec::new(),
+            Who::Networks(networks) => {
+                let here = self.nodes.iter().enumerate().filter(|(_, node)| networks.contains(node.network));
+                here.map(|(index, _)| NodeIndex(index)).collect()
+            }
+            Who::Group(group) => of_group(*group).map(NodeIndex).collect(),
+            Who::Node(group, number) => vec![NodeIndex(of_group(*group).start + *number as usize)],
+        }
+    }
+
+    pub(super) fn all_of(&self, checked: &Checked, names: &[Who]) -> BTreeSet<NodeIndex> {
+        names.iter().flat_map(|who| self.who(checked, who)).collect()
+    }
+}
