@@ -1,7 +1,7 @@
 //! The router without its sockets: frames in, frames out, some of them later.
 //!
 //! A packet from inside is translated, then crosses the link `up`; one from outside is translated, then crosses `down`. What
-//! goes back to the side that it came from crosses no link. IPv6 is in [`ipv6`].
+//! goes back to the side that it came from crosses no link. What is done with a packet is in [`ipv4`] and [`ipv6`].
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,24 +14,24 @@ use super::config::{RouterConfig, Side};
 use super::neighbours::{Mac, Neighbours};
 use super::offload::Offload;
 use super::pipe::{Crossing, Pipe};
-use super::routes::{Hop, Routes};
+use super::routes::Routes;
 use super::stats::{Cause, Direction, Stats};
 use crate::net::link::LinkConfig;
-use crate::net::nat::{Flow, Nat, Verdict};
-use crate::net::packet::errors::{self, Problem};
+use crate::net::nat::Nat;
 use crate::net::packet::fragments::Fragments;
 use crate::net::packet::segments::Segments;
-use crate::net::packet::{Checksum, Content, Echo, Fragment, Packet, decrement_ttl, segments};
 
 /// Length of an Ethernet header, in bytes.
 pub const ETHERNET_LEN: usize = 14;
 /// Most ICMP errors that a router sends in a second (RFC 1812 §4.3.2.8 wants a limit).
 pub const ERRORS_PER_SECOND_MAX: u32 = 1_000;
 
+mod ipv4;
 mod ipv6;
 #[cfg(test)]
 mod tests;
 
+use ipv4::Plan;
 use ipv6::Ipv6;
 
 const TYPE_IPV4: [u8; 2] = [0x08, 0x00];
@@ -89,23 +89,6 @@ struct Port {
     neighbours: Neighbours,
 }
 
-/// What is to be done with a packet.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    rewrite: Rewrite,
-    hop: Hop,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Rewrite {
-    Nothing,
-    Flow(Flow),
-    /// Only the addresses.
-    Addresses(Ipv4Addr, Ipv4Addr),
-    /// An ICMP error now about this flow, and its addresses.
-    Error(Flow, Ipv4Addr, Ipv4Addr),
-}
-
 /// The way of a packet that is forwarded.
 #[derive(Clone, Copy, Debug)]
 struct Way {
@@ -113,27 +96,6 @@ struct Way {
     face: Face,
     next: IpAddr,
     offload: Offload,
-}
-
-/// Why a packet is not forwarded, and what its sender is told.
-struct Refusal {
-    cause: Option<Cause>,
-    problem: Option<Problem>,
-}
-
-impl From<Cause> for Refusal {
-    fn from(cause: Cause) -> Self {
-        Refusal { cause: Some(cause), problem: None }
-    }
-}
-
-impl Refusal {
-    /// Not the router's business, and nothing wrong with it.
-    const IGNORED: Refusal = Refusal { cause: None, problem: None };
-
-    fn telling(cause: Cause, problem: Problem) -> Self {
-        Refusal { cause: Some(cause), problem: Some(problem) }
-    }
 }
 
 impl Engine {
@@ -244,168 +206,10 @@ impl Engine {
             TYPE_ARP if to_us || frame[..6] == BROADCAST => {
                 port.neighbours.heard(now, &frame[ETHERNET_LEN..], &mut |offload, frame| out(face, offload, frame));
             }
-            TYPE_IPV4 if to_us => {
-                if let Err(refusal) = self.forward(now, face, offload, frame, out) {
-                    self.refuse(now, face, refusal, frame, out);
-                }
-            }
+            TYPE_IPV4 if to_us => self.receive4(now, face, offload, frame, out),
             TYPE_IPV6 if to_us || frame[..2] == GROUP_OF_IPV6 => self.receive6(now, face, offload, frame, out),
             _ => {}
         }
-    }
-
-    fn forward(
-        &mut self,
-        now: Time,
-        face: Face,
-        offload: Offload,
-        frame: &mut [u8],
-        out: &mut Out<'_>,
-    ) -> Result<(), Refusal> {
-        let packet = Packet::parse(&frame[ETHERNET_LEN..]).map_err(|_| Cause::Malformed)?;
-        let frame = &mut frame[..ETHERNET_LEN + packet.total_len];
-        let kind = checked_offload(&packet, offload)?;
-        self.is_for_forwarding(face, &packet)?;
-        if packet.ttl <= 1 {
-            return Err(Refusal::telling(Cause::TtlExceeded, Problem::TimeExceeded));
-        }
-        let plan = self.plan(now, face, &packet)?;
-        self.fits(plan.hop.face, &packet, offload, frame)?;
-        if packet.fragment == Fragment::First
-            && let Rewrite::Flow(flow) = plan.rewrite
-        {
-            let rewrite = Rewrite::Addresses(*flow.source.ip(), *flow.destination.ip());
-            self.fragments[face as usize].first(now, &packet, Plan { rewrite, ..plan });
-        }
-        let bytes = &mut frame[ETHERNET_LEN..];
-        match plan.rewrite {
-            Rewrite::Nothing => {}
-            Rewrite::Flow(flow) => packet.translate(bytes, flow, kind),
-            Rewrite::Addresses(source, destination) => packet.readdress(bytes, source, destination),
-            Rewrite::Error(about, source, destination) => packet.translate_error(bytes, about, source, destination),
-        }
-        decrement_ttl(bytes);
-        let Hop { face: to, next } = plan.hop;
-        let way = Way { direction: direction(face, to), face: to, next: next.into(), offload };
-        self.send(now, way, packet.total_len, |bytes, size| segments::cut(&packet, bytes, size), frame, out);
-        Ok(())
-    }
-
-    /// Whether a router forwards it at all.
-    fn is_for_forwarding(&self, face: Face, packet: &Packet) -> Result<(), Refusal> {
-        let is_host =
-            |ip: Ipv4Addr| !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified() && !ip.is_loopback();
-        // The kernel has the inside address; groups and broadcasts stay where they are.
-        let kernels = face == Face::Inside && packet.destination == self.inside.side.address;
-        if kernels || !is_host(packet.destination) || self.routes.is_broadcast(packet.destination) {
-            return Err(Refusal::IGNORED);
-        }
-        if is_host(packet.source) { Ok(()) } else { Err(Cause::Malformed.into()) }
-    }
-
-    /// Where a packet goes, and as what.
-    fn plan(&mut self, now: Time, face: Face, packet: &Packet) -> Result<Plan, Refusal> {
-        let own = self.outside.as_ref().is_some_and(|port| port.neighbours.own().contains(&packet.destination));
-        match (face, self.nat.is_some()) {
-            (Face::Inside, true) if own => self.plan_outbound(now, packet),
-            (Face::Inside, _) => {
-                let no_route = || Refusal::telling(Cause::NoRoute, Problem::NetworkUnreachable);
-                let hop = self.routes.find(packet.destination).filter(|_| !own).ok_or_else(no_route)?;
-                match hop.face {
-                    Face::Outside if self.nat.is_some() => self.plan_outbound(now, packet),
-                    _ => Ok(Plan { rewrite: Rewrite::Nothing, hop }),
-                }
-            }
-            (Face::Outside, true) if own => self.plan_inbound(now, packet),
-            // Nothing from outside passes by the NAT, and an own address is nobody else's.
-            (Face::Outside, true) => Err(Cause::NotForUs.into()),
-            (Face::Outside, false) if own || packet.destination == self.inside.side.address => {
-                Err(Cause::NotForUs.into())
-            }
-            (Face::Outside, false) => {
-                let hop = self.routes.find(packet.destination).filter(|hop| hop.face == Face::Inside);
-                Ok(Plan { rewrite: Rewrite::Nothing, hop: hop.ok_or(Cause::NoRoute)? })
-            }
-        }
-    }
-
-    fn plan_outbound(&mut self, now: Time, packet: &Packet) -> Result<Plan, Refusal> {
-        let nat = self.nat.as_mut().expect("only a NAT translates");
-        let rewrite = match packet.content {
-            Content::Flow { echo: Some(Echo::Reply), .. } | Content::Other => return Err(Cause::Untranslatable.into()),
-            Content::Flow { flow, tcp, .. } => match nat.outbound(now, flow, tcp) {
-                Verdict::Pass(flow) | Verdict::Hairpin(flow) => Rewrite::Flow(flow),
-                Verdict::Drop(why) => return Err(Cause::from(why).into()),
-            },
-            // It comes from the endpoint that the packet in question was sent to.
-            Content::Error { about } if nat.addresses().contains(&packet.destination) => {
-                let about = nat.hairpin_error(now, about).ok_or(Cause::NoMapping)?;
-                Rewrite::Error(about, *about.destination.ip(), *about.source.ip())
-            }
-            Content::Error { about } => {
-                let about = nat.outbound_error(now, about).ok_or(Cause::NoMapping)?;
-                Rewrite::Error(about, *about.destination.ip(), packet.destination)
-            }
-            Content::Later => {
-                return Ok(self.fragments[Face::Inside as usize].later(now, packet).ok_or(Cause::Fragment)?);
-            }
-        };
-        self.planned(rewrite, packet)
-    }
-
-    fn plan_inbound(&mut self, now: Time, packet: &Packet) -> Result<Plan, Refusal> {
-        let nat = self.nat.as_mut().expect("only a NAT translates");
-        let rewrite = match packet.content {
-            // A question to an own address is for nobody inside, whatever its identifier.
-            Content::Flow { echo: Some(Echo::Request), .. } | Content::Other => {
-                return Err(Cause::Untranslatable.into());
-            }
-            Content::Flow { flow, tcp, .. } => match nat.inbound(now, flow, tcp) {
-                Verdict::Pass(flow) | Verdict::Hairpin(flow) => Rewrite::Flow(flow),
-                Verdict::Drop(why) => return Err(Cause::from(why).into()),
-            },
-            Content::Error { about } => {
-                let about = nat.inbound_error(now, about).ok_or(Cause::NoMapping)?;
-                Rewrite::Error(about, packet.source, *about.source.ip())
-            }
-            Content::Later => {
-                return Ok(self.fragments[Face::Outside as usize].later(now, packet).ok_or(Cause::Fragment)?);
-            }
-        };
-        self.planned(rewrite, packet)
-    }
-
-    /// Where a translated packet goes.
-    fn planned(&self, rewrite: Rewrite, packet: &Packet) -> Result<Plan, Refusal> {
-        let destination = match rewrite {
-            Rewrite::Flow(flow) => *flow.destination.ip(),
-            Rewrite::Addresses(_, destination) | Rewrite::Error(_, _, destination) => destination,
-            Rewrite::Nothing => packet.destination,
-        };
-        let hop = self.routes.find(destination).ok_or(Cause::NoRoute)?;
-        Ok(Plan { rewrite, hop })
-    }
-
-    /// Whether a packet (or each segment of it) is short enough for where it goes.
-    fn fits(&self, face: Face, packet: &Packet, offload: Offload, frame: &[u8]) -> Result<(), Refusal> {
-        let mtu = match face {
-            Face::Inside => self.inside.interface.mtu,
-            Face::Outside => self.outside.as_ref().map_or(0, |port| port.interface.mtu),
-        };
-        let longest = match offload.segments {
-            None => packet.total_len,
-            Some(cut) => {
-                let headers = segments::header_len(packet, &frame[ETHERNET_LEN..]).ok_or(Cause::Malformed)?;
-                packet.total_len.min(headers + usize::from(cut.size))
-            }
-        };
-        if longest <= mtu as usize {
-            return Ok(());
-        }
-        let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-        // What may be cut is dropped without a word: no sender here relies on it, and its bytes would hide the loss.
-        let problem = packet.dont_fragment.then_some(Problem::TooBig { mtu });
-        Err(Refusal { cause: Some(Cause::TooBig), problem })
     }
 
     /// Sends a packet of `total_len` bytes, which `cut` would cut, on its way: over the link, if it crosses one.
@@ -474,26 +278,6 @@ impl Engine {
         let Some(port) = by_face(inside, outside, face) else { return };
         port.neighbours.send(now, to, offload, frame, &mut self.stats, &mut |offload, frame| out(face, offload, frame));
     }
-
-    /// Counts a refusal and tells the sender, by the way that the packet came.
-    fn refuse(&mut self, now: Time, face: Face, refusal: Refusal, frame: &[u8], out: &mut Out<'_>) {
-        if let Some(cause) = refusal.cause {
-            self.stats.drop(cause);
-        }
-        let Some(problem) = refusal.problem else { return };
-        let (inside, outside) = (&mut self.inside, &mut self.outside);
-        let Some(port) = by_face(inside, outside, face) else { return };
-        let bytes = &frame[ETHERNET_LEN..];
-        let error =
-            Packet::parse(bytes).ok().and_then(|packet| errors::about(&packet, bytes, port.side.address, problem));
-        let Some(error) = error.filter(|_| self.errors.allows(now)) else { return };
-        let mut reply = Vec::with_capacity(ETHERNET_LEN + error.len());
-        reply.extend_from_slice(&frame[6..12]);
-        reply.extend_from_slice(&port.interface.mac);
-        reply.extend_from_slice(&TYPE_IPV4);
-        reply.extend_from_slice(&error);
-        out(face, Offload::default(), &reply);
-    }
 }
 
 fn direction(from: Face, to: Face) -> Direction {
@@ -509,22 +293,6 @@ fn by_face<'a>(inside: &'a mut Port, outside: &'a mut Option<Port>, face: Face) 
         Face::Inside => Some(inside),
         Face::Outside => outside.as_mut(),
     }
-}
-
-/// How a packet's checksum is to be kept up; an error if what is left to do is not of this packet.
-fn checked_offload(packet: &Packet, offload: Offload) -> Result<Checksum, Cause> {
-    let is_tcp = match packet.content {
-        Content::Flow { flow, echo: None, .. } => Some(flow.protocol == crate::net::nat::Protocol::Tcp),
-        _ => None,
-    };
-    if !is_segmentation_of(offload, is_tcp, false) {
-        return Err(Cause::Malformed);
-    }
-    let Some((start, offset)) = offload.checksum else {
-        return if offload.segments.is_none() { Ok(Checksum::Complete) } else { Err(Cause::Offload) };
-    };
-    let start = usize::from(start).checked_sub(ETHERNET_LEN).ok_or(Cause::Malformed)?;
-    if packet.is_checksum(start, usize::from(offset)) { Ok(Checksum::Partial) } else { Err(Cause::Offload) }
 }
 
 /// Whether a packet may be cut as asked for, if it is. `is_tcp` is nothing for what is neither TCP nor UDP.

@@ -8,6 +8,7 @@ use super::super::offload::Segmentation;
 use super::*;
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
+use crate::net::packet::{Content, Packet};
 
 const INSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 1], mtu: 1_500 };
 const OUTSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 2], mtu: 1_500 };
