@@ -328,8 +328,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         if is_virtual(to) || !is_somebody(to) {
             return;
         }
-        let Some((main, to)) = self.local_addr().ok().map(|main| (main, of_family(main, to))) else { return };
-        let datagram = probe.encode();
+        let (to, datagram) = (canonical(to), probe.encode());
         if socket == SocketId::MAIN {
             // A link from an extra socket is probed the way that it runs.
             if !self.extras.submit(to, &datagram, datagram.len()) {
@@ -337,7 +336,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             }
             return;
         }
-        match self.extras.open(socket, main) {
+        match self.local_addr().and_then(|main| self.extras.open(socket, main)) {
             Ok(_) => self.extras.send(socket, to, &datagram),
             Err(error) => tracing::debug!(?socket, %error, "no extra socket"),
         }
@@ -385,10 +384,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     fn begin_dial(&mut self, peer: Option<NodeId>, to: Target) -> Option<quinn::Connecting> {
         let (address, relayed) = match (to, peer) {
             (Target::Address(address), _) => (address, false),
-            (Target::From { socket, to }, _) => {
-                let main = self.local_addr().ok()?;
-                (self.extras.route(of_family(main, to), socket).then_some(to)?, false)
-            }
+            (Target::From { socket, to }, _) => (self.extras.route(canonical(to), socket).then_some(to)?, false),
             (Target::Relay { relay }, Some(peer)) => {
                 // A relay of a relay would carry nothing: datagrams run over direct links only.
                 self.links.link(relay)?.remote?;
@@ -494,7 +490,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         }
         let connected = self.links.entries().map(|entry| entry.connection.connection.remote_address());
         let kept: BTreeSet<SocketAddr> = connected.chain(self.from_extra.values().copied()).map(canonical).collect();
-        self.extras.keep_routes(|remote| kept.contains(&canonical(remote)));
+        self.extras.keep_routes(|remote| kept.contains(&remote));
     }
 
     /// A peer that dialled may have come to another address: then that is told like a new link.
@@ -544,14 +540,6 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 /// Whether something may be sent there.
 fn is_somebody(address: SocketAddr) -> bool {
     !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0
-}
-
-/// `address` as a socket bound like `main` takes it.
-fn of_family(main: SocketAddr, address: SocketAddr) -> SocketAddr {
-    match (main, canonical(address)) {
-        (SocketAddr::V6(_), SocketAddr::V4(v4)) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
-        (_, address) => address,
-    }
 }
 
 fn retire(connection: Connection) {

@@ -1,7 +1,8 @@
 //! Probes, and extra sockets beside the one at which the node listens.
 //!
 //! A probe that comes to any socket is told to the node. What else comes to an extra one is QUIC's, but only from an address
-//! to which that socket is the way: [`Extras::route`] makes it so.
+//! to which that socket is the way: [`Extras::route`] makes it so. Addresses of IPv4 are known here as such, also beside a main
+//! socket that takes both kinds: extra ones take IPv4 alone then.
 
 use std::collections::BTreeMap;
 use std::io;

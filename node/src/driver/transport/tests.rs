@@ -271,16 +271,18 @@ async fn peers_talk_through_a_relay_that_counts_what_it_carries() {
     assert!(r.transport.links.peers().count() == 2, "the relay is no end of the link that it carries");
 }
 
+/// A node that listens at every address of both kinds.
+fn both_kinds() -> Node {
+    let identity = Identity::generate().unwrap();
+    let transport = Transport::listen(&identity, "[::]:0".parse().unwrap()).unwrap();
+    let address = transport.local_addr().unwrap();
+    Node { address: SocketAddr::new("127.0.0.1".parse().unwrap(), address.port()), transport, id: identity.id() }
+}
+
 /// One socket for both: peers of IPv4, of IPv6 and behind a relay, each by its plain address.
 #[tokio::test]
 async fn a_socket_for_any_address_reaches_peers_of_either_kind_and_relayed_ones() {
-    let both = || {
-        let identity = Identity::generate().unwrap();
-        let transport = Transport::listen(&identity, "[::]:0".parse().unwrap()).unwrap();
-        let address = transport.local_addr().unwrap();
-        Node { address: SocketAddr::new("127.0.0.1".parse().unwrap(), address.port()), transport, id: identity.id() }
-    };
-    let (mut a, mut r, mut b) = (both(), both(), node());
+    let (mut a, mut r, mut b) = (both_kinds(), both_kinds(), node());
     if r.transport.local_addr().unwrap().is_ipv4() {
         return eprintln!("SKIPPED: this machine has no IPv6");
     }
@@ -435,7 +437,17 @@ async fn a_probe_is_told_and_answered_from_the_socket_at_which_the_node_listens(
 
 #[tokio::test]
 async fn a_link_runs_from_an_extra_socket_to_an_extra_socket_until_it_is_closed() {
-    let (mut a, mut b) = (node(), node());
+    extra_to_extra(node(), node()).await;
+}
+
+/// They cross NATs of IPv4, whatever the socket at which the node listens takes beside it.
+#[tokio::test]
+async fn extra_sockets_of_nodes_for_either_kind_take_ipv4() {
+    extra_to_extra(both_kinds(), both_kinds()).await;
+    extra_to_extra(both_kinds(), node()).await;
+}
+
+async fn extra_to_extra(mut a: Node, mut b: Node) {
     let (at_a, at_b) = (SocketId(7), SocketId(300));
     a.transport.open_socket(at_a);
     b.transport.open_socket(at_b);
