@@ -8,6 +8,7 @@ use anyhow::Context;
 use butter::core::time::Time;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
+use smallvec::SmallVec;
 
 use super::control::Commands;
 use super::engine::{Engine, Face};
@@ -85,7 +86,8 @@ impl Sockets {
 
 fn wait(sockets: &Sockets, commands: &Commands, most: Duration) -> nix::Result<()> {
     let poll = |socket| PollFd::new(AsFd::as_fd(socket), PollFlags::POLLIN);
-    let mut all: Vec<PollFd<'_>> = std::iter::once(&sockets.inside).chain(&sockets.outside).map(poll).collect();
+    let mut all: SmallVec<[PollFd<'_>; 3]> =
+        std::iter::once(&sockets.inside).chain(&sockets.outside).map(poll).collect();
     all.push(PollFd::new(commands.as_fd(), PollFlags::POLLIN));
     match ppoll(&mut all, Some(TimeSpec::from(most)), None) {
         Ok(_) | Err(nix::Error::EINTR) => Ok(()),
