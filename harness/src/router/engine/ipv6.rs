@@ -151,7 +151,7 @@ impl Ipv6 {
             Content6::Flow { flow, tcp, .. } => Ok(wall.inbound(now, flow, tcp).map_err(Cause::from)?),
             Content6::Error { about } if wall.knows(now, about) => Ok(()),
             Content6::Error { .. } => Err(Cause::Filtered.into()),
-            // It has no ports: it passes if the two hosts talk at all, which its first part will have shown.
+            // It has no ports, so nothing tells whether somebody inside wants it.
             Content6::Later => Err(Cause::Fragment.into()),
         }
     }
