@@ -272,18 +272,13 @@ impl Networks {
 
     /// A packet arrives at its device.
     pub fn pass(&mut self, now: Time, packet: &mut Packet) -> Passage {
-        let (network, up) = match packet.device {
+        let (network, ahead) = match packet.device {
             Device::Node(seat) => return Passage::Delivered(seat),
-            Device::Outwards(network) => (network, true),
-            Device::Inwards(network) => (network, false),
+            Device::Outwards(network) => (network, Way::Up),
+            Device::Inwards(network) => (network, Way::Down),
         };
         let router = self.networks[network].router.as_mut().expect("only a network behind another has a router");
-        let Some((flow, turned_back)) = router.translate(now, packet.flow, up) else { return Passage::Dropped };
-        let way = match (turned_back, up) {
-            (true, _) => Way::Turn,
-            (false, true) => Way::Up,
-            (false, false) => Way::Down,
-        };
+        let Some((flow, way)) = router.translate(now, packet.flow, ahead) else { return Passage::Dropped };
         let left_at = match router.send(way, now, packet.bytes) {
             Transit::Arrives(at) | Transit::Altered(at, Alteration { flipped: None, .. }) => at,
             Transit::Altered(..) | Transit::Drop(_) => return Passage::Dropped,
@@ -324,18 +319,13 @@ impl Networks {
     pub fn resolve(&mut self, now: Time, network: usize, mut flow: Flow) -> Option<(Seat, Flow)> {
         let mut device = self.next_device(network, *flow.destination.ip())?;
         for _ in 0..HOPS_MAX {
-            let (network, up) = match device {
+            let (network, ahead) = match device {
                 Device::Node(seat) => return Some((seat, flow)),
-                Device::Outwards(network) => (network, true),
-                Device::Inwards(network) => (network, false),
+                Device::Outwards(network) => (network, Way::Up),
+                Device::Inwards(network) => (network, Way::Down),
             };
             let router = self.networks[network].router.as_mut().expect("only a network behind another has a router");
-            let (translated, turned_back) = router.translate(now, flow, up)?;
-            let way = match (turned_back, up) {
-                (true, _) => Way::Turn,
-                (false, true) => Way::Up,
-                (false, false) => Way::Down,
-            };
+            let (translated, way) = router.translate(now, flow, ahead)?;
             flow = translated;
             device = self.beyond(Hop { network: network as u32, way }, flow)?;
         }
@@ -396,9 +386,9 @@ impl Networks {
     /// Keeps the mappings of a flow alive along its known way out, as a packet without content would.
     pub fn refresh(&mut self, now: Time, mut flow: Flow, hops: impl Iterator<Item = Hop>) {
         for hop in hops.take_while(|hop| hop.way != Way::Down) {
-            match self.router_mut(hop).translate(now, flow, true) {
-                Some((onwards, false)) => flow = onwards,
-                Some((_, true)) | None => return,
+            match self.router_mut(hop).translate(now, flow, Way::Up) {
+                Some((onwards, Way::Up)) => flow = onwards,
+                _ => return,
             }
         }
     }
@@ -449,17 +439,18 @@ pub struct Carried {
 }
 
 impl Router {
-    /// The packet's addresses beyond the NAT, and whether it turns back inside; `None` if it is dropped.
-    fn translate(&mut self, now: Time, flow: Flow, up: bool) -> Option<(Flow, bool)> {
+    /// The addresses beyond the NAT of a packet that comes to go up or down, and the way that it really goes; `None` if it is
+    /// dropped.
+    fn translate(&mut self, now: Time, flow: Flow, ahead: Way) -> Option<(Flow, Way)> {
         if ipv6::is_label(*flow.source.ip()) {
-            return self.filter(now, flow, up);
+            return self.lets_pass(now, flow, ahead).then_some((flow, ahead));
         }
-        let Some(nat) = &mut self.nat else { return Some((flow, false)) };
+        let Some(nat) = &mut self.nat else { return Some((flow, ahead)) };
         let flags = TcpFlags::default();
-        let verdict = if up { nat.outbound(now, flow, flags) } else { nat.inbound(now, flow, flags) };
+        let verdict = if ahead == Way::Up { nat.outbound(now, flow, flags) } else { nat.inbound(now, flow, flags) };
         match verdict {
-            Verdict::Pass(flow) => Some((flow, false)),
-            Verdict::Hairpin(flow) => Some((flow, true)),
+            Verdict::Pass(flow) => Some((flow, ahead)),
+            Verdict::Hairpin(flow) => Some((flow, Way::Turn)),
             Verdict::Drop(why) => {
                 self.stats.drop(why.into());
                 None

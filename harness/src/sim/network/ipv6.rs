@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, SocketAddrV6};
 
 use butter::core::time::Time;
 
-use super::{Device, Networks, Router, Seat};
+use super::{Device, Networks, Router, Seat, Way};
 use crate::net::firewall::{Firewall, Flow6, Policy};
 use crate::net::nat::{Flow, TcpFlags};
 use crate::plan::{Network, Plan};
@@ -75,19 +75,17 @@ impl Networks {
 
 impl Router {
     /// Lets a packet between labels pass, or drops it.
-    pub(super) fn filter(&mut self, now: Time, flow: Flow, up: bool) -> Option<(Flow, bool)> {
-        let Some(wall) = &mut self.ipv6.as_mut()?.firewall else { return Some((flow, false)) };
+    pub(super) fn lets_pass(&mut self, now: Time, flow: Flow, ahead: Way) -> bool {
+        let Some(ipv6) = &mut self.ipv6 else { return false };
+        let Some(wall) = &mut ipv6.firewall else { return true };
         let end = |end: SocketAddrV4| SocketAddrV6::new(end.ip().to_ipv6_mapped(), end.port(), 0, 0);
         let seen = Flow6 { protocol: flow.protocol, source: end(flow.source), destination: end(flow.destination) };
         let flags = TcpFlags::default();
-        let passed = if up { wall.outbound(now, seen, flags) } else { wall.inbound(now, seen, flags) };
-        match passed {
-            Ok(()) => Some((flow, false)),
-            Err(why) => {
-                self.stats.drop(why.into());
-                None
-            }
+        let passed = if ahead == Way::Up { wall.outbound(now, seen, flags) } else { wall.inbound(now, seen, flags) };
+        if let Err(why) = passed {
+            self.stats.drop(why.into());
         }
+        passed.is_ok()
     }
 }
 
