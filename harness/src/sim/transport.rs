@@ -21,9 +21,8 @@ use std::time::Duration;
 
 use bincode::Encode;
 use butter::core::identity::NodeId;
-use butter::core::io::{DialId, SocketId, Target};
-use butter::core::message::{Announcement, Message};
-use butter::core::probe::Probe;
+use butter::core::io::{DialId, Target};
+use butter::core::message::Message;
 use butter::core::time::Time;
 use slotmap::SlotMap;
 
@@ -31,10 +30,12 @@ use crate::net::nat::{Flow, Protocol};
 use crate::plan::{NODE_PORT, Plan};
 
 use super::network::ipv6::{is_label, label, labelled};
-use super::network::{Networks, Packet, Passage, Seat};
+use super::network::{Networks, Packet, Seat};
 use super::queue::Queue;
 
+mod arrival;
 mod dial;
+mod discovery;
 mod flight;
 mod link;
 mod port_map;
@@ -42,9 +43,12 @@ mod probe;
 mod rewire;
 
 use dial::{Dialling, Handshake};
+use discovery::Datagram;
 use flight::Flight;
 use link::Link;
 use probe::{Content, Extra};
+
+pub use arrival::Arrival;
 
 /// Content of a packet, in bytes: what QUIC may assume of any path (RFC 9000 §14).
 pub const PACKET_BYTES: usize = 1_200;
@@ -79,69 +83,6 @@ slotmap::new_key_type! {
     struct PacketKey;
     /// A discovery datagram under way.
     struct DatagramKey;
-}
-
-/// What reaches a node.
-#[derive(Debug)]
-pub enum Arrival<M> {
-    /// As [`butter::core::io::Input::LinkUp`].
-    LinkUp {
-        /// Who.
-        peer: NodeId,
-        /// Its address as seen from here; `None` when relayed.
-        remote: Option<SocketAddr>,
-        /// Whether this side dialled.
-        dialled: bool,
-    },
-    /// As [`butter::core::io::Input::LinkDown`].
-    LinkDown {
-        /// Who.
-        peer: NodeId,
-    },
-    /// As [`butter::core::io::Input::DialFailed`].
-    DialFailed {
-        /// Which.
-        dial: DialId,
-    },
-    /// As [`butter::core::io::Input::Message`].
-    Message {
-        /// Who says it.
-        from: NodeId,
-        /// What.
-        message: Message<M>,
-        /// Length of its frame, in bytes.
-        bytes: u32,
-    },
-    /// As [`butter::core::io::Input::Heard`].
-    Heard {
-        /// Where it came from.
-        from: SocketAddr,
-        /// What.
-        announcement: Announcement,
-    },
-    /// As [`butter::core::io::Input::Probed`].
-    Probed {
-        /// The socket that it came to.
-        socket: SocketId,
-        /// Where it came from.
-        from: SocketAddr,
-        /// What it says.
-        probe: Probe,
-    },
-    /// As [`butter::core::io::Input::SocketOpened`].
-    SocketOpened {
-        /// Which.
-        socket: SocketId,
-        /// Its port.
-        port: u16,
-    },
-    /// As [`butter::core::io::Input::Mapped`].
-    Mapped {
-        /// The address outside that leads to the node.
-        outside: Option<SocketAddr>,
-    },
-    /// The moment given to [`Transport::wake_at`].
-    Wake,
 }
 
 /// Links, networks and the clock of a simulation. `M` is the overlay's messages.
@@ -213,14 +154,6 @@ enum Event {
         link: LinkKey,
         side: u8,
     },
-}
-
-#[derive(Debug)]
-struct Datagram {
-    from: Seat,
-    /// Everybody else on the network, if nobody in particular.
-    to: Option<Seat>,
-    announcement: Announcement,
 }
 
 impl<M: Debug + Encode> Transport<M> {
@@ -355,21 +288,6 @@ impl<M: Debug + Encode> Transport<M> {
         relayed.push_back(pair);
     }
 
-    /// As [`butter::core::io::Output::Announce`].
-    pub fn announce(&mut self, from: Seat, announcement: Announcement) {
-        self.datagram(Datagram { from, to: None, announcement });
-    }
-
-    /// As [`butter::core::io::Output::Unicast`]. Only within a network, as the answer to something heard there.
-    pub fn unicast(&mut self, from: Seat, to: SocketAddr, announcement: Announcement) {
-        let network = self.end(from).network as usize;
-        let SocketAddr::V4(to) = to else { return };
-        let to = self.live[network].iter().copied().find(|&seat| self.end(seat).address == *to.ip());
-        if to.is_some() {
-            self.datagram(Datagram { from, to, announcement });
-        }
-    }
-
     /// What happens next, up to and including `until`. When nothing does, the clock stands at `until`.
     pub fn next(&mut self, until: Time) -> Option<(Seat, Arrival<M>)> {
         loop {
@@ -399,30 +317,6 @@ impl<M: Debug + Encode> Transport<M> {
             Event::Refresh(network) => self.refresh(network as usize),
             Event::Revive(link) => self.revive(link),
             Event::Moved { link, side } => self.moved(link, usize::from(side)),
-        }
-    }
-
-    fn datagram(&mut self, datagram: Datagram) {
-        let from = datagram.from;
-        let at = self.now + super::network::LAN_LATENCY + self.spread(from);
-        let key = self.datagrams.insert(datagram);
-        self.schedule(from, at, Event::Datagram(key));
-    }
-
-    fn datagram_arrives(&mut self, key: DatagramKey) {
-        let Some(Datagram { from, to, announcement }) = self.datagrams.remove(key) else { return };
-        let network = self.end(from).network as usize;
-        let source = SocketAddr::V4(self.address(from));
-        match to {
-            Some(to) => self.deliver(to, Arrival::Heard { from: source, announcement }),
-            None => {
-                for place in 0..self.live[network].len() {
-                    let to = self.live[network][place];
-                    if to != from {
-                        self.deliver(to, Arrival::Heard { from: source, announcement: announcement.clone() });
-                    }
-                }
-            }
         }
     }
 
@@ -500,29 +394,6 @@ impl<M: Debug + Encode> Transport<M> {
 
     fn end_mut(&mut self, seat: Seat) -> &mut End {
         &mut self.ends[seat as usize]
-    }
-
-    fn packet_arrives(&mut self, key: PacketKey) {
-        let Some((packet, _)) = self.packets.get_mut(key) else { return };
-        match self.networks.pass(self.now, packet) {
-            Passage::At(at) => {
-                let source = self.packets[key].1.sender();
-                self.schedule(source, at, Event::Packet(key));
-            }
-            Passage::Dropped => drop(self.packets.remove(key)),
-            Passage::Delivered(seat) => {
-                let (packet, content) = self.packets.remove(key).expect("just seen");
-                let socket = self.socket_at(seat, packet.flow.destination.port());
-                let Some(socket) = socket.filter(|_| self.end(seat).alive) else { return };
-                match content {
-                    Content::Handshake(handshake) => self.handshake(seat, packet, handshake),
-                    Content::Probe { probe, .. } => {
-                        let from = SocketAddr::V4(packet.flow.source);
-                        self.deliver(seat, Arrival::Probed { socket, from, probe });
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use butter::core::io::SocketId;
 use butter::core::probe::Probe;
 
 use super::*;
-use crate::sim::network::{HEADER_BYTES, LAN_LATENCY};
+use crate::sim::network::{HEADER_BYTES, LAN_LATENCY, Passage};
 
 /// Extra sockets that a node may have open.
 const EXTRA_SOCKETS_MAX: usize = 2_048;
@@ -108,6 +108,30 @@ impl<M: Debug + Encode> Transport<M> {
             let at = self.now + LAN_LATENCY + self.spread(from);
             let key = self.packets.insert((packet, content));
             self.schedule(from, at, Event::Packet(key));
+        }
+    }
+
+    /// A packet without a link is at its next device.
+    pub(super) fn packet_arrives(&mut self, key: PacketKey) {
+        let Some((packet, _)) = self.packets.get_mut(key) else { return };
+        match self.networks.pass(self.now, packet) {
+            Passage::At(at) => {
+                let source = self.packets[key].1.sender();
+                self.schedule(source, at, Event::Packet(key));
+            }
+            Passage::Dropped => drop(self.packets.remove(key)),
+            Passage::Delivered(seat) => {
+                let (packet, content) = self.packets.remove(key).expect("just seen");
+                let socket = self.socket_at(seat, packet.flow.destination.port());
+                let Some(socket) = socket.filter(|_| self.end(seat).alive) else { return };
+                match content {
+                    Content::Handshake(handshake) => self.handshake(seat, packet, handshake),
+                    Content::Probe { probe, .. } => {
+                        let from = SocketAddr::V4(packet.flow.source);
+                        self.deliver(seat, Arrival::Probed { socket, from, probe });
+                    }
+                }
+            }
         }
     }
 }
