@@ -7,23 +7,6 @@ use nix::sys::signal::Signal;
 
 use crate::support::{Desk, Player, eventually};
 
-/// Goes on until somebody ends it.
-const ENDLESS: &str = "\
-name: endless
-seed: 3
-networks:
-  internet: {subnet: 203.0.113.0/24}
-  home: {behind: internet, subnet: 10.1.0.0/24, nat: full-cone}
-nodes:
-  ambassador: {on: internet, ambassador: true}
-  n: {on: home, count: 2}
-config: {heartbeat: 500ms}
-steps:
-  - join: {within: 30s}
-  - settle: {for: 10m}
-";
-const BEGUN: &str = "step 2 of 2";
-
 /// What a run could leave on this machine: interfaces and named namespaces.
 fn traces() -> BTreeSet<String> {
     let folders = ["/sys/class/net", "/run/netns", "/var/run/netns"].map(fs::read_dir);
@@ -33,7 +16,7 @@ fn traces() -> BTreeSet<String> {
 
 fn killed_leaves_nothing(player: Player) {
     let Some(desk) = Desk::of(player) else { return };
-    let playing = desk.play(ENDLESS, BEGUN);
+    let playing = desk.play_endless();
     let children = playing.children();
     assert_eq!(children.len(), 3 + 2, "three nodes, two routers: {children:?}");
     playing.signal(Signal::SIGKILL);
@@ -56,7 +39,7 @@ fn a_killed_run_of_an_ordinary_user_leaves_nothing() {
 #[test]
 fn an_interrupted_run_ends_with_130_and_takes_its_processes_along() {
     let Some(desk) = Desk::of(Player::Ordinary) else { return };
-    let playing = desk.play(ENDLESS, BEGUN);
+    let playing = desk.play_endless();
     let children = playing.children();
     playing.signal(Signal::SIGINT);
     let (status, said) = playing.ended();
@@ -68,7 +51,7 @@ fn an_interrupted_run_ends_with_130_and_takes_its_processes_along() {
 #[test]
 fn a_node_that_ends_by_itself_is_told_of_with_its_last_words() {
     let Some(desk) = Desk::of(Player::Own) else { return };
-    let mut playing = desk.play(ENDLESS, BEGUN);
+    let mut playing = desk.play_endless();
     // As a panic ends it.
     playing.node("203.0.113.10").signal(Signal::SIGABRT);
     let line = playing.says("ended by itself");
@@ -78,7 +61,7 @@ fn a_node_that_ends_by_itself_is_told_of_with_its_last_words() {
 #[test]
 fn a_router_that_ends_by_itself_is_told_of() {
     let Some(desk) = Desk::of(Player::Own) else { return };
-    let mut playing = desk.play(ENDLESS, BEGUN);
+    let mut playing = desk.play_endless();
     playing.routers()[0].signal(Signal::SIGKILL);
     let line = playing.says("ended by itself");
     assert!(line.contains("the router of ") && line.contains("exit status 137"), "{line}");

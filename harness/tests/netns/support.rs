@@ -24,6 +24,22 @@ const REQUIRED: &str = "BUTTER_REQUIRE_NETNS";
 /// Nobody.
 const ORDINARY: u32 = 65_534;
 
+/// Goes on until somebody ends it.
+const ENDLESS: &str = "\
+name: endless
+seed: 3
+networks:
+  internet: {subnet: 203.0.113.0/24}
+  home: {behind: internet, subnet: 10.1.0.0/24, nat: full-cone}
+nodes:
+  ambassador: {on: internet, ambassador: true}
+  n: {on: home, count: 2}
+config: {heartbeat: 500ms}
+steps:
+  - join: {within: 30s}
+  - settle: {for: 10m}
+";
+
 /// Who plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Player {
@@ -95,14 +111,14 @@ impl Desk {
         command
     }
 
-    /// Begins to play a topology, up to the line of its progress that contains `until`.
-    pub(crate) fn play(&self, topology: &str, until: &str) -> Playing {
-        fs::write(self.path("t.yaml"), topology).unwrap();
+    /// Begins to play [`ENDLESS`]: its nodes have joined.
+    pub(crate) fn play_endless(&self) -> Playing {
+        fs::write(self.path("t.yaml"), ENDLESS).unwrap();
         let mut command = self.command(&["run", "t.yaml", "--backend", "netns", "--out", "out"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut playing = Playing { child, lines };
-        playing.says(until);
+        playing.says("step 2 of 2");
         playing
     }
 }

@@ -9,20 +9,6 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::support::{Desk, Player, Process};
 
-const TOPOLOGY: &str = "\
-name: walls
-seed: 3
-networks:
-  internet: {subnet: 203.0.113.0/24}
-  home: {behind: internet, subnet: 10.1.0.0/24, nat: full-cone}
-nodes:
-  ambassador: {on: internet, ambassador: true}
-  n: {on: home, count: 2}
-config: {heartbeat: 500ms}
-steps:
-  - join: {within: 30s}
-  - settle: {for: 10m}
-";
 /// Of `linux/capability.h`: `CAP_NET_ADMIN` and `CAP_NET_RAW`.
 const NETWORK_POWER: u64 = 1 << 12 | 1 << 13;
 
@@ -32,7 +18,7 @@ fn power(process: &Process, set: &str) -> u64 {
 
 fn confined(player: Player, user: &str) {
     let Some(desk) = Desk::of(player) else { return };
-    let playing = desk.play(TOPOLOGY, "step 2 of 2");
+    let playing = desk.play_endless();
     let (node, routers) = (playing.node("203.0.113.10"), playing.routers());
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         assert_eq!(power(&node, set), 0, "{set} of a node");
@@ -64,7 +50,7 @@ fn a_node_reaches_neither_a_routers_control_nor_another_nodes() {
         return;
     }
     let Some(desk) = Desk::of(Player::Own) else { return };
-    let playing = desk.play(TOPOLOGY, "step 2 of 2");
+    let playing = desk.play_endless();
     let ambassador = playing.node("203.0.113.10");
     let connects = |to: &str| {
         let to: SocketAddr = to.parse().unwrap();
