@@ -5,12 +5,13 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use butter::core::identity::NodeId;
-use butter_harness::backend::{Action, Backend, NodeView, OpId, Progress, Report, Told};
+use butter::core::identity::{BlockId, NodeId};
+use butter_harness::backend::{Action, Backend, NodeView, OpId, Progress, Report, Source, Told};
 use butter_harness::events::RunTime;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::{Act, Network, NetworkIndex, NodeIndex, NodePlan, Plan, Step, Timed, Until, Uplink};
+use bytes::Bytes;
 
 /// How long a single report may take to come.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -117,6 +118,16 @@ pub(crate) fn homes(name: &str, nodes: u8) -> Draft {
     draft
 }
 
+/// The node of [`lives`] that comes back with what it had.
+const KEEPER: NodeIndex = NodeIndex(2);
+
+/// Two home networks with two nodes each, of which one is to come back with what it had.
+pub(crate) fn lives() -> Draft {
+    let mut draft = homes("lives", 2);
+    draft.announce(Act::Start { node: KEEPER, fresh: false });
+    draft
+}
+
 /// A backend that is up, and the actions submitted to it.
 pub(crate) struct Played<B> {
     pub(crate) backend: B,
@@ -177,6 +188,44 @@ impl<B: Backend> Played<B> {
             Told::Started { id } => id,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// In [`homes`] of two: what one stores another finds, and everybody tells its metrics. The value's id.
+    pub(crate) async fn store_and_find(&mut self) -> BlockId {
+        self.look_until("one network", |views| joined(views, 5)).await;
+        let value = Bytes::from((0..10_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
+        let stored = self.act(Action::Put { node: NodeIndex(1), value: value.clone() }).await;
+        let Told::Stored(blocks) = stored else { panic!("{stored:?}") };
+        // 40,000 bytes are ten blocks, and one that names them.
+        assert!(blocks.len() >= 10, "{blocks:?}");
+        let found = self.act(Action::Get { node: NodeIndex(4), id: blocks[0] }).await;
+        let Told::Found(found) = found else { panic!("{found:?}") };
+        assert!(found.value == value, "other bytes");
+
+        let Told::Sampled(scrapes) = self.act(Action::Sample).await else { panic!("no sample") };
+        assert_eq!(scrapes.len(), 5 + 3, "five nodes, three routers");
+        let routers = scrapes.iter().filter(|scrape| matches!(scrape.source, Source::Router(_)));
+        assert!(routers.into_iter().all(|scrape| !scrape.series.is_empty()));
+        blocks[0]
+    }
+
+    /// In [`lives`]: nodes end and come back, as themselves or as others.
+    pub(crate) async fn kill_start_and_stop(&mut self) {
+        let before = self.look_until("one network", |views| joined(views, 5)).await;
+
+        // Killed: it is not seen any more. Started: somebody else, at the same place.
+        assert!(matches!(self.act(Action::Kill { node: NodeIndex(1) }).await, Told::Ended));
+        assert!(self.look().await.iter().all(|view| view.node != NodeIndex(1)));
+        let twice = self.act(Action::Kill { node: NodeIndex(1) }).await;
+        assert!(matches!(&twice, Told::Failed { why, .. } if why.contains("does not run")), "{twice:?}");
+        assert_ne!(self.started(NodeIndex(1), true).await, before[1].id);
+
+        // Stopped: it leaves by itself. Started with what it had: the same one. Started fresh: another.
+        let stopped = self.act(Action::Stop { node: KEEPER }).await;
+        assert!(matches!(stopped, Told::Ended), "{stopped:?}");
+        assert_eq!(self.started(KEEPER, false).await, before[2].id);
+        assert!(matches!(self.act(Action::Kill { node: KEEPER }).await, Told::Ended));
+        assert_ne!(self.started(KEEPER, true).await, before[2].id);
     }
 
     /// Takes everything down.
