@@ -1,0 +1,144 @@
+//! Nodes that do nothing by themselves, on a simulated network.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use butter::core::blob::Blob;
+use butter::core::identity::NodeId;
+use butter::core::io::{DialId, Target};
+use butter::core::message::Message;
+use butter::core::time::Time;
+use butter_harness::net::link::LinkConfig;
+use butter_harness::net::nat::NatConfig;
+use butter_harness::plan::{NODE_PORT, Plan};
+use butter_harness::sim::network::Seat;
+use butter_harness::sim::terrain::Terrain;
+use butter_harness::sim::transport::{Arrival, DIAL_TIMEOUT, Transport};
+
+/// The node on the internet.
+pub(crate) const OUT: Seat = 0;
+/// The node behind the first NAT.
+pub(crate) const A: Seat = 1;
+/// The node behind the second.
+pub(crate) const B: Seat = 2;
+
+/// A transport whose nodes do nothing by themselves, and what has reached them.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) transport: Transport<()>,
+    pub(crate) arrived: Vec<(Time, Seat, Arrival<()>)>,
+}
+
+pub(crate) fn id(seat: Seat) -> NodeId {
+    let mut id = [0; 32];
+    id[7] = seat as u8 + 1;
+    NodeId(id)
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan) -> Self {
+        let mut transport = Transport::new(&plan);
+        for seat in 0..plan.nodes.len() as Seat {
+            transport.start(seat, id(seat));
+        }
+        World { plan, transport, arrived: Vec::new() }
+    }
+
+    pub(crate) fn run(&mut self, time: Duration) {
+        let until = self.transport.now() + time;
+        while let Some((seat, arrival)) = self.transport.next(until) {
+            self.arrived.push((self.transport.now(), seat, arrival));
+        }
+    }
+
+    pub(crate) fn address(&self, seat: Seat) -> SocketAddr {
+        SocketAddr::from((self.plan.nodes[seat as usize].address, NODE_PORT))
+    }
+
+    pub(crate) fn dial(&mut self, from: Seat, peer: Seat, to: SocketAddr) {
+        self.transport.dial(from, DialId(u64::from(peer)), Some(id(peer)), Target::Address(to));
+    }
+
+    /// Dials and waits until it has led somewhere.
+    pub(crate) fn link(&mut self, from: Seat, to: Seat) {
+        self.dial(from, to, self.address(to));
+        self.run(Duration::from_secs(1));
+        assert!(self.is_up(from, to) && self.is_up(to, from), "{from} and {to} are linked");
+    }
+
+    /// Both are linked with [`OUT`], and dial the other where that sees it.
+    pub(crate) fn punch(&mut self, one: Seat, other: Seat) {
+        self.link(one, OUT);
+        self.link(other, OUT);
+        let outside = [one, other].map(|seat| self.seen(OUT, seat).expect("it is linked"));
+        self.dial(one, other, outside[1]);
+        self.dial(other, one, outside[0]);
+        self.run(DIAL_TIMEOUT + Duration::from_secs(1));
+        assert_eq!(self.is_up(one, other), self.is_up(other, one), "both sides agree");
+    }
+
+    /// Whether the last that a node has heard of a link is that it is up.
+    pub(crate) fn is_up(&self, seat: Seat, peer: Seat) -> bool {
+        self.arrived
+            .iter()
+            .rev()
+            .find_map(|(_, at, arrival)| match arrival {
+                Arrival::LinkUp { peer: up, .. } if *at == seat && *up == id(peer) => Some(true),
+                Arrival::LinkDown { peer: down } if *at == seat && *down == id(peer) => Some(false),
+                _ => None,
+            })
+            .unwrap_or(false)
+    }
+
+    /// The address at which `seat` last saw `peer` come up.
+    pub(crate) fn seen(&self, seat: Seat, peer: Seat) -> Option<SocketAddr> {
+        self.arrived.iter().rev().find_map(|(_, at, arrival)| match arrival {
+            Arrival::LinkUp { peer: up, remote, .. } if *at == seat && *up == id(peer) => *remote,
+            _ => None,
+        })
+    }
+
+    pub(crate) fn say(&mut self, from: Seat, to: Seat, number: u64, bytes: usize) {
+        let body = Blob::from(vec![0; bytes]);
+        self.transport.send(from, id(to), Message::Ask { request: number, route: String::new(), body });
+    }
+
+    /// What `seat` was told, in order of arrival, and when.
+    pub(crate) fn heard(&self, seat: Seat) -> Vec<(u64, Time)> {
+        let heard = |(at, to, arrival): &(Time, Seat, Arrival<()>)| match arrival {
+            Arrival::Message { message: Message::Ask { request, .. }, .. } if *to == seat => Some((*request, *at)),
+            _ => None,
+        };
+        self.arrived.iter().filter_map(heard).collect()
+    }
+
+    pub(crate) fn failed_dials(&self) -> Vec<(Seat, DialId, Time)> {
+        let failed = |(at, seat, arrival): &(Time, Seat, Arrival<()>)| match arrival {
+            Arrival::DialFailed { dial } => Some((*seat, *dial, *at)),
+            _ => None,
+        };
+        self.arrived.iter().filter_map(failed).collect()
+    }
+
+    pub(crate) fn downs(&self) -> Vec<(Seat, Time)> {
+        let down = |(at, seat, arrival): &(Time, Seat, Arrival<()>)| {
+            matches!(arrival, Arrival::LinkDown { .. }).then_some((*seat, *at))
+        };
+        self.arrived.iter().filter_map(down).collect()
+    }
+}
+
+pub(crate) fn link(ms: u64) -> LinkConfig {
+    LinkConfig { latency: Duration::from_millis(ms), ..LinkConfig::default() }
+}
+
+/// An ambassador (seat 0) on the internet, and one node behind each of two NATs.
+pub(crate) fn two_homes(one: Option<NatConfig>, other: Option<NatConfig>, config: LinkConfig) -> World {
+    let mut terrain = Terrain::new(3);
+    terrain.ambassador();
+    for nat in [one, other] {
+        let lan = terrain.network(Terrain::INTERNET, nat, config.clone());
+        terrain.node(lan);
+    }
+    World::new(terrain.into_plan())
+}
