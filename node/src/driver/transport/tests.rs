@@ -485,7 +485,7 @@ async fn extra_to_extra(mut a: Node, mut b: Node) {
     a.transport.close(b.id);
     let freed = async {
         while UdpSocket::bind(address_a).is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::task::yield_now().await;
         }
     };
     timeout(DEADLINE, freed).await.expect("the socket is given back");
