@@ -300,6 +300,16 @@ fn is_segmentation_of(offload: Offload, is_tcp: Option<bool>, is_ipv6: bool) -> 
     offload.segments.is_none_or(|cut| is_tcp == Some(cut.tcp) && cut.tcp_over_ipv6 == (cut.tcp && is_ipv6))
 }
 
+/// Length of a packet, or of the longest segment that will be cut of it, whose headers are so long.
+fn longest_piece(
+    total_len: usize,
+    offload: Offload,
+    header_len: impl FnOnce() -> Option<usize>,
+) -> Result<usize, Cause> {
+    let Some(cut) = offload.segments else { return Ok(total_len) };
+    Ok(total_len.min(header_len().ok_or(Cause::Malformed)? + usize::from(cut.size)))
+}
+
 /// Keeps [`ERRORS_PER_SECOND_MAX`].
 #[derive(Debug, Default)]
 struct ErrorLimit {

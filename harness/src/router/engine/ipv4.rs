@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use butter::core::time::Time;
 
-use super::{ETHERNET_LEN, Engine, Face, Out, TYPE_IPV4, Way, by_face, direction, is_segmentation_of};
+use super::{ETHERNET_LEN, Engine, Face, Out, TYPE_IPV4, Way, by_face, direction, is_segmentation_of, longest_piece};
 use crate::net::nat::{Flow, Protocol, Verdict};
 use crate::net::packet::errors::{self, Problem};
 use crate::net::packet::{Checksum, Content, Echo, Fragment, Packet, decrement_ttl, segments};
@@ -196,14 +196,8 @@ impl Engine {
             Face::Inside => self.inside.interface.mtu,
             Face::Outside => self.outside.as_ref().map_or(0, |port| port.interface.mtu),
         };
-        let longest = match offload.segments {
-            None => packet.total_len,
-            Some(cut) => {
-                let headers = segments::header_len(packet, &frame[ETHERNET_LEN..]).ok_or(Cause::Malformed)?;
-                packet.total_len.min(headers + usize::from(cut.size))
-            }
-        };
-        if longest <= mtu as usize {
+        let header_len = || segments::header_len(packet, &frame[ETHERNET_LEN..]);
+        if longest_piece(packet.total_len, offload, header_len)? <= mtu as usize {
             return Ok(());
         }
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use butter::core::time::Time;
 
-use super::{ETHERNET_LEN, Engine, Face, Interface, Out, Way, direction, is_segmentation_of};
+use super::{ETHERNET_LEN, Engine, Face, Interface, Out, Way, direction, is_segmentation_of, longest_piece};
 use crate::net::firewall::{Firewall, Flow6, Policy};
 use crate::net::nat::Protocol;
 use crate::net::packet::ipv6::{
@@ -197,14 +197,8 @@ impl Engine {
         let ipv6 = self.ipv6.as_mut().expect("only a router with IPv6 forwards it");
         let hop = ipv6.plan(now, face, packet)?;
         let mtu = ipv6.port(hop.face).map_or(0, |port| port.interface.mtu);
-        let longest = match offload.segments {
-            None => packet.total_len,
-            Some(cut) => {
-                let headers = segments::header_len6(packet, &frame[ETHERNET_LEN..]).ok_or(Cause::Malformed)?;
-                packet.total_len.min(headers + usize::from(cut.size))
-            }
-        };
-        if longest > mtu as usize {
+        let header_len = || segments::header_len6(packet, &frame[ETHERNET_LEN..]);
+        if longest_piece(packet.total_len, offload, header_len)? > mtu as usize {
             return Err(Refusal(Cause::TooBig, Some(Problem6::TooBig { mtu })));
         }
         decrement_hop_limit(&mut frame[ETHERNET_LEN..]);
