@@ -15,6 +15,7 @@ use butter::core::time::Time;
 use socket2::{Domain, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::config::Side;
 use super::control::Control;
@@ -30,6 +31,9 @@ mod upnp;
 
 /// Most notes on mappings that are kept before those on mappings that have gone are looked for.
 const NOTES_MAX: usize = 4 * LEASES_MAX;
+
+/// How long nothing is read after a failure.
+const READ_PAUSE: Duration = Duration::from_millis(10);
 
 /// The router, as its LAN's hosts see it.
 #[derive(Debug)]
@@ -90,6 +94,23 @@ impl Gateway {
                 Some(from)
             }
             _ => None,
+        }
+    }
+
+    /// The next datagram of somebody who may be answered: its length, and whose it is.
+    async fn hear(&self, socket: &UdpSocket, buffer: &mut [u8]) -> (usize, SocketAddrV4) {
+        loop {
+            match socket.recv_from(buffer).await {
+                Ok((length, from)) => {
+                    if let Some(from) = self.is_inside(from) {
+                        return (length, from);
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "cannot read what is asked");
+                    sleep(READ_PAUSE).await;
+                }
+            }
         }
     }
 

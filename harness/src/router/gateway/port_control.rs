@@ -22,8 +22,6 @@ const TELL_TIMES: u32 = 10;
 const TELL_PAUSE: Duration = Duration::from_millis(250);
 /// Longest life of a mapping: a day (RFC 6887 §15).
 const LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long nothing is read after a failure.
-const READ_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) fn serve(gateway: &Arc<Gateway>, rebinds: watch::Receiver<u64>) -> anyhow::Result<()> {
     let socket = Arc::new(gateway.udp(gateway.inside.address, SERVER_PORT)?);
@@ -36,18 +34,10 @@ async fn answer_all(gateway: Arc<Gateway>, socket: Arc<UdpSocket>) {
     // One byte more than is read of any packet, so that one that is too long is seen to be.
     let mut buffer = [0; pcp::PACKET_MAX + 1];
     loop {
-        let (length, from) = match socket.recv_from(&mut buffer).await {
-            Ok(received) => received,
-            Err(error) => {
-                tracing::debug!(%error, "cannot read requests for mappings");
-                sleep(READ_PAUSE).await;
-                continue;
-            }
-        };
-        let Some(client) = gateway.is_inside(from) else { continue };
+        let (length, client) = gateway.hear(&socket, &mut buffer).await;
         match gateway.answer(*client.ip(), &buffer[..length]).await {
             Ok(Some(answer)) => {
-                if let Err(error) = socket.send_to(&answer, from).await {
+                if let Err(error) = socket.send_to(&answer, client).await {
                     tracing::debug!(%error, "cannot answer a request for a mapping");
                 }
             }

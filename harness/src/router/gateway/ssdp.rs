@@ -2,11 +2,9 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::UdpSocket;
-use tokio::time::sleep;
 
 use super::Gateway;
 use super::upnp::{DEVICE_ID, HTTP_PORT, ROOT_PATH};
@@ -17,8 +15,6 @@ const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
 const PORT: u16 = 1_900;
 /// Longest search that is read, in bytes.
 const SEARCH_MAX: usize = 1_500;
-/// How long nothing is read after a failure.
-const READ_PAUSE: Duration = Duration::from_millis(10);
 
 /// What may be searched for: the device, and the parts of it.
 const TARGETS: [&str; 5] = [
@@ -39,17 +35,7 @@ pub(super) fn serve(gateway: &Arc<Gateway>) -> anyhow::Result<()> {
 async fn answer_all(gateway: Arc<Gateway>, socket: UdpSocket) {
     let mut buffer = [0; SEARCH_MAX];
     loop {
-        let (length, from) = match socket.recv_from(&mut buffer).await {
-            Ok(received) => received,
-            Err(error) => {
-                tracing::debug!(%error, "cannot read searches");
-                sleep(READ_PAUSE).await;
-                continue;
-            }
-        };
-        if gateway.is_inside(from).is_none() {
-            continue;
-        }
+        let (length, from) = gateway.hear(&socket, &mut buffer).await;
         for target in searched(&buffer[..length]) {
             let answer = answer(target, gateway.inside.address);
             if let Err(error) = socket.send_to(answer.as_bytes(), from).await {
