@@ -1,4 +1,4 @@
-//! The topologies about crossing NATs, on the simulator: every check in them holds.
+//! The topologies that ship, on the simulator: every check in them holds. Two have tests of their own: `sim_runs` and `persistence`.
 
 use std::path::Path;
 
@@ -44,6 +44,16 @@ fn every_sort_of_nat_is_crossed_as_well_as_it_can_be() {
 #[test]
 fn homes_behind_carriers_reach_each_other() {
     assert_eq!(passes("cgnat").crossings.len(), 3);
+}
+
+#[test]
+fn homes_with_ipv6_reach_each_other_past_their_nats() {
+    passes("dual-stack");
+}
+
+#[test]
+fn a_lan_needs_nothing_but_itself() {
+    passes("one-lan");
 }
 
 #[test]
