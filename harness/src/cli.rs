@@ -11,7 +11,7 @@
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, `plan`: nothing is deployed |
 //! | `engine` | `doctor`, `image`, `clean` |
-//! | `bench` | `bench sim`, `bench up` |
+//! | `bench` | `bench sim`, `bench router`, `bench up` |
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -31,7 +31,7 @@ mod run;
 mod session;
 mod signals;
 
-/// The testbed of Butter: topologies with NATs and imperfect links, played on Docker or simulated.
+/// The testbed of Butter: topologies with NATs and imperfect links, played on Docker, on network namespaces or simulated.
 #[derive(Debug, Parser)]
 #[command(name = "harness", version, max_term_width = 120, after_help = AFTER_HELP)]
 struct Cli {
