@@ -1,15 +1,17 @@
 //! The self-probe: before anything is played, routers are probed from inside and outside, and must behave as the plan says.
 //!
-//! Here: what was observed, and whether it is what was declared. [`field`]: the observing, over real sockets.
+//! Here: what was observed, and whether it is what was declared. `survey`: which routers are probed, and from where. `field`: the
+//! observing of one, over real sockets.
 
 pub(crate) mod field;
+pub(crate) mod survey;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::net::link::LinkConfig;
-use crate::net::nat::Dependence;
+use crate::net::nat::{Dependence, NatConfig};
 use crate::plan::Uplink;
 
 /// What a machine under load may add to the shortest of several round trips.
@@ -27,25 +29,66 @@ const LOSS_TOLERANCE: f64 = 0.03;
 pub enum Probed {
     /// The backend has no part that could behave otherwise than declared.
     NotNeeded,
-    /// This backend has no probe.
+    /// It cannot be had here.
+    NotAvailable {
+        /// For a person.
+        why: String,
+    },
+    /// It was not asked for.
     #[default]
-    NotAvailable,
-    /// The user did not want it.
     Skipped,
     /// Everything observed is as declared.
     Passed {
-        /// One router of each kind of network.
+        /// How many routers stand between two networks.
+        routers: usize,
+        /// Those that were probed.
         networks: Vec<Observed>,
+        /// Those that were not.
+        left_out: Vec<LeftOut>,
     },
 }
 
-/// How a router behaved.
+/// Routers that were not probed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LeftOut {
+    /// For a person.
+    pub why: String,
+    /// Whose routers.
+    pub networks: Vec<String>,
+}
+
+/// How a router is to behave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Declared {
+    /// Its NAT; `None` routes plainly.
+    pub nat: Option<NatConfig>,
+    /// From its network outwards.
+    pub up: LinkConfig,
+    /// From outside into its network.
+    pub down: LinkConfig,
+}
+
+impl From<&Uplink> for Declared {
+    fn from(uplink: &Uplink) -> Self {
+        Declared { nat: uplink.nat.clone(), up: uplink.up.clone(), down: uplink.down.clone() }
+    }
+}
+
+/// How a router behaved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     /// Whose router.
     pub network: String,
     /// Its NAT; `None` for one that routes plainly.
     pub nat: Option<ObservedNat>,
+    /// Its link.
+    #[serde(flatten)]
+    pub measured: Measured,
+}
+
+/// What a router's link did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
     /// The shortest of some round trips, in seconds.
     pub round_trip_s: f64,
     /// Packets sent in each direction to count losses.
@@ -57,7 +100,7 @@ pub struct Observed {
 }
 
 /// How a NAT behaved.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservedNat {
     /// When a new outside port was taken.
     pub mapping: Dependence,
@@ -80,7 +123,7 @@ pub const EXPIRY_WATCHED: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// With what differs, for a person.
-pub fn judge(declared: &Uplink, observed: &Observed) -> Result<(), String> {
+pub fn judge(declared: &Declared, observed: &Observed) -> Result<(), String> {
     if let (Some(nat), Some(seen)) = (&declared.nat, &observed.nat) {
         if seen.mapping != nat.mapping {
             return Err(format!(
@@ -112,12 +155,17 @@ pub fn judge(declared: &Uplink, observed: &Observed) -> Result<(), String> {
             return Err(format!("mappings are declared to die after {:?}, but one lives longer", nat.udp_timeout));
         }
     }
-    delay(declared, observed.round_trip_s)?;
-    loss("outwards", &declared.up, observed.loss_up, observed.sample)?;
-    loss("inwards", &declared.down, observed.loss_down, observed.sample)
+    fits(declared, &observed.measured)
 }
 
-fn delay(declared: &Uplink, seen_s: f64) -> Result<(), String> {
+/// Whether a link behaved as declared; an error tells what differs.
+fn fits(declared: &Declared, measured: &Measured) -> Result<(), String> {
+    delay(declared, measured.round_trip_s)?;
+    loss("outwards", &declared.up, measured.loss_up, measured.sample)?;
+    loss("inwards", &declared.down, measured.loss_down, measured.sample)
+}
+
+fn delay(declared: &Declared, seen_s: f64) -> Result<(), String> {
     let latency = declared.up.latency + declared.down.latency;
     let jitter = (declared.up.jitter + declared.down.jitter) * JITTER_DEVIATIONS;
     let (least, most) = (latency.saturating_sub(jitter), latency + jitter + DELAY_TOLERANCE);
@@ -154,21 +202,10 @@ fn name(dependence: Dependence) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::nat::NatConfig;
-    use crate::plan::NetworkIndex;
 
-    fn declared() -> Uplink {
+    fn declared() -> Declared {
         let link = LinkConfig { latency: Duration::from_millis(20), loss: 0.1, ..LinkConfig::default() };
-        Uplink {
-            to: NetworkIndex(0),
-            address: "203.0.113.2".parse().unwrap(),
-            pool: Vec::new(),
-            forwards: Vec::new(),
-            ipv6: None,
-            nat: Some(NatConfig::port_restricted()),
-            up: link.clone(),
-            down: link,
-        }
+        Declared { nat: Some(NatConfig::port_restricted()), up: link.clone(), down: link }
     }
 
     fn as_declared() -> Observed {
@@ -180,7 +217,8 @@ mod tests {
             expired: None,
         };
         let network = "beta".to_owned();
-        Observed { network, nat: Some(nat), round_trip_s: 0.043, sample: 200, loss_up: 0.12, loss_down: 0.08 }
+        let measured = Measured { round_trip_s: 0.043, sample: 200, loss_up: 0.12, loss_down: 0.08 };
+        Observed { network, nat: Some(nat), measured }
     }
 
     #[track_caller]
@@ -212,14 +250,17 @@ mod tests {
         );
         check(|seen| nat(seen).alive = false, "mappings are declared to live for 120s, but one died much earlier");
         check(
-            |seen| seen.round_trip_s = 0.08,
+            |seen| seen.measured.round_trip_s = 0.08,
             "a round trip is declared to take 40ms, but the shortest of several took 80.0ms",
         );
         check(
-            |seen| seen.round_trip_s = 0.03,
+            |seen| seen.measured.round_trip_s = 0.03,
             "a round trip is declared to take 40ms, but the shortest of several took 30.0ms",
         );
-        check(|seen| seen.loss_up = 0.3, "10.0 % loss is declared outwards, but of 200 packets 30.0 % were lost");
-        check(|seen| seen.loss_down = 0.0, "");
+        check(
+            |seen| seen.measured.loss_up = 0.3,
+            "10.0 % loss is declared outwards, but of 200 packets 30.0 % were lost",
+        );
+        check(|seen| seen.measured.loss_down = 0.0, "");
     }
 }

@@ -9,6 +9,8 @@ mod clean;
 mod lan;
 #[path = "support/played.rs"]
 mod played;
+#[path = "docker/probe.rs"]
+mod probe;
 #[path = "docker/run.rs"]
 mod run;
 #[path = "docker/support.rs"]

@@ -8,6 +8,7 @@
 //! | `containers` | what containers may do; their starts and ends |
 //! | `deploy` | all of these in order, until every router answers |
 //! | `watch` | notices what ends by itself |
+//! | `probing` | the self-probe |
 //! | `neighbours` | keeps large LANs out of the kernel's neighbour table |
 //! | `logs`, `teardown` | what is left of a run, and that nothing else is |
 //!
@@ -21,6 +22,7 @@ mod logs;
 pub(crate) mod mark;
 mod neighbours;
 mod networks;
+mod probing;
 mod subnets;
 pub(crate) mod teardown;
 mod watch;
@@ -42,6 +44,8 @@ use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report};
 use crate::events::RunTime;
 use crate::image;
 use crate::plan::Plan;
+use crate::probe::Probed;
+use crate::router::RouterConfig;
 use containers::Containers;
 use mark::Mark;
 
@@ -62,6 +66,10 @@ pub struct Options {
     pub keep: bool,
     /// Where [`Backend::down`] leaves the logs of all containers before it removes them.
     pub logs: Option<PathBuf>,
+    /// Whether routers are probed before nodes start.
+    pub probe: bool,
+    /// For tests of the probe: what routers are told otherwise than the plan says.
+    pub tamper: Option<fn(&mut RouterConfig)>,
 }
 
 /// A run on Docker.
@@ -72,6 +80,7 @@ pub struct DockerBackend {
     /// What there is to take down, from the moment that anything is created.
     begun: Option<(Docker, Mark)>,
     operation: Operation<Containers>,
+    probed: Probed,
 }
 
 /// Whether a run on Docker can be had here.
@@ -87,12 +96,17 @@ pub async fn preflight() -> Result<(), BackendError> {
 impl DockerBackend {
     /// A run of `plan`. Nothing is created before [`Backend::up`].
     pub fn new(plan: Plan, options: Options) -> Self {
-        DockerBackend { plan, options, begun: None, operation: Operation::new() }
+        DockerBackend { plan, options, begun: None, operation: Operation::new(), probed: Probed::Skipped }
     }
 
     /// The plan as it is played: after [`Backend::up`], with the subnets that were free.
     pub fn plan(&self) -> &Plan {
         self.operation.fleet().map_or(&self.plan, |fleet| &fleet.plan)
+    }
+
+    /// What came of the self-probe.
+    pub fn probed(&self) -> &Probed {
+        &self.probed
     }
 
     /// Which run this is: the value of its label `butter.run`, once [`Backend::up`] has begun.
@@ -125,10 +139,14 @@ impl Backend for DockerBackend {
         let mark = Mark::new(&self.plan.name, self.options.keep)?;
         self.begun = Some((engine.docker.clone(), mark.clone()));
         let mut plan = self.plan.clone();
-        let (host, routers) = deploy::routers(engine.docker, mark, image.tag, &mut plan, progress).await?;
+        let (host, routers) =
+            deploy::routers(engine.docker, mark, image.tag, self.options.tamper, &mut plan, progress).await?;
         let to_node = deploy::ways_to_nodes(&plan, &host.wiring);
         // Already now, so that the logs of a deployment that fails can be kept.
         let (fleet, queues) = self.operation.begin(host, plan, routers, to_node)?;
+        if self.options.probe {
+            self.probed = probing::probe(&fleet, progress).await?;
+        }
         self.operation.spawn(watch::serve(Arc::clone(&fleet)));
         fleet.start_nodes(progress).await?;
         self.operation.start_clock(queues)?;

@@ -2,6 +2,11 @@
 //!
 //! A socket belongs to the namespace of the thread that made it, wherever it is used afterwards, and a process starts in the
 //! namespace of the thread that starts it. So only making and starting needs one of these threads.
+//!
+//! [`host`]: namespaces with cables to bridges. [`netlink`]: what the kernel is asked for in one.
+
+pub(crate) mod host;
+pub(crate) mod netlink;
 
 use std::fs::File;
 use std::io;
@@ -50,6 +55,18 @@ impl Crew {
             Ok((namespace, result))
         };
         self.run(make).await
+    }
+
+    /// The namespace of this process.
+    pub(crate) fn home(&self) -> anyhow::Result<Namespace> {
+        self.open(std::process::id().into())
+    }
+
+    /// The namespace of a process. Whether it may be entered shows only then.
+    pub(crate) fn open(&self, pid: i64) -> anyhow::Result<Namespace> {
+        let path = format!("/proc/{pid}/ns/net");
+        let file = File::open(&path).with_context(|| format!("{path} cannot be opened"))?;
+        Ok(Namespace { file: Arc::new(file), crew: self.clone() })
     }
 
     async fn run<T: Send + 'static>(

@@ -4,9 +4,8 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `access` | finds out whether namespaces can be had, and enters a user namespace |
-//! | `wiring`, `netlink` | namespaces, bridges and the cables between them |
+//! | `wiring` | namespaces, bridges and the cables between them |
 //! | `process`, `confine` | starts programs in them, without power; listens to them |
-//! | `probing` | the hosts of the self-probe |
 //! | `stores` | where nodes keep what outlives them |
 //!
 //! Invariant: nothing has a name outside of this process. Namespaces and files are held by descriptors, and processes are killed by
@@ -14,12 +13,11 @@
 
 pub mod access;
 mod confine;
-mod netlink;
-mod probing;
 mod process;
 mod stores;
 mod wiring;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +39,7 @@ use crate::events::RunTime;
 use crate::image;
 use crate::plan::{API_PORT, NetworkIndex, NodeIndex, Plan};
 use crate::probe::Probed;
+use crate::probe::survey::Survey;
 use crate::router::{CONFIG_VARIABLE, RouterConfig, Side};
 use access::Access;
 use confine::Power;
@@ -161,8 +160,7 @@ impl Backend for NetnsBackend {
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
         let (host, routers) = self.routers(progress).await?;
         if self.options.probe {
-            progress.begin("probing routers", 0);
-            self.probed = Probed::Passed { networks: probing::probe(&host.wired, &self.plan).await? };
+            self.probed = probe(&self.plan, &host.wired, progress).await?;
         }
         let api = SocketAddrV4::new(Ipv4Addr::LOCALHOST, API_PORT);
         let nodes = host.wired.nodes.clone();
@@ -205,6 +203,18 @@ impl Backend for NetnsBackend {
         timeout(END_DEADLINE, ends).await.context("not every process has ended")?;
         Ok(())
     }
+}
+
+async fn probe(plan: &Plan, wired: &Wired, progress: &mut dyn Progress) -> Result<Probed, BackendError> {
+    let (survey, mut findings) = Survey::of(plan, wiring::bridge, &BTreeSet::new());
+    progress.begin("probing routers", survey.len() as u64);
+    let stands = survey.stands(&wired.hub).await?;
+    let found = |finding| {
+        progress.advance(1);
+        findings.take(finding)
+    };
+    survey.carry_out(&stands, found).await?;
+    Ok(findings.into_probed(progress)?)
 }
 
 impl Namespaces {

@@ -103,7 +103,7 @@ impl Chosen {
         let SetUp { keep, probe, logs } = set_up;
         match kind {
             Kind::Docker => {
-                let options = docker::Options { keep, logs, ..docker::Options::default() };
+                let options = docker::Options { keep, logs, probe, ..docker::Options::default() };
                 Chosen::Docker(DockerBackend::new(plan.clone(), options))
             }
             Kind::Netns => {
@@ -117,7 +117,7 @@ impl Chosen {
     /// What came of the self-probe.
     pub(super) fn probed(&self) -> Probed {
         match self {
-            Chosen::Docker(_) => Probed::NotAvailable,
+            Chosen::Docker(backend) => backend.probed().clone(),
             Chosen::Netns(backend) => backend.probed().clone(),
             Chosen::Sim(_) => Probed::NotNeeded,
         }

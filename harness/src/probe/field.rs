@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::UdpSocket;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ALIVE_AFTER, EXPIRY_WATCHED, Observed, ObservedNat};
+use super::{ALIVE_AFTER, Declared, EXPIRY_WATCHED, Measured, Observed, ObservedNat, fits};
 use crate::backend::namespace::Namespace;
 use crate::net::nat::{Dependence, NatConfig};
-use crate::plan::Uplink;
 
 /// How long anything that should come in may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,6 +37,10 @@ const SAMPLE: u32 = 200;
 /// Packets of the sample that are sent at a time, and the pause between.
 const SAMPLE_BURST: usize = 10;
 const SAMPLE_PAUSE: Duration = Duration::from_millis(5);
+/// How often delay and losses are measured before they are told to be otherwise than declared, and the pause between: a machine
+/// that is busy for a moment delays packets, and loses some.
+const MEASURED_MAX: usize = 5;
+const MEASURED_PAUSE: Duration = Duration::from_millis(200);
 /// Bits of those on the wire, and some room.
 const SAMPLE_BURST_BITS: u64 = 10 * 100 * 8;
 /// Beyond the declared life of a mapping, until it has surely gone.
@@ -181,28 +184,33 @@ async fn carry(from: &Post, to: SocketAddrV4, at: &Post) -> anyhow::Result<Optio
     Ok(None)
 }
 
-/// Observes the router of a network.
+/// Observes the router of a network. Whoever has a permit of `measuring` is alone with as few others.
 pub(crate) async fn observe(
     network: &str,
-    declared: &Uplink,
+    declared: &Declared,
     inside: &Stand,
     outside: &Stand,
+    measuring: &Semaphore,
 ) -> anyhow::Result<Observed> {
     let field = Field { declared, inside, outside };
     let nat = match &declared.nat {
         Some(nat) => Some(field.nat(nat).await?),
         None => None,
     };
-    let (near, far) = (inside.post(0).await?, outside.post(0).await?);
-    let mapped = field.out(&near, &far).await?;
-    let round_trip_s = field.round_trip(&near, &far).await?.as_secs_f64();
-    let (loss_up, loss_down) = tokio::join!(field.loss(&near, far.address, &far), field.loss(&far, mapped, &near));
-    let (loss_up, loss_down) = (loss_up?, loss_down?);
-    Ok(Observed { network: network.to_owned(), nat, round_trip_s, sample: SAMPLE, loss_up, loss_down })
+    let _permit = measuring.acquire().await?;
+    let mut measured = field.measure().await?;
+    for _ in 1..MEASURED_MAX {
+        if fits(declared, &measured).is_ok() {
+            break;
+        }
+        sleep(MEASURED_PAUSE).await;
+        measured = field.measure().await?;
+    }
+    Ok(Observed { network: network.to_owned(), nat, measured })
 }
 
 struct Field<'a> {
-    declared: &'a Uplink,
+    declared: &'a Declared,
     inside: &'a Stand,
     outside: &'a Stand,
 }
@@ -296,6 +304,14 @@ impl Field<'_> {
         let way = self.out(&control, &far).await?;
         self.fence(&far, way, &control).await?;
         Ok((alive, Some(near.has(late).is_none())))
+    }
+
+    async fn measure(&self) -> anyhow::Result<Measured> {
+        let (near, far) = (self.inside.post(0).await?, self.outside.post(0).await?);
+        let mapped = self.out(&near, &far).await?;
+        let round_trip_s = self.round_trip(&near, &far).await?.as_secs_f64();
+        let (loss_up, loss_down) = tokio::join!(self.loss(&near, far.address, &far), self.loss(&far, mapped, &near));
+        Ok(Measured { round_trip_s, sample: SAMPLE, loss_up: loss_up?, loss_down: loss_down? })
     }
 
     /// The shortest of some.

@@ -24,10 +24,15 @@ pub(crate) async fn docker_is_here() -> bool {
     }
 }
 
+/// The programs of this build.
+pub(crate) fn options() -> Options {
+    let harness = Some(PathBuf::from(env!("CARGO_BIN_EXE_harness")));
+    Options { programs: image::Choice { node: None, harness }, ..Options::default() }
+}
+
 /// A run with the programs of this build.
 pub(crate) fn backend(plan: Plan) -> DockerBackend {
-    let harness = Some(PathBuf::from(env!("CARGO_BIN_EXE_harness")));
-    DockerBackend::new(plan, Options { programs: image::Choice { node: None, harness }, ..Options::default() })
+    DockerBackend::new(plan, options())
 }
 
 /// A run of a plan, up and running.

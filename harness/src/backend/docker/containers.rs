@@ -18,6 +18,7 @@ use super::{Shared, logs, neighbours};
 use crate::backend::fleet::lives::{LEAVE_WITHIN, Life};
 use crate::backend::fleet::neighbours::of;
 use crate::backend::fleet::{Fleet, Host};
+use crate::backend::namespace::Crew;
 use crate::plan::{NetworkIndex, NodeIndex};
 
 /// Containers that are started at once: more at a time costs the engine more in all, and it has been seen to leak endpoints.
@@ -30,6 +31,7 @@ const ENGINE_DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Containers {
     pub(super) docker: Docker,
     pub(super) wiring: Wiring,
+    pub(super) crew: Crew,
     /// Link-layer addresses of the routers' inside ends; empty where neighbours cannot be told.
     gateways: BTreeMap<NetworkIndex, [u8; 6]>,
     created: Mutex<BTreeSet<NodeIndex>>,
@@ -37,8 +39,9 @@ pub(crate) struct Containers {
 }
 
 impl Containers {
-    pub(super) fn new(docker: Docker, wiring: Wiring, gateways: BTreeMap<NetworkIndex, [u8; 6]>) -> Self {
-        Containers { docker, wiring, gateways, created: Mutex::default(), starts: Semaphore::new(STARTS_AT_ONCE) }
+    pub(super) fn new(docker: Docker, wiring: Wiring, crew: Crew, gateways: BTreeMap<NetworkIndex, [u8; 6]>) -> Self {
+        let starts = Semaphore::new(STARTS_AT_ONCE);
+        Containers { docker, wiring, crew, gateways, created: Mutex::default(), starts }
     }
 
     fn created(&self) -> std::sync::MutexGuard<'_, BTreeSet<NodeIndex>> {
@@ -117,7 +120,7 @@ async fn tell_neighbours(fleet: &Shared, node: NodeIndex, name: &str) -> anyhow:
     // Without a process it has ended, which others notice.
     let Some(pid) = state.and_then(|state| state.pid).filter(|pid| *pid > 0) else { return Ok(()) };
     let told = of(&fleet.plan, node, *gateway);
-    match neighbours::install(pid, fleet.plan.node(node).address, told).await {
+    match neighbours::install(&fleet.host.crew, pid, fleet.plan.node(node).address, told).await {
         Err(error) if Path::new(&format!("/proc/{pid}")).exists() => Err(error.context("telling it its neighbours")),
         _ => Ok(()),
     }

@@ -18,8 +18,10 @@ use crate::backend::fleet::neighbours::{demand, limit, mac};
 use crate::backend::fleet::node_api;
 use crate::backend::fleet::routing::CONTROL_PORT;
 use crate::backend::fleet::tunnel::{Client, Route};
+use crate::backend::namespace::Crew;
 use crate::backend::{BackendError, Progress};
 use crate::plan::{API_PORT, NetworkIndex, NodeIndex, NodePlan, Plan};
+use crate::router::RouterConfig;
 
 /// How long a router may take to answer after its start.
 const ROUTER_DEADLINE: Duration = Duration::from_secs(30);
@@ -33,6 +35,7 @@ pub(crate) async fn routers(
     docker: Docker,
     mark: Mark,
     image: String,
+    tamper: Option<fn(&mut RouterConfig)>,
     plan: &mut Plan,
     progress: &mut dyn Progress,
 ) -> Result<(Containers, Vec<Client>), BackendError> {
@@ -45,10 +48,11 @@ pub(crate) async fn routers(
     let token = mark::random_hex(TOKEN_BYTES)?;
     // Since API 1.46 the engine has another place for those.
     let sets_interfaces = docker.client_version().minor_version < 46;
-    let wiring = Wiring { mark, networks, image, token, sets_interfaces, spare };
+    let wiring = Wiring { mark, networks, image, token, sets_interfaces, spare, tamper };
     let routers = start_routers(&docker, plan, &wiring, progress).await?;
-    let gateways = gateways(&docker, plan, &wiring, progress).await?;
-    Ok((Containers::new(docker, wiring, gateways), routers))
+    let crew = Crew::new(STARTS_AT_ONCE)?;
+    let gateways = gateways(&docker, plan, &wiring, &crew, progress).await?;
+    Ok((Containers::new(docker, wiring, crew, gateways), routers))
 }
 
 async fn start_routers(
@@ -101,6 +105,7 @@ async fn gateways(
     docker: &Docker,
     plan: &Plan,
     wiring: &Wiring,
+    crew: &Crew,
     progress: &mut dyn Progress,
 ) -> anyhow::Result<BTreeMap<NetworkIndex, [u8; 6]>> {
     let name = wiring.router_name(plan, NetworkIndex(0));
@@ -108,7 +113,7 @@ async fn gateways(
         docker.inspect_container(&name, None::<InspectContainerOptions>).await.context("asking the engine")?.state;
     let pid =
         state.and_then(|state| state.pid).ok_or_else(|| anyhow!("the engine does not say which process {name} is"))?;
-    if neighbours::may_enter(pid).await {
+    if neighbours::may_enter(crew, pid).await {
         return Ok(wiring.spare.iter().map(|(&network, &address)| (network, mac(address))).collect());
     }
     if let Some(limit) = limit().filter(|limit| demand(plan) > *limit) {

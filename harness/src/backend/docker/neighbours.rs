@@ -1,19 +1,14 @@
 //! Tells containers their neighbours from outside: see [`crate::backend::fleet::neighbours`].
 
-use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
-use std::thread;
+use std::net::Ipv4Addr;
 
-use anyhow::{Context, anyhow};
-use futures_util::{StreamExt, TryStreamExt, stream};
-use nix::sched::{CloneFlags, setns};
-use rtnetlink::Handle;
-use rtnetlink::packet_route::address::AddressAttribute;
+use anyhow::Context;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::if_nametoindex;
 
 use crate::backend::fleet::neighbours::Neighbour;
-
-/// Requests to the kernel under way at once.
-const AT_ONCE: usize = 32;
+use crate::backend::namespace::Crew;
+use crate::backend::namespace::netlink::{self, Netlink};
 
 /// Whether this process is likely to be let into containers' network namespaces. Only trying tells: see [`may_enter`].
 pub(crate) fn enters_namespaces() -> bool {
@@ -21,55 +16,33 @@ pub(crate) fn enters_namespaces() -> bool {
 }
 
 /// Whether this process may enter the network namespace of process `pid`.
-pub(crate) async fn may_enter(pid: i64) -> bool {
-    on_own_thread(move || enter(pid)).await.is_ok()
+pub(crate) async fn may_enter(crew: &Crew, pid: i64) -> bool {
+    match crew.open(pid) {
+        Ok(namespace) => namespace.run(|| Ok(())).await.is_ok(),
+        Err(_) => false,
+    }
 }
 
 /// Installs permanent entries in the network namespace of process `pid`, on the interface with `address`.
 ///
 /// Needs CAP_SYS_ADMIN and CAP_NET_ADMIN on this very machine.
-pub(crate) async fn install(pid: i64, address: Ipv4Addr, neighbours: Vec<Neighbour>) -> anyhow::Result<()> {
-    on_own_thread(move || install_here(pid, address, &neighbours)).await
+pub(crate) async fn install(
+    crew: &Crew,
+    pid: i64,
+    address: Ipv4Addr,
+    neighbours: Vec<Neighbour>,
+) -> anyhow::Result<()> {
+    let install = move || {
+        let interface = interface_with(address)?;
+        let entries = neighbours.iter().map(|&(host, mac)| netlink::neighbour(interface, host, mac));
+        Netlink::open()?.perform(entries.collect())
+    };
+    crew.open(pid)?.run(install).await
 }
 
-/// Runs `work` on a thread that enters a namespace and never comes back.
-async fn on_own_thread(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
-    let (done, result) = tokio::sync::oneshot::channel();
-    thread::Builder::new()
-        .name("neighbours".to_owned())
-        .spawn(move || done.send(work()))
-        .context("starting a thread")?;
-    result.await.map_err(|_| anyhow!("the thread that entered a container's network namespace ended early"))?
-}
-
-fn enter(pid: i64) -> anyhow::Result<()> {
-    let namespace = format!("/proc/{pid}/ns/net");
-    let namespace = File::open(&namespace).with_context(|| format!("opening {namespace}"))?;
-    setns(namespace, CloneFlags::CLONE_NEWNET).context("entering a container's network namespace")
-}
-
-fn install_here(pid: i64, address: Ipv4Addr, neighbours: &[Neighbour]) -> anyhow::Result<()> {
-    enter(pid)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(async {
-        let (connection, handle, _) = rtnetlink::new_connection()?;
-        tokio::spawn(connection);
-        let interface = interface_with(&handle, address).await?;
-        let add = |&(host, mac): &Neighbour| {
-            let request = handle.neighbours().add(interface, IpAddr::V4(host)).link_layer_address(&mac).replace();
-            async move { request.execute().await.with_context(|| format!("adding the neighbour {host}")) }
-        };
-        stream::iter(neighbours.iter().map(add)).buffer_unordered(AT_ONCE).try_collect().await
-    })
-}
-
-async fn interface_with(handle: &Handle, address: Ipv4Addr) -> anyhow::Result<u32> {
-    let mut addresses = handle.address().get().execute();
-    while let Some(message) = addresses.try_next().await.context("asking for the addresses of a container")? {
-        let has_it = |attribute: &AddressAttribute| *attribute == AddressAttribute::Address(IpAddr::V4(address));
-        if message.attributes.iter().any(has_it) {
-            return Ok(message.header.index);
-        }
-    }
-    Err(anyhow!("the container has no interface with {address}"))
+fn interface_with(address: Ipv4Addr) -> anyhow::Result<u32> {
+    let has_it = |end: &InterfaceAddress| end.address.and_then(|end| Some(end.as_sockaddr_in()?.ip())) == Some(address);
+    let end = getifaddrs().context("asking for the addresses of a container")?.find(has_it);
+    let name = end.with_context(|| format!("the container has no interface with {address}"))?.interface_name;
+    if_nametoindex(name.as_str()).with_context(|| format!("asking for the number of the interface {name}"))
 }

@@ -17,7 +17,7 @@ use super::networks::Networks;
 use crate::backend::fleet::neighbours::mac;
 use crate::backend::fleet::{command, routing};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
-use crate::router::{CONFIG_VARIABLE, Side};
+use crate::router::{CONFIG_VARIABLE, RouterConfig, Side};
 
 /// The node's variable for the token of its control API.
 const TOKEN_VARIABLE: &str = "BUTTER_API_TOKEN";
@@ -43,6 +43,8 @@ pub(crate) struct Wiring {
     pub(crate) sets_interfaces: bool,
     /// What the engine calls each router's inside address.
     pub(crate) spare: std::collections::BTreeMap<NetworkIndex, Ipv4Addr>,
+    /// What routers are told otherwise than the plan says.
+    pub(crate) tamper: Option<fn(&mut RouterConfig)>,
 }
 
 impl Wiring {
@@ -148,7 +150,10 @@ impl Wiring {
 
     fn router_body(&self, plan: &Plan, network: NetworkIndex) -> anyhow::Result<ContainerCreateBody> {
         let (subnet, address) = (self.networks.management_subnet, self.router_management(network));
-        let config = routing::config(plan, network, Side { subnet, address, gateway: None });
+        let mut config = routing::config(plan, network, Side { subnet, address, gateway: None });
+        if let Some(tamper) = self.tamper {
+            tamper(&mut config);
+        }
         let config = serde_json::to_string(&config).context("a router's configuration as JSON")?;
         let capabilities = ["NET_ADMIN", "NET_RAW"].map(str::to_owned).to_vec();
         // Forwarding is on in containers because the engine turns it on for the host; the kernel would pass around the NAT.
@@ -234,7 +239,6 @@ fn gone(removed: Result<(), Error>) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::backend::fleet::testing;
-    use crate::router::RouterConfig;
 
     fn wiring(plan: &Plan) -> Wiring {
         let mark = Mark::new(&plan.name, false).unwrap();
@@ -245,7 +249,15 @@ mod tests {
             moved: vec![],
         };
         let spare = super::super::subnets::spare_addresses(plan).unwrap();
-        Wiring { mark, networks, image: "image".into(), token: "secret".into(), sets_interfaces: true, spare }
+        Wiring {
+            mark,
+            networks,
+            image: "image".into(),
+            token: "secret".into(),
+            sets_interfaces: true,
+            spare,
+            tamper: None,
+        }
     }
 
     #[test]

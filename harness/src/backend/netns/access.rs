@@ -12,8 +12,8 @@ use anyhow::{Context, anyhow};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use super::netlink::{self, Netlink};
 use crate::backend::BackendError;
+use crate::backend::namespace::netlink::{self, Netlink};
 use crate::router::socket::PacketSocket;
 
 /// Holds the number of the process that shall enter a user namespace at its start.
@@ -127,9 +127,8 @@ fn trial() -> anyhow::Result<()> {
     let namespace = File::open("/proc/thread-self/ns/net").context("/proc/thread-self/ns/net cannot be opened")?;
     let netlink = Netlink::open()?;
     netlink.perform(vec![netlink::up(1), netlink::bridge("trial", TRIAL_INTERFACE)])?;
-    let (name, index, mac) = ("far", TRIAL_INTERFACE + 2, [2, 0, 0, 0, 0, 1]);
-    let far = netlink::FarEnd { namespace: namespace.as_raw_fd(), name, index, mac };
-    netlink.perform(vec![netlink::cable("near", TRIAL_INTERFACE + 1, TRIAL_INTERFACE, &far)])?;
+    let far = netlink::FarEnd { namespace: namespace.as_raw_fd(), name: "far", mac: [2, 0, 0, 0, 0, 1] };
+    netlink.perform(vec![netlink::cable(TRIAL_INTERFACE, &far)])?;
     PacketSocket::open(TRIAL_INTERFACE).map(drop).context("a packet socket")
 }
 

@@ -11,7 +11,7 @@ use rtnetlink::packet_core::{
 };
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkMessage};
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use rtnetlink::packet_route::route::RouteType;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
@@ -23,20 +23,20 @@ const BATCH_MAX: usize = 64;
 
 /// A request, and what it is for.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(crate) struct Request {
     message: RouteNetlinkMessage,
     flags: u16,
     what: &'static str,
 }
 
 /// The kernel's network configuration in one namespace.
-pub(super) struct Netlink {
+pub(crate) struct Netlink {
     socket: Socket,
 }
 
 impl Netlink {
     /// In the namespace of this thread.
-    pub(super) fn open() -> anyhow::Result<Self> {
+    pub(crate) fn open() -> anyhow::Result<Self> {
         let open = || -> io::Result<Socket> {
             let mut socket = Socket::new(NETLINK_ROUTE)?;
             socket.bind_auto()?;
@@ -49,7 +49,7 @@ impl Netlink {
     }
 
     /// Makes all requests in their order, until one fails.
-    pub(super) fn perform(&self, requests: Vec<Request>) -> anyhow::Result<()> {
+    pub(crate) fn perform(&self, requests: Vec<Request>) -> anyhow::Result<()> {
         let mut requests = requests.into_iter().peekable();
         while requests.peek().is_some() {
             self.batch(requests.by_ref().take(BATCH_MAX))?;
@@ -103,7 +103,7 @@ fn take_answers(mut bytes: &[u8], purposes: &[&'static str]) -> anyhow::Result<u
 }
 
 /// Makes a switch.
-pub(super) fn bridge(name: &str, index: u32) -> Request {
+pub(crate) fn bridge(name: &str, index: u32) -> Request {
     // All that is sent to a group reaches everybody: whether somebody asked for it is not looked at.
     let mut message = LinkBridge::new(name).mcast_snooping(false).up().build();
     message.header.index = index;
@@ -115,32 +115,32 @@ pub(super) fn bridge(name: &str, index: u32) -> Request {
 }
 
 /// One end of a cable, in another namespace than the one that is asked.
-pub(super) struct FarEnd<'a> {
-    pub(super) namespace: RawFd,
-    pub(super) name: &'a str,
-    pub(super) index: u32,
-    pub(super) mac: [u8; 6],
+pub(crate) struct FarEnd<'a> {
+    pub(crate) namespace: RawFd,
+    pub(crate) name: &'a str,
+    pub(crate) mac: [u8; 6],
 }
 
-/// Makes a cable from `far` to a port of the bridge `bridge`.
-pub(super) fn cable(port: &str, index: u32, bridge: u32, far: &FarEnd<'_>) -> Request {
-    let peer = LinkUnspec::new_with_index(far.index).address(far.mac.to_vec()).setns_by_fd(far.namespace);
-    let mut peer: LinkMessage = peer.build();
-    peer.attributes.push(LinkAttribute::IfName(far.name.to_owned()));
-    let cable = LinkVeth::new(port, far.name).set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
-    let mut message = cable.controller(bridge).up().build();
-    message.header.index = index;
+/// Name of the near ends of cables: the kernel puts a number in, so that none is anybody else's.
+const PORT: &str = "butter%d";
+
+/// Makes a cable from `far` to a new port of the bridge `bridge`.
+pub(crate) fn cable(bridge: u32, far: &FarEnd<'_>) -> Request {
+    let peer = LinkUnspec::new_with_name(far.name).address(far.mac.to_vec()).setns_by_fd(far.namespace);
+    let peer: LinkMessage = peer.build();
+    let cable = LinkVeth::new(PORT, far.name).set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
+    let message = cable.controller(bridge).up().build();
     Request { message: RouteNetlinkMessage::NewLink(message), flags: NLM_F_CREATE | NLM_F_EXCL, what: "making a cable" }
 }
 
 /// Switches an interface on.
-pub(super) fn up(index: u32) -> Request {
+pub(crate) fn up(index: u32) -> Request {
     let message = LinkUnspec::new_with_index(index).up().build();
     Request { message: RouteNetlinkMessage::SetLink(message), flags: 0, what: "switching an interface on" }
 }
 
 /// Gives an interface an address.
-pub(super) fn address(index: u32, address: Ipv4Net) -> Request {
+pub(crate) fn address(index: u32, address: Ipv4Net) -> Request {
     let message =
         AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address.addr(), address.prefix_len()).build();
     Request {
@@ -151,7 +151,7 @@ pub(super) fn address(index: u32, address: Ipv4Net) -> Request {
 }
 
 /// Sends what has no other way to `gateway`.
-pub(super) fn default_route(gateway: Ipv4Addr) -> Request {
+pub(crate) fn default_route(gateway: Ipv4Addr) -> Request {
     let message = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
     Request {
         message: RouteNetlinkMessage::NewRoute(message),
@@ -161,7 +161,7 @@ pub(super) fn default_route(gateway: Ipv4Addr) -> Request {
 }
 
 /// Tells for good who has an address.
-pub(super) fn neighbour(index: u32, host: Ipv4Addr, mac: [u8; 6]) -> Request {
+pub(crate) fn neighbour(index: u32, host: Ipv4Addr, mac: [u8; 6]) -> Request {
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Inet;
     message.header.ifindex = index;

@@ -1,0 +1,139 @@
+//! Hosts: network namespaces with cables to bridges.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+
+use anyhow::Context;
+use ipnet::Ipv4Net;
+use nix::net::if_::if_nametoindex;
+
+use super::netlink::{self, FarEnd, Netlink, Request};
+use super::{Crew, Namespace};
+use crate::backend::fleet::neighbours::{Neighbour, mac};
+
+/// The loopback interface's, in every namespace.
+const LOOPBACK: u32 = 1;
+
+/// Where the bridges are that hosts are wired to.
+#[derive(Clone, Debug)]
+pub(crate) struct Hub {
+    crew: Crew,
+    namespace: Namespace,
+}
+
+/// A host that shall be.
+#[derive(Debug, Default)]
+pub(crate) struct Host {
+    /// `eth0`, `eth1`.
+    pub(crate) ends: Vec<End>,
+    pub(crate) gateway: Option<Ipv4Addr>,
+    /// Met through `eth0`.
+    pub(crate) neighbours: Vec<Neighbour>,
+    pub(crate) ipv6: Ipv6,
+}
+
+/// An interface that a host shall have.
+#[derive(Debug)]
+pub(crate) struct End {
+    /// Number of the bridge that it is wired to.
+    pub(crate) bridge: u32,
+    pub(crate) address: Ipv4Net,
+    /// More addresses in the same subnet.
+    pub(crate) others: Vec<Ipv4Addr>,
+}
+
+/// What a host's kernel does in IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ipv6 {
+    /// What it likes: nobody is there to talk to.
+    #[default]
+    AsItComes,
+    /// It makes an address of what its router advertises.
+    Autoconfigured,
+    /// Nothing: the router process does it all.
+    Off,
+}
+
+impl Hub {
+    /// The bridges of a namespace. The crew makes the hosts.
+    pub(crate) fn new(crew: Crew, namespace: Namespace) -> Self {
+        Hub { crew, namespace }
+    }
+
+    /// The number of a bridge.
+    pub(crate) async fn bridge(&self, name: String) -> anyhow::Result<u32> {
+        let find = move || if_nametoindex(name.as_str()).with_context(|| format!("there is no bridge {name}"));
+        self.namespace.run(find).await
+    }
+
+    /// Makes a host. It is gone when nobody holds it any more and no process or socket is in it.
+    pub(crate) async fn host(&self, host: Host) -> anyhow::Result<Namespace> {
+        let hub = self.namespace.clone();
+        self.crew.make(move |here| host.wire(&hub, here)).await.map(|(namespace, ())| namespace)
+    }
+}
+
+impl Ipv6 {
+    /// Sets it for interfaces yet to come, in the namespace that this thread is in.
+    fn set(self) -> anyhow::Result<()> {
+        let settings: &[(&str, &str)] = match self {
+            Ipv6::AsItComes => &[],
+            // Nobody else has these addresses: looking for that, or hesitating, would take a second.
+            Ipv6::Autoconfigured => &[
+                ("disable_ipv6", "0"),
+                ("accept_ra", "1"),
+                ("autoconf", "1"),
+                ("dad_transmits", "0"),
+                ("router_solicitation_delay", "0"),
+            ],
+            Ipv6::Off => &[("disable_ipv6", "1")],
+        };
+        settings.iter().try_for_each(|(key, value)| {
+            let path = format!("/proc/sys/net/ipv6/conf/default/{key}");
+            fs::write(&path, value).with_context(|| format!("writing {path}: does this kernel have IPv6?"))
+        })
+    }
+}
+
+impl Host {
+    /// Wires the namespace `here`, which this thread is in, to the bridges of `hub`.
+    fn wire(&self, hub: &Namespace, here: &Namespace) -> anyhow::Result<()> {
+        self.ipv6.set()?;
+        hub.enter().context("entering the hub")?;
+        let cables = self.ends.iter().enumerate().map(|(at, end)| {
+            let far = FarEnd { namespace: here.as_raw_fd(), name: &name(at), mac: mac(end.address.addr()) };
+            netlink::cable(end.bridge, &far)
+        });
+        Netlink::open()?.perform(cables.collect())?;
+        here.enter().context("returning from the hub")?;
+        let interface = |at| if_nametoindex(name(at).as_str()).context("the number of a new interface");
+        let interfaces: Vec<u32> = (0..self.ends.len()).map(interface).collect::<Result<_, _>>()?;
+        Netlink::open()?.perform(self.configuration(&interfaces))
+    }
+
+    /// What its interfaces of these numbers are told.
+    fn configuration(&self, interfaces: &[u32]) -> Vec<Request> {
+        let mut requests = vec![netlink::up(LOOPBACK)];
+        for (&index, end) in interfaces.iter().zip(&self.ends) {
+            requests.push(netlink::up(index));
+            let others = end
+                .others
+                .iter()
+                .map(|&other| Ipv4Net::new(other, end.address.prefix_len()).expect("the prefix of the first address"));
+            requests.extend([end.address].into_iter().chain(others).map(|address| netlink::address(index, address)));
+        }
+        requests.extend(self.gateway.map(netlink::default_route));
+        let neighbours = interfaces
+            .iter()
+            .take(1)
+            .flat_map(|&eth0| self.neighbours.iter().map(move |&(host, mac)| netlink::neighbour(eth0, host, mac)));
+        requests.extend(neighbours);
+        requests
+    }
+}
+
+/// Name of a host's interface: the kernel's own order.
+fn name(at: usize) -> String {
+    format!("eth{at}")
+}

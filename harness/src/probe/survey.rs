@@ -1,0 +1,247 @@
+//! Which routers of a plan are probed, from where, and all of it carried out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, anyhow};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use super::field::{MAPPINGS_MAX, Stand, observe};
+use super::{Declared, LeftOut, Observed, Probed, judge};
+use crate::backend::namespace::host::{End, Host, Hub};
+use crate::backend::{BackendError, Progress};
+use crate::plan::{Network, NetworkIndex, Plan, Uplink};
+
+/// Most routers that are probed in a run.
+const ROUTERS_MAX: usize = 256;
+/// Routers that are probed at once: most of the time they are left idle.
+const AT_ONCE: usize = 32;
+/// Routers whose delay and losses are measured at once: more would be in each other's way.
+const MEASURED_AT_ONCE: usize = 4;
+/// Hosts that are made at once.
+const STANDS_AT_ONCE: usize = 8;
+/// Networks that are named in one line.
+const NAMED_MAX: usize = 5;
+
+/// What is to be probed: all that whoever does it has to know.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Survey {
+    places: Vec<Place>,
+    subjects: Vec<Subject>,
+}
+
+/// Where a host of the probe is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Place {
+    bridge: String,
+    subnet: Ipv4Net,
+    gateway: Ipv4Addr,
+    /// So many as a [`Stand`] needs, which nobody else has.
+    addresses: Vec<Ipv4Addr>,
+}
+
+/// A router to be probed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Subject {
+    network: String,
+    declared: Declared,
+    /// Index of a place.
+    inside: usize,
+    /// Index of a place.
+    outside: usize,
+}
+
+/// What was found of one router.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Finding {
+    /// Index of a subject.
+    subject: usize,
+    /// An error tells what is not as declared.
+    observed: Result<Observed, String>,
+}
+
+/// Of which routers a plan is made, and what has been found of them so far.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    /// How many there are.
+    routers: usize,
+    /// Networks, by the reason why their routers are not probed.
+    left_out: BTreeMap<String, Vec<String>>,
+    /// The network of each subject.
+    subjects: Vec<String>,
+    observed: BTreeMap<usize, Observed>,
+}
+
+impl Survey {
+    /// Of a plan's routers, those of all groups in turn. `bridge` names a network's bridge; `taken` are addresses that the plan
+    /// does not know of.
+    pub(crate) fn of(
+        plan: &Plan,
+        bridge: impl Fn(NetworkIndex) -> String,
+        taken: &BTreeSet<Ipv4Addr>,
+    ) -> (Self, Findings) {
+        let candidates = in_turn(plan);
+        let routers = candidates.len();
+        let mut survey = Survey::default();
+        let mut left_out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut places = BTreeMap::new();
+        for (index, network, uplink) in candidates {
+            let mut place =
+                |at: NetworkIndex| *places.entry(at).or_insert_with(|| survey.place(plan, at, &bridge, taken));
+            let sides = match unfit(uplink) {
+                None => place(index).zip(place(uplink.to)).ok_or_else(|| NO_ADDRESSES.to_owned()),
+                Some(why) => Err(why),
+            };
+            let network = network.name.clone();
+            match sides {
+                Ok(_) if survey.subjects.len() == ROUTERS_MAX => {
+                    left_out.entry(format!("of one run, {ROUTERS_MAX} are")).or_default().push(network);
+                }
+                Ok((inside, outside)) => {
+                    survey.subjects.push(Subject { network, declared: uplink.into(), inside, outside });
+                }
+                Err(why) => left_out.entry(why).or_default().push(network),
+            }
+        }
+        let subjects = survey.subjects.iter().map(|subject| subject.network.clone()).collect();
+        (survey, Findings { routers, left_out, subjects, observed: BTreeMap::new() })
+    }
+
+    /// Index of a new place in this network, if so many addresses are free.
+    fn place(
+        &mut self,
+        plan: &Plan,
+        index: NetworkIndex,
+        bridge: impl Fn(NetworkIndex) -> String,
+        taken: &BTreeSet<Ipv4Addr>,
+    ) -> Option<usize> {
+        let free = plan.free_addresses(index).filter(|address| !taken.contains(address));
+        let addresses: Vec<_> = free.take(Stand::ADDRESSES).collect();
+        let network = plan.network(index);
+        let place = Place { bridge: bridge(index), subnet: network.subnet, gateway: network.gateway, addresses };
+        (place.addresses.len() == Stand::ADDRESSES).then(|| self.places.push(place))?;
+        Some(self.places.len() - 1)
+    }
+
+    /// How many routers are probed.
+    pub(crate) fn len(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// Makes the hosts of the probe, which are gone with what this returns.
+    pub(crate) async fn stands(&self, hub: &Hub) -> anyhow::Result<Vec<Stand>> {
+        let stands = self.places.iter().map(|place| place.stand(hub));
+        stream::iter(stands).buffered(STANDS_AT_ONCE).try_collect().await.context("making the hosts of the probe")
+    }
+
+    /// Probes all routers from these hosts, until `found` has an error.
+    pub(crate) async fn carry_out<E>(
+        &self,
+        stands: &[Stand],
+        mut found: impl FnMut(Finding) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let measuring = &Semaphore::new(MEASURED_AT_ONCE);
+        let probes = self.subjects.iter().enumerate().map(|(index, subject)| async move {
+            let observed = subject.probe(stands, measuring).await.map_err(|why| format!("{why:#}"));
+            Finding { subject: index, observed }
+        });
+        let mut findings = stream::iter(probes).buffer_unordered(AT_ONCE);
+        while let Some(finding) = findings.next().await {
+            found(finding)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a router is left out, for a person.
+const NO_ADDRESSES: &str = "two free addresses are needed on both sides";
+
+/// Routers with a network on either side: the first of each group of networks, then the second of each, and so on.
+fn in_turn(plan: &Plan) -> Vec<(NetworkIndex, &Network, &Uplink)> {
+    let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
+    let networks = plan.networks.iter().enumerate();
+    let behind = networks.filter_map(|(index, network)| Some((NetworkIndex(index), network, network.behind.as_ref()?)));
+    let mut ranked: Vec<_> = behind
+        .map(|router| {
+            let rank = groups.entry(&router.1.group).or_default();
+            *rank += 1;
+            (*rank, router)
+        })
+        .collect();
+    ranked.sort_by_key(|(rank, (index, ..))| (*rank, *index));
+    ranked.into_iter().map(|(_, router)| router).collect()
+}
+
+/// Why a router cannot be probed by what is declared of it.
+fn unfit(uplink: &Uplink) -> Option<String> {
+    let most = uplink.nat.as_ref().map_or(u32::MAX, |nat| nat.mappings_max());
+    (most < MAPPINGS_MAX).then(|| format!("the probe needs {MAPPINGS_MAX} mappings, and a host gets {most}"))
+}
+
+impl Place {
+    async fn stand(&self, hub: &Hub) -> anyhow::Result<Stand> {
+        let bridge = hub.bridge(self.bridge.clone()).await?;
+        let (&address, others) = self.addresses.split_first().context("a host has an address")?;
+        let address = Ipv4Net::new(address, self.subnet.prefix_len()).context("the prefix of a subnet")?;
+        let end = End { bridge, address, others: others.to_vec() };
+        let host = Host { ends: vec![end], gateway: Some(self.gateway), ..Host::default() };
+        Ok(Stand { namespace: hub.host(host).await?, addresses: self.addresses.clone() })
+    }
+}
+
+impl Subject {
+    async fn probe(&self, stands: &[Stand], measuring: &Semaphore) -> anyhow::Result<Observed> {
+        let (inside, outside) = (&stands[self.inside], &stands[self.outside]);
+        let observed = observe(&self.network, &self.declared, inside, outside, measuring).await?;
+        judge(&self.declared, &observed).map_err(|why| anyhow!(why))?;
+        Ok(observed)
+    }
+}
+
+impl Findings {
+    /// Takes note of one.
+    ///
+    /// # Errors
+    /// With what is not as declared.
+    pub(crate) fn take(&mut self, finding: Finding) -> Result<(), BackendError> {
+        let network = self.subjects.get(finding.subject).context("a finding of what was not to be probed")?;
+        let differs = |why: String| BackendError {
+            what: anyhow!(why).context(format!("{network} does not behave as declared")),
+            remedy: Some(
+                "What is declared is in the topology file; --no-probe plays without having looked.".to_owned(),
+            ),
+        };
+        self.observed.insert(finding.subject, finding.observed.map_err(differs)?);
+        Ok(())
+    }
+
+    /// What came of all. Tells what was left out.
+    ///
+    /// # Errors
+    /// If not every router of the survey was found to be as declared.
+    pub(crate) fn into_probed(self, progress: &mut dyn Progress) -> anyhow::Result<Probed> {
+        if self.observed.len() < self.subjects.len() {
+            let (seen, all) = (self.observed.len(), self.subjects.len());
+            return Err(anyhow!("the probe has ended after {seen} of {all} routers"));
+        }
+        let left_out: Vec<_> = self.left_out.into_iter().map(|(why, networks)| LeftOut { why, networks }).collect();
+        if !left_out.is_empty() {
+            let reasons: Vec<_> = left_out.iter().map(describe).collect();
+            let (probed, all) = (self.observed.len(), self.routers);
+            progress.note(&format!("probed {probed} of {all} routers; not {}", reasons.join("; not ")));
+        }
+        Ok(Probed::Passed { routers: self.routers, networks: self.observed.into_values().collect(), left_out })
+    }
+}
+
+/// `those of a, b and 3 more: too small`.
+fn describe(left_out: &LeftOut) -> String {
+    let LeftOut { why, networks } = left_out;
+    let named = networks.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = networks.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("those of {named}{more}: {why}")
+}

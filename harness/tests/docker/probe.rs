@@ -1,0 +1,74 @@
+//! Promise: a network that does not behave as declared is not played on.
+
+use std::time::Duration;
+
+use butter_harness::backend::Backend;
+use butter_harness::backend::docker::{DockerBackend, Options};
+use butter_harness::net::nat::{Dependence, NatConfig};
+use butter_harness::plan::Plan;
+use butter_harness::probe::Probed;
+use butter_harness::router::RouterConfig;
+
+use crate::support::{Draft, Notes, docker_is_here, left_of, options};
+
+/// A home behind a carrier's network, and one that is routed plainly.
+fn plan() -> Plan {
+    let mut draft = Draft::new("probed");
+    let carrier = draft.network("carrier", "10.1.0.0/24", Some(NatConfig::full_cone()));
+    let home = draft.network("home", "10.2.0.0/24", Some(NatConfig::port_restricted()));
+    let plain = draft.network("plain", "10.3.0.0/24", Some(NatConfig::symmetric()));
+    let networks = &mut draft.0.networks;
+    let uplink = networks[home.0].behind.as_mut().unwrap();
+    (uplink.to, uplink.address) = (carrier, "10.1.0.2".parse().unwrap());
+    networks[plain.0].behind.as_mut().unwrap().nat = None;
+    draft.0
+}
+
+/// Brings the plan up, its routers told otherwise by `tamper`: what the probe says.
+async fn probed(tamper: fn(&mut RouterConfig)) -> Result<Probed, String> {
+    let mut backend = DockerBackend::new(plan(), Options { probe: true, tamper: Some(tamper), ..options() });
+    let up = backend.up(&mut Notes::default()).await.map_err(|error| error.to_string());
+    let probed = backend.probed().clone();
+    let run = backend.run_id().unwrap().to_owned();
+    backend.down(&mut Notes::default()).await.unwrap();
+    assert_eq!(left_of(&run), "");
+    up.map(|()| probed)
+}
+
+#[tokio::test]
+async fn every_router_passes_as_declared() {
+    if !docker_is_here().await {
+        return;
+    }
+    let Ok(Probed::Passed { routers: 3, networks, left_out }) = probed(|_| ()).await else { panic!("no pass") };
+    assert_eq!(left_out, []);
+    let seen: Vec<_> = networks
+        .iter()
+        .map(|seen| (seen.network.as_str(), seen.nat.as_ref().map(|nat| (nat.mapping, nat.filtering, nat.hairpin))))
+        .collect();
+    let (open, strict) = (Dependence::EndpointIndependent, Dependence::AddressAndPortDependent);
+    let expected =
+        [("carrier", Some((open, open, Some(true)))), ("home", Some((open, strict, Some(true)))), ("plain", None)];
+    assert_eq!(seen, expected);
+    assert!(networks.iter().all(|seen| seen.measured.round_trip_s >= 0.01), "{networks:?}");
+}
+
+#[tokio::test]
+async fn a_router_that_does_not_behave_as_declared_stops_the_run() {
+    if !docker_is_here().await {
+        return;
+    }
+    let leaking = |config: &mut RouterConfig| {
+        if let Some(nat) = config.nat.as_mut().filter(|nat| nat.filtering == Dependence::AddressAndPortDependent) {
+            nat.filtering = Dependence::AddressDependent;
+        }
+    };
+    let error = probed(leaking).await.unwrap_err();
+    let expected = "home does not behave as declared: its filtering is declared address-and-port-dependent, but an answer from \
+                    another port of the same host came in";
+    assert!(error.starts_with(expected), "{error}");
+
+    let slow = |config: &mut RouterConfig| config.up.latency += Duration::from_millis(100);
+    let error = probed(slow).await.unwrap_err();
+    assert!(error.contains("a round trip is declared to take 10ms, but the shortest of several took 11"), "{error}");
+}
