@@ -99,6 +99,18 @@ pub struct Measured {
     pub loss_down: f64,
 }
 
+impl Measured {
+    /// The least of both: a busy machine adds to each.
+    fn least(self, other: Measured) -> Self {
+        Measured {
+            round_trip_s: self.round_trip_s.min(other.round_trip_s),
+            sample: self.sample,
+            loss_up: self.loss_up.min(other.loss_up),
+            loss_down: self.loss_down.min(other.loss_down),
+        }
+    }
+}
+
 /// How a NAT behaved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservedNat {

@@ -39,7 +39,7 @@ const SAMPLE_BURST: usize = 10;
 const SAMPLE_PAUSE: Duration = Duration::from_millis(5);
 /// How often delay and losses are measured before they are told to be otherwise than declared, and the pause between: a machine
 /// that is busy for a moment delays packets, and loses some.
-const MEASURED_MAX: usize = 5;
+const MEASURED_MAX: usize = 10;
 const MEASURED_PAUSE: Duration = Duration::from_millis(200);
 /// Bits of those on the wire, and some room.
 const SAMPLE_BURST_BITS: u64 = 10 * 100 * 8;
@@ -204,7 +204,7 @@ pub(crate) async fn observe(
             break;
         }
         sleep(MEASURED_PAUSE).await;
-        measured = field.measure().await?;
+        measured = measured.least(field.measure().await?);
     }
     Ok(Observed { network: network.to_owned(), nat, measured })
 }

@@ -16,6 +16,8 @@ use crate::backend::{BackendError, Progress};
 use crate::plan::{Network, NetworkIndex, Plan, Uplink};
 
 /// Most routers that are probed in a run.
+///
+/// That many take some twenty seconds. Each also takes two entries of the kernel's neighbour table, which has 1,024 as Linux comes.
 const ROUTERS_MAX: usize = 256;
 /// Routers that are probed at once: most of the time they are left idle.
 const AT_ONCE: usize = 32;
@@ -98,7 +100,7 @@ impl Survey {
             let network = network.name.clone();
             match sides {
                 Ok(_) if survey.subjects.len() == ROUTERS_MAX => {
-                    left_out.entry(format!("of one run, {ROUTERS_MAX} are")).or_default().push(network);
+                    left_out.entry(format!("no more than {ROUTERS_MAX} are probed")).or_default().push(network);
                 }
                 Ok((inside, outside)) => {
                     survey.subjects.push(Subject { network, declared: uplink.into(), inside, outside });
@@ -156,6 +158,10 @@ impl Survey {
     }
 }
 
+/// What to do about a router that does not behave as declared.
+const REMEDY: &str = "What is declared is in the topology file. A machine that is too busy adds delay and losses: play again when it is \
+                      not. --no-probe plays without having looked.";
+
 /// Why a router is left out, for a person.
 const NO_ADDRESSES: &str = "two free addresses are needed on both sides";
 
@@ -210,9 +216,7 @@ impl Findings {
         let network = self.subjects.get(finding.subject).context("a finding of what was not to be probed")?;
         let differs = |why: String| BackendError {
             what: anyhow!(why).context(format!("{network} does not behave as declared")),
-            remedy: Some(
-                "What is declared is in the topology file; --no-probe plays without having looked.".to_owned(),
-            ),
+            remedy: Some(REMEDY.to_owned()),
         };
         self.observed.insert(finding.subject, finding.observed.map_err(differs)?);
         Ok(())
@@ -244,4 +248,74 @@ fn describe(left_out: &LeftOut) -> String {
     let more = networks.len().saturating_sub(NAMED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("those of {named}{more}: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::fleet::testing;
+    use crate::net::nat::NatConfig;
+
+    fn survey(plan: &Plan) -> (Survey, Findings) {
+        Survey::of(plan, |network| format!("n{}", network.0), &BTreeSet::new())
+    }
+
+    fn subjects(survey: &Survey) -> Vec<(&str, &str, &str)> {
+        let bridge = |place: usize| survey.places[place].bridge.as_str();
+        let sides = |subject: &Subject| (bridge(subject.inside), bridge(subject.outside));
+        survey.subjects.iter().map(|subject| (subject.network.as_str(), sides(subject).0, sides(subject).1)).collect()
+    }
+
+    #[track_caller]
+    fn left_out(findings: &Findings, expected: &[(&str, usize)]) {
+        let left: Vec<_> = findings.left_out.iter().map(|(why, networks)| (why.as_str(), networks.len())).collect();
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn each_router_is_probed_from_both_of_its_sides() {
+        let plan = testing::plan();
+        let taken = BTreeSet::from(["203.0.113.254".parse().unwrap()]);
+        let (survey, findings) = Survey::of(&plan, |network| format!("n{}", network.0), &taken);
+        assert_eq!(subjects(&survey), [("alpha", "n1", "n0"), ("beta", "n2", "n0")]);
+        let internet = survey.places.iter().find(|place| place.bridge == "n0").unwrap();
+        let free: [Ipv4Addr; 2] = ["203.0.113.253", "203.0.113.252"].map(|free| free.parse().unwrap());
+        assert_eq!(internet.addresses, free);
+        left_out(&findings, &[]);
+        let sent = serde_json::to_string(&survey).unwrap();
+        assert_eq!(serde_json::from_str::<Survey>(&sent).unwrap(), survey);
+    }
+
+    #[test]
+    fn of_very_many_some_of_each_group_are_probed() {
+        let mut plan = testing::plan();
+        for _ in 0..ROUTERS_MAX {
+            plan.networks.push(plan.networks[1].clone());
+        }
+        let (survey, findings) = survey(&plan);
+        assert_eq!((survey.len(), findings.routers), (ROUTERS_MAX, ROUTERS_MAX + 2));
+        assert_eq!(subjects(&survey)[..2], [("alpha", "n1", "n0"), ("beta", "n2", "n0")]);
+        left_out(&findings, &[("no more than 256 are probed", 2)]);
+    }
+
+    #[test]
+    fn where_the_probe_has_no_room_that_is_told() {
+        let mut plan = testing::plan();
+        let quota = NatConfig { quota: Some(3), ..NatConfig::cgnat() };
+        plan.networks[1].behind.as_mut().unwrap().nat = Some(quota);
+        plan.networks[2].subnet = "10.2.0.8/30".parse().unwrap();
+        let (survey, findings) = survey(&plan);
+        assert_eq!(survey.len(), 0);
+        left_out(&findings, &[("the probe needs 16 mappings, and a host gets 3", 1), (NO_ADDRESSES, 1)]);
+    }
+
+    #[test]
+    fn what_differs_ends_it_and_what_was_not_found_is_no_pass() {
+        let (_, mut findings) = survey(&testing::plan());
+        let refused = findings.take(Finding { subject: 1, observed: Err("it is slow".to_owned()) }).unwrap_err();
+        assert!(refused.to_string().starts_with("beta does not behave as declared: it is slow\n"), "{refused}");
+        assert_eq!(findings.observed.len(), 0);
+        let why = LeftOut { why: "no room".into(), networks: (1..8).map(|number| format!("a-{number}")).collect() };
+        assert_eq!(describe(&why), "those of a-1, a-2, a-3, a-4, a-5 and 2 more: no room");
+    }
 }
