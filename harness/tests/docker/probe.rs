@@ -1,7 +1,5 @@
 //! Promise: a network that does not behave as declared is not played on.
 
-use std::time::Duration;
-
 use butter_harness::backend::Backend;
 use butter_harness::backend::docker::{DockerBackend, Options};
 use butter_harness::net::nat::{Dependence, NatConfig};
@@ -24,6 +22,14 @@ fn plan() -> Plan {
     draft.0
 }
 
+async fn can_probe() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root may wire hosts to the engine's bridges");
+    }
+    root && docker_is_here().await
+}
+
 /// Brings the plan up, its routers told otherwise by `tamper`: what the probe says.
 async fn probed(tamper: fn(&mut RouterConfig)) -> Result<Probed, String> {
     let mut backend = DockerBackend::new(plan(), Options { probe: true, tamper: Some(tamper), ..options() });
@@ -37,7 +43,7 @@ async fn probed(tamper: fn(&mut RouterConfig)) -> Result<Probed, String> {
 
 #[tokio::test]
 async fn every_router_passes_as_declared() {
-    if !docker_is_here().await {
+    if !can_probe().await {
         return;
     }
     let Ok(Probed::Passed { routers: 3, networks, left_out }) = probed(|_| ()).await else { panic!("no pass") };
@@ -55,7 +61,7 @@ async fn every_router_passes_as_declared() {
 
 #[tokio::test]
 async fn a_router_that_does_not_behave_as_declared_stops_the_run() {
-    if !docker_is_here().await {
+    if !can_probe().await {
         return;
     }
     let leaking = |config: &mut RouterConfig| {
@@ -67,8 +73,4 @@ async fn a_router_that_does_not_behave_as_declared_stops_the_run() {
     let expected = "home does not behave as declared: its filtering is declared address-and-port-dependent, but an answer from \
                     another port of the same host came in";
     assert!(error.starts_with(expected), "{error}");
-
-    let slow = |config: &mut RouterConfig| config.up.latency += Duration::from_millis(100);
-    let error = probed(slow).await.unwrap_err();
-    assert!(error.contains("a round trip is declared to take 10ms, but the shortest of several took 11"), "{error}");
 }
