@@ -163,6 +163,11 @@ impl<V: Overlay> Node<V> {
         self.links.path(peer)
     }
 
+    /// Every linked peer with its address as seen from here; `None` if the link is relayed.
+    pub fn linked(&self) -> impl Iterator<Item = (NodeId, Option<SocketAddr>)> + '_ {
+        self.links.linked().map(|peer| (peer, self.links.remote(peer)))
+    }
+
     /// What it has counted, with gauges as of now.
     pub fn stats(&self) -> Stats {
         let mut stats = self.stats.clone();
@@ -243,6 +248,7 @@ impl<V: Overlay> Node<V> {
         match message {
             Message::Hosts(message) => {
                 if let Some(contact) = message.sender().filter(|contact| contact.id == from && contact.is_bounded()) {
+                    self.meet_anew(now, contact, sink);
                     self.links.greeted(from, contact.clone());
                 }
                 let says = self.hosts.handle(now, from, message, &self.me, &mut self.random);

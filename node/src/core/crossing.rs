@@ -41,6 +41,8 @@ pub const PAIRS_MAX: usize = 256;
 pub const TRIES_MAX: u32 = 64;
 /// Most offers to a peer while the link is the same: it may be busy, but not for ever.
 const OFFERS_MAX: u32 = 2 * TRIES_MAX;
+/// Most introductions to a peer that says that it has come to other addresses, while the link is the same.
+const MEETINGS_MAX: u8 = 4;
 /// Most probes of a peer that are answered in one try.
 const ANSWERS_MAX: u32 = 64;
 /// From a relayed link to the first try: the dials after the introduction may still succeed.
@@ -139,6 +141,8 @@ struct Pair {
     tries_in_round: u32,
     rounds: usize,
     exhausted: bool,
+    /// How often it was met anew.
+    meetings: u8,
     state: State,
 }
 
@@ -188,7 +192,17 @@ impl Crossing {
             None => {}
         }
         let state = State::Idle(if leads { now + BEGIN_AFTER } else { Time::NEVER });
-        let pair = Pair { leads, vouched, number: 0, tries: 0, tries_in_round: 0, rounds: 0, exhausted: false, state };
+        let pair = Pair {
+            leads,
+            vouched,
+            number: 0,
+            tries: 0,
+            tries_in_round: 0,
+            rounds: 0,
+            exhausted: false,
+            meetings: 0,
+            state,
+        };
         self.pairs.insert(peer, pair);
     }
 
@@ -218,6 +232,13 @@ impl Crossing {
             pair.state = State::Idle(now);
             (pair.exhausted, pair.tries_in_round) = (false, 0);
         }
+    }
+
+    /// Whether the link to `peer` is relayed and it may be met once more through an ambassador.
+    pub fn may_meet_anew(&mut self, peer: NodeId) -> bool {
+        let Some(pair) = self.pairs.get_mut(&peer).filter(|pair| pair.meetings < MEETINGS_MAX) else { return false };
+        pair.meetings += 1;
+        true
     }
 
     /// Whether a direct link to `peer` is still to be expected, and how many tries there were.

@@ -9,8 +9,8 @@ use super::Node;
 use super::contact::Contact;
 use super::crossing::{Act, Method, Outlook};
 use super::identity::NodeId;
-use super::io::{CommandId, LinkReport, Outcome, Output, Sink, SocketId, Target};
-use super::links::LinkIs;
+use super::io::{AskError, CommandId, LinkReport, Outcome, Output, Sink, SocketId, Target};
+use super::links::{LinkIs, is_ipv6_host};
 use super::message::{CrossMessage, Message, WiderMessage};
 use super::port_map;
 use super::probe::{Probe, Token};
@@ -108,6 +108,22 @@ impl<V: Overlay> Node<V> {
         }
     }
 
+    /// A peer with a relayed link says where it is. If it has come to IPv6, which this node has too, no NAT is in the way any
+    /// more: an introduction has both sides dial it.
+    pub(super) fn meet_anew(&mut self, now: Time, contact: &Contact, sink: &mut Sink<V::Message, V::Outcome>) {
+        let peer = contact.id;
+        let is_new =
+            |address: &SocketAddr| self.links.contact(peer).is_some_and(|known| !known.local.contains(address));
+        let gained = contact.local.iter().any(|address| is_ipv6_host(address) && is_new(address));
+        if !gained || !self.me.local.iter().any(is_ipv6_host) || !self.crossing.may_meet_anew(peer) {
+            return;
+        }
+        let via = contact.via.map(|via| via.id).filter(|&via| self.links.is_up(via));
+        if let Some(ambassador) = via.or_else(|| self.links.ambassadors().next()) {
+            self.send(now, ambassador, Message::Wider(WiderMessage::Introduce { peer }), sink);
+        }
+    }
+
     /// The link to `peer`, if it is a direct one, may be dead.
     pub(super) fn doubt(&mut self, now: Time, peer: NodeId) {
         if let Some(remote) = self.links.remote(peer) {
@@ -132,7 +148,13 @@ impl<V: Overlay> Node<V> {
                     let probe = Probe::Request { token };
                     self.act(now, vec![Act::Probe { socket: SocketId::MAIN, to, probe }], sink);
                 }
-                Due::Dead(peer) => self.links.relink(now, peer, &mut self.stats, sink),
+                Due::Dead(peer) => {
+                    self.links.relink(now, peer, &mut self.stats, sink);
+                    // What was asked over the old link is lost with it.
+                    for command in self.requests.lost(peer) {
+                        sink.done(command, Outcome::Answered(Err(AskError::Unreachable)));
+                    }
+                }
             }
         }
     }
@@ -250,3 +272,6 @@ impl<V: Overlay> Node<V> {
         self.wanted.deadline().or(mapping).or(self.crossing.deadline()).or(self.suspects.deadline())
     }
 }
+
+#[cfg(test)]
+mod tests;

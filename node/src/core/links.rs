@@ -139,7 +139,7 @@ impl Place {
 }
 
 /// Whether an address is one of IPv6 that other networks may reach: global unicast, or unique local (RFC 4193).
-fn is_ipv6_host(address: &SocketAddr) -> bool {
+pub(super) fn is_ipv6_host(address: &SocketAddr) -> bool {
     matches!(address.ip(), IpAddr::V6(ip) if ip.segments()[0] & 0xe000 == 0x2000 || ip.is_unique_local())
 }
 
@@ -537,7 +537,8 @@ impl<M> Links<M> {
         let local = |address: &SocketAddr| contact.is_some_and(|contact| contact.local.contains(address));
         let near = addresses.first().is_some_and(|address| local(address) && self.place.is_near(*address));
         let needs_introduction = contact.is_none_or(|contact| contact.via.is_some()) && !near;
-        let introducer = if needs_introduction { self.introducer(contact) } else { None };
+        // One heard of before it met its own ambassador has no address that means anything here.
+        let introducer = if needs_introduction || addresses.is_empty() { self.introducer(contact) } else { None };
         if addresses.is_empty() && introducer.is_none() {
             return false;
         }

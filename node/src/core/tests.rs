@@ -11,10 +11,10 @@ use crate::core::io::CommandId;
 
 /// An overlay that has nothing to say.
 #[derive(Debug)]
-struct Silent;
+pub(super) struct Silent;
 
 #[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
-struct Nothing;
+pub(super) struct Nothing;
 
 impl Overlay for Silent {
     type Message = Nothing;

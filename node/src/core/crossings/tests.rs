@@ -1,0 +1,126 @@
+//! One node and what it says, without a network.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::core::config::Config;
+use crate::core::io::{Command, Input};
+use crate::core::message::HostsMessage;
+use crate::core::tests::{Nothing, Silent};
+
+const AMBASSADOR: NodeId = NodeId([1; 32]);
+const PEER: NodeId = NodeId([2; 32]);
+const AMBASSADOR_AT: &str = "203.0.113.9:4001";
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn contact(id: NodeId, local: &[&str]) -> Contact {
+    let mut contact = Contact::at(id, address("10.9.0.2:4001"));
+    Arc::make_mut(&mut contact.reach).local = local.iter().map(|text| address(text)).collect();
+    contact
+}
+
+struct Bench(Node<Silent>, Time);
+
+impl Bench {
+    /// A node with these addresses and a link to an ambassador.
+    fn new(local: &[&str]) -> Self {
+        let config = Config { join: vec![address(AMBASSADOR_AT)], discover: false, ..Config::default() };
+        let mut bench = Bench(Node::new(NodeId([9; 32]), Arc::new(config), 1, Silent), Time::ZERO);
+        bench.give(Input::Addresses(local.iter().map(|text| address(text)).collect()));
+        bench.give(Input::LinkUp { peer: AMBASSADOR, remote: Some(address(AMBASSADOR_AT)), dialled: true });
+        let mut ambassador = contact(AMBASSADOR, &[AMBASSADOR_AT]);
+        ambassador.ambassador = true;
+        let seen = Some(address("198.51.100.1:5000"));
+        bench.hear(AMBASSADOR, Message::Wider(WiderMessage::Hello { contact: ambassador, seen }));
+        bench
+    }
+
+    fn give(&mut self, input: Input<Nothing, ()>) -> Vec<Output<Nothing, ()>> {
+        let mut sink = Sink::default();
+        self.0.handle(self.1, input, &mut sink);
+        sink.0
+    }
+
+    fn hear(&mut self, from: NodeId, message: Message<Nothing>) -> Vec<Output<Nothing, ()>> {
+        self.give(Input::Message { from, message })
+    }
+
+    /// The ambassador introduces the peer, and a link comes of it.
+    fn link(&mut self, remote: Option<&str>) {
+        let mut seen = contact(PEER, &["10.9.0.2:4001"]);
+        seen.set_reach(Some(address("198.51.100.2:6000")), None);
+        self.hear(AMBASSADOR, Message::Wider(WiderMessage::Introduced { contact: seen.clone() }));
+        self.give(Input::LinkUp { peer: PEER, remote: remote.map(address), dialled: false });
+        self.hear(PEER, Message::Wider(WiderMessage::Hello { contact: seen, seen: None }));
+    }
+
+    /// Whether the node wants to be introduced to the peer once that has told these addresses.
+    fn meets_anew(&mut self, local: &[&str]) -> bool {
+        let contact = contact(PEER, local);
+        let said = self.hear(PEER, Message::Hosts(HostsMessage::Refresh { contact }));
+        said.iter().any(introduces)
+    }
+}
+
+/// Whether the ambassador is asked for the peer.
+fn introduces(said: &Output<Nothing, ()>) -> bool {
+    let Output::Send { to: AMBASSADOR, message } = said else { return false };
+    matches!(message, Message::Wider(WiderMessage::Introduce { peer: PEER }))
+}
+
+const HERE: [&str; 2] = ["10.1.0.2:4001", "[2001:db8:1::2]:4001"];
+
+#[test]
+fn a_relayed_peer_that_comes_to_ipv6_is_met_anew_a_few_times() {
+    let mut bench = Bench::new(&HERE);
+    bench.link(None);
+    assert!(!bench.meets_anew(&["10.9.0.2:4001"]), "nothing is new");
+    assert!(!bench.meets_anew(&["10.9.0.2:4001", "10.8.0.2:4001"]), "it is behind the same NAT");
+    assert!(!bench.meets_anew(&["10.9.0.2:4001", "[fe80::2]:4001"]), "nobody else can dial that");
+    let met = (0..100).filter(|i| bench.meets_anew(&["10.9.0.2:4001", &format!("[2001:db8:2::{i}]:4001")])).count();
+    assert_eq!(met, 4);
+}
+
+#[test]
+fn only_a_relayed_link_between_two_with_ipv6_is_made_anew() {
+    let there = ["10.9.0.2:4001", "[2001:db8:2::2]:4001"];
+    let mut direct = Bench::new(&HERE);
+    direct.link(Some("198.51.100.2:6000"));
+    assert!(!direct.meets_anew(&there));
+    let mut without = Bench::new(&HERE[..1]);
+    without.link(None);
+    assert!(!without.meets_anew(&there));
+}
+
+#[test]
+fn a_peer_heard_of_before_it_met_its_ambassador_is_asked_for() {
+    let mut bench = Bench::new(&HERE[..1]);
+    let early = Some(Box::new(contact(PEER, &["10.9.0.2:4001"])));
+    let said = bench.give(Input::Command { id: CommandId(7), command: Command::Link { peer: PEER, contact: early } });
+    assert!(said.iter().any(introduces), "{said:?}");
+}
+
+#[test]
+fn what_was_asked_over_a_link_that_is_found_dead_has_no_answer() {
+    let mut bench = Bench::new(&HERE[..1]);
+    bench.link(Some("198.51.100.2:6000"));
+    let command = Command::Ask { peer: PEER, route: String::new(), body: Default::default() };
+    bench.give(Input::Command { id: CommandId(7), command });
+    // The peer has itself introduced anew, and answers no probe.
+    let seen = contact(PEER, &["10.9.0.2:4001"]);
+    bench.hear(AMBASSADOR, Message::Wider(WiderMessage::Introduced { contact: seen }));
+    let mut said = Vec::new();
+    for _ in 0..4 {
+        said.extend(bench.give(Input::Wake));
+        bench.1 = bench.1 + Duration::from_millis(250);
+    }
+    let closed = said.iter().position(|out| matches!(out, Output::Close { peer: PEER }));
+    let told = said.iter().position(|out| {
+        let Output::Done { id: CommandId(7), outcome } = out else { return false };
+        matches!(outcome, Outcome::Answered(Err(AskError::Unreachable)))
+    });
+    assert!(closed.is_some() && told > closed, "{said:?}");
+}
