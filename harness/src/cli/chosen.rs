@@ -1,6 +1,7 @@
 //! Which backend plays.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 
@@ -111,6 +112,14 @@ impl Chosen {
                 Chosen::Netns(NetnsBackend::new(plan.clone(), options))
             }
             Kind::Sim => Chosen::Sim(Sim::new(plan)),
+        }
+    }
+
+    /// The plan as it is played, once the backend is up: with the subnets that were free.
+    pub(super) fn plan(&self, written: &Arc<Plan>) -> Arc<Plan> {
+        match self {
+            Chosen::Docker(backend) => Arc::new(backend.plan().clone()),
+            Chosen::Netns(_) | Chosen::Sim(_) => Arc::clone(written),
         }
     }
 

@@ -106,12 +106,13 @@ impl Session {
             Ok(recorder) => recorder,
             Err(error) => return outcome.failures.push(anyhow::Error::from(error).into()),
         };
+        let plan = &backend.plan(&self.plan);
         if let Some(federation) = &self.federation {
-            federation.begin(&self.plan, backend.name());
+            federation.begin(plan, backend.name());
         }
-        let mut outlets = Outlets { plan: &self.plan, recorder, display, federation: self.federation.as_ref() };
-        let played = play(&self.plan, backend, &mut outlets, stop).await;
-        let mut result = RunResult::of(&self.plan, backend.name(), &played);
+        let mut outlets = Outlets { plan, recorder, display, federation: self.federation.as_ref() };
+        let played = play(plan, backend, &mut outlets, stop).await;
+        let mut result = RunResult::of(plan, backend.name(), &played);
         result.probe = backend.probed();
         let written = outlets.recorder.finish().and_then(|steps| {
             timing.steps = steps;
