@@ -3,8 +3,9 @@
 pub mod sim;
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use butter::api::Linked;
 use butter::core::identity::{BlockId, NodeId};
@@ -109,7 +110,16 @@ pub enum Action {
         /// To whom.
         peer: NodeId,
     },
-    /// Look at every live node: who it is, whom it knows, what it holds.
+    /// Have a node ask another for anything: an answer shows that the link between them carries. Ends with [`Told::Answered`].
+    Ask {
+        /// Which.
+        node: NodeIndex,
+        /// Whom.
+        peer: NodeId,
+        /// How long that may take.
+        within: Duration,
+    },
+    /// Look at every live node: who it is, whom it knows, to whom it is linked, what it holds.
     Look,
     /// Take every metric of every live node and router.
     Sample,
@@ -149,6 +159,8 @@ pub enum Told {
     },
     /// How the link runs, as asked by [`Action::Link`].
     Linked(Linked),
+    /// The peer has answered, as asked by [`Action::Ask`].
+    Answered,
     /// As asked by [`Action::Look`]: one entry per live node that answered, in order of [`NodeIndex`].
     Seen(Vec<NodeView>),
     /// As asked by [`Action::Sample`].
@@ -184,8 +196,19 @@ pub struct NodeView {
     pub known_hosts: Vec<NodeId>,
     /// How many of those are neighbours.
     pub neighbours: usize,
+    /// Its links.
+    pub links: Vec<LinkView>,
     /// Blocks that it holds.
     pub blocks: Vec<BlockId>,
+}
+
+/// A link, looked at from one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkView {
+    /// To whom.
+    pub peer: NodeId,
+    /// The peer's address as seen from here; `None` when relayed.
+    pub remote: Option<SocketAddr>,
 }
 
 /// The metrics of one node or router at one moment.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::events::{Event, EventKind};
 use crate::observe::crossed::{Link, LinkFigures, link_cells};
+use crate::observe::recovered::RecoveryFigures;
 use crate::observe::tally::{Figures, Tally};
 use crate::observe::watched::Watched;
 use crate::plan::{Check, Comparison, Measure, NetworkRange, Plan, Until};
@@ -105,8 +106,9 @@ fn holds(value: f64, comparison: Comparison, bound: f64) -> bool {
 fn unit(measure: &Measure) -> Unit {
     match measure {
         Measure::Persistence | Measure::Stored | Measure::Retrieval { .. } | Measure::RetrievalWorstCell => Unit::Share,
-        Measure::Linked { .. } | Measure::LinkedWorstCell { .. } => Unit::Share,
+        Measure::Linked { .. } | Measure::LinkedWorstCell { .. } | Measure::Recovered => Unit::Share,
         Measure::RetrievalLatency { .. } | Measure::LinkedAfter { .. } => Unit::Seconds,
+        Measure::RecoveredAfter { .. } => Unit::Seconds,
         Measure::Copies | Measure::RetrievalMessages | Measure::Metric { .. } => Unit::Plain,
     }
 }
@@ -142,10 +144,20 @@ fn measure(plan: &Plan, measure: &Measure, tally: &Tally, watched: &Watched) -> 
         Measure::LinkedAfter { direct, quantile } => LinkFigures::of(&tally.links)
             .after_s(*direct, *quantile)
             .ok_or_else(|| "no such link came about".to_owned()),
+        Measure::Recovered => recovered(tally).map(|figures| figures.share().expect("it has ends")),
+        Measure::RecoveredAfter { quantile } => recovered(tally)?
+            .after_s(*quantile)
+            .ok_or_else(|| "fewer ends of links than that got an answer again".to_owned()),
         Measure::Metric { name, over } => watched
             .aggregate(name, *over, tally.end)
             .ok_or_else(|| format!("no node or router tells a metric '{name}'")),
     }
+}
+
+/// Links over all NATs that were rebound.
+fn recovered(tally: &Tally) -> Result<RecoveryFigures, String> {
+    let figures = RecoveryFigures::of(&tally.rebinds);
+    if figures.ends == 0 { Err("no link led through a NAT that was rebound".to_owned()) } else { Ok(figures) }
 }
 
 fn retrieval(plan: &Plan, tally: &Tally, from: Option<NetworkRange>, to: Option<NetworkRange>) -> Result<f64, String> {

@@ -81,6 +81,19 @@ pub enum EventKind {
         network: NetworkIndex,
         /// Its addresses outside from then on.
         addresses: Vec<Ipv4Addr>,
+        /// Ends of links that led through it: each asks its peer from then on, until it is answered.
+        ends: usize,
+    },
+    /// One end of a link that led through a NAT that was rebound.
+    Recovered {
+        /// Which rebind: the number of its [`EventKind::Rebound`] among those of the run, from 0.
+        rebind: usize,
+        /// Who asked.
+        node: NodeIndex,
+        /// Whom.
+        peer: NodeIndex,
+        /// What came of it.
+        result: Recovery,
     },
     /// A network's uplink was changed.
     LinkSet {
@@ -143,6 +156,21 @@ pub enum EventKind {
         /// Most live copies of one block.
         copies_max: usize,
     },
+}
+
+/// What became of one end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Recovery {
+    /// Its peer has answered.
+    Back {
+        /// Since the rebind began.
+        after_us: u64,
+    },
+    /// No answer in time.
+    Lost,
+    /// One of the two nodes ended meanwhile.
+    Gone,
 }
 
 /// How a get ended.

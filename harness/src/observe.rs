@@ -5,6 +5,7 @@
 //! | [`scrape`] | reads Prometheus' text format |
 //! | [`watched`] | keeps the metrics that checks are about |
 //! | [`crossed`] | adds up links of cross steps |
+//! | [`recovered`] | adds up links over NATs that forgot everything |
 //! | [`samples`] | writes `samples.csv` |
 //! | [`federate`] | serves the latest metrics of a whole run again |
 //! | [`tally`] | adds up the events |
@@ -13,6 +14,7 @@ pub mod crossed;
 pub mod federate;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod recovered;
 pub mod samples;
 pub mod scrape;
 pub mod tally;

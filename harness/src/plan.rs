@@ -209,6 +209,18 @@ impl Plan {
         self.networks.iter().any(|network| network.ipv6.is_some())
     }
 
+    /// A network and all that are behind it, near or far.
+    pub fn networks_within(&self, network: NetworkIndex) -> BTreeSet<NetworkIndex> {
+        let mut within = BTreeSet::from([network]);
+        // One that others are behind comes before them.
+        for (index, inner) in self.networks.iter().enumerate() {
+            if inner.behind.as_ref().is_some_and(|uplink| within.contains(&uplink.to)) {
+                within.insert(NetworkIndex(index));
+            }
+        }
+        within
+    }
+
     /// Networks as the file names them, in order.
     pub fn network_groups(&self) -> Vec<(&str, NetworkRange)> {
         let mut first = 0;

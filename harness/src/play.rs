@@ -8,6 +8,7 @@
 //! | `crossings` | pairs of nodes that are to be linked |
 //! | `ledger` | what is true by now: who lives, what was acknowledged, what is kept |
 //! | `pending` | what was submitted and not reported yet |
+//! | `recoveries` | links over NATs that have forgotten everything |
 //! | `reports` | what a backend reports, taken into both |
 //! | `stop` | how a run is ended early |
 
@@ -28,6 +29,7 @@ use crate::plan::{Act, NodeIndex, Plan, Until};
 mod crossings;
 mod ledger;
 mod pending;
+mod recoveries;
 mod reports;
 mod stop;
 #[cfg(test)]
@@ -37,6 +39,7 @@ use crossings::{Crossings, Pair};
 use ledger::Ledger;
 pub use ledger::Queries;
 use pending::{Ops, Pending, What};
+use recoveries::{Rebind, Recoveries};
 pub use stop::{Stop, Stopped};
 
 /// Pause between samples of all metrics.
@@ -117,6 +120,7 @@ pub async fn play<B: Backend>(plan: &Plan, backend: &mut B, audience: &mut dyn A
         ops: Ops::default(),
         held: BTreeMap::new(),
         crossings: Crossings::default(),
+        recoveries: Recoveries::default(),
         ledger: Ledger::new(plan),
         events: Vec::new(),
         watched: Watched::of(plan),
@@ -150,6 +154,7 @@ struct Player<'a, B> {
     /// What waits for a start, kill or stop of its node, with its step: a node's actions keep their order.
     held: BTreeMap<NodeIndex, VecDeque<(usize, Act)>>,
     crossings: Crossings,
+    recoveries: Recoveries,
     ledger: Ledger,
     events: Vec<Event>,
     watched: Watched,
@@ -195,7 +200,7 @@ impl<B: Backend> Player<'_, B> {
 
     /// Waits for what is still pending, and looks a last time.
     async fn finish(&mut self) -> Leave {
-        while self.ops.any_act() || !self.held.is_empty() {
+        while self.ops.any_act() || !self.held.is_empty() || !self.recoveries.is_empty() {
             if let Some(leave) = self.cut_short() {
                 return leave;
             }
@@ -306,6 +311,7 @@ impl<B: Backend> Player<'_, B> {
     /// Actions of a step that were begun or held and are not done.
     fn undone(&self, step: usize) -> usize {
         self.crossings.waiting()
+            + self.recoveries.waiting_of(step)
             + self.ops.of_step(step)
             + self.held.values().flatten().filter(|(of, _)| *of == step).count()
     }
@@ -319,7 +325,9 @@ impl<B: Backend> Player<'_, B> {
             }
             self.next_sample = now.plus(SAMPLE_EVERY);
         }
-        let wake = until.min(self.next_sample).min(self.ops.deadline().unwrap_or(RunTime(u64::MAX)));
+        self.ask_ends(now);
+        let wake = until.min(self.next_sample).min(self.recoveries.due());
+        let wake = wake.min(self.ops.deadline().unwrap_or(RunTime(u64::MAX)));
         match self.backend.next(wake).await {
             Some(report) => {
                 self.idle_turns = 0;
@@ -401,8 +409,10 @@ impl<B: Backend> Player<'_, B> {
         match (node, act) {
             (Some(node), act) => self.act_on_node(step, act, node, now),
             (None, Act::Rebind { network, addresses }) => {
-                let what = What::Rebind { network, addresses: addresses.clone() };
-                self.submit(now, what, Action::Rebind { network, addresses }, Some(step), CHANGE_DEADLINE);
+                self.recoveries.wait(Rebind { step, network, addresses });
+                if !self.ops.looks() {
+                    self.submit_look(now);
+                }
             }
             (None, Act::SetLink { network, up, down }) => {
                 let action = Action::SetLink { network, up, down };

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`result`] | `result.json`: everything that follows from the events and metrics, and nothing that a clock on the wall said |
 //! | [`timing`] | `timing.json`: how long it took on this machine |
-//! | `crossing`, `failures`, `links` | its parts: the grid of a cross step, why things failed, how links ran |
+//! | `crossing`, `recovery`, `failures`, `links` | its parts: the grid of a cross step, what rebinds did, why things failed, how links ran |
 //! | [`directory`] | the run's directory, and the record written into it while the run is played |
 //! | [`table`] | the verdict for people |
 //! | [`junit`] | the verdict for CI |
@@ -14,6 +14,7 @@ pub mod directory;
 mod failures;
 pub mod junit;
 mod links;
+mod recovery;
 pub mod result;
 pub mod table;
 pub mod timing;

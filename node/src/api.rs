@@ -8,6 +8,7 @@
 //! | `POST /v1/blobs`, the value as body | 201 [`Put`]; 413 too large, 507 full, 504 too few copies in time |
 //! | `GET /v1/blobs/{id}` | the value, with [`HOPS_HEADER`] and [`MESSAGES_HEADER`]; 404 not found, 504 not within the deadline |
 //! | `POST /v1/links/{id}` | [`Linked`], once the link to that peer is as direct as it will be |
+//! | `POST /v1/asks/{id}` | 204 once that peer has answered a request; 502 it cannot be reached, 504 no answer within the deadline |
 //! | `POST /v1/leave` | 202: the node hands over what it keeps, and ends |
 //! | `GET /metrics` | Prometheus' text format |
 //!
@@ -38,6 +39,8 @@ pub const VIEW_PATH: &str = "/v1/view";
 pub const BLOBS_PATH: &str = "/v1/blobs";
 /// Path of links that are wanted: `/v1/links/{id}` is one to that peer.
 pub const LINKS_PATH: &str = "/v1/links";
+/// Path of requests that only show that a peer answers: `/v1/asks/{id}` is one to that peer.
+pub const ASKS_PATH: &str = "/v1/asks";
 /// Path to have the node leave.
 pub const LEAVE_PATH: &str = "/v1/leave";
 /// Path of the metrics.
@@ -225,7 +228,7 @@ impl Peer {
     }
 }
 
-/// What a testbed wants to see of a node: whom it knows and what it holds.
+/// What a testbed wants to see of a node: whom it knows, to whom it is linked, what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     /// Who it is.
@@ -234,8 +237,19 @@ pub struct View {
     pub known_hosts: Vec<NodeId>,
     /// How many of those are neighbours.
     pub neighbours: usize,
+    /// Its links.
+    pub links: Vec<ViewLink>,
     /// Blocks that it holds.
     pub blocks: Vec<BlockId>,
+}
+
+/// A link, at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewLink {
+    /// To whom.
+    pub peer: NodeId,
+    /// The peer's address as seen from here; `None` when relayed.
+    pub remote: Option<SocketAddr>,
 }
 
 /// A value that was stored: each of its blocks has as many copies as are wanted.

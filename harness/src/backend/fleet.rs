@@ -38,6 +38,8 @@ use tunnel::Client;
 const GLANCES_AT_ONCE: usize = 32;
 /// Puts and gets under way at once.
 const TRANSFERS_AT_ONCE: usize = 256;
+/// Questions to peers under way at once: they are short, and are not to wait for transfers.
+const ASKS_AT_ONCE: usize = 512;
 /// Reports that wait to be taken.
 const REPORTS_MAX: usize = 1_024;
 /// A wait without an end, for the timer: a day.
@@ -77,6 +79,7 @@ pub(crate) struct Fleet<H> {
     deadlines: Vec<Duration>,
     glances: Semaphore,
     transfers: Semaphore,
+    asks: Semaphore,
     /// When the run's clock started.
     clock: OnceLock<Instant>,
     reports: mpsc::Sender<Report>,
@@ -160,6 +163,7 @@ impl<H: Host> Operation<H> {
             routers,
             glances: Semaphore::new(GLANCES_AT_ONCE),
             transfers: Semaphore::new(TRANSFERS_AT_ONCE),
+            asks: Semaphore::new(ASKS_AT_ONCE),
             clock: OnceLock::new(),
             reports: self.sender.clone(),
         });

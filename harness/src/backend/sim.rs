@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butter::core::Node;
+use butter::core::blob::Blob;
 use butter::core::config::Config;
 use butter::core::identity::NodeId;
-use butter::core::io::{Command, CommandId, Outcome};
+use butter::core::io::{AskError, Command, CommandId, Outcome};
 use butter::core::random::child;
 use butter::core::time::Time;
 use butter::core::wanted::TOLD_WITHIN;
@@ -15,7 +16,7 @@ use butter::overlay::data::{Data, DataCommand, DataOutcome, GetError};
 use rand::Rng;
 
 use crate::backend::{
-    Action, Backend, BackendError, FoundValue, NodeView, OpId, Progress, Report, Scrape, Source, Told,
+    Action, Backend, BackendError, FoundValue, LinkView, NodeView, OpId, Progress, Report, Scrape, Source, Told,
 };
 use crate::events::RunTime;
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
@@ -203,7 +204,8 @@ impl Sim {
             }
             Outcome::Overlay(DataOutcome::Got(Err(why))) => Told::NotFound { sure: why == GetError::NotFound },
             Outcome::Linked(report) => Told::Linked(report.into()),
-            Outcome::Answered(_) => unreachable!("no application is asked here"),
+            Outcome::Answered(Ok(_) | Err(AskError::Refused(_))) => Told::Answered,
+            Outcome::Answered(Err(why)) => Told::Failed { node: Some(node), why: why.to_string() },
         };
         self.report(Some(op), told);
     }
@@ -230,6 +232,7 @@ impl Sim {
             id: node.me().id,
             known_hosts: node.known_hosts().map(|contact| contact.id).collect(),
             neighbours: node.neighbours().count(),
+            links: node.linked().map(|(peer, remote)| LinkView { peer, remote }).collect(),
             blocks: node.overlay().blocks().collect(),
         };
         self.engine.nodes().map(view).collect()
@@ -299,6 +302,10 @@ impl Backend for Sim {
             Action::Link { node, peer } => {
                 let link = Command::Link { peer, contact: None };
                 self.command(op, node, link, TOLD_WITHIN + ANSWER_MARGIN);
+            }
+            Action::Ask { node, peer, within } => {
+                let ask = Command::Ask { peer, route: String::new(), body: Blob::default() };
+                self.command(op, node, ask, within);
             }
             Action::Look => {
                 let seen = self.look();

@@ -2,7 +2,7 @@ use butter::api::PathBody;
 
 use super::*;
 use crate::backend::Source;
-use crate::events::{LinkResult, Retrieved, RunTime};
+use crate::events::{LinkResult, Recovery, Retrieved, RunTime};
 use crate::observe::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
 use crate::plan::{Aggregate, NetworkIndex, NodeIndex};
 
@@ -63,6 +63,30 @@ fn links_count_for_both_groups_whoever_asked() {
     assert_eq!(measured(Measure::LinkedWorstCell { direct: false }), Ok(0.0));
     assert_eq!(measured(Measure::LinkedAfter { direct: false, quantile: 1.0 }), Ok(2.0));
     assert_eq!(measured(Measure::LinkedAfter { direct: true, quantile: 0.5 }), Ok(2.0));
+}
+
+#[test]
+fn ends_of_links_that_recover_count_over_all_rebinds() {
+    let event = |kind| Event { at: RunTime(0), kind };
+    let rebound = |ends| event(EventKind::Rebound { network: NetworkIndex(0), addresses: vec![], ends });
+    let recovered =
+        |rebind, result| event(EventKind::Recovered { rebind, node: NodeIndex(0), peer: NodeIndex(2), result });
+    let back = |s: u64| Recovery::Back { after_us: s * 1_000_000 };
+    let events = [
+        rebound(2),
+        recovered(0, back(1)),
+        rebound(3),
+        recovered(1, Recovery::Gone),
+        recovered(0, back(4)),
+        recovered(1, back(2)),
+        recovered(1, Recovery::Lost),
+    ];
+    assert_eq!(value(Measure::Recovered, &events), Ok(0.75));
+    assert_eq!(value(Measure::RecoveredAfter { quantile: 0.5 }, &events), Ok(2.0));
+    let all = value(Measure::RecoveredAfter { quantile: 1.0 }, &events);
+    assert_eq!(all, Err("fewer ends of links than that got an answer again".to_owned()));
+    let none = Err("no link led through a NAT that was rebound".to_owned());
+    assert_eq!(value(Measure::Recovered, &[rebound(0)]), none);
 }
 
 #[test]

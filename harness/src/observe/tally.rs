@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::crossed::Link;
+use super::recovered::Rebind;
 use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::plan::{Act, ItemIndex, NetworkIndex, NodeIndex, Plan};
 use crate::play::Queries;
@@ -22,6 +23,8 @@ pub struct Tally {
     pub never_stored: u64,
     /// Every link that was to be made by a cross step, and its end.
     pub links: Vec<Link>,
+    /// Every NAT that was made to forget, and the links over it.
+    pub rebinds: Vec<Rebind>,
     /// Nodes killed.
     pub killed: u64,
     /// Nodes that left in good order.
@@ -106,7 +109,7 @@ impl Tally {
                 let is_put = |act: &Act| matches!(act, Act::Put { .. });
                 self.to_store += plan.steps[*step].actions.iter().filter(|timed| is_put(&timed.act)).count();
             }
-            EventKind::StepEnded { .. } | EventKind::Rebound { .. } | EventKind::LinkSet { .. } => {}
+            EventKind::StepEnded { .. } | EventKind::LinkSet { .. } => {}
             // Who runs from the start is told by the first look: that is no start.
             EventKind::Started { node, .. } if plan.node(*node).from_start && seen.from_start.insert(*node) => {}
             EventKind::Started { .. } => self.started += 1,
@@ -131,6 +134,10 @@ impl Tally {
             EventKind::Linked { from, to, result } => {
                 self.links.push(Link { from: *from, to: *to, result: result.clone() });
             }
+            &EventKind::Rebound { network, ends, .. } => {
+                self.rebinds.push(Rebind { at, network, ends: ends as u64, results: Vec::new() });
+            }
+            &EventKind::Recovered { rebind, result, .. } => self.rebinds[rebind].results.push(result),
             &EventKind::Looked { live, components, kept, acknowledged, copies, blocks, copies_max } => {
                 self.look = Some(Look { at, live, components, kept, acknowledged, copies, blocks, copies_max });
             }

@@ -82,6 +82,13 @@ pub enum Measure {
         /// 0..1
         quantile: f64,
     },
+    /// Share of the ends of links over NATs that were rebound that got an answer again.
+    Recovered,
+    /// A quantile of the time until they did, in seconds. An end without an answer counts as one that takes for ever.
+    RecoveredAfter {
+        /// 0..1
+        quantile: f64,
+    },
     /// A metric over the nodes, as sampled: over all samples for min and max, of the last sample for sum and avg.
     Metric {
         /// Metric name.

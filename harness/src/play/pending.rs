@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use butter::core::identity::NodeId;
+
+use super::recoveries::End;
 use crate::backend::OpId;
 use crate::events::RunTime;
 use crate::plan::{ItemIndex, NetworkIndex, NodeIndex};
@@ -39,10 +42,15 @@ pub(super) enum What {
         item: ItemIndex,
         node: NodeIndex,
     },
-    /// With its addresses from then on.
+    /// With its addresses from then on, and the ends of links over it, with who is at either end.
     Rebind {
         network: NetworkIndex,
         addresses: Vec<Ipv4Addr>,
+        ends: Vec<(End, [NodeId; 2])>,
+    },
+    /// One end of such a link asks the other.
+    Ask {
+        end: End,
     },
     SetLink {
         network: NetworkIndex,
@@ -77,6 +85,7 @@ impl What {
             What::Put { .. } => "a put",
             What::Get { .. } => "a get",
             What::Rebind { .. } => "a rebind",
+            What::Ask { .. } => "a question",
             What::SetLink { .. } => "a change of a link",
             What::Link { .. } => "a link",
             What::Look { .. } => "a look at all nodes",
@@ -85,7 +94,7 @@ impl What {
     }
 }
 
-/// Everything that is pending: no more than the plan's actions, one look and one sample. Every question is cheap, as they are
+/// Everything that is pending: no more than the plan's actions, a question of each end that asks, one look and one sample. Every question is cheap, as they are
 /// asked at each report.
 #[derive(Debug, Default)]
 pub(super) struct Ops {

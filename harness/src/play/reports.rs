@@ -39,9 +39,10 @@ impl<B: Backend> Player<'_, B> {
                 let result = if sure { Retrieved::NotFound } else { Retrieved::TimedOut };
                 self.retrieved(began, at, item, node, result);
             }
-            (What::Rebind { network, addresses }, Told::Changed) => {
-                self.record(at, EventKind::Rebound { network, addresses });
+            (What::Rebind { network, addresses, ends }, Told::Changed) => {
+                self.rebound(began, at, network, addresses, ends);
             }
+            (What::Ask { end }, Told::Answered) => self.answered(at, end),
             (What::SetLink { network }, Told::Changed) => self.record(at, EventKind::LinkSet { network }),
             (What::Link { node, peer, within }, Told::Linked(said)) => {
                 self.linked(at, node, peer, LinkResult::of(said, within));
@@ -100,9 +101,17 @@ impl<B: Backend> Player<'_, B> {
                 }
                 self.linked(at, node, peer, LinkResult::Down { why });
             }
-            What::Rebind { .. } | What::SetLink { .. } | What::Look { .. } | What::Sample => {
-                self.trouble(at, None, &about);
+            What::Ask { end } => {
+                if broken {
+                    self.trouble(at, Some(end.node), &about);
+                }
+                self.unanswered(at, end);
             }
+            What::Look { .. } => {
+                self.trouble(at, None, &about);
+                self.rebind_waiting(at, &[]);
+            }
+            What::Rebind { .. } | What::SetLink { .. } | What::Sample => self.trouble(at, None, &about),
         }
     }
 
@@ -155,6 +164,7 @@ impl<B: Backend> Player<'_, B> {
             self.standing.kept = Some((kept, acknowledged));
         }
         self.record(at, looked);
+        self.rebind_waiting(at, views);
     }
 
     pub(super) fn trouble(&mut self, at: RunTime, node: Option<NodeIndex>, what: &str) {

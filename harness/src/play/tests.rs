@@ -4,7 +4,8 @@ use butter::api::{Linked, PathBody};
 use butter::core::identity::NodeId;
 
 use super::*;
-use crate::backend::{BackendError, FoundValue, NodeView, OpId, Progress, Report, Series, Source, Told};
+use crate::backend::{BackendError, FoundValue, LinkView, NodeView, OpId, Progress, Report, Series, Source, Told};
+use crate::events::Recovery;
 use crate::plan::{Item, ItemIndex, Network, NetworkIndex, NodePlan, Step, Timed};
 
 const MS: Duration = Duration::from_millis(1);
@@ -35,6 +36,8 @@ struct Faults {
     joined_at: RunTime,
     start_takes: Duration,
     clock_stands_still: bool,
+    /// Nobody answers another before then, and the last of those who run from the start never does.
+    silent_until: RunTime,
     crash: Option<(RunTime, NodeIndex)>,
 }
 
@@ -76,9 +79,17 @@ impl Fake {
             id: self.id(node),
             neighbours: knows.len(),
             known_hosts: knows.clone(),
+            links: self.links(node),
             blocks: self.holders.iter().filter(|(_, (_, by))| by.contains(&node)).map(|(&id, _)| id).collect(),
         };
         self.live.iter().map(view).collect()
+    }
+
+    /// Everybody is linked to everybody: to two through a relay, to others on the LAN.
+    fn links(&self, node: NodeIndex) -> Vec<LinkView> {
+        let others = self.live.iter().filter(|&&other| other != node);
+        let remote = |other: &NodeIndex| (other.0 < 3).then(|| ([10, 0, 0, other.0 as u8], 1).into());
+        others.map(|other| LinkView { peer: self.id(*other), remote: remote(other) }).collect()
     }
 
     fn end(&mut self, node: NodeIndex) {
@@ -138,6 +149,13 @@ impl Backend for Fake {
                 let said = Linked { path: Some(PathBody::Punched), took_us, direct_us, tries: 1 };
                 self.tell(self.now.plus(S), Some(op), Told::Linked(said));
             }
+            Action::Ask { node, peer, within }
+                if self.now < self.faults.silent_until || peer == self.id(NodeIndex(4)) =>
+            {
+                let (node, why) = (Some(node), "no answer in time".to_owned());
+                self.tell(self.now.plus(within), Some(op), Told::Failed { node, why });
+            }
+            Action::Ask { .. } => self.tell(soon, Some(op), Told::Answered),
             Action::Look if self.faults.never_report_looks => {}
             Action::Look if self.faults.fail_looks => {
                 self.tell(self.now, Some(op), Told::Failed { node: None, why: "engine gone".to_owned() });
@@ -481,4 +499,39 @@ fn pairs_are_linked_in_turn_and_what_comes_too_late_does_not_count() {
         said(4_100, 1, 4, "one of them does not run"),
     ];
     assert_eq!(ended, expected);
+}
+
+#[test]
+fn each_end_of_a_link_over_a_rebound_nat_asks_until_it_is_answered() {
+    let addresses = vec![[10, 1, 0, 9].into()];
+    let rebind = vec![(Duration::ZERO, Act::Rebind { network: NetworkIndex(0), addresses })];
+    let kill = step("churn", vec![(S, kill(2))], Until::Elapsed { time: 2 * S });
+    let plan = plan(vec![join(), step("rebind", rebind, Until::Done { within: 30 * S }), kill]);
+    let played = run(&plan, Faults { silent_until: RunTime(3_000_000), ..Faults::default() });
+    let rebound = played.events.iter().position(|e| matches!(e.kind, EventKind::Rebound { ends: 8, .. }));
+    let ended = played.events.iter().position(|e| matches!(e.kind, EventKind::StepEnded { step: 1, .. }));
+    assert!(rebound.unwrap() < ended.unwrap(), "the step does not wait for links");
+    let recovered = |event: &Event| match event.kind {
+        EventKind::Recovered { rebind: 0, node, peer, result } => Some((peer.0, node.0, event.at, result)),
+        _ => None,
+    };
+    let mut recovered: Vec<_> = played.events.iter().filter_map(recovered).collect();
+    recovered.sort_by_key(|&(peer, node, ..)| (peer, node));
+    let results: Vec<_> = recovered.iter().map(|&(peer, node, _, result)| (peer, node, result)).collect();
+    // Three questions stay unanswered for a second each, the fourth is answered.
+    let back = Recovery::Back { after_us: 3_320_000 };
+    let of_3 = [(3, 0, back), (3, 1, back), (3, 2, Recovery::Gone), (3, 4, back)];
+    let of_4 = [(4, 0, Recovery::Lost), (4, 1, Recovery::Lost), (4, 2, Recovery::Gone), (4, 3, Recovery::Lost)];
+    assert_eq!(results, [of_3, of_4].concat());
+    assert!(recovered.iter().all(|(.., at, result)| *result != Recovery::Lost || at.0 >= 30_000_000));
+    assert_eq!(problems(&played), Vec::<String>::new());
+}
+
+#[test]
+fn a_nat_is_rebound_also_when_nobody_tells_of_links() {
+    let addresses = vec![[10, 1, 0, 9].into()];
+    let rebind = vec![(Duration::ZERO, Act::Rebind { network: NetworkIndex(0), addresses })];
+    let plan = plan(vec![step("rebind", rebind, Until::Done { within: 30 * S })]);
+    let played = run(&plan, Faults { fail_looks: true, ..Faults::default() });
+    assert!(played.events.iter().any(|event| matches!(event.kind, EventKind::Rebound { ends: 0, .. })));
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::crossing::{Crossing, crossings};
 use super::failures::{Failure, failures};
 use super::links::{Links, links};
+use super::recovery::{Recovered, recoveries};
 use crate::checks::{self, Verdict};
 use crate::events::{Event, EventKind, RunTime};
 use crate::observe::tally::{Figures, Query, Tally, Trouble, ratio};
@@ -55,6 +56,8 @@ pub struct RunResult {
     pub matrix: Vec<Cell>,
     /// Links of cross steps, by the groups of their two nodes.
     pub crossings: Vec<Crossing>,
+    /// Links over NATs that were rebound, by rebind.
+    pub recoveries: Vec<Recovered>,
     /// How links ran, by network, when last sampled.
     pub links: Vec<Links>,
     /// Why puts, gets and links failed, the most frequent reason first; at most a hundred.
@@ -225,6 +228,7 @@ impl RunResult {
             asked: asked(plan, &tally.queries),
             matrix: matrix(plan, &tally),
             crossings: crossings(plan, &tally.links),
+            recoveries: recoveries(plan, &tally.rebinds),
             links: played.last_sample.as_ref().map_or_else(Vec::new, |(_, scrapes)| links(plan, scrapes)),
             failures: failures(&played.events),
             nodes: nodes(plan, &tally),

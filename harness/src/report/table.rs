@@ -8,6 +8,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use super::crossing::grid;
 use super::failures::Failure;
 use super::links::Links;
+use super::recovery::recovered;
 use super::result::{Outcome, Retrieval, RunResult};
 use crate::checks::{Unit, Verdict};
 
@@ -46,6 +47,9 @@ pub fn render(result: &RunResult) -> String {
     }
     if let Some(grid) = grid(&result.crossings) {
         text += &format!("\n{grid}\n");
+    }
+    if let Some(recovered) = recovered(&result.recoveries) {
+        text += &format!("\n{recovered}\n");
     }
     if !result.links.is_empty() {
         text += &format!("\n{}\n", links(&result.links));
@@ -161,7 +165,7 @@ pub(super) fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Tab
 }
 
 /// Numbers from this column on.
-fn right_aligned(mut table: Table, from: usize) -> Table {
+pub(super) fn right_aligned(mut table: Table, from: usize) -> Table {
     for column in table.column_iter_mut().skip(from) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -183,7 +187,7 @@ fn plain(value: f64) -> String {
     text.strip_suffix(".00").map_or_else(|| text.clone(), ToOwned::to_owned)
 }
 
-fn seconds(value: f64) -> String {
+pub(super) fn seconds(value: f64) -> String {
     if value < 1.0 { format!("{} ms", plain(value * 1e3)) } else { format!("{value:.2} s") }
 }
 

@@ -1,4 +1,4 @@
-//! Checks: `persistence >= 99%`, `retrieval from gamma to alpha >= 95%`, `direct from a to b >= 95%`,
+//! Checks: `persistence >= 99%`, `retrieval from gamma to alpha >= 95%`, `direct from a to b >= 95%`, `recovered p50 <= 5s`,
 //! `metric max(butter_known_hosts) <= 64`.
 
 use std::ops::Range;
@@ -29,7 +29,7 @@ pub(super) struct Names<'n> {
     pub(super) groups: &'n [&'n str],
 }
 
-const MEASURES: [&str; 7] = ["persistence", "stored", "copies", "retrieval", "linked", "direct", "metric"];
+const MEASURES: [&str; 8] = ["persistence", "stored", "copies", "retrieval", "linked", "direct", "recovered", "metric"];
 const AGGREGATES: [(&str, Aggregate); 4] =
     [("max", Aggregate::Max), ("min", Aggregate::Min), ("avg", Aggregate::Avg), ("sum", Aggregate::Sum)];
 /// Longer ones first, so that `>=` is not read as `>`.
@@ -117,6 +117,7 @@ fn measure(text: &str, range: Range<usize>, names: &Names<'_>) -> Result<Measure
         "retrieval" => retrieval(rest, names.networks),
         "linked" => linked(rest, false, names.groups),
         "direct" => linked(rest, true, names.groups),
+        "recovered" => recovered(rest),
         "metric" => metric(rest, range.end),
         other => Err(Fault {
             at: first_at.clone(),
@@ -164,6 +165,16 @@ fn linked(rest: &[Word<'_>], direct: bool, groups: &[&str]) -> Result<Measure, F
     let help = "linked or direct, then nothing, [from GROUP] [to GROUP], in every cell, or p95";
     let (from, to) = ends(rest, help, |name, before| group(name, before, groups))?;
     Ok(Measure::Linked { direct, from, to })
+}
+
+/// Of links over NATs that were rebound.
+fn recovered(rest: &[Word<'_>]) -> Result<Measure, Fault> {
+    match rest {
+        [(word, at), more @ ..] if is_quantile(word) => {
+            alone(Measure::RecoveredAfter { quantile: quantile(word, at)? }, more)
+        }
+        more => alone(Measure::Recovered, more),
+    }
 }
 
 fn quantile(word: &str, at: &Range<usize>) -> Result<f64, Fault> {
@@ -283,9 +294,11 @@ fn bound_value(measure: &Measure, text: &str) -> Result<f64, (String, String)> {
     let number = || text.parse().ok().filter(|_| is_plain_number(text)).ok_or_else(|| "it is not a number".to_owned());
     match measure {
         measure if is_share(measure) => any_share(text).map_err(|why| (why, "a share, such as 99% or 9/10".into())),
-        Measure::RetrievalLatency { .. } | Measure::LinkedAfter { .. } => Time::parse(text)
-            .map(|Time(time)| time.as_secs_f64())
-            .map_err(|why| (why, "a duration, such as 500ms or 2s".into())),
+        Measure::RetrievalLatency { .. } | Measure::LinkedAfter { .. } | Measure::RecoveredAfter { .. } => {
+            Time::parse(text)
+                .map(|Time(time)| time.as_secs_f64())
+                .map_err(|why| (why, "a duration, such as 500ms or 2s".into()))
+        }
         Measure::Copies | Measure::RetrievalMessages => number().map_err(|why| (why, "such as 3.2".into())),
         Measure::Metric { name, .. } if name.contains("_seconds") && !name.ends_with("_count") => number()
             .or_else(|_| Time::parse(text).map(|Time(time)| time.as_secs_f64()))
@@ -301,9 +314,9 @@ fn bound_value(measure: &Measure, text: &str) -> Result<f64, (String, String)> {
 fn is_share(measure: &Measure) -> bool {
     match measure {
         Measure::Persistence | Measure::Stored | Measure::Retrieval { .. } | Measure::RetrievalWorstCell => true,
-        Measure::Linked { .. } | Measure::LinkedWorstCell { .. } => true,
+        Measure::Linked { .. } | Measure::LinkedWorstCell { .. } | Measure::Recovered => true,
         Measure::Copies | Measure::RetrievalLatency { .. } | Measure::RetrievalMessages => false,
-        Measure::LinkedAfter { .. } | Measure::Metric { .. } => false,
+        Measure::LinkedAfter { .. } | Measure::RecoveredAfter { .. } | Measure::Metric { .. } => false,
     }
 }
 
@@ -370,6 +383,8 @@ mod tests {
             ("linked == 100%", linked(false, None, None), Equal, 1.0),
             ("direct from a to upnp >= 95%", linked(true, Some("a"), Some("upnp")), AtLeast, 0.95),
             ("linked in every cell >= 99%", Measure::LinkedWorstCell { direct: false }, AtLeast, 0.99),
+            ("recovered == 100%", Measure::Recovered, Equal, 1.0),
+            ("recovered p50 <= 5s", Measure::RecoveredAfter { quantile: 0.5 }, AtMost, 5.0),
             ("direct p50 <= 1s", Measure::LinkedAfter { direct: true, quantile: 0.5 }, AtMost, 1.0),
             ("metric max(butter_known_hosts) <= 64", metric("butter_known_hosts", Aggregate::Max), AtMost, 64.0),
             (

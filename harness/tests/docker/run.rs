@@ -3,7 +3,7 @@
 use butter_harness::backend::{Action, Backend, Told};
 use butter_harness::plan::NodeIndex;
 
-use crate::support::{Notes, backend, docker, docker_is_here, down, homes, joined, left_of, lives, up};
+use crate::support::{Notes, backend, changing, docker, docker_is_here, down, homes, joined, left_of, lives, up};
 
 #[tokio::test]
 async fn what_one_home_stores_another_finds() {
@@ -71,4 +71,15 @@ async fn first_container(topology: &str) {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn links_go_on_when_a_nat_forgets_and_a_link_gets_slow() {
+    if !docker_is_here().await {
+        return;
+    }
+    let mut run = up(changing().0).await;
+    let plan = run.backend.plan().clone();
+    run.rebind_and_slow_down(&plan).await;
+    down(run).await;
 }

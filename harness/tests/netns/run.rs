@@ -6,7 +6,7 @@ use butter_harness::backend::netns::{NetnsBackend, Options, access};
 use butter_harness::image;
 use butter_harness::plan::Plan;
 
-use crate::played::{Played, homes, joined, lives};
+use crate::played::{Played, changing, homes, joined, lives};
 
 /// The programs of this build, or `None` where this process cannot make namespaces itself.
 pub(crate) fn options() -> Option<Options> {
@@ -39,5 +39,13 @@ async fn a_node_is_killed_started_and_stopped() {
     let Some(mut run) = up(lives().0).await else { return };
     run.kill_start_and_stop().await;
     run.look_until("one network again", |views| joined(views, 5)).await;
+    run.down().await;
+}
+
+#[tokio::test]
+async fn links_go_on_when_a_nat_forgets_and_a_link_gets_slow() {
+    let plan = changing().0;
+    let Some(mut run) = up(plan.clone()).await else { return };
+    run.rebind_and_slow_down(&plan).await;
     run.down().await;
 }

@@ -2,15 +2,17 @@
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use butter::core::identity::{BlockId, NodeId};
-use butter_harness::backend::{Action, Backend, NodeView, OpId, Progress, Report, Source, Told};
-use butter_harness::events::RunTime;
+use butter_harness::backend::{Action, Backend, NodeView, OpId, Progress, Report, Scrape, Source, Told};
+use butter_harness::events::{Event, EventKind, Recovery, RunTime};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::{Act, Network, NetworkIndex, NodeIndex, NodePlan, Plan, Step, Timed, Until, Uplink};
+use butter_harness::play::{Audience, Ended, Standing, Stop, play};
 use bytes::Bytes;
 
 /// How long a single report may take to come.
@@ -26,6 +28,12 @@ impl Progress for Notes {
     fn note(&mut self, line: &str) {
         self.0.push(line.to_owned());
     }
+}
+
+impl Audience for Notes {
+    fn event(&mut self, _: &Event) {}
+    fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
+    fn standing(&mut self, _: &Standing) {}
 }
 
 /// A plan that grows.
@@ -125,6 +133,22 @@ const KEEPER: NodeIndex = NodeIndex(2);
 pub(crate) fn lives() -> Draft {
     let mut draft = homes("lives", 2);
     draft.announce(Act::Start { node: KEEPER, fresh: false });
+    draft
+}
+
+/// The node on the home whose NAT forgets everything, in [`changing`].
+const REBOUND: NodeIndex = NodeIndex(1);
+/// The node on the home whose link gets slow.
+const SLOWED: NodeIndex = NodeIndex(2);
+/// How slow, each way.
+const SLOW: Duration = Duration::from_millis(300);
+
+/// Two home networks with a node each: the NAT of one forgets everything, the link of the other gets slow.
+pub(crate) fn changing() -> Draft {
+    let mut draft = homes("changing", 1);
+    let slow = || Box::new(LinkConfig { latency: SLOW, ..LinkConfig::default() });
+    draft.announce(Act::Rebind { network: NetworkIndex(1), addresses: vec![Ipv4Addr::new(203, 0, 113, 200)] });
+    draft.announce(Act::SetLink { network: NetworkIndex(2), up: slow(), down: slow() });
     draft
 }
 
@@ -228,9 +252,47 @@ impl<B: Backend> Played<B> {
         assert_ne!(self.started(KEEPER, true).await, before[2].id);
     }
 
+    /// Plays [`changing`], with the subnets that the backend has given it.
+    pub(crate) async fn rebind_and_slow_down(&mut self, plan: &Plan) {
+        let views = self.look_until("one network", |views| joined(views, 3)).await;
+        let (ambassador, rebound) = (views[0].id, views[REBOUND.0].id);
+        let played = play(plan, &mut self.backend, &mut self.notes, &Stop::default()).await;
+        assert_eq!(played.ended, Ended::Finished, "{:#?}", played.events);
+        let recovered: Vec<Recovery> = played.events.iter().filter_map(recovery).collect();
+        assert!(recovered.len() >= 2, "the node and the ambassador at least: {:#?}", played.events);
+        let is_back = |recovery: &Recovery| matches!(recovery, Recovery::Back { .. });
+        assert!(recovered.iter().all(is_back), "{:#?}", played.events);
+
+        let Act::Rebind { addresses, .. } = &plan.steps[0].actions[0].act else { panic!("{:?}", plan.steps) };
+        let is_seen = |views: &[NodeView]| {
+            let mut links = views[0].links.iter();
+            links.any(|link| link.peer == rebound && link.remote.is_some_and(|remote| addresses.contains(&ip4(remote))))
+        };
+        self.look_until("the node at its NAT's new address", is_seen).await;
+        let asked = self.backend.now();
+        let ask = Action::Ask { node: SLOWED, peer: ambassador, within: PATIENCE };
+        assert!(matches!(self.act(ask).await, Told::Answered));
+        let took = Duration::from_micros(self.backend.now().0 - asked.0);
+        assert!(took >= 2 * SLOW, "there and back in {took:?}");
+    }
+
     /// Takes everything down.
     pub(crate) async fn down(&mut self) {
         self.backend.down(&mut self.notes).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+fn recovery(event: &Event) -> Option<Recovery> {
+    match event.kind {
+        EventKind::Recovered { result, .. } => Some(result),
+        _ => None,
+    }
+}
+
+fn ip4(address: SocketAddr) -> Ipv4Addr {
+    match address {
+        SocketAddr::V4(address) => *address.ip(),
+        SocketAddr::V6(_) => panic!("{address} where nobody has IPv6"),
     }
 }
 

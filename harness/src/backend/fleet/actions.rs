@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use butter::core::wanted::TOLD_WITHIN;
 use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{Fleet, GLANCES_AT_ONCE, Host, node_api};
@@ -16,14 +17,19 @@ pub(crate) async fn perform<H: Host>(fleet: &Fleet<H>, action: Action) -> Told {
     match action {
         Action::Put { node, value } => {
             let deadline = fleet.deadlines[node.0];
-            transfer(fleet, node, deadline, node_api::put(&fleet.node(node).client, value, deadline)).await
+            call(fleet, node, &fleet.transfers, deadline, node_api::put(&fleet.node(node).client, value, deadline))
+                .await
         }
         Action::Get { node, id } => {
             let deadline = fleet.deadlines[node.0];
-            transfer(fleet, node, deadline, node_api::get(&fleet.node(node).client, id, deadline)).await
+            call(fleet, node, &fleet.transfers, deadline, node_api::get(&fleet.node(node).client, id, deadline)).await
         }
         Action::Link { node, peer } => {
-            transfer(fleet, node, TOLD_WITHIN, node_api::link(&fleet.node(node).client, peer)).await
+            call(fleet, node, &fleet.transfers, TOLD_WITHIN, node_api::link(&fleet.node(node).client, peer)).await
+        }
+        Action::Ask { node, peer, within } => {
+            let asked = node_api::ask_peer(&fleet.node(node).client, peer, within);
+            call(fleet, node, &fleet.asks, within, asked).await
         }
         Action::Rebind { network, addresses } => changed(node_api::rebind(&fleet.routers[network.0], &addresses).await),
         Action::SetLink { network, up, down } => {
@@ -39,10 +45,12 @@ fn changed(answer: anyhow::Result<()>) -> Told {
     answer.map_or_else(|error| Told::Failed { node: None, why: format!("{error:#}") }, |()| Told::Changed)
 }
 
-/// Waits for a put, get or link of a node that lives, until that life ends. `deadline` is the node's own.
-async fn transfer<H: Host>(
+/// Waits for what a node that lives is asked, until that life ends. It begins when `room` has a place; `deadline` is the
+/// node's own.
+async fn call<H: Host>(
     fleet: &Fleet<H>,
     node: NodeIndex,
+    room: &Semaphore,
     deadline: Duration,
     call: impl Future<Output = anyhow::Result<Told>>,
 ) -> Told {
@@ -50,7 +58,7 @@ async fn transfer<H: Host>(
     let Some(life) = fleet.node(node).live() else { return failed("it does not run".to_owned()) };
     let within = deadline + 2 * node_api::MARGIN;
     let call = timeout(within, async {
-        let _permit = fleet.transfers.acquire().await.context("the run is over")?;
+        let _permit = room.acquire().await.context("the run is over")?;
         call.await
     });
     tokio::select! {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::tunnel::{Answer, Client};
-use crate::backend::{FoundValue, NodeView, Series, Told};
+use crate::backend::{FoundValue, LinkView, NodeView, Series, Told};
 use crate::net::link::LinkConfig;
 use crate::observe::scrape;
 use crate::plan::NodeIndex;
@@ -32,13 +32,15 @@ pub(crate) async fn identity(client: &Client) -> anyhow::Result<NodeId> {
     Ok(status.id)
 }
 
-/// Whom it knows and what it holds.
+/// Whom it knows, to whom it is linked and what it holds.
 pub(crate) async fn view(client: &Client, node: NodeIndex) -> anyhow::Result<NodeView> {
     let view: api::View = json(ask(client, Method::GET, api::VIEW_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
     if view.neighbours > view.known_hosts.len() {
         bail!("it has {} neighbours among {} known hosts", view.neighbours, view.known_hosts.len());
     }
-    Ok(NodeView { node, id: view.id, known_hosts: view.known_hosts, neighbours: view.neighbours, blocks: view.blocks })
+    let api::View { id, known_hosts, neighbours, links, blocks } = view;
+    let links = links.into_iter().map(|api::ViewLink { peer, remote }| LinkView { peer, remote }).collect();
+    Ok(NodeView { node, id, known_hosts, neighbours, links, blocks })
 }
 
 /// What it counts; of a router as well.
@@ -96,6 +98,12 @@ pub(crate) async fn link(client: &Client, peer: NodeId) -> anyhow::Result<Told> 
     let path = format!("{}/{peer}", api::LINKS_PATH);
     let answer = ask(client, Method::POST, &path, Bytes::new(), TOLD_WITHIN + MARGIN).await?;
     Ok(Told::Linked(json(answer)?))
+}
+
+/// Has it ask a peer for anything.
+pub(crate) async fn ask_peer(client: &Client, peer: NodeId, within: Duration) -> anyhow::Result<Told> {
+    let path = format!("{}/{peer}", api::ASKS_PATH);
+    success(ask(client, Method::POST, &path, Bytes::new(), within).await?).map(|_| Told::Answered)
 }
 
 async fn ask(client: &Client, method: Method, path: &str, body: Bytes, within: Duration) -> anyhow::Result<Answer> {

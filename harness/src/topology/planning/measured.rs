@@ -16,6 +16,7 @@ struct Measurable {
     asked: BTreeSet<(NetworkIndex, NetworkIndex)>,
     /// Node groups of pairs that were linked, either way round.
     linked: BTreeSet<(String, String)>,
+    rebound: bool,
 }
 
 impl Measurable {
@@ -31,6 +32,7 @@ impl Measurable {
                     let (a, b) = (&nodes[node.0].group, &nodes[peer.0].group);
                     self.linked.extend([(a.clone(), b.clone()), (b.clone(), a.clone())]);
                 }
+                Act::Rebind { .. } => self.rebound = true,
                 _ => {}
             }
         }
@@ -68,6 +70,9 @@ impl Measurable {
             }
             Measure::LinkedWorstCell { .. } | Measure::LinkedAfter { .. } if self.linked.is_empty() => {
                 Some("no nodes are linked by a cross step before")
+            }
+            Measure::Recovered | Measure::RecoveredAfter { .. } if !self.rebound => {
+                Some("no NAT forgets anything in a rebind step before")
             }
             _ => None,
         }

@@ -12,11 +12,12 @@ use axum::routing::{get, post};
 
 use super::metrics;
 use crate::api::{
-    BLOBS_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, LINKS_PATH, LinkBody, Linked, MESSAGES_HEADER,
-    METRICS_PATH, PEERS_PATH, Peer, Peers, Put, STATUS_PATH, Status, Storage, VIEW_PATH, ViaBody, View,
+    ASKS_PATH, BLOBS_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, LINKS_PATH, LinkBody, Linked, MESSAGES_HEADER,
+    METRICS_PATH, PEERS_PATH, Peer, Peers, Put, STATUS_PATH, Status, Storage, VIEW_PATH, ViaBody, View, ViewLink,
 };
+use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
-use crate::core::io::{Command, Outcome};
+use crate::core::io::{AskError, Command, Outcome};
 use crate::driver::handle::{Ended, Glimpse, Handle};
 use crate::overlay::data::{Data, DataCommand, DataOutcome, GetError, PutError, VALUE_MAX};
 
@@ -59,6 +60,18 @@ impl From<PutError> for Failure {
     }
 }
 
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        let status = match error {
+            AskError::Unreachable | AskError::Refused(_) => StatusCode::BAD_GATEWAY,
+            AskError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            AskError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            AskError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Failure::new(status, error)
+    }
+}
+
 impl From<GetError> for Failure {
     fn from(error: GetError) -> Self {
         let status = match error {
@@ -78,6 +91,7 @@ pub(super) fn router(handle: Handle<Data>) -> Router {
         .route(BLOBS_PATH, post(put).layer(DefaultBodyLimit::max(VALUE_MAX)))
         .route(&format!("{BLOBS_PATH}/{{id}}"), get(fetch))
         .route(&format!("{LINKS_PATH}/{{id}}"), post(link))
+        .route(&format!("{ASKS_PATH}/{{id}}"), post(ask))
         .route(LEAVE_PATH, post(leave))
         .route(METRICS_PATH, get(expose))
         .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path") })
@@ -132,6 +146,7 @@ fn view_of(seen: &Glimpse<'_, Data>) -> View {
         id: seen.node.me().id,
         known_hosts: seen.node.known_hosts().map(|contact| contact.id).collect(),
         neighbours: seen.node.neighbours().count(),
+        links: seen.node.linked().map(|(peer, remote)| ViewLink { peer, remote }).collect(),
         blocks: seen.node.overlay().blocks().collect(),
     }
 }
@@ -172,6 +187,16 @@ async fn link(State(node): Node, Path(id): Path<String>) -> Result<Json<Linked>,
     let peer: NodeId = id.parse().map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error))?;
     match node.command(Command::Link { peer, contact: None }).await? {
         Outcome::Linked(report) => Ok(Json(report.into())),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// A refusal is an answer as well: the request went there, and word of it came back.
+async fn ask(State(node): Node, Path(id): Path<String>) -> Result<StatusCode, Failure> {
+    let peer: NodeId = id.parse().map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error))?;
+    match node.command(Command::Ask { peer, route: String::new(), body: Blob::default() }).await? {
+        Outcome::Answered(Ok(_) | Err(AskError::Refused(_))) => Ok(StatusCode::NO_CONTENT),
+        Outcome::Answered(Err(error)) => Err(error.into()),
         other => Err(unexpected(&other)),
     }
 }
