@@ -109,13 +109,15 @@ impl<V: Overlay> Node<V> {
     }
 
     /// A peer with a relayed link says where it is. If it has come to IPv6, which this node has too, no NAT is in the way any
-    /// more: an introduction has both sides dial it.
+    /// more; if its NAT has another address, only an ambassador can vouch for that one. So it is introduced again.
     pub(super) fn meet_anew(&mut self, now: Time, contact: &Contact, sink: &mut Sink<V::Message, V::Outcome>) {
         let peer = contact.id;
-        let is_new =
-            |address: &SocketAddr| self.links.contact(peer).is_some_and(|known| !known.local.contains(address));
-        let gained = contact.local.iter().any(|address| is_ipv6_host(address) && is_new(address));
-        if !gained || !self.me.local.iter().any(is_ipv6_host) || !self.crossing.may_meet_anew(peer) {
+        let Some(known) = self.links.contact(peer) else { return };
+        let is_new = |address: &SocketAddr| is_ipv6_host(address) && !known.local.contains(address);
+        let has_ipv6 = self.me.local.iter().any(is_ipv6_host) && contact.local.iter().any(is_new);
+        let outside = [known.outside, contact.outside].map(|outside| outside.map(|address| address.ip()));
+        let has_moved = outside[0].is_some() && outside[0] != outside[1];
+        if !(has_ipv6 || has_moved) || !self.crossing.may_meet_anew(peer) {
             return;
         }
         let via = contact.via.map(|via| via.id).filter(|&via| self.links.is_up(via));

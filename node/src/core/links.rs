@@ -29,7 +29,7 @@ pub const LINKS_MAX: usize = 256;
 pub const LINKS_MAX_AMBASSADOR: usize = 4_096;
 /// Most links being made at once.
 pub const ATTEMPTS_MAX: usize = 128;
-/// A link that nothing was sent or received over for so long is closed, unless it is wanted.
+/// A link of an ordinary node that nothing was sent or received over for so long is closed, unless it is wanted.
 pub const UNUSED_AFTER: Duration = Duration::from_secs(60);
 /// Most ambassadors that are asked how they see this node.
 const OBSERVERS_MAX: usize = 3;
@@ -48,6 +48,8 @@ pub struct Links<M> {
     next_dial: u64,
     sweep_at: Time,
     links_max: usize,
+    /// Whether links that nobody uses are closed. Peers count on an ambassador's, and what it relays is none of its own use.
+    closes_unused: bool,
 }
 
 /// A link that is up.
@@ -156,6 +158,7 @@ impl<M> Links<M> {
             next_dial: 0,
             sweep_at: Time::ZERO,
             links_max: if ambassador { LINKS_MAX_AMBASSADOR } else { LINKS_MAX },
+            closes_unused: !ambassador,
         }
     }
 
@@ -603,7 +606,8 @@ impl<M> Links<M> {
     }
 
     fn sweep<O>(&mut self, now: Time, wanted: impl Fn(NodeId) -> bool, sink: &mut Sink<M, O>) {
-        let idle = |link: &Link| now.since(link.used) >= UNUSED_AFTER;
+        let closes_unused = self.closes_unused;
+        let idle = |link: &Link| closes_unused && now.since(link.used) >= UNUSED_AFTER;
         let excess = self.up.len().saturating_sub(self.links_max);
         let mut unwanted: Vec<(Time, NodeId)> =
             self.up.iter().filter(|&(&peer, _)| !wanted(peer)).map(|(&peer, link)| (link.used, peer)).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::core::config::Config;
 use crate::core::io::{Command, Input};
+use crate::core::links::UNUSED_AFTER;
 use crate::core::message::HostsMessage;
 use crate::core::tests::{Nothing, Silent};
 
@@ -59,7 +60,8 @@ impl Bench {
 
     /// Whether the node wants to be introduced to the peer once that has told these addresses.
     fn meets_anew(&mut self, local: &[&str]) -> bool {
-        let contact = contact(PEER, local);
+        let mut contact = contact(PEER, local);
+        contact.set_reach(Some(address("198.51.100.2:6000")), None);
         let said = self.hear(PEER, Message::Hosts(HostsMessage::Refresh { contact }));
         said.iter().any(introduces)
     }
@@ -82,6 +84,32 @@ fn a_relayed_peer_that_comes_to_ipv6_is_met_anew_a_few_times() {
     assert!(!bench.meets_anew(&["10.9.0.2:4001", "[fe80::2]:4001"]), "nobody else can dial that");
     let met = (0..100).filter(|i| bench.meets_anew(&["10.9.0.2:4001", &format!("[2001:db8:2::{i}]:4001")])).count();
     assert_eq!(met, 4);
+}
+
+#[test]
+fn a_relayed_peer_whose_nat_has_another_address_is_met_anew() {
+    let mut bench = Bench::new(&HERE[..1]);
+    bench.link(None);
+    let mut met = |outside: &str| {
+        let mut moved = contact(PEER, &["10.9.0.2:4001"]);
+        moved.set_reach(Some(address(outside)), None);
+        bench.hear(PEER, Message::Hosts(HostsMessage::Refresh { contact: moved })).iter().any(introduces)
+    };
+    assert!(!met("198.51.100.2:6001"), "another port only");
+    assert!(met("198.51.100.3:6000"));
+    assert!(!met("198.51.100.3:6000"), "that was told already");
+}
+
+#[test]
+fn an_ambassador_keeps_links_that_nobody_uses() {
+    let closes = |ambassador| {
+        let config = Config { ambassador, discover: false, ..Config::default() };
+        let mut bench = Bench(Node::new(NodeId([9; 32]), Arc::new(config), 1, Silent), Time::ZERO);
+        bench.give(Input::LinkUp { peer: PEER, remote: Some(address("198.51.100.2:6000")), dialled: false });
+        bench.1 = Time::ZERO + 2 * UNUSED_AFTER;
+        bench.give(Input::Wake).iter().any(|said| matches!(said, Output::Close { peer: PEER }))
+    };
+    assert_eq!((closes(true), closes(false)), (false, true));
 }
 
 #[test]
