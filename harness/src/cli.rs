@@ -62,6 +62,12 @@ enum Command {
     /// Be the router of a network: what a router's container runs
     #[command(hide = true)]
     Router,
+    /// Probe routers: what a container does for users who may not
+    #[command(hide = true)]
+    Prober {
+        /// What to probe
+        survey: std::path::PathBuf,
+    },
     /// Try whether a user namespace can be made: what the backend netns asks of a process of its own
     #[command(hide = true)]
     NamespaceTrial,
@@ -126,6 +132,10 @@ pub fn main() -> ExitCode {
         Command::Image => runtime.block_on(engine::image()),
         Command::Clean(args) => runtime.block_on(engine::clean(&args)),
         Command::Bench(args) => bench::run(&args, runtime.handle()),
+        Command::Prober { survey } => match runtime.block_on(crate::probe::deputy::main(&survey)) {
+            Ok(()) => Exit::Passed,
+            Err(error) => environment(&error.into()),
+        },
         Command::Router | Command::NamespaceTrial => unreachable!("handled above"),
     };
     exit.into()

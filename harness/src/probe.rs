@@ -1,8 +1,9 @@
 //! The self-probe: before anything is played, routers are probed from inside and outside, and must behave as the plan says.
 //!
 //! Here: what was observed, and whether it is what was declared. `survey`: which routers are probed, and from where. `field`: the
-//! observing of one, over real sockets.
+//! observing of one, over real sockets. `deputy`: all of it by another process.
 
+pub(crate) mod deputy;
 pub(crate) mod field;
 pub(crate) mod survey;
 

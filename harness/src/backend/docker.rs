@@ -8,7 +8,7 @@
 //! | `containers` | what containers may do; their starts and ends |
 //! | `deploy` | all of these in order, until every router answers |
 //! | `watch` | notices what ends by itself |
-//! | `probing` | the self-probe |
+//! | `probing`, `prober` | the self-probe |
 //! | `neighbours` | keeps large LANs out of the kernel's neighbour table |
 //! | `logs`, `teardown` | what is left of a run, and that nothing else is |
 //!
@@ -22,6 +22,7 @@ mod logs;
 pub(crate) mod mark;
 mod neighbours;
 mod networks;
+mod prober;
 mod probing;
 mod subnets;
 pub(crate) mod teardown;

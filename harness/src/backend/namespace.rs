@@ -17,6 +17,7 @@ use std::thread;
 
 use anyhow::{Context, anyhow};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -93,6 +94,13 @@ fn work(queue: &Mutex<Receiver<Job>>) {
 
 fn own() -> anyhow::Result<File> {
     File::open("/proc/thread-self/ns/net").context("/proc/thread-self/ns/net cannot be opened")
+}
+
+/// Lets this process hold as many descriptors as it may. A host takes about four: its namespace, the log and the output of its
+/// process, a connection to it; one of the probe takes some sockets.
+pub(crate) fn raise_descriptor_limit() -> anyhow::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("asking for the limit on descriptors")?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit on descriptors")
 }
 
 /// A network namespace, as long as this is held or a process or socket is in it.

@@ -25,7 +25,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -33,7 +32,7 @@ use crate::backend::fleet::lives::{self, LEAVE_WITHIN, Life};
 use crate::backend::fleet::routing::{self, CONTROL_PORT};
 use crate::backend::fleet::tunnel::{Client, Route};
 use crate::backend::fleet::{Fleet, Host, Operation, command, node_api};
-use crate::backend::namespace::{Crew, Namespace};
+use crate::backend::namespace::{Crew, Namespace, raise_descriptor_limit};
 use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report, Told};
 use crate::events::RunTime;
 use crate::image;
@@ -326,10 +325,4 @@ async fn watch_router(fleet: Arc<Fleet<Namespaces>>, network: NetworkIndex) {
     let name = &fleet.plan.network(network).name;
     let why = format!("the router of {name} ended by itself with exit status {exit}{}", router.said());
     fleet.tell(None, Told::Failed { node: None, why }).await;
-}
-
-/// A host takes about four descriptors: its namespace, the log and the output of its process, a connection to it.
-fn raise_descriptor_limit() -> anyhow::Result<()> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("asking for the limit on descriptors")?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit on descriptors")
 }

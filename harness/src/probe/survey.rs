@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::field::{MAPPINGS_MAX, Stand, observe};
 use super::{Declared, LeftOut, Observed, Probed, judge};
 use crate::backend::namespace::host::{End, Host, Hub};
+use crate::backend::namespace::{Crew, raise_descriptor_limit};
 use crate::backend::{BackendError, Progress};
 use crate::plan::{Network, NetworkIndex, Plan, Uplink};
 
@@ -133,8 +134,14 @@ impl Survey {
         self.subjects.len()
     }
 
+    /// Makes the hosts of the probe, at bridges of this process's own namespace: see [`Survey::stands`].
+    pub(crate) async fn stands_at_home(&self, crew: &Crew) -> anyhow::Result<Vec<Stand>> {
+        self.stands(&Hub::new(crew.clone(), crew.home()?)).await
+    }
+
     /// Makes the hosts of the probe, which are gone with what this returns.
     pub(crate) async fn stands(&self, hub: &Hub) -> anyhow::Result<Vec<Stand>> {
+        raise_descriptor_limit()?;
         let stands = self.places.iter().map(|place| place.stand(hub));
         stream::iter(stands).buffered(STANDS_AT_ONCE).try_collect().await.context("making the hosts of the probe")
     }

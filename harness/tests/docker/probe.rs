@@ -1,13 +1,19 @@
 //! Promise: a network that does not behave as declared is not played on.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
 use butter_harness::backend::Backend;
 use butter_harness::backend::docker::{DockerBackend, Options};
+use butter_harness::image;
 use butter_harness::net::nat::{Dependence, NatConfig};
 use butter_harness::plan::Plan;
 use butter_harness::probe::Probed;
 use butter_harness::router::RouterConfig;
 
-use crate::support::{Draft, Notes, docker_is_here, left_of, options};
+use crate::support::{Draft, Notes, docker, docker_is_here, left_of, options};
 
 /// A home behind a carrier's network, and one that is routed plainly.
 fn plan() -> Plan {
@@ -20,14 +26,6 @@ fn plan() -> Plan {
     (uplink.to, uplink.address) = (carrier, "10.1.0.2".parse().unwrap());
     networks[plain.0].behind.as_mut().unwrap().nat = None;
     draft.0
-}
-
-async fn can_probe() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        eprintln!("skipped: only root may wire hosts to the engine's bridges");
-    }
-    root && docker_is_here().await
 }
 
 /// Brings the plan up, its routers told otherwise by `tamper`: what the probe says.
@@ -43,7 +41,7 @@ async fn probed(tamper: fn(&mut RouterConfig)) -> Result<Probed, String> {
 
 #[tokio::test]
 async fn every_router_passes_as_declared() {
-    if !can_probe().await {
+    if !docker_is_here().await {
         return;
     }
     let Ok(Probed::Passed { routers: 3, networks, left_out }) = probed(|_| ()).await else { panic!("no pass") };
@@ -61,7 +59,7 @@ async fn every_router_passes_as_declared() {
 
 #[tokio::test]
 async fn a_router_that_does_not_behave_as_declared_stops_the_run() {
-    if !can_probe().await {
+    if !docker_is_here().await {
         return;
     }
     let leaking = |config: &mut RouterConfig| {
@@ -73,4 +71,55 @@ async fn a_router_that_does_not_behave_as_declared_stops_the_run() {
     let expected = "home does not behave as declared: its filtering is declared address-and-port-dependent, but an answer from \
                     another port of the same host came in";
     assert!(error.starts_with(expected), "{error}");
+}
+
+const HOME: &str = "\
+name: probed-by-a-user
+networks:
+  internet: {}
+  home: {behind: internet, nat: port-restricted}
+nodes:
+  ambassador: {on: internet, ambassador: true}
+steps:
+  - settle: {for: 1s}
+";
+/// Nobody.
+const ORDINARY: u32 = 65_534;
+
+/// Whoever may use the engine, and nothing else.
+#[tokio::test]
+async fn an_ordinary_user_has_routers_probed_by_a_container() {
+    if !docker_is_here().await {
+        return;
+    }
+    let programs = image::find(&options().programs, &mut Notes::default()).await.unwrap();
+    let desk = tempfile::tempdir().unwrap();
+    fs::set_permissions(desk.path(), Permissions::from_mode(0o755)).unwrap();
+    fs::copy(programs.harness, desk.path().join("harness")).unwrap();
+    fs::copy(programs.node, desk.path().join("butter")).unwrap();
+    let work = desk.path().join("work");
+    fs::create_dir(&work).unwrap();
+    fs::write(work.join("t.yaml"), HOME).unwrap();
+    let mut command = Command::new(desk.path().join("harness"));
+    command.args(["run", "t.yaml", "--backend", "docker", "--out", "out"]).current_dir(&work);
+    command.env("BUTTER_NODE_BINARY", desk.path().join("butter"));
+    if nix::unistd::geteuid().is_root() {
+        chown(&work, Some(ORDINARY), Some(ORDINARY)).unwrap();
+        command.uid(ORDINARY).gid(engine_group());
+    }
+    let ran = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+    let result = fs::read_to_string(work.join("out/result.json")).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&result).unwrap();
+    assert_eq!(result["probe"]["state"], "passed", "{said}");
+    assert_eq!(result["probe"]["networks"][0]["nat"]["filtering"], "address-and-port-dependent");
+    assert_eq!(docker(&["ps", "-aq", "--filter", "label=butter.topology=probed-by-a-user"]), "");
+}
+
+/// Who may use the engine.
+fn engine_group() -> u32 {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let socket = host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock");
+    fs::metadata(socket).unwrap().gid()
 }

@@ -30,6 +30,8 @@ pub(crate) enum Role {
     Router,
     /// A network of the topology.
     Network,
+    /// What probes the routers.
+    Prober,
     /// The network that the harness reaches routers through.
     Management,
 }
@@ -40,6 +42,7 @@ impl Role {
             Role::Node => "node",
             Role::Router => "router",
             Role::Network => "network",
+            Role::Prober => "prober",
             Role::Management => "management",
         }
     }
@@ -72,7 +75,7 @@ impl Mark {
     /// What a thing of this run is called.
     pub(crate) fn name(&self, role: Role, name: &str) -> String {
         match role {
-            Role::Management => format!("butter-{}-management", self.run),
+            Role::Prober | Role::Management => format!("butter-{}-{}", self.run, role.text()),
             _ => format!("butter-{}-{}-{name}", self.run, role.text()),
         }
     }

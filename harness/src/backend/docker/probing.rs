@@ -1,5 +1,5 @@
 //! The self-probe of a run on Docker: hosts on the engine's bridges, which are gone before nodes start. They are none of the
-//! engine's: namespaces that nothing but this process holds.
+//! engine's: namespaces that nothing but this process holds, or, where it may not, a container.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,12 +7,10 @@ use anyhow::Context;
 use bollard::Docker;
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 
+use super::prober::{self, Failure};
 use super::{Shared, mark};
-use crate::backend::namespace::Crew;
-use crate::backend::namespace::host::Hub;
 use crate::backend::{BackendError, Progress};
 use crate::probe::Probed;
-use crate::probe::field::Stand;
 use crate::probe::survey::Survey;
 
 /// Letters of a network's id that its bridge is named by.
@@ -28,15 +26,18 @@ pub(super) async fn probe(shared: &Shared, progress: &mut dyn Progress) -> Resul
     let taken = wiring.spare.values().copied().collect();
     let (survey, mut findings) = Survey::of(&shared.plan, |network| bridges[network.0].clone(), &taken);
     progress.begin("probing routers", survey.len() as u64);
-    let stands = match stands(&survey, &shared.host.crew).await {
-        Ok(stands) => stands,
-        Err(error) => return Ok(not_available(&error, progress)),
-    };
-    let found = |finding| {
+    let mut found = |finding| {
         progress.advance(1);
         findings.take(finding)
     };
-    survey.carry_out(&stands, found).await?;
+    match survey.stands_at_home(&shared.host.crew).await {
+        Ok(stands) => survey.carry_out(&stands, found).await?,
+        Err(here) => match prober::carry_out(&shared.host.docker, wiring, &survey, &mut found).await {
+            Ok(()) => {}
+            Err(Failure::Found(error)) => return Err(error),
+            Err(Failure::NotPossible(there)) => return Ok(not_available(&here, &there, progress)),
+        },
+    }
     Ok(findings.into_probed(progress)?)
 }
 
@@ -49,13 +50,9 @@ async fn bridges(docker: &Docker, run: &str) -> anyhow::Result<BTreeMap<String, 
     Ok(networks.into_iter().filter_map(|network| Some((network.name?, bridge(network.id?)))).collect())
 }
 
-/// The hosts of the probe, made by this process.
-async fn stands(survey: &Survey, crew: &Crew) -> anyhow::Result<Vec<Stand>> {
-    survey.stands(&Hub::new(crew.clone(), crew.home()?)).await
-}
-
-fn not_available(error: &anyhow::Error, progress: &mut dyn Progress) -> Probed {
-    let why = format!("{error:#}");
-    progress.note(&format!("routers are played without having been probed: {why}"));
+/// Tells why neither this process nor a container can probe.
+fn not_available(here: &anyhow::Error, there: &anyhow::Error, progress: &mut dyn Progress) -> Probed {
+    let why = format!("{here:#}; and by a container: {there:#}");
+    progress.note(&format!("routers have not been probed: {why}. As root they may be."));
     Probed::NotAvailable { why }
 }

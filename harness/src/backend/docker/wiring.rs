@@ -31,6 +31,10 @@ const TASKS_MAX: i64 = 1_024;
 /// A log is cut at this size; the newest part stays.
 const LOG_MAX: &str = "4m";
 const STORE: &str = "/store";
+/// Each of the up to 512 namespaces of a probe takes some of the kernel's memory.
+const PROBER_MEMORY: i64 = 1 << 30;
+/// Where the prober finds what to probe, from the root.
+pub(crate) const SURVEY: &str = "survey.json";
 
 /// What all containers of a run are made from.
 #[derive(Clone, Debug)]
@@ -111,6 +115,38 @@ impl Wiring {
             docker.connect_network(other, request).await.with_context(|| format!("connecting {name} to {other}"))?;
         }
         Ok(())
+    }
+
+    /// Creates the container that probes routers, and returns its name. It is in this machine's own network, and may wire hosts to
+    /// its bridges.
+    pub(crate) async fn create_prober(&self, docker: &Docker) -> anyhow::Result<String> {
+        let name = self.mark.name(Role::Prober, "");
+        create(docker, &name, self.prober_body()).await?;
+        Ok(name)
+    }
+
+    fn prober_body(&self) -> ContainerCreateBody {
+        let confined = confined(PROBER_MEMORY);
+        // SELinux lets no container touch what is not its own.
+        let security = confined.security_opt.into_iter().flatten().chain(["label=disable".to_owned()]);
+        let host = HostConfig {
+            cap_add: Some(["NET_ADMIN", "SYS_ADMIN"].map(str::to_owned).to_vec()),
+            security_opt: Some(security.collect()),
+            network_mode: Some("host".to_owned()),
+            userns_mode: Some("host".to_owned()),
+            // What to probe is put into it.
+            readonly_rootfs: Some(false),
+            ..confined
+        };
+        ContainerCreateBody {
+            image: Some(self.image.clone()),
+            user: Some("0:0".to_owned()),
+            entrypoint: Some(vec!["/harness".to_owned()]),
+            cmd: Some(vec!["prober".to_owned(), format!("/{SURVEY}")]),
+            labels: Some(self.mark.labels(Role::Prober, "")),
+            host_config: Some(host),
+            ..ContainerCreateBody::default()
+        }
     }
 
     fn node_body(&self, plan: &Plan, index: NodeIndex, keeps: bool) -> ContainerCreateBody {
@@ -286,6 +322,16 @@ mod tests {
         assert_eq!(disabled(wiring.node_body(&plan, NodeIndex(1), false)).as_deref(), Some("0"));
         assert_eq!(disabled(wiring.router_body(&plan, NetworkIndex(1)).unwrap()).as_deref(), Some("1"));
         assert!(wiring.node_body(&plan, NodeIndex(1), false).cmd.unwrap().contains(&"[::]:4001".to_owned()));
+    }
+
+    #[test]
+    fn the_prober_may_wire_and_nothing_else() {
+        let body = wiring(&testing::plan()).prober_body();
+        let host = body.host_config.unwrap();
+        assert_eq!(host.cap_drop, Some(vec!["ALL".into()]));
+        assert_eq!(host.cap_add, Some(vec!["NET_ADMIN".into(), "SYS_ADMIN".into()]));
+        assert_eq!((host.network_mode.as_deref(), host.privileged, host.binds), (Some("host"), None, None));
+        assert!(host.security_opt.unwrap().contains(&"no-new-privileges".to_owned()));
     }
 
     #[test]
