@@ -241,7 +241,13 @@ impl<V: Overlay> Node<V> {
         let place = self.links.place();
         let public = if self.config.ambassador { place.local.first().copied() } else { None };
         let public = public.or(place.outside.filter(|_| !place.is_behind_nat()));
-        Outlook { observers: self.links.observers(), public }
+        let mut observers = self.links.observers();
+        if observers.is_empty() {
+            // The link to the ambassador may run over IPv6, where no NAT can be looked at.
+            let told = self.wider.home().map(|via| via.address);
+            observers.extend(told.filter(|address| address.is_ipv4() && !place.is_near(*address)));
+        }
+        Outlook { observers, public }
     }
 
     /// The NAT was asked to forward a port.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::core::config::Config;
+use crate::core::crossing::{Ports, Report};
 use crate::core::io::{Command, Input};
 use crate::core::links::UNUSED_AFTER;
 use crate::core::message::HostsMessage;
@@ -110,6 +111,19 @@ fn an_ambassador_keeps_links_that_nobody_uses() {
         bench.give(Input::Wake).iter().any(|said| matches!(said, Output::Close { peer: PEER }))
     };
     assert_eq!((closes(true), closes(false)), (false, true));
+}
+
+#[test]
+fn a_nat_is_looked_at_also_where_the_ambassador_is_linked_over_ipv6() {
+    let mut bench = Bench::new(&HERE);
+    let over_ipv6 = Some(address("[2001:db8:9::9]:4001"));
+    bench.give(Input::LinkUp { peer: AMBASSADOR, remote: over_ipv6, dialled: true });
+    bench.link(None);
+    let report = Report { seen: address("198.51.100.2:6000"), ports: Ports::Random };
+    let offer = Message::Wider(WiderMessage::Cross(CrossMessage::Offer { number: 1, report }));
+    let said = bench.hear(PEER, offer);
+    let told = address(AMBASSADOR_AT);
+    assert!(said.iter().any(|out| matches!(out, Output::Probe { to, .. } if *to == told)), "{said:?}");
 }
 
 #[test]
