@@ -21,6 +21,7 @@ pub mod io;
 pub mod known_hosts;
 pub mod links;
 pub mod message;
+pub mod openness;
 pub mod port_map;
 pub mod probe;
 pub mod random;
@@ -45,6 +46,7 @@ use io::{AskError, Command, CommandId, Input, Outcome, Output, Sink};
 use known_hosts::{KnownHosts, Say};
 use links::{LinkIs, Links};
 use message::{Announcement, Message, Refusal};
+use openness::Openness;
 use port_map::PortMap;
 use random::Random;
 use requests::{BODY_MAX, ROUTE_MAX, Requests};
@@ -72,6 +74,7 @@ pub struct Node<V: Overlay> {
     crossing: Crossing,
     suspects: Suspects,
     answering: Answering,
+    openness: Openness,
     requests: Requests,
     stats: Stats,
     overlay: V,
@@ -98,6 +101,7 @@ impl<V: Overlay> Node<V> {
             crossing: Crossing::new(random::child(seed, 1)),
             suspects: Suspects::default(),
             answering: Answering::default(),
+            openness: Openness::default(),
             requests: Requests::default(),
             stats: Stats::default(),
             overlay,
@@ -133,7 +137,6 @@ impl<V: Overlay> Node<V> {
                 let reach = Arc::make_mut(&mut self.me.reach);
                 reach.local = local.into_iter().take(contact::ADDRESSES_MAX).collect();
                 self.settle_place(now, self.me.outside, sink);
-                self.open_ear(sink);
             }
             Input::Wake => self.wake(now, sink),
         }
@@ -220,6 +223,7 @@ impl<V: Overlay> Node<V> {
         self.stop_crossing(now, peer, sink);
         self.settle_place(now, self.me.outside, sink);
         self.hosts.remove(peer);
+        self.seek_shelter(now, sink);
         for command in self.requests.lost(peer) {
             sink.done(command, Outcome::Answered(Err(AskError::Unreachable)));
         }
@@ -325,7 +329,7 @@ impl<V: Overlay> Node<V> {
                     Err(error) => sink.done(id, Outcome::Answered(Err(error))),
                 }
             }
-            Command::Link { peer, contact } => self.want_link(now, id, peer, contact.as_deref(), sink),
+            Command::Link { peer, contact } => self.want_link(now, id, peer, contact, sink),
             Command::Leave if self.leaving.is_some() => sink.done(id, Outcome::Left),
             Command::Leave => {
                 self.leaving = Some(id);
@@ -378,6 +382,7 @@ impl<V: Overlay> Node<V> {
             sink.push(Output::Announce(ping));
         }
         self.wider.wake(now, |address| self.links.dial_anybody(address, &mut self.stats, sink));
+        self.seek_shelter(now, sink);
         self.court(now, sink);
         self.wake_crossings(now, sink);
         let wanted = |peer| self.hosts.is_neighbour(peer) || self.wider.wants(peer) || self.wanted.wants(peer);

@@ -25,6 +25,7 @@ use crate::core::config::Config;
 use crate::core::io::{Command, CommandId, Input, Outcome, Output, Sink};
 use crate::core::message::Announcement;
 use crate::core::time::Deadline;
+use crate::core::wider::RelayQuota;
 use crate::overlay::Overlay;
 use behaviours::{Behaviours, Reply, Server};
 use clock::Clock;
@@ -138,7 +139,7 @@ where
         place: Place,
         behaviours: Behaviours,
     ) -> Result<(Self, Handle<V>), StartError> {
-        let transport = Transport::listen(identity, place.listen)?;
+        let transport = Transport::listen(identity, place.listen, RelayQuota::of(config.ambassador))?;
         let lan = config.discover.then(|| Lan::open(place.group, place.interfaces.clone())).transpose()?;
         let (server, replies) = Server::new(behaviours, config.deadline);
         let (handle, commands) = Handle::new(identity.id());

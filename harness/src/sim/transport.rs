@@ -24,6 +24,7 @@ use butter::core::identity::NodeId;
 use butter::core::io::{DialId, Target};
 use butter::core::message::Message;
 use butter::core::time::Time;
+use butter::core::wider::RelayQuota;
 use slotmap::SlotMap;
 
 use crate::net::nat::{Flow, Protocol};
@@ -69,8 +70,6 @@ pub const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
 pub const PROBE_MIN: Duration = Duration::from_millis(30);
 /// Largest constant difference between links of one LAN, in microseconds: keeps nodes from moving in step.
 const SPREAD_US: u64 = 50;
-/// Pairs of peers that an ambassador relays between at a time; beyond, the one that it allowed first is given up.
-pub const RELAYED_PAIRS_MAX: usize = 4_096;
 
 slotmap::new_key_type! {
     /// A link, up or coming up.
@@ -123,6 +122,8 @@ struct End {
     luck: u64,
     /// Pairs between which this node relays, the lower seat first, in the order allowed.
     relayed: VecDeque<(Seat, Seat)>,
+    /// Most of them; beyond, the one that it allowed first is given up.
+    relayed_max: usize,
     extra: Extra,
 }
 
@@ -171,6 +172,7 @@ impl<M: Debug + Encode> Transport<M> {
             sequence: 0,
             luck: plan.seed ^ (seat as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93),
             relayed: VecDeque::new(),
+            relayed_max: RelayQuota::of(node.ambassador).pairs,
             extra: Extra::default(),
         });
         let mut transport = Transport {
@@ -280,9 +282,9 @@ impl<M: Debug + Encode> Transport<M> {
         };
         let (Some(a), Some(b)) = (seat_of(a), seat_of(b)) else { return };
         let pair = (a.min(b), a.max(b));
-        let relayed = &mut self.end_mut(relay).relayed;
+        let End { relayed, relayed_max, .. } = self.end_mut(relay);
         relayed.retain(|known| *known != pair);
-        if relayed.len() >= RELAYED_PAIRS_MAX {
+        if relayed.len() >= *relayed_max {
             relayed.pop_front();
         }
         relayed.push_back(pair);

@@ -6,7 +6,7 @@ use butter::core::io::{DialId, Target};
 use butter_harness::net::nat::NatConfig;
 use butter_harness::sim::network::Seat;
 use butter_harness::sim::terrain::Terrain;
-use butter_harness::sim::transport::{DIAL_TIMEOUT, RELAYED_PAIRS_MAX};
+use butter_harness::sim::transport::DIAL_TIMEOUT;
 
 use crate::world::{World, id, link, two_homes};
 
@@ -51,7 +51,7 @@ fn beyond_its_bound_an_ambassador_gives_up_the_pair_that_it_allowed_first() {
     }
     world.run(Duration::from_secs(1));
     let pairs = peers.iter().flat_map(|&a| peers.iter().map(move |&b| (a, b))).filter(|(a, b)| a < b);
-    for (a, b) in pairs.take(RELAYED_PAIRS_MAX + 1) {
+    for (a, b) in pairs.take(RelayQuota::AMBASSADOR.pairs + 1) {
         world.transport.allow_relay(0, id(a), id(b));
     }
     let over = Target::Relay { relay: id(0) };

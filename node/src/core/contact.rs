@@ -74,6 +74,13 @@ impl Contact {
         Contact { id, reach: reach.into(), ambassador: false, quality: Quality::default() }
     }
 
+    /// A contact of which nothing is known but that everybody can dial it there.
+    pub fn public(id: NodeId, address: SocketAddr) -> Self {
+        let mut contact = Contact::at(id, address);
+        contact.set_reach(Some(address), None);
+        contact
+    }
+
     /// Notes where else it may be reached; shared with whoever else has it only if nothing changes.
     pub fn set_reach(&mut self, outside: Option<SocketAddr>, via: Option<Via>) {
         if (self.outside, self.via) != (outside, via) {

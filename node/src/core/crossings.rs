@@ -29,6 +29,8 @@ const ANSWERS_PER: Duration = Duration::from_secs(1);
 pub(super) struct Answering {
     /// The port of [`SocketId::EAR`].
     ear: Option<u16>,
+    /// Whether it was asked for.
+    listening: bool,
     since: Time,
     count: u32,
 }
@@ -56,15 +58,16 @@ impl<V: Overlay> Node<V> {
         now: Time,
         command: CommandId,
         peer: NodeId,
-        contact: Option<&Contact>,
+        contact: Option<Box<Contact>>,
         sink: &mut Sink<V::Message, V::Outcome>,
     ) {
-        if peer == self.me.id || !self.wanted.add(now, command, peer) {
+        let contact = contact.filter(|contact| contact.id == peer);
+        if let Some(contact) = &contact {
+            self.links.learn(contact);
+        }
+        if peer == self.me.id || !self.wanted.add(now, command, peer, contact) {
             let nothing = LinkReport { path: None, took: None, direct_after: None, tries: 0 };
             return sink.done(command, Outcome::Linked(nothing));
-        }
-        if let Some(contact) = contact.filter(|contact| contact.id == peer) {
-            self.links.learn(contact);
         }
         self.crossing.hurry(now, peer);
         self.links.want(now, peer, self.hosts.get(peer), &mut self.stats, sink);
@@ -211,8 +214,8 @@ impl<V: Overlay> Node<V> {
     }
 
     /// An ambassador answers probes at a second port as well.
-    pub(super) fn open_ear(&self, sink: &mut Sink<V::Message, V::Outcome>) {
-        if self.config.ambassador && self.answering.ear.is_none() {
+    pub(super) fn open_ear(&mut self, sink: &mut Sink<V::Message, V::Outcome>) {
+        if self.me.ambassador && !std::mem::replace(&mut self.answering.listening, true) {
             sink.push(Output::OpenSocket { socket: SocketId::EAR });
         }
     }
@@ -239,7 +242,7 @@ impl<V: Overlay> Node<V> {
 
     fn outlook(&self) -> Outlook {
         let place = self.links.place();
-        let public = if self.config.ambassador { place.local.first().copied() } else { None };
+        let public = if self.me.ambassador { place.local.first().copied() } else { None };
         let public = public.or(place.outside.filter(|_| !place.is_behind_nat()));
         let mut observers = self.links.observers();
         if observers.is_empty() {
@@ -259,7 +262,10 @@ impl<V: Overlay> Node<V> {
 
     /// Goes on with what is due.
     pub(super) fn wake_crossings(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
-        for peer in self.wanted.due(now) {
+        for (peer, contact) in self.wanted.due(now) {
+            if let Some(contact) = contact {
+                self.links.learn(&contact);
+            }
             self.links.want(now, peer, self.hosts.get(peer), &mut self.stats, sink);
         }
         self.check_suspects(now, sink);

@@ -30,7 +30,7 @@ impl<V: Overlay> Node<V> {
                 self.cross_relayed(now, contact.id, sink);
             }
             WiderMessage::Introduced { .. } => {}
-            WiderMessage::Unknown { peer } => self.links.not_introduced(peer),
+            WiderMessage::Unknown { peer } => self.links.not_introduced(now, peer, &mut self.stats, sink),
             WiderMessage::Cross(message) => self.cross_message(now, from, message, sink),
             WiderMessage::GetHosts => {
                 let contacts = self.hosts.introduce_to(from, CONTACTS_MAX, &mut self.random);
@@ -54,8 +54,7 @@ impl<V: Overlay> Node<V> {
         sink: &mut Sink<V::Message, V::Outcome>,
     ) {
         if let (0, Some(address)) = (self.hosts.neighbour_count(), remote) {
-            let mut contact = Contact { ambassador: true, ..Contact::at(peer, address) };
-            contact.set_reach(Some(address), None);
+            let contact = Contact { ambassador: true, ..Contact::public(peer, address) };
             self.meet(now, contact, sink);
         }
         self.send(now, peer, Message::Wider(WiderMessage::GetHosts), sink);
@@ -74,16 +73,56 @@ impl<V: Overlay> Node<V> {
         }
         self.links.greeted(from, contact);
         self.links.seen_as(from, seen);
+        if let Some(host) = self.links.unasked_caller(from) {
+            self.openness.called_by(host);
+            self.settle_place(now, self.me.outside, sink);
+        }
         // An IPv6 address as seen by others says nothing of the NAT that IPv4 may have to pass.
         let seen = seen.filter(SocketAddr::is_ipv4);
-        // Only the ambassador through which this node is met is believed; a neighbour on the LAN sees a local address anyway.
-        if self.wider.home().is_some_and(|via| via.id == from) && seen.is_some() {
-            let moved = self.me.outside.is_some() && self.me.outside != seen;
-            self.settle_place(now, seen, sink);
-            if moved {
-                self.port_map.moved();
-                self.doubt_all(now);
-            }
+        if let Some(seen) = seen.filter(|&seen| self.believes(from, seen)) {
+            self.seen_at(now, seen, sink);
+        }
+        self.seek_shelter(now, sink);
+    }
+
+    /// Whether this node is where `observer` sees it: the ambassador that it was told of is believed, others only if enough of
+    /// them agree, each at another address. A neighbour on the LAN sees a local address anyway.
+    fn believes(&self, observer: NodeId, seen: SocketAddr) -> bool {
+        match self.wider.gate() {
+            Some(gate) => gate.id == observer,
+            None => !self.config.ambassador && self.me.outside != Some(seen) && self.links.agree_on(seen.ip()),
+        }
+    }
+
+    fn seen_at(&mut self, now: Time, seen: SocketAddr, sink: &mut Sink<V::Message, V::Outcome>) {
+        let moved = self.me.outside.is_some_and(|outside| outside != seen);
+        if self.me.outside.is_some_and(|outside| outside.ip() != seen.ip()) {
+            self.openness.moved();
+        }
+        self.settle_place(now, Some(seen), sink);
+        if moved {
+            self.port_map.moved();
+            self.doubt_all(now);
+        }
+    }
+
+    /// While none of the ambassadors that this node was told of can be reached, another must do: a linked one, else a known one.
+    pub(super) fn seek_shelter(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+        if self.me.ambassador || self.leaving.is_some() || !self.wider.seeks_shelter(now) {
+            return;
+        }
+        if let Some(via) = self.links.shelter(self.me.id) {
+            self.wider.take_shelter(via);
+            return self.settle_place(now, self.me.outside, sink);
+        }
+        let place = self.links.place();
+        let leads_out = |contact: &&Contact| {
+            let public = contact.outside.or(contact.local.first().copied());
+            contact.ambassador && contact.via.is_none() && public.is_some_and(|address| !place.is_near(address))
+        };
+        let known = self.hosts.contacts().filter(leads_out).min_by_key(|c| c.id.prefix() ^ self.me.id.prefix());
+        if let Some(known) = known.cloned() {
+            self.links.want(now, known.id, Some(&known), &mut self.stats, sink);
         }
     }
 
@@ -96,14 +135,21 @@ impl<V: Overlay> Node<V> {
     ) {
         let mapped = self.port_map.address();
         let place = Place { local: self.me.local.clone(), outside, mapped };
-        let via = self.wider.home().filter(|_| place.is_behind_nat());
-        let changed = *self.links.place() != place || self.me.via != via;
+        let home = self.wider.home();
+        self.links.set_home(home.map(|via| via.id));
+        let via = home.filter(|_| place.is_behind_nat());
+        let volunteers = self.config.willing && place.is_public() && self.openness.is_proven();
+        let serves = self.config.ambassador || volunteers;
+        let changed = *self.links.place() != place || self.me.via != via || self.me.ambassador != serves;
         self.me.set_reach(outside, via);
         self.me.set_mapped(mapped);
         if !changed {
             return;
         }
         self.links.set_place(place);
+        self.links.set_serving(serves);
+        self.me.ambassador = serves;
+        self.open_ear(sink);
         let linked: Vec<NodeId> = self.links.linked().collect();
         for peer in linked {
             let contact = self.me.clone();
@@ -113,7 +159,7 @@ impl<V: Overlay> Node<V> {
 
     /// Brings `from` and `peer` together, if both are linked here: each is told of the other at the same time.
     fn introduce(&mut self, now: Time, from: NodeId, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
-        if !self.config.ambassador || !self.wider.may_introduce(now, from) {
+        if !self.me.ambassador || !self.wider.may_introduce(now, from) {
             return self.send(now, from, Message::Wider(WiderMessage::Unknown { peer }), sink);
         }
         let (Some(asker), Some(asked)) = (self.seen_from_here(from), self.seen_from_here(peer)) else {
@@ -128,7 +174,7 @@ impl<V: Overlay> Node<V> {
     /// A linked peer's contact, with its address as seen from this ambassador.
     fn seen_from_here(&self, peer: NodeId) -> Option<Contact> {
         let contact = self.links.is_up(peer).then(|| self.links.contact(peer)).flatten()?.clone();
-        let address = self.me.local.first().copied()?;
+        let address = self.me.outside.or(self.me.local.first().copied())?;
         Some(wider::as_seen(contact, self.links.remote(peer), Via { id: self.me.id, address }))
     }
 }

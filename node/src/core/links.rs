@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::contact::Contact;
+use smallvec::SmallVec;
+
+use super::contact::{Contact, Via};
 use super::crossing::Method;
 use super::identity::NodeId;
 use super::io::{DialId, Output, Path, Sink, Target};
@@ -17,11 +19,14 @@ use super::time::{Deadline, Time};
 
 mod attempt;
 mod book;
+mod place;
 #[cfg(test)]
-mod places;
+mod tests;
 
 use attempt::{Attempt, Step};
 use book::Book;
+pub use place::Place;
+pub(super) use place::is_ipv6_host;
 
 /// Most links of an ordinary node.
 pub const LINKS_MAX: usize = 256;
@@ -33,6 +38,8 @@ pub const ATTEMPTS_MAX: usize = 128;
 pub const UNUSED_AFTER: Duration = Duration::from_secs(60);
 /// Most ambassadors that are asked how they see this node.
 const OBSERVERS_MAX: usize = 3;
+/// Hosts of other networks that must see this node at one address for it to be believed.
+const OBSERVERS_AGREE: usize = 3;
 /// How often unused links are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
@@ -48,8 +55,8 @@ pub struct Links<M> {
     next_dial: u64,
     sweep_at: Time,
     links_max: usize,
-    /// Whether links that nobody uses are closed. Peers count on an ambassador's, and what it relays is none of its own use.
-    closes_unused: bool,
+    serving: bool,
+    home: Option<NodeId>,
 }
 
 /// A link that is up.
@@ -62,6 +69,8 @@ struct Link {
     seen: Option<SocketAddr>,
     dialled: bool,
     introduced: bool,
+    /// Whether the peer has dialled without an introduction, and without having been dialled from here.
+    unasked: bool,
     /// What led from a relayed link to this one.
     method: Option<Method>,
     /// Where an ambassador that introduced it saw the peer.
@@ -83,68 +92,6 @@ pub struct LinkIs {
     pub dialled: bool,
 }
 
-/// Where this node is, as far as it knows: decides which of a peer's addresses are worth a dial.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// Own addresses on own networks.
-    pub local: Vec<SocketAddr>,
-    /// Own address as ambassadors see it.
-    pub outside: Option<SocketAddr>,
-    /// Own address that a NAT was asked to forward.
-    pub mapped: Option<SocketAddr>,
-}
-
-impl Place {
-    /// Whether a NAT sits between this node and its ambassador.
-    pub fn is_behind_nat(&self) -> bool {
-        self.outside.is_some_and(|outside| !self.local.contains(&outside))
-    }
-
-    /// Whether `address` is on one of this node's own networks, taken as /24 or /64.
-    pub fn is_near(&self, address: SocketAddr) -> bool {
-        self.local.iter().any(|own| match (own.ip(), address.ip()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                (a.is_loopback() && b.is_loopback()) || u32::from(a) >> 8 == u32::from(b) >> 8
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => u128::from(a) >> 64 == u128::from(b) >> 64,
-            _ => false,
-        })
-    }
-
-    /// The addresses of `contact` that may be dialled from here, best first.
-    fn dialable(&self, contact: &Contact) -> Vec<SocketAddr> {
-        let outside_ip = |address: Option<SocketAddr>| address.map(|address| address.ip());
-        let same_nat = match (outside_ip(self.outside), outside_ip(contact.outside)) {
-            (Some(own), Some(other)) => own == other,
-            // One of the two has not met an ambassador yet.
-            _ => true,
-        };
-        let near = contact.local.iter().copied().filter(|&address| self.is_near(address) && same_nat);
-        let near: Vec<SocketAddr> = near.collect();
-        if !near.is_empty() {
-            let ipv4: Vec<SocketAddr> = near.iter().copied().filter(SocketAddr::is_ipv4).collect();
-            return if ipv4.is_empty() { near } else { ipv4 };
-        }
-        let mut addresses = Vec::new();
-        if self.local.iter().any(is_ipv6_host) {
-            // Nothing translates between them: the best way between networks, if something lets it pass.
-            addresses.extend(contact.local.iter().copied().filter(is_ipv6_host));
-        }
-        let beyond = addresses.len();
-        addresses.extend(contact.mapped);
-        addresses.extend(contact.outside.filter(|outside| contact.mapped != Some(*outside)));
-        if addresses.len() == beyond && !self.is_behind_nat() {
-            addresses.extend(contact.local.iter().copied().filter(SocketAddr::is_ipv4));
-        }
-        addresses
-    }
-}
-
-/// Whether an address is one of IPv6 that other networks may reach: global unicast, or unique local (RFC 4193).
-pub(super) fn is_ipv6_host(address: &SocketAddr) -> bool {
-    matches!(address.ip(), IpAddr::V6(ip) if ip.segments()[0] & 0xe000 == 0x2000 || ip.is_unique_local())
-}
-
 impl<M> Links<M> {
     /// None yet.
     pub fn new(ambassador: bool) -> Self {
@@ -158,8 +105,19 @@ impl<M> Links<M> {
             next_dial: 0,
             sweep_at: Time::ZERO,
             links_max: if ambassador { LINKS_MAX_AMBASSADOR } else { LINKS_MAX },
-            closes_unused: !ambassador,
+            serving: ambassador,
+            home: None,
         }
+    }
+
+    /// Whether this node serves as an ambassador: then peers that have dialled it are to find it there.
+    pub fn set_serving(&mut self, serving: bool) {
+        self.serving = serving;
+    }
+
+    /// Tells the ambassador through which this node is met: who introduces it to others best.
+    pub fn set_home(&mut self, home: Option<NodeId>) {
+        self.home = home;
     }
 
     /// Tells where this node is.
@@ -210,8 +168,9 @@ impl<M> Links<M> {
         stats: &mut Stats,
         sink: &mut Sink<M, O>,
     ) {
-        let linked = self.up.contains_key(&peer) || self.attempts.contains_key(&peer);
-        if !linked && !self.begin(now, peer, known, stats, sink) {
+        if let Some(attempt) = self.attempts.get_mut(&peer) {
+            attempt.adopt();
+        } else if !self.up.contains_key(&peer) && !self.begin(now, peer, known, stats, sink) {
             self.fail(peer);
         }
     }
@@ -273,6 +232,34 @@ impl<M> Links<M> {
         }
     }
 
+    /// The host of another network from which `peer`, who has said who it is, has dialled, if neither an introduction nor a dial
+    /// from here can have opened a way for it.
+    pub fn unasked_caller(&self, peer: NodeId) -> Option<IpAddr> {
+        let link = self.up.get(&peer).filter(|link| link.unasked && link.greeted && self.path_of(link) != Path::Lan)?;
+        link.remote.map(|remote| remote.ip())
+    }
+
+    /// Whether peers on enough hosts of other networks see this node at `ip`.
+    pub fn agree_on(&self, ip: IpAddr) -> bool {
+        let mut hosts: SmallVec<[IpAddr; OBSERVERS_AGREE]> = SmallVec::new();
+        for link in self.up.values().filter(|link| link.seen.is_some_and(|seen| seen.ip() == ip)) {
+            let host = link.remote.filter(|&remote| !self.place.is_near(remote)).map(|remote| remote.ip());
+            hosts.extend(host.filter(|host| !hosts.contains(host)));
+            if hosts.len() == OBSERVERS_AGREE {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A linked ambassador on another network through which `me` could be met: nodes that choose among the same choose different
+    /// ones.
+    pub fn shelter(&self, me: NodeId) -> Option<Via> {
+        let candidates = self.up.iter().filter(|(_, link)| link.contact.as_ref().is_some_and(|c| c.ambassador));
+        let vias = candidates.filter_map(|(&id, link)| Some(Via { id, address: link.remote? }));
+        vias.filter(|via| !self.place.is_near(via.address)).min_by_key(|via| via.id.prefix() ^ me.prefix())
+    }
+
     /// Linked ambassadors, in a stable order.
     pub fn ambassadors(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.up.iter().filter(|(_, link)| link.contact.as_ref().is_some_and(|c| c.ambassador)).map(|(&id, _)| id)
@@ -291,6 +278,7 @@ impl<M> Links<M> {
         self.dials.retain(|_, dialled| *dialled != peer);
         let known = self.up.remove(&peer);
         let is_new = known.is_none();
+        let unasked = is_new && attempt.is_none() && !dialled;
         let greeted = known.as_ref().is_some_and(|link| link.greeted);
         let vouched = attempt.as_ref().and_then(Attempt::vouched).or(known.as_ref().and_then(|link| link.vouched));
         let introduced =
@@ -315,6 +303,7 @@ impl<M> Links<M> {
                 seen: None,
                 dialled,
                 introduced,
+                unasked,
                 method: None,
                 vouched,
                 used: now,
@@ -328,7 +317,17 @@ impl<M> Links<M> {
             stats.messages_sent += 1;
             sink.send(peer, message);
         }
+        self.ask_awaited(now, peer, stats, sink);
         is_new
+    }
+
+    /// A link to `ambassador` is up: whoever waits to be introduced by it asks now.
+    fn ask_awaited<O>(&mut self, now: Time, ambassador: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        for (&peer, attempt) in self.attempts.iter_mut().filter(|(_, attempt)| attempt.awaits(ambassador)) {
+            attempt.asked(now);
+            stats.messages_sent += 1;
+            sink.send(ambassador, Message::Wider(WiderMessage::Introduce { peer }));
+        }
     }
 
     /// A link is gone. Whether it was there.
@@ -460,9 +459,9 @@ impl<M> Links<M> {
     }
 
     /// An ambassador does not know a peer to whom it was asked to introduce this node.
-    pub fn not_introduced(&mut self, peer: NodeId) {
-        if self.attempts.get_mut(&peer).is_some_and(Attempt::not_introduced) {
-            self.end_attempt(peer);
+    pub fn not_introduced<O>(&mut self, now: Time, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        if let Some(step) = self.attempts.get_mut(&peer).map(Attempt::not_introduced) {
+            self.take_step(now, peer, step, stats, sink);
         }
     }
 
@@ -542,22 +541,27 @@ impl<M> Links<M> {
         let needs_introduction = contact.is_none_or(|contact| contact.via.is_some()) && !near;
         // One heard of before it met its own ambassador has no address that means anything here.
         let introducer = if needs_introduction || addresses.is_empty() { self.introducer(contact) } else { None };
-        if addresses.is_empty() && introducer.is_none() {
+        // Its own ambassador is the last resort: there is no link to it yet.
+        let via = contact.and_then(|contact| contact.via).filter(|via| needs_introduction && introducer != Some(via.id));
+        if addresses.is_empty() && introducer.is_none() && via.is_none() {
             return false;
         }
-        self.attempts.insert(peer, Attempt::new(now, introducer));
+        self.attempts.insert(peer, Attempt::new(now, introducer.is_some(), via));
         self.dial_all(peer, addresses, stats, sink);
         if let Some(introducer) = introducer {
             stats.messages_sent += 1;
             sink.send(introducer, Message::Wider(WiderMessage::Introduce { peer }));
+        } else if via.is_some() {
+            self.not_introduced(now, peer, stats, sink);
         }
         true
     }
 
-    /// A linked ambassador for an introduction: the peer's own if possible.
+    /// A linked ambassador for an introduction: the peer's own if possible, else this node's.
     fn introducer(&self, contact: Option<&Contact>) -> Option<NodeId> {
         let via = contact.and_then(|contact| contact.via).map(|via| via.id);
-        via.filter(|id| self.up.contains_key(id)).or_else(|| self.ambassadors().next())
+        let likely = [via, self.home].into_iter().flatten().find(|id| self.up.contains_key(id));
+        likely.or_else(|| self.ambassadors().next())
     }
 
     fn dial_all<O>(&mut self, peer: NodeId, addresses: Vec<SocketAddr>, stats: &mut Stats, sink: &mut Sink<M, O>) {
@@ -579,13 +583,14 @@ impl<M> Links<M> {
         DialId(self.next_dial)
     }
 
-    fn take_step<O>(&mut self, _now: Time, peer: NodeId, step: Step, stats: &mut Stats, sink: &mut Sink<M, O>) {
+    fn take_step<O>(&mut self, now: Time, peer: NodeId, step: Step, stats: &mut Stats, sink: &mut Sink<M, O>) {
         match step {
             Step::Wait => {}
             Step::Relay(relay) if self.up.contains_key(&relay) => {
                 self.dial(peer, Target::Relay { relay }, stats, sink);
             }
             Step::Relay(_) => {}
+            Step::Reach(via) => self.reach(now, peer, via, stats, sink),
             Step::GiveUp => self.end_attempt(peer),
         }
     }
@@ -599,6 +604,17 @@ impl<M> Links<M> {
         }
     }
 
+    /// Makes a link to the ambassador of `peer`, to ask for an introduction; or asks, if there is one.
+    fn reach<O>(&mut self, now: Time, peer: NodeId, via: Via, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        let Some(attempt) = self.attempts.get_mut(&peer) else { return };
+        attempt.reaching(now, via.id);
+        if self.up.contains_key(&via.id) {
+            self.ask_awaited(now, via.id, stats, sink);
+        } else if !self.attempts.contains_key(&via.id) {
+            self.begin(now, via.id, Some(&Contact::public(via.id, via.address)), stats, sink);
+        }
+    }
+
     fn fail(&mut self, peer: NodeId) {
         if !self.failed.contains(&peer) {
             self.failed.push(peer);
@@ -606,17 +622,24 @@ impl<M> Links<M> {
     }
 
     fn sweep<O>(&mut self, now: Time, wanted: impl Fn(NodeId) -> bool, sink: &mut Sink<M, O>) {
-        let closes_unused = self.closes_unused;
-        let idle = |link: &Link| closes_unused && now.since(link.used) >= UNUSED_AFTER;
+        let relayed = self.up.values().any(|link| link.remote.is_none());
+        let is_ambassador = |link: &Link| link.contact.as_ref().is_some_and(|contact| contact.ambassador);
+        // What an ambassador is there for, and what may carry the packets of a relayed link, is in use though silent.
+        let kept = |link: &Link| (self.serving && !link.dialled) || (relayed && is_ambassador(link));
+        let idle = |link: &Link| now.since(link.used) >= UNUSED_AFTER && !kept(link);
         let excess = self.up.len().saturating_sub(self.links_max);
         let mut unwanted: Vec<(Time, NodeId)> =
             self.up.iter().filter(|&(&peer, _)| !wanted(peer)).map(|(&peer, link)| (link.used, peer)).collect();
         unwanted.sort_unstable();
+        let mut closed = Vec::new();
         for (position, (_, peer)) in unwanted.into_iter().enumerate() {
             if position < excess || idle(&self.up[&peer]) {
-                self.link_down(peer);
-                sink.push(Output::Close { peer });
+                closed.push(peer);
             }
+        }
+        for peer in closed {
+            self.link_down(peer);
+            sink.push(Output::Close { peer });
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::contact::Contact;
 use super::identity::NodeId;
 use super::io::{CommandId, LinkReport, Path};
 use super::time::{Deadline, Time};
@@ -22,6 +23,8 @@ pub struct Wanted(Vec<Want>);
 struct Want {
     command: CommandId,
     peer: NodeId,
+    /// How to reach it, as the application knows.
+    contact: Option<Box<Contact>>,
     since: Time,
     up_after: Option<Duration>,
     direct_after: Option<Duration>,
@@ -44,11 +47,11 @@ pub struct Standing {
 
 impl Wanted {
     /// A link to `peer` is wanted. `false` if too many are.
-    pub fn add(&mut self, now: Time, command: CommandId, peer: NodeId) -> bool {
+    pub fn add(&mut self, now: Time, command: CommandId, peer: NodeId, contact: Option<Box<Contact>>) -> bool {
         let room = self.0.len() < WANTED_MAX;
         if room {
             let again_at = Time::NEVER;
-            self.0.push(Want { command, peer, since: now, up_after: None, direct_after: None, again_at });
+            self.0.push(Want { command, peer, contact, since: now, up_after: None, direct_after: None, again_at });
         }
         room
     }
@@ -70,12 +73,12 @@ impl Wanted {
         }
     }
 
-    /// Peers to whom a link is to be tried again now.
-    pub fn due(&mut self, now: Time) -> Vec<NodeId> {
+    /// Peers to whom a link is to be tried again now, and how the application would reach them.
+    pub fn due(&mut self, now: Time) -> Vec<(NodeId, Option<Contact>)> {
         let due = self.0.iter_mut().filter(|want| want.again_at <= now);
         due.map(|want| {
             want.again_at = Time::NEVER;
-            want.peer
+            (want.peer, want.contact.as_deref().cloned())
         })
         .collect()
     }
@@ -124,9 +127,13 @@ mod tests {
         Time::from_micros(1_000 * ms)
     }
 
+    fn contact() -> Contact {
+        Contact::at(PEER, "10.0.0.1:4001".parse().unwrap())
+    }
+
     fn wanted() -> Wanted {
         let mut wanted = Wanted::default();
-        assert!(wanted.add(at(0), CommandId(1), PEER));
+        assert!(wanted.add(at(0), CommandId(1), PEER, Some(Box::new(contact()))));
         wanted
     }
 
@@ -166,7 +173,7 @@ mod tests {
         let mut wanted = wanted();
         wanted.lost(at(2_000), PEER);
         assert_eq!(wanted.deadline().at, at(3_000));
-        assert_eq!(wanted.due(at(3_000)), [PEER]);
+        assert_eq!(wanted.due(at(3_000)), [(PEER, Some(contact()))]);
         assert_eq!(wanted.due(at(3_000)), []);
         assert_eq!(wanted.settle(at(29_999), |_| DOWN), []);
         let [(_, report)] = wanted.settle(at(30_000), |_| DOWN)[..] else { panic!("the time is up") };

@@ -1,6 +1,8 @@
 //! The wider internet: ambassadors, to which a node keeps a link, which tell it the address they see and introduce peers.
 //!
-//! An ambassador is an ordinary, publicly reachable peer that is willing. What it says of a third peer is hearsay until a
+//! An ambassador is an ordinary, publicly reachable peer that is willing: one that was told to serve, or one that found itself
+//! open to everybody ([`super::openness`]). A node keeps a link to each ambassador that it was told of, its gates. While none
+//! of those can be reached it takes shelter with one of the others. What an ambassador says of a third peer is hearsay until a
 //! link proves it; what it relays it cannot read.
 
 use std::collections::BTreeMap;
@@ -14,6 +16,8 @@ use super::time::{Deadline, Time};
 
 /// Pause before an ambassador that did not answer, or was lost, is dialled again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Pause between looks for a shelter.
+const SEEK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Longest dial to an ambassador.
 const DIAL_WITHIN: Duration = Duration::from_secs(6);
 /// Introductions that an ambassador makes for one peer within [`INTRODUCTIONS_PER`].
@@ -21,10 +25,35 @@ pub const INTRODUCTIONS_MAX: u32 = 256;
 /// See [`INTRODUCTIONS_MAX`].
 pub const INTRODUCTIONS_PER: Duration = Duration::from_secs(10);
 
-/// Ambassadors that this node was told of, and the peers that it introduces if it is one itself.
+/// What an ambassador carries for others at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayQuota {
+    /// Pairs of peers at once.
+    pub pairs: usize,
+    /// Bytes a second for one pair, both ways together, and in one burst.
+    pub pair_rate: u64,
+    /// Bytes a second in all, and in one burst.
+    pub total_rate: u64,
+}
+
+impl RelayQuota {
+    /// Of a node that was told to serve.
+    pub const AMBASSADOR: Self = RelayQuota { pairs: 4_096, pair_rate: 1 << 20, total_rate: 16 << 20 };
+    /// Of one that found itself open to everybody.
+    pub const VOLUNTEER: Self = RelayQuota { pairs: 128, pair_rate: 1 << 18, total_rate: 1 << 21 };
+
+    /// Of a node.
+    pub fn of(ambassador: bool) -> Self {
+        if ambassador { RelayQuota::AMBASSADOR } else { RelayQuota::VOLUNTEER }
+    }
+}
+
+/// Ambassadors that this node was told of, the one it met by itself, and the peers that it introduces if it is one itself.
 #[derive(Debug)]
 pub struct Wider {
     gates: Vec<Gate>,
+    shelter: Option<Via>,
+    seek_at: Time,
     asked: BTreeMap<NodeId, (Time, u32)>,
 }
 
@@ -48,7 +77,7 @@ impl Wider {
     /// To join through these addresses.
     pub fn new(join: &[SocketAddr]) -> Self {
         let gates = join.iter().map(|&address| Gate { address, state: GateState::Idle(Time::ZERO) }).collect();
-        Wider { gates, asked: BTreeMap::new() }
+        Wider { gates, shelter: None, seek_at: Time::ZERO, asked: BTreeMap::new() }
     }
 
     /// Addresses to dial now: `dial` does it and names the dial.
@@ -73,6 +102,7 @@ impl Wider {
     pub fn link_up(&mut self, peer: NodeId, remote: Option<SocketAddr>) -> bool {
         let Some(gate) = self.gates.iter_mut().find(|gate| Some(gate.address) == remote) else { return false };
         gate.state = GateState::Linked(peer);
+        self.shelter = None;
         true
     }
 
@@ -81,6 +111,7 @@ impl Wider {
         for gate in self.gates.iter_mut().filter(|gate| gate.state == GateState::Linked(peer)) {
             gate.state = GateState::Idle(now + RETRY_AFTER / 4);
         }
+        self.shelter = self.shelter.filter(|via| via.id != peer);
     }
 
     /// A dial has failed.
@@ -94,11 +125,30 @@ impl Wider {
 
     /// Whether a link to `peer` is to be kept although nothing is said over it.
     pub fn wants(&self, peer: NodeId) -> bool {
-        self.gates.iter().any(|gate| gate.state == GateState::Linked(peer))
+        self.gates.iter().any(|gate| gate.state == GateState::Linked(peer)) || self.shelter.is_some_and(|via| via.id == peer)
     }
 
     /// The ambassador through which this node can be met.
     pub fn home(&self) -> Option<Via> {
+        self.gate().or(self.shelter)
+    }
+
+    /// Whether it is time to look for a shelter.
+    pub fn seeks_shelter(&mut self, now: Time) -> bool {
+        let seeks = self.seek_at <= now && self.home().is_none();
+        if seeks {
+            self.seek_at = now + SEEK_AGAIN_AFTER;
+        }
+        seeks
+    }
+
+    /// This node can be met through `via` as long as none of those that it was told of is linked.
+    pub fn take_shelter(&mut self, via: Via) {
+        self.shelter = Some(via);
+    }
+
+    /// The first linked ambassador of those that this node was told of.
+    pub fn gate(&self) -> Option<Via> {
         self.gates.iter().find_map(|gate| match gate.state {
             GateState::Linked(id) => Some(Via { id, address: gate.address }),
             GateState::Idle(_) | GateState::Dialling(..) => None,

@@ -29,6 +29,7 @@ use crate::core::identity::NodeId;
 use crate::core::io::{DialId, SocketId, Target};
 use crate::core::message::Message;
 use crate::core::probe::Probe;
+use crate::core::wider::RelayQuota;
 use crate::core::wire;
 use connection::{CloseCode, Reader, SendQueue};
 use counters::Counters;
@@ -203,15 +204,16 @@ impl<M> Drop for Transport<M> {
 }
 
 impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
-    /// Listens on `address` (UDP); port 0 lets the system choose. Must be called within a tokio runtime.
+    /// Listens on `address` (UDP); port 0 lets the system choose. Carries for others up to `quota`. Must be called within a tokio
+    /// runtime.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub fn listen(identity: &Identity, address: SocketAddr) -> Result<Self, TransportError> {
+    pub fn listen(identity: &Identity, address: SocketAddr, quota: RelayQuota) -> Result<Self, TransportError> {
         let tls = Arc::new(Tls::new(identity)?);
         let counters = Arc::<Counters>::default();
         let (arriving, arrived) = mpsc::channel(relay::ARRIVED_MAX);
-        let relay = Relay::new(counters.clone(), arriving.clone());
+        let relay = Relay::new(counters.clone(), arriving.clone(), quota);
         let (extras, probes) = Extras::new(counters.clone(), arriving);
         let bound = bind(address).and_then(|socket| TokioRuntime.wrap_udp_socket(socket));
         let real = bound.map_err(|source| TransportError::Bind { address, source })?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::core::contact::Via;
 use crate::core::identity::NodeId;
 use crate::core::io::DialId;
 use crate::core::message::Message;
@@ -29,6 +30,8 @@ pub(super) struct Attempt<M> {
     waiting: Vec<Message<M>>,
     dials: SmallVec<[DialId; 2]>,
     stage: Stage,
+    /// The peer's own ambassador, as long as nobody has been asked there.
+    via: Option<Via>,
     began: Time,
     answering: bool,
     vouched: Option<IpAddr>,
@@ -38,8 +41,10 @@ pub(super) struct Attempt<M> {
 enum Stage {
     /// Dials only: nobody was asked for an introduction.
     Dialling,
-    /// An ambassador was asked.
-    Asked,
+    /// An ambassador was asked, at that time.
+    Asked(Time),
+    /// The peer's own ambassador is to be asked: since that time a link to it is being made.
+    Reaching(NodeId, Time),
     /// Introduced by that ambassador at that time; it would relay.
     Introduced(NodeId, Time),
     /// The relay is dialled too, or is no option.
@@ -51,30 +56,32 @@ enum Stage {
 pub(super) enum Step {
     Wait,
     Relay(NodeId),
+    /// The peer's own ambassador is to be linked, and asked.
+    Reach(Via),
     GiveUp,
 }
 
 impl<M> Attempt<M> {
-    pub(super) fn new(now: Time, introducer: Option<NodeId>) -> Self {
-        let stage = if introducer.is_some() { Stage::Asked } else { Stage::Dialling };
-        Attempt { waiting: Vec::new(), dials: SmallVec::new(), stage, began: now, answering: false, vouched: None }
+    /// `asked`: an ambassador is being asked. `via`: another one that may be asked after it.
+    pub(super) fn new(now: Time, asked: bool, via: Option<Via>) -> Self {
+        let stage = if asked { Stage::Asked(now) } else { Stage::Dialling };
+        let (waiting, dials) = (Vec::new(), SmallVec::new());
+        Attempt { waiting, dials, stage, via, began: now, answering: false, vouched: None }
     }
 
     /// The other side of somebody else's attempt: it dials, but needs neither relay nor success.
     pub(super) fn answering(now: Time) -> Self {
-        Attempt {
-            waiting: Vec::new(),
-            dials: SmallVec::new(),
-            stage: Stage::Last,
-            began: now,
-            answering: true,
-            vouched: None,
-        }
+        Attempt { stage: Stage::Last, answering: true, ..Attempt::new(now, false, None) }
     }
 
     /// Whether nothing of this node waits for the link.
     pub(super) fn is_answering(&self) -> bool {
         self.answering && self.waiting.is_empty()
+    }
+
+    /// This node wants the link as well, and is told if it does not come about.
+    pub(super) fn adopt(&mut self) {
+        self.answering = false;
     }
 
     pub(super) fn began(&self) -> Time {
@@ -116,18 +123,37 @@ impl<M> Attempt<M> {
         addresses: Vec<SocketAddr>,
     ) -> Vec<SocketAddr> {
         self.vouched = vouched;
-        if matches!(self.stage, Stage::Asked | Stage::Dialling) {
+        if matches!(self.stage, Stage::Asked(_) | Stage::Reaching(..) | Stage::Dialling) {
             self.stage = Stage::Introduced(by, now);
         }
         addresses
     }
 
-    /// The ambassador cannot help. Whether that ends the attempt.
-    pub(super) fn not_introduced(&mut self) -> bool {
-        if self.stage == Stage::Asked {
+    /// The ambassador cannot help.
+    pub(super) fn not_introduced(&mut self) -> Step {
+        if matches!(self.stage, Stage::Asked(_) | Stage::Reaching(..)) {
             self.stage = Stage::Dialling;
         }
-        self.is_hopeless()
+        match self.via.take() {
+            Some(via) if self.stage == Stage::Dialling => Step::Reach(via),
+            _ if self.is_hopeless() => Step::GiveUp,
+            _ => Step::Wait,
+        }
+    }
+
+    /// A link to `ambassador` is being made, to ask it.
+    pub(super) fn reaching(&mut self, now: Time, ambassador: NodeId) {
+        self.stage = Stage::Reaching(ambassador, now);
+    }
+
+    /// Whether a link to `ambassador` is awaited.
+    pub(super) fn awaits(&self, ambassador: NodeId) -> bool {
+        matches!(self.stage, Stage::Reaching(awaited, _) if awaited == ambassador)
+    }
+
+    /// The awaited ambassador is being asked.
+    pub(super) fn asked(&mut self, now: Time) {
+        self.stage = Stage::Asked(now);
     }
 
     pub(super) fn dial_failed(&mut self, now: Time, dial: DialId) -> Step {
@@ -142,7 +168,7 @@ impl<M> Attempt<M> {
     pub(super) fn due(&self) -> Time {
         match self.stage {
             Stage::Dialling => self.began + DIALS_WITHIN,
-            Stage::Asked => self.began + INTRODUCTION_WITHIN,
+            Stage::Asked(at) | Stage::Reaching(_, at) => at + INTRODUCTION_WITHIN,
             Stage::Introduced(_, at) => at + RELAY_AFTER,
             Stage::Last => self.began + GIVE_UP_AFTER,
         }
@@ -154,7 +180,8 @@ impl<M> Attempt<M> {
         }
         match self.stage {
             Stage::Introduced(by, _) => self.relay(by),
-            Stage::Dialling | Stage::Asked | Stage::Last => Step::GiveUp,
+            Stage::Asked(_) => self.not_introduced(),
+            Stage::Dialling | Stage::Reaching(..) | Stage::Last => Step::GiveUp,
         }
     }
 

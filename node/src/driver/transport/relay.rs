@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use super::counters::Counters;
 use super::socket::{Arrived, Route, Routes};
 use crate::core::identity::NodeId;
+use crate::core::wider::RelayQuota;
 
 /// First byte of a packet for the relay to forward.
 const FORWARD: u8 = 1;
@@ -26,12 +27,6 @@ const FORWARD: u8 = 1;
 const DELIVER: u8 = 2;
 /// Bytes before the packet.
 const HEADER: usize = 1 + 32;
-/// Pairs carried at once; beyond, the pair that has been silent for longest is given up.
-const PAIRS_MAX: usize = 4_096;
-/// Bytes a second carried for one pair, both ways together, and in one burst.
-const PAIR_RATE: u64 = 1 << 20;
-/// Bytes a second carried in all, and in one burst.
-const TOTAL_RATE: u64 = 16 << 20;
 /// Packets that wait to be read by QUIC.
 pub(super) const ARRIVED_MAX: usize = 512;
 
@@ -50,13 +45,13 @@ pub(super) struct Relay {
 
 impl Relay {
     /// Packets that arrive over relays go to `arrived`.
-    pub(super) fn new(counters: Arc<Counters>, arrived: mpsc::Sender<Arrived>) -> Arc<Self> {
+    pub(super) fn new(counters: Arc<Counters>, arrived: mpsc::Sender<Arrived>, quota: RelayQuota) -> Arc<Self> {
         let relay = Relay {
             routes: Routes::default(),
             counters,
             arrived,
             carriers: Mutex::default(),
-            grants: Mutex::new(Grants::new(Instant::now())),
+            grants: Mutex::new(Grants::new(quota, Instant::now())),
         };
         Arc::new(relay)
     }
@@ -137,21 +132,23 @@ impl Relay {
 /// Who may be carried to whom, and how much.
 #[derive(Debug)]
 struct Grants {
+    quota: RelayQuota,
     pairs: BTreeMap<(NodeId, NodeId), Bucket>,
     total: Bucket,
 }
 
 impl Grants {
-    fn new(now: Instant) -> Self {
-        Grants { pairs: BTreeMap::new(), total: Bucket::full(TOTAL_RATE, now) }
+    fn new(quota: RelayQuota, now: Instant) -> Self {
+        Grants { quota, pairs: BTreeMap::new(), total: Bucket::full(quota.total_rate, now) }
     }
 
+    /// Beyond the quota, the pair that has been silent for longest is given up.
     fn allow(&mut self, a: NodeId, b: NodeId, now: Instant) {
-        if self.pairs.len() >= PAIRS_MAX && !self.pairs.contains_key(&pair(a, b)) {
+        if self.pairs.len() >= self.quota.pairs && !self.pairs.contains_key(&pair(a, b)) {
             let silent = self.pairs.iter().min_by_key(|(_, bucket)| bucket.at).map(|(&pair, _)| pair);
             silent.map(|pair| self.pairs.remove(&pair));
         }
-        self.pairs.entry(pair(a, b)).or_insert_with(|| Bucket::full(PAIR_RATE, now));
+        self.pairs.entry(pair(a, b)).or_insert_with(|| Bucket::full(self.quota.pair_rate, now));
     }
 
     fn forget(&mut self, peer: NodeId) {
@@ -200,6 +197,7 @@ impl Bucket {
 mod tests {
     use super::*;
 
+    const QUOTA: RelayQuota = RelayQuota::VOLUNTEER;
     const A: NodeId = NodeId([1; 32]);
     const B: NodeId = NodeId([2; 32]);
     const C: NodeId = NodeId([3; 32]);
@@ -207,7 +205,7 @@ mod tests {
     #[test]
     fn only_pairs_that_were_allowed_are_carried() {
         let now = Instant::now();
-        let mut grants = Grants::new(now);
+        let mut grants = Grants::new(QUOTA, now);
         grants.allow(B, A, now);
         assert!(grants.take(A, B, 1_200, now));
         assert!(grants.take(B, A, 1_200, now));
@@ -219,22 +217,22 @@ mod tests {
     #[test]
     fn a_pair_gets_its_rate_and_no_more() {
         let start = Instant::now();
-        let mut grants = Grants::new(start);
+        let mut grants = Grants::new(QUOTA, start);
         grants.allow(A, B, start);
         let packet = 1_024;
         let carried = (0..40_000u64)
             .filter(|&i| grants.take(A, B, packet, start + Duration::from_micros(250 * i)))
             .count() as u64;
-        let most = (PAIR_RATE + 10 * PAIR_RATE) / packet as u64;
+        let most = (QUOTA.pair_rate + 10 * QUOTA.pair_rate) / packet as u64;
         assert!((most - 20..=most).contains(&carried), "{carried} of {most}");
     }
 
     #[test]
     fn allowing_again_does_not_refill() {
         let now = Instant::now();
-        let mut grants = Grants::new(now);
+        let mut grants = Grants::new(QUOTA, now);
         grants.allow(A, B, now);
-        assert!(grants.take(A, B, PAIR_RATE as usize, now));
+        assert!(grants.take(A, B, QUOTA.pair_rate as usize, now));
         grants.allow(A, B, now);
         assert!(!grants.take(A, B, 1, now));
     }
@@ -242,12 +240,12 @@ mod tests {
     #[test]
     fn the_number_of_pairs_is_bounded() {
         let now = Instant::now();
-        let mut grants = Grants::new(now);
-        for i in 0..=PAIRS_MAX as u32 {
+        let mut grants = Grants::new(QUOTA, now);
+        for i in 0..=QUOTA.pairs as u32 {
             let mut id = [0; 32];
             id[..4].copy_from_slice(&i.to_be_bytes());
             grants.allow(A, NodeId(id), now + Duration::from_micros(u64::from(i)));
         }
-        assert_eq!(grants.pairs.len(), PAIRS_MAX);
+        assert_eq!(grants.pairs.len(), QUOTA.pairs);
     }
 }

@@ -15,7 +15,7 @@ struct Node {
 
 fn node() -> Node {
     let identity = Identity::generate().unwrap();
-    let transport = Transport::listen(&identity, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let transport = Transport::listen(&identity, "127.0.0.1:0".parse().unwrap(), RelayQuota::AMBASSADOR).unwrap();
     Node { address: transport.local_addr().unwrap(), transport, id: identity.id() }
 }
 
@@ -274,7 +274,7 @@ async fn peers_talk_through_a_relay_that_counts_what_it_carries() {
 /// A node that listens at every address of both kinds.
 fn both_kinds() -> Node {
     let identity = Identity::generate().unwrap();
-    let transport = Transport::listen(&identity, "[::]:0".parse().unwrap()).unwrap();
+    let transport = Transport::listen(&identity, "[::]:0".parse().unwrap(), RelayQuota::AMBASSADOR).unwrap();
     let address = transport.local_addr().unwrap();
     Node { address: SocketAddr::new("127.0.0.1".parse().unwrap(), address.port()), transport, id: identity.id() }
 }
@@ -343,11 +343,11 @@ async fn a_relay_forgets_a_pair_when_one_of_it_is_gone() {
 async fn whoever_comes_back_with_its_identity_is_linked_again() {
     let (mut a, b) = linked().await;
     let identity = Identity::generate().unwrap();
-    let mut first: Transport<Blob> = Transport::listen(&identity, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut first: Transport<Blob> = Transport::listen(&identity, "127.0.0.1:0".parse().unwrap(), RelayQuota::AMBASSADOR).unwrap();
     first.dial(DialId(1), Some(a.id), Target::Address(a.address));
     assert_eq!(a.up().await.0, identity.id());
     drop(first);
-    let mut second: Transport<Blob> = Transport::listen(&identity, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut second: Transport<Blob> = Transport::listen(&identity, "127.0.0.1:0".parse().unwrap(), RelayQuota::AMBASSADOR).unwrap();
     second.dial(DialId(1), Some(a.id), Target::Address(a.address));
     let up = a
         .until(|event| match event {
@@ -368,7 +368,7 @@ async fn whoever_was_silenced_and_comes_back_at_its_address_is_linked_again() {
         std::iter::repeat_with(|| Identity::generate().unwrap()).find(|identity| identity.id() < a.id).unwrap();
     let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (entered, anywhere) = (other.enter(), "127.0.0.1:0".parse().unwrap());
-    let first: Transport<Blob> = Transport::listen(&lesser, anywhere).unwrap();
+    let first: Transport<Blob> = Transport::listen(&lesser, anywhere, RelayQuota::AMBASSADOR).unwrap();
     drop(entered);
     let address = first.local_addr().unwrap();
     a.transport.dial(DialId(1), Some(lesser.id()), Target::Address(address));
@@ -376,7 +376,7 @@ async fn whoever_was_silenced_and_comes_back_at_its_address_is_linked_again() {
     other.shutdown_background();
     // Silent, its socket is closed all the same; until then the address is taken.
     let listen = async || loop {
-        match Transport::<Blob>::listen(&lesser, address) {
+        match Transport::<Blob>::listen(&lesser, address, RelayQuota::AMBASSADOR) {
             Ok(transport) => break transport,
             Err(_) => tokio::task::yield_now().await,
         }

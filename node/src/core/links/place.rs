@@ -1,0 +1,125 @@
+//! Where a node is, and which of a peer's addresses are worth a dial from there.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::core::contact::Contact;
+
+/// Where this node is, as far as it knows: decides which of a peer's addresses are worth a dial.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Own addresses on own networks.
+    pub local: Vec<SocketAddr>,
+    /// Own address as ambassadors see it.
+    pub outside: Option<SocketAddr>,
+    /// Own address that a NAT was asked to forward.
+    pub mapped: Option<SocketAddr>,
+}
+
+impl Place {
+    /// Whether a NAT sits between this node and its ambassador.
+    pub fn is_behind_nat(&self) -> bool {
+        self.outside.is_some_and(|outside| !self.local.contains(&outside))
+    }
+
+    /// Whether this node is seen from outside at an address of its own.
+    pub fn is_public(&self) -> bool {
+        self.outside.is_some_and(|outside| self.local.contains(&outside))
+    }
+
+    /// Whether `address` is on one of this node's own networks, taken as /24 or /64.
+    pub fn is_near(&self, address: SocketAddr) -> bool {
+        self.local.iter().any(|own| match (own.ip(), address.ip()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                (a.is_loopback() && b.is_loopback()) || u32::from(a) >> 8 == u32::from(b) >> 8
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => u128::from(a) >> 64 == u128::from(b) >> 64,
+            _ => false,
+        })
+    }
+
+    /// The addresses of `contact` that may be dialled from here, best first.
+    pub(super) fn dialable(&self, contact: &Contact) -> Vec<SocketAddr> {
+        let outside_ip = |address: Option<SocketAddr>| address.map(|address| address.ip());
+        let same_nat = match (outside_ip(self.outside), outside_ip(contact.outside)) {
+            (Some(own), Some(other)) => own == other,
+            // One of the two has not met an ambassador yet.
+            _ => true,
+        };
+        let near = contact.local.iter().copied().filter(|&address| self.is_near(address) && same_nat);
+        let near: Vec<SocketAddr> = near.collect();
+        if !near.is_empty() {
+            let ipv4: Vec<SocketAddr> = near.iter().copied().filter(SocketAddr::is_ipv4).collect();
+            return if ipv4.is_empty() { near } else { ipv4 };
+        }
+        let mut addresses = Vec::new();
+        if self.local.iter().any(is_ipv6_host) {
+            // Nothing translates between them: the best way between networks, if something lets it pass.
+            addresses.extend(contact.local.iter().copied().filter(is_ipv6_host));
+        }
+        let beyond = addresses.len();
+        addresses.extend(contact.mapped);
+        addresses.extend(contact.outside.filter(|outside| contact.mapped != Some(*outside)));
+        if addresses.len() == beyond && !self.is_behind_nat() {
+            addresses.extend(contact.local.iter().copied().filter(SocketAddr::is_ipv4));
+        }
+        addresses
+    }
+}
+
+/// Whether an address is one of IPv6 that other networks may reach: global unicast, or unique local (RFC 4193).
+pub(in crate::core) fn is_ipv6_host(address: &SocketAddr) -> bool {
+    matches!(address.ip(), IpAddr::V6(ip) if ip.segments()[0] & 0xe000 == 0x2000 || ip.is_unique_local())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::identity::NodeId;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn check(own: (&[&str], Option<&str>), peer: (&[&str], Option<&str>), expected: &[&str]) {
+        let place = Place { local: addresses(own.0), outside: own.1.map(|text| text.parse().unwrap()), mapped: None };
+        let mut contact = Contact::at(NodeId([2; 32]), "10.9.9.9:1".parse().unwrap());
+        std::sync::Arc::make_mut(&mut contact.reach).local = addresses(peer.0);
+        contact.set_reach(peer.1.map(|text| text.parse().unwrap()), None);
+        assert_eq!(place.dialable(&contact), addresses(expected), "{own:?} to {peer:?}");
+    }
+
+    const HERE4: &str = "10.1.0.2:4001";
+    const HERE6: &str = "[2001:db8:1::2]:4001";
+    const THERE4: &str = "10.2.0.2:4001";
+    const THERE6: &str = "[2001:db8:2::2]:4001";
+    const NAT_HERE: &str = "203.0.113.1:50000";
+    const NAT_THERE: &str = "203.0.113.2:50000";
+
+    #[test]
+    fn between_networks_ipv6_comes_first_where_both_have_it() {
+        check((&[HERE4, HERE6], Some(NAT_HERE)), (&[THERE4, THERE6], Some(NAT_THERE)), &[THERE6, NAT_THERE]);
+        check((&[HERE4], Some(NAT_HERE)), (&[THERE4, THERE6], Some(NAT_THERE)), &[NAT_THERE]);
+        check((&[HERE4, HERE6], Some(NAT_HERE)), (&[THERE4], Some(NAT_THERE)), &[NAT_THERE]);
+        check((&[HERE6], None), (&[THERE6], None), &[THERE6]);
+    }
+
+    #[test]
+    fn a_public_node_tries_all_that_a_peer_without_a_nat_has() {
+        let public = "198.51.100.7:4001";
+        check((&[public, HERE6], Some(public)), (&[THERE4, THERE6], None), &[THERE6, THERE4]);
+        check((&[HERE4, HERE6], Some(NAT_HERE)), (&[THERE4, THERE6], None), &[THERE6]);
+    }
+
+    #[test]
+    fn on_one_lan_one_kind_of_address_is_enough() {
+        let (beside4, beside6) = ("10.1.0.3:4001", "[2001:db8:1::3]:4001");
+        check((&[HERE4, HERE6], Some(NAT_HERE)), (&[beside4, beside6], Some(NAT_HERE)), &[beside4]);
+        check((&[HERE6], None), (&[beside6], None), &[beside6]);
+    }
+
+    #[test]
+    fn addresses_that_mean_nothing_elsewhere_are_not_dialled() {
+        check((&[HERE4, HERE6], Some(NAT_HERE)), (&["[fe80::3]:4001", "[::1]:4001"], Some(NAT_THERE)), &[NAT_THERE]);
+        check((&[HERE4, "[fe80::2]:4001"], Some(NAT_HERE)), (&[THERE4, THERE6], Some(NAT_THERE)), &[NAT_THERE]);
+    }
+}
