@@ -252,7 +252,7 @@ impl<V: Overlay> Node<V> {
         match message {
             Message::Hosts(message) => {
                 if let Some(contact) = message.sender().filter(|contact| contact.id == from && contact.is_bounded()) {
-                    self.meet_anew(now, contact, sink);
+                    self.meet_anew(contact, sink);
                     self.links.greeted(from, contact.clone());
                 }
                 let says = self.hosts.handle(now, from, message, &self.me, &mut self.random);

@@ -88,6 +88,8 @@ pub enum Act {
         /// Which.
         socket: SocketId,
     },
+    /// What is known of where an ambassador sees this peer does not hold any more: have it introduce both again.
+    Introduce(NodeId),
     /// A try begins.
     Try(Method),
 }
@@ -236,9 +238,7 @@ impl Crossing {
 
     /// Whether the link to `peer` is relayed and it may be met once more through an ambassador.
     pub fn may_meet_anew(&mut self, peer: NodeId) -> bool {
-        let Some(pair) = self.pairs.get_mut(&peer).filter(|pair| pair.meetings < MEETINGS_MAX) else { return false };
-        pair.meetings += 1;
-        true
+        self.pairs.get_mut(&peer).is_some_and(Pair::may_meet_anew)
     }
 
     /// Whether a direct link to `peer` is still to be expected, and how many tries there were.
@@ -273,11 +273,18 @@ impl Crossing {
     /// The other side of a relayed link says something.
     pub fn handle(&mut self, now: Time, from: NodeId, message: CrossMessage, outlook: &Outlook, acts: &mut Vec<Act>) {
         let Some(pair) = self.pairs.get_mut(&from) else { return };
+        if message.report().is_some_and(|report| !report.is_sound(pair.vouched)) {
+            // It lies, or has moved since an ambassador last saw it.
+            if pair.may_meet_anew() {
+                acts.push(Act::Introduce(from));
+            }
+            return;
+        }
         match message {
             CrossMessage::Offer { number, report } => self.offered(now, from, number, report, outlook, acts),
             CrossMessage::Accept { number, report, token, spent_us } => {
                 let State::Offered { mine, at } = pair.state else { return };
-                if number != pair.number || !pair.leads || !report.is_sound(pair.vouched) {
+                if number != pair.number || !pair.leads {
                     return;
                 }
                 let round_trip = now.since(at).saturating_sub(Duration::from_micros(spent_us.into()));
@@ -285,7 +292,7 @@ impl Crossing {
             }
             CrossMessage::Go { number, report } => {
                 let State::Ready { agreed, .. } = pair.state else { return };
-                if number == pair.number && !pair.leads && report.is_sound(pair.vouched) {
+                if number == pair.number && !pair.leads {
                     let agreed = Agreed { theirs: report, ..agreed };
                     let fits = Method::between(agreed.mine.ports, report.ports) == Some(agreed.method);
                     if fits {
@@ -447,7 +454,7 @@ impl Crossing {
     ) {
         let Some(pair) = self.pairs.get(&from) else { return };
         let refused = pair.tries >= TRIES_MAX || matches!(pair.state, State::Surveying { .. } | State::Trying { .. });
-        if pair.leads || !report.is_sound(pair.vouched) {
+        if pair.leads {
             return;
         }
         if refused || !self.reserve(from) {
@@ -571,6 +578,12 @@ struct Agreement {
 }
 
 impl Pair {
+    fn may_meet_anew(&mut self) -> bool {
+        let may = self.meetings < MEETINGS_MAX;
+        self.meetings += u8::from(may);
+        may
+    }
+
     fn agreed(&self) -> Option<Agreed> {
         match &self.state {
             State::Ready { agreed, .. } | State::Trying { agreed, .. } => Some(*agreed),

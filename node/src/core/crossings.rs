@@ -113,7 +113,7 @@ impl<V: Overlay> Node<V> {
 
     /// A peer with a relayed link says where it is. If it has come to IPv6, which this node has too, no NAT is in the way any
     /// more; if its NAT has another address, only an ambassador can vouch for that one. So it is introduced again.
-    pub(super) fn meet_anew(&mut self, now: Time, contact: &Contact, sink: &mut Sink<V::Message, V::Outcome>) {
+    pub(super) fn meet_anew(&mut self, contact: &Contact, sink: &mut Sink<V::Message, V::Outcome>) {
         let peer = contact.id;
         let Some(known) = self.links.contact(peer) else { return };
         let is_new = |address: &SocketAddr| is_ipv6_host(address) && !known.local.contains(address);
@@ -123,10 +123,7 @@ impl<V: Overlay> Node<V> {
         if !(has_ipv6 || has_moved) || !self.crossing.may_meet_anew(peer) {
             return;
         }
-        let via = contact.via.map(|via| via.id).filter(|&via| self.links.is_up(via));
-        if let Some(ambassador) = via.or_else(|| self.links.ambassadors().next()) {
-            self.send(now, ambassador, Message::Wider(WiderMessage::Introduce { peer }), sink);
-        }
+        self.links.introduce_again(peer, &mut self.stats, sink);
     }
 
     /// The link to `peer`, if it is a direct one, may be dead.
@@ -232,6 +229,7 @@ impl<V: Overlay> Node<V> {
                     let to = if socket == SocketId::MAIN { Target::Address(to) } else { Target::From { socket, to } };
                     self.links.cross(now, peer, to, &mut self.stats, sink);
                 }
+                Act::Introduce(peer) => self.links.introduce_again(peer, &mut self.stats, sink),
                 Act::Close { socket } => sink.push(Output::CloseSocket { socket }),
                 Act::Try(Method::Simultaneous) => self.stats.tries_simultaneous += 1,
                 Act::Try(Method::Predicted) => self.stats.tries_predicted += 1,

@@ -408,6 +408,14 @@ impl<M> Links<M> {
         self.dial_all(peer, addresses, stats, sink);
     }
 
+    /// Has an ambassador tell both sides of a relayed link where it sees them now.
+    pub fn introduce_again<O>(&mut self, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        if let Some(introducer) = self.introducer(self.contact(peer)) {
+            stats.messages_sent += 1;
+            sink.send(introducer, Message::Wider(WiderMessage::Introduce { peer }));
+        }
+    }
+
     /// The link to `peer` carries nothing any more: it is closed and another is made.
     pub fn relink<O>(&mut self, now: Time, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
         if self.link_down(peer) {
@@ -542,7 +550,8 @@ impl<M> Links<M> {
         // One heard of before it met its own ambassador has no address that means anything here.
         let introducer = if needs_introduction || addresses.is_empty() { self.introducer(contact) } else { None };
         // Its own ambassador is the last resort: there is no link to it yet.
-        let via = contact.and_then(|contact| contact.via).filter(|via| needs_introduction && introducer != Some(via.id));
+        let via =
+            contact.and_then(|contact| contact.via).filter(|via| needs_introduction && introducer != Some(via.id));
         if addresses.is_empty() && introducer.is_none() && via.is_none() {
             return false;
         }

@@ -184,6 +184,18 @@ pub enum CrossMessage {
     End,
 }
 
+impl CrossMessage {
+    /// What the sender says of its NAT in it, if it does.
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            CrossMessage::Offer { report, .. }
+            | CrossMessage::Accept { report, .. }
+            | CrossMessage::Go { report, .. } => Some(report),
+            CrossMessage::Busy { .. } | CrossMessage::End => None,
+        }
+    }
+}
+
 /// A datagram on the LAN: multicast, or unicast in answer to one.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Announcement {

@@ -125,7 +125,8 @@ impl Wider {
 
     /// Whether a link to `peer` is to be kept although nothing is said over it.
     pub fn wants(&self, peer: NodeId) -> bool {
-        self.gates.iter().any(|gate| gate.state == GateState::Linked(peer)) || self.shelter.is_some_and(|via| via.id == peer)
+        self.gates.iter().any(|gate| gate.state == GateState::Linked(peer))
+            || self.shelter.is_some_and(|via| via.id == peer)
     }
 
     /// The ambassador through which this node can be met.

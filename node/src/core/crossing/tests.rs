@@ -61,7 +61,8 @@ fn probe(crossing: &mut Crossing, from: &str, probe: Probe) -> Vec<Act> {
 fn probes_go_nowhere_but_to_where_an_ambassador_sees_the_peer() {
     let mut crossing = follower();
     let elsewhere = Report { seen: addr("192.0.2.66:53"), ports: Ports::Kept };
-    assert!(say(&mut crossing, PEER, CrossMessage::Offer { number: 1, report: elsewhere }).is_empty());
+    let acts = say(&mut crossing, PEER, CrossMessage::Offer { number: 1, report: elsewhere });
+    assert!(matches!(acts[..], [Act::Introduce(PEER)]), "{acts:?}");
     begin(&mut crossing, Ports::Random);
     let mut acts = say(&mut crossing, PEER, CrossMessage::Go { number: 1, report: elsewhere });
     for tick in 0..400 {
@@ -73,6 +74,16 @@ fn probes_go_nowhere_but_to_where_an_ambassador_sees_the_peer() {
     });
     let to: Vec<IpAddr> = to.collect();
     assert!(to.len() > 900 && to.iter().all(|&ip| ip == vouched()), "{} probes", to.len());
+}
+
+#[test]
+fn an_ambassador_is_asked_a_few_times_where_a_peer_is_that_says_otherwise() {
+    let mut crossing = follower();
+    let elsewhere = Report { seen: addr("192.0.2.66:53"), ports: Ports::Kept };
+    let offers =
+        (0..100).flat_map(|number| say(&mut crossing, PEER, CrossMessage::Offer { number, report: elsewhere }));
+    let introductions = offers.filter(|act| matches!(act, Act::Introduce(PEER))).count();
+    assert_eq!(introductions, MEETINGS_MAX as usize);
 }
 
 #[test]

@@ -32,7 +32,8 @@ fn side() -> Side {
 /// A peer behind a NAT whose ambassador is [`THEIRS`].
 fn peer() -> Contact {
     let mut contact = Contact::at(PEER, address("10.2.0.2:4001"));
-    contact.set_reach(Some(address("203.0.113.2:50000")), Some(Via { id: THEIRS, address: address("203.0.113.9:4001") }));
+    contact
+        .set_reach(Some(address("203.0.113.2:50000")), Some(Via { id: THEIRS, address: address("203.0.113.9:4001") }));
     contact
 }
 

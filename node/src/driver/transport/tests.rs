@@ -343,11 +343,13 @@ async fn a_relay_forgets_a_pair_when_one_of_it_is_gone() {
 async fn whoever_comes_back_with_its_identity_is_linked_again() {
     let (mut a, b) = linked().await;
     let identity = Identity::generate().unwrap();
-    let mut first: Transport<Blob> = Transport::listen(&identity, "127.0.0.1:0".parse().unwrap(), RelayQuota::AMBASSADOR).unwrap();
+    let mut first: Transport<Blob> =
+        Transport::listen(&identity, "127.0.0.1:0".parse().unwrap(), RelayQuota::AMBASSADOR).unwrap();
     first.dial(DialId(1), Some(a.id), Target::Address(a.address));
     assert_eq!(a.up().await.0, identity.id());
     drop(first);
-    let mut second: Transport<Blob> = Transport::listen(&identity, "127.0.0.1:0".parse().unwrap(), RelayQuota::AMBASSADOR).unwrap();
+    let mut second: Transport<Blob> =
+        Transport::listen(&identity, "127.0.0.1:0".parse().unwrap(), RelayQuota::AMBASSADOR).unwrap();
     second.dial(DialId(1), Some(a.id), Target::Address(a.address));
     let up = a
         .until(|event| match event {
