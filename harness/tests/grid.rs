@@ -19,8 +19,14 @@ use nobody::Nobody;
 
 /// Plays a topology that ships. Fails with the table that a person would see unless every check holds.
 fn passes(name: &str) -> RunResult {
+    let result = run(name, &Overrides::default());
+    assert_eq!(result.verdict, Outcome::Passed, "{}", table::render(&result));
+    result
+}
+
+fn run(name: &str, overrides: &Overrides) -> RunResult {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../topologies/{name}.yaml"));
-    let plan = topology::load(&path, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let plan = topology::load(&path, overrides).unwrap_or_else(|wrong| panic!("{wrong}"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let played: Played = runtime.block_on(async {
         let mut sim = Sim::new(&plan);
@@ -28,9 +34,7 @@ fn passes(name: &str) -> RunResult {
         play(&plan, &mut sim, &mut Nobody, &Stop::default()).await
     });
     assert_eq!(evaluate(&plan, &played.events, &played.watched).len(), plan.checks.len());
-    let result = RunResult::of(&plan, "sim", &played);
-    assert_eq!(result.verdict, Outcome::Passed, "{}", table::render(&result));
-    result
+    RunResult::of(&plan, "sim", &played)
 }
 
 #[test]
@@ -59,4 +63,14 @@ fn a_lan_needs_nothing_but_itself() {
 #[test]
 fn rebinding_nats_lose_no_item() {
     passes("rebind");
+}
+
+/// Nothing but what nodes do for others of their own accord makes the difference.
+#[test]
+fn without_the_ambassador_those_who_are_open_link_all_others() {
+    passes("volunteers");
+    let unwilling = Overrides { set: vec![("willing".to_owned(), "false".to_owned())], ..Overrides::default() };
+    let result = run("volunteers", &unwilling);
+    let lost = result.crossings.iter().any(|cell| cell.linked < cell.pairs);
+    assert!(lost, "{}", table::render(&result));
 }

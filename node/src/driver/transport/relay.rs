@@ -197,7 +197,7 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    const QUOTA: RelayQuota = RelayQuota::VOLUNTEER;
+    const QUOTA: RelayQuota = RelayQuota::AMBASSADOR;
     const A: NodeId = NodeId([1; 32]);
     const B: NodeId = NodeId([2; 32]);
     const C: NodeId = NodeId([3; 32]);
