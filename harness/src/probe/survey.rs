@@ -18,7 +18,7 @@ use crate::plan::{Network, NetworkIndex, Plan, Uplink};
 
 /// Most routers that are probed in a run.
 ///
-/// That many take some twenty seconds. Each also takes two entries of the kernel's neighbour table, which has 1,024 as Linux comes.
+/// That many take half a minute where two cores are busy. Each also takes two entries of the kernel's neighbour table, which has 1,024 as Linux comes.
 const ROUTERS_MAX: usize = 256;
 /// Routers that are probed at once: most of the time they are left idle.
 const AT_ONCE: usize = 32;
