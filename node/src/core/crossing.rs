@@ -43,6 +43,8 @@ pub const TRIES_MAX: u32 = 64;
 const OFFERS_MAX: u32 = 2 * TRIES_MAX;
 /// Most introductions to a peer that says that it has come to other addresses, while the link is the same.
 const MEETINGS_MAX: u8 = 4;
+/// How long the dials after such an introduction are waited for.
+const MEETING_WITHIN: Duration = Duration::from_secs(1);
 /// Most probes of a peer that are answered in one try.
 const ANSWERS_MAX: u32 = 64;
 /// From a relayed link to the first try: the dials after the introduction may still succeed.
@@ -145,6 +147,8 @@ struct Pair {
     exhausted: bool,
     /// How often it was met anew.
     meetings: u8,
+    /// Until when the dials after such a meeting are waited for.
+    meeting: Option<Time>,
     state: State,
 }
 
@@ -203,6 +207,7 @@ impl Crossing {
             rounds: 0,
             exhausted: false,
             meetings: 0,
+            meeting: None,
             state,
         };
         self.pairs.insert(peer, pair);
@@ -241,9 +246,16 @@ impl Crossing {
         self.pairs.get_mut(&peer).is_some_and(Pair::may_meet_anew)
     }
 
+    /// The same; a direct link to `peer` is to be expected for a while then.
+    pub fn may_meet_soon(&mut self, now: Time, peer: NodeId) -> bool {
+        let Some(pair) = self.pairs.get_mut(&peer).filter(|pair| pair.meetings < MEETINGS_MAX) else { return false };
+        pair.meeting = Some(now + MEETING_WITHIN);
+        pair.may_meet_anew()
+    }
+
     /// Whether a direct link to `peer` is still to be expected, and how many tries there were.
     pub fn progress(&self, peer: NodeId) -> (bool, u32) {
-        self.pairs.get(&peer).map_or((false, 0), |pair| (!pair.exhausted, pair.tries))
+        self.pairs.get(&peer).map_or((false, 0), |pair| (!pair.exhausted || pair.meeting.is_some(), pair.tries))
     }
 
     /// Whether no link is relayed.
@@ -259,11 +271,15 @@ impl Crossing {
             State::Offered { at, .. } => *at + ANSWER_WITHIN,
             State::Trying { until, spray, .. } => spray.as_ref().map_or(*until, Spray::due).min(*until),
         });
+        let due = due.chain(self.pairs.values().filter_map(|pair| pair.meeting));
         Deadline { at: due.min().unwrap_or(Time::NEVER), why: "crossing a NAT" }
     }
 
     /// Goes on with what is due.
     pub fn wake(&mut self, now: Time, outlook: &Outlook, acts: &mut Vec<Act>) {
+        for pair in self.pairs.values_mut() {
+            pair.meeting = pair.meeting.filter(|&until| until > now);
+        }
         let peers: Vec<NodeId> = self.pairs.keys().copied().collect();
         for peer in peers {
             self.go_on(now, peer, outlook, acts);

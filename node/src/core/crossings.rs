@@ -70,6 +70,7 @@ impl<V: Overlay> Node<V> {
             return sink.done(command, Outcome::Linked(nothing));
         }
         self.crossing.hurry(now, peer);
+        self.meet_over_ipv6(now, peer, sink);
         self.links.want(now, peer, self.hosts.get(peer), &mut self.stats, sink);
     }
 
@@ -124,6 +125,16 @@ impl<V: Overlay> Node<V> {
             return;
         }
         self.links.introduce_again(peer, &mut self.stats, sink);
+    }
+
+    /// A better link to `peer` than a relayed one is wanted. Where both have IPv6 the dials of the first introduction have missed
+    /// each other.
+    fn meet_over_ipv6(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
+        let has_ipv6 = |local: &[SocketAddr]| local.iter().any(is_ipv6_host);
+        let both = has_ipv6(&self.me.local) && self.links.contact(peer).is_some_and(|contact| has_ipv6(&contact.local));
+        if both && self.crossing.may_meet_soon(now, peer) {
+            self.links.introduce_again(peer, &mut self.stats, sink);
+        }
     }
 
     /// The link to `peer`, if it is a direct one, may be dead.

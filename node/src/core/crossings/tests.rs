@@ -127,6 +127,21 @@ fn a_nat_is_looked_at_also_where_the_ambassador_is_linked_over_ipv6() {
 }
 
 #[test]
+fn who_wants_a_better_link_than_a_relayed_one_waits_for_the_dials_over_ipv6() {
+    let mut bench = Bench::new(&HERE);
+    bench.link(None);
+    assert!(bench.meets_anew(&["10.9.0.2:4001", "[2001:db8:2::2]:4001"]));
+    // The leader has given up.
+    bench.hear(PEER, Message::Wider(WiderMessage::Cross(CrossMessage::End)));
+    let told = |said: &[Output<Nothing, ()>]| said.iter().any(|out| matches!(out, Output::Done { .. }));
+    let said = bench.give(Input::Command { id: CommandId(7), command: Command::Link { peer: PEER, contact: None } });
+    assert!(said.iter().any(introduces) && !told(&said), "{said:?}");
+    bench.1 = bench.1 + Duration::from_secs(1);
+    let said = bench.give(Input::Wake);
+    assert!(told(&said), "{said:?}");
+}
+
+#[test]
 fn only_a_relayed_link_between_two_with_ipv6_is_made_anew() {
     let there = ["10.9.0.2:4001", "[2001:db8:2::2]:4001"];
     let mut direct = Bench::new(&HERE);
