@@ -2,7 +2,7 @@
 //!
 //! - here: from bytes to [`Packet`], and translation of addresses and ports.
 //! - `checksum`: the Internet checksum, kept up incrementally (RFC 1624), complete or partial.
-//! - [`fragments`]: how later fragments follow the first.
+//! - [`fragments`]: how later fragments follow the first, and wait for it.
 //! - [`ipv6`]: the same for IPv6, of which little is rewritten.
 //! - [`segments`]: cutting what a host's segmentation offload has left whole.
 //! - [`errors`]: the ICMP errors that a router sends.

@@ -18,7 +18,7 @@ use super::routes::Routes;
 use super::stats::{Cause, Direction, Stats};
 use crate::net::link::LinkConfig;
 use crate::net::nat::Nat;
-use crate::net::packet::fragments::Fragments;
+use crate::net::packet::fragments::{Early, Fragments};
 use crate::net::packet::segments::Segments;
 
 /// Length of an Ethernet header, in bytes.
@@ -74,6 +74,8 @@ pub struct Engine {
     down: Pipe,
     /// First fragments from inside, and from outside.
     fragments: [Fragments<Plan>; 2],
+    /// Later ones that came before them.
+    early: [Early; 2],
     errors: ErrorLimit,
     ipv6: Option<Ipv6>,
     stats: Stats,
@@ -126,6 +128,7 @@ impl Engine {
             up: Pipe::new(&config.up, seed(2)),
             down: Pipe::new(&config.down, seed(3)),
             fragments: [Fragments::new(seed(4)), Fragments::new(seed(5))],
+            early: Default::default(),
             errors: ErrorLimit::default(),
             ipv6,
             stats: Stats::default(),
@@ -141,6 +144,8 @@ impl Engine {
         outside.neighbours.readdress(addresses.to_vec());
         // They name the old addresses.
         self.fragments.iter_mut().for_each(Fragments::clear);
+        let dropped = self.early.iter_mut().map(Early::clear).sum();
+        self.count_drops(Cause::Fragment, dropped);
     }
 
     /// Changes the uplink; frames on it keep their fate.
@@ -175,10 +180,13 @@ impl Engine {
     pub fn next_due(&self) -> Time {
         let outside = self.outside.as_ref().map_or(Time::NEVER, |port| port.neighbours.next_due());
         let ipv6 = self.ipv6.as_ref().map_or(Time::NEVER, Ipv6::next_due);
-        self.up.next_due().min(self.down.next_due()).min(self.inside.neighbours.next_due()).min(outside).min(ipv6)
+        let [from_inside, from_outside] = self.early.each_ref().map(Early::next_due);
+        let links = self.up.next_due().min(self.down.next_due());
+        let early = from_inside.min(from_outside);
+        links.min(self.inside.neighbours.next_due()).min(outside).min(ipv6).min(early)
     }
 
-    /// Does what is due: frames that are across their link go on, neighbours are asked again.
+    /// Does what is due: frames that are across their link go on, neighbours are asked again, early fragments given up.
     pub fn advance(&mut self, now: Time, out: &mut Out<'_>) {
         while let Some(mut frame) = self.up.arrived(now) {
             self.transmit(now, Face::Outside, frame.next_hop, frame.offload, &mut frame.frame, out);
@@ -192,6 +200,8 @@ impl Engine {
             port.neighbours.advance(now, &mut self.stats, &mut |offload, frame| out(face, offload, frame));
         }
         self.advance6(now, out);
+        let dropped = self.early.iter_mut().map(|early| early.expire(now)).sum();
+        self.count_drops(Cause::Fragment, dropped);
     }
 
     /// A frame has come.

@@ -131,7 +131,7 @@ pub enum Cause {
     Spoofed,
     /// A NAT cannot translate it: no TCP, UDP, echo question from inside, or error about one of them.
     Untranslatable,
-    /// A later fragment whose first did not come before.
+    /// A later fragment whose first was refused or did not come in time, or that was one too many to wait for it.
     Fragment,
     /// Nobody answered for the next hop, or too many packets wait for an answer.
     Unresolved,

@@ -1,11 +1,7 @@
-use std::time::Duration;
-
-use butter::core::time::Time;
-use etherparse::{IpFragOffset, Ipv4Header, PacketBuilder};
+use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
 use super::errors::Problem;
-use super::fragments::{DATAGRAMS_MAX, FRAGMENT_TIMEOUT, Fragments};
 use super::*;
 
 fn end(text: &str) -> SocketAddrV4 {
@@ -317,43 +313,4 @@ fn checksum_by_etherparse(bytes: &[u8]) -> [u8; 2] {
     let (header, payload) = (tcp.to_header(), tcp.payload());
     let raw = |range: std::ops::Range<usize>| bytes[range].try_into().unwrap();
     header.calc_checksum_ipv4_raw(raw(12..16), raw(16..20), payload).unwrap().to_be_bytes()
-}
-
-fn fragment(offset: u16, more: bool, identification: u16) -> Packet {
-    let payload = [0; 16];
-    let mut header = Ipv4Header::new(16, 64, IpNumber::UDP, [10, 0, 0, 2], [198, 51, 100, 1]).unwrap();
-    header.fragment_offset = IpFragOffset::try_new(offset).unwrap();
-    header.more_fragments = more;
-    header.dont_fragment = false;
-    header.identification = identification;
-    let mut bytes = Vec::new();
-    header.write(&mut bytes).unwrap();
-    bytes.extend_from_slice(&payload);
-    Packet::parse(&bytes).unwrap()
-}
-
-#[test]
-fn later_fragments_follow_the_first_for_a_while() {
-    let mut fragments = Fragments::new(1);
-    let first = fragment(0, true, 7);
-    assert_eq!(first.fragment, Fragment::First);
-    let later = fragment(2, false, 7);
-    assert_eq!((later.fragment, later.content), (Fragment::Later, Content::Later));
-    assert_eq!(fragments.later(Time::ZERO, &later), None, "the first has not come");
-    fragments.first(Time::ZERO, &first, 'a');
-    assert_eq!(fragments.later(Time::ZERO, &later), Some('a'));
-    assert_eq!(fragments.later(Time::ZERO, &fragment(2, false, 8)), None, "of another datagram");
-    let late = Time::ZERO + FRAGMENT_TIMEOUT;
-    assert_eq!(fragments.later(late - Duration::from_micros(1), &later), Some('a'));
-    assert_eq!(fragments.later(late, &later), None);
-}
-
-#[test]
-fn datagrams_remembered_are_bounded() {
-    let mut fragments = Fragments::new(1);
-    for id in 0..=DATAGRAMS_MAX as u16 {
-        fragments.first(Time::ZERO, &fragment(0, true, id), id);
-    }
-    assert_eq!(fragments.later(Time::ZERO, &fragment(2, false, 0)), None);
-    assert!((1..=DATAGRAMS_MAX as u16).all(|id| fragments.later(Time::ZERO, &fragment(2, false, id)) == Some(id)));
 }

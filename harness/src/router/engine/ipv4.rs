@@ -53,8 +53,32 @@ impl Refusal {
 impl Engine {
     /// A frame with an IPv4 packet has come, for this router.
     pub(super) fn receive4(&mut self, now: Time, face: Face, offload: Offload, frame: &mut [u8], out: &mut Out<'_>) {
-        if let Err(refusal) = self.forward(now, face, offload, frame, out) {
-            self.refuse(now, face, refusal, frame, out);
+        let Ok(packet) = Packet::parse(&frame[ETHERNET_LEN..]) else { return self.stats.drop(Cause::Malformed) };
+        let frame = &mut frame[..ETHERNET_LEN + packet.total_len];
+        let forwarded = self.forward(now, face, offload, &packet, frame, out);
+        let has_gone = forwarded.is_ok();
+        match forwarded {
+            Ok(()) => {}
+            // Its first fragment may only be late.
+            Err(Refusal { cause: Some(Cause::Fragment), .. }) => {
+                let dropped = self.early[face as usize].hold(now, &packet, frame);
+                self.count_drops(Cause::Fragment, dropped);
+            }
+            Err(refusal) => self.refuse(now, face, refusal, &packet, frame, out),
+        }
+        if packet.fragment == Fragment::First {
+            self.release(now, face, &packet, has_gone, out);
+        }
+    }
+
+    /// A first fragment has gone on, or has been refused: so do and are those that came before it.
+    fn release(&mut self, now: Time, face: Face, first: &Packet, has_gone: bool, out: &mut Out<'_>) {
+        for mut frame in self.early[face as usize].release(first) {
+            if has_gone {
+                self.receive4(now, face, Offload::default(), &mut frame, out);
+            } else {
+                self.stats.drop(Cause::Fragment);
+            }
         }
     }
 
@@ -63,23 +87,22 @@ impl Engine {
         now: Time,
         face: Face,
         offload: Offload,
+        packet: &Packet,
         frame: &mut [u8],
         out: &mut Out<'_>,
     ) -> Result<(), Refusal> {
-        let packet = Packet::parse(&frame[ETHERNET_LEN..]).map_err(|_| Cause::Malformed)?;
-        let frame = &mut frame[..ETHERNET_LEN + packet.total_len];
-        let kind = checked_offload(&packet, offload)?;
-        self.is_for_forwarding(face, &packet)?;
+        let kind = checked_offload(packet, offload)?;
+        self.is_for_forwarding(face, packet)?;
         if packet.ttl <= 1 {
             return Err(Refusal::telling(Cause::TtlExceeded, Problem::TimeExceeded));
         }
-        let plan = self.plan(now, face, &packet)?;
-        self.fits(plan.hop.face, &packet, offload, frame)?;
+        let plan = self.plan(now, face, packet)?;
+        self.fits(plan.hop.face, packet, offload, frame)?;
         if packet.fragment == Fragment::First
             && let Rewrite::Flow(flow) = plan.rewrite
         {
             let rewrite = Rewrite::Addresses(*flow.source.ip(), *flow.destination.ip());
-            self.fragments[face as usize].first(now, &packet, Plan { rewrite, ..plan });
+            self.fragments[face as usize].first(now, packet, Plan { rewrite, ..plan });
         }
         let bytes = &mut frame[ETHERNET_LEN..];
         match plan.rewrite {
@@ -91,7 +114,7 @@ impl Engine {
         decrement_ttl(bytes);
         let Hop { face: to, next } = plan.hop;
         let way = Way { direction: direction(face, to), face: to, next: next.into(), offload };
-        self.send(now, way, packet.total_len, |bytes, size| segments::cut(&packet, bytes, size), frame, out);
+        self.send(now, way, packet.total_len, |bytes, size| segments::cut(packet, bytes, size), frame, out);
         Ok(())
     }
 
@@ -207,16 +230,14 @@ impl Engine {
     }
 
     /// Counts a refusal and tells the sender, by the way that the packet came.
-    fn refuse(&mut self, now: Time, face: Face, refusal: Refusal, frame: &[u8], out: &mut Out<'_>) {
+    fn refuse(&mut self, now: Time, face: Face, refusal: Refusal, packet: &Packet, frame: &[u8], out: &mut Out<'_>) {
         if let Some(cause) = refusal.cause {
             self.stats.drop(cause);
         }
         let Some(problem) = refusal.problem else { return };
         let (inside, outside) = (&mut self.inside, &mut self.outside);
         let Some(port) = by_face(inside, outside, face) else { return };
-        let bytes = &frame[ETHERNET_LEN..];
-        let error =
-            Packet::parse(bytes).ok().and_then(|packet| errors::about(&packet, bytes, port.side.address, problem));
+        let error = errors::about(packet, &frame[ETHERNET_LEN..], port.side.address, problem);
         let Some(error) = error.filter(|_| self.errors.allows(now)) else { return };
         let mut reply = Vec::with_capacity(ETHERNET_LEN + error.len());
         reply.extend_from_slice(&frame[6..12]);

@@ -8,7 +8,9 @@ use super::super::offload::Segmentation;
 use super::*;
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
-use crate::net::packet::{Content, Packet};
+use crate::net::packet::{Content, Fragment, Packet};
+
+mod fragments;
 
 const INSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 1], mtu: 1_500 };
 const OUTSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 2], mtu: 1_500 };

@@ -1,8 +1,8 @@
 //! RFC 4787: what UDP asks of a NAT, requirement by requirement.
 //!
 //! REQ-4 (parity) is not kept: RFC 7857 §8. REQ-10 (no application-level gateways): the payload is never read; see
-//! `net/packet/tests.rs`. REQ-13 (what is too long is told of) and REQ-14 (fragments): `router/engine/tests.rs`; fragments that
-//! come before their first one are dropped and counted, which falls short of REQ-14.
+//! `net/packet/tests.rs`. REQ-13 (what is too long is told of): `router/engine/tests.rs`. REQ-14 (fragments in whatever order):
+//! `router/engine/tests/fragments.rs`.
 
 use super::*;
 

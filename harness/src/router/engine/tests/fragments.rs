@@ -1,0 +1,151 @@
+//! RFC 4787 REQ-14: fragments pass a NAT in whatever order they come, and none of it costs anybody else anything.
+
+use etherparse::{IpFragOffset, Ipv4Header, SlicedPacket, TransportSlice};
+
+use super::*;
+use crate::net::packet::fragments::{HELD_FOR, HELD_MAX};
+
+const LOCAL: (&str, u16) = ("10.1.0.2", 4001);
+const REMOTE: (&str, u16) = ("203.0.113.9", 1000);
+const PUBLIC: (&str, u16) = ("203.0.113.2", 4001);
+
+/// The three fragments of a UDP datagram.
+fn fragments(face: Face, from: (&str, u16), to: (&str, u16), identification: u16) -> [Vec<u8>; 3] {
+    let whole = udp_with(face, from, to, 64, 40);
+    let (header, datagram) = Ipv4Header::from_slice(&whole[ETHERNET_LEN..]).unwrap();
+    [0, 16, 32].map(|at| {
+        let piece = &datagram[at..datagram.len().min(at + 16)];
+        let mut header = Ipv4Header {
+            identification,
+            dont_fragment: false,
+            more_fragments: at < 32,
+            fragment_offset: IpFragOffset::try_new(at as u16 / 8).unwrap(),
+            ..header.clone()
+        };
+        header.set_payload_len(piece.len()).unwrap();
+        let mut frame = whole[..ETHERNET_LEN].to_vec();
+        header.write(&mut frame).unwrap();
+        frame.extend_from_slice(piece);
+        frame
+    })
+}
+
+/// The datagram that these frames, whose first is its first fragment, are all of: where it goes, and its identification.
+fn reassembled(frames: &[(Face, Offload, Vec<u8>)]) -> (String, u16) {
+    let cut = |frame: &[u8]| {
+        let (header, piece) = Ipv4Header::from_slice(&frame[ETHERNET_LEN..]).unwrap();
+        (header, piece.to_vec())
+    };
+    let mut pieces: Vec<_> = frames.iter().map(|(_, _, frame)| cut(frame)).collect();
+    let whole = pieces[0].0.clone();
+    assert!(pieces.iter().all(|(header, _)| header.identification == whole.identification));
+    pieces.sort_by_key(|(header, _)| header.fragment_offset);
+    let mut header = Ipv4Header { more_fragments: false, ..whole };
+    let datagram: Vec<u8> = pieces.into_iter().flat_map(|(_, piece)| piece).collect();
+    header.set_payload_len(datagram.len()).unwrap();
+    let mut packet = Vec::new();
+    header.write(&mut packet).unwrap();
+    packet.extend_from_slice(&datagram);
+    let sliced = SlicedPacket::from_ip(&packet).unwrap();
+    let Some(TransportSlice::Udp(udp)) = sliced.transport else { panic!("{sliced:?}") };
+    let checksum = udp.to_header().calc_checksum_ipv4_raw(header.source, header.destination, udp.payload()).unwrap();
+    assert_eq!(udp.checksum(), checksum, "the checksum covers all of it");
+    let [source, destination] = [header.source, header.destination].map(Ipv4Addr::from);
+    let text = format!("{source}:{} {destination}:{}", udp.source_port(), udp.destination_port());
+    (text, header.identification)
+}
+
+/// An engine whose host has spoken to the remote one.
+fn mapped(latency: Duration) -> Engine {
+    let link = LinkConfig { latency, ..LinkConfig::default() };
+    let mut engine = engine(&RouterConfig { up: link.clone(), down: link, ..config() });
+    receive(&mut engine, Face::Inside, outwards());
+    advance(&mut engine, Time::ZERO + latency);
+    engine
+}
+
+#[test]
+fn req_14_fragments_pass_in_any_order_and_the_first_goes_first() {
+    for latency in [Duration::ZERO, Duration::from_millis(5)] {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut engine = mapped(latency);
+            let now = Time::ZERO + latency;
+            for (face, from, to, seen) in [
+                (Face::Inside, LOCAL, REMOTE, "203.0.113.2:4001 203.0.113.9:1000"),
+                (Face::Outside, REMOTE, PUBLIC, "203.0.113.9:1000 10.1.0.2:4001"),
+            ] {
+                let pieces = fragments(face, from, to, 77);
+                let came = order.map(|n| pieces[n].clone());
+                let mut out: Frames = Vec::new();
+                for frame in came {
+                    out.extend(receive_with(&mut engine, now, face, Offload::default(), frame));
+                }
+                out.extend(advance(&mut engine, now + latency));
+                assert_eq!(parsed(&out[0].2).fragment, Fragment::First, "{order:?}");
+                assert_eq!((out.len(), reassembled(&out).0.as_str()), (3, seen), "{order:?}");
+                assert!(out.iter().all(|(_, _, frame)| parsed(frame).ttl == 63), "each made one hop");
+            }
+            assert_eq!((engine.stats().dropped.iter().sum::<u64>(), engine.next_due()), (0, Time::NEVER));
+        }
+    }
+}
+
+/// REQ-14a: a flood of fragments whose first never comes leaves others alone.
+#[test]
+fn req_14_early_fragments_are_bounded_and_others_pass_them_by() {
+    for (face, from, to) in [(Face::Inside, LOCAL, REMOTE), (Face::Outside, REMOTE, PUBLIC)] {
+        let mut engine = mapped(Duration::ZERO);
+        for identification in 1_000..1_005 + HELD_MAX as u16 {
+            let [_, later, _] = fragments(face, from, to, identification);
+            assert_eq!(receive(&mut engine, face, later), []);
+        }
+        assert_eq!(engine.stats().dropped(Cause::Fragment), 5, "the oldest make room");
+        assert_eq!(receive(&mut engine, face, udp(face, from, to)).len(), 1);
+        let sent: usize =
+            fragments(face, from, to, 77).map(|frame| receive(&mut engine, face, frame).len()).iter().sum();
+        assert_eq!((sent, engine.stats().dropped(Cause::Fragment)), (3, 5));
+        let [first, ..] = fragments(face, from, to, 1_005);
+        assert_eq!(receive(&mut engine, face, first).len(), 2, "the oldest that is left still waits");
+    }
+}
+
+#[test]
+fn req_14_early_fragments_are_given_up_after_a_second() {
+    for (face, from, to) in [(Face::Inside, LOCAL, REMOTE), (Face::Outside, REMOTE, PUBLIC)] {
+        let mut engine = mapped(Duration::ZERO);
+        let [first, second, third] = fragments(face, from, to, 77);
+        assert_eq!(receive(&mut engine, face, third), []);
+        assert_eq!(receive_with(&mut engine, ms(400), face, Offload::default(), second), []);
+        assert_eq!(engine.next_due(), Time::ZERO + HELD_FOR);
+        assert_eq!(advance(&mut engine, Time::ZERO + HELD_FOR), []);
+        assert_eq!((engine.stats().dropped(Cause::Fragment), engine.next_due()), (1, ms(400) + HELD_FOR));
+        assert_eq!(receive_with(&mut engine, ms(1_100), face, Offload::default(), first).len(), 2);
+        assert_eq!((engine.stats().dropped(Cause::Fragment), engine.next_due()), (1, Time::NEVER));
+    }
+}
+
+#[test]
+fn req_14_early_fragments_go_down_with_a_first_one_that_is_refused() {
+    for (face, from, to, cause) in [
+        (Face::Inside, LOCAL, ("203.0.113.2", 5000), Cause::NoMapping),
+        (Face::Outside, ("203.0.113.9", 1001), PUBLIC, Cause::Filtered),
+        (Face::Outside, REMOTE, ("203.0.113.2", 5000), Cause::NoMapping),
+    ] {
+        let mut engine = mapped(Duration::ZERO);
+        let [first, second, third] = fragments(face, from, to, 77);
+        for frame in [third, second, first] {
+            assert_eq!(receive(&mut engine, face, frame), []);
+        }
+        assert_eq!((engine.stats().dropped(cause), engine.stats().dropped(Cause::Fragment)), (1, 2), "{cause:?}");
+        assert_eq!(engine.next_due(), Time::NEVER);
+    }
+}
+
+#[test]
+fn early_fragments_do_not_outlive_the_address_that_they_were_for() {
+    let mut engine = mapped(Duration::ZERO);
+    let [_, later, _] = fragments(Face::Outside, REMOTE, PUBLIC, 77);
+    assert_eq!(receive(&mut engine, Face::Outside, later), []);
+    engine.rebind(Time::ZERO, &[ip("203.0.113.7")]);
+    assert_eq!(engine.stats().dropped(Cause::Fragment), 1);
+}
