@@ -8,18 +8,21 @@
 //! | `extra` | probes, and extra sockets |
 //! | `links` | which of several connections to a peer is the link |
 //! | `connection` | reading and writing one connection |
+//! | `accept` | connections from outside |
+//! | `address` | sockets for either kind of address |
+//! | `event` | what happens on links |
 //! | [`counters`] | what all this counts |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bincode::{Decode, Encode};
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, Runtime, TokioRuntime};
+use quinn::{Connection, Endpoint, EndpointConfig, Runtime, TokioRuntime};
 use quinn_proto::HashedConnectionIdGenerator;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
@@ -31,16 +34,24 @@ use crate::core::message::Message;
 use crate::core::probe::Probe;
 use crate::core::wider::RelayQuota;
 use crate::core::wire;
+use accept::accept;
+use address::{bind, canonical, is_somebody};
 use connection::{CloseCode, Reader, SendQueue};
 use counters::Counters;
+use event::Event;
 use extra::{Extras, Probed};
 use links::{ConnectionId, Entry, LinkTable, Removed};
 use relay::Relay;
 use socket::{Route, Socket, is_virtual};
 use tls::Tls;
 
+pub use event::LinkEvent;
+
+mod accept;
+mod address;
 mod connection;
 pub mod counters;
+mod event;
 mod extra;
 mod links;
 mod relay;
@@ -69,65 +80,10 @@ const SEND_QUEUE_BYTES: usize = 16 << 20;
 const EVENTS_MAX: usize = 256;
 /// Dials under way at once; beyond, they fail at once.
 const DIALS_MAX: usize = 512;
-/// Handshakes from outside under way at once; beyond, newcomers are refused.
-const HANDSHAKES_MAX: usize = 256;
-/// Connections in all; beyond, newcomers are refused.
-const CONNECTIONS_MAX: usize = 4_096;
 /// Pause between looks at peers' addresses: a client may have come to another one (RFC 9000 §9).
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// What Linux says of an address family that it does not have.
-const EAFNOSUPPORT: i32 = 97;
 /// Name that QUIC wants in a dial. Peers are known by key; it is never sent.
 const SERVER_NAME: &str = "butter";
-
-/// What happens on links. `M` is the overlay's messages.
-#[derive(Debug)]
-pub enum LinkEvent<M> {
-    /// As [`crate::core::io::Input::LinkUp`].
-    Up {
-        /// Who.
-        peer: NodeId,
-        /// Where; `None` when relayed.
-        remote: Option<SocketAddr>,
-        /// Whether this side dialled.
-        dialled: bool,
-    },
-    /// As [`crate::core::io::Input::LinkDown`].
-    Down {
-        /// Who.
-        peer: NodeId,
-    },
-    /// As [`crate::core::io::Input::DialFailed`].
-    DialFailed {
-        /// Which.
-        dial: DialId,
-    },
-    /// As [`crate::core::io::Input::Message`].
-    Message {
-        /// From whom.
-        from: NodeId,
-        /// What.
-        message: Message<M>,
-        /// Length of its frame, in bytes.
-        length: usize,
-    },
-    /// As [`crate::core::io::Input::Probed`].
-    Probed {
-        /// The socket that it came to.
-        socket: SocketId,
-        /// Where it came from.
-        from: SocketAddr,
-        /// What it says.
-        probe: Probe,
-    },
-    /// As [`crate::core::io::Input::SocketOpened`].
-    SocketOpened {
-        /// Which.
-        socket: SocketId,
-        /// Its port.
-        port: u16,
-    },
-}
 
 /// How a link runs at the moment.
 #[derive(Clone, Copy, Debug)]
@@ -154,15 +110,6 @@ pub enum TransportError {
     /// The key does not fit.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-}
-
-/// What tasks tell the transport.
-#[derive(Debug)]
-enum Event<M> {
-    Connected { connection: Connection, dial: Option<DialId> },
-    DialFailed { dial: DialId },
-    Lost { peer: NodeId, id: ConnectionId },
-    Frame { peer: NodeId, id: ConnectionId, message: Box<Message<M>>, length: usize },
 }
 
 #[derive(Debug)]
@@ -507,41 +454,10 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     }
 }
 
-/// Binds a socket. One for any address of IPv6 takes IPv4 as well, and nothing else where the machine has no IPv6.
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    if !(address.is_ipv6() && address.ip().is_unspecified()) {
-        return UdpSocket::bind(address);
-    }
-    let both = || {
-        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None)?;
-        socket.set_only_v6(false)?;
-        socket.bind(&address.into())?;
-        Ok(socket.into())
-    };
-    match both() {
-        Err(error) if is_without_ipv6(&error) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, address.port())),
-        bound => bound,
-    }
-}
-
-/// Whether the kernel has no IPv6, or has it switched off.
-fn is_without_ipv6(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
-}
-
 /// Where the other end is; `None` when relayed.
 fn remote_of(connection: &Connection) -> Option<SocketAddr> {
     let address = connection.remote_address();
     (!is_virtual(address)).then(|| canonical(address))
-}
-
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// Whether something may be sent there.
-fn is_somebody(address: SocketAddr) -> bool {
-    !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0
 }
 
 fn retire(connection: Connection) {
@@ -562,43 +478,4 @@ fn endpoint_config(identity: &Identity) -> EndpointConfig {
     config.grease_quic_bit(false);
     config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
     config
-}
-
-/// Takes connections from outside until the endpoint is closed.
-async fn accept<M: Send + 'static>(
-    endpoint: Endpoint,
-    tls: Arc<Tls>,
-    counters: Arc<Counters>,
-    sender: mpsc::Sender<Event<M>>,
-) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-    while let Some(incoming) = endpoint.accept().await {
-        let permit = handshakes.clone().try_acquire_owned();
-        let (Ok(permit), true) = (permit, endpoint.open_connections() < CONNECTIONS_MAX) else {
-            counters.connections_refused.add(1);
-            incoming.refuse();
-            continue;
-        };
-        let busy = handshakes.available_permits() < HANDSHAKES_MAX - tls::INCOMING_UNPROVEN_MAX;
-        if busy && !incoming.remote_address_validated() && incoming.may_retry() {
-            // Forged sources cost no state from here on. An error means that it could not be sent: the dialler tries again.
-            _ = incoming.retry();
-            continue;
-        }
-        let Some(connecting) = shake_hands(incoming, &tls) else { continue };
-        let sender = sender.clone();
-        tokio::spawn(async move {
-            let done = timeout(DIAL_TIMEOUT, connecting).await;
-            drop(permit);
-            if let Ok(Ok(connection)) = done {
-                // When the transport is gone there is nobody to tell.
-                _ = sender.send(Event::Connected { connection, dial: None }).await;
-            }
-        });
-    }
-}
-
-fn shake_hands(incoming: Incoming, tls: &Tls) -> Option<quinn::Connecting> {
-    let config = tls.server(is_virtual(incoming.remote_address())).ok()?;
-    incoming.accept_with(Arc::new(config)).ok()
 }

@@ -1,5 +1,6 @@
 //! Real endpoints on loopback. Every wait is for an event, with a deadline.
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use super::*;

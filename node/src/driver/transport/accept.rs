@@ -1,0 +1,56 @@
+//! Connections from outside.
+
+use std::sync::Arc;
+
+use quinn::{Endpoint, Incoming};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+
+use super::DIAL_TIMEOUT;
+use super::counters::Counters;
+use super::event::Event;
+use super::socket::is_virtual;
+use super::tls::{self, Tls};
+
+/// Handshakes from outside under way at once; beyond, newcomers are refused.
+const HANDSHAKES_MAX: usize = 256;
+/// Connections in all; beyond, newcomers are refused.
+const CONNECTIONS_MAX: usize = 4_096;
+/// Takes connections from outside until the endpoint is closed.
+pub(super) async fn accept<M: Send + 'static>(
+    endpoint: Endpoint,
+    tls: Arc<Tls>,
+    counters: Arc<Counters>,
+    sender: mpsc::Sender<Event<M>>,
+) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    while let Some(incoming) = endpoint.accept().await {
+        let permit = handshakes.clone().try_acquire_owned();
+        let (Ok(permit), true) = (permit, endpoint.open_connections() < CONNECTIONS_MAX) else {
+            counters.connections_refused.add(1);
+            incoming.refuse();
+            continue;
+        };
+        let busy = handshakes.available_permits() < HANDSHAKES_MAX - tls::INCOMING_UNPROVEN_MAX;
+        if busy && !incoming.remote_address_validated() && incoming.may_retry() {
+            // Forged sources cost no state from here on. An error means that it could not be sent: the dialler tries again.
+            _ = incoming.retry();
+            continue;
+        }
+        let Some(connecting) = shake_hands(incoming, &tls) else { continue };
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            let done = timeout(DIAL_TIMEOUT, connecting).await;
+            drop(permit);
+            if let Ok(Ok(connection)) = done {
+                // When the transport is gone there is nobody to tell.
+                _ = sender.send(Event::Connected { connection, dial: None }).await;
+            }
+        });
+    }
+}
+
+fn shake_hands(incoming: Incoming, tls: &Tls) -> Option<quinn::Connecting> {
+    let config = tls.server(is_virtual(incoming.remote_address())).ok()?;
+    incoming.accept_with(Arc::new(config)).ok()
+}
