@@ -1,7 +1,8 @@
 //! How links come about and go, as this side sees it.
 
 use super::*;
-use crate::core::message::Message;
+use crate::core::contact::Via;
+use crate::core::io::Target;
 
 type Out = Output<(), ()>;
 

@@ -1,0 +1,125 @@
+//! What links tell: how they run, who is an ambassador, where this node is seen.
+
+use std::net::{IpAddr, SocketAddr};
+
+use smallvec::SmallVec;
+
+use super::{Link, Links};
+use crate::core::contact::Via;
+use crate::core::crossing::Method;
+use crate::core::identity::NodeId;
+use crate::core::io::Path;
+use crate::core::stats::Stats;
+
+/// Most ambassadors that are asked how they see this node.
+const OBSERVERS_MAX: usize = 3;
+/// Hosts of other networks that must see this node at one address for it to be believed.
+const OBSERVERS_AGREE: usize = 3;
+
+impl<M> Links<M> {
+    /// How the link to `peer` runs, if it is up.
+    pub fn path(&self, peer: NodeId) -> Option<Path> {
+        self.up.get(&peer).map(|link| self.path_of(link))
+    }
+
+    pub(super) fn path_of(&self, link: &Link) -> Path {
+        let contact = link.contact.as_ref();
+        let peer_behind_nat = contact.is_some_and(|contact| contact.via.is_some());
+        let mapped = if link.dialled { contact.and_then(|contact| contact.mapped) } else { self.place.mapped };
+        match link.remote {
+            None => Path::Relayed,
+            Some(remote) if self.place.is_near(remote) && contact.is_none_or(|c| c.local.contains(&remote)) => {
+                Path::Lan
+            }
+            Some(remote) if remote.is_ipv6() => Path::Direct,
+            Some(_) if matches!(link.method, Some(Method::Predicted | Method::Birthday)) => Path::Predicted,
+            Some(remote) if mapped.is_some() && (!link.dialled || mapped == Some(remote)) => Path::Mapped,
+            Some(_) if link.introduced && peer_behind_nat && self.place.is_behind_nat() => Path::Punched,
+            Some(_) => Path::Direct,
+        }
+    }
+
+    /// The host of another network from which `peer`, who has said who it is, has dialled, if neither an introduction nor a dial
+    /// from here can have opened a way for it.
+    pub fn unasked_caller(&self, peer: NodeId) -> Option<IpAddr> {
+        let link = self.up.get(&peer).filter(|link| link.unasked && link.greeted && self.path_of(link) != Path::Lan)?;
+        link.remote.map(|remote| remote.ip())
+    }
+
+    /// Whether peers on enough hosts of other networks see this node at `ip`.
+    pub fn agree_on(&self, ip: IpAddr) -> bool {
+        let mut hosts: SmallVec<[IpAddr; OBSERVERS_AGREE]> = SmallVec::new();
+        for link in self.up.values().filter(|link| link.seen.is_some_and(|seen| seen.ip() == ip)) {
+            let host = link.remote.filter(|&remote| !self.place.is_near(remote)).map(|remote| remote.ip());
+            hosts.extend(host.filter(|host| !hosts.contains(host)));
+            if hosts.len() == OBSERVERS_AGREE {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A linked ambassador on another network through which `me` could be met: nodes that choose among the same choose different
+    /// ones.
+    pub fn shelter(&self, me: NodeId) -> Option<Via> {
+        let candidates = self.up.iter().filter(|(_, link)| link.contact.as_ref().is_some_and(|c| c.ambassador));
+        let vias = candidates.filter_map(|(&id, link)| Some(Via { id, address: link.remote? }));
+        vias.filter(|via| !self.place.is_near(via.address)).min_by_key(|via| via.id.prefix() ^ me.prefix())
+    }
+
+    /// Linked ambassadors, in a stable order.
+    pub fn ambassadors(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.up.iter().filter(|(_, link)| link.contact.as_ref().is_some_and(|c| c.ambassador)).map(|(&id, _)| id)
+    }
+
+    /// How a linked peer must still see this node, or the link is dead: QUIC takes a new address from a client, from a server
+    /// it does not.
+    pub fn must_be_seen_as(&self, peer: NodeId) -> Option<SocketAddr> {
+        self.up.get(&peer).filter(|link| !link.dialled)?.seen
+    }
+
+    /// Whether a linked peer has said who it is.
+    pub fn is_greeted(&self, peer: NodeId) -> bool {
+        self.up.get(&peer).is_some_and(|link| link.greeted)
+    }
+
+    /// Peers linked directly, but on other networks.
+    pub fn distant(&self) -> Vec<NodeId> {
+        let is_distant = |link: &Link| link.remote.is_some_and(|remote| !self.place.is_near(remote));
+        self.up.iter().filter(|(_, link)| is_distant(link)).map(|(&peer, _)| peer).collect()
+    }
+
+    /// A relayed link: whether this side dialled it, and where an ambassador saw the peer when it introduced it.
+    pub fn relayed(&self, peer: NodeId) -> Option<(bool, Option<IpAddr>)> {
+        let link = self.up.get(&peer).filter(|link| link.remote.is_none())?;
+        Some((link.dialled, link.vouched))
+    }
+
+    /// Linked ambassadors on other networks, by the addresses that lead to them; each at another host.
+    pub fn observers(&self) -> Vec<SocketAddr> {
+        let ambassador = |link: &&Link| link.contact.as_ref().is_some_and(|contact| contact.ambassador);
+        let remotes = self.up.values().filter(ambassador).filter_map(|link| link.remote);
+        let mut observers: Vec<SocketAddr> = Vec::new();
+        // What they see is of use only where a NAT may be between.
+        for remote in remotes.filter(|&remote| remote.is_ipv4() && !self.place.is_near(remote)) {
+            if observers.len() < OBSERVERS_MAX && observers.iter().all(|other| other.ip() != remote.ip()) {
+                observers.push(remote);
+            }
+        }
+        observers
+    }
+
+    /// Sets the gauges of links by path.
+    pub fn gauges(&self, stats: &mut Stats) {
+        for link in self.up.values() {
+            *match self.path_of(link) {
+                Path::Lan => &mut stats.links_lan,
+                Path::Direct => &mut stats.links_direct,
+                Path::Mapped => &mut stats.links_mapped,
+                Path::Punched => &mut stats.links_punched,
+                Path::Predicted => &mut stats.links_predicted,
+                Path::Relayed => &mut stats.links_relayed,
+            } += 1;
+        }
+    }
+}

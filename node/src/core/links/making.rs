@@ -1,0 +1,200 @@
+//! From a wish to a link: attempts from their first dial to their end.
+
+use std::net::SocketAddr;
+
+use super::attempt::{Attempt, Step};
+use super::{ATTEMPTS_MAX, Links};
+use crate::core::contact::{Contact, Via};
+use crate::core::identity::NodeId;
+use crate::core::io::{DialId, Output, Sink, Target};
+use crate::core::message::{Message, WiderMessage};
+use crate::core::stats::Stats;
+use crate::core::time::Time;
+
+impl<M> Links<M> {
+    /// Dials whoever is at `address`; the link that comes of it is told by its remote address.
+    pub fn dial_anybody<O>(&mut self, address: SocketAddr, stats: &mut Stats, sink: &mut Sink<M, O>) -> DialId {
+        stats.dials += 1;
+        let dial = self.new_dial();
+        sink.push(Output::Dial { dial, peer: None, to: Target::Address(address) });
+        dial
+    }
+
+    /// A link to `ambassador` is up: whoever waits to be introduced by it asks now.
+    pub(super) fn ask_awaited<O>(&mut self, now: Time, ambassador: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        for (&peer, attempt) in self.attempts.iter_mut().filter(|(_, attempt)| attempt.awaits(ambassador)) {
+            attempt.asked(now);
+            stats.messages_sent += 1;
+            sink.send(ambassador, Message::Wider(WiderMessage::Introduce { peer }));
+        }
+    }
+
+    /// An ambassador has introduced `contact` on behalf of one side or the other: dial it.
+    pub fn introduced<O>(
+        &mut self,
+        now: Time,
+        by: NodeId,
+        contact: &Contact,
+        stats: &mut Stats,
+        sink: &mut Sink<M, O>,
+    ) {
+        let peer = contact.id;
+        let vouched = contact.outside.or(contact.local.first().copied()).map(|address| address.ip());
+        if let Some(link) = self.up.get_mut(&peer) {
+            link.vouched = vouched;
+        }
+        if self.up.get(&peer).is_some_and(|link| link.remote.is_some()) {
+            return;
+        }
+        self.learn(contact);
+        if !self.attempts.contains_key(&peer) && self.attempts.len() >= ATTEMPTS_MAX {
+            return;
+        }
+        let attempt = self.attempts.entry(peer).or_insert_with(|| Attempt::answering(now));
+        let addresses = attempt.introduced(now, by, vouched, self.place.dialable(contact));
+        self.dial_all(peer, addresses, stats, sink);
+    }
+
+    /// Has an ambassador tell both sides of a relayed link where it sees them now.
+    pub fn introduce_again<O>(&mut self, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        if let Some(introducer) = self.introducer(self.contact(peer)) {
+            stats.messages_sent += 1;
+            sink.send(introducer, Message::Wider(WiderMessage::Introduce { peer }));
+        }
+    }
+
+    /// A way past the relay has been found for a linked peer: dial it there.
+    pub fn cross<O>(&mut self, now: Time, peer: NodeId, to: Target, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        let relayed = self.up.get(&peer).is_some_and(|link| link.remote.is_none());
+        if relayed && (self.attempts.contains_key(&peer) || self.attempts.len() < ATTEMPTS_MAX) {
+            self.attempts.entry(peer).or_insert_with(|| Attempt::answering(now));
+            self.dial(peer, to, stats, sink);
+        }
+    }
+
+    /// An ambassador does not know a peer to whom it was asked to introduce this node.
+    pub fn not_introduced<O>(&mut self, now: Time, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        if let Some(step) = self.attempts.get_mut(&peer).map(Attempt::not_introduced) {
+            self.take_step(now, peer, step, stats, sink);
+        }
+    }
+
+    /// A dial has failed. Whether it was one of an attempt's.
+    pub fn dial_failed<O>(&mut self, now: Time, dial: DialId, stats: &mut Stats, sink: &mut Sink<M, O>) -> bool {
+        stats.dials_failed += 1;
+        let Some(peer) = self.dials.remove(&dial) else { return false };
+        if let Some(attempt) = self.attempts.get_mut(&peer) {
+            let step = attempt.dial_failed(now, dial);
+            self.take_step(now, peer, step, stats, sink);
+        }
+        true
+    }
+
+    /// Begins an attempt; `false` if there is no way to try.
+    pub(super) fn begin<O>(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        known: Option<&Contact>,
+        stats: &mut Stats,
+        sink: &mut Sink<M, O>,
+    ) -> bool {
+        if self.attempts.len() >= ATTEMPTS_MAX {
+            return false;
+        }
+        let contact = self.book.get(peer).or(known);
+        let addresses = contact.map(|contact| self.place.dialable(contact)).unwrap_or_default();
+        // A NAT's outside address may be near as well: then what is behind it is not.
+        let local = |address: &SocketAddr| contact.is_some_and(|contact| contact.local.contains(address));
+        let near = addresses.first().is_some_and(|address| local(address) && self.place.is_near(*address));
+        let needs_introduction = contact.is_none_or(|contact| contact.via.is_some()) && !near;
+        // One heard of before it met its own ambassador has no address that means anything here.
+        let introducer = if needs_introduction || addresses.is_empty() { self.introducer(contact) } else { None };
+        // Its own ambassador is the last resort: there is no link to it yet.
+        let via =
+            contact.and_then(|contact| contact.via).filter(|via| needs_introduction && introducer != Some(via.id));
+        if addresses.is_empty() && introducer.is_none() && via.is_none() {
+            return false;
+        }
+        self.attempts.insert(peer, Attempt::new(now, introducer.is_some(), via));
+        self.dial_all(peer, addresses, stats, sink);
+        if let Some(introducer) = introducer {
+            stats.messages_sent += 1;
+            sink.send(introducer, Message::Wider(WiderMessage::Introduce { peer }));
+        } else if via.is_some() {
+            self.not_introduced(now, peer, stats, sink);
+        }
+        true
+    }
+
+    /// A linked ambassador for an introduction: the peer's own if possible, else this node's.
+    fn introducer(&self, contact: Option<&Contact>) -> Option<NodeId> {
+        let via = contact.and_then(|contact| contact.via).map(|via| via.id);
+        let likely = [via, self.home].into_iter().flatten().find(|id| self.up.contains_key(id));
+        likely.or_else(|| self.ambassadors().next())
+    }
+
+    fn dial_all<O>(&mut self, peer: NodeId, addresses: Vec<SocketAddr>, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        for address in addresses {
+            self.dial(peer, Target::Address(address), stats, sink);
+        }
+    }
+
+    fn dial<O>(&mut self, peer: NodeId, to: Target, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        let dial = self.new_dial();
+        stats.dials += 1;
+        self.dials.insert(dial, peer);
+        self.attempts.get_mut(&peer).expect("dials belong to an attempt").dialled(dial);
+        sink.push(Output::Dial { dial, peer: Some(peer), to });
+    }
+
+    fn new_dial(&mut self) -> DialId {
+        self.next_dial += 1;
+        DialId(self.next_dial)
+    }
+
+    pub(super) fn take_step<O>(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        step: Step,
+        stats: &mut Stats,
+        sink: &mut Sink<M, O>,
+    ) {
+        match step {
+            Step::Wait => {}
+            Step::Relay(relay) if self.up.contains_key(&relay) => {
+                self.dial(peer, Target::Relay { relay }, stats, sink);
+            }
+            Step::Relay(_) => {}
+            Step::Reach(via) => self.reach(now, peer, via, stats, sink),
+            Step::GiveUp => self.end_attempt(peer),
+        }
+    }
+
+    pub(super) fn end_attempt(&mut self, peer: NodeId) {
+        self.dials.retain(|_, dialled| *dialled != peer);
+        let Some(attempt) = self.attempts.remove(&peer) else { return };
+        if !attempt.is_answering() && !self.up.contains_key(&peer) {
+            self.book.take(peer);
+            self.fail(peer);
+        }
+    }
+
+    /// Makes a link to the ambassador of `peer`, to ask for an introduction; or asks, if there is one.
+    fn reach<O>(&mut self, now: Time, peer: NodeId, via: Via, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        let Some(attempt) = self.attempts.get_mut(&peer) else { return };
+        attempt.reaching(now, via.id);
+        if self.up.contains_key(&via.id) {
+            self.ask_awaited(now, via.id, stats, sink);
+        } else if !self.attempts.contains_key(&via.id) {
+            self.begin(now, via.id, Some(&Contact::public(via.id, via.address)), stats, sink);
+        }
+    }
+
+    pub(super) fn fail(&mut self, peer: NodeId) {
+        if !self.failed.contains(&peer) {
+            self.failed.push(peer);
+        }
+    }
+}
