@@ -13,8 +13,7 @@
 //!
 //! Deliberately absent: later fragments of IPv6 from outside, where a filter is (it knows flows, not datagrams, and none of the
 //! traffic here needs them); cutting packets that are too long for the next link
-//! (the sender is told where it asked to be, else they are dropped and counted); making
-//! identifications of fragments from different inside hosts differ. An interface that is taken away ends the router's use of it:
+//! (the sender is told where it asked to be, else they are dropped and counted). An interface that is taken away ends the router's use of it:
 //! a container that is connected anew needs a new router process.
 
 use std::net::{SocketAddrV4, TcpListener};

@@ -5,6 +5,7 @@
 //! - `table`: the mappings, by inside and by outside endpoint, and their expiry.
 //! - `mapping`: one mapping: whom it lets in, and the TCP connections over it.
 //! - [`leases`]: mappings that inside hosts ask for, and those that are configured.
+//! - [`identification`]: what tells the fragments of different hosts' datagrams apart.
 //!
 //! Choices that the RFCs leave open: only packets from inside keep a mapping alive (RFC 4787 REQ-6 allows it, and no
 //! stranger can then hold one open); each mapping has an outside port of its own (no overloading); the parity of ports is
@@ -20,6 +21,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 pub mod config;
+pub mod identification;
 pub mod leases;
 mod mapping;
 mod outside;

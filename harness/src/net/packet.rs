@@ -109,6 +109,7 @@ pub enum Malformed {
 }
 
 /// Where the parts of an IPv4 header are.
+const IP_IDENTIFICATION: usize = 4;
 const IP_TTL: usize = 8;
 const IP_CHECKSUM: usize = 10;
 const IP_SOURCE: usize = 12;
@@ -194,6 +195,18 @@ impl Packet {
         set_addresses(quoted, *about.source.ip(), *about.destination.ip());
         translate_transport(&mut quoted[header_len..], before, about, Checksum::Complete);
         checksum::write(icmp, ICMP_CHECKSUM);
+    }
+
+    /// Whether it is and stays in one piece, so that its identification means nothing (RFC 6864 §4).
+    pub fn is_atomic(&self) -> bool {
+        self.dont_fragment && self.fragment == Fragment::Whole
+    }
+
+    /// Rewrites the identification.
+    pub fn identify(&self, bytes: &mut [u8], identification: u16) {
+        let (old, new) = (self.identification.to_be_bytes(), identification.to_be_bytes());
+        bytes[IP_IDENTIFICATION..IP_IDENTIFICATION + 2].copy_from_slice(&new);
+        checksum::update(bytes, IP_CHECKSUM, &old, &new, Checksum::Complete);
     }
 
     /// Rewrites the addresses of the IP header alone: enough for a later fragment.

@@ -18,6 +18,7 @@ use super::routes::Routes;
 use super::stats::{Cause, Direction, Stats};
 use crate::net::link::LinkConfig;
 use crate::net::nat::Nat;
+use crate::net::nat::identification::Identifications;
 use crate::net::packet::fragments::{Early, Fragments};
 use crate::net::packet::segments::Segments;
 
@@ -76,6 +77,8 @@ pub struct Engine {
     fragments: [Fragments<Plan>; 2],
     /// Later ones that came before them.
     early: [Early; 2],
+    /// Of what the NAT sends.
+    identifications: Identifications,
     errors: ErrorLimit,
     ipv6: Option<Ipv6>,
     stats: Stats,
@@ -129,6 +132,7 @@ impl Engine {
             down: Pipe::new(&config.down, seed(3)),
             fragments: [Fragments::new(seed(4)), Fragments::new(seed(5))],
             early: Default::default(),
+            identifications: Identifications::new(seed(7)),
             errors: ErrorLimit::default(),
             ipv6,
             stats: Stats::default(),

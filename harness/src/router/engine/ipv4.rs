@@ -17,6 +17,15 @@ use crate::router::stats::Cause;
 pub(super) struct Plan {
     rewrite: Rewrite,
     hop: Hop,
+    /// Instead of the sender's.
+    identification: Option<u16>,
+}
+
+impl Plan {
+    /// It keeps its identification.
+    fn new(rewrite: Rewrite, hop: Hop) -> Self {
+        Plan { rewrite, hop, identification: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,8 +105,11 @@ impl Engine {
         if packet.ttl <= 1 {
             return Err(Refusal::telling(Cause::TtlExceeded, Problem::TimeExceeded));
         }
-        let plan = self.plan(now, face, packet)?;
+        let mut plan = self.plan(now, face, packet)?;
         self.fits(plan.hop.face, packet, offload, frame)?;
+        if face == Face::Inside && !packet.is_atomic() {
+            plan.identification = self.identification(now, plan, packet, offload, frame);
+        }
         if packet.fragment == Fragment::First
             && let Rewrite::Flow(flow) = plan.rewrite
         {
@@ -110,6 +122,9 @@ impl Engine {
             Rewrite::Flow(flow) => packet.translate(bytes, flow, kind),
             Rewrite::Addresses(source, destination) => packet.readdress(bytes, source, destination),
             Rewrite::Error(about, source, destination) => packet.translate_error(bytes, about, source, destination),
+        }
+        if let Some(identification) = plan.identification {
+            packet.identify(bytes, identification);
         }
         decrement_ttl(bytes);
         let Hop { face: to, next } = plan.hop;
@@ -140,7 +155,7 @@ impl Engine {
                 let hop = self.routes.find(packet.destination).filter(|_| !own).ok_or_else(no_route)?;
                 match hop.face {
                     Face::Outside if self.nat.is_some() => self.plan_outbound(now, packet),
-                    _ => Ok(Plan { rewrite: Rewrite::Nothing, hop }),
+                    _ => Ok(Plan::new(Rewrite::Nothing, hop)),
                 }
             }
             (Face::Outside, true) if own => self.plan_inbound(now, packet),
@@ -151,7 +166,7 @@ impl Engine {
             }
             (Face::Outside, false) => {
                 let hop = self.routes.find(packet.destination).filter(|hop| hop.face == Face::Inside);
-                Ok(Plan { rewrite: Rewrite::Nothing, hop: hop.ok_or(Cause::NoRoute)? })
+                Ok(Plan::new(Rewrite::Nothing, hop.ok_or(Cause::NoRoute)?))
             }
         }
     }
@@ -210,7 +225,35 @@ impl Engine {
             Rewrite::Nothing => packet.destination,
         };
         let hop = self.routes.find(destination).ok_or(Cause::NoRoute)?;
-        Ok(Plan { rewrite, hop })
+        Ok(Plan::new(rewrite, hop))
+    }
+
+    /// What identifies a datagram from inside, all its fragments alike, if it is translated: hosts behind one address would
+    /// choose the same. What comes from outside needs none, for it keeps its sender's address.
+    fn identification(
+        &mut self,
+        now: Time,
+        plan: Plan,
+        packet: &Packet,
+        offload: Offload,
+        frame: &[u8],
+    ) -> Option<u16> {
+        let (source, destination) = match plan.rewrite {
+            Rewrite::Nothing => return None,
+            // Of a later fragment, which has that of the first.
+            Rewrite::Addresses(..) => return plan.identification,
+            Rewrite::Flow(flow) => (*flow.source.ip(), *flow.destination.ip()),
+            Rewrite::Error(_, source, destination) => (source, destination),
+        };
+        if packet.fragment == Fragment::First
+            && let Some(before) = self.fragments[Face::Inside as usize].later(now, packet)
+        {
+            // A copy, of the same datagram.
+            return before.identification;
+        }
+        let segments = |size| segments::cut(packet, &frame[ETHERNET_LEN..], size).map_or(1, |pieces| pieces.count().0);
+        let count = offload.segments.map_or(1, |cut| segments(usize::from(cut.size)));
+        Some(self.identifications.take(source, destination, packet.protocol, count as u16))
     }
 
     /// Whether a packet (or each segment of it) is short enough for where it goes.

@@ -1,7 +1,9 @@
 //! RFC 7857: what later experience added, section by section.
 //!
-//! §10 (identifications of packets of different hosts differ) is not done; the router says so.
+//! §10 (identifications) also with whole packets: `router/engine/tests/fragments.rs`. An ICMP error quotes the NAT's
+//! identification to the inside host; ports tell it which packet is meant.
 
+use super::identification::Identifications;
 use super::*;
 
 const A: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 4001);
@@ -122,6 +124,23 @@ fn section_9_random_ports_are_spread_over_all() {
     assert!(thirds.iter().all(|&third| (580..750).contains(&third)), "{thirds:?}");
     let near = ports.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < 64).count();
     assert!(near < 20, "{near} of 1,999 are near the one before; 4 would be by chance");
+}
+
+/// §10: two hosts behind one address never have the same identification towards a third, and state is bounded.
+#[test]
+fn section_10_identifications_come_again_only_when_all_were_used() {
+    let mut all = Identifications::new(7);
+    let to = *remote(1, 1).ip();
+    let mut seen = std::collections::BTreeSet::new();
+    // As of a packet that will be cut, now and then.
+    for count in [1, 1, 44].into_iter().cycle().take(4_200) {
+        let first = all.take(OUTSIDE, to, 17, count);
+        assert!((0..count).all(|n| seen.insert(first.wrapping_add(n))), "{first}");
+    }
+    let begin = |seed| Identifications::new(seed).take(OUTSIDE, to, 17, 1);
+    let begins: std::collections::BTreeSet<u16> = (0..100).map(begin).collect();
+    assert!(begins.len() > 95, "nobody outside knows where they begin");
+    assert_eq!(begin(7), begin(7));
 }
 
 /// §11: a mapping of echoes lives a minute at least.

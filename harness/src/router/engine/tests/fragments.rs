@@ -1,4 +1,5 @@
-//! RFC 4787 REQ-14: fragments pass a NAT in whatever order they come, and none of it costs anybody else anything.
+//! RFC 4787 REQ-14: fragments pass a NAT in whatever order they come, and none of it costs anybody else anything. RFC 7857 §10:
+//! those of different hosts are not mixed up.
 
 use etherparse::{IpFragOffset, Ipv4Header, SlicedPacket, TransportSlice};
 
@@ -12,22 +13,28 @@ const PUBLIC: (&str, u16) = ("203.0.113.2", 4001);
 /// The three fragments of a UDP datagram.
 fn fragments(face: Face, from: (&str, u16), to: (&str, u16), identification: u16) -> [Vec<u8>; 3] {
     let whole = udp_with(face, from, to, 64, 40);
-    let (header, datagram) = Ipv4Header::from_slice(&whole[ETHERNET_LEN..]).unwrap();
+    let datagram = ETHERNET_LEN + Ipv4Header::MIN_LEN;
     [0, 16, 32].map(|at| {
-        let piece = &datagram[at..datagram.len().min(at + 16)];
-        let mut header = Ipv4Header {
-            identification,
-            dont_fragment: false,
-            more_fragments: at < 32,
-            fragment_offset: IpFragOffset::try_new(at as u16 / 8).unwrap(),
-            ..header.clone()
-        };
-        header.set_payload_len(piece.len()).unwrap();
-        let mut frame = whole[..ETHERNET_LEN].to_vec();
-        header.write(&mut frame).unwrap();
-        frame.extend_from_slice(piece);
-        frame
+        let begin = datagram + at;
+        let piece = &whole[begin..whole.len().min(begin + 16)];
+        with_header(&[&whole[..datagram], piece].concat(), |header| {
+            header.identification = identification;
+            header.dont_fragment = false;
+            header.more_fragments = at < 32;
+            header.fragment_offset = IpFragOffset::try_new(at as u16 / 8).unwrap();
+            header.set_payload_len(piece.len()).unwrap();
+        })
     })
+}
+
+/// A frame with another IP header.
+fn with_header(frame: &[u8], change: impl FnOnce(&mut Ipv4Header)) -> Vec<u8> {
+    let mut header = Ipv4Header::from_slice(&frame[ETHERNET_LEN..]).unwrap().0;
+    change(&mut header);
+    let mut changed = frame[..ETHERNET_LEN].to_vec();
+    header.write(&mut changed).unwrap();
+    changed.extend_from_slice(&frame[ETHERNET_LEN + Ipv4Header::MIN_LEN..]);
+    changed
 }
 
 /// The datagram that these frames, whose first is its first fragment, are all of: where it goes, and its identification.
@@ -148,4 +155,52 @@ fn early_fragments_do_not_outlive_the_address_that_they_were_for() {
     assert_eq!(receive(&mut engine, Face::Outside, later), []);
     engine.rebind(Time::ZERO, &[ip("203.0.113.7")]);
     assert_eq!(engine.stats().dropped(Cause::Fragment), 1);
+}
+
+#[test]
+fn section_10_fragments_of_different_hosts_are_told_apart() {
+    for order in [[0, 1, 2], [2, 1, 0]] {
+        let mut engine = mapped(Duration::ZERO);
+        let hosts = ["10.1.0.2", "10.1.0.3"].map(|host| fragments(Face::Inside, (host, 4001), REMOTE, 77));
+        let mut sent = [Frames::new(), Frames::new()];
+        for n in order {
+            for (host, sent) in hosts.iter().zip(&mut sent) {
+                sent.extend(receive(&mut engine, Face::Inside, host[n].clone()));
+            }
+        }
+        let [(near, identification), (other, another)] = [&sent[0], &sent[1]].map(|frames| reassembled(frames));
+        assert_eq!(near, "203.0.113.2:4001 203.0.113.9:1000");
+        assert!(other.starts_with("203.0.113.2:") && other.ends_with(" 203.0.113.9:1000") && other != near);
+        assert_ne!(identification, another);
+        let copy = receive(&mut engine, Face::Inside, hosts[0][0].clone());
+        assert_eq!(parsed(&copy[0].2).identification, identification, "a copy is of the same datagram");
+    }
+}
+
+/// The identification with which a packet leaves that had 77.
+fn identified(engine: &mut Engine, face: Face, offload: Offload, frame: &[u8], dont_fragment: bool) -> u16 {
+    let frame = with_header(frame, |header| {
+        header.identification = 77;
+        header.dont_fragment = dont_fragment;
+    });
+    let out = receive_with(engine, Time::ZERO, face, offload, frame);
+    assert_eq!(out.len(), 1);
+    parsed(&out[0].2).identification
+}
+
+#[test]
+fn section_10_identifications_are_the_nats_own_where_they_mean_anything() {
+    let whole = Offload::default();
+    let (segmented, tcp) = offloaded();
+    let mut engine = mapped(Duration::ZERO);
+    let first = identified(&mut engine, Face::Inside, whole, &outwards(), false);
+    assert_eq!(identified(&mut engine, Face::Inside, whole, &outwards(), false), first.wrapping_add(1));
+    assert_eq!(identified(&mut engine, Face::Inside, whole, &outwards(), true), 77, "RFC 6864: it is in one piece");
+    assert_eq!(identified(&mut engine, Face::Outside, whole, &udp(Face::Outside, REMOTE, PUBLIC), false), 77);
+    let cut = identified(&mut engine, Face::Inside, segmented, &tcp, false);
+    let after = identified(&mut engine, Face::Inside, segmented, &tcp, false);
+    assert_eq!(after, cut.wrapping_add(3), "each segment has its own");
+
+    let mut plain = super::engine(&RouterConfig { nat: None, ..config() });
+    assert_eq!(identified(&mut plain, Face::Inside, whole, &outwards(), false), 77, "nothing is translated");
 }
