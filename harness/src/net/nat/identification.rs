@@ -1,4 +1,4 @@
-//! The identifications that a NAT gives to datagrams (RFC 7857 §10, RFC 6864 §5.3). Hosts choose theirs without knowing of each
+//! The identifications that a NAT gives to datagrams (RFC 7857 §10, RFC 6864 §4.3). Hosts choose theirs without knowing of each
 //! other; behind one address their fragments would be mixed up.
 
 use std::hash::BuildHasher;
