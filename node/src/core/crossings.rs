@@ -284,14 +284,14 @@ impl<V: Overlay> Node<V> {
             self.act(now, acts, sink);
         }
         let port = self.me.local.first().map(SocketAddr::port);
-        if let Some(port) = port.filter(|_| self.links.place().is_behind_nat() && self.port_map.wake(now)) {
+        if let Some(port) = port.filter(|_| self.links.is_behind_nat() && self.port_map.wake(now)) {
             sink.push(Output::MapPort { port, lifetime: port_map::LIFETIME });
         }
     }
 
     /// When [`Node::wake_crossings`] is due.
     pub(super) fn crossings_deadline(&self) -> Deadline {
-        let mapping = if self.links.place().is_behind_nat() { self.port_map.deadline() } else { Deadline::NEVER };
+        let mapping = if self.links.is_behind_nat() { self.port_map.deadline() } else { Deadline::NEVER };
         self.wanted.deadline().or(mapping).or(self.crossing.deadline()).or(self.suspects.deadline())
     }
 }

@@ -52,6 +52,8 @@ pub struct Links<M> {
     sweep_at: Time,
     links_max: usize,
     serving: bool,
+    /// As `place` says: asked for after every input.
+    behind_nat: bool,
     home: Option<NodeId>,
 }
 
@@ -61,20 +63,37 @@ struct Link {
     /// Whether the peer has said who it is, over this link.
     greeted: bool,
     remote: Option<SocketAddr>,
-    /// Own address as the peer saw it when the link came up.
-    seen: Option<SocketAddr>,
     dialled: bool,
     introduced: bool,
     /// Whether the peer has dialled without an introduction, and without having been dialled from here.
     unasked: bool,
     /// What led from a relayed link to this one.
     method: Option<Method>,
+    used: Time,
+    contact: Option<Contact>,
+    /// Apart, because most links have nothing of it, and a simulated node has many links.
+    distant: Option<Box<Distant>>,
+}
+
+/// What is of use for a link between networks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Distant {
+    /// Own address as the peer saw it when the link came up.
+    seen: Option<SocketAddr>,
     /// Where an ambassador that introduced it saw the peer.
     vouched: Option<IpAddr>,
-    used: Time,
     /// When it was first wanted, until it runs without a relay.
     wanted: Option<Time>,
-    contact: Option<Contact>,
+}
+
+impl Link {
+    fn distant(&self) -> Distant {
+        self.distant.as_deref().copied().unwrap_or_default()
+    }
+
+    fn distant_mut(&mut self) -> &mut Distant {
+        self.distant.get_or_insert_default()
+    }
 }
 
 /// A link as the transport tells of it.
@@ -102,6 +121,7 @@ impl<M> Links<M> {
             sweep_at: Time::ZERO,
             links_max: if ambassador { LINKS_MAX_AMBASSADOR } else { LINKS_MAX },
             serving: ambassador,
+            behind_nat: false,
             home: None,
         }
     }
@@ -118,7 +138,13 @@ impl<M> Links<M> {
 
     /// Tells where this node is.
     pub fn set_place(&mut self, place: Place) {
+        self.behind_nat = place.is_behind_nat();
         self.place = place;
+    }
+
+    /// Whether a NAT sits between this node and its ambassador.
+    pub fn is_behind_nat(&self) -> bool {
+        self.behind_nat
     }
 
     /// Where this node is.
@@ -213,13 +239,12 @@ impl<M> Links<M> {
         let is_new = known.is_none();
         let unasked = is_new && attempt.is_none() && !dialled;
         let greeted = known.as_ref().is_some_and(|link| link.greeted);
-        let vouched = attempt.as_ref().and_then(Attempt::vouched).or(known.as_ref().and_then(|link| link.vouched));
+        let before = known.as_ref().map(Link::distant).unwrap_or_default();
+        let vouched = attempt.as_ref().and_then(Attempt::vouched).or(before.vouched);
         let introduced =
             attempt.as_ref().is_some_and(Attempt::was_introduced) || known.as_ref().is_some_and(|link| link.introduced);
-        let wanted = match &known {
-            Some(link) => link.wanted,
-            None => attempt.as_ref().filter(|attempt| !attempt.is_answering()).map(Attempt::began),
-        };
+        let began = || attempt.as_ref().filter(|attempt| !attempt.is_answering()).map(Attempt::began);
+        let wanted = if is_new { began() } else { before.wanted };
         if let (true, Some(wanted)) = (is_new, wanted) {
             stats.link_seconds.record(now.since(wanted));
         }
@@ -228,22 +253,9 @@ impl<M> Links<M> {
         }
         let wanted = wanted.filter(|_| remote.is_none());
         let contact = known.and_then(|link| link.contact).or_else(|| self.book.take(peer));
-        self.up.insert(
-            peer,
-            Link {
-                greeted,
-                remote,
-                seen: None,
-                dialled,
-                introduced,
-                unasked,
-                method: None,
-                vouched,
-                used: now,
-                wanted,
-                contact,
-            },
-        );
+        let distant = (vouched.is_some() || wanted.is_some()).then(|| Distant { seen: None, vouched, wanted }.into());
+        let link = Link { greeted, remote, dialled, introduced, unasked, method: None, used: now, contact, distant };
+        self.up.insert(peer, link);
         let hello = WiderMessage::Hello { contact: me.clone(), seen: remote };
         let waiting = attempt.map(Attempt::into_waiting).unwrap_or_default();
         for message in std::iter::once(Message::Wider(hello)).chain(waiting) {
@@ -271,10 +283,12 @@ impl<M> Links<M> {
         }
     }
 
-    /// A linked peer said how it sees this node.
+    /// A linked peer said how it sees this node; on one's own network that tells nothing.
     pub fn seen_as(&mut self, peer: NodeId, seen: Option<SocketAddr>) {
-        if let Some(link) = self.up.get_mut(&peer) {
-            link.seen = seen;
+        if let Some(link) = self.up.get_mut(&peer)
+            && link.remote.is_some_and(|remote| !self.place.is_near(remote))
+        {
+            link.distant_mut().seen = seen;
         }
     }
 

@@ -17,7 +17,7 @@ use super::time::{Deadline, Time};
 /// Pause before an ambassador that did not answer, or was lost, is dialled again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Pause between looks for a shelter.
-const SEEK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const SEEK_AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// Longest dial to an ambassador.
 const DIAL_WITHIN: Duration = Duration::from_secs(6);
 /// Introductions that an ambassador makes for one peer within [`INTRODUCTIONS_PER`].
@@ -53,6 +53,7 @@ impl RelayQuota {
 pub struct Wider {
     gates: Vec<Gate>,
     shelter: Option<Via>,
+    /// When to look for a shelter; [`Time::NEVER`] while a gate is linked.
     seek_at: Time,
     asked: BTreeMap<NodeId, (Time, u32)>,
 }
@@ -102,7 +103,7 @@ impl Wider {
     pub fn link_up(&mut self, peer: NodeId, remote: Option<SocketAddr>) -> bool {
         let Some(gate) = self.gates.iter_mut().find(|gate| Some(gate.address) == remote) else { return false };
         gate.state = GateState::Linked(peer);
-        self.shelter = None;
+        (self.shelter, self.seek_at) = (None, Time::NEVER);
         true
     }
 
@@ -110,6 +111,7 @@ impl Wider {
     pub fn link_down(&mut self, now: Time, peer: NodeId) {
         for gate in self.gates.iter_mut().filter(|gate| gate.state == GateState::Linked(peer)) {
             gate.state = GateState::Idle(now + RETRY_AFTER / 4);
+            self.seek_at = now;
         }
         self.shelter = self.shelter.filter(|via| via.id != peer);
     }

@@ -36,7 +36,7 @@ pub(super) struct Link {
     /// Nothing gets through any more.
     pub(super) broken: bool,
     /// A NAT on the way has forgotten it, and nothing was sent outwards through that one since.
-    pub(super) cut: Option<Cut>,
+    pub(super) cut: Option<Box<Cut>>,
     /// Messages under way.
     flights: u32,
 }

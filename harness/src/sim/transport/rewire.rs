@@ -30,7 +30,7 @@ impl<M: Debug + Encode> Transport<M> {
         for key in keys {
             let link = &mut self.links[key];
             let since = self.now;
-            let cut = link.cut.get_or_insert_with(|| Cut { networks: SmallVec::new(), since });
+            let cut = link.cut.get_or_insert_with(|| Cut { networks: SmallVec::new(), since }.into());
             cut.networks.push(network);
             let sender = link.seats()[usize::from(!link.goes_out_at(0, network))];
             let at = self.now + self.until_keep_alive(sender);

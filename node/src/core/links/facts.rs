@@ -49,7 +49,7 @@ impl<M> Links<M> {
     /// Whether peers on enough hosts of other networks see this node at `ip`.
     pub fn agree_on(&self, ip: IpAddr) -> bool {
         let mut hosts: SmallVec<[IpAddr; OBSERVERS_AGREE]> = SmallVec::new();
-        for link in self.up.values().filter(|link| link.seen.is_some_and(|seen| seen.ip() == ip)) {
+        for link in self.up.values().filter(|link| link.distant().seen.is_some_and(|seen| seen.ip() == ip)) {
             let host = link.remote.filter(|&remote| !self.place.is_near(remote)).map(|remote| remote.ip());
             hosts.extend(host.filter(|host| !hosts.contains(host)));
             if hosts.len() == OBSERVERS_AGREE {
@@ -75,7 +75,7 @@ impl<M> Links<M> {
     /// How a linked peer must still see this node, or the link is dead: QUIC takes a new address from a client, from a server
     /// it does not.
     pub fn must_be_seen_as(&self, peer: NodeId) -> Option<SocketAddr> {
-        self.up.get(&peer).filter(|link| !link.dialled)?.seen
+        self.up.get(&peer).filter(|link| !link.dialled)?.distant().seen
     }
 
     /// Whether a linked peer has said who it is.
@@ -92,7 +92,7 @@ impl<M> Links<M> {
     /// A relayed link: whether this side dialled it, and where an ambassador saw the peer when it introduced it.
     pub fn relayed(&self, peer: NodeId) -> Option<(bool, Option<IpAddr>)> {
         let link = self.up.get(&peer).filter(|link| link.remote.is_none())?;
-        Some((link.dialled, link.vouched))
+        Some((link.dialled, link.distant().vouched))
     }
 
     /// Linked ambassadors on other networks, by the addresses that lead to them; each at another host.

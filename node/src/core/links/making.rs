@@ -41,7 +41,7 @@ impl<M> Links<M> {
         let peer = contact.id;
         let vouched = contact.outside.or(contact.local.first().copied()).map(|address| address.ip());
         if let Some(link) = self.up.get_mut(&peer) {
-            link.vouched = vouched;
+            link.distant_mut().vouched = vouched;
         }
         if self.up.get(&peer).is_some_and(|link| link.remote.is_some()) {
             return;
