@@ -283,8 +283,10 @@ impl<V: Overlay> Node<V> {
             self.crossing.wake(now, &self.outlook(), &mut acts);
             self.act(now, acts, sink);
         }
-        let port = self.me.local.first().map(SocketAddr::port);
-        if let Some(port) = port.filter(|_| self.links.is_behind_nat() && self.port_map.wake(now)) {
+        if self.links.is_behind_nat()
+            && self.port_map.wake(now)
+            && let Some(port) = self.me.local.first().map(SocketAddr::port)
+        {
             sink.push(Output::MapPort { port, lifetime: port_map::LIFETIME });
         }
     }

@@ -16,8 +16,10 @@ use super::time::{Deadline, Time};
 
 /// Pause before an ambassador that did not answer, or was lost, is dialled again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Pause between looks for a shelter.
+/// Pause between looks for a shelter, while none of the ambassadors that a node was told of is linked.
 const SEEK_AGAIN_AFTER: Duration = Duration::from_secs(3);
+/// The same for a node that was told of none: it may never need one.
+const SEEK_SELDOM: Duration = Duration::from_secs(30);
 /// Longest dial to an ambassador.
 const DIAL_WITHIN: Duration = Duration::from_secs(6);
 /// Introductions that an ambassador makes for one peer within [`INTRODUCTIONS_PER`].
@@ -140,7 +142,7 @@ impl Wider {
     pub fn seeks_shelter(&mut self, now: Time) -> bool {
         let seeks = self.seek_at <= now && self.home().is_none();
         if seeks {
-            self.seek_at = now + SEEK_AGAIN_AFTER;
+            self.seek_at = now + if self.gates.is_empty() { SEEK_SELDOM } else { SEEK_AGAIN_AFTER };
         }
         seeks
     }
