@@ -1,7 +1,7 @@
 //! The two programs of the image: found, or built with cargo where there is a source tree.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -186,6 +186,11 @@ fn command(tree: &Path, program: &str, flags: Flags) -> Command {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
+    // `cargo run` tells the harness of its own package. Build scripts that look at that (ring's does) would be run again, here
+    // and by the next `cargo run`, and nearly everything built anew each time.
+    for (name, _) in env::vars_os().filter(|(name, _)| names_a_package(name)) {
+        command.env_remove(name);
+    }
     if flags == Flags::Static {
         let inherited = env::var("RUSTFLAGS").unwrap_or_default();
         command.env("RUSTFLAGS", format!("{inherited} -C target-feature=+crt-static").trim());
@@ -194,6 +199,14 @@ fn command(tree: &Path, program: &str, flags: Flags) -> Command {
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
+}
+
+/// Whether cargo sets this variable for the programs that it runs, to tell them of their package.
+fn names_a_package(variable: &OsStr) -> bool {
+    let variable = variable.to_string_lossy();
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
 }
 
 async fn run(command: &mut Command, program: &str, progress: &mut dyn Progress) -> anyhow::Result<PathBuf> {
@@ -246,6 +259,13 @@ fn executable(line: &str, program: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cargo_run_tells_of_a_package_is_not_passed_on() {
+        let told =
+            ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_ENCODED_RUSTFLAGS"];
+        assert_eq!(told.map(|name| names_a_package(OsStr::new(name))), [true, true, false, false, false]);
+    }
 
     #[test]
     fn the_program_is_read_from_cargos_messages() {
