@@ -87,6 +87,10 @@ struct Distant {
 }
 
 impl Link {
+    fn is_ambassador(&self) -> bool {
+        self.contact.as_ref().is_some_and(|contact| contact.ambassador)
+    }
+
     fn distant(&self) -> Distant {
         self.distant.as_deref().copied().unwrap_or_default()
     }
@@ -357,20 +361,16 @@ impl<M> Links<M> {
 
     fn sweep<O>(&mut self, now: Time, wanted: impl Fn(NodeId) -> bool, sink: &mut Sink<M, O>) {
         let relayed = self.up.values().any(|link| link.remote.is_none());
-        let is_ambassador = |link: &Link| link.contact.as_ref().is_some_and(|contact| contact.ambassador);
         // What an ambassador is there for, and what may carry the packets of a relayed link, is in use though silent.
-        let kept = |link: &Link| (self.serving && !link.dialled) || (relayed && is_ambassador(link));
+        let kept = |link: &Link| (self.serving && !link.dialled) || (relayed && link.is_ambassador());
         let idle = |link: &Link| now.since(link.used) >= UNUSED_AFTER && !kept(link);
         let excess = self.up.len().saturating_sub(self.links_max);
         let mut unwanted: Vec<(Time, NodeId)> =
             self.up.iter().filter(|&(&peer, _)| !wanted(peer)).map(|(&peer, link)| (link.used, peer)).collect();
         unwanted.sort_unstable();
-        let mut closed = Vec::new();
-        for (position, (_, peer)) in unwanted.into_iter().enumerate() {
-            if position < excess || idle(&self.up[&peer]) {
-                closed.push(peer);
-            }
-        }
+        let unwanted = unwanted.into_iter().map(|(_, peer)| peer).enumerate();
+        let closed = unwanted.filter(|&(position, peer)| position < excess || idle(&self.up[&peer]));
+        let closed: Vec<NodeId> = closed.map(|(_, peer)| peer).collect();
         for peer in closed {
             self.link_down(peer);
             sink.push(Output::Close { peer });

@@ -50,7 +50,7 @@ impl<M> Links<M> {
     pub fn agree_on(&self, ip: IpAddr) -> bool {
         let mut hosts: SmallVec<[IpAddr; OBSERVERS_AGREE]> = SmallVec::new();
         for link in self.up.values().filter(|link| link.distant().seen.is_some_and(|seen| seen.ip() == ip)) {
-            let host = link.remote.filter(|&remote| !self.place.is_near(remote)).map(|remote| remote.ip());
+            let host = self.remote_beyond(link).map(|remote| remote.ip());
             hosts.extend(host.filter(|host| !hosts.contains(host)));
             if hosts.len() == OBSERVERS_AGREE {
                 return true;
@@ -62,14 +62,19 @@ impl<M> Links<M> {
     /// A linked ambassador on another network through which `me` could be met: nodes that choose among the same choose different
     /// ones.
     pub fn shelter(&self, me: NodeId) -> Option<Via> {
-        let candidates = self.up.iter().filter(|(_, link)| link.contact.as_ref().is_some_and(|c| c.ambassador));
-        let vias = candidates.filter_map(|(&id, link)| Some(Via { id, address: link.remote? }));
-        vias.filter(|via| !self.place.is_near(via.address)).min_by_key(|via| via.id.prefix() ^ me.prefix())
+        let candidates = self.up.iter().filter(|(_, link)| link.is_ambassador());
+        let vias = candidates.filter_map(|(&id, link)| Some(Via { id, address: self.remote_beyond(link)? }));
+        vias.min_by_key(|via| via.id.prefix() ^ me.prefix())
+    }
+
+    /// The address of a directly linked peer on another network.
+    fn remote_beyond(&self, link: &Link) -> Option<SocketAddr> {
+        link.remote.filter(|&remote| !self.place.is_near(remote))
     }
 
     /// Linked ambassadors, in a stable order.
     pub fn ambassadors(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.up.iter().filter(|(_, link)| link.contact.as_ref().is_some_and(|c| c.ambassador)).map(|(&id, _)| id)
+        self.up.iter().filter(|(_, link)| link.is_ambassador()).map(|(&id, _)| id)
     }
 
     /// How a linked peer must still see this node, or the link is dead: QUIC takes a new address from a client, from a server
@@ -85,8 +90,7 @@ impl<M> Links<M> {
 
     /// Peers linked directly, but on other networks.
     pub fn distant(&self) -> Vec<NodeId> {
-        let is_distant = |link: &Link| link.remote.is_some_and(|remote| !self.place.is_near(remote));
-        self.up.iter().filter(|(_, link)| is_distant(link)).map(|(&peer, _)| peer).collect()
+        self.up.iter().filter(|(_, link)| self.remote_beyond(link).is_some()).map(|(&peer, _)| peer).collect()
     }
 
     /// A relayed link: whether this side dialled it, and where an ambassador saw the peer when it introduced it.
@@ -97,11 +101,10 @@ impl<M> Links<M> {
 
     /// Linked ambassadors on other networks, by the addresses that lead to them; each at another host.
     pub fn observers(&self) -> Vec<SocketAddr> {
-        let ambassador = |link: &&Link| link.contact.as_ref().is_some_and(|contact| contact.ambassador);
-        let remotes = self.up.values().filter(ambassador).filter_map(|link| link.remote);
+        let ambassadors = self.up.values().filter(|link| link.is_ambassador());
         let mut observers: Vec<SocketAddr> = Vec::new();
         // What they see is of use only where a NAT may be between.
-        for remote in remotes.filter(|&remote| remote.is_ipv4() && !self.place.is_near(remote)) {
+        for remote in ambassadors.filter_map(|link| self.remote_beyond(link)).filter(SocketAddr::is_ipv4) {
             if observers.len() < OBSERVERS_MAX && observers.iter().all(|other| other.ip() != remote.ip()) {
                 observers.push(remote);
             }

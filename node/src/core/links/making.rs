@@ -24,8 +24,7 @@ impl<M> Links<M> {
     pub(super) fn ask_awaited<O>(&mut self, now: Time, ambassador: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
         for (&peer, attempt) in self.attempts.iter_mut().filter(|(_, attempt)| attempt.awaits(ambassador)) {
             attempt.asked(now);
-            stats.messages_sent += 1;
-            sink.send(ambassador, Message::Wider(WiderMessage::Introduce { peer }));
+            ask(ambassador, peer, stats, sink);
         }
     }
 
@@ -58,8 +57,7 @@ impl<M> Links<M> {
     /// Has an ambassador tell both sides of a relayed link where it sees them now.
     pub fn introduce_again<O>(&mut self, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
         if let Some(introducer) = self.introducer(self.contact(peer)) {
-            stats.messages_sent += 1;
-            sink.send(introducer, Message::Wider(WiderMessage::Introduce { peer }));
+            ask(introducer, peer, stats, sink);
         }
     }
 
@@ -119,8 +117,7 @@ impl<M> Links<M> {
         self.attempts.insert(peer, Attempt::new(now, introducer.is_some(), via));
         self.dial_all(peer, addresses, stats, sink);
         if let Some(introducer) = introducer {
-            stats.messages_sent += 1;
-            sink.send(introducer, Message::Wider(WiderMessage::Introduce { peer }));
+            ask(introducer, peer, stats, sink);
         } else if via.is_some() {
             self.not_introduced(now, peer, stats, sink);
         }
@@ -197,4 +194,10 @@ impl<M> Links<M> {
             self.failed.push(peer);
         }
     }
+}
+
+/// Asks `ambassador` to introduce this node to `peer`.
+fn ask<M, O>(ambassador: NodeId, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
+    stats.messages_sent += 1;
+    sink.send(ambassador, Message::Wider(WiderMessage::Introduce { peer }));
 }
