@@ -21,7 +21,9 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::core::Nat;
 use crate::core::contact::Contact;
+use crate::core::crossing::Ports;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::{LinkReport, Path};
 
@@ -61,6 +63,9 @@ pub struct Status {
     pub addresses: Vec<SocketAddr>,
     /// Its address as peers on other networks see it, once one has told it.
     pub outside: Option<SocketAddr>,
+    /// What is known of the NAT before it; `None` before it had a reason to look.
+    #[serde(default)]
+    pub nat: Option<NatBody>,
     /// The ambassador through which it can be met.
     pub via: Option<ViaBody>,
     /// Peers in the active view.
@@ -71,6 +76,43 @@ pub struct Status {
     pub storage: Storage,
     /// Peer Content Groups that it leads.
     pub groups: Groups,
+}
+
+/// What the NAT before a node does, in the order of how easily it is crossed: as [`Nat`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NatBody {
+    /// There is none: the node is seen at an address of its own.
+    None,
+    /// A socket has one outside port for all destinations: endpoint-independent mapping (RFC 4787).
+    Kept,
+    /// Another outside port for each destination, one after the other.
+    Sequential,
+    /// Another outside port for each destination, of which nothing can be told before.
+    Random,
+}
+
+impl NatBody {
+    /// For a person.
+    pub fn describe(self) -> &'static str {
+        match self {
+            NatBody::None => "none",
+            NatBody::Kept => "one outside port for all destinations",
+            NatBody::Sequential => "another outside port for each destination, in sequence",
+            NatBody::Random => "another outside port for each destination, at random",
+        }
+    }
+}
+
+impl From<Nat> for NatBody {
+    fn from(nat: Nat) -> Self {
+        match nat {
+            Nat::Absent => NatBody::None,
+            Nat::Gives(Ports::Kept) => NatBody::Kept,
+            Nat::Gives(Ports::Sequential { .. }) => NatBody::Sequential,
+            Nat::Gives(Ports::Random) => NatBody::Random,
+        }
+    }
 }
 
 /// An ambassador through which a node can be met.

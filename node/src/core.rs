@@ -36,6 +36,8 @@ pub mod wire;
 mod crossings;
 mod introductions;
 
+pub use crossings::Nat;
+
 use config::Config;
 use contact::{Contact, Quality};
 use crossing::Crossing;

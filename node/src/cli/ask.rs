@@ -144,12 +144,12 @@ fn status_text(status: &Status) -> String {
             format!("{} cold, {} goldilocks, {} hot", status.groups.cold, status.groups.goldilocks, status.groups.hot),
         ),
     ];
-    if let Some(outside) = status.outside {
-        lines.insert(4, ("seen as", outside.to_string()));
-    }
-    if let Some(via) = status.via {
-        lines.insert(5, ("met through", format!("{} at {}", via.id, via.address)));
-    }
+    let outside = [
+        status.outside.map(|outside| ("seen as", outside.to_string())),
+        status.nat.map(|nat| ("NAT", nat.describe().to_owned())),
+        status.via.map(|via| ("met through", format!("{} at {}", via.id, via.address))),
+    ];
+    lines.splice(4..4, outside.into_iter().flatten());
     if status.ambassador {
         lines.insert(2, ("serves as", "ambassador".to_owned()));
     }

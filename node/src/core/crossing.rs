@@ -20,13 +20,15 @@ use rand::RngExt;
 use super::identity::NodeId;
 use super::io::SocketId;
 use super::message::CrossMessage;
-use super::probe::{Probe, Token};
+use super::probe::Probe;
 use super::random::Random;
 use super::time::{Deadline, Time};
+use pair::{ANSWER_WITHIN, Agreed, Agreement, Goal, Pair, State};
 use spray::Spray;
 use survey::{Found, Survey};
 
 mod nat;
+mod pair;
 mod spray;
 mod survey;
 #[cfg(test)]
@@ -41,20 +43,12 @@ pub const PAIRS_MAX: usize = 256;
 pub const TRIES_MAX: u32 = 64;
 /// Most offers to a peer while the link is the same: it may be busy, but not for ever.
 const OFFERS_MAX: u32 = 2 * TRIES_MAX;
-/// Most introductions to a peer that says that it has come to other addresses, while the link is the same.
-const MEETINGS_MAX: u8 = 4;
-/// How long the dials after such an introduction are waited for.
-const MEETING_WITHIN: Duration = Duration::from_secs(1);
 /// Most probes of a peer that are answered in one try.
 const ANSWERS_MAX: u32 = 64;
-/// From a relayed link to the first try: the dials after the introduction may still succeed.
-const BEGIN_AFTER: Duration = Duration::from_millis(150);
 /// Pause between tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Longest pause before a peer that was busy, or this node itself, is bothered again.
 const BUSY_MAX: Duration = Duration::from_millis(1_500);
-/// How long the other side may take to answer: its survey takes up to 2 s.
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// How long simultaneous dials are waited for.
 const DIALS_WITHIN: Duration = Duration::from_secs(2);
 /// How long a dial over endpoints that have met is waited for.
@@ -133,60 +127,14 @@ pub struct Crossing {
     pairs: BTreeMap<NodeId, Pair>,
     /// With whom ports are being predicted or many probed: one at a time, because others would be given the ports.
     busy_with: Option<NodeId>,
-}
-
-#[derive(Debug)]
-struct Pair {
-    leads: bool,
-    /// Where an ambassador sees the peer.
-    vouched: IpAddr,
-    number: u32,
-    tries: u32,
-    tries_in_round: u32,
-    rounds: usize,
-    exhausted: bool,
-    /// How often it was met anew.
-    meetings: u8,
-    /// Until when the dials after such a meeting are waited for.
-    meeting: Option<Time>,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Until the next try; [`Time::NEVER`] for the side that does not lead.
-    Idle(Time),
-    /// Looking at the own NAT.
-    Surveying { survey: Survey, since: Time, goal: Goal },
-    /// The leader waits for the answer.
-    Offered { mine: Report, at: Time },
-    /// Both reports are known; the leader begins then, the follower gives up then.
-    Ready { at: Time, agreed: Agreed },
-    /// Dials or probes are under way.
-    Trying { until: Time, agreed: Agreed, spray: Option<Spray>, answers: u32, met: Option<SocketAddr> },
-}
-
-/// What a survey is for.
-#[derive(Clone, Copy, Debug)]
-enum Goal {
-    Offer,
-    Accept { theirs: Report },
-    Go { round_trip: Duration, token: Token, theirs: Report },
-}
-
-/// What both sides of a try know.
-#[derive(Clone, Copy, Debug)]
-struct Agreed {
-    token: Token,
-    mine: Report,
-    theirs: Report,
-    method: Method,
+    /// What the last look at the own NAT has shown.
+    nat: Option<Ports>,
 }
 
 impl Crossing {
     /// No relayed link yet.
     pub fn new(random: Random) -> Self {
-        Crossing { random, sockets: Sockets::default(), pairs: BTreeMap::new(), busy_with: None }
+        Crossing { random, sockets: Sockets::default(), pairs: BTreeMap::new(), busy_with: None, nat: None }
     }
 
     /// A link to `peer` runs over a relay, which this side dialled (`leads`) or not. `vouched` is where the ambassador sees it.
@@ -197,20 +145,7 @@ impl Crossing {
             None if self.pairs.len() >= PAIRS_MAX => return,
             None => {}
         }
-        let state = State::Idle(if leads { now + BEGIN_AFTER } else { Time::NEVER });
-        let pair = Pair {
-            leads,
-            vouched,
-            number: 0,
-            tries: 0,
-            tries_in_round: 0,
-            rounds: 0,
-            exhausted: false,
-            meetings: 0,
-            meeting: None,
-            state,
-        };
-        self.pairs.insert(peer, pair);
+        self.pairs.insert(peer, Pair::new(now, leads, vouched));
     }
 
     /// The link to `peer` runs without a relay now. What led to that, if it was this.
@@ -228,7 +163,7 @@ impl Crossing {
     /// There is no link to `peer` any more.
     pub fn gone(&mut self, peer: NodeId, acts: &mut Vec<Act>) {
         let Some(pair) = self.pairs.remove(&peer) else { return };
-        close(&pair.state, acts);
+        pair.close(acts);
         self.release(peer);
     }
 
@@ -248,14 +183,17 @@ impl Crossing {
 
     /// The same; a direct link to `peer` is to be expected for a while then.
     pub fn may_meet_soon(&mut self, now: Time, peer: NodeId) -> bool {
-        let Some(pair) = self.pairs.get_mut(&peer).filter(|pair| pair.meetings < MEETINGS_MAX) else { return false };
-        pair.meeting = Some(now + MEETING_WITHIN);
-        pair.may_meet_anew()
+        self.pairs.get_mut(&peer).is_some_and(|pair| pair.may_meet_soon(now))
     }
 
     /// Whether a direct link to `peer` is still to be expected, and how many tries there were.
     pub fn progress(&self, peer: NodeId) -> (bool, u32) {
         self.pairs.get(&peer).map_or((false, 0), |pair| (!pair.exhausted || pair.meeting.is_some(), pair.tries))
+    }
+
+    /// How the own NAT gives outside ports, as last looked at. `None` while there was no relayed link to look at it for.
+    pub fn nat(&self) -> Option<Ports> {
+        self.nat
     }
 
     /// Whether no link is relayed.
@@ -265,13 +203,7 @@ impl Crossing {
 
     /// When [`Crossing::wake`] is due.
     pub fn deadline(&self) -> Deadline {
-        let due = self.pairs.values().map(|pair| match &pair.state {
-            State::Idle(at) | State::Ready { at, .. } => *at,
-            State::Surveying { survey, .. } => survey.due(),
-            State::Offered { at, .. } => *at + ANSWER_WITHIN,
-            State::Trying { until, spray, .. } => spray.as_ref().map_or(*until, Spray::due).min(*until),
-        });
-        let due = due.chain(self.pairs.values().filter_map(|pair| pair.meeting));
+        let due = self.pairs.values().map(Pair::due);
         Deadline { at: due.min().unwrap_or(Time::NEVER), why: "crossing a NAT" }
     }
 
@@ -401,7 +333,10 @@ impl Crossing {
                 let (since, goal) = (*since, *goal);
                 match survey.go_on(now, &mut self.sockets, &mut self.random, acts) {
                     Found::Nothing => {}
-                    Found::Nat(report) => self.found(now, peer, report, since, goal, acts),
+                    Found::Nat(report) => {
+                        self.nat = Some(report.ports);
+                        self.found(now, peer, report, since, goal, acts);
+                    }
                     Found::Failed => self.failed(now, peer, acts),
                 }
             }
@@ -545,7 +480,7 @@ impl Crossing {
             Some(Agreed { method: Method::Birthday, .. }) => 2,
             _ => 3,
         };
-        close(&pair.state, acts);
+        pair.close(acts);
         pair.tries_in_round += 1;
         if !pair.leads {
             pair.state = State::Idle(Time::NEVER);
@@ -583,37 +518,6 @@ impl Crossing {
         if self.busy_with == Some(peer) {
             self.busy_with = None;
         }
-    }
-}
-
-/// What the leader knows once its offer is accepted.
-struct Agreement {
-    token: Token,
-    mine: Report,
-    theirs: Report,
-}
-
-impl Pair {
-    fn may_meet_anew(&mut self) -> bool {
-        let may = self.meetings < MEETINGS_MAX;
-        self.meetings += u8::from(may);
-        may
-    }
-
-    fn agreed(&self) -> Option<Agreed> {
-        match &self.state {
-            State::Ready { agreed, .. } | State::Trying { agreed, .. } => Some(*agreed),
-            State::Idle(_) | State::Surveying { .. } | State::Offered { .. } => None,
-        }
-    }
-}
-
-/// Gives back the sockets of what was under way.
-fn close(state: &State, acts: &mut Vec<Act>) {
-    match state {
-        State::Surveying { survey, .. } => survey.close(acts),
-        State::Trying { spray: Some(spray), .. } => spray.close(acts),
-        _ => {}
     }
 }
 

@@ -7,7 +7,7 @@ use rand::RngExt;
 
 use super::Node;
 use super::contact::Contact;
-use super::crossing::{Act, Method, Outlook};
+use super::crossing::{Act, Method, Outlook, Ports};
 use super::identity::NodeId;
 use super::io::{AskError, CommandId, LinkReport, Outcome, Output, Sink, SocketId, Target};
 use super::links::{LinkIs, is_ipv6_host};
@@ -51,6 +51,15 @@ impl Answering {
     }
 }
 
+/// What stands between a node and other networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nat {
+    /// Nothing: the node is seen at an address of its own.
+    Absent,
+    /// A NAT, which gives outside ports like this.
+    Gives(Ports),
+}
+
 impl<V: Overlay> Node<V> {
     /// The application wants a link.
     pub(super) fn want_link(
@@ -86,6 +95,14 @@ impl<V: Overlay> Node<V> {
         };
         for (command, report) in self.wanted.settle(now, standing) {
             sink.done(command, Outcome::Linked(report));
+        }
+    }
+
+    /// What is known of the NAT before this node: `None` while nobody outside has been asked.
+    pub fn nat(&self) -> Option<Nat> {
+        match self.crossing.nat() {
+            _ if self.links.place().is_public() => Some(Nat::Absent),
+            ports => ports.map(Nat::Gives),
         }
     }
 

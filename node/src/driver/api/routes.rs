@@ -111,6 +111,7 @@ fn status_of(seen: &Glimpse<'_, Data>) -> Status {
         ambassador: me.ambassador,
         addresses: me.local.clone(),
         outside: me.outside,
+        nat: seen.node.nat().map(Into::into),
         via: me.via.map(|via| ViaBody { id: via.id, address: via.address }),
         neighbours: stats.neighbours,
         known_hosts: stats.known_hosts,
