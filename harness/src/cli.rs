@@ -10,6 +10,7 @@
 //! | `display` | progress, for a terminal or for a log |
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, `plan`: nothing is deployed |
+//! | `compare` | `harness compare`: two records held against each other |
 //! | `engine` | `doctor`, `image`, `clean` |
 //! | `bench` | `bench sim`, `bench router`, `bench up` |
 
@@ -24,6 +25,7 @@ use crate::backend::netns::access;
 
 mod bench;
 mod chosen;
+mod compare;
 mod display;
 mod engine;
 mod inspect;
@@ -55,6 +57,8 @@ enum Command {
     Doctor,
     /// Build the image that nodes and routers run from, unless it is there
     Image,
+    /// Hold two runs against each other: 0 if all shares agree within what chance explains, 1 if one does not
+    Compare(compare::Args),
     /// Remove what crashed runs left on the Docker engine
     Clean(engine::CleanArgs),
     /// Measure the testbed itself
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, runtime.handle()),
         Command::Validate(args) => inspect::validate(&args),
         Command::Plan(args) => inspect::plan(&args),
+        Command::Compare(args) => compare::compare(&args),
         Command::Doctor => runtime.block_on(engine::doctor()),
         Command::Image => runtime.block_on(engine::image()),
         Command::Clean(args) => runtime.block_on(engine::clean(&args)),

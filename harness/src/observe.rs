@@ -6,6 +6,7 @@
 //! | [`watched`] | keeps the metrics that checks are about |
 //! | [`crossed`] | adds up links of cross steps |
 //! | [`recovered`] | adds up links over NATs that forgot everything |
+//! | [`proportion`] | tells how sure a share is |
 //! | [`samples`] | writes `samples.csv` |
 //! | [`federate`] | serves the latest metrics of a whole run again |
 //! | [`tally`] | adds up the events |
@@ -14,6 +15,7 @@ pub mod crossed;
 pub mod federate;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod proportion;
 pub mod recovered;
 pub mod samples;
 pub mod scrape;

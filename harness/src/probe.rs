@@ -47,6 +47,18 @@ pub enum Probed {
         /// Those that were not.
         left_out: Vec<LeftOut>,
     },
+    /// A router behaves otherwise than declared, so that nothing was played.
+    Refused(NotAsDeclared),
+}
+
+/// A router that behaves otherwise than declared.
+#[derive(Clone, Debug, PartialEq, Serialize, thiserror::Error)]
+#[error("{network} does not behave as declared: {observation}")]
+pub struct NotAsDeclared {
+    /// Whose router.
+    pub network: String,
+    /// What was declared and what was seen, for a person.
+    pub observation: String,
 }
 
 /// Routers that were not probed.

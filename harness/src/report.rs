@@ -5,10 +5,12 @@
 //! | [`result`] | `result.json`: everything that follows from the events and metrics, and nothing that a clock on the wall said |
 //! | [`timing`] | `timing.json`: how long it took on this machine |
 //! | `crossing`, `recovery`, `failures`, `links` | its parts: the grid of a cross step, what rebinds did, why things failed, how links ran |
+//! | [`compare`] | whether two runs, as on two backends, have come to the same |
 //! | [`directory`] | the run's directory, and the record written into it while the run is played |
 //! | [`table`] | the verdict for people |
 //! | [`junit`] | the verdict for CI |
 
+pub mod compare;
 mod crossing;
 pub mod directory;
 mod failures;

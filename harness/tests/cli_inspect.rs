@@ -54,3 +54,15 @@ fn help_tells_the_exit_statuses_and_hides_the_router() {
     assert!(!help.contains("router of a network"), "{help}");
     tells(&["run", "--help"], 0, &["--time-limit", "HARNESS_BACKEND", "runs/NAME-TIME-SEED"], &[]);
 }
+
+#[test]
+fn compare_holds_the_records_of_two_runs_against_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (one, other) = (record("one"), record("other"));
+    for (out, seed) in [(&one, "1"), (&other, "2")] {
+        tells(&["run", "one-lan.yaml", "--backend", "sim", "--seed", seed, "--out", out], 0, &["PASSED"], &[]);
+    }
+    tells(&["compare", &one, &other], 0, &["B: one-lan on sim, seed 2: passed", "shares agree"], &[]);
+    tells(&["compare", &one, "none"], 2, &[], &["cannot read none/result.json"]);
+}

@@ -192,3 +192,21 @@ fn write_junit(file: &Path, outcomes: Vec<(Outcome, Exit)>) -> anyhow::Result<()
     let xml = junit::xml(&results).context("cannot write JUnit XML")?;
     std::fs::write(file, xml).with_context(|| format!("cannot write {}", file.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::fixture;
+    use crate::probe::{NotAsDeclared, Probed};
+    use crate::report::result::RunResult;
+
+    #[test]
+    fn a_network_that_is_not_as_declared_ends_a_run_with_status_3() {
+        let refused = NotAsDeclared { network: "beta".to_owned(), observation: "it loses more".to_owned() };
+        let what = anyhow::Error::from(refused);
+        let result = RunResult::not_played(&fixture::plan(), "netns", Probed::Skipped, &what);
+        let failures = vec![BackendError { what, remedy: None }];
+        let outcome = Outcome { result: Some(result), stopped: None, failures };
+        assert_eq!(report(&outcome, Path::new("runs/x"), false).code(), 3);
+    }
+}

@@ -76,7 +76,7 @@ impl Session {
                 self.play(&mut backend, &mut display, stop, &mut timing, &mut outcome).await;
                 timing.play_s = began.elapsed().as_secs_f64();
             }
-            Ok(Err(error)) => outcome.failures.push(error),
+            Ok(Err(error)) => self.not_played(&backend, error, &mut outcome),
             Err(why) => outcome.stopped = Some(why),
         }
         let began = Instant::now();
@@ -92,6 +92,16 @@ impl Session {
             outcome.failures.push(anyhow::Error::from(error).into());
         }
         outcome
+    }
+
+    /// A run that could not be brought up leaves a result all the same, for those who read nothing else.
+    fn not_played(&self, backend: &Chosen, error: BackendError, outcome: &mut Outcome) {
+        let result = RunResult::not_played(&self.plan, backend.name(), backend.probed(), &error.what);
+        outcome.failures.push(error);
+        if let Err(error) = self.directory.write_result(&result) {
+            outcome.failures.push(anyhow::Error::from(error).into());
+        }
+        outcome.result = Some(result);
     }
 
     async fn play(

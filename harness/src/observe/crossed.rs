@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use butter::api::PathBody;
 
+use super::proportion::{Proportion, Z_95};
 use super::tally::{quantile_s, ratio};
 use crate::events::LinkResult;
 use crate::plan::{NodeIndex, Plan};
-
-/// Standard deviations to each side that hold 95 % of a normal distribution.
-const Z_95: f64 = 1.959_963_984_540_054;
 
 /// One link that was to be made.
 #[derive(Clone, Debug)]
@@ -80,7 +78,7 @@ impl LinkFigures {
 
     /// Between which shares the true one lies, with 95 % confidence (Wilson 1927).
     pub fn interval(&self, direct: bool) -> Option<(f64, f64)> {
-        wilson(self.count(direct), self.pairs)
+        Proportion { part: self.count(direct), whole: self.pairs }.interval(Z_95)
     }
 
     /// A quantile (0..1) of the times until links were up, or direct, in seconds. Those that were up before have none.
@@ -92,15 +90,6 @@ impl LinkFigures {
     pub fn tries_mean(&self) -> Option<f64> {
         ratio(self.tries, self.count(false))
     }
-}
-
-fn wilson(part: u64, whole: u64) -> Option<(f64, f64)> {
-    let n = (whole > 0).then_some(whole as f64)?;
-    let (p, zz) = (part as f64 / n, Z_95 * Z_95);
-    let centre = p + zz / (2.0 * n);
-    let spread = Z_95 * (p * (1.0 - p) / n + zz / (4.0 * n * n)).sqrt();
-    let bound = |edge: f64| (edge / (1.0 + zz / n)).clamp(0.0, 1.0);
-    Some((bound(centre - spread), bound(centre + spread)))
 }
 
 #[cfg(test)]
@@ -150,17 +139,5 @@ mod tests {
         let links = [link(0, 2, lost()), link(2, 0, lost()), link(1, 2, lost()), link(0, 0, lost())];
         let sizes: Vec<_> = link_cells(&plan, &links).into_iter().map(|(cell, links)| (cell, links.len())).collect();
         assert_eq!(sizes, [((0, 0), 1), ((0, 1), 2), ((1, 1), 1)]);
-    }
-
-    /// Newcombe: Two-sided confidence intervals for the single proportion, Statistics in Medicine 17 (1998), table I.
-    #[test]
-    fn the_interval_is_wilsons() {
-        for (part, whole, low, high) in
-            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
-        {
-            let (l, h) = wilson(part, whole).unwrap();
-            assert!((l - low).abs() < 6e-5 && (h - high).abs() < 6e-5, "{part}/{whole}: {l} {h}");
-        }
-        assert_eq!(wilson(0, 0), None);
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::field::{MAPPINGS_MAX, Stand, observe};
-use super::{Declared, LeftOut, Observed, Probed, judge};
+use super::{Declared, LeftOut, NotAsDeclared, Observed, Probed, judge};
 use crate::backend::namespace::host::{End, Host, Hub};
 use crate::backend::namespace::{Crew, raise_descriptor_limit};
 use crate::backend::{BackendError, Progress};
@@ -221,8 +221,8 @@ impl Findings {
     /// With what is not as declared.
     pub(crate) fn take(&mut self, finding: Finding) -> Result<(), BackendError> {
         let network = self.subjects.get(finding.subject).context("a finding of what was not to be probed")?;
-        let differs = |why: String| BackendError {
-            what: anyhow!(why).context(format!("{network} does not behave as declared")),
+        let differs = |observation| BackendError {
+            what: NotAsDeclared { network: network.clone(), observation }.into(),
             remedy: Some(REMEDY.to_owned()),
         };
         self.observed.insert(finding.subject, finding.observed.map_err(differs)?);

@@ -20,9 +20,14 @@ fn suite(result: &RunResult) -> TestSuite {
     let mut suite = TestSuite::new(format!("{} on {}", result.name, result.backend));
     suite.add_test_cases(result.steps.iter().enumerate().map(|(index, step)| step_case(index, step)));
     suite.add_test_cases(result.checks.iter().map(check_case));
-    if matches!(result.verdict, Outcome::Interrupted | Outcome::TimeLimit) {
+    let not_ended = match result.verdict {
+        Outcome::Passed | Outcome::Failed => None,
+        Outcome::Interrupted | Outcome::TimeLimit => Some("the run was ended early".to_owned()),
+        Outcome::NotPlayed => Some(result.problems.join("; ")),
+    };
+    if let Some(why) = not_ended {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        status.set_message("the run was ended early");
+        status.set_message(why);
         suite.add_test_case(TestCase::new("the run came to its end", status));
     }
     suite

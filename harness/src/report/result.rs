@@ -9,6 +9,7 @@ use super::recovery::{Recovered, recoveries};
 use crate::checks::{self, Verdict};
 use crate::events::{Event, EventKind, RunTime};
 use crate::observe::tally::{Figures, Query, Tally, Trouble, ratio};
+use crate::observe::watched::Watched;
 use crate::plan::{NetworkRange, Plan};
 use crate::play::{Ended, Played, Stopped};
 use crate::probe::Probed;
@@ -84,6 +85,8 @@ pub enum Outcome {
     Interrupted,
     /// It took longer than it was allowed to.
     TimeLimit,
+    /// Nothing was played: the environment failed, or a router does not behave as declared.
+    NotPlayed,
 }
 
 /// What was stored and kept.
@@ -235,6 +238,19 @@ impl RunResult {
             steps,
             troubles: tally.troubles.iter().take(TROUBLES_MAX).map(|trouble| told(plan, trouble)).collect(),
             troubles_total: tally.troubles.len(),
+        }
+    }
+
+    /// Of a run that could not be brought up, and why.
+    pub fn not_played(plan: &Plan, backend: &str, probe: Probed, why: &anyhow::Error) -> Self {
+        let nothing =
+            Played { events: Vec::new(), watched: Watched::default(), last_sample: None, ended: Ended::GaveUp };
+        RunResult {
+            verdict: Outcome::NotPlayed,
+            probe: why.downcast_ref().cloned().map_or(probe, Probed::Refused),
+            problems: vec![format!("{why:#}")],
+            checks: Vec::new(),
+            ..RunResult::of(plan, backend, &nothing)
         }
     }
 

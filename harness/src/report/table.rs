@@ -20,6 +20,9 @@ const SHOWN_MAX: usize = 10;
 /// Everything that a user wants to know first.
 pub fn render(result: &RunResult) -> String {
     let mut text = format!("{}\n", headline(result));
+    if result.verdict == Outcome::NotPlayed {
+        return text;
+    }
     for problem in result.problems.iter().take(SHOWN_MAX) {
         writeln!(text, "  problem: {problem}").expect("a string takes everything");
     }
@@ -64,12 +67,16 @@ fn headline(result: &RunResult) -> String {
         Outcome::Failed => "FAILED",
         Outcome::Interrupted => "INTERRUPTED",
         Outcome::TimeLimit => "ENDED BY THE TIME LIMIT",
+        Outcome::NotPlayed => "NOT PLAYED",
     };
+    let (name, backend, seed) = (&result.name, &result.backend, result.seed);
+    if result.verdict == Outcome::NotPlayed {
+        return format!("{name} on {backend}, seed {seed}: {verdict}");
+    }
     let checks = match result.checks.len() {
         0 => "it has no checks".to_owned(),
         all => format!("{held} of {all} checks hold"),
     };
-    let (name, backend, seed) = (&result.name, &result.backend, result.seed);
     format!("{name} on {backend}, seed {seed}: {verdict} after {} ({checks})", seconds(result.run_s))
 }
 

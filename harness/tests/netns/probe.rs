@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use butter_harness::backend::Backend;
 use butter_harness::backend::netns::{NetnsBackend, Options};
+use butter_harness::backend::{Backend, BackendError};
 use butter_harness::net::nat::{Dependence, NatConfig};
 use butter_harness::plan::Plan;
-use butter_harness::probe::Probed;
+use butter_harness::probe::{NotAsDeclared, Probed};
 use butter_harness::router::RouterConfig;
 
 use crate::played::{Draft, Notes};
@@ -20,10 +20,10 @@ fn plan(nat: NatConfig) -> Plan {
 }
 
 /// Brings a plan up, its routers told otherwise by `tamper`: what the probe says.
-async fn probed(plan: Plan, tamper: fn(&mut RouterConfig)) -> Option<Result<Probed, String>> {
+async fn probed(plan: Plan, tamper: fn(&mut RouterConfig)) -> Option<Result<Probed, BackendError>> {
     let options = Options { probe: true, tamper: Some(tamper), ..options()? };
     let mut backend = NetnsBackend::new(plan, options);
-    let up = backend.up(&mut Notes::default()).await.map_err(|error| error.to_string());
+    let up = backend.up(&mut Notes::default()).await;
     let probed = backend.probed().clone();
     backend.down(&mut Notes::default()).await.unwrap();
     Some(up.map(|()| probed))
@@ -38,8 +38,9 @@ fn nat(config: &mut RouterConfig, change: impl FnOnce(&mut NatConfig)) {
 
 async fn refused(plan: Plan, tamper: fn(&mut RouterConfig), why: &str) {
     let Some(probed) = probed(plan, tamper).await else { return };
-    let error = probed.expect_err(why);
-    assert!(error.contains("home does not behave as declared") && error.contains(why), "{error}");
+    let error = probed.expect_err(why).what;
+    let refused: &NotAsDeclared = error.downcast_ref().unwrap_or_else(|| panic!("{error:#}"));
+    assert!(refused.network == "home" && refused.observation.contains(why), "{refused}");
 }
 
 #[tokio::test]

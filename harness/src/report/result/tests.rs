@@ -6,6 +6,7 @@ use crate::events::Retrieved;
 use crate::observe::fixture::{self, Told, found, looked, retrieved, scrape, started, step_began, step_ended, stored};
 use crate::observe::watched::Watched;
 use crate::plan::NodeIndex;
+use crate::probe::NotAsDeclared;
 
 fn played(events: Vec<Event>) -> Played {
     let links = |index, lan, relayed| {
@@ -71,6 +72,25 @@ fn a_lost_item_a_problem_or_an_early_end_is_no_pass() {
         let played = Played { ended, ..played(good()) };
         assert_eq!(RunResult::of(&plan, "sim", &played).verdict, verdict);
     }
+}
+
+#[test]
+fn a_run_that_was_not_played_says_why_and_what_the_probe_saw() {
+    let refused = NotAsDeclared { network: "beta".to_owned(), observation: "it loses more".to_owned() };
+    let result = RunResult::not_played(&fixture::plan(), "netns", Probed::Skipped, &refused.clone().into());
+    assert_eq!((result.verdict, &result.probe), (Outcome::NotPlayed, &Probed::Refused(refused)));
+    assert_eq!(result.problems, ["beta does not behave as declared: it loses more"]);
+    let json: serde_json::Value = serde_json::from_str(&result.to_json()).unwrap();
+    assert_eq!(json["verdict"], "not_played");
+    assert_eq!(
+        json["probe"],
+        serde_json::json!({"state": "refused", "network": "beta", "observation": "it loses more"})
+    );
+    let junit = crate::report::junit::xml(&[result]).unwrap();
+    assert!(junit.contains("errors=\"1\"") && junit.contains("it loses more"), "{junit}");
+
+    let other = RunResult::not_played(&fixture::plan(), "docker", Probed::Skipped, &anyhow::anyhow!("no engine"));
+    assert_eq!((other.verdict, other.probe), (Outcome::NotPlayed, Probed::Skipped));
 }
 
 #[test]
