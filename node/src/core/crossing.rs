@@ -45,6 +45,8 @@ pub const TRIES_MAX: u32 = 64;
 const OFFERS_MAX: u32 = 2 * TRIES_MAX;
 /// Most probes of a peer that are answered in one try.
 const ANSWERS_MAX: u32 = 64;
+/// Most offers and looks at the own NAT in one round that nobody answers.
+const MISSES_MAX: u32 = 6;
 /// Pause between tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Longest pause before a peer that was busy, or this node itself, is bothered again.
@@ -176,6 +178,14 @@ impl Crossing {
         }
     }
 
+    /// The own NAT is another: what it has not let through may pass now.
+    pub fn moved(&mut self, now: Time) {
+        for pair in self.pairs.values_mut().filter(|pair| pair.leads && matches!(pair.state, State::Idle(_))) {
+            pair.state = State::Idle(now);
+            (pair.exhausted, pair.tries_in_round, pair.rounds) = (false, 0, 0);
+        }
+    }
+
     /// Whether the link to `peer` is relayed and it may be met once more through an ambassador.
     pub fn may_meet_anew(&mut self, peer: NodeId) -> bool {
         self.pairs.get_mut(&peer).is_some_and(Pair::may_meet_anew)
@@ -248,11 +258,14 @@ impl Crossing {
                     }
                 }
             }
-            CrossMessage::Busy { number } if number == pair.number && pair.leads => {
-                if matches!(pair.state, State::Offered { .. }) {
-                    pair.state = State::Idle(now + busy_pause(&mut self.random));
-                    self.release(from);
-                }
+            CrossMessage::Busy { number } if number == pair.number => {
+                let again_at = match pair.state {
+                    State::Offered { .. } if pair.leads => now + busy_pause(&mut self.random),
+                    State::Ready { .. } if !pair.leads => Time::NEVER,
+                    _ => return,
+                };
+                pair.state = State::Idle(again_at);
+                self.release(from);
             }
             CrossMessage::End if !pair.leads => pair.exhausted = true,
             CrossMessage::Busy { .. } | CrossMessage::End => {}
@@ -319,28 +332,21 @@ impl Crossing {
         let Some(pair) = self.pairs.get_mut(&peer) else { return };
         match &mut pair.state {
             State::Idle(at) if *at <= now && pair.number >= OFFERS_MAX => self.exhausted(now, peer, acts),
-            State::Idle(at) if *at <= now => {
-                pair.number += 1;
-                if self.reserve(peer) {
-                    self.survey(now, peer, Goal::Offer, outlook, acts);
-                } else {
-                    let pause = busy_pause(&mut self.random);
-                    self.set(peer, State::Idle(now + pause));
-                }
-            }
+            State::Idle(at) if *at <= now => self.survey(now, peer, Goal::Offer, outlook, acts),
             State::Idle(_) => {}
             State::Surveying { survey, since, goal } => {
                 let (since, goal) = (*since, *goal);
-                match survey.go_on(now, &mut self.sockets, &mut self.random, acts) {
+                match survey.go_on(now, acts) {
                     Found::Nothing => {}
                     Found::Nat(report) => {
                         self.nat = Some(report.ports);
                         self.found(now, peer, report, since, goal, acts);
                     }
-                    Found::Failed => self.failed(now, peer, acts),
+                    Found::Varies => self.look_at_new(now, peer, acts),
+                    Found::Failed => self.missed(now, peer, acts),
                 }
             }
-            State::Offered { at, .. } if *at + ANSWER_WITHIN <= now => self.failed(now, peer, acts),
+            State::Offered { at, .. } if *at + ANSWER_WITHIN <= now => self.missed(now, peer, acts),
             State::Offered { .. } => {}
             State::Ready { at, agreed } if *at <= now => {
                 let agreed = *agreed;
@@ -356,6 +362,25 @@ impl Crossing {
         }
     }
 
+    /// Goes on with a look at a NAT that gives every destination another port, unless somebody else is being given ports.
+    fn look_at_new(&mut self, now: Time, peer: NodeId, acts: &mut Vec<Act>) {
+        if !self.reserve(peer) {
+            return self.wait(now, peer, acts);
+        }
+        let Some(Pair { state: State::Surveying { survey, .. }, .. }) = self.pairs.get_mut(&peer) else { return };
+        survey.look_at_new(now, &mut self.sockets, &mut self.random, acts);
+    }
+
+    /// Ports are being looked at or probed for another peer: this one has to wait, and the other side is told.
+    fn wait(&mut self, now: Time, peer: NodeId, acts: &mut Vec<Act>) {
+        let Some(pair) = self.pairs.get_mut(&peer) else { return };
+        // Before an offer the other side knows nothing yet.
+        if !matches!(pair.state, State::Surveying { goal: Goal::Offer, .. }) {
+            acts.push(Act::Say(peer, CrossMessage::Busy { number: pair.number }));
+        }
+        pair.state = State::Idle(if pair.leads { now + busy_pause(&mut self.random) } else { Time::NEVER });
+    }
+
     /// Looks at the own NAT, for `goal`.
     fn survey(&mut self, now: Time, peer: NodeId, goal: Goal, outlook: &Outlook, acts: &mut Vec<Act>) {
         if let Some(seen) = outlook.public {
@@ -363,23 +388,25 @@ impl Crossing {
         }
         match Survey::begin(now, &outlook.observers, &mut self.random, acts) {
             Some(survey) => self.set(peer, State::Surveying { survey, since: now, goal }),
-            None => self.failed(now, peer, acts),
+            None => self.missed(now, peer, acts),
         }
     }
 
     /// The own NAT is known.
     fn found(&mut self, now: Time, peer: NodeId, mine: Report, since: Time, goal: Goal, acts: &mut Vec<Act>) {
-        let number = self.pairs[&peer].number;
+        let Some(pair) = self.pairs.get_mut(&peer) else { return };
         match goal {
             Goal::Offer => {
-                self.set(peer, State::Offered { mine, at: now });
-                acts.push(Act::Say(peer, CrossMessage::Offer { number, report: mine }));
+                pair.number += 1;
+                pair.state = State::Offered { mine, at: now };
+                acts.push(Act::Say(peer, CrossMessage::Offer { number: pair.number, report: mine }));
             }
             Goal::Accept { theirs } => {
                 let method = Method::between(mine.ports, theirs.ports);
-                if matches!(method, Some(Method::Simultaneous) | None) {
-                    self.release(peer);
+                if !self.reserve_for(peer, method) {
+                    return self.wait(now, peer, acts);
                 }
+                let number = self.pairs[&peer].number;
                 let token = survey::token(&mut self.random);
                 let agreed = method.map(|method| Agreed { token, mine, theirs, method });
                 let state =
@@ -403,17 +430,16 @@ impl Crossing {
         outlook: &Outlook,
         acts: &mut Vec<Act>,
     ) {
-        let Some(pair) = self.pairs.get(&from) else { return };
-        let refused = pair.tries >= TRIES_MAX || matches!(pair.state, State::Surveying { .. } | State::Trying { .. });
+        let Some(pair) = self.pairs.get_mut(&from) else { return };
         if pair.leads {
             return;
         }
-        if refused || !self.reserve(from) {
+        if pair.tries >= TRIES_MAX || !matches!(pair.state, State::Idle(_)) {
             return acts.push(Act::Say(from, CrossMessage::Busy { number }));
         }
-        let pair = self.pairs.get_mut(&from).expect("just seen");
         pair.number = number;
         pair.tries += 1;
+        pair.exhausted = false;
         self.survey(now, from, Goal::Accept { theirs: report }, outlook, acts);
     }
 
@@ -444,8 +470,8 @@ impl Crossing {
         acts: &mut Vec<Act>,
     ) {
         let Some(method) = Method::between(mine.ports, theirs.ports) else { return self.exhausted(now, peer, acts) };
-        if method == Method::Simultaneous {
-            self.release(peer);
+        if !self.reserve_for(peer, Some(method)) {
+            return self.wait(now, peer, acts);
         }
         let pair = self.pairs.get_mut(&peer).expect("its survey has ended");
         pair.tries += 1;
@@ -473,7 +499,22 @@ impl Crossing {
         self.set(peer, State::Trying { until, agreed, spray, answers: 0, met: None });
     }
 
-    /// Something has led nowhere: the leader tries again, a few times.
+    /// No observer has answered, or the other side has not: no try was made, and one may be made soon.
+    fn missed(&mut self, now: Time, peer: NodeId, acts: &mut Vec<Act>) {
+        let Some(pair) = self.pairs.get_mut(&peer) else { return };
+        pair.close(acts);
+        pair.misses_in_round += 1;
+        if !pair.leads {
+            pair.state = State::Idle(Time::NEVER);
+        } else if pair.misses_in_round < MISSES_MAX {
+            pair.state = State::Idle(now + busy_pause(&mut self.random));
+        } else {
+            self.exhausted(now, peer, acts);
+        }
+        self.release(peer);
+    }
+
+    /// A try has led nowhere: the leader tries again, a few times.
     fn failed(&mut self, now: Time, peer: NodeId, acts: &mut Vec<Act>) {
         let Some(pair) = self.pairs.get_mut(&peer) else { return };
         let tries_max = match pair.agreed() {
@@ -497,7 +538,7 @@ impl Crossing {
         let Some(pair) = self.pairs.get_mut(&peer) else { return };
         let pause = ROUNDS.get(pair.rounds).filter(|_| pair.tries < TRIES_MAX && pair.number < OFFERS_MAX);
         pair.rounds += 1;
-        (pair.exhausted, pair.tries_in_round) = (true, 0);
+        (pair.exhausted, pair.tries_in_round, pair.misses_in_round) = (true, 0, 0);
         pair.state = State::Idle(pause.map_or(Time::NEVER, |&pause| now + pause));
         acts.push(Act::Say(peer, CrossMessage::End));
         self.release(peer);
@@ -506,6 +547,17 @@ impl Crossing {
     fn set(&mut self, peer: NodeId, state: State) {
         if let Some(pair) = self.pairs.get_mut(&peer) {
             pair.state = state;
+        }
+    }
+
+    /// Whether a try by this method may go on for `peer`: those that are about ports may for one at a time.
+    fn reserve_for(&mut self, peer: NodeId, method: Option<Method>) -> bool {
+        match method {
+            Some(Method::Predicted | Method::Birthday) => self.reserve(peer),
+            Some(Method::Simultaneous) | None => {
+                self.release(peer);
+                true
+            }
         }
     }
 

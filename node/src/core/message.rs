@@ -175,7 +175,7 @@ pub enum CrossMessage {
         /// The sender's NAT, looked at again if that may have changed.
         report: Report,
     },
-    /// The follower: "I cannot now." The leader may offer again later.
+    /// "I cannot now." The leader may offer again later.
     Busy {
         /// The offer's.
         number: u32,

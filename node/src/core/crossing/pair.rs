@@ -29,6 +29,8 @@ pub(super) struct Pair {
     pub(super) number: u32,
     pub(super) tries: u32,
     pub(super) tries_in_round: u32,
+    /// Offers and surveys of this round that nobody has answered.
+    pub(super) misses_in_round: u32,
     pub(super) rounds: usize,
     /// Whether nothing more is tried for now.
     pub(super) exhausted: bool,
@@ -86,6 +88,7 @@ impl Pair {
             number: 0,
             tries: 0,
             tries_in_round: 0,
+            misses_in_round: 0,
             rounds: 0,
             exhausted: false,
             meetings: 0,

@@ -17,11 +17,12 @@ use crate::core::time::Time;
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// How often.
 const AGAIN_MAX: u8 = 3;
+/// Sockets whose ports tell how the next ones will be given.
+const NEW_SOCKETS: usize = 3;
 
 /// A look at the own NAT under way.
 #[derive(Debug)]
 pub(super) struct Survey {
-    observer: SocketAddr,
     asked: Vec<Asked>,
     stage: Stage,
     again_at: Time,
@@ -40,8 +41,10 @@ struct Asked {
 enum Stage {
     /// One or two observers are asked about the main socket.
     Main,
-    /// An observer is asked about three new ones.
-    New,
+    /// Two see it at different addresses, the better observer at this one.
+    Varying { observer: SocketAddr, seen: SocketAddr },
+    /// That observer is asked about three new ones.
+    New { seen: SocketAddr },
 }
 
 /// What a survey has come to.
@@ -50,7 +53,10 @@ pub(super) enum Found {
     /// It goes on.
     Nothing,
     Nat(Report),
-    /// The observer does not answer.
+    /// Every destination sees another port: new sockets must be looked at ([`Survey::look_at_new`]), while no other look or try
+    /// takes ports.
+    Varies,
+    /// No observer answers.
     Failed,
 }
 
@@ -63,8 +69,8 @@ pub(super) fn token(random: &mut Random) -> Token {
 impl Survey {
     /// Asks `observers`, of which the first two count.
     pub(super) fn begin(now: Time, observers: &[SocketAddr], random: &mut Random, acts: &mut Vec<Act>) -> Option<Self> {
-        let &observer = observers.first()?;
-        let mut survey = Survey { observer, asked: Vec::new(), stage: Stage::Main, again_at: now, again: 0 };
+        observers.first()?;
+        let mut survey = Survey { asked: Vec::new(), stage: Stage::Main, again_at: now, again: 0 };
         for &to in observers.iter().take(2) {
             survey.ask(SocketId::MAIN, to, random, acts);
         }
@@ -101,13 +107,7 @@ impl Survey {
     }
 
     /// What is known by now; asks on.
-    pub(super) fn go_on(
-        &mut self,
-        now: Time,
-        sockets: &mut Sockets,
-        random: &mut Random,
-        acts: &mut Vec<Act>,
-    ) -> Found {
+    pub(super) fn go_on(&mut self, now: Time, acts: &mut Vec<Act>) -> Found {
         let complete = self.asked.iter().all(|asked| asked.seen.is_some());
         let patience = self.again < AGAIN_MAX || now < self.again_at;
         if !complete && patience {
@@ -116,26 +116,33 @@ impl Survey {
         }
         match self.stage {
             Stage::Main => {
-                let Some(seen) = self.asked[0].seen else { return Found::Failed };
-                if self.asked[1..].iter().all(|asked| asked.seen.is_none_or(|other| other == seen)) {
+                let mut answered = self.asked.iter().filter_map(|asked| Some((asked.to, asked.seen?)));
+                let Some((observer, seen)) = answered.next() else { return Found::Failed };
+                if answered.all(|(_, other)| other == seen) {
                     return Found::Nat(Report { seen, ports: Ports::Kept });
                 }
-                self.stage = Stage::New;
-                self.asked.truncate(1);
-                for _ in 0..3 {
-                    self.ask(sockets.open(), self.observer, random, acts);
-                }
-                (self.again, self.again_at) = (0, now + AGAIN_AFTER);
-                Found::Nothing
+                self.stage = Stage::Varying { observer, seen };
+                Found::Varies
             }
-            Stage::New => {
+            Stage::Varying { .. } => Found::Varies,
+            Stage::New { seen } => {
                 self.close(acts);
-                let seen = self.asked[0].seen.expect("the stage before found it");
-                let given: Vec<u16> = self.asked[1..].iter().filter_map(|a| Some(a.seen?.port())).collect();
+                let given: Vec<u16> = self.asked.iter().filter_map(|asked| Some(asked.seen?.port())).collect();
                 let ports = given.try_into().map_or(Ports::Random, Ports::of_sequence);
                 Found::Nat(Report { seen, ports })
             }
         }
+    }
+
+    /// Has an observer look at three new sockets.
+    pub(super) fn look_at_new(&mut self, now: Time, sockets: &mut Sockets, random: &mut Random, acts: &mut Vec<Act>) {
+        let Stage::Varying { observer, seen } = self.stage else { return };
+        self.stage = Stage::New { seen };
+        self.asked.clear();
+        for _ in 0..NEW_SOCKETS {
+            self.ask(sockets.open(), observer, random, acts);
+        }
+        (self.again, self.again_at) = (0, now + AGAIN_AFTER);
     }
 
     fn ask_again(&mut self, now: Time, acts: &mut Vec<Act>) {
