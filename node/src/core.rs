@@ -143,6 +143,7 @@ impl<V: Overlay> Node<V> {
             Input::Wake => self.wake(now, sink),
         }
         self.tell_failures(now, sink);
+        self.tidy_closed(now, sink);
         self.settle_wanted(now, sink);
         self.finish_leaving(sink);
         self.deadline(now)
@@ -236,6 +237,19 @@ impl<V: Overlay> Node<V> {
             let Some(peer) = self.links.take_failed() else { return };
             self.lost(now, peer, sink);
             self.tell_overlay(now, OverlayInput::Unreachable { peer }, sink);
+        }
+    }
+
+    /// Links that this node has closed itself leave nothing behind.
+    fn tidy_closed(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+        while let Some(peer) = self.links.take_closed() {
+            self.wanted.lost(now, peer);
+            self.stop_crossing(now, peer, sink);
+            if self.wider.wants(peer) {
+                self.wider.link_down(now, peer);
+                self.settle_place(now, self.me.outside, sink);
+                self.seek_shelter(now, sink);
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use super::time::{Deadline, Time};
 use super::wanted::Standing;
 use crate::overlay::Overlay;
 
-/// Probes of strangers that are answered within [`ANSWERS_PER`].
+/// Probes that are answered within [`ANSWERS_PER`]; those of linked peers beyond that, too.
 const ANSWERS_MAX: u32 = 1_000;
 /// See [`ANSWERS_MAX`].
 const ANSWERS_PER: Duration = Duration::from_secs(1);
@@ -111,11 +111,16 @@ impl<V: Overlay> Node<V> {
         let LinkIs { peer, remote, .. } = link;
         self.suspects.forget(peer);
         if remote.is_none() {
+            if let Some((_, None)) = self.links.relayed(peer) {
+                // It has outlived what made it: where the peer is must be said once more.
+                self.links.introduce_again(peer, &mut self.stats, sink);
+            }
             return self.cross_relayed(now, peer, sink);
         }
         let mut acts = Vec::new();
         if let Some(method) = self.crossing.direct(peer, &mut acts) {
             self.links.crossed(peer, method);
+            self.stats.crossings_direct += 1;
         }
         self.act(now, acts, sink);
     }
@@ -129,8 +134,9 @@ impl<V: Overlay> Node<V> {
         }
     }
 
-    /// A peer with a relayed link says where it is. If it has come to IPv6, which this node has too, no NAT is in the way any
-    /// more; if its NAT has another address, only an ambassador can vouch for that one. So it is introduced again.
+    /// A peer with a relayed link says where it is. If it has come to IPv6, which this node has too, or has a port forwarded, no
+    /// NAT is in the way any more; if its NAT has another address, only an ambassador can vouch for that one. So it is
+    /// introduced again.
     pub(super) fn meet_anew(&mut self, contact: &Contact, sink: &mut Sink<V::Message, V::Outcome>) {
         let peer = contact.id;
         let Some(known) = self.links.contact(peer) else { return };
@@ -138,7 +144,8 @@ impl<V: Overlay> Node<V> {
         let has_ipv6 = self.me.local.iter().any(is_ipv6_host) && contact.local.iter().any(is_new);
         let outside = [known.outside, contact.outside].map(|outside| outside.map(|address| address.ip()));
         let has_moved = outside[0].is_some() && outside[0] != outside[1];
-        if !(has_ipv6 || has_moved) || !self.crossing.may_meet_anew(peer) {
+        let has_mapped = contact.mapped.is_some() && contact.mapped != known.mapped;
+        if !(has_ipv6 || has_moved || has_mapped) || !self.crossing.may_meet_anew(peer) {
             return;
         }
         self.links.introduce_again(peer, &mut self.stats, sink);
@@ -229,7 +236,9 @@ impl<V: Overlay> Node<V> {
         {
             return;
         }
-        if let (Probe::Request { token }, true) = (probe, self.answering.may_answer(now)) {
+        if let Probe::Request { token } = probe
+            && (self.answering.may_answer(now) || self.links.leads_to(from))
+        {
             let ip = self.me.outside.or(self.me.local.first().copied()).map(|address| address.ip());
             let ear = self.answering.ear.filter(|_| socket == SocketId::MAIN);
             let other = ear.and_then(|port| Some(SocketAddr::new(ip?, port)));
@@ -248,7 +257,10 @@ impl<V: Overlay> Node<V> {
     fn act(&mut self, now: Time, acts: Vec<Act>, sink: &mut Sink<V::Message, V::Outcome>) {
         for act in acts {
             match act {
-                Act::Say(peer, message) => self.send(now, peer, Message::Wider(WiderMessage::Cross(message)), sink),
+                Act::Say(peer, message) => {
+                    self.stats.crossings_given_up += u64::from(message == CrossMessage::End);
+                    self.send(now, peer, Message::Wider(WiderMessage::Cross(message)), sink);
+                }
                 Act::Probe { socket, to, probe } => {
                     self.stats.probes_sent += 1;
                     sink.push(Output::Probe { socket, to, probe });
@@ -270,7 +282,7 @@ impl<V: Overlay> Node<V> {
         let place = self.links.place();
         let public = if self.me.ambassador { place.local.first().copied() } else { None };
         let public = public.or(place.outside.filter(|_| !place.is_behind_nat()));
-        let mut observers = self.links.observers();
+        let mut observers = self.links.observers(|peer| self.wider.wants(peer));
         if observers.is_empty() {
             // The link to the ambassador may run over IPv6, where no NAT can be looked at.
             let told = self.wider.home().map(|via| via.address);

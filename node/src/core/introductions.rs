@@ -23,14 +23,12 @@ impl<V: Overlay> Node<V> {
         match message {
             WiderMessage::Hello { contact, seen } => self.greeted(now, from, contact, seen, sink),
             WiderMessage::Introduce { peer } => self.introduce(now, from, peer, sink),
-            WiderMessage::Introduced { contact } if contact.is_bounded() && contact.id != self.me.id => {
-                // A peer with a direct link asks for no introduction, unless it has lost that.
-                self.doubt(now, contact.id);
-                self.links.introduced(now, from, &contact, &mut self.stats, sink);
-                self.cross_relayed(now, contact.id, sink);
+            WiderMessage::Introduced { contact } => self.introduced(now, from, &contact, sink),
+            WiderMessage::Unknown { peer } => {
+                if self.links.has_asked(from, peer) {
+                    self.links.not_introduced(now, peer, &mut self.stats, sink);
+                }
             }
-            WiderMessage::Introduced { .. } => {}
-            WiderMessage::Unknown { peer } => self.links.not_introduced(now, peer, &mut self.stats, sink),
             WiderMessage::Cross(message) => self.cross_message(now, from, message, sink),
             WiderMessage::GetHosts => {
                 let contacts = self.hosts.introduce_to(from, CONTACTS_MAX, &mut self.random);
@@ -43,6 +41,25 @@ impl<V: Overlay> Node<V> {
                 }
             }
         }
+    }
+
+    /// `from` has brought this node and another together: if that is its business, dial the other.
+    fn introduced(&mut self, now: Time, from: NodeId, contact: &Contact, sink: &mut Sink<V::Message, V::Outcome>) {
+        if contact.id == self.me.id || !contact.is_bounded() || !self.lets_introduce(now, from, contact.id) {
+            return;
+        }
+        // A peer with a direct link asks for no introduction, unless it has lost that.
+        self.doubt(now, contact.id);
+        self.links.introduced(now, from, contact, &mut self.stats, sink);
+        self.cross_relayed(now, contact.id, sink);
+    }
+
+    /// Whoever introduces makes this node dial: that may be done by those who were asked to, the ambassadors through which this
+    /// node is met, and, a few times, those that it has chosen itself.
+    fn lets_introduce(&mut self, now: Time, from: NodeId, peer: NodeId) -> bool {
+        self.links.has_asked(from, peer)
+            || self.wider.wants(from)
+            || (self.links.has_chosen(from) && self.wider.may_be_introduced(now, from))
     }
 
     /// An ambassador that this node was told of is linked: ask it for hosts, or to make this node known if it knows nobody.
@@ -98,10 +115,13 @@ impl<V: Overlay> Node<V> {
         let moved = self.me.outside.is_some_and(|outside| outside != seen);
         if self.me.outside.is_some_and(|outside| outside.ip() != seen.ip()) {
             self.openness.moved();
+            self.crossing.moved(now);
+        }
+        if moved {
+            self.port_map.moved();
         }
         self.settle_place(now, Some(seen), sink);
         if moved {
-            self.port_map.moved();
             self.doubt_all(now);
         }
     }
@@ -133,7 +153,9 @@ impl<V: Overlay> Node<V> {
         outside: Option<SocketAddr>,
         sink: &mut Sink<V::Message, V::Outcome>,
     ) {
-        let mapped = self.port_map.address();
+        // A NAT behind another forwards from an address that means nothing beyond that one.
+        let reachable = |mapped: &SocketAddr| outside.is_none_or(|outside| outside.ip() == mapped.ip());
+        let mapped = self.port_map.address().filter(reachable);
         let place = Place { local: self.me.local.clone(), outside, mapped };
         let home = self.wider.home();
         self.links.set_home(home.map(|via| via.id));

@@ -34,6 +34,8 @@ pub const LINKS_MAX: usize = 256;
 pub const LINKS_MAX_AMBASSADOR: usize = 4_096;
 /// Most links being made at once.
 pub const ATTEMPTS_MAX: usize = 128;
+/// Most of them that others have begun.
+const ANSWERING_MAX: usize = ATTEMPTS_MAX / 2;
 /// A link of an ordinary node that nothing was sent or received over for so long is closed, unless it is wanted.
 pub const UNUSED_AFTER: Duration = Duration::from_secs(60);
 /// How often unused links are looked for.
@@ -48,6 +50,7 @@ pub struct Links<M> {
     book: Book,
     place: Place,
     failed: Vec<NodeId>,
+    closed: Vec<NodeId>,
     next_dial: u64,
     sweep_at: Time,
     links_max: usize,
@@ -82,6 +85,8 @@ struct Distant {
     seen: Option<SocketAddr>,
     /// Where an ambassador that introduced it saw the peer.
     vouched: Option<IpAddr>,
+    /// Who is asked to introduce it once more.
+    asked: Option<NodeId>,
     /// When it was first wanted, until it runs without a relay.
     wanted: Option<Time>,
 }
@@ -121,6 +126,7 @@ impl<M> Links<M> {
             book: Book::default(),
             place: Place::default(),
             failed: Vec::new(),
+            closed: Vec::new(),
             next_dial: 0,
             sweep_at: Time::ZERO,
             links_max: if ambassador { LINKS_MAX_AMBASSADOR } else { LINKS_MAX },
@@ -243,6 +249,10 @@ impl<M> Links<M> {
         let is_new = known.is_none();
         let unasked = is_new && attempt.is_none() && !dialled;
         let greeted = known.as_ref().is_some_and(|link| link.greeted);
+        // Both ends may have dialled, and the better of two connections takes over.
+        let same_way = known.as_ref().is_some_and(|link| remote.is_some() && link.remote == remote);
+        let method =
+            known.as_ref().filter(|link| remote.is_some() && link.remote.is_some()).and_then(|link| link.method);
         let before = known.as_ref().map(Link::distant).unwrap_or_default();
         let vouched = attempt.as_ref().and_then(Attempt::vouched).or(before.vouched);
         let introduced =
@@ -257,8 +267,10 @@ impl<M> Links<M> {
         }
         let wanted = wanted.filter(|_| remote.is_none());
         let contact = known.and_then(|link| link.contact).or_else(|| self.book.take(peer));
-        let distant = (vouched.is_some() || wanted.is_some()).then(|| Distant { seen: None, vouched, wanted }.into());
-        let link = Link { greeted, remote, dialled, introduced, unasked, method: None, used: now, contact, distant };
+        let seen = before.seen.filter(|_| same_way);
+        let is_distant = seen.is_some() || vouched.is_some() || wanted.is_some();
+        let distant = is_distant.then(|| Distant { seen, vouched, asked: before.asked, wanted }.into());
+        let link = Link { greeted, remote, dialled, introduced, unasked, method, used: now, contact, distant };
         self.up.insert(peer, link);
         let hello = WiderMessage::Hello { contact: me.clone(), seen: remote };
         let waiting = attempt.map(Attempt::into_waiting).unwrap_or_default();
@@ -309,8 +321,18 @@ impl<M> Links<M> {
         self.dials.retain(|_, dialled| *dialled != peer);
         self.book.take(peer);
         if self.up.remove(&peer).is_some() {
-            sink.push(Output::Close { peer });
+            self.close(peer, sink);
         }
+    }
+
+    fn close<O>(&mut self, peer: NodeId, sink: &mut Sink<M, O>) {
+        self.closed.push(peer);
+        sink.push(Output::Close { peer });
+    }
+
+    /// The next peer whose link this node has closed of its own accord, since the last call: no word of its end comes.
+    pub fn take_closed(&mut self) -> Option<NodeId> {
+        self.closed.pop()
     }
 
     /// The link to `peer` carries nothing any more: it is closed and another is made.
@@ -373,7 +395,7 @@ impl<M> Links<M> {
         let closed: Vec<NodeId> = closed.map(|(_, peer)| peer).collect();
         for peer in closed {
             self.link_down(peer);
-            sink.push(Output::Close { peer });
+            self.close(peer, sink);
         }
     }
 }

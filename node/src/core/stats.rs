@@ -97,6 +97,8 @@ stats! {
     tries_simultaneous: u64 = Counter "butter_crossing_tries_total" &[("method", "simultaneous")], "Tries to get from a relayed link to a direct one, by method";
     tries_predicted: u64 = Counter "butter_crossing_tries_total" &[("method", "predicted")], "Tries to get from a relayed link to a direct one, by method";
     tries_birthday: u64 = Counter "butter_crossing_tries_total" &[("method", "birthday")], "Tries to get from a relayed link to a direct one, by method";
+    crossings_direct: u64 = Counter "butter_crossings_total" &[("result", "direct")], "Relayed links that came to need no relay, and rounds of tries that were given up";
+    crossings_given_up: u64 = Counter "butter_crossings_total" &[("result", "given_up")], "Relayed links that came to need no relay, and rounds of tries that were given up";
     probes_sent: u64 = Counter "butter_probes_sent_total" &[], "Probes sent";
     probes_received: u64 = Counter "butter_probes_received_total" &[], "Probes received";
     introductions: u64 = Counter "butter_introductions_total" &[], "Introductions made as an ambassador";

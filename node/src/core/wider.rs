@@ -24,6 +24,8 @@ const SEEK_SELDOM: Duration = Duration::from_secs(30);
 const DIAL_WITHIN: Duration = Duration::from_secs(6);
 /// Introductions that an ambassador makes for one peer within [`INTRODUCTIONS_PER`].
 pub const INTRODUCTIONS_MAX: u32 = 256;
+/// Introductions that a node takes from one ambassador through which it is not met, within [`INTRODUCTIONS_PER`].
+const INTRODUCED_MAX: u32 = 32;
 /// See [`INTRODUCTIONS_MAX`].
 pub const INTRODUCTIONS_PER: Duration = Duration::from_secs(10);
 
@@ -57,7 +59,22 @@ pub struct Wider {
     shelter: Option<Via>,
     /// When to look for a shelter; [`Time::NEVER`] while a gate is linked.
     seek_at: Time,
-    asked: BTreeMap<NodeId, (Time, u32)>,
+    asked: Budget,
+    introduced: Budget,
+}
+
+/// How often each of some peers has done something of late.
+#[derive(Debug, Default)]
+struct Budget(BTreeMap<NodeId, (Time, u32)>);
+
+impl Budget {
+    /// Whether `peer` may once more, having been allowed to `max` times within [`INTRODUCTIONS_PER`].
+    fn take(&mut self, now: Time, peer: NodeId, max: u32) -> bool {
+        self.0.retain(|_, (since, _)| now.since(*since) < INTRODUCTIONS_PER);
+        let (_, count) = self.0.entry(peer).or_insert((now, 0));
+        *count = count.saturating_add(1);
+        *count <= max
+    }
 }
 
 /// An address at which an ambassador should be.
@@ -80,7 +97,7 @@ impl Wider {
     /// To join through these addresses.
     pub fn new(join: &[SocketAddr]) -> Self {
         let gates = join.iter().map(|&address| Gate { address, state: GateState::Idle(Time::ZERO) }).collect();
-        Wider { gates, shelter: None, seek_at: Time::ZERO, asked: BTreeMap::new() }
+        Wider { gates, shelter: None, seek_at: Time::ZERO, asked: Budget::default(), introduced: Budget::default() }
     }
 
     /// Addresses to dial now: `dial` does it and names the dial.
@@ -170,10 +187,12 @@ impl Wider {
 
     /// Whether `peer` may have one more introduction.
     pub fn may_introduce(&mut self, now: Time, peer: NodeId) -> bool {
-        self.asked.retain(|_, (since, _)| now.since(*since) < INTRODUCTIONS_PER);
-        let (_, count) = self.asked.entry(peer).or_insert((now, 0));
-        *count += 1;
-        *count <= INTRODUCTIONS_MAX
+        self.asked.take(now, peer, INTRODUCTIONS_MAX)
+    }
+
+    /// Whether `ambassador`, through which this node is not met, may introduce it once more.
+    pub fn may_be_introduced(&mut self, now: Time, ambassador: NodeId) -> bool {
+        self.introduced.take(now, ambassador, INTRODUCED_MAX)
     }
 }
 
@@ -183,5 +202,7 @@ pub fn as_seen(mut contact: Contact, remote: Option<SocketAddr>, by: Via) -> Con
     let outside = remote.filter(SocketAddr::is_ipv4).or(contact.outside);
     let behind_nat = outside.is_some_and(|outside| !contact.local.contains(&outside));
     contact.set_reach(outside, behind_nat.then_some(by));
+    let mapped = contact.mapped.filter(|mapped| outside.is_none_or(|outside| outside.ip() == mapped.ip()));
+    contact.set_mapped(mapped);
     contact
 }

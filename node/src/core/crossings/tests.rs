@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::core::config::Config;
+use crate::core::contact::Via;
 use crate::core::crossing::{Ports, Report};
 use crate::core::io::{Command, Input};
 use crate::core::links::UNUSED_AFTER;
@@ -180,4 +181,114 @@ fn what_was_asked_over_a_link_that_is_found_dead_has_no_answer() {
         matches!(outcome, Outcome::Answered(Err(AskError::Unreachable)))
     });
     assert!(closed.is_some() && told > closed, "{said:?}");
+}
+
+/// Whether the node dials the peer after what it was told.
+fn dials(said: &[Output<Nothing, ()>]) -> bool {
+    said.iter().any(|out| matches!(out, Output::Dial { peer: Some(PEER), .. }))
+}
+
+fn introduced() -> Message<Nothing> {
+    let mut seen = contact(PEER, &["10.9.0.2:4001"]);
+    seen.set_reach(Some(address("198.51.100.2:6000")), None);
+    Message::Wider(WiderMessage::Introduced { contact: seen })
+}
+
+const STRANGER: NodeId = NodeId([3; 32]);
+
+impl Bench {
+    /// Links another that says that it is an ambassador.
+    fn stranger(&mut self, dialled: bool) {
+        self.give(Input::LinkUp { peer: STRANGER, remote: Some(address("203.0.113.66:4001")), dialled });
+        let mut stranger = contact(STRANGER, &["203.0.113.66:4001"]);
+        stranger.ambassador = true;
+        self.hear(STRANGER, Message::Wider(WiderMessage::Hello { contact: stranger, seen: None }));
+    }
+
+    fn wants(&mut self) -> Vec<Output<Nothing, ()>> {
+        let mut peer = contact(PEER, &["10.9.0.2:4001"]);
+        peer.set_reach(
+            Some(address("198.51.100.2:6000")),
+            Some(Via { id: AMBASSADOR, address: address(AMBASSADOR_AT) }),
+        );
+        let command = Command::Link { peer: PEER, contact: Some(Box::new(peer)) };
+        self.give(Input::Command { id: CommandId(7), command })
+    }
+}
+
+#[test]
+fn only_who_may_introduce_makes_a_node_dial() {
+    let mut bench = Bench::new(&HERE[..1]);
+    bench.stranger(false);
+    assert!(!dials(&bench.hear(STRANGER, introduced())), "it has come by itself");
+    assert!(dials(&bench.hear(AMBASSADOR, introduced())), "the node is met through it");
+
+    let mut chosen = Bench::new(&HERE[..1]);
+    chosen.stranger(true);
+    let mut seen = contact(PEER, &["10.9.0.2:4001"]);
+    let dialled = (0..100).filter(|number| {
+        seen.id = NodeId([100 + number; 32]);
+        seen.set_reach(Some(address("192.0.2.66:53")), None);
+        let said = chosen.hear(STRANGER, Message::Wider(WiderMessage::Introduced { contact: seen.clone() }));
+        said.iter().any(|out| matches!(out, Output::Dial { .. }))
+    });
+    assert_eq!(dialled.count(), 32, "one that it has chosen may do so a few times");
+}
+
+#[test]
+fn only_who_was_asked_for_a_peer_can_say_that_it_does_not_know_it() {
+    let mut bench = Bench::new(&HERE[..1]);
+    bench.stranger(true);
+    assert!(bench.wants().iter().any(introduces));
+    bench.hear(STRANGER, Message::Wider(WiderMessage::Unknown { peer: PEER }));
+    // The ambassador is still waited for: its word leads to the relay.
+    bench.hear(AMBASSADOR, introduced());
+    bench.1 = bench.1 + Duration::from_millis(300);
+    let said = bench.give(Input::Wake);
+    let relayed = |out: &Output<Nothing, ()>| matches!(out, Output::Dial { to: Target::Relay { .. }, .. });
+    assert!(said.iter().any(relayed), "{said:?}");
+}
+
+#[test]
+fn a_relayed_link_that_has_outlived_its_attempt_is_got_rid_of_all_the_same() {
+    let mut bench = Bench::new(&HERE[..1]);
+    let said = bench.give(Input::LinkUp { peer: PEER, remote: None, dialled: true });
+    assert!(said.iter().any(introduces), "{said:?}");
+    bench.hear(AMBASSADOR, introduced());
+    bench.1 = bench.1 + Duration::from_millis(150);
+    let said = bench.give(Input::Wake);
+    assert!(said.iter().any(|out| matches!(out, Output::Probe { .. })), "it looks at its NAT: {said:?}");
+}
+
+#[test]
+fn nothing_is_tried_any_more_for_a_relayed_link_that_was_closed_unused() {
+    let mut bench = Bench::new(&HERE[..1]);
+    bench.link(None);
+    assert!(!bench.0.crossing.is_empty());
+    bench.1 = bench.1 + 2 * UNUSED_AFTER;
+    let said = bench.give(Input::Wake);
+    assert!(said.iter().any(|out| matches!(out, Output::Close { peer: PEER })), "{said:?}");
+    assert!(bench.0.crossing.is_empty());
+}
+
+#[test]
+fn a_port_that_an_inner_nat_forwards_is_not_told_to_others() {
+    let mut bench = Bench::new(&HERE[..1]);
+    bench.give(Input::Mapped(Some(address("192.168.0.7:4001"))));
+    assert_eq!(bench.0.me().mapped, None);
+    let outside = Some(address("198.51.100.1:4001"));
+    bench.give(Input::Mapped(outside));
+    assert_eq!(bench.0.me().mapped, outside);
+}
+
+#[test]
+fn a_flood_of_probes_does_not_silence_a_node_towards_its_peers() {
+    let mut bench = Bench::new(&HERE[..1]);
+    let mut answers = |from: &str| {
+        let probe = Probe::Request { token: Token([1; 12]) };
+        let said = bench.give(Input::Probed { socket: SocketId::MAIN, from: address(from), probe });
+        said.iter().any(|out| matches!(out, Output::Probe { .. }))
+    };
+    assert_eq!((0..1_100).filter(|_| answers("192.0.2.66:53")).count(), ANSWERS_MAX as usize);
+    assert!(answers(AMBASSADOR_AT));
 }

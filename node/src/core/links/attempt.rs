@@ -16,13 +16,15 @@ use crate::core::time::Time;
 
 /// Most messages that wait for a link; more are dropped.
 pub(super) const WAITING_MAX: usize = 64;
+/// Most dials of one attempt that are under way: more addresses are not dialled.
+const DIALS_MAX: usize = 16;
 /// How long direct dials may take before the relay is tried beside them.
 const RELAY_AFTER: Duration = Duration::from_millis(300);
 /// How long the ambassador may take to answer.
 const INTRODUCTION_WITHIN: Duration = Duration::from_secs(2);
 /// When an attempt with dials alone is given up.
 const DIALS_WITHIN: Duration = Duration::from_secs(2);
-/// When any attempt is given up.
+/// When an attempt is given up after its last resort: a dial takes that long to fail.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -41,14 +43,14 @@ pub(super) struct Attempt<M> {
 enum Stage {
     /// Dials only: nobody was asked for an introduction.
     Dialling,
-    /// An ambassador was asked, at that time.
-    Asked(Time),
+    /// That ambassador was asked, at that time.
+    Asked(NodeId, Time),
     /// The peer's own ambassador is to be asked: since that time a link to it is being made.
     Reaching(NodeId, Time),
     /// Introduced by that ambassador at that time; it would relay.
     Introduced(NodeId, Time),
-    /// The relay is dialled too, or is no option.
-    Last,
+    /// The relay is dialled too since that time, or is no option.
+    Last(Time),
 }
 
 /// What follows from something that happened to an attempt.
@@ -62,16 +64,16 @@ pub(super) enum Step {
 }
 
 impl<M> Attempt<M> {
-    /// `asked`: an ambassador is being asked. `via`: another one that may be asked after it.
-    pub(super) fn new(now: Time, asked: bool, via: Option<Via>) -> Self {
-        let stage = if asked { Stage::Asked(now) } else { Stage::Dialling };
+    /// `asked`: the ambassador that is being asked. `via`: another one that may be asked after it.
+    pub(super) fn new(now: Time, asked: Option<NodeId>, via: Option<Via>) -> Self {
+        let stage = asked.map_or(Stage::Dialling, |ambassador| Stage::Asked(ambassador, now));
         let (waiting, dials) = (Vec::new(), SmallVec::new());
         Attempt { waiting, dials, stage, via, began: now, answering: false, vouched: None }
     }
 
     /// The other side of somebody else's attempt: it dials, but needs neither relay nor success.
     pub(super) fn answering(now: Time) -> Self {
-        Attempt { stage: Stage::Last, answering: true, ..Attempt::new(now, false, None) }
+        Attempt { stage: Stage::Last(now), answering: true, ..Attempt::new(now, None, None) }
     }
 
     /// Whether nothing of this node waits for the link.
@@ -89,7 +91,7 @@ impl<M> Attempt<M> {
     }
 
     pub(super) fn was_introduced(&self) -> bool {
-        self.answering || matches!(self.stage, Stage::Introduced(..) | Stage::Last)
+        self.answering || matches!(self.stage, Stage::Introduced(..) | Stage::Last(_))
     }
 
     /// Keeps a message for the link; `false` if too many wait.
@@ -103,6 +105,11 @@ impl<M> Attempt<M> {
 
     pub(super) fn into_waiting(self) -> Vec<Message<M>> {
         self.waiting
+    }
+
+    /// Whether one more dial may be made.
+    pub(super) fn may_dial(&self) -> bool {
+        self.dials.len() < DIALS_MAX
     }
 
     pub(super) fn dialled(&mut self, dial: DialId) {
@@ -123,7 +130,7 @@ impl<M> Attempt<M> {
         addresses: Vec<SocketAddr>,
     ) -> Vec<SocketAddr> {
         self.vouched = vouched;
-        if matches!(self.stage, Stage::Asked(_) | Stage::Reaching(..) | Stage::Dialling) {
+        if matches!(self.stage, Stage::Asked(..) | Stage::Reaching(..) | Stage::Dialling) {
             self.stage = Stage::Introduced(by, now);
         }
         addresses
@@ -131,7 +138,7 @@ impl<M> Attempt<M> {
 
     /// The ambassador cannot help.
     pub(super) fn not_introduced(&mut self) -> Step {
-        if matches!(self.stage, Stage::Asked(_) | Stage::Reaching(..)) {
+        if matches!(self.stage, Stage::Asked(..) | Stage::Reaching(..)) {
             self.stage = Stage::Dialling;
         }
         match self.via.take() {
@@ -152,14 +159,19 @@ impl<M> Attempt<M> {
     }
 
     /// The awaited ambassador is being asked.
-    pub(super) fn asked(&mut self, now: Time) {
-        self.stage = Stage::Asked(now);
+    pub(super) fn asked(&mut self, now: Time, ambassador: NodeId) {
+        self.stage = Stage::Asked(ambassador, now);
+    }
+
+    /// Whether `ambassador` was asked for the peer, and has not answered.
+    pub(super) fn has_asked(&self, ambassador: NodeId) -> bool {
+        matches!(self.stage, Stage::Asked(asked, _) if asked == ambassador)
     }
 
     pub(super) fn dial_failed(&mut self, now: Time, dial: DialId) -> Step {
         self.dials.retain(|own| *own != dial);
         match self.stage {
-            Stage::Introduced(by, _) if self.dials.is_empty() => self.relay(by),
+            Stage::Introduced(by, _) if self.dials.is_empty() => self.relay(now, by),
             _ if self.is_hopeless() => Step::GiveUp,
             _ => self.wake(now),
         }
@@ -168,9 +180,9 @@ impl<M> Attempt<M> {
     pub(super) fn due(&self) -> Time {
         match self.stage {
             Stage::Dialling => self.began + DIALS_WITHIN,
-            Stage::Asked(at) | Stage::Reaching(_, at) => at + INTRODUCTION_WITHIN,
+            Stage::Asked(_, at) | Stage::Reaching(_, at) => at + INTRODUCTION_WITHIN,
             Stage::Introduced(_, at) => at + RELAY_AFTER,
-            Stage::Last => self.began + GIVE_UP_AFTER,
+            Stage::Last(since) => since + GIVE_UP_AFTER,
         }
     }
 
@@ -179,18 +191,18 @@ impl<M> Attempt<M> {
             return Step::Wait;
         }
         match self.stage {
-            Stage::Introduced(by, _) => self.relay(by),
-            Stage::Asked(_) => self.not_introduced(),
-            Stage::Dialling | Stage::Reaching(..) | Stage::Last => Step::GiveUp,
+            Stage::Introduced(by, _) => self.relay(now, by),
+            Stage::Asked(..) => self.not_introduced(),
+            Stage::Dialling | Stage::Reaching(..) | Stage::Last(_) => Step::GiveUp,
         }
     }
 
-    fn relay(&mut self, by: NodeId) -> Step {
-        self.stage = Stage::Last;
+    fn relay(&mut self, now: Time, by: NodeId) -> Step {
+        self.stage = Stage::Last(now);
         Step::Relay(by)
     }
 
     fn is_hopeless(&self) -> bool {
-        self.dials.is_empty() && matches!(self.stage, Stage::Dialling | Stage::Last)
+        self.dials.is_empty() && matches!(self.stage, Stage::Dialling | Stage::Last(_))
     }
 }

@@ -33,7 +33,9 @@ impl<M> Links<M> {
             }
             Some(remote) if remote.is_ipv6() => Path::Direct,
             Some(_) if matches!(link.method, Some(Method::Predicted | Method::Birthday)) => Path::Predicted,
-            Some(remote) if mapped.is_some() && (!link.dialled || mapped == Some(remote)) => Path::Mapped,
+            Some(remote) if link.method.is_none() && mapped.is_some_and(|at| !link.dialled || at == remote) => {
+                Path::Mapped
+            }
             Some(_) if link.introduced && peer_behind_nat && self.place.is_behind_nat() => Path::Punched,
             Some(_) => Path::Direct,
         }
@@ -72,6 +74,16 @@ impl<M> Links<M> {
         link.remote.filter(|&remote| !self.place.is_near(remote))
     }
 
+    /// Whether `peer` is an ambassador that this node chose to dial.
+    pub fn has_chosen(&self, peer: NodeId) -> bool {
+        self.up.get(&peer).is_some_and(|link| link.dialled && link.is_ambassador())
+    }
+
+    /// Whether a direct link leads to `address`.
+    pub fn leads_to(&self, address: SocketAddr) -> bool {
+        self.up.values().any(|link| link.remote == Some(address))
+    }
+
     /// Linked ambassadors, in a stable order.
     pub fn ambassadors(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.up.iter().filter(|(_, link)| link.is_ambassador()).map(|(&id, _)| id)
@@ -99,12 +111,15 @@ impl<M> Links<M> {
         Some((link.dialled, link.distant().vouched))
     }
 
-    /// Linked ambassadors on other networks, by the addresses that lead to them; each at another host.
-    pub fn observers(&self) -> Vec<SocketAddr> {
-        let ambassadors = self.up.values().filter(|link| link.is_ambassador());
+    /// Linked ambassadors on other networks, by the addresses that lead to them; each at another host. First those that are
+    /// `trusted`: others only say that they are ambassadors.
+    pub fn observers(&self, trusted: impl Fn(NodeId) -> bool) -> Vec<SocketAddr> {
+        let (first, others): (Vec<_>, Vec<_>) =
+            self.up.iter().filter(|(_, link)| link.is_ambassador()).partition(|&(&peer, _)| trusted(peer));
+        let remotes = first.into_iter().chain(others).filter_map(|(_, link)| self.remote_beyond(link));
         let mut observers: Vec<SocketAddr> = Vec::new();
         // What they see is of use only where a NAT may be between.
-        for remote in ambassadors.filter_map(|link| self.remote_beyond(link)).filter(SocketAddr::is_ipv4) {
+        for remote in remotes.filter(SocketAddr::is_ipv4) {
             if observers.len() < OBSERVERS_MAX && observers.iter().all(|other| other.ip() != remote.ip()) {
                 observers.push(remote);
             }

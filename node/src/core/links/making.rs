@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::attempt::{Attempt, Step};
-use super::{ATTEMPTS_MAX, Links};
+use super::{ANSWERING_MAX, ATTEMPTS_MAX, Links};
 use crate::core::contact::{Contact, Via};
 use crate::core::identity::NodeId;
 use crate::core::io::{DialId, Output, Sink, Target};
@@ -23,7 +23,7 @@ impl<M> Links<M> {
     /// A link to `ambassador` is up: whoever waits to be introduced by it asks now.
     pub(super) fn ask_awaited<O>(&mut self, now: Time, ambassador: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
         for (&peer, attempt) in self.attempts.iter_mut().filter(|(_, attempt)| attempt.awaits(ambassador)) {
-            attempt.asked(now);
+            attempt.asked(now, ambassador);
             ask(ambassador, peer, stats, sink);
         }
     }
@@ -38,15 +38,16 @@ impl<M> Links<M> {
         sink: &mut Sink<M, O>,
     ) {
         let peer = contact.id;
-        let vouched = contact.outside.or(contact.local.first().copied()).map(|address| address.ip());
+        let vouched = contact.outside.map(|address| address.ip());
         if let Some(link) = self.up.get_mut(&peer) {
-            link.distant_mut().vouched = vouched;
+            let distant = link.distant_mut();
+            (distant.vouched, distant.asked) = (vouched, None);
         }
         if self.up.get(&peer).is_some_and(|link| link.remote.is_some()) {
             return;
         }
         self.learn(contact);
-        if !self.attempts.contains_key(&peer) && self.attempts.len() >= ATTEMPTS_MAX {
+        if !self.attempts.contains_key(&peer) && !self.may_answer() {
             return;
         }
         let attempt = self.attempts.entry(peer).or_insert_with(|| Attempt::answering(now));
@@ -56,9 +57,23 @@ impl<M> Links<M> {
 
     /// Has an ambassador tell both sides of a relayed link where it sees them now.
     pub fn introduce_again<O>(&mut self, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
-        if let Some(introducer) = self.introducer(self.contact(peer)) {
+        let Some(introducer) = self.introducer(self.contact(peer)) else { return };
+        if let Some(link) = self.up.get_mut(&peer) {
+            link.distant_mut().asked = Some(introducer);
             ask(introducer, peer, stats, sink);
         }
+    }
+
+    /// Whether `ambassador` was asked to introduce this node to `peer`, and has not answered.
+    pub fn has_asked(&self, ambassador: NodeId, peer: NodeId) -> bool {
+        self.attempts.get(&peer).is_some_and(|attempt| attempt.has_asked(ambassador))
+            || self.up.get(&peer).is_some_and(|link| link.distant().asked == Some(ambassador))
+    }
+
+    /// Whether there is room for one more attempt on behalf of others.
+    fn may_answer(&self) -> bool {
+        self.attempts.values().filter(|attempt| attempt.is_answering()).count() < ANSWERING_MAX
+            && self.attempts.len() < ATTEMPTS_MAX
     }
 
     /// A way past the relay has been found for a linked peer: dial it there.
@@ -114,7 +129,7 @@ impl<M> Links<M> {
         if addresses.is_empty() && introducer.is_none() && via.is_none() {
             return false;
         }
-        self.attempts.insert(peer, Attempt::new(now, introducer.is_some(), via));
+        self.attempts.insert(peer, Attempt::new(now, introducer, via));
         self.dial_all(peer, addresses, stats, sink);
         if let Some(introducer) = introducer {
             ask(introducer, peer, stats, sink);
@@ -138,6 +153,9 @@ impl<M> Links<M> {
     }
 
     fn dial<O>(&mut self, peer: NodeId, to: Target, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        if !self.attempts.get(&peer).is_some_and(Attempt::may_dial) {
+            return;
+        }
         let dial = self.new_dial();
         stats.dials += 1;
         self.dials.insert(dial, peer);

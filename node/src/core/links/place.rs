@@ -56,6 +56,10 @@ impl Place {
             // Nothing translates between them: the best way between networks, if something lets it pass.
             addresses.extend(contact.local.iter().copied().filter(is_ipv6_host));
         }
+        if self.is_behind_nat() && outside_ip(self.outside) == outside_ip(contact.outside) {
+            // Behind one NAT: on one LAN, however large, if that NAT is the only one.
+            addresses.extend(contact.local.iter().copied().filter(SocketAddr::is_ipv4));
+        }
         let beyond = addresses.len();
         addresses.extend(contact.mapped);
         addresses.extend(contact.outside.filter(|outside| contact.mapped != Some(*outside)));
@@ -115,6 +119,11 @@ mod tests {
         let (beside4, beside6) = ("10.1.0.3:4001", "[2001:db8:1::3]:4001");
         check((&[HERE4, HERE6], Some(NAT_HERE)), (&[beside4, beside6], Some(NAT_HERE)), &[beside4]);
         check((&[HERE6], None), (&[beside6], None), &[beside6]);
+    }
+
+    #[test]
+    fn behind_one_nat_a_lan_may_be_larger_than_it_looks() {
+        check((&["10.1.0.2:4001"], Some(NAT_HERE)), (&["10.1.7.3:4001"], Some(NAT_HERE)), &["10.1.7.3:4001", NAT_HERE]);
     }
 
     #[test]

@@ -204,3 +204,36 @@ fn what_may_carry_a_relayed_link_is_kept() {
     side.wake_after(UNUSED_AFTER);
     assert!(!side.links.is_up(OWN), "nothing is carried any more");
 }
+
+#[test]
+fn what_a_link_is_like_outlasts_a_second_connection_to_the_same_end() {
+    let mut side = side();
+    let remote = "203.0.113.2:50000";
+    side.up(PEER, None, true);
+    side.up(PEER, Some(remote), true);
+    side.links.crossed(PEER, Method::Predicted);
+    side.links.seen_as(PEER, Some(address("203.0.113.1:50007")));
+    side.up(PEER, Some(remote), false);
+    assert_eq!(side.links.path(PEER), Some(crate::core::io::Path::Predicted));
+    assert_eq!(side.links.must_be_seen_as(PEER), Some(address("203.0.113.1:50007")));
+    side.up(PEER, Some("203.0.113.2:50001"), false);
+    assert_eq!(side.links.must_be_seen_as(PEER), None, "that may be seen otherwise");
+}
+
+#[test]
+fn a_flood_of_introductions_leaves_room_for_what_this_node_wants() {
+    let mut side = side();
+    for number in 0..=u8::MAX {
+        let contact = Contact::at(NodeId([number; 32]), address("10.2.0.2:4001"));
+        let mut contact = contact;
+        contact.set_reach(Some(address("203.0.113.2:50000")), None);
+        for _ in 0..50 {
+            side.links.introduced(side.now, OWN, &contact, &mut side.stats, &mut side.sink);
+        }
+    }
+    let dials = side.dials();
+    assert!(dials.len() <= ANSWERING_MAX * 16, "{} dials", dials.len());
+    side.want(&Contact::public(NodeId([77; 32]), address("203.0.113.99:4001")));
+    side.want(&peer());
+    assert_eq!(side.links.take_failed(), None);
+}
