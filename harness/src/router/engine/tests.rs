@@ -167,8 +167,14 @@ fn senders_are_told_why() {
     let from = ("10.1.0.2", 4001);
     check_error(udp_with(Face::Inside, from, ("203.0.113.9", 1), 1, 10), Cause::TtlExceeded, (11, 0));
     check_error(udp(Face::Inside, from, ("10.2.0.2", 1)), Cause::NoRoute, (3, 0));
-    // PacketBuilder sets the flag that forbids cutting.
-    check_error(udp_with(Face::Inside, from, ("203.0.113.9", 1), 64, 1_473), Cause::TooBig, (3, 4));
+}
+
+/// RFC 4787 REQ-13.
+#[test]
+fn req_13_who_forbids_cutting_is_told_that_a_packet_is_too_long() {
+    // PacketBuilder sets the flag that forbids it.
+    let long = udp_with(Face::Inside, ("10.1.0.2", 4001), ("203.0.113.9", 1), 64, 1_473);
+    check_error(long, Cause::TooBig, (3, 4));
 }
 
 #[test]
