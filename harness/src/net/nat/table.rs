@@ -119,13 +119,25 @@ impl Table {
                 continue;
             }
             let key = entry.key;
-            self.mappings.remove(&(protocol, place));
-            if self.places.get(&key) == Some(&place) {
-                self.places.remove(&key);
-            }
-            self.by_inside.remove(&(protocol, key.inside, place));
+            self.forget(key, place);
             outside.give_back(protocol, *key.inside.ip(), place);
         }
         self.next_due = self.due.first().map_or(Time::NEVER, |&(due, ..)| due);
+    }
+
+    /// Removes the mapping at an outside endpoint, if there is one, and gives no port back: another of the same host is to be
+    /// added there.
+    pub(super) fn vacate(&mut self, protocol: Protocol, place: Place) {
+        let Some(&Entry { key, due, .. }) = self.mappings.get(&(protocol, place)) else { return };
+        self.due.remove(&(due, protocol, place));
+        self.forget(key, place);
+    }
+
+    fn forget(&mut self, key: Key, place: Place) {
+        self.mappings.remove(&(key.protocol, place));
+        if self.places.get(&key) == Some(&place) {
+            self.places.remove(&key);
+        }
+        self.by_inside.remove(&(key.protocol, key.inside, place));
     }
 }
