@@ -3,6 +3,7 @@
 //! - [`config`]: mapping, filtering, ports, time-outs, and the presets that topologies name.
 //! - `outside`: the addresses, and which of their ports an inside host may have.
 //! - `table`: the mappings, by inside and by outside endpoint, and their expiry.
+//! - `connection`: the state of one TCP connection.
 //! - `mapping`: one mapping: whom it lets in, and the TCP connections over it.
 //! - [`leases`]: mappings that inside hosts ask for, and those that are configured.
 //! - [`identification`]: what tells the fragments of different hosts' datagrams apart.
@@ -21,6 +22,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 pub mod config;
+pub(super) mod connection;
 pub mod identification;
 pub mod leases;
 mod mapping;
