@@ -142,7 +142,21 @@ impl Engine {
         if kernels || !is_host(packet.destination) || self.routes.is_broadcast(packet.destination) {
             return Err(Refusal::IGNORED);
         }
-        if is_host(packet.source) { Ok(()) } else { Err(Cause::Malformed.into()) }
+        if !is_host(packet.source) {
+            return Err(Cause::Malformed.into());
+        }
+        if self.is_spoofed(face, packet.source) { Err(Cause::Spoofed.into()) } else { Ok(()) }
+    }
+
+    /// Whether nobody on that side has this address. A host inside that could speak for others would have their ports and
+    /// mappings beside its own (RFC 6888 REQ-4, RFC 2827).
+    fn is_spoofed(&self, face: Face, source: Ipv4Addr) -> bool {
+        let from = self.routes.find(source).map(|hop| hop.face);
+        match face {
+            Face::Inside => from != Some(Face::Inside),
+            // Outside is everything that is not inside.
+            Face::Outside => from == Some(Face::Inside),
+        }
     }
 
     /// Where a packet goes, and as what.

@@ -11,6 +11,7 @@ use crate::net::packet::{Content, Fragment, Packet};
 
 mod damage;
 mod fragments;
+mod sources;
 
 const INSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 1], mtu: 1_500 };
 const OUTSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 2], mtu: 1_500 };
