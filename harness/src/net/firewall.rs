@@ -16,6 +16,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use super::nat::connection::{Connection, IN, OUT};
 use super::nat::{Protocol, TcpFlags};
 
 #[cfg(test)]
@@ -83,10 +84,7 @@ pub struct Firewall {
 #[derive(Clone, Copy, Debug)]
 struct State {
     used: Time,
-    /// For TCP: whether the other side has answered.
-    answered: bool,
-    /// For TCP: whether either side has ended it.
-    ended: bool,
+    connection: Connection,
     /// Where `due` has it.
     due: Time,
 }
@@ -96,16 +94,15 @@ impl State {
         let life = match protocol {
             Protocol::Udp => UDP_TIMEOUT,
             Protocol::Echo => ECHO_TIMEOUT,
-            Protocol::Tcp if self.answered && !self.ended => TCP_TIMEOUT,
+            Protocol::Tcp if self.connection.established() => TCP_TIMEOUT,
             Protocol::Tcp => TCP_TRANSITORY,
         };
         self.used + life
     }
 
-    fn see(&mut self, now: Time, tcp: TcpFlags) {
+    fn see(&mut self, now: Time, direction: u8, tcp: TcpFlags) {
         self.used = now;
-        // A new connection may follow an old one between the same ends.
-        self.ended = (self.ended && !tcp.syn) || tcp.fin || tcp.rst;
+        self.connection.saw(direction, tcp);
     }
 }
 
@@ -122,14 +119,14 @@ impl Firewall {
     pub fn outbound(&mut self, now: Time, flow: Flow6, tcp: TcpFlags) -> Result<(), FirewallDrop> {
         self.expire(now);
         if self.flows.contains_key(&flow) {
-            self.see(flow, |state| state.see(now, tcp));
+            self.see(flow, |state| state.see(now, OUT, tcp));
             return Ok(());
         }
         if self.flows.len() >= FLOWS_MAX {
             return Err(FirewallDrop::Full);
         }
-        let mut state = State { used: now, answered: false, ended: false, due: now };
-        state.see(now, tcp);
+        let mut state = State { used: now, connection: Connection::default(), due: now };
+        state.see(now, OUT, tcp);
         state.due = state.ends(flow.protocol);
         self.due.insert((state.due, flow));
         self.flows.insert(flow, state);
@@ -143,10 +140,7 @@ impl Firewall {
     pub fn inbound(&mut self, now: Time, flow: Flow6, tcp: TcpFlags) -> Result<(), FirewallDrop> {
         self.expire(now);
         let flow = flow.reversed();
-        let known = self.see(flow, |state| {
-            state.see(now, tcp);
-            state.answered = true;
-        });
+        let known = self.see(flow, |state| state.see(now, IN, tcp));
         known.ok_or(FirewallDrop::Unsolicited)
     }
 

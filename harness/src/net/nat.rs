@@ -3,6 +3,7 @@
 //! - [`config`]: mapping, filtering, ports, time-outs, and the presets that topologies name.
 //! - `outside`: the addresses, and which of their ports an inside host may have.
 //! - `table`: the mappings, by inside and by outside endpoint, and their expiry.
+//! - `connection`: the state of one TCP connection.
 //! - `mapping`: one mapping: whom it lets in, and the TCP connections over it.
 //! - [`leases`]: mappings that inside hosts ask for, and those that are configured.
 //! - [`identification`]: what tells the fragments of different hosts' datagrams apart.
@@ -21,6 +22,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 pub mod config;
+pub(super) mod connection;
 pub mod identification;
 pub mod leases;
 mod mapping;
@@ -214,7 +216,7 @@ impl Nat {
     /// packet as it came to this NAT, if it did. Changes nothing.
     pub fn outbound_error(&mut self, now: Time, inner: Flow) -> Option<Flow> {
         self.table.expire(now, &mut self.outside);
-        let place = self.find(inner.protocol, inner.destination, inner.source)?;
+        let place = self.came_by(now, inner)?;
         Some(Flow { destination: self.outside.endpoint(place), ..inner })
     }
 
@@ -240,6 +242,19 @@ impl Nat {
         let depends = self.config.mapping != Dependence::EndpointIndependent;
         let standing = (depends && !self.leased.is_empty()).then(|| self.table.find(&standing_key(protocol, inside)));
         standing.flatten().or_else(|| self.table.find(&self.key(protocol, inside, remote)))
+    }
+
+    /// The mapping by which a packet came in that now is as the inside endpoint sees it. It need not be the one that an
+    /// answer would use: where filtering is less strict than mapping, strangers come by mappings made for others. Where
+    /// several would have let it in, nothing tells which one did.
+    fn came_by(&self, now: Time, inner: Flow) -> Option<Place> {
+        let (protocol, inside, remote) = (inner.protocol, inner.destination, inner.source);
+        let lets_in = |&place: &Place| {
+            let mapping = self.table.at(protocol, place);
+            mapping.is_some_and(|mapping| mapping.lets_in(now, Remote::of(protocol, remote), &self.config))
+        };
+        let answers = self.find(protocol, inside, remote).filter(lets_in);
+        answers.or_else(|| self.table.of_inside(protocol, inside).find(lets_in))
     }
 
     fn key(&self, protocol: Protocol, inside: SocketAddrV4, remote: SocketAddrV4) -> Key {

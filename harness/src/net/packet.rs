@@ -5,6 +5,7 @@
 //! - [`fragments`]: how later fragments follow the first, and wait for it.
 //! - [`ipv6`]: the same for IPv6, of which little is rewritten.
 //! - [`segments`]: cutting what a host's segmentation offload has left whole.
+//! - [`pieces`]: cutting what is longer than the next link takes.
 //! - [`errors`]: the ICMP errors that a router sends.
 //!
 //! Everything read is hostile until [`Packet::parse`] has checked it; afterwards the rewriting functions trust its offsets, and
@@ -20,6 +21,7 @@ mod checksum;
 pub mod errors;
 pub mod fragments;
 pub mod ipv6;
+pub mod pieces;
 pub mod segments;
 #[cfg(test)]
 mod tests;
@@ -110,9 +112,12 @@ pub enum Malformed {
 
 /// Where the parts of an IPv4 header are.
 const IP_IDENTIFICATION: usize = 4;
+const IP_FRAGMENT: usize = 6;
 const IP_TTL: usize = 8;
 const IP_CHECKSUM: usize = 10;
 const IP_SOURCE: usize = 12;
+/// Length of an IPv4 header without options.
+const IP_HEADER_MIN: usize = 20;
 /// Where ICMP's parts are, from the beginning of its header.
 const ICMP_CHECKSUM: usize = 2;
 const ICMP_ID: usize = 4;

@@ -101,6 +101,8 @@ struct Way {
     face: Face,
     next: IpAddr,
     offload: Offload,
+    /// How long its packets may be, if longer ones are to be cut into fragments.
+    cut_to: Option<usize>,
 }
 
 impl Engine {
@@ -240,7 +242,7 @@ impl Engine {
             Direction::Up => self.up.cuts,
             Direction::Down => self.down.cuts,
             Direction::Within => false,
-        };
+        } || way.cut_to.is_some();
         let Some(size) = way.offload.segments.map(|cut| usize::from(cut.size)) else {
             return self.send_one(now, way, (1, total_len), frame, out);
         };
@@ -264,7 +266,10 @@ impl Engine {
 
     /// Sends a frame that stands for so many packets, of so many bytes together.
     fn send_one(&mut self, now: Time, way: Way, (packets, bytes): (u64, usize), frame: &mut [u8], out: &mut Out<'_>) {
-        let Way { direction, face, next, offload } = way;
+        if let Some(length) = way.cut_to {
+            return self.send_pieces(now, way, length, frame, out);
+        }
+        let Way { direction, face, next, offload, cut_to: _ } = way;
         let across = match direction {
             Direction::Up => self.up.send(now, bytes, next, offload, frame),
             Direction::Down => self.down.send(now, bytes, next, offload, frame),

@@ -97,6 +97,17 @@ fn pcp_maps_for_whoever_shows_the_nonce() {
     elsewhere[23] = 9;
     assert_eq!(ask(&client, &elsewhere)[3], 12, "address mismatch");
     assert_eq!(ask(&client, &pcp_map(1, 7_200, 5_000, &[1, 0, 0, 0]))[3], 5, "no mappings for third parties");
+    let prefer_failure = |address: &str| {
+        let mut request = pcp_map(1, 7_200, 5_000, &[2, 0, 0, 0]);
+        request[44..60].copy_from_slice(&address.parse::<Ipv4Addr>().unwrap().to_ipv6_mapped().octets());
+        request
+    };
+    assert_eq!(ask(&client, &prefer_failure("203.0.113.9"))[3], 11, "RFC 6887 §13.2: another address");
+    assert!(!is_reached(&lab, &node, 5_000));
+    for address in ["203.0.113.2", "0.0.0.0"] {
+        assert_eq!(ask(&client, &prefer_failure(address))[3], 0);
+    }
+    assert!(is_reached(&lab, &node, 5_000));
     assert_eq!(ask(&client, &[9, 0, 0, 0])[..4], [2, 128, 0, 1], "an unknown version");
 }
 
@@ -146,14 +157,14 @@ fn upnp_maps_lists_and_deletes_what_is_the_clients_own() {
     }
     let lab = offering(&[MappingProtocol::Upnp]);
     let node = lab.near.udp(&format!("{NEAR}:4001"));
-    let add = |client: &str, host: &str, port: &str| {
+    let add_to = |client: &str, host: &str, port: &str, inside: &str| {
         Call::new(
             "AddPortMapping",
             &[
                 ("NewRemoteHost", host),
                 ("NewExternalPort", port),
                 ("NewProtocol", "UDP"),
-                ("NewInternalPort", "4001"),
+                ("NewInternalPort", inside),
                 ("NewInternalClient", client),
                 ("NewEnabled", "1"),
                 ("NewPortMappingDescription", "a <node>"),
@@ -161,6 +172,7 @@ fn upnp_maps_lists_and_deletes_what_is_the_clients_own() {
             ],
         )
     };
+    let add = |client: &str, host: &str, port: &str| add_to(client, host, port, "4001");
     let says = |(status, body): (String, String), text: &str| {
         assert!(body.contains(text), "{text} in {status} {body}");
         status.contains(" 200 ")
@@ -185,6 +197,14 @@ fn upnp_maps_lists_and_deletes_what_is_the_clients_own() {
     assert!(!says(call(&lab, &named("DeletePortMapping", "4999", "TCP")), ">606<"), "configured");
     assert!(says(call(&lab, &named("DeletePortMapping", "5000", "UDP")), "DeletePortMappingResponse"));
     assert!(!is_reached(&lab, &node, 5_000));
+    let again = lab.near.udp(&format!("{NEAR}:4002"));
+    for inside in ["4001", "4002"] {
+        assert!(
+            says(call(&lab, &add_to(NEAR, "", "5000", inside)), "AddPortMappingResponse"),
+            "its own is overwritten"
+        );
+    }
+    assert!(is_reached(&lab, &again, 5_000));
     assert!(says(call(&lab, &Call::new("GetExternalIPAddress", &[])), "203.0.113.2"));
     assert!(!says(call(&lab, &Call::new("ForceTermination", &[])), ">401<"));
 }

@@ -103,11 +103,15 @@ fn rec_35_tcp_is_remembered_for_as_long_as_its_state_needs() {
     let opened: &[_] = &[(true, SYN), (false, SYN), (true, ACK)];
     assert!(remembered(opened, minutes(123)) && !remembered(opened, minutes(124)));
     assert!(remembered(&opened[..1], at(239)) && !remembered(&opened[..1], minutes(4)));
-    for end in [FIN, RST] {
-        for outwards in [true, false] {
-            let ended = [opened, &[(outwards, end)]].concat();
-            assert!(remembered(&ended, at(239)) && !remembered(&ended, minutes(4)), "{end:?}");
-            let again = [&ended[..], &[(true, SYN), (false, SYN)]].concat();
+    for outwards in [true, false] {
+        let half_closed = [opened, &[(outwards, FIN), (!outwards, ACK)]].concat();
+        assert!(remembered(&half_closed, minutes(123)), "the other side may go on for as long as it likes");
+        for ending in [&[(outwards, FIN), (!outwards, FIN), (outwards, ACK)][..], &[(outwards, RST)]] {
+            let ended = [opened, ending].concat();
+            assert!(remembered(&ended, at(239)) && !remembered(&ended, minutes(4)), "{ending:?}");
+            let begun = [&ended[..], &[(true, SYN)]].concat();
+            assert!(!remembered(&begun, minutes(4)), "nobody has answered the new connection");
+            let again = [&begun[..], &[(false, SYN)]].concat();
             assert!(remembered(&again, minutes(123)), "a new connection between the same ends");
         }
     }

@@ -112,6 +112,29 @@ impl Nat {
         Ok(Granted { outside: self.outside.endpoint(place), lifetime })
     }
 
+    /// As [`Nat::request`], of exactly this outside port. What the same host was granted there for another port of its own
+    /// makes way: a client that has begun anew takes up where it was (UPnP's WANIPConnection:1 §2.4.16).
+    ///
+    /// # Errors
+    /// If it is not granted.
+    pub fn overwrite(
+        &mut self,
+        now: Time,
+        protocol: Protocol,
+        inside: SocketAddrV4,
+        port: u16,
+        lifetime: Duration,
+    ) -> Result<Granted, Refused> {
+        self.prune(now);
+        let place = Place { address: self.outside.paired(*inside.ip()), port };
+        if self.is_former(now, protocol, place, inside) {
+            // The host keeps the port, so that nothing can come in between, whatever else it may not have.
+            self.table.vacate(protocol, place);
+            self.insert_leased(protocol, inside, place, now + LEASE_MIN);
+        }
+        self.request(now, protocol, inside, Wanted::Exactly(port), lifetime)
+    }
+
     /// Gives a granted mapping up; whether there was one. What its traffic keeps alive stays.
     ///
     /// # Errors
@@ -165,6 +188,15 @@ impl Nat {
     fn is_elsewhere(&self, now: Time, protocol: Protocol, place: Place, wanted: Wanted) -> bool {
         let leased = self.table.at(protocol, place).is_some_and(|mapping| mapping.lease(now).is_some());
         !leased && matches!(wanted, Wanted::Exactly(port) if port != place.port)
+    }
+
+    /// Whether what has a port was granted to another port of the same host, whose `inside` has been granted none.
+    fn is_former(&self, now: Time, protocol: Protocol, place: Place, inside: SocketAddrV4) -> bool {
+        let lease = |place| self.table.at(protocol, place).and_then(|mapping| mapping.lease(now));
+        let is_its = |mapping: &Mapping| mapping.inside != inside && mapping.inside.ip() == inside.ip();
+        self.table.at(protocol, place).is_some_and(is_its)
+            && lease(place).is_some_and(|until| until != Time::NEVER)
+            && self.standing(protocol, inside).and_then(lease).is_none()
     }
 
     fn may_keep(&self, now: Time, protocol: Protocol, place: Place, wanted: Wanted) -> Result<(), Refused> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use butter::core::time::Time;
 use smallvec::SmallVec;
 
+use super::connection::{Connection, IN, OUT};
 use super::{Dependence, NatConfig, Protocol, TcpFlags};
 
 /// Life of a TCP connection that is being opened or has been closed (RFC 5382 REQ-5: at least 4 minutes).
@@ -203,47 +204,5 @@ fn idle_timeout(protocol: Protocol, connection: Connection, config: &NatConfig) 
         Protocol::Echo => config.udp_timeout.max(ECHO_TIMEOUT),
         Protocol::Tcp if connection.established() => config.tcp_timeout,
         Protocol::Tcp => config.tcp_timeout.min(TCP_TRANSITORY),
-    }
-}
-
-/// As much of a TCP connection's state as its time-out depends on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Connection(u8);
-
-/// The inside has spoken.
-const OUT: u8 = 1;
-/// The outside has spoken.
-const IN: u8 = 2;
-/// How far the FIN of a direction is from that direction's own bit.
-const FIN_SHIFT: u8 = 2;
-/// Both sides have closed.
-const FINS: u8 = (OUT | IN) << FIN_SHIFT;
-/// The last segment was a RST. What follows it revives the connection, so that a forged one ends nothing (RFC 7857 §2).
-const RST: u8 = 16;
-
-impl Connection {
-    fn has(self, bits: u8) -> bool {
-        self.0 & bits == bits
-    }
-
-    fn established(self) -> bool {
-        self.has(OUT | IN) && !self.has(FINS) && !self.has(RST)
-    }
-
-    /// Follows a segment; returns whether anything changed.
-    fn saw(&mut self, direction: u8, tcp: TcpFlags) -> bool {
-        let before = *self;
-        if tcp.syn && (self.has(FINS) || self.has(RST)) {
-            // The same endpoints open a new connection.
-            *self = Connection::default();
-        }
-        self.0 = self.0 & !RST | direction;
-        if tcp.fin {
-            self.0 |= direction << FIN_SHIFT;
-        }
-        if tcp.rst {
-            self.0 |= RST;
-        }
-        *self != before
     }
 }

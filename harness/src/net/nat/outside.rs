@@ -22,6 +22,13 @@ pub(super) struct Place {
     pub(super) port: u16,
 }
 
+impl Place {
+    /// No place is before it.
+    pub(super) const FIRST: Place = Place { address: 0, port: 0 };
+    /// No place is after it.
+    pub(super) const LAST: Place = Place { address: u8::MAX, port: u16::MAX };
+}
+
 /// The addresses and what is taken of them.
 #[derive(Debug)]
 pub(super) struct Outside {

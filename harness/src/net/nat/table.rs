@@ -24,6 +24,8 @@ pub(super) struct Key {
 pub(super) struct Table {
     places: HashMap<Key, Place, FixedState>,
     mappings: HashMap<(Protocol, Place), Entry, FixedState>,
+    /// The mappings of each inside endpoint: several where mappings depend on the other side.
+    by_inside: BTreeSet<(Protocol, SocketAddrV4, Place)>,
     /// One entry per mapping, never later than its end: refreshing a mapping does not touch it.
     due: BTreeSet<(Time, Protocol, Place)>,
     /// The first of `due`.
@@ -44,6 +46,7 @@ impl Table {
         Table {
             places: HashMap::with_hasher(state.clone()),
             mappings: HashMap::with_hasher(state),
+            by_inside: BTreeSet::new(),
             due: BTreeSet::new(),
             next_due: Time::NEVER,
         }
@@ -61,6 +64,12 @@ impl Table {
     /// The mapping at an outside endpoint.
     pub(super) fn at(&self, protocol: Protocol, place: Place) -> Option<&Mapping> {
         self.mappings.get(&(protocol, place)).map(|entry| &entry.mapping)
+    }
+
+    /// Where the mappings of an inside endpoint are, in order.
+    pub(super) fn of_inside(&self, protocol: Protocol, inside: SocketAddrV4) -> impl Iterator<Item = Place> {
+        let [first, last] = [Place::FIRST, Place::LAST].map(|place| (protocol, inside, place));
+        self.by_inside.range(first..=last).map(|&(_, _, place)| place)
     }
 
     /// Changes the mapping at an outside endpoint, if there is one.
@@ -89,6 +98,7 @@ impl Table {
         self.next_due = self.next_due.min(due);
         let place_was_taken = self.mappings.insert((key.protocol, place), Entry { key, mapping, due }).is_some();
         self.places.insert(key, place);
+        self.by_inside.insert((key.protocol, key.inside, place));
         assert!(!place_was_taken, "a mapping has a port of its own");
     }
 
@@ -109,12 +119,25 @@ impl Table {
                 continue;
             }
             let key = entry.key;
-            self.mappings.remove(&(protocol, place));
-            if self.places.get(&key) == Some(&place) {
-                self.places.remove(&key);
-            }
+            self.forget(key, place);
             outside.give_back(protocol, *key.inside.ip(), place);
         }
         self.next_due = self.due.first().map_or(Time::NEVER, |&(due, ..)| due);
+    }
+
+    /// Removes the mapping at an outside endpoint, if there is one, and gives no port back: another of the same host is to be
+    /// added there.
+    pub(super) fn vacate(&mut self, protocol: Protocol, place: Place) {
+        let Some(&Entry { key, due, .. }) = self.mappings.get(&(protocol, place)) else { return };
+        self.due.remove(&(due, protocol, place));
+        self.forget(key, place);
+    }
+
+    fn forget(&mut self, key: Key, place: Place) {
+        self.mappings.remove(&(key.protocol, place));
+        if self.places.get(&key) == Some(&place) {
+            self.places.remove(&key);
+        }
+        self.by_inside.remove(&(key.protocol, key.inside, place));
     }
 }

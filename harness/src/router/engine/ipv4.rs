@@ -7,7 +7,7 @@ use butter::core::time::Time;
 use super::{ETHERNET_LEN, Engine, Face, Out, TYPE_IPV4, Way, by_face, direction, is_segmentation_of, longest_piece};
 use crate::net::nat::{Flow, Protocol, Verdict};
 use crate::net::packet::errors::{self, Problem};
-use crate::net::packet::{Checksum, Content, Echo, Fragment, Packet, decrement_ttl, segments};
+use crate::net::packet::{Checksum, Content, Echo, Fragment, Packet, complete, decrement_ttl, pieces, segments};
 use crate::router::offload::Offload;
 use crate::router::routes::Hop;
 use crate::router::stats::Cause;
@@ -106,7 +106,7 @@ impl Engine {
             return Err(Refusal::telling(Cause::TtlExceeded, Problem::TimeExceeded));
         }
         let mut plan = self.plan(now, face, packet)?;
-        self.fits(plan.hop.face, packet, offload, frame)?;
+        let cut_to = self.cut_to(plan.hop.face, packet, offload, frame)?;
         if face == Face::Inside && !packet.is_atomic() {
             plan.identification = self.identification(now, plan, packet, offload, frame);
         }
@@ -128,7 +128,7 @@ impl Engine {
         }
         decrement_ttl(bytes);
         let Hop { face: to, next } = plan.hop;
-        let way = Way { direction: direction(face, to), face: to, next: next.into(), offload };
+        let way = Way { direction: direction(face, to), face: to, next: next.into(), offload, cut_to };
         self.send(now, way, packet.total_len, |bytes, size| segments::cut(packet, bytes, size), frame, out);
         Ok(())
     }
@@ -142,7 +142,21 @@ impl Engine {
         if kernels || !is_host(packet.destination) || self.routes.is_broadcast(packet.destination) {
             return Err(Refusal::IGNORED);
         }
-        if is_host(packet.source) { Ok(()) } else { Err(Cause::Malformed.into()) }
+        if !is_host(packet.source) {
+            return Err(Cause::Malformed.into());
+        }
+        if self.is_spoofed(face, packet.source) { Err(Cause::Spoofed.into()) } else { Ok(()) }
+    }
+
+    /// Whether nobody on that side has this address. A host inside that could speak for others would have their ports and
+    /// mappings beside its own (RFC 6888 REQ-4, RFC 2827).
+    fn is_spoofed(&self, face: Face, source: Ipv4Addr) -> bool {
+        let from = self.routes.find(source).map(|hop| hop.face);
+        match face {
+            Face::Inside => from != Some(Face::Inside),
+            // Outside is everything that is not inside.
+            Face::Outside => from == Some(Face::Inside),
+        }
     }
 
     /// Where a packet goes, and as what.
@@ -256,20 +270,40 @@ impl Engine {
         Some(self.identifications.take(source, destination, packet.protocol, count as u16))
     }
 
-    /// Whether a packet (or each segment of it) is short enough for where it goes.
-    fn fits(&self, face: Face, packet: &Packet, offload: Offload, frame: &[u8]) -> Result<(), Refusal> {
+    /// The length to which a packet (or each segment of it) is to be cut, if it is too long for where it goes and may be cut
+    /// (RFC 4787 REQ-13, RFC 1812 §5.2.6).
+    fn cut_to(&self, face: Face, packet: &Packet, offload: Offload, frame: &[u8]) -> Result<Option<usize>, Refusal> {
         let mtu = match face {
             Face::Inside => self.inside.interface.mtu,
             Face::Outside => self.outside.as_ref().map_or(0, |port| port.interface.mtu),
         };
         let header_len = || segments::header_len(packet, &frame[ETHERNET_LEN..]);
         if longest_piece(packet.total_len, offload, header_len)? <= mtu as usize {
-            return Ok(());
+            return Ok(None);
         }
-        let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-        // What may be cut is dropped without a word: no sender here relies on it, and its bytes would hide the loss.
-        let problem = packet.dont_fragment.then_some(Problem::TooBig { mtu });
-        Err(Refusal { cause: Some(Cause::TooBig), problem })
+        if packet.dont_fragment {
+            let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+            return Err(Refusal::telling(Cause::TooBig, Problem::TooBig { mtu }));
+        }
+        Ok(Some(mtu as usize))
+    }
+
+    /// Sends a packet as fragments of at most `length` bytes, in order.
+    pub(super) fn send_pieces(&mut self, now: Time, way: Way, length: usize, frame: &mut [u8], out: &mut Out<'_>) {
+        if let Some((start, offset)) = way.offload.checksum {
+            // It covers all of them, so that no network card can complete it any more.
+            complete(&mut frame[usize::from(start)..], usize::from(offset));
+        }
+        let way = Way { offload: Offload::default(), cut_to: None, ..way };
+        let packet = Packet::parse(&frame[ETHERNET_LEN..]).expect("what was rewritten is still right");
+        let Some(mut pieces) = pieces::cut(&packet, &frame[ETHERNET_LEN..], length) else {
+            return self.stats.drop(Cause::TooBig);
+        };
+        let mut piece = frame[..ETHERNET_LEN].to_vec();
+        while pieces.next_into(&mut piece, ETHERNET_LEN) {
+            let bytes = piece.len() - ETHERNET_LEN;
+            self.send_one(now, way, (1, bytes), &mut piece, out);
+        }
     }
 
     /// Counts a refusal and tells the sender, by the way that the packet came.

@@ -202,7 +202,8 @@ impl Engine {
             return Err(Refusal(Cause::TooBig, Some(Problem6::TooBig { mtu })));
         }
         decrement_hop_limit(&mut frame[ETHERNET_LEN..]);
-        let way = Way { direction: direction(face, hop.face), face: hop.face, next: hop.next.into(), offload };
+        let direction = direction(face, hop.face);
+        let way = Way { direction, face: hop.face, next: hop.next.into(), offload, cut_to: None };
         self.send(now, way, packet.total_len, |bytes, size| segments::cut6(packet, bytes, size), frame, out);
         Ok(())
     }

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use etherparse::{ArpEthIpv4Packet, ArpOperation, ArpPacketSlice, EtherType, Ethernet2Header, PacketBuilder};
-use proptest::prelude::*;
 
 use super::super::neighbours::{ASK_AGAIN, ASKED_MAX, WAITING_MAX};
 use super::super::offload::Segmentation;
@@ -10,7 +9,9 @@ use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
 use crate::net::packet::{Content, Fragment, Packet};
 
+mod damage;
 mod fragments;
+mod sources;
 
 const INSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 1], mtu: 1_500 };
 const OUTSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 2], mtu: 1_500 };
@@ -167,8 +168,14 @@ fn senders_are_told_why() {
     let from = ("10.1.0.2", 4001);
     check_error(udp_with(Face::Inside, from, ("203.0.113.9", 1), 1, 10), Cause::TtlExceeded, (11, 0));
     check_error(udp(Face::Inside, from, ("10.2.0.2", 1)), Cause::NoRoute, (3, 0));
-    // PacketBuilder sets the flag that forbids cutting.
-    check_error(udp_with(Face::Inside, from, ("203.0.113.9", 1), 64, 1_473), Cause::TooBig, (3, 4));
+}
+
+/// RFC 4787 REQ-13.
+#[test]
+fn req_13_who_forbids_cutting_is_told_that_a_packet_is_too_long() {
+    // PacketBuilder sets the flag that forbids it.
+    let long = udp_with(Face::Inside, ("10.1.0.2", 4001), ("203.0.113.9", 1), 64, 1_473);
+    check_error(long, Cause::TooBig, (3, 4));
 }
 
 #[test]
@@ -460,34 +467,4 @@ fn without_a_nat_packets_pass_as_they_are() {
     let loop_back = udp(Face::Outside, ("203.0.113.8", 2), ("10.3.0.4", 1));
     assert_eq!(receive(&mut engine, Face::Outside, loop_back), []);
     assert_eq!(engine.stats().dropped(Cause::NoRoute), 1, "what comes from outside does not go back there");
-}
-
-proptest! {
-    #[test]
-    fn arbitrary_frames_never_panic(
-        frames in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..120), any::<[u8; 10]>()), 1..20),
-    ) {
-        let mut engine = engine(&config());
-        for (inside, mut frame, header) in frames {
-            let face = if inside { Face::Inside } else { Face::Outside };
-            if frame.len() >= ETHERNET_LEN {
-                frame[..6].copy_from_slice(&[INSIDE.mac, OUTSIDE.mac][face as usize]);
-                let kind = if frame[6] & 3 == 0 { TYPE_ARP } else { TYPE_IPV4 };
-                frame[12..ETHERNET_LEN].copy_from_slice(&kind);
-            }
-            receive_with(&mut engine, Time::ZERO, face, Offload::read(header).unwrap_or_default(), frame);
-        }
-    }
-
-    /// Whatever comes from outside before anything has gone out: nothing gets in.
-    #[test]
-    fn nothing_gets_in_by_itself(from: u32, to_us: bool, to: u32, ports: (u16, u16), ttl: u8) {
-        let mut engine = engine(&config());
-        let to = if to_us { ip("203.0.113.2") } else { to.into() };
-        let mut frame = Vec::new();
-        let builder = to_router(Face::Outside).ipv4(from.to_be_bytes(), to.octets(), ttl).udp(ports.0, ports.1);
-        builder.write(&mut frame, &[]).unwrap();
-        let out = receive(&mut engine, Face::Outside, frame);
-        prop_assert!(out.iter().all(|(face, ..)| *face == Face::Outside));
-    }
 }

@@ -16,7 +16,7 @@ const MAP_LEN: usize = 36;
 const ANSWER: u8 = 128;
 /// Options from here on may be ignored (§7.3).
 const OPTIONAL: u8 = 128;
-/// The option that no other port than the one suggested will do (§13.2).
+/// The option that nothing but the port and the address suggested will do (§13.2).
 const PREFER_FAILURE: u8 = 2;
 /// Seconds for which the same request would fail again: while somebody else has what is wanted, and for good (§7.4).
 const SHORT: u32 = 30;
@@ -55,6 +55,8 @@ pub struct Map {
     pub inside: u16,
     /// The port that is wanted outside; 0 for any.
     pub outside: u16,
+    /// The address that is wanted outside, if any is.
+    pub address: Option<IpAddr>,
     /// Whether no other will do.
     pub exact: bool,
     /// In seconds; 0 ends it.
@@ -84,7 +86,7 @@ pub enum Failure {
     Protocol = 9,
     /// It has all that it may have.
     Quota = 10,
-    /// The port that is wanted is not to be had.
+    /// The port or the address that is wanted is not to be had.
     External = 11,
     /// Another NAT is between client and server.
     AddressMismatch = 12,
@@ -130,7 +132,8 @@ fn map(bytes: &[u8], lifetime: u32) -> Result<Map, Failure> {
         return Err(Failure::Protocol);
     }
     let nonce = *map.first_chunk().expect("it is longer");
-    Ok(Map { nonce, protocol, inside, outside: word(18), exact, lifetime })
+    let address = Some(address(map, 20)).filter(|address| !address.is_unspecified());
+    Ok(Map { nonce, protocol, inside, outside: word(18), address, exact, lifetime })
 }
 
 /// Whether [`PREFER_FAILURE`] is among the options.
@@ -235,11 +238,18 @@ mod tests {
             protocol: Protocol::Udp,
             inside: 4_001,
             outside: 5_000,
+            address: None,
             exact: false,
             lifetime: 7_200,
         };
         let body = map_body(17, 4_001, 5_000);
         assert_eq!(what(&request(1, 7_200, &body)), Ok(What::Map(asked)));
+        let mut elsewhere = body.clone();
+        elsewhere[20..].copy_from_slice(&Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped().octets());
+        let address = Some(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)));
+        assert_eq!(what(&request(1, 7_200, &elsewhere)), Ok(What::Map(Map { address, ..asked })));
+        elsewhere[20..].copy_from_slice(&Ipv6Addr::UNSPECIFIED.octets());
+        assert_eq!(what(&request(1, 7_200, &elsewhere)), Ok(What::Map(asked)), "any address of either kind");
         let with = |option: &[u8]| what(&request(1, 7_200, &[&body[..], option].concat()));
         assert_eq!(with(&[PREFER_FAILURE, 0, 0, 0]), Ok(What::Map(Map { exact: true, ..asked })));
         assert_eq!(with(&[200, 0, 0, 3, 1, 2, 3, 0]), Ok(What::Map(asked)), "an unknown option that may be ignored");

@@ -146,12 +146,12 @@ impl Gateway {
 
     async fn answer_pcp(&self, client: Ipv4Addr, request: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
         let Some(parsed) = pcp::parse(request) else { return Ok(None) };
-        let (epoch, _) = self.epoch(client).await?;
+        let (epoch, outside) = self.epoch(client).await?;
         let done = match parsed {
             Err(why) => Err(why),
             Ok(request) if request.client != IpAddr::V4(client) => Err(pcp::Failure::AddressMismatch),
             Ok(pcp::Request { what: What::Announce, .. }) => Ok(pcp::announced(epoch)),
-            Ok(pcp::Request { what: What::Map(map), .. }) => self.map_pcp(epoch, client, map).await?,
+            Ok(pcp::Request { what: What::Map(map), .. }) => self.map_pcp(epoch, (client, outside), map).await?,
         };
         Ok(Some(done.unwrap_or_else(|why| pcp::failure(epoch, request, why))))
     }
@@ -159,7 +159,7 @@ impl Gateway {
     async fn map_pcp(
         &self,
         epoch: u32,
-        client: Ipv4Addr,
+        (client, outside): (Ipv4Addr, Ipv4Addr),
         map: pcp::Map,
     ) -> anyhow::Result<Result<Vec<u8>, pcp::Failure>> {
         let inside = SocketAddrV4::new(client, map.inside);
@@ -170,6 +170,10 @@ impl Gateway {
         if map.lifetime == 0 {
             let ended = self.withdraw(map.protocol, inside).await?;
             return Ok(ended.map(|_| pcp::mapped(epoch, &map, None)).map_err(pcp_failure));
+        }
+        // RFC 6887 §13.2: no mapping unless both are to be had, and a host is seen by one address alone.
+        if map.exact && map.address.is_some_and(|address| address != outside) {
+            return Ok(Err(pcp::Failure::External));
         }
         let wanted = match map.outside {
             0 => Wanted::Any,

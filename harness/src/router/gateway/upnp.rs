@@ -177,7 +177,13 @@ impl Gateway {
         }
         let lifetime = if lifetime == 0 { LEASE_MAX } else { Duration::from_secs(lifetime) };
         let end = SocketAddrV4::new(client, inside);
-        let granted = self.request(protocol, end, wanted, lifetime).await.map_err(failed)?.map_err(fault)?;
+        let asked = match wanted {
+            Wanted::Exactly(port) => {
+                self.with_nat(move |nat, now| nat.overwrite(now, protocol, end, port, lifetime)).await
+            }
+            _ => self.request(protocol, end, wanted, lifetime).await,
+        };
+        let granted = asked.map_err(failed)?.map_err(fault)?;
         let description = call.text("NewPortMappingDescription").to_owned();
         self.note(|notes| _ = notes.descriptions.insert((protocol, end), description)).await.map_err(failed)?;
         Ok(granted)

@@ -89,6 +89,48 @@ fn a_port_is_one_hosts_own() {
     assert_eq!(tcp.outside.port(), 5_000, "each protocol has its ports");
 }
 
+/// A client that has begun anew, on another port, asks for what it had.
+#[test]
+fn a_host_overwrites_what_it_was_granted_and_nothing_else() {
+    for config in kinds().into_iter().flat_map(|config| [NatConfig { quota: Some(3), ..config.clone() }, config]) {
+        let nat = &mut nat(config.clone());
+        let outside = ask(nat, at(0), A, Wanted::Exactly(5_000)).unwrap();
+        let anew = SocketAddrV4::new(*A.ip(), 4_002);
+        let over = |nat: &mut Nat, now, inside, port| nat.overwrite(now, Protocol::Udp, inside, port, HOUR);
+        // What was sent before would keep a mapping alive.
+        udp(nat, at(1), A, remote(1, 1));
+        udp(nat, at(1), anew, remote(1, 1));
+        let granted = over(nat, at(2), anew, 5_000).unwrap();
+        assert_eq!(granted, Granted { outside, lifetime: HOUR }, "{config:?}");
+        assert_eq!(udp_in(nat, at(3), remote(9, 9), outside), Ok(anew));
+        assert_eq!(udp(nat, at(3), anew, remote(2, 2)), outside);
+        assert_ne!(udp(nat, at(3), A, remote(1, 1)), outside, "the former one has another mapping now");
+        assert_eq!(over(nat, at(4), B, 5_000), Err(Refused::Taken), "another host's");
+        assert_eq!(over(nat, at(4), anew, 5_001), Err(Refused::Taken), "an endpoint has one mapping");
+        assert_eq!(over(nat, at(4), anew, 5_000), Ok(granted), "renewed");
+        let leases: Vec<_> = nat.leases(at(4)).iter().map(|lease| (lease.inside, lease.outside)).collect();
+        assert_eq!(leases, [(anew, outside)]);
+        assert_eq!(udp_in(nat, at(3_604), remote(9, 9), outside), Err(NatDrop::NoMapping));
+        nat.expire(at(4_000));
+        assert_eq!(nat.mappings(), 0);
+        assert!(over(nat, at(4_000), B, 5_000).is_ok(), "the port is free");
+    }
+}
+
+#[test]
+fn a_port_that_cannot_be_overwritten_stays_as_it_is() {
+    for config in kinds() {
+        let nat = &mut nat(config).with_forwards(&[Forward { protocol: Protocol::Udp, port: 4_500, to: A }]);
+        let anew = SocketAddrV4::new(*A.ip(), 4_002);
+        let over = |nat: &mut Nat, port| nat.overwrite(at(0), Protocol::Udp, anew, port, HOUR);
+        assert_eq!(over(nat, 4_500), Err(Refused::Taken), "it is configured");
+        ask(nat, at(0), inside(2, 4_003), Wanted::Exactly(5_000)).unwrap();
+        ask(nat, at(0), anew, Wanted::Exactly(5_001)).unwrap();
+        assert_eq!(over(nat, 5_000), Err(Refused::Taken), "it has another already");
+        assert_eq!(nat.leases(at(0)).len(), 3);
+    }
+}
+
 #[test]
 fn a_mapping_is_given_up_at_once() {
     for config in kinds() {

@@ -1,8 +1,8 @@
 //! RFC 4787: what UDP asks of a NAT, requirement by requirement.
 //!
 //! REQ-4 (parity) is not kept: RFC 7857 §8. REQ-10 (no application-level gateways): the payload is never read; see
-//! `net/packet/tests.rs`. REQ-13 (what is too long is told of): `router/engine/tests.rs`. REQ-14 (fragments in whatever order):
-//! `router/engine/tests/fragments.rs`.
+//! `net/packet/tests.rs`. REQ-13 (what is too long is told of, or cut): `router/engine/tests.rs` and `tests/fragments.rs` there.
+//! REQ-14 (fragments in whatever order): `router/engine/tests/fragments.rs`.
 
 use super::*;
 
@@ -162,17 +162,35 @@ fn req_9_hairpin_can_be_off() {
 /// REQ-12: an ICMP error about a mapped flow finds it, one about anything else does not, and neither changes anything.
 #[test]
 fn req_12_icmp_errors_find_their_flow_and_end_nothing() {
-    let nat = &mut nat(NatConfig::port_restricted());
-    let mapped = udp(nat, at(0), inside(2, 4001), remote(1, 1000));
-    let quoted = |source, destination| Flow { protocol: Protocol::Udp, source, destination };
-    let known = nat.inbound_error(at(0), quoted(mapped, remote(1, 1000)));
-    assert_eq!(known, Some(quoted(inside(2, 4001), remote(1, 1000))));
-    assert_eq!(nat.inbound_error(at(0), quoted(mapped, remote(2, 1000))), None, "never sent there");
-    assert_eq!(nat.inbound_error(at(0), quoted(remote(3, mapped.port()), remote(1, 1000))), None, "not this NAT's");
-    let back = nat.outbound_error(at(0), quoted(remote(1, 1000), inside(2, 4001)));
-    assert_eq!(back, Some(quoted(remote(1, 1000), mapped)));
-    assert_eq!(nat.outbound_error(at(0), quoted(remote(1, 1000), inside(9, 4001))), None);
-    assert!(udp_in(nat, at(0), remote(1, 1000), mapped).is_ok());
+    for (mapping, filtering) in ALL.into_iter().flat_map(|mapping| ALL.map(|filtering| (mapping, filtering))) {
+        let nat = &mut nat(config(mapping, filtering));
+        let mapped = udp(nat, at(0), inside(2, 4001), remote(1, 1000));
+        let quoted = |source, destination| Flow { protocol: Protocol::Udp, source, destination };
+        for stranger in [remote(1, 1000), remote(1, 1001), remote(2, 1000)] {
+            let admitted = udp_in(nat, at(0), stranger, mapped).is_ok();
+            let case = format!("{mapping:?} {filtering:?} {stranger}");
+            let known = nat.inbound_error(at(0), quoted(mapped, stranger));
+            assert_eq!(known, admitted.then_some(quoted(inside(2, 4001), stranger)), "{case}");
+            let back = nat.outbound_error(at(0), quoted(stranger, inside(2, 4001)));
+            assert_eq!(back, admitted.then_some(quoted(stranger, mapped)), "{case}");
+        }
+        assert_eq!(nat.inbound_error(at(0), quoted(remote(3, mapped.port()), remote(1, 1000))), None, "not this NAT's");
+        assert_eq!(nat.outbound_error(at(0), quoted(remote(1, 1000), inside(9, 4001))), None);
+        assert!(udp_in(nat, at(0), remote(1, 1000), mapped).is_ok());
+        assert_eq!(nat.outbound_error(at(120), quoted(remote(1, 1000), inside(2, 4001))), None, "it has ended");
+    }
+}
+
+/// REQ-12, RFC 5508 REQ-7: a hairpinned packet, too, may come by a mapping that was made for somebody else.
+#[test]
+fn req_12_icmp_errors_pass_the_hairpin_whatever_mappings_depend_on() {
+    for mapping in ALL {
+        let nat = &mut nat(config(mapping, Dependence::EndpointIndependent));
+        let b = udp(nat, at(0), inside(3, 5001), remote(1, 1));
+        let sent = Flow { protocol: Protocol::Udp, source: inside(2, 4001), destination: b };
+        let Verdict::Hairpin(came) = nat.outbound(at(0), sent, NONE) else { panic!("it goes back inside") };
+        assert_eq!(nat.hairpin_error(at(0), came), Some(sent), "{mapping:?}");
+    }
 }
 
 /// RFC 5508: an echo's identifier is mapped as a port is, and answers are filtered by address alone.

@@ -1,5 +1,5 @@
 //! RFC 4787 REQ-14: fragments pass a NAT in whatever order they come, and none of it costs anybody else anything. RFC 7857 §10:
-//! those of different hosts are not mixed up.
+//! those of different hosts are not mixed up. RFC 4787 REQ-13: what is too long is cut, if its sender lets it.
 
 use etherparse::{IpFragOffset, Ipv4Header, SlicedPacket, TransportSlice};
 
@@ -175,6 +175,106 @@ fn section_10_fragments_of_different_hosts_are_told_apart() {
         let copy = receive(&mut engine, Face::Inside, hosts[0][0].clone());
         assert_eq!(parsed(&copy[0].2).identification, identification, "a copy is of the same datagram");
     }
+}
+
+/// An engine whose host has spoken to the remote one, and whose sides take packets of so many bytes.
+fn narrow(inside: u32, outside: u32) -> Engine {
+    let mut engine = mapped(Duration::ZERO);
+    engine.inside.interface.mtu = inside;
+    engine.outside.as_mut().unwrap().interface.mtu = outside;
+    engine
+}
+
+/// A UDP datagram of so many bytes that may be cut.
+fn may_be_cut(face: Face, from: (&str, u16), to: (&str, u16), length: usize) -> Vec<u8> {
+    with_header(&udp_with(face, from, to, 64, length), |header| {
+        header.dont_fragment = false;
+        header.identification = 77;
+    })
+}
+
+/// What is sent of a frame: each part in order, none longer than that.
+fn pieces_of(engine: &mut Engine, face: Face, offload: Offload, frame: Vec<u8>, longest: usize) -> Frames {
+    let out = receive_with(engine, Time::ZERO, face, offload, frame);
+    let offset = |frame: &[u8]| Ipv4Header::from_slice(&frame[ETHERNET_LEN..]).unwrap().0.fragment_offset.value();
+    assert!(out.iter().all(|(to, _, frame)| *to != face && frame.len() <= ETHERNET_LEN + longest));
+    assert!(out.is_sorted_by_key(|(_, _, frame)| offset(frame)));
+    out
+}
+
+#[test]
+fn req_13_what_is_too_long_is_cut_and_sent_in_order() {
+    for (face, from, to, seen) in [
+        (Face::Inside, LOCAL, REMOTE, "203.0.113.2:4001 203.0.113.9:1000"),
+        (Face::Outside, REMOTE, PUBLIC, "203.0.113.9:1000 10.1.0.2:4001"),
+    ] {
+        let mut engine = narrow(600, 600);
+        let long = may_be_cut(face, from, to, 1_400);
+        let out = pieces_of(&mut engine, face, Offload::default(), long.clone(), 600);
+        let (text, identification) = reassembled(&out);
+        assert_eq!((out.len(), text.as_str()), (3, seen));
+        assert!(out.iter().all(|(_, _, frame)| parsed(frame).ttl == 63 && !parsed(frame).dont_fragment));
+        assert_eq!(engine.stats().dropped.iter().sum::<u64>(), 0);
+        let forwarded = engine.stats().forwarded[usize::from(face == Face::Outside)];
+        assert_eq!(forwarded.packets, 3 + u64::from(face == Face::Inside), "each is a packet, beside the one before");
+        let (_, next) = reassembled(&pieces_of(&mut engine, face, Offload::default(), long, 600));
+        let own = if face == Face::Inside { identification.wrapping_add(1) } else { 77 };
+        assert_eq!(next, own, "a datagram from inside has one identification of the NAT's");
+    }
+}
+
+/// REQ-13 and REQ-14 together: what is a fragment already, first or later, is cut further.
+#[test]
+fn req_13_fragments_are_cut_further() {
+    let mut engine = narrow(1_500, 68);
+    let whole = may_be_cut(Face::Inside, LOCAL, REMOTE, 1_000);
+    let mut cutting = narrow(1_500, 600);
+    cutting.nat = None;
+    let came = pieces_of(&mut cutting, Face::Inside, Offload::default(), whole, 600);
+    let mut out = Frames::new();
+    for (_, _, mut frame) in came {
+        frame[..6].copy_from_slice(&INSIDE.mac);
+        out.extend(pieces_of(&mut engine, Face::Inside, Offload::default(), frame, 68));
+    }
+    assert_eq!((out.len(), reassembled(&out).0.as_str()), (21, "203.0.113.2:4001 203.0.113.9:1000"));
+    assert!(out.iter().all(|(_, _, frame)| parsed(frame).ttl == 62));
+}
+
+/// What a host has left to its network card is done before: the checksum covers all fragments, and each segment is cut by itself.
+#[test]
+fn req_13_checksums_and_segments_are_finished_before_the_cut() {
+    let mut long = may_be_cut(Face::Inside, LOCAL, REMOTE, 1_400);
+    let start = ETHERNET_LEN + Ipv4Header::MIN_LEN;
+    let right = parsed(&long);
+    let pseudo_header = etherparse::checksum::Sum16BitWords::new()
+        .add_4bytes(right.source.octets())
+        .add_4bytes(right.destination.octets())
+        .add_2bytes([0, right.protocol])
+        .add_2bytes(1_408u16.to_be_bytes());
+    let sum = !pseudo_header.ones_complement();
+    long[start + 6..start + 8].copy_from_slice(&sum.to_ne_bytes());
+    let checksum = Some((start as u16, 6));
+    for (segments, datagrams) in [(None, 1), (Some(Segmentation::new(false, 700, 42)), 2)] {
+        let mut engine = narrow(1_500, 600);
+        let out = pieces_of_all(&mut engine, Offload { checksum, segments }, long.clone());
+        assert_eq!(out.len(), datagrams);
+        for datagram in out {
+            assert!(datagram.len() > 1 && datagram.iter().all(|(_, offload, _)| *offload == Offload::default()));
+            assert_eq!(reassembled(&datagram).0, "203.0.113.2:4001 203.0.113.9:1000");
+        }
+    }
+}
+
+/// What is sent of a frame from inside, by datagram.
+fn pieces_of_all(engine: &mut Engine, offload: Offload, frame: Vec<u8>) -> Vec<Frames> {
+    let mut datagrams: Vec<Frames> = Vec::new();
+    for piece in receive_with(engine, Time::ZERO, Face::Inside, offload, frame) {
+        match parsed(&piece.2).fragment {
+            Fragment::Later => datagrams.last_mut().expect("the first comes first").push(piece),
+            _ => datagrams.push(vec![piece]),
+        }
+    }
+    datagrams
 }
 
 /// The identification with which a packet leaves that had 77.
