@@ -9,12 +9,14 @@
 //! | `deploy` | all of these in order, until every router answers |
 //! | `watch` | notices what ends by itself |
 //! | `probing`, `prober` | the self-probe |
+//! | `bare` | what the engine itself needs for as many containers |
 //! | `neighbours` | keeps large LANs out of the kernel's neighbour table |
 //! | `logs`, `teardown` | what is left of a run, and that nothing else is |
 //!
 //! Invariant: everything created carries the run's label, so whatever becomes of this process, [`Backend::down`] or
 //! `harness clean` finds it.
 
+pub(crate) mod bare;
 mod containers;
 mod deploy;
 mod engine;

@@ -1,7 +1,7 @@
 //! How fast a run is up, every node answering, and gone again: `harness bench up`.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, BackendError, Progress};
 use crate::net::link::LinkConfig;
@@ -29,12 +29,24 @@ pub struct UpBench {
     activities: Vec<Took>,
     up_s: f64,
     down_s: f64,
+    /// Seconds that the engine takes to start as many containers that do nothing, where there is an engine.
+    bare_s: Option<f64>,
 }
 
 impl UpBench {
     /// Seconds from the beginning until every node answered, the programs found and the image there.
     pub fn up_s(&self) -> f64 {
         self.up_s
+    }
+
+    /// How many containers or processes there were.
+    pub fn hosts(&self) -> usize {
+        self.nodes + self.routers
+    }
+
+    /// Takes note of how long the engine took for as many containers that do nothing.
+    pub fn beside_bare(&mut self, took: Duration) {
+        self.bare_s = Some(took.as_secs_f64());
     }
 }
 
@@ -70,7 +82,15 @@ pub async fn measure(plan: &Plan, backend: &mut impl Backend) -> Result<UpBench,
     up?;
     down?;
     let (nodes, routers) = (plan.nodes.len(), plan.networks.len());
-    Ok(UpBench { backend: backend.name(), nodes, routers, activities: activities.0.finish(), up_s, down_s })
+    Ok(UpBench {
+        backend: backend.name(),
+        nodes,
+        routers,
+        activities: activities.0.finish(),
+        up_s,
+        down_s,
+        bare_s: None,
+    })
 }
 
 struct Activities(Stopwatch);
@@ -92,6 +112,9 @@ impl fmt::Display for UpBench {
         for Took { what, s } in &self.activities {
             writeln!(f, "  {s:>7.3} s {what}")?;
         }
-        write!(f, "  up, every node answering, in {up_s:.3} s; gone in {down_s:.3} s")
+        write!(f, "  up, every node answering, in {up_s:.3} s; gone in {down_s:.3} s")?;
+        let Some(bare_s) = self.bare_s else { return Ok(()) };
+        let (hosts, ratio) = (self.hosts(), up_s / bare_s);
+        write!(f, "\n  {hosts} bare containers of the same engine take {bare_s:.3} s: that is {ratio:.2} times as long")
     }
 }

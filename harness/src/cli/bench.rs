@@ -6,9 +6,11 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
 
-use super::chosen::{Chosen, SetUp, Wanted};
+use super::chosen::{Chosen, Kind, SetUp, Wanted};
+use super::display::Display;
 use super::{Exit, environment, show};
 use crate::backend::BackendError;
+use crate::backend::docker::bare;
 use crate::bench::{self, router, up::Size};
 
 #[derive(Debug, Args)]
@@ -28,7 +30,8 @@ enum What {
         #[arg(long, default_value = "1", env = "HARNESS_SEED")]
         seed: u64,
     },
-    /// A backend: home networks are brought up until every node answers, and removed again
+    /// A backend: home networks are brought up until every node answers, and removed again; on docker beside as many containers
+    /// that do nothing
     Up {
         /// What nodes and networks are made of
         #[arg(long, value_enum, default_value = "netns", env = "HARNESS_BACKEND")]
@@ -116,7 +119,13 @@ fn router(args: &RouterArgs) -> anyhow::Result<Exit> {
 async fn up(wanted: Wanted, size: Size, within: Option<Duration>) -> Result<Exit, BackendError> {
     let kind = wanted.choose().await?;
     let plan = bench::up::plan(size);
-    let measured = bench::up::measure(&plan, &mut Chosen::new(kind, &plan, SetUp::default())).await?;
+    let mut measured = bench::up::measure(&plan, &mut Chosen::new(kind, &plan, SetUp::default())).await?;
+    if kind == Kind::Docker {
+        let mut display = Display::new("bench");
+        let bare = bare::measure(measured.hosts(), &mut display).await;
+        display.finish();
+        measured.beside_bare(bare?);
+    }
     show(&format!("{measured}\n"));
     let late = within.is_some_and(|within| measured.up_s() > within.as_secs_f64());
     Ok(if late { Exit::Failed } else { Exit::Passed })

@@ -240,7 +240,7 @@ fn endpoint(address: Ipv4Addr) -> EndpointSettings {
 }
 
 /// Nothing but its networks: no capability, nothing to write to, bounded in memory, tasks and log.
-fn confined(memory: i64) -> HostConfig {
+pub(super) fn confined(memory: i64) -> HostConfig {
     let log = [("max-size", LOG_MAX), ("max-file", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
     HostConfig {
         cap_drop: Some(vec!["ALL".to_owned()]),
@@ -254,7 +254,8 @@ fn confined(memory: i64) -> HostConfig {
     }
 }
 
-async fn create(docker: &Docker, name: &str, body: ContainerCreateBody) -> anyhow::Result<()> {
+/// Creates a container of this name.
+pub(super) async fn create(docker: &Docker, name: &str, body: ContainerCreateBody) -> anyhow::Result<()> {
     let options = CreateContainerOptionsBuilder::default().name(name).build();
     docker
         .create_container(Some(options), body)
