@@ -138,6 +138,28 @@ fn a_rebind_is_told_and_ends_what_was_granted() {
     assert_eq!(ask(&client, &pcp_map(2, 7_200, 5_000, &[]))[3], 0, "the port is free, and no nonce is remembered");
 }
 
+/// NAT-PMP tells an address, and each host takes it for its own: of several addresses none is told.
+#[test]
+fn no_address_is_told_to_everybody_where_there_are_several() {
+    if !available("no_address_is_told_to_everybody_where_there_are_several") {
+        return;
+    }
+    let mapping_protocols = BTreeSet::from([MappingProtocol::NatPmp, MappingProtocol::Pcp]);
+    let nat = NatConfig { mapping_protocols, pool: 2, ..NatConfig::cgnat() };
+    let mut config = lab::config(Some(nat), LinkConfig::default(), LinkConfig::default());
+    config.pool = vec![Ipv4Addr::new(203, 0, 113, 3)];
+    let lab = Lab::wired(config);
+    let listener = lab.near.udp("0.0.0.0:5350");
+    listener.join_multicast_v4(&"224.0.0.1".parse().unwrap(), &NEAR.parse().unwrap()).unwrap();
+    let _lab = lab.run();
+    // Each time PCP's is the first of the two, so that the other one would come between.
+    for _ in 0..2 {
+        let mut buffer = [0; 100];
+        listener.recv(&mut buffer).expect("it is told of");
+        assert_eq!(buffer[..4], [2, 128, 0, 0]);
+    }
+}
+
 /// One call; status line and body.
 fn call(lab: &Lab, call: &Call) -> (String, String) {
     let body = call.to_xml();

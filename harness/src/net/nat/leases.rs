@@ -245,6 +245,7 @@ impl Nat {
             let place = Place { address: self.outside.paired(*to.ip()), port };
             if self.standing(protocol, to).is_none() && self.table.at(protocol, place).is_none() {
                 self.insert_leased(protocol, to, place, Time::NEVER);
+                self.outside.pin(*to.ip());
             }
         }
     }

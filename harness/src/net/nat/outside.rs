@@ -41,6 +41,8 @@ pub(super) struct Outside {
     /// Never iterated. Empty where nothing is counted by host.
     hosts: HashMap<Ipv4Addr, Host, FixedState>,
     blocks: BTreeSet<u32>,
+    /// Hosts that a configured port leads to, and its address: theirs, whichever blocks they get. Never iterated.
+    pinned: HashMap<Ipv4Addr, u8, FixedState>,
 }
 
 /// What is taken of an address.
@@ -92,6 +94,7 @@ impl Outside {
             quota: config.quota,
             hosts: HashMap::with_hasher(FixedState::with_seed(seed)),
             blocks: BTreeSet::new(),
+            pinned: HashMap::with_hasher(FixedState::with_seed(seed)),
         }
     }
 
@@ -111,6 +114,9 @@ impl Outside {
 
     /// The address of an inside host.
     pub(super) fn paired(&self, host: Ipv4Addr) -> u8 {
+        if let Some(&address) = self.pinned.get(&host) {
+            return address;
+        }
         if let Some(first) = self.hosts.get(&host).and_then(|host| host.blocks.first()) {
             return self.block_start(first.number).address;
         }
@@ -118,6 +124,11 @@ impl Outside {
             Some(block) => self.block_start(self.preferred_block(block, host)).address,
             None => (u32::from(host) % self.addresses.len() as u32) as u8,
         }
+    }
+
+    /// Has a host keep the address that it has now.
+    pub(super) fn pin(&mut self, host: Ipv4Addr) {
+        self.pinned.insert(host, self.paired(host));
     }
 
     /// Takes a place that is `free`. It is to be given back.
@@ -217,7 +228,7 @@ impl Outside {
                 let wanted = self.block_of(block, Place { address: self.paired(host), port });
                 wanted.filter(|number| !self.blocks.contains(number))
             }
-            _ => self.free_block(block, host, own > 0),
+            _ => self.free_block(block, host, own > 0 || self.pinned.contains_key(&host)),
         };
         let number = number.ok_or(NatDrop::NoPort)?;
         let first = self.block_start(number);

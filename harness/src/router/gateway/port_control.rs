@@ -75,7 +75,9 @@ impl Gateway {
         if self.offers(MappingProtocol::Pcp) {
             socket.send_to(&pcp::announced(epoch), SocketAddr::V4(CLIENTS)).await?;
         }
-        if self.offers(MappingProtocol::NatPmp) {
+        // It names an address, which everybody takes for its own (RFC 6886 §3.2.1): of several, none is everybody's.
+        let is_alone = self.with_nat(|nat, _| nat.addresses().len() == 1).await?;
+        if is_alone && self.offers(MappingProtocol::NatPmp) {
             socket.send_to(&pmp::answer(epoch, pmp::Answer::Address(outside)), SocketAddr::V4(CLIENTS)).await?;
         }
         Ok(())

@@ -147,7 +147,7 @@ impl Gateway {
                 entry
             }
             "GetSpecificPortMappingEntry" => {
-                let (lease, left) = self.named(&call).await?;
+                let (lease, left) = self.named(&call, client).await?;
                 self.entry(&lease, left)
             }
             _ => return Err(soap::INVALID_ACTION),
@@ -190,7 +190,7 @@ impl Gateway {
     }
 
     async fn delete(&self, call: &Call, client: Ipv4Addr) -> Result<(), Fault> {
-        let (lease, _) = self.named(call).await?;
+        let (lease, _) = self.named(call, client).await?;
         if *lease.inside.ip() != client {
             return Err(soap::NOT_AUTHORIZED);
         }
@@ -198,10 +198,10 @@ impl Gateway {
     }
 
     /// The mapping that a call names.
-    async fn named(&self, call: &Call) -> Result<(Lease, Option<u64>), Fault> {
+    async fn named(&self, call: &Call, client: Ipv4Addr) -> Result<(Lease, Option<u64>), Fault> {
         let (protocol, port) = (protocol(call)?, call.number::<u16>("NewExternalPort")?);
-        let mut leases = self.leases().await.map_err(failed)?.into_iter();
-        leases.find(|(lease, _)| lease.protocol == protocol && lease.outside.port() == port).ok_or(soap::NO_SUCH_ENTRY)
+        let leases = self.leases().await.map_err(failed)?;
+        named(leases, protocol, port, client).ok_or(soap::NO_SUCH_ENTRY)
     }
 
     fn entry(&self, lease: &Lease, left: Option<u64>) -> Vec<(&'static str, String)> {
@@ -214,6 +214,13 @@ impl Gateway {
             ("NewLeaseDuration", left.unwrap_or(0).to_string()),
         ]
     }
+}
+
+/// The mapping of a port. Where there are several addresses, each has such a port: the one that `client` has is meant, if any
+/// is its own.
+fn named<T>(leases: Vec<(Lease, T)>, protocol: Protocol, port: u16, client: Ipv4Addr) -> Option<(Lease, T)> {
+    let named = leases.into_iter().filter(|(lease, _)| (lease.protocol, lease.outside.port()) == (protocol, port));
+    named.min_by_key(|(lease, _)| *lease.inside.ip() != client)
 }
 
 fn failed(error: anyhow::Error) -> Fault {
@@ -288,3 +295,30 @@ const SERVICE: &str = "<?xml version=\"1.0\"?>\r\n<scpd xmlns=\"urn:schemas-upnp
     <action><name>AddPortMapping</name></action><action><name>AddAnyPortMapping</name></action>\
     <action><name>DeletePortMapping</name></action><action><name>GetGenericPortMappingEntry</name></action>\
     <action><name>GetSpecificPortMappingEntry</name></action></actionList></scpd>";
+
+#[cfg(test)]
+mod tests {
+    use butter::core::time::Time;
+
+    use super::*;
+
+    #[test]
+    fn a_port_of_several_addresses_names_the_clients_own_mapping() {
+        let lease = |outside: &str, inside: &str| {
+            let (outside, inside) = (outside.parse().unwrap(), inside.parse().unwrap());
+            (Lease { protocol: Protocol::Udp, inside, outside, until: Time::NEVER }, ())
+        };
+        let leases = [
+            lease("203.0.113.1:5000", "10.1.0.2:4001"),
+            lease("203.0.113.2:5000", "10.1.0.3:4001"),
+            lease("203.0.113.2:5001", "10.1.0.4:4001"),
+        ];
+        let of = |protocol, port, client: &str| {
+            named(leases.to_vec(), protocol, port, client.parse().unwrap()).map(|(lease, ())| lease.inside.to_string())
+        };
+        assert_eq!(of(Protocol::Udp, 5_000, "10.1.0.3").as_deref(), Some("10.1.0.3:4001"));
+        assert_eq!(of(Protocol::Udp, 5_000, "10.1.0.9").as_deref(), Some("10.1.0.2:4001"), "not its own, but there");
+        assert_eq!(of(Protocol::Udp, 5_001, "10.1.0.3").as_deref(), Some("10.1.0.4:4001"));
+        assert_eq!(of(Protocol::Tcp, 5_000, "10.1.0.3"), None);
+    }
+}

@@ -34,6 +34,19 @@ fn req_2_pooling_is_paired() {
     }
 }
 
+/// A port that is configured has an address before its host has a block.
+#[test]
+fn req_2_a_host_is_seen_by_the_address_of_its_configured_ports() {
+    let forward = Forward { protocol: Protocol::Tcp, port: 80, to: inside(2, 80) };
+    let nat = &mut pooled(blocks(8_064, 8), 2).with_forwards(&[forward]);
+    let outside = nat.outside_of(*inside(2, 0).ip());
+    // Another host has taken the block that this one would have had.
+    sent_from(nat, Protocol::Udp, inside(18, 1), remote(1, 1));
+    assert_eq!(nat.outside_of(*inside(18, 0).ip()), outside);
+    assert_eq!(*sent_from(nat, Protocol::Udp, inside(2, 1), remote(1, 1)).ip(), outside);
+    assert_eq!(nat.leases(at(0))[0].outside, SocketAddrV4::new(outside, 80));
+}
+
 #[test]
 fn req_4_a_hosts_mappings_are_limited() {
     let nat = &mut nat(NatConfig { quota: Some(10), ..NatConfig::cgnat() });
