@@ -3,7 +3,11 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `tls` | TLS 1.3 with raw public keys: who a peer is |
-//! | `socket` | one UDP socket for direct and relayed packets |
+//! | `endpoints` | the two QUIC endpoints, for direct and for relayed links |
+//! | `socket` | the UDP socket of direct links |
+//! | `tunnel` | what takes its place for relayed links |
+//! | `routes` | the addresses by which QUIC knows peers behind relays |
+//! | `arrivals` | packets that came by another way than the UDP socket |
 //! | `relay` | carrying packets for others, and being carried |
 //! | `extra` | probes, and extra sockets |
 //! | `links` | which of several connections to a peer is the link |
@@ -20,8 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bincode::{Decode, Encode};
-use quinn::{Connection, Endpoint, EndpointConfig, Runtime, TokioRuntime};
-use quinn_proto::HashedConnectionIdGenerator;
+use quinn::{Connection, Runtime, TokioRuntime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
@@ -36,29 +39,37 @@ use crate::core::wider::RelayQuota;
 use crate::core::wire;
 use accept::accept;
 use address::{bind, canonical, is_somebody};
+use arrivals::Arrivals;
 use connection::{CloseCode, Reader, SendQueue};
 use counters::Counters;
+use endpoints::Endpoints;
 use event::Event;
 use extra::{Extras, Probed};
 use links::{ConnectionId, Entry, LinkTable, Removed};
 use relay::Relay;
-use socket::{Route, Socket, is_virtual};
+use routes::{Route, is_virtual};
+use socket::Socket;
 use tls::Tls;
+use tunnel::Tunnel;
 
 pub use event::LinkEvent;
 
 mod accept;
 mod address;
+mod arrivals;
 mod connection;
 pub mod counters;
+mod endpoints;
 mod event;
 mod extra;
 mod links;
 mod relay;
+mod routes;
 mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tunnel;
 
 /// When a dial is given up.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -122,7 +133,7 @@ struct Connected {
 #[derive(Debug)]
 pub struct Transport<M> {
     me: NodeId,
-    endpoint: Endpoint,
+    endpoints: Endpoints,
     tls: Arc<Tls>,
     links: LinkTable<Connected>,
     relay: Arc<Relay>,
@@ -145,7 +156,7 @@ pub struct Transport<M> {
 impl<M> Drop for Transport<M> {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.endpoint.close(quinn::VarInt::from_u32(CloseCode::Done as u32), b"");
+        self.endpoints.close();
         self.extras.close_all();
     }
 }
@@ -159,26 +170,23 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     pub fn listen(identity: &Identity, address: SocketAddr, quota: RelayQuota) -> Result<Self, TransportError> {
         let tls = Arc::new(Tls::new(identity)?);
         let counters = Arc::<Counters>::default();
-        let (arriving, arrived) = mpsc::channel(relay::ARRIVED_MAX);
-        let relay = Relay::new(counters.clone(), arriving.clone(), quota);
+        let (arriving, relayed) = Arrivals::new();
+        let relay = Relay::new(counters.clone(), arriving, quota);
+        let (arriving, arrivals) = Arrivals::new();
         let (extras, probes) = Extras::new(counters.clone(), arriving);
         let bound = bind(address).and_then(|socket| TokioRuntime.wrap_udp_socket(socket));
         let real = bound.map_err(|source| TransportError::Bind { address, source })?;
-        let socket = Arc::new(Socket::new(real, relay.clone(), extras.clone(), arrived));
-        let endpoint = Endpoint::new_with_abstract_socket(
-            endpoint_config(identity),
-            Some(tls.server(false)?),
-            socket.clone(),
-            Arc::new(TokioRuntime),
-        )
-        .map_err(|source| TransportError::Bind { address, source })?;
+        let socket = Arc::new(Socket::new(real, extras.clone(), arrivals));
+        let tunnel = Arc::new(Tunnel::new(relay.clone(), relayed));
+        let endpoints = Endpoints::new(identity, &tls, socket.clone(), tunnel)
+            .map_err(|source| TransportError::Bind { address, source })?;
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let accepting = tokio::spawn(accept(endpoint.clone(), tls.clone(), counters.clone(), sender.clone()));
+        let accepting = tokio::spawn(accept(endpoints.clone(), tls.clone(), counters.clone(), sender.clone()));
         Ok(Transport {
             me: identity.id(),
-            endpoint,
+            endpoints,
             tls,
             links: LinkTable::new(identity.id()),
             relay,
@@ -203,7 +211,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     /// # Errors
     /// If the system does not tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.endpoint.local_addr()
+        self.endpoints.local_addr()
     }
 
     /// What it has counted.
@@ -326,8 +334,8 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         }
         self.writers.close();
         _ = timeout(CLOSE_GRACE, self.writers.wait()).await;
-        self.endpoint.close(quinn::VarInt::from_u32(CloseCode::Done as u32), b"");
-        _ = timeout(CLOSE_GRACE, self.endpoint.wait_idle()).await;
+        self.endpoints.close();
+        _ = timeout(CLOSE_GRACE, self.endpoints.wait_idle()).await;
     }
 
     fn begin_dial(&mut self, peer: Option<NodeId>, to: Target) -> Option<quinn::Connecting> {
@@ -337,7 +345,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             (Target::Relay { relay }, Some(peer)) => {
                 // A relay of a relay would carry nothing: datagrams run over direct links only.
                 self.links.link(relay)?.remote?;
-                (self.relay.routes.address(Route { relay, peer })?, true)
+                (self.relay.routes.address(Route { relay, peer }), true)
             }
             (Target::Relay { .. }, None) => return None,
         };
@@ -345,7 +353,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             return None;
         }
         let config = self.tls.client(peer, relayed).ok()?;
-        self.endpoint.connect_with(config, address, SERVER_NAME).ok()
+        self.endpoints.connect(config, address).ok()
     }
 
     fn take(&mut self, event: Event<M>) {
@@ -362,8 +370,11 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
                 self.ready.push_back(LinkEvent::DialFailed { dial });
             }
             Event::Lost { peer, id } => match self.links.remove(peer, id) {
-                Removed::Nothing => {}
-                Removed::Link => self.linked(peer),
+                Removed::Nothing => self.tidy_routes(),
+                Removed::Link => {
+                    self.linked(peer);
+                    self.tidy_routes();
+                }
                 Removed::Peer => {
                     self.unlinked(peer);
                     self.ready.push_back(LinkEvent::Down { peer });
@@ -465,17 +476,4 @@ fn retire(connection: Connection) {
         tokio::time::sleep(MERGE_GRACE).await;
         connection::close(&connection, CloseCode::Superseded);
     });
-}
-
-/// A node that comes back with its identity tells peers at once that it has forgotten their connections: its stateless resets
-/// (RFC 9000, 10.3) are derived from the identity.
-fn endpoint_config(identity: &Identity) -> EndpointConfig {
-    let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &identity.derive("stateless reset"));
-    let ids = identity.derive("connection ids");
-    let ids = u64::from_le_bytes(ids[..8].try_into().expect("8 of 32 bytes"));
-    let mut config = EndpointConfig::new(Arc::new(reset));
-    // The fixed bit tells QUIC from probes (RFC 9443 §2).
-    config.grease_quic_bit(false);
-    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
-    config
 }

@@ -2,31 +2,32 @@
 
 use std::sync::Arc;
 
-use quinn::{Endpoint, Incoming};
+use quinn::Incoming;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use super::DIAL_TIMEOUT;
 use super::counters::Counters;
+use super::endpoints::Endpoints;
 use super::event::Event;
-use super::socket::is_virtual;
+use super::routes::is_virtual;
 use super::tls::{self, Tls};
 
 /// Handshakes from outside under way at once; beyond, newcomers are refused.
 const HANDSHAKES_MAX: usize = 256;
 /// Connections in all; beyond, newcomers are refused.
 const CONNECTIONS_MAX: usize = 4_096;
-/// Takes connections from outside until the endpoint is closed.
+/// Takes connections from outside until the endpoints are closed.
 pub(super) async fn accept<M: Send + 'static>(
-    endpoint: Endpoint,
+    endpoints: Endpoints,
     tls: Arc<Tls>,
     counters: Arc<Counters>,
     sender: mpsc::Sender<Event<M>>,
 ) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-    while let Some(incoming) = endpoint.accept().await {
+    while let Some(incoming) = endpoints.accept().await {
         let permit = handshakes.clone().try_acquire_owned();
-        let (Ok(permit), true) = (permit, endpoint.open_connections() < CONNECTIONS_MAX) else {
+        let (Ok(permit), true) = (permit, endpoints.open_connections() < CONNECTIONS_MAX) else {
             counters.connections_refused.add(1);
             incoming.refuse();
             continue;

@@ -16,8 +16,9 @@ use tokio::net::UdpSocket as AsyncSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::arrivals::Arrived;
 use super::counters::Counters;
-use super::socket::{Arrived, is_virtual};
+use super::routes::is_virtual;
 use crate::core::io::SocketId;
 use crate::core::probe::{PROBE_MAX, Probe};
 

@@ -9,6 +9,7 @@
 //! | rest | a QUIC packet between the ends | the same |
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,24 +17,24 @@ use bytes::Bytes;
 use quinn::Connection;
 use tokio::sync::mpsc;
 
+use super::arrivals::Arrived;
 use super::counters::Counters;
-use super::socket::{Arrived, Route, Routes};
+use super::routes::{Route, Routes};
 use crate::core::identity::NodeId;
 use crate::core::wider::RelayQuota;
 
 /// First byte of a packet for the relay to forward.
 const FORWARD: u8 = 1;
 /// First byte of a packet that a relay delivers.
-const DELIVER: u8 = 2;
+pub(super) const DELIVER: u8 = 2;
 /// Bytes before the packet.
 const HEADER: usize = 1 + 32;
-/// Packets that wait to be read by QUIC.
-pub(super) const ARRIVED_MAX: usize = 512;
 
-/// What an endpoint needs to carry and be carried. Shared by the socket and every direct link's reader.
+/// What a node needs to carry and be carried. Shared by the tunnel and every direct link's reader.
 ///
-/// Locks: sending into a carrier takes that connection's lock, and may happen under the lock of a relayed connection. It never
-/// happens the other way around, because only direct connections are carriers.
+/// Locks: sending into a carrier takes that connection's lock, and happens under the lock of a relayed connection. It never
+/// happens the other way around: only direct connections are carriers, and what those send does not come by here, because they
+/// have an endpoint of their own.
 #[derive(Debug)]
 pub(super) struct Relay {
     pub(super) routes: Routes,
@@ -56,11 +57,14 @@ impl Relay {
         Arc::new(relay)
     }
 
-    /// From now on packets to and from `peer` run over `link`, which is direct; or no longer run.
+    /// From now on packets to and from `peer` run over `link`, which is direct; or no longer run, and it is no relay any more.
     pub(super) fn set_carrier(&self, peer: NodeId, link: Option<Connection>) {
-        match link {
-            Some(link) => _ = self.carriers().insert(peer, link),
-            None => _ = self.carriers().remove(&peer),
+        let mut carriers = self.carriers();
+        if let Some(link) = link {
+            carriers.insert(peer, link);
+        } else {
+            carriers.remove(&peer);
+            self.routes.forget(peer);
         }
     }
 
@@ -105,10 +109,16 @@ impl Relay {
     }
 
     fn deliver(&self, route: Route, packet: Bytes) {
-        let taken = self.routes.address(route).map(|from| self.arrived.try_send(Arrived { from, packet }));
-        if !matches!(taken, Some(Ok(()))) {
+        let taken = self.source(route).is_some_and(|from| self.arrived.try_send(Arrived { from, packet }).is_ok());
+        if !taken {
             self.counters.relay_lost.add(1);
         }
+    }
+
+    /// Where a packet comes from that was delivered; `None` if nothing could go back, since then nobody would forget the route.
+    fn source(&self, route: Route) -> Option<SocketAddr> {
+        let carriers = self.carriers();
+        carriers.contains_key(&route.relay).then(|| self.routes.address(route))
     }
 
     fn carry(&self, over: NodeId, kind: u8, peer: NodeId, packet: &[u8]) -> bool {

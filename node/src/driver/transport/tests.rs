@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::*;
 use crate::core::blob::Blob;
 
+mod hostile;
+mod relayed;
+
 const DEADLINE: Duration = Duration::from_secs(20);
 
 struct Node {
@@ -168,7 +171,7 @@ async fn simultaneous_dials_end_in_one_link_and_lose_nothing() {
     // The one that is not kept goes away by itself; nobody is told of a link that is down.
     let one_left = async |node: &mut Node| {
         timeout(DEADLINE, async {
-            while node.transport.endpoint.open_connections() > 1 {
+            while node.transport.endpoints.open_connections() > 1 {
                 if let Ok(event) = timeout(Duration::from_millis(20), node.transport.next()).await {
                     assert!(matches!(event, LinkEvent::Up { .. }), "{event:?}");
                 }
@@ -239,39 +242,6 @@ async fn a_frame_that_is_no_message_closes_the_link() {
     }
 }
 
-/// Three nodes: a and b linked to the relay r only.
-async fn around_a_relay() -> (Node, Node, Node) {
-    let (mut a, mut b, mut r) = (node(), node(), node());
-    a.dial(1, &r);
-    b.dial(1, &r);
-    a.up().await;
-    b.up().await;
-    r.up().await;
-    r.up().await;
-    (a, b, r)
-}
-
-#[tokio::test]
-async fn peers_talk_through_a_relay_that_counts_what_it_carries() {
-    let (mut a, mut b, mut r) = around_a_relay().await;
-    r.transport.allow_relay(a.id, b.id);
-    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
-    let (up_a, up_b) = tokio::join!(a.up(), b.up());
-    assert_eq!(up_a, (b.id, None, true));
-    assert_eq!(up_b, (a.id, None, false));
-    for length in [10, 4_096, 60_000] {
-        a.transport.send(b.id, &message(length));
-        b.transport.send(a.id, &message(length));
-        for node in [&mut a, &mut b] {
-            assert!(matches!(node.next().await, LinkEvent::Message { message: got, .. } if got == message(length)));
-        }
-    }
-    let counters = r.transport.counters();
-    assert!(counters.relay_bytes.get() > 2 * 64_000, "{}", counters.relay_bytes.get());
-    assert!(counters.relay_packets.get() > 2 * 50);
-    assert!(r.transport.links.peers().count() == 2, "the relay is no end of the link that it carries");
-}
-
 /// A node that listens at every address of both kinds.
 fn both_kinds() -> Node {
     let identity = Identity::generate().unwrap();
@@ -303,41 +273,6 @@ async fn a_socket_for_any_address_reaches_peers_of_either_kind_and_relayed_ones(
     b.dial(3, &a);
     let (up_a, up_b) = tokio::join!(a.up(), b.up());
     assert_eq!((up_a.1, up_b.1), (Some(b.address), Some(a.address)), "IPv4 is told as IPv4");
-}
-
-#[tokio::test]
-async fn a_direct_link_takes_over_from_a_relayed_one() {
-    let (mut a, mut b, mut r) = around_a_relay().await;
-    r.transport.allow_relay(a.id, b.id);
-    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
-    tokio::join!(a.up(), b.up());
-    b.dial(3, &a);
-    let (up_a, up_b) = tokio::join!(a.up(), b.up());
-    assert_eq!(up_a, (b.id, Some(b.address), false));
-    assert_eq!(up_b, (a.id, Some(a.address), true));
-    a.transport.send(b.id, &message(5));
-    assert!(matches!(b.next().await, LinkEvent::Message { .. }));
-}
-
-#[tokio::test]
-async fn a_relay_carries_nothing_that_it_did_not_allow() {
-    let (mut a, b, r) = around_a_relay().await;
-    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
-    assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(2) }));
-    assert!(r.transport.counters().relay_refused.get() > 0);
-    assert_eq!(r.transport.counters().relay_packets.get(), 0);
-    assert_eq!(b.transport.counters().connections.get(), 1);
-}
-
-#[tokio::test]
-async fn a_relay_forgets_a_pair_when_one_of_it_is_gone() {
-    let (mut a, b, mut r) = around_a_relay().await;
-    r.transport.allow_relay(a.id, b.id);
-    b.transport.shutdown().await;
-    r.until(|event| matches!(event, LinkEvent::Down { .. }).then_some(())).await;
-    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
-    assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(2) }));
-    assert!(r.transport.counters().relay_refused.get() > 0);
 }
 
 #[tokio::test]
