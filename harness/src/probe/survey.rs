@@ -9,7 +9,8 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use super::field::{MAPPINGS_MAX, Stand, observe};
+use super::field::{Stand, observe};
+use super::limits::unfit;
 use super::{Declared, LeftOut, NotAsDeclared, Observed, Probed, judge};
 use crate::backend::namespace::host::{End, Host, Hub};
 use crate::backend::namespace::{Crew, raise_descriptor_limit};
@@ -94,7 +95,8 @@ impl Survey {
         for (index, network, uplink) in candidates {
             let mut place =
                 |at: NetworkIndex| *places.entry(at).or_insert_with(|| survey.place(plan, at, &bridge, taken));
-            let sides = match unfit(uplink) {
+            let declared = Declared::from(uplink);
+            let sides = match unfit(&declared) {
                 None => place(index).zip(place(uplink.to)).ok_or_else(|| NO_ADDRESSES.to_owned()),
                 Some(why) => Err(why),
             };
@@ -104,7 +106,7 @@ impl Survey {
                     left_out.entry(format!("no more than {ROUTERS_MAX} are probed")).or_default().push(network);
                 }
                 Ok((inside, outside)) => {
-                    survey.subjects.push(Subject { network, declared: uplink.into(), inside, outside });
+                    survey.subjects.push(Subject { network, declared, inside, outside });
                 }
                 Err(why) => left_out.entry(why).or_default().push(network),
             }
@@ -186,12 +188,6 @@ fn in_turn(plan: &Plan) -> Vec<(NetworkIndex, &Network, &Uplink)> {
         .collect();
     ranked.sort_by_key(|(rank, (index, ..))| (*rank, *index));
     ranked.into_iter().map(|(_, router)| router).collect()
-}
-
-/// Why a router cannot be probed by what is declared of it.
-fn unfit(uplink: &Uplink) -> Option<String> {
-    let most = uplink.nat.as_ref().map_or(u32::MAX, |nat| nat.mappings_max());
-    (most < MAPPINGS_MAX).then(|| format!("the probe needs {MAPPINGS_MAX} mappings, and a host gets {most}"))
 }
 
 impl Place {

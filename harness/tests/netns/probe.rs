@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use butter_harness::backend::netns::{NetnsBackend, Options};
 use butter_harness::backend::{Backend, BackendError};
+use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{Dependence, NatConfig};
 use butter_harness::plan::Plan;
 use butter_harness::probe::{NotAsDeclared, Probed};
@@ -57,6 +58,35 @@ async fn every_kind_of_nat_passes_as_declared() {
         assert_eq!((seen.hairpin, seen.alive), (hairpin, true));
         assert_eq!(seen.expired, (declared.udp_timeout == Duration::from_secs(2)).then_some(true));
     }
+}
+
+/// Links of which little can be seen behave as declared all the same; those of which nothing can are left out.
+#[tokio::test]
+async fn slow_and_lossy_links_are_not_taken_for_others() {
+    let mut draft = Draft::new("probed");
+    let dying = NatConfig { udp_timeout: Duration::from_secs(2), ..NatConfig::full_cone() };
+    let mut network = |name: &str, subnet: &str, link: LinkConfig| {
+        let index = draft.network(name, subnet, Some(dying.clone()));
+        let uplink = draft.0.networks[index.0].behind.as_mut().unwrap();
+        (uplink.up, uplink.down) = (link.clone(), link);
+    };
+    let slow = LinkConfig { rate_bps: Some(64_000), queue_bytes: 1_514, ..LinkConfig::default() };
+    network("slow", "10.1.0.0/24", slow);
+    network("bursty", "10.2.0.0/24", LinkConfig { loss: 0.4, loss_burst: Some(10.0), ..LinkConfig::default() });
+    network("lossy", "10.3.0.0/24", LinkConfig { loss: 0.75, ..LinkConfig::default() });
+    network(
+        "late",
+        "10.4.0.0/24",
+        LinkConfig { reorder: 1.0, reorder_gap: Duration::from_millis(50), ..LinkConfig::default() },
+    );
+    network("dead", "10.5.0.0/24", LinkConfig { loss: 1.0, ..LinkConfig::default() });
+    let Some(probed) = probed(draft.0, |_| ()).await else { return };
+    let Ok(Probed::Passed { routers: 5, networks, left_out }) = probed else { panic!("{probed:?}") };
+    let seen: Vec<_> = networks.iter().map(|seen| seen.network.as_str()).collect();
+    assert_eq!(seen, ["slow", "bursty", "lossy", "late"]);
+    assert!(networks.iter().all(|seen| seen.nat.as_ref().is_some_and(|nat| nat.alive && nat.expired == Some(true))));
+    let left: Vec<_> = left_out.iter().map(|left| (left.why.as_str(), left.networks.join(", "))).collect();
+    assert_eq!(left, [("a link loses 80 % of all packets or more", "dead".to_owned())]);
 }
 
 #[tokio::test]
