@@ -102,6 +102,21 @@ async fn a_nat_that_maps_otherwise_is_found_out() {
 }
 
 #[tokio::test]
+async fn a_hairpin_that_is_not_as_declared_is_found_out() {
+    let none = |config: &mut RouterConfig| nat(config, |nat| nat.hairpin = false);
+    refused(plan(NatConfig::full_cone()), none, "inside does not reach inside through outside").await;
+    let some = |config: &mut RouterConfig| nat(config, |nat| nat.hairpin = true);
+    let declared = NatConfig { hairpin: false, ..NatConfig::full_cone() };
+    refused(plan(declared), some, "inside reaches inside through outside").await;
+}
+
+#[tokio::test]
+async fn a_mapping_that_dies_early_is_found_out() {
+    let shorter = |config: &mut RouterConfig| nat(config, |nat| nat.udp_timeout = Duration::from_millis(500));
+    refused(plan(NatConfig::full_cone()), shorter, "mappings are declared to live for 120s, but one died much").await;
+}
+
+#[tokio::test]
 async fn a_mapping_that_outlives_its_time_is_found_out() {
     let declared = NatConfig { udp_timeout: Duration::from_secs(2), ..NatConfig::full_cone() };
     let longer = |config: &mut RouterConfig| nat(config, |nat| nat.udp_timeout = Duration::from_secs(60));
