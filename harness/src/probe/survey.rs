@@ -75,7 +75,7 @@ pub(crate) struct Findings {
     /// Networks, by the reason why their routers are not probed.
     left_out: BTreeMap<String, Vec<String>>,
     /// The network of each subject.
-    subjects: Vec<String>,
+    subjects: Vec<(NetworkIndex, String)>,
     observed: BTreeMap<usize, Observed>,
 }
 
@@ -90,7 +90,7 @@ impl Survey {
         let candidates = in_turn(plan);
         let routers = candidates.len();
         let mut survey = Survey::default();
-        let mut left_out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let (mut subjects, mut left_out) = (Vec::new(), BTreeMap::<String, Vec<String>>::new());
         let mut places = BTreeMap::new();
         for (index, network, uplink) in candidates {
             let mut place =
@@ -106,12 +106,12 @@ impl Survey {
                     left_out.entry(format!("no more than {ROUTERS_MAX} are probed")).or_default().push(network);
                 }
                 Ok((inside, outside)) => {
+                    subjects.push((index, network.clone()));
                     survey.subjects.push(Subject { network, declared, inside, outside });
                 }
                 Err(why) => left_out.entry(why).or_default().push(network),
             }
         }
-        let subjects = survey.subjects.iter().map(|subject| subject.network.clone()).collect();
         (survey, Findings { routers, left_out, subjects, observed: BTreeMap::new() })
     }
 
@@ -216,13 +216,18 @@ impl Findings {
     /// # Errors
     /// With what is not as declared.
     pub(crate) fn take(&mut self, finding: Finding) -> Result<(), BackendError> {
-        let network = self.subjects.get(finding.subject).context("a finding of what was not to be probed")?;
+        let (_, network) = self.subjects.get(finding.subject).context("a finding of what was not to be probed")?;
         let differs = |observation| BackendError {
             what: NotAsDeclared { network: network.clone(), observation }.into(),
             remedy: Some(REMEDY.to_owned()),
         };
         self.observed.insert(finding.subject, finding.observed.map_err(differs)?);
         Ok(())
+    }
+
+    /// The networks whose routers are probed.
+    pub(crate) fn networks(&self) -> impl Iterator<Item = NetworkIndex> {
+        self.subjects.iter().map(|(network, _)| *network)
     }
 
     /// What came of all. Tells what was left out.

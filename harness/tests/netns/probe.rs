@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use butter_harness::backend::netns::{NetnsBackend, Options};
-use butter_harness::backend::{Backend, BackendError};
+use butter_harness::backend::{Action, Backend, BackendError, Source, Told};
 use butter_harness::net::link::LinkConfig;
-use butter_harness::net::nat::{Dependence, NatConfig};
+use butter_harness::net::nat::{Dependence, NatConfig, PortBlock};
 use butter_harness::plan::Plan;
 use butter_harness::probe::{NotAsDeclared, Probed};
 use butter_harness::router::RouterConfig;
 
-use crate::played::{Draft, Notes};
+use crate::played::{Draft, Notes, Played, joined};
 use crate::run::options;
 
 fn plan(nat: NatConfig) -> Plan {
@@ -137,4 +137,26 @@ async fn a_link_that_is_slower_or_loses_more_is_found_out() {
         }
     };
     refused(plan(NatConfig::full_cone()), lossy, "0.0 % loss is declared inwards").await;
+}
+
+#[tokio::test]
+async fn a_probe_leaves_nothing_in_a_router() {
+    let Some(options) = options() else { return };
+    let mut draft = Draft::new("probed");
+    // Three blocks in all: none is left if the host of the probe still has one.
+    let port_block = Some(PortBlock { size: 16_384, limit: 1 });
+    let home = draft.network("home", "10.1.0.0/24", Some(NatConfig { port_block, ..NatConfig::port_restricted() }));
+    for number in 1..=3 {
+        draft.node(&format!("n-{number}"), home.0, 9 + number, false);
+    }
+    let nobodys = draft.network("nobodys", "10.2.0.0/24", Some(NatConfig::full_cone()));
+    let mut run = Played::up(NetnsBackend::new(draft.0, Options { probe: true, ..options })).await;
+    let Probed::Passed { networks, .. } = run.backend.probed() else { panic!("{:?}", run.backend.probed()) };
+    assert_eq!(networks.len(), 2);
+    let Told::Sampled(scrapes) = run.act(Action::Sample).await else { panic!("no sample") };
+    let router = scrapes.iter().find(|scrape| scrape.source == Source::Router(nobodys)).unwrap();
+    let counted: Vec<_> = router.series.iter().filter(|series| series.value != 0.0).collect();
+    assert!(counted.is_empty() && !router.series.is_empty(), "{counted:?}");
+    run.look_until("everybody has ports", |views| joined(views, 4)).await;
+    run.down().await;
 }
