@@ -1,10 +1,11 @@
 //! The self-probe: before anything is played, routers are probed from inside and outside, and must behave as the plan says.
 //!
 //! Here: what was observed, and whether it is what was declared. `survey`: which routers are probed, and from where. `field`: the
-//! observing of one, over real sockets. `deputy`: all of it by another process.
+//! observing of one, over real sockets. `limits`: what is not probed. `deputy`: all of it by another process.
 
 pub(crate) mod deputy;
 pub(crate) mod field;
+mod limits;
 pub(crate) mod survey;
 
 use std::time::Duration;
@@ -191,9 +192,8 @@ fn fits(declared: &Declared, measured: &Measured) -> Result<(), String> {
 }
 
 fn delay(declared: &Declared, seen_s: f64) -> Result<(), String> {
-    let latency = declared.up.latency + declared.down.latency;
-    let jitter = (declared.up.jitter + declared.down.jitter) * JITTER_DEVIATIONS;
-    let (least, most) = (latency.saturating_sub(jitter), latency + jitter + DELAY_TOLERANCE);
+    let (latency, jitter) = (latency(declared), jitter(declared));
+    let (least, most) = (latency.saturating_sub(jitter), longest_round_trip(declared) + DELAY_TOLERANCE);
     if (least.as_secs_f64()..=most.as_secs_f64()).contains(&seen_s) {
         return Ok(());
     }
@@ -201,9 +201,40 @@ fn delay(declared: &Declared, seen_s: f64) -> Result<(), String> {
     Err(format!("a round trip is declared to take {latency:?}, but the shortest of several took {seen:.1?}"))
 }
 
+/// Of a round trip.
+fn latency(declared: &Declared) -> Duration {
+    declared.up.latency.saturating_add(declared.down.latency)
+}
+
+/// What it may add to a round trip, or take from it.
+fn jitter(declared: &Declared) -> Duration {
+    declared.up.jitter.saturating_add(declared.down.jitter).saturating_mul(JITTER_DEVIATIONS)
+}
+
+/// Most that the shortest of several round trips may take.
+fn longest_round_trip(declared: &Declared) -> Duration {
+    let beside = [&declared.up, &declared.down].map(|link| lateness(link) + serialisation(link));
+    beside.into_iter().fold(latency(declared).saturating_add(jitter(declared)), Duration::saturating_add)
+}
+
+/// How late packets may come, beside their delay.
+fn lateness(link: &LinkConfig) -> Duration {
+    if link.reorder > 0.0 { link.reorder_gap } else { Duration::ZERO }
+}
+
+/// What a packet of the probe takes of a link's rate.
+fn serialisation(link: &LinkConfig) -> Duration {
+    let bits = Duration::from_secs(8 * u64::from(field::PACKET_LEN));
+    link.rate_bps.map_or(Duration::ZERO, |bps| bits.div_f64(bps as f64))
+}
+
+/// The share of packets that do not arrive. Damaged ones do not either: their checksums tell.
+fn lost(link: &LinkConfig) -> f64 {
+    link.loss + link.corrupt - link.loss * link.corrupt
+}
+
 fn loss(direction: &str, declared: &LinkConfig, seen: f64, sample: u32) -> Result<(), String> {
-    // Corrupt packets do not arrive either: their checksums tell.
-    let share = declared.loss + declared.corrupt - declared.loss * declared.corrupt;
+    let share = lost(declared);
     // Losses in a row vary more.
     let spread = share * (1.0 - share) * (2.0 * declared.loss_burst.unwrap_or(1.0)).max(1.0) / f64::from(sample);
     if (seen - share).abs() <= LOSS_DEVIATIONS * spread.sqrt() + LOSS_TOLERANCE {
@@ -287,5 +318,18 @@ mod tests {
             "10.0 % loss is declared outwards, but of 200 packets 30.0 % were lost",
         );
         check(|seen| seen.measured.loss_down = 0.0, "");
+    }
+
+    #[test]
+    fn what_a_rate_and_lateness_add_to_a_round_trip_is_allowed() {
+        let mut declared = Declared { nat: None, up: LinkConfig::default(), down: LinkConfig::default() };
+        assert!(delay(&declared, 0.024).is_err());
+        // 37 bytes each way.
+        (declared.up.rate_bps, declared.down.rate_bps) = (Some(64_000), Some(74_000));
+        assert_eq!(longest_round_trip(&declared), Duration::from_micros(4_625 + 4_000));
+        assert_eq!(delay(&declared, 0.024), Ok(()));
+        assert!(delay(&declared, 0.029).is_err());
+        (declared.down.reorder, declared.down.reorder_gap) = (1.0, Duration::from_millis(100));
+        assert_eq!(delay(&declared, 0.128), Ok(()));
     }
 }

@@ -41,7 +41,7 @@ pub mod socket;
 pub mod stats;
 
 pub use config::{Ipv6Config, RouterConfig, Side, Side6};
-use engine::Engine;
+use engine::{Engine, Interface};
 use gateway::Gateway;
 use io::Sockets;
 use metrics::Metrics;
@@ -70,7 +70,8 @@ pub fn run(config: RouterConfig) -> anyhow::Result<()> {
     let interfaces = runtime()?.block_on(interfaces::prepare(&config))?;
     let metrics = Arc::new(Metrics::new(config.nat.is_some()).context("cannot make the metrics")?);
     let outside = interfaces.outside.as_ref().map(|outside| outside.interface);
-    let mut engine = Engine::new(&config, interfaces.inside.interface, outside);
+    let initial = Initial { config: config.clone(), inside: interfaces.inside.interface, outside };
+    let mut engine = initial.engine();
     let sockets = Sockets {
         inside: PacketSocket::open(interfaces.inside.index)?,
         outside: interfaces.outside.as_ref().map(|outside| PacketSocket::open(outside.index)).transpose()?,
@@ -95,10 +96,25 @@ pub fn run(config: RouterConfig) -> anyhow::Result<()> {
         inside_interface,
         metrics: Arc::clone(&metrics),
         control,
+        initial,
         rebound,
     };
     serve_beside(gateway.map(|gateway| (gateway, rebinds)), proxy, listener)?;
     io::run(&mut engine, &sockets, &commands, &metrics)
+}
+
+/// What the data path begins as.
+#[derive(Debug)]
+pub struct Initial {
+    config: RouterConfig,
+    inside: Interface,
+    outside: Option<Interface>,
+}
+
+impl Initial {
+    fn engine(&self) -> Engine {
+        Engine::new(&self.config, self.inside, self.outside)
+    }
 }
 
 /// Runs what is no part of the data path, in a thread of its own.

@@ -31,6 +31,7 @@ mod tree;
 pub mod units;
 mod vars;
 
+pub use check::NESTED_MAX;
 pub use describe::describe;
 pub use diagnostics::{Diagnostics, PROBLEMS_SHOWN, Problem, Span};
 

@@ -159,7 +159,7 @@ impl Backend for NetnsBackend {
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
         let (host, routers) = self.routers(progress).await?;
         if self.options.probe {
-            self.probed = probe(&self.plan, &host.wired, progress).await?;
+            self.probed = probe(&self.plan, &host.wired, &routers, progress).await?;
         }
         let api = SocketAddrV4::new(Ipv4Addr::LOCALHOST, API_PORT);
         let nodes = host.wired.nodes.clone();
@@ -204,7 +204,12 @@ impl Backend for NetnsBackend {
     }
 }
 
-async fn probe(plan: &Plan, wired: &Wired, progress: &mut dyn Progress) -> Result<Probed, BackendError> {
+async fn probe(
+    plan: &Plan,
+    wired: &Wired,
+    routers: &[Client],
+    progress: &mut dyn Progress,
+) -> Result<Probed, BackendError> {
     let (survey, mut findings) = Survey::of(plan, wiring::bridge, &BTreeSet::new());
     progress.begin("probing routers", survey.len() as u64);
     let stands = survey.stands(&wired.hub).await?;
@@ -213,6 +218,9 @@ async fn probe(plan: &Plan, wired: &Wired, progress: &mut dyn Progress) -> Resul
         findings.take(finding)
     };
     survey.carry_out(&stands, found).await?;
+    // Before the routers forget: afterwards nothing may come that was still under way to them.
+    drop(stands);
+    routing::forget_probe(routers, findings.networks()).await?;
     Ok(findings.into_probed(progress)?)
 }
 

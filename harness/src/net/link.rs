@@ -1,7 +1,7 @@
 //! What a link does to a packet: delay, loss, copies, late arrivals, damage, and a rate with a bounded queue.
 //!
 //! - here: [`LinkConfig`], and the [`Link`] that decides on each packet.
-//! - `delay`: latency, and jitter of several distributions.
+//! - `delay`: latency, and jitter of several distributions, which stays the same for a while.
 //! - `loss`: independent, or in bursts.
 //! - `rate`: the queue before a rate.
 //! - [`presets`]: links as people have them.
@@ -33,7 +33,8 @@ use rate::Rate;
 pub struct LinkConfig {
     /// One-way delay.
     pub latency: Duration,
-    /// Standard deviation of the delay; packets keep their order.
+    /// Standard deviation of the delay; packets keep their order. What it is for a packet, it is for those that are sent within
+    /// [`LinkConfig::coherence`] after it.
     pub jitter: Duration,
     /// How the delay is spread around the latency.
     pub distribution: Distribution,
@@ -70,6 +71,14 @@ pub enum Distribution {
 
 /// Queue before a rate where the file names none, in bytes.
 pub const QUEUE_BYTES: u64 = 256 * 1024;
+/// How many of its deviations jitter stays what it is.
+///
+/// Each packet of its own would make declared delays untrue where packets are dense: they keep their order, so each would take as
+/// long as the slowest of those right before it. (At 4,000 packets per second, 40 ms with a deviation of 5 were 47.5 with 2.5.)
+/// In real networks, too, the queues that make jitter fill and empty in time. When jitter that lasts for T falls by d, packets
+/// wait for the last one before for d, and at most d: d²/2 over T. Two draws of deviation σ differ by 2σ² in the square of the mean,
+/// half of it by falling, so the mean delay is σ²/2T too long: with T = 10σ, a twentieth of σ.
+pub const COHERENCE_DEVIATIONS: u32 = 10;
 /// How late a packet is that comes late, where the file does not say.
 pub const REORDER_GAP: Duration = Duration::from_millis(10);
 
@@ -103,6 +112,11 @@ impl LinkConfig {
         let shares = [self.loss, self.duplicate, self.reorder, self.corrupt];
         let burst = self.loss_burst.is_none_or(|burst| self.loss < 1.0 && burst >= burst_min(self.loss));
         shares.iter().all(|share| (0.0..=1.0).contains(share)) && burst && self.rate_bps != Some(0)
+    }
+
+    /// How long jitter stays what it is: see [`COHERENCE_DEVIATIONS`].
+    pub fn coherence(&self) -> Duration {
+        self.jitter.saturating_mul(COHERENCE_DEVIATIONS)
     }
 
     /// Whether it does nothing but delay, each packet as long as any other.
@@ -232,7 +246,7 @@ impl Link {
         if self.loss.strikes(&mut self.random) {
             return Transit::Drop(LinkDrop::Lost);
         }
-        let delay_ns = self.delay.draw(&mut self.random);
+        let delay_ns = self.delay.of(leaves_ns, &mut self.random);
         let arrives = Time::from_micros(leaves_ns.saturating_add(delay_ns).div_ceil(1_000));
         self.last_arrival = self.last_arrival.max(arrives);
         match &self.alters {

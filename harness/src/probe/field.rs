@@ -15,34 +15,41 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ALIVE_AFTER, Declared, EXPIRY_WATCHED, Measured, Observed, ObservedNat, fits};
+use super::{ALIVE_AFTER, Declared, EXPIRY_WATCHED, Measured, Observed, ObservedNat, fits, lateness};
 use crate::backend::namespace::Namespace;
 use crate::net::nat::{Dependence, NatConfig};
 
-/// How long anything that should come in may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything that should come in may take: on the worst link that is probed ([`super::limits`]) one packet in twelve gets
+/// through where the one before did not, so that 300 tries fail once in 10¹¹ times.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause before what did not come in is sent again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// What may still be under way when what was sent after it has come in, beside what the link puts late.
 const SETTLED: Duration = Duration::from_millis(20);
-/// Copies of what is expected not to come in: one at least passes a link that loses.
-const COPIES: usize = 40;
+/// Copies of what may not come in: one at least passes a link that loses.
+const COPIES: usize = 100;
+/// How often that is looked at before what is declared to come in is told not to: on the worst link all copies are lost once in
+/// 5,000 times, and so three times in a row once in 10¹¹.
+const LOOKS: usize = 3;
+/// Pause between what keeps a mapping from being idle: far below the shortest life ([`super::limits::LIFE_MIN`]).
+const KEEP_PAUSE: Duration = Duration::from_millis(100);
 /// Round trips, of which the shortest counts.
 const ROUND_TRIPS: usize = 7;
-/// How long the first of them may take, and the pause between them.
-const ROUND_TRIP_MAX: Duration = Duration::from_secs(3);
-const ROUND_TRIP_PAUSE: Duration = Duration::from_millis(5);
+/// Pause between their beginnings: twice what a packet takes of the slowest link ([`super::limits::RATE_MIN`]).
+const ROUND_TRIP_PAUSE: Duration = Duration::from_millis(10);
 /// Packets in each direction to count losses.
 const SAMPLE: u32 = 200;
-/// Packets of the sample that are sent at a time, and the pause between.
-const SAMPLE_BURST: usize = 10;
-const SAMPLE_PAUSE: Duration = Duration::from_millis(5);
-/// How often delay and losses are measured before they are told to be otherwise than declared, and the pause between: a machine
-/// that is busy for a moment delays packets, and loses some.
+/// Packets that are sent at a time, and the pause between.
+const BURST_LEN: usize = 20;
+const BURST_PAUSE: Duration = Duration::from_millis(5);
+/// Bits of those on the wire, and room for what else is sent meanwhile.
+const BURST_BITS: u64 = BURST_LEN as u64 * 100 * 8;
+/// How often delay and losses are measured before they are told to be otherwise than declared, and the pause between, until which
+/// jitter is another, too: a machine that is busy for a moment delays packets, and loses some.
 const MEASURED_MAX: usize = 10;
 const MEASURED_PAUSE: Duration = Duration::from_millis(200);
-/// Bits of those on the wire, and some room.
-const SAMPLE_BURST_BITS: u64 = 10 * 100 * 8;
+/// How long they are, at most: a link that hardly lets anything pass takes long to measure.
+const MEASURED_FOR: Duration = Duration::from_secs(60);
 /// Beyond the declared life of a mapping, until it has surely gone.
 const EXPIRY_SLACK: Duration = Duration::from_secs(1);
 
@@ -52,6 +59,8 @@ const PLAIN: u8 = 0;
 const ECHO: u8 = 1;
 /// One byte of the above, and a number.
 const MESSAGE_LEN: usize = 9;
+/// A message with its UDP and IP headers.
+pub(super) const PACKET_LEN: u32 = 20 + 8 + MESSAGE_LEN as u32;
 
 /// A host of the probe.
 #[derive(Clone, Debug)]
@@ -164,11 +173,34 @@ impl Post {
         };
         timeout(within, wait).await.ok()
     }
+
+    /// Sends there now and then, so that the mapping which leads there is never idle.
+    fn keep(&self, to: SocketAddrV4) -> Keeper {
+        let (socket, number) = (Arc::clone(&self.socket), number());
+        let keep = async move {
+            loop {
+                let _ = socket.send_to(&write(PLAIN, number), to).await;
+                sleep(KEEP_PAUSE).await;
+            }
+        };
+        Keeper(tokio::spawn(keep).abort_handle())
+    }
 }
 
 impl Drop for Post {
     fn drop(&mut self) {
         self.listening.abort();
+    }
+}
+
+/// Keeps a mapping until it is dropped.
+#[derive(Debug)]
+#[must_use]
+struct Keeper(AbortHandle);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -199,11 +231,12 @@ pub(crate) async fn observe(
     };
     let _permit = measuring.acquire().await?;
     let mut measured = field.measure().await?;
+    let deadline = Instant::now() + MEASURED_FOR;
     for _ in 1..MEASURED_MAX {
-        if fits(declared, &measured).is_ok() {
+        if fits(declared, &measured).is_ok() || Instant::now() > deadline {
             break;
         }
-        sleep(MEASURED_PAUSE).await;
+        sleep(MEASURED_PAUSE.max(declared.up.coherence()).max(declared.down.coherence())).await;
         measured = measured.least(field.measure().await?);
     }
     Ok(Observed { network: network.to_owned(), nat, measured })
@@ -224,7 +257,7 @@ impl Field<'_> {
     async fn nat(&self, declared: &NatConfig) -> anyhow::Result<ObservedNat> {
         let idle = self.life(declared);
         let (mapping, filtering, hairpin, idle) =
-            tokio::try_join!(self.mapping(), self.filtering(), self.hairpin(declared), idle)?;
+            tokio::try_join!(self.mapping(), self.filtering(declared), self.hairpin(declared), idle)?;
         let (alive, expired) = idle;
         Ok(ObservedNat { mapping, filtering, hairpin, alive, expired })
     }
@@ -243,28 +276,54 @@ impl Field<'_> {
     }
 
     /// One socket inside writes to one outside, and others answer.
-    async fn filtering(&self) -> anyhow::Result<Dependence> {
+    async fn filtering(&self, declared: &NatConfig) -> anyhow::Result<Dependence> {
         let near = self.inside.post(0).await?;
         let (far, port, host) = (self.outside.post(0).await?, self.outside.post(0).await?, self.outside.post(1).await?);
         let mapped = self.out(&near, &far).await?;
+        let _kept = near.keep(far.address);
         let (from_port, from_host) = (number(), number());
-        for _ in 0..COPIES {
-            port.send(mapped, PLAIN, from_port).await?;
-            host.send(mapped, PLAIN, from_host).await?;
+        let mut seen = Dependence::AddressAndPortDependent;
+        for _ in 0..LOOKS {
+            self.copies(&[(&port, mapped, from_port), (&host, mapped, from_host)]).await?;
+            self.fence(&far, mapped, &near).await?;
+            seen = match (near.has(from_port), near.has(from_host)) {
+                (_, Some(_)) => Dependence::EndpointIndependent,
+                (Some(_), None) => Dependence::AddressDependent,
+                (None, None) => Dependence::AddressAndPortDependent,
+            };
+            if seen == declared.filtering {
+                break;
+            }
         }
-        self.fence(&far, mapped, &near).await?;
-        Ok(match (near.has(from_port), near.has(from_host)) {
-            (_, Some(_)) => Dependence::EndpointIndependent,
-            (Some(_), None) => Dependence::AddressDependent,
-            (None, None) => Dependence::AddressAndPortDependent,
-        })
+        Ok(seen)
+    }
+
+    /// Sends many copies of each message: from whom, where to, and its number. Always two in a row, because a link may lose just
+    /// every other packet.
+    async fn copies(&self, messages: &[(&Post, SocketAddrV4, u64)]) -> anyhow::Result<()> {
+        for turn in 1..=COPIES / 2 {
+            for (from, to, number) in messages {
+                from.send(*to, PLAIN, *number).await?;
+                from.send(*to, PLAIN, *number).await?;
+            }
+            if (2 * turn * messages.len()).is_multiple_of(BURST_LEN) {
+                sleep(self.burst_pause()).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Pause after so many packets as are sent at a time, so that no queue fills.
+    fn burst_pause(&self) -> Duration {
+        let rate = self.declared.up.rate_bps.into_iter().chain(self.declared.down.rate_bps).min();
+        let takes = rate.map(|rate| Duration::from_secs(BURST_BITS) / rate.min(u32::MAX.into()) as u32);
+        BURST_PAUSE.max(takes.unwrap_or_default())
     }
 
     /// Waits until what was sent inwards before has come in, if it ever does.
     async fn fence(&self, far: &Post, mapped: SocketAddrV4, near: &Post) -> anyhow::Result<()> {
         carry(far, mapped, near).await?.context("an answer to what was sent does not come in")?;
-        let late = if self.declared.down.reorder > 0.0 { self.declared.down.reorder_gap } else { Duration::ZERO };
-        sleep(SETTLED + late).await;
+        sleep(SETTLED + lateness(&self.declared.down)).await;
         Ok(())
     }
 
@@ -275,11 +334,10 @@ impl Field<'_> {
         }
         let (one, other) = (self.inside.post(0).await?, self.inside.post(0).await?);
         let (far, numbers) = (self.outside.post(0).await?, (number(), number()));
-        let mapped = (self.out(&one, &far).await?, self.out(&other, &far).await?);
-        for _ in 0..COPIES {
-            one.send(mapped.1, PLAIN, numbers.0).await?;
-            other.send(mapped.0, PLAIN, numbers.1).await?;
-        }
+        let first = self.out(&one, &far).await?;
+        let _kept = (one.keep(far.address), other.keep(far.address));
+        let mapped = (first, self.out(&other, &far).await?);
+        self.copies(&[(&one, mapped.1, numbers.0), (&other, mapped.0, numbers.1)]).await?;
         // Outwards and inwards again, as far as a hairpinned packet can go.
         self.out(&one, &far).await?;
         self.fence(&far, mapped.0, &one).await?;
@@ -288,28 +346,47 @@ impl Field<'_> {
 
     /// Whether a mapping that is left idle lives, and dies in time.
     async fn life(&self, declared: &NatConfig) -> anyhow::Result<(bool, Option<bool>)> {
-        let (near, far) = (self.inside.post(0).await?, self.outside.post(0).await?);
-        let mapped = self.out(&near, &far).await?;
-        sleep(ALIVE_AFTER.min(declared.udp_timeout / 2)).await;
-        let alive = carry(&far, mapped, &near).await?.is_some();
+        let (near, far, control) =
+            (self.inside.post(0).await?, self.outside.post(0).await?, self.inside.post(0).await?);
+        let posts = [&near, &far, &control];
+        let idle = ALIVE_AFTER.min(declared.udp_timeout / 2);
+        let mut mapped = self.out(&near, &far).await?;
+        let mut alive = self.answered_after(idle, mapped, posts).await?;
+        for _ in 1..LOOKS {
+            if alive {
+                break;
+            }
+            mapped = self.out(&near, &far).await?;
+            alive = self.answered_after(idle, mapped, posts).await?;
+        }
         if declared.udp_timeout > EXPIRY_WATCHED {
             return Ok((alive, None));
         }
-        sleep(declared.udp_timeout + EXPIRY_SLACK).await;
-        let late = number();
-        for _ in 0..COPIES {
-            far.send(mapped, PLAIN, late).await?;
-        }
-        let control = self.inside.post(0).await?;
-        let way = self.out(&control, &far).await?;
-        self.fence(&far, way, &control).await?;
-        Ok((alive, Some(near.has(late).is_none())))
+        let beyond = declared.udp_timeout + EXPIRY_SLACK;
+        Ok((alive, Some(!self.answered_after(beyond, mapped, posts).await?)))
+    }
+
+    /// Whether an answer comes in through a mapping that was idle for so long.
+    async fn answered_after(
+        &self,
+        idle: Duration,
+        mapped: SocketAddrV4,
+        [near, far, control]: [&Post; 3],
+    ) -> anyhow::Result<bool> {
+        sleep(idle).await;
+        let answer = number();
+        self.copies(&[(far, mapped, answer)]).await?;
+        let way = self.out(control, far).await?;
+        let _kept = control.keep(far.address);
+        self.fence(far, way, control).await?;
+        Ok(near.has(answer).is_some())
     }
 
     async fn measure(&self) -> anyhow::Result<Measured> {
         let (near, far) = (self.inside.post(0).await?, self.outside.post(0).await?);
         let mapped = self.out(&near, &far).await?;
         let round_trip_s = self.round_trip(&near, &far).await?.as_secs_f64();
+        let _kept = near.keep(far.address);
         let (loss_up, loss_down) = tokio::join!(self.loss(&near, far.address, &far), self.loss(&far, mapped, &near));
         Ok(Measured { round_trip_s, sample: SAMPLE, loss_up: loss_up?, loss_down: loss_down? })
     }
@@ -317,20 +394,19 @@ impl Field<'_> {
     /// The shortest of some.
     async fn round_trip(&self, near: &Post, far: &Post) -> anyhow::Result<Duration> {
         let deadline = Instant::now() + PATIENCE;
+        let mut sent: Vec<(u64, Instant)> = Vec::new();
         let mut trips: Vec<Duration> = Vec::new();
-        while trips.is_empty() && Instant::now() < deadline {
-            let mut sent = Vec::new();
-            for _ in 0..ROUND_TRIPS {
-                let number = number();
-                sent.push((number, Instant::now()));
-                near.send(far.address, ECHO, number).await?;
-                sleep(ROUND_TRIP_PAUSE).await;
-            }
-            for (number, at) in sent {
-                // Once one has come, those that were sent with it are lost or near.
-                let longest = if trips.is_empty() { ROUND_TRIP_MAX } else { AGAIN };
-                trips.extend(near.hears(number, longest).await.map(|heard| heard.at - at));
-            }
+        while trips.len() < ROUND_TRIPS && Instant::now() < deadline {
+            sent.push((number(), Instant::now()));
+            near.send(far.address, ECHO, sent[sent.len() - 1].0).await?;
+            sleep(ROUND_TRIP_PAUSE).await;
+            sent.retain(|(number, at)| match near.has(*number) {
+                Some(heard) => {
+                    trips.push(heard.at - *at);
+                    false
+                }
+                None => true,
+            });
         }
         trips.into_iter().min().context("no round trip comes to its end")
     }
@@ -338,18 +414,60 @@ impl Field<'_> {
     /// The share of a sample that does not arrive.
     async fn loss(&self, from: &Post, to: SocketAddrV4, at: &Post) -> anyhow::Result<f64> {
         let numbers: Vec<u64> = (0..SAMPLE).map(|_| number()).collect();
-        let rate = self.declared.up.rate_bps.into_iter().chain(self.declared.down.rate_bps).min();
-        let pause = rate
-            .map_or(Duration::ZERO, |rate| Duration::from_secs(SAMPLE_BURST_BITS) / rate.min(u32::MAX.into()) as u32);
-        for burst in numbers.chunks(SAMPLE_BURST) {
+        for burst in numbers.chunks(BURST_LEN) {
             for &number in burst {
                 from.send(to, PLAIN, number).await?;
             }
-            sleep(SAMPLE_PAUSE.max(pause)).await;
+            sleep(self.burst_pause()).await;
         }
         carry(from, to, at).await?.context("nothing passes any more")?;
-        sleep(SETTLED + self.declared.up.reorder_gap.max(self.declared.down.reorder_gap)).await;
+        sleep(SETTLED + lateness(&self.declared.up).max(lateness(&self.declared.down))).await;
         let arrived = numbers.iter().filter(|number| at.has(**number).is_some()).count();
         Ok(1.0 - arrived as f64 / f64::from(SAMPLE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::limits::{BURST_MAX, LOSS_END};
+    use super::*;
+    use crate::net::link::burst_min;
+
+    /// How likely none of so many copies arrives, sent as those of so many messages, on a link that loses this share in bursts and
+    /// damages that share of the others.
+    fn none_arrives((loss, burst, corrupt): (f64, f64, f64), copies: usize, messages: usize) -> f64 {
+        let (begin, end) = (loss / (burst * (1.0 - loss)), 1.0 / burst);
+        let (mut good, mut bad) = (1.0 - loss, loss);
+        for packet in 0..copies * messages {
+            if (packet / 2).is_multiple_of(messages) {
+                good *= corrupt;
+            }
+            (good, bad) = (good * (1.0 - begin) + bad * end, good * begin + bad * (1.0 - end));
+        }
+        good + bad
+    }
+
+    /// On the worst of all links that are probed.
+    fn worst(copies: usize, messages: usize) -> f64 {
+        let mut worst: f64 = 0.0;
+        for loss in (0..80).map(|percent| f64::from(percent) / 100.0) {
+            // With what is damaged, as many as may be.
+            let corrupt = 1.0 - (1.0 - LOSS_END) / (1.0 - loss);
+            let least = burst_min(loss);
+            for burst in [least, f64::midpoint(least, BURST_MAX), BURST_MAX] {
+                worst = worst.max(none_arrives((loss, burst, corrupt), copies, messages));
+            }
+        }
+        worst
+    }
+
+    #[test]
+    fn what_should_come_in_does() {
+        let tries = (PATIENCE.as_millis() / (2 * AGAIN).as_millis()) as usize;
+        assert!(worst(tries, 1) < 1e-11, "{}", worst(tries, 1));
+        for messages in [1, 2] {
+            let missed = worst(COPIES, messages);
+            assert!(missed < 2e-4 && missed.powi(LOOKS as i32) < 1e-11, "{missed}");
+        }
     }
 }

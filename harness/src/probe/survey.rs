@@ -9,7 +9,8 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use super::field::{MAPPINGS_MAX, Stand, observe};
+use super::field::{Stand, observe};
+use super::limits::unfit;
 use super::{Declared, LeftOut, NotAsDeclared, Observed, Probed, judge};
 use crate::backend::namespace::host::{End, Host, Hub};
 use crate::backend::namespace::{Crew, raise_descriptor_limit};
@@ -74,7 +75,7 @@ pub(crate) struct Findings {
     /// Networks, by the reason why their routers are not probed.
     left_out: BTreeMap<String, Vec<String>>,
     /// The network of each subject.
-    subjects: Vec<String>,
+    subjects: Vec<(NetworkIndex, String)>,
     observed: BTreeMap<usize, Observed>,
 }
 
@@ -89,12 +90,13 @@ impl Survey {
         let candidates = in_turn(plan);
         let routers = candidates.len();
         let mut survey = Survey::default();
-        let mut left_out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let (mut subjects, mut left_out) = (Vec::new(), BTreeMap::<String, Vec<String>>::new());
         let mut places = BTreeMap::new();
         for (index, network, uplink) in candidates {
             let mut place =
                 |at: NetworkIndex| *places.entry(at).or_insert_with(|| survey.place(plan, at, &bridge, taken));
-            let sides = match unfit(uplink) {
+            let declared = Declared::from(uplink);
+            let sides = match unfit(&declared) {
                 None => place(index).zip(place(uplink.to)).ok_or_else(|| NO_ADDRESSES.to_owned()),
                 Some(why) => Err(why),
             };
@@ -104,12 +106,12 @@ impl Survey {
                     left_out.entry(format!("no more than {ROUTERS_MAX} are probed")).or_default().push(network);
                 }
                 Ok((inside, outside)) => {
-                    survey.subjects.push(Subject { network, declared: uplink.into(), inside, outside });
+                    subjects.push((index, network.clone()));
+                    survey.subjects.push(Subject { network, declared, inside, outside });
                 }
                 Err(why) => left_out.entry(why).or_default().push(network),
             }
         }
-        let subjects = survey.subjects.iter().map(|subject| subject.network.clone()).collect();
         (survey, Findings { routers, left_out, subjects, observed: BTreeMap::new() })
     }
 
@@ -188,12 +190,6 @@ fn in_turn(plan: &Plan) -> Vec<(NetworkIndex, &Network, &Uplink)> {
     ranked.into_iter().map(|(_, router)| router).collect()
 }
 
-/// Why a router cannot be probed by what is declared of it.
-fn unfit(uplink: &Uplink) -> Option<String> {
-    let most = uplink.nat.as_ref().map_or(u32::MAX, |nat| nat.mappings_max());
-    (most < MAPPINGS_MAX).then(|| format!("the probe needs {MAPPINGS_MAX} mappings, and a host gets {most}"))
-}
-
 impl Place {
     async fn stand(&self, hub: &Hub) -> anyhow::Result<Stand> {
         let bridge = hub.bridge(self.bridge.clone()).await?;
@@ -220,13 +216,18 @@ impl Findings {
     /// # Errors
     /// With what is not as declared.
     pub(crate) fn take(&mut self, finding: Finding) -> Result<(), BackendError> {
-        let network = self.subjects.get(finding.subject).context("a finding of what was not to be probed")?;
+        let (_, network) = self.subjects.get(finding.subject).context("a finding of what was not to be probed")?;
         let differs = |observation| BackendError {
             what: NotAsDeclared { network: network.clone(), observation }.into(),
             remedy: Some(REMEDY.to_owned()),
         };
         self.observed.insert(finding.subject, finding.observed.map_err(differs)?);
         Ok(())
+    }
+
+    /// The networks whose routers are probed.
+    pub(crate) fn networks(&self) -> impl Iterator<Item = NetworkIndex> {
+        self.subjects.iter().map(|(network, _)| *network)
     }
 
     /// What came of all. Tells what was left out.

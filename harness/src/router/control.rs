@@ -21,6 +21,9 @@ pub const REBIND_PATH: &str = "/v1/rebind";
 /// `POST`, of a [`SetLink`]: the uplink changes.
 pub const LINK_PATH: &str = "/v1/link";
 
+/// `POST`, of nothing: the router is as it was when it began, its counters too.
+pub const RESET_PATH: &str = "/v1/reset";
+
 /// Most commands that wait for the data path.
 pub const COMMANDS_MAX: usize = 64;
 /// How long the data path may take to carry one out.

@@ -83,6 +83,14 @@ impl Metrics {
         published.clone_from(stats);
     }
 
+    /// Counts from zero again, as the data path does.
+    pub fn reset(&self) {
+        let mut published = self.published.lock().expect("nobody panics while publishing");
+        let counters = self.packets.iter().chain(&self.bytes).chain(&self.dropped).chain(&self.altered);
+        counters.for_each(IntCounter::reset);
+        *published = Stats::default();
+    }
+
     /// Everything, in the text format.
     ///
     /// # Errors
@@ -118,6 +126,11 @@ mod tests {
         ] {
             assert!(text.lines().any(|other| other == line), "{line} is missing in\n{text}");
         }
+        metrics.reset();
+        metrics.publish(&Stats::default(), Some(0));
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        let counts = text.lines().filter(|line| !line.starts_with('#'));
+        assert!(counts.into_iter().all(|line| line.ends_with(" 0")), "{text}");
         assert!(!String::from_utf8(Metrics::new(false).unwrap().text().unwrap()).unwrap().contains("mappings"));
     }
 }

@@ -26,8 +26,10 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::Initial;
 use super::config::Side;
 use super::control::{self, Control, Rebind, SetLink};
+use super::engine::Engine;
 use super::metrics::Metrics;
 
 /// Most connections at a time; others wait to be accepted.
@@ -64,6 +66,8 @@ pub struct Proxy {
     pub metrics: Arc<Metrics>,
     /// The way to the data path.
     pub control: Control,
+    /// The data path as it was when it began.
+    pub initial: Initial,
     /// Counts how often the NAT has forgotten everything.
     pub rebound: watch::Sender<u64>,
 }
@@ -140,8 +144,10 @@ impl Proxy {
             },
             (&Method::POST, control::REBIND_PATH) => outcome(self.rebind(request).await),
             (&Method::POST, control::LINK_PATH) => outcome(self.set_link(request).await),
+            (&Method::POST, control::RESET_PATH) => outcome(self.reset().await),
             _ => {
-                let known = "CONNECT to a node of the LAN, GET /metrics, POST /v1/rebind, POST /v1/link\n";
+                let known =
+                    "CONNECT to a node of the LAN, GET /metrics, POST /v1/rebind, POST /v1/link, POST /v1/reset\n";
                 plain(StatusCode::NOT_FOUND, known.to_owned())
             }
         }
@@ -165,6 +171,17 @@ impl Proxy {
             return Err(Unfit::Refused("shares are from 0 to 1, and a rate is more than nothing".to_owned()));
         }
         self.control.ask(move |engine, _| engine.set_link(&up, &down)).await.map_err(Unfit::Failed)
+    }
+
+    async fn reset(&self) -> Result<(), Unfit> {
+        let (initial, metrics) = (self.initial.engine(), Arc::clone(&self.metrics));
+        let reset = move |engine: &mut Engine, _| {
+            *engine = initial;
+            metrics.reset();
+        };
+        self.control.ask(reset).await.map_err(Unfit::Failed)?;
+        self.rebound.send_modify(|times| *times += 1);
+        Ok(())
     }
 
     async fn tunnel(&self, request: Request<Incoming>, permit: Arc<OwnedSemaphorePermit>) -> Response<Full<Bytes>> {

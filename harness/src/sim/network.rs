@@ -21,13 +21,16 @@ use crate::plan::Plan;
 use crate::router::stats::{Cause, Direction, Stats};
 
 pub mod ipv6;
+#[cfg(test)]
+mod tests;
 
 use ipv6::Passage6;
 
 /// Time to cross one network from device to device: a switch and two stacks.
 pub const LAN_LATENCY: Duration = Duration::from_micros(100);
-/// Routers that a packet may pass.
-const HOPS_MAX: usize = 32;
+/// Routers that a packet may pass: each takes one off its TTL, which hosts begin at 64 (RFC 1700), and one that has but 1 left goes no
+/// further.
+const HOPS_MAX: usize = 63;
 /// IP and UDP headers, in bytes.
 pub const HEADER_BYTES: usize = 28;
 
@@ -318,7 +321,7 @@ impl Networks {
     /// To whom a packet would come that a node of `network` sent now, and as what; every NAT on the way takes note of it.
     pub fn resolve(&mut self, now: Time, network: usize, mut flow: Flow) -> Option<(Seat, Flow)> {
         let mut device = self.next_device(network, *flow.destination.ip())?;
-        for _ in 0..HOPS_MAX {
+        for _ in 0..=HOPS_MAX {
             let (network, ahead) = match device {
                 Device::Node(seat) => return Some((seat, flow)),
                 Device::Outwards(network) => (network, Way::Up),

@@ -32,6 +32,10 @@ pub(super) use places::Places;
 
 /// Most networks of a topology.
 pub(super) const NETWORKS_MAX: usize = 4_096;
+/// Most networks that one may be behind, one behind the other.
+///
+/// Hosts send packets with a TTL of 64, so that they pass 63 routers at most: then two networks so deep reach each other.
+pub const NESTED_MAX: usize = 31;
 /// Names that mean something else where a network or a node group is named.
 const RESERVED: [&str; 2] = ["all", "fresh"];
 /// Nodes that join for a retrieve step are named so.

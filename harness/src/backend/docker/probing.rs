@@ -9,6 +9,7 @@ use bollard::query_parameters::ListNetworksOptionsBuilder;
 
 use super::prober::{self, Failure};
 use super::{Shared, mark};
+use crate::backend::fleet::routing;
 use crate::backend::{BackendError, Progress};
 use crate::probe::Probed;
 use crate::probe::survey::Survey;
@@ -35,9 +36,13 @@ pub(super) async fn probe(shared: &Shared, progress: &mut dyn Progress) -> Resul
         Err(here) => match prober::carry_out(&shared.host.docker, wiring, &survey, &mut found).await {
             Ok(()) => {}
             Err(Failure::Found(error)) => return Err(error),
-            Err(Failure::NotPossible(there)) => return Ok(not_available(&here, &there, progress)),
+            Err(Failure::NotPossible(there)) => {
+                routing::forget_probe(&shared.routers, findings.networks()).await?;
+                return Ok(not_available(&here, &there, progress));
+            }
         },
     }
+    routing::forget_probe(&shared.routers, findings.networks()).await?;
     Ok(findings.into_probed(progress)?)
 }
 

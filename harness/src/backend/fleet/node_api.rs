@@ -57,6 +57,11 @@ pub(crate) async fn rebind(router: &Client, addresses: &[Ipv4Addr]) -> anyhow::R
     success(ask(router, Method::POST, control::REBIND_PATH, body.into(), GLANCE_TIMEOUT).await?).map(drop)
 }
 
+/// Has a router be as it was when it began, and count from zero.
+pub(crate) async fn reset(router: &Client) -> anyhow::Result<()> {
+    success(ask(router, Method::POST, control::RESET_PATH, Bytes::new(), GLANCE_TIMEOUT).await?).map(drop)
+}
+
 /// Changes a router's uplink.
 pub(crate) async fn set_link(router: &Client, up: &LinkConfig, down: &LinkConfig) -> anyhow::Result<()> {
     let body = serde_json::to_vec(&control::SetLink { up: up.clone(), down: down.clone() })?;

@@ -1,9 +1,13 @@
-//! What each router is told: its sides, its link, and the ways to networks without a NAT.
+//! What each router is told: its sides, its link, and the ways to networks without a NAT; and to forget that it was probed.
 
 use std::net::Ipv4Addr;
 
+use anyhow::Context;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use ipnet::Ipv4Net;
 
+use super::node_api;
+use super::tunnel::Client;
 use crate::net::firewall::Policy;
 use crate::net::link::LinkConfig;
 use crate::plan::{Network, NetworkIndex, Plan};
@@ -11,6 +15,19 @@ use crate::router::{Ipv6Config, RouterConfig, Side, Side6};
 
 /// TCP port of every router's control proxy and metrics.
 pub(crate) const CONTROL_PORT: u16 = 4_090;
+
+/// Routers that are told at once.
+const AT_ONCE: usize = 32;
+
+/// Has the routers of these networks be as if they had not been probed: no mappings, and counters at zero.
+pub(crate) async fn forget_probe(
+    routers: &[Client],
+    networks: impl Iterator<Item = NetworkIndex>,
+) -> anyhow::Result<()> {
+    let resets = networks.map(|network| node_api::reset(&routers[network.0]));
+    let resets = stream::iter(resets).buffer_unordered(AT_ONCE).try_collect::<()>();
+    resets.await.context("having routers forget that they were probed")
+}
 
 /// The configuration of a network's router, which is controlled from `management`.
 pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: Side) -> RouterConfig {

@@ -14,6 +14,10 @@ pub(super) struct Delay {
     latency_ns: u64,
     jitter_ns: u64,
     distribution: Distribution,
+    coherence_ns: u64,
+    /// What it is now, and until when.
+    now_ns: u64,
+    until_ns: u64,
 }
 
 /// One standard deviation of a variate.
@@ -22,14 +26,29 @@ pub(super) const DEVIATION: i64 = 1 << 16;
 impl Delay {
     pub(super) fn new(config: &LinkConfig) -> Self {
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Delay { latency_ns: nanos(config.latency), jitter_ns: nanos(config.jitter), distribution: config.distribution }
+        Delay {
+            latency_ns: nanos(config.latency),
+            jitter_ns: nanos(config.jitter),
+            distribution: config.distribution,
+            coherence_ns: nanos(config.coherence()),
+            now_ns: 0,
+            until_ns: 0,
+        }
     }
 
-    /// The next packet's, in nanoseconds: never less than nothing.
-    pub(super) fn draw(&self, random: &mut Random) -> u64 {
+    /// Of a packet that leaves then, in nanoseconds: never less than nothing. The moments given never run backwards.
+    pub(super) fn of(&mut self, leaves_ns: u64, random: &mut Random) -> u64 {
         if self.jitter_ns == 0 {
             return self.latency_ns;
         }
+        if leaves_ns >= self.until_ns {
+            self.now_ns = self.draw(random);
+            self.until_ns = leaves_ns.saturating_add(self.coherence_ns);
+        }
+        self.now_ns
+    }
+
+    fn draw(&self, random: &mut Random) -> u64 {
         let deviation = (i128::from(self.jitter_ns) * i128::from(variate(self.distribution, random))) >> 16;
         u64::try_from((i128::from(self.latency_ns) + deviation).max(0)).unwrap_or(u64::MAX)
     }

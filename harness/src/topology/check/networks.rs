@@ -3,7 +3,7 @@
 use ipnet::Ipv4Net;
 
 use super::places::Places;
-use super::{CheckedGroup, CheckedNetwork, NETWORKS_MAX, RESERVED, ipv6, needs};
+use super::{CheckedGroup, CheckedNetwork, NESTED_MAX, NETWORKS_MAX, RESERVED, ipv6, needs};
 use crate::topology::diagnostics::{Problem, Problems, quoted};
 use crate::topology::fields::Spanned;
 use crate::topology::raw::network::RawNetwork;
@@ -30,6 +30,7 @@ pub(super) fn order(raw: &[RawNetwork], problems: &mut Problems) -> Option<Tree>
     check_overlaps(raw, problems);
     ipv6::check(raw, &outer, problems);
     let depths = depths(raw, &outer, problems);
+    check_depths(raw, &depths, problems);
     order.sort_by_key(|&entry| depths[entry]);
     Some(Tree { places: places(&order), order })
 }
@@ -168,6 +169,21 @@ fn depths(raw: &[RawNetwork], outer: &[Option<usize>], problems: &mut Problems) 
         }
     }
     depths.into_iter().map(|depth| depth.unwrap_or(0)).collect()
+}
+
+/// Reports the networks at which it gets too deep.
+fn check_depths(raw: &[RawNetwork], depths: &[usize], problems: &mut Problems) {
+    for (network, _) in raw.iter().zip(depths).filter(|(_, depth)| **depth == NESTED_MAX + 1) {
+        let Some(behind) = &network.behind else { continue };
+        let name = quoted(&network.name.value);
+        problems.add(
+            Problem::at(&behind.span, format!("{name} is behind {} networks, one behind the other", NESTED_MAX + 1))
+                .label(format!("{} is the last one", quoted(&behind.value)))
+                .help(format!(
+                    "{NESTED_MAX} at most: a packet passes 63 routers, and two networks so deep are to reach each other"
+                )),
+        );
+    }
 }
 
 fn a_loop(raw: &[RawNetwork], members: &[usize]) -> Problem {
