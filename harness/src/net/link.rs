@@ -71,13 +71,15 @@ pub enum Distribution {
 
 /// Queue before a rate where the file names none, in bytes.
 pub const QUEUE_BYTES: u64 = 256 * 1024;
-/// How many of its deviations jitter stays what it is.
+/// For how long jitter stays what it is, in its standard deviations.
 ///
-/// Each packet of its own would make declared delays untrue where packets are dense: they keep their order, so each would take as
-/// long as the slowest of those right before it. (At 4,000 packets per second, 40 ms with a deviation of 5 were 47.5 with 2.5.)
-/// In real networks, too, the queues that make jitter fill and empty in time. When jitter that lasts for T falls by d, packets
-/// wait for the last one before for d, and at most d: d²/2 over T. Two draws of deviation σ differ by 2σ² in the square of the mean,
-/// half of it by falling, so the mean delay is σ²/2T too long: with T = 10σ, a twentieth of σ.
+/// If each packet had its own, declared delays would not be true of dense packets: these keep their order, so each would take as long
+/// as the slowest of those right before it (at 4,000 packets per second, 40 ms with a deviation of 5 became 47.5 with 2.5). In real
+/// networks the queues that make jitter fill and empty in time, too.
+///
+/// When jitter that lasts for T falls by d, the packets of the time d after that wait, d/2 on average: which adds d²/2T to the mean
+/// delay. Two draws of deviation σ differ by 2σ² in the mean square, half of it by falling; so the mean delay is σ²/2T too long:
+/// with T = 10σ, a twentieth of σ.
 pub const COHERENCE_DEVIATIONS: u32 = 10;
 /// How late a packet is that comes late, where the file does not say.
 pub const REORDER_GAP: Duration = Duration::from_millis(10);

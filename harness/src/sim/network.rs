@@ -28,8 +28,8 @@ use ipv6::Passage6;
 
 /// Time to cross one network from device to device: a switch and two stacks.
 pub const LAN_LATENCY: Duration = Duration::from_micros(100);
-/// Routers that a packet may pass: each takes one off its TTL, which hosts begin at 64 (RFC 1700), and one that has but 1 left goes no
-/// further.
+/// Routers that a packet may pass: each takes one off its TTL, with which hosts begin at 64 (RFC 1700), and what has but 1 left goes
+/// no further.
 const HOPS_MAX: usize = 63;
 /// IP and UDP headers, in bytes.
 pub const HEADER_BYTES: usize = 28;

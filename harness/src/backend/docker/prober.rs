@@ -16,8 +16,8 @@ use crate::backend::BackendError;
 use crate::probe::deputy::Heard;
 use crate::probe::survey::{Finding, Survey};
 
-/// How long the container may say nothing. What a single router may take is less: half a minute until nothing is known to pass, a few
-/// seconds for its NAT, and two minutes at most for its link, however bad.
+/// How long the container may say nothing. What a single router may take is less: half a minute until nothing is known to pass, a
+/// few seconds for its NAT, and two minutes at most for its link, however bad.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
 /// Why it was not carried out.
