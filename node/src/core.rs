@@ -134,7 +134,7 @@ impl<V: Overlay> Node<V> {
             Input::Reply { request, result } => self.reply(now, request, result, sink),
             Input::Probed { socket, from, probe } => self.probed(now, socket, from, probe, sink),
             Input::SocketOpened { socket, port } => self.answering.opened(socket, port),
-            Input::Mapped(address) => self.mapped(now, address, sink),
+            Input::Mapped(mapping) => self.mapped(now, mapping, sink),
             Input::Addresses(local) => {
                 let reach = Arc::make_mut(&mut self.me.reach);
                 reach.local = local.into_iter().take(contact::ADDRESSES_MAX).collect();

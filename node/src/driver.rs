@@ -194,7 +194,7 @@ where
             Some((request, result)) = self.replies.recv() => self.feed(Input::Reply { request, result }),
             Some(command) = self.commands.recv(), if self.under_way.len() < UNDER_WAY_MAX => self.take_command(command),
             (from, announcement) = hear(self.lan.as_ref()) => self.feed(Input::Heard { from, announcement }),
-            outside = self.port_mapping.next() => self.feed(Input::Mapped(outside.map(SocketAddr::V4))),
+            mapping = self.port_mapping.next() => self.feed(Input::Mapped(mapping)),
             () = sleep_until_some(wake) => self.feed(Input::Wake),
             () = sleep_until_some(self.leave_by) => {
                 tracing::warn!("leaving without having handed over everything: the time is up");

@@ -177,7 +177,7 @@ impl<V: Overlay> Engine<V> {
             Arrival::DialFailed { dial } => Input::DialFailed { dial },
             Arrival::Probed { socket, from, probe } => Input::Probed { socket, from, probe },
             Arrival::SocketOpened { socket, port } => Input::SocketOpened { socket, port },
-            Arrival::Mapped { outside } => Input::Mapped(outside),
+            Arrival::Mapped { mapping } => Input::Mapped(mapping),
             Arrival::Heard { from, announcement } => Input::Heard { from, announcement },
         };
         self.handle(seat, input);

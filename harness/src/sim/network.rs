@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use crate::net::firewall::UDP_TIMEOUT;
 use crate::net::link::{Alteration, Link, LinkConfig, LinkDrop, Transit};
-use crate::net::nat::{Flow, Nat, Protocol, TcpFlags, Verdict, Wanted};
+use crate::net::nat::{Flow, Granted, Nat, Protocol, TcpFlags, Verdict, Wanted};
 use crate::plan::Plan;
 use crate::router::stats::{Cause, Direction, Stats};
 
@@ -258,13 +258,12 @@ impl Networks {
         protocol: Protocol,
         inside: SocketAddrV4,
         lifetime: Duration,
-    ) -> Option<SocketAddrV4> {
+    ) -> Option<Granted> {
         let nat = self.networks[network].router.as_mut()?.nat.as_mut()?;
         if nat.config().mapping_protocols.is_empty() {
             return None;
         }
-        let granted = nat.request(now, protocol, inside, Wanted::Rather(inside.port()), lifetime);
-        granted.ok().map(|granted| granted.outside)
+        nat.request(now, protocol, inside, Wanted::Rather(inside.port()), lifetime).ok()
     }
 
     /// A packet leaves a node of `network`. It arrives at the next device after [`LAN_LATENCY`], if anywhere.

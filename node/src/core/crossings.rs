@@ -9,7 +9,7 @@ use super::Node;
 use super::contact::Contact;
 use super::crossing::{Act, Method, Outlook, Ports};
 use super::identity::NodeId;
-use super::io::{AskError, CommandId, LinkReport, Outcome, Output, Sink, SocketId, Target};
+use super::io::{AskError, CommandId, LinkReport, Mapping, Outcome, Output, Sink, SocketId, Target};
 use super::links::{LinkIs, is_ipv6_host};
 use super::message::{CrossMessage, Message, WiderMessage};
 use super::port_map;
@@ -292,8 +292,8 @@ impl<V: Overlay> Node<V> {
     }
 
     /// The NAT was asked to forward a port.
-    pub(super) fn mapped(&mut self, now: Time, address: Option<SocketAddr>, sink: &mut Sink<V::Message, V::Outcome>) {
-        if self.port_map.answered(now, address) {
+    pub(super) fn mapped(&mut self, now: Time, mapping: Option<Mapping>, sink: &mut Sink<V::Message, V::Outcome>) {
+        if self.port_map.answered(now, mapping) {
             self.settle_place(now, self.me.outside, sink);
         }
     }

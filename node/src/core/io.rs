@@ -33,6 +33,15 @@ impl SocketId {
     pub const EAR: SocketId = SocketId(1);
 }
 
+/// A port that the NAT on the way out forwards to this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The address outside.
+    pub outside: SocketAddr,
+    /// For how long, unless it is asked for again.
+    pub lifetime: Duration,
+}
+
 /// How a link runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Path {
@@ -135,8 +144,8 @@ pub enum Input<M, C> {
         /// Its port.
         port: u16,
     },
-    /// The address outside that the NAT now forwards to this node, in answer to [`Output::MapPort`]; `None` if it does not.
-    Mapped(Option<SocketAddr>),
+    /// What the NAT now forwards to this node, in answer to [`Output::MapPort`]; `None` if nothing.
+    Mapped(Option<Mapping>),
     /// The addresses at which this node listens have changed (or are known for the first time).
     Addresses(Vec<SocketAddr>),
     /// The deadline has come. Harmless when early.

@@ -18,6 +18,8 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::core::io::Mapping;
+
 mod exchange;
 mod gateway;
 mod nat_pmp;
@@ -68,7 +70,15 @@ struct Grant {
     gateway: Ipv4Addr,
     own: Ipv4Addr,
     port: u16,
+    forwarded: Forwarded,
+}
+
+/// What a gateway forwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Forwarded {
     outside: SocketAddrV4,
+    /// As the gateway grants it: it may be less than was asked for.
+    lifetime: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +114,8 @@ impl PortMapping {
         self.asking.get_or_insert_with(|| tokio::spawn(obtain(port, lifetime, before)));
     }
 
-    /// The outside address that leads here, once the NAT has answered; `None` if it forwards nothing. Safe to drop and call again.
-    pub(super) async fn next(&mut self) -> Option<SocketAddrV4> {
+    /// What leads here, once the NAT has answered; `None` if it forwards nothing. Safe to drop and call again.
+    pub(super) async fn next(&mut self) -> Option<Mapping> {
         let Some(asking) = &mut self.asking else { return pending().await };
         let granted = asking.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "asking for a port mapping ended early");
@@ -113,7 +123,8 @@ impl PortMapping {
         });
         self.asking = None;
         self.granted = granted;
-        granted.map(|grant| grant.outside)
+        let Forwarded { outside, lifetime } = granted?.forwarded;
+        Some(Mapping { outside: outside.into(), lifetime })
     }
 
     /// Gives the mapping up.
@@ -152,13 +163,14 @@ async fn obtain(port: u16, lifetime: Duration, before: Option<Grant>) -> Option<
     let asked = async {
         let gateway = gateway::default_route()?;
         let own = own_address(gateway).await?;
-        let outside_port = before.map_or(port, |grant| grant.outside.port());
+        let outside_port = before.map_or(port, |grant| grant.forwarded.outside.port());
         let wish = Wish { gateway, own, port, outside_port, lifetime };
         negotiate(&wish, before.filter(|grant| (grant.gateway, grant.own) == (gateway, own))).await
     };
     match timeout(ASK_WITHIN, asked).await {
         Ok(Ok(grant)) => {
-            tracing::debug!(by = %grant.by, outside = %grant.outside, "port mapped");
+            let Forwarded { outside, lifetime } = grant.forwarded;
+            tracing::debug!(by = %grant.by, %outside, ?lifetime, "port mapped");
             Some(grant)
         }
         Ok(Err(error)) => {
@@ -182,13 +194,13 @@ async fn negotiate(wish: &Wish, before: Option<Grant>) -> Result<Grant, MapError
     order.sort_by_key(|by| Some(*by) != before.map(|grant| grant.by));
     let mut last = MapError::NoAnswer;
     for by in order {
-        let outside = match by {
+        let forwarded = match by {
             Protocol::Pcp(nonce) => pcp::map(wish, nonce).await,
             Protocol::NatPmp => nat_pmp::map(wish).await,
             Protocol::Upnp => upnp::map(wish).await,
         };
-        match outside {
-            Ok(outside) => return Ok(Grant { by, gateway: wish.gateway, own: wish.own, port: wish.port, outside }),
+        match forwarded {
+            Ok(forwarded) => return Ok(Grant { by, gateway: wish.gateway, own: wish.own, port: wish.port, forwarded }),
             Err(error) => {
                 tracing::debug!(%by, %error, "no port mapping by this protocol");
                 last = error;

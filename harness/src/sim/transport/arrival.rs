@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use butter::core::identity::NodeId;
-use butter::core::io::{DialId, SocketId};
+use butter::core::io::{DialId, Mapping, SocketId};
 use butter::core::message::{Announcement, Message};
 use butter::core::probe::Probe;
 
@@ -63,8 +63,8 @@ pub enum Arrival<M> {
     },
     /// As [`butter::core::io::Input::Mapped`].
     Mapped {
-        /// The address outside that leads to the node.
-        outside: Option<SocketAddr>,
+        /// What the NAT forwards to the node.
+        mapping: Option<Mapping>,
     },
     /// The moment given to [`Transport::wake_at`](super::Transport::wake_at).
     Wake,

@@ -1,10 +1,10 @@
 //! Ports that a node asks its router to forward.
 
 use std::fmt::Debug;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bincode::Encode;
+use butter::core::io::Mapping;
 
 use super::{Arrival, Seat, Transport};
 use crate::net::nat::Protocol;
@@ -15,7 +15,8 @@ impl<M: Debug + Encode> Transport<M> {
     pub fn map_port(&mut self, seat: Seat, port: u16, lifetime: Duration) {
         debug_assert_eq!(port, NODE_PORT, "a node asks for the port at which it listens");
         let (network, inside) = (self.end(seat).network as usize, self.address(seat));
-        let outside = self.networks.map_port(self.now, network, Protocol::Udp, inside, lifetime);
-        self.deliver(seat, Arrival::Mapped { outside: outside.map(SocketAddr::V4) });
+        let granted = self.networks.map_port(self.now, network, Protocol::Udp, inside, lifetime);
+        let mapping = granted.map(|granted| Mapping { outside: granted.outside.into(), lifetime: granted.lifetime });
+        self.deliver(seat, Arrival::Mapped { mapping });
     }
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use super::exchange::exchange;
-use super::{Grant, MapError, Wish};
+use super::{Forwarded, Grant, MapError, Wish};
 
 const VERSION: u8 = 0;
 const EXTERNAL_ADDRESS: u8 = 0;
@@ -12,11 +12,11 @@ const MAP_UDP: u8 = 1;
 /// Added to the operation in answers.
 const ANSWER: u8 = 128;
 
-pub(super) async fn map(wish: &Wish) -> Result<SocketAddrV4, MapError> {
+pub(super) async fn map(wish: &Wish) -> Result<Forwarded, MapError> {
     let ip = exchange(wish.gateway, &[VERSION, EXTERNAL_ADDRESS], read_address).await?;
     let request = request(wish.port, wish.outside_port, wish.lifetime);
-    let port = exchange(wish.gateway, &request, |answer| read_mapping(answer, wish.port)).await?;
-    Ok(SocketAddrV4::new(ip, port))
+    let (port, lifetime) = exchange(wish.gateway, &request, |answer| read_mapping(answer, wish.port)).await?;
+    Ok(Forwarded { outside: SocketAddrV4::new(ip, port), lifetime })
 }
 
 /// A life of nothing ends a mapping (§3.4).
@@ -40,11 +40,17 @@ fn read_address(answer: &[u8]) -> Option<Result<Ipv4Addr, MapError>> {
     }))
 }
 
-/// The outside port of an answer about `port`.
-fn read_mapping(answer: &[u8], port: u16) -> Option<Result<u16, MapError>> {
+/// The outside port of an answer about `port`, and for how long.
+fn read_mapping(answer: &[u8], port: u16) -> Option<Result<(u16, Duration), MapError>> {
     match body(answer, MAP_UDP)? {
         Err(error) => Some(Err(error)),
-        Ok(&[a, b, c, d, ..]) => (u16::from_be_bytes([a, b]) == port).then_some(Ok(u16::from_be_bytes([c, d]))),
+        Ok(&[a, b, c, d, ref lifetime @ ..]) => {
+            let Some(&lifetime) = lifetime.first_chunk() else {
+                return Some(Err(MapError::Nonsense("a life cut short")));
+            };
+            let granted = (u16::from_be_bytes([c, d]), Duration::from_secs(u32::from_be_bytes(lifetime).into()));
+            (u16::from_be_bytes([a, b]) == port).then_some(Ok(granted))
+        }
         Ok(_) => Some(Err(MapError::Nonsense("a mapping cut short"))),
     }
 }
@@ -81,8 +87,8 @@ mod tests {
     fn the_bytes_are_those_of_the_rfc() {
         let request = request(0x1234, 0x4321, Duration::from_secs(7_200));
         assert_eq!(request, [0, 1, 0, 0, 0x12, 0x34, 0x43, 0x21, 0, 0, 0x1C, 0x20]);
-        let answer = [0, 129, 0, 0, 0, 0, 0, 9, 0x12, 0x34, 0x43, 0x22, 0, 0, 0x1C, 0x20];
-        assert_eq!(read_mapping(&answer, 0x1234).unwrap().unwrap(), 0x4322);
+        let answer = [0, 129, 0, 0, 0, 0, 0, 9, 0x12, 0x34, 0x43, 0x22, 0, 0, 0x02, 0x58];
+        assert_eq!(read_mapping(&answer, 0x1234).unwrap().unwrap(), (0x4322, Duration::from_secs(600)));
         assert!(read_mapping(&answer, 0x1235).is_none(), "another port's");
         let address = [0, 128, 0, 0, 0, 0, 0, 9, 203, 0, 113, 7];
         assert_eq!(read_address(&address).unwrap().unwrap(), Ipv4Addr::new(203, 0, 113, 7));
@@ -92,7 +98,7 @@ mod tests {
     #[test]
     fn no_answer_makes_it_panic_and_a_no_is_told() {
         let full = [0, 129, 0, 0, 0, 0, 0, 9, 0x12, 0x34, 0x43, 0x22, 0, 0, 0x1C, 0x20];
-        for length in 0..12 {
+        for length in 0..full.len() {
             assert!(!matches!(read_mapping(&full[..length], 0x1234), Some(Ok(_))), "{length}");
         }
         let refused = read_mapping(&[0, 129, 0, 2], 1).unwrap().unwrap_err();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::exchange::exchange;
-use super::{Grant, MapError, Wish};
+use super::{Forwarded, Grant, MapError, Wish};
 
 const VERSION: u8 = 2;
 const MAP: u8 = 1;
@@ -31,7 +31,7 @@ pub(super) fn new_nonce() -> Result<Nonce, MapError> {
     Ok(nonce)
 }
 
-pub(super) async fn map(wish: &Wish, nonce: Nonce) -> Result<SocketAddrV4, MapError> {
+pub(super) async fn map(wish: &Wish, nonce: Nonce) -> Result<Forwarded, MapError> {
     let request = request(wish.own, wish.port, wish.outside_port, wish.lifetime, nonce);
     exchange(wish.gateway, &request, |answer| read(answer, wish.port, nonce)).await
 }
@@ -55,8 +55,8 @@ fn request(own: Ipv4Addr, port: u16, outside_port: u16, lifetime: Duration, nonc
     request
 }
 
-/// The outside address of an answer about `port`; `None` if it is no answer to that.
-fn read(answer: &[u8], port: u16, nonce: Nonce) -> Option<Result<SocketAddrV4, MapError>> {
+/// What an answer about `port` grants; `None` if it is no answer to that.
+fn read(answer: &[u8], port: u16, nonce: Nonce) -> Option<Result<Forwarded, MapError>> {
     let &[version, operation, _, result, ..] = answer else { return None };
     // A gateway of NAT-PMP answers in its own version that it does not know this one (appendix A).
     if version != VERSION {
@@ -77,7 +77,9 @@ fn read(answer: &[u8], port: u16, nonce: Nonce) -> Option<Result<SocketAddrV4, M
     }
     let ip = <[u8; 16]>::try_from(&map[20..36]).map(Ipv6Addr::from).ok().and_then(|ip| ip.to_ipv4_mapped());
     let port = u16::from_be_bytes([map[18], map[19]]);
-    Some(ip.map(|ip| SocketAddrV4::new(ip, port)).ok_or(MapError::Nonsense("an outside address that is not IPv4")))
+    let lifetime = Duration::from_secs(u32::from_be_bytes([answer[4], answer[5], answer[6], answer[7]]).into());
+    let forwarded = ip.map(|ip| Forwarded { outside: SocketAddrV4::new(ip, port), lifetime });
+    Some(forwarded.ok_or(MapError::Nonsense("an outside address that is not IPv4")))
 }
 
 /// §7.4.
@@ -122,7 +124,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_and_another_s_passed_over() {
-        assert_eq!(read(&answer(0), 4_001, NONCE).unwrap().unwrap().to_string(), "203.0.113.7:4002");
+        let outside = "203.0.113.7:4002".parse().unwrap();
+        let granted = Forwarded { outside, lifetime: Duration::from_secs(60) };
+        assert_eq!(read(&answer(0), 4_001, NONCE).unwrap().unwrap(), granted);
         assert!(read(&answer(0), 4_000, NONCE).is_none(), "another port's");
         assert!(read(&answer(0), 4_001, [0; 12]).is_none(), "another client's");
         let refused = read(&answer(10), 4_001, NONCE).unwrap().unwrap_err();

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Grant, MapError, Wish};
+use super::{Forwarded, Grant, MapError, Wish};
 
 mod xml;
 
@@ -45,17 +45,20 @@ const PORT_MIN: u16 = 0x4000;
 /// Shown in the gateway's list.
 const DESCRIPTION: &str = "butter";
 
-pub(super) async fn map(wish: &Wish) -> Result<SocketAddrV4, MapError> {
+pub(super) async fn map(wish: &Wish) -> Result<Forwarded, MapError> {
     map_by(&find(wish.gateway).await?, wish).await
 }
 
-async fn map_by(gateway: &Gateway, wish: &Wish) -> Result<SocketAddrV4, MapError> {
+async fn map_by(gateway: &Gateway, wish: &Wish) -> Result<Forwarded, MapError> {
     let ip = gateway.external_address().await?;
     let mut lifetime = wish.lifetime;
     let mut port = wish.outside_port;
     for _ in 0..=OTHER_PORTS {
         match gateway.add(wish, port, lifetime).await? {
-            Ok(()) => return Ok(SocketAddrV4::new(ip, port)),
+            Ok(()) => {
+                let lifetime = gateway.lease(port).await.unwrap_or(wish.lifetime);
+                return Ok(Forwarded { outside: SocketAddrV4::new(ip, port), lifetime });
+            }
             Err(PERMANENT_ONLY) if !lifetime.is_zero() => lifetime = Duration::ZERO,
             // Not the next one: whoever has this one may have its neighbours too.
             Err(CONFLICT) => port = port.wrapping_mul(PORT_STRIDE) | PORT_MIN,
@@ -66,7 +69,7 @@ async fn map_by(gateway: &Gateway, wish: &Wish) -> Result<SocketAddrV4, MapError
 }
 
 pub(super) async fn release(grant: &Grant) -> Result<(), MapError> {
-    let port = grant.outside.port().to_string();
+    let port = grant.forwarded.outside.port().to_string();
     let arguments = [("NewRemoteHost", ""), ("NewExternalPort", &port), ("NewProtocol", "UDP")];
     let gateway = find(grant.gateway).await?;
     match gateway.call("DeletePortMapping", &arguments).await? {
@@ -150,6 +153,15 @@ impl Gateway {
             ("NewLeaseDuration", &seconds),
         ];
         Ok(self.call("AddPortMapping", &arguments).await?.map(|_| ()))
+    }
+
+    /// For how long a port is forwarded, as the gateway's list says; `None` if for ever, or if it does not say.
+    async fn lease(&self, outside_port: u16) -> Option<Duration> {
+        let port = outside_port.to_string();
+        let arguments = [("NewRemoteHost", ""), ("NewExternalPort", &port), ("NewProtocol", "UDP")];
+        let entry = self.call("GetSpecificPortMappingEntry", &arguments).await.ok()?.ok()?;
+        let seconds: u32 = xml::text(&entry, "NewLeaseDuration")?.trim().parse().ok()?;
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()))
     }
 
     /// Asks for an action. Its answer, or UPnP's error code.
@@ -246,16 +258,19 @@ mod tests {
         outside_port: 4_001,
         lifetime: Duration::from_secs(7_200),
     };
+    const FOR_EVER: (u16, &str) = (200, "<r><NewLeaseDuration>0</NewLeaseDuration></r>");
+    const TEN_MINUTES: (u16, &str) = (200, "<r><NewLeaseDuration>600</NewLeaseDuration></r>");
     const ADDRESS: (u16, &str) = (200, "<r><NewExternalIPAddress>203.0.113.7</NewExternalIPAddress></r>");
 
     #[tokio::test]
     async fn a_port_that_is_taken_and_a_life_that_is_not_granted_are_asked_for_otherwise() {
         let refusals = [(500, "<e><errorCode>725</errorCode></e>"), (500, "<e><errorCode>718</errorCode></e>")];
-        let answers = [ADDRESS].into_iter().chain(refusals).chain([(200, "<ok/>")]).collect();
+        let answers = [ADDRESS].into_iter().chain(refusals).chain([(200, "<ok/>"), FOR_EVER]).collect();
         let (gateway, serve) = gateway(answers).await;
-        let outside = map_by(&gateway, &WISH).await.unwrap();
+        let Forwarded { outside, lifetime } = map_by(&gateway, &WISH).await.unwrap();
         assert_eq!(*outside.ip(), Ipv4Addr::new(203, 0, 113, 7));
         assert_ne!(outside.port(), 4_001);
+        assert_eq!(lifetime, WISH.lifetime, "what is forwarded for ever is asked for again all the same");
         let asked = serve.await.unwrap();
         let says = |number: usize, words: &str| assert!(asked[number].contains(words), "{words} in {}", asked[number]);
         says(0, "POST /ctl HTTP/1.1");
@@ -264,6 +279,17 @@ mod tests {
         says(2, "<NewExternalPort>4001</NewExternalPort>");
         says(3, &format!("<NewExternalPort>{}</NewExternalPort>", outside.port()));
         says(3, "<NewInternalClient>10.1.0.10</NewInternalClient>");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_grants_less_than_it_was_asked_for_is_asked_how_much() {
+        let leases =
+            [(TEN_MINUTES, Duration::from_secs(600)), ((500, "?"), WISH.lifetime), ((200, "?"), WISH.lifetime)];
+        for (lease, lifetime) in leases {
+            let (gateway, serve) = gateway(vec![ADDRESS, (200, "<ok/>"), lease]).await;
+            assert_eq!(map_by(&gateway, &WISH).await.unwrap().lifetime, lifetime, "{lease:?}");
+            assert!(serve.await.unwrap()[2].contains("<NewExternalPort>4001</NewExternalPort>"));
+        }
     }
 
     #[tokio::test]

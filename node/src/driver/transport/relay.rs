@@ -8,6 +8,7 @@
 //! | 32 | for whom | from whom: set by the relay, which knows whose link it came over |
 //! | rest | a QUIC packet between the ends | the same |
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -152,13 +153,23 @@ impl Grants {
         Grants { quota, pairs: BTreeMap::new(), total: Bucket::full(quota.total_rate, now) }
     }
 
-    /// Beyond the quota, the pair that has been silent for longest is given up.
+    /// Beyond the quota, another pair is given up.
     fn allow(&mut self, a: NodeId, b: NodeId, now: Instant) {
         if self.pairs.len() >= self.quota.pairs && !self.pairs.contains_key(&pair(a, b)) {
-            let silent = self.pairs.iter().min_by_key(|(_, bucket)| bucket.at).map(|(&pair, _)| pair);
-            silent.map(|pair| self.pairs.remove(&pair));
+            self.give_one_up();
         }
         self.pairs.entry(pair(a, b)).or_insert_with(|| Bucket::full(self.quota.pair_rate, now));
+    }
+
+    /// Of whoever is in most pairs, the one that has been silent for longest: so nobody's burst costs others theirs.
+    fn give_one_up(&mut self) {
+        let mut shares = BTreeMap::<NodeId, usize>::new();
+        for peer in self.pairs.keys().flat_map(|&(a, b)| [a, b]) {
+            *shares.entry(peer).or_default() += 1;
+        }
+        let rank = |&((a, b), bucket): &(&(NodeId, NodeId), &Bucket)| (Reverse(shares[a].max(shares[b])), bucket.at);
+        let given_up = self.pairs.iter().min_by_key(rank).map(|(&pair, _)| pair);
+        given_up.map(|pair| self.pairs.remove(&pair));
     }
 
     fn forget(&mut self, peer: NodeId) {
@@ -247,15 +258,39 @@ mod tests {
         assert!(!grants.take(A, B, 1, now));
     }
 
+    fn other(number: u32) -> NodeId {
+        let mut id = [0xff; 32];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        NodeId(id)
+    }
+
     #[test]
-    fn the_number_of_pairs_is_bounded() {
-        let now = Instant::now();
-        let mut grants = Grants::new(QUOTA, now);
-        for i in 0..=QUOTA.pairs as u32 {
-            let mut id = [0; 32];
-            id[..4].copy_from_slice(&i.to_be_bytes());
-            grants.allow(A, NodeId(id), now + Duration::from_micros(u64::from(i)));
+    fn the_number_of_pairs_is_bounded_and_a_burst_costs_only_whoever_is_behind_it() {
+        let start = Instant::now();
+        let mut grants = Grants::new(QUOTA, start);
+        grants.allow(B, C, start);
+        for i in 0..2 * QUOTA.pairs as u32 {
+            grants.allow(A, other(i), start + Duration::from_micros(u64::from(i)));
         }
         assert_eq!(grants.pairs.len(), QUOTA.pairs);
+        let later = start + Duration::from_secs(1);
+        assert!(grants.take(B, C, 1_200, later), "silent for longest, but none of the burst's");
+        assert!(
+            !grants.take(A, other(0), 1_200, later) && grants.take(A, other(2 * QUOTA.pairs as u32 - 1), 1_200, later)
+        );
+    }
+
+    #[test]
+    fn among_equals_the_pair_that_has_been_silent_for_longest_is_given_up() {
+        let start = Instant::now();
+        let mut grants = Grants::new(QUOTA, start);
+        let pair_of = |number: u32| (other(2 * number), other(2 * number + 1));
+        for number in 0..=QUOTA.pairs as u32 {
+            let (a, b) = pair_of(QUOTA.pairs as u32 - number);
+            grants.allow(a, b, start + Duration::from_micros(u64::from(number)));
+        }
+        let (first, second) = (pair_of(QUOTA.pairs as u32), pair_of(QUOTA.pairs as u32 - 1));
+        let later = start + Duration::from_secs(1);
+        assert!(!grants.take(first.0, first.1, 1_200, later) && grants.take(second.0, second.1, 1_200, later));
     }
 }

@@ -160,3 +160,18 @@ fn a_peer_that_delivers_packets_of_another_s_link_is_sent_nothing_of_it() {
         assert!(link_b.read_datagram().now_or_never().is_none());
     });
 }
+
+/// Between real addresses, though, a link may move: a NAT that forgets brings that about.
+#[tokio::test]
+async fn a_peer_that_comes_to_another_address_keeps_its_link() {
+    let (identity, mut node) = (Identity::generate().unwrap(), node());
+    let moving = Hostile::new(&identity);
+    let link = moving.link(&mut node).await;
+    let elsewhere = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = elsewhere.local_addr().unwrap();
+    moving.endpoint.rebind(elsewhere).unwrap();
+    let mut stream = link.open_uni().await.unwrap();
+    stream.write_all(&wire::encode(&message(1_000))).await.unwrap();
+    assert_eq!(node.up().await, (identity.id(), Some(address), false));
+    assert!(link.close_reason().is_none());
+}
