@@ -27,12 +27,10 @@ impl Tapped {
         *self.held.lock().unwrap() = Some(Vec::new());
     }
 
-    /// The first that was held back, if any was: then what follows is sent.
-    fn release_first(&self) -> Option<Bytes> {
-        let mut held = self.held.lock().unwrap();
-        let first = held.as_ref()?.first()?.clone();
-        *held = None;
-        Some(first)
+    /// What was held back that is neither short nor a probe of how much the path takes.
+    fn held(&self) -> Option<Bytes> {
+        let held = self.held.lock().unwrap();
+        held.as_ref()?.iter().find(|packet| (1_000..1_200).contains(&packet.len())).cloned()
     }
 }
 
@@ -88,7 +86,8 @@ impl Hostile {
         connected.unwrap()
     }
 
-    /// The next packet of `link`, which is not sent: a message, since a server answers at a new address only what is not short.
+    /// A packet of `link` that is not sent, as nothing is after it: a message, since a server answers at a new address only what
+    /// is not short.
     async fn held_back(&self, link: &Connection) -> Bytes {
         self.socket.hold();
         let mut stream = link.open_uni().await.unwrap();
@@ -96,7 +95,7 @@ impl Hostile {
         stream.finish().unwrap();
         loop {
             tokio::task::yield_now().await;
-            if let Some(packet) = self.socket.release_first() {
+            if let Some(packet) = self.socket.held() {
                 return packet;
             }
         }
