@@ -6,7 +6,7 @@ use super::*;
 use crate::core::config::Config;
 use crate::core::contact::Via;
 use crate::core::crossing::{Ports, Report};
-use crate::core::io::{Command, Input};
+use crate::core::io::{Command, Input, Mapping};
 use crate::core::links::UNUSED_AFTER;
 use crate::core::message::HostsMessage;
 use crate::core::tests::{Nothing, Silent};
@@ -274,11 +274,12 @@ fn nothing_is_tried_any_more_for_a_relayed_link_that_was_closed_unused() {
 #[test]
 fn a_port_that_an_inner_nat_forwards_is_not_told_to_others() {
     let mut bench = Bench::new(&HERE[..1]);
-    bench.give(Input::Mapped(Some(address("192.168.0.7:4001"))));
-    assert_eq!(bench.0.me().mapped, None);
-    let outside = Some(address("198.51.100.1:4001"));
-    bench.give(Input::Mapped(outside));
-    assert_eq!(bench.0.me().mapped, outside);
+    let mut told = |outside: &str| {
+        bench.give(Input::Mapped(Some(Mapping { outside: address(outside), lifetime: port_map::LIFETIME })));
+        bench.0.me().mapped
+    };
+    assert_eq!(told("192.168.0.7:4001"), None);
+    assert_eq!(told("198.51.100.1:4001"), Some(address("198.51.100.1:4001")));
 }
 
 #[test]
