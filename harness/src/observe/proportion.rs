@@ -1,5 +1,7 @@
 //! Shares that were measured on a sample, and how sure they are.
 
+use super::tally::ratio;
+
 /// Standard deviations to each side that hold 95 % of a normal distribution.
 pub const Z_95: f64 = 1.959_963_984_540_054;
 /// The same for 99.9 %: of fifty such statements together all are true 95 times in 100.
@@ -17,7 +19,7 @@ pub struct Proportion {
 impl Proportion {
     /// `part / whole`; `None` of nothing.
     pub fn share(self) -> Option<f64> {
-        (self.whole > 0).then(|| self.part as f64 / self.whole as f64)
+        ratio(self.part, self.whole)
     }
 
     /// Between which shares the true one lies (Wilson 1927), `z` standard deviations to each side. `None` of nothing.

@@ -31,19 +31,22 @@ pub(super) async fn probe(shared: &Shared, progress: &mut dyn Progress) -> Resul
         progress.advance(1);
         findings.take(finding)
     };
-    match survey.stands_at_home(&shared.host.crew).await {
-        Ok(stands) => survey.carry_out(&stands, found).await?,
+    let impossible = match survey.stands_at_home(&shared.host.crew).await {
+        Ok(stands) => {
+            survey.carry_out(&stands, found).await?;
+            None
+        }
         Err(here) => match prober::carry_out(&shared.host.docker, wiring, &survey, &mut found).await {
-            Ok(()) => {}
+            Ok(()) => None,
             Err(Failure::Found(error)) => return Err(error),
-            Err(Failure::NotPossible(there)) => {
-                routing::forget_probe(&shared.routers, findings.networks()).await?;
-                return Ok(not_available(&here, &there, progress));
-            }
+            Err(Failure::NotPossible(there)) => Some((here, there)),
         },
-    }
+    };
     routing::forget_probe(&shared.routers, findings.networks()).await?;
-    Ok(findings.into_probed(progress)?)
+    match impossible {
+        Some((here, there)) => Ok(not_available(&here, &there, progress)),
+        None => Ok(findings.into_probed(progress)?),
+    }
 }
 
 /// Names of the run's bridges on this machine, by the names of their networks.
