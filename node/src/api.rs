@@ -9,10 +9,11 @@
 //! | `GET /v1/blobs/{id}` | the value, with [`HOPS_HEADER`] and [`MESSAGES_HEADER`]; 404 not found, 504 not within the deadline |
 //! | `POST /v1/links/{id}` | [`Linked`], once the link to that peer is as direct as it will be |
 //! | `POST /v1/asks/{id}` | 204 once that peer has answered a request; 502 it cannot be reached, 504 no answer within the deadline |
+//! | `POST /v1/begin` | 204: a node that was held begins; one that runs goes on |
 //! | `POST /v1/leave` | 202: the node hands over what it keeps, and ends |
 //! | `GET /metrics` | Prometheus' text format |
 //!
-//! Whatever is not a success has an [`ErrorBody`]; 503 is a node that has too much in hand or is ending. A node that listens elsewhere than on loopback wants
+//! Whatever is not a success has an [`ErrorBody`]; 503 is a node that is held, has too much in hand or is ending. A node that listens elsewhere than on loopback wants
 //! `Authorization: Bearer TOKEN` with each request.
 
 use std::net::SocketAddr;
@@ -43,6 +44,8 @@ pub const BLOBS_PATH: &str = "/v1/blobs";
 pub const LINKS_PATH: &str = "/v1/links";
 /// Path of requests that only show that a peer answers: `/v1/asks/{id}` is one to that peer.
 pub const ASKS_PATH: &str = "/v1/asks";
+/// Path to have a held node begin.
+pub const BEGIN_PATH: &str = "/v1/begin";
 /// Path to have the node leave.
 pub const LEAVE_PATH: &str = "/v1/leave";
 /// Path of the metrics.

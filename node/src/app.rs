@@ -141,7 +141,7 @@ impl Butter {
         self
     }
 
-    /// Starts the node.
+    /// Starts the node. With [`ApiSettings::hold`], that waits until the node is told to begin.
     ///
     /// # Errors
     /// If a socket cannot be had, or the store not be used.
@@ -154,6 +154,9 @@ impl Butter {
             Some(settings) => Some(Server::bind(settings).await?),
             None => None,
         };
+        if let Some(api) = &api {
+            api.hold().await;
+        }
         let overlay = Data::new(&self.config);
         let (driver, handle) = Driver::open(&identity, Arc::new(self.config), overlay, self.place, self.behaviours)?;
         let mut node = JoinSet::new();
@@ -177,8 +180,12 @@ impl Butter {
     /// If it cannot start.
     pub async fn run(self) -> Result<(), StartError> {
         // First of all: as process 1 of a container, without a handler it could not even be told to end while it starts.
-        let signals = Signals::catch()?;
-        self.start().await?.until_told(signals).await;
+        let mut signals = Signals::catch()?;
+        let started = tokio::select! {
+            started = self.start() => started?,
+            () = signals.next() => return Ok(()),
+        };
+        started.until_told(signals).await;
         Ok(())
     }
 }

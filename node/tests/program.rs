@@ -59,13 +59,17 @@ impl Node {
         Self::start_as(butter(&["run"]), &[&place, more].concat())
     }
 
-    fn start_as(mut command: Command, more: &[&str]) -> Self {
+    fn start_as(command: Command, more: &[&str]) -> Self {
+        let node = Self::launch(command, more);
+        until("the node answers", || node.http("GET", "/v1/status", b""));
+        node
+    }
+
+    fn launch(mut command: Command, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("api");
         let process = command.arg(format!("--api=unix:{}", socket.display())).args(more).spawn().unwrap();
-        let node = Node { process, socket, _folder: folder };
-        until("the node answers", || node.http("GET", "/v1/status", b""));
-        node
+        Node { process, socket, _folder: folder }
     }
 
     fn ask(&self, arguments: &[&str]) -> Command {
@@ -232,6 +236,26 @@ fn a_node_leaves_in_good_order_on_sigterm_and_on_request() {
     b.says(&["leave"]);
     assert_eq!(until("it has left", || b.process.try_wait().unwrap()).code(), Some(0));
     until("both are forgotten", || c.json::<View>("/v1/view").known_hosts.is_empty().then_some(()));
+}
+
+#[test]
+fn a_held_node_has_no_socket_for_peers_until_it_is_told_to_begin() {
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let held = ["--hold", "--no-discover", "--listen", &port];
+    let mut node = Node::start_as(butter(&["run"]), &held);
+    let refused = output(node.ask(&["status"]));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("`butter begin`"), "{said}");
+    let taken = std::net::UdpSocket::bind(&port).expect("a held node leaves the port alone");
+    drop(taken);
+    node.says(&["begin"]);
+    until("the node runs", || output(node.ask(&["status"])).status.success().then_some(()));
+    std::net::UdpSocket::bind(&port).expect_err("a node that runs has the port");
+    // To one that runs it is no news.
+    node.says(&["begin"]);
+    assert!(node.signal("-TERM").success());
+    // One that is held ends as readily.
+    assert!(Node::start_as(butter(&["run"]), &held).signal("-TERM").success());
 }
 
 #[test]

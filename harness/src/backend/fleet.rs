@@ -17,6 +17,8 @@ pub(crate) mod node_api;
 pub(crate) mod routing;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tunnel;
 
 use std::sync::{Arc, OnceLock};
@@ -34,6 +36,8 @@ use crate::plan::{NodeIndex, Plan};
 use lives::{Life, Node, Queues, Turn};
 use tunnel::Client;
 
+/// Nodes that are let begin at once.
+const RELEASES_AT_ONCE: usize = 64;
 /// Questions for views and metrics under way at once.
 const GLANCES_AT_ONCE: usize = 32;
 /// Puts and gets under way at once.
@@ -100,25 +104,48 @@ impl<H: Host> Fleet<H> {
         let _ = self.reports.send(Report { at: self.now(), op, what }).await;
     }
 
-    /// Starts every node that runs from the start, and waits until all of them answer.
+    /// Starts every node that runs from the start, lets them begin together once all processes are there, and waits until all of
+    /// them answer. Else the first would have been at work for as long as the host takes to start the last, and at its expense.
     pub(crate) async fn start_nodes(self: &Arc<Self>, progress: &mut dyn Progress) -> Result<(), BackendError> {
-        let from_start = (0..self.nodes.len()).map(NodeIndex).filter(|node| self.plan.node(*node).from_start);
+        let launched = self.launch(progress).await?;
+        progress.begin("letting nodes begin", launched.len() as u64);
         // Ambassadors first: whoever finds them at its first try joins sooner.
-        let (first, then): (Vec<_>, Vec<_>) = from_start.partition(|node| self.plan.node(*node).ambassador);
-        progress.begin("starting nodes", (first.len() + then.len()) as u64);
+        let (first, then): (Vec<_>, Vec<_>) =
+            launched.into_iter().partition(|(node, _)| self.plan.node(*node).ambassador);
         for group in [first, then] {
-            let all = group.len().max(1);
-            let starts = group.into_iter().map(|node| async move {
-                let name = &self.plan.node(node).name;
-                lives::start(self, node, true).await.with_context(|| format!("the node {name} does not start"))
-            });
-            // Those that wait for an answer do not keep others from starting: the host bounds the starts.
-            let mut starts = stream::iter(starts).buffer_unordered(all);
-            while starts.try_next().await?.is_some() {
+            let release = |(node, life)| async move {
+                lives::release(self, node, &life).await.with_context(|| self.does_not_start(node))
+            };
+            let mut releases = stream::iter(group.into_iter().map(release)).buffer_unordered(RELEASES_AT_ONCE);
+            while releases.try_next().await?.is_some() {
                 progress.advance(1);
             }
         }
         Ok(())
+    }
+
+    /// Starts the processes of all nodes that run from the start.
+    async fn launch(self: &Arc<Self>, progress: &mut dyn Progress) -> anyhow::Result<Vec<(NodeIndex, Life)>> {
+        let from_start: Vec<_> =
+            (0..self.nodes.len()).map(NodeIndex).filter(|node| self.plan.node(*node).from_start).collect();
+        let count = from_start.len();
+        progress.begin("starting nodes", count as u64);
+        let launch = |node| async move {
+            let life = lives::launch(self, node, true).await.with_context(|| self.does_not_start(node))?;
+            anyhow::Ok((node, life))
+        };
+        // The host bounds how many at once.
+        let mut launches = stream::iter(from_start.into_iter().map(launch)).buffer_unordered(count.max(1));
+        let mut launched = Vec::with_capacity(count);
+        while let Some(life) = launches.try_next().await? {
+            launched.push(life);
+            progress.advance(1);
+        }
+        Ok(launched)
+    }
+
+    fn does_not_start(&self, node: NodeIndex) -> String {
+        format!("the node {} does not start", self.plan.node(node).name)
     }
 }
 

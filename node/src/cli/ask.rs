@@ -8,7 +8,8 @@ use bytes::Bytes;
 use clap::Subcommand;
 
 use butter::api::{
-    BLOBS_PATH, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, Peer, Peers, Put, STATUS_PATH, Status,
+    BEGIN_PATH, BLOBS_PATH, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, Peer, Peers, Put,
+    STATUS_PATH, Status,
 };
 use butter::core::identity::BlockId;
 use butter::overlay::data::VALUE_MAX;
@@ -45,6 +46,8 @@ pub(super) enum Ask {
     },
     /// Print the node's id
     Id,
+    /// Have a node that was started with --hold begin
+    Begin,
     /// Have the node hand over what it keeps, and end
     Leave,
 }
@@ -66,6 +69,7 @@ pub(super) async fn ask(what: Ask, api: ApiArgs) -> Result<(), Failure> {
             let status: Status = client.get_json(STATUS_PATH).await?;
             print(&format!("{}\n", status.id))
         }
+        Ask::Begin => client.post(BEGIN_PATH, Bytes::new()).await.map(|_| ()),
         Ask::Leave => client.post(LEAVE_PATH, Bytes::new()).await.map(|_| ()),
     }
 }

@@ -101,11 +101,17 @@ pub struct ApiSettings {
     pub address: ApiAddress,
     /// What each request must carry, if anything.
     pub token: Option<String>,
+    /// Whether the node is held: it has no socket for peers and answers nothing else until it is told to begin.
+    pub hold: bool,
 }
 
 impl fmt::Debug for ApiSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiSettings").field("address", &self.address).field("token", &self.token.is_some()).finish()
+        f.debug_struct("ApiSettings")
+            .field("address", &self.address)
+            .field("token", &self.token.is_some())
+            .field("hold", &self.hold)
+            .finish()
     }
 }
 

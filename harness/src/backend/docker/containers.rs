@@ -121,7 +121,10 @@ async fn tell_neighbours(fleet: &Shared, node: NodeIndex, name: &str) -> anyhow:
     let Some(pid) = state.and_then(|state| state.pid).filter(|pid| *pid > 0) else { return Ok(()) };
     let told = of(&fleet.plan, node, *gateway);
     match neighbours::install(&fleet.host.crew, pid, fleet.plan.node(node).address, told).await {
-        Err(error) if Path::new(&format!("/proc/{pid}")).exists() => Err(error.context("telling it its neighbours")),
+        // One that has just ended has no namespace any more; that it has ended is told by others.
+        Err(error) if Path::new(&format!("/proc/{pid}/ns/net")).exists() => {
+            Err(error.context("telling it its neighbours"))
+        }
         _ => Ok(()),
     }
 }

@@ -306,7 +306,10 @@ mod tests {
         assert_eq!((host.readonly_rootfs, host.binds), (Some(true), None));
         assert_eq!(body.user.as_deref(), Some("65534:65534"));
         let command = body.cmd.unwrap().join(" ");
-        assert_eq!(command, "run --listen 0.0.0.0:4001 --api 0.0.0.0:4080 --join 203.0.113.10:4001 --set heartbeat=1s");
+        assert_eq!(
+            command,
+            "run --hold --listen 0.0.0.0:4001 --api 0.0.0.0:4080 --join 203.0.113.10:4001 --set heartbeat=1s"
+        );
     }
 
     #[test]

@@ -153,7 +153,13 @@ pub(crate) async fn serve<H: Host>(fleet: Arc<Fleet<H>>, node: NodeIndex, mut qu
 }
 
 /// Starts a node and waits until it answers.
-pub(crate) async fn start<H: Host>(fleet: &Arc<Fleet<H>>, node: NodeIndex, fresh: bool) -> anyhow::Result<NodeId> {
+async fn start<H: Host>(fleet: &Arc<Fleet<H>>, node: NodeIndex, fresh: bool) -> anyhow::Result<NodeId> {
+    let life = launch(fleet, node, fresh).await?;
+    release(fleet, node, &life).await
+}
+
+/// Starts the process of a node, which is held until [`release`].
+pub(crate) async fn launch<H: Host>(fleet: &Arc<Fleet<H>>, node: NodeIndex, fresh: bool) -> anyhow::Result<Life> {
     let here = fleet.node(node);
     if here.live().is_some() {
         bail!("it runs already");
@@ -176,6 +182,11 @@ pub(crate) async fn start<H: Host>(fleet: &Arc<Fleet<H>>, node: NodeIndex, fresh
         life.end(0);
         return Err(error);
     }
+    Ok(life)
+}
+
+/// Lets a node that was launched begin, and waits until it answers.
+pub(crate) async fn release<H: Host>(fleet: &Fleet<H>, node: NodeIndex, life: &Life) -> anyhow::Result<NodeId> {
     let id = tokio::select! {
         answered = timeout(ANSWER_DEADLINE, answer(fleet, node)) => match answered {
             Ok(id) => id,
@@ -184,10 +195,10 @@ pub(crate) async fn start<H: Host>(fleet: &Arc<Fleet<H>>, node: NodeIndex, fresh
                 bail!("it does not answer within {} s{said}", ANSWER_DEADLINE.as_secs())
             }
         },
-        () = life.ended.cancelled() => bail!("it ended at once{}{}", exit_text(&life), H::said(fleet, node).await),
+        () = life.ended.cancelled() => bail!("it ended at once{}{}", exit_text(life), H::said(fleet, node).await),
     };
     life.expected.store(false, Ordering::SeqCst);
-    here.lock().answers = true;
+    fleet.node(node).lock().answers = true;
     Ok(id)
 }
 
@@ -201,13 +212,18 @@ pub(crate) async fn ended<H: Host>(fleet: &Fleet<H>, node: NodeIndex, life: &Lif
     }
 }
 
-/// Asks until it answers.
+/// Tells it to begin, and asks who it is, each until it answers.
 async fn answer<H: Host>(fleet: &Fleet<H>, node: NodeIndex) -> NodeId {
     let client = &fleet.node(node).client;
+    until_answered(|| node_api::begin(client)).await;
+    until_answered(|| node_api::identity(client)).await
+}
+
+async fn until_answered<T, F: Future<Output = anyhow::Result<T>>>(ask: impl Fn() -> F) -> T {
     let (mut pause, longest) = ASK_PAUSES;
     loop {
-        if let Ok(Ok(id)) = timeout(ASK_TIMEOUT, node_api::identity(client)).await {
-            return id;
+        if let Ok(Ok(answer)) = timeout(ASK_TIMEOUT, ask()).await {
+            return answer;
         }
         sleep(pause).await;
         pause = (pause * 2).min(longest);

@@ -26,6 +26,11 @@ pub(crate) const MARGIN: Duration = Duration::from_secs(5);
 /// Bytes of an answer that is no error of the API that are quoted.
 const QUOTE_MAX: usize = 200;
 
+/// Has it begin, if it is held.
+pub(crate) async fn begin(client: &Client) -> anyhow::Result<()> {
+    success(ask(client, Method::POST, api::BEGIN_PATH, Bytes::new(), GLANCE_TIMEOUT).await?).map(drop)
+}
+
 /// Who it is. Also the way to find out whether it is there.
 pub(crate) async fn identity(client: &Client) -> anyhow::Result<NodeId> {
     let status: api::Status = json(ask(client, Method::GET, api::STATUS_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;

@@ -1,5 +1,6 @@
 //! What the control API answers.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
@@ -7,13 +8,16 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio::sync::Notify;
 
 use super::metrics;
 use crate::api::{
-    ASKS_PATH, BLOBS_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, LINKS_PATH, LinkBody, Linked, MESSAGES_HEADER,
-    METRICS_PATH, PEERS_PATH, Peer, Peers, Put, STATUS_PATH, Status, Storage, VIEW_PATH, ViaBody, View, ViewLink,
+    ASKS_PATH, BEGIN_PATH, BLOBS_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, LINKS_PATH, LinkBody, Linked,
+    MESSAGES_HEADER, METRICS_PATH, PEERS_PATH, Peer, Peers, Put, STATUS_PATH, Status, Storage, VIEW_PATH, ViaBody,
+    View, ViewLink,
 };
 use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
@@ -83,6 +87,22 @@ impl From<GetError> for Failure {
     }
 }
 
+/// What a held node answers: it notifies `begun` when it is told to begin. Each answer is the last of its connection, so that the
+/// next request meets the node.
+pub(super) fn held(begun: Arc<Notify>) -> Router {
+    let begin = move || async move {
+        begun.notify_one();
+        StatusCode::NO_CONTENT
+    };
+    let wait =
+        || async { Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the node is held: `butter begin` lets it begin") };
+    let last = |mut response: Response| async {
+        response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        response
+    };
+    Router::new().route(BEGIN_PATH, post(begin)).fallback(wait).layer(middleware::map_response(last))
+}
+
 pub(super) fn router(handle: Handle<Data>) -> Router {
     Router::new()
         .route(STATUS_PATH, get(status))
@@ -92,6 +112,7 @@ pub(super) fn router(handle: Handle<Data>) -> Router {
         .route(&format!("{BLOBS_PATH}/{{id}}"), get(fetch))
         .route(&format!("{LINKS_PATH}/{{id}}"), post(link))
         .route(&format!("{ASKS_PATH}/{{id}}"), post(ask))
+        .route(BEGIN_PATH, post(|| async { StatusCode::NO_CONTENT }))
         .route(LEAVE_PATH, post(leave))
         .route(METRICS_PATH, get(expose))
         .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path") })

@@ -3,6 +3,7 @@
 //! On loopback every user of the machine may ask, but no web page: a request with an `Origin`, or for a host that is a name (DNS
 //! rebinding), is refused there. With a token, whoever has it may ask.
 
+use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -20,7 +21,7 @@ use hyper_util::service::TowerToHyperService;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use super::routes::{self, Failure};
@@ -42,6 +43,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Server {
     listener: Listener,
     guard: Guard,
+    hold: bool,
 }
 
 #[derive(Debug)]
@@ -71,7 +73,7 @@ impl Server {
             ApiAddress::Tcp(address) => Listener::Tcp(TcpListener::bind(address).await.map_err(failed)?),
             ApiAddress::Unix(path) => Listener::Unix(bind_unix(path).map_err(failed)?),
         };
-        Ok(Server { listener, guard })
+        Ok(Server { listener, guard, hold: settings.hold })
     }
 
     /// Where it listens: with the port that the system chose.
@@ -84,9 +86,25 @@ impl Server {
         }
     }
 
+    /// Holds the node if that is wanted: returns once it is told to begin.
+    pub(crate) async fn hold(&self) {
+        if self.hold {
+            tracing::info!("held, until `butter begin` is heard at the control API");
+            let begun = Arc::new(Notify::new());
+            tokio::select! {
+                never = self.serve(routes::held(Arc::clone(&begun))) => match never {},
+                () = begun.notified() => {}
+            }
+        }
+    }
+
     /// Serves until it is dropped.
     pub(crate) async fn run(self, handle: Handle<Data>) {
-        let router = routes::router(handle).layer(middleware::from_fn_with_state(self.guard.clone(), check));
+        match self.serve(routes::router(handle)).await {}
+    }
+
+    async fn serve(&self, router: Router) -> Infallible {
+        let router = router.layer(middleware::from_fn_with_state(self.guard.clone(), check));
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let permit = room.clone().acquire_owned().await.expect("never closed");
@@ -211,7 +229,7 @@ mod tests {
     use super::*;
 
     fn guard(address: &str, token: Option<&str>) -> Result<Guard, ApiError> {
-        Guard::new(&ApiSettings { address: address.parse().unwrap(), token: token.map(str::to_owned) })
+        Guard::new(&ApiSettings { address: address.parse().unwrap(), token: token.map(str::to_owned), hold: false })
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
