@@ -12,9 +12,9 @@
 //! address exists in the engine alone; the control proxy is reached from the management interface alone.
 //!
 //! Deliberately absent: later fragments of IPv6 from outside, where a filter is (it knows flows, not datagrams, and none of the
-//! traffic here needs them); cutting packets that are too long for the next link
-//! (the sender is told where it asked to be, else they are dropped and counted). An interface that is taken away ends the router's use of it:
-//! a container that is connected anew needs a new router process.
+//! traffic here needs them); cutting packets of IPv6 that are too long for the next link, which only their sender may do (RFC 8200
+//! §4.5): it is told. An interface that is taken away ends the router's use of it: a container that is connected anew needs a new
+//! router process.
 
 use std::net::{SocketAddrV4, TcpListener};
 use std::sync::Arc;

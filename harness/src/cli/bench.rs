@@ -9,9 +9,10 @@ use tokio::runtime::Handle;
 use super::chosen::{Chosen, Kind, SetUp, Wanted};
 use super::display::Display;
 use super::{Exit, environment, show};
-use crate::backend::BackendError;
 use crate::backend::docker::bare;
+use crate::backend::{BackendError, Progress};
 use crate::bench::{self, router, up::Size};
+use crate::image::{self, Programs};
 
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
@@ -116,16 +117,26 @@ fn router(args: &RouterArgs) -> anyhow::Result<Exit> {
     Ok(if measured.missed().is_empty() { Exit::Passed } else { Exit::Failed })
 }
 
+/// The programs, and on Docker their image too: building them is not what is measured.
+async fn programs(kind: Kind, progress: &mut dyn Progress) -> Result<Programs, BackendError> {
+    let choice = image::Choice::default();
+    if kind == Kind::Docker {
+        image::build(&choice, progress).await?;
+    }
+    image::find(&choice, progress).await
+}
+
 async fn up(wanted: Wanted, size: Size, within: Option<Duration>) -> Result<Exit, BackendError> {
     let kind = wanted.choose().await?;
     let plan = bench::up::plan(size);
-    let mut measured = bench::up::measure(&plan, &mut Chosen::new(kind, &plan, SetUp::default())).await?;
+    let mut display = Display::new("bench");
+    let programs = programs(kind, &mut display).await?;
+    let set_up = SetUp { programs: programs.into(), ..SetUp::default() };
+    let mut measured = bench::up::measure(&plan, &mut Chosen::new(kind, &plan, set_up)).await?;
     if kind == Kind::Docker {
-        let mut display = Display::new("bench");
-        let bare = bare::measure(measured.hosts(), &mut display).await;
-        display.finish();
-        measured.beside_bare(bare?);
+        measured.beside_bare(bare::measure(measured.hosts(), &mut display).await?);
     }
+    display.finish();
     show(&format!("{measured}\n"));
     let late = within.is_some_and(|within| measured.up_s() > within.as_secs_f64());
     Ok(if late { Exit::Failed } else { Exit::Passed })

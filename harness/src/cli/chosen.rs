@@ -12,6 +12,7 @@ use crate::backend::netns::{self, NetnsBackend};
 use crate::backend::sim::Sim;
 use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report};
 use crate::events::RunTime;
+use crate::image;
 use crate::plan::Plan;
 use crate::probe::Probed;
 
@@ -97,18 +98,20 @@ pub(super) struct SetUp {
     pub(super) probe: bool,
     /// Where logs are kept.
     pub(super) logs: Option<PathBuf>,
+    /// What is run.
+    pub(super) programs: image::Choice,
 }
 
 impl Chosen {
     pub(super) fn new(kind: Kind, plan: &Plan, set_up: SetUp) -> Self {
-        let SetUp { keep, probe, logs } = set_up;
+        let SetUp { keep, probe, logs, programs } = set_up;
         match kind {
             Kind::Docker => {
-                let options = docker::Options { keep, logs, probe, ..docker::Options::default() };
+                let options = docker::Options { programs, keep, logs, probe, tamper: None };
                 Chosen::Docker(DockerBackend::new(plan.clone(), options))
             }
             Kind::Netns => {
-                let options = netns::Options { logs, probe, ..netns::Options::default() };
+                let options = netns::Options { programs, logs, probe, tamper: None };
                 Chosen::Netns(NetnsBackend::new(plan.clone(), options))
             }
             Kind::Sim => Chosen::Sim(Sim::new(plan)),

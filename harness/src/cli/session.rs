@@ -60,7 +60,7 @@ impl Session {
         };
         let mut display = Display::new(&self.plan.name);
         let mut timing = Timing::default();
-        let set_up = SetUp { keep: self.keep, probe: self.probe, logs: Some(logs.clone()) };
+        let set_up = SetUp { keep: self.keep, probe: self.probe, logs: Some(logs.clone()), ..SetUp::default() };
         let mut backend = Chosen::new(self.kind, &self.plan, set_up);
         let began = Instant::now();
         let up = tokio::select! {

@@ -28,6 +28,12 @@ pub struct Choice {
     pub harness: Option<PathBuf>,
 }
 
+impl From<Programs> for Choice {
+    fn from(programs: Programs) -> Self {
+        Choice { node: Some(programs.node), harness: Some(programs.harness) }
+    }
+}
+
 /// Two static programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Programs {
