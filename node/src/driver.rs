@@ -42,7 +42,10 @@ pub mod handle;
 pub mod identity;
 mod interfaces;
 pub mod multicast;
+#[cfg(not(fuzzing))]
 mod portmap;
+#[cfg(fuzzing)]
+pub mod portmap;
 pub mod transport;
 
 /// How long a node may take to leave in good order.

@@ -294,14 +294,12 @@ fn error(icmp: &[u8]) -> Result<Content, Malformed> {
     let quoted = &icmp[ICMP_QUOTE..];
     let header = Ipv4HeaderSlice::from_slice(quoted).map_err(|_| Malformed::Transport)?;
     let payload = &quoted[header.slice().len()..];
-    if payload.len() < QUOTED_MIN {
-        return Err(Malformed::Transport);
-    }
     if header.fragments_offset().value() != 0 {
         return Ok(Content::Other);
     }
     let ends = (header.source_addr(), header.destination_addr());
     let about = match header.protocol() {
+        IpNumber::ICMP if payload.len() < QUOTED_MIN => return Err(Malformed::Transport),
         IpNumber::ICMP => match echo(payload, ends) {
             Some(Content::Flow { flow, .. }) => Some(flow),
             _ => None,

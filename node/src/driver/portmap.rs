@@ -48,6 +48,17 @@ enum MapError {
     Nonsense(&'static str),
 }
 
+/// Reads what a gateway may have sent, by every protocol: what the fuzz target `gateway` calls.
+#[cfg(fuzzing)]
+pub fn read_any(bytes: &[u8]) {
+    nat_pmp::read_any(bytes);
+    pcp::read_any(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        gateway::read_any(text);
+        upnp::read_any(text);
+    }
+}
+
 /// A port to be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wish {

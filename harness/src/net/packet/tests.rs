@@ -249,6 +249,16 @@ fn errors_quote_and_are_translated_inside_and_out() {
 }
 
 #[test]
+fn an_error_may_quote_less_than_eight_bytes_of_what_has_no_more() {
+    let mut sent = Vec::new();
+    let builder = PacketBuilder::ipv4([10, 1, 0, 2], [203, 0, 113, 9], 1);
+    builder.write(&mut sent, IpNumber(151), &[1, 2]).unwrap();
+    let packet = Packet::parse(&sent).unwrap();
+    let error = errors::about(&packet, &sent, "10.1.0.1".parse().unwrap(), Problem::TimeExceeded).unwrap();
+    assert_eq!(Packet::parse(&error).unwrap().content, Content::Other);
+}
+
+#[test]
 fn no_errors_about_errors() {
     let sent = build(flow(Protocol::Udp, end("10.0.0.2:4001"), end("198.51.100.1:53")), b"hello");
     let from = "10.0.0.1".parse().unwrap();

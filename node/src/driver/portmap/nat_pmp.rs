@@ -33,6 +33,12 @@ fn request(port: u16, outside_port: u16, lifetime: Duration) -> Vec<u8> {
     request
 }
 
+#[cfg(fuzzing)]
+pub(super) fn read_any(answer: &[u8]) {
+    _ = read_address(answer);
+    _ = read_mapping(answer, 0);
+}
+
 fn read_address(answer: &[u8]) -> Option<Result<Ipv4Addr, MapError>> {
     Some(body(answer, EXTERNAL_ADDRESS)?.and_then(|rest| match *rest {
         [a, b, c, d, ..] => Ok(Ipv4Addr::new(a, b, c, d)),

@@ -55,6 +55,11 @@ fn request(own: Ipv4Addr, port: u16, outside_port: u16, lifetime: Duration, nonc
     request
 }
 
+#[cfg(fuzzing)]
+pub(super) fn read_any(answer: &[u8]) {
+    _ = read(answer, 0, Nonce::default());
+}
+
 /// What an answer about `port` grants; `None` if it is no answer to that.
 fn read(answer: &[u8], port: u16, nonce: Nonce) -> Option<Result<Forwarded, MapError>> {
     let &[version, operation, _, result, ..] = answer else { return None };

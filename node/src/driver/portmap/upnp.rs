@@ -110,6 +110,13 @@ async fn find(ip: Ipv4Addr) -> Result<Gateway, MapError> {
     Err(MapError::NoAnswer)
 }
 
+#[cfg(fuzzing)]
+pub(super) fn read_any(text: &str) {
+    _ = location(text);
+    _ = xml::service(text);
+    _ = xml::text(text, "errorCode");
+}
+
 /// Where an answer to a search says that the description is.
 fn location(answer: &str) -> Option<(SocketAddrV4, String)> {
     let mut lines = answer.lines();
