@@ -59,17 +59,13 @@ impl Node {
         Self::start_as(butter(&["run"]), &[&place, more].concat())
     }
 
-    fn start_as(command: Command, more: &[&str]) -> Self {
-        let node = Self::launch(command, more);
-        until("the node answers", || node.http("GET", "/v1/status", b""));
-        node
-    }
-
-    fn launch(mut command: Command, more: &[&str]) -> Self {
+    fn start_as(mut command: Command, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("api");
         let process = command.arg(format!("--api=unix:{}", socket.display())).args(more).spawn().unwrap();
-        Node { process, socket, _folder: folder }
+        let node = Node { process, socket, _folder: folder };
+        until("the node answers", || node.http("GET", "/v1/status", b""));
+        node
     }
 
     fn ask(&self, arguments: &[&str]) -> Command {

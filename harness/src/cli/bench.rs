@@ -11,8 +11,9 @@ use super::display::Display;
 use super::{Exit, environment, show};
 use crate::backend::docker::bare;
 use crate::backend::{BackendError, Progress};
-use crate::bench::{self, router, up::Size};
-use crate::image::{self, Programs};
+use crate::bench::up::{Size, UpBench};
+use crate::bench::{self, router};
+use crate::image::{self, Choice};
 
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
@@ -118,25 +119,32 @@ fn router(args: &RouterArgs) -> anyhow::Result<Exit> {
 }
 
 /// The programs, and on Docker their image too: building them is not what is measured.
-async fn programs(kind: Kind, progress: &mut dyn Progress) -> Result<Programs, BackendError> {
-    let choice = image::Choice::default();
+async fn programs(kind: Kind, progress: &mut dyn Progress) -> Result<Choice, BackendError> {
+    let found = image::find(&Choice::default(), progress).await?.into();
     if kind == Kind::Docker {
-        image::build(&choice, progress).await?;
+        image::build(&found, progress).await?;
     }
-    image::find(&choice, progress).await
+    Ok(found)
+}
+
+async fn measure_up(kind: Kind, size: Size, progress: &mut dyn Progress) -> Result<UpBench, BackendError> {
+    let plan = bench::up::plan(size);
+    let programs = programs(kind, progress).await?;
+    progress.begin("bringing up and taking down", 0);
+    let set_up = SetUp { programs: programs.clone(), ..SetUp::default() };
+    let mut measured = bench::up::measure(&plan, &mut Chosen::new(kind, &plan, set_up)).await?;
+    if kind == Kind::Docker {
+        measured.beside_bare(bare::measure(&programs, measured.hosts(), progress).await?);
+    }
+    Ok(measured)
 }
 
 async fn up(wanted: Wanted, size: Size, within: Option<Duration>) -> Result<Exit, BackendError> {
     let kind = wanted.choose().await?;
-    let plan = bench::up::plan(size);
     let mut display = Display::new("bench");
-    let programs = programs(kind, &mut display).await?;
-    let set_up = SetUp { programs: programs.into(), ..SetUp::default() };
-    let mut measured = bench::up::measure(&plan, &mut Chosen::new(kind, &plan, set_up)).await?;
-    if kind == Kind::Docker {
-        measured.beside_bare(bare::measure(measured.hosts(), &mut display).await?);
-    }
+    let measured = measure_up(kind, size, &mut display).await;
     display.finish();
+    let measured = measured?;
     show(&format!("{measured}\n"));
     let late = within.is_some_and(|within| measured.up_s() > within.as_secs_f64());
     Ok(if late { Exit::Failed } else { Exit::Passed })

@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| butter::driver::portmap::read_any(bytes));
+fuzz_target!(|bytes: &[u8]| butter::driver::read_answer_of_gateway(bytes));

@@ -23,10 +23,13 @@ const MEMORY: i64 = 256 << 20;
 ///
 /// # Errors
 /// When the engine refuses something; what was made is removed.
-pub(crate) async fn measure(count: usize, progress: &mut dyn Progress) -> Result<Duration, BackendError> {
+pub(crate) async fn measure(
+    programs: &image::Choice,
+    count: usize,
+    progress: &mut dyn Progress,
+) -> Result<Duration, BackendError> {
     let docker = engine::connect().await?.docker;
-    let programs = image::find(&image::Choice::default(), progress).await?;
-    let image = image::ensure(&docker, &programs, progress).await?.tag;
+    let image = image::build(programs, progress).await?.tag;
     let mark = Mark::new("bare", false)?;
     progress.begin("starting bare containers", count as u64);
     let began = Instant::now();
