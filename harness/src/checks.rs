@@ -7,11 +7,11 @@
 use serde::Serialize;
 
 use crate::events::{Event, EventKind};
-use crate::observe::crossed::{Link, LinkFigures, link_cells};
-use crate::observe::recovered::RecoveryFigures;
-use crate::observe::tally::{Figures, Tally};
-use crate::observe::watched::Watched;
+use crate::metrics::watched::Watched;
 use crate::plan::{Check, Comparison, Measure, NetworkRange, Plan, Until};
+use crate::results::connectivity::{Link, LinkFigures, link_cells};
+use crate::results::rebind_recovery::RecoveryFigures;
+use crate::results::tally::{Figures, Tally};
 
 /// How much a measured value may miss its bound by, relative to it: `99%` of 200 is 198, whatever binary fractions say.
 const TOLERANCE: f64 = 1e-9;

@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use crate::backend::{Action, Backend, Scrape};
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
-use crate::observe::watched::Watched;
+use crate::metrics::watched::Watched;
 use crate::plan::{Act, NodeIndex, Plan, Until};
 
 mod crossings;

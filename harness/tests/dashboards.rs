@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use butter_harness::backend::sim::Sim;
 use butter_harness::backend::{Backend, Progress, Scrape, docker};
 use butter_harness::events::{Event, RunTime};
-use butter_harness::observe::federate::Federation;
+use butter_harness::metrics::federation::Federation;
 use butter_harness::play::{Audience, Standing, Stop, play};
 use butter_harness::topology::{self, Overrides};
 use nix::sys::signal::{Signal, kill};

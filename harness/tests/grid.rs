@@ -8,8 +8,8 @@ use butter_harness::backend::sim::Sim;
 use butter_harness::checks::evaluate;
 
 use butter_harness::play::{Played, Stop, play};
-use butter_harness::report::result::{Outcome, RunResult};
 use butter_harness::report::table;
+use butter_harness::results::result::{Outcome, RunResult};
 use butter_harness::topology::{self, Overrides};
 
 #[path = "support/nobody.rs"]

@@ -2,8 +2,8 @@
 
 #![no_main]
 
-use butter_harness::observe::scrape;
-use butter_harness::report::compare::Comparison;
+use butter_harness::metrics::scrape;
+use butter_harness::results::compare::Comparison;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|texts: (&str, &str)| {

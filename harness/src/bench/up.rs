@@ -7,7 +7,7 @@ use crate::backend::{Backend, BackendError, Progress};
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
 use crate::plan::{NetworkIndex, Plan};
-use crate::report::timing::{Stopwatch, Took};
+use crate::results::timing::{Stopwatch, Took};
 use crate::sim::terrain::Terrain;
 
 /// Networks beside the internet, each with so many nodes.

@@ -3,8 +3,8 @@ use butter::api::PathBody;
 use super::*;
 use crate::backend::Source;
 use crate::events::{LinkResult, Recovery, Retrieved, RunTime};
-use crate::observe::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
 use crate::plan::{Aggregate, NetworkIndex, NodeIndex};
+use crate::results::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
 
 /// The one verdict of one check over these events.
 fn judge(measure: Measure, comparison: Comparison, bound: f64, events: &[Event]) -> Verdict {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 
 use super::{Exit, complain, show};
-use crate::report::compare::Comparison;
+use crate::results::compare::Comparison;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {

@@ -9,7 +9,7 @@ use crate::backend::Progress;
 use crate::events::{Event, EventKind};
 use crate::plan::Plan;
 use crate::play::Standing;
-use crate::report::timing::{Stopwatch, Took};
+use crate::results::timing::{Stopwatch, Took};
 
 /// Pause between lines about a step in a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Exit, show, tell};
 use crate::plan::Plan;
-use crate::report::directory::json;
+use crate::results::directory::json;
 use crate::topology::{self, Overrides};
 
 #[derive(Debug, Args)]

@@ -16,11 +16,12 @@ use super::inspect::{OverrideArgs, load_all};
 use super::session::{Outcome, Session};
 use super::{Exit, complain, environment, show, signals, tell};
 use crate::backend::BackendError;
-use crate::observe::federate::Federation;
+use crate::metrics::federation::Federation;
 use crate::plan::Plan;
 use crate::play::{Stop, Stopped};
-use crate::report::directory::{DirectoryError, RunDirectory};
-use crate::report::{junit, result, table};
+use crate::report::{junit, table};
+use crate::results::directory::{DirectoryError, RunDirectory};
+use crate::results::result;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -196,9 +197,9 @@ fn write_junit(file: &Path, outcomes: Vec<(Outcome, Exit)>) -> anyhow::Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::fixture;
     use crate::probe::{NotAsDeclared, Probed};
-    use crate::report::result::RunResult;
+    use crate::results::fixture;
+    use crate::results::result::RunResult;
 
     #[test]
     fn a_network_that_is_not_as_declared_ends_a_run_with_status_3() {

@@ -7,12 +7,12 @@ use super::chosen::{Chosen, Kind, SetUp};
 use super::display::Display;
 use crate::backend::{Backend, BackendError, Scrape};
 use crate::events::{Event, RunTime};
-use crate::observe::federate::Federation;
+use crate::metrics::federation::Federation;
 use crate::plan::Plan;
 use crate::play::{Audience, Standing, Stop, Stopped, play};
-use crate::report::directory::{Recorder, RunDirectory};
-use crate::report::result::RunResult;
-use crate::report::timing::Timing;
+use crate::results::directory::{Recorder, RunDirectory};
+use crate::results::result::RunResult;
+use crate::results::timing::Timing;
 
 /// What is to be run, and how.
 pub(super) struct Session {

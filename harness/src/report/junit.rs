@@ -2,9 +2,9 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::result::{Outcome, RunResult, StepResult};
 use super::table;
 use crate::checks::Verdict;
+use crate::results::result::{Outcome, RunResult, StepResult};
 
 /// The XML of these runs.
 ///

@@ -5,12 +5,12 @@ use std::fmt::Write;
 use comfy_table::modifiers::UTF8_ROUND_CORNERS;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-use super::crossing::grid;
-use super::failures::Failure;
-use super::links::Links;
-use super::recovery::recovered;
-use super::result::{Outcome, Retrieval, RunResult};
 use crate::checks::{Unit, Verdict};
+use crate::results::crossing::grid;
+use crate::results::failures::Failure;
+use crate::results::links::Links;
+use crate::results::recovery::recovered;
+use crate::results::result::{Outcome, Retrieval, RunResult};
 
 /// Most columns of the matrix; of more networks only the askers are shown.
 const MATRIX_MAX: usize = 8;
@@ -91,7 +91,7 @@ fn checks(result: &RunResult) -> Table {
 }
 
 /// What a check found, or why nothing.
-pub(super) fn measured(check: &Verdict) -> String {
+pub(crate) fn measured(check: &Verdict) -> String {
     match (check.value, check.unit) {
         (Some(value), Unit::Share) => percent(value),
         (Some(value), Unit::Seconds) => seconds(value),
@@ -163,7 +163,7 @@ fn links(links: &[Links]) -> Table {
     right_aligned(table, 1)
 }
 
-pub(super) fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Table {
+pub(crate) fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED).apply_modifier(UTF8_ROUND_CORNERS);
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -172,19 +172,19 @@ pub(super) fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Tab
 }
 
 /// Numbers from this column on.
-pub(super) fn right_aligned(mut table: Table, from: usize) -> Table {
+pub(crate) fn right_aligned(mut table: Table, from: usize) -> Table {
     for column in table.column_iter_mut().skip(from) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
 }
 
-pub(super) fn optional(value: Option<f64>, show: fn(f64) -> String) -> String {
+pub(crate) fn optional(value: Option<f64>, show: fn(f64) -> String) -> String {
     value.map_or("–".to_owned(), show)
 }
 
 /// Two decimals, rounded down: only what is all of it is shown as 100 %.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{} %", plain((share * 10_000.0 + 1e-6).floor() / 100.0))
 }
 
@@ -194,7 +194,7 @@ fn plain(value: f64) -> String {
     text.strip_suffix(".00").map_or_else(|| text.clone(), ToOwned::to_owned)
 }
 
-pub(super) fn seconds(value: f64) -> String {
+pub(crate) fn seconds(value: f64) -> String {
     if value < 1.0 { format!("{} ms", plain(value * 1e3)) } else { format!("{value:.2} s") }
 }
 
@@ -202,8 +202,8 @@ pub(super) fn seconds(value: f64) -> String {
 mod tests {
     use super::*;
     use crate::checks::evaluate;
-    use crate::observe::fixture;
-    use crate::observe::watched::Watched;
+    use crate::metrics::watched::Watched;
+    use crate::results::fixture;
 
     #[test]
     fn only_all_of_it_is_a_hundred_percent() {

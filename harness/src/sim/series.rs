@@ -129,7 +129,7 @@ mod tests {
         let metrics = crate::router::metrics::Metrics::new(true).unwrap();
         metrics.publish(&stats, Some(7));
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
-        let real = crate::observe::scrape::parse(&text).unwrap();
+        let real = crate::metrics::scrape::parse(&text).unwrap();
         let simulated = router_series(&stats, Some(7));
         for series in &real {
             assert!(simulated.contains(series), "{series:?}");

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::tunnel::{Answer, Client};
 use crate::backend::{FoundValue, LinkView, NodeView, Series, Told};
+use crate::metrics::scrape;
 use crate::net::link::LinkConfig;
-use crate::observe::scrape;
 use crate::plan::NodeIndex;
 use crate::router::control;
 

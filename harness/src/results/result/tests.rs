@@ -3,10 +3,10 @@ use std::sync::Arc;
 use super::*;
 use crate::backend::Source;
 use crate::events::Retrieved;
-use crate::observe::fixture::{self, Told, found, looked, retrieved, scrape, started, step_began, step_ended, stored};
-use crate::observe::watched::Watched;
+use crate::metrics::watched::Watched;
 use crate::plan::NodeIndex;
 use crate::probe::NotAsDeclared;
+use crate::results::fixture::{self, Told, found, looked, retrieved, scrape, started, step_began, step_ended, stored};
 
 fn played(events: Vec<Event>) -> Played {
     let links = |index, lan, relayed| {

@@ -8,11 +8,11 @@ use std::time::SystemTime;
 
 use crate::backend::Scrape;
 use crate::events::{Event, EventKind, RunTime};
-use crate::observe::samples::Samples;
+use crate::metrics::samples::Samples;
 use crate::plan::Plan;
 use crate::play::{Audience, Standing};
-use crate::report::result::RunResult;
-use crate::report::timing::{Stopwatch, Timing, Took};
+use crate::results::result::RunResult;
+use crate::results::timing::{Stopwatch, Timing, Took};
 
 /// How many names are tried before giving up.
 const NAMES_MAX: u32 = 1_000;
@@ -203,7 +203,7 @@ fn io_error(path: &Path, source: io::Error) -> DirectoryError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::fixture::{self, looked, step_began, step_ended};
+    use crate::results::fixture::{self, looked, step_began, step_ended};
 
     #[test]
     fn a_directory_with_something_in_it_is_refused() {

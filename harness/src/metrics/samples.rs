@@ -99,8 +99,8 @@ fn labels(series: &Series) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::fixture::{self, scrape};
     use crate::plan::{NetworkIndex, NodeIndex};
+    use crate::results::fixture::{self, scrape};
 
     fn written(rows_max: usize, moments: &[Vec<Scrape>]) -> Vec<String> {
         let mut file = Vec::new();

@@ -7,9 +7,9 @@ use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
 use super::result::Latency;
-use super::table::{optional, percent, table};
-use crate::observe::crossed::{Link, LinkFigures, link_cells};
 use crate::plan::Plan;
+use crate::report::table::{optional, percent, table};
+use crate::results::connectivity::{Link, LinkFigures, link_cells};
 
 /// Most groups of which a grid is shown.
 const GROUPS_MAX: usize = 9;
@@ -46,7 +46,7 @@ pub struct Crossing {
 }
 
 /// Every two groups of which nodes were to be linked.
-pub(super) fn crossings(plan: &Plan, links: &[Link]) -> Vec<Crossing> {
+pub(crate) fn crossings(plan: &Plan, links: &[Link]) -> Vec<Crossing> {
     let groups = plan.node_groups();
     let crossing = |((from, to), links): ((usize, usize), Vec<&Link>)| {
         let figures = LinkFigures::of(links);
@@ -73,7 +73,7 @@ pub(super) fn crossings(plan: &Plan, links: &[Link]) -> Vec<Crossing> {
 }
 
 /// The grid for people: in each cell the share of direct links, how most links run, and the median time to the first.
-pub(super) fn grid(crossings: &[Crossing]) -> Option<Table> {
+pub(crate) fn grid(crossings: &[Crossing]) -> Option<Table> {
     let mut groups: Vec<&str> = Vec::new();
     for name in crossings.iter().flat_map(|cell| [cell.from.as_str(), cell.to.as_str()]) {
         if !groups.contains(&name) {
@@ -115,8 +115,8 @@ fn brief(s: f64) -> String {
 mod tests {
     use super::*;
     use crate::events::LinkResult;
-    use crate::observe::fixture;
     use crate::plan::NodeIndex;
+    use crate::results::fixture;
 
     fn link(from: usize, to: usize, path: PathBody, took_us: u64) -> Link {
         let direct_us = (path != PathBody::Relayed).then_some(took_us + 50_000);

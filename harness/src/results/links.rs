@@ -29,7 +29,7 @@ pub struct Links {
 }
 
 /// Of every network whose nodes told.
-pub(super) fn links(plan: &Plan, scrapes: &[Scrape]) -> Vec<Links> {
+pub(crate) fn links(plan: &Plan, scrapes: &[Scrape]) -> Vec<Links> {
     let of = |(name, networks): (&str, NetworkRange)| {
         let here = |scrape: &&Scrape| match scrape.source {
             Source::Node(node) => networks.contains(plan.node(node).network),

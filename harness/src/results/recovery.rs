@@ -4,9 +4,9 @@ use comfy_table::Table;
 use serde::Serialize;
 
 use super::result::Latency;
-use super::table::{optional, percent, right_aligned, seconds, table};
-use crate::observe::recovered::{Rebind, RecoveryFigures};
 use crate::plan::Plan;
+use crate::report::table::{optional, percent, right_aligned, seconds, table};
+use crate::results::rebind_recovery::{Rebind, RecoveryFigures};
 
 /// A NAT that has forgotten every mapping.
 #[derive(Clone, Debug, Serialize)]
@@ -26,7 +26,7 @@ pub struct Recovered {
 }
 
 /// Every rebind, in order.
-pub(super) fn recoveries(plan: &Plan, rebinds: &[Rebind]) -> Vec<Recovered> {
+pub(crate) fn recoveries(plan: &Plan, rebinds: &[Rebind]) -> Vec<Recovered> {
     let of = |rebind: &Rebind| {
         let figures = RecoveryFigures::of([rebind]);
         Recovered {
@@ -42,7 +42,7 @@ pub(super) fn recoveries(plan: &Plan, rebinds: &[Rebind]) -> Vec<Recovered> {
 }
 
 /// The same for people.
-pub(super) fn recovered(recoveries: &[Recovered]) -> Option<Table> {
+pub(crate) fn recovered(recoveries: &[Recovered]) -> Option<Table> {
     if recoveries.is_empty() {
         return None;
     }

@@ -10,8 +10,8 @@ use comfy_table::Table;
 use serde::Deserialize;
 
 use super::result::SCHEMA_VERSION;
-use super::table::{optional, percent, right_aligned, seconds, table};
-use crate::observe::proportion::{Proportion, Z_999};
+use crate::report::table::{optional, percent, right_aligned, seconds, table};
+use crate::statistics::{Proportion, Z_999};
 
 /// What is read of a `result.json`.
 #[derive(Clone, Debug, Deserialize)]

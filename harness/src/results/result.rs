@@ -8,11 +8,11 @@ use super::links::{Links, links};
 use super::recovery::{Recovered, recoveries};
 use crate::checks::{self, Verdict};
 use crate::events::{Event, EventKind, RunTime};
-use crate::observe::tally::{Figures, Query, Tally, Trouble, ratio};
-use crate::observe::watched::Watched;
+use crate::metrics::watched::Watched;
 use crate::plan::{NetworkRange, Plan};
 use crate::play::{Ended, Played, Stopped};
 use crate::probe::Probed;
+use crate::results::tally::{Figures, Query, Tally, Trouble, ratio};
 
 #[cfg(test)]
 mod tests;

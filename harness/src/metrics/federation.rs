@@ -215,10 +215,10 @@ mod tests {
     use super::*;
     use crate::backend::Source;
     use crate::events::RunTime;
-    use crate::observe::fixture::{self, scrape};
-    use crate::observe::scrape::parse;
+    use crate::metrics::scrape::parse;
     use crate::plan::{NetworkIndex, NodeIndex};
     use crate::play::Queries;
+    use crate::results::fixture::{self, scrape};
 
     fn federation() -> Federation {
         let federation = Federation::default();

@@ -21,7 +21,7 @@ pub struct Failure {
 }
 
 /// Every reason, the most frequent first.
-pub(super) fn failures(events: &[Event]) -> Vec<Failure> {
+pub(crate) fn failures(events: &[Event]) -> Vec<Failure> {
     let mut counts: BTreeMap<(&'static str, &str), u64> = BTreeMap::new();
     for event in events {
         let failed = match &event.kind {

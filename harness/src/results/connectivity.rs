@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use butter::api::PathBody;
 
-use super::proportion::{Proportion, Z_95};
 use super::tally::{quantile_s, ratio};
 use crate::events::LinkResult;
 use crate::plan::{NodeIndex, Plan};
+use crate::statistics::{Proportion, Z_95};
 
 /// One link that was to be made.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ impl LinkFigures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::fixture;
+    use crate::results::fixture;
 
     fn link(from: usize, to: usize, result: LinkResult) -> Link {
         Link { from: NodeIndex(from), to: NodeIndex(to), result }

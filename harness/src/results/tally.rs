@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::crossed::Link;
-use super::recovered::Rebind;
+use super::connectivity::Link;
+use super::rebind_recovery::Rebind;
 use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::plan::{Act, ItemIndex, NetworkIndex, NodeIndex, Plan};
 use crate::play::Queries;
@@ -204,7 +204,7 @@ impl Figures {
 }
 
 /// A quantile (0..1) of times in order, by nearest rank, in seconds. `None` of none.
-pub(super) fn quantile_s(sorted_us: &[u64], quantile: f64) -> Option<f64> {
+pub(crate) fn quantile_s(sorted_us: &[u64], quantile: f64) -> Option<f64> {
     let rank = (quantile * sorted_us.len() as f64).ceil() as usize;
     sorted_us.get(rank.saturating_sub(1)).map(|&us| us as f64 / 1e6)
 }
@@ -217,7 +217,7 @@ pub fn ratio(part: u64, whole: u64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::fixture::{self, found, looked, retrieved, started, stored};
+    use crate::results::fixture::{self, found, looked, retrieved, started, stored};
 
     #[test]
     fn nodes_from_the_start_are_not_started() {

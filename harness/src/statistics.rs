@@ -1,6 +1,6 @@
 //! Shares that were measured on a sample, and how sure they are.
 
-use super::tally::ratio;
+use crate::results::tally::ratio;
 
 /// Standard deviations to each side that hold 95 % of a normal distribution.
 pub const Z_95: f64 = 1.959_963_984_540_054;
