@@ -6,12 +6,12 @@
 //! | --- | --- |
 //! | `run` | `harness run`: every file checked, then played, reported |
 //! | `session` | one run from `up` to `down` |
-//! | `chosen` | which backend plays, and why |
-//! | `display` | progress, for a terminal or for a log |
+//! | `backend_choice` | which backend plays, and why |
+//! | `progress` | progress, for a terminal or for a log |
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, `plan`: nothing is deployed |
 //! | `compare` | `harness compare`: two records held against each other |
-//! | `engine` | `doctor`, `image`, `clean` |
+//! | `machine` | `doctor`, `image`, `clean` |
 //! | `bench` | `bench sim`, `bench router`, `bench up` |
 
 use std::io::Write;
@@ -23,12 +23,12 @@ use tracing_subscriber::EnvFilter;
 use crate::backend::BackendError;
 use crate::backend::netns::access;
 
+mod backend_choice;
 mod bench;
-mod chosen;
 mod compare;
-mod display;
-mod engine;
 mod inspect;
+mod machine;
+mod progress;
 mod run;
 mod session;
 mod signals;
@@ -60,7 +60,7 @@ enum Command {
     /// Hold two runs against each other: 0 if all shares agree within what chance explains, 1 if one does not
     Compare(compare::Args),
     /// Remove what crashed runs left on the Docker engine
-    Clean(engine::CleanArgs),
+    Clean(machine::CleanArgs),
     /// Measure the testbed itself
     Bench(bench::BenchArgs),
     /// Be the router of a network: what a router's container runs
@@ -133,9 +133,9 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => inspect::validate(&args),
         Command::Plan(args) => inspect::plan(&args),
         Command::Compare(args) => compare::compare(&args),
-        Command::Doctor => runtime.block_on(engine::doctor()),
-        Command::Image => runtime.block_on(engine::image()),
-        Command::Clean(args) => runtime.block_on(engine::clean(&args)),
+        Command::Doctor => runtime.block_on(machine::doctor()),
+        Command::Image => runtime.block_on(machine::image()),
+        Command::Clean(args) => runtime.block_on(machine::clean(&args)),
         Command::Bench(args) => bench::run(&args, runtime.handle()),
         Command::Prober { survey } => match runtime.block_on(crate::probe::deputy::main(&survey)) {
             Ok(()) => Exit::Passed,

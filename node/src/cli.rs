@@ -15,8 +15,8 @@ use tracing_subscriber::EnvFilter;
 
 use butter::driver::api::{ApiAddress, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 
-mod ask;
 mod client;
+mod control;
 mod run;
 
 /// What is logged unless `BUTTER_LOG` says otherwise. quinn-udp warns with peers' addresses.
@@ -47,7 +47,7 @@ enum Command {
     /// Run a node until it is told to leave, by SIGTERM, Ctrl-C or `butter leave`
     Run(run::RunArgs),
     #[command(flatten)]
-    Ask(ask::Ask),
+    Control(control::ControlCommand),
 }
 
 /// Why the program ends without success.
@@ -73,7 +73,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(async {
             match cli.command {
                 Command::Run(args) => run::run(args, cli.api).await,
-                Command::Ask(what) => ask::ask(what, cli.api).await,
+                Command::Control(command) => control::execute(command, cli.api).await,
             }
         }),
         Err(error) => Err(Failure::Environment(error.into())),

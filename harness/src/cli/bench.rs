@@ -6,8 +6,8 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
 
-use super::chosen::{Chosen, Kind, SetUp, Wanted};
-use super::display::Display;
+use super::backend_choice::{AnyBackend, BackendArg, BackendKind, BackendSetup};
+use super::progress::ProgressDisplay;
 use super::{Exit, environment, show};
 use crate::backend::docker::bare;
 use crate::backend::{BackendError, Progress};
@@ -37,7 +37,7 @@ enum What {
     Up {
         /// What nodes and networks are made of
         #[arg(long, value_enum, default_value = "netns", env = "HARNESS_BACKEND")]
-        backend: Wanted,
+        backend: BackendArg,
         /// Home networks
         #[arg(long, default_value = "3", value_parser = clap::value_parser!(u16).range(1..=100))]
         lans: u16,
@@ -119,29 +119,29 @@ fn router(args: &RouterArgs) -> anyhow::Result<Exit> {
 }
 
 /// The programs, and on Docker their image too: building them is not what is measured.
-async fn programs(kind: Kind, progress: &mut dyn Progress) -> Result<Choice, BackendError> {
+async fn programs(kind: BackendKind, progress: &mut dyn Progress) -> Result<Choice, BackendError> {
     let found = image::find(&Choice::default(), progress).await?.into();
-    if kind == Kind::Docker {
+    if kind == BackendKind::Docker {
         image::build(&found, progress).await?;
     }
     Ok(found)
 }
 
-async fn measure_up(kind: Kind, size: Size, progress: &mut dyn Progress) -> Result<UpBench, BackendError> {
+async fn measure_up(kind: BackendKind, size: Size, progress: &mut dyn Progress) -> Result<UpBench, BackendError> {
     let plan = bench::up::plan(size);
     let programs = programs(kind, progress).await?;
     progress.begin("bringing up and taking down", 0);
-    let set_up = SetUp { programs: programs.clone(), ..SetUp::default() };
-    let mut measured = bench::up::measure(&plan, &mut Chosen::new(kind, &plan, set_up)).await?;
-    if kind == Kind::Docker {
+    let set_up = BackendSetup { programs: programs.clone(), ..BackendSetup::default() };
+    let mut measured = bench::up::measure(&plan, &mut AnyBackend::new(kind, &plan, set_up)).await?;
+    if kind == BackendKind::Docker {
         measured.beside_bare(bare::measure(&programs, measured.hosts(), progress).await?);
     }
     Ok(measured)
 }
 
-async fn up(wanted: Wanted, size: Size, within: Option<Duration>) -> Result<Exit, BackendError> {
+async fn up(wanted: BackendArg, size: Size, within: Option<Duration>) -> Result<Exit, BackendError> {
     let kind = wanted.choose().await?;
-    let mut display = Display::new("bench");
+    let mut display = ProgressDisplay::new("bench");
     let measured = measure_up(kind, size, &mut display).await;
     display.finish();
     let measured = measured?;

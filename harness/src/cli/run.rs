@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Args as ClapArgs;
 use tokio::runtime::Handle;
 
-use super::chosen::{Kind, Wanted};
+use super::backend_choice::{BackendArg, BackendKind};
 use super::inspect::{OverrideArgs, load_all};
 use super::session::{Outcome, Session};
 use super::{Exit, complain, environment, show, signals, tell};
@@ -30,7 +30,7 @@ pub(super) struct Args {
     files: Vec<PathBuf>,
     /// What nodes and networks are made of
     #[arg(long, value_enum, default_value = "auto", env = "HARNESS_BACKEND")]
-    backend: Wanted,
+    backend: BackendArg,
     #[command(flatten)]
     overrides: OverrideArgs,
     /// Directory of the run's record, which must be empty; with several files, each has one in it
@@ -90,9 +90,9 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
 }
 
 /// Chooses the backend, and begins to serve metrics.
-async fn prepare(args: &Args) -> Result<(Kind, Option<Federation>), BackendError> {
+async fn prepare(args: &Args) -> Result<(BackendKind, Option<Federation>), BackendError> {
     let kind = args.backend.choose().await?;
-    if args.keep && kind == Kind::Netns {
+    if args.keep && kind == BackendKind::Netns {
         tell("namespaces end with the run: --keep keeps nothing of them");
     }
     let Some(address) = args.metrics else { return Ok((kind, None)) };
@@ -108,7 +108,7 @@ async fn prepare(args: &Args) -> Result<(Kind, Option<Federation>), BackendError
 fn sessions(
     args: &Args,
     plans: Vec<Plan>,
-    kind: Kind,
+    kind: BackendKind,
     federation: Option<&Federation>,
 ) -> Result<Vec<Session>, DirectoryError> {
     let several = plans.len() > 1;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chosen::{Chosen, Kind, SetUp};
-use super::display::Display;
+use super::backend_choice::{AnyBackend, BackendKind, BackendSetup};
+use super::progress::ProgressDisplay;
 use crate::backend::{Backend, BackendError, Scrape};
 use crate::events::{Event, RunTime};
 use crate::metrics::federation::Federation;
@@ -18,7 +18,7 @@ use crate::results::timing::Timing;
 pub(super) struct Session {
     pub(super) plan: Arc<Plan>,
     pub(super) directory: RunDirectory,
-    pub(super) kind: Kind,
+    pub(super) kind: BackendKind,
     pub(super) keep: bool,
     pub(super) probe: bool,
     pub(super) time_limit: Option<Duration>,
@@ -58,10 +58,11 @@ impl Session {
                 return outcome;
             }
         };
-        let mut display = Display::new(&self.plan.name);
+        let mut display = ProgressDisplay::new(&self.plan.name);
         let mut timing = Timing::default();
-        let set_up = SetUp { keep: self.keep, probe: self.probe, logs: Some(logs.clone()), ..SetUp::default() };
-        let mut backend = Chosen::new(self.kind, &self.plan, set_up);
+        let set_up =
+            BackendSetup { keep: self.keep, probe: self.probe, logs: Some(logs.clone()), ..BackendSetup::default() };
+        let mut backend = AnyBackend::new(self.kind, &self.plan, set_up);
         let began = Instant::now();
         let up = tokio::select! {
             up = backend.up(&mut display) => Ok(up),
@@ -95,7 +96,7 @@ impl Session {
     }
 
     /// A run that could not be brought up leaves a result all the same, for those who read nothing else.
-    fn not_played(&self, backend: &Chosen, error: BackendError, outcome: &mut Outcome) {
+    fn not_played(&self, backend: &AnyBackend, error: BackendError, outcome: &mut Outcome) {
         let result = RunResult::not_played(&self.plan, backend.name(), backend.probed(), &error.what);
         outcome.failures.push(error);
         if let Err(error) = self.directory.write_result(&result) {
@@ -106,8 +107,8 @@ impl Session {
 
     async fn play(
         &self,
-        backend: &mut Chosen,
-        display: &mut Display,
+        backend: &mut AnyBackend,
+        display: &mut ProgressDisplay,
         stop: &Stop,
         timing: &mut Timing,
         outcome: &mut Outcome,
@@ -151,7 +152,7 @@ async fn limit(limit: Option<Duration>, stop: Stop) {
 struct Outlets<'a> {
     plan: &'a Plan,
     recorder: Recorder,
-    display: &'a mut Display,
+    display: &'a mut ProgressDisplay,
     federation: Option<&'a Federation>,
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::display::Display;
+use super::progress::ProgressDisplay;
 use super::{Exit, environment, show};
 use crate::clean::{self, Extent};
 use crate::{doctor, image};
@@ -23,7 +23,7 @@ pub(super) async fn doctor() -> Exit {
 }
 
 pub(super) async fn image() -> Exit {
-    let mut display = Display::new("image");
+    let mut display = ProgressDisplay::new("image");
     let built = image::build(&image::Choice::default(), &mut display).await;
     display.finish();
     match built {
@@ -36,7 +36,7 @@ pub(super) async fn image() -> Exit {
 }
 
 pub(super) async fn clean(args: &CleanArgs) -> Exit {
-    let mut display = Display::new("clean");
+    let mut display = ProgressDisplay::new("clean");
     let extent = match &args.run {
         Some(run) => Extent::Run(run.clone()),
         None if args.all => Extent::All,

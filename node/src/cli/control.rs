@@ -18,7 +18,7 @@ use super::client::{Client, json};
 use super::{ApiArgs, Failure};
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Ask {
+pub(super) enum ControlCommand {
     /// Store a file in the network and print the id by which it is found
     Put {
         /// The file; `-` for standard input
@@ -52,25 +52,25 @@ pub(super) enum Ask {
     Leave,
 }
 
-pub(super) async fn ask(what: Ask, api: ApiArgs) -> Result<(), Failure> {
+pub(super) async fn execute(command: ControlCommand, api: ApiArgs) -> Result<(), Failure> {
     let client = Client::new(api);
-    match what {
-        Ask::Put { file } => put(&client, &file).await,
-        Ask::Get { id, output } => get(&client, id, output.as_deref()).await,
-        Ask::Peers { json } => {
+    match command {
+        ControlCommand::Put { file } => put(&client, &file).await,
+        ControlCommand::Get { id, output } => get(&client, id, output.as_deref()).await,
+        ControlCommand::Peers { json } => {
             let peers: Peers = client.get_json(PEERS_PATH).await?;
             print(&if json { to_json(&peers) } else { peers.peers.iter().map(peer_line).collect() })
         }
-        Ask::Status { json } => {
+        ControlCommand::Status { json } => {
             let status: Status = client.get_json(STATUS_PATH).await?;
             print(&if json { to_json(&status) } else { status_text(&status) })
         }
-        Ask::Id => {
+        ControlCommand::Id => {
             let status: Status = client.get_json(STATUS_PATH).await?;
             print(&format!("{}\n", status.id))
         }
-        Ask::Begin => client.post(BEGIN_PATH, Bytes::new()).await.map(|_| ()),
-        Ask::Leave => client.post(LEAVE_PATH, Bytes::new()).await.map(|_| ()),
+        ControlCommand::Begin => client.post(BEGIN_PATH, Bytes::new()).await.map(|_| ()),
+        ControlCommand::Leave => client.post(LEAVE_PATH, Bytes::new()).await.map(|_| ()),
     }
 }
 

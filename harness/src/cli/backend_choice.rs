@@ -18,7 +18,7 @@ use crate::probe::Probed;
 
 /// As `--backend` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Wanted {
+pub(super) enum BackendArg {
     /// Docker if its engine answers, else network namespaces if they can be made, else the simulator
     Auto,
     /// Every node and router in a container
@@ -31,34 +31,34 @@ pub(super) enum Wanted {
 
 /// What will play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BackendKind {
     Docker,
     Netns,
     Sim,
 }
 
-impl Wanted {
+impl BackendArg {
     /// Finds out. What `auto` takes, and why, is told in one line. Namespaces of an ordinary user are had by beginning this
     /// program anew: then this does not return.
-    pub(super) async fn choose(self) -> Result<Kind, BackendError> {
+    pub(super) async fn choose(self) -> Result<BackendKind, BackendError> {
         if access::entered() {
-            return Ok(Kind::Netns);
+            return Ok(BackendKind::Netns);
         }
         match self {
-            Wanted::Sim => Ok(Kind::Sim),
-            Wanted::Docker => docker::preflight().await.map(|()| Kind::Docker),
-            Wanted::Netns => namespaces(netns::preflight().await?),
-            Wanted::Auto => auto().await,
+            BackendArg::Sim => Ok(BackendKind::Sim),
+            BackendArg::Docker => docker::preflight().await.map(|()| BackendKind::Docker),
+            BackendArg::Netns => namespaces(netns::preflight().await?),
+            BackendArg::Auto => auto().await,
         }
     }
 }
 
-async fn auto() -> Result<Kind, BackendError> {
+async fn auto() -> Result<BackendKind, BackendError> {
     let one_line = |error: &BackendError| format!("{:#}", error.what).replace('\n', " ");
     let no_docker = match docker::preflight().await {
         Ok(()) => {
             tell("backend: docker, as its engine answers");
-            return Ok(Kind::Docker);
+            return Ok(BackendKind::Docker);
         }
         Err(error) => format!("docker cannot be used here: {}", one_line(&error)),
     };
@@ -69,21 +69,21 @@ async fn auto() -> Result<Kind, BackendError> {
         }
         Err(error) => {
             tell(&format!("backend: sim, as {no_docker}; {}", one_line(&error)));
-            Ok(Kind::Sim)
+            Ok(BackendKind::Sim)
         }
     }
 }
 
-fn namespaces(access: Access) -> Result<Kind, BackendError> {
+fn namespaces(access: Access) -> Result<BackendKind, BackendError> {
     match access {
-        Access::Ready => Ok(Kind::Netns),
+        Access::Ready => Ok(BackendKind::Netns),
         Access::InUserNamespace => Err(access::enter()),
     }
 }
 
 /// A backend for one run.
 #[expect(clippy::large_enum_variant, reason = "one per run")]
-pub(super) enum Chosen {
+pub(super) enum AnyBackend {
     Docker(DockerBackend),
     Netns(NetnsBackend),
     Sim(Sim),
@@ -91,7 +91,7 @@ pub(super) enum Chosen {
 
 /// How a run is set up, for the backends that it matters to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SetUp {
+pub(super) struct BackendSetup {
     /// What was deployed shall be left.
     pub(super) keep: bool,
     /// Routers are probed before anything is played.
@@ -102,42 +102,42 @@ pub(super) struct SetUp {
     pub(super) programs: image::Choice,
 }
 
-impl Chosen {
-    pub(super) fn new(kind: Kind, plan: &Plan, set_up: SetUp) -> Self {
-        let SetUp { keep, probe, logs, programs } = set_up;
+impl AnyBackend {
+    pub(super) fn new(kind: BackendKind, plan: &Plan, set_up: BackendSetup) -> Self {
+        let BackendSetup { keep, probe, logs, programs } = set_up;
         match kind {
-            Kind::Docker => {
+            BackendKind::Docker => {
                 let options = docker::Options { programs, keep, logs, probe, tamper: None };
-                Chosen::Docker(DockerBackend::new(plan.clone(), options))
+                AnyBackend::Docker(DockerBackend::new(plan.clone(), options))
             }
-            Kind::Netns => {
+            BackendKind::Netns => {
                 let options = netns::Options { programs, logs, probe, tamper: None };
-                Chosen::Netns(NetnsBackend::new(plan.clone(), options))
+                AnyBackend::Netns(NetnsBackend::new(plan.clone(), options))
             }
-            Kind::Sim => Chosen::Sim(Sim::new(plan)),
+            BackendKind::Sim => AnyBackend::Sim(Sim::new(plan)),
         }
     }
 
     /// The plan as it is played, once the backend is up: with the subnets that were free.
     pub(super) fn plan(&self, written: &Arc<Plan>) -> Arc<Plan> {
         match self {
-            Chosen::Docker(backend) => Arc::new(backend.plan().clone()),
-            Chosen::Netns(_) | Chosen::Sim(_) => Arc::clone(written),
+            AnyBackend::Docker(backend) => Arc::new(backend.plan().clone()),
+            AnyBackend::Netns(_) | AnyBackend::Sim(_) => Arc::clone(written),
         }
     }
 
     /// What came of the self-probe.
     pub(super) fn probed(&self) -> Probed {
         match self {
-            Chosen::Docker(backend) => backend.probed().clone(),
-            Chosen::Netns(backend) => backend.probed().clone(),
-            Chosen::Sim(_) => Probed::NotNeeded,
+            AnyBackend::Docker(backend) => backend.probed().clone(),
+            AnyBackend::Netns(backend) => backend.probed().clone(),
+            AnyBackend::Sim(_) => Probed::NotNeeded,
         }
     }
 
     /// Leaves what was deployed, and tells how to remove it. `None` if there is nothing that could be left.
     pub(super) async fn keep(&self, logs: PathBuf) -> Option<Result<String, BackendError>> {
-        let Chosen::Docker(backend) = self else { return None };
+        let AnyBackend::Docker(backend) = self else { return None };
         let run = backend.run_id()?;
         if let Err(error) = backend.collect_logs(&logs).await {
             return Some(Err(error.into()));
@@ -148,52 +148,52 @@ impl Chosen {
     }
 }
 
-impl Backend for Chosen {
+impl Backend for AnyBackend {
     fn name(&self) -> &'static str {
         match self {
-            Chosen::Docker(backend) => backend.name(),
-            Chosen::Netns(backend) => backend.name(),
-            Chosen::Sim(backend) => backend.name(),
+            AnyBackend::Docker(backend) => backend.name(),
+            AnyBackend::Netns(backend) => backend.name(),
+            AnyBackend::Sim(backend) => backend.name(),
         }
     }
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
         match self {
-            Chosen::Docker(backend) => backend.up(progress).await,
-            Chosen::Netns(backend) => backend.up(progress).await,
-            Chosen::Sim(backend) => backend.up(progress).await,
+            AnyBackend::Docker(backend) => backend.up(progress).await,
+            AnyBackend::Netns(backend) => backend.up(progress).await,
+            AnyBackend::Sim(backend) => backend.up(progress).await,
         }
     }
 
     fn now(&self) -> RunTime {
         match self {
-            Chosen::Docker(backend) => backend.now(),
-            Chosen::Netns(backend) => backend.now(),
-            Chosen::Sim(backend) => backend.now(),
+            AnyBackend::Docker(backend) => backend.now(),
+            AnyBackend::Netns(backend) => backend.now(),
+            AnyBackend::Sim(backend) => backend.now(),
         }
     }
 
     fn submit(&mut self, op: OpId, action: Action) {
         match self {
-            Chosen::Docker(backend) => backend.submit(op, action),
-            Chosen::Netns(backend) => backend.submit(op, action),
-            Chosen::Sim(backend) => backend.submit(op, action),
+            AnyBackend::Docker(backend) => backend.submit(op, action),
+            AnyBackend::Netns(backend) => backend.submit(op, action),
+            AnyBackend::Sim(backend) => backend.submit(op, action),
         }
     }
 
     async fn next(&mut self, until: RunTime) -> Option<Report> {
         match self {
-            Chosen::Docker(backend) => backend.next(until).await,
-            Chosen::Netns(backend) => backend.next(until).await,
-            Chosen::Sim(backend) => backend.next(until).await,
+            AnyBackend::Docker(backend) => backend.next(until).await,
+            AnyBackend::Netns(backend) => backend.next(until).await,
+            AnyBackend::Sim(backend) => backend.next(until).await,
         }
     }
 
     async fn down(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
         match self {
-            Chosen::Docker(backend) => backend.down(progress).await,
-            Chosen::Netns(backend) => backend.down(progress).await,
-            Chosen::Sim(backend) => backend.down(progress).await,
+            AnyBackend::Docker(backend) => backend.down(progress).await,
+            AnyBackend::Netns(backend) => backend.down(progress).await,
+            AnyBackend::Sim(backend) => backend.down(progress).await,
         }
     }
 }

@@ -20,7 +20,7 @@ const REDRAW_EVERY: Duration = Duration::from_millis(100);
 static LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Shows how one run, or another activity, gets on.
-pub(super) struct Display {
+pub(super) struct ProgressDisplay {
     name: String,
     bar: Option<ProgressBar>,
     activities: Stopwatch,
@@ -30,7 +30,7 @@ pub(super) struct Display {
     shown: Option<Instant>,
 }
 
-impl Display {
+impl ProgressDisplay {
     /// Of an activity, or of a run of this name.
     pub(super) fn new(name: &str) -> Self {
         let is_terminal = console_is_terminal();
@@ -42,7 +42,7 @@ impl Display {
             bar.enable_steady_tick(REDRAW_EVERY);
             bar
         });
-        Display { name: name.to_owned(), bar, activities: Stopwatch::default(), total: 0, done: 0, shown: None }
+        ProgressDisplay { name: name.to_owned(), bar, activities: Stopwatch::default(), total: 0, done: 0, shown: None }
     }
 
     /// A line to keep.
@@ -103,7 +103,7 @@ impl Display {
     }
 }
 
-impl Progress for Display {
+impl Progress for ProgressDisplay {
     fn begin(&mut self, what: &str, total: u64) {
         self.activities.begin(what);
         (self.total, self.done) = (total, 0);
