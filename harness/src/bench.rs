@@ -15,10 +15,11 @@ use anyhow::Context;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
+use crate::backend::Backend;
 use crate::backend::sim::Sim;
-use crate::backend::{Action, Backend, OpId, Told};
 use crate::events::RunTime;
 use crate::net::link::LinkConfig;
+use crate::op::{Op, OpId, OpResult};
 use crate::plan::{Item, NodeIndex, Plan};
 use crate::sim::invariants;
 use crate::sim::terrain::Terrain;
@@ -169,7 +170,7 @@ fn store(sim: &mut Sim, plan: &Plan) -> usize {
     let mut take = |sim: &mut Sim, until| {
         while let Some(report) = sim.advance(until) {
             pending -= 1;
-            stored += usize::from(matches!(report.what, Told::Stored(_)));
+            stored += usize::from(matches!(report.result, OpResult::Stored(_)));
             if pending == 0 {
                 return;
             }
@@ -178,7 +179,7 @@ fn store(sim: &mut Sim, plan: &Plan) -> usize {
     for node in 0..count {
         take(sim, begun.plus(STORE_WITHIN * node as u32 / count as u32));
         let item = Item { size: ITEM_BYTES, seed: plan.seed ^ node as u64, by: NodeIndex(node) };
-        sim.submit(OpId(node as u64), Action::Put { node: item.by, value: item.bytes().into() });
+        sim.submit(OpId(node as u64), Op::Put { node: item.by, value: item.bytes().into() });
     }
     take(sim, RunTime(u64::MAX));
     stored

@@ -12,6 +12,7 @@ pub mod events;
 pub mod image;
 pub mod metrics;
 pub mod net;
+pub mod op;
 pub mod plan;
 pub mod play;
 pub mod probe;

@@ -21,9 +21,10 @@ use std::time::Duration;
 use butter::core::wanted::TOLD_WITHIN;
 use bytes::Bytes;
 
-use crate::backend::{Action, Backend, Scrape};
+use crate::backend::{Backend, Scrape};
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::metrics::watched::Watched;
+use crate::op::Op;
 use crate::plan::{Act, NodeIndex, Plan, Until};
 
 mod crossings;
@@ -321,7 +322,7 @@ impl<B: Backend> Player<'_, B> {
         let now = self.backend.now();
         if self.next_sample <= now {
             if !self.ops.samples() {
-                self.submit(now, What::Sample, Action::Sample, None, SEE_DEADLINE);
+                self.submit(now, What::Sample, Op::Sample, None, SEE_DEADLINE);
             }
             self.next_sample = now.plus(SAMPLE_EVERY);
         }
@@ -366,10 +367,10 @@ impl<B: Backend> Player<'_, B> {
     fn submit_look(&mut self, now: RunTime) {
         self.look_begun = Some(now);
         let what = What::Look { generation: self.ledger.generation() };
-        self.submit(now, what, Action::Look, None, SEE_DEADLINE);
+        self.submit(now, what, Op::Inspect, None, SEE_DEADLINE);
     }
 
-    fn submit(&mut self, now: RunTime, what: What, action: Action, step: Option<usize>, deadline: Duration) {
+    fn submit(&mut self, now: RunTime, what: What, action: Op, step: Option<usize>, deadline: Duration) {
         let op = self.ops.insert(Pending { what, submitted: now, deadline: now.plus(deadline), step });
         self.backend.submit(op, action);
     }
@@ -415,7 +416,7 @@ impl<B: Backend> Player<'_, B> {
                 }
             }
             (None, Act::SetLink { network, up, down }) => {
-                let action = Action::SetLink { network, up, down };
+                let action = Op::SetLink { network, up, down };
                 self.submit(now, What::SetLink { network }, action, Some(step), CHANGE_DEADLINE);
             }
             (None, act) => unreachable!("{act:?} is about a node"),
@@ -430,13 +431,13 @@ impl<B: Backend> Player<'_, B> {
             Act::Kill { .. } | Act::Stop { .. } if !lives => {
                 return self.trouble(now, Some(node), "was to be ended, but does not run");
             }
-            Act::Start { fresh, .. } => (What::Start { node }, Action::Start { node, fresh }, CHANGE_DEADLINE),
-            Act::Kill { .. } => (What::Kill { node }, Action::Kill { node }, CHANGE_DEADLINE),
-            Act::Stop { .. } => (What::Stop { node }, Action::Stop { node }, CHANGE_DEADLINE),
+            Act::Start { fresh, .. } => (What::Start { node }, Op::Start { node, fresh }, CHANGE_DEADLINE),
+            Act::Kill { .. } => (What::Kill { node }, Op::Kill { node }, CHANGE_DEADLINE),
+            Act::Stop { .. } => (What::Stop { node }, Op::Stop { node }, CHANGE_DEADLINE),
             Act::Put { item } if !lives => return self.stored(now, now, item, node, Err("it does not run".to_owned())),
             Act::Put { item } => {
                 let value = Bytes::from(self.plan.items[item.0].bytes());
-                (What::Put { item, node }, Action::Put { node, value }, self.answer_deadline(node))
+                (What::Put { item, node }, Op::Put { node, value }, self.answer_deadline(node))
             }
             Act::Link { peer, within, .. } => return self.crossings.add(Pair { step, node, peer, within }),
             Act::Get { item, .. } => {
@@ -444,7 +445,7 @@ impl<B: Backend> Player<'_, B> {
                 match self.ledger.id_of(item) {
                     None => return self.retrieved(now, now, item, node, Retrieved::NeverStored),
                     Some(_) if !lives => return self.retrieved(now, now, item, node, unasked()),
-                    Some(id) => (What::Get { item, node }, Action::Get { node, id }, self.answer_deadline(node)),
+                    Some(id) => (What::Get { item, node }, Op::Get { node, id }, self.answer_deadline(node)),
                 }
             }
         };
@@ -457,7 +458,7 @@ impl<B: Backend> Player<'_, B> {
             match (self.ledger.is_live(node), self.ledger.identity(peer)) {
                 (true, Some(id)) => {
                     let what = What::Link { node, peer, within };
-                    self.submit(now, what, Action::Link { node, peer: id }, Some(step), TOLD_WITHIN + ANSWER_MARGIN);
+                    self.submit(now, what, Op::Connect { node, peer: id }, Some(step), TOLD_WITHIN + ANSWER_MARGIN);
                 }
                 _ => self.linked(now, node, peer, LinkResult::Down { why: "one of them does not run".to_owned() }),
             }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use butter::core::config::Config;
 use butter_harness::backend::sim::Sim;
-use butter_harness::backend::{Action, Backend, BackendError, OpId, Progress, Report};
+use butter_harness::backend::{Backend, BackendError, Progress};
 use butter_harness::events::{EventKind, Retrieved, RunTime};
+use butter_harness::op::{BackendEvent, Op, OpId};
 use butter_harness::plan::Plan;
 use butter_harness::play::{Ended, Played, Stop, play};
 use butter_harness::sim::invariants;
@@ -45,8 +46,8 @@ impl Backend for Checked {
         self.sim.now()
     }
 
-    fn submit(&mut self, op: OpId, action: Action) {
-        if matches!(action, Action::Look) {
+    fn submit(&mut self, op: OpId, action: Op) {
+        if matches!(action, Op::Inspect) {
             self.looks += 1;
             let mut violations = invariants::views(self.sim.engine(), &self.config);
             violations.extend(invariants::bounded_copies(self.sim.engine(), COPIES_MAX));
@@ -55,7 +56,7 @@ impl Backend for Checked {
         self.sim.submit(op, action);
     }
 
-    async fn next(&mut self, until: RunTime) -> Option<Report> {
+    async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {
         self.sim.next(until).await
     }
 

@@ -43,9 +43,10 @@ pub(crate) use engine::connect;
 pub(crate) use neighbours::enters_namespaces;
 
 use crate::backend::fleet::{Fleet, Operation};
-use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report};
+use crate::backend::{Backend, BackendError, Progress};
 use crate::events::RunTime;
 use crate::image;
+use crate::op::{BackendEvent, Op, OpId};
 use crate::plan::Plan;
 use crate::probe::Probed;
 use crate::router::RouterConfig;
@@ -160,11 +161,11 @@ impl Backend for DockerBackend {
         self.operation.now()
     }
 
-    fn submit(&mut self, op: OpId, action: Action) {
+    fn submit(&mut self, op: OpId, action: Op) {
         self.operation.submit(op, action);
     }
 
-    async fn next(&mut self, until: RunTime) -> Option<Report> {
+    async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {
         self.operation.next(until).await
     }
 

@@ -30,8 +30,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::backend::{Action, BackendError, OpId, Progress, Report, Told};
+use crate::backend::{BackendError, Progress};
 use crate::events::RunTime;
+use crate::op::{BackendEvent, Op, OpId, OpResult};
 use crate::plan::{NodeIndex, Plan};
 use lives::{Life, Node, Queues, Turn};
 use tunnel::Client;
@@ -86,7 +87,7 @@ pub(crate) struct Fleet<H> {
     asks: Semaphore,
     /// When the run's clock started.
     clock: OnceLock<Instant>,
-    reports: mpsc::Sender<Report>,
+    reports: mpsc::Sender<BackendEvent>,
 }
 
 impl<H: Host> Fleet<H> {
@@ -100,8 +101,8 @@ impl<H: Host> Fleet<H> {
     }
 
     /// Reports. Waits while too much is untaken; what nobody takes any more is dropped with the run.
-    pub(crate) async fn tell(&self, op: Option<OpId>, what: Told) {
-        let _ = self.reports.send(Report { at: self.now(), op, what }).await;
+    pub(crate) async fn tell(&self, op: Option<OpId>, result: OpResult) {
+        let _ = self.reports.send(BackendEvent { at: self.now(), op, result }).await;
     }
 
     /// Starts every node that runs from the start, lets them begin together once all processes are there, and waits until all of
@@ -153,8 +154,8 @@ impl<H: Host> Fleet<H> {
 #[derive(Debug)]
 pub(crate) struct Operation<H> {
     fleet: Option<Arc<Fleet<H>>>,
-    reports: mpsc::Receiver<Report>,
-    sender: mpsc::Sender<Report>,
+    reports: mpsc::Receiver<BackendEvent>,
+    sender: mpsc::Sender<BackendEvent>,
     tasks: JoinSet<()>,
 }
 
@@ -218,12 +219,12 @@ impl<H: Host> Operation<H> {
     }
 
     /// See [`crate::backend::Backend::submit`].
-    pub(crate) fn submit(&mut self, op: OpId, action: Action) {
+    pub(crate) fn submit(&mut self, op: OpId, action: Op) {
         self.reap();
         match action {
-            Action::Start { node, fresh } => self.turn(op, node, Turn::Start { fresh }),
-            Action::Kill { node } => self.turn(op, node, Turn::Kill),
-            Action::Stop { node } => self.turn(op, node, Turn::Stop),
+            Op::Start { node, fresh } => self.turn(op, node, Turn::Start { fresh }),
+            Op::Kill { node } => self.turn(op, node, Turn::Kill),
+            Op::Stop { node } => self.turn(op, node, Turn::Stop),
             other => {
                 let fleet = Arc::clone(self.up_and_running());
                 self.tasks.spawn(async move {
@@ -235,7 +236,7 @@ impl<H: Host> Operation<H> {
     }
 
     /// See [`crate::backend::Backend::next`].
-    pub(crate) async fn next(&mut self, until: RunTime) -> Option<Report> {
+    pub(crate) async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {
         self.reap();
         let start = *self.up_and_running().clock.get().expect("the clock starts when the backend is up");
         let wake = start + Duration::from_micros(until.0).min(start.elapsed() + LONGEST_WAIT);
@@ -255,7 +256,7 @@ impl<H: Host> Operation<H> {
     fn turn(&mut self, op: OpId, node: NodeIndex, turn: Turn) {
         let fleet = Arc::clone(self.up_and_running());
         if let Err(error) = fleet.node(node).submit(op, turn) {
-            let told = Told::Failed { node: Some(node), why: error.to_string() };
+            let told = OpResult::Failed { node: Some(node), reason: error.to_string() };
             self.tasks.spawn(async move { fleet.tell(Some(op), told).await });
         }
     }

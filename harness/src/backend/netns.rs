@@ -33,9 +33,10 @@ use crate::backend::fleet::routing::{self, CONTROL_PORT};
 use crate::backend::fleet::tunnel::{Client, Route};
 use crate::backend::fleet::{Fleet, Host, Operation, command, node_api};
 use crate::backend::namespace::{Crew, Namespace, raise_descriptor_limit};
-use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report, Told};
+use crate::backend::{Backend, BackendError, Progress};
 use crate::events::RunTime;
 use crate::image;
+use crate::op::{BackendEvent, Op, OpId, OpResult};
 use crate::plan::{API_PORT, NetworkIndex, NodeIndex, Plan};
 use crate::probe::Probed;
 use crate::probe::survey::Survey;
@@ -178,11 +179,11 @@ impl Backend for NetnsBackend {
         self.operation.now()
     }
 
-    fn submit(&mut self, op: OpId, action: Action) {
+    fn submit(&mut self, op: OpId, action: Op) {
         self.operation.submit(op, action);
     }
 
-    async fn next(&mut self, until: RunTime) -> Option<Report> {
+    async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {
         self.operation.next(until).await
     }
 
@@ -332,5 +333,5 @@ async fn watch_router(fleet: Arc<Fleet<Namespaces>>, network: NetworkIndex) {
     let exit = router.ended().await;
     let name = &fleet.plan.network(network).name;
     let why = format!("the router of {name} ended by itself with exit status {exit}{}", router.said());
-    fleet.tell(None, Told::Failed { node: None, why }).await;
+    fleet.tell(None, OpResult::Failed { node: None, reason: why }).await;
 }

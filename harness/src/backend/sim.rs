@@ -15,10 +15,9 @@ use butter::core::wanted::TOLD_WITHIN;
 use butter::overlay::data::{Data, DataCommand, DataOutcome, GetError};
 use rand::Rng;
 
-use crate::backend::{
-    Action, Backend, BackendError, FoundValue, LinkView, NodeView, OpId, Progress, Report, Scrape, Source, Told,
-};
+use crate::backend::{Backend, BackendError, Progress, Scrape, Source};
 use crate::events::RunTime;
+use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::sim::engine::{Birth, Engine, Finished};
 use crate::sim::network::Seat;
@@ -46,7 +45,7 @@ pub struct Sim {
     waiting: BTreeMap<CommandId, Waiting>,
     deadlines: BTreeSet<(Time, CommandId)>,
     next_command: u64,
-    reports: VecDeque<Report>,
+    reports: VecDeque<BackendEvent>,
     series: NodeSeries,
 }
 
@@ -104,7 +103,7 @@ impl Sim {
     }
 
     /// Lets time pass until there is something to report, or the run's clock stands at `until`.
-    pub fn advance(&mut self, until: RunTime) -> Option<Report> {
+    pub fn advance(&mut self, until: RunTime) -> Option<BackendEvent> {
         let until = Time::from_micros(until.0.saturating_add(self.begun.as_micros()));
         loop {
             if let Some(report) = self.reports.pop_front() {
@@ -180,12 +179,12 @@ impl Sim {
     }
 
     fn failed(&mut self, op: OpId, node: NodeIndex, why: &str) {
-        self.report(Some(op), Told::Failed { node: Some(node), why: why.to_owned() });
+        self.report(Some(op), OpResult::Failed { node: Some(node), reason: why.to_owned() });
     }
 
-    fn report(&mut self, op: Option<OpId>, what: Told) {
+    fn report(&mut self, op: Option<OpId>, result: OpResult) {
         let at = self.now();
-        self.reports.push_back(Report { at, op, what });
+        self.reports.push_back(BackendEvent { at, op, result });
     }
 
     fn finish(&mut self, Finished { id, outcome, .. }: Finished<DataOutcome>) {
@@ -195,17 +194,19 @@ impl Sim {
             Outcome::Left => {
                 self.engine.leave(node.0 as Seat);
                 self.fail_waiting(node, "the node has left");
-                Told::Ended
+                OpResult::NodeStopped
             }
-            Outcome::Overlay(DataOutcome::Put(Ok(stored))) => Told::Stored(stored.blocks),
-            Outcome::Overlay(DataOutcome::Put(Err(why))) => Told::Failed { node: Some(node), why: why.to_string() },
+            Outcome::Overlay(DataOutcome::Put(Ok(stored))) => OpResult::Stored(stored.blocks),
+            Outcome::Overlay(DataOutcome::Put(Err(why))) => {
+                OpResult::Failed { node: Some(node), reason: why.to_string() }
+            }
             Outcome::Overlay(DataOutcome::Got(Ok(found))) => {
-                Told::Found(FoundValue { value: found.value.0, hops: found.hops, messages: found.messages })
+                OpResult::Found(FoundValue { value: found.value.0, hops: found.hops, messages: found.messages })
             }
-            Outcome::Overlay(DataOutcome::Got(Err(why))) => Told::NotFound { sure: why == GetError::NotFound },
-            Outcome::Linked(report) => Told::Linked(report.into()),
-            Outcome::Answered(Ok(_) | Err(AskError::Refused(_))) => Told::Answered,
-            Outcome::Answered(Err(why)) => Told::Failed { node: Some(node), why: why.to_string() },
+            Outcome::Overlay(DataOutcome::Got(Err(why))) => OpResult::NotFound { certain: why == GetError::NotFound },
+            Outcome::Linked(report) => OpResult::Connected(report.into()),
+            Outcome::Answered(Ok(_) | Err(AskError::Refused(_))) => OpResult::PingAnswered,
+            Outcome::Answered(Err(why)) => OpResult::Failed { node: Some(node), reason: why.to_string() },
         };
         self.report(Some(op), told);
     }
@@ -217,22 +218,22 @@ impl Sim {
             let Waiting { op, node, leaving, .. } = self.take_waiting(id).expect("every deadline is somebody's");
             if leaving {
                 let why = format!("it did not leave within {} s and was silenced", LEAVE_WITHIN.as_secs());
-                self.report(None, Told::Failed { node: Some(node), why });
+                self.report(None, OpResult::Failed { node: Some(node), reason: why });
                 self.kill(node);
-                self.report(Some(op), Told::Ended);
+                self.report(Some(op), OpResult::NodeStopped);
             } else {
                 self.failed(op, node, "the node gave no answer in time");
             }
         }
     }
 
-    fn look(&self) -> Vec<NodeView> {
-        let view = |(seat, node): (Seat, &Node<Data>)| NodeView {
+    fn look(&self) -> Vec<NodeSnapshot> {
+        let view = |(seat, node): (Seat, &Node<Data>)| NodeSnapshot {
             node: NodeIndex(seat as usize),
             id: node.me().id,
             known_hosts: node.known_hosts().map(|contact| contact.id).collect(),
             neighbours: node.neighbours().count(),
-            links: node.linked().map(|(peer, remote)| LinkView { peer, remote }).collect(),
+            links: node.linked().map(|(peer, remote)| LinkSnapshot { peer, remote }).collect(),
             blocks: node.overlay().blocks().collect(),
         };
         self.engine.nodes().map(view).collect()
@@ -270,55 +271,55 @@ impl Backend for Sim {
         RunTime(self.engine.now().as_micros() - self.begun.as_micros())
     }
 
-    fn submit(&mut self, op: OpId, action: Action) {
+    fn submit(&mut self, op: OpId, action: Op) {
         match action {
-            Action::Start { node, .. } if self.engine.node(node.0 as Seat).is_some() => {
+            Op::Start { node, .. } if self.engine.node(node.0 as Seat).is_some() => {
                 self.failed(op, node, "the node runs already");
             }
-            Action::Start { node, fresh } => {
+            Op::Start { node, fresh } => {
                 let id = self.start(node, fresh);
-                self.report(Some(op), Told::Started { id });
+                self.report(Some(op), OpResult::NodeStarted { id });
             }
-            Action::Kill { node } => {
+            Op::Kill { node } => {
                 self.kill(node);
-                self.report(Some(op), Told::Ended);
+                self.report(Some(op), OpResult::NodeStopped);
             }
-            Action::Stop { node } => self.command(op, node, Command::Leave, LEAVE_WITHIN),
-            Action::Put { node, value } => {
+            Op::Stop { node } => self.command(op, node, Command::Leave, LEAVE_WITHIN),
+            Op::Put { node, value } => {
                 let put = DataCommand::Put { value: value.into() };
                 self.command(op, node, Command::Overlay(put), self.answer_within(node));
             }
-            Action::Get { node, id } => {
+            Op::Get { node, id } => {
                 self.command(op, node, Command::Overlay(DataCommand::Get { id }), self.answer_within(node));
             }
-            Action::Rebind { network, addresses } => {
+            Op::Rebind { network, addresses } => {
                 self.engine.transport_mut().rebind(network, &addresses);
-                self.report(Some(op), Told::Changed);
+                self.report(Some(op), OpResult::NetworkChanged);
             }
-            Action::SetLink { network, up, down } => {
+            Op::SetLink { network, up, down } => {
                 self.engine.transport_mut().set_link(network, &up, &down);
-                self.report(Some(op), Told::Changed);
+                self.report(Some(op), OpResult::NetworkChanged);
             }
-            Action::Link { node, peer } => {
+            Op::Connect { node, peer } => {
                 let link = Command::Link { peer, contact: None };
                 self.command(op, node, link, TOLD_WITHIN + ANSWER_MARGIN);
             }
-            Action::Ask { node, peer, within } => {
+            Op::Ping { node, peer, deadline: within } => {
                 let ask = Command::Ask { peer, route: String::new(), body: Blob::default() };
                 self.command(op, node, ask, within);
             }
-            Action::Look => {
+            Op::Inspect => {
                 let seen = self.look();
-                self.report(Some(op), Told::Seen(seen));
+                self.report(Some(op), OpResult::Inspected(seen));
             }
-            Action::Sample => {
+            Op::Sample => {
                 let sampled = self.sample();
-                self.report(Some(op), Told::Sampled(sampled));
+                self.report(Some(op), OpResult::Sampled(sampled));
             }
         }
     }
 
-    async fn next(&mut self, until: RunTime) -> Option<Report> {
+    async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {
         self.advance(until)
     }
 

@@ -10,9 +10,10 @@ use crate::backend::docker::{self, DockerBackend};
 use crate::backend::netns::access::{self, Access};
 use crate::backend::netns::{self, NetnsBackend};
 use crate::backend::sim::Sim;
-use crate::backend::{Action, Backend, BackendError, OpId, Progress, Report};
+use crate::backend::{Backend, BackendError, Progress};
 use crate::events::RunTime;
 use crate::image;
+use crate::op::{BackendEvent, Op, OpId};
 use crate::plan::Plan;
 use crate::probe::Probed;
 
@@ -173,7 +174,7 @@ impl Backend for AnyBackend {
         }
     }
 
-    fn submit(&mut self, op: OpId, action: Action) {
+    fn submit(&mut self, op: OpId, action: Op) {
         match self {
             AnyBackend::Docker(backend) => backend.submit(op, action),
             AnyBackend::Netns(backend) => backend.submit(op, action),
@@ -181,7 +182,7 @@ impl Backend for AnyBackend {
         }
     }
 
-    async fn next(&mut self, until: RunTime) -> Option<Report> {
+    async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {
         match self {
             AnyBackend::Docker(backend) => backend.next(until).await,
             AnyBackend::Netns(backend) => backend.next(until).await,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use butter::core::identity::{BlockId, NodeId};
 
-use crate::backend::NodeView;
 use crate::events::{EventKind, Retrieved};
+use crate::op::NodeSnapshot;
 use crate::plan::{ItemIndex, NodeIndex, Plan};
 
 /// The books of a run.
@@ -132,8 +132,8 @@ impl Ledger {
 
     /// What the views of the live nodes say together. Views of others, who died meanwhile, do not count; live nodes without a
     /// view hold nothing and know nobody.
-    pub(super) fn look(&self, views: &[NodeView]) -> EventKind {
-        let views: Vec<&NodeView> = views.iter().filter(|view| self.is_live(view.node)).collect();
+    pub(super) fn look(&self, views: &[NodeSnapshot]) -> EventKind {
+        let views: Vec<&NodeSnapshot> = views.iter().filter(|view| self.is_live(view.node)).collect();
         let mut copies: BTreeMap<BlockId, usize> = self.stored.values().flatten().map(|&block| (block, 0)).collect();
         for block in views.iter().flat_map(|view| &view.blocks) {
             if let Some(count) = copies.get_mut(block) {
@@ -155,7 +155,7 @@ impl Ledger {
 }
 
 /// Components of the graph in which two nodes are joined when one knows the other.
-fn components(views: &[&NodeView]) -> usize {
+fn components(views: &[&NodeSnapshot]) -> usize {
     let index: BTreeMap<NodeId, usize> = views.iter().enumerate().map(|(i, view)| (view.id, i)).collect();
     let mut parent: Vec<usize> = (0..views.len()).collect();
     let mut count = views.len();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use butter::core::identity::NodeId;
 
 use super::recoveries::End;
-use crate::backend::OpId;
 use crate::events::RunTime;
+use crate::op::OpId;
 use crate::plan::{ItemIndex, NetworkIndex, NodeIndex};
 
 /// A submitted action.

@@ -12,8 +12,9 @@ use butter::core::identity::NodeId;
 
 use super::pending::What;
 use super::{ANSWER_MARGIN, CHANGE_DEADLINE, Player};
-use crate::backend::{Action, Backend, LinkView, NodeView};
+use crate::backend::Backend;
 use crate::events::{EventKind, Recovery, RunTime};
+use crate::op::{LinkSnapshot, NodeSnapshot, Op};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 
 /// An end without an answer by then is lost.
@@ -107,11 +108,11 @@ impl Recoveries {
 
 impl<B: Backend> Player<'_, B> {
     /// Does the rebinds that waited for this look. Without views nothing is known of links, and none are watched.
-    pub(super) fn rebind_waiting(&mut self, now: RunTime, views: &[NodeView]) {
+    pub(super) fn rebind_waiting(&mut self, now: RunTime, views: &[NodeSnapshot]) {
         for Rebind { step, network, addresses } in std::mem::take(&mut self.recoveries.waiting) {
             let ends = ends_over(self.plan, network, views);
             let what = What::Rebind { network, addresses: addresses.clone(), ends };
-            self.submit(now, what, Action::Rebind { network, addresses }, Some(step), CHANGE_DEADLINE);
+            self.submit(now, what, Op::Rebind { network, addresses }, Some(step), CHANGE_DEADLINE);
         }
     }
 
@@ -136,7 +137,7 @@ impl<B: Backend> Player<'_, B> {
                 self.settle(now, end, Recovery::Gone);
                 continue;
             }
-            let action = Action::Ask { node: end.node, peer: open.ids[1], within: ASK_WITHIN };
+            let action = Op::Ping { node: end.node, peer: open.ids[1], deadline: ASK_WITHIN };
             self.submit(now, What::Ask { end }, action, None, ASK_WITHIN + ANSWER_MARGIN);
         }
     }
@@ -167,12 +168,12 @@ impl<B: Backend> Player<'_, B> {
 }
 
 /// The ends of all links that lead through the NAT of a network, in order, with who is at either end.
-fn ends_over(plan: &Plan, network: NetworkIndex, views: &[NodeView]) -> Vec<(End, [NodeId; 2])> {
+fn ends_over(plan: &Plan, network: NetworkIndex, views: &[NodeSnapshot]) -> Vec<(End, [NodeId; 2])> {
     let inside = plan.networks_within(network);
     let nodes: BTreeMap<NodeId, NodeIndex> = views.iter().map(|view| (view.id, view.node)).collect();
     let is_inside = |node: NodeIndex| inside.contains(&plan.node(node).network);
     let stays_inside = |ip: Ipv4Addr| inside.iter().any(|&network| plan.network(network).subnet.contains(&ip));
-    let leads = |node: NodeIndex, peer: NodeIndex, link: &LinkView| match link.remote.map(|remote| remote.ip()) {
+    let leads = |node: NodeIndex, peer: NodeIndex, link: &LinkSnapshot| match link.remote.map(|remote| remote.ip()) {
         // Nothing translates IPv6, so nothing of it is forgotten.
         Some(IpAddr::V6(_)) => false,
         Some(IpAddr::V4(ip)) if is_inside(node) => !stays_inside(ip),
@@ -180,7 +181,7 @@ fn ends_over(plan: &Plan, network: NetworkIndex, views: &[NodeView]) -> Vec<(End
         None if is_inside(node) => true,
         _ => is_inside(peer),
     };
-    let of = |view: &NodeView| {
+    let of = |view: &NodeSnapshot| {
         let ends = view.links.iter().filter_map(|link| {
             let &peer = nodes.get(&link.peer)?;
             leads(view.node, peer, link).then_some((End { node: view.node, peer }, [view.id, link.peer]))
@@ -209,12 +210,19 @@ mod tests {
         let id = |node: usize| NodeId([node as u8; 32]);
         let view = |node: usize| {
             let own = links.iter().filter(|(from, ..)| *from == node);
-            let link = |&(_, to, remote): &(usize, usize, Option<&str>)| LinkView {
+            let link = |&(_, to, remote): &(usize, usize, Option<&str>)| LinkSnapshot {
                 peer: id(to),
                 remote: remote.map(|remote| remote.parse().unwrap()),
             };
             let links = own.map(link).collect();
-            NodeView { node: NodeIndex(node), id: id(node), known_hosts: vec![], neighbours: 0, links, blocks: vec![] }
+            NodeSnapshot {
+                node: NodeIndex(node),
+                id: id(node),
+                known_hosts: vec![],
+                neighbours: 0,
+                links,
+                blocks: vec![],
+            }
         };
         let views: Vec<_> = (0..4).map(view).collect();
         ends_over(&plan, NetworkIndex(1), &views).into_iter().map(|(end, _)| (end.node.0, end.peer.0)).collect()

@@ -6,55 +6,56 @@ use butter::core::identity::BlockId;
 
 use super::pending::{Pending, What};
 use super::{LastLook, Player};
-use crate::backend::{Backend, NodeView, Report, Told};
+use crate::backend::Backend;
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
+use crate::op::{BackendEvent, NodeSnapshot, OpResult};
 use crate::plan::{ItemIndex, NodeIndex};
 
 impl<B: Backend> Player<'_, B> {
-    pub(super) fn take(&mut self, report: Report) {
+    pub(super) fn take(&mut self, report: BackendEvent) {
         let at = report.at;
-        let Some(op) = report.op else { return self.take_unasked(at, report.what) };
+        let Some(op) = report.op else { return self.take_unasked(at, report.result) };
         let Some(pending) = self.ops.remove(op) else {
             return self.trouble(at, None, "the backend reported something twice, or too late");
         };
         let began = pending.submitted;
-        match (pending.what, report.what) {
-            (What::Start { node }, Told::Started { id }) => {
+        match (pending.what, report.result) {
+            (What::Start { node }, OpResult::NodeStarted { id }) => {
                 self.ledger.started(node, id);
                 self.record(at, EventKind::Started { node, id });
                 self.release(node, at);
             }
-            (What::Kill { node }, Told::Ended) => self.ended(at, node, EventKind::Killed { node }),
-            (What::Stop { node }, Told::Ended) => self.ended(at, node, EventKind::Stopped { node }),
-            (What::Put { item, node }, Told::Stored(blocks)) if !blocks.is_empty() => {
+            (What::Kill { node }, OpResult::NodeStopped) => self.ended(at, node, EventKind::Killed { node }),
+            (What::Stop { node }, OpResult::NodeStopped) => self.ended(at, node, EventKind::Stopped { node }),
+            (What::Put { item, node }, OpResult::Stored(blocks)) if !blocks.is_empty() => {
                 self.stored(began, at, item, node, Ok(blocks));
             }
-            (What::Get { item, node }, Told::Found(found)) => {
+            (What::Get { item, node }, OpResult::Found(found)) => {
                 let right = found.value[..] == self.plan.items[item.0].bytes()[..];
                 let (hops, messages) = (found.hops, found.messages);
                 let result = if right { Retrieved::Found { hops, messages } } else { Retrieved::WrongBytes };
                 self.retrieved(began, at, item, node, result);
             }
-            (What::Get { item, node }, Told::NotFound { sure }) => {
+            (What::Get { item, node }, OpResult::NotFound { certain: sure }) => {
                 let result = if sure { Retrieved::NotFound } else { Retrieved::TimedOut };
                 self.retrieved(began, at, item, node, result);
             }
-            (What::Rebind { network, addresses, ends }, Told::Changed) => {
+            (What::Rebind { network, addresses, ends }, OpResult::NetworkChanged) => {
                 self.rebound(began, at, network, addresses, ends);
             }
-            (What::Ask { end }, Told::Answered) => self.answered(at, end),
-            (What::SetLink { network }, Told::Changed) => self.record(at, EventKind::LinkSet { network }),
-            (What::Link { node, peer, within }, Told::Linked(said)) => {
+            (What::Ask { end }, OpResult::PingAnswered) => self.answered(at, end),
+            (What::SetLink { network }, OpResult::NetworkChanged) => self.record(at, EventKind::LinkSet { network }),
+            (What::Link { node, peer, within }, OpResult::Connected(said)) => {
                 self.linked(at, node, peer, LinkResult::of(said, within));
             }
-            (What::Look { generation }, Told::Seen(views)) => self.looked(at, generation, &views),
-            (What::Sample, Told::Sampled(scrapes)) => {
+            (What::Look { generation }, OpResult::Inspected(views)) => self.looked(at, generation, &views),
+            (What::Sample, OpResult::Sampled(scrapes)) => {
                 let scrapes = Arc::new(scrapes);
                 self.watched.take(at, &scrapes);
                 self.audience.sampled(at, &scrapes);
                 self.last_sample = Some((at, scrapes));
             }
-            (what, Told::Failed { why, .. }) => self.fail(at, Pending { what, ..pending }, why, false),
+            (what, OpResult::Failed { reason: why, .. }) => self.fail(at, Pending { what, ..pending }, why, false),
             (what, other) => {
                 let why = format!("the backend gave an answer that does not fit: {other:?}");
                 self.fail(at, Pending { what, ..pending }, why, true);
@@ -62,9 +63,9 @@ impl<B: Backend> Player<'_, B> {
         }
     }
 
-    fn take_unasked(&mut self, at: RunTime, what: Told) {
+    fn take_unasked(&mut self, at: RunTime, what: OpResult) {
         match what {
-            Told::Failed { node, why } => {
+            OpResult::Failed { node, reason: why } => {
                 self.trouble(at, node, &why);
                 if let Some(node) = node {
                     self.ledger.ended(node);
@@ -152,7 +153,7 @@ impl<B: Backend> Player<'_, B> {
         self.record(at, EventKind::Linked { from, to, result });
     }
 
-    fn looked(&mut self, at: RunTime, generation: u64, views: &[NodeView]) {
+    fn looked(&mut self, at: RunTime, generation: u64, views: &[NodeSnapshot]) {
         for view in views {
             if self.ledger.identify(view.node, view.id) {
                 self.record(at, EventKind::Started { node: view.node, id: view.id });

@@ -4,8 +4,9 @@ use butter::api::{Linked, PathBody};
 use butter::core::identity::NodeId;
 
 use super::*;
-use crate::backend::{BackendError, FoundValue, LinkView, NodeView, OpId, Progress, Report, Series, Source, Told};
+use crate::backend::{BackendError, Progress, Series, Source};
 use crate::events::Recovery;
+use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, OpId, OpResult};
 use crate::plan::{Item, ItemIndex, Network, NetworkIndex, NodePlan, Step, Timed};
 
 const MS: Duration = Duration::from_millis(1);
@@ -16,7 +17,7 @@ const S: Duration = Duration::from_secs(1);
 struct Fake {
     now: RunTime,
     /// In order of time, then of submission.
-    due: BTreeMap<(RunTime, u64), Report>,
+    due: BTreeMap<(RunTime, u64), BackendEvent>,
     sequence: u64,
     live: BTreeSet<NodeIndex>,
     lives: BTreeMap<NodeIndex, u8>,
@@ -55,14 +56,14 @@ impl Fake {
         };
         if let Some((at, node)) = fake.faults.crash {
             fake.live.remove(&node);
-            fake.tell(at, None, Told::Failed { node: Some(node), why: "ended by itself".to_owned() });
+            fake.tell(at, None, OpResult::Failed { node: Some(node), reason: "ended by itself".to_owned() });
         }
         fake
     }
 
-    fn tell(&mut self, at: RunTime, op: Option<OpId>, what: Told) {
+    fn tell(&mut self, at: RunTime, op: Option<OpId>, result: OpResult) {
         self.sequence += 1;
-        self.due.insert((at, self.sequence), Report { at, op, what });
+        self.due.insert((at, self.sequence), BackendEvent { at, op, result });
     }
 
     fn id(&self, node: NodeIndex) -> NodeId {
@@ -71,10 +72,10 @@ impl Fake {
         NodeId(id)
     }
 
-    fn views(&self) -> Vec<NodeView> {
+    fn views(&self) -> Vec<NodeSnapshot> {
         let everyone: Vec<NodeId> = self.live.iter().map(|&node| self.id(node)).collect();
         let knows = if self.now < self.faults.joined_at { Vec::new() } else { everyone };
-        let view = |&node: &NodeIndex| NodeView {
+        let view = |&node: &NodeIndex| NodeSnapshot {
             node,
             id: self.id(node),
             neighbours: knows.len(),
@@ -86,10 +87,10 @@ impl Fake {
     }
 
     /// Everybody is linked to everybody: to two through a relay, to others on the LAN.
-    fn links(&self, node: NodeIndex) -> Vec<LinkView> {
+    fn links(&self, node: NodeIndex) -> Vec<LinkSnapshot> {
         let others = self.live.iter().filter(|&&other| other != node);
         let remote = |other: &NodeIndex| (other.0 < 3).then(|| ([10, 0, 0, other.0 as u8], 1).into());
-        others.map(|other| LinkView { peer: self.id(*other), remote: remote(other) }).collect()
+        others.map(|other| LinkSnapshot { peer: self.id(*other), remote: remote(other) }).collect()
     }
 
     fn end(&mut self, node: NodeIndex) {
@@ -113,63 +114,63 @@ impl Backend for Fake {
         self.now
     }
 
-    fn submit(&mut self, op: OpId, action: Action) {
+    fn submit(&mut self, op: OpId, action: Op) {
         let soon = self.now.plus(10 * MS);
         match action {
-            Action::Start { node, .. } => {
+            Op::Start { node, .. } => {
                 self.live.insert(node);
                 *self.lives.entry(node).or_default() += 1;
                 let (at, id) = (self.now.plus(self.faults.start_takes), self.id(node));
-                self.tell(at, Some(op), Told::Started { id });
+                self.tell(at, Some(op), OpResult::NodeStarted { id });
             }
-            Action::Kill { node } | Action::Stop { node } => {
+            Op::Kill { node } | Op::Stop { node } => {
                 self.end(node);
-                self.tell(soon, Some(op), Told::Ended);
+                self.tell(soon, Some(op), OpResult::NodeStopped);
             }
-            Action::Put { .. } if self.faults.never_report_puts => {}
-            Action::Put { value, .. } => {
+            Op::Put { .. } if self.faults.never_report_puts => {}
+            Op::Put { value, .. } => {
                 let id = butter::core::identity::BlockId([value.len() as u8; 32]);
                 let by = self.live.iter().copied().take(3).collect();
                 self.holders.insert(id, (value, by));
-                self.tell(soon, Some(op), Told::Stored(vec![id]));
+                self.tell(soon, Some(op), OpResult::Stored(vec![id]));
             }
-            Action::Get { id, .. } => {
+            Op::Get { id, .. } => {
                 let kept = self.holders.get(&id).filter(|(_, by)| !by.is_empty());
                 let what = match kept {
-                    None => Told::NotFound { sure: true },
-                    Some(_) if self.faults.wrong_bytes => Told::Found(found(Bytes::from_static(b"?"))),
-                    Some((value, _)) => Told::Found(found(value.clone())),
+                    None => OpResult::NotFound { certain: true },
+                    Some(_) if self.faults.wrong_bytes => OpResult::Found(found(Bytes::from_static(b"?"))),
+                    Some((value, _)) => OpResult::Found(found(value.clone())),
                 };
                 self.tell(soon, Some(op), what);
             }
-            Action::Rebind { .. } | Action::SetLink { .. } => self.tell(soon, Some(op), Told::Changed),
+            Op::Rebind { .. } | Op::SetLink { .. } => self.tell(soon, Some(op), OpResult::NetworkChanged),
             // First through a relay; a direct link takes the longer the higher the node.
-            Action::Link { node, .. } => {
+            Op::Connect { node, .. } => {
                 let (took_us, direct_us) = (Some(20_000), Some(100_000 * node.0 as u64));
                 let said = Linked { path: Some(PathBody::Punched), took_us, direct_us, tries: 1 };
-                self.tell(self.now.plus(S), Some(op), Told::Linked(said));
+                self.tell(self.now.plus(S), Some(op), OpResult::Connected(said));
             }
-            Action::Ask { node, peer, within }
+            Op::Ping { node, peer, deadline: within }
                 if self.now < self.faults.silent_until || peer == self.id(NodeIndex(4)) =>
             {
                 let (node, why) = (Some(node), "no answer in time".to_owned());
-                self.tell(self.now.plus(within), Some(op), Told::Failed { node, why });
+                self.tell(self.now.plus(within), Some(op), OpResult::Failed { node, reason: why });
             }
-            Action::Ask { .. } => self.tell(soon, Some(op), Told::Answered),
-            Action::Look if self.faults.never_report_looks => {}
-            Action::Look if self.faults.fail_looks => {
-                self.tell(self.now, Some(op), Told::Failed { node: None, why: "engine gone".to_owned() });
+            Op::Ping { .. } => self.tell(soon, Some(op), OpResult::PingAnswered),
+            Op::Inspect if self.faults.never_report_looks => {}
+            Op::Inspect if self.faults.fail_looks => {
+                self.tell(self.now, Some(op), OpResult::Failed { node: None, reason: "engine gone".to_owned() });
             }
-            Action::Look => self.tell(self.now, Some(op), Told::Seen(self.views())),
-            Action::Sample => {
+            Op::Inspect => self.tell(self.now, Some(op), OpResult::Inspected(self.views())),
+            Op::Sample => {
                 let series = |node: NodeIndex| Series { name: "m".into(), labels: Vec::new(), value: node.0 as f64 };
                 let scrape = |&node| Scrape { source: Source::Node(node), series: vec![series(node)] };
-                self.tell(self.now, Some(op), Told::Sampled(self.live.iter().map(scrape).collect()));
+                self.tell(self.now, Some(op), OpResult::Sampled(self.live.iter().map(scrape).collect()));
             }
         }
     }
 
-    async fn next(&mut self, until: RunTime) -> Option<Report> {
+    async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {
         match self.due.first_key_value() {
             Some((&(at, _), _)) if at <= until => {
                 self.now = self.now.max(at);

@@ -33,6 +33,6 @@ async fn two_runs_of_one_plan_do_not_meet() {
     down(other).await;
 }
 
-fn ids(views: &[butter_harness::backend::NodeView]) -> BTreeSet<butter::core::identity::NodeId> {
+fn ids(views: &[butter_harness::op::NodeSnapshot]) -> BTreeSet<butter::core::identity::NodeId> {
     views.iter().map(|view| view.id).collect()
 }

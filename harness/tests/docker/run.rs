@@ -1,6 +1,7 @@
 //! Promise: a plan is played on real containers, and nothing of it is left.
 
-use butter_harness::backend::{Action, Backend, Told};
+use butter_harness::backend::Backend;
+use butter_harness::op::{Op, OpResult};
 use butter_harness::plan::NodeIndex;
 
 use crate::support::{Notes, backend, changing, docker, docker_is_here, down, homes, joined, left_of, lives, up};
@@ -13,8 +14,8 @@ async fn what_one_home_stores_another_finds() {
     let mut run = up(homes("stores", 2).0).await;
     let mut absent = run.store_and_find().await;
     absent.0[0] ^= 1;
-    let missed = run.act(Action::Get { node: NodeIndex(2), id: absent }).await;
-    assert!(matches!(missed, Told::NotFound { .. }), "{missed:?}");
+    let missed = run.act(Op::Get { node: NodeIndex(2), id: absent }).await;
+    assert!(matches!(missed, OpResult::NotFound { .. }), "{missed:?}");
     down(run).await;
 }
 
@@ -27,16 +28,19 @@ async fn a_node_is_killed_started_stopped_and_missed() {
     run.kill_start_and_stop().await;
 
     // One that never kept anything cannot come back as it was.
-    assert!(matches!(run.act(Action::Kill { node: NodeIndex(3) }).await, Told::Ended));
-    let refused = run.act(Action::Start { node: NodeIndex(3), fresh: false }).await;
-    assert!(matches!(&refused, Told::Failed { why, .. } if why.contains("outlive")), "{refused:?}");
+    assert!(matches!(run.act(Op::Kill { node: NodeIndex(3) }).await, OpResult::NodeStopped));
+    let refused = run.act(Op::Start { node: NodeIndex(3), fresh: false }).await;
+    assert!(matches!(&refused, OpResult::Failed { reason: why, .. } if why.contains("outlive")), "{refused:?}");
 
     // Whoever ends without being asked is told of.
     let name = format!("butter-{}-node-b-2", run.backend.run_id().unwrap());
     docker(&["kill", &name]);
     let told = run.report().await;
     assert_eq!(told.op, None);
-    assert!(matches!(&told.what, Told::Failed { node: Some(NodeIndex(4)), why } if why.contains("137")), "{told:?}");
+    assert!(
+        matches!(&told.result, OpResult::Failed { node: Some(NodeIndex(4)), reason: why } if why.contains("137")),
+        "{told:?}"
+    );
     run.look_until("one network of the rest", |views| joined(views, 3)).await;
     down(run).await;
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use butter_harness::backend::netns::{NetnsBackend, Options};
-use butter_harness::backend::{Action, Backend, BackendError, Source, Told};
+use butter_harness::backend::{Backend, BackendError, Source};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{Dependence, NatConfig, PortBlock};
+use butter_harness::op::{Op, OpResult};
 use butter_harness::plan::Plan;
 use butter_harness::probe::{NotAsDeclared, Probed};
 use butter_harness::router::RouterConfig;
@@ -153,7 +154,7 @@ async fn a_probe_leaves_nothing_in_a_router() {
     let mut run = Played::up(NetnsBackend::new(draft.0, Options { probe: true, ..options })).await;
     let Probed::Passed { networks, .. } = run.backend.probed() else { panic!("{:?}", run.backend.probed()) };
     assert_eq!(networks.len(), 2);
-    let Told::Sampled(scrapes) = run.act(Action::Sample).await else { panic!("no sample") };
+    let OpResult::Sampled(scrapes) = run.act(Op::Sample).await else { panic!("no sample") };
     let router = scrapes.iter().find(|scrape| scrape.source == Source::Router(nobodys)).unwrap();
     let counted: Vec<_> = router.series.iter().filter(|series| series.value != 0.0).collect();
     assert!(counted.is_empty() && !router.series.is_empty(), "{counted:?}");

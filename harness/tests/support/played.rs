@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butter::core::identity::{BlockId, NodeId};
-use butter_harness::backend::{Action, Backend, NodeView, OpId, Progress, Report, Scrape, Source, Told};
+use butter_harness::backend::{Backend, Progress, Scrape, Source};
 use butter_harness::events::{Event, EventKind, Recovery, RunTime};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
+use butter_harness::op::{BackendEvent, NodeSnapshot, Op, OpId, OpResult};
 use butter_harness::plan::{Act, Network, NetworkIndex, NodeIndex, NodePlan, Plan, Step, Timed, Until, Uplink};
 use butter_harness::play::{Audience, Ended, Standing, Stop, play};
 use bytes::Bytes;
@@ -171,30 +172,34 @@ impl<B: Backend> Played<B> {
     }
 
     /// Does one thing and returns what came of it.
-    pub(crate) async fn act(&mut self, action: Action) -> Told {
+    pub(crate) async fn act(&mut self, action: Op) -> OpResult {
         self.ops += 1;
         let op = OpId(self.ops);
         self.backend.submit(op, action);
         let report = self.report().await;
         assert_eq!(report.op, Some(op), "{report:?}");
-        report.what
+        report.result
     }
 
     /// The next report.
-    pub(crate) async fn report(&mut self) -> Report {
+    pub(crate) async fn report(&mut self) -> BackendEvent {
         let until = RunTime(self.backend.now().0 + PATIENCE.as_micros() as u64);
         self.backend.next(until).await.expect("a report within its deadline")
     }
 
-    pub(crate) async fn look(&mut self) -> Vec<NodeView> {
-        match self.act(Action::Look).await {
-            Told::Seen(views) => views,
+    pub(crate) async fn look(&mut self) -> Vec<NodeSnapshot> {
+        match self.act(Op::Inspect).await {
+            OpResult::Inspected(views) => views,
             other => panic!("{other:?}"),
         }
     }
 
     /// Looks until what is seen is as wanted.
-    pub(crate) async fn look_until(&mut self, what: &str, wanted: impl Fn(&[NodeView]) -> bool) -> Vec<NodeView> {
+    pub(crate) async fn look_until(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&[NodeSnapshot]) -> bool,
+    ) -> Vec<NodeSnapshot> {
         let until = self.backend.now().0 + PATIENCE.as_micros() as u64;
         loop {
             let views = self.look().await;
@@ -208,8 +213,8 @@ impl<B: Backend> Played<B> {
     }
 
     pub(crate) async fn started(&mut self, node: NodeIndex, fresh: bool) -> NodeId {
-        match self.act(Action::Start { node, fresh }).await {
-            Told::Started { id } => id,
+        match self.act(Op::Start { node, fresh }).await {
+            OpResult::NodeStarted { id } => id,
             other => panic!("{other:?}"),
         }
     }
@@ -218,15 +223,15 @@ impl<B: Backend> Played<B> {
     pub(crate) async fn store_and_find(&mut self) -> BlockId {
         self.look_until("one network", |views| joined(views, 5)).await;
         let value = Bytes::from((0..10_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
-        let stored = self.act(Action::Put { node: NodeIndex(1), value: value.clone() }).await;
-        let Told::Stored(blocks) = stored else { panic!("{stored:?}") };
+        let stored = self.act(Op::Put { node: NodeIndex(1), value: value.clone() }).await;
+        let OpResult::Stored(blocks) = stored else { panic!("{stored:?}") };
         // 40,000 bytes are ten blocks, and one that names them.
         assert!(blocks.len() >= 10, "{blocks:?}");
-        let found = self.act(Action::Get { node: NodeIndex(4), id: blocks[0] }).await;
-        let Told::Found(found) = found else { panic!("{found:?}") };
+        let found = self.act(Op::Get { node: NodeIndex(4), id: blocks[0] }).await;
+        let OpResult::Found(found) = found else { panic!("{found:?}") };
         assert!(found.value == value, "other bytes");
 
-        let Told::Sampled(scrapes) = self.act(Action::Sample).await else { panic!("no sample") };
+        let OpResult::Sampled(scrapes) = self.act(Op::Sample).await else { panic!("no sample") };
         assert_eq!(scrapes.len(), 5 + 3, "five nodes, three routers");
         let routers = scrapes.iter().filter(|scrape| matches!(scrape.source, Source::Router(_)));
         assert!(routers.into_iter().all(|scrape| !scrape.series.is_empty()));
@@ -238,17 +243,17 @@ impl<B: Backend> Played<B> {
         let before = self.look_until("one network", |views| joined(views, 5)).await;
 
         // Killed: it is not seen any more. Started: somebody else, at the same place.
-        assert!(matches!(self.act(Action::Kill { node: NodeIndex(1) }).await, Told::Ended));
+        assert!(matches!(self.act(Op::Kill { node: NodeIndex(1) }).await, OpResult::NodeStopped));
         assert!(self.look().await.iter().all(|view| view.node != NodeIndex(1)));
-        let twice = self.act(Action::Kill { node: NodeIndex(1) }).await;
-        assert!(matches!(&twice, Told::Failed { why, .. } if why.contains("does not run")), "{twice:?}");
+        let twice = self.act(Op::Kill { node: NodeIndex(1) }).await;
+        assert!(matches!(&twice, OpResult::Failed { reason: why, .. } if why.contains("does not run")), "{twice:?}");
         assert_ne!(self.started(NodeIndex(1), true).await, before[1].id);
 
         // Stopped: it leaves by itself. Started with what it had: the same one. Started fresh: another.
-        let stopped = self.act(Action::Stop { node: KEEPER }).await;
-        assert!(matches!(stopped, Told::Ended), "{stopped:?}");
+        let stopped = self.act(Op::Stop { node: KEEPER }).await;
+        assert!(matches!(stopped, OpResult::NodeStopped), "{stopped:?}");
         assert_eq!(self.started(KEEPER, false).await, before[2].id);
-        assert!(matches!(self.act(Action::Kill { node: KEEPER }).await, Told::Ended));
+        assert!(matches!(self.act(Op::Kill { node: KEEPER }).await, OpResult::NodeStopped));
         assert_ne!(self.started(KEEPER, true).await, before[2].id);
     }
 
@@ -264,14 +269,14 @@ impl<B: Backend> Played<B> {
         assert!(recovered.iter().all(is_back), "{:#?}", played.events);
 
         let Act::Rebind { addresses, .. } = &plan.steps[0].actions[0].act else { panic!("{:?}", plan.steps) };
-        let is_seen = |views: &[NodeView]| {
+        let is_seen = |views: &[NodeSnapshot]| {
             let mut links = views[0].links.iter();
             links.any(|link| link.peer == rebound && link.remote.is_some_and(|remote| addresses.contains(&ip4(remote))))
         };
         self.look_until("the node at its NAT's new address", is_seen).await;
         let asked = self.backend.now();
-        let ask = Action::Ask { node: SLOWED, peer: ambassador, within: PATIENCE };
-        assert!(matches!(self.act(ask).await, Told::Answered));
+        let ask = Op::Ping { node: SLOWED, peer: ambassador, deadline: PATIENCE };
+        assert!(matches!(self.act(ask).await, OpResult::PingAnswered));
         let took = Duration::from_micros(self.backend.now().0 - asked.0);
         assert!(took >= 2 * SLOW, "there and back in {took:?}");
     }
@@ -297,12 +302,12 @@ fn ip4(address: SocketAddr) -> Ipv4Addr {
 }
 
 /// Whether everybody is connected with everybody through known hosts.
-pub(crate) fn joined(views: &[NodeView], live: usize) -> bool {
+pub(crate) fn joined(views: &[NodeSnapshot], live: usize) -> bool {
     let mut reached = vec![false; views.len()];
     let mut open = vec![0];
     while let Some(at) = open.pop() {
         let Some(here) = views.get(at).filter(|_| !std::mem::replace(&mut reached[at], true)) else { continue };
-        let knows = |other: &NodeView| here.known_hosts.contains(&other.id) || other.known_hosts.contains(&here.id);
+        let knows = |other: &NodeSnapshot| here.known_hosts.contains(&other.id) || other.known_hosts.contains(&here.id);
         open.extend((0..views.len()).filter(|&other| !reached[other] && knows(&views[other])));
     }
     views.len() == live && reached.iter().all(|reached| *reached)

@@ -10,8 +10,8 @@ use futures_util::StreamExt;
 use tokio::time::sleep;
 
 use super::{Shared, logs, mark};
-use crate::backend::Told;
 use crate::backend::fleet::lives;
+use crate::op::OpResult;
 use crate::plan::{NetworkIndex, NodeIndex};
 
 /// Pause before listening again when the engine hung up.
@@ -85,7 +85,7 @@ async fn router_ended(shared: &Shared, name: &str, network: NetworkIndex, exit: 
     let said = logs::quote(&shared.host.docker, name).await;
     let network = &shared.plan.network(network).name;
     let why = format!("the router of {network} ended by itself with exit status {exit}{said}");
-    shared.tell(None, Told::Failed { node: None, why }).await;
+    shared.tell(None, OpResult::Failed { node: None, reason: why }).await;
 }
 
 /// Finds a node that ended while nobody listened.

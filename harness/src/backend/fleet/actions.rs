@@ -9,40 +9,42 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{Fleet, GLANCES_AT_ONCE, Host, node_api};
-use crate::backend::{Action, NodeView, Scrape, Source, Told};
+use crate::backend::{Scrape, Source};
+use crate::op::{NodeSnapshot, Op, OpResult};
 use crate::plan::{NetworkIndex, NodeIndex};
 
 /// Does it.
-pub(crate) async fn perform<H: Host>(fleet: &Fleet<H>, action: Action) -> Told {
+pub(crate) async fn perform<H: Host>(fleet: &Fleet<H>, action: Op) -> OpResult {
     match action {
-        Action::Put { node, value } => {
+        Op::Put { node, value } => {
             let deadline = fleet.deadlines[node.0];
             call(fleet, node, &fleet.transfers, deadline, node_api::put(&fleet.node(node).client, value, deadline))
                 .await
         }
-        Action::Get { node, id } => {
+        Op::Get { node, id } => {
             let deadline = fleet.deadlines[node.0];
             call(fleet, node, &fleet.transfers, deadline, node_api::get(&fleet.node(node).client, id, deadline)).await
         }
-        Action::Link { node, peer } => {
+        Op::Connect { node, peer } => {
             call(fleet, node, &fleet.transfers, TOLD_WITHIN, node_api::link(&fleet.node(node).client, peer)).await
         }
-        Action::Ask { node, peer, within } => {
+        Op::Ping { node, peer, deadline: within } => {
             let asked = node_api::ask_peer(&fleet.node(node).client, peer, within);
             call(fleet, node, &fleet.asks, within, asked).await
         }
-        Action::Rebind { network, addresses } => changed(node_api::rebind(&fleet.routers[network.0], &addresses).await),
-        Action::SetLink { network, up, down } => {
-            changed(node_api::set_link(&fleet.routers[network.0], &up, &down).await)
-        }
-        Action::Look => Told::Seen(look(fleet).await),
-        Action::Sample => Told::Sampled(sample(fleet).await),
-        Action::Start { .. } | Action::Kill { .. } | Action::Stop { .. } => unreachable!("a turn in a node's life"),
+        Op::Rebind { network, addresses } => changed(node_api::rebind(&fleet.routers[network.0], &addresses).await),
+        Op::SetLink { network, up, down } => changed(node_api::set_link(&fleet.routers[network.0], &up, &down).await),
+        Op::Inspect => OpResult::Inspected(look(fleet).await),
+        Op::Sample => OpResult::Sampled(sample(fleet).await),
+        Op::Start { .. } | Op::Kill { .. } | Op::Stop { .. } => unreachable!("a turn in a node's life"),
     }
 }
 
-fn changed(answer: anyhow::Result<()>) -> Told {
-    answer.map_or_else(|error| Told::Failed { node: None, why: format!("{error:#}") }, |()| Told::Changed)
+fn changed(answer: anyhow::Result<()>) -> OpResult {
+    answer.map_or_else(
+        |error| OpResult::Failed { node: None, reason: format!("{error:#}") },
+        |()| OpResult::NetworkChanged,
+    )
 }
 
 /// Waits for what a node that lives is asked, until that life ends. It begins when `room` has a place; `deadline` is the
@@ -52,9 +54,9 @@ async fn call<H: Host>(
     node: NodeIndex,
     room: &Semaphore,
     deadline: Duration,
-    call: impl Future<Output = anyhow::Result<Told>>,
-) -> Told {
-    let failed = |why: String| Told::Failed { node: Some(node), why };
+    call: impl Future<Output = anyhow::Result<OpResult>>,
+) -> OpResult {
+    let failed = |why: String| OpResult::Failed { node: Some(node), reason: why };
     let Some(life) = fleet.node(node).live() else { return failed("it does not run".to_owned()) };
     let within = deadline + 2 * node_api::MARGIN;
     let call = timeout(within, async {
@@ -71,7 +73,7 @@ async fn call<H: Host>(
     }
 }
 
-async fn look<H: Host>(fleet: &Fleet<H>) -> Vec<NodeView> {
+async fn look<H: Host>(fleet: &Fleet<H>) -> Vec<NodeSnapshot> {
     let looks = live(fleet).map(|node| async move {
         let _permit = fleet.glances.acquire().await.ok()?;
         let seen = node_api::view(&fleet.node(node).client, node).await;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tunnel::Client;
 use super::{Fleet, Host, node_api};
-use crate::backend::{OpId, Told};
+use crate::op::{OpId, OpResult};
 use crate::plan::{Act, NodeIndex, Plan};
 
 /// How long a node may take to answer after its start.
@@ -143,11 +143,11 @@ impl Node {
 pub(crate) async fn serve<H: Host>(fleet: Arc<Fleet<H>>, node: NodeIndex, mut queue: mpsc::Receiver<(OpId, Turn)>) {
     while let Some((op, turn)) = queue.recv().await {
         let done = match turn {
-            Turn::Start { fresh } => start(&fleet, node, fresh).await.map(|id| Told::Started { id }),
-            Turn::Kill => kill(&fleet, node).await.map(|()| Told::Ended),
-            Turn::Stop => stop(&fleet, node).await.map(|()| Told::Ended),
+            Turn::Start { fresh } => start(&fleet, node, fresh).await.map(|id| OpResult::NodeStarted { id }),
+            Turn::Kill => kill(&fleet, node).await.map(|()| OpResult::NodeStopped),
+            Turn::Stop => stop(&fleet, node).await.map(|()| OpResult::NodeStopped),
         };
-        let told = done.unwrap_or_else(|error| Told::Failed { node: Some(node), why: format!("{error:#}") });
+        let told = done.unwrap_or_else(|error| OpResult::Failed { node: Some(node), reason: format!("{error:#}") });
         fleet.tell(Some(op), told).await;
     }
 }
@@ -208,7 +208,7 @@ pub(crate) async fn ended<H: Host>(fleet: &Fleet<H>, node: NodeIndex, life: &Lif
         fleet.node(node).client.forget();
         let said = H::said(fleet, node).await;
         let why = format!("it ended by itself with exit status {exit}{said}");
-        fleet.tell(None, Told::Failed { node: Some(node), why }).await;
+        fleet.tell(None, OpResult::Failed { node: Some(node), reason: why }).await;
     }
 }
 

@@ -13,9 +13,10 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::tunnel::{Answer, Client};
-use crate::backend::{FoundValue, LinkView, NodeView, Series, Told};
+use crate::backend::Series;
 use crate::metrics::scrape;
 use crate::net::link::LinkConfig;
+use crate::op::{FoundValue, LinkSnapshot, NodeSnapshot, OpResult};
 use crate::plan::NodeIndex;
 use crate::router::control;
 
@@ -38,14 +39,14 @@ pub(crate) async fn identity(client: &Client) -> anyhow::Result<NodeId> {
 }
 
 /// Whom it knows, to whom it is linked and what it holds.
-pub(crate) async fn view(client: &Client, node: NodeIndex) -> anyhow::Result<NodeView> {
+pub(crate) async fn view(client: &Client, node: NodeIndex) -> anyhow::Result<NodeSnapshot> {
     let view: api::View = json(ask(client, Method::GET, api::VIEW_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
     if view.neighbours > view.known_hosts.len() {
         bail!("it has {} neighbours among {} known hosts", view.neighbours, view.known_hosts.len());
     }
     let api::View { id, known_hosts, neighbours, links, blocks } = view;
-    let links = links.into_iter().map(|api::ViewLink { peer, remote }| LinkView { peer, remote }).collect();
-    Ok(NodeView { node, id, known_hosts, neighbours, links, blocks })
+    let links = links.into_iter().map(|api::ViewLink { peer, remote }| LinkSnapshot { peer, remote }).collect();
+    Ok(NodeSnapshot { node, id, known_hosts, neighbours, links, blocks })
 }
 
 /// What it counts; of a router as well.
@@ -74,46 +75,46 @@ pub(crate) async fn set_link(router: &Client, up: &LinkConfig, down: &LinkConfig
 }
 
 /// Has it store a value. `deadline` is the node's own.
-pub(crate) async fn put(client: &Client, value: Bytes, deadline: Duration) -> anyhow::Result<Told> {
+pub(crate) async fn put(client: &Client, value: Bytes, deadline: Duration) -> anyhow::Result<OpResult> {
     let answer = ask(client, Method::POST, api::BLOBS_PATH, value, deadline + MARGIN).await?;
     let stored: api::Put = json(answer)?;
     match stored.blocks.first() {
-        Some(first) if *first == stored.id => Ok(Told::Stored(stored.blocks)),
+        Some(first) if *first == stored.id => Ok(OpResult::Stored(stored.blocks)),
         _ => bail!("it stored {} but names other blocks", stored.id),
     }
 }
 
 /// Has it fetch a value. `deadline` is the node's own.
-pub(crate) async fn get(client: &Client, id: BlockId, deadline: Duration) -> anyhow::Result<Told> {
+pub(crate) async fn get(client: &Client, id: BlockId, deadline: Duration) -> anyhow::Result<OpResult> {
     let path = format!("{}/{id}", api::BLOBS_PATH);
     let answer = match timeout(deadline + MARGIN, client.call(Method::GET, &path, Bytes::new())).await {
         Ok(answer) => answer?,
-        Err(_) => return Ok(Told::NotFound { sure: false }),
+        Err(_) => return Ok(OpResult::NotFound { certain: false }),
     };
     match answer.status {
-        StatusCode::NOT_FOUND => Ok(Told::NotFound { sure: true }),
-        StatusCode::GATEWAY_TIMEOUT => Ok(Told::NotFound { sure: false }),
+        StatusCode::NOT_FOUND => Ok(OpResult::NotFound { certain: true }),
+        StatusCode::GATEWAY_TIMEOUT => Ok(OpResult::NotFound { certain: false }),
         _ => {
             let answer = success(answer)?;
             let hops = number(&answer.headers, api::HOPS_HEADER)?;
             let hops = u32::try_from(hops).context("more hops than there can be")?;
             let messages = number(&answer.headers, api::MESSAGES_HEADER)?;
-            Ok(Told::Found(FoundValue { value: answer.body, hops, messages }))
+            Ok(OpResult::Found(FoundValue { value: answer.body, hops, messages }))
         }
     }
 }
 
 /// Has it link to a peer.
-pub(crate) async fn link(client: &Client, peer: NodeId) -> anyhow::Result<Told> {
+pub(crate) async fn link(client: &Client, peer: NodeId) -> anyhow::Result<OpResult> {
     let path = format!("{}/{peer}", api::LINKS_PATH);
     let answer = ask(client, Method::POST, &path, Bytes::new(), TOLD_WITHIN + MARGIN).await?;
-    Ok(Told::Linked(json(answer)?))
+    Ok(OpResult::Connected(json(answer)?))
 }
 
 /// Has it ask a peer for anything.
-pub(crate) async fn ask_peer(client: &Client, peer: NodeId, within: Duration) -> anyhow::Result<Told> {
+pub(crate) async fn ask_peer(client: &Client, peer: NodeId, within: Duration) -> anyhow::Result<OpResult> {
     let path = format!("{}/{peer}", api::ASKS_PATH);
-    success(ask(client, Method::POST, &path, Bytes::new(), within).await?).map(|_| Told::Answered)
+    success(ask(client, Method::POST, &path, Bytes::new(), within).await?).map(|_| OpResult::PingAnswered)
 }
 
 async fn ask(client: &Client, method: Method, path: &str, body: Bytes, within: Duration) -> anyhow::Result<Answer> {

@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const CARRIERS_PAUSE: Duration = Duration::from_millis(100);
 
 impl<M: Debug + Encode> Transport<M> {
-    /// As [`crate::backend::Action::Rebind`].
+    /// As [`crate::op::Op::Rebind`].
     pub fn rebind(&mut self, network: NetworkIndex, addresses: &[Ipv4Addr]) {
         self.networks.rebind(self.now, network.0, addresses);
         let network = network.0 as u32;
@@ -38,7 +38,7 @@ impl<M: Debug + Encode> Transport<M> {
         }
     }
 
-    /// As [`crate::backend::Action::SetLink`].
+    /// As [`crate::op::Op::SetLink`].
     pub fn set_link(&mut self, network: NetworkIndex, up: &LinkConfig, down: &LinkConfig) {
         self.networks.set_link(network.0, up, down);
         let network = network.0 as u32;
