@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use butter::core::wanted::TOLD_WITHIN;
+use butter::core::connectivity::connect_requests::TOLD_WITHIN;
 use bytes::Bytes;
 
 use crate::backend::{Backend, Scrape};

@@ -23,8 +23,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::Nat;
+use crate::core::connectivity::holepunch::Ports;
 use crate::core::contact::Contact;
-use crate::core::crossing::Ports;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::{LinkReport, Path};
 

@@ -13,50 +13,41 @@ use crate::overlay::{Context, Overlay, OverlayInput};
 
 pub mod blob;
 pub mod config;
+pub mod connectivity;
 pub mod contact;
-pub mod crossing;
-pub mod discover;
 pub mod identity;
 pub mod io;
-pub mod known_hosts;
-pub mod links;
+pub mod membership;
 pub mod message;
-pub mod openness;
-pub mod port_map;
 pub mod probe;
 pub mod random;
 pub mod requests;
 pub mod stats;
-pub mod suspects;
 pub mod time;
-pub mod wanted;
-pub mod wider;
 pub mod wire;
 
-mod crossings;
-mod introductions;
-
-pub use crossings::Nat;
+pub use connectivity::upgrade::Nat;
 
 use config::Config;
+use connectivity::connect_requests::Wanted;
+use connectivity::holepunch::Crossing;
+use connectivity::links::{LinkIs, Links};
+use connectivity::port_map::PortMap;
+use connectivity::reachability::Openness;
+use connectivity::rendezvous::Wider;
+use connectivity::suspects::Suspects;
+use connectivity::upgrade::Answering;
 use contact::{Contact, Quality};
-use crossing::Crossing;
-use crossings::Answering;
-use discover::{Discover, Heard};
 use identity::NodeId;
 use io::{AskError, Command, CommandId, Input, Outcome, Output, Sink};
-use known_hosts::{KnownHosts, Say};
-use links::{LinkIs, Links};
+use membership::discovery;
+use membership::discovery::{Discover, Heard};
+use membership::known_hosts::{KnownHosts, Say};
 use message::{Announcement, Message, Refusal};
-use openness::Openness;
-use port_map::PortMap;
 use random::Random;
 use requests::{BODY_MAX, ROUTE_MAX, Requests};
 use stats::Stats;
-use suspects::Suspects;
 use time::{Deadline, Time};
-use wanted::Wanted;
-use wider::Wider;
 
 /// Peers to whom no link could be made, told on within one input; the rest follows at once after it.
 const FAILURES_PER_INPUT: usize = 64;
@@ -312,7 +303,7 @@ impl<V: Overlay> Node<V> {
 
     fn answer_ping(&mut self, to: SocketAddr, newcomer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
         let Some(port) = self.me.local.first().map(SocketAddr::port) else { return };
-        let hosts = self.hosts.introduce_to(newcomer, discover::HOSTS_TOLD, &mut self.random);
+        let hosts = self.hosts.introduce_to(newcomer, discovery::HOSTS_TOLD, &mut self.random);
         let announcement = Announcement::Pong { id: self.me.id, port, quality: self.me.quality, hosts };
         self.stats.announcements_sent += 1;
         sink.push(Output::Unicast { to, announcement });

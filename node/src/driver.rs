@@ -22,10 +22,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use crate::core::Node;
 use crate::core::config::Config;
+use crate::core::connectivity::rendezvous::RelayQuota;
 use crate::core::io::{Command, CommandId, Input, Outcome, Output, Sink};
 use crate::core::message::Announcement;
 use crate::core::time::Deadline;
-use crate::core::wider::RelayQuota;
 use crate::overlay::Overlay;
 use behaviours::{Behaviours, Reply, Server};
 use clock::Clock;

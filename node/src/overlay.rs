@@ -10,11 +10,11 @@ use std::fmt::Debug;
 use bincode::{Decode, Encode};
 
 use crate::core::config::Config;
+use crate::core::connectivity::links::Links;
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
 use crate::core::io::{CommandId, Outcome, Sink};
-use crate::core::known_hosts::KnownHosts;
-use crate::core::links::Links;
+use crate::core::membership::known_hosts::KnownHosts;
 use crate::core::message::Message;
 use crate::core::random::Random;
 use crate::core::stats::Stats;

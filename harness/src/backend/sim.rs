@@ -7,11 +7,11 @@ use std::time::Duration;
 use butter::core::Node;
 use butter::core::blob::Blob;
 use butter::core::config::Config;
+use butter::core::connectivity::connect_requests::TOLD_WITHIN;
 use butter::core::identity::NodeId;
 use butter::core::io::{AskError, Command, CommandId, Outcome};
 use butter::core::random::child;
 use butter::core::time::Time;
-use butter::core::wanted::TOLD_WITHIN;
 use butter::overlay::data::{Data, DataCommand, DataOutcome, GetError};
 use rand::Rng;
 

@@ -20,11 +20,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
 use bincode::Encode;
+use butter::core::connectivity::rendezvous::RelayQuota;
 use butter::core::identity::NodeId;
 use butter::core::io::{DialId, Target};
 use butter::core::message::Message;
 use butter::core::time::Time;
-use butter::core::wider::RelayQuota;
 use slotmap::SlotMap;
 
 use crate::net::nat::{Flow, Protocol};

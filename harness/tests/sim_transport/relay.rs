@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use butter::core::connectivity::rendezvous::RelayQuota;
 use butter::core::io::{DialId, Target};
-use butter::core::wider::RelayQuota;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::sim::network::Seat;
 use butter_harness::sim::terrain::Terrain;

@@ -1,14 +1,14 @@
 //! Everything that peers say to each other, gathered where the codec and the transports can see it.
 //!
-//! What each means is documented where it is handled: [`super::known_hosts`], [`super::wider`], [`super::requests`].
+//! What each means is documented where it is handled: [`super::membership::known_hosts`], [`super::connectivity::rendezvous`], [`super::requests`].
 
 use std::net::SocketAddr;
 
 use bincode::{Decode, Encode};
 
 use super::blob::Blob;
+use super::connectivity::holepunch::Report;
 use super::contact::{Contact, Quality};
-use super::crossing::Report;
 use super::identity::NodeId;
 use super::probe::Token;
 
@@ -136,7 +136,7 @@ pub enum WiderMessage {
         /// Whom it does not know.
         peer: NodeId,
     },
-    /// Two peers with a relayed link get rid of the relay; see [`super::crossing`].
+    /// Two peers with a relayed link get rid of the relay; see [`super::connectivity::holepunch`].
     Cross(CrossMessage),
     /// "Tell me of some hosts" (Butter's get-host).
     GetHosts,

@@ -31,11 +31,11 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::identity::Identity;
+use crate::core::connectivity::rendezvous::RelayQuota;
 use crate::core::identity::NodeId;
 use crate::core::io::{DialId, SocketId, Target};
 use crate::core::message::Message;
 use crate::core::probe::Probe;
-use crate::core::wider::RelayQuota;
 use crate::core::wire;
 use accept::accept;
 use address::{bind, canonical, is_somebody};

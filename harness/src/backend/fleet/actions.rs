@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use butter::core::wanted::TOLD_WITHIN;
+use butter::core::connectivity::connect_requests::TOLD_WITHIN;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;

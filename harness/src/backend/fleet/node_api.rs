@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use butter::api;
+use butter::core::connectivity::connect_requests::TOLD_WITHIN;
 use butter::core::identity::{BlockId, NodeId};
-use butter::core::wanted::TOLD_WITHIN;
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;

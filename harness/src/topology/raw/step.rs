@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use butter::core::wanted::TOLD_WITHIN;
+use butter::core::connectivity::connect_requests::TOLD_WITHIN;
 
 use super::link::{self, RawLink};
 use super::{items, read_check};

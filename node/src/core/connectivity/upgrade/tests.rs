@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::core::config::Config;
+use crate::core::connectivity::holepunch::{Ports, Report};
+use crate::core::connectivity::links::UNUSED_AFTER;
 use crate::core::contact::Via;
-use crate::core::crossing::{Ports, Report};
 use crate::core::io::{Command, Input, Mapping};
-use crate::core::links::UNUSED_AFTER;
 use crate::core::message::HostsMessage;
 use crate::core::tests::{Nothing, Silent};
 

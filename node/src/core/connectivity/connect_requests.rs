@@ -1,12 +1,12 @@
-//! Links that the application wants ([`super::io::Command::Link`]): tried again until they are up, and told of once they are
+//! Links that the application wants ([`crate::core::io::Command::Link`]): tried again until they are up, and told of once they are
 //! as direct as they will be.
 
 use std::time::Duration;
 
-use super::contact::Contact;
-use super::identity::NodeId;
-use super::io::{CommandId, LinkReport, Path};
-use super::time::{Deadline, Time};
+use crate::core::contact::Contact;
+use crate::core::identity::NodeId;
+use crate::core::io::{CommandId, LinkReport, Path};
+use crate::core::time::{Deadline, Time};
 
 /// Most links wanted at once.
 pub const WANTED_MAX: usize = 1_024;

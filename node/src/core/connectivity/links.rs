@@ -1,32 +1,32 @@
 //! Links to peers: which are up, which are being made, and what waits to be sent.
 //!
-//! A message to a peer without a link starts an [`attempt`] (made by `making`): direct dials, an introduction, at last a relay.
+//! A message to a peer without a link starts an [`attempt`] (made by `establish`): direct dials, an introduction, at last a relay.
 //! Known hosts decide whom to be linked to; here is only how.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::contact::Contact;
-use super::crossing::Method;
-use super::identity::NodeId;
-use super::io::{DialId, Output, Sink};
-use super::message::{Message, WiderMessage};
-use super::stats::Stats;
-use super::time::{Deadline, Time};
+use super::holepunch::Method;
+use crate::core::contact::Contact;
+use crate::core::identity::NodeId;
+use crate::core::io::{DialId, Output, Sink};
+use crate::core::message::{Message, WiderMessage};
+use crate::core::stats::Stats;
+use crate::core::time::{Deadline, Time};
 
 mod attempt;
-mod book;
-mod facts;
-mod making;
-mod place;
+mod contact_cache;
+mod establish;
+mod own_addresses;
+mod queries;
 #[cfg(test)]
 mod tests;
 
 use attempt::Attempt;
-use book::Book;
-pub use place::Place;
-pub(super) use place::is_ipv6_host;
+use contact_cache::Book;
+pub use own_addresses::Place;
+pub(super) use own_addresses::is_ipv6_host;
 
 /// Most links of an ordinary node.
 pub const LINKS_MAX: usize = 256;

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use smallvec::SmallVec;
 
 use super::{Link, Links};
+use crate::core::connectivity::holepunch::Method;
 use crate::core::contact::Via;
-use crate::core::crossing::Method;
 use crate::core::identity::NodeId;
 use crate::core::io::Path;
 use crate::core::stats::Stats;

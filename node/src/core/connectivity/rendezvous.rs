@@ -1,7 +1,7 @@
 //! The wider internet: ambassadors, to which a node keeps a link, which tell it the address they see and introduce peers.
 //!
 //! An ambassador is an ordinary, publicly reachable peer that is willing: one that was told to serve, or one that found itself
-//! open to everybody ([`super::openness`]). A node keeps a link to each ambassador that it was told of, its gates. While none
+//! open to everybody ([`super::reachability`]). A node keeps a link to each ambassador that it was told of, its gates. While none
 //! of those can be reached it takes shelter with one of the others. What an ambassador says of a third peer is hearsay until a
 //! link proves it; what it relays it cannot read.
 
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::contact::{Contact, Via};
-use super::identity::NodeId;
-use super::io::DialId;
-use super::time::{Deadline, Time};
+use crate::core::contact::{Contact, Via};
+use crate::core::identity::NodeId;
+use crate::core::io::DialId;
+use crate::core::time::{Deadline, Time};
 
 /// Pause before an ambassador that did not answer, or was lost, is dialled again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

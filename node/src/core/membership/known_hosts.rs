@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::contact::Contact;
-use super::identity::NodeId;
-use super::message::HostsMessage;
-use super::random::{Random, sample};
-use super::time::{Deadline, Time};
+use crate::core::contact::Contact;
+use crate::core::identity::NodeId;
+use crate::core::message::HostsMessage;
+use crate::core::random::{Random, sample};
+use crate::core::time::{Deadline, Time};
 
 pub mod classes;
 

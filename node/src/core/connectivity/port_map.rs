@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::io::Mapping;
-use super::time::{Deadline, Time};
+use crate::core::io::Mapping;
+use crate::core::time::{Deadline, Time};
 
 /// How long a mapping is asked for: what RFC 6887 §15 and RFC 6886 §3.3 recommend renewing at half.
 pub const LIFETIME: Duration = Duration::from_secs(2 * 3_600);

@@ -11,7 +11,7 @@
 //! everything pass: both sides dial over exactly that pair. Probes go nowhere but to the address at which an ambassador sees
 //! the peer, in bounded number and at a bounded rate.
 //!
-//! Here: all relayed links and what is due of them. `pair`: how far one has come. `talk`: what its two ends say to each other.
+//! Here: all relayed links and what is due of them. `pair`: how far one has come. `negotiation`: what its two ends say to each other.
 //! `survey`: looking at the own NAT. `nat`: what was seen of a NAT, and what follows. `spray`: which probes go where.
 
 use std::collections::BTreeMap;
@@ -20,21 +20,21 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::identity::NodeId;
-use super::io::SocketId;
-use super::message::CrossMessage;
-use super::probe::Probe;
-use super::random::Random;
-use super::time::{Deadline, Time};
+use crate::core::identity::NodeId;
+use crate::core::io::SocketId;
+use crate::core::message::CrossMessage;
+use crate::core::probe::Probe;
+use crate::core::random::Random;
+use crate::core::time::{Deadline, Time};
 use pair::{ANSWER_WITHIN, Agreed, Goal, Pair, State};
 use spray::Spray;
 use survey::{Found, Survey};
 
 mod nat;
+mod negotiation;
 mod pair;
 mod spray;
 mod survey;
-mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -113,7 +113,7 @@ pub(super) struct Sockets {
 
 impl Default for Sockets {
     fn default() -> Self {
-        Sockets { last: super::io::SocketId::EAR.0 }
+        Sockets { last: crate::core::io::SocketId::EAR.0 }
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::contact::Contact;
-use super::identity::NodeId;
-use super::message::Announcement;
-use super::random::Random;
-use super::time::{Deadline, Time};
+use crate::core::contact::Contact;
+use crate::core::identity::NodeId;
+use crate::core::message::Announcement;
+use crate::core::random::Random;
+use crate::core::time::{Deadline, Time};
 
 /// Answers that a newcomer should get on a crowded LAN, on average.
 const ANSWERS_WANTED: u32 = 6;

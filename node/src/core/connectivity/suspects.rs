@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::identity::NodeId;
-use super::probe::Token;
-use super::time::{Deadline, Time};
+use crate::core::identity::NodeId;
+use crate::core::probe::Token;
+use crate::core::time::{Deadline, Time};
 
 /// Most links in doubt at once; more are left to the transport's own time-out.
 pub const SUSPECTS_MAX: usize = 512;

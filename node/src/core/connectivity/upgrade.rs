@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::Node;
-use super::contact::Contact;
-use super::crossing::{Act, Method, Outlook, Ports};
-use super::identity::NodeId;
-use super::io::{AskError, CommandId, LinkReport, Mapping, Outcome, Output, Sink, SocketId, Target};
+use super::connect_requests::Standing;
+use super::holepunch::{Act, Method, Outlook, Ports};
 use super::links::{LinkIs, is_ipv6_host};
-use super::message::{CrossMessage, Message, WiderMessage};
 use super::port_map;
-use super::probe::{Probe, Token};
 use super::suspects::Due;
-use super::time::{Deadline, Time};
-use super::wanted::Standing;
+use crate::core::Node;
+use crate::core::contact::Contact;
+use crate::core::identity::NodeId;
+use crate::core::io::{AskError, CommandId, LinkReport, Mapping, Outcome, Output, Sink, SocketId, Target};
+use crate::core::message::{CrossMessage, Message, WiderMessage};
+use crate::core::probe::{Probe, Token};
+use crate::core::time::{Deadline, Time};
 use crate::overlay::Overlay;
 
 /// Probes that are answered within [`ANSWERS_PER`]; those of linked peers beyond that, too.
@@ -26,7 +26,7 @@ const ANSWERS_PER: Duration = Duration::from_secs(1);
 
 /// Answering the probes of others.
 #[derive(Debug, Default)]
-pub(super) struct Answering {
+pub(in crate::core) struct Answering {
     /// The port of [`SocketId::EAR`].
     ear: Option<u16>,
     /// Whether it was asked for.
@@ -36,7 +36,7 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    pub(super) fn opened(&mut self, socket: SocketId, port: u16) {
+    pub(in crate::core) fn opened(&mut self, socket: SocketId, port: u16) {
         if socket == SocketId::EAR {
             self.ear = Some(port);
         }
@@ -62,7 +62,7 @@ pub enum Nat {
 
 impl<V: Overlay> Node<V> {
     /// The application wants a link.
-    pub(super) fn want_link(
+    pub(in crate::core) fn want_link(
         &mut self,
         now: Time,
         command: CommandId,
@@ -84,7 +84,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// Tells of wanted links that are as direct as they will be, or whose time is up.
-    pub(super) fn settle_wanted(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+    pub(in crate::core) fn settle_wanted(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
         if self.wanted.is_empty() {
             return;
         }
@@ -107,7 +107,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// A link is up: over a relay, it may be got rid of; direct, it may be the fruit of that.
-    pub(super) fn cross(&mut self, now: Time, link: LinkIs, sink: &mut Sink<V::Message, V::Outcome>) {
+    pub(in crate::core) fn cross(&mut self, now: Time, link: LinkIs, sink: &mut Sink<V::Message, V::Outcome>) {
         let LinkIs { peer, remote, .. } = link;
         self.suspects.forget(peer);
         if remote.is_none() {
@@ -126,7 +126,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// Takes note of a relayed link, and of where the peer was seen.
-    pub(super) fn cross_relayed(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
+    pub(in crate::core) fn cross_relayed(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
         if let Some((leads, Some(vouched))) = self.links.relayed(peer) {
             let mut acts = Vec::new();
             self.crossing.relayed(now, peer, leads, vouched, &mut acts);
@@ -137,7 +137,7 @@ impl<V: Overlay> Node<V> {
     /// A peer with a relayed link says where it is. If it has come to IPv6, which this node has too, or has a port forwarded, no
     /// NAT is in the way any more; if its NAT has another address, only an ambassador can vouch for that one. So it is
     /// introduced again.
-    pub(super) fn meet_anew(&mut self, contact: &Contact, sink: &mut Sink<V::Message, V::Outcome>) {
+    pub(in crate::core) fn meet_anew(&mut self, contact: &Contact, sink: &mut Sink<V::Message, V::Outcome>) {
         let peer = contact.id;
         let Some(known) = self.links.contact(peer) else { return };
         let is_new = |address: &SocketAddr| is_ipv6_host(address) && !known.local.contains(address);
@@ -162,7 +162,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// The link to `peer`, if it is a direct one, may be dead.
-    pub(super) fn doubt(&mut self, now: Time, peer: NodeId) {
+    pub(in crate::core) fn doubt(&mut self, now: Time, peer: NodeId) {
         if let Some(remote) = self.links.remote(peer) {
             let must_be_seen_as = self.links.must_be_seen_as(peer);
             self.suspects.doubt(now, peer, remote, must_be_seen_as, Token(self.random.random()));
@@ -170,7 +170,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// This node's NAT has forgotten everything, or is another.
-    pub(super) fn doubt_all(&mut self, now: Time) {
+    pub(in crate::core) fn doubt_all(&mut self, now: Time) {
         for peer in self.links.distant() {
             if !self.wider.wants(peer) {
                 self.doubt(now, peer);
@@ -197,7 +197,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// There is no link to `peer` any more.
-    pub(super) fn stop_crossing(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
+    pub(in crate::core) fn stop_crossing(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
         self.suspects.forget(peer);
         let mut acts = Vec::new();
         self.crossing.gone(peer, &mut acts);
@@ -205,7 +205,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// A peer speaks of getting rid of the relay.
-    pub(super) fn cross_message(
+    pub(in crate::core) fn cross_message(
         &mut self,
         now: Time,
         from: NodeId,
@@ -218,7 +218,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// A probe has come.
-    pub(super) fn probed(
+    pub(in crate::core) fn probed(
         &mut self,
         now: Time,
         socket: SocketId,
@@ -248,7 +248,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// An ambassador answers probes at a second port as well.
-    pub(super) fn open_ear(&mut self, sink: &mut Sink<V::Message, V::Outcome>) {
+    pub(in crate::core) fn open_ear(&mut self, sink: &mut Sink<V::Message, V::Outcome>) {
         if self.me.ambassador && !std::mem::replace(&mut self.answering.listening, true) {
             sink.push(Output::OpenSocket { socket: SocketId::EAR });
         }
@@ -292,14 +292,19 @@ impl<V: Overlay> Node<V> {
     }
 
     /// The NAT was asked to forward a port.
-    pub(super) fn mapped(&mut self, now: Time, mapping: Option<Mapping>, sink: &mut Sink<V::Message, V::Outcome>) {
+    pub(in crate::core) fn mapped(
+        &mut self,
+        now: Time,
+        mapping: Option<Mapping>,
+        sink: &mut Sink<V::Message, V::Outcome>,
+    ) {
         if self.port_map.answered(now, mapping) {
             self.settle_place(now, self.me.outside, sink);
         }
     }
 
     /// Goes on with what is due.
-    pub(super) fn wake_crossings(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+    pub(in crate::core) fn wake_crossings(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
         for (peer, contact) in self.wanted.due(now) {
             if let Some(contact) = contact {
                 self.links.learn(&contact);
@@ -321,7 +326,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// When [`Node::wake_crossings`] is due.
-    pub(super) fn crossings_deadline(&self) -> Deadline {
+    pub(in crate::core) fn crossings_deadline(&self) -> Deadline {
         let mapping = if self.links.is_behind_nat() { self.port_map.deadline() } else { Deadline::NEVER };
         self.wanted.deadline().or(mapping).or(self.crossing.deadline()).or(self.suspects.deadline())
     }

@@ -2,18 +2,19 @@
 
 use std::net::SocketAddr;
 
-use super::contact::{Contact, Via};
-use super::identity::NodeId;
-use super::io::{Output, Sink};
-use super::known_hosts::CONTACTS_MAX;
 use super::links::Place;
-use super::message::{HostsMessage, Message, WiderMessage};
-use super::time::Time;
-use super::{Node, wider};
+use super::rendezvous;
+use crate::core::Node;
+use crate::core::contact::{Contact, Via};
+use crate::core::identity::NodeId;
+use crate::core::io::{Output, Sink};
+use crate::core::membership::known_hosts::CONTACTS_MAX;
+use crate::core::message::{HostsMessage, Message, WiderMessage};
+use crate::core::time::Time;
 use crate::overlay::Overlay;
 
 impl<V: Overlay> Node<V> {
-    pub(super) fn wider_message(
+    pub(in crate::core) fn wider_message(
         &mut self,
         now: Time,
         from: NodeId,
@@ -63,7 +64,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// An ambassador that this node was told of is linked: ask it for hosts, or to make this node known if it knows nobody.
-    pub(super) fn meet_ambassador(
+    pub(in crate::core) fn meet_ambassador(
         &mut self,
         now: Time,
         peer: NodeId,
@@ -127,7 +128,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// While none of the ambassadors that this node was told of can be reached, another must do: a linked one, else a known one.
-    pub(super) fn seek_shelter(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+    pub(in crate::core) fn seek_shelter(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
         if self.me.ambassador || self.leaving.is_some() || !self.wider.seeks_shelter(now) {
             return;
         }
@@ -147,7 +148,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// Takes note of where this node is; if that changes how it can be met, every linked peer is told.
-    pub(super) fn settle_place(
+    pub(in crate::core) fn settle_place(
         &mut self,
         now: Time,
         outside: Option<SocketAddr>,
@@ -197,6 +198,6 @@ impl<V: Overlay> Node<V> {
     fn seen_from_here(&self, peer: NodeId) -> Option<Contact> {
         let contact = self.links.is_up(peer).then(|| self.links.contact(peer)).flatten()?.clone();
         let address = self.me.outside.or(self.me.local.first().copied())?;
-        Some(wider::as_seen(contact, self.links.remote(peer), Via { id: self.me.id, address }))
+        Some(rendezvous::as_seen(contact, self.links.remote(peer), Via { id: self.me.id, address }))
     }
 }

@@ -1,0 +1,9 @@
+//! Who is known: the two views of known hosts, and discovery on the LAN.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | [`known_hosts`] | the active and the passive view, after HyParView, with Butter's quality classes |
+//! | [`discovery`] | announcements on the LAN: when to ping, when to answer |
+
+pub mod discovery;
+pub mod known_hosts;
