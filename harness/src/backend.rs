@@ -10,9 +10,8 @@ use crate::op::{BackendEvent, Op, OpId};
 use crate::plan::{NetworkIndex, NodeIndex};
 
 pub mod docker;
-pub(crate) mod fleet;
-pub(crate) mod namespace;
 pub mod netns;
+pub(crate) mod process;
 
 /// A way to run nodes and the networks between them.
 ///

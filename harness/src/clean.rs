@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 
-use crate::backend::docker::{self, mark, teardown};
+use crate::backend::docker::{self, label, teardown};
 use crate::backend::{BackendError, Progress};
 
 /// Which runs are taken.
@@ -86,10 +86,10 @@ pub async fn clean(extent: Extent, progress: &mut dyn Progress) -> Result<Cleane
 fn leftover(run: String, belongings: &teardown::Belongings) -> Leftover {
     let label = |name: &str| belongings.labels.get(name).map(String::as_str);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let started = label(mark::STARTED).and_then(|text| text.parse::<u64>().ok());
+    let started = label(label::STARTED).and_then(|text| text.parse::<u64>().ok());
     Leftover {
         run,
-        topology: label(mark::TOPOLOGY).unwrap_or("an unnamed topology").to_owned(),
+        topology: label(label::TOPOLOGY).unwrap_or("an unnamed topology").to_owned(),
         age: started.map(|started| Duration::from_secs(now.saturating_sub(started))),
         things: belongings.things.len(),
     }

@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::backend::BackendError;
-use crate::backend::netns::access;
+use crate::netns::access;
 
 mod backend_choice;
 mod bench;

@@ -4,9 +4,10 @@ use std::fmt;
 
 use crate::backend::BackendError;
 use crate::backend::docker;
-use crate::backend::fleet;
-use crate::backend::netns::{self, access::Access};
-use crate::image;
+use crate::backend::netns;
+use crate::backend::process;
+use crate::netns::access::Access;
+use crate::programs;
 
 /// Entries of the neighbour table below which large LANs on Docker lose packets: what Linux has without configuration.
 const NEIGHBOURS_SMALL: usize = 1_024;
@@ -90,14 +91,14 @@ async fn docker_here() -> Diagnosis {
         Ok(engine) => engine,
         Err(unusable) => return diagnosis(Verdict::Fails(unusable.into()), Vec::new()),
     };
-    let node = match image::node_origin().await {
+    let node = match programs::node_origin().await {
         Ok(origin) => origin,
         Err(error) => return diagnosis(Verdict::Fails(error), Vec::new()),
     };
     let version = engine.info.server_version.as_deref().unwrap_or("of unknown version");
     let api = engine.docker.client_version();
     let works = Verdict::Works(format!("engine {version}, API {api}; node: {node}"));
-    diagnosis(works, neighbour_warning(fleet::neighbours::limit(), docker::enters_namespaces()).into_iter().collect())
+    diagnosis(works, neighbour_warning(process::neighbours::limit(), docker::enters_namespaces()).into_iter().collect())
 }
 
 async fn netns_here() -> Diagnosis {

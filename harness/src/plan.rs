@@ -16,6 +16,8 @@ mod check;
 pub mod ipv6;
 mod relocate;
 mod step;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use ipv6::{Network6, Uplink6};
 

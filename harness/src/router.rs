@@ -3,7 +3,7 @@
 //! - [`config`]: what a backend tells a router.
 //! - [`engine`]: the router without its sockets: frames in, frames out, some of them later. It has [`routes`], the two links as
 //!   [`pipe`]s, its own ARP as [`neighbours`] and the same of IPv6 as [`ndp`], and counts into [`stats`].
-//! - [`offload`]: what hosts leave to the network card.
+//! - [`frame`]: frames and sides. [`offload`]: what hosts leave to the network card.
 //! - [`io`]: the loop between [`socket`]s and engine; [`interfaces`]: which ones, and their addresses.
 //! - [`gateway`]: what hosts of the LAN may ask for, mappings that is.
 //! - [`proxy`]: the way in for control of nodes and of the router itself ([`control`]), and the router's [`metrics`].
@@ -27,6 +27,7 @@ use tokio::sync::watch;
 pub mod config;
 pub mod control;
 pub mod engine;
+pub mod frame;
 pub mod gateway;
 pub mod interfaces;
 pub mod io;
@@ -41,7 +42,8 @@ pub mod socket;
 pub mod stats;
 
 pub use config::{Ipv6Config, RouterConfig, Side, Side6};
-use engine::{Engine, Interface};
+use engine::Engine;
+use frame::Interface;
 use gateway::Gateway;
 use io::Sockets;
 use metrics::Metrics;

@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `engine` | reaches the engine, or says why it cannot be used and what to do |
-//! | `mark` | names, labels, and whose a run is |
+//! | `label` | names, labels, and whose a run is |
 //! | `subnets`, `networks` | chooses free subnets; creates the bridges |
 //! | `containers` | what containers may do; their starts and ends |
 //! | `deploy` | all of these in order, until every router answers |
@@ -20,8 +20,9 @@ pub(crate) mod bare;
 mod containers;
 mod deploy;
 mod engine;
+pub mod image;
+pub(crate) mod label;
 mod logs;
-pub(crate) mod mark;
 mod neighbours;
 mod networks;
 mod prober;
@@ -42,16 +43,16 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) use engine::connect;
 pub(crate) use neighbours::enters_namespaces;
 
-use crate::backend::fleet::{Fleet, Operation};
+use crate::backend::process::{Fleet, Operation};
 use crate::backend::{Backend, BackendError, Progress};
 use crate::events::RunTime;
-use crate::image;
 use crate::op::{BackendEvent, Op, OpId};
 use crate::plan::Plan;
 use crate::probe::Probed;
+use crate::programs;
 use crate::router::RouterConfig;
 use containers::Containers;
-use mark::Mark;
+use label::Mark;
 
 /// What the tasks of a run on Docker share.
 type Shared = Fleet<Containers>;
@@ -65,7 +66,7 @@ const REMOVAL_ROUNDS_MAX: usize = 5;
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Which programs the image gets.
-    pub programs: image::Choice,
+    pub programs: programs::Choice,
     /// Label the run as kept, so that `harness clean` leaves it once this process has gone.
     pub keep: bool,
     /// Where [`Backend::down`] leaves the logs of all containers before it removes them.
@@ -93,7 +94,7 @@ pub struct DockerBackend {
 /// With the reason and the remedy.
 pub async fn preflight() -> Result<(), BackendError> {
     engine::connect().await?;
-    image::node_origin().await?;
+    programs::node_origin().await?;
     Ok(())
 }
 
@@ -138,7 +139,7 @@ impl Backend for DockerBackend {
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
         let engine = engine::connect().await?;
         note_crashed_runs(&engine.docker, progress).await?;
-        let programs = image::find(&self.options.programs, progress).await?;
+        let programs = programs::find(&self.options.programs, progress).await?;
         let image = image::ensure(&engine.docker, &programs, progress).await?;
         let mark = Mark::new(&self.plan.name, self.options.keep)?;
         self.begun = Some((engine.docker.clone(), mark.clone()));

@@ -3,17 +3,12 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `access` | finds out whether namespaces can be had, and enters a user namespace |
 //! | `wiring` | namespaces, bridges and the cables between them |
-//! | `process`, `confine` | starts programs in them, without power; listens to them |
 //! | `stores` | where nodes keep what outlives them |
 //!
 //! Invariant: nothing has a name outside of this process. Namespaces and files are held by descriptors, and processes are killed by
 //! the kernel when the thread that started them ends; so whatever becomes of this process, nothing is left.
 
-pub mod access;
-mod confine;
-mod process;
 mod stores;
 mod wiring;
 
@@ -28,22 +23,21 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::backend::fleet::lives::{self, LEAVE_WITHIN, Life};
-use crate::backend::fleet::routing::{self, CONTROL_PORT};
-use crate::backend::fleet::tunnel::{Client, Route};
-use crate::backend::fleet::{Fleet, Host, Operation, command, node_api};
-use crate::backend::namespace::{Crew, Namespace, raise_descriptor_limit};
+use crate::backend::process::client::{Client, Route};
+use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, Life};
+use crate::backend::process::router_config::{self, CONTROL_PORT};
+use crate::backend::process::{Fleet, Host, Operation, node_api, node_command};
 use crate::backend::{Backend, BackendError, Progress};
 use crate::events::RunTime;
-use crate::image;
+use crate::netns::access::{self, Access};
+use crate::netns::process::{Orders, Power, Process, Program};
+use crate::netns::{Crew, Namespace, raise_descriptor_limit};
 use crate::op::{BackendEvent, Op, OpId, OpResult};
 use crate::plan::{API_PORT, NetworkIndex, NodeIndex, Plan};
 use crate::probe::Probed;
 use crate::probe::survey::Survey;
+use crate::programs;
 use crate::router::{CONFIG_VARIABLE, RouterConfig, Side};
-use access::Access;
-use confine::Power;
-use process::{Orders, Process, Program};
 use stores::Stores;
 use wiring::Wired;
 
@@ -62,7 +56,7 @@ const LOOPBACK: &str = "127.0.0.0/8";
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Which programs are run.
-    pub programs: image::Choice,
+    pub programs: programs::Choice,
     /// Where the logs of all processes are written.
     pub logs: Option<PathBuf>,
     /// Whether routers are probed before nodes start.
@@ -99,7 +93,7 @@ struct Namespaces {
 /// With the reason and the remedy.
 pub async fn preflight() -> Result<Access, BackendError> {
     let access = tokio::task::spawn_blocking(access::access).await.context("the trial ended early")??;
-    image::node_origin().await?;
+    programs::node_origin().await?;
     Ok(access)
 }
 
@@ -116,7 +110,7 @@ impl NetnsBackend {
 
     /// The namespaces and programs, until every router answers.
     async fn routers(&self, progress: &mut dyn Progress) -> Result<(Namespaces, Vec<Client>), BackendError> {
-        let programs = image::find(&self.options.programs, progress).await?;
+        let programs = programs::find(&self.options.programs, progress).await?;
         let (node, router) = (Program::open(&programs.node)?, Arc::new(Program::open(&programs.harness)?));
         if let Some(folder) = &self.options.logs {
             std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
@@ -138,7 +132,7 @@ impl NetnsBackend {
         let (routers, clients) = starts.try_collect::<Vec<_>>().await?.into_iter().unzip();
         progress.advance(plan.networks.len() as u64);
         let change_user = !access::entered() && nix::unistd::geteuid().is_root();
-        let keeps = !lives::keepers(plan).is_empty();
+        let keeps = !lifecycle::keepers(plan).is_empty();
         let host = Namespaces {
             wired,
             node: Arc::new(node),
@@ -221,7 +215,7 @@ async fn probe(
     survey.carry_out(&stands, found).await?;
     // Before the routers forget: afterwards nothing may come that was still under way to them.
     drop(stands);
-    routing::forget_probe(routers, findings.networks()).await?;
+    router_config::forget_probe(routers, findings.networks()).await?;
     Ok(findings.into_probed(progress)?)
 }
 
@@ -235,7 +229,7 @@ impl Namespaces {
         let store = folder.as_ref().map(|_| ".");
         Orders {
             program: Arc::clone(&self.node),
-            arguments: command::arguments(plan, node, Ipv4Addr::LOCALHOST, store),
+            arguments: node_command::arguments(plan, node, Ipv4Addr::LOCALHOST, store),
             variables: Vec::new(),
             power: self.power,
             folder,
@@ -261,7 +255,7 @@ impl Host for Namespaces {
         tokio::spawn(async move {
             let exit = ended.await;
             if let Some(fleet) = weak.upgrade() {
-                lives::ended(&fleet, node, &life, exit).await;
+                lifecycle::ended(&fleet, node, &life, exit).await;
             }
         });
         Ok(())
@@ -296,7 +290,7 @@ async fn start_router(
     options: &Options,
 ) -> anyhow::Result<(Process, Client)> {
     let control = Side { subnet: LOOPBACK.parse()?, address: Ipv4Addr::LOCALHOST, gateway: None };
-    let mut config = routing::config(plan, network, control);
+    let mut config = router_config::config(plan, network, control);
     if let Some(tamper) = options.tamper {
         tamper(&mut config);
     }

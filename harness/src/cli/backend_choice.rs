@@ -7,15 +7,15 @@ use clap::ValueEnum;
 
 use super::tell;
 use crate::backend::docker::{self, DockerBackend};
-use crate::backend::netns::access::{self, Access};
 use crate::backend::netns::{self, NetnsBackend};
 use crate::backend::sim::Sim;
 use crate::backend::{Backend, BackendError, Progress};
 use crate::events::RunTime;
-use crate::image;
+use crate::netns::access::{self, Access};
 use crate::op::{BackendEvent, Op, OpId};
 use crate::plan::Plan;
 use crate::probe::Probed;
+use crate::programs;
 
 /// As `--backend` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -100,7 +100,7 @@ pub(super) struct BackendSetup {
     /// Where logs are kept.
     pub(super) logs: Option<PathBuf>,
     /// What is run.
-    pub(super) programs: image::Choice,
+    pub(super) programs: programs::Choice,
 }
 
 impl AnyBackend {

@@ -10,10 +10,11 @@ use super::backend_choice::{AnyBackend, BackendArg, BackendKind, BackendSetup};
 use super::progress::ProgressDisplay;
 use super::{Exit, environment, show};
 use crate::backend::docker::bare;
+use crate::backend::docker::image;
 use crate::backend::{BackendError, Progress};
 use crate::bench::up::{Size, UpBench};
 use crate::bench::{self, router};
-use crate::image::{self, Choice};
+use crate::programs::{self, Choice};
 
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
@@ -120,7 +121,7 @@ fn router(args: &RouterArgs) -> anyhow::Result<Exit> {
 
 /// The programs, and on Docker their image too: building them is not what is measured.
 async fn programs(kind: BackendKind, progress: &mut dyn Progress) -> Result<Choice, BackendError> {
-    let found = image::find(&Choice::default(), progress).await?.into();
+    let found = programs::find(&Choice::default(), progress).await?.into();
     if kind == BackendKind::Docker {
         image::build(&found, progress).await?;
     }

@@ -4,8 +4,9 @@ use clap::Args;
 
 use super::progress::ProgressDisplay;
 use super::{Exit, environment, show};
+use crate::backend::docker::image;
 use crate::clean::{self, Extent};
-use crate::{doctor, image};
+use crate::{doctor, programs};
 
 #[derive(Debug, Args)]
 pub(super) struct CleanArgs {
@@ -24,7 +25,7 @@ pub(super) async fn doctor() -> Exit {
 
 pub(super) async fn image() -> Exit {
     let mut display = ProgressDisplay::new("image");
-    let built = image::build(&image::Choice::default(), &mut display).await;
+    let built = image::build(&programs::Choice::default(), &mut display).await;
     display.finish();
     match built {
         Ok(image) => {

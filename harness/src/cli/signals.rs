@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use super::{Exit, tell};
-use crate::backend::docker::mark::{self, Living, Owner};
+use crate::backend::docker::label::{self, Living, Owner};
 use crate::backend::docker::{self, teardown};
 use crate::play::{Stop, Stopped};
 
@@ -50,7 +50,7 @@ async fn left() -> String {
         |owner: &String| owner.starts_with(&own) && Owner::parse(owner).is_some_and(|o| o.living() == Living::Yes);
     let things: Vec<String> = runs
         .into_values()
-        .filter(|belongings| belongings.labels.get(mark::OWNER).is_some_and(is_own))
+        .filter(|belongings| belongings.labels.get(label::OWNER).is_some_and(is_own))
         .flat_map(|belongings| belongings.things)
         .map(|thing| format!("\n  {thing}"))
         .collect();

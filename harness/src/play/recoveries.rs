@@ -194,7 +194,7 @@ fn ends_over(plan: &Plan, network: NetworkIndex, views: &[NodeSnapshot]) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::fleet::testing;
+    use crate::plan::testing;
 
     /// Who asks whom when the NAT of `alpha` has forgotten everything.
     fn ends(links: &[(usize, usize, Option<&str>)]) -> Vec<(usize, usize)> {

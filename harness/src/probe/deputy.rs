@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::survey::{Finding, Survey};
-use crate::backend::namespace::Crew;
+use crate::netns::Crew;
 
 /// Threads that make namespaces. The kernel does most of it one at a time.
 const CREW: usize = 4;

@@ -16,8 +16,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{ALIVE_AFTER, Declared, EXPIRY_WATCHED, Measured, Observed, ObservedNat, fits, lateness};
-use crate::backend::namespace::Namespace;
 use crate::net::nat::{Dependence, NatConfig};
+use crate::netns::Namespace;
 
 /// How long anything that should come in may take: on the worst link that is probed ([`super::limits`]) one packet in twelve gets
 /// through where the one before did not, so that 300 tries fail once in 10¹¹ times.

@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 use super::field::{Stand, observe};
 use super::limits::unfit;
 use super::{Declared, LeftOut, NotAsDeclared, Observed, Probed, judge};
-use crate::backend::namespace::host::{End, Host, Hub};
-use crate::backend::namespace::{Crew, raise_descriptor_limit};
 use crate::backend::{BackendError, Progress};
+use crate::netns::host::{End, Host, Hub};
+use crate::netns::{Crew, raise_descriptor_limit};
 use crate::plan::{Network, NetworkIndex, Plan, Uplink};
 
 /// Most routers that are probed in a run.
@@ -261,8 +261,8 @@ fn describe(left_out: &LeftOut) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::fleet::testing;
     use crate::net::nat::NatConfig;
+    use crate::plan::testing;
 
     fn survey(plan: &Plan) -> (Survey, Findings) {
         Survey::of(plan, |network| format!("n{}", network.0), &BTreeSet::new())

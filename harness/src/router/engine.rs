@@ -11,7 +11,8 @@ use butter::core::time::Time;
 use rand::Rng;
 
 use super::config::{RouterConfig, Side};
-use super::neighbours::{Mac, Neighbours};
+use super::frame::{BROADCAST, ETHERNET_LEN, Face, GROUP_OF_IPV6, Interface, Mac, Out, TYPE_ARP, TYPE_IPV4, TYPE_IPV6};
+use super::neighbours::Neighbours;
 use super::offload::Offload;
 use super::pipe::{Crossing, Pipe};
 use super::routes::Routes;
@@ -22,8 +23,6 @@ use crate::net::nat::identification::Identifications;
 use crate::net::packet::fragments::{Early, Fragments};
 use crate::net::packet::segments::Segments;
 
-/// Length of an Ethernet header, in bytes.
-pub const ETHERNET_LEN: usize = 14;
 /// Most ICMP errors that a router sends in a second (RFC 1812 §4.3.2.8 wants a limit).
 pub const ERRORS_PER_SECOND_MAX: u32 = 1_000;
 
@@ -34,35 +33,6 @@ mod tests;
 
 use ipv4::Plan;
 use ipv6::Ipv6;
-
-const TYPE_IPV4: [u8; 2] = [0x08, 0x00];
-/// EtherType of IPv6.
-pub const TYPE_IPV6: [u8; 2] = [0x86, 0xdd];
-const TYPE_ARP: [u8; 2] = [0x08, 0x06];
-const BROADCAST: Mac = [0xff; 6];
-/// How the link-layer addresses of IPv6's groups begin (RFC 2464 §7).
-const GROUP_OF_IPV6: [u8; 2] = [0x33, 0x33];
-
-/// A side of the router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Face {
-    /// The LAN.
-    Inside,
-    /// The network that it is behind.
-    Outside,
-}
-
-/// The interface of a side.
-#[derive(Clone, Copy, Debug)]
-pub struct Interface {
-    /// Its link-layer address.
-    pub mac: Mac,
-    /// The longest packet that it takes, in bytes.
-    pub mtu: u32,
-}
-
-/// Takes a frame to be sent.
-pub type Out<'a> = dyn FnMut(Face, Offload, &[u8]) + 'a;
 
 /// A router.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use rtnetlink::packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute};
 use rtnetlink::{Handle, LinkUnspec};
 
 use super::config::{RouterConfig, Side};
-use super::engine::Interface;
+use super::frame::Interface;
 
 /// `IFLA_INET_CONF` of `linux/if_link.h`, with the flag of a nested attribute.
 const INET_CONF_NESTED: u16 = 1 | 1 << 15;

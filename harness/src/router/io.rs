@@ -11,7 +11,8 @@ use nix::sys::time::TimeSpec;
 use smallvec::SmallVec;
 
 use super::control::Commands;
-use super::engine::{Engine, Face};
+use super::engine::Engine;
+use super::frame::Face;
 use super::metrics::Metrics;
 use super::offload::Offload;
 use super::socket::{PacketSocket, RECEIVE_LEN, Received};

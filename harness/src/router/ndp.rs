@@ -7,7 +7,8 @@ use std::time::Duration;
 use butter::core::time::Time;
 use ipnet::Ipv6Net;
 
-use super::neighbours::{Mac, Neighbours, Send};
+use super::frame::{Mac, TYPE_IPV6};
+use super::neighbours::{Neighbours, Send};
 use super::offload::Offload;
 use crate::net::packet::ipv6::{Packet6, icmp, is_icmp_intact};
 use crate::plan::ipv6::link_local;
@@ -148,5 +149,5 @@ fn add_link_layer(message: &mut Vec<u8>, option: u8, mac: Mac) {
 }
 
 fn frame(to: Mac, from: Mac, packet: &[u8]) -> Vec<u8> {
-    [&to[..], &from, &super::engine::TYPE_IPV6, packet].concat()
+    [&to[..], &from, &TYPE_IPV6, packet].concat()
 }

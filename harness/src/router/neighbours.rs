@@ -7,11 +7,9 @@ use std::time::Duration;
 use butter::core::time::Time;
 use etherparse::{ArpEthIpv4Packet, ArpOperation, ArpPacketSlice, EtherType, Ethernet2Header};
 
+use super::frame::{BROADCAST, Mac};
 use super::offload::Offload;
 use super::stats::{Cause, Stats};
-
-/// A link-layer address.
-pub type Mac = [u8; 6];
 
 /// How long an answer is believed.
 pub const BELIEVED: Duration = Duration::from_secs(60);
@@ -25,8 +23,6 @@ pub const KNOWN_MAX: usize = 4_096;
 pub const ASKING_MAX: usize = 256;
 /// Most packets that wait for one host.
 pub const WAITING_MAX: usize = 64;
-
-const BROADCAST: Mac = [0xff; 6];
 
 /// The neighbours on one side of the router, by addresses of one kind.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use butter::core::time::Time;
 
-use super::engine::ETHERNET_LEN;
+use super::frame::ETHERNET_LEN;
 use super::offload::Offload;
 use super::stats::Cause;
 use crate::net::link::{Alteration, Link, LinkConfig, Transit};

@@ -7,10 +7,10 @@ use std::process::Command;
 
 use butter_harness::backend::Backend;
 use butter_harness::backend::docker::{DockerBackend, Options};
-use butter_harness::image;
 use butter_harness::net::nat::{Dependence, NatConfig};
 use butter_harness::plan::Plan;
 use butter_harness::probe::Probed;
+use butter_harness::programs;
 use butter_harness::router::RouterConfig;
 
 use crate::support::{Draft, Notes, docker, docker_is_here, left_of, options};
@@ -93,7 +93,7 @@ async fn an_ordinary_user_has_routers_probed_by_a_container() {
     if !docker_is_here().await {
         return;
     }
-    let programs = image::find(&options().programs, &mut Notes::default()).await.unwrap();
+    let programs = programs::find(&options().programs, &mut Notes::default()).await.unwrap();
     let desk = tempfile::tempdir().unwrap();
     fs::set_permissions(desk.path(), Permissions::from_mode(0o755)).unwrap();
     fs::copy(programs.harness, desk.path().join("harness")).unwrap();

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use butter_harness::backend::docker::{self, DockerBackend, Options};
-use butter_harness::image;
 use butter_harness::plan::Plan;
+use butter_harness::programs;
 
 pub(crate) use crate::played::*;
 
@@ -27,7 +27,7 @@ pub(crate) async fn docker_is_here() -> bool {
 /// The programs of this build.
 pub(crate) fn options() -> Options {
     let harness = Some(PathBuf::from(env!("CARGO_BIN_EXE_harness")));
-    Options { programs: image::Choice { node: None, harness }, ..Options::default() }
+    Options { programs: programs::Choice { node: None, harness }, ..Options::default() }
 }
 
 /// A run with the programs of this build.

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use butter_harness::backend::netns::{NetnsBackend, Options, access};
-use butter_harness::image;
+use butter_harness::backend::netns::{NetnsBackend, Options};
+use butter_harness::netns::access;
 use butter_harness::plan::Plan;
+use butter_harness::programs;
 
 use crate::played::{Played, changing, homes, joined, lives};
 
@@ -20,7 +21,7 @@ pub(crate) fn options() -> Option<Options> {
         return None;
     }
     let harness = Some(PathBuf::from(env!("CARGO_BIN_EXE_harness")));
-    Some(Options { programs: image::Choice { node: None, harness }, ..Options::default() })
+    Some(Options { programs: programs::Choice { node: None, harness }, ..Options::default() })
 }
 
 async fn up(plan: Plan) -> Option<Played<NetnsBackend>> {

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use butter_harness::image;
+use butter_harness::programs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -241,9 +241,9 @@ fn pid(number: u32) -> Pid {
 fn node() -> &'static Path {
     static NODE: OnceLock<PathBuf> = OnceLock::new();
     NODE.get_or_init(|| {
-        let choice = image::Choice { node: None, harness: Some(env!("CARGO_BIN_EXE_harness").into()) };
+        let choice = programs::Choice { node: None, harness: Some(env!("CARGO_BIN_EXE_harness").into()) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let found = thread::spawn(move || runtime.block_on(image::find(&choice, &mut Notes::default())));
+        let found = thread::spawn(move || runtime.block_on(programs::find(&choice, &mut Notes::default())));
         found.join().unwrap().unwrap_or_else(|error| panic!("{error}")).node
     })
 }

@@ -10,11 +10,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use super::containers::STARTS_AT_ONCE;
-use super::mark::{Mark, Role};
+use super::image;
+use super::label::{Mark, Role};
 use super::wiring::{confined, create};
 use super::{engine, remove_run};
 use crate::backend::{BackendError, Progress};
-use crate::image;
+use crate::programs;
 
 /// Memory of a container.
 const MEMORY: i64 = 256 << 20;
@@ -24,7 +25,7 @@ const MEMORY: i64 = 256 << 20;
 /// # Errors
 /// When the engine refuses something; what was made is removed.
 pub(crate) async fn measure(
-    programs: &image::Choice,
+    programs: &programs::Choice,
     count: usize,
     progress: &mut dyn Progress,
 ) -> Result<Duration, BackendError> {

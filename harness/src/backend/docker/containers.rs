@@ -15,10 +15,10 @@ use tokio::time::timeout;
 
 use super::wiring::Wiring;
 use super::{Shared, logs, neighbours};
-use crate::backend::fleet::lives::{LEAVE_WITHIN, Life};
-use crate::backend::fleet::neighbours::of;
-use crate::backend::fleet::{Fleet, Host};
-use crate::backend::namespace::Crew;
+use crate::backend::process::lifecycle::{LEAVE_WITHIN, Life};
+use crate::backend::process::neighbours::of;
+use crate::backend::process::{Fleet, Host};
+use crate::netns::Crew;
 use crate::plan::{NetworkIndex, NodeIndex};
 
 /// Containers that are started at once: more at a time costs the engine more in all, and it has been seen to leak endpoints.

@@ -11,15 +11,15 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep};
 
 use super::containers::{Containers, STARTS_AT_ONCE};
-use super::mark::{self, Mark};
+use super::label::{self, Mark};
 use super::wiring::Wiring;
 use super::{logs, neighbours, networks, subnets};
-use crate::backend::fleet::neighbours::{demand, limit, mac};
-use crate::backend::fleet::node_api;
-use crate::backend::fleet::routing::CONTROL_PORT;
-use crate::backend::fleet::tunnel::{Client, Route};
-use crate::backend::namespace::Crew;
+use crate::backend::process::client::{Client, Route};
+use crate::backend::process::neighbours::{demand, limit, mac};
+use crate::backend::process::node_api;
+use crate::backend::process::router_config::CONTROL_PORT;
 use crate::backend::{BackendError, Progress};
+use crate::netns::Crew;
 use crate::plan::{API_PORT, NetworkIndex, NodeIndex, NodePlan, Plan};
 use crate::router::RouterConfig;
 
@@ -45,7 +45,7 @@ pub(crate) async fn routers(
         progress.note(&format!("subnets that are in use on this host were moved: {}", networks.moved.join(", ")));
     }
     let spare = subnets::spare_addresses(plan)?;
-    let token = mark::random_hex(TOKEN_BYTES)?;
+    let token = label::random_hex(TOKEN_BYTES)?;
     // Since API 1.46 the engine has another place for those.
     let sets_interfaces = docker.client_version().minor_version < 46;
     let wiring = Wiring { mark, networks, image, token, sets_interfaces, spare, tamper };

@@ -1,4 +1,4 @@
-//! Tells containers their neighbours from outside: see [`crate::backend::fleet::neighbours`].
+//! Tells containers their neighbours from outside: see [`crate::backend::process::neighbours`].
 
 use std::net::Ipv4Addr;
 
@@ -6,9 +6,9 @@ use anyhow::Context;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::if_nametoindex;
 
-use crate::backend::fleet::neighbours::Neighbour;
-use crate::backend::namespace::Crew;
-use crate::backend::namespace::netlink::{self, Netlink};
+use crate::backend::process::neighbours::Neighbour;
+use crate::netns::Crew;
+use crate::netns::netlink::{self, Netlink};
 
 /// Whether this process is likely to be let into containers' network namespaces. Only trying tells: see [`may_enter`].
 pub(crate) fn enters_namespaces() -> bool {

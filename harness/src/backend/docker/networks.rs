@@ -8,7 +8,7 @@ use bollard::errors::Error;
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use ipnet::Ipv4Net;
 
-use super::mark::{Mark, Role};
+use super::label::{Mark, Role};
 use super::subnets::{self, Taken};
 use crate::plan::Plan;
 

@@ -8,8 +8,8 @@ use bollard::Docker;
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 
 use super::prober::{self, Failure};
-use super::{Shared, mark};
-use crate::backend::fleet::routing;
+use super::{Shared, label};
+use crate::backend::process::router_config;
 use crate::backend::{BackendError, Progress};
 use crate::probe::Probed;
 use crate::probe::survey::Survey;
@@ -42,7 +42,7 @@ pub(super) async fn probe(shared: &Shared, progress: &mut dyn Progress) -> Resul
             Err(Failure::NotPossible(there)) => Some((here, there)),
         },
     };
-    routing::forget_probe(&shared.routers, findings.networks()).await?;
+    router_config::forget_probe(&shared.routers, findings.networks()).await?;
     match impossible {
         Some((here, there)) => Ok(not_available(&here, &there, progress)),
         None => Ok(findings.into_probed(progress)?),
@@ -51,7 +51,7 @@ pub(super) async fn probe(shared: &Shared, progress: &mut dyn Progress) -> Resul
 
 /// Names of the run's bridges on this machine, by the names of their networks.
 async fn bridges(docker: &Docker, run: &str) -> anyhow::Result<BTreeMap<String, String>> {
-    let filters = HashMap::from([("label", vec![format!("{}={run}", mark::RUN)])]);
+    let filters = HashMap::from([("label", vec![format!("{}={run}", label::RUN)])]);
     let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
     let networks = docker.list_networks(Some(options)).await.context("asking the engine for the run's networks")?;
     let bridge = |id: String| format!("br-{}", &id[..BRIDGE_ID_LEN.min(id.len())]);

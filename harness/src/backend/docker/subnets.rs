@@ -127,7 +127,7 @@ fn routes(table: &str) -> Vec<Ipv4Net> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::fleet::testing::plan;
+    use crate::plan::testing::plan;
 
     fn taken(subnets: &[&str]) -> Taken {
         Taken(subnets.iter().map(|subnet| subnet.parse().unwrap()).collect())

@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 use futures_util::{StreamExt, stream};
 use tokio::time::{Duration, sleep};
 
-use super::mark::{self, Living, Owner};
+use super::label::{self, Living, Owner};
 use crate::backend::Progress;
 
 /// Containers that are removed at once.
@@ -60,10 +60,10 @@ impl Belongings {
 
     /// Why this is not what a crashed run left.
     pub(crate) fn reason_to_spare(&self) -> Option<&'static str> {
-        if self.labels.contains_key(mark::KEPT) {
+        if self.labels.contains_key(label::KEPT) {
             return Some("it was kept on purpose");
         }
-        let owner = self.labels.get(mark::OWNER).and_then(|owner| Owner::parse(owner));
+        let owner = self.labels.get(label::OWNER).and_then(|owner| Owner::parse(owner));
         match owner.map_or(Living::Unknown, |owner| owner.living()) {
             Living::Yes => Some("its process is running"),
             Living::Unknown => Some("its process is not of this machine's present boot"),
@@ -74,11 +74,11 @@ impl Belongings {
 
 /// What every run has, by run; or only `run`'s.
 pub(crate) async fn find(docker: &Docker, run: Option<&str>) -> anyhow::Result<BTreeMap<String, Belongings>> {
-    let label = run.map_or_else(|| mark::RUN.to_owned(), |run| format!("{}={run}", mark::RUN));
+    let label = run.map_or_else(|| label::RUN.to_owned(), |run| format!("{}={run}", label::RUN));
     let filters = HashMap::from([("label", vec![label])]);
     let mut runs: BTreeMap<String, Belongings> = BTreeMap::new();
     let mut add = |thing: Thing, labels: HashMap<String, String>| {
-        if let Some(run) = labels.get(mark::RUN).cloned() {
+        if let Some(run) = labels.get(label::RUN).cloned() {
             let belongings = runs.entry(run).or_default();
             belongings.things.push(thing);
             belongings.labels.extend(labels);
@@ -156,7 +156,7 @@ pub(crate) fn describe(left: &[(Thing, Error)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::docker::mark::{Mark, Role};
+    use crate::backend::docker::label::{Mark, Role};
 
     fn of_this_process(kept: bool) -> Belongings {
         let labels = Mark::new("t", kept).unwrap().labels(Role::Node, "a").into_iter().collect();
@@ -169,13 +169,13 @@ mod tests {
         assert_eq!(dead.reason_to_spare(), Some("its process is running"));
         for belongings in [&mut dead, &mut kept] {
             // The same process number, but another beginning.
-            let mut parts = belongings.labels[mark::OWNER].splitn(3, '/').map(str::to_owned).collect::<Vec<_>>();
+            let mut parts = belongings.labels[label::OWNER].splitn(3, '/').map(str::to_owned).collect::<Vec<_>>();
             parts[1] = "1".to_owned();
-            belongings.labels.insert(mark::OWNER.to_owned(), parts.join("/"));
+            belongings.labels.insert(label::OWNER.to_owned(), parts.join("/"));
         }
         assert_eq!(dead.reason_to_spare(), None);
         assert_eq!(kept.reason_to_spare(), Some("it was kept on purpose"));
-        dead.labels.remove(mark::OWNER);
+        dead.labels.remove(label::OWNER);
         assert!(!dead.crashed(), "whose it is is not known");
     }
 }

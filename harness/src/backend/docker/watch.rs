@@ -9,8 +9,8 @@ use bollard::query_parameters::{EventsOptions, EventsOptionsBuilder, InspectCont
 use futures_util::StreamExt;
 use tokio::time::sleep;
 
-use super::{Shared, logs, mark};
-use crate::backend::fleet::lives;
+use super::{Shared, label, logs};
+use crate::backend::process::lifecycle;
 use crate::op::OpResult;
 use crate::plan::{NetworkIndex, NodeIndex};
 
@@ -58,7 +58,7 @@ fn options(shared: &Shared) -> EventsOptions {
     let filters = HashMap::from([
         ("type", vec!["container".to_owned()]),
         ("event", vec!["die".to_owned()]),
-        ("label", vec![format!("{}={}", mark::RUN, shared.host.wiring.mark.run)]),
+        ("label", vec![format!("{}={}", label::RUN, shared.host.wiring.mark.run)]),
     ]);
     EventsOptionsBuilder::default().filters(&filters).build()
 }
@@ -75,7 +75,7 @@ async fn ended(shared: &Shared, name: &str, who: Who, exit: i64) {
         Who::Router(network) => router_ended(shared, name, network, exit).await,
         Who::Node(node) => {
             if let Some(life) = shared.node(node).life() {
-                lives::ended(shared, node, &life, exit).await;
+                lifecycle::ended(shared, node, &life, exit).await;
             }
         }
     }
@@ -93,6 +93,6 @@ async fn catch_up(shared: &Shared, name: &str, node: NodeIndex) {
     let Some(life) = shared.node(node).live() else { return };
     let Ok(found) = shared.host.docker.inspect_container(name, None::<InspectContainerOptions>).await else { return };
     if let Some(state) = found.state.filter(|state| state.running == Some(false)) {
-        lives::ended(shared, node, &life, state.exit_code.unwrap_or(-1)).await;
+        lifecycle::ended(shared, node, &life, state.exit_code.unwrap_or(-1)).await;
     }
 }

@@ -12,10 +12,10 @@ use bollard::models::{
 };
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 
-use super::mark::{Mark, Role};
+use super::label::{Mark, Role};
 use super::networks::Networks;
-use crate::backend::fleet::neighbours::mac;
-use crate::backend::fleet::{command, routing};
+use crate::backend::process::neighbours::mac;
+use crate::backend::process::{node_command, router_config};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::router::{CONFIG_VARIABLE, RouterConfig, Side};
 
@@ -164,7 +164,7 @@ impl Wiring {
             user: Some(NODE_USER.to_owned()),
             env: Some(vec![format!("{TOKEN_VARIABLE}={}", self.token)]),
             entrypoint: Some(vec!["/butter".to_owned()]),
-            cmd: Some(command::arguments(plan, index, Ipv4Addr::UNSPECIFIED, keeps.then_some(STORE))),
+            cmd: Some(node_command::arguments(plan, index, Ipv4Addr::UNSPECIFIED, keeps.then_some(STORE))),
             host_config: Some(host),
             ..self.body(Role::Node, &node.name, &self.networks.names[node.network.0], node.address)
         }
@@ -186,7 +186,7 @@ impl Wiring {
 
     fn router_body(&self, plan: &Plan, network: NetworkIndex) -> anyhow::Result<ContainerCreateBody> {
         let (subnet, address) = (self.networks.management_subnet, self.router_management(network));
-        let mut config = routing::config(plan, network, Side { subnet, address, gateway: None });
+        let mut config = router_config::config(plan, network, Side { subnet, address, gateway: None });
         if let Some(tamper) = self.tamper {
             tamper(&mut config);
         }
@@ -275,7 +275,7 @@ fn gone(removed: Result<(), Error>) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::fleet::testing;
+    use crate::plan::testing;
 
     fn wiring(plan: &Plan) -> Wiring {
         let mark = Mark::new(&plan.name, false).unwrap();

@@ -10,7 +10,7 @@ use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{Gid, Uid, fchown};
 
-use super::confine::NOBODY;
+use crate::netns::process::NOBODY;
 
 /// `FSCONFIG_CMD_CREATE` of `linux/mount.h`.
 const CREATE: libc::c_uint = 6;

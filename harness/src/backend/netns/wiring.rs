@@ -7,10 +7,10 @@ use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ipnet::Ipv4Net;
 
-use crate::backend::fleet::neighbours::{mac, of};
-use crate::backend::namespace::host::{End, Host, Hub, Ipv6};
-use crate::backend::namespace::netlink::{self, Netlink};
-use crate::backend::namespace::{Crew, Namespace};
+use crate::backend::process::neighbours::{mac, of};
+use crate::netns::host::{End, Host, Hub, Ipv6};
+use crate::netns::netlink::{self, Netlink};
+use crate::netns::{Crew, Namespace};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 
 /// Numbers of bridges are chosen here, so that none has to be asked for: above those that the kernel gives to what it puts into

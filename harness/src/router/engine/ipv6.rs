@@ -13,10 +13,11 @@ use crate::net::packet::ipv6::{
 };
 use crate::net::packet::{Echo, Fragment, segments};
 use crate::router::config::{Ipv6Config, Side6};
+use crate::router::frame::Mac;
 use crate::router::ndp::{
     Advertised, FIRST_ADVERTISEMENTS, FIRST_PAUSE, PAUSE, ROUTER_SOLICITATION, router_advertisement,
 };
-use crate::router::neighbours::{Mac, Neighbours};
+use crate::router::neighbours::Neighbours;
 use crate::router::offload::Offload;
 use crate::router::routes::{Hop6, Routes6};
 use crate::router::stats::{Cause, Direction};

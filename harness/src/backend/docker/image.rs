@@ -2,9 +2,6 @@
 //!
 //! It is named by a hash of all that is in it, so an image that is there is never built again and never stale.
 
-mod elf;
-mod programs;
-
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -18,10 +15,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
-pub(crate) use programs::node_origin;
-pub use programs::{Choice, NODE_BINARY_VARIABLE, Programs, find};
-
 use crate::backend::{BackendError, Progress};
+use crate::programs::{Choice, Programs, find};
 
 /// Repository name of every image of the testbed.
 pub const REPOSITORY: &str = "butter-testbed";
@@ -30,7 +25,7 @@ pub const LABEL: &str = "butter.image";
 /// Images that stay when a new one is built: other checkouts on the same engine keep theirs.
 const IMAGES_KEPT: usize = 4;
 
-const RECIPE: &str = include_str!("../../docker/Dockerfile");
+const RECIPE: &str = include_str!("../../../../docker/Dockerfile");
 
 /// An image that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use butter::api;
 use butter::core::identity::NodeId;
 use tokio::net::TcpListener;
 
-use super::tunnel::Route;
+use super::client::Route;
 use super::*;
+use crate::plan::testing;
 
 /// Questions to a node, of which one would be enough to let it begin.
 const QUESTIONS: usize = 10;

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Nobody: owns nothing on the host either.
-pub(super) const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// `CAP_NET_ADMIN` and `CAP_NET_RAW` of `linux/capability.h`.
 const NET_ADMIN: i32 = 12;
@@ -18,7 +18,7 @@ const NO_ROOT: libc::c_ulong = 1 | 1 << 1;
 
 /// The power of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Power {
+pub(crate) enum Power {
     /// None. With `change_user` it runs as nobody, else as whoever plays the run.
     Node {
         /// Whether there is such a user here: not in a namespace with one user.

@@ -10,7 +10,7 @@ use nix::net::if_::if_nametoindex;
 
 use super::netlink::{self, FarEnd, Netlink, Request};
 use super::{Crew, Namespace};
-use crate::backend::fleet::neighbours::{Neighbour, mac};
+use crate::backend::process::neighbours::{Neighbour, mac};
 
 /// The loopback interface's, in every namespace.
 const LOOPBACK: u32 = 1;

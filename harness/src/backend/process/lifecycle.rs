@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::tunnel::Client;
+use super::client::Client;
 use super::{Fleet, Host, node_api};
 use crate::op::{OpId, OpResult};
 use crate::plan::{Act, NodeIndex, Plan};

@@ -19,8 +19,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::confine::{Power, confine};
-use crate::backend::namespace::Namespace;
+use super::Namespace;
+use super::confine::confine;
+pub(crate) use super::confine::{NOBODY, Power};
 
 /// Bytes of one process's log that are kept: the beginning.
 const KEPT_MAX: u64 = 4 << 20;
@@ -33,14 +34,14 @@ const SIGNALS_MAX: usize = 4;
 
 /// A program that was opened while its path could be followed: whoever runs it may not be let through its folders.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(crate) struct Program {
     file: File,
     name: OsString,
 }
 
 impl Program {
     /// Opens it.
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let file = File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         Ok(Program { file, name: path.file_name().unwrap_or_default().to_owned() })
     }
@@ -48,20 +49,20 @@ impl Program {
 
 /// How a process is started.
 #[derive(Debug)]
-pub(super) struct Orders {
-    pub(super) program: Arc<Program>,
-    pub(super) arguments: Vec<String>,
-    pub(super) variables: Vec<(&'static str, String)>,
-    pub(super) power: Power,
+pub(crate) struct Orders {
+    pub(crate) program: Arc<Program>,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) variables: Vec<(&'static str, String)>,
+    pub(crate) power: Power,
     /// Its working directory.
-    pub(super) folder: Option<OwnedFd>,
+    pub(crate) folder: Option<OwnedFd>,
     /// Where its log is added to.
-    pub(super) log: Option<PathBuf>,
+    pub(crate) log: Option<PathBuf>,
 }
 
 /// A process. Killed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     signals: mpsc::Sender<Signal>,
     tail: Arc<Tail>,
     end: Arc<End>,
@@ -76,7 +77,7 @@ struct End {
 
 impl Process {
     /// Starts one in a namespace.
-    pub(super) async fn start(namespace: &Namespace, orders: Orders) -> anyhow::Result<Self> {
+    pub(crate) async fn start(namespace: &Namespace, orders: Orders) -> anyhow::Result<Self> {
         let log = orders.log.as_deref().map(Log::open).transpose()?;
         let runtime = tokio::runtime::Handle::current();
         let spawn = move || {
@@ -92,13 +93,13 @@ impl Process {
     }
 
     /// Sends a signal, unless it has ended.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         // Full: it has been told before.
         let _ = self.signals.try_send(signal);
     }
 
     /// Waits for its end: its exit status, or 128 and the signal that ended it.
-    pub(super) fn ended(&self) -> impl Future<Output = i64> + Send + use<> {
+    pub(crate) fn ended(&self) -> impl Future<Output = i64> + Send + use<> {
         let end = Arc::clone(&self.end);
         async move {
             end.over.cancelled().await;
@@ -107,7 +108,7 @@ impl Process {
     }
 
     /// The last lines that it wrote, ready to follow an error message; empty when there are none.
-    pub(super) fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.tail.quote()
     }
 }

@@ -52,7 +52,7 @@ fn hosts(plan: &Plan, network: NetworkIndex) -> Vec<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::fleet::testing;
+    use crate::plan::testing;
 
     #[test]
     fn a_node_is_told_of_its_lan_and_its_gateway_only() {

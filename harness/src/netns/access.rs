@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
 use crate::backend::BackendError;
-use crate::backend::namespace::netlink::{self, Netlink};
+use crate::netns::netlink::{self, Netlink};
 use crate::router::socket::PacketSocket;
 
 /// Holds the number of the process that shall enter a user namespace at its start.

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::backend::namespace::Namespace;
+use crate::netns::Namespace;
 
 /// How long a connection may take to stand, both stretches together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

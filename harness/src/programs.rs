@@ -1,5 +1,7 @@
 //! The two programs of the image: found, or built with cargo where there is a source tree.
 
+mod elf;
+
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -11,8 +13,8 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
-use super::elf::{self, Kind};
 use crate::backend::{BackendError, Progress};
+use elf::Kind;
 
 /// Names the node's program where there is no source tree.
 pub const NODE_BINARY_VARIABLE: &str = "BUTTER_NODE_BINARY";

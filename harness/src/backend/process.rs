@@ -2,24 +2,22 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `lives` | starts, kills and stops each node in order; tells of what ends by itself |
-//! | `actions` | puts, gets, looks and samples |
-//! | `node_api`, `tunnel` | the control API, and the ways to it |
-//! | `routing` | what routers are told |
-//! | `command` | what nodes are told |
+//! | `lifecycle` | starts, kills and stops each node in order; tells of what ends by itself |
+//! | `operations` | puts, gets, looks and samples |
+//! | `node_api`, `client` | the control API, and the ways to it |
+//! | `router_config` | what routers are told |
+//! | `node_command` | what nodes are told |
 //! | `neighbours` | whom a node may meet on its LAN |
 
-pub(crate) mod actions;
-pub(crate) mod command;
-pub(crate) mod lives;
+pub(crate) mod client;
+pub(crate) mod lifecycle;
 pub(crate) mod neighbours;
 pub(crate) mod node_api;
-pub(crate) mod routing;
-#[cfg(test)]
-pub(crate) mod testing;
+pub(crate) mod node_command;
+pub(crate) mod operations;
+pub(crate) mod router_config;
 #[cfg(test)]
 mod tests;
-pub(crate) mod tunnel;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -34,8 +32,8 @@ use crate::backend::{BackendError, Progress};
 use crate::events::RunTime;
 use crate::op::{BackendEvent, Op, OpId, OpResult};
 use crate::plan::{NodeIndex, Plan};
-use lives::{Life, Node, Queues, Turn};
-use tunnel::Client;
+use client::Client;
+use lifecycle::{Life, Node, Queues, Turn};
 
 /// Nodes that are let begin at once.
 const RELEASES_AT_ONCE: usize = 64;
@@ -53,13 +51,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// What the processes of nodes run in.
 pub(crate) trait Host: Send + Sync + Sized + 'static {
     /// Starts the process of a node; with `anew` it finds nothing of what an earlier one kept. Its end is told to
-    /// [`lives::ended`] together with `life`.
+    /// [`lifecycle::ended`] together with `life`.
     fn begin(fleet: &Arc<Fleet<Self>>, node: NodeIndex, anew: bool, life: &Life) -> impl Done;
 
     /// SIGKILL. That the process has ended already is no error.
     fn kill(fleet: &Fleet<Self>, node: NodeIndex, life: &Life) -> impl Done;
 
-    /// Asks the process to leave, and kills it if it does not within [`lives::LEAVE_WITHIN`].
+    /// Asks the process to leave, and kills it if it does not within [`lifecycle::LEAVE_WITHIN`].
     fn stop(fleet: &Fleet<Self>, node: NodeIndex, life: &Life) -> impl Done;
 
     /// The last lines that a node wrote, ready to follow an error message; empty when there are none.
@@ -115,7 +113,7 @@ impl<H: Host> Fleet<H> {
             launched.into_iter().partition(|(node, _)| self.plan.node(*node).ambassador);
         for group in [first, then] {
             let release = |(node, life)| async move {
-                lives::release(self, node, &life).await.with_context(|| self.does_not_start(node))
+                lifecycle::release(self, node, &life).await.with_context(|| self.does_not_start(node))
             };
             let mut releases = stream::iter(group.into_iter().map(release)).buffer_unordered(RELEASES_AT_ONCE);
             while releases.try_next().await?.is_some() {
@@ -132,7 +130,7 @@ impl<H: Host> Fleet<H> {
         let count = from_start.len();
         progress.begin("starting nodes", count as u64);
         let launch = |node| async move {
-            let life = lives::launch(self, node, true).await.with_context(|| self.does_not_start(node))?;
+            let life = lifecycle::launch(self, node, true).await.with_context(|| self.does_not_start(node))?;
             anyhow::Ok((node, life))
         };
         // The host bounds how many at once.
@@ -179,7 +177,7 @@ impl<H: Host> Operation<H> {
         routers: Vec<Client>,
         to_node: impl Fn(NodeIndex) -> anyhow::Result<Client>,
     ) -> anyhow::Result<(Arc<Fleet<H>>, Queues)> {
-        let keepers = lives::keepers(&plan);
+        let keepers = lifecycle::keepers(&plan);
         let node = |index| anyhow::Ok(Node::new(to_node(index)?, keepers.contains(&index)));
         let nodes: Vec<_> = (0..plan.nodes.len()).map(|index| node(NodeIndex(index))).collect::<Result<_, _>>()?;
         let (nodes, queues) = nodes.into_iter().unzip();
@@ -208,7 +206,7 @@ impl<H: Host> Operation<H> {
     pub(crate) fn start_clock(&mut self, queues: Queues) -> anyhow::Result<()> {
         let fleet = Arc::clone(self.up_and_running());
         for (node, queue) in queues.into_iter().enumerate() {
-            self.tasks.spawn(lives::serve(Arc::clone(&fleet), NodeIndex(node), queue));
+            self.tasks.spawn(lifecycle::serve(Arc::clone(&fleet), NodeIndex(node), queue));
         }
         fleet.clock.set(Instant::now()).map_err(|_| anyhow!("the backend is up already"))
     }
@@ -228,7 +226,7 @@ impl<H: Host> Operation<H> {
             other => {
                 let fleet = Arc::clone(self.up_and_running());
                 self.tasks.spawn(async move {
-                    let told = actions::perform(&fleet, other).await;
+                    let told = operations::perform(&fleet, other).await;
                     fleet.tell(Some(op), told).await;
                 });
             }

@@ -12,7 +12,7 @@ use hyper::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::tunnel::{Answer, Client};
+use super::client::{Answer, Client};
 use crate::backend::Series;
 use crate::metrics::scrape;
 use crate::net::link::LinkConfig;

@@ -6,8 +6,8 @@ use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ipnet::Ipv4Net;
 
+use super::client::Client;
 use super::node_api;
-use super::tunnel::Client;
 use crate::net::firewall::Policy;
 use crate::net::link::LinkConfig;
 use crate::plan::{Network, NetworkIndex, Plan};
@@ -107,7 +107,7 @@ fn ways<N, A: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::fleet::testing;
+    use crate::plan::testing;
 
     fn management() -> Side {
         Side { subnet: "10.64.0.0/24".parse().unwrap(), address: "10.64.0.3".parse().unwrap(), gateway: None }
