@@ -69,7 +69,7 @@ fn rebinding_nats_lose_no_item() {
 #[test]
 fn without_the_ambassador_those_who_are_open_link_all_others() {
     passes("volunteers");
-    let unwilling = Overrides { set: vec![("willing".to_owned(), "false".to_owned())], ..Overrides::default() };
+    let unwilling = Overrides { set: vec![("auto_ambassador".to_owned(), "false".to_owned())], ..Overrides::default() };
     let result = run("volunteers", &unwilling);
     let lost = result.crossings.iter().any(|cell| cell.linked < cell.pairs);
     assert!(lost, "{}", table::render(&result));

@@ -7,13 +7,13 @@
 //! | `GET /v1/view` | [`View`] |
 //! | `POST /v1/blobs`, the value as body | 201 [`Put`]; 413 too large, 507 full, 504 too few copies in time |
 //! | `GET /v1/blobs/{id}` | the value, with [`HOPS_HEADER`] and [`MESSAGES_HEADER`]; 404 not found, 504 not within the deadline |
-//! | `POST /v1/links/{id}` | [`Linked`], once the link to that peer is as direct as it will be |
-//! | `POST /v1/asks/{id}` | 204 once that peer has answered a request; 502 it cannot be reached, 504 no answer within the deadline |
-//! | `POST /v1/begin` | 204: a node that was held begins; one that runs goes on |
+//! | `POST /v1/connect/{id}` | [`Linked`], once the link to that peer is as direct as it will be |
+//! | `POST /v1/ping/{id}` | 204 once that peer has answered a request; 502 it cannot be reached, 504 no answer within the deadline |
+//! | `POST /v1/start` | 204; starts a node that is paused at start, and changes nothing on one that runs |
 //! | `POST /v1/leave` | 202: the node hands over what it keeps, and ends |
 //! | `GET /metrics` | Prometheus' text format |
 //!
-//! Whatever is not a success has an [`ErrorBody`]; 503 is a node that is held, has too much in hand or is ending. A node that listens elsewhere than on loopback wants
+//! Whatever is not a success has an [`ErrorBody`]; 503 means that the node is paused at start, has too many requests in hand or is stopping. A node that listens elsewhere than on loopback wants
 //! `Authorization: Bearer TOKEN` with each request.
 
 use std::net::SocketAddr;
@@ -40,12 +40,12 @@ pub const PEERS_PATH: &str = "/v1/peers";
 pub const VIEW_PATH: &str = "/v1/view";
 /// Path of values; `/v1/blobs/{id}` is one.
 pub const BLOBS_PATH: &str = "/v1/blobs";
-/// Path of links that are wanted: `/v1/links/{id}` is one to that peer.
-pub const LINKS_PATH: &str = "/v1/links";
-/// Path of requests that only show that a peer answers: `/v1/asks/{id}` is one to that peer.
-pub const ASKS_PATH: &str = "/v1/asks";
-/// Path to have a held node begin.
-pub const BEGIN_PATH: &str = "/v1/begin";
+/// Path of links that are wanted: `/v1/connect/{id}` is one to that peer.
+pub const CONNECT_PATH: &str = "/v1/connect";
+/// Path of requests that only show that a peer answers: `/v1/ping/{id}` is one to that peer.
+pub const PING_PATH: &str = "/v1/ping";
+/// Path that starts a node which is paused at start.
+pub const START_PATH: &str = "/v1/start";
 /// Path to have the node leave.
 pub const LEAVE_PATH: &str = "/v1/leave";
 /// Path of the metrics.
@@ -141,12 +141,12 @@ pub struct Storage {
 /// Peer Content Groups by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Groups {
-    /// With fewer members than wanted.
-    pub cold: u64,
-    /// With as many as wanted.
-    pub goldilocks: u64,
-    /// With more.
-    pub hot: u64,
+    /// Groups with fewer members than `replicas` ("cold").
+    pub under_replicated: u64,
+    /// Groups with `replicas` members ("goldilocks").
+    pub healthy: u64,
+    /// Groups with more members than `replicas` ("hot").
+    pub over_replicated: u64,
 }
 
 /// Everybody whom a node knows.

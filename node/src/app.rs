@@ -141,7 +141,7 @@ impl Butter {
         self
     }
 
-    /// Starts the node. With [`ApiSettings::hold`], that waits until the node is told to begin.
+    /// Starts the node. With [`ApiSettings::start_paused`] that waits until a client asks it to start.
     ///
     /// # Errors
     /// If a socket cannot be had, or the store not be used.
@@ -155,7 +155,7 @@ impl Butter {
             None => None,
         };
         if let Some(api) = &api {
-            api.hold().await;
+            api.wait_for_start().await;
         }
         let overlay = Data::new(&self.config);
         let (driver, handle) = Driver::open(&identity, Arc::new(self.config), overlay, self.place, self.behaviours)?;

@@ -235,23 +235,23 @@ fn a_node_leaves_in_good_order_on_sigterm_and_on_request() {
 }
 
 #[test]
-fn a_held_node_has_no_socket_for_peers_until_it_is_told_to_begin() {
+fn node_started_paused_opens_no_peer_socket_before_start() {
     let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let held = ["--hold", "--no-discover", "--listen", &port];
-    let mut node = Node::start_as(butter(&["run"]), &held);
+    let paused = ["--start-paused", "--no-discover", "--listen", &port];
+    let mut node = Node::start_as(butter(&["run"]), &paused);
     let refused = output(node.ask(&["status"]));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && said.contains("`butter begin`"), "{said}");
-    let taken = std::net::UdpSocket::bind(&port).expect("a held node leaves the port alone");
+    assert!(!refused.status.success() && said.contains("`butter start`"), "{said}");
+    let taken = std::net::UdpSocket::bind(&port).expect("a paused node leaves the port alone");
     drop(taken);
-    node.says(&["begin"]);
+    node.says(&["start"]);
     until("the node runs", || output(node.ask(&["status"])).status.success().then_some(()));
     std::net::UdpSocket::bind(&port).expect_err("a node that runs has the port");
     // To one that runs it is no news.
-    node.says(&["begin"]);
+    node.says(&["start"]);
     assert!(node.signal("-TERM").success());
-    // One that is held ends as readily.
-    assert!(Node::start_as(butter(&["run"]), &held).signal("-TERM").success());
+    // SIGTERM ends a paused node as well.
+    assert!(Node::start_as(butter(&["run"]), &paused).signal("-TERM").success());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Subcommand;
 
 use butter::api::{
-    BEGIN_PATH, BLOBS_PATH, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, Peer, Peers, Put,
+    START_PATH, BLOBS_PATH, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, Peer, Peers, Put,
     STATUS_PATH, Status,
 };
 use butter::core::identity::BlockId;
@@ -46,8 +46,8 @@ pub(super) enum ControlCommand {
     },
     /// Print the node's id
     Id,
-    /// Have a node that was started with --hold begin
-    Begin,
+    /// Start a node that waits because of --start-paused
+    Start,
     /// Have the node hand over what it keeps, and end
     Leave,
 }
@@ -69,7 +69,7 @@ pub(super) async fn execute(command: ControlCommand, api: ApiArgs) -> Result<(),
             let status: Status = client.get_json(STATUS_PATH).await?;
             print(&format!("{}\n", status.id))
         }
-        ControlCommand::Begin => client.post(BEGIN_PATH, Bytes::new()).await.map(|_| ()),
+        ControlCommand::Start => client.post(START_PATH, Bytes::new()).await.map(|_| ()),
         ControlCommand::Leave => client.post(LEAVE_PATH, Bytes::new()).await.map(|_| ()),
     }
 }
@@ -145,7 +145,7 @@ fn status_text(status: &Status) -> String {
         ),
         (
             "groups led",
-            format!("{} cold, {} goldilocks, {} hot", status.groups.cold, status.groups.goldilocks, status.groups.hot),
+            format!("{} under-replicated, {} healthy, {} over-replicated", status.groups.under_replicated, status.groups.healthy, status.groups.over_replicated),
         ),
     ];
     let outside = [

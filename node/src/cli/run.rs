@@ -37,9 +37,9 @@ pub(super) struct RunArgs {
     /// Do not look for peers on the LAN
     #[arg(long, env = "BUTTER_NO_DISCOVER")]
     no_discover: bool,
-    /// Wait for `butter begin` before anything is sent or heard, so that nodes can begin together
-    #[arg(long, env = "BUTTER_HOLD")]
-    hold: bool,
+    /// Open no socket for peers until `butter start`, so that nodes can start together
+    #[arg(long, env = "BUTTER_START_PAUSED")]
+    start_paused: bool,
     /// Change a setting (may be repeated); see below
     #[arg(long, value_name = "KEY=VALUE", env = "BUTTER_SET", value_delimiter = ',')]
     set: Vec<String>,
@@ -57,7 +57,7 @@ pub(super) async fn run(args: RunArgs, api: ApiArgs) -> Result<(), Failure> {
         .listen(args.listen)
         .lan(args.lan)
         .group(args.group)
-        .api(ApiSettings { address: api.api, token: api.api_token, hold: args.hold });
+        .api(ApiSettings { address: api.api, token: api.api_token, start_paused: args.start_paused });
     if let Some(folder) = args.store {
         butter = butter.store(folder);
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 pub struct Config {
     /// Serve as an ambassador: publicly reachable, introduces peers and relays.
     pub ambassador: bool,
-    /// Serve as an ambassador, though a smaller one, where this node finds itself open to everybody.
-    pub willing: bool,
+    /// Serve as an ambassador, with a smaller relay quota, while this node is publicly reachable.
+    pub auto_ambassador: bool,
     /// Ambassadors to join through, by address.
     pub join: Vec<SocketAddr>,
     /// Look for peers on the LAN by multicast.
@@ -57,7 +57,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             ambassador: false,
-            willing: true,
+            auto_ambassador: true,
             join: Vec::new(),
             discover: true,
             port_mapping: true,
@@ -90,7 +90,7 @@ pub struct Key {
 /// Every setting that a topology file or `--set` may change.
 pub const KEYS: &[Key] = &[
     Key { name: "discover", example: "true", help: "look for peers on the LAN by multicast" },
-    Key { name: "willing", example: "true", help: "introduce and relay for others if found to be publicly reachable" },
+    Key { name: "auto_ambassador", example: "true", help: "serve as an ambassador while publicly reachable" },
     Key { name: "port_mapping", example: "true", help: "ask the NAT on the way out to forward a port" },
     Key { name: "ping", example: "1s", help: "pause between pings on the LAN while nobody is known" },
     Key { name: "active", example: "8", help: "most neighbours" },
@@ -133,7 +133,7 @@ impl Config {
         let text = value.trim();
         let set = match known.name {
             "discover" => text.parse().map(|v| self.discover = v).map_err(|_| "true or false"),
-            "willing" => text.parse().map(|v| self.willing = v).map_err(|_| "true or false"),
+            "auto_ambassador" => text.parse().map(|v| self.auto_ambassador = v).map_err(|_| "true or false"),
             "port_mapping" => text.parse().map(|v| self.port_mapping = v).map_err(|_| "true or false"),
             "ping" => duration(text).map(|v| self.ping = v),
             "active" => count(text, 2, 64).map(|v| self.active = v),

@@ -101,8 +101,8 @@ pub struct ApiSettings {
     pub address: ApiAddress,
     /// What each request must carry, if anything.
     pub token: Option<String>,
-    /// Whether the node is held: it has no socket for peers and answers nothing else until it is told to begin.
-    pub hold: bool,
+    /// Start paused: the node opens no socket for peers, and this API answers 503 until `POST /v1/start`.
+    pub start_paused: bool,
 }
 
 impl fmt::Debug for ApiSettings {
@@ -110,7 +110,7 @@ impl fmt::Debug for ApiSettings {
         f.debug_struct("ApiSettings")
             .field("address", &self.address)
             .field("token", &self.token.is_some())
-            .field("hold", &self.hold)
+            .field("start_paused", &self.start_paused)
             .finish()
     }
 }

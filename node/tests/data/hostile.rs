@@ -107,6 +107,6 @@ fn false_alarms_cost_no_copies() {
         net.inject(stranger, member, DataMessage::Suspect { peer });
         net.run(Duration::from_millis(50));
     }
-    assert_eq!(net.sum(|stats| stats.deaths_seen), 0);
+    assert_eq!(net.sum(|stats| stats.peer_failures_detected), 0);
     assert_eq!(net.holders(stored.id), holders);
 }

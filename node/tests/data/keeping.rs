@@ -35,9 +35,9 @@ fn an_acknowledged_value_has_r_copies_of_each_block() {
         assert!(net.holders(blocks[0]).contains(&3));
         net.run(SECOND * 20);
         check_copies(&net, &blocks, 3);
-        assert_eq!(net.sum(|stats| stats.deaths_seen), 0);
-        assert_eq!(net.sum(|stats| stats.groups_goldilocks), blocks.len() as u64);
-        assert_eq!(net.sum(|stats| stats.groups_cold + stats.groups_hot), 0);
+        assert_eq!(net.sum(|stats| stats.peer_failures_detected), 0);
+        assert_eq!(net.sum(|stats| stats.groups_healthy), blocks.len() as u64);
+        assert_eq!(net.sum(|stats| stats.groups_under_replicated + stats.groups_over_replicated), 0);
     }
 }
 
@@ -104,7 +104,7 @@ fn whoever_is_declared_dead_by_mistake_comes_back_and_copies_are_trimmed() {
     others.iter().for_each(|&other| net.deafen(4, other, false));
     net.run(SECOND * 20);
     check_copies(&net, &blocks, 3);
-    assert_eq!(net.sum(|stats| stats.groups_goldilocks), 1);
+    assert_eq!(net.sum(|stats| stats.groups_healthy), 1);
 }
 
 #[test]
@@ -116,8 +116,8 @@ fn a_stopped_node_neither_loses_its_blocks_nor_thinks_the_others_dead() {
         net.freeze(4, SECOND * stop);
         net.run(SECOND * 30);
         check_copies(&net, &blocks, 3);
-        assert_eq!(net.node(4).stats().deaths_seen, 0, "stopped for {stop} s");
-        assert!(net.run_until(SECOND, |net| net.sum(|stats| stats.groups_goldilocks) == 20).is_some());
+        assert_eq!(net.node(4).stats().peer_failures_detected, 0, "stopped for {stop} s");
+        assert!(net.run_until(SECOND, |net| net.sum(|stats| stats.groups_healthy) == 20).is_some());
     }
 }
 

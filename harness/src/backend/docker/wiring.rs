@@ -308,7 +308,7 @@ mod tests {
         let command = body.cmd.unwrap().join(" ");
         assert_eq!(
             command,
-            "run --hold --listen 0.0.0.0:4001 --api 0.0.0.0:4080 --join 203.0.113.10:4001 --set heartbeat=1s"
+            "run --start-paused --listen 0.0.0.0:4001 --api 0.0.0.0:4080 --join 203.0.113.10:4001 --set heartbeat=1s"
         );
     }
 

@@ -215,7 +215,7 @@ pub(crate) async fn ended<H: Host>(fleet: &Fleet<H>, node: NodeIndex, life: &Lif
 /// Tells it to begin, and asks who it is, each until it answers.
 async fn answer<H: Host>(fleet: &Fleet<H>, node: NodeIndex) -> NodeId {
     let client = &fleet.node(node).client;
-    until_answered(|| node_api::begin(client)).await;
+    until_answered(|| node_api::start(client)).await;
     until_answered(|| node_api::identity(client)).await
 }
 

@@ -27,9 +27,9 @@ pub(crate) const MARGIN: Duration = Duration::from_secs(5);
 /// Bytes of an answer that is no error of the API that are quoted.
 const QUOTE_MAX: usize = 200;
 
-/// Has it begin, if it is held.
-pub(crate) async fn begin(client: &Client) -> anyhow::Result<()> {
-    success(ask(client, Method::POST, api::BEGIN_PATH, Bytes::new(), GLANCE_TIMEOUT).await?).map(drop)
+/// Starts a node that is paused at start.
+pub(crate) async fn start(client: &Client) -> anyhow::Result<()> {
+    success(ask(client, Method::POST, api::START_PATH, Bytes::new(), GLANCE_TIMEOUT).await?).map(drop)
 }
 
 /// Who it is. Also the way to find out whether it is there.
@@ -106,14 +106,14 @@ pub(crate) async fn get(client: &Client, id: BlockId, deadline: Duration) -> any
 
 /// Has it link to a peer.
 pub(crate) async fn link(client: &Client, peer: NodeId) -> anyhow::Result<OpResult> {
-    let path = format!("{}/{peer}", api::LINKS_PATH);
+    let path = format!("{}/{peer}", api::CONNECT_PATH);
     let answer = ask(client, Method::POST, &path, Bytes::new(), TOLD_WITHIN + MARGIN).await?;
     Ok(OpResult::Connected(json(answer)?))
 }
 
 /// Has it ask a peer for anything.
 pub(crate) async fn ask_peer(client: &Client, peer: NodeId, within: Duration) -> anyhow::Result<OpResult> {
-    let path = format!("{}/{peer}", api::ASKS_PATH);
+    let path = format!("{}/{peer}", api::PING_PATH);
     success(ask(client, Method::POST, &path, Bytes::new(), within).await?).map(|_| OpResult::PingAnswered)
 }
 

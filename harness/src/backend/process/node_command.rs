@@ -8,7 +8,7 @@ use crate::plan::{API_PORT, NODE_PORT, NodeIndex, Plan};
 /// anything.
 pub(crate) fn arguments(plan: &Plan, node: NodeIndex, api: Ipv4Addr, store: Option<&str>) -> Vec<String> {
     let node = plan.node(node);
-    let mut arguments = vec!["run".to_owned(), "--hold".to_owned()];
+    let mut arguments = vec!["run".to_owned(), "--start-paused".to_owned()];
     let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     let any = if node.address6.is_some() { "[::]" } else { "0.0.0.0" };
     option("--listen", format!("{any}:{NODE_PORT}"));

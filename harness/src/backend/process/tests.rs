@@ -59,7 +59,7 @@ async fn node(started: Arc<AtomicUsize>, begun: mpsc::UnboundedSender<usize>) ->
     let status = move || async move {
         running.load(Ordering::SeqCst).then(|| Json(status())).ok_or(StatusCode::SERVICE_UNAVAILABLE)
     };
-    let router = axum::Router::new().route(api::BEGIN_PATH, post(begin)).route(api::STATUS_PATH, get(status));
+    let router = axum::Router::new().route(api::START_PATH, post(begin)).route(api::STATUS_PATH, get(status));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let SocketAddr::V4(address) = listener.local_addr().unwrap() else { unreachable!("bound to 127.0.0.1") };
     tokio::spawn(async move { axum::serve(listener, router).await });

@@ -161,7 +161,7 @@ impl<V: Overlay> Node<V> {
         let home = self.wider.home();
         self.links.set_home(home.map(|via| via.id));
         let via = home.filter(|_| place.is_behind_nat());
-        let volunteers = self.config.willing && place.is_public() && self.openness.is_proven();
+        let volunteers = self.config.auto_ambassador && place.is_public() && self.openness.is_proven();
         let serves = self.config.ambassador || volunteers;
         let changed = *self.links.place() != place || self.me.via != via || self.me.ambassador != serves;
         self.me.set_reach(outside, via);

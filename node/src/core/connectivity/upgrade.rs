@@ -120,7 +120,7 @@ impl<V: Overlay> Node<V> {
         let mut acts = Vec::new();
         if let Some(method) = self.crossing.direct(peer, &mut acts) {
             self.links.crossed(peer, method);
-            self.stats.crossings_direct += 1;
+            self.stats.holepunches_succeeded += 1;
         }
         self.act(now, acts, sink);
     }
@@ -258,7 +258,7 @@ impl<V: Overlay> Node<V> {
         for act in acts {
             match act {
                 Act::Say(peer, message) => {
-                    self.stats.crossings_given_up += u64::from(message == CrossMessage::End);
+                    self.stats.holepunches_given_up += u64::from(message == CrossMessage::End);
                     self.send(now, peer, Message::Wider(WiderMessage::Cross(message)), sink);
                 }
                 Act::Probe { socket, to, probe } => {
@@ -272,7 +272,7 @@ impl<V: Overlay> Node<V> {
                 Act::Introduce(peer) => self.links.introduce_again(peer, &mut self.stats, sink),
                 Act::Close { socket } => sink.push(Output::CloseSocket { socket }),
                 Act::Try(Method::Simultaneous) => self.stats.tries_simultaneous += 1,
-                Act::Try(Method::Predicted) => self.stats.tries_predicted += 1,
+                Act::Try(Method::Predicted) => self.stats.tries_port_prediction += 1,
                 Act::Try(Method::Birthday) => self.stats.tries_birthday += 1,
             }
         }

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::metrics;
 use crate::api::{
-    ASKS_PATH, BEGIN_PATH, BLOBS_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, LINKS_PATH, LinkBody, Linked,
+    PING_PATH, START_PATH, BLOBS_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, CONNECT_PATH, LinkBody, Linked,
     MESSAGES_HEADER, METRICS_PATH, PEERS_PATH, Peer, Peers, Put, STATUS_PATH, Status, Storage, VIEW_PATH, ViaBody,
     View, ViewLink,
 };
@@ -87,20 +87,20 @@ impl From<GetError> for Failure {
     }
 }
 
-/// What a held node answers: it notifies `begun` when it is told to begin. Each answer is the last of its connection, so that the
+/// The routes of a node that is paused at start; `POST /v1/start` notifies `started`. Each answer is the last of its connection, so that the
 /// next request meets the node.
-pub(super) fn held(begun: Arc<Notify>) -> Router {
-    let begin = move || async move {
-        begun.notify_one();
+pub(super) fn paused(started: Arc<Notify>) -> Router {
+    let start = move || async move {
+        started.notify_one();
         StatusCode::NO_CONTENT
     };
     let wait =
-        || async { Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the node is held: `butter begin` lets it begin") };
+        || async { Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the node is paused at start; run `butter start`") };
     let last = |mut response: Response| async {
         response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
         response
     };
-    Router::new().route(BEGIN_PATH, post(begin)).fallback(wait).layer(middleware::map_response(last))
+    Router::new().route(START_PATH, post(start)).fallback(wait).layer(middleware::map_response(last))
 }
 
 pub(super) fn router(handle: Handle<Data>) -> Router {
@@ -110,9 +110,9 @@ pub(super) fn router(handle: Handle<Data>) -> Router {
         .route(VIEW_PATH, get(view))
         .route(BLOBS_PATH, post(put).layer(DefaultBodyLimit::max(VALUE_MAX)))
         .route(&format!("{BLOBS_PATH}/{{id}}"), get(fetch))
-        .route(&format!("{LINKS_PATH}/{{id}}"), post(link))
-        .route(&format!("{ASKS_PATH}/{{id}}"), post(ask))
-        .route(BEGIN_PATH, post(|| async { StatusCode::NO_CONTENT }))
+        .route(&format!("{CONNECT_PATH}/{{id}}"), post(link))
+        .route(&format!("{PING_PATH}/{{id}}"), post(ask))
+        .route(START_PATH, post(|| async { StatusCode::NO_CONTENT }))
         .route(LEAVE_PATH, post(leave))
         .route(METRICS_PATH, get(expose))
         .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path") })
@@ -137,7 +137,7 @@ fn status_of(seen: &Glimpse<'_, Data>) -> Status {
         neighbours: stats.neighbours,
         known_hosts: stats.known_hosts,
         storage: Storage { blocks: stats.blocks, bytes: stats.stored_bytes, limit_bytes: stats.storage_limit_bytes },
-        groups: Groups { cold: stats.groups_cold, goldilocks: stats.groups_goldilocks, hot: stats.groups_hot },
+        groups: Groups { under_replicated: stats.groups_under_replicated, healthy: stats.groups_healthy, over_replicated: stats.groups_over_replicated },
     }
 }
 

@@ -43,7 +43,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Server {
     listener: Listener,
     guard: Guard,
-    hold: bool,
+    start_paused: bool,
 }
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Server {
             ApiAddress::Tcp(address) => Listener::Tcp(TcpListener::bind(address).await.map_err(failed)?),
             ApiAddress::Unix(path) => Listener::Unix(bind_unix(path).map_err(failed)?),
         };
-        Ok(Server { listener, guard, hold: settings.hold })
+        Ok(Server { listener, guard, start_paused: settings.start_paused })
     }
 
     /// Where it listens: with the port that the system chose.
@@ -86,14 +86,14 @@ impl Server {
         }
     }
 
-    /// Holds the node if that is wanted: returns once it is told to begin.
-    pub(crate) async fn hold(&self) {
-        if self.hold {
-            tracing::info!("held, until `butter begin` is heard at the control API");
-            let begun = Arc::new(Notify::new());
+    /// Returns at once, or with [`ApiSettings::start_paused`] when a client has asked the node to start.
+    pub(crate) async fn wait_for_start(&self) {
+        if self.start_paused {
+            tracing::info!("paused; waiting for `butter start`");
+            let started = Arc::new(Notify::new());
             tokio::select! {
-                never = self.serve(routes::held(Arc::clone(&begun))) => match never {},
-                () = begun.notified() => {}
+                never = self.serve(routes::paused(Arc::clone(&started))) => match never {},
+                () = started.notified() => {}
             }
         }
     }
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     fn guard(address: &str, token: Option<&str>) -> Result<Guard, ApiError> {
-        Guard::new(&ApiSettings { address: address.parse().unwrap(), token: token.map(str::to_owned), hold: false })
+        Guard::new(&ApiSettings { address: address.parse().unwrap(), token: token.map(str::to_owned), start_paused: false })
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

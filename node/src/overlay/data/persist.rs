@@ -212,14 +212,14 @@ impl Persist {
 
     /// Sets the gauges. A group is counted by its highest member, so that each is counted once.
     pub(super) fn gauges(&self, stats: &mut Stats) {
-        stats.buddies = self.peers.live() as u64;
+        stats.preferred_peers = self.peers.live() as u64;
         let led = self.groups.values().filter(|view| view.members().last() == Some(&self.me));
         for view in led {
             let live = view.members().iter().filter(|&&member| self.is_live(member)).count();
             *match live.cmp(&self.replicas) {
-                std::cmp::Ordering::Less => &mut stats.groups_cold,
-                std::cmp::Ordering::Equal => &mut stats.groups_goldilocks,
-                std::cmp::Ordering::Greater => &mut stats.groups_hot,
+                std::cmp::Ordering::Less => &mut stats.groups_under_replicated,
+                std::cmp::Ordering::Equal => &mut stats.groups_healthy,
+                std::cmp::Ordering::Greater => &mut stats.groups_over_replicated,
             } += 1;
         }
     }

@@ -158,7 +158,7 @@ impl Persist {
     fn found_dead(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
         self.peers.bury(peer);
         self.buddies.retain(|buddy| *buddy != peer);
-        ctx.stats.deaths_seen += 1;
+        ctx.stats.peer_failures_detected += 1;
         let shared: Vec<BlockId> =
             self.groups.iter().filter(|(_, view)| view.contains(peer)).map(|(&id, _)| id).collect();
         self.revisits.bury(ctx.now, peer, ctx.contact(peer).cloned(), &shared);
