@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Subcommand;
 
 use butter::api::{
-    START_PATH, BLOBS_PATH, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, Peer, Peers, Put,
+    BLOBS_PATH, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, Peer, Peers, Put, START_PATH,
     STATUS_PATH, Status,
 };
 use butter::core::identity::BlockId;
@@ -145,7 +145,10 @@ fn status_text(status: &Status) -> String {
         ),
         (
             "groups led",
-            format!("{} under-replicated, {} healthy, {} over-replicated", status.groups.under_replicated, status.groups.healthy, status.groups.over_replicated),
+            format!(
+                "{} under-replicated, {} healthy, {} over-replicated",
+                status.groups.under_replicated, status.groups.healthy, status.groups.over_replicated
+            ),
         ),
     ];
     let outside = [

@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 
 use super::metrics;
 use crate::api::{
-    PING_PATH, START_PATH, BLOBS_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, CONNECT_PATH, LinkBody, Linked,
-    MESSAGES_HEADER, METRICS_PATH, PEERS_PATH, Peer, Peers, Put, STATUS_PATH, Status, Storage, VIEW_PATH, ViaBody,
-    View, ViewLink,
+    BLOBS_PATH, CONNECT_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, LinkBody, Linked, MESSAGES_HEADER,
+    METRICS_PATH, PEERS_PATH, PING_PATH, Peer, Peers, Put, START_PATH, STATUS_PATH, Status, Storage, VIEW_PATH,
+    ViaBody, View, ViewLink,
 };
 use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
@@ -137,7 +137,11 @@ fn status_of(seen: &Glimpse<'_, Data>) -> Status {
         neighbours: stats.neighbours,
         known_hosts: stats.known_hosts,
         storage: Storage { blocks: stats.blocks, bytes: stats.stored_bytes, limit_bytes: stats.storage_limit_bytes },
-        groups: Groups { under_replicated: stats.groups_under_replicated, healthy: stats.groups_healthy, over_replicated: stats.groups_over_replicated },
+        groups: Groups {
+            under_replicated: stats.groups_under_replicated,
+            healthy: stats.groups_healthy,
+            over_replicated: stats.groups_over_replicated,
+        },
     }
 }
 

@@ -229,7 +229,11 @@ mod tests {
     use super::*;
 
     fn guard(address: &str, token: Option<&str>) -> Result<Guard, ApiError> {
-        Guard::new(&ApiSettings { address: address.parse().unwrap(), token: token.map(str::to_owned), start_paused: false })
+        Guard::new(&ApiSettings {
+            address: address.parse().unwrap(),
+            token: token.map(str::to_owned),
+            start_paused: false,
+        })
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
