@@ -1,6 +1,6 @@
 //! The testbed of Butter: a run is a plan played on a backend.
 //!
-//! Start reading at [`plan`] (what a topology file becomes), [`backend`] (what plays it) and [`play`] (how).
+//! Start reading at [`plan`] (what a topology file becomes), [`backend`] (what plays it) and [`run`] (how).
 
 pub mod backend;
 pub mod bench;
@@ -14,12 +14,13 @@ pub mod net;
 pub mod netns;
 pub mod op;
 pub mod plan;
-pub mod play;
+
 pub mod probe;
 pub mod programs;
 pub mod report;
 pub mod results;
 pub mod router;
+pub mod run;
 pub mod sim;
 pub mod statistics;
 pub mod timeline;

@@ -15,7 +15,7 @@ use butter_harness::backend::sim::Sim;
 use butter_harness::backend::{Backend, Progress, Scrape, docker};
 use butter_harness::events::{Event, RunTime};
 use butter_harness::metrics::federation::Federation;
-use butter_harness::play::{Audience, Standing, Stop, play};
+use butter_harness::run::{RunObserver, RunStatus, StopSignal, run_plan};
 use butter_harness::topology::{self, Overrides};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -135,13 +135,13 @@ fn prometheus_accepts_the_configuration_and_every_expression() {
 /// The metrics that a simulated run of [`TOPOLOGY`] serves at its end.
 fn served() -> String {
     struct Shown(Federation);
-    impl Audience for Shown {
+    impl RunObserver for Shown {
         fn event(&mut self, _: &Event) {}
         fn sampled(&mut self, _: RunTime, scrapes: &Arc<Vec<Scrape>>) {
             self.0.sampled(scrapes);
         }
-        fn standing(&mut self, standing: &Standing) {
-            self.0.standing(standing);
+        fn status(&mut self, status: &RunStatus) {
+            self.0.status(status);
         }
     }
     struct Quiet;
@@ -158,7 +158,7 @@ fn served() -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         sim.up(&mut Quiet).await.unwrap();
-        play(&plan, &mut sim, &mut shown, &Stop::default()).await;
+        run_plan(&plan, &mut sim, &mut shown, &StopSignal::default()).await;
         sim.down(&mut Quiet).await.unwrap();
     });
     shown.0.render()

@@ -7,9 +7,9 @@ use butter_harness::backend::sim::Sim;
 
 use butter_harness::checks::evaluate;
 
-use butter_harness::play::{Played, Stop, play};
 use butter_harness::report::table;
 use butter_harness::results::result::{Outcome, RunResult};
+use butter_harness::run::{RunRecord, StopSignal, run_plan};
 use butter_harness::topology::{self, Overrides};
 
 #[path = "support/nobody.rs"]
@@ -28,10 +28,10 @@ fn run(name: &str, overrides: &Overrides) -> RunResult {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../topologies/{name}.yaml"));
     let plan = topology::load(&path, overrides).unwrap_or_else(|wrong| panic!("{wrong}"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let played: Played = runtime.block_on(async {
+    let played: RunRecord = runtime.block_on(async {
         let mut sim = Sim::new(&plan);
         sim.up(&mut Nobody).await.expect("a simulation comes up");
-        play(&plan, &mut sim, &mut Nobody, &Stop::default()).await
+        run_plan(&plan, &mut sim, &mut Nobody, &StopSignal::default()).await
     });
     assert_eq!(evaluate(&plan, &played.events, &played.watched).len(), plan.checks.len());
     RunResult::of(&plan, "sim", &played)

@@ -9,7 +9,7 @@ use butter_harness::backend::Backend;
 use butter_harness::backend::sim::Sim;
 
 use butter_harness::events::EventKind;
-use butter_harness::play::{Ended, Stop, play};
+use butter_harness::run::{RunEnd, StopSignal, run_plan};
 use butter_harness::topology::{self, Overrides};
 
 #[path = "support/nobody.rs"]
@@ -33,9 +33,9 @@ fn after_churn(die: &str, seed: u64) -> Total {
     let played = runtime.block_on(async {
         let mut sim = Sim::new(&plan);
         sim.up(&mut Nobody).await.expect("a simulation comes up");
-        play(&plan, &mut sim, &mut Nobody, &Stop::default()).await
+        run_plan(&plan, &mut sim, &mut Nobody, &StopSignal::default()).await
     });
-    assert_eq!(played.ended, Ended::Finished, "seed {seed}");
+    assert_eq!(played.ended, RunEnd::Finished, "seed {seed}");
     let looks = played.events.iter().rev().filter_map(|event| match event.kind {
         EventKind::Looked { kept, acknowledged, copies, blocks, .. } => {
             Some(Total { acknowledged, kept, copies, blocks })

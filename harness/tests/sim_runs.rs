@@ -9,7 +9,7 @@ use butter_harness::backend::{Backend, BackendError, Progress};
 use butter_harness::events::{EventKind, Retrieved, RunTime};
 use butter_harness::op::{BackendEvent, Op, OpId};
 use butter_harness::plan::Plan;
-use butter_harness::play::{Ended, Played, Stop, play};
+use butter_harness::run::{RunEnd, RunRecord, StopSignal, run_plan};
 use butter_harness::sim::invariants;
 use butter_harness::topology::{self, Overrides};
 
@@ -65,12 +65,12 @@ impl Backend for Checked {
     }
 }
 
-fn play_on_sim(plan: &Plan) -> (Played, Checked) {
+fn play_on_sim(plan: &Plan) -> (RunRecord, Checked) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let mut sim = Checked { sim: Sim::new(plan), config: plan.node_config(&plan.nodes[0]), looks: 0 };
         sim.up(&mut Nobody).await.expect("a simulation comes up");
-        let played = play(plan, &mut sim, &mut Nobody, &Stop::default()).await;
+        let played = run_plan(plan, &mut sim, &mut Nobody, &StopSignal::default()).await;
         sim.down(&mut Nobody).await.expect("nothing is left of it");
         (played, sim)
     })
@@ -86,7 +86,7 @@ fn record(plan: &Plan) -> String {
 #[test]
 fn three_lans_play_to_their_end() {
     let (played, sim) = play_on_sim(&three_lans(7));
-    assert_eq!(played.ended, Ended::Finished);
+    assert_eq!(played.ended, RunEnd::Finished);
     assert!(sim.looks > 10, "invariants were looked at {} times", sim.looks);
     assert_eq!(invariants::joined(sim.sim.engine()), []);
     let mut found = 0;

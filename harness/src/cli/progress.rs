@@ -8,8 +8,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::backend::Progress;
 use crate::events::{Event, EventKind};
 use crate::plan::Plan;
-use crate::play::Standing;
 use crate::results::timing::{Stopwatch, Took};
+use crate::run::RunStatus;
 
 /// Pause between lines about a step in a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -76,7 +76,7 @@ impl ProgressDisplay {
     }
 
     /// Time has passed, or something changed.
-    pub(super) fn standing(&mut self, plan: &Plan, standing: &Standing) {
+    pub(super) fn status(&mut self, plan: &Plan, standing: &RunStatus) {
         let pause = if self.bar.is_some() { REDRAW_EVERY } else { LINE_EVERY };
         if standing.step.is_none() || self.shown.is_some_and(|shown| shown.elapsed() < pause) {
             return;
@@ -132,7 +132,7 @@ impl Progress for ProgressDisplay {
 const TELLING_MAX_S: u64 = 600;
 
 /// `step 3 of 5, churn: at most 42 s left · 16 nodes · 60 of 60 items kept · 12 queries, 12 right`
-fn stand(plan: &Plan, standing: &Standing) -> String {
+fn stand(plan: &Plan, standing: &RunStatus) -> String {
     let mut parts = Vec::new();
     if let Some(index) = standing.step {
         let left = standing.step_ends.map_or(0, |ends| ends.0.saturating_sub(standing.now.0)).div_ceil(1_000_000);

@@ -18,10 +18,10 @@ use super::{Exit, complain, environment, show, signals, tell};
 use crate::backend::BackendError;
 use crate::metrics::federation::Federation;
 use crate::plan::Plan;
-use crate::play::{Stop, Stopped};
 use crate::report::{junit, table};
 use crate::results::directory::{DirectoryError, RunDirectory};
 use crate::results::result;
+use crate::run::{StopReason, StopSignal};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -65,7 +65,7 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
         Ok(plans) => plans,
         Err(exit) => return exit,
     };
-    let interrupt = Stop::default();
+    let interrupt = StopSignal::default();
     let signals = runtime.spawn(signals::serve(interrupt.clone()));
     let prepared = runtime.block_on(prepare(&args));
     let (kind, federation) = match prepared {
@@ -137,7 +137,7 @@ fn play_all(
     sessions: Vec<Session>,
     jobs: NonZeroUsize,
     runtime: &Handle,
-    interrupt: &Stop,
+    interrupt: &StopSignal,
     json: bool,
 ) -> Vec<(Outcome, Exit)> {
     let threads = jobs.get().min(sessions.len());
@@ -163,7 +163,7 @@ fn play_all(
         }
     });
     let not_begun =
-        || (Outcome { result: None, stopped: Some(Stopped::Interrupted), failures: Vec::new() }, Exit::Interrupted);
+        || (Outcome { result: None, stopped: Some(StopReason::Interrupted), failures: Vec::new() }, Exit::Interrupted);
     outcomes.into_iter().map(|outcome| outcome.into_inner().expect("set once").unwrap_or_else(not_begun)).collect()
 }
 
@@ -180,8 +180,8 @@ fn report(outcome: &Outcome, directory: &Path, json: bool) -> Exit {
     }
     tell(&format!("record: {}", directory.display()));
     match (outcome.stopped, &outcome.result) {
-        (Some(Stopped::Interrupted), _) => Exit::Interrupted,
-        (Some(Stopped::TimeLimit), _) => Exit::Environment,
+        (Some(StopReason::Interrupted), _) => Exit::Interrupted,
+        (Some(StopReason::TimeLimit), _) => Exit::Environment,
         (None, _) if !outcome.failures.is_empty() => Exit::Environment,
         (None, Some(result)) if result.verdict == result::Outcome::Passed => Exit::Passed,
         (None, _) => Exit::Failed,

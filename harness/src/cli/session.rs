@@ -9,10 +9,10 @@ use crate::backend::{Backend, BackendError, Scrape};
 use crate::events::{Event, RunTime};
 use crate::metrics::federation::Federation;
 use crate::plan::Plan;
-use crate::play::{Audience, Standing, Stop, Stopped, play};
 use crate::results::directory::{Recorder, RunDirectory};
 use crate::results::result::RunResult;
 use crate::results::timing::Timing;
+use crate::run::{RunObserver, RunStatus, StopReason, StopSignal, run_plan};
 
 /// What is to be run, and how.
 pub(super) struct Session {
@@ -31,15 +31,15 @@ pub(super) struct Outcome {
     /// What came of it, if it was played.
     pub(super) result: Option<RunResult>,
     /// Why it was not played to its end, if so.
-    pub(super) stopped: Option<Stopped>,
+    pub(super) stopped: Option<StopReason>,
     /// What failed in the environment.
     pub(super) failures: Vec<BackendError>,
 }
 
 impl Session {
     /// Runs it. `interrupt` ends it early.
-    pub(super) async fn run(self, interrupt: &Stop) -> Outcome {
-        let stop = Stop::default();
+    pub(super) async fn run(self, interrupt: &StopSignal) -> Outcome {
+        let stop = StopSignal::default();
         let limits = [
             tokio::spawn(forward(interrupt.clone(), stop.clone())),
             tokio::spawn(limit(self.time_limit, stop.clone())),
@@ -49,7 +49,7 @@ impl Session {
         outcome
     }
 
-    async fn run_until(self, stop: &Stop) -> Outcome {
+    async fn run_until(self, stop: &StopSignal) -> Outcome {
         let mut outcome = Outcome { result: None, stopped: None, failures: Vec::new() };
         let logs = match self.directory.write_plan(&self.plan).and_then(|()| self.directory.logs()) {
             Ok(logs) => logs,
@@ -109,7 +109,7 @@ impl Session {
         &self,
         backend: &mut AnyBackend,
         display: &mut ProgressDisplay,
-        stop: &Stop,
+        stop: &StopSignal,
         timing: &mut Timing,
         outcome: &mut Outcome,
     ) {
@@ -122,7 +122,7 @@ impl Session {
             federation.begin(plan, backend.name());
         }
         let mut outlets = Outlets { plan, recorder, display, federation: self.federation.as_ref() };
-        let played = play(plan, backend, &mut outlets, stop).await;
+        let played = run_plan(plan, backend, &mut outlets, stop).await;
         let mut result = RunResult::of(plan, backend.name(), &played);
         result.probe = backend.probed();
         let written = outlets.recorder.finish().and_then(|steps| {
@@ -132,19 +132,19 @@ impl Session {
         if let Err(error) = written {
             outcome.failures.push(anyhow::Error::from(error).into());
         }
-        outcome.stopped = stop.requested().filter(|_| played.ended != crate::play::Ended::Finished);
+        outcome.stopped = stop.requested().filter(|_| played.ended != crate::run::RunEnd::Finished);
         outcome.result = Some(result);
     }
 }
 
-async fn forward(from: Stop, to: Stop) {
+async fn forward(from: StopSignal, to: StopSignal) {
     to.request(from.wait().await);
 }
 
-async fn limit(limit: Option<Duration>, stop: Stop) {
+async fn limit(limit: Option<Duration>, stop: StopSignal) {
     if let Some(limit) = limit {
         tokio::time::sleep(limit).await;
-        stop.request(Stopped::TimeLimit);
+        stop.request(StopReason::TimeLimit);
     }
 }
 
@@ -156,7 +156,7 @@ struct Outlets<'a> {
     federation: Option<&'a Federation>,
 }
 
-impl Audience for Outlets<'_> {
+impl RunObserver for Outlets<'_> {
     fn event(&mut self, event: &Event) {
         self.recorder.event(event);
         self.display.event(self.plan, event);
@@ -169,10 +169,10 @@ impl Audience for Outlets<'_> {
         }
     }
 
-    fn standing(&mut self, standing: &Standing) {
-        self.display.standing(self.plan, standing);
+    fn status(&mut self, status: &RunStatus) {
+        self.display.status(self.plan, status);
         if let Some(federation) = self.federation {
-            federation.standing(standing);
+            federation.status(status);
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::{Exit, tell};
 use crate::backend::docker::label::{self, Living, Owner};
 use crate::backend::docker::{self, teardown};
-use crate::play::{Stop, Stopped};
+use crate::run::{StopReason, StopSignal};
 
 /// How long the list of what is left may take.
 const LIST_WITHIN: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ const LIST_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// If the signals cannot be had.
-pub(super) async fn serve(stop: Stop) -> std::io::Result<()> {
+pub(super) async fn serve(stop: StopSignal) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     loop {
@@ -25,7 +25,7 @@ pub(super) async fn serve(stop: Stop) -> std::io::Result<()> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        if stop.request(Stopped::Interrupted) {
+        if stop.request(StopReason::Interrupted) {
             tell("\ninterrupted: ending the run and removing what was created; once more to leave at once");
             continue;
         }

@@ -16,7 +16,7 @@ use butter::core::stats::{Kind, Stats};
 use super::samples::names;
 use crate::backend::{Scrape, Series};
 use crate::plan::Plan;
-use crate::play::Standing;
+use crate::run::RunStatus;
 
 /// What is served. Clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +25,7 @@ pub struct Federation(Arc<Mutex<Latest>>);
 #[derive(Debug, Default)]
 struct Latest {
     run: Option<(Arc<Plan>, &'static str)>,
-    standing: Standing,
+    standing: RunStatus,
     scrapes: Arc<Vec<Scrape>>,
 }
 
@@ -41,7 +41,7 @@ impl Federation {
     }
 
     /// How the run stands now.
-    pub fn standing(&self, standing: &Standing) {
+    pub fn status(&self, standing: &RunStatus) {
         self.change(|latest| latest.standing = *standing);
     }
 
@@ -84,7 +84,7 @@ struct Family {
 }
 
 impl Families {
-    fn add_run(&mut self, plan: &Plan, backend: &str, standing: &Standing) {
+    fn add_run(&mut self, plan: &Plan, backend: &str, standing: &RunStatus) {
         let seed = plan.seed.to_string();
         let info = [("name", plan.name.as_str()), ("backend", backend), ("seed", &seed)];
         self.gauge("butter_run_info", "The run that is being played", &info, 1.0);
@@ -98,7 +98,7 @@ impl Families {
         }
         for (outcome, count) in standing.queries.by_outcome() {
             let labels = [("outcome", outcome)];
-            self.add("butter_run_queries_total", "Queries by how they ended", "counter", &labels, count as f64);
+            self.add("butter_run_queries_total", "QueryCounts by how they ended", "counter", &labels, count as f64);
         }
         if let Some(index) = standing.step {
             let number = (index + 1).to_string();
@@ -217,8 +217,8 @@ mod tests {
     use crate::events::RunTime;
     use crate::metrics::scrape::parse;
     use crate::plan::{NetworkIndex, NodeIndex};
-    use crate::play::Queries;
     use crate::results::fixture::{self, scrape};
+    use crate::run::QueryCounts;
 
     fn federation() -> Federation {
         let federation = Federation::default();
@@ -236,14 +236,14 @@ mod tests {
         let odd: &[(&str, &str)] = &[("node", "me"), ("why", "a \"b\"\\\n")];
         let router = scrape(Source::Router(NetworkIndex(1)), &[("odd_total", odd, f64::INFINITY)]);
         federation.sampled(&Arc::new(vec![node, router]));
-        federation.standing(&Standing {
+        federation.status(&RunStatus {
             now: RunTime(1_500_000),
             step: Some(1),
             live: 4,
             acknowledged: 2,
             kept: Some((1, 2)),
-            queries: Queries { found: 3, ..Queries::default() },
-            ..Standing::default()
+            queries: QueryCounts { found: 3, ..QueryCounts::default() },
+            ..RunStatus::default()
         });
         federation
     }

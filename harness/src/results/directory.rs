@@ -10,9 +10,9 @@ use crate::backend::Scrape;
 use crate::events::{Event, EventKind, RunTime};
 use crate::metrics::samples::Samples;
 use crate::plan::Plan;
-use crate::play::{Audience, Standing};
 use crate::results::result::RunResult;
 use crate::results::timing::{Stopwatch, Timing, Took};
+use crate::run::{RunObserver, RunStatus};
 
 /// How many names are tried before giving up.
 const NAMES_MAX: u32 = 1_000;
@@ -176,7 +176,7 @@ impl Recorder {
     }
 }
 
-impl Audience for Recorder {
+impl RunObserver for Recorder {
     fn event(&mut self, event: &Event) {
         match event.kind {
             EventKind::StepBegan { step, .. } => self.steps.begin(&self.plan.steps[step].title),
@@ -193,7 +193,7 @@ impl Audience for Recorder {
         self.attempt(|this| this.samples.write(&this.plan, at, scrapes));
     }
 
-    fn standing(&mut self, _: &Standing) {}
+    fn status(&mut self, _: &RunStatus) {}
 }
 
 fn io_error(path: &Path, source: io::Error) -> DirectoryError {

@@ -10,9 +10,9 @@ use crate::checks::{self, Verdict};
 use crate::events::{Event, EventKind, RunTime};
 use crate::metrics::watched::Watched;
 use crate::plan::{NetworkRange, Plan};
-use crate::play::{Ended, Played, Stopped};
 use crate::probe::Probed;
 use crate::results::tally::{Figures, Query, Tally, Trouble, ratio};
+use crate::run::{RunEnd, RunRecord, StopReason};
 
 #[cfg(test)]
 mod tests;
@@ -209,7 +209,7 @@ pub struct TroubleResult {
 
 impl RunResult {
     /// Of a run on a backend of this name.
-    pub fn of(plan: &Plan, backend: &str, played: &Played) -> Self {
+    pub fn of(plan: &Plan, backend: &str, played: &RunRecord) -> Self {
         let tally = Tally::of(plan, &played.events);
         let steps = steps(plan, &played.events);
         let problems: Vec<String> = steps.iter().enumerate().filter_map(|(index, step)| problem(index, step)).collect();
@@ -244,7 +244,7 @@ impl RunResult {
     /// Of a run that could not be brought up, and why.
     pub fn not_played(plan: &Plan, backend: &str, probe: Probed, why: &anyhow::Error) -> Self {
         let nothing =
-            Played { events: Vec::new(), watched: Watched::default(), last_sample: None, ended: Ended::GaveUp };
+            RunRecord { events: Vec::new(), watched: Watched::default(), last_sample: None, ended: RunEnd::GaveUp };
         RunResult {
             verdict: Outcome::NotPlayed,
             probe: why.downcast_ref().cloned().map_or(probe, Probed::Refused),
@@ -262,12 +262,12 @@ impl RunResult {
     }
 }
 
-fn outcome(ended: &Ended, problems: &[String], checks: &[Verdict]) -> Outcome {
+fn outcome(ended: &RunEnd, problems: &[String], checks: &[Verdict]) -> Outcome {
     match ended {
-        Ended::Stopped(Stopped::Interrupted) => Outcome::Interrupted,
-        Ended::Stopped(Stopped::TimeLimit) => Outcome::TimeLimit,
-        Ended::Finished if problems.is_empty() && checks.iter().all(|check| check.holds) => Outcome::Passed,
-        Ended::Finished | Ended::GaveUp => Outcome::Failed,
+        RunEnd::Stopped(StopReason::Interrupted) => Outcome::Interrupted,
+        RunEnd::Stopped(StopReason::TimeLimit) => Outcome::TimeLimit,
+        RunEnd::Finished if problems.is_empty() && checks.iter().all(|check| check.holds) => Outcome::Passed,
+        RunEnd::Finished | RunEnd::GaveUp => Outcome::Failed,
     }
 }
 

@@ -6,7 +6,7 @@ use super::connectivity::Link;
 use super::rebind_recovery::Rebind;
 use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::plan::{Act, ItemIndex, NetworkIndex, NodeIndex, Plan};
-use crate::play::Queries;
+use crate::run::QueryCounts;
 
 /// The sum of a run, or of its beginning.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,7 @@ pub struct Tally {
     pub look: Option<Look>,
     /// Every query that was made or was to be made, of items that had been acknowledged.
     pub queries: Vec<Query>,
-    /// Queries left out because their item was never acknowledged.
+    /// QueryCounts left out because their item was never acknowledged.
     pub never_stored: u64,
     /// Every link that was to be made by a cross step, and its end.
     pub links: Vec<Link>,
@@ -89,7 +89,7 @@ impl Tally {
         tally
     }
 
-    /// Queries by where they were asked and where their item was stored: indices into [`Plan::network_groups`].
+    /// QueryCounts by where they were asked and where their item was stored: indices into [`Plan::network_groups`].
     pub fn cells(&self, plan: &Plan) -> BTreeMap<(usize, usize), Vec<&Query>> {
         let groups = plan.network_groups();
         let sizes = groups.iter().enumerate().map(|(group, (_, networks))| (group, networks.count));
@@ -157,7 +157,7 @@ struct Seen {
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     /// By how they ended.
-    pub outcomes: Queries,
+    pub outcomes: QueryCounts,
     /// How long right answers took, in order.
     pub took_us: Vec<u64>,
     /// Query messages of right answers, all together.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use butter_harness::backend::{Progress, Scrape};
 use butter_harness::events::{Event, RunTime};
-use butter_harness::play::{Audience, Standing};
+use butter_harness::run::{RunObserver, RunStatus};
 
 pub(crate) struct Nobody;
 
-impl Audience for Nobody {
+impl RunObserver for Nobody {
     fn event(&mut self, _: &Event) {}
     fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
-    fn standing(&mut self, _: &Standing) {}
+    fn status(&mut self, _: &RunStatus) {}
 }
 
 impl Progress for Nobody {

@@ -13,7 +13,7 @@ use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::op::{BackendEvent, NodeSnapshot, Op, OpId, OpResult};
 use butter_harness::plan::{Act, Network, NetworkIndex, NodeIndex, NodePlan, Plan, Step, Timed, Until, Uplink};
-use butter_harness::play::{Audience, Ended, Standing, Stop, play};
+use butter_harness::run::{RunEnd, RunObserver, RunStatus, StopSignal, run_plan};
 use bytes::Bytes;
 
 /// How long a single report may take to come.
@@ -31,10 +31,10 @@ impl Progress for Notes {
     }
 }
 
-impl Audience for Notes {
+impl RunObserver for Notes {
     fn event(&mut self, _: &Event) {}
     fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
-    fn standing(&mut self, _: &Standing) {}
+    fn status(&mut self, _: &RunStatus) {}
 }
 
 /// A plan that grows.
@@ -261,8 +261,8 @@ impl<B: Backend> Played<B> {
     pub(crate) async fn rebind_and_slow_down(&mut self, plan: &Plan) {
         let views = self.look_until("one network", |views| joined(views, 3)).await;
         let (ambassador, rebound) = (views[0].id, views[REBOUND.0].id);
-        let played = play(plan, &mut self.backend, &mut self.notes, &Stop::default()).await;
-        assert_eq!(played.ended, Ended::Finished, "{:#?}", played.events);
+        let played = run_plan(plan, &mut self.backend, &mut self.notes, &StopSignal::default()).await;
+        assert_eq!(played.ended, RunEnd::Finished, "{:#?}", played.events);
         let recovered: Vec<Recovery> = played.events.iter().filter_map(recovery).collect();
         assert!(recovered.len() >= 2, "the node and the ambassador at least: {:#?}", played.events);
         let is_back = |recovery: &Recovery| matches!(recovery, Recovery::Back { .. });

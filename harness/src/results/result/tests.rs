@@ -8,14 +8,14 @@ use crate::plan::NodeIndex;
 use crate::probe::NotAsDeclared;
 use crate::results::fixture::{self, Told, found, looked, retrieved, scrape, started, step_began, step_ended, stored};
 
-fn played(events: Vec<Event>) -> Played {
+fn played(events: Vec<Event>) -> RunRecord {
     let links = |index, lan, relayed| {
         let told: [Told<'_>; 2] =
             [("butter_links", &[("path", "lan")], lan), ("butter_links", &[("path", "relayed")], relayed)];
         scrape(Source::Node(NodeIndex(index)), &told)
     };
     let scrapes = Arc::new(vec![links(0, 1.0, 0.0), links(1, 1.0, 0.0), links(2, 0.0, 3.0)]);
-    Played { events, watched: Watched::default(), last_sample: Some((RunTime(0), scrapes)), ended: Ended::Finished }
+    RunRecord { events, watched: Watched::default(), last_sample: Some((RunTime(0), scrapes)), ended: RunEnd::Finished }
 }
 
 fn good() -> Vec<Event> {
@@ -65,11 +65,11 @@ fn a_lost_item_a_problem_or_an_early_end_is_no_pass() {
     assert_eq!(result.verdict, Outcome::Failed);
     assert_eq!(result.problems, ["step 1 (store, line 1): too late"]);
     for (ended, verdict) in [
-        (Ended::GaveUp, Outcome::Failed),
-        (Ended::Stopped(Stopped::Interrupted), Outcome::Interrupted),
-        (Ended::Stopped(Stopped::TimeLimit), Outcome::TimeLimit),
+        (RunEnd::GaveUp, Outcome::Failed),
+        (RunEnd::Stopped(StopReason::Interrupted), Outcome::Interrupted),
+        (RunEnd::Stopped(StopReason::TimeLimit), Outcome::TimeLimit),
     ] {
-        let played = Played { ended, ..played(good()) };
+        let played = RunRecord { ended, ..played(good()) };
         assert_eq!(RunResult::of(&plan, "sim", &played).verdict, verdict);
     }
 }

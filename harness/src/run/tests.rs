@@ -259,37 +259,37 @@ fn start(node: usize) -> Act {
 #[derive(Default)]
 struct Heard {
     samples: Vec<RunTime>,
-    standings: Vec<Standing>,
+    statuses: Vec<RunStatus>,
 }
 
-impl Audience for Heard {
+impl RunObserver for Heard {
     fn event(&mut self, _: &Event) {}
     fn sampled(&mut self, at: RunTime, _: &Arc<Vec<Scrape>>) {
         self.samples.push(at);
     }
-    fn standing(&mut self, standing: &Standing) {
-        self.standings.push(*standing);
+    fn status(&mut self, status: &RunStatus) {
+        self.statuses.push(*status);
     }
 }
 
-fn run_with(plan: &Plan, faults: Faults, stop: &Stop) -> (Played, Heard) {
+fn run_with(plan: &Plan, faults: Faults, stop: &StopSignal) -> (RunRecord, Heard) {
     let mut heard = Heard::default();
     let mut fake = Fake::new(plan, faults);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let played = runtime.block_on(play(plan, &mut fake, &mut heard, stop));
+    let played = runtime.block_on(run_plan(plan, &mut fake, &mut heard, stop));
     (played, heard)
 }
 
-fn run(plan: &Plan, faults: Faults) -> Played {
-    run_with(plan, faults, &Stop::default()).0
+fn run(plan: &Plan, faults: Faults) -> RunRecord {
+    run_with(plan, faults, &StopSignal::default()).0
 }
 
-fn lines(played: &Played) -> Vec<String> {
+fn lines(played: &RunRecord) -> Vec<String> {
     played.events.iter().map(|event| serde_json::to_string(event).unwrap()).collect()
 }
 
 /// The kinds of events, those of initial nodes left out.
-fn kinds(played: &Played) -> Vec<String> {
+fn kinds(played: &RunRecord) -> Vec<String> {
     let kind = |line: &String| line.split('"').nth(5).unwrap().to_owned();
     let later =
         |event: &&Event| !matches!(event.kind, EventKind::Started { node, .. } if node.0 < 5 && event.at.0 == 0);
@@ -297,7 +297,7 @@ fn kinds(played: &Played) -> Vec<String> {
     kept.iter().map(kind).collect()
 }
 
-fn problems(played: &Played) -> Vec<String> {
+fn problems(played: &RunRecord) -> Vec<String> {
     let problem = |event: &Event| match &event.kind {
         EventKind::StepEnded { problem, .. } => problem.clone(),
         EventKind::Trouble { what, .. } => Some(what.clone()),
@@ -306,11 +306,11 @@ fn problems(played: &Played) -> Vec<String> {
     played.events.iter().filter_map(problem).collect()
 }
 
-fn last_look(played: &Played) -> &EventKind {
+fn last_look(played: &RunRecord) -> &EventKind {
     played.events.iter().rev().find(|e| matches!(e.kind, EventKind::Looked { .. })).map(|e| &e.kind).unwrap()
 }
 
-fn results(played: &Played) -> Vec<Retrieved> {
+fn results(played: &RunRecord) -> Vec<Retrieved> {
     let result = |event: &Event| match &event.kind {
         EventKind::Retrieved { result, .. } => Some(result.clone()),
         _ => None,
@@ -323,7 +323,7 @@ fn a_whole_run_is_played_in_order() {
     let churn = step("churn", vec![(S, kill(1)), (2 * S, start(5))], Until::Elapsed { time: 3 * S });
     let gets = step("retrieve", vec![(Duration::ZERO, get(0, 5)), (S, get(2, 0))], Until::Done { within: 20 * S });
     let played = run(&plan(vec![join(), store(), churn, gets]), Faults::default());
-    assert_eq!(played.ended, Ended::Finished);
+    assert_eq!(played.ended, RunEnd::Finished);
     assert_eq!(
         kinds(&played),
         [
@@ -377,7 +377,7 @@ fn an_item_is_lost_when_the_last_holder_of_a_block_dies() {
 fn nodes_that_never_meet_end_the_run() {
     let faults = Faults { joined_at: RunTime(60_000_000), ..Faults::default() };
     let played = run(&plan(vec![join(), store()]), faults);
-    assert_eq!(played.ended, Ended::GaveUp);
+    assert_eq!(played.ended, RunEnd::GaveUp);
     assert!(problems(&played)[0].contains("5 live nodes were still in 5 groups"), "{:?}", problems(&played));
     assert!(!kinds(&played).contains(&"stored".to_owned()));
 }
@@ -386,14 +386,14 @@ fn nodes_that_never_meet_end_the_run() {
 fn nodes_that_meet_late_are_waited_for_by_looking() {
     let faults = Faults { joined_at: RunTime(1_100_000), ..Faults::default() };
     let played = run(&plan(vec![join()]), faults);
-    assert_eq!(played.ended, Ended::Finished);
+    assert_eq!(played.ended, RunEnd::Finished);
     assert_eq!(played.events.last().unwrap().at, RunTime(1_250_000));
 }
 
 #[test]
 fn what_is_never_reported_is_trouble_and_ends() {
     let played = run(&plan(vec![store()]), Faults { never_report_puts: true, ..Faults::default() });
-    assert_eq!(played.ended, Ended::Finished);
+    assert_eq!(played.ended, RunEnd::Finished);
     let problems = problems(&played);
     assert_eq!(problems[0], "3 of its actions were not done within 30s");
     assert_eq!(problems.iter().filter(|what| what.contains("never reported")).count(), 3, "{problems:?}");
@@ -407,7 +407,7 @@ fn a_backend_that_cannot_look_is_not_asked_without_end() {
         [Faults { fail_looks: true, ..Faults::default() }, Faults { never_report_looks: true, ..Faults::default() }]
     {
         let played = run(&plan(vec![join()]), faults);
-        assert_eq!(played.ended, Ended::GaveUp);
+        assert_eq!(played.ended, RunEnd::GaveUp);
         assert!(played.events.len() < 60, "{:?}", lines(&played));
     }
 }
@@ -416,7 +416,7 @@ fn a_backend_that_cannot_look_is_not_asked_without_end() {
 fn a_clock_that_stands_still_ends_the_run() {
     let wait = step("settle", Vec::new(), Until::Elapsed { time: S });
     let played = run(&plan(vec![wait]), Faults { clock_stands_still: true, ..Faults::default() });
-    assert_eq!(played.ended, Ended::GaveUp);
+    assert_eq!(played.ended, RunEnd::GaveUp);
     assert!(problems(&played)[0].contains("stands still"));
 }
 
@@ -455,21 +455,21 @@ fn a_node_that_ends_by_itself_is_trouble_and_lives_no_more() {
 
 #[test]
 fn a_stop_ends_the_step_and_the_run() {
-    let stop = Stop::default();
-    assert!(stop.request(Stopped::Interrupted));
-    assert!(!stop.request(Stopped::TimeLimit));
+    let stop = StopSignal::default();
+    assert!(stop.request(StopReason::Interrupted));
+    assert!(!stop.request(StopReason::TimeLimit));
     let (played, _) = run_with(&plan(vec![join(), store()]), Faults::default(), &stop);
-    assert_eq!(played.ended, Ended::Stopped(Stopped::Interrupted));
+    assert_eq!(played.ended, RunEnd::Stopped(StopReason::Interrupted));
 }
 
 #[test]
 fn metrics_are_sampled_every_second_and_progress_is_told() {
     let wait = step("settle", Vec::new(), Until::Elapsed { time: 4 * S });
-    let (played, heard) = run_with(&plan(vec![wait]), Faults::default(), &Stop::default());
+    let (played, heard) = run_with(&plan(vec![wait]), Faults::default(), &StopSignal::default());
     let seconds: VecDeque<u64> = heard.samples.iter().map(|at| at.0 / 1_000_000).collect();
     assert_eq!(seconds, [0, 1, 2, 3, 4]);
     assert_eq!(played.last_sample.unwrap().0, RunTime(4_000_000));
-    let last = heard.standings.last().unwrap();
+    let last = heard.statuses.last().unwrap();
     assert_eq!((last.live, last.step, last.step_ends), (5, Some(0), Some(RunTime(4_000_000))));
 }
 

@@ -10,7 +10,7 @@ const NODES_PER_PAIR: usize = 4;
 
 /// One pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pair {
+pub(super) struct NodePair {
     pub(super) step: usize,
     /// Who asks for the link.
     pub(super) node: NodeIndex,
@@ -20,28 +20,28 @@ pub(super) struct Pair {
 
 /// Pairs that wait and pairs that are being tried.
 #[derive(Debug, Default)]
-pub(super) struct Crossings {
-    waiting: VecDeque<Pair>,
+pub(super) struct PairQueue {
+    waiting: VecDeque<NodePair>,
     /// Nodes of the pairs that are being tried.
     busy: BTreeSet<NodeIndex>,
     /// Nodes of all pairs that were ever added.
     taking_part: BTreeSet<NodeIndex>,
 }
 
-impl Crossings {
+impl PairQueue {
     /// A pair waits for its turn.
-    pub(super) fn add(&mut self, pair: Pair) {
+    pub(super) fn add(&mut self, pair: NodePair) {
         self.taking_part.extend([pair.node, pair.peer]);
         self.waiting.push_back(pair);
     }
 
-    /// The next pair to try now; [`Crossings::end`] is to be called when it has been.
-    pub(super) fn begin(&mut self) -> Option<Pair> {
+    /// The next pair to try now; [`PairQueue::end`] is to be called when it has been.
+    pub(super) fn begin(&mut self) -> Option<NodePair> {
         let at_once = (self.taking_part.len() / NODES_PER_PAIR).max(1);
         if self.busy.len() >= 2 * at_once {
             return None;
         }
-        let free = |pair: &Pair| !self.busy.contains(&pair.node) && !self.busy.contains(&pair.peer);
+        let free = |pair: &NodePair| !self.busy.contains(&pair.node) && !self.busy.contains(&pair.peer);
         let next = self.waiting.iter().position(free)?;
         let pair = self.waiting.remove(next)?;
         self.busy.extend([pair.node, pair.peer]);
@@ -70,13 +70,13 @@ impl Crossings {
 mod tests {
     use super::*;
 
-    fn pair(node: usize, peer: usize) -> Pair {
-        Pair { step: 0, node: NodeIndex(node), peer: NodeIndex(peer), within: Duration::ZERO }
+    fn pair(node: usize, peer: usize) -> NodePair {
+        NodePair { step: 0, node: NodeIndex(node), peer: NodeIndex(peer), within: Duration::ZERO }
     }
 
     #[test]
     fn a_node_is_in_one_pair_at_a_time() {
-        let mut crossings = Crossings::default();
+        let mut crossings = PairQueue::default();
         for (a, b) in [(0, 1), (1, 2), (2, 3), (4, 5), (6, 7)] {
             crossings.add(pair(a, b));
         }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_only_pair_is_tried() {
-        let mut crossings = Crossings::default();
+        let mut crossings = PairQueue::default();
         crossings.add(pair(0, 1));
         assert_eq!((crossings.begin(), crossings.begin()), (Some(pair(0, 1)), None));
     }

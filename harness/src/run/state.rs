@@ -10,19 +10,19 @@ use crate::plan::{ItemIndex, NodeIndex, Plan};
 
 /// The books of a run.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct RunState {
     /// Live nodes, with their identity once it is known.
     live: BTreeMap<NodeIndex, Option<NodeId>>,
     /// Counts changes to `live`.
     generation: u64,
     /// Acknowledged items with their blocks, the one that names them first.
     stored: BTreeMap<ItemIndex, Vec<BlockId>>,
-    pub(super) queries: Queries,
+    pub(super) queries: QueryCounts,
 }
 
-/// Queries by how they ended.
+/// QueryCounts by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Queries {
+pub struct QueryCounts {
     /// The right bytes came.
     pub found: u64,
     /// Other bytes came.
@@ -35,7 +35,7 @@ pub struct Queries {
     pub unasked: u64,
 }
 
-impl Queries {
+impl QueryCounts {
     /// Counts one. An item that was never stored is not asked for.
     pub fn count(&mut self, result: &Retrieved) {
         match result {
@@ -65,15 +65,15 @@ impl Queries {
     }
 }
 
-impl Ledger {
+impl RunState {
     /// Everybody who runs from the start lives.
     pub(super) fn new(plan: &Plan) -> Self {
         let from_start = plan.nodes.iter().enumerate().filter(|(_, node)| node.from_start);
-        Ledger {
+        RunState {
             live: from_start.map(|(index, _)| (NodeIndex(index), None)).collect(),
             generation: 0,
             stored: BTreeMap::new(),
-            queries: Queries::default(),
+            queries: QueryCounts::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use butter::core::identity::NodeId;
 
 use super::pending::What;
-use super::{ANSWER_MARGIN, CHANGE_DEADLINE, Player};
+use super::{ANSWER_MARGIN, CHANGE_DEADLINE, Runner};
 use crate::backend::Backend;
 use crate::events::{EventKind, Recovery, RunTime};
 use crate::op::{LinkSnapshot, NodeSnapshot, Op};
@@ -44,7 +44,7 @@ pub(super) struct Rebind {
 
 /// Which ends have no answer yet.
 #[derive(Debug, Default)]
-pub(super) struct Recoveries {
+pub(super) struct RebindRecovery {
     waiting: Vec<Rebind>,
     open: BTreeMap<End, Open>,
     /// When they ask; those that wait for an answer are not in it.
@@ -63,7 +63,7 @@ struct Open {
     ids: [NodeId; 2],
 }
 
-impl Recoveries {
+impl RebindRecovery {
     /// A rebind waits for the next look.
     pub(super) fn wait(&mut self, rebind: Rebind) {
         self.waiting.push(rebind);
@@ -106,10 +106,10 @@ impl Recoveries {
     }
 }
 
-impl<B: Backend> Player<'_, B> {
+impl<B: Backend> Runner<'_, B> {
     /// Does the rebinds that waited for this look. Without views nothing is known of links, and none are watched.
     pub(super) fn rebind_waiting(&mut self, now: RunTime, views: &[NodeSnapshot]) {
-        for Rebind { step, network, addresses } in std::mem::take(&mut self.recoveries.waiting) {
+        for Rebind { step, network, addresses } in std::mem::take(&mut self.rebind_recovery.waiting) {
             let ends = ends_over(self.plan, network, views);
             let what = What::Rebind { network, addresses: addresses.clone(), ends };
             self.submit(now, what, Op::Rebind { network, addresses }, Some(step), CHANGE_DEADLINE);
@@ -125,14 +125,14 @@ impl<B: Backend> Player<'_, B> {
         addresses: Vec<Ipv4Addr>,
         ends: Vec<(End, [NodeId; 2])>,
     ) {
-        let ends = self.recoveries.begin(began, at, ends);
+        let ends = self.rebind_recovery.begin(began, at, ends);
         self.record(at, EventKind::Rebound { network, addresses, ends });
     }
 
     /// Has those ask whose turn it is.
     pub(super) fn ask_ends(&mut self, now: RunTime) {
-        while let Some((end, open)) = self.recoveries.next(now) {
-            let who = [end.node, end.peer].map(|node| self.ledger.identity(node));
+        while let Some((end, open)) = self.rebind_recovery.next(now) {
+            let who = [end.node, end.peer].map(|node| self.state.identity(node));
             if who != open.ids.map(Some) {
                 self.settle(now, end, Recovery::Gone);
                 continue;
@@ -144,7 +144,7 @@ impl<B: Backend> Player<'_, B> {
 
     /// The link has carried a question there and its answer back.
     pub(super) fn answered(&mut self, at: RunTime, end: End) {
-        if let Some(open) = self.recoveries.open.get(&end) {
+        if let Some(open) = self.rebind_recovery.open.get(&end) {
             let after_us = at.0.saturating_sub(open.since.0);
             self.settle(at, end, Recovery::Back { after_us });
         }
@@ -152,16 +152,16 @@ impl<B: Backend> Player<'_, B> {
 
     /// No answer: it is asked again, as long as there is time.
     pub(super) fn unanswered(&mut self, at: RunTime, end: End) {
-        let Some(open) = self.recoveries.open.get(&end) else { return };
+        let Some(open) = self.rebind_recovery.open.get(&end) else { return };
         if at >= open.since.plus(RECOVER_WITHIN) {
             self.settle(at, end, Recovery::Lost);
         } else {
-            self.recoveries.due.insert((at.plus(AGAIN_AFTER), end));
+            self.rebind_recovery.due.insert((at.plus(AGAIN_AFTER), end));
         }
     }
 
     fn settle(&mut self, at: RunTime, end: End, result: Recovery) {
-        if let Some(Open { rebind, .. }) = self.recoveries.open.remove(&end) {
+        if let Some(Open { rebind, .. }) = self.rebind_recovery.open.remove(&end) {
             self.record(at, EventKind::Recovered { rebind, node: end.node, peer: end.peer, result });
         }
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use butter::core::identity::BlockId;
 
 use super::pending::{Pending, What};
-use super::{LastLook, Player};
+use super::{LastLook, Runner};
 use crate::backend::Backend;
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::op::{BackendEvent, NodeSnapshot, OpResult};
 use crate::plan::{ItemIndex, NodeIndex};
 
-impl<B: Backend> Player<'_, B> {
+impl<B: Backend> Runner<'_, B> {
     pub(super) fn take(&mut self, report: BackendEvent) {
         let at = report.at;
         let Some(op) = report.op else { return self.take_unasked(at, report.result) };
@@ -21,7 +21,7 @@ impl<B: Backend> Player<'_, B> {
         let began = pending.submitted;
         match (pending.what, report.result) {
             (What::Start { node }, OpResult::NodeStarted { id }) => {
-                self.ledger.started(node, id);
+                self.state.started(node, id);
                 self.record(at, EventKind::Started { node, id });
                 self.release(node, at);
             }
@@ -52,7 +52,7 @@ impl<B: Backend> Player<'_, B> {
             (What::Sample, OpResult::Sampled(scrapes)) => {
                 let scrapes = Arc::new(scrapes);
                 self.watched.take(at, &scrapes);
-                self.audience.sampled(at, &scrapes);
+                self.observer.sampled(at, &scrapes);
                 self.last_sample = Some((at, scrapes));
             }
             (what, OpResult::Failed { reason: why, .. }) => self.fail(at, Pending { what, ..pending }, why, false),
@@ -68,7 +68,7 @@ impl<B: Backend> Player<'_, B> {
             OpResult::Failed { node, reason: why } => {
                 self.trouble(at, node, &why);
                 if let Some(node) = node {
-                    self.ledger.ended(node);
+                    self.state.ended(node);
                 }
             }
             other => self.trouble(at, None, &format!("the backend told something unasked: {other:?}")),
@@ -117,7 +117,7 @@ impl<B: Backend> Player<'_, B> {
     }
 
     fn ended(&mut self, at: RunTime, node: NodeIndex, event: EventKind) {
-        self.ledger.ended(node);
+        self.state.ended(node);
         self.record(at, event);
         self.release(node, at);
     }
@@ -131,7 +131,7 @@ impl<B: Backend> Player<'_, B> {
         result: Result<Vec<BlockId>, String>,
     ) {
         if let Ok(blocks) = &result {
-            self.ledger.acknowledge(item, blocks.clone());
+            self.state.acknowledge(item, blocks.clone());
         }
         self.record(at, EventKind::Stored { item, node, took_us: at.0.saturating_sub(began.0), result });
     }
@@ -144,25 +144,25 @@ impl<B: Backend> Player<'_, B> {
         node: NodeIndex,
         result: Retrieved,
     ) {
-        self.ledger.queries.count(&result);
+        self.state.queries.count(&result);
         self.record(at, EventKind::Retrieved { item, node, took_us: at.0.saturating_sub(began.0), result });
     }
 
     pub(super) fn linked(&mut self, at: RunTime, from: NodeIndex, to: NodeIndex, result: LinkResult) {
-        self.crossings.end(from, to);
+        self.pair_queue.end(from, to);
         self.record(at, EventKind::Linked { from, to, result });
     }
 
     fn looked(&mut self, at: RunTime, generation: u64, views: &[NodeSnapshot]) {
         for view in views {
-            if self.ledger.identify(view.node, view.id) {
+            if self.state.identify(view.node, view.id) {
                 self.record(at, EventKind::Started { node: view.node, id: view.id });
             }
         }
-        let looked = self.ledger.look(views);
+        let looked = self.state.look(views);
         if let EventKind::Looked { components, kept, acknowledged, .. } = looked {
             self.last_look = Some(LastLook { generation, components });
-            self.standing.kept = Some((kept, acknowledged));
+            self.status.kept = Some((kept, acknowledged));
         }
         self.record(at, looked);
         self.rebind_waiting(at, views);
@@ -176,7 +176,7 @@ impl<B: Backend> Player<'_, B> {
     pub(super) fn record(&mut self, at: RunTime, kind: EventKind) {
         let at = self.events.last().map_or(at, |last| last.at.max(at));
         let event = Event { at, kind };
-        self.audience.event(&event);
+        self.observer.event(&event);
         self.events.push(event);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use butter::core::identity::NodeId;
 
-use super::recoveries::End;
+use super::rebind_recovery::End;
 use crate::events::RunTime;
 use crate::op::OpId;
 use crate::plan::{ItemIndex, NetworkIndex, NodeIndex};

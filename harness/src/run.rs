@@ -27,21 +27,21 @@ use crate::metrics::watched::Watched;
 use crate::op::Op;
 use crate::plan::{Act, NodeIndex, Plan, Until};
 
-mod crossings;
-mod ledger;
+mod backend_events;
+mod pair_queue;
 mod pending;
-mod recoveries;
-mod reports;
+mod rebind_recovery;
+mod state;
 mod stop;
 #[cfg(test)]
 mod tests;
 
-use crossings::{Crossings, Pair};
-use ledger::Ledger;
-pub use ledger::Queries;
+use pair_queue::{NodePair, PairQueue};
 use pending::{Ops, Pending, What};
-use recoveries::{Rebind, Recoveries};
-pub use stop::{Stop, Stopped};
+use rebind_recovery::{Rebind, RebindRecovery};
+pub use state::QueryCounts;
+use state::RunState;
+pub use stop::{StopReason, StopSignal};
 
 /// Pause between samples of all metrics.
 pub const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ const IDLE_TURNS_MAX: u32 = 10_000;
 
 /// The record of a run.
 #[derive(Debug)]
-pub struct Played {
+pub struct RunRecord {
     /// Everything done and seen.
     pub events: Vec<Event>,
     /// The metrics that checks are about.
@@ -68,33 +68,33 @@ pub struct Played {
     /// The last sample of all metrics.
     pub last_sample: Option<(RunTime, Arc<Vec<Scrape>>)>,
     /// How it ended.
-    pub ended: Ended,
+    pub ended: RunEnd,
 }
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum RunEnd {
     /// All steps were played.
     Finished,
     /// A step failed in a way that makes the following ones pointless.
     GaveUp,
     /// It was stopped from outside.
-    Stopped(Stopped),
+    Stopped(StopReason),
 }
 
 /// Who is told of a run while it is played.
-pub trait Audience {
+pub trait RunObserver {
     /// Something was done or seen.
     fn event(&mut self, event: &Event);
     /// All metrics were sampled.
     fn sampled(&mut self, at: RunTime, scrapes: &Arc<Vec<Scrape>>);
     /// Time has passed, or something changed.
-    fn standing(&mut self, standing: &Standing);
+    fn status(&mut self, status: &RunStatus);
 }
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct RunStatus {
     /// The run's clock.
     pub now: RunTime,
     /// The step being played, an index into the plan's steps.
@@ -107,22 +107,27 @@ pub struct Standing {
     pub acknowledged: usize,
     /// Items kept, and those that were acknowledged by then, when last looked at.
     pub kept: Option<(usize, usize)>,
-    /// Queries by how they ended.
-    pub queries: Queries,
+    /// QueryCounts by how they ended.
+    pub queries: QueryCounts,
 }
 
 /// Plays `plan` on `backend`, which is up. `stop` ends it early.
-pub async fn play<B: Backend>(plan: &Plan, backend: &mut B, audience: &mut dyn Audience, stop: &Stop) -> Played {
-    let mut player = Player {
+pub async fn run_plan<B: Backend>(
+    plan: &Plan,
+    backend: &mut B,
+    observer: &mut dyn RunObserver,
+    stop: &StopSignal,
+) -> RunRecord {
+    let mut player = Runner {
         plan,
         backend,
-        audience,
+        observer,
         stop,
         ops: Ops::default(),
         held: BTreeMap::new(),
-        crossings: Crossings::default(),
-        recoveries: Recoveries::default(),
-        ledger: Ledger::new(plan),
+        pair_queue: PairQueue::default(),
+        rebind_recovery: RebindRecovery::default(),
+        state: RunState::new(plan),
         events: Vec::new(),
         watched: Watched::of(plan),
         last_sample: None,
@@ -130,33 +135,33 @@ pub async fn play<B: Backend>(plan: &Plan, backend: &mut B, audience: &mut dyn A
         last_look: None,
         look_begun: None,
         idle_turns: 0,
-        standing: Standing::default(),
+        status: RunStatus::default(),
     };
     let ended = player.run().await;
-    Played { events: player.events, watched: player.watched, last_sample: player.last_sample, ended }
+    RunRecord { events: player.events, watched: player.watched, last_sample: player.last_sample, ended }
 }
 
 impl Leave {
-    fn ends(self) -> Ended {
+    fn ends(self) -> RunEnd {
         match self {
-            Leave::Over | Leave::Problem(_) => Ended::Finished,
-            Leave::GiveUp(_) => Ended::GaveUp,
-            Leave::Stopped(stopped) => Ended::Stopped(stopped),
+            Leave::Over | Leave::Problem(_) => RunEnd::Finished,
+            Leave::GiveUp(_) => RunEnd::GaveUp,
+            Leave::Stopped(stopped) => RunEnd::Stopped(stopped),
         }
     }
 }
 
-struct Player<'a, B> {
+struct Runner<'a, B> {
     plan: &'a Plan,
     backend: &'a mut B,
-    audience: &'a mut dyn Audience,
-    stop: &'a Stop,
+    observer: &'a mut dyn RunObserver,
+    stop: &'a StopSignal,
     ops: Ops,
     /// What waits for a start, kill or stop of its node, with its step: a node's actions keep their order.
     held: BTreeMap<NodeIndex, VecDeque<(usize, Act)>>,
-    crossings: Crossings,
-    recoveries: Recoveries,
-    ledger: Ledger,
+    pair_queue: PairQueue,
+    rebind_recovery: RebindRecovery,
+    state: RunState,
     events: Vec<Event>,
     watched: Watched,
     last_sample: Option<(RunTime, Arc<Vec<Scrape>>)>,
@@ -165,7 +170,7 @@ struct Player<'a, B> {
     /// When a look was last begun.
     look_begun: Option<RunTime>,
     idle_turns: u32,
-    standing: Standing,
+    status: RunStatus,
 }
 
 /// The latest look that was reported.
@@ -184,24 +189,24 @@ enum Leave {
     Problem(String),
     /// Not as planned, and so that nothing can follow.
     GiveUp(String),
-    Stopped(Stopped),
+    Stopped(StopReason),
 }
 
-impl<B: Backend> Player<'_, B> {
-    async fn run(&mut self) -> Ended {
+impl<B: Backend> Runner<'_, B> {
+    async fn run(&mut self) -> RunEnd {
         let mut ended = self.look_now().await.ends();
         for index in 0..self.plan.steps.len() {
-            if ended != Ended::Finished {
+            if ended != RunEnd::Finished {
                 return ended;
             }
             ended = self.step(index).await;
         }
-        if ended == Ended::Finished { self.finish().await.ends() } else { ended }
+        if ended == RunEnd::Finished { self.finish().await.ends() } else { ended }
     }
 
     /// Waits for what is still pending, and looks a last time.
     async fn finish(&mut self) -> Leave {
-        while self.ops.any_act() || !self.held.is_empty() || !self.recoveries.is_empty() {
+        while self.ops.any_act() || !self.held.is_empty() || !self.rebind_recovery.is_empty() {
             if let Some(leave) = self.cut_short() {
                 return leave;
             }
@@ -214,18 +219,18 @@ impl<B: Backend> Player<'_, B> {
         self.look_now().await
     }
 
-    async fn step(&mut self, index: usize) -> Ended {
+    async fn step(&mut self, index: usize) -> RunEnd {
         let step = &self.plan.steps[index];
         let began = self.backend.now();
-        self.standing.step = Some(index);
-        self.standing.step_ends = Some(began.plus(limit(&step.until)));
+        self.status.step = Some(index);
+        self.status.step_ends = Some(began.plus(limit(&step.until)));
         self.record(began, EventKind::StepBegan { step: index, verb: step.verb });
         let mut left = self.play_step(index, began).await;
         if matches!(left, Leave::Over) && matches!(step.until, Until::Elapsed { .. } | Until::Checked { .. }) {
             left = self.look_now().await;
         }
         // What the step had no time for will not be tried.
-        self.crossings.forget();
+        self.pair_queue.forget();
         let problem = match &left {
             Leave::Over => None,
             Leave::Problem(problem) | Leave::GiveUp(problem) => Some(problem.clone()),
@@ -279,7 +284,7 @@ impl<B: Backend> Player<'_, B> {
         let late = |within: &Duration| now >= began.plus(*within);
         match until {
             Until::Joined { within } => {
-                let fresh_look = self.last_look.filter(|look| look.generation == self.ledger.generation());
+                let fresh_look = self.last_look.filter(|look| look.generation == self.state.generation());
                 if undone == 0 && fresh_look.is_some_and(|look| look.components == 1) {
                     return Some(Leave::Over);
                 }
@@ -303,7 +308,7 @@ impl<B: Backend> Player<'_, B> {
             None => format!("no look at the nodes succeeded within {within}"),
             Some(look) => format!(
                 "the {} live nodes were still in {} groups that do not know each other after {within}",
-                self.ledger.live(),
+                self.state.live(),
                 look.components
             ),
         }
@@ -311,8 +316,8 @@ impl<B: Backend> Player<'_, B> {
 
     /// Actions of a step that were begun or held and are not done.
     fn undone(&self, step: usize) -> usize {
-        self.crossings.waiting()
-            + self.recoveries.waiting_of(step)
+        self.pair_queue.waiting()
+            + self.rebind_recovery.waiting_of(step)
             + self.ops.of_step(step)
             + self.held.values().flatten().filter(|(of, _)| *of == step).count()
     }
@@ -327,7 +332,7 @@ impl<B: Backend> Player<'_, B> {
             self.next_sample = now.plus(SAMPLE_EVERY);
         }
         self.ask_ends(now);
-        let wake = until.min(self.next_sample).min(self.recoveries.due());
+        let wake = until.min(self.next_sample).min(self.rebind_recovery.due());
         let wake = wake.min(self.ops.deadline().unwrap_or(RunTime(u64::MAX)));
         match self.backend.next(wake).await {
             Some(report) => {
@@ -341,11 +346,11 @@ impl<B: Backend> Player<'_, B> {
         while let Some(pending) = self.ops.overdue(now) {
             self.fail(now, pending, "the backend never reported how it ended".to_owned(), true);
         }
-        self.standing.now = now;
-        self.standing.live = self.ledger.live();
-        self.standing.acknowledged = self.ledger.acknowledged();
-        self.standing.queries = self.ledger.queries;
-        self.audience.standing(&self.standing);
+        self.status.now = now;
+        self.status.live = self.state.live();
+        self.status.acknowledged = self.state.acknowledged();
+        self.status.queries = self.state.queries;
+        self.observer.status(&self.status);
     }
 
     /// Looks at all nodes and waits for what is seen. A look that fails leaves trouble in the record and is tried no more.
@@ -366,7 +371,7 @@ impl<B: Backend> Player<'_, B> {
 
     fn submit_look(&mut self, now: RunTime) {
         self.look_begun = Some(now);
-        let what = What::Look { generation: self.ledger.generation() };
+        let what = What::Look { generation: self.state.generation() };
         self.submit(now, what, Op::Inspect, None, SEE_DEADLINE);
     }
 
@@ -410,7 +415,7 @@ impl<B: Backend> Player<'_, B> {
         match (node, act) {
             (Some(node), act) => self.act_on_node(step, act, node, now),
             (None, Act::Rebind { network, addresses }) => {
-                self.recoveries.wait(Rebind { step, network, addresses });
+                self.rebind_recovery.wait(Rebind { step, network, addresses });
                 if !self.ops.looks() {
                     self.submit_look(now);
                 }
@@ -424,7 +429,7 @@ impl<B: Backend> Player<'_, B> {
     }
 
     fn act_on_node(&mut self, step: usize, act: Act, node: NodeIndex, now: RunTime) {
-        let lives = self.ledger.is_live(node);
+        let lives = self.state.is_live(node);
         let (what, action, deadline) = match act {
             Act::Rebind { .. } | Act::SetLink { .. } => unreachable!("{act:?} is about a network"),
             Act::Start { .. } if lives => return self.trouble(now, Some(node), "was to be started, but runs already"),
@@ -439,10 +444,10 @@ impl<B: Backend> Player<'_, B> {
                 let value = Bytes::from(self.plan.items[item.0].bytes());
                 (What::Put { item, node }, Op::Put { node, value }, self.answer_deadline(node))
             }
-            Act::Link { peer, within, .. } => return self.crossings.add(Pair { step, node, peer, within }),
+            Act::Link { peer, within, .. } => return self.pair_queue.add(NodePair { step, node, peer, within }),
             Act::Get { item, .. } => {
                 let unasked = || Retrieved::Unasked { why: "it does not run".to_owned() };
-                match self.ledger.id_of(item) {
+                match self.state.id_of(item) {
                     None => return self.retrieved(now, now, item, node, Retrieved::NeverStored),
                     Some(_) if !lives => return self.retrieved(now, now, item, node, unasked()),
                     Some(id) => (What::Get { item, node }, Op::Get { node, id }, self.answer_deadline(node)),
@@ -454,8 +459,8 @@ impl<B: Backend> Player<'_, B> {
 
     /// Has pairs linked whose turn it is.
     fn begin_crossings(&mut self, now: RunTime) {
-        while let Some(Pair { step, node, peer, within }) = self.crossings.begin() {
-            match (self.ledger.is_live(node), self.ledger.identity(peer)) {
+        while let Some(NodePair { step, node, peer, within }) = self.pair_queue.begin() {
+            match (self.state.is_live(node), self.state.identity(peer)) {
                 (true, Some(id)) => {
                     let what = What::Link { node, peer, within };
                     self.submit(now, what, Op::Connect { node, peer: id }, Some(step), TOLD_WITHIN + ANSWER_MARGIN);
