@@ -3,11 +3,10 @@
 pub mod sim;
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::events::RunTime;
 use crate::op::{BackendEvent, Op, OpId};
-use crate::plan::{NetworkIndex, NodeIndex};
+use crate::progress::Progress;
 
 pub mod docker;
 pub mod netns;
@@ -40,45 +39,6 @@ pub trait Backend {
     /// # Errors
     /// With the list of what could not be removed.
     async fn down(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError>;
-}
-
-/// The metrics of one node or router at one moment.
-#[derive(Clone, Debug)]
-pub struct Scrape {
-    /// Of what.
-    pub source: Source,
-    /// Every series that it exposes.
-    pub series: Vec<Series>,
-}
-
-/// What was scraped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
-    /// A node.
-    Node(NodeIndex),
-    /// The router of a network.
-    Router(NetworkIndex),
-}
-
-/// One series of a metric, as Prometheus' text format has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Series {
-    /// Name of the series: for a histogram with its `_bucket`, `_sum` or `_count`.
-    pub name: Arc<str>,
-    /// Its labels, in the order exposed.
-    pub labels: Vec<(Arc<str>, Arc<str>)>,
-    /// Its value.
-    pub value: f64,
-}
-
-/// Who is told what is being done, for people who wait.
-pub trait Progress {
-    /// A new activity begins: `starting nodes`, of `total` parts, or of an unknown number when 0.
-    fn begin(&mut self, what: &str, total: u64);
-    /// So many parts are done.
-    fn advance(&mut self, done: u64);
-    /// A line to keep: a choice made, a warning.
-    fn note(&mut self, line: &str);
 }
 
 /// The environment failed: exit status 3.

@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 
+use crate::backend::BackendError;
 use crate::backend::docker::{self, label, teardown};
-use crate::backend::{BackendError, Progress};
+use crate::progress::Progress;
 
 /// Which runs are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ pub mod plan;
 
 pub mod probe;
 pub mod programs;
+pub mod progress;
 pub mod report;
 pub mod results;
 pub mod router;

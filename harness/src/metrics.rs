@@ -2,6 +2,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
+//! | [`series`] | what was scraped, as data |
 //! | [`scrape`] | reads Prometheus' text format |
 //! | [`watched`] | keeps the metrics that checks are about |
 //! | [`samples`] | writes `samples.csv` |
@@ -10,4 +11,5 @@
 pub mod federation;
 pub mod samples;
 pub mod scrape;
+pub mod series;
 pub mod watched;

@@ -5,6 +5,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod autoconf;
 pub mod firewall;
 pub mod link;
 pub mod nat;

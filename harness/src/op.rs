@@ -10,8 +10,8 @@ use butter::api::Linked;
 use butter::core::identity::{BlockId, NodeId};
 use bytes::Bytes;
 
-use crate::backend::Scrape;
 use crate::events::RunTime;
+use crate::metrics::series::Scrape;
 use crate::net::link::LinkConfig;
 use crate::plan::{NetworkIndex, NodeIndex};
 

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::backend::{BackendError, Progress};
+use crate::backend::BackendError;
+use crate::progress::Progress;
 use elf::Kind;
 
 /// Names the node's program where there is no source tree.

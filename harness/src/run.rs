@@ -21,8 +21,9 @@ use std::time::Duration;
 use butter::core::connectivity::connect_requests::TOLD_WITHIN;
 use bytes::Bytes;
 
-use crate::backend::{Backend, Scrape};
+use crate::backend::Backend;
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
+use crate::metrics::series::Scrape;
 use crate::metrics::watched::Watched;
 use crate::op::Op;
 use crate::plan::{Act, NodeIndex, Plan, Until};

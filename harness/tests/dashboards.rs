@@ -12,9 +12,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use butter_harness::backend::sim::Sim;
-use butter_harness::backend::{Backend, Progress, Scrape, docker};
+use butter_harness::backend::{Backend, docker};
 use butter_harness::events::{Event, RunTime};
 use butter_harness::metrics::federation::Federation;
+use butter_harness::metrics::series::Scrape;
+use butter_harness::progress::Progress;
 use butter_harness::run::{RunObserver, RunStatus, StopSignal, run_plan};
 use butter_harness::topology::{self, Overrides};
 use nix::sys::signal::{Signal, kill};

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use butter::core::config::Config;
 use butter_harness::backend::sim::Sim;
-use butter_harness::backend::{Backend, BackendError, Progress};
+use butter_harness::backend::{Backend, BackendError};
 use butter_harness::events::{EventKind, Retrieved, RunTime};
 use butter_harness::op::{BackendEvent, Op, OpId};
 use butter_harness::plan::Plan;
+use butter_harness::progress::Progress;
 use butter_harness::run::{RunEnd, RunRecord, StopSignal, run_plan};
 use butter_harness::sim::invariants;
 use butter_harness::topology::{self, Overrides};

@@ -44,12 +44,13 @@ pub(crate) use engine::connect;
 pub(crate) use neighbours::enters_namespaces;
 
 use crate::backend::process::{Fleet, Operation};
-use crate::backend::{Backend, BackendError, Progress};
+use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::op::{BackendEvent, Op, OpId};
 use crate::plan::Plan;
 use crate::probe::Probed;
 use crate::programs;
+use crate::progress::Progress;
 use crate::router::RouterConfig;
 use containers::Containers;
 use label::Mark;

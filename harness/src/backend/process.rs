@@ -28,10 +28,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::backend::{BackendError, Progress};
+use crate::backend::BackendError;
 use crate::events::RunTime;
 use crate::op::{BackendEvent, Op, OpId, OpResult};
 use crate::plan::{NodeIndex, Plan};
+use crate::progress::Progress;
 use client::Client;
 use lifecycle::{Life, Node, Queues, Turn};
 

@@ -15,10 +15,12 @@ use butter::core::time::Time;
 use butter::overlay::data::{Data, DataCommand, DataOutcome, GetError};
 use rand::Rng;
 
-use crate::backend::{Backend, BackendError, Progress, Scrape, Source};
+use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
+use crate::metrics::series::{Scrape, Source};
 use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
+use crate::progress::Progress;
 use crate::sim::engine::{Birth, Engine, Finished};
 use crate::sim::network::Seat;
 use crate::sim::series::{NodeSeries, router_series};

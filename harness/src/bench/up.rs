@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::backend::{Backend, BackendError, Progress};
+use crate::backend::{Backend, BackendError};
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
 use crate::plan::{NetworkIndex, Plan};
+use crate::progress::Progress;
 use crate::results::timing::{Stopwatch, Took};
 use crate::sim::terrain::Terrain;
 

@@ -1,8 +1,8 @@
 use butter::api::PathBody;
 
 use super::*;
-use crate::backend::Source;
 use crate::events::{LinkResult, Recovery, Retrieved, RunTime};
+use crate::metrics::series::Source;
 use crate::plan::{Aggregate, NetworkIndex, NodeIndex};
 use crate::results::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
 

@@ -9,13 +9,14 @@ use super::tell;
 use crate::backend::docker::{self, DockerBackend};
 use crate::backend::netns::{self, NetnsBackend};
 use crate::backend::sim::Sim;
-use crate::backend::{Backend, BackendError, Progress};
+use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::netns::access::{self, Access};
 use crate::op::{BackendEvent, Op, OpId};
 use crate::plan::Plan;
 use crate::probe::Probed;
 use crate::programs;
+use crate::progress::Progress;
 
 /// As `--backend` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -9,12 +9,13 @@ use tokio::runtime::Handle;
 use super::backend_choice::{AnyBackend, BackendArg, BackendKind, BackendSetup};
 use super::progress::ProgressDisplay;
 use super::{Exit, environment, show};
+use crate::backend::BackendError;
 use crate::backend::docker::bare;
 use crate::backend::docker::image;
-use crate::backend::{BackendError, Progress};
 use crate::bench::up::{Size, UpBench};
 use crate::bench::{self, router};
 use crate::programs::{self, Choice};
+use crate::progress::Progress;
 
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::backend::Progress;
 use crate::events::{Event, EventKind};
 use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::results::timing::{Stopwatch, Took};
 use crate::run::RunStatus;
 

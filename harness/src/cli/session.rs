@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::backend_choice::{AnyBackend, BackendKind, BackendSetup};
 use super::progress::ProgressDisplay;
-use crate::backend::{Backend, BackendError, Scrape};
+use crate::backend::{Backend, BackendError};
 use crate::events::{Event, RunTime};
 use crate::metrics::federation::Federation;
+use crate::metrics::series::Scrape;
 use crate::plan::Plan;
 use crate::results::directory::{Recorder, RunDirectory};
 use crate::results::result::RunResult;

@@ -14,7 +14,7 @@ use axum::routing::get;
 use butter::core::stats::{Kind, Stats};
 
 use super::samples::names;
-use crate::backend::{Scrape, Series};
+use crate::metrics::series::{Scrape, Series};
 use crate::plan::Plan;
 use crate::run::RunStatus;
 
@@ -213,9 +213,9 @@ fn line(name: &str, labels: &[(String, &str)], value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Source;
     use crate::events::RunTime;
     use crate::metrics::scrape::parse;
+    use crate::metrics::series::Source;
     use crate::plan::{NetworkIndex, NodeIndex};
     use crate::results::fixture::{self, scrape};
     use crate::run::QueryCounts;

@@ -6,8 +6,8 @@
 
 use std::io::{self, Write};
 
-use crate::backend::{Scrape, Series, Source};
 use crate::events::RunTime;
+use crate::metrics::series::{Scrape, Series, Source};
 use crate::plan::Plan;
 
 /// Most rows of a file.

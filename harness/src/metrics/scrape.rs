@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::backend::Series;
+use crate::metrics::series::Series;
 
 /// Longest text, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4 << 20;

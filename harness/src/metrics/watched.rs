@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::backend::{Scrape, Source};
 use crate::events::RunTime;
+use crate::metrics::series::{Scrape, Source};
 use crate::plan::{Aggregate, Check, Measure, Plan, Until};
 
 /// Most samples kept of one metric; later ones only move its extremes.

@@ -10,10 +10,13 @@ use nix::net::if_::if_nametoindex;
 
 use super::netlink::{self, FarEnd, Netlink, Request};
 use super::{Crew, Namespace};
-use crate::backend::process::neighbours::{Neighbour, mac};
+use crate::net::autoconf::mac;
 
 /// The loopback interface's, in every namespace.
 const LOOPBACK: u32 = 1;
+
+/// A host of a LAN and its link-layer address.
+pub(crate) type Neighbour = (Ipv4Addr, [u8; 6]);
 
 /// Where the bridges are that hosts are wired to.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::ipv6::autoconfigured;
 use super::{Act, NetworkIndex, Plan};
+use crate::net::autoconf::autoconfigured;
 
 impl Plan {
     /// Moves a network, and everything that has an address in it, to another subnet of the same size.

@@ -12,10 +12,11 @@ use tokio::sync::Semaphore;
 use super::field::{Stand, observe};
 use super::limits::unfit;
 use super::{Declared, LeftOut, NotAsDeclared, Observed, Probed, judge};
-use crate::backend::{BackendError, Progress};
+use crate::backend::BackendError;
 use crate::netns::host::{End, Host, Hub};
 use crate::netns::{Crew, raise_descriptor_limit};
 use crate::plan::{Network, NetworkIndex, Plan, Uplink};
+use crate::progress::Progress;
 
 /// Most routers that are probed in a run.
 ///

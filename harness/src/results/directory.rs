@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::backend::Scrape;
 use crate::events::{Event, EventKind, RunTime};
 use crate::metrics::samples::Samples;
+use crate::metrics::series::Scrape;
 use crate::plan::Plan;
 use crate::results::result::RunResult;
 use crate::results::timing::{Stopwatch, Timing, Took};

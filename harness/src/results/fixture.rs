@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use butter::core::identity::{BlockId, NodeId};
 
-use crate::backend::{Scrape, Series, Source};
 use crate::events::{Event, EventKind, Retrieved, RunTime};
+use crate::metrics::series::{Scrape, Series, Source};
 use crate::plan::{
     Act, Aggregate, Check, Comparison, Item, ItemIndex, Measure, Network, NetworkIndex, NodeIndex, NodePlan, Plan,
     Step, Timed, Until,

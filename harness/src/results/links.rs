@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::backend::{Scrape, Source};
+use crate::metrics::series::{Scrape, Source};
 use crate::plan::{NetworkRange, Plan};
 
 /// Links of one network's nodes, by how they ran.

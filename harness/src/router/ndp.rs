@@ -10,8 +10,8 @@ use ipnet::Ipv6Net;
 use super::frame::{Mac, TYPE_IPV6};
 use super::neighbours::{Neighbours, Send};
 use super::offload::Offload;
+use crate::net::autoconf::link_local;
 use crate::net::packet::ipv6::{Packet6, icmp, is_icmp_intact};
-use crate::plan::ipv6::link_local;
 
 /// Types of messages.
 pub const ROUTER_SOLICITATION: u8 = 133;

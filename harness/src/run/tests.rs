@@ -4,10 +4,12 @@ use butter::api::{Linked, PathBody};
 use butter::core::identity::NodeId;
 
 use super::*;
-use crate::backend::{BackendError, Progress, Series, Source};
+use crate::backend::BackendError;
 use crate::events::Recovery;
+use crate::metrics::series::{Series, Source};
 use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, OpId, OpResult};
 use crate::plan::{Item, ItemIndex, Network, NetworkIndex, NodePlan, Step, Timed};
+use crate::progress::Progress;
 
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use butter::core::stats::{LATENCY_BUCKETS_S, Latencies, Stats, Value};
 
-use crate::backend::Series;
+use crate::metrics::series::Series;
 use crate::router::stats::{Cause, Change, Direction, Stats as RouterStats};
 
 type Labels = Vec<(Arc<str>, Arc<str>)>;

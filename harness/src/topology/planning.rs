@@ -9,9 +9,10 @@ use ipnet::Ipv4Net;
 use super::addresses::{self, Hosts};
 use super::check::{Checked, CheckedNetwork, needs};
 use super::diagnostics::{Problem, Problems, quoted};
+use crate::net::autoconf::autoconfigured;
 use crate::net::firewall::Policy;
 use crate::net::nat::Forward;
-use crate::plan::ipv6::{Network6, Uplink6, autoconfigured};
+use crate::plan::ipv6::{Network6, Uplink6};
 use crate::plan::{Check, Network, NetworkIndex, NodeIndex, NodePlan, Uplink};
 use crate::timeline::{self, Timeline, TimelineError};
 

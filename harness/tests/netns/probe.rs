@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use butter_harness::backend::netns::{NetnsBackend, Options};
-use butter_harness::backend::{Backend, BackendError, Source};
+use butter_harness::backend::{Backend, BackendError};
+use butter_harness::metrics::series::Source;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{Dependence, NatConfig, PortBlock};
 use butter_harness::op::{Op, OpResult};

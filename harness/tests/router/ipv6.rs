@@ -5,9 +5,10 @@ use std::net::{Ipv6Addr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use butter_harness::net::autoconf::autoconfigured;
 use butter_harness::net::firewall::Policy;
 use butter_harness::net::link::LinkConfig;
-use butter_harness::plan::ipv6::{PREFIX_LEN, autoconfigured};
+use butter_harness::plan::ipv6::PREFIX_LEN;
 use butter_harness::router::{Ipv6Config, RouterConfig, Side6};
 use socket2::{Domain, Protocol, Socket, Type};
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use butter_harness::plan::ipv6::mac;
+use butter_harness::net::autoconf::mac;
 use butter_harness::router::{CONFIG_VARIABLE, RouterConfig};
 use futures_util::TryStreamExt;
 use ipnet::{Ipv4Net, Ipv6Net};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use butter_harness::backend::{Progress, Scrape};
 use butter_harness::events::{Event, RunTime};
+use butter_harness::metrics::series::Scrape;
+use butter_harness::progress::Progress;
 use butter_harness::run::{RunObserver, RunStatus};
 
 pub(crate) struct Nobody;

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butter::core::identity::{BlockId, NodeId};
-use butter_harness::backend::{Backend, Progress, Scrape, Source};
+use butter_harness::backend::Backend;
 use butter_harness::events::{Event, EventKind, Recovery, RunTime};
+use butter_harness::metrics::series::{Scrape, Source};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::op::{BackendEvent, NodeSnapshot, Op, OpId, OpResult};
 use butter_harness::plan::{Act, Network, NetworkIndex, NodeIndex, NodePlan, Plan, Step, Timed, Until, Uplink};
+use butter_harness::progress::Progress;
 use butter_harness::run::{RunEnd, RunObserver, RunStatus, StopSignal, run_plan};
 use bytes::Bytes;
 

@@ -14,8 +14,9 @@ use super::image;
 use super::label::{Mark, Role};
 use super::wiring::{confined, create};
 use super::{engine, remove_run};
-use crate::backend::{BackendError, Progress};
+use crate::backend::BackendError;
 use crate::programs;
+use crate::progress::Progress;
 
 /// Memory of a container.
 const MEMORY: i64 = 256 << 20;

@@ -14,13 +14,15 @@ use super::containers::{Containers, STARTS_AT_ONCE};
 use super::label::{self, Mark};
 use super::wiring::Wiring;
 use super::{logs, neighbours, networks, subnets};
+use crate::backend::BackendError;
 use crate::backend::process::client::{Client, Route};
-use crate::backend::process::neighbours::{demand, limit, mac};
+use crate::backend::process::neighbours::{demand, limit};
 use crate::backend::process::node_api;
 use crate::backend::process::router_config::CONTROL_PORT;
-use crate::backend::{BackendError, Progress};
+use crate::net::autoconf::mac;
 use crate::netns::Crew;
 use crate::plan::{API_PORT, NetworkIndex, NodeIndex, NodePlan, Plan};
+use crate::progress::Progress;
 use crate::router::RouterConfig;
 
 /// How long a router may take to answer after its start.

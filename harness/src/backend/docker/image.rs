@@ -15,8 +15,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
-use crate::backend::{BackendError, Progress};
+use crate::backend::BackendError;
 use crate::programs::{Choice, Programs, find};
+use crate::progress::Progress;
 
 /// Repository name of every image of the testbed.
 pub const REPOSITORY: &str = "butter-testbed";

@@ -6,8 +6,8 @@ use anyhow::Context;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::if_nametoindex;
 
-use crate::backend::process::neighbours::Neighbour;
 use crate::netns::Crew;
+use crate::netns::host::Neighbour;
 use crate::netns::netlink::{self, Netlink};
 
 /// Whether this process is likely to be let into containers' network namespaces. Only trying tells: see [`may_enter`].

@@ -9,10 +9,11 @@ use bollard::query_parameters::ListNetworksOptionsBuilder;
 
 use super::prober::{self, Failure};
 use super::{Shared, label};
+use crate::backend::BackendError;
 use crate::backend::process::router_config;
-use crate::backend::{BackendError, Progress};
 use crate::probe::Probed;
 use crate::probe::survey::Survey;
+use crate::progress::Progress;
 
 /// Letters of a network's id that its bridge is named by.
 const BRIDGE_ID_LEN: usize = 12;

@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Duration, sleep};
 
 use super::label::{self, Living, Owner};
-use crate::backend::Progress;
+use crate::progress::Progress;
 
 /// Containers that are removed at once.
 const REMOVALS_AT_ONCE: usize = 4;

@@ -14,8 +14,8 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOp
 
 use super::label::{Mark, Role};
 use super::networks::Networks;
-use crate::backend::process::neighbours::mac;
 use crate::backend::process::{node_command, router_config};
+use crate::net::autoconf::mac;
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::router::{CONFIG_VARIABLE, RouterConfig, Side};
 
@@ -317,7 +317,7 @@ mod tests {
         let mut plan = testing::plan();
         let subnet = "2001:db8:1::/64".parse().unwrap();
         plan.networks[1].ipv6 = Some(crate::plan::ipv6::Network6::new(subnet, true));
-        plan.nodes[1].address6 = Some(crate::plan::ipv6::autoconfigured(subnet, plan.nodes[1].address));
+        plan.nodes[1].address6 = Some(crate::net::autoconf::autoconfigured(subnet, plan.nodes[1].address));
         let wiring = wiring(&plan);
         let disabled = |body: ContainerCreateBody| {
             body.host_config.unwrap().sysctls.unwrap_or_default().get("net.ipv6.conf.all.disable_ipv6").cloned()

@@ -7,7 +7,8 @@ use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ipnet::Ipv4Net;
 
-use crate::backend::process::neighbours::{mac, of};
+use crate::backend::process::neighbours::of;
+use crate::net::autoconf::mac;
 use crate::netns::host::{End, Host, Hub, Ipv6};
 use crate::netns::netlink::{self, Netlink};
 use crate::netns::{Crew, Namespace};

@@ -6,14 +6,12 @@
 use std::fs;
 use std::net::Ipv4Addr;
 
-pub(crate) use crate::plan::ipv6::mac;
+use crate::net::autoconf::mac;
+use crate::netns::host::Neighbour;
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 
 /// The kernel's bound on entries of all namespaces (arp(7)).
 const LIMIT_FILE: &str = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
-
-/// A host of a LAN and its link-layer address.
-pub(crate) type Neighbour = (Ipv4Addr, [u8; 6]);
 
 /// How many entries this kernel keeps; `None` where it does not say.
 pub(crate) fn limit() -> Option<usize> {

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::client::{Answer, Client};
-use crate::backend::Series;
 use crate::metrics::scrape;
+use crate::metrics::series::Series;
 use crate::net::link::LinkConfig;
 use crate::op::{FoundValue, LinkSnapshot, NodeSnapshot, OpResult};
 use crate::plan::NodeIndex;

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{Fleet, GLANCES_AT_ONCE, Host, node_api};
-use crate::backend::{Scrape, Source};
+use crate::metrics::series::{Scrape, Source};
 use crate::op::{NodeSnapshot, Op, OpResult};
 use crate::plan::{NetworkIndex, NodeIndex};
 

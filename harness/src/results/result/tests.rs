@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::backend::Source;
 use crate::events::Retrieved;
+use crate::metrics::series::Source;
 use crate::metrics::watched::Watched;
 use crate::plan::NodeIndex;
 use crate::probe::NotAsDeclared;

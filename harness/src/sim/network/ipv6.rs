@@ -97,10 +97,11 @@ mod tests {
     use butter::core::io::{DialId, Target};
 
     use super::*;
+    use crate::net::autoconf::autoconfigured;
     use crate::net::link::LinkConfig;
     use crate::net::nat::NatConfig;
     use crate::plan::NetworkIndex;
-    use crate::plan::ipv6::{Network6, Uplink6, autoconfigured};
+    use crate::plan::ipv6::{Network6, Uplink6};
     use crate::sim::terrain::Terrain;
     use crate::sim::transport::{Arrival, Transport};
 
