@@ -15,6 +15,7 @@ pub mod netns;
 pub mod op;
 pub mod plan;
 
+pub mod planner;
 pub mod probe;
 pub mod programs;
 pub mod progress;

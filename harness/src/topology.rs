@@ -1,42 +1,33 @@
-//! Topology files: what a person writes, read into a [`Plan`], or refused with every fault at its place.
+//! Topology files: the text becomes a model of networks and nodes, or a list of faults, each at its place in the file.
 //!
-//! Three stages, each of which reports all it finds: *raw* (a tree in which every node knows its place, then every key and
-//! value of its type) → *check* (names looked up, what the parts make together) → *plan* (addresses, nodes, timeline).
+//! The steps of a file are read by [`crate::steps`]; this module knows no verb. [`crate::planner`] makes a plan of the model.
 //!
-//! | module | stage |
+//! | module | subject |
 //! | --- | --- |
-//! | `tree`, `vars` | YAML with places; `${name}` and `--set` |
+//! | `tree`, `vars` | YAML in which every value knows its place; `${name}` and `--set` |
 //! | `fields`, `units`, `raw` | keys, quantities, the file as written |
-//! | `check`, `grammar` | names, the tree of networks; the language of checks |
-//! | `addresses`, `planning` | subnets and addresses; the plan |
-//! | `diagnostics`, `describe` | faults for a person; a plan for a person |
+//! | `check` | the tree of networks, node groups, names |
+//! | `addresses`, `roster`, `uplinks` | subnets, every node with its address, uplinks as steps change them |
+//! | `diagnostics` | faults as messages with source lines |
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use crate::plan::Plan;
-
-mod addresses;
-mod check;
-mod describe;
-mod diagnostics;
-mod fields;
-mod grammar;
-mod planning;
-mod raw;
-mod tree;
+pub(crate) mod addresses;
+pub(crate) mod check;
+pub(crate) mod diagnostics;
+pub(crate) mod fields;
+pub(crate) mod grammar;
+pub(crate) mod raw;
+pub(crate) mod roster;
+pub(crate) mod tree;
 pub mod units;
-mod vars;
+pub(crate) mod uplinks;
+pub(crate) mod vars;
 
 pub use check::NESTED_MAX;
-pub use describe::describe;
-pub use diagnostics::{Diagnostics, PROBLEMS_SHOWN, Problem, Span};
-
-use diagnostics::Problems;
-use raw::Raw;
+pub use diagnostics::{Diagnostic, Diagnostics, PROBLEMS_SHOWN, Span};
 
 /// Longest topology file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -53,34 +44,8 @@ pub struct Overrides {
     pub set: Vec<(String, String)>,
 }
 
-/// Reads a topology file.
-///
-/// # Errors
-/// With everything that is wrong with it, if anything is.
-pub fn load(path: &Path, overrides: &Overrides) -> Result<Plan, Diagnostics> {
-    let name = path.display().to_string();
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    match text_of(path) {
-        Ok(text) => plan(&name, &stem, &text, overrides),
-        Err(why) => {
-            let mut problems = Problems::default();
-            problems.add(Problem::nowhere(format!("cannot read {name}: {why}")));
-            Err(problems.into_diagnostics(&name, ""))
-        }
-    }
-}
-
-/// Reads a topology from its text. `name` stands for the file in messages, and names a topology that names itself not.
-///
-/// # Errors
-/// With everything that is wrong with it, if anything is.
-pub fn read(name: &str, text: &str, overrides: &Overrides) -> Result<Plan, Diagnostics> {
-    let stem = Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    plan(name, &stem, text, overrides)
-}
-
 /// The text of a file that is not too long.
-fn text_of(path: &Path) -> Result<String, String> {
+pub(crate) fn text_of(path: &Path) -> Result<String, String> {
     use std::io::Read as _;
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
@@ -92,53 +57,12 @@ fn text_of(path: &Path) -> Result<String, String> {
     })
 }
 
-fn plan(origin: &str, stem: &str, text: &str, overrides: &Overrides) -> Result<Plan, Diagnostics> {
-    let mut problems = Problems::default();
-    // A byte order mark belongs to no line.
-    let source = text.strip_prefix('\u{feff}').unwrap_or(text);
-    match planned(stem, text, source, overrides, &mut problems) {
-        Some(plan) if problems.none() => Ok(plan),
-        _ => Err(problems.into_diagnostics(origin, source)),
-    }
-}
-
-fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems: &mut Problems) -> Option<Plan> {
-    if text.len() as u64 > FILE_BYTES_MAX {
-        problems.add(Problem::nowhere(format!("a topology has at most {FILE_BYTES_MAX} bytes")));
-        return None;
-    }
-    let mut root = tree::parse(source, problems)?;
-    let set = vars::substitute(&mut root, overrides, problems);
-    let mut raw = Raw::read(&root, problems);
-    raw.override_config(set);
-    let (name, description, seed) = (raw.name.take(), std::mem::take(&mut raw.description), raw.seed);
-    let checked = check::check(raw, source, problems)?;
-    let seed = overrides.seed.or(seed).unwrap_or(SEED_DEFAULT);
-    let planned = planning::plan(&checked, seed, problems)?;
-    Some(Plan {
-        name: name.unwrap_or_else(|| name_from(stem)),
-        description,
-        seed,
-        file_hash: hexadecimal(&Sha256::digest(text.as_bytes())),
-        source: text.to_owned(),
-        networks: planned.networks,
-        nodes: planned.nodes,
-        items: planned.timeline.items,
-        steps: planned.timeline.steps,
-        checks: planned.checks,
-    })
-}
-
 /// A name made of a file's: a directory will bear it.
-fn name_from(stem: &str) -> String {
+pub(crate) fn name_from(stem: &str) -> String {
     let plain: String = stem
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
         .take(raw::NAME_BYTES_MAX)
         .collect();
     if raw::is_name(&plain) { plain } else { "topology".to_owned() }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -16,9 +16,10 @@ use butter_harness::backend::{Backend, docker};
 use butter_harness::events::{Event, RunTime};
 use butter_harness::metrics::federation::Federation;
 use butter_harness::metrics::series::Scrape;
+use butter_harness::planner;
 use butter_harness::progress::Progress;
 use butter_harness::run::{RunObserver, RunStatus, StopSignal, run_plan};
-use butter_harness::topology::{self, Overrides};
+use butter_harness::topology::Overrides;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -152,7 +153,7 @@ fn served() -> String {
         fn advance(&mut self, _: u64) {}
         fn note(&mut self, _: &str) {}
     }
-    let plan = topology::read("watched.yaml", &topology(), &Overrides::default()).unwrap();
+    let plan = planner::read("watched.yaml", &topology(), &Overrides::default()).unwrap();
     let plan = Arc::new(plan);
     let mut shown = Shown(Federation::default());
     shown.0.begin(&plan, "sim");

@@ -7,10 +7,11 @@ use butter_harness::backend::sim::Sim;
 
 use butter_harness::checks::evaluate;
 
+use butter_harness::planner;
 use butter_harness::report::table;
 use butter_harness::results::result::{Outcome, RunResult};
 use butter_harness::run::{RunRecord, StopSignal, run_plan};
-use butter_harness::topology::{self, Overrides};
+use butter_harness::topology::Overrides;
 
 #[path = "support/nobody.rs"]
 mod nobody;
@@ -26,7 +27,7 @@ fn passes(name: &str) -> RunResult {
 
 fn run(name: &str, overrides: &Overrides) -> RunResult {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../topologies/{name}.yaml"));
-    let plan = topology::load(&path, overrides).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let plan = planner::load(&path, overrides).unwrap_or_else(|wrong| panic!("{wrong}"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let played: RunRecord = runtime.block_on(async {
         let mut sim = Sim::new(&plan);

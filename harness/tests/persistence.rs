@@ -9,8 +9,9 @@ use butter_harness::backend::Backend;
 use butter_harness::backend::sim::Sim;
 
 use butter_harness::events::EventKind;
+use butter_harness::planner;
 use butter_harness::run::{RunEnd, StopSignal, run_plan};
-use butter_harness::topology::{self, Overrides};
+use butter_harness::topology::Overrides;
 
 #[path = "support/nobody.rs"]
 mod nobody;
@@ -28,7 +29,7 @@ struct Total {
 fn after_churn(die: &str, seed: u64) -> Total {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/churn.yaml");
     let overrides = Overrides { seed: Some(seed), set: vec![("die".into(), die.into())] };
-    let plan = topology::load(&path, &overrides).expect("it is valid");
+    let plan = planner::load(&path, &overrides).expect("it is valid");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let played = runtime.block_on(async {
         let mut sim = Sim::new(&plan);

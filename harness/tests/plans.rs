@@ -7,7 +7,8 @@ use std::time::Duration;
 use butter_harness::net::firewall::Policy;
 use butter_harness::net::link::{Distribution, LinkConfig, presets};
 use butter_harness::plan::{Act, NetworkIndex, NodeIndex, Plan, Timed, Until};
-use butter_harness::topology::{self, Overrides};
+use butter_harness::planner;
+use butter_harness::topology::Overrides;
 
 /// Every topology that ships.
 fn shipped() -> Vec<PathBuf> {
@@ -20,11 +21,11 @@ fn shipped() -> Vec<PathBuf> {
 }
 
 fn load(file: &Path, overrides: &Overrides) -> Plan {
-    topology::load(file, overrides).unwrap_or_else(|wrong| panic!("{wrong}"))
+    planner::load(file, overrides).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
 fn read(text: &str) -> Plan {
-    topology::read("test.yaml", text, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"))
+    planner::read("test.yaml", text, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
 fn set(key: &str, value: &str) -> Overrides {
@@ -42,7 +43,7 @@ fn every_shipped_topology_loads_and_checks_something() {
         assert_eq!(plan.name, file.file_stem().unwrap().to_str().unwrap());
         assert!(!plan.description.is_empty(), "{}", plan.name);
         assert!(!plan.checks.is_empty(), "{}", plan.name);
-        let page = topology::describe(&plan);
+        let page = planner::describe(&plan);
         for (name, networks) in plan.network_groups() {
             assert!(page.contains(name), "{page}");
             assert!(page.contains(&plan.network(networks.first).subnet.to_string()), "{page}");
@@ -197,7 +198,7 @@ fn a_count_makes_networks_that_nodes_take_in_turn() {
     let on = |name: &str| plan.nodes.iter().find(|node| node.name == name).unwrap().network.0;
     assert_eq!(["h-1", "h-2", "h-3", "h-4", "h-7", "s", "u"].map(on), [4, 5, 6, 4, 4, 3, 7]);
     assert!(plan.items.iter().all(|item| (4..7).contains(&plan.node(item.by).network.0)));
-    let page = topology::describe(&plan);
+    let page = planner::describe(&plan);
     assert!(
         page.contains("isp-1 to isp-3: 10.2.0.0/24 to 10.4.0.0/24 (allocated), nodes: 1; behind internet"),
         "{page}"
@@ -223,7 +224,7 @@ fn a_cross_step_links_nodes_of_every_two_groups_but_not_ambassadors() {
     pairs.iter_mut().for_each(|pair| pair.sort_unstable());
     pairs.sort_unstable();
     assert_eq!(pairs, [["h", "h"], ["h", "h"], ["h", "p"], ["h", "p"], ["p", "p"]]);
-    let page = topology::describe(&plan);
+    let page = planner::describe(&plan);
     assert!(page.contains("cross: link 2 pairs of each two of h, p within 20s [links: 5]\n"), "{page}");
 }
 
@@ -268,7 +269,7 @@ fn a_link_is_a_preset_or_its_parts_or_both() {
         ..LinkConfig::default()
     };
     assert_eq!((&uplink(3).up, &uplink(3).down), (&odd, &odd));
-    let page = topology::describe(&plan);
+    let page = planner::describe(&plan);
     for line in ["0s ± 5ms (uniform) 1% doubled 2% late by 7ms 0.1% corrupted", "2% lost in bursts of 8 100mbit"] {
         assert!(page.contains(line), "{line} in\n{page}");
     }
@@ -311,7 +312,7 @@ fn a_plan_is_described_on_a_page() {
          - churn: {for: 10s, die: 100%/s, graceful: 100%, only: n, spare: [n-2, n-3], replace: same}\n\
          - retrieve: {items: all, from: [lan, fresh]}\n- check: [persistence >= 99%]\nchecks: [retrieval from lan >= 95%]\n",
     );
-    assert_eq!(topology::describe(&plan), PAGE);
+    assert_eq!(planner::describe(&plan), PAGE);
 }
 
 const PAGE: &str = "\
@@ -368,7 +369,7 @@ steps:
     assert!(plan.networks[5].ipv6.is_some() && uplinks[5].is_none(), "IPv6 on the LAN only");
     let addresses: Vec<_> = plan.nodes.iter().filter_map(|node| node.address6).map(|ip| ip.to_string()).collect();
     assert_eq!(addresses[..2], ["2001:db8:1:0:42:cbff:fe00:710a", "2001:db8:2:0:42:aff:fe07:a"]);
-    let page = topology::describe(&plan);
+    let page = planner::describe(&plan);
     assert!(
         page.contains("2001:db8:3::/64 to 2001:db8:4::/64 (allocated)") && page.contains("IPv6 filtered"),
         "{page}"

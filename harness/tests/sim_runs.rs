@@ -9,10 +9,11 @@ use butter_harness::backend::{Backend, BackendError};
 use butter_harness::events::{EventKind, Retrieved, RunTime};
 use butter_harness::op::{BackendEvent, Op, OpId};
 use butter_harness::plan::Plan;
+use butter_harness::planner;
 use butter_harness::progress::Progress;
 use butter_harness::run::{RunEnd, RunRecord, StopSignal, run_plan};
 use butter_harness::sim::invariants;
-use butter_harness::topology::{self, Overrides};
+use butter_harness::topology::Overrides;
 
 #[path = "support/nobody.rs"]
 mod nobody;
@@ -21,7 +22,7 @@ use nobody::Nobody;
 
 fn three_lans(seed: u64) -> Plan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/three-lans.yaml");
-    topology::load(&path, &Overrides { seed: Some(seed), ..Overrides::default() }).expect("it is valid")
+    planner::load(&path, &Overrides { seed: Some(seed), ..Overrides::default() }).expect("it is valid")
 }
 
 /// The simulator, with its invariants checked at each look.

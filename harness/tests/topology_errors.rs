@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use butter_harness::topology::{self, Overrides};
+use butter_harness::planner;
+use butter_harness::topology::Overrides;
 use proptest::prelude::*;
 
 fn folder() -> PathBuf {
@@ -19,7 +20,7 @@ fn broken() -> Vec<PathBuf> {
 }
 
 fn message(name: &str, text: &str, overrides: &Overrides) -> String {
-    match topology::read(name, text, overrides) {
+    match planner::read(name, text, overrides) {
         Ok(_) => panic!("{name} was taken"),
         Err(wrong) => wrong.render(false),
     }
@@ -49,7 +50,7 @@ fn every_broken_file_gets_its_message() {
 #[test]
 fn several_faults_are_all_told_in_the_order_of_the_file() {
     let text = std::fs::read_to_string(folder().join("everything_at_once.yaml")).unwrap();
-    let wrong = topology::read("x.yaml", &text, &Overrides::default()).unwrap_err();
+    let wrong = planner::read("x.yaml", &text, &Overrides::default()).unwrap_err();
     let lines: Vec<usize> = wrong.problems().iter().map(|problem| wrong.line(problem).unwrap()).collect();
     assert!(lines.is_sorted(), "{lines:?}");
     for line in [1, 4, 5, 7, 8, 9, 12, 14] {
@@ -59,7 +60,7 @@ fn several_faults_are_all_told_in_the_order_of_the_file() {
 
 #[test]
 fn a_message_is_coloured_on_request_only() {
-    let wrong = topology::read("x.yaml", "networks: 1\n", &Overrides::default()).unwrap_err();
+    let wrong = planner::read("x.yaml", "networks: 1\n", &Overrides::default()).unwrap_err();
     assert!(wrong.render(true).contains("\u{1b}["));
     assert!(!wrong.render(false).contains('\u{1b}'));
 }
@@ -80,7 +81,7 @@ fn set_is_held_to_what_there_is() {
 
 #[test]
 fn files_that_cannot_be_read_say_why() {
-    let load = |path: &Path| topology::load(path, &Overrides::default()).unwrap_err().render(false);
+    let load = |path: &Path| planner::load(path, &Overrides::default()).unwrap_err().render(false);
     assert!(load(Path::new("nowhere/at-all.yaml")).contains("cannot read nowhere/at-all.yaml: No such file"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.yaml");
@@ -132,7 +133,7 @@ proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(parts in prop::collection::vec(fragment(), 0..30)) {
         let text = parts.concat();
-        if let Err(wrong) = topology::read("x.yaml", &text, &Overrides::default()) {
+        if let Err(wrong) = planner::read("x.yaml", &text, &Overrides::default()) {
             prop_assert!(!wrong.render(true).is_empty());
         }
     }
@@ -152,7 +153,7 @@ proptest! {
             text.splice(range, new.chars());
         }
         let text: String = text.into_iter().collect();
-        if let Err(wrong) = topology::read("x.yaml", &text, &Overrides::default()) {
+        if let Err(wrong) = planner::read("x.yaml", &text, &Overrides::default()) {
             prop_assert!(!wrong.problems().is_empty());
             prop_assert!(!wrong.render(false).is_empty());
         }

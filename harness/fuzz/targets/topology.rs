@@ -2,7 +2,8 @@
 
 #![no_main]
 
-use butter_harness::topology::{self, Overrides};
+use butter_harness::planner;
+use butter_harness::topology::Overrides;
 use libfuzzer_sys::fuzz_target;
 
 /// Digits in a row: files that ask for a lot take long without being of interest.
@@ -12,11 +13,11 @@ fuzz_target!(|text: &str| {
     if text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > DIGITS_MAX) {
         return;
     }
-    let read = || topology::read("fuzz.yaml", text, &Overrides::default());
+    let read = || planner::read("fuzz.yaml", text, &Overrides::default());
     match (read(), read()) {
         (Ok(plan), Ok(again)) => {
             assert_eq!(format!("{plan:?}"), format!("{again:?}"));
-            assert!(!topology::describe(&plan).is_empty());
+            assert!(!planner::describe(&plan).is_empty());
         }
         (Err(why), Err(again)) => {
             assert!(!why.to_string().is_empty());

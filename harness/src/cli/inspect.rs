@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::{Exit, show, tell};
 use crate::plan::Plan;
+use crate::planner;
 use crate::results::directory::json;
-use crate::topology::{self, Overrides};
+use crate::topology::Overrides;
 
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
@@ -61,7 +62,7 @@ pub(super) fn load_all(files: &[PathBuf], overrides: &OverrideArgs) -> Result<Ve
 }
 
 fn load(file: &Path, overrides: &OverrideArgs) -> Option<Plan> {
-    match topology::load(file, &overrides.into()) {
+    match planner::load(file, &overrides.into()) {
         Ok(plan) => Some(plan),
         Err(diagnostics) => {
             tell(diagnostics.render(std::io::stderr().is_terminal()).trim_end());
@@ -96,7 +97,7 @@ fn sizes(plan: &Plan) -> String {
 
 pub(super) fn plan(args: &PlanArgs) -> Exit {
     let Some(plan) = load(&args.file, &args.overrides) else { return Exit::Usage };
-    show(&if args.json { json(&plan) } else { topology::describe(&plan) });
+    show(&if args.json { json(&plan) } else { planner::describe(&plan) });
     Exit::Passed
 }
 

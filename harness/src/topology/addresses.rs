@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::check::{CheckedNetwork, Need, hosts};
+use super::check::{AddressNeed, CheckedNetwork, hosts};
 use super::fields::Spanned;
 use crate::plan::ipv6::{Network6, PREFIX_LEN};
 
@@ -23,8 +23,8 @@ const SITE_SHIFT: u32 = 80;
 const FIRST_NODE: u32 = 10;
 
 /// The subnet of every network, taken where the file names none. `None` if the pool is exhausted: the network for which it was.
-pub(super) fn subnets(networks: &[CheckedNetwork], needs: &[Need]) -> Result<Vec<Ipv4Net>, usize> {
-    let mut taken = Taken::default();
+pub(crate) fn subnets(networks: &[CheckedNetwork], needs: &[AddressNeed]) -> Result<Vec<Ipv4Net>, usize> {
+    let mut taken = TakenSubnets::default();
     for network in networks {
         if let Some(subnet) = &network.subnet {
             taken.add(subnet.value);
@@ -42,7 +42,7 @@ pub(super) fn subnets(networks: &[CheckedNetwork], needs: &[Need]) -> Result<Vec
 
 /// The IPv6 subnet of every network that has one, taken where the file names none: 2001:db8:1::/64, 2001:db8:2::/64, …, of
 /// the prefix for documentation (RFC 3849), which is routed nowhere. Each is in a /48 of its own, as homes are given them.
-pub(super) fn subnets6(networks: &[CheckedNetwork]) -> Vec<Option<Network6>> {
+pub(crate) fn subnets6(networks: &[CheckedNetwork]) -> Vec<Option<Network6>> {
     let named: BTreeSet<u128> = networks.iter().filter_map(|network| network.ipv6.subnet.as_ref()).map(site).collect();
     // Fewer networks than there are sites: see `NETWORKS_MAX`.
     let mut free = (1..).map(|site| POOL6 | site << SITE_SHIFT).filter(|at| !named.contains(&(at >> SITE_SHIFT)));
@@ -62,11 +62,11 @@ fn site(subnet: &Spanned<Ipv6Net>) -> u128 {
 
 /// Subnets in use: first address to last.
 #[derive(Default)]
-struct Taken {
+struct TakenSubnets {
     ranges: BTreeMap<u32, u32>,
 }
 
-impl Taken {
+impl TakenSubnets {
     fn add(&mut self, net: Ipv4Net) {
         self.ranges.insert(net.network().into(), net.broadcast().into());
     }
@@ -105,31 +105,31 @@ impl Taken {
 
 /// Hands out the addresses of one subnet: its router first, nodes upwards, routers of inner networks downwards.
 #[derive(Debug)]
-pub(super) struct Hosts {
+pub(crate) struct HostAddresses {
     next_node: u32,
     next_router: u32,
 }
 
-impl Hosts {
+impl HostAddresses {
     /// Of a subnet that has room for `need`.
-    pub(super) fn new(subnet: Ipv4Net, need: Need) -> Self {
+    pub(crate) fn new(subnet: Ipv4Net, need: AddressNeed) -> Self {
         let first = u32::from(subnet.network());
         let spare = hosts(subnet.prefix_len()).saturating_sub(need.hosts());
         let begin = if spare >= u64::from(FIRST_NODE - 2) { FIRST_NODE } else { 2 };
-        Hosts { next_node: first + begin, next_router: u32::from(subnet.broadcast()) - 1 }
+        HostAddresses { next_node: first + begin, next_router: u32::from(subnet.broadcast()) - 1 }
     }
 
     /// The address of a subnet's own router.
-    pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
+    pub(crate) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
         (u32::from(subnet.network()) + 1).into()
     }
 
-    pub(super) fn node(&mut self) -> Ipv4Addr {
+    pub(crate) fn node(&mut self) -> Ipv4Addr {
         self.next_node += 1;
         (self.next_node - 1).into()
     }
 
-    pub(super) fn router(&mut self) -> Ipv4Addr {
+    pub(crate) fn router(&mut self) -> Ipv4Addr {
         self.next_router -= 1;
         (self.next_router + 1).into()
     }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn free_subnets_avoid_those_in_use_and_are_as_large_as_needed() {
-        let mut taken = Taken::default();
+        let mut taken = TakenSubnets::default();
         taken.add("10.1.0.0/17".parse().unwrap());
         let mut take = |need| taken.take(need).unwrap().to_string();
         assert_eq!(take(17), "10.2.0.0/24");
@@ -153,19 +153,20 @@ mod tests {
 
     #[test]
     fn the_pool_is_used_to_its_end_and_no_further() {
-        let mut taken = Taken::default();
+        let mut taken = TakenSubnets::default();
         let mut nets = std::collections::BTreeSet::new();
         for _ in 0..1_000 {
             assert!(nets.insert(taken.take(100).unwrap()));
         }
         assert!(taken.take(9_000_000).is_none());
-        assert!(Taken::default().take(20_000_000).is_none());
+        assert!(TakenSubnets::default().take(20_000_000).is_none());
     }
 
     #[test]
     fn nodes_begin_at_ten_where_there_is_room() {
-        let hosts =
-            |subnet: &str, nodes| Hosts::new(subnet.parse().unwrap(), Need { nodes, routers: 1 }).node().octets()[3];
+        let hosts = |subnet: &str, nodes| {
+            HostAddresses::new(subnet.parse().unwrap(), AddressNeed { nodes, routers: 1 }).node().octets()[3]
+        };
         assert_eq!(hosts("10.1.0.0/24", 5), 10);
         assert_eq!(hosts("10.1.0.0/24", 244), 10);
         assert_eq!(hosts("10.1.0.0/24", 245), 2);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
-use super::diagnostics::{Problems, Span};
+use super::diagnostics::{DiagnosticSink, Span};
 use super::fields::Spanned;
-use super::raw::Raw;
+use super::raw::RawTopology;
 use super::raw::link::RawLink;
 use super::raw::network::{RawIpv6, RawNetwork};
 use super::raw::step::Items;
@@ -20,92 +20,122 @@ mod groups;
 mod ipv6;
 mod names;
 mod needs;
+mod network_names;
 mod networks;
-mod places;
 
 use names::Names;
 
-pub(super) use groups::CheckedGroup;
-pub(super) use needs::{Need, needs};
-pub(super) use networks::hosts;
-pub(super) use places::Places;
+pub(crate) use groups::CheckedGroup;
+pub(crate) use needs::{AddressNeed, needs};
+pub(crate) use network_names::NetworkNames;
+pub(crate) use networks::hosts;
 
 /// Most networks of a topology.
-pub(super) const NETWORKS_MAX: usize = 4_096;
+pub(crate) const NETWORKS_MAX: usize = 4_096;
 /// Most networks that one may be behind, one behind the other.
 ///
-/// Hosts send packets with a TTL of 64, so that they pass 63 routers at most: then two networks so deep reach each other.
+/// HostAddresses send packets with a TTL of 64, so that they pass 63 routers at most: then two networks so deep reach each other.
 pub const NESTED_MAX: usize = 31;
 /// Names that mean something else where a network or a node group is named.
 const RESERVED: [&str; 2] = ["all", "fresh"];
 /// Nodes that join for a retrieve step are named so.
-pub(super) const FRESH: &str = "fresh";
+pub(crate) const FRESH: &str = "fresh";
 
 /// A topology in which every name is known.
 #[derive(Debug)]
-pub(super) struct Checked {
+pub(crate) struct Checked {
     /// One that others are behind comes before them.
-    pub(super) networks: Vec<CheckedNetwork>,
-    pub(super) groups: Vec<CheckedGroup>,
+    pub(crate) networks: Vec<CheckedNetwork>,
+    pub(crate) groups: Vec<CheckedGroup>,
     /// Settings of nodes that belong to no group.
-    pub(super) settings: Vec<(String, String)>,
-    pub(super) steps: Vec<CheckedStep>,
-    pub(super) checks: Vec<Spanned<Check>>,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) steps: Vec<CheckedStep>,
+    pub(crate) checks: Vec<Spanned<Check>>,
 }
 
 /// A network with its place in the tree.
 #[derive(Debug)]
-pub(super) struct CheckedNetwork {
+pub(crate) struct CheckedNetwork {
     /// With its number, if it has one.
-    pub(super) name: Spanned<String>,
+    pub(crate) name: Spanned<String>,
     /// As in the file.
-    pub(super) group: String,
-    pub(super) subnet: Option<Spanned<Ipv4Net>>,
-    pub(super) ipv6: RawIpv6,
-    pub(super) behind: Option<NetworkIndex>,
-    pub(super) nat: Option<NatConfig>,
-    pub(super) forwards: Vec<CheckedForward>,
+    pub(crate) group: String,
+    pub(crate) subnet: Option<Spanned<Ipv4Net>>,
+    pub(crate) ipv6: RawIpv6,
+    pub(crate) behind: Option<NetworkIndex>,
+    pub(crate) nat: Option<NatConfig>,
+    pub(crate) forwards: Vec<CheckedForward>,
     /// How often it gets new addresses outside.
-    pub(super) rebinds: u64,
-    pub(super) up: LinkConfig,
-    pub(super) down: LinkConfig,
-    pub(super) region: Option<String>,
+    pub(crate) rebinds: u64,
+    pub(crate) up: LinkConfig,
+    pub(crate) down: LinkConfig,
+    pub(crate) region: Option<String>,
 }
 
 /// A port that always leads to a node.
 #[derive(Debug)]
-pub(super) struct CheckedForward {
-    pub(super) node: Who,
-    pub(super) protocol: Protocol,
-    pub(super) port: u16,
-    pub(super) to: u16,
+pub(crate) struct CheckedForward {
+    pub(crate) node: NodeSelector,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
+    pub(crate) to: u16,
 }
 
 /// A step whose names are known.
 #[derive(Debug)]
-pub(super) struct CheckedStep {
-    pub(super) span: Span,
-    pub(super) line: usize,
-    pub(super) verb: Verb,
+pub(crate) struct CheckedStep {
+    pub(crate) span: Span,
+    pub(crate) line: usize,
+    pub(crate) verb: Verb,
 }
 
 /// What a step does.
 #[derive(Debug)]
-pub(super) enum Verb {
-    Join { within: Duration },
-    Store { items: u64, sizes: Sizes, from: Vec<Who> },
-    Churn { time: Duration, die: f64, graceful: f64, replace: Replace, only: Vec<Who>, spare: Vec<Who> },
-    Settle { time: Duration },
-    Retrieve { items: Items, from: Vec<Who> },
-    Rebind { networks: Vec<NetworkRange>, same_address: bool },
-    Cross { within: Duration, pairs: Option<u64>, among: Vec<Who> },
-    Link { networks: Vec<NetworkRange>, link: Box<RawLink> },
-    Check { checks: Vec<Spanned<Check>> },
+pub(crate) enum Verb {
+    Join {
+        within: Duration,
+    },
+    Store {
+        items: u64,
+        sizes: Sizes,
+        from: Vec<NodeSelector>,
+    },
+    Churn {
+        time: Duration,
+        die: f64,
+        graceful: f64,
+        replace: Replace,
+        only: Vec<NodeSelector>,
+        spare: Vec<NodeSelector>,
+    },
+    Settle {
+        time: Duration,
+    },
+    Retrieve {
+        items: Items,
+        from: Vec<NodeSelector>,
+    },
+    Rebind {
+        networks: Vec<NetworkRange>,
+        same_address: bool,
+    },
+    Cross {
+        within: Duration,
+        pairs: Option<u64>,
+        among: Vec<NodeSelector>,
+    },
+    Link {
+        networks: Vec<NetworkRange>,
+        link: Box<RawLink>,
+    },
+    Check {
+        checks: Vec<Spanned<Check>>,
+    },
 }
 
 /// Nodes, by a name of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Who {
+pub(crate) enum NodeSelector {
     All,
     Fresh,
     Networks(NetworkRange),
@@ -116,7 +146,7 @@ pub(super) enum Who {
 }
 
 /// Checks everything. `None` if that was not possible; why is among `problems`.
-pub(super) fn check(raw: Raw, source: &str, problems: &mut Problems) -> Option<Checked> {
+pub(crate) fn check(raw: RawTopology, source: &str, problems: &mut DiagnosticSink) -> Option<Checked> {
     let tree = networks::order(&raw.networks, problems)?;
     let settings = groups::settings(&[&raw.config]);
     let groups = groups::check(&raw, &tree.places, problems);
@@ -143,8 +173,8 @@ pub(super) fn check(raw: Raw, source: &str, problems: &mut Problems) -> Option<C
 
 impl CheckedStep {
     /// Whether nodes join for it.
-    pub(super) fn asks_fresh(&self) -> bool {
-        matches!(&self.verb, Verb::Retrieve { from, .. } if from.contains(&Who::Fresh))
+    pub(crate) fn asks_fresh(&self) -> bool {
+        matches!(&self.verb, Verb::Retrieve { from, .. } if from.contains(&NodeSelector::Fresh))
     }
 
     /// The networks whose NATs get new addresses.

@@ -9,7 +9,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normali
 /// Most problems that are shown; the rest is counted.
 pub const PROBLEMS_SHOWN: usize = 100;
 /// Most problems that are kept. A file that has more is not read further.
-pub(super) const PROBLEMS_KEPT: usize = 1_000;
+pub(crate) const PROBLEMS_KEPT: usize = 1_000;
 /// Longest stretch of a file's text that is quoted in a message, in characters.
 const QUOTED_CHARS: usize = 60;
 /// Most names listed when none is near.
@@ -24,7 +24,7 @@ pub type Span = Range<usize>;
 
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Diagnostic {
     /// What is wrong, in one line.
     pub what: String,
     /// Where; `None` when it is not in the file (`--set`, a file that cannot be read).
@@ -37,26 +37,26 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
-impl Problem {
-    pub(super) fn at(span: &Span, what: impl Into<String>) -> Self {
-        Problem { span: Some(span.clone()), ..Problem::nowhere(what) }
+impl Diagnostic {
+    pub(crate) fn at(span: &Span, what: impl Into<String>) -> Self {
+        Diagnostic { span: Some(span.clone()), ..Diagnostic::nowhere(what) }
     }
 
-    pub(super) fn nowhere(what: impl Into<String>) -> Self {
-        Problem { what: what.into(), span: None, label: String::new(), related: Vec::new(), help: None }
+    pub(crate) fn nowhere(what: impl Into<String>) -> Self {
+        Diagnostic { what: what.into(), span: None, label: String::new(), related: Vec::new(), help: None }
     }
 
-    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    pub(super) fn related(mut self, span: &Span, label: impl Into<String>) -> Self {
+    pub(crate) fn related(mut self, span: &Span, label: impl Into<String>) -> Self {
         self.related.push((span.clone(), label.into()));
         self
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -64,23 +64,23 @@ impl Problem {
 
 /// Faults as they are found.
 #[derive(Debug, Default)]
-pub(super) struct Problems {
-    found: Vec<Problem>,
+pub(crate) struct DiagnosticSink {
+    found: Vec<Diagnostic>,
 }
 
-impl Problems {
-    pub(super) fn add(&mut self, problem: Problem) {
+impl DiagnosticSink {
+    pub(crate) fn add(&mut self, problem: Diagnostic) {
         if self.found.len() < PROBLEMS_KEPT {
             self.found.push(problem);
         }
     }
 
-    pub(super) fn none(&self) -> bool {
+    pub(crate) fn none(&self) -> bool {
         self.found.is_empty()
     }
 
     /// In the order of the file; those that are not in it first.
-    pub(super) fn into_diagnostics(mut self, origin: &str, source: &str) -> Diagnostics {
+    pub(crate) fn into_diagnostics(mut self, origin: &str, source: &str) -> Diagnostics {
         self.found.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
         self.found.dedup();
         Diagnostics { origin: origin.to_owned(), source: source.to_owned(), problems: self.found }
@@ -92,18 +92,18 @@ impl Problems {
 pub struct Diagnostics {
     origin: String,
     source: String,
-    problems: Vec<Problem>,
+    problems: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
     /// Every fault, in the order of the file.
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> &[Diagnostic] {
         &self.problems
     }
 
     /// The line of a problem's place, from 1.
-    pub fn line(&self, problem: &Problem) -> Option<usize> {
-        problem.span.as_ref().map(|span| Lines::new(&self.source).of(span.start))
+    pub fn line(&self, problem: &Diagnostic) -> Option<usize> {
+        problem.span.as_ref().map(|span| LineIndex::new(&self.source).of(span.start))
     }
 
     /// For a person: each fault with its source line underlined, and how many there are.
@@ -124,7 +124,7 @@ impl Diagnostics {
         text
     }
 
-    fn report<'a>(&'a self, problem: &'a Problem) -> Vec<Group<'a>> {
+    fn report<'a>(&'a self, problem: &'a Diagnostic) -> Vec<Group<'a>> {
         let title = Level::ERROR.primary_title(normalize_untrusted_str(&problem.what));
         let group = match &problem.span {
             None => Group::with_title(title),
@@ -137,7 +137,7 @@ impl Diagnostics {
         vec![group]
     }
 
-    fn snippet<'a>(&'a self, span: &Span, problem: &'a Problem) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    fn snippet<'a>(&'a self, span: &Span, problem: &'a Diagnostic) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
         let mark = |kind: AnnotationKind, span: &Span, label: &'a str| {
             let annotation = kind.span(first_line(&self.source, span));
             if label.is_empty() { annotation } else { annotation.label(label) }
@@ -159,17 +159,17 @@ impl std::error::Error for Diagnostics {}
 
 /// Where the lines of a text begin.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct LineIndex {
     ends: Vec<usize>,
 }
 
-impl Lines {
-    pub(super) fn new(source: &str) -> Self {
-        Lines { ends: source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect() }
+impl LineIndex {
+    pub(crate) fn new(source: &str) -> Self {
+        LineIndex { ends: source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect() }
     }
 
     /// The line that a byte is on, from 1.
-    pub(super) fn of(&self, byte: usize) -> usize {
+    pub(crate) fn of(&self, byte: usize) -> usize {
         1 + self.ends.partition_point(|&end| end < byte)
     }
 }
@@ -191,7 +191,7 @@ fn floor(source: &str, mut byte: usize) -> usize {
 }
 
 /// A piece of the file's text, in quotes, bounded.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut short: String = text.chars().take(QUOTED_CHARS).collect();
     if short.len() < text.len() {
         short.push('…');
@@ -200,7 +200,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// `did you mean 'alpha'?` if a valid name is near, or else all of them.
-pub(super) fn suggestion<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>, noun: &str) -> Option<String> {
+pub(crate) fn suggestion<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>, noun: &str) -> Option<String> {
     let valid: Vec<&str> = valid.into_iter().take(NAMES_COMPARED).collect();
     let near = valid
         .iter()
@@ -235,7 +235,7 @@ mod tests {
         let source = "key: é  \r\n  more";
         assert_eq!(&source[first_line(source, &(5..source.len()))], "é");
         assert_eq!(first_line(source, &(6..99)), 5..7);
-        assert_eq!(Lines::new(source).of(12), 2);
-        assert_eq!(Lines::new(source).of(9), 1);
+        assert_eq!(LineIndex::new(source).of(12), 2);
+        assert_eq!(LineIndex::new(source).of(9), 1);
     }
 }

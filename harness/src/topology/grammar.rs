@@ -5,28 +5,28 @@ use std::ops::Range;
 
 use butter::core::stats::{Kind, Stats};
 
-use super::check::Places;
+use super::check::NetworkNames;
 use super::diagnostics::{quoted, suggestion};
 use super::units::{Size, Time, Unit, any_share, hundredth, is_plain_number};
 use crate::plan::{Aggregate, Check, Comparison, Measure, NetworkRange};
 
 /// Metrics of routers begin so.
-pub(super) const ROUTER_METRICS: &str = "butter_router_";
+pub(crate) const ROUTER_METRICS: &str = "butter_router_";
 
 /// What is wrong with a check, and where in its text.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) at: Range<usize>,
-    pub(super) what: String,
-    pub(super) help: Option<String>,
+pub(crate) struct Fault {
+    pub(crate) at: Range<usize>,
+    pub(crate) what: String,
+    pub(crate) help: Option<String>,
 }
 
 /// What a check can name.
 #[derive(Debug)]
-pub(super) struct Names<'n> {
-    pub(super) networks: &'n Places,
+pub(crate) struct Names<'n> {
+    pub(crate) networks: &'n NetworkNames,
     /// Node groups.
-    pub(super) groups: &'n [&'n str],
+    pub(crate) groups: &'n [&'n str],
 }
 
 const MEASURES: [&str; 8] = ["persistence", "stored", "copies", "retrieval", "linked", "direct", "recovered", "metric"];
@@ -42,7 +42,7 @@ const COMPARISONS: [(&str, Comparison); 5] = [
 ];
 
 /// Reads a check.
-pub(super) fn parse(text: &str, line: usize, names: &Names<'_>) -> Result<Check, Fault> {
+pub(crate) fn parse(text: &str, line: usize, names: &Names<'_>) -> Result<Check, Fault> {
     let (measured, comparison, bound) = split(text)?;
     let measure = measure(text, measured.clone(), names)?;
     let value = bound_value(&measure, &text[bound.clone()]).map_err(|(why, help)| Fault {
@@ -137,7 +137,7 @@ fn alone(measure: Measure, rest: &[Word<'_>]) -> Result<Measure, Fault> {
     }
 }
 
-fn retrieval(rest: &[Word<'_>], networks: &Places) -> Result<Measure, Fault> {
+fn retrieval(rest: &[Word<'_>], networks: &NetworkNames) -> Result<Measure, Fault> {
     match rest {
         [] => return Ok(Measure::Retrieval { from: None, to: None }),
         [("in", _), ("every", _), ("cell", _), more @ ..] => return alone(Measure::RetrievalWorstCell, more),
@@ -220,7 +220,11 @@ fn group(word: Option<&Word<'_>>, (before, before_at): &Word<'_>, groups: &[&str
     })
 }
 
-fn network(word: Option<&Word<'_>>, (before, before_at): &Word<'_>, networks: &Places) -> Result<NetworkRange, Fault> {
+fn network(
+    word: Option<&Word<'_>>,
+    (before, before_at): &Word<'_>,
+    networks: &NetworkNames,
+) -> Result<NetworkRange, Fault> {
     let Some((name, at)) = word else {
         let help = Some(format!("such as retrieval {before} {}", networks.names().next().unwrap_or("alpha")));
         return Err(Fault { at: before_at.clone(), what: format!("a network is missing after '{before}'"), help });
@@ -346,7 +350,7 @@ mod tests {
     fn check(text: &str) -> Result<(Measure, Comparison, f64), String> {
         let name = |name: &str| Spanned { value: name.to_owned(), span: 0..0 };
         let names = [(name("alpha"), None), (name("gamma"), None), (name("home"), Some(3))];
-        let networks = Places::new(names.iter().enumerate().map(|(i, (name, count))| (i, name, *count)));
+        let networks = NetworkNames::new(names.iter().enumerate().map(|(i, (name, count))| (i, name, *count)));
         parse(text, 1, &Names { networks: &networks, groups: &["a", "upnp"] })
             .map(|check| (check.measure, check.comparison, check.bound))
             .map_err(|fault| {

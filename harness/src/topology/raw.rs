@@ -2,57 +2,57 @@
 
 use butter::core::config::{Config, ConfigError, KEYS};
 
-use super::diagnostics::{Problem, Problems, Span, quoted, suggestion};
-use super::fields::{Fields, Kind, Spanned, from_variable, scalar};
-use super::tree::{Key, Node, Value};
+use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
+use super::fields::{Fields, MapSpec, Spanned, from_variable, scalar};
+use super::tree::{YamlKey, YamlNode, YamlValue};
 
-pub(super) mod link;
-pub(super) mod nat;
-pub(super) mod network;
-pub(super) mod step;
+pub(crate) mod link;
+pub(crate) mod nat;
+pub(crate) mod network;
+pub(crate) mod step;
 
 use network::RawNetwork;
 use step::RawStep;
 
 /// Longest name of a network, node group or topology: they become names of containers and directories.
-pub(super) const NAME_BYTES_MAX: usize = 40;
+pub(crate) const NAME_BYTES_MAX: usize = 40;
 /// Most nodes of a topology.
-pub(super) const NODES_MAX: u64 = 1_000_000;
+pub(crate) const NODES_MAX: u64 = 1_000_000;
 /// Most steps, and most checks in one place.
-pub(super) const ITEMS_OF_LIST_MAX: usize = 1_000;
+pub(crate) const ITEMS_OF_LIST_MAX: usize = 1_000;
 
 /// The whole file.
 #[derive(Debug)]
-pub(super) struct Raw {
-    pub(super) name: Option<String>,
-    pub(super) description: String,
-    pub(super) seed: Option<u64>,
-    pub(super) networks: Vec<RawNetwork>,
-    pub(super) groups: Vec<RawGroup>,
-    pub(super) config: Vec<Setting>,
-    pub(super) steps: Vec<RawStep>,
-    pub(super) checks: Vec<Spanned<String>>,
+pub(crate) struct RawTopology {
+    pub(crate) name: Option<String>,
+    pub(crate) description: String,
+    pub(crate) seed: Option<u64>,
+    pub(crate) networks: Vec<RawNetwork>,
+    pub(crate) groups: Vec<RawGroup>,
+    pub(crate) config: Vec<Setting>,
+    pub(crate) steps: Vec<RawStep>,
+    pub(crate) checks: Vec<Spanned<String>>,
 }
 
 /// Some nodes of one sort on one network.
 #[derive(Debug)]
-pub(super) struct RawGroup {
-    pub(super) name: Spanned<String>,
-    pub(super) on: Option<Spanned<String>>,
+pub(crate) struct RawGroup {
+    pub(crate) name: Spanned<String>,
+    pub(crate) on: Option<Spanned<String>>,
     /// `None`: one node that bears the group's own name.
-    pub(super) count: Option<u64>,
-    pub(super) ambassador: bool,
-    pub(super) config: Vec<Setting>,
+    pub(crate) count: Option<u64>,
+    pub(crate) ambassador: bool,
+    pub(crate) config: Vec<Setting>,
 }
 
 /// A setting of nodes, accepted by [`Config::set`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Setting {
-    pub(super) key: String,
-    pub(super) value: String,
+pub(crate) struct Setting {
+    pub(crate) key: String,
+    pub(crate) value: String,
 }
 
-static TOPOLOGY: Kind = Kind {
+static TOPOLOGY: MapSpec = MapSpec {
     what: "a topology",
     keys: &[
         ("name", "three-lans"),
@@ -68,18 +68,18 @@ static TOPOLOGY: Kind = Kind {
     later: &["sweep", "runs"],
 };
 
-static GROUP: Kind = Kind {
+static GROUP: MapSpec = MapSpec {
     what: "a node group",
     keys: &[("on", "alpha"), ("count", "5"), ("ambassador", "true"), ("config", "{storage: 64MiB}")],
     later: &[],
 };
 
-impl Raw {
+impl RawTopology {
     /// Reads the tree.
-    pub(super) fn read(root: &Node, problems: &mut Problems) -> Self {
+    pub(crate) fn read(root: &YamlNode, problems: &mut DiagnosticSink) -> Self {
         let start = root.span.start..root.span.start;
         let fields = Fields::open(root, &start, &TOPOLOGY, problems);
-        Raw {
+        RawTopology {
             name: fields.text("name", problems).and_then(|name| checked_name(&name, "a topology", problems)),
             description: fields.text("description", problems).map(|text| one_line(&text.value)).unwrap_or_default(),
             seed: fields.count("seed", 0, u64::MAX, problems),
@@ -92,9 +92,9 @@ impl Raw {
     }
 }
 
-impl Raw {
+impl RawTopology {
     /// Puts settings of the command line in place of those of the file's `config`.
-    pub(super) fn override_config(&mut self, set: Vec<(String, String)>) {
+    pub(crate) fn override_config(&mut self, set: Vec<(String, String)>) {
         self.config.extend(set.into_iter().map(|(key, value)| Setting { key, value }));
     }
 }
@@ -103,12 +103,12 @@ impl Raw {
 fn named<T>(
     fields: &Fields<'_>,
     name: &'static str,
-    problems: &mut Problems,
-    read: impl Fn(&Key, &Node, &mut Problems) -> T,
+    problems: &mut DiagnosticSink,
+    read: impl Fn(&YamlKey, &YamlNode, &mut DiagnosticSink) -> T,
 ) -> Vec<T> {
     let Some(node) = fields.need(name, problems) else { return Vec::new() };
     match &node.value {
-        Value::Map(entries) if !entries.is_empty() => {
+        YamlValue::Map(entries) if !entries.is_empty() => {
             let mut things = Vec::with_capacity(entries.len());
             for (key, node) in entries {
                 check_name(&key.name, &key.span, "networks and node groups", problems);
@@ -116,13 +116,13 @@ fn named<T>(
             }
             things
         }
-        Value::Map(_) | Value::Empty => {
-            problems.add(Problem::at(&node.span, format!("`{name}` is empty: a topology has at least one")));
+        YamlValue::Map(_) | YamlValue::Empty => {
+            problems.add(Diagnostic::at(&node.span, format!("`{name}` is empty: a topology has at least one")));
             Vec::new()
         }
         _ => {
             problems.add(
-                Problem::at(&node.span, format!("`{name}` is a map of names, not {}", node.shape()))
+                Diagnostic::at(&node.span, format!("`{name}` is a map of names, not {}", node.shape()))
                     .help("write `name: {…}` for each"),
             );
             Vec::new()
@@ -130,7 +130,7 @@ fn named<T>(
     }
 }
 
-fn read_group(key: &Key, node: &Node, problems: &mut Problems) -> RawGroup {
+fn read_group(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -> RawGroup {
     let fields = Fields::open(node, &key.span, &GROUP, problems);
     fields.need("on", problems);
     RawGroup {
@@ -142,13 +142,13 @@ fn read_group(key: &Key, node: &Node, problems: &mut Problems) -> RawGroup {
     }
 }
 
-fn read_config(node: &Node, problems: &mut Problems) -> Vec<Setting> {
+fn read_config(node: &YamlNode, problems: &mut DiagnosticSink) -> Vec<Setting> {
     let entries = match &node.value {
-        Value::Map(entries) => entries.as_slice(),
-        Value::Empty => &[],
+        YamlValue::Map(entries) => entries.as_slice(),
+        YamlValue::Empty => &[],
         _ => {
             problems.add(
-                Problem::at(&node.span, format!("`config` is a map of settings, not {}", node.shape()))
+                Diagnostic::at(&node.span, format!("`config` is a map of settings, not {}", node.shape()))
                     .help("such as {replicas: 3, heartbeat: 2s}"),
             );
             &[]
@@ -157,20 +157,20 @@ fn read_config(node: &Node, problems: &mut Problems) -> Vec<Setting> {
     entries.iter().filter_map(|(key, node)| read_setting(key, node, problems)).collect()
 }
 
-fn read_setting(key: &Key, node: &Node, problems: &mut Problems) -> Option<Setting> {
+fn read_setting(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -> Option<Setting> {
     let known = KEYS.iter().find(|known| known.name == key.name);
     let example = known.map_or(String::new(), |known| format!("{}: {} ({})", known.name, known.example, known.help));
     let problem = match known {
-        None => Problem::at(&key.span, format!("nodes have no setting {}", quoted(&key.name))),
+        None => Diagnostic::at(&key.span, format!("nodes have no setting {}", quoted(&key.name))),
         Some(_) => {
             let value = scalar(node, &format!("such as {example}"), problems)?;
             match Config::default().set(&key.name, value) {
                 Ok(()) => return Some(Setting { key: key.name.clone(), value: value.to_owned() }),
                 Err(ConfigError::BadValue { value, reason, .. }) => {
                     let what = format!("{} is no value for `{}`: {reason}", quoted(&value), key.name);
-                    from_variable(Problem::at(&node.span, what).help(format!("such as {example}")), node)
+                    from_variable(Diagnostic::at(&node.span, what).help(format!("such as {example}")), node)
                 }
-                Err(error @ ConfigError::UnknownKey(_)) => Problem::at(&key.span, error.to_string()),
+                Err(error @ ConfigError::UnknownKey(_)) => Diagnostic::at(&key.span, error.to_string()),
             }
         }
     };
@@ -180,24 +180,26 @@ fn read_setting(key: &Key, node: &Node, problems: &mut Problems) -> Option<Setti
         "join" => Some("nodes join through every ambassador that they can reach: nothing is to be set".to_owned()),
         name => suggestion(name, KEYS.iter().map(|key| key.name), "settings"),
     };
-    problems.add(Problem { help, ..problem });
+    problems.add(Diagnostic { help, ..problem });
     None
 }
 
-fn read_steps(fields: &Fields<'_>, problems: &mut Problems) -> Vec<RawStep> {
+fn read_steps(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> Vec<RawStep> {
     let Some(node) = fields.need("steps", problems) else { return Vec::new() };
     let example = "- join: {within: 30s}";
     match &node.value {
-        Value::Empty => problems.add(Problem::at(&node.span, "`steps` is empty: nothing would be done").help(example)),
-        Value::List(steps) if steps.is_empty() => {
-            problems.add(Problem::at(&node.span, "`steps` is empty: nothing would be done").help(example));
+        YamlValue::Empty => {
+            problems.add(Diagnostic::at(&node.span, "`steps` is empty: nothing would be done").help(example))
+        }
+        YamlValue::List(steps) if steps.is_empty() => {
+            problems.add(Diagnostic::at(&node.span, "`steps` is empty: nothing would be done").help(example));
         }
         _ => {}
     }
     items(Some(node), "steps", example, problems).iter().filter_map(|node| step::read(node, problems)).collect()
 }
 
-fn read_checks(node: Option<&Node>, problems: &mut Problems) -> Vec<Spanned<String>> {
+fn read_checks(node: Option<&YamlNode>, problems: &mut DiagnosticSink) -> Vec<Spanned<String>> {
     items(node, "checks", "- persistence >= 99%", problems)
         .iter()
         .filter_map(|node| read_check(node, problems))
@@ -205,24 +207,24 @@ fn read_checks(node: Option<&Node>, problems: &mut Problems) -> Vec<Spanned<Stri
 }
 
 /// One check, still a text.
-pub(super) fn read_check(node: &Node, problems: &mut Problems) -> Option<Spanned<String>> {
+pub(crate) fn read_check(node: &YamlNode, problems: &mut DiagnosticSink) -> Option<Spanned<String>> {
     let text = scalar(node, "a check is a line such as persistence >= 99%", problems)?;
     Some(Spanned { value: text.to_owned(), span: node.span.clone() })
 }
 
 /// The items of a list; nothing is as good as an empty one.
-fn items<'t>(node: Option<&'t Node>, name: &str, example: &str, problems: &mut Problems) -> &'t [Node] {
+fn items<'t>(node: Option<&'t YamlNode>, name: &str, example: &str, problems: &mut DiagnosticSink) -> &'t [YamlNode] {
     match node.map(|node| (&node.value, node)) {
-        None | Some((Value::Empty, _)) => &[],
-        Some((Value::List(items), _)) if items.len() <= ITEMS_OF_LIST_MAX => items,
-        Some((Value::List(items), _)) => {
+        None | Some((YamlValue::Empty, _)) => &[],
+        Some((YamlValue::List(items), _)) if items.len() <= ITEMS_OF_LIST_MAX => items,
+        Some((YamlValue::List(items), _)) => {
             let first = &items[ITEMS_OF_LIST_MAX];
-            problems.add(Problem::at(&first.span, format!("`{name}` has more than {ITEMS_OF_LIST_MAX} items")));
+            problems.add(Diagnostic::at(&first.span, format!("`{name}` has more than {ITEMS_OF_LIST_MAX} items")));
             &items[..ITEMS_OF_LIST_MAX]
         }
         Some((_, node)) => {
             problems.add(
-                Problem::at(&node.span, format!("`{name}` is a list, not {}", node.shape()))
+                Diagnostic::at(&node.span, format!("`{name}` is a list, not {}", node.shape()))
                     .help(format!("each on its line: {example}")),
             );
             &[]
@@ -230,15 +232,15 @@ fn items<'t>(node: Option<&'t Node>, name: &str, example: &str, problems: &mut P
     }
 }
 
-fn checked_name(name: &Spanned<String>, what: &str, problems: &mut Problems) -> Option<String> {
+fn checked_name(name: &Spanned<String>, what: &str, problems: &mut DiagnosticSink) -> Option<String> {
     check_name(&name.value, &name.span, what, problems).then(|| name.value.clone())
 }
 
-fn check_name(name: &str, span: &Span, what: &str, problems: &mut Problems) -> bool {
+fn check_name(name: &str, span: &Span, what: &str, problems: &mut DiagnosticSink) -> bool {
     let valid = is_name(name);
     if !valid {
         problems.add(
-            Problem::at(span, format!("{} cannot be a name", quoted(name))).help(format!(
+            Diagnostic::at(span, format!("{} cannot be a name", quoted(name))).help(format!(
                 "names of {what} have ASCII letters, digits, '-' and '_', begin with a letter, and are at most {NAME_BYTES_MAX} long"
             )),
         );
@@ -247,7 +249,7 @@ fn check_name(name: &str, span: &Span, what: &str, problems: &mut Problems) -> b
 }
 
 /// Whether a text can name a network, a node group or a topology.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     name.len() <= NAME_BYTES_MAX
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

@@ -4,67 +4,73 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, StrInput, Tag};
 
-use super::diagnostics::{Problem, Problems, Span, quoted};
+use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted};
 
 /// Deepest nesting of maps and lists.
-pub(super) const DEPTH_MAX: usize = 32;
+pub(crate) const DEPTH_MAX: usize = 32;
 /// Most values in a file, with what its aliases repeat.
-pub(super) const VALUES_MAX: usize = 50_000;
+pub(crate) const VALUES_MAX: usize = 50_000;
 
 /// Bytes of text that count as one more value: an alias repeats them.
 const TEXT_WEIGHT: usize = 32;
 
 /// A value with its place.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Node {
-    pub(super) value: Value,
+pub(crate) struct YamlNode {
+    pub(crate) value: YamlValue,
     /// Of a scalar its text; of a map or list everything from its first entry; of an empty value its key.
-    pub(super) span: Span,
+    pub(crate) span: Span,
     /// The variables that gave the text its present form, for messages: `${die} is 1/100`.
-    pub(super) expanded: Option<String>,
+    pub(crate) expanded: Option<String>,
 }
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum YamlValue {
     /// Nothing was written.
     Empty,
     /// Any text, number or flag.
     Scalar(String),
     /// A sequence.
-    List(Vec<Node>),
+    List(Vec<YamlNode>),
     /// A mapping without duplicate keys, in the order of the file.
-    Map(Vec<(Key, Node)>),
+    Map(Vec<(YamlKey, YamlNode)>),
 }
 
 /// A key of a map with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
-    pub(super) name: String,
-    pub(super) span: Span,
+pub(crate) struct YamlKey {
+    pub(crate) name: String,
+    pub(crate) span: Span,
 }
 
-impl Node {
+impl YamlNode {
     /// What it is, for messages.
-    pub(super) fn shape(&self) -> &'static str {
+    pub(crate) fn shape(&self) -> &'static str {
         match self.value {
-            Value::Empty => "nothing",
-            Value::Scalar(_) => "a single value",
-            Value::List(_) => "a list",
-            Value::Map(_) => "a map",
+            YamlValue::Empty => "nothing",
+            YamlValue::Scalar(_) => "a single value",
+            YamlValue::List(_) => "a list",
+            YamlValue::Map(_) => "a map",
         }
     }
 }
 
 /// Reads a text of one document. `None` if it cannot be read to its end; why is among `problems`.
-pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
-    let builder =
-        Builder { text, places: Places::new(text), anchors: BTreeMap::new(), open: Vec::new(), root: None, values: 0 };
+pub(crate) fn parse(text: &str, problems: &mut DiagnosticSink) -> Option<YamlNode> {
+    let builder = Builder {
+        text,
+        places: CharOffsets::new(text),
+        anchors: BTreeMap::new(),
+        open: Vec::new(),
+        root: None,
+        values: 0,
+    };
     match builder.read(problems) {
         Ok(Some(root)) => Some(root),
         Ok(None) => {
             problems.add(
-                Problem::at(&(0..0), "the file is empty")
+                Diagnostic::at(&(0..0), "the file is empty")
                     .help("a topology has at least `networks`, `nodes` and `steps`"),
             );
             None
@@ -77,16 +83,16 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
 }
 
 /// From the parser's positions, in characters, to bytes.
-struct Places {
+struct CharOffsets {
     /// Byte of every character, and the length; empty for a text of ASCII.
     bytes: Vec<usize>,
     length: usize,
 }
 
-impl Places {
+impl CharOffsets {
     fn new(text: &str) -> Self {
         let bytes = if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(byte, _)| byte).collect() };
-        Places { bytes, length: text.len() }
+        CharOffsets { bytes, length: text.len() }
     }
 
     fn byte(&self, character: usize) -> usize {
@@ -104,10 +110,10 @@ impl Places {
 
 struct Builder<'t> {
     text: &'t str,
-    places: Places,
-    anchors: BTreeMap<usize, Node>,
+    places: CharOffsets,
+    anchors: BTreeMap<usize, YamlNode>,
     open: Vec<Open>,
-    root: Option<Node>,
+    root: Option<YamlNode>,
     values: usize,
 }
 
@@ -119,13 +125,13 @@ struct Open {
 }
 
 enum Holds {
-    List(Vec<Node>),
-    Map { entries: Vec<(Key, Node)>, key: Option<Key>, places: BTreeMap<String, Span> },
+    List(Vec<YamlNode>),
+    Map { entries: Vec<(YamlKey, YamlNode)>, key: Option<YamlKey>, places: BTreeMap<String, Span> },
 }
 
 impl<'t> Builder<'t> {
     /// Every event in turn. An error ends the reading: what follows it cannot be trusted.
-    fn read(mut self, problems: &mut Problems) -> Result<Option<Node>, Problem> {
+    fn read(mut self, problems: &mut DiagnosticSink) -> Result<Option<YamlNode>, Diagnostic> {
         let mut parser: Parser<'t, StrInput<'t>> = Parser::new_from_str(self.text);
         while let Some(next) = parser.next_event() {
             let (event, marks) = next.map_err(|error| self.syntax(error.marker().index(), error.info()))?;
@@ -135,19 +141,17 @@ impl<'t> Builder<'t> {
         Ok(self.root)
     }
 
-    fn take(&mut self, event: Event<'_>, span: Span, problems: &mut Problems) -> Result<(), Problem> {
+    fn take(&mut self, event: Event<'_>, span: Span, problems: &mut DiagnosticSink) -> Result<(), Diagnostic> {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
-            Event::DocumentStart(_) if self.root.is_some() => {
-                Err(Problem::at(&span, "a second document begins")
-                    .help("a topology is one YAML document: one file each"))
-            }
+            Event::DocumentStart(_) if self.root.is_some() => Err(Diagnostic::at(&span, "a second document begins")
+                .help("a topology is one YAML document: one file each")),
             Event::DocumentStart(_) => Ok(()),
             Event::Alias(anchor) => self.alias(anchor, span, problems),
             Event::Scalar(text, style, anchor, tag) => {
                 untagged(tag.as_deref(), &span)?;
                 let value = scalar(&text, style);
-                self.finish(Node { value, span, expanded: None }, anchor, problems)
+                self.finish(YamlNode { value, span, expanded: None }, anchor, problems)
             }
             Event::SequenceStart(anchor, tag) => {
                 untagged(tag.as_deref(), &span)?;
@@ -162,27 +166,27 @@ impl<'t> Builder<'t> {
         }
     }
 
-    fn descend(&mut self, open: Open) -> Result<(), Problem> {
+    fn descend(&mut self, open: Open) -> Result<(), Diagnostic> {
         if self.open.len() == DEPTH_MAX {
-            return Err(Problem::at(&open.start, format!("nested more than {DEPTH_MAX} deep")));
+            return Err(Diagnostic::at(&open.start, format!("nested more than {DEPTH_MAX} deep")));
         }
         self.open.push(open);
         Ok(())
     }
 
-    fn ascend(&mut self, end: Span, problems: &mut Problems) -> Result<(), Problem> {
+    fn ascend(&mut self, end: Span, problems: &mut DiagnosticSink) -> Result<(), Diagnostic> {
         let Some(open) = self.open.pop() else { return Ok(()) };
         let value = match open.holds {
-            Holds::List(items) => Value::List(items),
-            Holds::Map { entries, .. } => Value::Map(entries),
+            Holds::List(items) => YamlValue::List(items),
+            Holds::Map { entries, .. } => YamlValue::Map(entries),
         };
         let span = open.start.start..end.end.max(open.start.end);
-        self.finish(Node { value, span, expanded: None }, open.anchor, problems)
+        self.finish(YamlNode { value, span, expanded: None }, open.anchor, problems)
     }
 
-    fn alias(&mut self, anchor: usize, span: Span, problems: &mut Problems) -> Result<(), Problem> {
+    fn alias(&mut self, anchor: usize, span: Span, problems: &mut DiagnosticSink) -> Result<(), Diagnostic> {
         let Some(node) = self.anchors.get(&anchor) else {
-            return Err(Problem::at(&span, "this alias is within what it stands for"));
+            return Err(Diagnostic::at(&span, "this alias is within what it stands for"));
         };
         let node = node.clone();
         self.count(weight(&node), &span)?;
@@ -190,7 +194,7 @@ impl<'t> Builder<'t> {
     }
 
     /// A value is complete: it goes where it belongs.
-    fn finish(&mut self, mut node: Node, anchor: usize, problems: &mut Problems) -> Result<(), Problem> {
+    fn finish(&mut self, mut node: YamlNode, anchor: usize, problems: &mut DiagnosticSink) -> Result<(), Diagnostic> {
         self.count(1, &node.span)?;
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
@@ -211,7 +215,7 @@ impl<'t> Builder<'t> {
                 }
                 match places.get(&key.name) {
                     Some(first) => problems.add(
-                        Problem::at(&key.span, format!("{} is there twice", quoted(&key.name)))
+                        Diagnostic::at(&key.span, format!("{} is there twice", quoted(&key.name)))
                             .label("again here")
                             .related(first, "first here")
                             .help("remove one of them, or give it another name"),
@@ -226,22 +230,22 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    fn count(&mut self, values: usize, span: &Span) -> Result<(), Problem> {
+    fn count(&mut self, values: usize, span: &Span) -> Result<(), Diagnostic> {
         self.values += values;
         if self.values > VALUES_MAX {
-            return Err(Problem::at(span, format!("more than {VALUES_MAX} values, with what aliases repeat")));
+            return Err(Diagnostic::at(span, format!("more than {VALUES_MAX} values, with what aliases repeat")));
         }
         Ok(())
     }
 
-    fn syntax(&self, character: usize, info: &str) -> Problem {
+    fn syntax(&self, character: usize, info: &str) -> Diagnostic {
         let at = self.places.byte(character);
         // The end of a text that ends in a newline is on no line that could be shown.
         let at = if at == self.text.len() { self.text.trim_end().len() } else { at };
         let start = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[start..].lines().next().unwrap_or_default();
         let width = self.text[at..].chars().next().filter(|c| !c.is_whitespace()).map_or(0, char::len_utf8);
-        let problem = Problem::at(&(at..at + width), format!("this is not YAML: {info}"));
+        let problem = Diagnostic::at(&(at..at + width), format!("this is not YAML: {info}"));
         if line.contains("${") {
             return problem.help("in {…} and […] a variable needs quotes: \"${name}\"");
         }
@@ -252,36 +256,36 @@ impl<'t> Builder<'t> {
     }
 }
 
-fn scalar(text: &str, style: ScalarStyle) -> Value {
+fn scalar(text: &str, style: ScalarStyle) -> YamlValue {
     match text {
-        "" | "~" | "null" if style == ScalarStyle::Plain => Value::Empty,
-        text => Value::Scalar(text.to_owned()),
+        "" | "~" | "null" if style == ScalarStyle::Plain => YamlValue::Empty,
+        text => YamlValue::Scalar(text.to_owned()),
     }
 }
 
-fn as_key(node: Node) -> Result<Key, Problem> {
+fn as_key(node: YamlNode) -> Result<YamlKey, Diagnostic> {
     match node.value {
-        Value::Scalar(name) => Ok(Key { name, span: node.span }),
-        _ => Err(Problem::at(&node.span, "a key is a plain word")
+        YamlValue::Scalar(name) => Ok(YamlKey { name, span: node.span }),
+        _ => Err(Diagnostic::at(&node.span, "a key is a plain word")
             .help("in {…} and […] a variable needs quotes: \"${name}\"")),
     }
 }
 
-fn untagged(tag: Option<&Tag>, span: &Span) -> Result<(), Problem> {
+fn untagged(tag: Option<&Tag>, span: &Span) -> Result<(), Diagnostic> {
     match tag {
         None => Ok(()),
-        Some(tag) => Err(Problem::at(span, format!("the tag {} has no meaning here", quoted(&tag.to_string())))
+        Some(tag) => Err(Diagnostic::at(span, format!("the tag {} has no meaning here", quoted(&tag.to_string())))
             .help("write the plain value")),
     }
 }
 
 /// How many values a value is.
-fn weight(node: &Node) -> usize {
+fn weight(node: &YamlNode) -> usize {
     match &node.value {
-        Value::Empty => 1,
-        Value::Scalar(text) => 1 + text.len() / TEXT_WEIGHT,
-        Value::List(items) => 1 + items.iter().map(weight).sum::<usize>(),
-        Value::Map(entries) => 1 + entries.iter().map(|(_, node)| weight(node)).sum::<usize>(),
+        YamlValue::Empty => 1,
+        YamlValue::Scalar(text) => 1 + text.len() / TEXT_WEIGHT,
+        YamlValue::List(items) => 1 + items.iter().map(weight).sum::<usize>(),
+        YamlValue::Map(entries) => 1 + entries.iter().map(|(_, node)| weight(node)).sum::<usize>(),
     }
 }
 
@@ -289,8 +293,8 @@ fn weight(node: &Node) -> usize {
 mod tests {
     use super::*;
 
-    fn check(text: &str) -> (Option<Node>, String) {
-        let mut problems = Problems::default();
+    fn check(text: &str) -> (Option<YamlNode>, String) {
+        let mut problems = DiagnosticSink::default();
         let root = parse(text, &mut problems);
         (root, problems.into_diagnostics("t.yaml", text).render(false))
     }
@@ -299,10 +303,10 @@ mod tests {
     fn places_are_those_of_the_text_beyond_ascii_too() {
         let text = "é: [ü, {a: 'b c'}]\n";
         let (root, errors) = check(text);
-        let Some(Node { value: Value::Map(entries), .. }) = root else { panic!("{errors}") };
-        let Value::List(items) = &entries[0].1.value else { panic!() };
+        let Some(YamlNode { value: YamlValue::Map(entries), .. }) = root else { panic!("{errors}") };
+        let YamlValue::List(items) = &entries[0].1.value else { panic!() };
         assert_eq!(&text[items[0].span.clone()], "ü");
-        let Value::Map(inner) = &items[1].value else { panic!() };
+        let YamlValue::Map(inner) = &items[1].value else { panic!() };
         assert_eq!(&text[inner[0].0.span.clone()], "a");
         assert_eq!(&text[inner[0].1.span.clone()], "'b c'");
     }
@@ -322,7 +326,7 @@ mod tests {
     #[test]
     fn an_alias_stands_for_its_anchor() {
         let (root, errors) = check("a: &x {b: 1}\nc: *x\n");
-        let Some(Node { value: Value::Map(entries), .. }) = root else { panic!("{errors}") };
+        let Some(YamlNode { value: YamlValue::Map(entries), .. }) = root else { panic!("{errors}") };
         assert_eq!(entries[0].1.value, entries[1].1.value);
     }
 

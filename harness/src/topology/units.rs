@@ -139,7 +139,7 @@ impl Unit for ChancePerSecond {
 }
 
 /// A share that may be more than the whole, such as the bound of a check.
-pub(super) fn any_share(text: &str) -> Result<f64, String> {
+pub(crate) fn any_share(text: &str) -> Result<f64, String> {
     let number = |text: &str| {
         let valid = is_plain_number(text.trim());
         let parsed: Option<f64> = text.trim().parse().ok();
@@ -156,12 +156,12 @@ pub(super) fn any_share(text: &str) -> Result<f64, String> {
 }
 
 /// A hundredth of a plain number, as near as a float can be: 99.9 / 100.0 is above 999.0 / 1000.0.
-pub(super) fn hundredth(number: &str) -> f64 {
+pub(crate) fn hundredth(number: &str) -> f64 {
     format!("{number}e-2").parse().expect("a plain number takes an exponent")
 }
 
 /// Digits with at most one point, short enough to be finite.
-pub(super) fn is_plain_number(text: &str) -> bool {
+pub(crate) fn is_plain_number(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 20
         && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')

@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use butter::core::config::{Config, KEYS};
 
 use super::Overrides;
-use super::diagnostics::{Problem, Problems, quoted, suggestion};
-use super::tree::{Node, Value};
+use super::diagnostics::{Diagnostic, DiagnosticSink, quoted, suggestion};
+use super::tree::{YamlNode, YamlValue};
 
 /// Longest text that a value may become.
 const EXPANDED_BYTES_MAX: usize = 4_096;
 
 /// Puts variables in their places. Returns what `--set` says about node settings rather than variables.
-pub(super) fn substitute(root: &mut Node, overrides: &Overrides, problems: &mut Problems) -> Vec<(String, String)> {
-    let Value::Map(entries) = &mut root.value else { return Vec::new() };
+pub(crate) fn substitute(
+    root: &mut YamlNode,
+    overrides: &Overrides,
+    problems: &mut DiagnosticSink,
+) -> Vec<(String, String)> {
+    let YamlValue::Map(entries) = &mut root.value else { return Vec::new() };
     let declared = entries.iter().find(|(key, _)| key.name == "vars").map(|(_, node)| node.clone());
     let mut vars = declared.map(|node| declare(&node, problems)).unwrap_or_default();
     let settings = override_vars(&mut vars, overrides, problems);
@@ -23,13 +27,13 @@ pub(super) fn substitute(root: &mut Node, overrides: &Overrides, problems: &mut 
     settings
 }
 
-fn declare(node: &Node, problems: &mut Problems) -> BTreeMap<String, String> {
+fn declare(node: &YamlNode, problems: &mut DiagnosticSink) -> BTreeMap<String, String> {
     let entries = match &node.value {
-        Value::Map(entries) => entries.as_slice(),
-        Value::Empty => &[],
+        YamlValue::Map(entries) => entries.as_slice(),
+        YamlValue::Empty => &[],
         _ => {
             problems.add(
-                Problem::at(&node.span, format!("`vars` is a map of names to values, not {}", node.shape()))
+                Diagnostic::at(&node.span, format!("`vars` is a map of names to values, not {}", node.shape()))
                     .help("vars: {die: 1/100, nodes: 30}"),
             );
             &[]
@@ -38,16 +42,16 @@ fn declare(node: &Node, problems: &mut Problems) -> BTreeMap<String, String> {
     let mut vars = BTreeMap::new();
     for (key, value) in entries {
         match &value.value {
-            Value::Scalar(text) if text.contains("${") => problems
-                .add(Problem::at(&value.span, "a variable cannot be made of others").help("write its value out")),
+            YamlValue::Scalar(text) if text.contains("${") => problems
+                .add(Diagnostic::at(&value.span, "a variable cannot be made of others").help("write its value out")),
             // Kept all the same, so that its uses are not reported too.
-            Value::Scalar(_) => {}
+            YamlValue::Scalar(_) => {}
             _ => problems.add(
-                Problem::at(&value.span, format!("the variable {} is {}", quoted(&key.name), value.shape()))
+                Diagnostic::at(&value.span, format!("the variable {} is {}", quoted(&key.name), value.shape()))
                     .help("a variable is a single value, such as 1/100"),
             ),
         }
-        let text = if let Value::Scalar(text) = &value.value { text.clone() } else { String::new() };
+        let text = if let YamlValue::Scalar(text) = &value.value { text.clone() } else { String::new() };
         vars.insert(key.name.clone(), text);
     }
     vars
@@ -56,7 +60,7 @@ fn declare(node: &Node, problems: &mut Problems) -> BTreeMap<String, String> {
 fn override_vars(
     vars: &mut BTreeMap<String, String>,
     overrides: &Overrides,
-    problems: &mut Problems,
+    problems: &mut DiagnosticSink,
 ) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     for (name, text) in &overrides.set {
@@ -65,13 +69,13 @@ fn override_vars(
         } else if KEYS.iter().any(|key| key.name == name) {
             match Config::default().set(name, text) {
                 Ok(()) => settings.push((name.clone(), text.clone())),
-                Err(error) => problems.add(Problem::nowhere(format!("--set {name}={text}: {error}"))),
+                Err(error) => problems.add(Diagnostic::nowhere(format!("--set {name}={text}: {error}"))),
             }
         } else {
             let names = vars.keys().map(String::as_str).chain(KEYS.iter().map(|key| key.name));
             let what =
                 format!("--set {name}={text}: the topology has no variable and nodes have no setting of that name");
-            let mut problem = Problem::nowhere(what);
+            let mut problem = Diagnostic::nowhere(what);
             problem.help = suggestion(name, names, "there are");
             problems.add(problem);
         }
@@ -79,13 +83,13 @@ fn override_vars(
     settings
 }
 
-fn expand(node: &mut Node, vars: &BTreeMap<String, String>, problems: &mut Problems) {
+fn expand(node: &mut YamlNode, vars: &BTreeMap<String, String>, problems: &mut DiagnosticSink) {
     match &mut node.value {
-        Value::Empty => {}
-        Value::List(items) => items.iter_mut().for_each(|item| expand(item, vars, problems)),
-        Value::Map(entries) => entries.iter_mut().for_each(|(_, node)| expand(node, vars, problems)),
-        Value::Scalar(text) if !text.contains("${") => {}
-        Value::Scalar(text) => match expanded(text, vars) {
+        YamlValue::Empty => {}
+        YamlValue::List(items) => items.iter_mut().for_each(|item| expand(item, vars, problems)),
+        YamlValue::Map(entries) => entries.iter_mut().for_each(|(_, node)| expand(node, vars, problems)),
+        YamlValue::Scalar(text) if !text.contains("${") => {}
+        YamlValue::Scalar(text) => match expanded(text, vars) {
             Ok((new, used)) => {
                 *text = new;
                 node.expanded = Some(used);
@@ -94,7 +98,7 @@ fn expand(node: &mut Node, vars: &BTreeMap<String, String>, problems: &mut Probl
                 problem.span = Some(node.span.clone());
                 problems.add(problem);
                 // What is unknown is not judged any further.
-                node.value = Value::Empty;
+                node.value = YamlValue::Empty;
                 node.expanded = Some(String::new());
             }
         },
@@ -102,16 +106,16 @@ fn expand(node: &mut Node, vars: &BTreeMap<String, String>, problems: &mut Probl
 }
 
 /// The text with every `${name}` replaced, and which were: `${die} is 1/100`.
-fn expanded(text: &str, vars: &BTreeMap<String, String>) -> Result<(String, String), Problem> {
+fn expanded(text: &str, vars: &BTreeMap<String, String>) -> Result<(String, String), Diagnostic> {
     let mut new = String::new();
     let mut used = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         let Some((name, tail)) = after.split_once('}') else {
-            return Err(Problem::nowhere("'${' without its '}'").help("write ${name}"));
+            return Err(Diagnostic::nowhere("'${' without its '}'").help("write ${name}"));
         };
         let Some(value) = vars.get(name) else {
-            let mut problem = Problem::nowhere(format!("there is no variable {}", quoted(name)));
+            let mut problem = Diagnostic::nowhere(format!("there is no variable {}", quoted(name)));
             problem.help = suggestion(name, vars.keys().map(String::as_str), "variables")
                 .or_else(|| Some(format!("declare it: vars: {{{name}: …}}")));
             return Err(problem);
@@ -119,7 +123,9 @@ fn expanded(text: &str, vars: &BTreeMap<String, String>) -> Result<(String, Stri
         new.push_str(before);
         new.push_str(value);
         if new.len() > EXPANDED_BYTES_MAX {
-            return Err(Problem::nowhere(format!("with its variables this has more than {EXPANDED_BYTES_MAX} bytes")));
+            return Err(Diagnostic::nowhere(format!(
+                "with its variables this has more than {EXPANDED_BYTES_MAX} bytes"
+            )));
         }
         let what = format!("${{{name}}} is {value}");
         if !used.contains(&what) {

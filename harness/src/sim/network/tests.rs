@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::*;
+use crate::planner;
 use crate::topology::{self, Overrides};
 
 /// Two branches of as many networks behind each other as the topology allows.
@@ -17,7 +18,7 @@ fn deep() -> Plan {
     let end = topology::NESTED_MAX;
     writeln!(text, "nodes:\n  ambassador: {{on: internet, ambassador: true}}").unwrap();
     writeln!(text, "  a: {{on: a{end}}}\n  b: {{on: b{end}}}\nsteps:\n  - join: {{within: 30s}}").unwrap();
-    topology::read("deep.yaml", &text, &Overrides::default()).unwrap_or_else(|wrong| panic!("{}", wrong.render(false)))
+    planner::read("deep.yaml", &text, &Overrides::default()).unwrap_or_else(|wrong| panic!("{}", wrong.render(false)))
 }
 
 #[test]

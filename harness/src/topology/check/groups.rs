@@ -4,37 +4,37 @@ use std::collections::BTreeMap;
 
 use butter::core::config::{Config, KEYS};
 
-use super::{FRESH, Places, RESERVED, numbered};
+use super::{FRESH, NetworkNames, RESERVED, numbered};
 use crate::plan::{NetworkIndex, NetworkRange};
-use crate::topology::diagnostics::{Problem, Problems, quoted};
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
 use crate::topology::fields::Spanned;
-use crate::topology::raw::{NODES_MAX, Raw, RawGroup, Setting};
+use crate::topology::raw::{NODES_MAX, RawGroup, RawTopology, Setting};
 
 /// Some nodes of one sort.
 #[derive(Debug)]
-pub(in crate::topology) struct CheckedGroup {
-    pub(in crate::topology) name: Spanned<String>,
+pub(crate) struct CheckedGroup {
+    pub(crate) name: Spanned<String>,
     /// `None` only where the file names none that there is, which is reported.
-    pub(super) networks: Option<NetworkRange>,
-    pub(in crate::topology) count: Option<u64>,
-    pub(in crate::topology) ambassador: bool,
+    pub(crate) networks: Option<NetworkRange>,
+    pub(crate) count: Option<u64>,
+    pub(crate) ambassador: bool,
     /// As [`crate::plan::NodePlan::settings`].
-    pub(in crate::topology) settings: Vec<(String, String)>,
+    pub(crate) settings: Vec<(String, String)>,
 }
 
 impl CheckedGroup {
     /// Where it is, once everything is checked.
-    pub(in crate::topology) fn networks(&self) -> NetworkRange {
+    pub(crate) fn networks(&self) -> NetworkRange {
         self.networks.expect("the groups of a checked topology are on networks")
     }
 
     /// Where its node number `number` is, counted from 0: they take the networks in turn.
-    pub(in crate::topology) fn network_of(&self, number: u64) -> NetworkIndex {
+    pub(crate) fn network_of(&self, number: u64) -> NetworkIndex {
         self.networks().nth(number as usize)
     }
 
     /// Which nodes it has, for a message.
-    pub(super) fn members(&self) -> String {
+    pub(crate) fn members(&self) -> String {
         let name = &self.name.value;
         match self.count {
             None => format!("'{name}' is a single node"),
@@ -44,13 +44,13 @@ impl CheckedGroup {
     }
 
     /// How many nodes it has.
-    pub(in crate::topology) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.count.unwrap_or(1)
     }
 }
 
 /// Checks the groups one by one and beside each other.
-pub(super) fn check(raw: &Raw, places: &Places, problems: &mut Problems) -> Vec<CheckedGroup> {
+pub(crate) fn check(raw: &RawTopology, places: &NetworkNames, problems: &mut DiagnosticSink) -> Vec<CheckedGroup> {
     let mut groups: Vec<CheckedGroup> = Vec::with_capacity(raw.groups.len());
     for group in &raw.groups {
         check_name(group, places, problems);
@@ -67,16 +67,16 @@ pub(super) fn check(raw: &Raw, places: &Places, problems: &mut Problems) -> Vec<
     let total = groups.iter().fold(0_u64, |total, group| total.saturating_add(group.size()));
     if total > NODES_MAX {
         let last = groups.last().expect("no nodes are not too many");
-        problems.add(Problem::at(&last.name.span, format!("{total} nodes are more than {NODES_MAX}")));
+        problems.add(Diagnostic::at(&last.name.span, format!("{total} nodes are more than {NODES_MAX}")));
     }
     groups
 }
 
-fn check_name(group: &RawGroup, places: &Places, problems: &mut Problems) {
+fn check_name(group: &RawGroup, places: &NetworkNames, problems: &mut DiagnosticSink) {
     let Spanned { value: name, span } = &group.name;
     if let Some((network, _)) = places.place(name) {
         problems.add(
-            Problem::at(span, format!("{} is a network too, so `from: [{name}]` could mean either", quoted(name)))
+            Diagnostic::at(span, format!("{} is a network too, so `from: [{name}]` could mean either", quoted(name)))
                 .label("the node group")
                 .related(&network.span, "the network")
                 .help("give one of them another name"),
@@ -84,7 +84,7 @@ fn check_name(group: &RawGroup, places: &Places, problems: &mut Problems) {
     }
     if RESERVED.contains(&name.as_str()) || is_fresh(name) {
         problems.add(
-            Problem::at(span, format!("{} has a meaning of its own", quoted(name)))
+            Diagnostic::at(span, format!("{} has a meaning of its own", quoted(name)))
                 .help("'all' is every node, 'fresh', 'fresh-…', 'fresh2-…' are nodes that join for a retrieve step"),
         );
     }
@@ -96,7 +96,7 @@ fn is_fresh(name: &str) -> bool {
 }
 
 /// A group must not be named like a node of another: `a-1` beside five `a`.
-fn check_node_names(groups: &[CheckedGroup], problems: &mut Problems) {
+fn check_node_names(groups: &[CheckedGroup], problems: &mut DiagnosticSink) {
     let by_name: BTreeMap<&str, &CheckedGroup> =
         groups.iter().map(|group| (group.name.value.as_str(), group)).collect();
     for group in groups {
@@ -104,7 +104,7 @@ fn check_node_names(groups: &[CheckedGroup], problems: &mut Problems) {
         let other = by_name.get(name).filter(|other| other.count.is_some_and(|count| number <= count));
         if let Some(other) = other {
             problems.add(
-                Problem::at(&group.name.span, format!("{} is also the name of a node", quoted(&group.name.value)))
+                Diagnostic::at(&group.name.span, format!("{} is also the name of a node", quoted(&group.name.value)))
                     .label("the node group")
                     .related(&other.name.span, other.members())
                     .help("give one of them another name"),
@@ -114,7 +114,7 @@ fn check_node_names(groups: &[CheckedGroup], problems: &mut Problems) {
 }
 
 /// The last of several settings of a key, in the order of [`KEYS`], without those that are the default.
-pub(super) fn settings(configs: &[&Vec<Setting>]) -> Vec<(String, String)> {
+pub(crate) fn settings(configs: &[&Vec<Setting>]) -> Vec<(String, String)> {
     let chosen: BTreeMap<&str, &str> =
         configs.iter().flat_map(|config| config.iter()).map(|s| (s.key.as_str(), s.value.as_str())).collect();
     let differs = |key: &str, value: &str| {

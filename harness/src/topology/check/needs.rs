@@ -5,23 +5,23 @@ use crate::plan::NetworkIndex;
 
 /// What a network needs of its subnet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::topology) struct Need {
+pub(crate) struct AddressNeed {
     /// Nodes, with those that join for retrieve steps.
-    pub(in crate::topology) nodes: u64,
+    pub(crate) nodes: u64,
     /// Routers of networks behind it.
-    pub(in crate::topology) routers: u64,
+    pub(crate) routers: u64,
 }
 
-impl Need {
+impl AddressNeed {
     /// Addresses that hosts have, the own router included.
-    pub(in crate::topology) fn hosts(self) -> u64 {
+    pub(crate) fn hosts(self) -> u64 {
         self.nodes + self.routers + 1
     }
 }
 
 /// What each network needs, in their order.
-pub(in crate::topology) fn needs(networks: &[CheckedNetwork], groups: &[CheckedGroup], fresh_steps: u64) -> Vec<Need> {
-    let mut needs = vec![Need::default(); networks.len()];
+pub(crate) fn needs(networks: &[CheckedNetwork], groups: &[CheckedGroup], fresh_steps: u64) -> Vec<AddressNeed> {
+    let mut needs = vec![AddressNeed::default(); networks.len()];
     for group in groups {
         let Some(networks) = group.networks else { continue };
         let (each, more) = (group.size() / networks.count as u64, group.size() % networks.count as u64);
@@ -43,7 +43,7 @@ pub(in crate::topology) fn needs(networks: &[CheckedNetwork], groups: &[CheckedG
 
 impl CheckedNetwork {
     /// Addresses that its router has outside at a time.
-    pub(in crate::topology) fn outside_addresses(&self) -> u64 {
+    pub(crate) fn outside_addresses(&self) -> u64 {
         self.nat.as_ref().map_or(1, |nat| u64::from(nat.pool))
     }
 }

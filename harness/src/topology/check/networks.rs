@@ -2,23 +2,23 @@
 
 use ipnet::Ipv4Net;
 
-use super::places::Places;
+use super::network_names::NetworkNames;
 use super::{CheckedGroup, CheckedNetwork, NESTED_MAX, NETWORKS_MAX, RESERVED, ipv6, needs};
-use crate::topology::diagnostics::{Problem, Problems, quoted};
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
 use crate::topology::fields::Spanned;
 use crate::topology::raw::network::RawNetwork;
 
 /// The file's networks in the order of the plan.
-pub(super) struct Tree {
-    pub(super) places: Places,
+pub(crate) struct Tree {
+    pub(crate) places: NetworkNames,
     /// Entries of the file, outer ones first, otherwise as written.
     order: Vec<usize>,
 }
 
 /// Gives every network its index: outer ones first, otherwise as in the file. `None` if there are too many.
-pub(super) fn order(raw: &[RawNetwork], problems: &mut Problems) -> Option<Tree> {
+pub(crate) fn order(raw: &[RawNetwork], problems: &mut DiagnosticSink) -> Option<Tree> {
     check_total(raw, problems)?;
-    let places = |order: &[usize]| Places::new(order.iter().map(|&i| (i, &raw[i].name, raw[i].count)));
+    let places = |order: &[usize]| NetworkNames::new(order.iter().map(|&i| (i, &raw[i].name, raw[i].count)));
     let mut order: Vec<usize> = (0..raw.len()).collect();
     let as_written = places(&order);
     for network in raw {
@@ -36,7 +36,7 @@ pub(super) fn order(raw: &[RawNetwork], problems: &mut Problems) -> Option<Tree>
 }
 
 /// The networks in their order, those of a count one by one.
-pub(super) fn in_order(raw: Vec<RawNetwork>, tree: &Tree) -> Vec<CheckedNetwork> {
+pub(crate) fn in_order(raw: Vec<RawNetwork>, tree: &Tree) -> Vec<CheckedNetwork> {
     let mut left: Vec<Option<RawNetwork>> = raw.into_iter().map(Some).collect();
     tree.order
         .iter()
@@ -51,27 +51,32 @@ pub(super) fn in_order(raw: Vec<RawNetwork>, tree: &Tree) -> Vec<CheckedNetwork>
         .collect()
 }
 
-fn check_total(raw: &[RawNetwork], problems: &mut Problems) -> Option<()> {
+fn check_total(raw: &[RawNetwork], problems: &mut DiagnosticSink) -> Option<()> {
     let mut total = 0_usize;
     let excess = raw.iter().find(|network| {
         total = total.saturating_add(network.size());
         total > NETWORKS_MAX
     });
     if let Some(first) = excess {
-        problems.add(Problem::at(&first.name.span, format!("more than {NETWORKS_MAX} networks")));
+        problems.add(Diagnostic::at(&first.name.span, format!("more than {NETWORKS_MAX} networks")));
     }
     excess.is_none().then_some(())
 }
 
 /// The entry that another one's networks are behind.
-fn outer_entry(network: &RawNetwork, raw: &[RawNetwork], places: &Places, problems: &mut Problems) -> Option<usize> {
+fn outer_entry(
+    network: &RawNetwork,
+    raw: &[RawNetwork],
+    places: &NetworkNames,
+    problems: &mut DiagnosticSink,
+) -> Option<usize> {
     let behind = network.behind.as_ref()?;
     let (place, outer) = places.known(behind, problems)?;
     let is_internet = raw[place.entry].behind.is_none();
     if outer.count > 1 && outer.count != network.size() && !is_internet {
         let (name, of) = (&network.name.value, &behind.value);
         problems.add(
-            Problem::at(
+            Diagnostic::at(
                 &behind.span,
                 format!("{} makes {} networks, and {} {}", quoted(of), outer.count, quoted(name), network.size()),
             )
@@ -83,17 +88,17 @@ fn outer_entry(network: &RawNetwork, raw: &[RawNetwork], places: &Places, proble
     Some(place.entry)
 }
 
-fn check_alone(network: &RawNetwork, places: &Places, problems: &mut Problems) {
+fn check_alone(network: &RawNetwork, places: &NetworkNames, problems: &mut DiagnosticSink) {
     let name = &network.name;
     if RESERVED.contains(&name.value.as_str()) {
         problems.add(
-            Problem::at(&name.span, format!("{} has a meaning of its own", quoted(&name.value)))
+            Diagnostic::at(&name.span, format!("{} has a meaning of its own", quoted(&name.value)))
                 .help("'all' is every node, 'fresh' are nodes that join for a retrieve step"),
         );
     }
     if let Some((place, _)) = places.member(&name.value) {
         problems.add(
-            Problem::at(
+            Diagnostic::at(
                 &name.span,
                 format!("{} is also the name of a network that a count makes", quoted(&name.value)),
             )
@@ -103,14 +108,14 @@ fn check_alone(network: &RawNetwork, places: &Places, problems: &mut Problems) {
     }
     if let (Some(subnet), 2..) = (&network.subnet, network.size()) {
         problems.add(
-            Problem::at(&subnet.span, format!("one subnet cannot be that of {} networks", network.size()))
+            Diagnostic::at(&subnet.span, format!("one subnet cannot be that of {} networks", network.size()))
                 .help("leave it out, and each takes a free one"),
         );
     }
     if network.behind.is_none() {
         for key in &network.uplink_keys {
             problems.add(
-                Problem::at(
+                Diagnostic::at(
                     &key.span,
                     format!("{} is behind nothing, so it has no `{}`", quoted(&name.value), key.value),
                 )
@@ -120,12 +125,12 @@ fn check_alone(network: &RawNetwork, places: &Places, problems: &mut Problems) {
     }
 }
 
-fn check_internet(raw: &[RawNetwork], problems: &mut Problems) {
+fn check_internet(raw: &[RawNetwork], problems: &mut DiagnosticSink) {
     let mut roots = raw.iter().filter(|network| network.behind.is_none());
     let Some(internet) = roots.next() else {
         if let Some(first) = raw.first() {
             problems.add(
-                Problem::at(&first.name.span, "every network is behind another: there is no internet")
+                Diagnostic::at(&first.name.span, "every network is behind another: there is no internet")
                     .help("one network has no `behind`, such as internet: {}"),
             );
         }
@@ -133,7 +138,7 @@ fn check_internet(raw: &[RawNetwork], problems: &mut Problems) {
     };
     for other in roots {
         problems.add(
-            Problem::at(
+            Diagnostic::at(
                 &other.name.span,
                 format!("{} is behind nothing, and so is {}", quoted(&other.name.value), quoted(&internet.name.value)),
             )
@@ -145,7 +150,7 @@ fn check_internet(raw: &[RawNetwork], problems: &mut Problems) {
 }
 
 /// Networks from each one to the internet; those of a loop are reported and count as if they had none outside.
-fn depths(raw: &[RawNetwork], outer: &[Option<usize>], problems: &mut Problems) -> Vec<usize> {
+fn depths(raw: &[RawNetwork], outer: &[Option<usize>], problems: &mut DiagnosticSink) -> Vec<usize> {
     let mut depths: Vec<Option<usize>> = vec![None; raw.len()];
     for start in 0..raw.len() {
         let mut path = Vec::new();
@@ -172,12 +177,12 @@ fn depths(raw: &[RawNetwork], outer: &[Option<usize>], problems: &mut Problems) 
 }
 
 /// Reports the networks at which it gets too deep.
-fn check_depths(raw: &[RawNetwork], depths: &[usize], problems: &mut Problems) {
+fn check_depths(raw: &[RawNetwork], depths: &[usize], problems: &mut DiagnosticSink) {
     for (network, _) in raw.iter().zip(depths).filter(|(_, depth)| **depth == NESTED_MAX + 1) {
         let Some(behind) = &network.behind else { continue };
         let name = quoted(&network.name.value);
         problems.add(
-            Problem::at(&behind.span, format!("{name} is behind {} networks, one behind the other", NESTED_MAX + 1))
+            Diagnostic::at(&behind.span, format!("{name} is behind {} networks, one behind the other", NESTED_MAX + 1))
                 .label(format!("{} is the last one", quoted(&behind.value)))
                 .help(format!(
                     "{NESTED_MAX} at most: a packet passes 63 routers, and two networks so deep are to reach each other"
@@ -186,7 +191,7 @@ fn check_depths(raw: &[RawNetwork], depths: &[usize], problems: &mut Problems) {
     }
 }
 
-fn a_loop(raw: &[RawNetwork], members: &[usize]) -> Problem {
+fn a_loop(raw: &[RawNetwork], members: &[usize]) -> Diagnostic {
     let names: Vec<&str> = members.iter().take(8).map(|&i| raw[i].name.value.as_str()).collect();
     let first = &raw[members[0]];
     let span = first.behind.as_ref().map_or(&first.name.span, |behind| &behind.span);
@@ -195,10 +200,10 @@ fn a_loop(raw: &[RawNetwork], members: &[usize]) -> Problem {
     } else {
         format!("these networks are behind each other in a circle: {}", names.join(", "))
     };
-    Problem::at(span, what).help("somewhere the internet begins: a network without `behind`")
+    Diagnostic::at(span, what).help("somewhere the internet begins: a network without `behind`")
 }
 
-fn check_overlaps(raw: &[RawNetwork], problems: &mut Problems) {
+fn check_overlaps(raw: &[RawNetwork], problems: &mut DiagnosticSink) {
     let mut given: Vec<_> =
         raw.iter().filter_map(|network| network.subnet.as_ref().map(|net| (net, network))).collect();
     given.sort_by_key(|(net, _)| (net.value.network(), net.value.prefix_len()));
@@ -211,7 +216,7 @@ fn check_overlaps(raw: &[RawNetwork], problems: &mut Problems) {
                 let (later, earlier) = if net.span.start > other.span.start { (net, other) } else { (other, net) };
                 let names = format!("{} and {}", quoted(&owner.name.value), quoted(&network.name.value));
                 problems.add(
-                    Problem::at(&later.span, format!("the subnets of {names} overlap"))
+                    Diagnostic::at(&later.span, format!("the subnets of {names} overlap"))
                         .label(later.value.to_string())
                         .related(&earlier.span, earlier.value.to_string())
                         .help("leave one of them out, and a free subnet is taken"),
@@ -230,11 +235,11 @@ fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
 }
 
 /// Reports subnets of the file that are too small.
-pub(super) fn capacities(
+pub(crate) fn capacities(
     networks: &[CheckedNetwork],
     groups: &[CheckedGroup],
     fresh_steps: u64,
-    problems: &mut Problems,
+    problems: &mut DiagnosticSink,
 ) {
     for (network, need) in networks.iter().zip(needs(networks, groups, fresh_steps)) {
         let Some(subnet) = &network.subnet else { continue };
@@ -249,11 +254,11 @@ pub(super) fn capacities(
             Some(prefix) => format!("take a /{prefix}, or leave it out"),
             None => "no subnet is that large".to_owned(),
         };
-        problems.add(Problem::at(&subnet.span, what).label(label).help(help));
+        problems.add(Diagnostic::at(&subnet.span, what).label(label).help(help));
     }
 }
 
 /// Addresses for hosts in a subnet of this prefix length: all but its first and last.
-pub(in crate::topology) fn hosts(prefix: u8) -> u64 {
+pub(crate) fn hosts(prefix: u8) -> u64 {
     (1_u64 << (32 - prefix)) - 2
 }

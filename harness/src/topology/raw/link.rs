@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use crate::net::link::{Distribution, LinkConfig, REORDER_GAP, burst_min, presets};
-use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
-use crate::topology::fields::{Fields, Kind, Spanned, quantity, scalar};
-use crate::topology::tree::{Node, Value};
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
+use crate::topology::fields::{Fields, MapSpec, Spanned, quantity, scalar};
+use crate::topology::tree::{YamlNode, YamlValue};
 use crate::topology::units::{Rate, Share, Size, Time};
 
 /// Least queue of a link: one full packet must fit.
@@ -16,14 +16,14 @@ const BURST_MAX: f64 = 1e6;
 
 /// Both directions of a link.
 #[derive(Clone, Debug, Default)]
-pub(in crate::topology) struct RawLink {
-    pub(in crate::topology) up: Direction,
-    pub(in crate::topology) down: Direction,
+pub(crate) struct RawLink {
+    pub(crate) up: LinkDirection,
+    pub(crate) down: LinkDirection,
 }
 
 /// What a file says of one direction.
 #[derive(Clone, Debug, Default)]
-pub(in crate::topology) struct Direction {
+pub(crate) struct LinkDirection {
     preset: Option<LinkConfig>,
     latency: Option<Duration>,
     jitter: Option<(Duration, Distribution)>,
@@ -61,72 +61,78 @@ const fn with_parts<const N: usize>(more: &Keys) -> [(&'static str, &'static str
     keys
 }
 
-static LINK: Kind = Kind { what: "a link", keys: &with_parts::<11>(&BOTH), later: &[] };
-static CHANGE: Kind = Kind {
+static LINK: MapSpec = MapSpec { what: "a link", keys: &with_parts::<11>(&BOTH), later: &[] };
+static CHANGE: MapSpec = MapSpec {
     what: "a link step",
     keys: &with_parts::<12>(&[BOTH[0], BOTH[1], BOTH[2], ("networks", "[alpha]")]),
     later: &[],
 };
-static DIRECTION: Kind = Kind { what: "one direction of a link", keys: &PARTS, later: &[] };
-static JITTER: Kind = Kind { what: "a jitter", keys: &[("deviation", "5ms"), ("distribution", "pareto")], later: &[] };
-static LOSS: Kind = Kind { what: "a loss", keys: &[("mean", "2%"), ("burst", "8")], later: &[] };
-static REORDER: Kind = Kind { what: "reordering", keys: &[("share", "1%"), ("gap", "10ms")], later: &[] };
+static DIRECTION: MapSpec = MapSpec { what: "one direction of a link", keys: &PARTS, later: &[] };
+static JITTER: MapSpec =
+    MapSpec { what: "a jitter", keys: &[("deviation", "5ms"), ("distribution", "pareto")], later: &[] };
+static LOSS: MapSpec = MapSpec { what: "a loss", keys: &[("mean", "2%"), ("burst", "8")], later: &[] };
+static REORDER: MapSpec = MapSpec { what: "reordering", keys: &[("share", "1%"), ("gap", "10ms")], later: &[] };
 
 const DISTRIBUTIONS: [(&str, Distribution); 3] =
     [("normal", Distribution::Normal), ("uniform", Distribution::Uniform), ("pareto", Distribution::Pareto)];
 
 /// Reads the value of `link:`, which belongs to the key at `owner`.
-pub(super) fn read(node: &Node, owner: &Span, problems: &mut Problems) -> RawLink {
-    if let Value::Scalar(_) = node.value {
+pub(crate) fn read(node: &YamlNode, owner: &Span, problems: &mut DiagnosticSink) -> RawLink {
+    if let YamlValue::Scalar(_) = node.value {
         return preset(node, problems).unwrap_or_default();
     }
     read_fields(&Fields::open(node, owner, &LINK, problems), problems)
 }
 
 /// Reads a step that changes links, but for the networks that it names.
-pub(super) fn read_change<'n>(node: &'n Node, owner: &Span, problems: &mut Problems) -> (Fields<'n>, RawLink) {
+pub(crate) fn read_change<'n>(
+    node: &'n YamlNode,
+    owner: &Span,
+    problems: &mut DiagnosticSink,
+) -> (Fields<'n>, RawLink) {
     let fields = Fields::open(node, owner, &CHANGE, problems);
     let link = read_fields(&fields, problems);
     if BOTH.iter().chain(&PARTS).all(|(key, _)| fields.get(key).is_none()) {
-        problems.add(Problem::at(owner, "nothing is changed here").help("such as link: {networks: [alpha], loss: 5%}"));
+        problems
+            .add(Diagnostic::at(owner, "nothing is changed here").help("such as link: {networks: [alpha], loss: 5%}"));
     }
     (fields, link)
 }
 
-fn read_fields(fields: &Fields<'_>, problems: &mut Problems) -> RawLink {
+fn read_fields(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> RawLink {
     let RawLink { up, down } = fields.get("preset").and_then(|node| preset(node, problems)).unwrap_or_default();
-    let both = Direction::read(fields, problems);
-    let mut one_way = |name: &str, base: Direction| {
+    let both = LinkDirection::read(fields, problems);
+    let mut one_way = |name: &str, base: LinkDirection| {
         let base = base.then(&both);
         let Some((key, node)) = fields.entry(name) else { return base };
-        base.then(&Direction::read(&Fields::open(node, &key.span, &DIRECTION, problems), problems))
+        base.then(&LinkDirection::read(&Fields::open(node, &key.span, &DIRECTION, problems), problems))
     };
     RawLink { up: one_way("up", up), down: one_way("down", down) }
 }
 
-fn preset(node: &Node, problems: &mut Problems) -> Option<RawLink> {
+fn preset(node: &YamlNode, problems: &mut DiagnosticSink) -> Option<RawLink> {
     let text = scalar(node, &format!("it can be: {}", presets::NAMES.join(", ")), problems)?;
     let Some((up, down)) = presets::named(text) else {
-        let mut problem = Problem::at(&node.span, format!("there is no link {}", quoted(text)));
+        let mut problem = Diagnostic::at(&node.span, format!("there is no link {}", quoted(text)));
         problem.help = suggestion(text, presets::NAMES, "it can be");
         problems.add(problem);
         return None;
     };
-    let of = |preset| Direction { preset: Some(preset), ..Direction::default() };
+    let of = |preset| LinkDirection { preset: Some(preset), ..LinkDirection::default() };
     Some(RawLink { up: of(up), down: of(down) })
 }
 
 impl RawLink {
     /// The link, up and down, of a network that had `before`.
-    pub(in crate::topology) fn over(&self, (up, down): (&LinkConfig, &LinkConfig)) -> (LinkConfig, LinkConfig) {
+    pub(crate) fn over(&self, (up, down): (&LinkConfig, &LinkConfig)) -> (LinkConfig, LinkConfig) {
         (self.up.over(up), self.down.over(down))
     }
 }
 
-impl Direction {
-    fn read(fields: &Fields<'_>, problems: &mut Problems) -> Self {
-        let share = |name: &str, problems: &mut Problems| fields.quantity(name, problems).map(share_of);
-        Direction {
+impl LinkDirection {
+    fn read(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> Self {
+        let share = |name: &str, problems: &mut DiagnosticSink| fields.quantity(name, problems).map(share_of);
+        LinkDirection {
             preset: None,
             latency: fields.quantity("latency", problems).map(time_of),
             jitter: fields.entry("jitter").and_then(|(key, node)| jitter(node, &key.span, problems)),
@@ -140,8 +146,8 @@ impl Direction {
     }
 
     /// What this says, unless `other` says otherwise.
-    fn then(self, other: &Direction) -> Self {
-        Direction {
+    fn then(self, other: &LinkDirection) -> Self {
+        LinkDirection {
             preset: other.preset.clone().or(self.preset),
             latency: other.latency.or(self.latency),
             jitter: other.jitter.or(self.jitter),
@@ -176,8 +182,8 @@ impl Direction {
 }
 
 /// `5ms`, or `{deviation: 5ms, distribution: pareto}`.
-fn jitter(node: &Node, owner: &Span, problems: &mut Problems) -> Option<(Duration, Distribution)> {
-    let Value::Map(_) = node.value else {
+fn jitter(node: &YamlNode, owner: &Span, problems: &mut DiagnosticSink) -> Option<(Duration, Distribution)> {
+    let YamlValue::Map(_) = node.value else {
         return Some((time_of(quantity(node, problems)?), Distribution::default()));
     };
     let fields = Fields::open(node, owner, &JITTER, problems);
@@ -187,8 +193,8 @@ fn jitter(node: &Node, owner: &Span, problems: &mut Problems) -> Option<(Duratio
 }
 
 /// `0.5%`, or `{mean: 2%, burst: 8}`.
-fn loss(node: &Node, owner: &Span, problems: &mut Problems) -> Option<(f64, Option<f64>)> {
-    let Value::Map(_) = node.value else {
+fn loss(node: &YamlNode, owner: &Span, problems: &mut DiagnosticSink) -> Option<(f64, Option<f64>)> {
+    let YamlValue::Map(_) = node.value else {
         return Some((share_of(quantity(node, problems)?), None));
     };
     let fields = Fields::open(node, owner, &LOSS, problems);
@@ -198,24 +204,25 @@ fn loss(node: &Node, owner: &Span, problems: &mut Problems) -> Option<(f64, Opti
 }
 
 /// A mean number of packets, not less than losses of that share come to.
-fn burst(node: &Node, mean: Option<f64>, problems: &mut Problems) -> Option<f64> {
+fn burst(node: &YamlNode, mean: Option<f64>, problems: &mut DiagnosticSink) -> Option<f64> {
     let text = scalar(node, "such as burst: 8, a mean number of packets", problems)?;
     let Some(burst) = text.parse::<f64>().ok().filter(|burst| (1.0..=BURST_MAX).contains(burst)) else {
         let what = format!("{} is not a number of packets from 1 to {BURST_MAX}", quoted(text));
-        problems.add(Problem::at(&node.span, what).help("such as burst: 8, the mean number lost in a row"));
+        problems.add(Diagnostic::at(&node.span, what).help("such as burst: 8, the mean number lost in a row"));
         return None;
     };
     match mean {
         Some(mean) if mean >= 1.0 => {
             problems.add(
-                Problem::at(&node.span, "where everything is lost there are no bursts").help("write loss: 100% alone"),
+                Diagnostic::at(&node.span, "where everything is lost there are no bursts")
+                    .help("write loss: 100% alone"),
             );
             None
         }
         Some(mean) if burst < burst_min(mean) => {
             let share = Share(mean);
             problems.add(
-                Problem::at(&node.span, format!("{share} cannot be lost in bursts of {burst} packets"))
+                Diagnostic::at(&node.span, format!("{share} cannot be lost in bursts of {burst} packets"))
                     .label("even if only one packet came through between two bursts")
                     .help(format!("at least burst: {}", (burst_min(mean) * 10.0).ceil() / 10.0)),
             );
@@ -226,8 +233,8 @@ fn burst(node: &Node, mean: Option<f64>, problems: &mut Problems) -> Option<f64>
 }
 
 /// `1%`, or `{share: 1%, gap: 10ms}`.
-fn reorder(node: &Node, owner: &Span, problems: &mut Problems) -> Option<(f64, Duration)> {
-    let Value::Map(_) = node.value else {
+fn reorder(node: &YamlNode, owner: &Span, problems: &mut DiagnosticSink) -> Option<(f64, Duration)> {
+    let YamlValue::Map(_) = node.value else {
         return Some((share_of(quantity(node, problems)?), REORDER_GAP));
     };
     let fields = Fields::open(node, owner, &REORDER, problems);
@@ -236,11 +243,11 @@ fn reorder(node: &Node, owner: &Span, problems: &mut Problems) -> Option<(f64, D
     Some((share?, gap))
 }
 
-fn queue(fields: &Fields<'_>, problems: &mut Problems) -> Option<u64> {
+fn queue(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> Option<u64> {
     let Spanned { value: Size(bytes), span } = fields.quantity("queue", problems)?;
     if bytes < QUEUE_BYTES_MIN {
         problems.add(
-            Problem::at(&span, format!("a queue of {bytes} bytes holds no packet"))
+            Diagnostic::at(&span, format!("a queue of {bytes} bytes holds no packet"))
                 .help(format!("at least {QUEUE_BYTES_MIN}B, one full packet")),
         );
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::net::nat::{Dependence, MappingProtocol, NatConfig, PORT_MIN, PortBlock, Ports, Protocol};
 use crate::plan::NODE_PORT;
-use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
-use crate::topology::fields::{Fields, Kind, Spanned, scalar};
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
+use crate::topology::fields::{Fields, MapSpec, Spanned, scalar};
 use crate::topology::raw::items;
-use crate::topology::tree::{Node, Value};
+use crate::topology::tree::{YamlNode, YamlValue};
 use crate::topology::units::Time;
 
 /// Most outside addresses of a NAT.
@@ -17,23 +17,23 @@ const FORWARDS_MAX: usize = 256;
 
 /// What a file says of a NAT.
 #[derive(Debug, Default)]
-pub(super) struct RawNat {
+pub(crate) struct RawNat {
     /// `None` for none.
-    pub(super) config: Option<NatConfig>,
-    pub(super) forwards: Vec<RawForward>,
+    pub(crate) config: Option<NatConfig>,
+    pub(crate) forwards: Vec<RawForward>,
 }
 
 /// A port that always leads to a node.
 #[derive(Clone, Debug)]
-pub(in crate::topology) struct RawForward {
-    pub(in crate::topology) node: Spanned<String>,
-    pub(in crate::topology) protocol: Protocol,
-    pub(in crate::topology) port: u16,
+pub(crate) struct RawForward {
+    pub(crate) node: Spanned<String>,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
     /// The node's port.
-    pub(in crate::topology) to: u16,
+    pub(crate) to: u16,
 }
 
-static NAT: Kind = Kind {
+static NAT: MapSpec = MapSpec {
     what: "a NAT",
     keys: &[
         ("preset", "port-restricted"),
@@ -52,9 +52,9 @@ static NAT: Kind = Kind {
     later: &[],
 };
 
-static PORT_BLOCK: Kind = Kind { what: "a port block", keys: &[("size", "512"), ("limit", "2")], later: &[] };
+static PORT_BLOCK: MapSpec = MapSpec { what: "a port block", keys: &[("size", "512"), ("limit", "2")], later: &[] };
 
-static FORWARD: Kind = Kind {
+static FORWARD: MapSpec = MapSpec {
     what: "a forwarded port",
     keys: &[("node", "a-1"), ("port", "4001"), ("to", "4001"), ("protocol", "udp")],
     later: &[],
@@ -71,8 +71,8 @@ const PORTS: [(&str, Ports); 3] =
 
 const PROTOCOLS: [(&str, Protocol); 2] = [("udp", Protocol::Udp), ("tcp", Protocol::Tcp)];
 
-pub(super) fn read(node: &Node, owner: &Span, problems: &mut Problems) -> RawNat {
-    if matches!(node.value, Value::Map(_)) {
+pub(crate) fn read(node: &YamlNode, owner: &Span, problems: &mut DiagnosticSink) -> RawNat {
+    if matches!(node.value, YamlValue::Map(_)) {
         return read_map(node, owner, problems);
     }
     let names: Vec<&str> = std::iter::once("none").chain(NatConfig::presets().map(|(name, _)| name)).collect();
@@ -81,7 +81,7 @@ pub(super) fn read(node: &Node, owner: &Span, problems: &mut Problems) -> RawNat
     };
     let config = NatConfig::presets().into_iter().find(|(name, _)| *name == text).map(|(_, preset)| preset);
     if config.is_none() && text != "none" {
-        let mut problem = Problem::at(&node.span, format!("there is no NAT {}", quoted(text)));
+        let mut problem = Diagnostic::at(&node.span, format!("there is no NAT {}", quoted(text)));
         problem.help = suggestion(text, names, "it can be");
         problems.add(problem);
     }
@@ -89,15 +89,15 @@ pub(super) fn read(node: &Node, owner: &Span, problems: &mut Problems) -> RawNat
 }
 
 /// RFC 4787's terms; what is not named is as in the preset, and that is `port-restricted`, the commonest, unless named.
-fn read_map(node: &Node, owner: &Span, problems: &mut Problems) -> RawNat {
+fn read_map(node: &YamlNode, owner: &Span, problems: &mut DiagnosticSink) -> RawNat {
     let fields = Fields::open(node, owner, &NAT, problems);
     let presets = NatConfig::presets().map(|(name, _)| (name, name));
     let preset = fields.word("preset", &presets, problems).unwrap_or("port-restricted");
     let base = NatConfig::presets().into_iter().find(|(name, _)| *name == preset).expect("it is one of them").1;
-    let timeout = |name: &str, problems: &mut Problems| {
+    let timeout = |name: &str, problems: &mut DiagnosticSink| {
         let time = fields.quantity::<Time>(name, problems)?;
         if time.value.0.is_zero() {
-            problems.add(Problem::at(&time.span, "such a NAT forgets at once").help("such as 30s"));
+            problems.add(Diagnostic::at(&time.span, "such a NAT forgets at once").help("such as 30s"));
         }
         Some(time.value.0)
     };
@@ -116,7 +116,7 @@ fn read_map(node: &Node, owner: &Span, problems: &mut Problems) -> RawNat {
     RawNat { config: Some(config), forwards: read_forwards(&fields, problems) }
 }
 
-fn read_port_block(fields: &Fields<'_>, problems: &mut Problems) -> Option<PortBlock> {
+fn read_port_block(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> Option<PortBlock> {
     let (key, node) = fields.entry("port_block")?;
     let fields = Fields::open(node, &key.span, &PORT_BLOCK, problems);
     fields.need("size", problems);
@@ -125,17 +125,17 @@ fn read_port_block(fields: &Fields<'_>, problems: &mut Problems) -> Option<PortB
     Some(PortBlock { size: size? as u16, limit: limit.unwrap_or(1) as u16 })
 }
 
-fn read_protocols(fields: &Fields<'_>, problems: &mut Problems) -> BTreeSet<MappingProtocol> {
+fn read_protocols(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> BTreeSet<MappingProtocol> {
     let list = items(fields.get("mapping_protocols"), "mapping_protocols", "[upnp, nat-pmp, pcp]", problems);
     let mut protocols = BTreeSet::new();
     for node in list {
         let Some(text) = scalar(node, "such as [upnp, nat-pmp, pcp]", problems) else { continue };
         match MappingProtocol::NAMES.iter().find(|(name, _)| *name == text) {
             Some((_, protocol)) if protocols.insert(*protocol) => {}
-            Some(_) => problems.add(Problem::at(&node.span, format!("{} is named twice", quoted(text)))),
+            Some(_) => problems.add(Diagnostic::at(&node.span, format!("{} is named twice", quoted(text)))),
             None => {
                 let what = format!("there is no mapping protocol {}", quoted(text));
-                let mut problem = Problem::at(&node.span, what);
+                let mut problem = Diagnostic::at(&node.span, what);
                 problem.help = suggestion(text, MappingProtocol::NAMES.map(|(name, _)| name), "there are");
                 problems.add(problem);
             }
@@ -144,16 +144,16 @@ fn read_protocols(fields: &Fields<'_>, problems: &mut Problems) -> BTreeSet<Mapp
     protocols
 }
 
-fn read_forwards(fields: &Fields<'_>, problems: &mut Problems) -> Vec<RawForward> {
+fn read_forwards(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> Vec<RawForward> {
     let list = items(fields.get("forward"), "forward", "[{node: a-1}]", problems);
     if let Some(first) = list.get(FORWARDS_MAX) {
-        problems.add(Problem::at(&first.span, format!("more than {FORWARDS_MAX} forwarded ports")));
+        problems.add(Diagnostic::at(&first.span, format!("more than {FORWARDS_MAX} forwarded ports")));
     }
     let mut forwards: Vec<RawForward> = Vec::new();
     for node in list.iter().take(FORWARDS_MAX) {
         let fields = Fields::open(node, &node.span, &FORWARD, problems);
         fields.need("node", problems);
-        let port = |name: &str, problems: &mut Problems| {
+        let port = |name: &str, problems: &mut DiagnosticSink| {
             fields.count(name, 1, u64::from(u16::MAX), problems).map_or(NODE_PORT, |port| port as u16)
         };
         let (port, to) = (port("port", problems), port("to", problems));
@@ -161,7 +161,7 @@ fn read_forwards(fields: &Fields<'_>, problems: &mut Problems) -> Vec<RawForward
         let Some(name) = fields.text("node", problems) else { continue };
         if let Some(other) = forwards.iter().find(|other| (other.protocol, other.port) == (protocol, port)) {
             problems.add(
-                Problem::at(&node.span, format!("port {port} leads elsewhere already"))
+                Diagnostic::at(&node.span, format!("port {port} leads elsewhere already"))
                     .related(&other.node.span, "to this node")
                     .help("give it another port, such as port: 4002"),
             );
@@ -171,9 +171,12 @@ fn read_forwards(fields: &Fields<'_>, problems: &mut Problems) -> Vec<RawForward
             |other: &&RawForward| (other.protocol, &other.node.value, other.to) == (protocol, &name.value, to);
         if let Some(other) = forwards.iter().find(leads_there) {
             problems.add(
-                Problem::at(&node.span, format!("another port leads to port {to} of {} already", quoted(&name.value)))
-                    .related(&other.node.span, "this one")
-                    .help("a port of a node is seen outside as one port"),
+                Diagnostic::at(
+                    &node.span,
+                    format!("another port leads to port {to} of {} already", quoted(&name.value)),
+                )
+                .related(&other.node.span, "this one")
+                .help("a port of a node is seen outside as one port"),
             );
             continue;
         }

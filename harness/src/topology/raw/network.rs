@@ -10,9 +10,9 @@ use crate::net::firewall::Policy;
 use crate::net::nat::NatConfig;
 use crate::plan::ipv6::PREFIX_LEN;
 use crate::topology::check::NETWORKS_MAX;
-use crate::topology::diagnostics::{Problem, Problems, quoted};
-use crate::topology::fields::{Fields, Kind, Spanned, from_variable, scalar};
-use crate::topology::tree::{Key, Node};
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
+use crate::topology::fields::{Fields, MapSpec, Spanned, from_variable, scalar};
+use crate::topology::tree::{YamlKey, YamlNode};
 
 /// Largest subnets have this prefix length, smallest [`PREFIX_MAX`].
 const PREFIX_MIN: u8 = 8;
@@ -21,46 +21,46 @@ const PREFIX_MAX: u8 = 29;
 
 /// A network.
 #[derive(Clone, Debug)]
-pub(in crate::topology) struct RawNetwork {
-    pub(in crate::topology) name: Spanned<String>,
-    pub(in crate::topology) subnet: Option<Spanned<Ipv4Net>>,
-    pub(in crate::topology) ipv6: RawIpv6,
-    pub(in crate::topology) behind: Option<Spanned<String>>,
+pub(crate) struct RawNetwork {
+    pub(crate) name: Spanned<String>,
+    pub(crate) subnet: Option<Spanned<Ipv4Net>>,
+    pub(crate) ipv6: RawIpv6,
+    pub(crate) behind: Option<Spanned<String>>,
     /// `None`: one network that bears the name itself.
-    pub(in crate::topology) count: Option<u64>,
-    pub(in crate::topology) nat: Option<NatConfig>,
-    pub(in crate::topology) forwards: Vec<RawForward>,
-    pub(in crate::topology) link: RawLink,
-    pub(in crate::topology) region: Option<String>,
+    pub(crate) count: Option<u64>,
+    pub(crate) nat: Option<NatConfig>,
+    pub(crate) forwards: Vec<RawForward>,
+    pub(crate) link: RawLink,
+    pub(crate) region: Option<String>,
     /// Keys that mean something only for a network behind another.
-    pub(in crate::topology) uplink_keys: Vec<Spanned<&'static str>>,
+    pub(crate) uplink_keys: Vec<Spanned<&'static str>>,
 }
 
 /// IPv6 of a network.
 #[derive(Clone, Debug)]
-pub(in crate::topology) struct RawIpv6 {
+pub(crate) struct RawIpv6 {
     /// Whether it has any, if the file says so.
-    pub(in crate::topology) wanted: Option<bool>,
-    pub(in crate::topology) subnet: Option<Spanned<Ipv6Net>>,
+    pub(crate) wanted: Option<bool>,
+    pub(crate) subnet: Option<Spanned<Ipv6Net>>,
     /// What its router lets in, and where the file says so.
-    pub(in crate::topology) firewall: Option<Spanned<Policy>>,
+    pub(crate) firewall: Option<Spanned<Policy>>,
 }
 
 impl RawIpv6 {
     /// Whether the network has any.
-    pub(in crate::topology) fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.wanted.unwrap_or(self.subnet.is_some())
     }
 }
 
 impl RawNetwork {
     /// How many networks it makes.
-    pub(in crate::topology) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.count.map_or(1, |count| count as usize)
     }
 }
 
-static NETWORK: Kind = Kind {
+static NETWORK: MapSpec = MapSpec {
     what: "a network",
     keys: &[
         ("subnet", "10.1.0.0/24"),
@@ -78,7 +78,7 @@ static NETWORK: Kind = Kind {
 
 const POLICIES: [(&str, Policy); 2] = [("stateful", Policy::Stateful), ("open", Policy::Open)];
 
-pub(super) fn read(key: &Key, node: &Node, problems: &mut Problems) -> RawNetwork {
+pub(crate) fn read(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -> RawNetwork {
     let fields = Fields::open(node, &key.span, &NETWORK, problems);
     let uplink_keys = ["nat", "link", "count", "firewall6"]
         .into_iter()
@@ -109,8 +109,8 @@ pub(super) fn read(key: &Key, node: &Node, problems: &mut Problems) -> RawNetwor
 }
 
 fn read_subnet<T>(
-    node: &Node,
-    problems: &mut Problems,
+    node: &YamlNode,
+    problems: &mut DiagnosticSink,
     example: &str,
     parse: impl Fn(&str) -> Result<T, (String, String)>,
 ) -> Option<Spanned<T>> {
@@ -118,7 +118,7 @@ fn read_subnet<T>(
     match parse(text) {
         Ok(value) => Some(Spanned { value, span: node.span.clone() }),
         Err((why, help)) => {
-            let problem = Problem::at(&node.span, format!("{} cannot be a subnet: {why}", quoted(text))).help(help);
+            let problem = Diagnostic::at(&node.span, format!("{} cannot be a subnet: {why}", quoted(text))).help(help);
             problems.add(from_variable(problem, node));
             None
         }

@@ -7,27 +7,27 @@ use butter::core::connectivity::connect_requests::TOLD_WITHIN;
 use super::link::{self, RawLink};
 use super::{items, read_check};
 use crate::timeline::Replace;
-use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
-use crate::topology::fields::{Fields, Kind, Spanned, not_yet, scalar, whole_number};
-use crate::topology::tree::{Node, Value};
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
+use crate::topology::fields::{Fields, MapSpec, Spanned, not_yet, scalar, whole_number};
+use crate::topology::tree::{YamlNode, YamlValue};
 use crate::topology::units::{ChancePerSecond, Share, Size, Sizes, Time};
 
 /// Most items that one step stores.
-pub(in crate::topology) const ITEMS_MAX: u64 = 1_000_000;
+pub(crate) const ITEMS_MAX: u64 = 1_000_000;
 /// Largest item, in bytes.
-pub(in crate::topology) const ITEM_BYTES_MAX: u64 = butter::overlay::data::VALUE_MAX as u64;
+pub(crate) const ITEM_BYTES_MAX: u64 = butter::overlay::data::VALUE_MAX as u64;
 
 /// One step.
 #[derive(Debug)]
-pub(in crate::topology) struct RawStep {
-    /// Place of its verb.
-    pub(in crate::topology) span: Span,
-    pub(in crate::topology) verb: RawVerb,
+pub(crate) struct RawStep {
+    /// NetworkEntry of its verb.
+    pub(crate) span: Span,
+    pub(crate) verb: RawVerb,
 }
 
 /// What it does. Fields are `None` where the file has a fault, which is reported.
 #[derive(Debug)]
-pub(in crate::topology) enum RawVerb {
+pub(crate) enum RawVerb {
     Join { within: Option<Time> },
     Store { items: Option<u64>, size: Sizes, from: Vec<Spanned<String>> },
     Churn(RawChurn),
@@ -41,19 +41,19 @@ pub(in crate::topology) enum RawVerb {
 
 /// A churn step.
 #[derive(Debug)]
-pub(in crate::topology) struct RawChurn {
-    pub(in crate::topology) time: Option<Time>,
-    pub(in crate::topology) die: Option<ChancePerSecond>,
-    pub(in crate::topology) graceful: Share,
-    pub(in crate::topology) replace: Replace,
+pub(crate) struct RawChurn {
+    pub(crate) time: Option<Time>,
+    pub(crate) die: Option<ChancePerSecond>,
+    pub(crate) graceful: Share,
+    pub(crate) replace: Replace,
     /// Empty: everybody.
-    pub(in crate::topology) only: Vec<Spanned<String>>,
-    pub(in crate::topology) spare: Vec<Spanned<String>>,
+    pub(crate) only: Vec<Spanned<String>>,
+    pub(crate) spare: Vec<Spanned<String>>,
 }
 
 /// Which items are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::topology) enum Items {
+pub(crate) enum Items {
     /// All that were stored before.
     All,
     /// So many of them, at random.
@@ -81,13 +81,13 @@ const VERBS_LATER: [&str; 16] = [
     "repeat",
 ];
 
-static JOIN: Kind = Kind { what: "a join step", keys: &[("within", "30s")], later: &[] };
-static STORE: Kind = Kind {
+static JOIN: MapSpec = MapSpec { what: "a join step", keys: &[("within", "30s")], later: &[] };
+static STORE: MapSpec = MapSpec {
     what: "a store step",
     keys: &[("items", "60"), ("size", "1KiB..32KiB"), ("from", "all")],
     later: &["keywords"],
 };
-static CHURN: Kind = Kind {
+static CHURN: MapSpec = MapSpec {
     what: "a churn step",
     keys: &[
         ("for", "60s"),
@@ -99,26 +99,27 @@ static CHURN: Kind = Kind {
     ],
     later: &["session", "downtime", "trace", "outage"],
 };
-static SETTLE: Kind = Kind { what: "a settle step", keys: &[("for", "10s")], later: &[] };
-static RETRIEVE: Kind =
-    Kind { what: "a retrieve step", keys: &[("items", "all"), ("from", "[alpha, fresh]")], later: &[] };
+static SETTLE: MapSpec = MapSpec { what: "a settle step", keys: &[("for", "10s")], later: &[] };
+static RETRIEVE: MapSpec =
+    MapSpec { what: "a retrieve step", keys: &[("items", "all"), ("from", "[alpha, fresh]")], later: &[] };
 
-static REBIND: Kind = Kind { what: "a rebind step", keys: &[("networks", "[alpha]"), ("address", "new")], later: &[] };
+static REBIND: MapSpec =
+    MapSpec { what: "a rebind step", keys: &[("networks", "[alpha]"), ("address", "new")], later: &[] };
 
 const ADDRESSES: [(&str, bool); 2] = [("new", false), ("same", true)];
-static CROSS: Kind =
-    Kind { what: "a cross step", keys: &[("pairs", "20"), ("within", "30s"), ("among", "[a, b]")], later: &[] };
+static CROSS: MapSpec =
+    MapSpec { what: "a cross step", keys: &[("pairs", "20"), ("within", "30s"), ("among", "[a, b]")], later: &[] };
 
 const REPLACES: [(&str, Replace); 3] = [("fresh", Replace::Fresh), ("same", Replace::Same), ("none", Replace::None)];
 
 /// Size of items where the file names none: one of Butter's blocks.
 const ITEM_BYTES: u64 = 4_096;
 
-pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<RawStep> {
-    let nothing = Node { value: Value::Empty, span: node.span.clone(), expanded: None };
+pub(crate) fn read(node: &YamlNode, problems: &mut DiagnosticSink) -> Option<RawStep> {
+    let nothing = YamlNode { value: YamlValue::Empty, span: node.span.clone(), expanded: None };
     let (name, span, value) = match &node.value {
-        Value::Scalar(name) => (name.trim(), &node.span, &nothing),
-        Value::Map(entries) => match entries.as_slice() {
+        YamlValue::Scalar(name) => (name.trim(), &node.span, &nothing),
+        YamlValue::Map(entries) => match entries.as_slice() {
             [(key, value)] => (key.name.as_str(), &key.span, value),
             several => {
                 problems.add(several_verbs(several, node));
@@ -127,7 +128,7 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<RawStep> {
         },
         _ => {
             problems.add(
-                Problem::at(&node.span, format!("a step is a verb, not {}", node.shape()))
+                Diagnostic::at(&node.span, format!("a step is a verb, not {}", node.shape()))
                     .help("such as - join: {within: 30s}"),
             );
             return None;
@@ -137,24 +138,23 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<RawStep> {
     Some(RawStep { span: span.clone(), verb })
 }
 
-fn several_verbs(entries: &[(crate::topology::tree::Key, Node)], node: &Node) -> Problem {
+fn several_verbs(entries: &[(crate::topology::tree::YamlKey, YamlNode)], node: &YamlNode) -> Diagnostic {
     let is_verb = |name: &str| VERBS.contains(&name) || VERBS_LATER.contains(&name);
     match entries {
-        [(verb, Node { value: Value::Empty, .. }), (setting, _), ..] if !is_verb(&setting.name) => {
-            Problem::at(&setting.span, format!("`{}` is beside its verb, not under it", setting.name))
+        [(verb, YamlNode { value: YamlValue::Empty, .. }), (setting, _), ..] if !is_verb(&setting.name) => {
+            Diagnostic::at(&setting.span, format!("`{}` is beside its verb, not under it", setting.name))
                 .label("indent this further")
                 .related(&verb.span, "the verb")
                 .help(format!("or write it in one line: {}: {{{}: …}}", verb.name, setting.name))
         }
-        [_, (second, _), ..] => {
-            Problem::at(&second.span, "a step has one verb, and this is a second").help("begin another step with '-'")
-        }
-        _ => Problem::at(&node.span, "a step has one verb, and this has none").help("such as - join: {within: 30s}"),
+        [_, (second, _), ..] => Diagnostic::at(&second.span, "a step has one verb, and this is a second")
+            .help("begin another step with '-'"),
+        _ => Diagnostic::at(&node.span, "a step has one verb, and this has none").help("such as - join: {within: 30s}"),
     }
 }
 
-fn read_verb(name: &str, span: &Span, node: &Node, problems: &mut Problems) -> Option<RawVerb> {
-    let open = |kind, problems: &mut Problems| Fields::open(node, span, kind, problems);
+fn read_verb(name: &str, span: &Span, node: &YamlNode, problems: &mut DiagnosticSink) -> Option<RawVerb> {
+    let open = |kind, problems: &mut DiagnosticSink| Fields::open(node, span, kind, problems);
     Some(match name {
         "join" => RawVerb::Join { within: value(open(&JOIN, problems).needed_quantity("within", problems)) },
         "settle" => RawVerb::Settle { time: value(open(&SETTLE, problems).needed_quantity("for", problems)) },
@@ -176,23 +176,23 @@ fn read_verb(name: &str, span: &Span, node: &Node, problems: &mut Problems) -> O
     })
 }
 
-fn unknown_verb(name: &str, span: &Span) -> Problem {
+fn unknown_verb(name: &str, span: &Span) -> Diagnostic {
     if VERBS_LATER.contains(&name) {
         return not_yet(span, &format!("the step `{name}`"));
     }
-    let mut problem = Problem::at(span, format!("there is no step {}", quoted(name)));
+    let mut problem = Diagnostic::at(span, format!("there is no step {}", quoted(name)));
     problem.help = suggestion(name, VERBS, "steps");
     problem
 }
 
-fn read_store(fields: &Fields<'_>, problems: &mut Problems) -> RawVerb {
+fn read_store(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> RawVerb {
     fields.need("items", problems);
     let size = fields.quantity::<Sizes>("size", problems);
     if let Some(Spanned { value: Sizes { least, most }, span }) = &size
         && (*least == 0 || *most > ITEM_BYTES_MAX)
     {
         problems.add(
-            Problem::at(span, format!("items have from 1 byte to {}", Size(ITEM_BYTES_MAX)))
+            Diagnostic::at(span, format!("items have from 1 byte to {}", Size(ITEM_BYTES_MAX)))
                 .help("such as 1KiB..32KiB"),
         );
     }
@@ -203,7 +203,7 @@ fn read_store(fields: &Fields<'_>, problems: &mut Problems) -> RawVerb {
     }
 }
 
-fn read_churn(fields: &Fields<'_>, problems: &mut Problems) -> RawChurn {
+fn read_churn(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> RawChurn {
     RawChurn {
         time: value(fields.needed_quantity("for", problems)),
         die: value(fields.needed_quantity("die", problems)),
@@ -214,14 +214,14 @@ fn read_churn(fields: &Fields<'_>, problems: &mut Problems) -> RawChurn {
     }
 }
 
-fn read_retrieve(fields: &Fields<'_>, problems: &mut Problems) -> RawVerb {
+fn read_retrieve(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> RawVerb {
     let items = all_or_some(fields.get("items"), "items", "60, or all", problems).map_or(Items::All, Items::Some);
     RawVerb::Retrieve { items, from: names(fields, "from", problems) }
 }
 
 /// Networks, or a map that says more.
-fn read_rebind(node: &Node, span: &Span, problems: &mut Problems) -> RawVerb {
-    if matches!(node.value, Value::Scalar(_) | Value::List(_)) {
+fn read_rebind(node: &YamlNode, span: &Span, problems: &mut DiagnosticSink) -> RawVerb {
+    if matches!(node.value, YamlValue::Scalar(_) | YamlValue::List(_)) {
         return RawVerb::Rebind { networks: names_in(node, "rebind", problems), same_address: false };
     }
     let fields = Fields::open(node, span, &REBIND, problems);
@@ -232,13 +232,13 @@ fn read_rebind(node: &Node, span: &Span, problems: &mut Problems) -> RawVerb {
     }
 }
 
-fn read_cross(fields: &Fields<'_>, problems: &mut Problems) -> RawVerb {
+fn read_cross(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> RawVerb {
     let within = fields.quantity::<Time>("within", problems);
     if let Some(Spanned { value: Time(time), span }) = &within
         && (time.is_zero() || *time > TOLD_WITHIN)
     {
         problems.add(
-            Problem::at(span, format!("a pair has more than nothing and at most {}", Time(TOLD_WITHIN)))
+            Diagnostic::at(span, format!("a pair has more than nothing and at most {}", Time(TOLD_WITHIN)))
                 .help("by then a node tells how its link runs"),
         );
     }
@@ -250,45 +250,48 @@ fn read_cross(fields: &Fields<'_>, problems: &mut Problems) -> RawVerb {
 }
 
 /// A number, or `None` for all of them, which nothing means too.
-fn all_or_some(node: Option<&Node>, name: &str, example: &str, problems: &mut Problems) -> Option<u64> {
+fn all_or_some(node: Option<&YamlNode>, name: &str, example: &str, problems: &mut DiagnosticSink) -> Option<u64> {
     match node? {
-        Node { value: Value::Scalar(text), .. } if text.trim() == "all" => None,
+        YamlNode { value: YamlValue::Scalar(text), .. } if text.trim() == "all" => None,
         node => whole_number(node, name, 1, ITEMS_MAX, example, problems),
     }
 }
 
-fn read_check_step(node: &Node, problems: &mut Problems) -> Vec<Spanned<String>> {
-    if matches!(node.value, Value::Scalar(_)) {
+fn read_check_step(node: &YamlNode, problems: &mut DiagnosticSink) -> Vec<Spanned<String>> {
+    if matches!(node.value, YamlValue::Scalar(_)) {
         return read_check(node, problems).into_iter().collect();
     }
     let list = items(Some(node), "check", "- persistence >= 99%", problems);
-    if list.is_empty() && !matches!(node.value, Value::Map(_)) {
-        problems.add(Problem::at(&node.span, "nothing is checked here").help("such as - check: [persistence >= 99%]"));
+    if list.is_empty() && !matches!(node.value, YamlValue::Map(_)) {
+        problems
+            .add(Diagnostic::at(&node.span, "nothing is checked here").help("such as - check: [persistence >= 99%]"));
     }
     list.iter().filter_map(|node| read_check(node, problems)).collect()
 }
 
 /// A name or a list of names; none if the key is not there.
-fn names(fields: &Fields<'_>, name: &str, problems: &mut Problems) -> Vec<Spanned<String>> {
+fn names(fields: &Fields<'_>, name: &str, problems: &mut DiagnosticSink) -> Vec<Spanned<String>> {
     fields.get(name).map(|node| names_in(node, name, problems)).unwrap_or_default()
 }
 
 /// A name or a list of names.
-fn names_in(node: &Node, name: &str, problems: &mut Problems) -> Vec<Spanned<String>> {
+fn names_in(node: &YamlNode, name: &str, problems: &mut DiagnosticSink) -> Vec<Spanned<String>> {
     let list = match &node.value {
-        Value::List(items) => items.as_slice(),
+        YamlValue::List(items) => items.as_slice(),
         _ => std::slice::from_ref(node),
     };
     if list.is_empty() {
-        problems.add(Problem::at(&node.span, format!("`{name}` names nobody")).help("leave it out to mean everybody"));
+        problems
+            .add(Diagnostic::at(&node.span, format!("`{name}` names nobody")).help("leave it out to mean everybody"));
     }
     let mut seen: BTreeMap<&str, &Span> = BTreeMap::new();
     let mut read = Vec::with_capacity(list.len());
     for node in list {
         let Some(text) = scalar(node, "names of networks or node groups: [alpha, b]", problems) else { continue };
         match seen.insert(text, &node.span) {
-            Some(first) => problems
-                .add(Problem::at(&node.span, format!("{} is named twice", quoted(text))).related(first, "first here")),
+            Some(first) => problems.add(
+                Diagnostic::at(&node.span, format!("{} is named twice", quoted(text))).related(first, "first here"),
+            ),
             None => read.push(Spanned { value: text.to_owned(), span: node.span.clone() }),
         }
     }

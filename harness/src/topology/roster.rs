@@ -1,37 +1,42 @@
-//! Who plays: every node with its address and the ambassadors that it is told of.
+//! NodeSelector plays: every node with its address and the ambassadors that it is told of.
 
 use std::collections::BTreeSet;
 
 use crate::plan::{NetworkIndex, NodeIndex, NodePlan};
-use crate::topology::addresses::Hosts;
-use crate::topology::check::{Checked, FRESH, Need, Who};
+use crate::topology::addresses::HostAddresses;
+use crate::topology::check::{AddressNeed, Checked, FRESH, NodeSelector};
 
 /// Most ambassadors that a node is told of. Where more can be reached, each node is told of others.
 const AMBASSADORS_TOLD: usize = 32;
 
 /// Every node, and where to find it.
-pub(super) struct Cast {
-    pub(super) nodes: Vec<NodePlan>,
+pub(crate) struct NodeRoster {
+    pub(crate) nodes: Vec<NodePlan>,
     /// Per group its first node.
     groups: Vec<usize>,
     /// Per retrieve step with fresh nodes: those.
-    pub(super) fresh: Vec<Vec<NodeIndex>>,
+    pub(crate) fresh: Vec<Vec<NodeIndex>>,
     /// Per network the ambassadors that its nodes reach: those on the way to the internet.
-    pub(super) reach: Vec<Vec<NodeIndex>>,
+    pub(crate) reach: Vec<Vec<NodeIndex>>,
 }
 
-impl Cast {
-    pub(super) fn new(checked: &Checked, needs: &[Need], fresh_steps: usize, hosts: &mut [Hosts]) -> Self {
-        let mut cast = Cast { nodes: Vec::new(), groups: Vec::new(), fresh: Vec::new(), reach: Vec::new() };
+impl NodeRoster {
+    pub(crate) fn new(
+        checked: &Checked,
+        needs: &[AddressNeed],
+        fresh_steps: usize,
+        hosts: &mut [HostAddresses],
+    ) -> Self {
+        let mut roster = NodeRoster { nodes: Vec::new(), groups: Vec::new(), fresh: Vec::new(), reach: Vec::new() };
         for group in &checked.groups {
-            cast.groups.push(cast.nodes.len());
+            roster.groups.push(roster.nodes.len());
             for number in 1..=group.size() {
                 let name = match group.count {
                     Some(_) => format!("{}-{number}", group.name.value),
                     None => group.name.value.clone(),
                 };
                 let network = group.network_of(number - 1);
-                cast.nodes.push(NodePlan {
+                roster.nodes.push(NodePlan {
                     name,
                     group: group.name.value.clone(),
                     network,
@@ -45,14 +50,14 @@ impl Cast {
             }
         }
         for step in 1..=fresh_steps {
-            cast.add_fresh(checked, needs, step, hosts);
+            roster.add_fresh(checked, needs, step, hosts);
         }
-        cast.meet(checked);
-        cast
+        roster.meet(checked);
+        roster
     }
 
     /// One more node on each network that has any.
-    fn add_fresh(&mut self, checked: &Checked, needs: &[Need], step: usize, hosts: &mut [Hosts]) {
+    fn add_fresh(&mut self, checked: &Checked, needs: &[AddressNeed], step: usize, hosts: &mut [HostAddresses]) {
         let prefix = if step == 1 { FRESH.to_owned() } else { format!("{FRESH}{step}") };
         let inhabited = needs.iter().enumerate().filter(|(_, need)| need.nodes > 0);
         let mut added = Vec::new();
@@ -93,22 +98,22 @@ impl Cast {
     }
 
     /// The nodes that a name stands for, in order.
-    pub(super) fn who(&self, checked: &Checked, who: &Who) -> Vec<NodeIndex> {
+    pub(crate) fn who(&self, checked: &Checked, who: &NodeSelector) -> Vec<NodeIndex> {
         let of_group = |group: usize| self.groups[group]..self.groups[group] + checked.groups[group].size() as usize;
         match who {
-            Who::All => (0..self.nodes.len()).map(NodeIndex).collect(),
+            NodeSelector::All => (0..self.nodes.len()).map(NodeIndex).collect(),
             // Which fresh ones depends on the step: see `scenes`.
-            Who::Fresh => Vec::new(),
-            Who::Networks(networks) => {
+            NodeSelector::Fresh => Vec::new(),
+            NodeSelector::Networks(networks) => {
                 let here = self.nodes.iter().enumerate().filter(|(_, node)| networks.contains(node.network));
                 here.map(|(index, _)| NodeIndex(index)).collect()
             }
-            Who::Group(group) => of_group(*group).map(NodeIndex).collect(),
-            Who::Node(group, number) => vec![NodeIndex(of_group(*group).start + *number as usize)],
+            NodeSelector::Group(group) => of_group(*group).map(NodeIndex).collect(),
+            NodeSelector::Node(group, number) => vec![NodeIndex(of_group(*group).start + *number as usize)],
         }
     }
 
-    pub(super) fn all_of(&self, checked: &Checked, names: &[Who]) -> BTreeSet<NodeIndex> {
+    pub(crate) fn all_of(&self, checked: &Checked, names: &[NodeSelector]) -> BTreeSet<NodeIndex> {
         names.iter().flat_map(|who| self.who(checked, who)).collect()
     }
 }

@@ -2,25 +2,30 @@
 
 use std::collections::BTreeSet;
 
-use super::cast::Cast;
 use super::titles::{name, names, title};
-use super::uplinks::Uplinks;
 use crate::plan::{Network, NetworkIndex, NetworkRange, NodeIndex};
 use crate::timeline::{Asker, Churn, Cross, Retrieve, Scene, SceneKind, Store};
-use crate::topology::addresses::Hosts;
-use crate::topology::check::{Checked, CheckedStep, Verb, Who};
+use crate::topology::addresses::HostAddresses;
+use crate::topology::check::{Checked, CheckedStep, NodeSelector, Verb};
 use crate::topology::raw::step::Items;
+use crate::topology::roster::NodeRoster;
+use crate::topology::uplinks::Uplinks;
 
 /// One for each step, in order.
-pub(super) fn scenes(checked: &Checked, cast: &Cast, networks: &[Network], hosts: &mut [Hosts]) -> Vec<Scene> {
-    let mut fresh = cast.fresh.iter();
+pub(crate) fn scenes(
+    checked: &Checked,
+    roster: &NodeRoster,
+    networks: &[Network],
+    hosts: &mut [HostAddresses],
+) -> Vec<Scene> {
+    let mut fresh = roster.fresh.iter();
     let mut uplinks = Uplinks::new(networks, hosts);
     checked
         .steps
         .iter()
         .map(|step| {
             let fresh: &[NodeIndex] = if step.asks_fresh() { fresh.next().map_or(&[], Vec::as_slice) } else { &[] };
-            let kind = scene(checked, cast, &mut uplinks, step, fresh);
+            let kind = scene(checked, roster, &mut uplinks, step, fresh);
             Scene { title: title(checked, step, &kind), kind, line: step.line }
         })
         .collect()
@@ -33,7 +38,7 @@ fn all(networks: &[NetworkRange]) -> BTreeSet<NetworkIndex> {
 
 fn scene(
     checked: &Checked,
-    cast: &Cast,
+    roster: &NodeRoster,
     uplinks: &mut Uplinks<'_>,
     step: &CheckedStep,
     fresh: &[NodeIndex],
@@ -53,21 +58,21 @@ fn scene(
         Verb::Store { items, sizes, from } => SceneKind::Store(Store {
             items: *items,
             sizes: (sizes.least, sizes.most),
-            from: cast.all_of(checked, from).into_iter().collect(),
+            from: roster.all_of(checked, from).into_iter().collect(),
             whom: names(checked, from),
         }),
         Verb::Churn { time, die, graceful, replace, only, spare } => {
-            let spared = cast.all_of(checked, spare);
+            let spared = roster.all_of(checked, spare);
             SceneKind::Churn(Churn {
                 time: *time,
                 die: *die,
                 graceful: *graceful,
                 replace: *replace,
-                among: cast.all_of(checked, only).difference(&spared).copied().collect(),
+                among: roster.all_of(checked, only).difference(&spared).copied().collect(),
             })
         }
         Verb::Cross { within, pairs, among } => SceneKind::Cross(Cross {
-            among: cast.all_of(checked, among).into_iter().collect(),
+            among: roster.all_of(checked, among).into_iter().collect(),
             whom: names(checked, among),
             pairs: *pairs,
             within: *within,
@@ -76,8 +81,8 @@ fn scene(
             let mut askers = Vec::new();
             for who in from {
                 match who {
-                    Who::Fresh => askers.extend(fresh.iter().map(|&node| Asker::Fresh { node })),
-                    who => askers.push(Asker::OneOf { whom: name(checked, who), nodes: cast.who(checked, who) }),
+                    NodeSelector::Fresh => askers.extend(fresh.iter().map(|&node| Asker::Fresh { node })),
+                    who => askers.push(Asker::OneOf { whom: name(checked, who), nodes: roster.who(checked, who) }),
                 }
             }
             let items = match items {

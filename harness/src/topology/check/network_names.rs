@@ -4,57 +4,55 @@ use std::collections::BTreeMap;
 
 use super::numbered;
 use crate::plan::NetworkRange;
-use crate::topology::diagnostics::{Problem, Problems, Span, quoted, suggestion};
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use crate::topology::fields::Spanned;
 
 /// Every network's name.
 #[derive(Debug)]
-pub(in crate::topology) struct Places {
-    by_name: BTreeMap<String, Place>,
+pub(crate) struct NetworkNames {
+    by_name: BTreeMap<String, NetworkEntry>,
 }
 
 /// What one entry of the file makes.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct NetworkEntry {
     /// Which entry.
-    pub(super) entry: usize,
+    pub(crate) entry: usize,
     /// Where its name is written.
-    pub(super) span: Span,
+    pub(crate) span: Span,
     /// Its networks' indices in the plan.
-    pub(super) networks: NetworkRange,
+    pub(crate) networks: NetworkRange,
     /// Whether each of the networks has a number.
     counted: bool,
 }
 
-impl Places {
+impl NetworkNames {
     /// Numbers the networks of entries of the file, in the order given: which entry, its name and its count.
-    pub(in crate::topology) fn new<'r>(
-        entries: impl IntoIterator<Item = (usize, &'r Spanned<String>, Option<u64>)>,
-    ) -> Self {
+    pub(crate) fn new<'r>(entries: impl IntoIterator<Item = (usize, &'r Spanned<String>, Option<u64>)>) -> Self {
         let mut by_name = BTreeMap::new();
         let mut next = 0;
         for (entry, name, count) in entries {
             let networks = NetworkRange::new(next, count.map_or(1, |count| count as usize));
             next += networks.count;
-            let place = Place { entry, span: name.span.clone(), networks, counted: count.is_some() };
+            let place = NetworkEntry { entry, span: name.span.clone(), networks, counted: count.is_some() };
             by_name.insert(name.value.clone(), place);
         }
-        Places { by_name }
+        NetworkNames { by_name }
     }
 
     /// The networks that a name stands for.
-    pub(in crate::topology) fn find(&self, name: &str) -> Option<NetworkRange> {
+    pub(crate) fn find(&self, name: &str) -> Option<NetworkRange> {
         self.place(name).map(|(_, networks)| networks)
     }
 
     /// The entry that made the networks of a name, and which those are.
-    pub(super) fn place(&self, name: &str) -> Option<(&Place, NetworkRange)> {
+    pub(crate) fn place(&self, name: &str) -> Option<(&NetworkEntry, NetworkRange)> {
         let whole = self.by_name.get(name).map(|place| (place, place.networks));
         whole.or_else(|| self.member(name))
     }
 
     /// One of the networks that a count makes: `home-3`.
-    pub(super) fn member(&self, name: &str) -> Option<(&Place, NetworkRange)> {
+    pub(crate) fn member(&self, name: &str) -> Option<(&NetworkEntry, NetworkRange)> {
         let (group, number) = numbered(name)?;
         let place = self.by_name.get(group).filter(|place| place.counted)?;
         let known = (1..=place.networks.count as u64).contains(&number);
@@ -62,27 +60,31 @@ impl Places {
     }
 
     /// The same of a name that has to stand for some.
-    pub(super) fn known(&self, name: &Spanned<String>, problems: &mut Problems) -> Option<(&Place, NetworkRange)> {
+    pub(crate) fn known(
+        &self,
+        name: &Spanned<String>,
+        problems: &mut DiagnosticSink,
+    ) -> Option<(&NetworkEntry, NetworkRange)> {
         let found = self.place(&name.value);
         if found.is_none() {
-            let problem = Problem::at(&name.span, format!("there is no network {}", quoted(&name.value)));
-            problems.add(Problem { help: self.suggestion(&name.value), ..problem });
+            let problem = Diagnostic::at(&name.span, format!("there is no network {}", quoted(&name.value)));
+            problems.add(Diagnostic { help: self.suggestion(&name.value), ..problem });
         }
         found
     }
 
     /// The file's names, in order.
-    pub(in crate::topology) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
 
     /// What to write in place of a name that stands for no network.
-    pub(in crate::topology) fn suggestion(&self, name: &str) -> Option<String> {
+    pub(crate) fn suggestion(&self, name: &str) -> Option<String> {
         self.members(name).or_else(|| suggestion(name, self.names(), "networks"))
     }
 
     /// What `home-9` could have been where `home` has seven.
-    pub(super) fn members(&self, name: &str) -> Option<String> {
+    pub(crate) fn members(&self, name: &str) -> Option<String> {
         let (group, _) = numbered(name)?;
         let place = self.by_name.get(group).filter(|place| place.counted)?;
         Some(format!("the networks of '{group}' are {group}-1 to {group}-{}", place.networks.count))

@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::cast::Cast;
 use crate::plan::NetworkIndex;
 use crate::topology::check::{Checked, Verb};
-use crate::topology::diagnostics::{Problem, Problems, quoted};
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
+use crate::topology::roster::NodeRoster;
 
 /// A join step can only succeed if every network's nodes hear of all others: through ambassadors beyond their own LAN.
-pub(super) fn check(checked: &Checked, cast: &Cast, problems: &mut Problems) {
+pub(crate) fn check(checked: &Checked, roster: &NodeRoster, problems: &mut DiagnosticSink) {
     let Some(join) = checked.steps.iter().find(|step| matches!(step.verb, Verb::Join { .. })) else { return };
-    let inhabited: BTreeSet<NetworkIndex> = cast.nodes.iter().map(|node| node.network).collect();
+    let inhabited: BTreeSet<NetworkIndex> = roster.nodes.iter().map(|node| node.network).collect();
     // Networks whose nodes can meet, by the least of their indices.
     let mut met: Vec<usize> = (0..checked.networks.len()).collect();
     for (network, reach) in
-        cast.reach.iter().enumerate().filter(|(network, _)| inhabited.contains(&NetworkIndex(*network)))
+        roster.reach.iter().enumerate().filter(|(network, _)| inhabited.contains(&NetworkIndex(*network)))
     {
         for ambassador in reach {
-            let (a, b) = (met[network], met[cast.nodes[ambassador.0].network.0]);
+            let (a, b) = (met[network], met[roster.nodes[ambassador.0].network.0]);
             let (least, other) = (a.min(b), a.max(b));
             met.iter_mut().filter(|set| **set == other).for_each(|set| *set = least);
         }
@@ -27,7 +27,7 @@ pub(super) fn check(checked: &Checked, cast: &Cast, problems: &mut Problems) {
     if let (Some(first), Some(other)) = (inhabited.first(), apart.next()) {
         let label = |network: &NetworkIndex| quoted(&checked.networks[network.0].name.value);
         problems.add(
-            Problem::at(
+            Diagnostic::at(
                 &join.span,
                 format!("nodes on {} and on {} can never meet, so this join cannot end", label(first), label(other)),
             )

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::plan::{Act, Check, Item, Measure, NetworkIndex, NodePlan, Step};
 use crate::timeline::Timeline;
 use crate::topology::check::{Checked, Verb};
-use crate::topology::diagnostics::{Problem, Problems, quoted};
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
 use crate::topology::fields::Spanned;
 
 /// What the steps so far have made measurable.
@@ -80,13 +80,13 @@ impl Measurable {
 }
 
 /// A check of what never happens could only mislead.
-pub(super) fn check(checked: &Checked, nodes: &[NodePlan], timeline: &Timeline, problems: &mut Problems) {
+pub(crate) fn check(checked: &Checked, nodes: &[NodePlan], timeline: &Timeline, problems: &mut DiagnosticSink) {
     let mut seen = Measurable::default();
     let mut judge = |seen: &Measurable, checks: &[Spanned<Check>]| {
         for check in checks {
             if let Some(why) = seen.lacks(&check.value) {
                 problems.add(
-                    Problem::at(&check.span, format!("{} measures nothing: {why}", quoted(&check.value.text)))
+                    Diagnostic::at(&check.span, format!("{} measures nothing: {why}", quoted(&check.value.text)))
                         .help("remove the check, or add the step that it is about"),
                 );
             }

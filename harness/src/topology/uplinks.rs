@@ -4,14 +4,14 @@ use std::net::Ipv4Addr;
 
 use crate::net::link::LinkConfig;
 use crate::plan::{Act, Network, NetworkIndex, Uplink};
-use crate::topology::addresses::Hosts;
+use crate::topology::addresses::HostAddresses;
 use crate::topology::raw::link::RawLink;
 
 /// How each network is joined to the one that it is behind, as the steps before have left it.
-pub(super) struct Uplinks<'h> {
+pub(crate) struct Uplinks<'h> {
     /// By network.
     now: Vec<Option<Joined>>,
-    hosts: &'h mut [Hosts],
+    hosts: &'h mut [HostAddresses],
 }
 
 /// What steps can change of an uplink.
@@ -24,7 +24,7 @@ struct Joined {
 }
 
 impl<'h> Uplinks<'h> {
-    pub(super) fn new(networks: &[Network], hosts: &'h mut [Hosts]) -> Self {
+    pub(crate) fn new(networks: &[Network], hosts: &'h mut [HostAddresses]) -> Self {
         let joined = |uplink: &Uplink| Joined {
             to: uplink.to,
             addresses: uplink.addresses(),
@@ -34,7 +34,7 @@ impl<'h> Uplinks<'h> {
         Uplinks { now: networks.iter().map(|network| network.behind.as_ref().map(joined)).collect(), hosts }
     }
 
-    pub(super) fn rebind(&mut self, network: NetworkIndex, same_address: bool) -> Act {
+    pub(crate) fn rebind(&mut self, network: NetworkIndex, same_address: bool) -> Act {
         let Joined { to, addresses, .. } = self.now[network.0].as_mut().expect("what has a NAT is behind something");
         if !same_address {
             addresses.iter_mut().for_each(|address| *address = self.hosts[to.0].router());
@@ -42,7 +42,7 @@ impl<'h> Uplinks<'h> {
         Act::Rebind { network, addresses: addresses.clone() }
     }
 
-    pub(super) fn change(&mut self, network: NetworkIndex, link: &RawLink) -> Act {
+    pub(crate) fn change(&mut self, network: NetworkIndex, link: &RawLink) -> Act {
         let Joined { up, down, .. } = self.now[network.0].as_mut().expect("what has a link is behind something");
         (*up, *down) = link.over((up, down));
         Act::SetLink { network, up: Box::new(up.clone()), down: Box::new(down.clone()) }

@@ -1,9 +1,9 @@
 //! Steps in words.
 
+use super::describe;
 use crate::plan::Act;
 use crate::timeline::{Replace, SceneKind};
-use crate::topology::check::{Checked, CheckedStep, FRESH, Verb, Who};
-use crate::topology::describe;
+use crate::topology::check::{Checked, CheckedStep, FRESH, NodeSelector, Verb};
 use crate::topology::raw::step::Items;
 use crate::topology::units::{Share, Time};
 
@@ -11,17 +11,17 @@ use crate::topology::units::{Share, Time};
 const NAMES_SHOWN: usize = 6;
 
 /// What a step does, in one line.
-pub(super) fn title(checked: &Checked, step: &CheckedStep, kind: &SceneKind) -> String {
+pub(crate) fn title(checked: &Checked, step: &CheckedStep, kind: &SceneKind) -> String {
     match &step.verb {
         Verb::Join { within } => format!("join within {}", Time(*within)),
         Verb::Settle { time } => format!("settle for {}", Time(*time)),
         Verb::Rebind { networks, same_address } => {
-            let whom: Vec<Who> = networks.iter().map(|&network| Who::Networks(network)).collect();
+            let whom: Vec<NodeSelector> = networks.iter().map(|&network| NodeSelector::Networks(network)).collect();
             let which = if *same_address { "keep their addresses" } else { "get new addresses" };
             format!("rebind: the NATs of {} forget every mapping and {which}", names(checked, &whom))
         }
         Verb::Link { networks, .. } => {
-            let whom: Vec<Who> = networks.iter().map(|&network| Who::Networks(network)).collect();
+            let whom: Vec<NodeSelector> = networks.iter().map(|&network| NodeSelector::Networks(network)).collect();
             format!("the links of {} become {}", names(checked, &whom), new_links(kind))
         }
         Verb::Check { checks } => {
@@ -70,21 +70,21 @@ fn new_links(kind: &SceneKind) -> String {
 }
 
 /// What the file calls these nodes.
-pub(super) fn name(checked: &Checked, who: &Who) -> String {
+pub(crate) fn name(checked: &Checked, who: &NodeSelector) -> String {
     match who {
-        Who::All => "all".to_owned(),
-        Who::Fresh => FRESH.to_owned(),
-        Who::Networks(networks) => {
+        NodeSelector::All => "all".to_owned(),
+        NodeSelector::Fresh => FRESH.to_owned(),
+        NodeSelector::Networks(networks) => {
             let first = &checked.networks[networks.first.0];
             if networks.count == 1 { first.name.value.clone() } else { first.group.clone() }
         }
-        Who::Group(group) => checked.groups[*group].name.value.clone(),
-        Who::Node(group, number) => format!("{}-{}", checked.groups[*group].name.value, number + 1),
+        NodeSelector::Group(group) => checked.groups[*group].name.value.clone(),
+        NodeSelector::Node(group, number) => format!("{}-{}", checked.groups[*group].name.value, number + 1),
     }
 }
 
 /// The same of several; of many only the first.
-pub(super) fn names(checked: &Checked, all: &[Who]) -> String {
+pub(crate) fn names(checked: &Checked, all: &[NodeSelector]) -> String {
     let shown: Vec<String> = all.iter().take(NAMES_SHOWN).map(|who| name(checked, who)).collect();
     let more = if all.len() > NAMES_SHOWN { ", …" } else { "" };
     shown.join(", ") + more

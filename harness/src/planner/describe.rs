@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::units::{Rate, Share, Time};
 use crate::net::firewall::Policy;
 use crate::net::link::{Distribution, LinkConfig};
 use crate::net::nat::NatConfig;
 use crate::plan::{Act, NetworkRange, Plan, Step, Timed, Until, Uplink};
+use crate::topology::units::{Rate, Share, Time};
 
 /// Most lines of each kind; the rest is counted.
 const LINES_MAX: usize = 40;
@@ -109,7 +109,7 @@ fn nat_name(nat: &NatConfig) -> String {
 }
 
 /// A link, both ways.
-pub(super) fn link(up: &LinkConfig, down: &LinkConfig) -> String {
+pub(crate) fn link(up: &LinkConfig, down: &LinkConfig) -> String {
     match (one_way(up), one_way(down)) {
         (up, down) if up == down => up,
         (up, down) => format!("up {up}, down {down}"),

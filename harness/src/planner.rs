@@ -1,0 +1,98 @@
+//! A topology file becomes a plan: everything is decided here, before anything is created.
+//!
+//! Each stage reports all the faults that it finds: *read* (keys and values), *check* (names, and what the parts make
+//! together), *assemble* (addresses, nodes, the timeline of operations).
+//!
+//! | module | subject |
+//! | --- | --- |
+//! | `assemble` | networks, nodes and steps of the plan |
+//! | `precondition` | whether the steps give each check something to measure |
+//! | `join_check` | whether all nodes can find each other |
+//! | `describe` | a plan on one page |
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::plan::Plan;
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Diagnostics};
+use crate::topology::raw::RawTopology;
+use crate::topology::{self, FILE_BYTES_MAX, Overrides, SEED_DEFAULT, check, tree, vars};
+
+mod assemble;
+mod describe;
+mod join_check;
+mod precondition;
+mod scenes;
+mod titles;
+
+pub use describe::describe;
+
+/// Reads a topology file.
+///
+/// # Errors
+/// With everything that is wrong with it, if anything is.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Plan, Diagnostics> {
+    let name = path.display().to_string();
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    match topology::text_of(path) {
+        Ok(text) => plan(&name, &stem, &text, overrides),
+        Err(why) => {
+            let mut problems = DiagnosticSink::default();
+            problems.add(Diagnostic::nowhere(format!("cannot read {name}: {why}")));
+            Err(problems.into_diagnostics(&name, ""))
+        }
+    }
+}
+
+/// Reads a topology from its text. `name` stands for the file in messages, and names a topology that names itself not.
+///
+/// # Errors
+/// With everything that is wrong with it, if anything is.
+pub fn read(name: &str, text: &str, overrides: &Overrides) -> Result<Plan, Diagnostics> {
+    let stem = Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    plan(name, &stem, text, overrides)
+}
+
+fn plan(origin: &str, stem: &str, text: &str, overrides: &Overrides) -> Result<Plan, Diagnostics> {
+    let mut problems = DiagnosticSink::default();
+    // A byte order mark belongs to no line.
+    let source = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match planned(stem, text, source, overrides, &mut problems) {
+        Some(plan) if problems.none() => Ok(plan),
+        _ => Err(problems.into_diagnostics(origin, source)),
+    }
+}
+
+fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems: &mut DiagnosticSink) -> Option<Plan> {
+    if text.len() as u64 > FILE_BYTES_MAX {
+        problems.add(Diagnostic::nowhere(format!("a topology has at most {FILE_BYTES_MAX} bytes")));
+        return None;
+    }
+    let mut root = tree::parse(source, problems)?;
+    let set = vars::substitute(&mut root, overrides, problems);
+    let mut raw = RawTopology::read(&root, problems);
+    raw.override_config(set);
+    let (name, description, seed) = (raw.name.take(), std::mem::take(&mut raw.description), raw.seed);
+    let checked = check::check(raw, source, problems)?;
+    let seed = overrides.seed.or(seed).unwrap_or(SEED_DEFAULT);
+    let planned = assemble::plan(&checked, seed, problems)?;
+    Some(Plan {
+        name: name.unwrap_or_else(|| topology::name_from(stem)),
+        description,
+        seed,
+        file_hash: hexadecimal(&Sha256::digest(text.as_bytes())),
+        source: text.to_owned(),
+        networks: planned.networks,
+        nodes: planned.nodes,
+        items: planned.timeline.items,
+        steps: planned.timeline.steps,
+        checks: planned.checks,
+    })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
