@@ -2,8 +2,22 @@
 //!
 //! | module | what it shows |
 //! | --- | --- |
-//! | [`table`] | the verdict for people |
-//! | [`junit`] | the verdict for CI |
+//! | [`summary`] | the verdict and all sections, on a terminal |
+//! | `checks`, `items`, `nodes`, `queries`, `connectivity`, `rebind_recovery`, `links` | one section each, as a table |
+//! | [`comparison`] | two runs side by side |
+//! | [`junit`] | steps and checks as test cases, for CI |
+//! | [`style`] | how wide tables are, and with which characters they are drawn |
+//! | `format` | numbers with their units |
 
+mod checks;
+pub mod comparison;
+mod connectivity;
+mod format;
+mod items;
 pub mod junit;
-pub mod table;
+mod links;
+mod nodes;
+mod queries;
+mod rebind_recovery;
+pub mod style;
+pub mod summary;

@@ -1,25 +1,31 @@
-//! What a run leaves: its directory, its result, and its parts.
+//! The record of a run: its directory, its result, and the sections of the result. Data only; [`crate::report`] shows it.
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`result`] | `result.json`: everything that follows from the events and metrics, and nothing that a clock on the wall said |
-//! | [`timing`] | `timing.json`: how long it took on this machine |
-//! | [`tally`] | the events, added up |
-//! | [`connectivity`], [`rebind_recovery`] | links of cross steps, and links over NATs that forgot everything, in figures |
-//! | `crossing`, `recovery`, `failures`, `links` | parts of the result: the grid of a cross step, what rebinds did, why things failed, how links ran |
-//! | [`compare`] | whether two runs, as on two backends, have come to the same |
-//! | [`directory`] | the run's directory, and the record written into it while the run is played |
+//! | [`result`] | `result.json`: everything that follows from events and metrics, and nothing from the wall clock |
+//! | [`timing`] | `timing.json`: how long the run took on this machine |
+//! | [`tally`] | the events, added up section by section |
+//! | [`items`], [`nodes`], [`queries`], [`connectivity`], [`rebind_recovery`], [`links`] | a section each: how it is tallied, and what the result says of it |
+//! | [`steps`], [`check_result`], [`incidents`], [`failed_operations`] | how steps, checks and single operations came out |
+//! | [`topology_shape`] | what two runs must share to be comparable |
+//! | [`compare`] | whether two runs, for example on two backends, agree |
+//! | [`directory`] | the run's directory, and the record written into it during the run |
 
+pub mod check_result;
 pub mod compare;
 pub mod connectivity;
-pub(crate) mod crossing;
 pub mod directory;
-pub(crate) mod failures;
+pub mod failed_operations;
 #[cfg(test)]
 pub(crate) mod fixture;
-pub(crate) mod links;
+pub mod incidents;
+pub mod items;
+pub mod links;
+pub mod nodes;
+pub mod queries;
 pub mod rebind_recovery;
-pub(crate) mod recovery;
 pub mod result;
+pub mod steps;
 pub mod tally;
 pub mod timing;
+pub mod topology_shape;

@@ -1,28 +1,70 @@
-//! Shares that were measured on a sample, and how sure they are.
+//! Statistics of measurements: shares, quantiles, and how sure a share is that was measured on a sample.
 
-use crate::results::tally::ratio;
+use serde::{Deserialize, Serialize};
 
 /// Standard deviations to each side that hold 95 % of a normal distribution.
 pub const Z_95: f64 = 1.959_963_984_540_054;
-/// The same for 99.9 %: of fifty such statements together all are true 95 times in 100.
+/// Standard deviations to each side that hold 99.9 %: of fifty such statements together all are true 95 times in 100.
 pub const Z_999: f64 = 3.290_526_731_491_895;
 
-/// So many of so many.
+/// `part / whole`. `None` if the whole is 0.
+pub fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// A quantile (above 0, up to 1) of values in ascending order, by nearest rank. `None` without values.
+pub fn quantile<T: Copy>(sorted: &[T], quantile: f64) -> Option<T> {
+    censored_quantile(sorted, sorted.len() as u64, quantile)
+}
+
+/// A quantile, by nearest rank, of `total` values of which only the lowest are known, in ascending order. `None` if the
+/// rank lies among the unknown ones.
+pub fn censored_quantile<T: Copy>(sorted: &[T], total: u64, quantile: f64) -> Option<T> {
+    let rank = (quantile * total as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// The median by nearest rank; of an even number of values the lower of the two in the middle. `None` without values.
+pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    quantile(&values, 0.5)
+}
+
+/// Quantiles of durations by nearest rank, in seconds. `None` where no duration has that rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DurationQuantiles {
+    /// Median, in seconds.
+    pub p50: Option<f64>,
+    /// 95th percentile, in seconds.
+    pub p95: Option<f64>,
+    /// The longest duration, in seconds.
+    pub max: Option<f64>,
+}
+
+impl DurationQuantiles {
+    /// From a function that returns a quantile (0..1) in seconds.
+    pub fn of(quantile_s: impl Fn(f64) -> Option<f64>) -> Self {
+        DurationQuantiles { p50: quantile_s(0.5), p95: quantile_s(0.95), max: quantile_s(1.0) }
+    }
+}
+
+/// A share measured on a sample: `part` of `whole` trials succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proportion {
-    /// Those of which something is true.
+    /// Trials that succeeded.
     pub part: u64,
-    /// All of them.
+    /// All trials of the sample.
     pub whole: u64,
 }
 
 impl Proportion {
-    /// `part / whole`; `None` of nothing.
+    /// `part / whole`. `None` without trials.
     pub fn share(self) -> Option<f64> {
         ratio(self.part, self.whole)
     }
 
-    /// Between which shares the true one lies (Wilson 1927), `z` standard deviations to each side. `None` of nothing.
+    /// Wilson's score interval (1927) of the true share, `z` standard deviations to each side. `None` without trials.
     pub fn interval(self, z: f64) -> Option<(f64, f64)> {
         let (p, n, zz) = (self.share()?, self.whole as f64, z * z);
         let centre = p + zz / (2.0 * n);
@@ -31,9 +73,9 @@ impl Proportion {
         Some((bound(centre - spread), bound(centre + spread)))
     }
 
-    /// Between which values the difference of the true shares lies, this one's less the other's: Newcombe's hybrid score interval
-    /// (Interval estimation for the difference between independent proportions, Statistics in Medicine 17, 1998, method 10).
-    /// `None` if either is of nothing.
+    /// Newcombe's hybrid score interval of the difference between the true shares, this one minus the other. See "Interval
+    /// estimation for the difference between independent proportions", Statistics in Medicine 17 (1998), method 10.
+    /// `None` if either has no trials.
     pub fn difference(self, other: Proportion, z: f64) -> Option<(f64, f64)> {
         let (p, q) = (self.share()?, other.share()?);
         let ((p_low, p_high), (q_low, q_high)) = (self.interval(z)?, other.interval(z)?);
@@ -42,7 +84,7 @@ impl Proportion {
         Some((low, high))
     }
 
-    /// Whether both may be samples of one share. `None` if either is of nothing.
+    /// Whether both may be samples of one true share. `None` if either has no trials.
     pub fn agrees_with(self, other: Proportion, z: f64) -> Option<bool> {
         self.difference(other, z).map(|(low, high)| low <= 0.0 && high >= 0.0)
     }
@@ -56,9 +98,24 @@ mod tests {
         Proportion { part, whole }
     }
 
+    #[test]
+    fn quantiles_are_by_nearest_rank() {
+        let sorted = [1, 2, 3, 4];
+        assert_eq!([0.01, 0.25, 0.26, 0.5, 1.0].map(|q| quantile(&sorted, q)), [1, 1, 2, 2, 4].map(Some));
+        assert_eq!(quantile::<u64>(&[], 0.5), None);
+        assert_eq!([0.5, 0.51].map(|q| censored_quantile(&[1, 2], 4, q)), [Some(2), None]);
+    }
+
+    #[test]
+    fn median_sorts_its_values() {
+        assert_eq!(median([9.0, 1.0, 5.0]), Some(5.0));
+        assert_eq!(median([4.0, 2.0]), Some(2.0));
+        assert_eq!(median([]), None);
+    }
+
     /// Newcombe: Two-sided confidence intervals for the single proportion, Statistics in Medicine 17 (1998), table I.
     #[test]
-    fn the_interval_is_wilsons() {
+    fn interval_matches_wilson() {
         for (part, whole, low, high) in
             [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
         {
@@ -70,7 +127,7 @@ mod tests {
 
     /// The same author's paper on differences, table II, method 10.
     #[test]
-    fn the_interval_of_a_difference_is_newcombes() {
+    fn interval_of_a_difference_matches_newcombe() {
         for (one, other, low, high) in [
             (of(56, 70), of(48, 80), 0.0524, 0.3339),
             (of(9, 10), of(3, 10), 0.1705, 0.8090),
@@ -82,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_apart_does_not_agree() {
+    fn shares_agree_unless_chance_cannot_explain_the_difference() {
         assert_eq!(of(20, 20).agrees_with(of(1_035, 1_035), Z_999), Some(true));
         assert_eq!(of(0, 20).agrees_with(of(1_035, 1_035), Z_999), Some(false));
         assert_eq!(of(15, 20).agrees_with(of(700, 1_000), Z_999), Some(true));

@@ -103,7 +103,7 @@ fn a_run_in_an_empty_folder_passes_and_leaves_its_record() {
     let ran = desk.harness(&["run", "small.yaml", "--backend", "sim"]).exits(0);
     has(
         &ran.stdout,
-        &["small on sim, seed 3: PASSED", "3 of 3 checks hold", "persistence == 100%", "100 %", "asked in"],
+        &["small on sim, seed 3: PASSED", "3 of 3 checks passed", "persistence == 100%", "100 %", "queried from"],
     );
     has(&ran.stderr, &["step 1 of 4: join", "record: runs/small-"]);
     let record = fs::read_dir(desk.path("runs")).unwrap().next().unwrap().unwrap().path();
@@ -152,7 +152,7 @@ fn a_check_that_does_not_hold_exits_1_and_says_so() {
     let desk = Desk::new();
     desk.write("bad.yaml", &SMALL.replace("persistence == 100%", "persistence < 50%"));
     let ran = desk.harness(&["run", "bad.yaml", "--backend", "sim", "--out", "out", "--junit", "junit.xml"]).exits(1);
-    has(&ran.stdout, &["FAILED", "2 of 3 checks hold", "persistence < 50%", "NO"]);
+    has(&ran.stdout, &["FAILED", "2 of 3 checks passed", "persistence < 50%", "NO"]);
     assert_eq!(json(&desk.path("out/result.json"))["verdict"], "failed");
     let junit = fs::read_to_string(desk.path("junit.xml")).unwrap();
     has(&junit, &["failures=\"1\"", "check: persistence &lt; 50%", "step 1: join"]);
@@ -165,7 +165,7 @@ fn nodes_that_cannot_meet_fail_the_run() {
     let alone = SMALL.replace("heartbeat: 500ms", "discover: \"false\"").replace("within: 30s", "within: 2s");
     desk.write("alone.yaml", &alone);
     let ran = desk.harness(&["run", "alone.yaml", "--backend", "sim", "--out", "out"]).exits(1);
-    has(&ran.stdout, &["problem: step 1 (join", "groups that do not know each other after 2s"]);
+    has(&ran.stdout, &["error: step 1 (join", "groups that do not know each other after 2s"]);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn the_time_limit_ends_a_run_with_3() {
     endless(&desk);
     let arguments = ["run", "endless.yaml", "--backend", "sim", "--out", "out", "--time-limit", "300ms"];
     let ran = desk.harness(&arguments).exits(3);
-    has(&ran.stdout, &["ENDED BY THE TIME LIMIT"]);
+    has(&ran.stdout, &["STOPPED BY THE TIME LIMIT"]);
     assert_eq!(json(&desk.path("out/result.json"))["verdict"], "time_limit");
 }
 
@@ -273,5 +273,5 @@ fn an_interrupt_ends_a_run_with_130_and_tells_what_was_done() {
     assert_eq!(status.code(), Some(130), "{rest:?}");
     has(&rest.join("\n"), &["interrupted: ending the run", "record: out"]);
     let result = json(&desk.path("out/result.json"));
-    assert_eq!((&result["verdict"], &result["persistence"]["acknowledged"]), (&"interrupted".into(), &3.into()));
+    assert_eq!((&result["verdict"], &result["items"]["acknowledged"]), (&"interrupted".into(), &3.into()));
 }

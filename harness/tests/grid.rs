@@ -8,8 +8,9 @@ use butter_harness::backend::sim::Sim;
 use butter_harness::checks::evaluate;
 
 use butter_harness::planner;
-use butter_harness::report::table;
-use butter_harness::results::result::{Outcome, RunResult};
+use butter_harness::report::style::TableStyle;
+use butter_harness::report::summary::render;
+use butter_harness::results::result::{RunResult, RunVerdict};
 use butter_harness::run::{RunRecord, StopSignal, run_plan};
 use butter_harness::topology::Overrides;
 
@@ -21,7 +22,7 @@ use nobody::Nobody;
 /// Plays a topology that ships. Fails with the table that a person would see unless every check holds.
 fn passes(name: &str) -> RunResult {
     let result = run(name, &Overrides::default());
-    assert_eq!(result.verdict, Outcome::Passed, "{}", table::render(&result));
+    assert_eq!(result.verdict, RunVerdict::Passed, "{}", render(&result, TableStyle::default()));
     result
 }
 
@@ -34,21 +35,22 @@ fn run(name: &str, overrides: &Overrides) -> RunResult {
         sim.up(&mut Nobody).await.expect("a simulation comes up");
         run_plan(&plan, &mut sim, &mut Nobody, &StopSignal::default()).await
     });
-    assert_eq!(evaluate(&plan, &played.events, &played.watched).len(), plan.checks.len());
-    RunResult::of(&plan, "sim", &played)
+    let checks = evaluate(&plan, &played.events, &played.watched);
+    assert_eq!(checks.len(), plan.checks.len());
+    RunResult::of(&plan, "sim", &played, checks)
 }
 
 #[test]
 fn every_sort_of_nat_is_crossed_as_well_as_it_can_be() {
     let result = passes("nat-matrix");
-    assert_eq!(result.crossings.len(), 36, "eight groups, each with each");
-    assert!(result.crossings.iter().all(|cell| cell.pairs == 20), "as many pairs in each cell");
-    assert!(table::render(&result).lines().all(|line| line.chars().count() <= 110));
+    assert_eq!(result.connectivity.len(), 36, "eight groups, each with each");
+    assert!(result.connectivity.iter().all(|cell| cell.pairs == 20), "as many pairs in each cell");
+    assert!(render(&result, TableStyle::default()).lines().all(|line| line.chars().count() <= 110));
 }
 
 #[test]
 fn homes_behind_carriers_reach_each_other() {
-    assert_eq!(passes("cgnat").crossings.len(), 3);
+    assert_eq!(passes("cgnat").connectivity.len(), 3);
 }
 
 #[test]
@@ -72,6 +74,6 @@ fn without_the_ambassador_those_who_are_open_link_all_others() {
     passes("volunteers");
     let unwilling = Overrides { set: vec![("auto_ambassador".to_owned(), "false".to_owned())], ..Overrides::default() };
     let result = run("volunteers", &unwilling);
-    let lost = result.crossings.iter().any(|cell| cell.linked < cell.pairs);
-    assert!(lost, "{}", table::render(&result));
+    let lost = result.connectivity.iter().any(|cell| cell.connected < cell.pairs);
+    assert!(lost, "{}", render(&result, TableStyle::default()));
 }

@@ -3,14 +3,16 @@
 #![no_main]
 
 use butter_harness::metrics::scrape;
-use butter_harness::results::compare::Comparison;
+use butter_harness::report::comparison::render;
+use butter_harness::report::style::TableStyle;
+use butter_harness::results::compare::RunComparison;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|texts: (&str, &str)| {
     let (one, other) = texts;
     _ = scrape::parse(one);
-    if let Ok(compared) = Comparison::of([one, one]) {
+    if let Ok(compared) = RunComparison::of([one, one]) {
         assert!(compared.agrees());
     }
-    _ = Comparison::of([one, other]).map(|compared| compared.to_string());
+    _ = RunComparison::of([one, other]).map(|compared| render(&compared, TableStyle::default()));
 });

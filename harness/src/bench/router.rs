@@ -13,6 +13,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::net::link::LinkConfig;
+use crate::statistics::{median, quantile};
 
 mod lab;
 mod limit;
@@ -133,8 +134,8 @@ fn has_nft() -> bool {
 fn round(lab: &Lab, options: Options) -> anyhow::Result<Figures> {
     let tcp_bps = traffic::stream(lab, options.stream)?;
     let trips = traffic::round_trips(lab, options.questions)?;
-    let quantile = |share: f64| trips[(trips.len() as f64 * share) as usize];
-    Ok(Figures { tcp_bps, round_trip_us: quantile(0.5), round_trip_p99_us: quantile(0.99), small: None })
+    let trip_us = |share| quantile(&trips, share).context("no round trip was measured");
+    Ok(Figures { tcp_bps, round_trip_us: trip_us(0.5)?, round_trip_p99_us: trip_us(0.99)?, small: None })
 }
 
 /// What each round has brought.
@@ -153,24 +154,22 @@ impl Rounds {
             cable: middle(&self.cable),
             kernel: (!self.kernel.is_empty()).then(|| middle(&self.kernel)),
             router: middle(&self.router),
-            impaired_tcp_bps: median(self.impaired.into_iter()),
+            impaired_tcp_bps: median_of_rounds(self.impaired),
         }
     }
 }
 
 fn middle(all: &[Figures]) -> Figures {
     Figures {
-        tcp_bps: median(all.iter().map(|figures| figures.tcp_bps)),
-        round_trip_us: median(all.iter().map(|figures| figures.round_trip_us)),
-        round_trip_p99_us: median(all.iter().map(|figures| figures.round_trip_p99_us)),
+        tcp_bps: median_of_rounds(all.iter().map(|figures| figures.tcp_bps)),
+        round_trip_us: median_of_rounds(all.iter().map(|figures| figures.round_trip_us)),
+        round_trip_p99_us: median_of_rounds(all.iter().map(|figures| figures.round_trip_p99_us)),
         small: None,
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+fn median_of_rounds(values: impl IntoIterator<Item = f64>) -> f64 {
+    median(values).expect("there is at least one round")
 }
 
 impl fmt::Display for RouterBench {

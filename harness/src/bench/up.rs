@@ -8,7 +8,7 @@ use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
 use crate::plan::{NetworkIndex, Plan};
 use crate::progress::Progress;
-use crate::results::timing::{Stopwatch, Took};
+use crate::results::timing::{Stopwatch, TimedPart};
 use crate::sim::terrain::Terrain;
 
 /// Networks beside the internet, each with so many nodes.
@@ -27,7 +27,7 @@ pub struct UpBench {
     nodes: usize,
     routers: usize,
     /// What the backend said it was doing.
-    activities: Vec<Took>,
+    activities: Vec<TimedPart>,
     up_s: f64,
     down_s: f64,
     /// Seconds that the engine takes to start as many containers that do nothing, where there is an engine.
@@ -110,8 +110,8 @@ impl fmt::Display for UpBench {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let UpBench { backend, nodes, routers, up_s, down_s, .. } = self;
         writeln!(f, "{nodes} nodes and {routers} routers on {backend}")?;
-        for Took { what, s } in &self.activities {
-            writeln!(f, "  {s:>7.3} s {what}")?;
+        for TimedPart { name, took_s } in &self.activities {
+            writeln!(f, "  {took_s:>7.3} s {name}")?;
         }
         write!(f, "  up, every node answering, in {up_s:.3} s; gone in {down_s:.3} s")?;
         let Some(bare_s) = self.bare_s else { return Ok(()) };

@@ -7,7 +7,7 @@ use crate::plan::{Aggregate, NetworkIndex, NodeIndex};
 use crate::results::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
 
 /// The one verdict of one check over these events.
-fn judge(measure: Measure, comparison: Comparison, bound: f64, events: &[Event]) -> Verdict {
+fn judge(measure: Measure, comparison: Comparison, bound: f64, events: &[Event]) -> CheckResult {
     let mut plan = fixture::plan();
     plan.checks = vec![check("the check", measure, comparison, bound)];
     let mut verdicts = evaluate(&plan, events, &Watched::default());
@@ -17,7 +17,7 @@ fn judge(measure: Measure, comparison: Comparison, bound: f64, events: &[Event])
 
 fn value(measure: Measure, events: &[Event]) -> Result<f64, String> {
     let verdict = judge(measure, Comparison::AtLeast, 0.0, events);
-    verdict.value.ok_or(verdict.why.unwrap_or_default())
+    verdict.value.ok_or(verdict.reason.unwrap_or_default())
 }
 
 const ALL: Measure = Measure::Retrieval { from: None, to: None };
@@ -51,7 +51,7 @@ fn links_count_for_both_groups_whoever_asked() {
     let mut measured = |measure: Measure| {
         plan.checks = vec![check("the check", measure, Comparison::AtLeast, 0.0)];
         let verdict = evaluate(&plan, &events, &Watched::default()).remove(0);
-        verdict.value.ok_or(verdict.why.unwrap_or_default())
+        verdict.value.ok_or(verdict.reason.unwrap_or_default())
     };
     let mut share = |direct, from: Option<&str>, to: Option<&str>| {
         measured(Measure::Linked { direct, from: from.map(str::to_owned), to: to.map(str::to_owned) })
@@ -124,7 +124,7 @@ fn retrieval_is_told_by_network() {
 fn what_cannot_be_measured_fails_and_says_why() {
     let events = [looked(0, 0), retrieved(0, 0, 1, Retrieved::NotFound)];
     for (measure, events, why) in [
-        (Measure::Persistence, &events[..0], "the nodes were never looked at"),
+        (Measure::Persistence, &events[..0], "no snapshot of the nodes was taken"),
         (Measure::Persistence, &events, "no item was acknowledged"),
         (Measure::Copies, &events, "no item was acknowledged"),
         (Measure::Stored, &events, "no item was to be stored"),
@@ -132,14 +132,14 @@ fn what_cannot_be_measured_fails_and_says_why() {
         (Measure::RetrievalWorstCell, &events[..0], "no query was made"),
         (between(Some(1), None), &events, "no query was made from beta"),
         (between(Some(0), Some(1)), &events, "no query was made from alpha for items stored from beta"),
-        (Measure::RetrievalLatency { quantile: 0.95 }, &events, "no query was answered with the right bytes"),
-        (Measure::RetrievalMessages, &events, "no query was answered with the right bytes"),
+        (Measure::RetrievalLatency { quantile: 0.95 }, &events, "no query succeeded"),
+        (Measure::RetrievalMessages, &events, "no query succeeded"),
         (metric("butter_x", Aggregate::Max), &events, "no node or router tells a metric 'butter_x'"),
     ] {
         // A bound that every number would satisfy.
         let verdict = judge(measure, Comparison::AtLeast, f64::NEG_INFINITY, events);
-        assert!(!verdict.holds && verdict.value.is_none(), "{verdict:?}");
-        assert_eq!(verdict.why.as_deref(), Some(why));
+        assert!(!verdict.passed && verdict.value.is_none(), "{verdict:?}");
+        assert_eq!(verdict.reason.as_deref(), Some(why));
     }
 }
 
@@ -181,7 +181,7 @@ fn a_run_that_must_fail_does() {
         (Measure::Copies, least, 3.0),
     ] {
         let verdict = judge(measure, comparison, bound, &events);
-        assert!(!verdict.holds && verdict.value.is_some(), "{verdict:?}");
+        assert!(!verdict.passed && verdict.value.is_some(), "{verdict:?}");
     }
 }
 
@@ -228,7 +228,7 @@ fn checks_in_mid_run_see_what_was_before_them() {
     plan.checks = vec![persists];
     let events = [stored(0, true), looked(1, 1), step_ended(0), looked(0, 1)];
     let verdicts = evaluate(&plan, &events, &Watched::default());
-    let told: Vec<_> = verdicts.iter().map(|v| (v.step, v.holds, v.why.as_deref())).collect();
+    let told: Vec<_> = verdicts.iter().map(|v| (v.step, v.passed, v.reason.as_deref())).collect();
     let unreached = (Some(1), false, Some("the run did not get there"));
     assert_eq!(told, [(Some(0), true, None), unreached, (None, false, None)]);
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 
 use super::{Exit, complain, show};
-use crate::results::compare::Comparison;
+use crate::report::comparison;
+use crate::report::style::TableStyle;
+use crate::results::compare::RunComparison;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -19,7 +21,7 @@ pub(super) struct Args {
 
 pub(super) fn compare(args: &Args) -> Exit {
     match read(&args.one).and_then(|one| Ok([one, read(&args.other)?])) {
-        Ok(texts) => held_against(args, texts),
+        Ok(texts) => compare_texts(args, texts),
         Err(what) => {
             complain(&what);
             Exit::Usage
@@ -27,19 +29,15 @@ pub(super) fn compare(args: &Args) -> Exit {
     }
 }
 
-fn held_against(args: &Args, [one, other]: [String; 2]) -> Exit {
-    match Comparison::of([&one, &other]) {
-        Ok(comparison) if comparison.shares.is_empty() => {
-            complain("the two runs have nothing in common that could be compared");
-            Exit::Usage
+fn compare_texts(args: &Args, [one, other]: [String; 2]) -> Exit {
+    match RunComparison::of([&one, &other]) {
+        Ok(compared) => {
+            show(&comparison::render(&compared, TableStyle::default()));
+            if compared.agrees() { Exit::Passed } else { Exit::Failed }
         }
-        Ok(comparison) => {
-            show(&format!("{comparison}\n"));
-            if comparison.agrees() { Exit::Passed } else { Exit::Failed }
-        }
-        Err((index, error)) => {
-            let path = result_of([&args.one, &args.other][index]);
-            let error = anyhow::Error::from(error).context(format!("{} cannot be compared", path.display()));
+        Err(error) => {
+            let (one, other) = (args.one.display(), args.other.display());
+            let error = anyhow::Error::from(error).context(format!("cannot compare {one} (A) with {other} (B)"));
             complain(&format!("{error:#}"));
             Exit::Usage
         }

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::events::{Event, EventKind};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::results::timing::{Stopwatch, Took};
+use crate::results::timing::{Stopwatch, TimedPart};
 use crate::run::RunStatus;
 
 /// Pause between lines about a step in a log.
@@ -89,7 +89,7 @@ impl ProgressDisplay {
     }
 
     /// The line goes; how long each activity took.
-    pub(super) fn finish(self) -> Vec<Took> {
+    pub(super) fn finish(self) -> Vec<TimedPart> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
             LINES.remove(bar);

@@ -18,9 +18,10 @@ use super::{Exit, complain, environment, show, signals, tell};
 use crate::backend::BackendError;
 use crate::metrics::federation::Federation;
 use crate::plan::Plan;
-use crate::report::{junit, table};
+use crate::report::style::TableStyle;
+use crate::report::{junit, summary};
 use crate::results::directory::{DirectoryError, RunDirectory};
-use crate::results::result;
+use crate::results::result::RunVerdict;
 use crate::run::{StopReason, StopSignal};
 
 #[derive(Debug, ClapArgs)]
@@ -170,7 +171,7 @@ fn play_all(
 /// Shows what came of a run. What it means for the exit status.
 fn report(outcome: &Outcome, directory: &Path, json: bool) -> Exit {
     if let Some(result) = &outcome.result {
-        show(&if json { result.to_json() } else { table::render(result) });
+        show(&if json { result.to_json() } else { summary::render(result, TableStyle::default()) });
     }
     for failure in &outcome.failures {
         environment(failure);
@@ -183,7 +184,7 @@ fn report(outcome: &Outcome, directory: &Path, json: bool) -> Exit {
         (Some(StopReason::Interrupted), _) => Exit::Interrupted,
         (Some(StopReason::TimeLimit), _) => Exit::Environment,
         (None, _) if !outcome.failures.is_empty() => Exit::Environment,
-        (None, Some(result)) if result.verdict == result::Outcome::Passed => Exit::Passed,
+        (None, Some(result)) if result.verdict == RunVerdict::Passed => Exit::Passed,
         (None, _) => Exit::Failed,
     }
 }

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use super::backend_choice::{AnyBackend, BackendKind, BackendSetup};
 use super::progress::ProgressDisplay;
 use crate::backend::{Backend, BackendError};
+use crate::checks;
 use crate::events::{Event, RunTime};
 use crate::metrics::federation::Federation;
 use crate::metrics::series::Scrape;
 use crate::plan::Plan;
 use crate::results::directory::{Recorder, RunDirectory};
 use crate::results::result::RunResult;
-use crate::results::timing::Timing;
+use crate::results::timing::RunTiming;
 use crate::run::{RunObserver, RunStatus, StopReason, StopSignal, run_plan};
 
 /// What is to be run, and how.
@@ -60,7 +61,7 @@ impl Session {
             }
         };
         let mut display = ProgressDisplay::new(&self.plan.name);
-        let mut timing = Timing::default();
+        let mut timing = RunTiming::default();
         let set_up =
             BackendSetup { keep: self.keep, probe: self.probe, logs: Some(logs.clone()), ..BackendSetup::default() };
         let mut backend = AnyBackend::new(self.kind, &self.plan, set_up);
@@ -111,7 +112,7 @@ impl Session {
         backend: &mut AnyBackend,
         display: &mut ProgressDisplay,
         stop: &StopSignal,
-        timing: &mut Timing,
+        timing: &mut RunTiming,
         outcome: &mut Outcome,
     ) {
         let recorder = match Recorder::new(&self.plan, &self.directory) {
@@ -124,7 +125,8 @@ impl Session {
         }
         let mut outlets = Outlets { plan, recorder, display, federation: self.federation.as_ref() };
         let played = run_plan(plan, backend, &mut outlets, stop).await;
-        let mut result = RunResult::of(plan, backend.name(), &played);
+        let checks = checks::evaluate(plan, &played.events, &played.watched);
+        let mut result = RunResult::of(plan, backend.name(), &played, checks);
         result.probe = backend.probed();
         let written = outlets.recorder.finish().and_then(|steps| {
             timing.steps = steps;

@@ -2,14 +2,16 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::table;
-use crate::checks::Verdict;
-use crate::results::result::{Outcome, RunResult, StepResult};
+use super::format::{in_unit, measured};
+use crate::plan::Comparison;
+use crate::results::check_result::CheckResult;
+use crate::results::result::{RunResult, RunVerdict};
+use crate::results::steps::StepResult;
 
 /// The XML of these runs.
 ///
 /// # Errors
-/// If it cannot be written down.
+/// If the text cannot be encoded.
 pub fn xml(results: &[RunResult]) -> Result<String, quick_junit::SerializeError> {
     let mut report = Report::new("butter-harness");
     report.add_test_suites(results.iter().map(suite));
@@ -20,38 +22,51 @@ fn suite(result: &RunResult) -> TestSuite {
     let mut suite = TestSuite::new(format!("{} on {}", result.name, result.backend));
     suite.add_test_cases(result.steps.iter().enumerate().map(|(index, step)| step_case(index, step)));
     suite.add_test_cases(result.checks.iter().map(check_case));
-    let not_ended = match result.verdict {
-        Outcome::Passed | Outcome::Failed => None,
-        Outcome::Interrupted | Outcome::TimeLimit => Some("the run was ended early".to_owned()),
-        Outcome::NotPlayed => Some(result.problems.join("; ")),
+    let error = match result.verdict {
+        RunVerdict::Passed | RunVerdict::Failed => None,
+        RunVerdict::Interrupted => Some("the run was interrupted".to_owned()),
+        RunVerdict::TimeLimit => Some("the run reached its time limit".to_owned()),
+        RunVerdict::NotPlayed => Some(result.errors.join("; ")),
     };
-    if let Some(why) = not_ended {
+    if let Some(message) = error {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        status.set_message(why);
-        suite.add_test_case(TestCase::new("the run came to its end", status));
+        status.set_message(message);
+        suite.add_test_case(TestCase::new("the run completes", status));
     }
     suite
 }
 
 fn step_case(index: usize, step: &StepResult) -> TestCase {
-    let status = match &step.problem {
+    let status = match &step.error {
         None => TestCaseStatus::success(),
-        Some(problem) => failure(problem),
+        Some(error) => failure(error),
     };
-    let mut case = TestCase::new(format!("step {}: {}", index + 1, step.title), status);
+    let mut case = TestCase::new(format!("step {}: {}", index + 1, step.summary), status);
     if let Some(took_s) = step.took_s {
         case.set_time(std::time::Duration::from_secs_f64(took_s));
     }
     case
 }
 
-fn check_case(check: &Verdict) -> TestCase {
-    let status = match check.holds {
+fn check_case(check: &CheckResult) -> TestCase {
+    let status = match check.passed {
         true => TestCaseStatus::success(),
-        false => failure(&table::measured(check)),
+        false => failure(&format!("measured {}, expected {}", measured(check), bound(check))),
     };
-    let place = check.step.map_or(String::new(), |step| format!(" (step {})", step + 1));
-    TestCase::new(format!("check{place}: {}", check.text), status)
+    let step = check.step.map_or(String::new(), |step| format!(" (step {})", step + 1));
+    TestCase::new(format!("check{step}: {}", check.text), status)
+}
+
+/// `at least 99 %`
+fn bound(check: &CheckResult) -> String {
+    let comparison = match check.comparison {
+        Comparison::AtLeast => "at least",
+        Comparison::Above => "more than",
+        Comparison::AtMost => "at most",
+        Comparison::Below => "less than",
+        Comparison::Equal => "exactly",
+    };
+    format!("{comparison} {}", in_unit(check.bound, check.unit))
 }
 
 fn failure(message: &str) -> TestCaseStatus {

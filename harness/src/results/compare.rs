@@ -1,225 +1,240 @@
-//! Two runs of a topology held against each other: on two backends, before and after a change, with two settings.
+//! Two runs of a topology compared: on two backends, before and after a change, with two settings.
 //!
-//! Shares are compared as samples: they agree if one true share may be behind both ([`Proportion::agrees_with`], at 99.9 %, so
-//! that a whole grid seldom differs by chance alone). Times are shown and not judged: they depend on the machine.
+//! Shares are compared as samples. They agree if both may come from one true share ([`Proportion::agrees_with`], with 99.9 %
+//! confidence, so that a whole grid seldom differs by chance alone). Times are shown and not judged: they depend on the machine.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use comfy_table::Table;
 use serde::Deserialize;
 
 use super::result::SCHEMA_VERSION;
-use crate::report::table::{optional, percent, right_aligned, seconds, table};
-use crate::statistics::{Proportion, Z_999};
+use super::topology_shape::{ShapeDifference, TopologyShape};
+use crate::statistics::{DurationQuantiles, Proportion, Z_999};
 
-/// What is read of a `result.json`.
+/// The parts of a `result.json` that are compared.
 #[derive(Clone, Debug, Deserialize)]
 struct Record {
     name: String,
     verdict: String,
     backend: String,
     seed: u64,
-    persistence: Persistence,
-    retrieval: Retrieval,
-    #[serde(default)]
-    matrix: Vec<Cell>,
-    #[serde(default)]
-    crossings: Vec<Crossing>,
+    topology: TopologyShape,
+    items: Items,
+    queries: Queries,
+    connectivity: Vec<Pair>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Persistence {
-    items: u64,
+struct Items {
+    planned: u64,
     acknowledged: u64,
-    kept: u64,
+    persistent: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Retrieval {
+struct Queries {
+    total: Summary,
+    by_pair: Vec<QueryPair>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Summary {
     queries: u64,
     found: u64,
-    latency_s: Latency,
+    latency_s: DurationQuantiles,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Latency {
-    p50: Option<f64>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Cell {
+struct QueryPair {
     from: String,
     to: String,
     #[serde(flatten)]
-    retrieval: Retrieval,
+    summary: Summary,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Crossing {
+struct Pair {
     from: String,
     to: String,
     pairs: u64,
-    linked: u64,
+    connected: u64,
     direct: u64,
-    linked_s: Latency,
+    connected_s: DurationQuantiles,
 }
 
-/// A share that a run has come to, and the median time that goes with it.
+/// A share that a run measured, and the median time that goes with it.
 #[derive(Clone, Copy, Debug)]
-struct Figure {
-    share: Proportion,
-    p50_s: Option<f64>,
+pub struct MeasuredShare {
+    /// The share, as a sample.
+    pub share: Proportion,
+    /// The median time in seconds, if the share has one.
+    pub p50_s: Option<f64>,
 }
 
-/// A text that is no `result.json` of this version.
+/// Why two runs cannot be compared.
 #[derive(Debug, thiserror::Error)]
-pub enum NotARecord {
-    /// It is not the JSON of one.
-    #[error("it is not a run's result.json")]
-    Json(#[from] serde_json::Error),
-    /// Another version of this program wrote it.
-    #[error("it has the schema version {0}, and this program reads {SCHEMA_VERSION}: play it again")]
-    Version(u32),
+pub enum CompareError {
+    /// A text is not the JSON of a result.
+    #[error("record {} is not a run's result.json", if *run == 0 { "A" } else { "B" })]
+    NotARecord {
+        /// Index of the run whose record it is: 0 or 1.
+        run: usize,
+        /// What the JSON parser found.
+        source: serde_json::Error,
+    },
+    /// Another version of this program wrote a record.
+    #[error(
+        "record {} has schema version {version}, but this program reads version {SCHEMA_VERSION}: run the topology again",
+        if *run == 0 { "A" } else { "B" }
+    )]
+    Version {
+        /// Index of the run whose record it is: 0 or 1.
+        run: usize,
+        /// Schema version of the record.
+        version: u32,
+    },
+    /// The runs are of topologies with different names.
+    #[error("the runs are of different topologies: A is `{}`, B is `{}`", .0[0], .0[1])]
+    Names([String; 2]),
+    /// The topologies have one name, but differ in a part that decides what is measured.
+    #[error("the topologies differ in their {}: A has {}; B has {}", .0.part, .0.values[0], .0.values[1])]
+    Shape(ShapeDifference),
+    /// No share was measured in both runs.
+    #[error("the runs have no measured share in common")]
+    NothingInCommon,
 }
 
-/// A share in both runs.
+/// A share that both runs measured.
 #[derive(Clone, Debug)]
-pub struct Compared {
-    /// Of what.
-    pub what: String,
-    one: Figure,
-    other: Figure,
+pub struct ComparedShare {
+    /// Name of the share, such as `direct: home, office`.
+    pub name: String,
+    /// The share in both runs.
+    pub runs: [MeasuredShare; 2],
     /// Whether chance explains the difference.
     pub agrees: bool,
 }
 
-/// Two runs, side by side.
+/// Two runs, share by share.
 #[derive(Clone, Debug)]
-pub struct Comparison {
-    runs: [String; 2],
-    /// Every share that both have.
-    pub shares: Vec<Compared>,
-    /// Shares that only one of them has.
-    pub alone: Vec<String>,
+pub struct RunComparison {
+    /// Topology, backend, seed and verdict of both runs, in a line each.
+    pub runs: [String; 2],
+    /// Every share that both runs measured.
+    pub shares: Vec<ComparedShare>,
+    /// Names of the shares that only one run measured.
+    pub in_one_run: Vec<String>,
 }
 
-impl Comparison {
-    /// Of two texts of `result.json`.
+impl RunComparison {
+    /// Compares two texts of `result.json`.
     ///
     /// # Errors
-    /// If one is not such a text, with its index.
-    pub fn of(texts: [&str; 2]) -> Result<Self, (usize, NotARecord)> {
-        let read = |index: usize| Record::read(texts[index]).map_err(|error| (index, error));
-        let records = [read(0)?, read(1)?];
-        let [one, mut other] = [records[0].figures(), records[1].figures()];
-        let (mut shares, mut alone) = (Vec::new(), Vec::new());
-        for (what, figure) in one {
-            match other.remove(&what).map(|second| (figure.share.agrees_with(second.share, Z_999), second)) {
-                Some((Some(agrees), other)) => {
-                    shares.push(Compared { what: what.to_string(), one: figure, other, agrees })
-                }
-                _ => alone.push(what.to_string()),
-            }
+    /// If one is not such a text, or if the runs are not comparable.
+    pub fn of(texts: [&str; 2]) -> Result<Self, CompareError> {
+        let records = [Record::read(0, texts[0])?, Record::read(1, texts[1])?];
+        let [one, other] = &records;
+        if one.name != other.name {
+            return Err(CompareError::Names(records.map(|record| record.name)));
         }
-        alone.extend(other.into_keys().map(|what| what.to_string()));
-        Ok(Comparison { runs: records.map(|record| record.title()), shares, alone })
+        if let Some(difference) = one.topology.difference(&other.topology) {
+            return Err(CompareError::Shape(difference));
+        }
+        let (shares, in_one_run) = compared(one.shares(), other.shares());
+        if shares.is_empty() {
+            return Err(CompareError::NothingInCommon);
+        }
+        Ok(RunComparison { runs: records.map(|record| record.title()), shares, in_one_run })
     }
 
-    /// Whether all shares that both runs have agree.
+    /// Whether all shares that both runs measured agree.
     pub fn agrees(&self) -> bool {
         self.shares.iter().all(|compared| compared.agrees)
     }
+}
 
-    fn table(&self) -> Table {
-        let mut table = table(["share", "A", "B", "p50 A", "p50 B", "agree"]);
-        for Compared { what, one, other, agrees } in &self.shares {
-            let [a, b] = [one, other].map(|figure| text(figure.share));
-            let [a50, b50] = [one, other].map(|figure| optional(figure.p50_s, seconds));
-            table.add_row([what.clone(), a, b, a50, b50, if *agrees { "yes" } else { "NO" }.to_owned()]);
+type Shares = BTreeMap<ShareName, MeasuredShare>;
+
+/// The shares of both runs, and the names of those that only one has.
+fn compared(one: Shares, mut other: Shares) -> (Vec<ComparedShare>, Vec<String>) {
+    let (mut shares, mut in_one_run) = (Vec::new(), Vec::new());
+    for (name, first) in one {
+        let second = other.remove(&name);
+        let agrees = second.and_then(|second| first.share.agrees_with(second.share, Z_999));
+        match second.zip(agrees) {
+            Some((second, agrees)) => {
+                shares.push(ComparedShare { name: name.to_string(), runs: [first, second], agrees });
+            }
+            None => in_one_run.push(name.to_string()),
         }
-        right_aligned(table, 1)
     }
+    in_one_run.extend(other.into_keys().map(|name| name.to_string()));
+    (shares, in_one_run)
 }
 
-/// `95 % of 20`
-fn text(share: Proportion) -> String {
-    format!("{} of {}", optional(share.share(), percent), share.whole)
-}
-
-impl fmt::Display for Comparison {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b] = &self.runs;
-        writeln!(f, "A: {a}\nB: {b}\n{}", self.table())?;
-        if !self.alone.is_empty() {
-            writeln!(f, "in one of them only: {}", self.alone.join(", "))?;
-        }
-        let agreeing = self.shares.iter().filter(|compared| compared.agrees).count();
-        write!(f, "{agreeing} of {} shares agree (99.9 % confidence in each)", self.shares.len())
-    }
-}
-
-/// What a share is of, in the order in which it is shown.
+/// What a share is of, in the order in which shares are shown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
+enum ShareName {
     Stored,
-    Kept,
-    Found,
-    FoundBetween(String, String),
-    Linked(String, String),
+    Persistence,
+    Retrieval,
+    RetrievalBetween(String, String),
+    Connected(String, String),
     Direct(String, String),
 }
 
-impl fmt::Display for What {
+impl fmt::Display for ShareName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            What::Stored => f.write_str("stored"),
-            What::Kept => f.write_str("persistence"),
-            What::Found => f.write_str("retrieval"),
-            What::FoundBetween(from, to) => write!(f, "retrieval from {from} to {to}"),
-            What::Linked(one, other) => write!(f, "linked: {one}, {other}"),
-            What::Direct(one, other) => write!(f, "direct: {one}, {other}"),
+            ShareName::Stored => f.write_str("stored"),
+            ShareName::Persistence => f.write_str("persistence"),
+            ShareName::Retrieval => f.write_str("retrieval"),
+            ShareName::RetrievalBetween(from, to) => write!(f, "retrieval from {from} to {to}"),
+            ShareName::Connected(one, other) => write!(f, "connected: {one}, {other}"),
+            ShareName::Direct(one, other) => write!(f, "direct: {one}, {other}"),
         }
     }
 }
 
 impl Record {
-    fn read(text: &str) -> Result<Self, NotARecord> {
-        /// Whatever else the version is of.
+    fn read(run: usize, text: &str) -> Result<Self, CompareError> {
+        /// The one field that every version has.
         #[derive(Deserialize)]
         struct Version {
             schema_version: u32,
         }
-        match serde_json::from_str::<Version>(text)?.schema_version {
-            SCHEMA_VERSION => Ok(serde_json::from_str(text)?),
-            other => Err(NotARecord::Version(other)),
+        let not_a_record = |source| CompareError::NotARecord { run, source };
+        match serde_json::from_str::<Version>(text).map_err(not_a_record)?.schema_version {
+            SCHEMA_VERSION => serde_json::from_str(text).map_err(not_a_record),
+            version => Err(CompareError::Version { run, version }),
         }
     }
 
     fn title(&self) -> String {
         let Record { name, backend, seed, verdict, .. } = self;
-        format!("{name} on {backend}, seed {seed}: {verdict}")
+        format!("{name} on {backend}, seed {seed}: {}", verdict.replace('_', " "))
     }
 
-    /// Every share of something.
-    fn figures(&self) -> BTreeMap<What, Figure> {
-        let Persistence { items, acknowledged, kept } = self.persistence;
-        let of = |part, whole, p50_s| Figure { share: Proportion { part, whole }, p50_s };
-        let found = |retrieval: &Retrieval| of(retrieval.found, retrieval.queries, retrieval.latency_s.p50);
-        let mut figures = BTreeMap::from([
-            (What::Stored, of(acknowledged, items, None)),
-            (What::Kept, of(kept, acknowledged, None)),
-            (What::Found, found(&self.retrieval)),
+    /// Every share that was measured.
+    fn shares(&self) -> Shares {
+        let Items { planned, acknowledged, persistent } = self.items;
+        let of = |part, whole, p50_s| MeasuredShare { share: Proportion { part, whole }, p50_s };
+        let found = |summary: &Summary| of(summary.found, summary.queries, summary.latency_s.p50);
+        let mut shares = BTreeMap::from([
+            (ShareName::Stored, of(acknowledged, planned, None)),
+            (ShareName::Persistence, of(persistent, acknowledged, None)),
+            (ShareName::Retrieval, found(&self.queries.total)),
         ]);
-        for cell in &self.matrix {
-            figures.insert(What::FoundBetween(cell.from.clone(), cell.to.clone()), found(&cell.retrieval));
+        for QueryPair { from, to, summary } in &self.queries.by_pair {
+            shares.insert(ShareName::RetrievalBetween(from.clone(), to.clone()), found(summary));
         }
-        for Crossing { from, to, pairs, linked, direct, linked_s } in &self.crossings {
-            figures.insert(What::Linked(from.clone(), to.clone()), of(*linked, *pairs, linked_s.p50));
-            figures.insert(What::Direct(from.clone(), to.clone()), of(*direct, *pairs, None));
+        for Pair { from, to, pairs, connected, direct, connected_s } in &self.connectivity {
+            shares.insert(ShareName::Connected(from.clone(), to.clone()), of(*connected, *pairs, connected_s.p50));
+            shares.insert(ShareName::Direct(from.clone(), to.clone()), of(*direct, *pairs, None));
         }
-        figures.retain(|_, figure| figure.share.whole > 0);
-        figures
+        shares.retain(|_, share| share.share.whole > 0);
+        shares
     }
 }
 
@@ -227,56 +242,80 @@ impl Record {
 mod tests {
     use super::*;
 
-    fn record(backend: &str, pairs: u64, direct: u64) -> String {
+    fn record(backend: &str, pairs: u64, direct: u64) -> serde_json::Value {
         serde_json::json!({
-            "schema_version": 1, "name": "t", "verdict": "passed", "backend": backend, "seed": 7,
-            "persistence": {"items": 10, "acknowledged": 10, "kept": 10},
-            "retrieval": {"queries": 0, "found": 0, "latency_s": {"p50": null}},
-            "crossings": [{
-                "from": "a", "to": "b", "pairs": pairs, "linked": pairs, "direct": direct, "linked_s": {"p50": 0.05},
+            "schema_version": SCHEMA_VERSION, "name": "t", "verdict": "passed", "backend": backend, "seed": 7,
+            "topology": {"networks": ["a", "b"], "groups": ["a", "b"], "steps": ["store", "connect"]},
+            "items": {"planned": 10, "acknowledged": 10, "persistent": 10},
+            "queries": {"total": {"queries": 0, "found": 0, "latency_s": {}}, "by_pair": []},
+            "connectivity": [{
+                "from": "a", "to": "b", "pairs": pairs, "connected": pairs, "direct": direct, "connected_s": {"p50": 0.05},
             }],
         })
-        .to_string()
     }
 
-    fn compared(one: &str, other: &str) -> Comparison {
-        Comparison::of([one, other]).unwrap()
+    fn compare(one: &serde_json::Value, other: &serde_json::Value) -> Result<RunComparison, CompareError> {
+        RunComparison::of([&one.to_string(), &other.to_string()])
     }
 
     #[test]
     fn samples_of_one_share_agree_whatever_their_sizes() {
-        let same = compared(&record("netns", 20, 19), &record("sim", 1_000, 980));
+        let same = compare(&record("netns", 20, 19), &record("sim", 1_000, 980)).unwrap();
         assert!(same.agrees());
-        let text = same.to_string();
-        assert!(text.starts_with("A: t on netns, seed 7: passed\nB: t on sim, seed 7: passed\n"), "{text}");
-        assert!(
-            text.contains("95 % of 20") && text.ends_with("4 of 4 shares agree (99.9 % confidence in each)"),
-            "{text}"
-        );
+        assert_eq!(same.runs, ["t on netns, seed 7: passed", "t on sim, seed 7: passed"]);
+        assert_eq!(same.shares.len(), 4);
     }
 
     #[test]
-    fn a_share_that_chance_does_not_explain_is_named() {
-        let far = compared(&record("netns", 20, 5), &record("sim", 1_000, 980));
+    fn share_that_chance_does_not_explain_differs() {
+        let far = compare(&record("netns", 20, 5), &record("sim", 1_000, 980)).unwrap();
         assert!(!far.agrees());
         let differing: Vec<_> =
-            far.shares.iter().filter(|compared| !compared.agrees).map(|c| c.what.as_str()).collect();
+            far.shares.iter().filter(|compared| !compared.agrees).map(|c| c.name.as_str()).collect();
         assert_eq!(differing, ["direct: a, b"]);
     }
 
     #[test]
-    fn what_only_one_run_has_is_told_and_not_judged() {
-        let without = record("sim", 0, 0);
-        let comparison = compared(&record("netns", 20, 20), &without);
-        assert_eq!(comparison.alone, ["linked: a, b", "direct: a, b"]);
+    fn share_of_one_run_only_is_listed_and_not_judged() {
+        let comparison = compare(&record("netns", 20, 20), &record("sim", 0, 0)).unwrap();
+        assert_eq!(comparison.in_one_run, ["connected: a, b", "direct: a, b"]);
         assert!(comparison.agrees());
     }
 
     #[test]
-    fn only_results_of_this_version_are_compared() {
-        let newer = record("sim", 1, 1).replace("\"schema_version\":1", "\"schema_version\":2");
-        let error = |text: &str| Comparison::of([&record("sim", 1, 1), text]).unwrap_err();
-        assert!(matches!(error(&newer), (1, NotARecord::Version(2))));
-        assert!(matches!(error("{}"), (1, NotARecord::Json(_))));
+    fn records_of_another_version_or_shape_are_refused() {
+        let good = record("sim", 1, 1).to_string();
+        let newer = good.replace("\"schema_version\":2", "\"schema_version\":3");
+        let error = RunComparison::of([&good, &newer]).unwrap_err();
+        assert!(matches!(error, CompareError::Version { run: 1, version: 3 }), "{error}");
+        let error = RunComparison::of(["{}", &good]).unwrap_err();
+        assert!(matches!(error, CompareError::NotARecord { run: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn runs_of_unlike_topologies_are_refused() {
+        let one = record("sim", 20, 20);
+        let mut other = one.clone();
+        other["name"] = "u".into();
+        assert_eq!(
+            compare(&one, &other).unwrap_err().to_string(),
+            "the runs are of different topologies: A is `t`, B is `u`"
+        );
+        for (part, text) in [
+            ("networks", "the topologies differ in their networks: A has a, b; B has x"),
+            ("groups", "the topologies differ in their node groups: A has a, b; B has x"),
+            ("steps", "the topologies differ in their steps: A has store, connect; B has x"),
+        ] {
+            let mut other = one.clone();
+            other["topology"][part] = serde_json::json!(["x"]);
+            assert_eq!(compare(&one, &other).unwrap_err().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn runs_without_a_common_share_are_refused() {
+        let mut empty = record("sim", 0, 0);
+        empty["items"] = serde_json::json!({"planned": 0, "acknowledged": 0, "persistent": 0});
+        assert!(matches!(compare(&empty, &record("sim", 1, 1)), Err(CompareError::NothingInCommon)));
     }
 }

@@ -1,104 +1,183 @@
-//! What became of the links of cross steps: how many came about, how they run, how long they took.
+//! Connectivity: which pairs of nodes were connected by a `connect` step, by which path, and how fast.
 
 use std::collections::BTreeMap;
 
 use butter::api::PathBody;
+use serde::Serialize;
 
-use super::tally::{quantile_s, ratio};
-use crate::events::LinkResult;
+use crate::events::{Event, EventKind, LinkResult};
 use crate::plan::{NodeIndex, Plan};
-use crate::statistics::{Proportion, Z_95};
+use crate::statistics::{DurationQuantiles, Proportion, Z_95, quantile, ratio};
 
-/// One link that was to be made.
+/// A link that a `connect` step asked for, and how that ended.
 #[derive(Clone, Debug)]
-pub struct Link {
-    /// Who asked for it.
+pub struct LinkTest {
+    /// The node that dialled.
     pub from: NodeIndex,
-    /// To whom.
+    /// The node that was dialled.
     pub to: NodeIndex,
-    /// What came of it.
+    /// How the attempt ended.
     pub result: LinkResult,
 }
 
-/// Links by the groups of their two nodes, whichever of them asked: indices into [`Plan::node_groups`], the lesser first.
-pub fn link_cells<'l>(plan: &Plan, links: &'l [Link]) -> BTreeMap<(usize, usize), Vec<&'l Link>> {
-    let index: BTreeMap<&str, usize> = plan.node_groups().into_iter().enumerate().map(|(i, name)| (name, i)).collect();
-    let group = |node| index[plan.node(node).group.as_str()];
-    let mut cells: BTreeMap<_, Vec<&Link>> = BTreeMap::new();
-    for link in links {
-        let (a, b) = (group(link.from), group(link.to));
-        cells.entry((a.min(b), a.max(b))).or_default().push(link);
-    }
-    cells
-}
-
-/// A set of links in figures.
+/// Link tests as the events so far show them.
 #[derive(Clone, Debug, Default)]
-pub struct LinkFigures {
-    /// How many were to be made.
-    pub pairs: u64,
-    /// Those that came about, by how they run.
-    pub paths: BTreeMap<PathBody, u64>,
-    /// How long they took, in order.
-    took_us: Vec<u64>,
-    /// How long those without a relay took until they needed none, in order.
-    direct_us: Vec<u64>,
-    /// Tries to get past the relay, all together.
-    tries: u64,
+pub struct ConnectivityTally {
+    /// Every finished link test, in the order of its end.
+    pub tests: Vec<LinkTest>,
 }
 
-impl LinkFigures {
-    /// Of these links.
-    pub fn of<'l>(links: impl IntoIterator<Item = &'l Link>) -> Self {
-        let mut figures = LinkFigures::default();
-        for link in links {
+impl ConnectivityTally {
+    /// Adds an event.
+    pub(super) fn add(&mut self, event: &Event) {
+        if let EventKind::Linked { from, to, result } = &event.kind {
+            self.tests.push(LinkTest { from: *from, to: *to, result: result.clone() });
+        }
+    }
+
+    /// Tests by the groups of their two nodes, whichever dialled: indices into [`Plan::node_groups`], the lesser first.
+    pub fn by_pair(&self, plan: &Plan) -> BTreeMap<(usize, usize), Vec<&LinkTest>> {
+        let index: BTreeMap<&str, usize> = plan.node_groups().into_iter().enumerate().map(|(i, g)| (g, i)).collect();
+        let group = |node| index[plan.node(node).group.as_str()];
+        let mut pairs: BTreeMap<_, Vec<&LinkTest>> = BTreeMap::new();
+        for test in &self.tests {
+            let (a, b) = (group(test.from), group(test.to));
+            pairs.entry((a.min(b), a.max(b))).or_default().push(test);
+        }
+        pairs
+    }
+}
+
+/// Which links count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkClass {
+    /// Every link, relayed ones too.
+    Connected,
+    /// Only links without a relay.
+    Direct,
+}
+
+/// Sums over a set of link tests.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectivityFigures {
+    /// Pairs of nodes that were tested.
+    pub pairs: u64,
+    /// Number of links that came up, by path.
+    pub paths: BTreeMap<PathBody, u64>,
+    /// Times until links were up, ascending, in microseconds.
+    connected_us: Vec<u64>,
+    /// Times until direct links needed no relay, ascending, in microseconds.
+    direct_us: Vec<u64>,
+    /// Attempts to replace a relay by a direct path, over all links.
+    attempts: u64,
+}
+
+impl ConnectivityFigures {
+    /// Adds up `tests`.
+    pub fn of<'t>(tests: impl IntoIterator<Item = &'t LinkTest>) -> Self {
+        let mut figures = ConnectivityFigures::default();
+        for test in tests {
             figures.pairs += 1;
-            if let LinkResult::Up { path, took_us, direct_us, tries } = &link.result {
+            if let LinkResult::Up { path, took_us, direct_us, tries } = &test.result {
                 *figures.paths.entry(*path).or_default() += 1;
-                figures.took_us.extend(took_us);
+                figures.connected_us.extend(took_us);
                 figures.direct_us.extend(direct_us);
-                figures.tries += u64::from(*tries);
+                figures.attempts += u64::from(*tries);
             }
         }
-        figures.took_us.sort_unstable();
+        figures.connected_us.sort_unstable();
         figures.direct_us.sort_unstable();
         figures
     }
 
-    /// How many came about; without a relay if `direct`.
-    pub fn count(&self, direct: bool) -> u64 {
-        let counts = |path: &PathBody| !direct || *path != PathBody::Relayed;
+    /// Number of links that came up and are of this class.
+    pub fn count(&self, class: LinkClass) -> u64 {
+        let counts = |path: &PathBody| class == LinkClass::Connected || *path != PathBody::Relayed;
         self.paths.iter().filter(|(path, _)| counts(path)).map(|(_, count)| count).sum()
     }
 
-    /// Share of the pairs. `None` without pairs.
-    pub fn share(&self, direct: bool) -> Option<f64> {
-        ratio(self.count(direct), self.pairs)
+    /// Share of the pairs that have such a link. `None` without pairs.
+    pub fn share(&self, class: LinkClass) -> Option<f64> {
+        ratio(self.count(class), self.pairs)
     }
 
-    /// Between which shares the true one lies, with 95 % confidence (Wilson 1927).
-    pub fn interval(&self, direct: bool) -> Option<(f64, f64)> {
-        Proportion { part: self.count(direct), whole: self.pairs }.interval(Z_95)
+    /// A quantile (0..1) of the times until links were of this class, in seconds. Links that were up before have no time.
+    pub fn after_s(&self, class: LinkClass, share: f64) -> Option<f64> {
+        let sorted_us = match class {
+            LinkClass::Connected => &self.connected_us,
+            LinkClass::Direct => &self.direct_us,
+        };
+        quantile(sorted_us, share).map(|us| us as f64 / 1e6)
     }
 
-    /// A quantile (0..1) of the times until links were up, or direct, in seconds. Those that were up before have none.
-    pub fn after_s(&self, direct: bool, quantile: f64) -> Option<f64> {
-        quantile_s(if direct { &self.direct_us } else { &self.took_us }, quantile)
+    /// Mean number of attempts to replace a relay by a direct path, over the links that came up.
+    pub fn attempts_mean(&self) -> Option<f64> {
+        ratio(self.attempts, self.count(LinkClass::Connected))
     }
+}
 
-    /// Mean tries to get past the relay, of links that came about.
-    pub fn tries_mean(&self) -> Option<f64> {
-        ratio(self.tries, self.count(false))
-    }
+/// An entry of `connectivity` in `result.json`: links between the nodes of two groups, whichever dialled.
+#[derive(Clone, Debug, Serialize)]
+pub struct GroupConnectivity {
+    /// One node group.
+    pub from: String,
+    /// The other node group, or the same.
+    pub to: String,
+    /// Pairs of nodes that were tested.
+    pub pairs: u64,
+    /// Pairs that were connected.
+    pub connected: u64,
+    /// `connected / pairs`; null without pairs.
+    pub connected_share: Option<f64>,
+    /// Pairs that were connected without a relay.
+    pub direct: u64,
+    /// `direct / pairs`; null without pairs.
+    pub direct_share: Option<f64>,
+    /// 95 % confidence interval of the true direct share (Wilson 1927).
+    pub direct_interval: Option<(f64, f64)>,
+    /// Number of links by path.
+    pub paths: BTreeMap<PathBody, u64>,
+    /// Times until pairs were connected, in seconds.
+    pub connected_s: DurationQuantiles,
+    /// Times until pairs were connected without a relay, in seconds.
+    pub direct_s: DurationQuantiles,
+    /// Mean number of attempts to replace a relay, over the connected pairs.
+    pub attempts_mean: Option<f64>,
+}
+
+/// Connectivity of every pair of groups that was tested.
+pub(super) fn connectivity(plan: &Plan, tally: &ConnectivityTally) -> Vec<GroupConnectivity> {
+    let groups = plan.node_groups();
+    let pair = |((from, to), tests): ((usize, usize), Vec<&LinkTest>)| {
+        let figures = ConnectivityFigures::of(tests);
+        let times = |class| DurationQuantiles::of(|share| figures.after_s(class, share));
+        let direct = Proportion { part: figures.count(LinkClass::Direct), whole: figures.pairs };
+        GroupConnectivity {
+            from: groups[from].to_owned(),
+            to: groups[to].to_owned(),
+            pairs: figures.pairs,
+            connected: figures.count(LinkClass::Connected),
+            connected_share: figures.share(LinkClass::Connected),
+            direct: direct.part,
+            direct_share: direct.share(),
+            direct_interval: direct.interval(Z_95),
+            connected_s: times(LinkClass::Connected),
+            direct_s: times(LinkClass::Direct),
+            attempts_mean: figures.attempts_mean(),
+            paths: figures.paths,
+        }
+    };
+    tally.by_pair(plan).into_iter().map(pair).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::LinkClass::{Connected, Direct};
     use super::*;
     use crate::results::fixture;
 
-    fn link(from: usize, to: usize, result: LinkResult) -> Link {
-        Link { from: NodeIndex(from), to: NodeIndex(to), result }
+    fn test(from: usize, to: usize, result: LinkResult) -> LinkTest {
+        LinkTest { from: NodeIndex(from), to: NodeIndex(to), result }
     }
 
     fn up(path: PathBody, took_us: u64, direct_us: Option<u64>) -> LinkResult {
@@ -106,38 +185,51 @@ mod tests {
     }
 
     #[test]
-    fn figures_tell_links_with_a_relay_from_those_without() {
-        let links = [
-            link(0, 2, up(PathBody::Punched, 200_000, Some(900_000))),
-            link(2, 1, up(PathBody::Relayed, 300_000, None)),
-            link(1, 3, up(PathBody::Punched, 100_000, Some(100_000))),
-            link(0, 3, LinkResult::Down { why: "no link in time".to_owned() }),
+    fn relayed_links_are_connected_but_not_direct() {
+        let tests = [
+            test(0, 2, up(PathBody::Punched, 200_000, Some(900_000))),
+            test(2, 1, up(PathBody::Relayed, 300_000, None)),
+            test(1, 3, up(PathBody::Punched, 100_000, Some(100_000))),
+            test(0, 3, LinkResult::Down { why: "no link in time".to_owned() }),
         ];
-        let figures = LinkFigures::of(&links);
-        assert_eq!((figures.pairs, figures.share(false), figures.share(true)), (4, Some(0.75), Some(0.5)));
-        assert_eq!((figures.after_s(false, 0.5), figures.after_s(true, 0.5)), (Some(0.2), Some(0.1)));
-        assert_eq!((figures.after_s(true, 1.0), figures.tries_mean()), (Some(0.9), Some(2.0)));
+        let figures = ConnectivityFigures::of(&tests);
+        assert_eq!((figures.pairs, figures.share(Connected), figures.share(Direct)), (4, Some(0.75), Some(0.5)));
+        assert_eq!((figures.after_s(Connected, 0.5), figures.after_s(Direct, 0.5)), (Some(0.2), Some(0.1)));
+        assert_eq!((figures.after_s(Direct, 1.0), figures.attempts_mean()), (Some(0.9), Some(2.0)));
         assert_eq!(figures.paths, BTreeMap::from([(PathBody::Punched, 2), (PathBody::Relayed, 1)]));
-        assert_eq!(LinkFigures::default().share(true), None);
+        assert_eq!(ConnectivityFigures::default().share(Direct), None);
     }
 
     #[test]
-    fn a_link_that_was_up_before_counts_but_took_no_time() {
-        let links = [
-            link(0, 2, LinkResult::Up { path: PathBody::Direct, took_us: None, direct_us: None, tries: 0 }),
-            link(0, 3, up(PathBody::Direct, 200_000, Some(200_000))),
+    fn link_that_was_up_before_counts_without_a_time() {
+        let tests = [
+            test(0, 2, LinkResult::Up { path: PathBody::Direct, took_us: None, direct_us: None, tries: 0 }),
+            test(0, 3, up(PathBody::Direct, 200_000, Some(200_000))),
         ];
-        let figures = LinkFigures::of(&links);
-        assert_eq!((figures.share(true), figures.after_s(true, 0.01)), (Some(1.0), Some(0.2)));
+        let figures = ConnectivityFigures::of(&tests);
+        assert_eq!((figures.share(Direct), figures.after_s(Direct, 0.01)), (Some(1.0), Some(0.2)));
     }
 
     #[test]
-    fn a_pair_is_in_one_cell_whoever_asked() {
+    fn pair_of_groups_does_not_depend_on_who_dialled() {
         let mut plan = fixture::plan();
         plan.nodes[0].group = "a".to_owned();
-        let lost = || LinkResult::Down { why: String::new() };
-        let links = [link(0, 2, lost()), link(2, 0, lost()), link(1, 2, lost()), link(0, 0, lost())];
-        let sizes: Vec<_> = link_cells(&plan, &links).into_iter().map(|(cell, links)| (cell, links.len())).collect();
+        let down = || LinkResult::Down { why: String::new() };
+        let tests = vec![test(0, 2, down()), test(2, 0, down()), test(1, 2, down()), test(0, 0, down())];
+        let pairs = ConnectivityTally { tests };
+        let sizes: Vec<_> = pairs.by_pair(&plan).into_iter().map(|(pair, tests)| (pair, tests.len())).collect();
         assert_eq!(sizes, [((0, 0), 1), ((0, 1), 2), ((1, 1), 1)]);
+    }
+
+    #[test]
+    fn json_holds_shares_times_and_paths() {
+        let tests = vec![
+            test(0, 2, up(PathBody::Punched, 100_000, Some(150_000))),
+            test(2, 0, up(PathBody::Relayed, 300_000, None)),
+        ];
+        let json = serde_json::to_value(connectivity(&fixture::plan(), &ConnectivityTally { tests })).unwrap();
+        assert_eq!(json[0]["paths"], serde_json::json!({"punched": 1, "relayed": 1}));
+        assert_eq!((&json[0]["direct_share"], &json[0]["connected_share"]), (&0.5.into(), &1.0.into()));
+        assert_eq!((&json[0]["connected_s"]["p50"], &json[0]["direct_s"]["p50"]), (&0.1.into(), &0.15.into()));
     }
 }

@@ -11,7 +11,7 @@ use crate::metrics::samples::Samples;
 use crate::metrics::series::Scrape;
 use crate::plan::Plan;
 use crate::results::result::RunResult;
-use crate::results::timing::{Stopwatch, Timing, Took};
+use crate::results::timing::{RunTiming, Stopwatch, TimedPart};
 use crate::run::{RunObserver, RunStatus};
 
 /// How many names are tried before giving up.
@@ -107,7 +107,7 @@ impl RunDirectory {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write_timing(&self, timing: &Timing) -> Result<(), DirectoryError> {
+    pub fn write_timing(&self, timing: &RunTiming) -> Result<(), DirectoryError> {
         self.write("timing.json", &json(timing))
     }
 
@@ -162,7 +162,7 @@ impl Recorder {
     ///
     /// # Errors
     /// If anything of it could not be written.
-    pub fn finish(mut self) -> Result<Vec<Took>, DirectoryError> {
+    pub fn finish(mut self) -> Result<Vec<TimedPart>, DirectoryError> {
         self.attempt(|this| this.events.flush());
         let written = self.failed.map_or_else(|| self.samples.finish(), Err);
         written.map_err(|source| io_error(&self.path, source))?;
@@ -235,7 +235,7 @@ mod tests {
         }
         recorder.sampled(RunTime(0), &Arc::new(Vec::new()));
         let steps = recorder.finish().unwrap();
-        assert_eq!(steps[0].what, "store something");
+        assert_eq!(steps[0].name, "store something");
         let written = fs::read_to_string(scratch.path().join("events.jsonl")).unwrap();
         let looked: serde_json::Value = serde_json::from_str(written.lines().nth(1).unwrap()).unwrap();
         assert_eq!(

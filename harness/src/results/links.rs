@@ -1,4 +1,4 @@
-//! How links ran, by network, when last sampled.
+//! Links of nodes by network and path, as of the last sample of their metrics.
 
 use std::sync::Arc;
 
@@ -7,29 +7,29 @@ use serde::Serialize;
 use crate::metrics::series::{Scrape, Source};
 use crate::plan::{NetworkRange, Plan};
 
-/// Links of one network's nodes, by how they ran.
+/// An entry of `links` in `result.json`: link ends of one network's nodes, by path.
 #[derive(Clone, Debug, Serialize)]
-pub struct Links {
-    /// Whose nodes.
+pub struct NetworkLinks {
+    /// Name of the network, or of all networks that one entry of the file stands for.
     pub network: String,
-    /// Nodes that told.
+    /// Nodes of the network whose metrics were sampled.
     pub nodes: usize,
-    /// Within the LAN.
+    /// Link ends within the LAN.
     pub lan: u64,
-    /// Dialled as told.
+    /// Link ends to an address that the peer has itself.
     pub direct: u64,
-    /// Through a port that a NAT was asked to forward.
+    /// Link ends through a port that a NAT was asked to forward.
     pub mapped: u64,
-    /// Punched through NATs.
+    /// Link ends by simultaneous hole punching.
     pub punched: u64,
-    /// To a port that was predicted.
+    /// Link ends by hole punching to predicted ports.
     pub predicted: u64,
-    /// Through a relay.
+    /// Link ends through a relay.
     pub relayed: u64,
 }
 
-/// Of every network whose nodes told.
-pub(crate) fn links(plan: &Plan, scrapes: &[Scrape]) -> Vec<Links> {
+/// Links of every network whose nodes were sampled.
+pub(super) fn links(plan: &Plan, scrapes: &[Scrape]) -> Vec<NetworkLinks> {
     let of = |(name, networks): (&str, NetworkRange)| {
         let here = |scrape: &&Scrape| match scrape.source {
             Source::Node(node) => networks.contains(plan.node(node).network),
@@ -37,7 +37,7 @@ pub(crate) fn links(plan: &Plan, scrapes: &[Scrape]) -> Vec<Links> {
         };
         let scrapes: Vec<&Scrape> = scrapes.iter().filter(here).collect();
         let count = |path: &str| scrapes.iter().map(|scrape| links_by(scrape, path)).sum::<f64>() as u64;
-        Links {
+        NetworkLinks {
             network: name.to_owned(),
             nodes: scrapes.len(),
             lan: count("lan"),

@@ -1,63 +1,63 @@
-//! `timing.json`: how long a run took on this machine, by the clock on the wall. Kept apart from the result, which must not
-//! depend on it.
+//! `timing.json`: how long a run took on this machine, by the wall clock. Kept apart from the result, which must not depend
+//! on the machine.
 
 use std::time::Instant;
 
 use serde::Serialize;
 
-/// How long each part of a run took.
+/// Durations of the parts of a run, in seconds.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Timing {
+pub struct RunTiming {
     /// From the beginning until every node answered: the image, the networks, the nodes.
     pub deploy_s: f64,
-    /// All steps.
+    /// All steps together.
     pub play_s: f64,
-    /// Until everything was removed.
+    /// From the end of the last step until everything was removed.
     pub teardown_s: f64,
-    /// What the backend said it was doing, in order: `building the image`, `starting nodes`.
-    pub activities: Vec<Took>,
+    /// Activities of the backend, in order: `building the image`, `starting nodes`.
+    pub activities: Vec<TimedPart>,
     /// Every step that was begun.
-    pub steps: Vec<Took>,
+    pub steps: Vec<TimedPart>,
 }
 
-/// A part and how long it took.
+/// A part of a run and its duration.
 #[derive(Clone, Debug, Serialize)]
-pub struct Took {
-    /// Which.
-    pub what: String,
-    /// How long, in seconds.
-    pub s: f64,
+pub struct TimedPart {
+    /// Name of the activity, or summary of the step.
+    pub name: String,
+    /// Duration in seconds.
+    pub took_s: f64,
 }
 
-/// Takes times, one part after another.
+/// Measures the durations of parts that follow one another.
 #[derive(Debug, Default)]
 pub struct Stopwatch {
     running: Option<(String, Instant)>,
-    took: Vec<Took>,
+    parts: Vec<TimedPart>,
 }
 
 impl Stopwatch {
-    /// A part begins, and the one before it ends.
-    pub fn begin(&mut self, what: &str) {
+    /// Begins a part. The running part ends.
+    pub fn begin(&mut self, name: &str) {
         self.end();
-        self.running = Some((what.to_owned(), Instant::now()));
+        self.running = Some((name.to_owned(), Instant::now()));
     }
 
-    /// The running part ends.
+    /// Ends the running part.
     pub fn end(&mut self) {
-        if let Some((what, began)) = self.running.take() {
-            self.took.push(Took { what, s: began.elapsed().as_secs_f64() });
+        if let Some((name, began)) = self.running.take() {
+            self.parts.push(TimedPart { name, took_s: began.elapsed().as_secs_f64() });
         }
     }
 
-    /// The running part.
+    /// Name of the running part.
     pub fn running(&self) -> Option<&str> {
-        self.running.as_ref().map(|(what, _)| what.as_str())
+        self.running.as_ref().map(|(name, _)| name.as_str())
     }
 
-    /// All parts so far.
-    pub fn finish(mut self) -> Vec<Took> {
+    /// Ends the running part and returns all parts.
+    pub fn finish(mut self) -> Vec<TimedPart> {
         self.end();
-        self.took
+        self.parts
     }
 }

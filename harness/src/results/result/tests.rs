@@ -1,24 +1,25 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::events::Retrieved;
+use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::metrics::series::Source;
 use crate::metrics::watched::Watched;
-use crate::plan::NodeIndex;
+use crate::plan::{Comparison, NodeIndex};
 use crate::probe::NotAsDeclared;
+use crate::results::check_result::CheckUnit;
 use crate::results::fixture::{self, Told, found, looked, retrieved, scrape, started, step_began, step_ended, stored};
 
 fn played(events: Vec<Event>) -> RunRecord {
     let links = |index, lan, relayed| {
-        let told: [Told<'_>; 2] =
+        let series: [Told<'_>; 2] =
             [("butter_links", &[("path", "lan")], lan), ("butter_links", &[("path", "relayed")], relayed)];
-        scrape(Source::Node(NodeIndex(index)), &told)
+        scrape(Source::Node(NodeIndex(index)), &series)
     };
     let scrapes = Arc::new(vec![links(0, 1.0, 0.0), links(1, 1.0, 0.0), links(2, 0.0, 3.0)]);
     RunRecord { events, watched: Watched::default(), last_sample: Some((RunTime(0), scrapes)), ended: RunEnd::Finished }
 }
 
-fn good() -> Vec<Event> {
+fn events() -> Vec<Event> {
     vec![
         started(0),
         step_began(0),
@@ -34,52 +35,68 @@ fn good() -> Vec<Event> {
     ]
 }
 
+fn check(passed: bool) -> CheckResult {
+    CheckResult {
+        text: "persistence >= 99%".to_owned(),
+        line: 1,
+        step: None,
+        unit: CheckUnit::Share,
+        comparison: Comparison::AtLeast,
+        bound: 0.99,
+        value: Some(if passed { 1.0 } else { 0.5 }),
+        passed,
+        reason: None,
+    }
+}
+
+fn result(events: Vec<Event>) -> RunResult {
+    RunResult::of(&fixture::plan(), "sim", &played(events), vec![check(true)])
+}
+
 #[test]
-fn totals_matrix_and_links_follow_from_the_record() {
-    let result = RunResult::of(&fixture::plan(), "sim", &played(good()));
-    assert_eq!(result.verdict, Outcome::Passed);
-    let persistence = &result.persistence;
-    assert_eq!((persistence.items, persistence.acknowledged, persistence.kept), (2, 2, 2));
-    assert_eq!((persistence.share, persistence.copies_mean, persistence.copies_max), (Some(1.0), Some(3.0), 4));
-    assert_eq!((result.retrieval.queries, result.retrieval.share), (3, Some(2.0 / 3.0)));
-    let cells: Vec<_> = result.matrix.iter().map(|c| (&*c.from, &*c.to, c.retrieval.found)).collect();
-    assert_eq!(cells, [("alpha", "beta", 0), ("beta", "alpha", 1), ("beta", "beta", 1)]);
-    assert_eq!(result.matrix[1].retrieval.latency_s.p95, Some(0.04));
-    assert_eq!(
-        result.failures,
-        [Failure { what: "get", why: "the node says that nobody has it".to_owned(), count: 1 }]
-    );
+fn sections_follow_from_events_and_samples() {
+    let result = result(events());
+    assert_eq!(result.verdict, RunVerdict::Passed);
+    let items = &result.items;
+    assert_eq!((items.planned, items.acknowledged, items.persistent), (2, 2, 2));
+    assert_eq!((items.persistent_share, items.copies_mean, items.copies_max), (Some(1.0), Some(3.0), 4));
+    let queries = &result.queries;
+    assert_eq!((queries.total.queries, queries.total.success_share), (3, Some(2.0 / 3.0)));
+    let pairs: Vec<_> = queries.by_pair.iter().map(|pair| (&*pair.from, &*pair.to, pair.summary.found)).collect();
+    assert_eq!(pairs, [("alpha", "beta", 0), ("beta", "alpha", 1), ("beta", "beta", 1)]);
+    assert_eq!(queries.by_pair[1].summary.latency_s.p95, Some(0.04));
+    let reason = "the node reported that no peer has the item".to_owned();
+    assert_eq!(result.failed_operations, [FailedOperations { operation: "get", reason, count: 1 }]);
     let links: Vec<_> = result.links.iter().map(|l| (&*l.network, l.nodes, l.lan, l.relayed)).collect();
     assert_eq!(links, [("alpha", 2, 2, 0), ("beta", 1, 0, 3)]);
 }
 
 #[test]
-fn a_lost_item_a_problem_or_an_early_end_is_no_pass() {
+fn failed_check_step_error_or_early_end_is_no_pass() {
     let plan = fixture::plan();
-    let mut lost = good();
-    lost.push(looked(1, 2));
-    assert_eq!(RunResult::of(&plan, "sim", &played(lost)).verdict, Outcome::Failed);
-    let mut late = good();
+    let verdict = |played: &RunRecord, passed| RunResult::of(&plan, "sim", played, vec![check(passed)]).verdict;
+    assert_eq!(verdict(&played(events()), true), RunVerdict::Passed);
+    assert_eq!(verdict(&played(events()), false), RunVerdict::Failed);
+    let mut late = events();
     late[4].kind = EventKind::StepEnded { step: 0, problem: Some("too late".to_owned()) };
-    let result = RunResult::of(&plan, "sim", &played(late));
-    assert_eq!(result.verdict, Outcome::Failed);
-    assert_eq!(result.problems, ["step 1 (store, line 1): too late"]);
-    for (ended, verdict) in [
-        (RunEnd::GaveUp, Outcome::Failed),
-        (RunEnd::Stopped(StopReason::Interrupted), Outcome::Interrupted),
-        (RunEnd::Stopped(StopReason::TimeLimit), Outcome::TimeLimit),
+    let result = result(late);
+    assert_eq!(result.verdict, RunVerdict::Failed);
+    assert_eq!(result.errors, ["step 1 (store, line 1): too late"]);
+    for (ended, expected) in [
+        (RunEnd::GaveUp, RunVerdict::Failed),
+        (RunEnd::Stopped(StopReason::Interrupted), RunVerdict::Interrupted),
+        (RunEnd::Stopped(StopReason::TimeLimit), RunVerdict::TimeLimit),
     ] {
-        let played = RunRecord { ended, ..played(good()) };
-        assert_eq!(RunResult::of(&plan, "sim", &played).verdict, verdict);
+        assert_eq!(verdict(&RunRecord { ended, ..played(events()) }, true), expected);
     }
 }
 
 #[test]
-fn a_run_that_was_not_played_says_why_and_what_the_probe_saw() {
+fn run_that_was_not_played_says_why_and_what_the_probe_found() {
     let refused = NotAsDeclared { network: "beta".to_owned(), observation: "it loses more".to_owned() };
     let result = RunResult::not_played(&fixture::plan(), "netns", Probed::Skipped, &refused.clone().into());
-    assert_eq!((result.verdict, &result.probe), (Outcome::NotPlayed, &Probed::Refused(refused)));
-    assert_eq!(result.problems, ["beta does not behave as declared: it loses more"]);
+    assert_eq!((result.verdict, &result.probe), (RunVerdict::NotPlayed, &Probed::Refused(refused)));
+    assert_eq!(result.errors, ["beta does not behave as declared: it loses more"]);
     let json: serde_json::Value = serde_json::from_str(&result.to_json()).unwrap();
     assert_eq!(json["verdict"], "not_played");
     assert_eq!(
@@ -90,18 +107,22 @@ fn a_run_that_was_not_played_says_why_and_what_the_probe_saw() {
     assert!(junit.contains("errors=\"1\"") && junit.contains("it loses more"), "{junit}");
 
     let other = RunResult::not_played(&fixture::plan(), "docker", Probed::Skipped, &anyhow::anyhow!("no engine"));
-    assert_eq!((other.verdict, other.probe), (Outcome::NotPlayed, Probed::Skipped));
+    assert_eq!((other.verdict, other.probe), (RunVerdict::NotPlayed, Probed::Skipped));
 }
 
 #[test]
-fn the_json_has_the_promised_fields() {
-    let json: serde_json::Value =
-        serde_json::from_str(&RunResult::of(&fixture::plan(), "sim", &played(good())).to_json()).unwrap();
-    assert_eq!(json["schema_version"], 1);
+fn json_has_the_fields_that_others_rely_on() {
+    let json: serde_json::Value = serde_json::from_str(&result(events()).to_json()).unwrap();
+    assert_eq!(json["schema_version"], 2);
     assert_eq!(json["verdict"], "passed");
     assert_eq!(json["seed"], 7);
+    assert_eq!(
+        json["topology"],
+        serde_json::json!({"networks": ["alpha", "beta"], "groups": ["n"], "steps": ["store", "retrieve"]})
+    );
     assert_eq!(json["checks"][0]["value"], 1.0);
     assert_eq!(json["checks"][0]["bound"], 0.99);
     assert_eq!(json["checks"][0]["comparison"], "at_least");
-    assert_eq!(json["matrix"][1]["latency_s"]["max"], 0.04);
+    assert_eq!(json["checks"][0]["unit"], "share");
+    assert_eq!(json["queries"]["by_pair"][1]["latency_s"]["max"], 0.04);
 }

@@ -1,0 +1,23 @@
+//! Items: stored, persistent, and their copies.
+
+use comfy_table::Table;
+
+use super::format::{optional, percent, plain};
+use super::style::{TableStyle, add_row, right_aligned};
+use crate::results::items::ItemResults;
+
+/// One row. `None` if the run stores nothing.
+pub(super) fn table(items: &ItemResults, style: TableStyle) -> Option<Table> {
+    if items.planned == 0 {
+        return None;
+    }
+    let mut table = style.table(["items", "stored", "persistent", "copies mean (max)"]);
+    let row = [
+        items.planned.to_string(),
+        items.acknowledged.to_string(),
+        format!("{} ({})", items.persistent, optional(items.persistent_share, percent)),
+        format!("{} ({})", optional(items.copies_mean, plain), items.copies_max),
+    ];
+    add_row(&mut table, style, row);
+    Some(right_aligned(table, 0))
+}

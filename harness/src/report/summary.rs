@@ -1,0 +1,78 @@
+//! The result of a run, as a terminal shows it: the verdict first, then what went wrong, then a table for each section.
+
+use super::format::{plural, seconds};
+use super::style::TableStyle;
+use super::{checks, connectivity, items, links, nodes, queries, rebind_recovery};
+use crate::results::result::{RunResult, RunVerdict};
+
+/// Most errors, incidents and reasons of failure shown, of each.
+const SHOWN_MAX: usize = 10;
+
+/// The summary, with a newline at its end.
+pub fn render(result: &RunResult, style: TableStyle) -> String {
+    let mut lines = vec![headline(result)];
+    if result.verdict != RunVerdict::NotPlayed {
+        lines.extend(result.errors.iter().take(SHOWN_MAX).map(|error| format!("  error: {error}")));
+        lines.extend(incidents(result));
+        lines.extend(failed_operations(result));
+    }
+    let mut text = style.text(lines.join("\n"));
+    text.push('\n');
+    if result.verdict == RunVerdict::NotPlayed {
+        return text;
+    }
+    let tables = [
+        checks::table(&result.checks, style),
+        items::table(&result.items, style),
+        nodes::table(&result.nodes, style),
+        queries::table(&result.queries, style),
+        connectivity::grid(&result.connectivity, style),
+        rebind_recovery::table(&result.rebind_recovery, style),
+        links::table(&result.links, style),
+    ];
+    for table in tables.into_iter().flatten() {
+        text += &format!("\n{table}\n");
+    }
+    text
+}
+
+fn headline(result: &RunResult) -> String {
+    let verdict = match result.verdict {
+        RunVerdict::Passed => "PASSED",
+        RunVerdict::Failed => "FAILED",
+        RunVerdict::Interrupted => "INTERRUPTED",
+        RunVerdict::TimeLimit => "STOPPED BY THE TIME LIMIT",
+        RunVerdict::NotPlayed => "NOT PLAYED",
+    };
+    let (name, backend, seed) = (&result.name, &result.backend, result.seed);
+    let run = format!("{name} on {backend}, seed {seed}: {verdict}");
+    if result.verdict == RunVerdict::NotPlayed {
+        return run;
+    }
+    let passed = result.checks.iter().filter(|check| check.passed).count();
+    let checks = match result.checks.len() as u64 {
+        0 => "the topology has no checks".to_owned(),
+        all => format!("{passed} of {} passed", plural(all, "check")),
+    };
+    format!("{run} after {} ({checks})", seconds(result.run_s))
+}
+
+fn incidents(result: &RunResult) -> Vec<String> {
+    let line = |incident: &crate::results::incidents::IncidentResult| {
+        let node = incident.node.as_deref().map_or(String::new(), |node| format!("{node}: "));
+        format!("  incident at {:.1} s: {node}{}", incident.at_s, incident.what)
+    };
+    let mut lines: Vec<String> = result.incidents.first.iter().take(SHOWN_MAX).map(line).collect();
+    let more = result.incidents.total - lines.len();
+    if more > 0 {
+        lines.push(format!("  … and {} more in events.jsonl", plural(more as u64, "incident")));
+    }
+    lines
+}
+
+fn failed_operations(result: &RunResult) -> impl Iterator<Item = String> {
+    result.failed_operations.iter().take(SHOWN_MAX).map(|failed| {
+        let operations = plural(failed.count, failed.operation);
+        format!("  {operations} failed: {}", failed.reason)
+    })
+}

@@ -1,0 +1,57 @@
+//! Failed puts, gets and links, counted by reason.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::events::{Event, EventKind, LinkResult, Retrieved};
+
+/// Most reasons listed in `result.json`.
+const REASONS_MAX: usize = 100;
+
+/// An entry of `failed_operations` in `result.json`: operations of one kind that failed for the same reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailedOperations {
+    /// Kind of operation: `put`, `get` or `link`.
+    pub operation: &'static str,
+    /// One line that says why they failed.
+    pub reason: String,
+    /// How many failed so.
+    pub count: u64,
+}
+
+/// Failed operations by kind and reason, the most frequent first.
+pub(super) fn failed_operations(events: &[Event]) -> Vec<FailedOperations> {
+    let mut counts: BTreeMap<(&'static str, &str), u64> = BTreeMap::new();
+    for event in events {
+        let failed = match &event.kind {
+            EventKind::Stored { result: Err(why), .. } => Some(("put", why.as_str())),
+            EventKind::Linked { result: LinkResult::Down { why }, .. } => Some(("link", why.as_str())),
+            EventKind::Retrieved { result, .. } => query_failure(result).map(|why| ("get", why)),
+            _ => None,
+        };
+        if let Some(failed) = failed {
+            *counts.entry(failed).or_default() += 1;
+        }
+    }
+    let entry = |((operation, reason), count): ((&'static str, &str), u64)| FailedOperations {
+        operation,
+        reason: reason.to_owned(),
+        count,
+    };
+    let mut failed: Vec<FailedOperations> = counts.into_iter().map(entry).collect();
+    failed.sort_by_key(|entry| std::cmp::Reverse(entry.count));
+    failed.truncate(REASONS_MAX);
+    failed
+}
+
+fn query_failure(result: &Retrieved) -> Option<&str> {
+    match result {
+        Retrieved::Found { .. } => None,
+        Retrieved::WrongBytes => Some("the node returned other bytes than were stored"),
+        Retrieved::NotFound => Some("the node reported that no peer has the item"),
+        Retrieved::TimedOut => Some("no answer in time"),
+        Retrieved::Unasked { why } => Some(why),
+        Retrieved::NeverStored => Some("not sent, because the put of the item was never acknowledged"),
+    }
+}

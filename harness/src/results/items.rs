@@ -1,0 +1,85 @@
+//! Items of a run: how many were stored, and how many of those the network still holds.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::events::{Event, EventKind};
+use crate::plan::{Act, ItemIndex, Plan};
+use crate::statistics::ratio;
+
+/// Items as the events so far show them.
+#[derive(Clone, Debug, Default)]
+pub struct ItemTally {
+    /// Items that the steps begun so far store.
+    pub planned: usize,
+    /// Items whose store was acknowledged.
+    pub acknowledged: BTreeSet<ItemIndex>,
+    /// The last snapshot of all live nodes.
+    pub snapshot: Option<ItemSnapshot>,
+}
+
+/// What a snapshot of all live nodes shows of the acknowledged items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ItemSnapshot {
+    /// Items of which every block is held by a live node.
+    pub persistent: usize,
+    /// Items acknowledged by then.
+    pub acknowledged: usize,
+    /// Live copies of all blocks of acknowledged items.
+    pub copies: usize,
+    /// Blocks of acknowledged items.
+    pub blocks: usize,
+    /// Most live copies of one block.
+    pub copies_max: usize,
+}
+
+impl ItemTally {
+    /// Adds an event.
+    pub(super) fn add(&mut self, plan: &Plan, event: &Event) {
+        match &event.kind {
+            EventKind::StepBegan { step, .. } => {
+                let is_put = |act: &Act| matches!(act, Act::Put { .. });
+                self.planned += plan.steps[*step].actions.iter().filter(|timed| is_put(&timed.act)).count();
+            }
+            EventKind::Stored { item, result: Ok(_), .. } => {
+                self.acknowledged.insert(*item);
+            }
+            &EventKind::Looked { kept, acknowledged, copies, blocks, copies_max, .. } => {
+                self.snapshot = Some(ItemSnapshot { persistent: kept, acknowledged, copies, blocks, copies_max });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The section `items` of `result.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ItemResults {
+    /// Items that the steps begun were to store.
+    pub planned: usize,
+    /// Items whose store was acknowledged.
+    pub acknowledged: usize,
+    /// Acknowledged items of which a live node holds every block.
+    pub persistent: usize,
+    /// `persistent / acknowledged`, both as of the last snapshot.
+    pub persistent_share: Option<f64>,
+    /// Mean number of live copies per block of the acknowledged items.
+    pub copies_mean: Option<f64>,
+    /// Most live copies of one block.
+    pub copies_max: usize,
+}
+
+impl From<&ItemTally> for ItemResults {
+    fn from(tally: &ItemTally) -> Self {
+        let snapshot = tally.snapshot.as_ref();
+        ItemResults {
+            planned: tally.planned,
+            acknowledged: tally.acknowledged.len(),
+            persistent: snapshot.map_or(0, |snapshot| snapshot.persistent),
+            persistent_share: snapshot.and_then(|s| ratio(s.persistent as u64, s.acknowledged as u64)),
+            copies_mean: snapshot.and_then(|s| ratio(s.copies as u64, s.blocks as u64)),
+            copies_max: snapshot.map_or(0, |snapshot| snapshot.copies_max),
+        }
+    }
+}
