@@ -5,7 +5,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use butter::api::{Linked, PathBody};
+use butter::api::{ConnectBody, PathBody};
 use butter::core::identity::{BlockId, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -223,7 +223,7 @@ pub enum LinkResult {
 
 impl LinkResult {
     /// What a node said of a link that had so much time. What came later does not count.
-    pub fn of(said: Linked, within: Duration) -> Self {
+    pub fn of(said: ConnectBody, within: Duration) -> Self {
         let in_time = |us: &u64| Duration::from_micros(*us) <= within;
         match (said.path, said.took_us.filter(in_time)) {
             (Some(path), Some(took_us)) => {

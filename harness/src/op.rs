@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use butter::api::Linked;
+use butter::api::ConnectBody;
 use butter::core::identity::{BlockId, NodeId};
 use bytes::Bytes;
 
@@ -108,7 +108,7 @@ pub enum OpResult {
         certain: bool,
     },
     /// How the link runs.
-    Connected(Linked),
+    Connected(ConnectBody),
     /// The peer has answered.
     PingAnswered,
     /// One snapshot per live node that answered, in order of [`NodeIndex`].

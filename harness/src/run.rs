@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use butter::core::connectivity::connect_requests::TOLD_WITHIN;
+use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 use bytes::Bytes;
 
 use crate::backend::Backend;
@@ -464,7 +464,7 @@ impl<B: Backend> Runner<'_, B> {
             match (self.state.is_live(node), self.state.identity(peer)) {
                 (true, Some(id)) => {
                     let what = What::Link { node, peer, within };
-                    self.submit(now, what, Op::Connect { node, peer: id }, Some(step), TOLD_WITHIN + ANSWER_MARGIN);
+                    self.submit(now, what, Op::Connect { node, peer: id }, Some(step), CONNECT_WITHIN + ANSWER_MARGIN);
                 }
                 _ => self.linked(now, node, peer, LinkResult::Down { why: "one of them does not run".to_owned() }),
             }

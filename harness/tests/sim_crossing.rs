@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use butter::core::blob::Blob;
 use butter::core::identity::NodeId;
-use butter::core::io::{AskError, Command, CommandId, LinkReport, Outcome, Path};
+use butter::core::io::{AskError, Command, CommandId, ConnectReport, LinkPath, Outcome};
 use butter::overlay::data::Data;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{NatConfig, Ports};
@@ -74,7 +74,7 @@ fn id(plan: &Plan, seat: usize) -> NodeId {
 }
 
 /// Has `one` link to `other`, and tells what came of it.
-fn cross(one: Kind, other: Kind, seed: u64) -> (LinkReport, Engine<Data>) {
+fn cross(one: Kind, other: Kind, seed: u64) -> (ConnectReport, Engine<Data>) {
     let mut terrain = Terrain::new(seed).with("discover", "false");
     for _ in 0..AMBASSADORS {
         terrain.ambassador();
@@ -98,13 +98,13 @@ fn start(plan: &Plan) -> Engine<Data> {
     engine
 }
 
-fn play(plan: &Plan, one: NodeIndex, other: NodeIndex) -> (LinkReport, Engine<Data>) {
+fn play(plan: &Plan, one: NodeIndex, other: NodeIndex) -> (ConnectReport, Engine<Data>) {
     let mut engine = start(plan);
     let peer = id(plan, other.0);
-    engine.command(one.0 as Seat, CommandId(1), Command::Link { peer, contact: None });
+    engine.command(one.0 as Seat, CommandId(1), Command::Connect { peer, contact: None });
     let until = engine.now() + Duration::from_secs(31);
     let finished = engine.next(until).expect("a wanted link is told of in time");
-    let Outcome::Linked(report) = finished.outcome else { panic!("{:?}", finished.outcome) };
+    let Outcome::Connected(report) = finished.outcome else { panic!("{:?}", finished.outcome) };
     (report, engine)
 }
 
@@ -114,7 +114,7 @@ fn every_pair_of_nats_is_linked_and_directly_where_possible() {
     for (place, &one) in KINDS.iter().enumerate() {
         for &other in &KINDS[place..] {
             let mut direct = 0;
-            let mut paths = BTreeMap::<Path, u32>::new();
+            let mut paths = BTreeMap::<LinkPath, u32>::new();
             let mut times = Vec::new();
             for seed in 1..=SEEDS {
                 // Either side asks.
@@ -124,7 +124,7 @@ fn every_pair_of_nats_is_linked_and_directly_where_possible() {
                     wrong.push(format!("{one:?} – {other:?}, seed {seed}: no link"));
                     continue;
                 };
-                direct += u32::from(path != Path::Relayed);
+                direct += u32::from(path != LinkPath::Relayed);
                 *paths.entry(path).or_default() += 1;
                 times.push(report.direct_after.unwrap_or(Duration::MAX));
             }
@@ -152,15 +152,15 @@ fn a_public_node_reaches_one_whose_nat_is_on_its_own_network() {
     let hidden_contact = engine.node(hidden.0 as Seat).expect("it runs").me().clone();
     assert!(hidden_contact.via.is_some());
     let (peer, contact) = (hidden_contact.id, Some(Box::new(hidden_contact)));
-    engine.command(public.0 as Seat, CommandId(1), Command::Link { peer, contact });
+    engine.command(public.0 as Seat, CommandId(1), Command::Connect { peer, contact });
     let until = engine.now() + Duration::from_secs(31);
     let finished = engine.next(until).expect("it is told of in time");
-    let Outcome::Linked(report) = finished.outcome else { panic!("{:?}", finished.outcome) };
-    assert_eq!(report.path, Some(Path::Direct), "{report:?}");
+    let Outcome::Connected(report) = finished.outcome else { panic!("{:?}", finished.outcome) };
+    assert_eq!(report.path, Some(LinkPath::Direct), "{report:?}");
 }
 
 /// How long after its NAT has forgotten everything a node is answered by its peer again, and how the link runs then.
-fn recover(one: Kind, other: Kind, seed: u64) -> (Duration, Option<Path>) {
+fn recover(one: Kind, other: Kind, seed: u64) -> (Duration, Option<LinkPath>) {
     let mut terrain = Terrain::new(seed).with("discover", "false");
     for _ in 0..AMBASSADORS {
         terrain.ambassador();
@@ -169,7 +169,7 @@ fn recover(one: Kind, other: Kind, seed: u64) -> (Duration, Option<Path>) {
     let [one, other] = homes.map(|home| terrain.node(home));
     let plan = terrain.into_plan();
     let (report, mut engine) = play(&plan, one, other);
-    assert!(report.path.is_some_and(|path| path != Path::Relayed), "seed {seed}: {report:?}");
+    assert!(report.path.is_some_and(|path| path != LinkPath::Relayed), "seed {seed}: {report:?}");
     let peer = id(&plan, other.0);
     let until = engine.now() + Duration::from_secs(3);
     assert!(engine.next(until).is_none());
@@ -207,7 +207,7 @@ fn links_recover_when_a_nat_forgets_everything() {
     ];
     for (one, other) in pairs {
         let mut times = Vec::new();
-        let mut paths = BTreeMap::<Option<Path>, u32>::new();
+        let mut paths = BTreeMap::<Option<LinkPath>, u32>::new();
         for seed in 1..=SEEDS {
             let (time, path) = recover(one, other, seed);
             *paths.entry(path).or_default() += 1;
@@ -221,7 +221,7 @@ fn links_recover_when_a_nat_forgets_everything() {
         );
         assert!(times[times.len() / 2] < Duration::from_secs(5), "{one:?} – {other:?}: {times:?}");
         assert!(
-            !paths.contains_key(&Some(Path::Relayed)) && !paths.contains_key(&None),
+            !paths.contains_key(&Some(LinkPath::Relayed)) && !paths.contains_key(&None),
             "{one:?} – {other:?}: {paths:?}"
         );
     }

@@ -2,12 +2,12 @@
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `GET /v1/status` | [`Status`] |
-//! | `GET /v1/peers` | [`Peers`] |
-//! | `GET /v1/view` | [`View`] |
-//! | `POST /v1/blobs`, the value as body | 201 [`Put`]; 413 too large, 507 full, 504 too few copies in time |
+//! | `GET /v1/status` | [`StatusBody`] |
+//! | `GET /v1/peers` | [`PeersBody`] |
+//! | `GET /v1/snapshot` | [`SnapshotBody`] |
+//! | `POST /v1/blobs`, the value as body | 201 [`PutBody`]; 413 too large, 507 full, 504 too few copies in time |
 //! | `GET /v1/blobs/{id}` | the value, with [`HOPS_HEADER`] and [`MESSAGES_HEADER`]; 404 not found, 504 not within the deadline |
-//! | `POST /v1/connect/{id}` | [`Linked`], once the link to that peer is as direct as it will be |
+//! | `POST /v1/connect/{id}` | [`ConnectBody`], once the link to that peer is as direct as it will be |
 //! | `POST /v1/ping/{id}` | 204 once that peer has answered a request; 502 it cannot be reached, 504 no answer within the deadline |
 //! | `POST /v1/start` | 204; starts a node that is paused at start, and changes nothing on one that runs |
 //! | `POST /v1/leave` | 202: the node hands over what it keeps, and ends |
@@ -22,22 +22,22 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::core::Nat;
-use crate::core::connectivity::holepunch::Ports;
+use crate::core::NatStatus;
+use crate::core::connectivity::holepunch::MappingBehaviour;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
-use crate::core::io::{LinkReport, Path};
+use crate::core::io::{ConnectReport, LinkPath};
 
 /// Header of a found value: hops from the node to whoever had its first block.
 pub const HOPS_HEADER: &str = "butter-hops";
 /// Header of a found value: query messages that it took.
 pub const MESSAGES_HEADER: &str = "butter-messages";
-/// Path of [`Status`].
+/// Path of [`StatusBody`].
 pub const STATUS_PATH: &str = "/v1/status";
-/// Path of [`Peers`].
+/// Path of [`PeersBody`].
 pub const PEERS_PATH: &str = "/v1/peers";
-/// Path of [`View`].
-pub const VIEW_PATH: &str = "/v1/view";
+/// Path of [`SnapshotBody`].
+pub const SNAPSHOT_PATH: &str = "/v1/snapshot";
 /// Path of values; `/v1/blobs/{id}` is one.
 pub const BLOBS_PATH: &str = "/v1/blobs";
 /// Path of links that are wanted: `/v1/connect/{id}` is one to that peer.
@@ -53,7 +53,7 @@ pub const METRICS_PATH: &str = "/metrics";
 
 /// A node, at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Status {
+pub struct StatusBody {
     /// Who it is.
     pub id: NodeId,
     /// Version of the program.
@@ -65,7 +65,7 @@ pub struct Status {
     /// Where it listens for peers on its own network.
     pub addresses: Vec<SocketAddr>,
     /// Its address as peers on other networks see it, once one has told it.
-    pub outside: Option<SocketAddr>,
+    pub external_address: Option<SocketAddr>,
     /// What is known of the NAT before it; `None` before it had a reason to look.
     #[serde(default)]
     pub nat: Option<NatBody>,
@@ -76,19 +76,19 @@ pub struct Status {
     /// Hosts known, neighbours included.
     pub known_hosts: u64,
     /// What it keeps for the network.
-    pub storage: Storage,
+    pub storage: StorageBody,
     /// Peer Content Groups that it leads.
-    pub groups: Groups,
+    pub groups: GroupsBody,
 }
 
 /// What the NAT before a node does, in the order of how easily it is crossed: as [`Nat`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum NatBody {
     /// There is none: the node is seen at an address of its own.
     None,
     /// A socket has one outside port for all destinations: endpoint-independent mapping (RFC 4787).
-    Kept,
+    EndpointIndependent,
     /// Another outside port for each destination, one after the other.
     Sequential,
     /// Another outside port for each destination, of which nothing can be told before.
@@ -100,20 +100,20 @@ impl NatBody {
     pub fn describe(self) -> &'static str {
         match self {
             NatBody::None => "none",
-            NatBody::Kept => "one outside port for all destinations",
-            NatBody::Sequential => "another outside port for each destination, in sequence",
-            NatBody::Random => "another outside port for each destination, at random",
+            NatBody::EndpointIndependent => "one external port for all destinations",
+            NatBody::Sequential => "another external port for each destination, in sequence",
+            NatBody::Random => "another external port for each destination, at random",
         }
     }
 }
 
-impl From<Nat> for NatBody {
-    fn from(nat: Nat) -> Self {
+impl From<NatStatus> for NatBody {
+    fn from(nat: NatStatus) -> Self {
         match nat {
-            Nat::Absent => NatBody::None,
-            Nat::Gives(Ports::Kept) => NatBody::Kept,
-            Nat::Gives(Ports::Sequential { .. }) => NatBody::Sequential,
-            Nat::Gives(Ports::Random) => NatBody::Random,
+            NatStatus::Absent => NatBody::None,
+            NatStatus::Translated(MappingBehaviour::EndpointIndependent) => NatBody::EndpointIndependent,
+            NatStatus::Translated(MappingBehaviour::Sequential { .. }) => NatBody::Sequential,
+            NatStatus::Translated(MappingBehaviour::Random) => NatBody::Random,
         }
     }
 }
@@ -129,7 +129,7 @@ pub struct ViaBody {
 
 /// Storage that a node gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Storage {
+pub struct StorageBody {
     /// Blocks kept.
     pub blocks: u64,
     /// Bytes kept.
@@ -140,7 +140,7 @@ pub struct Storage {
 
 /// Peer Content Groups by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Groups {
+pub struct GroupsBody {
     /// Groups with fewer members than `replicas` ("cold").
     pub under_replicated: u64,
     /// Groups with `replicas` members ("goldilocks").
@@ -151,14 +151,14 @@ pub struct Groups {
 
 /// Everybody whom a node knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Peers {
+pub struct PeersBody {
     /// Neighbours first.
-    pub peers: Vec<Peer>,
+    pub peers: Vec<PeerBody>,
 }
 
 /// A known host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Peer {
+pub struct PeerBody {
     /// Who.
     pub id: NodeId,
     /// Whether it is in the active view.
@@ -168,7 +168,7 @@ pub struct Peer {
     /// Where it listens on its own network.
     pub local: Vec<SocketAddr>,
     /// Its address as other networks see it.
-    pub outside: Option<SocketAddr>,
+    pub external_address: Option<SocketAddr>,
     /// The ambassador through which it can be met.
     pub via: Option<ViaBody>,
     /// The link to it, if there is one.
@@ -188,9 +188,9 @@ pub struct LinkBody {
     pub rtt_us: u64,
 }
 
-/// What came of a link that was wanted: as [`LinkReport`].
+/// What came of a link that was wanted: as [`ConnectReport`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Linked {
+pub struct ConnectBody {
     /// How it runs; `None` if there is none.
     pub path: Option<PathBody>,
     /// Until the first usable link, in microseconds.
@@ -201,10 +201,10 @@ pub struct Linked {
     pub tries: u32,
 }
 
-impl From<LinkReport> for Linked {
-    fn from(report: LinkReport) -> Self {
+impl From<ConnectReport> for ConnectBody {
+    fn from(report: ConnectReport) -> Self {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        Linked {
+        ConnectBody {
             path: report.path.map(Into::into),
             took_us: report.took.map(micros),
             direct_us: report.direct_after.map(micros),
@@ -213,21 +213,21 @@ impl From<LinkReport> for Linked {
     }
 }
 
-/// How a link runs: as [`Path`].
+/// How a link runs: as [`LinkPath`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PathBody {
-    /// See [`Path::Lan`].
+    /// See [`LinkPath::Lan`].
     Lan,
-    /// See [`Path::Direct`].
+    /// See [`LinkPath::Direct`].
     Direct,
-    /// See [`Path::Mapped`].
+    /// See [`LinkPath::Mapped`].
     Mapped,
-    /// See [`Path::Punched`].
+    /// See [`LinkPath::Punched`].
     Punched,
-    /// See [`Path::Predicted`].
+    /// See [`LinkPath::Predicted`].
     Predicted,
-    /// See [`Path::Relayed`].
+    /// See [`LinkPath::Relayed`].
     Relayed,
 }
 
@@ -245,28 +245,28 @@ impl PathBody {
     }
 }
 
-impl From<Path> for PathBody {
-    fn from(path: Path) -> Self {
+impl From<LinkPath> for PathBody {
+    fn from(path: LinkPath) -> Self {
         match path {
-            Path::Lan => PathBody::Lan,
-            Path::Direct => PathBody::Direct,
-            Path::Mapped => PathBody::Mapped,
-            Path::Punched => PathBody::Punched,
-            Path::Predicted => PathBody::Predicted,
-            Path::Relayed => PathBody::Relayed,
+            LinkPath::Lan => PathBody::Lan,
+            LinkPath::Direct => PathBody::Direct,
+            LinkPath::Mapped => PathBody::Mapped,
+            LinkPath::Punched => PathBody::Punched,
+            LinkPath::Predicted => PathBody::Predicted,
+            LinkPath::Relayed => PathBody::Relayed,
         }
     }
 }
 
-impl Peer {
+impl PeerBody {
     /// `contact`, as it is shown.
     pub fn new(contact: &Contact, neighbour: bool, link: Option<LinkBody>) -> Self {
-        Peer {
+        PeerBody {
             id: contact.id,
             neighbour,
             ambassador: contact.ambassador,
             local: contact.local.clone(),
-            outside: contact.outside,
+            external_address: contact.external_address,
             via: contact.via.map(|via| ViaBody { id: via.id, address: via.address }),
             link,
         }
@@ -275,7 +275,7 @@ impl Peer {
 
 /// What a testbed wants to see of a node: whom it knows, to whom it is linked, what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct View {
+pub struct SnapshotBody {
     /// Who it is.
     pub id: NodeId,
     /// Whom it knows, neighbours first.
@@ -283,14 +283,14 @@ pub struct View {
     /// How many of those are neighbours.
     pub neighbours: usize,
     /// Its links.
-    pub links: Vec<ViewLink>,
+    pub links: Vec<SnapshotLinkBody>,
     /// Blocks that it holds.
     pub blocks: Vec<BlockId>,
 }
 
 /// A link, at a glance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ViewLink {
+pub struct SnapshotLinkBody {
     /// To whom.
     pub peer: NodeId,
     /// The peer's address as seen from here; `None` when relayed.
@@ -299,7 +299,7 @@ pub struct ViewLink {
 
 /// A value that was stored: each of its blocks has as many copies as are wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Put {
+pub struct PutBody {
     /// What to ask for.
     pub id: BlockId,
     /// Every block of it, the one named by `id` first.

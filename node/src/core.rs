@@ -26,23 +26,23 @@ pub mod stats;
 pub mod time;
 pub mod wire;
 
-pub use connectivity::upgrade::Nat;
+pub use connectivity::upgrade::NatStatus;
 
 use config::Config;
-use connectivity::connect_requests::Wanted;
-use connectivity::holepunch::Crossing;
-use connectivity::links::{LinkIs, Links};
+use connectivity::connect_requests::ConnectRequests;
+use connectivity::holepunch::HolePunch;
+use connectivity::links::{LinkInfo, Links};
 use connectivity::port_map::PortMap;
-use connectivity::reachability::Openness;
-use connectivity::rendezvous::Wider;
+use connectivity::reachability::Reachability;
+use connectivity::rendezvous::Rendezvous;
 use connectivity::suspects::Suspects;
-use connectivity::upgrade::Answering;
+use connectivity::upgrade::ProbeResponder;
 use contact::{Contact, Quality};
 use identity::NodeId;
 use io::{AskError, Command, CommandId, Input, Outcome, Output, Sink};
 use membership::discovery;
-use membership::discovery::{Discover, Heard};
-use membership::known_hosts::{KnownHosts, Say};
+use membership::discovery::{Discovery, DiscoveryOutcome};
+use membership::known_hosts::{AddressedMessage, KnownHosts};
 use message::{Announcement, Message, Refusal};
 use random::Random;
 use requests::{BODY_MAX, ROUTE_MAX, Requests};
@@ -59,15 +59,15 @@ pub struct Node<V: Overlay> {
     me: Contact,
     random: Random,
     hosts: KnownHosts,
-    discover: Discover,
-    wider: Wider,
+    discover: Discovery,
+    rendezvous: Rendezvous,
     links: Links<V::Message>,
-    wanted: Wanted,
+    connect_requests: ConnectRequests,
     port_map: PortMap,
-    crossing: Crossing,
+    holepunch: HolePunch,
     suspects: Suspects,
-    answering: Answering,
-    openness: Openness,
+    probe_responder: ProbeResponder,
+    reachability: Reachability,
     requests: Requests,
     stats: Stats,
     overlay: V,
@@ -83,18 +83,18 @@ impl<V: Overlay> Node<V> {
         let quality = Quality { uptime_s: 0, storage_free_kib: 0, hosts: 0 };
         let ambassador = config.ambassador;
         Node {
-            me: Contact { id, reach: Arc::default(), ambassador, quality },
+            me: Contact { id, addresses: Arc::default(), ambassador, quality },
             random: random::child(seed, 0),
             hosts: KnownHosts::new(id, config.active, config.passive),
-            discover: Discover::new(config.discover),
-            wider: Wider::new(&config.join),
+            discover: Discovery::new(config.discover),
+            rendezvous: Rendezvous::new(&config.join),
             links: Links::new(ambassador),
-            wanted: Wanted::default(),
+            connect_requests: ConnectRequests::default(),
             port_map: PortMap::new(config.port_mapping),
-            crossing: Crossing::new(random::child(seed, 1)),
+            holepunch: HolePunch::new(random::child(seed, 1)),
             suspects: Suspects::default(),
-            answering: Answering::default(),
-            openness: Openness::default(),
+            probe_responder: ProbeResponder::default(),
+            reachability: Reachability::default(),
             requests: Requests::default(),
             stats: Stats::default(),
             overlay,
@@ -112,30 +112,30 @@ impl<V: Overlay> Node<V> {
         sink: &mut Sink<V::Message, V::Outcome>,
     ) -> Deadline {
         match input {
-            Input::LinkUp { peer, remote, dialled } => self.link_up(now, LinkIs { peer, remote, dialled }, sink),
+            Input::LinkUp { peer, remote, dialled } => self.link_up(now, LinkInfo { peer, remote, dialled }, sink),
             Input::LinkDown { peer } => self.link_down(now, peer, sink),
             Input::DialFailed { dial } => {
                 if !self.links.dial_failed(now, dial, &mut self.stats, sink) {
-                    self.wider.dial_failed(now, dial);
+                    self.rendezvous.dial_failed(now, dial);
                 }
             }
             Input::Message { from, message } => self.message(now, from, message, sink),
-            Input::Heard { from, announcement } => self.heard(now, from, announcement, sink),
+            Input::Announcement { from, announcement } => self.heard(now, from, announcement, sink),
             Input::Command { id, command } => self.command(now, id, command, sink),
             Input::Reply { request, result } => self.reply(now, request, result, sink),
-            Input::Probed { socket, from, probe } => self.probed(now, socket, from, probe, sink),
-            Input::SocketOpened { socket, port } => self.answering.opened(socket, port),
-            Input::Mapped(mapping) => self.mapped(now, mapping, sink),
+            Input::ProbeReceived { socket, from, probe } => self.probed(now, socket, from, probe, sink),
+            Input::SocketOpened { socket, port } => self.probe_responder.opened(socket, port),
+            Input::PortMapped(mapping) => self.mapped(now, mapping, sink),
             Input::Addresses(local) => {
-                let reach = Arc::make_mut(&mut self.me.reach);
-                reach.local = local.into_iter().take(contact::ADDRESSES_MAX).collect();
-                self.settle_place(now, self.me.outside, sink);
+                let addresses = Arc::make_mut(&mut self.me.addresses);
+                addresses.local = local.into_iter().take(contact::ADDRESSES_MAX).collect();
+                self.update_own_addresses(now, self.me.external_address, sink);
             }
             Input::Wake => self.wake(now, sink),
         }
-        self.tell_failures(now, sink);
-        self.tidy_closed(now, sink);
-        self.settle_wanted(now, sink);
+        self.report_unreachable(now, sink);
+        self.clean_up_closed(now, sink);
+        self.settle_connect_requests(now, sink);
         self.finish_leaving(sink);
         self.deadline(now)
     }
@@ -156,7 +156,7 @@ impl<V: Overlay> Node<V> {
     }
 
     /// How the link to `peer` runs, if there is one.
-    pub fn path(&self, peer: NodeId) -> Option<io::Path> {
+    pub fn path(&self, peer: NodeId) -> Option<io::LinkPath> {
         self.links.path(peer)
     }
 
@@ -186,60 +186,60 @@ impl<V: Overlay> Node<V> {
         &self.overlay
     }
 
-    fn link_up(&mut self, now: Time, link: LinkIs, sink: &mut Sink<V::Message, V::Outcome>) {
-        let LinkIs { peer, remote, .. } = link;
+    fn link_up(&mut self, now: Time, link: LinkInfo, sink: &mut Sink<V::Message, V::Outcome>) {
+        let LinkInfo { peer, remote, .. } = link;
         if peer == self.me.id {
             return;
         }
-        let told_of = self.wider.link_up(peer, remote);
+        let is_configured = self.rendezvous.link_up(peer, remote);
         self.refresh_me(now);
         if self.links.link_up(now, link, &self.me, &mut self.stats, sink) {
-            self.tell_overlay(now, OverlayInput::LinkUp { peer }, sink);
+            self.notify_overlay(now, OverlayInput::LinkUp { peer }, sink);
         }
         self.cross(now, link, sink);
-        self.settle_place(now, self.me.outside, sink);
-        if told_of {
-            self.meet_ambassador(now, peer, remote, sink);
+        self.update_own_addresses(now, self.me.external_address, sink);
+        if is_configured {
+            self.greet_configured_ambassador(now, peer, remote, sink);
         }
     }
 
     fn link_down(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
         if self.links.link_down(peer) {
             self.lost(now, peer, sink);
-            self.tell_overlay(now, OverlayInput::LinkDown { peer }, sink);
+            self.notify_overlay(now, OverlayInput::LinkDown { peer }, sink);
         }
     }
 
     /// A peer is out of reach: whoever counts on it is told, the overlay apart.
     fn lost(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
-        self.wider.link_down(now, peer);
-        self.wanted.lost(now, peer);
+        self.rendezvous.link_down(now, peer);
+        self.connect_requests.lost(now, peer);
         self.stop_crossing(now, peer, sink);
-        self.settle_place(now, self.me.outside, sink);
+        self.update_own_addresses(now, self.me.external_address, sink);
         self.hosts.remove(peer);
-        self.seek_shelter(now, sink);
+        self.select_fallback_ambassador(now, sink);
         for command in self.requests.lost(peer) {
             sink.done(command, Outcome::Answered(Err(AskError::Unreachable)));
         }
     }
 
-    fn tell_failures(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+    fn report_unreachable(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
         for _ in 0..FAILURES_PER_INPUT {
             let Some(peer) = self.links.take_failed() else { return };
             self.lost(now, peer, sink);
-            self.tell_overlay(now, OverlayInput::Unreachable { peer }, sink);
+            self.notify_overlay(now, OverlayInput::Unreachable { peer }, sink);
         }
     }
 
     /// Links that this node has closed itself leave nothing behind.
-    fn tidy_closed(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+    fn clean_up_closed(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
         while let Some(peer) = self.links.take_closed() {
-            self.wanted.lost(now, peer);
+            self.connect_requests.lost(now, peer);
             self.stop_crossing(now, peer, sink);
-            if self.wider.wants(peer) {
-                self.wider.link_down(now, peer);
-                self.settle_place(now, self.me.outside, sink);
-                self.seek_shelter(now, sink);
+            if self.rendezvous.wants(peer) {
+                self.rendezvous.link_down(now, peer);
+                self.update_own_addresses(now, self.me.external_address, sink);
+                self.select_fallback_ambassador(now, sink);
             }
         }
     }
@@ -257,22 +257,22 @@ impl<V: Overlay> Node<V> {
         self.stats.messages_received += 1;
         self.links.used(now, from);
         match message {
-            Message::Hosts(message) => {
+            Message::Membership(message) => {
                 if let Some(contact) = message.sender().filter(|contact| contact.id == from && contact.is_bounded()) {
-                    self.meet_anew(contact, sink);
+                    self.reintroduce_if_moved(contact, sink);
                     self.links.greeted(from, contact.clone());
                 }
                 let says = self.hosts.handle(now, from, message, &self.me, &mut self.random);
                 self.say(now, says, sink);
             }
-            Message::Wider(message) => self.wider_message(now, from, message, sink),
+            Message::Rendezvous(message) => self.wider_message(now, from, message, sink),
             Message::Ask { request, route, body } => self.asked(now, from, request, route, body, sink),
             Message::Answer { request, result } => {
                 if let Some((command, result)) = self.requests.answered(from, request, result) {
                     sink.done(command, Outcome::Answered(result));
                 }
             }
-            Message::Overlay(message) => self.tell_overlay(now, OverlayInput::Message { from, message }, sink),
+            Message::Overlay(message) => self.notify_overlay(now, OverlayInput::Message { from, message }, sink),
         }
     }
 
@@ -286,24 +286,24 @@ impl<V: Overlay> Node<V> {
         self.stats.announcements_received += 1;
         let known = self.hosts.len();
         match self.discover.heard(now, from, announcement, self.me.id, known, &mut self.random) {
-            Heard::Newcomer { contact, answer } => {
+            DiscoveryOutcome::Newcomer { contact, answer } => {
                 if answer {
                     self.answer_ping(from, contact.id, sink);
                 }
-                self.hosts.hear_of(contact, &mut self.random);
+                self.hosts.note_host(contact, &mut self.random);
             }
-            Heard::Hosts { contact, hosts } => {
-                self.hosts.hear_all(hosts, &mut self.random);
+            DiscoveryOutcome::Hosts { contact, hosts } => {
+                self.hosts.note_hosts(hosts, &mut self.random);
                 self.meet(now, contact, sink);
             }
-            Heard::Nothing => {}
+            DiscoveryOutcome::Nothing => {}
         }
-        self.court(now, sink);
+        self.recruit_neighbours(now, sink);
     }
 
     fn answer_ping(&mut self, to: SocketAddr, newcomer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
         let Some(port) = self.me.local.first().map(SocketAddr::port) else { return };
-        let hosts = self.hosts.introduce_to(newcomer, discovery::HOSTS_TOLD, &mut self.random);
+        let hosts = self.hosts.introduce_to(newcomer, discovery::HOSTS_PER_ANSWER, &mut self.random);
         let announcement = Announcement::Pong { id: self.me.id, port, quality: self.me.quality, hosts };
         self.stats.announcements_sent += 1;
         sink.push(Output::Unicast { to, announcement });
@@ -315,7 +315,7 @@ impl<V: Overlay> Node<V> {
             let says = self.hosts.join(contact, &self.me, &mut self.random);
             self.say(now, says, sink);
         } else {
-            self.hosts.hear_of(contact, &mut self.random);
+            self.hosts.note_host(contact, &mut self.random);
         }
     }
 
@@ -336,13 +336,13 @@ impl<V: Overlay> Node<V> {
                     Err(error) => sink.done(id, Outcome::Answered(Err(error))),
                 }
             }
-            Command::Link { peer, contact } => self.want_link(now, id, peer, contact, sink),
+            Command::Connect { peer, contact } => self.connect(now, id, peer, contact, sink),
             Command::Leave if self.leaving.is_some() => sink.done(id, Outcome::Left),
             Command::Leave => {
                 self.leaving = Some(id);
-                self.tell_overlay(now, OverlayInput::Leave, sink);
+                self.notify_overlay(now, OverlayInput::Leave, sink);
             }
-            Command::Overlay(command) => self.tell_overlay(now, OverlayInput::Command { id, command }, sink),
+            Command::Overlay(command) => self.notify_overlay(now, OverlayInput::Command { id, command }, sink),
         }
     }
 
@@ -388,21 +388,22 @@ impl<V: Overlay> Node<V> {
             self.stats.announcements_sent += 1;
             sink.push(Output::Announce(ping));
         }
-        self.wider.wake(now, |address| self.links.dial_anybody(address, &mut self.stats, sink));
-        self.seek_shelter(now, sink);
-        self.court(now, sink);
+        self.rendezvous.wake(now, |address| self.links.dial_address(address, &mut self.stats, sink));
+        self.select_fallback_ambassador(now, sink);
+        self.recruit_neighbours(now, sink);
         self.wake_crossings(now, sink);
-        let wanted = |peer| self.hosts.is_neighbour(peer) || self.wider.wants(peer) || self.wanted.wants(peer);
+        let wanted =
+            |peer| self.hosts.is_neighbour(peer) || self.rendezvous.wants(peer) || self.connect_requests.wants(peer);
         self.links.wake(now, wanted, &mut self.stats, sink);
         for command in self.requests.expire(now) {
             sink.done(command, Outcome::Answered(Err(AskError::TimedOut)));
         }
         if self.overlay.deadline().at <= now {
-            self.tell_overlay(now, OverlayInput::Wake, sink);
+            self.notify_overlay(now, OverlayInput::Wake, sink);
         }
     }
 
-    fn court(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
+    fn recruit_neighbours(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
         if self.leaving.is_none() && self.hosts.deadline().at <= now {
             let says = self.hosts.wake(now, self.config.refresh, &self.me, &mut self.random);
             self.say(now, says, sink);
@@ -433,14 +434,14 @@ impl<V: Overlay> Node<V> {
         let failures = if self.links.has_failed() { now } else { Time::NEVER };
         let requests = self.requests.deadline().or(Deadline { at: failures, why: "telling of failed links" });
         let hosts = if self.leaving.is_some() { Deadline::NEVER } else { self.hosts.deadline() };
-        let peers = hosts.or(self.discover.deadline()).or(self.wider.deadline()).or(self.crossings_deadline());
+        let peers = hosts.or(self.discover.deadline()).or(self.rendezvous.deadline()).or(self.crossings_deadline());
         self.overlay.deadline().or(self.links.deadline()).or(peers).or(requests)
     }
 
-    fn say(&mut self, now: Time, says: Vec<Say>, sink: &mut Sink<V::Message, V::Outcome>) {
+    fn say(&mut self, now: Time, says: Vec<AddressedMessage>, sink: &mut Sink<V::Message, V::Outcome>) {
         for (contact, message) in says {
             let known = Some(&contact);
-            self.links.send(now, contact.id, Message::Hosts(message), known, &mut self.stats, sink);
+            self.links.send(now, contact.id, Message::Membership(message), known, &mut self.stats, sink);
         }
     }
 
@@ -448,7 +449,7 @@ impl<V: Overlay> Node<V> {
         self.links.send(now, peer, message, self.hosts.get(peer), &mut self.stats, sink);
     }
 
-    fn tell_overlay(
+    fn notify_overlay(
         &mut self,
         now: Time,
         input: OverlayInput<V::Message, V::Command>,

@@ -196,8 +196,8 @@ where
             event = self.transport.next() => self.take_link_event(event),
             Some((request, result)) = self.replies.recv() => self.feed(Input::Reply { request, result }),
             Some(command) = self.commands.recv(), if self.under_way.len() < UNDER_WAY_MAX => self.take_command(command),
-            (from, announcement) = hear(self.lan.as_ref()) => self.feed(Input::Heard { from, announcement }),
-            mapping = self.port_mapping.next() => self.feed(Input::Mapped(mapping)),
+            (from, announcement) = hear(self.lan.as_ref()) => self.feed(Input::Announcement { from, announcement }),
+            mapping = self.port_mapping.next() => self.feed(Input::PortMapped(mapping)),
             () = sleep_until_some(wake) => self.feed(Input::Wake),
             () = sleep_until_some(self.leave_by) => {
                 tracing::warn!("leaving without having handed over everything: the time is up");
@@ -254,7 +254,7 @@ where
         let input = match event {
             LinkEvent::Up { peer, remote, dialled } => Input::LinkUp { peer, remote, dialled },
             LinkEvent::Down { peer } => Input::LinkDown { peer },
-            LinkEvent::Probed { socket, from, probe } => Input::Probed { socket, from, probe },
+            LinkEvent::Probed { socket, from, probe } => Input::ProbeReceived { socket, from, probe },
             LinkEvent::SocketOpened { socket, port } => Input::SocketOpened { socket, port },
             LinkEvent::DialFailed { dial } => Input::DialFailed { dial },
             LinkEvent::Message { from, message, length } => {

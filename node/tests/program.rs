@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use butter::api::{Peers, Status, View};
+use butter::api::{PeersBody, SnapshotBody, StatusBody};
 use serde::de::DeserializeOwned;
 
 const BUTTER: &str = env!("CARGO_BIN_EXE_butter");
@@ -88,7 +88,7 @@ impl Node {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// Status code and body; `None` when nobody answers.
+    /// StatusBody code and body; `None` when nobody answers.
     fn http(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
         let mut stream = UnixStream::connect(&self.socket).ok()?;
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -112,7 +112,7 @@ impl Node {
 
     fn knows(&self, count: u64) {
         until(&format!("{count} known hosts"), || {
-            (self.json::<Status>("/v1/status").known_hosts >= count).then_some(())
+            (self.json::<StatusBody>("/v1/status").known_hosts >= count).then_some(())
         });
     }
 
@@ -135,12 +135,12 @@ fn a_value_goes_in_at_one_node_and_comes_out_at_another() {
     assert!(found.stdout == value, "every byte of a binary value");
     assert!(String::from_utf8(found.stderr).unwrap().contains("hops"));
 
-    let view: View = b.json("/v1/view");
+    let view: SnapshotBody = b.json("/v1/snapshot");
     assert_eq!(view.id.to_string(), b.says(&["id"]).trim());
     assert_eq!(view.known_hosts.len(), 1);
     assert_eq!(view.neighbours, 1);
     assert!(view.blocks.contains(&id.parse().unwrap()), "two copies of each block: everybody has one");
-    let peers: Peers = b.json("/v1/peers");
+    let peers: PeersBody = b.json("/v1/peers");
     assert_eq!(peers.peers[0].id, view.known_hosts[0]);
     assert!(peers.peers[0].link.is_some());
     assert!(b.says(&["peers"]).starts_with(a.says(&["id"]).trim()));
@@ -231,7 +231,7 @@ fn a_node_leaves_in_good_order_on_sigterm_and_on_request() {
     assert!(!a.socket.exists(), "the socket is cleared away");
     b.says(&["leave"]);
     assert_eq!(until("it has left", || b.process.try_wait().unwrap()).code(), Some(0));
-    until("both are forgotten", || c.json::<View>("/v1/view").known_hosts.is_empty().then_some(()));
+    until("both are forgotten", || c.json::<SnapshotBody>("/v1/snapshot").known_hosts.is_empty().then_some(()));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use butter::core::blob::Blob;
-use butter::core::contact::{Contact, Quality, Reach, Via};
+use butter::core::contact::{AmbassadorAddress, Contact, ContactAddresses, Quality};
 use butter::core::identity::NodeId;
-use butter::core::message::{Announcement, HostsMessage, Message, Refusal, WiderMessage};
+use butter::core::message::{Announcement, MembershipMessage, Message, Refusal, RendezvousMessage};
 use butter::core::wire::{self, FRAME_MAX, WireError};
 use butter::overlay::data::DataMessage;
 use proptest::collection::vec;
@@ -23,17 +23,17 @@ fn address() -> impl Strategy<Value = SocketAddr> {
 }
 
 fn contact() -> impl Strategy<Value = Contact> {
-    let via = option::of((node_id(), address()).prop_map(|(id, address)| Via { id, address }));
+    let via = option::of((node_id(), address()).prop_map(|(id, address)| AmbassadorAddress { id, address }));
     let quality = any::<(u32, u32, u16)>().prop_map(|(uptime_s, storage_free_kib, hosts)| Quality {
         uptime_s,
         storage_free_kib,
         hosts,
     });
-    let outside = (option::of(address()), option::of(address()));
-    (node_id(), vec(address(), 0..4), outside, via, any::<bool>(), quality).prop_map(
-        |(id, local, (outside, mapped), via, ambassador, quality)| Contact {
+    let external_address = (option::of(address()), option::of(address()));
+    (node_id(), vec(address(), 0..4), external_address, via, any::<bool>(), quality).prop_map(
+        |(id, local, (external_address, mapped), via, ambassador, quality)| Contact {
             id,
-            reach: Reach { local, outside, mapped, via }.into(),
+            addresses: ContactAddresses { local, external_address, mapped, via }.into(),
             ambassador,
             quality,
         },
@@ -44,14 +44,14 @@ fn message() -> impl Strategy<Value = Msg> {
     let body = vec(any::<u8>(), 0..5_000).prop_map(Blob::from);
     let refusal = prop_oneof![Just(Refusal::NoSuchRoute), Just(Refusal::Failed), Just(Refusal::Busy)];
     prop_oneof![
-        contact().prop_map(|contact| Message::Hosts(HostsMessage::Join(contact))),
+        contact().prop_map(|contact| Message::Membership(MembershipMessage::Join(contact))),
         (contact(), any::<u8>())
-            .prop_map(|(newcomer, ttl)| Message::Hosts(HostsMessage::ForwardJoin { newcomer, ttl })),
+            .prop_map(|(newcomer, ttl)| Message::Membership(MembershipMessage::ForwardJoin { newcomer, ttl })),
         (contact(), vec(contact(), 0..8))
-            .prop_map(|(contact, sample)| Message::Hosts(HostsMessage::Shuffle { contact, sample })),
+            .prop_map(|(contact, sample)| Message::Membership(MembershipMessage::Shuffle { contact, sample })),
         (contact(), option::of(address()))
-            .prop_map(|(contact, seen)| Message::Wider(WiderMessage::Hello { contact, seen })),
-        node_id().prop_map(|peer| Message::Wider(WiderMessage::Introduce { peer })),
+            .prop_map(|(contact, seen)| Message::Rendezvous(RendezvousMessage::Hello { contact, seen })),
+        node_id().prop_map(|peer| Message::Rendezvous(RendezvousMessage::Introduce { peer })),
         (any::<u64>(), ".{0,60}", body.clone()).prop_map(|(request, route, body)| Message::Ask {
             request,
             route,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use butter::core::Node;
 use butter::core::blob::Blob;
 use butter::core::config::Config;
-use butter::core::connectivity::connect_requests::TOLD_WITHIN;
+use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 use butter::core::identity::NodeId;
 use butter::core::io::{AskError, Command, CommandId, Outcome};
 use butter::core::random::child;
@@ -206,7 +206,7 @@ impl Sim {
                 OpResult::Found(FoundValue { value: found.value.0, hops: found.hops, messages: found.messages })
             }
             Outcome::Overlay(DataOutcome::Got(Err(why))) => OpResult::NotFound { certain: why == GetError::NotFound },
-            Outcome::Linked(report) => OpResult::Connected(report.into()),
+            Outcome::Connected(report) => OpResult::Connected(report.into()),
             Outcome::Answered(Ok(_) | Err(AskError::Refused(_))) => OpResult::PingAnswered,
             Outcome::Answered(Err(why)) => OpResult::Failed { node: Some(node), reason: why.to_string() },
         };
@@ -303,8 +303,8 @@ impl Backend for Sim {
                 self.report(Some(op), OpResult::NetworkChanged);
             }
             Op::Connect { node, peer } => {
-                let link = Command::Link { peer, contact: None };
-                self.command(op, node, link, TOLD_WITHIN + ANSWER_MARGIN);
+                let link = Command::Connect { peer, contact: None };
+                self.command(op, node, link, CONNECT_WITHIN + ANSWER_MARGIN);
             }
             Op::Ping { node, peer, deadline: within } => {
                 let ask = Command::Ask { peer, route: String::new(), body: Blob::default() };

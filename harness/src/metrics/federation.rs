@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use butter::core::stats::{Kind, Stats};
+use butter::core::stats::{InstrumentKind, Stats};
 
 use super::samples::names;
 use crate::metrics::series::{Scrape, Series};
@@ -164,9 +164,9 @@ fn instruments() -> BTreeMap<&'static str, (&'static str, &'static str)> {
     let mut known = BTreeMap::from(ROUTER_INSTRUMENTS);
     Stats::default().each(|instrument, _, _| {
         let kind = match instrument.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            InstrumentKind::Counter => "counter",
+            InstrumentKind::Gauge => "gauge",
+            InstrumentKind::Histogram => "histogram",
         };
         known.insert(instrument.name, (instrument.help, kind));
     });

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use butter::api::{Linked, PathBody};
+use butter::api::{ConnectBody, PathBody};
 use butter::core::identity::NodeId;
 
 use super::*;
@@ -149,7 +149,7 @@ impl Backend for Fake {
             // First through a relay; a direct link takes the longer the higher the node.
             Op::Connect { node, .. } => {
                 let (took_us, direct_us) = (Some(20_000), Some(100_000 * node.0 as u64));
-                let said = Linked { path: Some(PathBody::Punched), took_us, direct_us, tries: 1 };
+                let said = ConnectBody { path: Some(PathBody::Punched), took_us, direct_us, tries: 1 };
                 self.tell(self.now.plus(S), Some(op), OpResult::Connected(said));
             }
             Op::Ping { node, peer, deadline: within }

@@ -175,10 +175,10 @@ impl<V: Overlay> Engine<V> {
             Arrival::LinkUp { peer, remote, dialled } => Input::LinkUp { peer, remote, dialled },
             Arrival::LinkDown { peer } => Input::LinkDown { peer },
             Arrival::DialFailed { dial } => Input::DialFailed { dial },
-            Arrival::Probed { socket, from, probe } => Input::Probed { socket, from, probe },
+            Arrival::Probed { socket, from, probe } => Input::ProbeReceived { socket, from, probe },
             Arrival::SocketOpened { socket, port } => Input::SocketOpened { socket, port },
-            Arrival::Mapped { mapping } => Input::Mapped(mapping),
-            Arrival::Heard { from, announcement } => Input::Heard { from, announcement },
+            Arrival::Mapped { mapping } => Input::PortMapped(mapping),
+            Arrival::Heard { from, announcement } => Input::Announcement { from, announcement },
         };
         self.handle(seat, input);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use butter::core::stats::{LATENCY_BUCKETS_S, Latencies, Stats, Value};
+use butter::core::stats::{InstrumentValue, LATENCY_BUCKETS_S, Latencies, Stats};
 
 use crate::metrics::series::Series;
 use crate::router::stats::{Cause, Change, Direction, Stats as RouterStats};
@@ -19,8 +19,8 @@ impl Default for NodeSeries {
     fn default() -> Self {
         let mut heads = Vec::new();
         Stats::default().each(|instrument, labels, value| match value {
-            Value::Number(_) => heads.push((Arc::from(instrument.name), own(labels))),
-            Value::Latencies(_) => {
+            InstrumentValue::Number(_) => heads.push((Arc::from(instrument.name), own(labels))),
+            InstrumentValue::Latencies(_) => {
                 let bucket: Arc<str> = format!("{}_bucket", instrument.name).into();
                 let bounds = LATENCY_BUCKETS_S.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
                 for bound in bounds {
@@ -46,8 +46,8 @@ impl NodeSeries {
             series.push(Series { name: Arc::clone(name), labels: labels.clone(), value });
         };
         stats.each(|_, _, value| match value {
-            Value::Number(number) => push(number),
-            Value::Latencies(latencies) => cumulated(latencies, &mut push),
+            InstrumentValue::Number(number) => push(number),
+            InstrumentValue::Latencies(latencies) => cumulated(latencies, &mut push),
         });
         series
     }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use bincode::Encode;
 use butter::core::connectivity::rendezvous::RelayQuota;
 use butter::core::identity::NodeId;
-use butter::core::io::{DialId, Target};
+use butter::core::io::{DialId, DialTarget};
 use butter::core::message::Message;
 use butter::core::time::Time;
 use slotmap::SlotMap;
@@ -265,7 +265,7 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     /// As [`butter::core::io::Output::Dial`].
-    pub fn dial(&mut self, from: Seat, dial: DialId, peer: Option<NodeId>, to: Target) {
+    pub fn dial(&mut self, from: Seat, dial: DialId, peer: Option<NodeId>, to: DialTarget) {
         self.begin_dial(from, dial, peer, to);
     }
 

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use butter::core::stats::{Kind, Stats};
+use butter::core::stats::{InstrumentKind, Stats};
 
 use super::check::NetworkNames;
 use super::diagnostics::{quoted, suggestion};
@@ -259,7 +259,7 @@ fn metric(rest: &[Word<'_>], end: usize) -> Result<Measure, Fault> {
 }
 
 /// Names of all series that nodes expose and a check can use.
-fn known_metrics() -> Vec<(&'static str, Kind)> {
+fn known_metrics() -> Vec<(&'static str, InstrumentKind)> {
     let mut names = Vec::new();
     Stats::default().each(|instrument, _, _| {
         if names.last() != Some(&(instrument.name, instrument.kind)) {
@@ -276,12 +276,12 @@ fn known_metric(name: &str) -> Result<(), (String, Option<String>)> {
     let known = known_metrics();
     let base = ["_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
     if let Some(base) = base
-        && known.contains(&(base, Kind::Histogram))
+        && known.contains(&(base, InstrumentKind::Histogram))
     {
         return Ok(());
     }
     match known.iter().find(|(known, _)| *known == name) {
-        Some((_, Kind::Histogram)) => {
+        Some((_, InstrumentKind::Histogram)) => {
             let help = format!("compare {name}_sum or {name}_count");
             Err((format!("{} is a histogram and has no one value", quoted(name)), Some(help)))
         }

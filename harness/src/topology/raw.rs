@@ -1,6 +1,6 @@
 //! A topology as written: every key understood, every value of its type, and no name looked up yet.
 
-use butter::core::config::{Config, ConfigError, KEYS};
+use butter::core::config::{Config, ConfigError, SETTINGS};
 
 use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use super::fields::{Fields, MapSpec, Spanned, from_variable, scalar};
@@ -158,7 +158,7 @@ fn read_config(node: &YamlNode, problems: &mut DiagnosticSink) -> Vec<Setting> {
 }
 
 fn read_setting(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -> Option<Setting> {
-    let known = KEYS.iter().find(|known| known.name == key.name);
+    let known = SETTINGS.iter().find(|known| known.name == key.name);
     let example = known.map_or(String::new(), |known| format!("{}: {} ({})", known.name, known.example, known.help));
     let problem = match known {
         None => Diagnostic::at(&key.span, format!("nodes have no setting {}", quoted(&key.name))),
@@ -178,7 +178,7 @@ fn read_setting(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -
         _ if problem.help.is_some() => problem.help.clone(),
         "ambassador" => Some("it belongs to the node group itself: {on: …, ambassador: true}".to_owned()),
         "join" => Some("nodes join through every ambassador that they can reach: nothing is to be set".to_owned()),
-        name => suggestion(name, KEYS.iter().map(|key| key.name), "settings"),
+        name => suggestion(name, SETTINGS.iter().map(|key| key.name), "settings"),
     };
     problems.add(Diagnostic { help, ..problem });
     None

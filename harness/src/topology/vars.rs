@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use butter::core::config::{Config, KEYS};
+use butter::core::config::{Config, SETTINGS};
 
 use super::Overrides;
 use super::diagnostics::{Diagnostic, DiagnosticSink, quoted, suggestion};
@@ -66,13 +66,13 @@ fn override_vars(
     for (name, text) in &overrides.set {
         if let Some(var) = vars.get_mut(name) {
             var.clone_from(text);
-        } else if KEYS.iter().any(|key| key.name == name) {
+        } else if SETTINGS.iter().any(|key| key.name == name) {
             match Config::default().set(name, text) {
                 Ok(()) => settings.push((name.clone(), text.clone())),
                 Err(error) => problems.add(Diagnostic::nowhere(format!("--set {name}={text}: {error}"))),
             }
         } else {
-            let names = vars.keys().map(String::as_str).chain(KEYS.iter().map(|key| key.name));
+            let names = vars.keys().map(String::as_str).chain(SETTINGS.iter().map(|key| key.name));
             let what =
                 format!("--set {name}={text}: the topology has no variable and nodes have no setting of that name");
             let mut problem = Diagnostic::nowhere(what);

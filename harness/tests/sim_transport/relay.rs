@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use butter::core::connectivity::rendezvous::RelayQuota;
-use butter::core::io::{DialId, Target};
+use butter::core::io::{DialId, DialTarget};
 use butter_harness::net::nat::NatConfig;
 use butter_harness::sim::network::Seat;
 use butter_harness::sim::terrain::Terrain;
@@ -16,7 +16,7 @@ fn a_relayed_link_carries_until_its_relay_dies() {
     let mut world = two_homes(Some(NatConfig::symmetric()), Some(NatConfig::symmetric()), link(20));
     world.link(1, 0);
     world.link(2, 0);
-    let over = Target::Relay { relay: id(0) };
+    let over = DialTarget::Relay { relay: id(0) };
     world.transport.dial(1, DialId(1), Some(id(2)), over);
     world.run(Duration::from_secs(6));
     assert_eq!(world.failed_dials().len(), 1, "an ambassador relays only what it has allowed");
@@ -55,7 +55,7 @@ fn beyond_its_bound_an_ambassador_gives_up_the_pair_that_it_allowed_first() {
     for (a, b) in pairs.take(RelayQuota::AMBASSADOR.pairs + 1) {
         world.transport.allow_relay(0, id(a), id(b));
     }
-    let over = Target::Relay { relay: id(0) };
+    let over = DialTarget::Relay { relay: id(0) };
     world.transport.dial(1, DialId(1), Some(id(2)), over);
     world.transport.dial(1, DialId(2), Some(id(3)), over);
     world.run(DIAL_TIMEOUT + Duration::from_secs(1));
@@ -68,7 +68,7 @@ fn a_direct_link_takes_over_from_a_relayed_one() {
     world.link(1, 0);
     world.link(2, 0);
     world.transport.allow_relay(0, id(1), id(2));
-    world.transport.dial(1, DialId(1), Some(id(2)), Target::Relay { relay: id(0) });
+    world.transport.dial(1, DialId(1), Some(id(2)), DialTarget::Relay { relay: id(0) });
     world.run(Duration::from_secs(1));
     assert_eq!(world.seen(2, 1), None);
     world.link(2, 1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use butter::core::blob::Blob;
 use butter::core::identity::NodeId;
-use butter::core::io::{DialId, Target};
+use butter::core::io::{DialId, DialTarget};
 use butter::core::message::Message;
 use butter::core::time::Time;
 use butter_harness::net::link::LinkConfig;
@@ -56,7 +56,7 @@ impl World {
     }
 
     pub(crate) fn dial(&mut self, from: Seat, peer: Seat, to: SocketAddr) {
-        self.transport.dial(from, DialId(u64::from(peer)), Some(id(peer)), Target::Address(to));
+        self.transport.dial(from, DialId(u64::from(peer)), Some(id(peer)), DialTarget::Address(to));
     }
 
     /// Dials and waits until it has led somewhere.

@@ -12,7 +12,7 @@ use butter::core::Node;
 use butter::core::blob::Blob;
 use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
-use butter::core::io::{Command, CommandId, Input, Mapping, Output, RequestId, Sink, SocketId, Target};
+use butter::core::io::{Command, CommandId, Input, ForwardedPort, Output, RequestId, Sink, SocketId, DialTarget};
 use butter::core::message::Refusal;
 use butter::core::probe::{Probe, Token};
 use butter::core::time::Time;
@@ -85,7 +85,7 @@ enum Step<'a> {
     },
     Mapped {
         node: u8,
-        outside: Option<(u8, u16)>,
+        external_address: Option<(u8, u16)>,
         lifetime_s: u16,
     },
     Moved {
@@ -126,7 +126,7 @@ struct World {
     nodes: Vec<Node<Data>>,
     wakes: Vec<Time>,
     frames: VecDeque<(usize, NodeId, Vec<u8>)>,
-    dials: Vec<VecDeque<(butter::core::io::DialId, Option<NodeId>, Target)>>,
+    dials: Vec<VecDeque<(butter::core::io::DialId, Option<NodeId>, DialTarget)>>,
     probes: VecDeque<(usize, SocketId, SocketAddr, Token)>,
     blocks: Vec<BlockId>,
     config: Arc<Config>,
@@ -265,8 +265,8 @@ impl World {
                 let Some((_, peer, to)) = self.dials[at].remove(skip.into()) else { return };
                 let peer = peer.unwrap_or(id(0));
                 let remote = match to {
-                    Target::Address(to) | Target::From { to, .. } => Some(to),
-                    Target::Relay { .. } => None,
+                    DialTarget::Address(to) | DialTarget::From { to, .. } => Some(to),
+                    DialTarget::Relay { .. } => None,
                 };
                 self.give(at, Input::LinkUp { peer, remote, dialled: true });
                 if let Some(there) = (0..NODES).find(|there| id(*there) == peer) {
@@ -280,24 +280,24 @@ impl World {
             Step::Announced { to, from, frame } => {
                 let frame: Vec<_> = [wire::VERSION].iter().chain(frame).copied().collect();
                 let Ok(announcement) = wire::decode(&frame) else { return };
-                self.give(node(to), Input::Heard { from: address(from), announcement });
+                self.give(node(to), Input::Announcement { from: address(from), announcement });
             }
             Step::Probed { to, socket, from, datagram } => {
                 let Some(probe) = Probe::decode(datagram) else { return };
-                self.give(node(to), Input::Probed { socket: SocketId(socket.into()), from: address(from), probe });
+                self.give(node(to), Input::ProbeReceived { socket: SocketId(socket.into()), from: address(from), probe });
             }
             Step::AnswerProbe { skip, seen } => {
                 let Some((at, socket, from, token)) = self.probes.remove(skip.into()) else { return };
                 let probe = Probe::Response { token, seen: address(seen), other: Some(address((200, 4002))) };
-                self.give(at, Input::Probed { socket, from, probe });
+                self.give(at, Input::ProbeReceived { socket, from, probe });
             }
             Step::SocketOpened { node: at, socket, port } => {
                 self.give(node(at), Input::SocketOpened { socket: SocketId(socket.into()), port });
             }
-            Step::Mapped { node: at, outside, lifetime_s } => {
+            Step::Mapped { node: at, external_address, lifetime_s } => {
                 let lifetime = Duration::from_secs(lifetime_s.into());
-                let mapping = outside.map(|outside| Mapping { outside: address(outside), lifetime });
-                self.give(node(at), Input::Mapped(mapping));
+                let mapping = external_address.map(|external_address| ForwardedPort { external_address: address(external_address), lifetime });
+                self.give(node(at), Input::PortMapped(mapping));
             }
             Step::Moved { node: at, hosts } => {
                 self.give(node(at), Input::Addresses(hosts.map(|host| address((host, 4001))).to_vec()));
@@ -315,7 +315,7 @@ impl World {
                 self.command(node(at), Command::Ask { peer: id(node(peer)), route: String::new(), body });
             }
             Step::Want { node: at, peer } => {
-                self.command(node(at), Command::Link { peer: NodeId([peer; 32]), contact: None });
+                self.command(node(at), Command::Connect { peer: NodeId([peer; 32]), contact: None });
             }
             Step::Reply { node: at, request, refused } => {
                 let result = if refused { Err(Refusal::Failed) } else { Ok(Blob::default()) };

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use clap::Subcommand;
 
 use butter::api::{
-    BLOBS_PATH, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, Peer, Peers, Put, START_PATH,
-    STATUS_PATH, Status,
+    BLOBS_PATH, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, PeerBody, PeersBody, PutBody,
+    START_PATH, STATUS_PATH, StatusBody,
 };
 use butter::core::identity::BlockId;
 use butter::overlay::data::VALUE_MAX;
@@ -20,7 +20,7 @@ use super::{ApiArgs, Failure};
 #[derive(Debug, Subcommand)]
 pub(super) enum ControlCommand {
     /// Store a file in the network and print the id by which it is found
-    Put {
+    PutBody {
         /// The file; `-` for standard input
         file: PathBuf,
     },
@@ -33,13 +33,13 @@ pub(super) enum ControlCommand {
         output: Option<PathBuf>,
     },
     /// List the peers that the node knows, neighbours first
-    Peers {
+    PeersBody {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
     /// Show how the node is
-    Status {
+    StatusBody {
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -55,18 +55,18 @@ pub(super) enum ControlCommand {
 pub(super) async fn execute(command: ControlCommand, api: ApiArgs) -> Result<(), Failure> {
     let client = Client::new(api);
     match command {
-        ControlCommand::Put { file } => put(&client, &file).await,
+        ControlCommand::PutBody { file } => put(&client, &file).await,
         ControlCommand::Get { id, output } => get(&client, id, output.as_deref()).await,
-        ControlCommand::Peers { json } => {
-            let peers: Peers = client.get_json(PEERS_PATH).await?;
+        ControlCommand::PeersBody { json } => {
+            let peers: PeersBody = client.get_json(PEERS_PATH).await?;
             print(&if json { to_json(&peers) } else { peers.peers.iter().map(peer_line).collect() })
         }
-        ControlCommand::Status { json } => {
-            let status: Status = client.get_json(STATUS_PATH).await?;
+        ControlCommand::StatusBody { json } => {
+            let status: StatusBody = client.get_json(STATUS_PATH).await?;
             print(&if json { to_json(&status) } else { status_text(&status) })
         }
         ControlCommand::Id => {
-            let status: Status = client.get_json(STATUS_PATH).await?;
+            let status: StatusBody = client.get_json(STATUS_PATH).await?;
             print(&format!("{}\n", status.id))
         }
         ControlCommand::Start => client.post(START_PATH, Bytes::new()).await.map(|_| ()),
@@ -76,7 +76,7 @@ pub(super) async fn execute(command: ControlCommand, api: ApiArgs) -> Result<(),
 
 async fn put(client: &Client, file: &Path) -> Result<(), Failure> {
     let value = read(file).map_err(Failure::Usage)?;
-    let put: Put = json(&client.post(BLOBS_PATH, value.into()).await?)?;
+    let put: PutBody = json(&client.post(BLOBS_PATH, value.into()).await?)?;
     eprintln!("stored in {} ms: {} blocks", put.took_us / 1_000, put.blocks.len());
     print(&format!("{}\n", put.id))
 }
@@ -108,7 +108,7 @@ async fn get(client: &Client, id: BlockId, output: Option<&Path>) -> Result<(), 
     }
 }
 
-fn peer_line(peer: &Peer) -> String {
+fn peer_line(peer: &PeerBody) -> String {
     let path = match peer.link.as_ref().map(|link| link.path) {
         Some(Some(PathBody::Lan)) => "lan",
         Some(Some(PathBody::Direct)) => "direct",
@@ -120,12 +120,12 @@ fn peer_line(peer: &Peer) -> String {
         None => "-",
     };
     let role = if peer.neighbour { "neighbour" } else { "known" };
-    let at = peer.link.and_then(|link| link.remote).or(peer.outside).or(peer.local.first().copied());
+    let at = peer.link.and_then(|link| link.remote).or(peer.external_address).or(peer.local.first().copied());
     let at = at.map_or_else(|| "-".to_owned(), |at| at.to_string());
     format!("{} {role:<9} {path:<9} {at}\n", peer.id)
 }
 
-fn status_text(status: &Status) -> String {
+fn status_text(status: &StatusBody) -> String {
     let list =
         |addresses: &[std::net::SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut lines = vec![
@@ -151,12 +151,12 @@ fn status_text(status: &Status) -> String {
             ),
         ),
     ];
-    let outside = [
-        status.outside.map(|outside| ("seen as", outside.to_string())),
+    let external_address = [
+        status.external_address.map(|external_address| ("seen as", external_address.to_string())),
         status.nat.map(|nat| ("NAT", nat.describe().to_owned())),
         status.via.map(|via| ("met through", format!("{} at {}", via.id, via.address))),
     ];
-    lines.splice(4..4, outside.into_iter().flatten());
+    lines.splice(4..4, external_address.into_iter().flatten());
     if status.ambassador {
         lines.insert(2, ("serves as", "ambassador".to_owned()));
     }

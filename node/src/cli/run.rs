@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 
 use butter::app::Butter;
-use butter::core::config::{Config, KEYS};
+use butter::core::config::{Config, SETTINGS};
 use butter::driver::api::ApiSettings;
 use butter::driver::multicast::GROUP;
 
@@ -46,7 +46,7 @@ pub(super) struct RunArgs {
 }
 
 fn settings_help() -> String {
-    let lines = KEYS.iter().map(|key| format!("  {:<24}{}", format!("{}={}", key.name, key.example), key.help));
+    let lines = SETTINGS.iter().map(|key| format!("  {:<24}{}", format!("{}={}", key.name, key.example), key.help));
     format!("Settings:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
@@ -81,7 +81,7 @@ async fn config(args: &RunArgs) -> Result<Config, Failure> {
 fn set(config: &mut Config, setting: &str) -> anyhow::Result<()> {
     let (key, value) =
         setting.split_once('=').ok_or_else(|| anyhow!("--set {setting}: write KEY=VALUE, such as heartbeat=2s"))?;
-    let names = || KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
+    let names = || SETTINGS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
     config.set(key.trim(), value).with_context(|| format!("--set {setting} (there are {})", names()))
 }
 

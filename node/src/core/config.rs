@@ -78,7 +78,7 @@ impl Default for Config {
 
 /// A setting that [`Config::set`] knows: its name, an example, and what it does.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
+pub struct Setting {
     /// As written in files and options.
     pub name: &'static str,
     /// A value of the right shape.
@@ -88,21 +88,21 @@ pub struct Key {
 }
 
 /// Every setting that a topology file or `--set` may change.
-pub const KEYS: &[Key] = &[
-    Key { name: "discover", example: "true", help: "look for peers on the LAN by multicast" },
-    Key { name: "auto_ambassador", example: "true", help: "serve as an ambassador while publicly reachable" },
-    Key { name: "port_mapping", example: "true", help: "ask the NAT on the way out to forward a port" },
-    Key { name: "ping", example: "1s", help: "pause between pings on the LAN while nobody is known" },
-    Key { name: "active", example: "8", help: "most neighbours" },
-    Key { name: "passive", example: "56", help: "most known hosts beside the neighbours" },
-    Key { name: "refresh", example: "10s", help: "pause between exchanges of known hosts" },
-    Key { name: "replicas", example: "3", help: "copies of each block" },
-    Key { name: "heartbeat", example: "2s", help: "pause between beats to a peer that shares groups" },
-    Key { name: "storage", example: "512MiB", help: "what the node keeps for the network" },
-    Key { name: "retrieval", example: "auto", help: "auto, bfs, flood or rbfs" },
-    Key { name: "ttl", example: "7", help: "hops of a flooded query" },
-    Key { name: "fraction", example: "0.5", help: "share of the neighbours to which rbfs forwards" },
-    Key { name: "deadline", example: "10s", help: "when a request, put or get is given up" },
+pub const SETTINGS: &[Setting] = &[
+    Setting { name: "discover", example: "true", help: "look for peers on the LAN by multicast" },
+    Setting { name: "auto_ambassador", example: "true", help: "serve as an ambassador while publicly reachable" },
+    Setting { name: "port_mapping", example: "true", help: "ask the NAT on the way out to forward a port" },
+    Setting { name: "ping", example: "1s", help: "pause between pings on the LAN while nobody is known" },
+    Setting { name: "active", example: "8", help: "most neighbours" },
+    Setting { name: "passive", example: "56", help: "most known hosts beside the neighbours" },
+    Setting { name: "refresh", example: "10s", help: "pause between exchanges of known hosts" },
+    Setting { name: "replicas", example: "3", help: "copies of each block" },
+    Setting { name: "heartbeat", example: "2s", help: "pause between beats to a peer that shares groups" },
+    Setting { name: "storage", example: "512MiB", help: "what the node keeps for the network" },
+    Setting { name: "retrieval", example: "auto", help: "auto, bfs, flood or rbfs" },
+    Setting { name: "ttl", example: "7", help: "hops of a flooded query" },
+    Setting { name: "fraction", example: "0.5", help: "share of the neighbours to which rbfs forwards" },
+    Setting { name: "deadline", example: "10s", help: "when a request, put or get is given up" },
 ];
 
 /// A setting that cannot be taken. The configuration is unchanged.
@@ -129,7 +129,7 @@ impl Config {
     /// # Errors
     /// If there is no such key or the value does not fit it.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
-        let known = KEYS.iter().find(|k| k.name == key).ok_or_else(|| ConfigError::UnknownKey(key.to_owned()))?;
+        let known = SETTINGS.iter().find(|k| k.name == key).ok_or_else(|| ConfigError::UnknownKey(key.to_owned()))?;
         let text = value.trim();
         let set = match known.name {
             "discover" => text.parse().map(|v| self.discover = v).map_err(|_| "true or false"),
@@ -146,7 +146,7 @@ impl Config {
             "ttl" => count(text, 1, 32).map(|v| self.ttl = v as u8),
             "fraction" => fraction(text).map(|v| self.fraction = v),
             "deadline" => duration(text).map(|v| self.deadline = v),
-            _ => unreachable!("every key of KEYS has an arm: a test goes through them"),
+            _ => unreachable!("every key of SETTINGS has an arm: a test goes through them"),
         };
         set.map_err(|reason| ConfigError::BadValue { key: known.name, value: value.to_owned(), reason })
     }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn every_key_takes_its_example() {
-        for key in KEYS {
+        for key in SETTINGS {
             Config::default().set(key.name, key.example).unwrap_or_else(|error| panic!("{error}"));
         }
     }

@@ -20,7 +20,7 @@ pub struct Contact {
     /// Who it is.
     pub id: NodeId,
     /// Where it may be reached; its fields are read as the contact's own.
-    pub reach: Arc<Reach>,
+    pub addresses: Arc<ContactAddresses>,
     /// Whether it is an ambassador: it answers dials from anywhere, introduces peers and relays.
     pub ambassador: bool,
     /// What it offers.
@@ -29,27 +29,27 @@ pub struct Contact {
 
 /// Where a peer may be reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Reach {
+pub struct ContactAddresses {
     /// Where it listens on its own network, at most [`ADDRESSES_MAX`].
     pub local: Vec<SocketAddr>,
     /// Its address as peers on other networks see it, once one has told it. Equal to a local one where no NAT is between.
-    pub outside: Option<SocketAddr>,
+    pub external_address: Option<SocketAddr>,
     /// Its address outside that a NAT was asked to forward to it: everybody can dial it.
     pub mapped: Option<SocketAddr>,
     /// An ambassador that keeps a link to it and introduces those who cannot dial it.
-    pub via: Option<Via>,
+    pub via: Option<AmbassadorAddress>,
 }
 
 impl Deref for Contact {
-    type Target = Reach;
-    fn deref(&self) -> &Reach {
-        &self.reach
+    type Target = ContactAddresses;
+    fn deref(&self) -> &ContactAddresses {
+        &self.addresses
     }
 }
 
 /// An ambassador through which a peer can be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Via {
+pub struct AmbassadorAddress {
     /// The ambassador.
     pub id: NodeId,
     /// Where it listens.
@@ -70,29 +70,29 @@ pub struct Quality {
 impl Contact {
     /// A contact of which nothing but identity and one local address is known.
     pub fn at(id: NodeId, address: SocketAddr) -> Self {
-        let reach = Reach { local: vec![address], ..Reach::default() };
-        Contact { id, reach: reach.into(), ambassador: false, quality: Quality::default() }
+        let addresses = ContactAddresses { local: vec![address], ..ContactAddresses::default() };
+        Contact { id, addresses: addresses.into(), ambassador: false, quality: Quality::default() }
     }
 
     /// A contact of which nothing is known but that everybody can dial it there.
     pub fn public(id: NodeId, address: SocketAddr) -> Self {
         let mut contact = Contact::at(id, address);
-        contact.set_reach(Some(address), None);
+        contact.set_external(Some(address), None);
         contact
     }
 
     /// Notes where else it may be reached; shared with whoever else has it only if nothing changes.
-    pub fn set_reach(&mut self, outside: Option<SocketAddr>, via: Option<Via>) {
-        if (self.outside, self.via) != (outside, via) {
-            let reach = Arc::make_mut(&mut self.reach);
-            (reach.outside, reach.via) = (outside, via);
+    pub fn set_external(&mut self, external_address: Option<SocketAddr>, via: Option<AmbassadorAddress>) {
+        if (self.external_address, self.via) != (external_address, via) {
+            let addresses = Arc::make_mut(&mut self.addresses);
+            (addresses.external_address, addresses.via) = (external_address, via);
         }
     }
 
     /// Notes the port that a NAT forwards to it.
     pub fn set_mapped(&mut self, mapped: Option<SocketAddr>) {
         if self.mapped != mapped {
-            Arc::make_mut(&mut self.reach).mapped = mapped;
+            Arc::make_mut(&mut self.addresses).mapped = mapped;
         }
     }
 
@@ -104,10 +104,10 @@ impl Contact {
     /// A label of the network it sits in, for spreading replicas: its outermost IPv4 address, or the /48 of an IPv6 one.
     /// Peers behind one NAT share it; so do peers of one LAN that know no address outside.
     pub fn network(&self) -> u64 {
-        let outside = self.outside.filter(|address| !self.local.contains(address));
-        match outside.or(self.local.first().copied()).map(|address| address.ip()) {
+        let external_address = self.external_address.filter(|address| !self.local.contains(address));
+        match external_address.or(self.local.first().copied()).map(|address| address.ip()) {
             None => 0,
-            Some(IpAddr::V4(ip)) if outside.is_some() => u64::from(u32::from(ip)),
+            Some(IpAddr::V4(ip)) if external_address.is_some() => u64::from(u32::from(ip)),
             Some(IpAddr::V4(ip)) => u64::from(u32::from(ip) >> 8),
             Some(IpAddr::V6(ip)) => (u128::from(ip) >> 80) as u64,
         }

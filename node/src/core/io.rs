@@ -30,21 +30,21 @@ impl SocketId {
     /// of the system's choice.
     pub const MAIN: SocketId = SocketId(0);
     /// An ambassador's second one, which answers probes: so that a peer sees whether its NAT treats another port differently.
-    pub const EAR: SocketId = SocketId(1);
+    pub const ALTERNATE: SocketId = SocketId(1);
 }
 
 /// A port that the NAT on the way out forwards to this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mapping {
+pub struct ForwardedPort {
     /// The address outside.
-    pub outside: SocketAddr,
+    pub external_address: SocketAddr,
     /// For how long, unless it is asked for again.
     pub lifetime: Duration,
 }
 
 /// How a link runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Path {
+pub enum LinkPath {
     /// Between addresses of one network: a LAN, or the internet without a NAT between.
     Lan,
     /// To or from a public address.
@@ -61,7 +61,7 @@ pub enum Path {
 
 /// Where a dial goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum DialTarget {
     /// Straight to an address.
     Address(SocketAddr),
     /// Straight to an address, from that extra socket; packets from there have come through it.
@@ -108,7 +108,7 @@ pub enum Input<M, C> {
         message: Message<M>,
     },
     /// A discovery datagram. Nothing of it is authenticated.
-    Heard {
+    Announcement {
         /// Where it came from.
         from: SocketAddr,
         /// What it says.
@@ -129,7 +129,7 @@ pub enum Input<M, C> {
         result: Result<Blob, Refusal>,
     },
     /// A probe. Nothing of it is authenticated.
-    Probed {
+    ProbeReceived {
         /// The own socket that it came to.
         socket: SocketId,
         /// Where it came from.
@@ -145,7 +145,7 @@ pub enum Input<M, C> {
         port: u16,
     },
     /// What the NAT now forwards to this node, in answer to [`Output::MapPort`]; `None` if nothing.
-    Mapped(Option<Mapping>),
+    PortMapped(Option<ForwardedPort>),
     /// The addresses at which this node listens have changed (or are known for the first time).
     Addresses(Vec<SocketAddr>),
     /// The deadline has come. Harmless when early.
@@ -164,8 +164,8 @@ pub enum Command<C> {
         /// What it is given.
         body: Blob,
     },
-    /// Link to `peer` as directly as possible; ends with [`Outcome::Linked`].
-    Link {
+    /// Link to `peer` as directly as possible; ends with [`Outcome::Connected`].
+    Connect {
         /// Whom.
         peer: NodeId,
         /// How it may be reached, if the application knows more than the node.
@@ -183,18 +183,18 @@ pub enum Outcome<O> {
     /// The peer's answer.
     Answered(Result<Blob, AskError>),
     /// How the link to the peer runs now that nothing better is to be expected, or the time is up.
-    Linked(LinkReport),
+    Connected(ConnectReport),
     /// This node has left and may be stopped.
     Left,
     /// The overlay's.
     Overlay(O),
 }
 
-/// What came of [`Command::Link`].
+/// What came of [`Command::Connect`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkReport {
+pub struct ConnectReport {
     /// How the link runs; `None` if there is none.
-    pub path: Option<Path>,
+    pub path: Option<LinkPath>,
     /// Time from the command to the first usable link; zero if there was one.
     pub took: Option<Duration>,
     /// Time from the command to the first link that needs no relay.
@@ -240,7 +240,7 @@ pub enum Output<M, O> {
         /// Who must be there; `None` if anybody may.
         peer: Option<NodeId>,
         /// Where.
-        to: Target,
+        to: DialTarget,
     },
     /// Close the link to `peer`. No [`Input::LinkDown`] follows.
     Close {
@@ -282,7 +282,7 @@ pub enum Output<M, O> {
         /// Which.
         socket: SocketId,
     },
-    /// Ask the NAT to forward a port to this node (PCP, NAT-PMP, UPnP). Answered by [`Input::Mapped`]. Asked again to renew.
+    /// Ask the NAT to forward a port to this node (PCP, NAT-PMP, UPnP). Answered by [`Input::PortMapped`]. Asked again to renew.
     MapPort {
         /// The own port, at which the node listens.
         port: u16,

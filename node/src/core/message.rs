@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use bincode::{Decode, Encode};
 
 use super::blob::Blob;
-use super::connectivity::holepunch::Report;
+use super::connectivity::holepunch::NatReport;
 use super::contact::{Contact, Quality};
 use super::identity::NodeId;
 use super::probe::Token;
@@ -16,9 +16,9 @@ use super::probe::Token;
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum Message<M> {
     /// Keeping known hosts.
-    Hosts(HostsMessage),
+    Membership(MembershipMessage),
     /// Introductions across networks.
-    Wider(WiderMessage),
+    Rendezvous(RendezvousMessage),
     /// A request to an application's server behaviour.
     Ask {
         /// Chosen by the asker; comes back in the answer.
@@ -52,7 +52,7 @@ pub enum Refusal {
 
 /// Membership, after HyParView (Leitão, Pereira, Rodrigues: DSN 2007) with Butter's classes in the passive view.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub enum HostsMessage {
+pub enum MembershipMessage {
     /// "I am new here": the receiver takes the sender as a neighbour, evicting if it must, and forwards word of it.
     Join(Contact),
     /// Word of a newcomer on a random walk.
@@ -69,7 +69,7 @@ pub enum HostsMessage {
         /// Set when the sender has no neighbour: then it may not be refused.
         urgent: bool,
     },
-    /// Answer to [`HostsMessage::Neighbour`].
+    /// Answer to [`MembershipMessage::Neighbour`].
     NeighbourReply {
         /// Whether the sender now counts the receiver as a neighbour.
         accepted: bool,
@@ -97,23 +97,25 @@ pub enum HostsMessage {
     },
 }
 
-impl HostsMessage {
+impl MembershipMessage {
     /// What the sender says of itself in it, if it does.
     pub fn sender(&self) -> Option<&Contact> {
         match self {
-            HostsMessage::Join(contact)
-            | HostsMessage::Neighbour { contact, .. }
-            | HostsMessage::Shuffle { contact, .. }
-            | HostsMessage::ShuffleReply { contact, .. }
-            | HostsMessage::Refresh { contact } => Some(contact),
-            HostsMessage::ForwardJoin { .. } | HostsMessage::NeighbourReply { .. } | HostsMessage::Part => None,
+            MembershipMessage::Join(contact)
+            | MembershipMessage::Neighbour { contact, .. }
+            | MembershipMessage::Shuffle { contact, .. }
+            | MembershipMessage::ShuffleReply { contact, .. }
+            | MembershipMessage::Refresh { contact } => Some(contact),
+            MembershipMessage::ForwardJoin { .. }
+            | MembershipMessage::NeighbourReply { .. }
+            | MembershipMessage::Part => None,
         }
     }
 }
 
 /// What ambassadors and their peers say.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub enum WiderMessage {
+pub enum RendezvousMessage {
     /// First word on every link: the address at which the sender sees the receiver, and who the sender is.
     Hello {
         /// The sender.
@@ -137,7 +139,7 @@ pub enum WiderMessage {
         peer: NodeId,
     },
     /// Two peers with a relayed link get rid of the relay; see [`super::connectivity::holepunch`].
-    Cross(CrossMessage),
+    Punch(PunchMessage),
     /// "Tell me of some hosts" (Butter's get-host).
     GetHosts,
     /// A random sample of hosts known to an ambassador, of as many networks as it can.
@@ -149,20 +151,20 @@ pub enum WiderMessage {
 
 /// What two peers with a relayed link say to get a direct one. The side that dialled leads; its number goes through a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum CrossMessage {
+pub enum PunchMessage {
     /// The leader: "Here is my NAT. What is yours?"
     Offer {
         /// Names the try.
         number: u32,
         /// The sender's NAT.
-        report: Report,
+        report: NatReport,
     },
     /// The follower: "Here is mine."
     Accept {
         /// The offer's.
         number: u32,
         /// The sender's NAT.
-        report: Report,
+        report: NatReport,
         /// Drawn by the sender: marks both sides' probes.
         token: Token,
         /// Time between the offer's arrival and this, in microseconds: the rest is the round trip.
@@ -173,7 +175,7 @@ pub enum CrossMessage {
         /// The offer's.
         number: u32,
         /// The sender's NAT, looked at again if that may have changed.
-        report: Report,
+        report: NatReport,
     },
     /// "I cannot now." The leader may offer again later.
     Busy {
@@ -184,14 +186,14 @@ pub enum CrossMessage {
     End,
 }
 
-impl CrossMessage {
+impl PunchMessage {
     /// What the sender says of its NAT in it, if it does.
-    pub fn report(&self) -> Option<&Report> {
+    pub fn report(&self) -> Option<&NatReport> {
         match self {
-            CrossMessage::Offer { report, .. }
-            | CrossMessage::Accept { report, .. }
-            | CrossMessage::Go { report, .. } => Some(report),
-            CrossMessage::Busy { .. } | CrossMessage::End => None,
+            PunchMessage::Offer { report, .. }
+            | PunchMessage::Accept { report, .. }
+            | PunchMessage::Go { report, .. } => Some(report),
+            PunchMessage::Busy { .. } | PunchMessage::End => None,
         }
     }
 }

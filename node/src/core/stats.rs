@@ -7,7 +7,7 @@ pub const LATENCY_BUCKETS_S: [f64; 12] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.
 
 /// How an instrument behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum InstrumentKind {
     /// Only grows.
     Counter,
     /// Goes up and down.
@@ -24,12 +24,12 @@ pub struct Instrument {
     /// One line.
     pub help: &'static str,
     /// How it behaves.
-    pub kind: Kind,
+    pub kind: InstrumentKind,
 }
 
 /// What an instrument says now.
 #[derive(Clone, Debug)]
-pub enum Value<'a> {
+pub enum InstrumentValue<'a> {
     /// Of a counter or gauge.
     Number(f64),
     /// Of a histogram.
@@ -68,17 +68,17 @@ macro_rules! stats {
 
         impl Stats {
             /// Hands every instrument with its labels and value to `take`, always in the same order.
-            pub fn each(&self, mut take: impl FnMut(Instrument, &'static [(&'static str, &'static str)], Value<'_>)) {
+            pub fn each(&self, mut take: impl FnMut(Instrument, &'static [(&'static str, &'static str)], InstrumentValue<'_>)) {
                 $(take(
-                    Instrument { name: $name, help: $help, kind: Kind::$kind },
+                    Instrument { name: $name, help: $help, kind: InstrumentKind::$kind },
                     $labels,
                     stats!(@value $kind self.$field),
                 );)*
             }
         }
     };
-    (@value Histogram $value:expr) => { Value::Latencies(&$value) };
-    (@value $kind:ident $value:expr) => { Value::Number($value as f64) };
+    (@value Histogram $value:expr) => { InstrumentValue::Latencies(&$value) };
+    (@value $kind:ident $value:expr) => { InstrumentValue::Number($value as f64) };
 }
 
 stats! {

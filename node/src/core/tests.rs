@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::io::Target;
+use super::io::DialTarget;
 use super::*;
 use crate::core::blob::Blob;
 use crate::core::io::CommandId;
@@ -113,7 +113,7 @@ impl Net {
                     self.post(to, DELAY, Input::Message { from: id(at), message });
                 }
             }
-            Output::Dial { dial, peer, to: Target::Address(to) } => {
+            Output::Dial { dial, peer, to: DialTarget::Address(to) } => {
                 let there = (0..self.nodes.len()).find(|&other| address(other) == to && self.nodes[other].is_some());
                 match there.filter(|&other| peer.is_none_or(|peer| peer == id(other))) {
                     None => self.post(at, DELAY * 100, Input::DialFailed { dial }),
@@ -129,19 +129,23 @@ impl Net {
             Output::Close { peer } => self.cut(at, index(peer), DELAY),
             Output::Announce(announcement) => {
                 for other in (0..self.nodes.len()).filter(|&other| other != at) {
-                    self.post(other, DELAY, Input::Heard { from: address(at), announcement: announcement.clone() });
+                    self.post(
+                        other,
+                        DELAY,
+                        Input::Announcement { from: address(at), announcement: announcement.clone() },
+                    );
                 }
             }
             Output::Unicast { to, announcement } => {
                 let there = (0..self.nodes.len()).find(|&other| address(other) == to).expect("an address of ours");
-                self.post(there, DELAY, Input::Heard { from: address(at), announcement });
+                self.post(there, DELAY, Input::Announcement { from: address(at), announcement });
             }
             Output::Request { request, body, .. } => {
                 let reversed: Vec<u8> = body.0.iter().rev().copied().collect();
                 self.post(at, DELAY, Input::Reply { request, result: Ok(Blob::from(reversed)) });
             }
             Output::Done { outcome, .. } => self.outcomes.push_back(outcome),
-            Output::MapPort { .. } => self.post(at, DELAY, Input::Mapped(None)),
+            Output::MapPort { .. } => self.post(at, DELAY, Input::PortMapped(None)),
             Output::AllowRelay { .. }
             | Output::Probe { .. }
             | Output::OpenSocket { .. }
@@ -282,16 +286,16 @@ fn a_wanted_link_is_told_of_once_it_is_up() {
     let other = net.add(discreet.clone());
     let stranger = net.add(discreet);
     let contact = Some(Box::new(Contact::at(id(other), address(other))));
-    net.give(stranger, Input::Command { id: CommandId(1), command: Command::Link { peer: id(other), contact } });
+    net.give(stranger, Input::Command { id: CommandId(1), command: Command::Connect { peer: id(other), contact } });
     net.run(Duration::from_secs(1));
-    let Some(Outcome::Linked(report)) = net.outcomes.pop_front() else { panic!("it has not ended") };
-    assert_eq!((report.path, report.took, report.tries), (Some(io::Path::Lan), Some(DELAY * 2), 0));
-    let unknown = Command::Link { peer: NodeId([9; 32]), contact: None };
+    let Some(Outcome::Connected(report)) = net.outcomes.pop_front() else { panic!("it has not ended") };
+    assert_eq!((report.path, report.took, report.tries), (Some(io::LinkPath::Lan), Some(DELAY * 2), 0));
+    let unknown = Command::Connect { peer: NodeId([9; 32]), contact: None };
     net.give(stranger, Input::Command { id: CommandId(2), command: unknown });
     net.run(Duration::from_secs(29));
     assert!(net.outcomes.is_empty(), "it is tried for longer");
     net.run(Duration::from_secs(2));
-    assert!(matches!(net.outcomes.pop_front(), Some(Outcome::Linked(report)) if report.path.is_none()));
+    assert!(matches!(net.outcomes.pop_front(), Some(Outcome::Connected(report)) if report.path.is_none()));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::core::io::Mapping;
+use crate::core::io::ForwardedPort;
 
 mod exchange;
 mod gateway;
@@ -87,7 +87,7 @@ struct Grant {
 /// What a gateway forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Forwarded {
-    outside: SocketAddrV4,
+    external_address: SocketAddrV4,
     /// As the gateway grants it: it may be less than was asked for.
     lifetime: Duration,
 }
@@ -126,7 +126,7 @@ impl PortMapping {
     }
 
     /// What leads here, once the NAT has answered; `None` if it forwards nothing. Safe to drop and call again.
-    pub(super) async fn next(&mut self) -> Option<Mapping> {
+    pub(super) async fn next(&mut self) -> Option<ForwardedPort> {
         let Some(asking) = &mut self.asking else { return pending().await };
         let granted = asking.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "asking for a port mapping ended early");
@@ -134,8 +134,8 @@ impl PortMapping {
         });
         self.asking = None;
         self.granted = granted;
-        let Forwarded { outside, lifetime } = granted?.forwarded;
-        Some(Mapping { outside: outside.into(), lifetime })
+        let Forwarded { external_address, lifetime } = granted?.forwarded;
+        Some(ForwardedPort { external_address: external_address.into(), lifetime })
     }
 
     /// Gives the mapping up.
@@ -174,14 +174,14 @@ async fn obtain(port: u16, lifetime: Duration, before: Option<Grant>) -> Option<
     let asked = async {
         let gateway = gateway::default_route()?;
         let own = own_address(gateway).await?;
-        let outside_port = before.map_or(port, |grant| grant.forwarded.outside.port());
+        let outside_port = before.map_or(port, |grant| grant.forwarded.external_address.port());
         let wish = Wish { gateway, own, port, outside_port, lifetime };
         negotiate(&wish, before.filter(|grant| (grant.gateway, grant.own) == (gateway, own))).await
     };
     match timeout(ASK_WITHIN, asked).await {
         Ok(Ok(grant)) => {
-            let Forwarded { outside, lifetime } = grant.forwarded;
-            tracing::debug!(by = %grant.by, %outside, ?lifetime, "port mapped");
+            let Forwarded { external_address, lifetime } = grant.forwarded;
+            tracing::debug!(by = %grant.by, %external_address, ?lifetime, "port mapped");
             Some(grant)
         }
         Ok(Err(error)) => {

@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use super::identity::Identity;
 use crate::core::connectivity::rendezvous::RelayQuota;
 use crate::core::identity::NodeId;
-use crate::core::io::{DialId, SocketId, Target};
+use crate::core::io::{DialId, DialTarget, SocketId};
 use crate::core::message::Message;
 use crate::core::probe::Probe;
 use crate::core::wire;
@@ -243,13 +243,13 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     }
 
     /// As [`crate::core::io::Output::Dial`].
-    pub fn dial(&mut self, dial: DialId, peer: Option<NodeId>, to: Target) {
+    pub fn dial(&mut self, dial: DialId, peer: Option<NodeId>, to: DialTarget) {
         let begun = self.begin_dial(peer, to).filter(|_| self.dialling < DIALS_MAX);
         let Some(connecting) = begun else {
             self.tidy_routes();
             return self.ready.push_back(LinkEvent::DialFailed { dial });
         };
-        if let Target::From { to, .. } = to {
+        if let DialTarget::From { to, .. } = to {
             self.from_extra.insert(dial, to);
         }
         self.dialling += 1;
@@ -338,16 +338,16 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         _ = timeout(CLOSE_GRACE, self.endpoints.wait_idle()).await;
     }
 
-    fn begin_dial(&mut self, peer: Option<NodeId>, to: Target) -> Option<quinn::Connecting> {
+    fn begin_dial(&mut self, peer: Option<NodeId>, to: DialTarget) -> Option<quinn::Connecting> {
         let (address, relayed) = match (to, peer) {
-            (Target::Address(address), _) => (address, false),
-            (Target::From { socket, to }, _) => (self.extras.route(canonical(to), socket).then_some(to)?, false),
-            (Target::Relay { relay }, Some(peer)) => {
+            (DialTarget::Address(address), _) => (address, false),
+            (DialTarget::From { socket, to }, _) => (self.extras.route(canonical(to), socket).then_some(to)?, false),
+            (DialTarget::Relay { relay }, Some(peer)) => {
                 // A relay of a relay would carry nothing: datagrams run over direct links only.
                 self.links.link(relay)?.remote?;
                 (self.relay.routes.address(Route { relay, peer }), true)
             }
-            (Target::Relay { .. }, None) => return None,
+            (DialTarget::Relay { .. }, None) => return None,
         };
         if is_virtual(address) != relayed || !is_somebody(address) || peer == Some(self.me) {
             return None;

@@ -11,7 +11,7 @@ use butter::core::Node;
 use butter::core::blob::Blob;
 use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
-use butter::core::io::{Command, CommandId, Input, Outcome, Output, Sink, Target};
+use butter::core::io::{Command, CommandId, DialTarget, Input, Outcome, Output, Sink};
 use butter::core::message::Message;
 use butter::core::stats::Stats;
 use butter::core::time::Time;
@@ -177,7 +177,7 @@ impl Net {
                     self.post(to, DELAY, Input::Message { from: id(at, self.seed), message });
                 }
             }
-            Output::Dial { dial, peer, to: Target::Address(to) } => {
+            Output::Dial { dial, peer, to: DialTarget::Address(to) } => {
                 let there = self.live().find(|&other| address(other) == to);
                 match there.filter(|&other| peer.is_none_or(|peer| index(peer) == other)) {
                     None => self.post(at, DIAL_FAILS, Input::DialFailed { dial }),
@@ -198,13 +198,17 @@ impl Net {
             Output::Close { peer } => self.cut(at, index(peer), DELAY),
             Output::Announce(announcement) => {
                 for other in self.live().filter(|&other| other != at).collect::<Vec<_>>() {
-                    self.post(other, DELAY, Input::Heard { from: address(at), announcement: announcement.clone() });
+                    self.post(
+                        other,
+                        DELAY,
+                        Input::Announcement { from: address(at), announcement: announcement.clone() },
+                    );
                 }
             }
             Output::Unicast { to, announcement } => {
                 let there = self.live().find(|&other| address(other) == to);
                 if let Some(there) = there {
-                    self.post(there, DELAY, Input::Heard { from: address(at), announcement });
+                    self.post(there, DELAY, Input::Announcement { from: address(at), announcement });
                 }
             }
             Output::Done { id, outcome } => {
@@ -212,7 +216,7 @@ impl Net {
                     Outcome::Overlay(DataOutcome::Put(result)) => Ended::Put(result),
                     Outcome::Overlay(DataOutcome::Got(result)) => Ended::Got(result),
                     Outcome::Left => Ended::Left,
-                    Outcome::Answered(_) | Outcome::Linked(_) => unreachable!("nobody asks"),
+                    Outcome::Answered(_) | Outcome::Connected(_) => unreachable!("nobody asks"),
                 };
                 assert!(self.ended.insert(id, ended).is_none(), "a command ends once");
             }

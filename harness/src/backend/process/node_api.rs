@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use butter::api;
-use butter::core::connectivity::connect_requests::TOLD_WITHIN;
+use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 use butter::core::identity::{BlockId, NodeId};
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, StatusCode};
@@ -34,18 +34,20 @@ pub(crate) async fn start(client: &Client) -> anyhow::Result<()> {
 
 /// Who it is. Also the way to find out whether it is there.
 pub(crate) async fn identity(client: &Client) -> anyhow::Result<NodeId> {
-    let status: api::Status = json(ask(client, Method::GET, api::STATUS_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
+    let status: api::StatusBody =
+        json(ask(client, Method::GET, api::STATUS_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
     Ok(status.id)
 }
 
 /// Whom it knows, to whom it is linked and what it holds.
 pub(crate) async fn view(client: &Client, node: NodeIndex) -> anyhow::Result<NodeSnapshot> {
-    let view: api::View = json(ask(client, Method::GET, api::VIEW_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
+    let view: api::SnapshotBody =
+        json(ask(client, Method::GET, api::SNAPSHOT_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
     if view.neighbours > view.known_hosts.len() {
         bail!("it has {} neighbours among {} known hosts", view.neighbours, view.known_hosts.len());
     }
-    let api::View { id, known_hosts, neighbours, links, blocks } = view;
-    let links = links.into_iter().map(|api::ViewLink { peer, remote }| LinkSnapshot { peer, remote }).collect();
+    let api::SnapshotBody { id, known_hosts, neighbours, links, blocks } = view;
+    let links = links.into_iter().map(|api::SnapshotLinkBody { peer, remote }| LinkSnapshot { peer, remote }).collect();
     Ok(NodeSnapshot { node, id, known_hosts, neighbours, links, blocks })
 }
 
@@ -77,7 +79,7 @@ pub(crate) async fn set_link(router: &Client, up: &LinkConfig, down: &LinkConfig
 /// Has it store a value. `deadline` is the node's own.
 pub(crate) async fn put(client: &Client, value: Bytes, deadline: Duration) -> anyhow::Result<OpResult> {
     let answer = ask(client, Method::POST, api::BLOBS_PATH, value, deadline + MARGIN).await?;
-    let stored: api::Put = json(answer)?;
+    let stored: api::PutBody = json(answer)?;
     match stored.blocks.first() {
         Some(first) if *first == stored.id => Ok(OpResult::Stored(stored.blocks)),
         _ => bail!("it stored {} but names other blocks", stored.id),
@@ -107,7 +109,7 @@ pub(crate) async fn get(client: &Client, id: BlockId, deadline: Duration) -> any
 /// Has it link to a peer.
 pub(crate) async fn link(client: &Client, peer: NodeId) -> anyhow::Result<OpResult> {
     let path = format!("{}/{peer}", api::CONNECT_PATH);
-    let answer = ask(client, Method::POST, &path, Bytes::new(), TOLD_WITHIN + MARGIN).await?;
+    let answer = ask(client, Method::POST, &path, Bytes::new(), CONNECT_WITHIN + MARGIN).await?;
     Ok(OpResult::Connected(json(answer)?))
 }
 

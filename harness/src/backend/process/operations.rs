@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use butter::core::connectivity::connect_requests::TOLD_WITHIN;
+use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -26,7 +26,7 @@ pub(crate) async fn perform<H: Host>(fleet: &Fleet<H>, action: Op) -> OpResult {
             call(fleet, node, &fleet.transfers, deadline, node_api::get(&fleet.node(node).client, id, deadline)).await
         }
         Op::Connect { node, peer } => {
-            call(fleet, node, &fleet.transfers, TOLD_WITHIN, node_api::link(&fleet.node(node).client, peer)).await
+            call(fleet, node, &fleet.transfers, CONNECT_WITHIN, node_api::link(&fleet.node(node).client, peer)).await
         }
         Op::Ping { node, peer, deadline: within } => {
             let asked = node_api::ask_peer(&fleet.node(node).client, peer, within);

@@ -66,20 +66,20 @@ async fn node(started: Arc<AtomicUsize>, begun: mpsc::UnboundedSender<usize>) ->
     address
 }
 
-fn status() -> api::Status {
-    api::Status {
+fn status() -> api::StatusBody {
+    api::StatusBody {
         id: NodeId([7; 32]),
         version: String::new(),
         uptime_s: 0.0,
         ambassador: false,
         addresses: vec![],
-        outside: None,
+        external_address: None,
         nat: None,
         via: None,
         neighbours: 0,
         known_hosts: 0,
-        storage: api::Storage::default(),
-        groups: api::Groups::default(),
+        storage: api::StorageBody::default(),
+        groups: api::GroupsBody::default(),
     }
 }
 

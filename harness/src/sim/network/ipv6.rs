@@ -94,7 +94,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use butter::core::identity::NodeId;
-    use butter::core::io::{DialId, Target};
+    use butter::core::io::{DialId, DialTarget};
 
     use super::*;
     use crate::net::autoconf::autoconfigured;
@@ -137,7 +137,7 @@ mod tests {
         (0..2).for_each(|seat| transport.start(seat as Seat, ids[seat]));
         let nowhere = "[2001:db8:ffff::1]:4001".parse().unwrap();
         for seat in 0..if both { 2 } else { 1 } {
-            let to = Target::Address(address(1 - seat).unwrap_or(nowhere));
+            let to = DialTarget::Address(address(1 - seat).unwrap_or(nowhere));
             transport.dial(seat as Seat, DialId(1), Some(ids[1 - seat]), to);
         }
         let mut remotes = [None, None];

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use butter::core::identity::NodeId;
-use butter::core::io::{DialId, Mapping, SocketId};
+use butter::core::io::{DialId, ForwardedPort, SocketId};
 use butter::core::message::{Announcement, Message};
 use butter::core::probe::Probe;
 
@@ -38,14 +38,14 @@ pub enum Arrival<M> {
         /// Length of its frame, in bytes.
         bytes: u32,
     },
-    /// As [`butter::core::io::Input::Heard`].
+    /// As [`butter::core::io::Input::Announcement`].
     Heard {
         /// Where it came from.
         from: SocketAddr,
         /// What.
         announcement: Announcement,
     },
-    /// As [`butter::core::io::Input::Probed`].
+    /// As [`butter::core::io::Input::ProbeReceived`].
     Probed {
         /// The socket that it came to.
         socket: SocketId,
@@ -61,10 +61,10 @@ pub enum Arrival<M> {
         /// Its port.
         port: u16,
     },
-    /// As [`butter::core::io::Input::Mapped`].
+    /// As [`butter::core::io::Input::PortMapped`].
     Mapped {
         /// What the NAT forwards to the node.
-        mapping: Option<Mapping>,
+        mapping: Option<ForwardedPort>,
     },
     /// The moment given to [`Transport::wake_at`](super::Transport::wake_at).
     Wake,

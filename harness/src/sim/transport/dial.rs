@@ -68,16 +68,16 @@ impl Handshake {
 }
 
 impl<M: Debug + Encode> Transport<M> {
-    pub(super) fn begin_dial(&mut self, from: Seat, id: DialId, peer: Option<NodeId>, to: Target) {
+    pub(super) fn begin_dial(&mut self, from: Seat, id: DialId, peer: Option<NodeId>, to: DialTarget) {
         let to = match to {
-            Target::Address(SocketAddr::V4(address)) => (To::Address(address), Some(NODE_PORT)),
-            Target::From { socket, to: SocketAddr::V4(to) } => (To::Address(to), self.open_port(from, socket)),
-            Target::Address(SocketAddr::V6(address)) => {
+            DialTarget::Address(SocketAddr::V4(address)) => (To::Address(address), Some(NODE_PORT)),
+            DialTarget::From { socket, to: SocketAddr::V4(to) } => (To::Address(to), self.open_port(from, socket)),
+            DialTarget::Address(SocketAddr::V6(address)) => {
                 (self.label_of(from, address).map_or(To::Nowhere, To::Address), Some(NODE_PORT))
             }
             // Extra sockets cross NATs, of which IPv6 has none.
-            Target::From { .. } => (To::Nowhere, Some(NODE_PORT)),
-            Target::Relay { relay } => (To::Relay(relay), Some(NODE_PORT)),
+            DialTarget::From { .. } => (To::Nowhere, Some(NODE_PORT)),
+            DialTarget::Relay { relay } => (To::Relay(relay), Some(NODE_PORT)),
         };
         let (to, port) = if let (to, Some(port)) = to { (to, port) } else { (To::Nowhere, NODE_PORT) };
         let life = self.end(from).life;

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use bincode::Encode;
-use butter::core::io::Mapping;
+use butter::core::io::ForwardedPort;
 
 use super::{Arrival, Seat, Transport};
 use crate::net::nat::Protocol;
@@ -16,7 +16,8 @@ impl<M: Debug + Encode> Transport<M> {
         debug_assert_eq!(port, NODE_PORT, "a node asks for the port at which it listens");
         let (network, inside) = (self.end(seat).network as usize, self.address(seat));
         let granted = self.networks.map_port(self.now, network, Protocol::Udp, inside, lifetime);
-        let mapping = granted.map(|granted| Mapping { outside: granted.outside.into(), lifetime: granted.lifetime });
+        let mapping = granted
+            .map(|granted| ForwardedPort { external_address: granted.outside.into(), lifetime: granted.lifetime });
         self.deliver(seat, Arrival::Mapped { mapping });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use butter::core::config::{Config, KEYS};
+use butter::core::config::{Config, SETTINGS};
 
 use super::{FRESH, NetworkNames, RESERVED, numbered};
 use crate::plan::{NetworkIndex, NetworkRange};
@@ -113,7 +113,7 @@ fn check_node_names(groups: &[CheckedGroup], problems: &mut DiagnosticSink) {
     }
 }
 
-/// The last of several settings of a key, in the order of [`KEYS`], without those that are the default.
+/// The last of several settings of a key, in the order of [`SETTINGS`], without those that are the default.
 pub(crate) fn settings(configs: &[&Vec<Setting>]) -> Vec<(String, String)> {
     let chosen: BTreeMap<&str, &str> =
         configs.iter().flat_map(|config| config.iter()).map(|s| (s.key.as_str(), s.value.as_str())).collect();
@@ -121,7 +121,8 @@ pub(crate) fn settings(configs: &[&Vec<Setting>]) -> Vec<(String, String)> {
         let mut config = Config::default();
         config.set(key, value).is_ok() && config != Config::default()
     };
-    KEYS.iter()
+    SETTINGS
+        .iter()
         .filter_map(|key| chosen.get(key.name).map(|value| (key.name, *value)))
         .filter(|(key, value)| differs(key, value))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))

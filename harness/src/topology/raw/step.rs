@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use butter::core::connectivity::connect_requests::TOLD_WITHIN;
+use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 
 use super::link::{self, RawLink};
 use super::{items, read_check};
@@ -235,15 +235,15 @@ fn read_rebind(node: &YamlNode, span: &Span, problems: &mut DiagnosticSink) -> R
 fn read_cross(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> RawVerb {
     let within = fields.quantity::<Time>("within", problems);
     if let Some(Spanned { value: Time(time), span }) = &within
-        && (time.is_zero() || *time > TOLD_WITHIN)
+        && (time.is_zero() || *time > CONNECT_WITHIN)
     {
         problems.add(
-            Diagnostic::at(span, format!("a pair has more than nothing and at most {}", Time(TOLD_WITHIN)))
+            Diagnostic::at(span, format!("a pair has more than nothing and at most {}", Time(CONNECT_WITHIN)))
                 .help("by then a node tells how its link runs"),
         );
     }
     RawVerb::Cross {
-        within: within.map_or(Time(TOLD_WITHIN), |time| time.value),
+        within: within.map_or(Time(CONNECT_WITHIN), |time| time.value),
         pairs: all_or_some(fields.get("pairs"), "pairs", "20, or all", problems),
         among: names(fields, "among", problems),
     }

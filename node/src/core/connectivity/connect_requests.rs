@@ -1,26 +1,26 @@
-//! Links that the application wants ([`crate::core::io::Command::Link`]): tried again until they are up, and told of once they are
+//! Links that the application wants ([`crate::core::io::Command::Connect`]): tried again until they are up, and told of once they are
 //! as direct as they will be.
 
 use std::time::Duration;
 
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
-use crate::core::io::{CommandId, LinkReport, Path};
+use crate::core::io::{CommandId, ConnectReport, LinkPath};
 use crate::core::time::{Deadline, Time};
 
 /// Most links wanted at once.
 pub const WANTED_MAX: usize = 1_024;
 /// When the state of a wanted link is told, whatever it is.
-pub const TOLD_WITHIN: Duration = Duration::from_secs(30);
+pub const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// Pause before another attempt, after one that led to no link.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Links that the application wants.
 #[derive(Debug, Default)]
-pub struct Wanted(Vec<Want>);
+pub struct ConnectRequests(Vec<ConnectRequest>);
 
 #[derive(Debug)]
-struct Want {
+struct ConnectRequest {
     command: CommandId,
     peer: NodeId,
     /// How to reach it, as the application knows.
@@ -34,9 +34,9 @@ struct Want {
 
 /// How things stand with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct LinkStanding {
     /// How the link runs, if it is up.
-    pub path: Option<Path>,
+    pub path: Option<LinkPath>,
     /// Whether the peer has said who it is: before, how the link runs is a guess.
     pub greeted: bool,
     /// Whether a better path is still being tried.
@@ -45,13 +45,21 @@ pub struct Standing {
     pub tries: u32,
 }
 
-impl Wanted {
+impl ConnectRequests {
     /// A link to `peer` is wanted. `false` if too many are.
     pub fn add(&mut self, now: Time, command: CommandId, peer: NodeId, contact: Option<Box<Contact>>) -> bool {
         let room = self.0.len() < WANTED_MAX;
         if room {
             let again_at = Time::NEVER;
-            self.0.push(Want { command, peer, contact, since: now, up_after: None, direct_after: None, again_at });
+            self.0.push(ConnectRequest {
+                command,
+                peer,
+                contact,
+                since: now,
+                up_after: None,
+                direct_after: None,
+                again_at,
+            });
         }
         room
     }
@@ -84,12 +92,12 @@ impl Wanted {
     }
 
     /// Looks how wanted links stand; those that are settled are taken out.
-    pub fn settle(&mut self, now: Time, standing: impl Fn(NodeId) -> Standing) -> Vec<(CommandId, LinkReport)> {
+    pub fn settle(&mut self, now: Time, standing: impl Fn(NodeId) -> LinkStanding) -> Vec<(CommandId, ConnectReport)> {
         let mut settled = Vec::new();
         self.0.retain_mut(|want| {
             let stands = standing(want.peer);
             let since = now.since(want.since);
-            let direct = stands.path.is_some_and(|path| path != Path::Relayed);
+            let direct = stands.path.is_some_and(|path| path != LinkPath::Relayed);
             if stands.path.is_some() {
                 want.up_after.get_or_insert(since);
                 want.again_at = Time::NEVER;
@@ -98,19 +106,20 @@ impl Wanted {
                 want.direct_after.get_or_insert(since);
             }
             let settled_well = stands.greeted && (direct || stands.path.is_some() && !stands.improving);
-            let done = settled_well || since >= TOLD_WITHIN;
+            let done = settled_well || since >= CONNECT_WITHIN;
             if done {
                 let (took, direct_after) = (want.up_after, want.direct_after);
-                settled.push((want.command, LinkReport { path: stands.path, took, direct_after, tries: stands.tries }));
+                settled
+                    .push((want.command, ConnectReport { path: stands.path, took, direct_after, tries: stands.tries }));
             }
             !done
         });
         settled
     }
 
-    /// When [`Wanted::due`] or [`Wanted::settle`] has something.
+    /// When [`ConnectRequests::due`] or [`ConnectRequests::settle`] has something.
     pub fn deadline(&self) -> Deadline {
-        let at = self.0.iter().map(|want| want.again_at.min(want.since + TOLD_WITHIN)).min();
+        let at = self.0.iter().map(|want| want.again_at.min(want.since + CONNECT_WITHIN)).min();
         Deadline { at: at.unwrap_or(Time::NEVER), why: "a wanted link" }
     }
 }
@@ -120,8 +129,9 @@ mod tests {
     use super::*;
 
     const PEER: NodeId = NodeId([7; 32]);
-    const DOWN: Standing = Standing { path: None, greeted: false, improving: false, tries: 0 };
-    const RELAYED: Standing = Standing { path: Some(Path::Relayed), greeted: true, improving: true, tries: 1 };
+    const DOWN: LinkStanding = LinkStanding { path: None, greeted: false, improving: false, tries: 0 };
+    const RELAYED: LinkStanding =
+        LinkStanding { path: Some(LinkPath::Relayed), greeted: true, improving: true, tries: 1 };
 
     fn at(ms: u64) -> Time {
         Time::from_micros(1_000 * ms)
@@ -131,8 +141,8 @@ mod tests {
         Contact::at(PEER, "10.0.0.1:4001".parse().unwrap())
     }
 
-    fn wanted() -> Wanted {
-        let mut wanted = Wanted::default();
+    fn wanted() -> ConnectRequests {
+        let mut wanted = ConnectRequests::default();
         assert!(wanted.add(at(0), CommandId(1), PEER, Some(Box::new(contact()))));
         wanted
     }
@@ -142,8 +152,8 @@ mod tests {
         let mut wanted = wanted();
         assert_eq!(wanted.settle(at(300), |_| RELAYED), []);
         let took = Some(Duration::from_millis(300));
-        let report = LinkReport { path: Some(Path::Relayed), took, direct_after: None, tries: 1 };
-        assert_eq!(wanted.settle(at(900), |_| Standing { improving: false, ..RELAYED }), [(CommandId(1), report)]);
+        let report = ConnectReport { path: Some(LinkPath::Relayed), took, direct_after: None, tries: 1 };
+        assert_eq!(wanted.settle(at(900), |_| LinkStanding { improving: false, ..RELAYED }), [(CommandId(1), report)]);
         assert!(wanted.is_empty());
     }
 
@@ -151,7 +161,8 @@ mod tests {
     fn a_direct_link_is_told_of_at_once() {
         let mut wanted = wanted();
         assert_eq!(wanted.settle(at(300), |_| RELAYED), []);
-        let [(_, report)] = wanted.settle(at(500), |_| Standing { path: Some(Path::Punched), ..RELAYED })[..] else {
+        let [(_, report)] = wanted.settle(at(500), |_| LinkStanding { path: Some(LinkPath::Punched), ..RELAYED })[..]
+        else {
             panic!("it is settled")
         };
         assert_eq!(report.took, Some(Duration::from_millis(300)));
@@ -161,11 +172,11 @@ mod tests {
     #[test]
     fn how_a_link_runs_is_told_once_the_peer_has_said_who_it_is() {
         let mut wanted = wanted();
-        let mut stands = Standing { path: Some(Path::Lan), greeted: false, ..RELAYED };
+        let mut stands = LinkStanding { path: Some(LinkPath::Lan), greeted: false, ..RELAYED };
         assert_eq!(wanted.settle(at(100), |_| stands), []);
-        (stands.path, stands.greeted) = (Some(Path::Direct), true);
+        (stands.path, stands.greeted) = (Some(LinkPath::Direct), true);
         let [(_, report)] = wanted.settle(at(120), |_| stands)[..] else { panic!("it is settled") };
-        assert_eq!((report.path, report.took), (Some(Path::Direct), Some(Duration::from_millis(100))));
+        assert_eq!((report.path, report.took), (Some(LinkPath::Direct), Some(Duration::from_millis(100))));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From a relayed link to a direct one: both sides look at their NATs, tell each other over the relayed link, and try what fits.
 //!
-//! | NATs | what is tried ([`Method`]) |
+//! | NATs | what is tried ([`PunchMethod`]) |
 //! | --- | --- |
 //! | both keep a socket's port | simultaneous dials, timed by the round trip (DCUtR: Seemann, Inden, Vyzovitis, 2022) |
 //! | one or both give sequential ports | new sockets on the one side, predicted ports on the other |
@@ -22,13 +22,13 @@ use rand::RngExt;
 
 use crate::core::identity::NodeId;
 use crate::core::io::SocketId;
-use crate::core::message::CrossMessage;
+use crate::core::message::PunchMessage;
 use crate::core::probe::Probe;
 use crate::core::random::Random;
 use crate::core::time::{Deadline, Time};
-use pair::{ANSWER_WITHIN, Agreed, Goal, Pair, State};
-use spray::Spray;
-use survey::{Found, Survey};
+use pair::{ANSWER_WITHIN, Agreed, PairState, RelayedPair, SurveyGoal};
+use spray::ProbeSpray;
+use survey::{NatSurvey, SurveyOutcome};
 
 mod nat;
 mod negotiation;
@@ -38,7 +38,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use nat::{Method, Ports, Report};
+pub use nat::{MappingBehaviour, NatReport, PunchMethod};
 pub use spray::{PORTS, SOCKETS};
 
 /// Most peers with relayed links that are kept in mind; links to more stay relayed.
@@ -64,9 +64,9 @@ const ROUNDS: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(120)
 
 /// What is to be done.
 #[derive(Debug)]
-pub enum Act {
+pub enum PunchAction {
     /// Say something to a peer over its link.
-    Say(NodeId, CrossMessage),
+    AddressedMessage(NodeId, PunchMessage),
     /// Send a probe.
     Probe {
         /// From which socket.
@@ -93,81 +93,81 @@ pub enum Act {
     /// What is known of where an ambassador sees this peer does not hold any more: have it introduce both again.
     Introduce(NodeId),
     /// A try begins.
-    Try(Method),
+    Try(PunchMethod),
 }
 
 /// What a node can say of its own place.
 #[derive(Clone, Debug, Default)]
-pub struct Outlook {
+pub struct PunchContext {
     /// Peers that answer probes from outside, best first.
-    pub observers: Vec<SocketAddr>,
+    pub reflectors: Vec<SocketAddr>,
     /// The own address, if no NAT is before it.
     pub public: Option<SocketAddr>,
 }
 
 /// Gives numbers to extra sockets.
 #[derive(Debug)]
-pub(super) struct Sockets {
+pub(super) struct ExtraSockets {
     last: u32,
 }
 
-impl Default for Sockets {
+impl Default for ExtraSockets {
     fn default() -> Self {
-        Sockets { last: crate::core::io::SocketId::EAR.0 }
+        ExtraSockets { last: crate::core::io::SocketId::ALTERNATE.0 }
     }
 }
 
-impl Sockets {
+impl ExtraSockets {
     fn open(&mut self) -> SocketId {
         // Numbers come back only after four billion others.
-        self.last = self.last.checked_add(1).unwrap_or(SocketId::EAR.0 + 1);
+        self.last = self.last.checked_add(1).unwrap_or(SocketId::ALTERNATE.0 + 1);
         SocketId(self.last)
     }
 }
 
 /// All relayed links that might do without the relay.
 #[derive(Debug)]
-pub struct Crossing {
+pub struct HolePunch {
     random: Random,
-    sockets: Sockets,
-    pairs: BTreeMap<NodeId, Pair>,
+    sockets: ExtraSockets,
+    pairs: BTreeMap<NodeId, RelayedPair>,
     /// With whom ports are being predicted or many probed: one at a time, because others would be given the ports.
     busy_with: Option<NodeId>,
     /// What the last look at the own NAT has shown.
-    nat: Option<Ports>,
+    nat: Option<MappingBehaviour>,
 }
 
-impl Crossing {
+impl HolePunch {
     /// No relayed link yet.
     pub fn new(random: Random) -> Self {
-        Crossing { random, sockets: Sockets::default(), pairs: BTreeMap::new(), busy_with: None, nat: None }
+        HolePunch { random, sockets: ExtraSockets::default(), pairs: BTreeMap::new(), busy_with: None, nat: None }
     }
 
-    /// A link to `peer` runs over a relay, which this side dialled (`leads`) or not. `vouched` is where the ambassador sees it.
-    pub fn relayed(&mut self, now: Time, peer: NodeId, leads: bool, vouched: IpAddr, acts: &mut Vec<Act>) {
+    /// A link to `peer` runs over a relay, which this side dialled (`leads`) or not. `observed_ip` is where the ambassador sees it.
+    pub fn relayed(&mut self, now: Time, peer: NodeId, leads: bool, observed_ip: IpAddr, acts: &mut Vec<PunchAction>) {
         match self.pairs.get(&peer) {
-            Some(pair) if (pair.leads, pair.vouched) == (leads, vouched) => return,
+            Some(pair) if (pair.leads, pair.observed_ip) == (leads, observed_ip) => return,
             Some(_) => self.gone(peer, acts),
             None if self.pairs.len() >= PAIRS_MAX => return,
             None => {}
         }
-        self.pairs.insert(peer, Pair::new(now, leads, vouched));
+        self.pairs.insert(peer, RelayedPair::new(now, leads, observed_ip));
     }
 
     /// The link to `peer` runs without a relay now. What led to that, if it was this.
-    pub fn direct(&mut self, peer: NodeId, acts: &mut Vec<Act>) -> Option<Method> {
+    pub fn direct(&mut self, peer: NodeId, acts: &mut Vec<PunchAction>) -> Option<PunchMethod> {
         let pair = self.pairs.get(&peer)?;
         let method = match &pair.state {
             // The peer's dial may arrive before any of its probes is answered.
-            State::Trying { agreed, .. } => agreed.method,
-            _ => Method::Simultaneous,
+            PairState::Trying { agreed, .. } => agreed.method,
+            _ => PunchMethod::Simultaneous,
         };
         self.gone(peer, acts);
         Some(method)
     }
 
     /// There is no link to `peer` any more.
-    pub fn gone(&mut self, peer: NodeId, acts: &mut Vec<Act>) {
+    pub fn gone(&mut self, peer: NodeId, acts: &mut Vec<PunchAction>) {
         let Some(pair) = self.pairs.remove(&peer) else { return };
         pair.close(acts);
         self.release(peer);
@@ -176,37 +176,39 @@ impl Crossing {
     /// Somebody waits for a better link to `peer`: a pause is cut short.
     pub fn hurry(&mut self, now: Time, peer: NodeId) {
         let Some(pair) = self.pairs.get_mut(&peer).filter(|pair| pair.leads && pair.exhausted) else { return };
-        if matches!(pair.state, State::Idle(_)) {
-            pair.state = State::Idle(now);
+        if matches!(pair.state, PairState::Idle(_)) {
+            pair.state = PairState::Idle(now);
             (pair.exhausted, pair.tries_in_round) = (false, 0);
         }
     }
 
     /// The own NAT is another: what it has not let through may pass now.
     pub fn moved(&mut self, now: Time) {
-        for pair in self.pairs.values_mut().filter(|pair| pair.leads && matches!(pair.state, State::Idle(_))) {
-            pair.state = State::Idle(now);
+        for pair in self.pairs.values_mut().filter(|pair| pair.leads && matches!(pair.state, PairState::Idle(_))) {
+            pair.state = PairState::Idle(now);
             (pair.exhausted, pair.tries_in_round, pair.rounds) = (false, 0, 0);
         }
     }
 
     /// Whether the link to `peer` is relayed and it may be met once more through an ambassador.
-    pub fn may_meet_anew(&mut self, peer: NodeId) -> bool {
-        self.pairs.get_mut(&peer).is_some_and(Pair::may_meet_anew)
+    pub fn may_reintroduce(&mut self, peer: NodeId) -> bool {
+        self.pairs.get_mut(&peer).is_some_and(RelayedPair::may_reintroduce)
     }
 
     /// The same; a direct link to `peer` is to be expected for a while then.
-    pub fn may_meet_soon(&mut self, now: Time, peer: NodeId) -> bool {
-        self.pairs.get_mut(&peer).is_some_and(|pair| pair.may_meet_soon(now))
+    pub fn may_reintroduce_and_wait(&mut self, now: Time, peer: NodeId) -> bool {
+        self.pairs.get_mut(&peer).is_some_and(|pair| pair.may_reintroduce_and_wait(now))
     }
 
     /// Whether a direct link to `peer` is still to be expected, and how many tries there were.
     pub fn progress(&self, peer: NodeId) -> (bool, u32) {
-        self.pairs.get(&peer).map_or((false, 0), |pair| (!pair.exhausted || pair.meeting.is_some(), pair.tries))
+        self.pairs
+            .get(&peer)
+            .map_or((false, 0), |pair| (!pair.exhausted || pair.reintroduced_until.is_some(), pair.tries))
     }
 
     /// How the own NAT gives outside ports, as last looked at. `None` while there was no relayed link to look at it for.
-    pub fn nat(&self) -> Option<Ports> {
+    pub fn nat(&self) -> Option<MappingBehaviour> {
         self.nat
     }
 
@@ -215,16 +217,16 @@ impl Crossing {
         self.pairs.is_empty()
     }
 
-    /// When [`Crossing::wake`] is due.
+    /// When [`HolePunch::wake`] is due.
     pub fn deadline(&self) -> Deadline {
-        let due = self.pairs.values().map(Pair::due);
+        let due = self.pairs.values().map(RelayedPair::due);
         Deadline { at: due.min().unwrap_or(Time::NEVER), why: "crossing a NAT" }
     }
 
     /// Goes on with what is due.
-    pub fn wake(&mut self, now: Time, outlook: &Outlook, acts: &mut Vec<Act>) {
+    pub fn wake(&mut self, now: Time, outlook: &PunchContext, acts: &mut Vec<PunchAction>) {
         for pair in self.pairs.values_mut() {
-            pair.meeting = pair.meeting.filter(|&until| until > now);
+            pair.reintroduced_until = pair.reintroduced_until.filter(|&until| until > now);
         }
         let peers: Vec<NodeId> = self.pairs.keys().copied().collect();
         for peer in peers {
@@ -239,8 +241,8 @@ impl Crossing {
         socket: SocketId,
         from: SocketAddr,
         probe: Probe,
-        outlook: &Outlook,
-        acts: &mut Vec<Act>,
+        outlook: &PunchContext,
+        acts: &mut Vec<PunchAction>,
     ) -> bool {
         let token = probe.token();
         let Some((&peer, pair)) =
@@ -248,21 +250,26 @@ impl Crossing {
         else {
             return self.surveyed(now, from, probe, outlook, acts);
         };
-        if from.ip().to_canonical() != pair.vouched.to_canonical() {
+        if from.ip().to_canonical() != pair.observed_ip.to_canonical() {
             return true;
         }
-        if matches!(pair.state, State::Ready { .. }) {
+        if matches!(pair.state, PairState::Ready { .. }) {
             // The other side is ahead.
             let agreed = pair.agreed().expect("just found");
             self.begin(now, peer, agreed, acts);
         }
-        let Some(Pair { state: State::Trying { until, answers, met, spray, .. }, .. }) = self.pairs.get_mut(&peer)
+        let Some(RelayedPair { state: PairState::Trying { until, answers, met, spray, .. }, .. }) =
+            self.pairs.get_mut(&peer)
         else {
             return true;
         };
         if matches!(probe, Probe::Request { .. }) && *answers < ANSWERS_MAX {
             *answers += 1;
-            acts.push(Act::Probe { socket, to: from, probe: Probe::Response { token, seen: from, other: None } });
+            acts.push(PunchAction::Probe {
+                socket,
+                to: from,
+                probe: Probe::Response { token, seen: from, other: None },
+            });
         }
         if met.is_none() {
             *met = Some(from);
@@ -270,16 +277,25 @@ impl Crossing {
             if let Some(spray) = spray {
                 spray.stop(*until);
             }
-            acts.push(Act::Dial { peer, socket, to: from });
+            acts.push(PunchAction::Dial { peer, socket, to: from });
         }
         true
     }
 
-    fn surveyed(&mut self, now: Time, from: SocketAddr, probe: Probe, outlook: &Outlook, acts: &mut Vec<Act>) -> bool {
+    fn surveyed(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        probe: Probe,
+        outlook: &PunchContext,
+        acts: &mut Vec<PunchAction>,
+    ) -> bool {
         let Probe::Response { token, seen, other } = probe else { return false };
         let random = &mut self.random;
         let answered = self.pairs.iter_mut().find_map(|(&peer, pair)| match &mut pair.state {
-            State::Surveying { survey, .. } => survey.answered(token, from, seen, other, random, acts).then_some(peer),
+            PairState::Surveying { survey, .. } => {
+                survey.answered(token, from, seen, other, random, acts).then_some(peer)
+            }
             _ => None,
         });
         if let Some(peer) = answered {
@@ -288,32 +304,32 @@ impl Crossing {
         answered.is_some()
     }
 
-    fn go_on(&mut self, now: Time, peer: NodeId, outlook: &Outlook, acts: &mut Vec<Act>) {
+    fn go_on(&mut self, now: Time, peer: NodeId, outlook: &PunchContext, acts: &mut Vec<PunchAction>) {
         let Some(pair) = self.pairs.get_mut(&peer) else { return };
         match &mut pair.state {
-            State::Idle(at) if *at <= now && pair.number >= OFFERS_MAX => self.exhausted(now, peer, acts),
-            State::Idle(at) if *at <= now => self.survey(now, peer, Goal::Offer, outlook, acts),
-            State::Idle(_) => {}
-            State::Surveying { survey, since, goal } => {
+            PairState::Idle(at) if *at <= now && pair.number >= OFFERS_MAX => self.exhausted(now, peer, acts),
+            PairState::Idle(at) if *at <= now => self.survey(now, peer, SurveyGoal::Offer, outlook, acts),
+            PairState::Idle(_) => {}
+            PairState::Surveying { survey, since, goal } => {
                 let (since, goal) = (*since, *goal);
                 match survey.go_on(now, acts) {
-                    Found::Nothing => {}
-                    Found::Nat(report) => {
+                    SurveyOutcome::Nothing => {}
+                    SurveyOutcome::NatStatus(report) => {
                         self.nat = Some(report.ports);
                         self.found(now, peer, report, since, goal, acts);
                     }
-                    Found::Varies => self.look_at_new(now, peer, acts),
-                    Found::Failed => self.missed(now, peer, acts),
+                    SurveyOutcome::Varies => self.look_at_new(now, peer, acts),
+                    SurveyOutcome::Failed => self.missed(now, peer, acts),
                 }
             }
-            State::Offered { at, .. } if *at + ANSWER_WITHIN <= now => self.missed(now, peer, acts),
-            State::Offered { .. } => {}
-            State::Ready { at, agreed } if *at <= now => {
+            PairState::Offered { at, .. } if *at + ANSWER_WITHIN <= now => self.missed(now, peer, acts),
+            PairState::Offered { .. } => {}
+            PairState::Ready { at, agreed } if *at <= now => {
                 let agreed = *agreed;
                 if pair.leads { self.begin(now, peer, agreed, acts) } else { self.failed(now, peer, acts) }
             }
-            State::Ready { .. } => {}
-            State::Trying { until, spray, .. } => {
+            PairState::Ready { .. } => {}
+            PairState::Trying { until, spray, .. } => {
                 let spraying = spray.as_mut().is_none_or(|spray| spray.go_on(now, acts));
                 if !spraying || *until <= now {
                     self.failed(now, peer, acts);
@@ -323,62 +339,78 @@ impl Crossing {
     }
 
     /// Goes on with a look at a NAT that gives every destination another port, unless somebody else is being given ports.
-    fn look_at_new(&mut self, now: Time, peer: NodeId, acts: &mut Vec<Act>) {
+    fn look_at_new(&mut self, now: Time, peer: NodeId, acts: &mut Vec<PunchAction>) {
         if !self.reserve(peer) {
             return self.wait(now, peer, acts);
         }
-        let Some(Pair { state: State::Surveying { survey, .. }, .. }) = self.pairs.get_mut(&peer) else { return };
+        let Some(RelayedPair { state: PairState::Surveying { survey, .. }, .. }) = self.pairs.get_mut(&peer) else {
+            return;
+        };
         survey.look_at_new(now, &mut self.sockets, &mut self.random, acts);
     }
 
     /// Ports are being looked at or probed for another peer: this one has to wait, and the other side is told.
-    fn wait(&mut self, now: Time, peer: NodeId, acts: &mut Vec<Act>) {
+    fn wait(&mut self, now: Time, peer: NodeId, acts: &mut Vec<PunchAction>) {
         let Some(pair) = self.pairs.get_mut(&peer) else { return };
         // Before an offer the other side knows nothing yet.
-        if !matches!(pair.state, State::Surveying { goal: Goal::Offer, .. }) {
-            acts.push(Act::Say(peer, CrossMessage::Busy { number: pair.number }));
+        if !matches!(pair.state, PairState::Surveying { goal: SurveyGoal::Offer, .. }) {
+            acts.push(PunchAction::AddressedMessage(peer, PunchMessage::Busy { number: pair.number }));
         }
-        pair.state = State::Idle(if pair.leads { now + busy_pause(&mut self.random) } else { Time::NEVER });
+        pair.state = PairState::Idle(if pair.leads { now + busy_pause(&mut self.random) } else { Time::NEVER });
     }
 
     /// Looks at the own NAT, for `goal`.
-    fn survey(&mut self, now: Time, peer: NodeId, goal: Goal, outlook: &Outlook, acts: &mut Vec<Act>) {
+    fn survey(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        goal: SurveyGoal,
+        outlook: &PunchContext,
+        acts: &mut Vec<PunchAction>,
+    ) {
         if let Some(seen) = outlook.public {
-            return self.found(now, peer, Report { seen, ports: Ports::Kept }, now, goal, acts);
+            return self.found(
+                now,
+                peer,
+                NatReport { seen, ports: MappingBehaviour::EndpointIndependent },
+                now,
+                goal,
+                acts,
+            );
         }
-        match Survey::begin(now, &outlook.observers, &mut self.random, acts) {
-            Some(survey) => self.set(peer, State::Surveying { survey, since: now, goal }),
+        match NatSurvey::begin(now, &outlook.reflectors, &mut self.random, acts) {
+            Some(survey) => self.set(peer, PairState::Surveying { survey, since: now, goal }),
             None => self.missed(now, peer, acts),
         }
     }
 
     /// Now.
-    fn begin(&mut self, now: Time, peer: NodeId, agreed: Agreed, acts: &mut Vec<Act>) {
+    fn begin(&mut self, now: Time, peer: NodeId, agreed: Agreed, acts: &mut Vec<PunchAction>) {
         let leads = self.pairs[&peer].leads;
-        acts.push(Act::Try(agreed.method));
+        acts.push(PunchAction::Try(agreed.method));
         let mut spray = None;
         let mut until = now + DIALS_WITHIN;
-        if agreed.method == Method::Simultaneous {
-            acts.push(Act::Dial { peer, socket: SocketId::MAIN, to: agreed.theirs.seen });
+        if agreed.method == PunchMethod::Simultaneous {
+            acts.push(PunchAction::Dial { peer, socket: SocketId::MAIN, to: agreed.theirs.seen });
         } else {
             let reports = (agreed.mine, agreed.theirs);
-            let new = Spray::new(now, agreed.token, reports, leads, &mut self.sockets, &mut self.random);
+            let new = ProbeSpray::new(now, agreed.token, reports, leads, &mut self.sockets, &mut self.random);
             until = new.until();
             let new = spray.insert(new);
             new.go_on(now, acts);
         }
-        self.set(peer, State::Trying { until, agreed, spray, answers: 0, met: None });
+        self.set(peer, PairState::Trying { until, agreed, spray, answers: 0, met: None });
     }
 
     /// No observer has answered, or the other side has not: no try was made, and one may be made soon.
-    fn missed(&mut self, now: Time, peer: NodeId, acts: &mut Vec<Act>) {
+    fn missed(&mut self, now: Time, peer: NodeId, acts: &mut Vec<PunchAction>) {
         let Some(pair) = self.pairs.get_mut(&peer) else { return };
         pair.close(acts);
         pair.misses_in_round += 1;
         if !pair.leads {
-            pair.state = State::Idle(Time::NEVER);
+            pair.state = PairState::Idle(Time::NEVER);
         } else if pair.misses_in_round < MISSES_MAX {
-            pair.state = State::Idle(now + busy_pause(&mut self.random));
+            pair.state = PairState::Idle(now + busy_pause(&mut self.random));
         } else {
             self.exhausted(now, peer, acts);
         }
@@ -386,18 +418,18 @@ impl Crossing {
     }
 
     /// A try has led nowhere: the leader tries again, a few times.
-    fn failed(&mut self, now: Time, peer: NodeId, acts: &mut Vec<Act>) {
+    fn failed(&mut self, now: Time, peer: NodeId, acts: &mut Vec<PunchAction>) {
         let Some(pair) = self.pairs.get_mut(&peer) else { return };
         let tries_max = match pair.agreed() {
-            Some(Agreed { method: Method::Birthday, .. }) => 2,
+            Some(Agreed { method: PunchMethod::Birthday, .. }) => 2,
             _ => 3,
         };
         pair.close(acts);
         pair.tries_in_round += 1;
         if !pair.leads {
-            pair.state = State::Idle(Time::NEVER);
+            pair.state = PairState::Idle(Time::NEVER);
         } else if pair.tries_in_round < tries_max {
-            pair.state = State::Idle(now + AGAIN_AFTER);
+            pair.state = PairState::Idle(now + AGAIN_AFTER);
         } else {
             self.exhausted(now, peer, acts);
         }
@@ -405,27 +437,27 @@ impl Crossing {
     }
 
     /// The leader tries no more for now.
-    fn exhausted(&mut self, now: Time, peer: NodeId, acts: &mut Vec<Act>) {
+    fn exhausted(&mut self, now: Time, peer: NodeId, acts: &mut Vec<PunchAction>) {
         let Some(pair) = self.pairs.get_mut(&peer) else { return };
         let pause = ROUNDS.get(pair.rounds).filter(|_| pair.tries < TRIES_MAX && pair.number < OFFERS_MAX);
         pair.rounds += 1;
         (pair.exhausted, pair.tries_in_round, pair.misses_in_round) = (true, 0, 0);
-        pair.state = State::Idle(pause.map_or(Time::NEVER, |&pause| now + pause));
-        acts.push(Act::Say(peer, CrossMessage::End));
+        pair.state = PairState::Idle(pause.map_or(Time::NEVER, |&pause| now + pause));
+        acts.push(PunchAction::AddressedMessage(peer, PunchMessage::End));
         self.release(peer);
     }
 
-    fn set(&mut self, peer: NodeId, state: State) {
+    fn set(&mut self, peer: NodeId, state: PairState) {
         if let Some(pair) = self.pairs.get_mut(&peer) {
             pair.state = state;
         }
     }
 
     /// Whether a try by this method may go on for `peer`: those that are about ports may for one at a time.
-    fn reserve_for(&mut self, peer: NodeId, method: Option<Method>) -> bool {
+    fn reserve_for(&mut self, peer: NodeId, method: Option<PunchMethod>) -> bool {
         match method {
-            Some(Method::Predicted | Method::Birthday) => self.reserve(peer),
-            Some(Method::Simultaneous) | None => {
+            Some(PunchMethod::Predicted | PunchMethod::Birthday) => self.reserve(peer),
+            Some(PunchMethod::Simultaneous) | None => {
                 self.release(peer);
                 true
             }

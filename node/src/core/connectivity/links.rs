@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::holepunch::Method;
+use super::holepunch::PunchMethod;
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
 use crate::core::io::{DialId, Output, Sink};
-use crate::core::message::{Message, WiderMessage};
+use crate::core::message::{Message, RendezvousMessage};
 use crate::core::stats::Stats;
 use crate::core::time::{Deadline, Time};
 
@@ -23,9 +23,9 @@ mod queries;
 #[cfg(test)]
 mod tests;
 
-use attempt::Attempt;
-use contact_cache::Book;
-pub use own_addresses::Place;
+use attempt::LinkAttempt;
+use contact_cache::ContactCache;
+pub use own_addresses::OwnAddresses;
 pub(super) use own_addresses::is_ipv6_host;
 
 /// Most links of an ordinary node.
@@ -45,10 +45,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Links<M> {
     up: BTreeMap<NodeId, Link>,
-    attempts: BTreeMap<NodeId, Attempt<M>>,
+    attempts: BTreeMap<NodeId, LinkAttempt<M>>,
     dials: BTreeMap<DialId, NodeId>,
-    book: Book,
-    place: Place,
+    book: ContactCache,
+    place: OwnAddresses,
     failed: Vec<NodeId>,
     closed: Vec<NodeId>,
     next_dial: u64,
@@ -69,22 +69,22 @@ struct Link {
     dialled: bool,
     introduced: bool,
     /// Whether the peer has dialled without an introduction, and without having been dialled from here.
-    unasked: bool,
+    unsolicited: bool,
     /// What led from a relayed link to this one.
-    method: Option<Method>,
+    method: Option<PunchMethod>,
     used: Time,
     contact: Option<Contact>,
     /// Apart, because most links have nothing of it, and a simulated node has many links.
-    distant: Option<Box<Distant>>,
+    distant: Option<Box<RemoteLinkFacts>>,
 }
 
 /// What is of use for a link between networks.
 #[derive(Clone, Copy, Debug, Default)]
-struct Distant {
+struct RemoteLinkFacts {
     /// Own address as the peer saw it when the link came up.
     seen: Option<SocketAddr>,
     /// Where an ambassador that introduced it saw the peer.
-    vouched: Option<IpAddr>,
+    observed_ip: Option<IpAddr>,
     /// Who is asked to introduce it once more.
     asked: Option<NodeId>,
     /// When it was first wanted, until it runs without a relay.
@@ -96,18 +96,18 @@ impl Link {
         self.contact.as_ref().is_some_and(|contact| contact.ambassador)
     }
 
-    fn distant(&self) -> Distant {
+    fn distant(&self) -> RemoteLinkFacts {
         self.distant.as_deref().copied().unwrap_or_default()
     }
 
-    fn distant_mut(&mut self) -> &mut Distant {
+    fn distant_mut(&mut self) -> &mut RemoteLinkFacts {
         self.distant.get_or_insert_default()
     }
 }
 
 /// A link as the transport tells of it.
 #[derive(Clone, Copy, Debug)]
-pub struct LinkIs {
+pub struct LinkInfo {
     /// Who is at the other end.
     pub peer: NodeId,
     /// Its address as seen from here; `None` if relayed.
@@ -123,8 +123,8 @@ impl<M> Links<M> {
             up: BTreeMap::new(),
             attempts: BTreeMap::new(),
             dials: BTreeMap::new(),
-            book: Book::default(),
-            place: Place::default(),
+            book: ContactCache::default(),
+            place: OwnAddresses::default(),
             failed: Vec::new(),
             closed: Vec::new(),
             next_dial: 0,
@@ -147,7 +147,7 @@ impl<M> Links<M> {
     }
 
     /// Tells where this node is.
-    pub fn set_place(&mut self, place: Place) {
+    pub fn set_place(&mut self, place: OwnAddresses) {
         self.behind_nat = place.is_behind_nat();
         self.place = place;
     }
@@ -158,7 +158,7 @@ impl<M> Links<M> {
     }
 
     /// Where this node is.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &OwnAddresses {
         &self.place
     }
 
@@ -238,7 +238,7 @@ impl<M> Links<M> {
     pub fn link_up<O>(
         &mut self,
         now: Time,
-        LinkIs { peer, remote, dialled }: LinkIs,
+        LinkInfo { peer, remote, dialled }: LinkInfo,
         me: &Contact,
         stats: &mut Stats,
         sink: &mut Sink<M, O>,
@@ -247,17 +247,17 @@ impl<M> Links<M> {
         self.dials.retain(|_, dialled| *dialled != peer);
         let known = self.up.remove(&peer);
         let is_new = known.is_none();
-        let unasked = is_new && attempt.is_none() && !dialled;
+        let unsolicited = is_new && attempt.is_none() && !dialled;
         let greeted = known.as_ref().is_some_and(|link| link.greeted);
         // Both ends may have dialled, and the better of two connections takes over.
         let same_way = known.as_ref().is_some_and(|link| remote.is_some() && link.remote == remote);
         let method =
             known.as_ref().filter(|link| remote.is_some() && link.remote.is_some()).and_then(|link| link.method);
         let before = known.as_ref().map(Link::distant).unwrap_or_default();
-        let vouched = attempt.as_ref().and_then(Attempt::vouched).or(before.vouched);
-        let introduced =
-            attempt.as_ref().is_some_and(Attempt::was_introduced) || known.as_ref().is_some_and(|link| link.introduced);
-        let began = || attempt.as_ref().filter(|attempt| !attempt.is_answering()).map(Attempt::began);
+        let observed_ip = attempt.as_ref().and_then(LinkAttempt::observed_ip).or(before.observed_ip);
+        let introduced = attempt.as_ref().is_some_and(LinkAttempt::was_introduced)
+            || known.as_ref().is_some_and(|link| link.introduced);
+        let began = || attempt.as_ref().filter(|attempt| !attempt.is_answering()).map(LinkAttempt::began);
         let wanted = if is_new { began() } else { before.wanted };
         if let (true, Some(wanted)) = (is_new, wanted) {
             stats.link_seconds.record(now.since(wanted));
@@ -268,13 +268,13 @@ impl<M> Links<M> {
         let wanted = wanted.filter(|_| remote.is_none());
         let contact = known.and_then(|link| link.contact).or_else(|| self.book.take(peer));
         let seen = before.seen.filter(|_| same_way);
-        let is_distant = seen.is_some() || vouched.is_some() || wanted.is_some();
-        let distant = is_distant.then(|| Distant { seen, vouched, asked: before.asked, wanted }.into());
-        let link = Link { greeted, remote, dialled, introduced, unasked, method, used: now, contact, distant };
+        let is_distant = seen.is_some() || observed_ip.is_some() || wanted.is_some();
+        let distant = is_distant.then(|| RemoteLinkFacts { seen, observed_ip, asked: before.asked, wanted }.into());
+        let link = Link { greeted, remote, dialled, introduced, unsolicited, method, used: now, contact, distant };
         self.up.insert(peer, link);
-        let hello = WiderMessage::Hello { contact: me.clone(), seen: remote };
-        let waiting = attempt.map(Attempt::into_waiting).unwrap_or_default();
-        for message in std::iter::once(Message::Wider(hello)).chain(waiting) {
+        let hello = RendezvousMessage::Hello { contact: me.clone(), seen: remote };
+        let waiting = attempt.map(LinkAttempt::into_waiting).unwrap_or_default();
+        for message in std::iter::once(Message::Rendezvous(hello)).chain(waiting) {
             stats.messages_sent += 1;
             sink.send(peer, message);
         }
@@ -336,7 +336,7 @@ impl<M> Links<M> {
     }
 
     /// The link to `peer` carries nothing any more: it is closed and another is made.
-    pub fn relink<O>(&mut self, now: Time, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
+    pub fn replace_link<O>(&mut self, now: Time, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
         if self.link_down(peer) {
             sink.push(Output::Close { peer });
             self.want(now, peer, None, stats, sink);
@@ -344,7 +344,7 @@ impl<M> Links<M> {
     }
 
     /// The link to `peer` got rid of the relay by this.
-    pub fn crossed(&mut self, peer: NodeId, method: Method) {
+    pub fn record_punch_method(&mut self, peer: NodeId, method: PunchMethod) {
         if let Some(link) = self.up.get_mut(&peer) {
             (link.method, link.introduced) = (Some(method), true);
         }
@@ -366,7 +366,7 @@ impl<M> Links<M> {
 
     /// When [`Links::wake`] is due.
     pub fn deadline(&self) -> Deadline {
-        let attempts = self.attempts.values().map(Attempt::due).min().unwrap_or(Time::NEVER);
+        let attempts = self.attempts.values().map(LinkAttempt::due).min().unwrap_or(Time::NEVER);
         let sweep = if self.up.is_empty() { Time::NEVER } else { self.sweep_at };
         Deadline { at: attempts, why: "a link attempt" }.or(Deadline { at: sweep, why: "unused links" })
     }

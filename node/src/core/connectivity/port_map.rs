@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::core::io::Mapping;
+use crate::core::io::ForwardedPort;
 use crate::core::time::{Deadline, Time};
 
 /// How long a mapping is asked for: what RFC 6887 §15 and RFC 6886 §3.3 recommend renewing at half.
@@ -43,14 +43,14 @@ impl PortMap {
     }
 
     /// The answer. Whether it changes anything. Renewed at half of the life that was granted (RFC 6887 §11.2.1).
-    pub fn answered(&mut self, now: Time, mapping: Option<Mapping>) -> bool {
+    pub fn answered(&mut self, now: Time, mapping: Option<ForwardedPort>) -> bool {
         let mapping = mapping.filter(is_usable);
         if self.ask_at == Time::NEVER {
             return false;
         }
-        let renew_after = |mapping: Mapping| (mapping.lifetime / 2).clamp(RENEW_AFTER_MIN, LIFETIME / 2);
+        let renew_after = |mapping: ForwardedPort| (mapping.lifetime / 2).clamp(RENEW_AFTER_MIN, LIFETIME / 2);
         self.ask_at = now + mapping.map_or(AGAIN_AFTER, renew_after);
-        let address = mapping.map(|mapping| mapping.outside);
+        let address = mapping.map(|mapping| mapping.external_address);
         std::mem::replace(&mut self.address, address) != address
     }
 
@@ -66,9 +66,9 @@ impl PortMap {
 }
 
 /// Whether it leads from somewhere, and for long enough to be renewed.
-fn is_usable(mapping: &Mapping) -> bool {
-    let outside = mapping.outside;
-    outside.port() != 0 && !outside.ip().is_unspecified() && mapping.lifetime > RENEW_AFTER_MIN
+fn is_usable(mapping: &ForwardedPort) -> bool {
+    let external_address = mapping.external_address;
+    external_address.port() != 0 && !external_address.ip().is_unspecified() && mapping.lifetime > RENEW_AFTER_MIN
 }
 
 #[cfg(test)]
@@ -79,8 +79,11 @@ mod tests {
         Time::from_micros(1_000_000 * s)
     }
 
-    fn mapping(outside: &str, lifetime_s: u64) -> Option<Mapping> {
-        Some(Mapping { outside: outside.parse().unwrap(), lifetime: Duration::from_secs(lifetime_s) })
+    fn mapping(external_address: &str, lifetime_s: u64) -> Option<ForwardedPort> {
+        Some(ForwardedPort {
+            external_address: external_address.parse().unwrap(),
+            lifetime: Duration::from_secs(lifetime_s),
+        })
     }
 
     const OUTSIDE: &str = "203.0.113.5:4001";

@@ -12,13 +12,13 @@ pub const CALLERS_NEEDED: usize = 2;
 
 /// Who has dialled this node from other networks, unasked.
 #[derive(Debug, Default)]
-pub struct Openness {
+pub struct Reachability {
     callers: SmallVec<[IpAddr; CALLERS_NEEDED]>,
 }
 
-impl Openness {
+impl Reachability {
     /// A host of another network has dialled, without an introduction and without having been dialled from here.
-    pub fn called_by(&mut self, host: IpAddr) {
+    pub fn record_caller(&mut self, host: IpAddr) {
         if self.callers.len() < CALLERS_NEEDED && !self.callers.contains(&host) {
             self.callers.push(host);
         }
@@ -30,7 +30,7 @@ impl Openness {
     }
 
     /// Whether enough hosts have dialled.
-    pub fn is_proven(&self) -> bool {
+    pub fn is_publicly_reachable(&self) -> bool {
         self.callers.len() == CALLERS_NEEDED
     }
 }
@@ -41,13 +41,13 @@ mod tests {
 
     #[test]
     fn two_hosts_prove_it_and_one_that_dials_twice_does_not() {
-        let mut openness = Openness::default();
-        openness.called_by("203.0.113.1".parse().unwrap());
-        openness.called_by("203.0.113.1".parse().unwrap());
-        assert!(!openness.is_proven());
-        openness.called_by("203.0.113.2".parse().unwrap());
-        assert!(openness.is_proven());
+        let mut openness = Reachability::default();
+        openness.record_caller("203.0.113.1".parse().unwrap());
+        openness.record_caller("203.0.113.1".parse().unwrap());
+        assert!(!openness.is_publicly_reachable());
+        openness.record_caller("203.0.113.2".parse().unwrap());
+        assert!(openness.is_publicly_reachable());
         openness.moved();
-        assert!(!openness.is_proven());
+        assert!(!openness.is_publicly_reachable());
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::core::contact::{Contact, Via};
+use crate::core::contact::{AmbassadorAddress, Contact};
 use crate::core::identity::NodeId;
 use crate::core::io::DialId;
 use crate::core::time::{Deadline, Time};
@@ -17,9 +17,9 @@ use crate::core::time::{Deadline, Time};
 /// Pause before an ambassador that did not answer, or was lost, is dialled again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Pause between looks for a shelter, while none of the ambassadors that a node was told of is linked.
-const SEEK_AGAIN_AFTER: Duration = Duration::from_secs(3);
+const FALLBACK_RETRY_AFTER: Duration = Duration::from_secs(3);
 /// The same for a node that was told of none: it may never need one.
-const SEEK_SELDOM: Duration = Duration::from_secs(30);
+const FALLBACK_RETRY_AFTER_UNCONFIGURED: Duration = Duration::from_secs(30);
 /// Longest dial to an ambassador.
 const DIAL_WITHIN: Duration = Duration::from_secs(6);
 /// Introductions that an ambassador makes for one peer within [`INTRODUCTIONS_PER`].
@@ -54,11 +54,11 @@ impl RelayQuota {
 
 /// Ambassadors that this node was told of, the one it met by itself, and the peers that it introduces if it is one itself.
 #[derive(Debug)]
-pub struct Wider {
-    gates: Vec<Gate>,
-    shelter: Option<Via>,
+pub struct Rendezvous {
+    configured: Vec<ConfiguredAmbassador>,
+    fallback_ambassador: Option<AmbassadorAddress>,
     /// When to look for a shelter; [`Time::NEVER`] while a gate is linked.
-    seek_at: Time,
+    fallback_at: Time,
     asked: Budget,
     introduced: Budget,
 }
@@ -79,13 +79,13 @@ impl Budget {
 
 /// An address at which an ambassador should be.
 #[derive(Debug)]
-struct Gate {
+struct ConfiguredAmbassador {
     address: SocketAddr,
-    state: GateState,
+    state: AmbassadorState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum GateState {
+enum AmbassadorState {
     /// To be dialled then.
     Idle(Time),
     /// Not longer than until then.
@@ -93,95 +93,107 @@ enum GateState {
     Linked(NodeId),
 }
 
-impl Wider {
+impl Rendezvous {
     /// To join through these addresses.
     pub fn new(join: &[SocketAddr]) -> Self {
-        let gates = join.iter().map(|&address| Gate { address, state: GateState::Idle(Time::ZERO) }).collect();
-        Wider { gates, shelter: None, seek_at: Time::ZERO, asked: Budget::default(), introduced: Budget::default() }
+        let configured = join
+            .iter()
+            .map(|&address| ConfiguredAmbassador { address, state: AmbassadorState::Idle(Time::ZERO) })
+            .collect();
+        Rendezvous {
+            configured,
+            fallback_ambassador: None,
+            fallback_at: Time::ZERO,
+            asked: Budget::default(),
+            introduced: Budget::default(),
+        }
     }
 
     /// Addresses to dial now: `dial` does it and names the dial.
     pub fn wake(&mut self, now: Time, mut dial: impl FnMut(SocketAddr) -> DialId) {
-        for gate in &mut self.gates {
-            if matches!(gate.state, GateState::Idle(at) | GateState::Dialling(_, at) if at <= now) {
-                gate.state = GateState::Dialling(dial(gate.address), now + DIAL_WITHIN);
+        for gate in &mut self.configured {
+            if matches!(gate.state, AmbassadorState::Idle(at) | AmbassadorState::Dialling(_, at) if at <= now) {
+                gate.state = AmbassadorState::Dialling(dial(gate.address), now + DIAL_WITHIN);
             }
         }
     }
 
-    /// When [`Wider::wake`] is due.
+    /// When [`Rendezvous::wake`] is due.
     pub fn deadline(&self) -> Deadline {
-        let due = self.gates.iter().filter_map(|gate| match gate.state {
-            GateState::Idle(at) | GateState::Dialling(_, at) => Some(at),
-            GateState::Linked(_) => None,
+        let due = self.configured.iter().filter_map(|gate| match gate.state {
+            AmbassadorState::Idle(at) | AmbassadorState::Dialling(_, at) => Some(at),
+            AmbassadorState::Linked(_) => None,
         });
         Deadline { at: due.min().unwrap_or(Time::NEVER), why: "dialling an ambassador" }
     }
 
     /// A link is up. Whether it leads to an ambassador that this node was told of.
     pub fn link_up(&mut self, peer: NodeId, remote: Option<SocketAddr>) -> bool {
-        let Some(gate) = self.gates.iter_mut().find(|gate| Some(gate.address) == remote) else { return false };
-        gate.state = GateState::Linked(peer);
-        (self.shelter, self.seek_at) = (None, Time::NEVER);
+        let Some(gate) = self.configured.iter_mut().find(|gate| Some(gate.address) == remote) else { return false };
+        gate.state = AmbassadorState::Linked(peer);
+        (self.fallback_ambassador, self.fallback_at) = (None, Time::NEVER);
         true
     }
 
     /// A link is down: its ambassador is dialled again soon.
     pub fn link_down(&mut self, now: Time, peer: NodeId) {
-        for gate in self.gates.iter_mut().filter(|gate| gate.state == GateState::Linked(peer)) {
-            gate.state = GateState::Idle(now + RETRY_AFTER / 4);
-            self.seek_at = now;
+        for gate in self.configured.iter_mut().filter(|gate| gate.state == AmbassadorState::Linked(peer)) {
+            gate.state = AmbassadorState::Idle(now + RETRY_AFTER / 4);
+            self.fallback_at = now;
         }
-        self.shelter = self.shelter.filter(|via| via.id != peer);
+        self.fallback_ambassador = self.fallback_ambassador.filter(|via| via.id != peer);
     }
 
     /// A dial has failed.
     pub fn dial_failed(&mut self, now: Time, dial: DialId) {
-        for gate in
-            self.gates.iter_mut().filter(|gate| matches!(gate.state, GateState::Dialling(own, _) if own == dial))
+        for gate in self
+            .configured
+            .iter_mut()
+            .filter(|gate| matches!(gate.state, AmbassadorState::Dialling(own, _) if own == dial))
         {
-            gate.state = GateState::Idle(now + RETRY_AFTER);
+            gate.state = AmbassadorState::Idle(now + RETRY_AFTER);
         }
     }
 
     /// Whether a link to `peer` is to be kept although nothing is said over it.
     pub fn wants(&self, peer: NodeId) -> bool {
-        self.gates.iter().any(|gate| gate.state == GateState::Linked(peer))
-            || self.shelter.is_some_and(|via| via.id == peer)
+        self.configured.iter().any(|gate| gate.state == AmbassadorState::Linked(peer))
+            || self.fallback_ambassador.is_some_and(|via| via.id == peer)
     }
 
     /// The ambassador through which this node can be met.
-    pub fn home(&self) -> Option<Via> {
-        self.gate().or(self.shelter)
+    pub fn home(&self) -> Option<AmbassadorAddress> {
+        self.gate().or(self.fallback_ambassador)
     }
 
     /// Whether it is time to look for a shelter.
-    pub fn seeks_shelter(&mut self, now: Time) -> bool {
-        let seeks = self.seek_at <= now && self.home().is_none();
+    pub fn is_fallback_due(&mut self, now: Time) -> bool {
+        let seeks = self.fallback_at <= now && self.home().is_none();
         if seeks {
-            self.seek_at = now + if self.gates.is_empty() { SEEK_SELDOM } else { SEEK_AGAIN_AFTER };
+            self.fallback_at =
+                now + if self.configured.is_empty() { FALLBACK_RETRY_AFTER_UNCONFIGURED } else { FALLBACK_RETRY_AFTER };
         }
         seeks
     }
 
     /// This node can be met through `via` as long as none of those that it was told of is linked.
-    pub fn take_shelter(&mut self, via: Via) {
-        self.shelter = Some(via);
+    pub fn set_fallback_ambassador(&mut self, via: AmbassadorAddress) {
+        self.fallback_ambassador = Some(via);
     }
 
     /// The first linked ambassador of those that this node was told of.
-    pub fn gate(&self) -> Option<Via> {
-        self.gates.iter().find_map(|gate| match gate.state {
-            GateState::Linked(id) => Some(Via { id, address: gate.address }),
-            GateState::Idle(_) | GateState::Dialling(..) => None,
+    pub fn gate(&self) -> Option<AmbassadorAddress> {
+        self.configured.iter().find_map(|gate| match gate.state {
+            AmbassadorState::Linked(id) => Some(AmbassadorAddress { id, address: gate.address }),
+            AmbassadorState::Idle(_) | AmbassadorState::Dialling(..) => None,
         })
     }
 
     /// Linked ambassadors that this node was told of.
     pub fn linked(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.gates.iter().filter_map(|gate| match gate.state {
-            GateState::Linked(id) => Some(id),
-            GateState::Idle(_) | GateState::Dialling(..) => None,
+        self.configured.iter().filter_map(|gate| match gate.state {
+            AmbassadorState::Linked(id) => Some(id),
+            AmbassadorState::Idle(_) | AmbassadorState::Dialling(..) => None,
         })
     }
 
@@ -197,12 +209,14 @@ impl Wider {
 }
 
 /// A contact with the address at which the ambassador itself sees the peer in place of what the peer claims.
-pub fn as_seen(mut contact: Contact, remote: Option<SocketAddr>, by: Via) -> Contact {
+pub fn as_seen(mut contact: Contact, remote: Option<SocketAddr>, by: AmbassadorAddress) -> Contact {
     // Nothing translates IPv6: an address of that kind is among the local ones.
-    let outside = remote.filter(SocketAddr::is_ipv4).or(contact.outside);
-    let behind_nat = outside.is_some_and(|outside| !contact.local.contains(&outside));
-    contact.set_reach(outside, behind_nat.then_some(by));
-    let mapped = contact.mapped.filter(|mapped| outside.is_none_or(|outside| outside.ip() == mapped.ip()));
+    let external_address = remote.filter(SocketAddr::is_ipv4).or(contact.external_address);
+    let behind_nat = external_address.is_some_and(|external_address| !contact.local.contains(&external_address));
+    contact.set_external(external_address, behind_nat.then_some(by));
+    let mapped = contact
+        .mapped
+        .filter(|mapped| external_address.is_none_or(|external_address| external_address.ip() == mapped.ip()));
     contact.set_mapped(mapped);
     contact
 }

@@ -23,7 +23,7 @@ pub struct Suspects(BTreeMap<NodeId, Suspect>);
 #[derive(Debug)]
 struct Suspect {
     remote: SocketAddr,
-    must_be_seen_as: Option<SocketAddr>,
+    expected_reflection: Option<SocketAddr>,
     token: Token,
     sent: u8,
     next_at: Time,
@@ -31,7 +31,7 @@ struct Suspect {
 
 /// What is due.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Due {
+pub enum SuspectAction {
     /// A probe with this token.
     Probe(SocketAddr, Token),
     /// The link to this peer is given up.
@@ -40,17 +40,17 @@ pub enum Due {
 
 impl Suspects {
     /// The link to `peer` at `remote` is in doubt; [`Suspects::wake`] is due. `token` is drawn at random. If the peer sees this
-    /// node otherwise than as `must_be_seen_as`, the link is dead.
-    pub fn doubt(
+    /// node otherwise than as `expected_reflection`, the link is dead.
+    pub fn suspect(
         &mut self,
         now: Time,
         peer: NodeId,
         remote: SocketAddr,
-        must_be_seen_as: Option<SocketAddr>,
+        expected_reflection: Option<SocketAddr>,
         token: Token,
     ) {
         if self.0.len() < SUSPECTS_MAX {
-            self.0.entry(peer).or_insert(Suspect { remote, must_be_seen_as, token, sent: 0, next_at: now });
+            self.0.entry(peer).or_insert(Suspect { remote, expected_reflection, token, sent: 0, next_at: now });
         }
     }
 
@@ -60,7 +60,7 @@ impl Suspects {
         let suspects = self.0.iter_mut();
         let asked = |(_, suspect): &(&NodeId, &mut Suspect)| suspect.token == token && suspect.remote == from;
         let Some((&peer, suspect)) = suspects.into_iter().find(asked) else { return false };
-        if suspect.must_be_seen_as.is_none_or(|address| address == seen) {
+        if suspect.expected_reflection.is_none_or(|address| address == seen) {
             self.0.remove(&peer);
         } else {
             (suspect.sent, suspect.next_at) = (PROBES, now);
@@ -74,19 +74,19 @@ impl Suspects {
     }
 
     /// What is due now.
-    pub fn wake(&mut self, now: Time) -> Vec<Due> {
+    pub fn wake(&mut self, now: Time) -> Vec<SuspectAction> {
         let mut due = Vec::new();
         self.0.retain(|&peer, suspect| {
             if suspect.next_at > now {
                 return true;
             }
             if suspect.sent == PROBES {
-                due.push(Due::Dead(peer));
+                due.push(SuspectAction::Dead(peer));
                 return false;
             }
             suspect.sent += 1;
             suspect.next_at = now + AGAIN_AFTER;
-            due.push(Due::Probe(suspect.remote, suspect.token));
+            due.push(SuspectAction::Probe(suspect.remote, suspect.token));
             true
         });
         due
@@ -95,7 +95,7 @@ impl Suspects {
     /// When [`Suspects::wake`] is due.
     pub fn deadline(&self) -> Deadline {
         let at = self.0.values().map(|suspect| suspect.next_at).min();
-        Deadline { at: at.unwrap_or(Time::NEVER), why: "a link in doubt" }
+        Deadline { at: at.unwrap_or(Time::NEVER), why: "a link in suspect" }
     }
 }
 
@@ -117,20 +117,20 @@ mod tests {
     #[test]
     fn a_link_without_an_answer_is_dead_after_three_probes() {
         let mut suspects = Suspects::default();
-        suspects.doubt(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
+        suspects.suspect(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
         for probe in 0..3 {
             let now = Time::ZERO + AGAIN_AFTER * probe;
             assert_eq!(suspects.deadline().at, now);
-            assert_eq!(suspects.wake(now), [Due::Probe(remote(), TOKEN)]);
+            assert_eq!(suspects.wake(now), [SuspectAction::Probe(remote(), TOKEN)]);
         }
-        assert_eq!(suspects.wake(Time::ZERO + AGAIN_AFTER * 3), [Due::Dead(PEER)]);
-        assert_eq!(suspects.deadline(), Deadline { at: Time::NEVER, why: "a link in doubt" });
+        assert_eq!(suspects.wake(Time::ZERO + AGAIN_AFTER * 3), [SuspectAction::Dead(PEER)]);
+        assert_eq!(suspects.deadline(), Deadline { at: Time::NEVER, why: "a link in suspect" });
     }
 
     #[test]
     fn only_an_answer_from_the_peers_address_clears_it() {
         let mut suspects = Suspects::default();
-        suspects.doubt(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
+        suspects.suspect(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
         assert!(!suspects.answered(Time::ZERO, TOKEN, "203.0.113.9:4001".parse().unwrap(), mine()));
         assert!(!suspects.answered(Time::ZERO, Token([3; 12]), remote(), mine()));
         assert!(suspects.answered(Time::ZERO, TOKEN, remote(), mine()));
@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn a_link_whose_other_end_sees_another_address_is_dead() {
         let mut suspects = Suspects::default();
-        suspects.doubt(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
+        suspects.suspect(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
         assert!(suspects.answered(Time::ZERO, TOKEN, remote(), "198.51.100.7:9".parse().unwrap()));
-        assert_eq!(suspects.wake(Time::ZERO), [Due::Dead(PEER)]);
+        assert_eq!(suspects.wake(Time::ZERO), [SuspectAction::Dead(PEER)]);
     }
 }

@@ -15,9 +15,9 @@ use crate::core::random::Random;
 use crate::core::time::{Deadline, Time};
 
 /// Answers that a newcomer should get on a crowded LAN, on average.
-const ANSWERS_WANTED: u32 = 6;
+const ANSWERS_TARGET: u32 = 6;
 /// Hosts told in an answer: keeps it within a datagram.
-pub const HOSTS_TOLD: usize = 4;
+pub const HOSTS_PER_ANSWER: usize = 4;
 /// Pause between pings of a node that knows somebody.
 const RARE_PING: Duration = Duration::from_secs(30);
 /// Most answers per second.
@@ -25,7 +25,7 @@ const ANSWERS_PER_S: u32 = 50;
 
 /// State of discovery.
 #[derive(Debug)]
-pub struct Discover {
+pub struct Discovery {
     ping_at: Time,
     answers: u32,
     answers_since: Time,
@@ -33,7 +33,7 @@ pub struct Discover {
 
 /// What an announcement means for this node.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum DiscoveryOutcome {
     /// Somebody looks for peers: consider it, and answer if told to.
     Newcomer {
         /// Where it may be reached.
@@ -52,10 +52,10 @@ pub enum Heard {
     Nothing,
 }
 
-impl Discover {
+impl Discovery {
     /// Looking for peers from the first wake-up, unless `enabled` is unset.
     pub fn new(enabled: bool) -> Self {
-        Discover { ping_at: if enabled { Time::ZERO } else { Time::NEVER }, answers: 0, answers_since: Time::ZERO }
+        Discovery { ping_at: if enabled { Time::ZERO } else { Time::NEVER }, answers: 0, answers_since: Time::ZERO }
     }
 
     /// The ping that is due, if one is.
@@ -78,7 +78,7 @@ impl Discover {
         me.local.first().map(|address| Announcement::Ping { id: me.id, port: address.port() })
     }
 
-    /// When [`Discover::wake`] is due.
+    /// When [`Discovery::wake`] is due.
     pub fn deadline(&self) -> Deadline {
         Deadline { at: self.ping_at, why: "looking for peers on the LAN" }
     }
@@ -92,19 +92,19 @@ impl Discover {
         own: NodeId,
         hosts_known: usize,
         random: &mut Random,
-    ) -> Heard {
+    ) -> DiscoveryOutcome {
         match announcement {
             Announcement::Ping { id, port } if id != own && port != 0 => {
                 let known = u32::try_from(hosts_known).unwrap_or(u32::MAX).max(1);
-                let answer = random.random_range(0..known) < ANSWERS_WANTED && self.may_answer(now);
-                Heard::Newcomer { contact: Contact::at(id, SocketAddr::new(from.ip(), port)), answer }
+                let answer = random.random_range(0..known) < ANSWERS_TARGET && self.may_answer(now);
+                DiscoveryOutcome::Newcomer { contact: Contact::at(id, SocketAddr::new(from.ip(), port)), answer }
             }
             Announcement::Pong { id, port, quality, mut hosts } if id != own && port != 0 => {
-                hosts.truncate(HOSTS_TOLD);
+                hosts.truncate(HOSTS_PER_ANSWER);
                 let contact = Contact { quality, ..Contact::at(id, SocketAddr::new(from.ip(), port)) };
-                Heard::Hosts { contact, hosts }
+                DiscoveryOutcome::Hosts { contact, hosts }
             }
-            Announcement::Ping { .. } | Announcement::Pong { .. } => Heard::Nothing,
+            Announcement::Ping { .. } | Announcement::Pong { .. } => DiscoveryOutcome::Nothing,
         }
     }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_lonely_node_pings_at_once_and_again_and_a_content_one_rarely() {
-        let (mut discover, random) = (Discover::new(true), &mut child(1, 1));
+        let (mut discover, random) = (Discovery::new(true), &mut child(1, 1));
         let second = Duration::from_secs(1);
         assert!(discover.wake(Time::ZERO, &me(), true, second, random).is_some());
         assert!(discover.wake(Time::ZERO, &me(), true, second, random).is_none());
@@ -147,8 +147,8 @@ mod tests {
         let answers = |known: usize, random: &mut Random| {
             let from = "10.0.0.2:9999".parse().unwrap();
             let answers = |_: &u32| {
-                let heard = Discover::new(true).heard(Time::ZERO, from, ping.clone(), NodeId([1; 32]), known, random);
-                matches!(heard, Heard::Newcomer { answer: true, .. })
+                let heard = Discovery::new(true).heard(Time::ZERO, from, ping.clone(), NodeId([1; 32]), known, random);
+                matches!(heard, DiscoveryOutcome::Newcomer { answer: true, .. })
             };
             (0..300).filter(answers).count()
         };
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn an_echo_of_oneself_is_nothing() {
         let ping = Announcement::Ping { id: me().id, port: 4001 };
-        let heard = Discover::new(true).heard(Time::ZERO, me().local[0], ping, me().id, 0, &mut child(1, 1));
-        assert_eq!(heard, Heard::Nothing);
+        let heard = Discovery::new(true).heard(Time::ZERO, me().local[0], ping, me().id, 0, &mut child(1, 1));
+        assert_eq!(heard, DiscoveryOutcome::Nothing);
     }
 }

@@ -12,7 +12,7 @@ use rand::RngExt;
 
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
-use crate::core::message::HostsMessage;
+use crate::core::message::MembershipMessage;
 use crate::core::random::{Random, sample};
 use crate::core::time::{Deadline, Time};
 
@@ -28,20 +28,20 @@ const SHUFFLE_PASSIVE: usize = 5;
 /// Most contacts taken from one message.
 pub const CONTACTS_MAX: usize = 16;
 /// Candidates asked at a time to fill the active view.
-const COURTING_MAX: usize = 2;
+const CANDIDATES_MAX: usize = 2;
 /// Candidates asked at a time in all, with those that random walks have brought.
-const COURTING_WALKS_MAX: usize = 8;
+const CANDIDATES_FROM_WALKS_MAX: usize = 8;
 /// How long a candidate may take.
-const COURTING_WITHIN: Duration = Duration::from_secs(3);
+const CANDIDATE_ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// Pause before the active view is filled further, after a refusal.
 const AFTER_REFUSAL: Duration = Duration::from_secs(2);
 
 /// What to say, and to whom.
-pub type Say = (Contact, HostsMessage);
+pub type AddressedMessage = (Contact, MembershipMessage);
 
 /// A candidate that was asked to be a neighbour.
 #[derive(Debug)]
-struct Courted {
+struct NeighbourCandidate {
     contact: Contact,
     until: Time,
 }
@@ -52,7 +52,7 @@ pub struct KnownHosts {
     own: NodeId,
     active: Vec<Contact>,
     passive: Vec<Contact>,
-    courting: Vec<Courted>,
+    candidates: Vec<NeighbourCandidate>,
     active_max: usize,
     passive_max: usize,
     fill_at: Time,
@@ -66,7 +66,7 @@ impl KnownHosts {
             own,
             active: Vec::new(),
             passive: Vec::new(),
-            courting: Vec::new(),
+            candidates: Vec::new(),
             active_max,
             passive_max,
             fill_at: Time::ZERO,
@@ -112,14 +112,14 @@ impl KnownHosts {
     /// Forgets a host. Whether it was a neighbour.
     pub fn remove(&mut self, peer: NodeId) -> bool {
         self.passive.retain(|contact| contact.id != peer);
-        self.courting.retain(|courted| courted.contact.id != peer);
+        self.candidates.retain(|candidate| candidate.contact.id != peer);
         let before = self.active.len();
         self.active.retain(|contact| contact.id != peer);
         self.active.len() < before
     }
 
     /// Hears of a host from somebody: into the passive view, if its class has room there.
-    pub fn hear_of(&mut self, contact: Contact, random: &mut Random) {
+    pub fn note_host(&mut self, contact: Contact, random: &mut Random) {
         if contact.id == self.own || !contact.is_bounded() {
             return;
         }
@@ -133,9 +133,9 @@ impl KnownHosts {
     }
 
     /// The first peer that this node has met: becomes a neighbour and is asked to spread the word.
-    pub fn join(&mut self, host: Contact, me: &Contact, random: &mut Random) -> Vec<Say> {
+    pub fn join(&mut self, host: Contact, me: &Contact, random: &mut Random) -> Vec<AddressedMessage> {
         let mut says = self.admit(host.clone(), random);
-        says.push((host, HostsMessage::Join(me.clone())));
+        says.push((host, MembershipMessage::Join(me.clone())));
         says
     }
 
@@ -144,53 +144,53 @@ impl KnownHosts {
         &mut self,
         now: Time,
         from: NodeId,
-        message: HostsMessage,
+        message: MembershipMessage,
         me: &Contact,
         random: &mut Random,
-    ) -> Vec<Say> {
+    ) -> Vec<AddressedMessage> {
         // Whoever speaks for another, or at too great length, is not heard.
         if message.sender().is_some_and(|contact| contact.id != from || !contact.is_bounded()) {
             return Vec::new();
         }
         match message {
-            HostsMessage::Join(contact) => self.joined(contact, random),
-            HostsMessage::ForwardJoin { newcomer, ttl } => self.walk(now, from, newcomer, ttl, me, random),
-            HostsMessage::Neighbour { contact, urgent } => {
+            MembershipMessage::Join(contact) => self.joined(contact, random),
+            MembershipMessage::ForwardJoin { newcomer, ttl } => self.walk(now, from, newcomer, ttl, me, random),
+            MembershipMessage::Neighbour { contact, urgent } => {
                 let accepted = urgent || self.is_neighbour(from) || self.wants(&contact);
                 let mut says = if accepted { self.admit(contact.clone(), random) } else { Vec::new() };
-                says.push((contact, HostsMessage::NeighbourReply { accepted }));
+                says.push((contact, MembershipMessage::NeighbourReply { accepted }));
                 says
             }
-            HostsMessage::NeighbourReply { accepted } => self.answered(now, from, accepted, random),
-            HostsMessage::Part => {
+            MembershipMessage::NeighbourReply { accepted } => self.answered(now, from, accepted, random),
+            MembershipMessage::Part => {
                 self.demote(from, random);
                 self.fill_at = self.fill_at.max(now);
                 Vec::new()
             }
-            HostsMessage::Shuffle { contact, sample: heard } => {
-                let reply = HostsMessage::ShuffleReply {
+            MembershipMessage::Shuffle { contact, sample: heard } => {
+                let reply = MembershipMessage::ShuffleReply {
                     contact: me.clone(),
                     sample: self.sample_for(from, heard.len(), random),
                 };
                 let to = contact.clone();
-                self.hear_all(std::iter::once(contact).chain(heard), random);
+                self.note_hosts(std::iter::once(contact).chain(heard), random);
                 vec![(to, reply)]
             }
-            HostsMessage::ShuffleReply { contact, sample: heard } => {
-                self.hear_all(std::iter::once(contact).chain(heard), random);
+            MembershipMessage::ShuffleReply { contact, sample: heard } => {
+                self.note_hosts(std::iter::once(contact).chain(heard), random);
                 Vec::new()
             }
-            HostsMessage::Refresh { contact } => {
-                self.hear_of(contact, random);
+            MembershipMessage::Refresh { contact } => {
+                self.note_host(contact, random);
                 Vec::new()
             }
         }
     }
 
     /// Takes contacts told by a peer or an ambassador.
-    pub fn hear_all(&mut self, contacts: impl IntoIterator<Item = Contact>, random: &mut Random) {
+    pub fn note_hosts(&mut self, contacts: impl IntoIterator<Item = Contact>, random: &mut Random) {
         for contact in contacts.into_iter().take(CONTACTS_MAX + 1) {
-            self.hear_of(contact, random);
+            self.note_host(contact, random);
         }
     }
 
@@ -210,11 +210,11 @@ impl KnownHosts {
     }
 
     /// What is due: candidates for an active view with room, the regular exchange.
-    pub fn wake(&mut self, now: Time, refresh: Duration, me: &Contact, random: &mut Random) -> Vec<Say> {
+    pub fn wake(&mut self, now: Time, refresh: Duration, me: &Contact, random: &mut Random) -> Vec<AddressedMessage> {
         let mut says = Vec::new();
-        self.courting.retain(|courted| courted.until > now);
+        self.candidates.retain(|candidate| candidate.until > now);
         if now >= self.fill_at {
-            self.court(now, me, random, &mut says);
+            self.recruit_neighbours(now, me, random, &mut says);
         }
         if self.refresh_at == Time::NEVER && !self.is_empty() {
             // The first exchange comes early and at random, so that nodes that start together do not beat in step.
@@ -229,46 +229,46 @@ impl KnownHosts {
 
     /// When [`KnownHosts::wake`] is due.
     pub fn deadline(&self) -> Deadline {
-        let courted = self.courting.iter().map(|courted| courted.until).min().unwrap_or(Time::NEVER);
-        let fill = if self.can_court() { self.fill_at } else { courted };
+        let candidate = self.candidates.iter().map(|candidate| candidate.until).min().unwrap_or(Time::NEVER);
+        let fill = if self.can_recruit() { self.fill_at } else { candidate };
         let refresh = if self.refresh_at == Time::NEVER && !self.is_empty() { Time::ZERO } else { self.refresh_at };
         Deadline { at: fill, why: "filling the active view" }
             .or(Deadline { at: refresh, why: "exchanging known hosts" })
     }
 
-    fn can_court(&self) -> bool {
-        self.active.len() + self.courting.len() < self.active_max
-            && self.courting.len() < COURTING_MAX
-            && self.passive.iter().any(|contact| !self.is_courting(contact.id))
+    fn can_recruit(&self) -> bool {
+        self.active.len() + self.candidates.len() < self.active_max
+            && self.candidates.len() < CANDIDATES_MAX
+            && self.passive.iter().any(|contact| !self.is_candidate(contact.id))
     }
 
-    fn is_courting(&self, peer: NodeId) -> bool {
-        self.courting.iter().any(|courted| courted.contact.id == peer)
+    fn is_candidate(&self, peer: NodeId) -> bool {
+        self.candidates.iter().any(|candidate| candidate.contact.id == peer)
     }
 
-    fn court(&mut self, now: Time, me: &Contact, random: &mut Random, says: &mut Vec<Say>) {
-        while self.can_court() {
+    fn recruit_neighbours(&mut self, now: Time, me: &Contact, random: &mut Random, says: &mut Vec<AddressedMessage>) {
+        while self.can_recruit() {
             let free: Vec<usize> =
-                (0..self.passive.len()).filter(|&at| !self.is_courting(self.passive[at].id)).collect();
-            let foreign: Vec<usize> =
+                (0..self.passive.len()).filter(|&at| !self.is_candidate(self.passive[at].id)).collect();
+            let elsewhere: Vec<usize> =
                 free.iter().copied().filter(|&at| self.passive[at].network() != me.network()).collect();
-            let pool = if self.lacks_foreigners(me) && !foreign.is_empty() { foreign } else { free };
+            let pool = if self.lacks_other_networks(me) && !elsewhere.is_empty() { elsewhere } else { free };
             let candidate = self.passive[pool[random.random_range(0..pool.len())]].clone();
             says.push(self.ask(now, candidate, me));
         }
     }
 
-    fn ask(&mut self, now: Time, contact: Contact, me: &Contact) -> Say {
-        self.courting.push(Courted { contact: contact.clone(), until: now + COURTING_WITHIN });
-        (contact, HostsMessage::Neighbour { contact: me.clone(), urgent: self.active.is_empty() })
+    fn ask(&mut self, now: Time, contact: Contact, me: &Contact) -> AddressedMessage {
+        self.candidates.push(NeighbourCandidate { contact: contact.clone(), until: now + CANDIDATE_ANSWER_WITHIN });
+        (contact, MembershipMessage::Neighbour { contact: me.clone(), urgent: self.active.is_empty() })
     }
 
     /// Links within one network must not use up the active view, or networks would come apart.
-    fn lacks_foreigners(&self, me: &Contact) -> bool {
+    fn lacks_other_networks(&self, me: &Contact) -> bool {
         self.active.iter().filter(|contact| contact.network() != me.network()).count() * 3 < self.active_max
     }
 
-    fn exchange(&mut self, me: &Contact, random: &mut Random, says: &mut Vec<Say>) {
+    fn exchange(&mut self, me: &Contact, random: &mut Random, says: &mut Vec<AddressedMessage>) {
         if self.active.is_empty() {
             return;
         }
@@ -276,9 +276,9 @@ impl KnownHosts {
         for (at, neighbour) in self.active.iter().enumerate() {
             let message = if at == partner {
                 let sample = self.sample_for(neighbour.id, SHUFFLE_ACTIVE + SHUFFLE_PASSIVE, random);
-                HostsMessage::Shuffle { contact: me.clone(), sample }
+                MembershipMessage::Shuffle { contact: me.clone(), sample }
             } else {
-                HostsMessage::Refresh { contact: me.clone() }
+                MembershipMessage::Refresh { contact: me.clone() }
             };
             says.push((neighbour.clone(), message));
         }
@@ -293,10 +293,10 @@ impl KnownHosts {
         chosen.into_iter().cloned().collect()
     }
 
-    fn joined(&mut self, newcomer: Contact, random: &mut Random) -> Vec<Say> {
+    fn joined(&mut self, newcomer: Contact, random: &mut Random) -> Vec<AddressedMessage> {
         let mut says = self.admit(newcomer.clone(), random);
         for neighbour in self.active.iter().filter(|neighbour| neighbour.id != newcomer.id) {
-            says.push((neighbour.clone(), HostsMessage::ForwardJoin { newcomer: newcomer.clone(), ttl: WALK }));
+            says.push((neighbour.clone(), MembershipMessage::ForwardJoin { newcomer: newcomer.clone(), ttl: WALK }));
         }
         says
     }
@@ -309,7 +309,7 @@ impl KnownHosts {
         ttl: u8,
         me: &Contact,
         random: &mut Random,
-    ) -> Vec<Say> {
+    ) -> Vec<AddressedMessage> {
         if newcomer.id == self.own || !newcomer.is_bounded() {
             return Vec::new();
         }
@@ -318,22 +318,22 @@ impl KnownHosts {
             self.active.iter().filter(|contact| contact.id != from && contact.id != newcomer.id).collect();
         if ttl == 0 || next.is_empty() {
             let ask = !self.is_neighbour(newcomer.id)
-                && !self.is_courting(newcomer.id)
-                && self.courting.len() < COURTING_WALKS_MAX;
+                && !self.is_candidate(newcomer.id)
+                && self.candidates.len() < CANDIDATES_FROM_WALKS_MAX;
             return if ask { vec![self.ask(now, newcomer, me)] } else { Vec::new() };
         }
         let next = next[random.random_range(0..next.len())].clone();
         if ttl == WALK_PASSIVE {
-            self.hear_of(newcomer.clone(), random);
+            self.note_host(newcomer.clone(), random);
         }
-        vec![(next, HostsMessage::ForwardJoin { newcomer, ttl: ttl - 1 })]
+        vec![(next, MembershipMessage::ForwardJoin { newcomer, ttl: ttl - 1 })]
     }
 
-    fn answered(&mut self, now: Time, from: NodeId, accepted: bool, random: &mut Random) -> Vec<Say> {
-        let Some(at) = self.courting.iter().position(|courted| courted.contact.id == from) else {
+    fn answered(&mut self, now: Time, from: NodeId, accepted: bool, random: &mut Random) -> Vec<AddressedMessage> {
+        let Some(at) = self.candidates.iter().position(|candidate| candidate.contact.id == from) else {
             return Vec::new();
         };
-        let contact = self.courting.remove(at).contact;
+        let contact = self.candidates.remove(at).contact;
         if accepted {
             return self.admit(contact, random);
         }
@@ -347,11 +347,11 @@ impl KnownHosts {
     }
 
     /// Takes `contact` into the active view; whoever has to make room is told.
-    fn admit(&mut self, contact: Contact, random: &mut Random) -> Vec<Say> {
+    fn admit(&mut self, contact: Contact, random: &mut Random) -> Vec<AddressedMessage> {
         if contact.id == self.own {
             return Vec::new();
         }
-        self.courting.retain(|courted| courted.contact.id != contact.id);
+        self.candidates.retain(|candidate| candidate.contact.id != contact.id);
         self.passive.retain(|known| known.id != contact.id);
         if let Some(known) = self.active.iter_mut().find(|known| known.id == contact.id) {
             *known = contact;
@@ -361,7 +361,7 @@ impl KnownHosts {
         if self.active.len() >= self.active_max {
             let evicted = self.active.remove(self.to_evict(random));
             classes::insert(&mut self.passive, evicted.clone(), self.passive_max, random);
-            says.push((evicted, HostsMessage::Part));
+            says.push((evicted, MembershipMessage::Part));
         }
         self.active.push(contact);
         says

@@ -6,7 +6,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, Registry, TextEncoder};
 
-use crate::core::stats::{Instrument, Kind, LATENCY_BUCKETS_S, Latencies, Stats, Value};
+use crate::core::stats::{Instrument, InstrumentKind, InstrumentValue, LATENCY_BUCKETS_S, Latencies, Stats};
 use crate::driver::transport::counters::Counters;
 
 type Labels = [(&'static str, &'static str)];
@@ -18,8 +18,8 @@ type Labels = [(&'static str, &'static str)];
 pub(super) fn text(stats: &Stats, counters: &Counters) -> prometheus::Result<String> {
     let mut families = Families::default();
     stats.each(|instrument, labels, value| match value {
-        Value::Number(number) => families.number(instrument, labels, number),
-        Value::Latencies(latencies) => families.latencies(instrument, labels, latencies),
+        InstrumentValue::Number(number) => families.number(instrument, labels, number),
+        InstrumentValue::Latencies(latencies) => families.latencies(instrument, labels, latencies),
     });
     counters.each(|instrument, labels, count| families.number(instrument, labels, count as f64));
     families.process();
@@ -48,12 +48,12 @@ impl Families {
     fn number(&mut self, instrument: Instrument, labels: &Labels, value: f64) {
         let mut metric = metric(labels);
         match instrument.kind {
-            Kind::Counter => {
+            InstrumentKind::Counter => {
                 let mut counter = Counter::default();
                 counter.set_value(value);
                 metric.set_counter(counter);
             }
-            Kind::Gauge | Kind::Histogram => {
+            InstrumentKind::Gauge | InstrumentKind::Histogram => {
                 let mut gauge = Gauge::default();
                 gauge.set_value(value);
                 metric.set_gauge(gauge);
@@ -91,9 +91,9 @@ impl Families {
         family.set_name(instrument.name.to_owned());
         family.set_help(instrument.help.to_owned());
         family.set_field_type(match instrument.kind {
-            Kind::Counter => MetricType::COUNTER,
-            Kind::Gauge => MetricType::GAUGE,
-            Kind::Histogram => MetricType::HISTOGRAM,
+            InstrumentKind::Counter => MetricType::COUNTER,
+            InstrumentKind::Gauge => MetricType::GAUGE,
+            InstrumentKind::Histogram => MetricType::HISTOGRAM,
         });
         family.set_metric(vec![metric]);
         self.0.push(family);
@@ -101,7 +101,7 @@ impl Families {
 
     /// What the system says of this process, under the names that every client library of Prometheus uses.
     fn process(&mut self) {
-        let gauge = |name, help| Instrument { name, help, kind: Kind::Gauge };
+        let gauge = |name, help| Instrument { name, help, kind: InstrumentKind::Gauge };
         let Some(process) = Process::read() else { return };
         self.number(
             gauge("process_resident_memory_bytes", "Resident memory size in bytes"),
@@ -112,7 +112,7 @@ impl Families {
         let cpu = Instrument {
             name: "process_cpu_seconds_total",
             help: "Total user and system CPU time spent in seconds",
-            kind: Kind::Counter,
+            kind: InstrumentKind::Counter,
         };
         self.number(cpu, &[], process.cpu_s);
     }

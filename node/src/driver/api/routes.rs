@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 
 use super::metrics;
 use crate::api::{
-    BLOBS_PATH, CONNECT_PATH, ErrorBody, Groups, HOPS_HEADER, LEAVE_PATH, LinkBody, Linked, MESSAGES_HEADER,
-    METRICS_PATH, PEERS_PATH, PING_PATH, Peer, Peers, Put, START_PATH, STATUS_PATH, Status, Storage, VIEW_PATH,
-    ViaBody, View, ViewLink,
+    BLOBS_PATH, CONNECT_PATH, ConnectBody, ErrorBody, GroupsBody, HOPS_HEADER, LEAVE_PATH, LinkBody, MESSAGES_HEADER,
+    METRICS_PATH, PEERS_PATH, PING_PATH, PeerBody, PeersBody, PutBody, SNAPSHOT_PATH, START_PATH, STATUS_PATH,
+    SnapshotBody, SnapshotLinkBody, StatusBody, StorageBody, ViaBody,
 };
 use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
@@ -107,7 +107,7 @@ pub(super) fn router(handle: Handle<Data>) -> Router {
     Router::new()
         .route(STATUS_PATH, get(status))
         .route(PEERS_PATH, get(peers))
-        .route(VIEW_PATH, get(view))
+        .route(SNAPSHOT_PATH, get(view))
         .route(BLOBS_PATH, post(put).layer(DefaultBodyLimit::max(VALUE_MAX)))
         .route(&format!("{BLOBS_PATH}/{{id}}"), get(fetch))
         .route(&format!("{CONNECT_PATH}/{{id}}"), post(link))
@@ -119,25 +119,29 @@ pub(super) fn router(handle: Handle<Data>) -> Router {
         .with_state(handle)
 }
 
-async fn status(State(node): Node) -> Result<Json<Status>, Failure> {
+async fn status(State(node): Node) -> Result<Json<StatusBody>, Failure> {
     Ok(Json(node.look(status_of).await?))
 }
 
-fn status_of(seen: &Glimpse<'_, Data>) -> Status {
+fn status_of(seen: &Glimpse<'_, Data>) -> StatusBody {
     let (me, stats) = (seen.node.me(), seen.node.stats());
-    Status {
+    StatusBody {
         id: me.id,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_s: seen.uptime.as_secs_f64(),
         ambassador: me.ambassador,
         addresses: me.local.clone(),
-        outside: me.outside,
+        external_address: me.external_address,
         nat: seen.node.nat().map(Into::into),
         via: me.via.map(|via| ViaBody { id: via.id, address: via.address }),
         neighbours: stats.neighbours,
         known_hosts: stats.known_hosts,
-        storage: Storage { blocks: stats.blocks, bytes: stats.stored_bytes, limit_bytes: stats.storage_limit_bytes },
-        groups: Groups {
+        storage: StorageBody {
+            blocks: stats.blocks,
+            bytes: stats.stored_bytes,
+            limit_bytes: stats.storage_limit_bytes,
+        },
+        groups: GroupsBody {
             under_replicated: stats.groups_under_replicated,
             healthy: stats.groups_healthy,
             over_replicated: stats.groups_over_replicated,
@@ -145,11 +149,11 @@ fn status_of(seen: &Glimpse<'_, Data>) -> Status {
     }
 }
 
-async fn peers(State(node): Node) -> Result<Json<Peers>, Failure> {
+async fn peers(State(node): Node) -> Result<Json<PeersBody>, Failure> {
     Ok(Json(node.look(peers_of).await?))
 }
 
-fn peers_of(seen: &Glimpse<'_, Data>) -> Peers {
+fn peers_of(seen: &Glimpse<'_, Data>) -> PeersBody {
     let neighbours: Vec<_> = seen.node.neighbours().collect();
     let peer = |contact: &crate::core::contact::Contact| {
         let link = seen.transport.link(contact.id).map(|link| LinkBody {
@@ -158,21 +162,21 @@ fn peers_of(seen: &Glimpse<'_, Data>) -> Peers {
             dialled: link.dialled,
             rtt_us: u64::try_from(link.rtt.as_micros()).unwrap_or(u64::MAX),
         });
-        Peer::new(contact, neighbours.contains(&contact.id), link)
+        PeerBody::new(contact, neighbours.contains(&contact.id), link)
     };
-    Peers { peers: seen.node.known_hosts().map(peer).collect() }
+    PeersBody { peers: seen.node.known_hosts().map(peer).collect() }
 }
 
-async fn view(State(node): Node) -> Result<Json<View>, Failure> {
+async fn view(State(node): Node) -> Result<Json<SnapshotBody>, Failure> {
     Ok(Json(node.look(view_of).await?))
 }
 
-fn view_of(seen: &Glimpse<'_, Data>) -> View {
-    View {
+fn view_of(seen: &Glimpse<'_, Data>) -> SnapshotBody {
+    SnapshotBody {
         id: seen.node.me().id,
         known_hosts: seen.node.known_hosts().map(|contact| contact.id).collect(),
         neighbours: seen.node.neighbours().count(),
-        links: seen.node.linked().map(|(peer, remote)| ViewLink { peer, remote }).collect(),
+        links: seen.node.linked().map(|(peer, remote)| SnapshotLinkBody { peer, remote }).collect(),
         blocks: seen.node.overlay().blocks().collect(),
     }
 }
@@ -187,7 +191,7 @@ async fn put(
         Outcome::Overlay(DataOutcome::Put(stored)) => {
             let stored = stored?;
             let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-            let body = Put { id: stored.id, blocks: stored.blocks, took_us };
+            let body = PutBody { id: stored.id, blocks: stored.blocks, took_us };
             Ok((StatusCode::CREATED, Json(body)).into_response())
         }
         other => Err(unexpected(&other)),
@@ -209,10 +213,10 @@ async fn fetch(State(node): Node, Path(id): Path<String>) -> Result<Response, Fa
     }
 }
 
-async fn link(State(node): Node, Path(id): Path<String>) -> Result<Json<Linked>, Failure> {
+async fn link(State(node): Node, Path(id): Path<String>) -> Result<Json<ConnectBody>, Failure> {
     let peer: NodeId = id.parse().map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error))?;
-    match node.command(Command::Link { peer, contact: None }).await? {
-        Outcome::Linked(report) => Ok(Json(report.into())),
+    match node.command(Command::Connect { peer, contact: None }).await? {
+        Outcome::Connected(report) => Ok(Json(report.into())),
         other => Err(unexpected(&other)),
     }
 }

@@ -16,7 +16,7 @@ pub(super) async fn map(wish: &Wish) -> Result<Forwarded, MapError> {
     let ip = exchange(wish.gateway, &[VERSION, EXTERNAL_ADDRESS], read_address).await?;
     let request = request(wish.port, wish.outside_port, wish.lifetime);
     let (port, lifetime) = exchange(wish.gateway, &request, |answer| read_mapping(answer, wish.port)).await?;
-    Ok(Forwarded { outside: SocketAddrV4::new(ip, port), lifetime })
+    Ok(Forwarded { external_address: SocketAddrV4::new(ip, port), lifetime })
 }
 
 /// A life of nothing ends a mapping (§3.4).

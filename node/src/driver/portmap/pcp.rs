@@ -83,8 +83,8 @@ fn read(answer: &[u8], port: u16, nonce: Nonce) -> Option<Result<Forwarded, MapE
     let ip = <[u8; 16]>::try_from(&map[20..36]).map(Ipv6Addr::from).ok().and_then(|ip| ip.to_ipv4_mapped());
     let port = u16::from_be_bytes([map[18], map[19]]);
     let lifetime = Duration::from_secs(u32::from_be_bytes([answer[4], answer[5], answer[6], answer[7]]).into());
-    let forwarded = ip.map(|ip| Forwarded { outside: SocketAddrV4::new(ip, port), lifetime });
-    Some(forwarded.ok_or(MapError::Nonsense("an outside address that is not IPv4")))
+    let forwarded = ip.map(|ip| Forwarded { external_address: SocketAddrV4::new(ip, port), lifetime });
+    Some(forwarded.ok_or(MapError::Nonsense("an external address that is not IPv4")))
 }
 
 /// §7.4.
@@ -98,7 +98,7 @@ fn reason(result: u8) -> &'static str {
         8 => "no resources",
         9 => "unsupported protocol",
         10 => "too many mappings",
-        11 => "the outside port cannot be had",
+        11 => "the external port cannot be had",
         12 => "address mismatch: another NAT is in between",
         _ => "an unknown result",
     }
@@ -129,8 +129,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_and_another_s_passed_over() {
-        let outside = "203.0.113.7:4002".parse().unwrap();
-        let granted = Forwarded { outside, lifetime: Duration::from_secs(60) };
+        let external_address = "203.0.113.7:4002".parse().unwrap();
+        let granted = Forwarded { external_address, lifetime: Duration::from_secs(60) };
         assert_eq!(read(&answer(0), 4_001, NONCE).unwrap().unwrap(), granted);
         assert!(read(&answer(0), 4_000, NONCE).is_none(), "another port's");
         assert!(read(&answer(0), 4_001, [0; 12]).is_none(), "another client's");

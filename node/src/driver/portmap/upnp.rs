@@ -57,7 +57,7 @@ async fn map_by(gateway: &Gateway, wish: &Wish) -> Result<Forwarded, MapError> {
         match gateway.add(wish, port, lifetime).await? {
             Ok(()) => {
                 let lifetime = gateway.lease(port).await.unwrap_or(wish.lifetime);
-                return Ok(Forwarded { outside: SocketAddrV4::new(ip, port), lifetime });
+                return Ok(Forwarded { external_address: SocketAddrV4::new(ip, port), lifetime });
             }
             Err(PERMANENT_ONLY) if !lifetime.is_zero() => lifetime = Duration::ZERO,
             // Not the next one: whoever has this one may have its neighbours too.
@@ -69,7 +69,7 @@ async fn map_by(gateway: &Gateway, wish: &Wish) -> Result<Forwarded, MapError> {
 }
 
 pub(super) async fn release(grant: &Grant) -> Result<(), MapError> {
-    let port = grant.forwarded.outside.port().to_string();
+    let port = grant.forwarded.external_address.port().to_string();
     let arguments = [("NewRemoteHost", ""), ("NewExternalPort", &port), ("NewProtocol", "UDP")];
     let gateway = find(grant.gateway).await?;
     match gateway.call("DeletePortMapping", &arguments).await? {
@@ -140,7 +140,7 @@ impl Gateway {
         match self.call("GetExternalIPAddress", &[]).await? {
             Ok(answer) => xml::text(&answer, "NewExternalIPAddress")
                 .and_then(|ip| ip.trim().parse().ok())
-                .ok_or(MapError::Nonsense("no outside address")),
+                .ok_or(MapError::Nonsense("no external address")),
             Err(code) => Err(MapError::Refused(format!("error {code}"))),
         }
     }
@@ -274,9 +274,9 @@ mod tests {
         let refusals = [(500, "<e><errorCode>725</errorCode></e>"), (500, "<e><errorCode>718</errorCode></e>")];
         let answers = [ADDRESS].into_iter().chain(refusals).chain([(200, "<ok/>"), FOR_EVER]).collect();
         let (gateway, serve) = gateway(answers).await;
-        let Forwarded { outside, lifetime } = map_by(&gateway, &WISH).await.unwrap();
-        assert_eq!(*outside.ip(), Ipv4Addr::new(203, 0, 113, 7));
-        assert_ne!(outside.port(), 4_001);
+        let Forwarded { external_address, lifetime } = map_by(&gateway, &WISH).await.unwrap();
+        assert_eq!(*external_address.ip(), Ipv4Addr::new(203, 0, 113, 7));
+        assert_ne!(external_address.port(), 4_001);
         assert_eq!(lifetime, WISH.lifetime, "what is forwarded for ever is asked for again all the same");
         let asked = serve.await.unwrap();
         let says = |number: usize, words: &str| assert!(asked[number].contains(words), "{words} in {}", asked[number]);
@@ -284,7 +284,7 @@ mod tests {
         says(1, "<NewLeaseDuration>7200</NewLeaseDuration>");
         says(2, "<NewLeaseDuration>0</NewLeaseDuration>");
         says(2, "<NewExternalPort>4001</NewExternalPort>");
-        says(3, &format!("<NewExternalPort>{}</NewExternalPort>", outside.port()));
+        says(3, &format!("<NewExternalPort>{}</NewExternalPort>", external_address.port()));
         says(3, "<NewInternalClient>10.1.0.10</NewInternalClient>");
     }
 

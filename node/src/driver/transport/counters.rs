@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::core::stats::{Instrument, Kind};
+use crate::core::stats::{Instrument, InstrumentKind};
 
 /// A number that only grows, shared by tasks.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ macro_rules! counters {
         impl Counters {
             /// Hands every instrument with its labels and value to `take`, always in the same order.
             pub fn each(&self, mut take: impl FnMut(Instrument, &'static [(&'static str, &'static str)], u64)) {
-                $(take(Instrument { name: $name, help: $help, kind: Kind::Counter }, $labels, self.$field.get());)*
+                $(take(Instrument { name: $name, help: $help, kind: InstrumentKind::Counter }, $labels, self.$field.get());)*
             }
         }
     };

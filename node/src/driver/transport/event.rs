@@ -41,7 +41,7 @@ pub enum LinkEvent<M> {
         /// Length of its frame, in bytes.
         length: usize,
     },
-    /// As [`crate::core::io::Input::Probed`].
+    /// As [`crate::core::io::Input::ProbeReceived`].
     Probed {
         /// The socket that it came to.
         socket: SocketId,

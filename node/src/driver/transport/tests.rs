@@ -49,7 +49,7 @@ impl Node {
     }
 
     fn dial(&mut self, number: u64, to: &Node) {
-        self.transport.dial(DialId(number), Some(to.id), Target::Address(to.address));
+        self.transport.dial(DialId(number), Some(to.id), DialTarget::Address(to.address));
     }
 }
 
@@ -114,7 +114,7 @@ async fn a_full_send_queue_drops_and_counts() {
 #[tokio::test]
 async fn somebody_else_at_the_address_is_refused() {
     let (mut a, b, c) = (node(), node(), node());
-    a.transport.dial(DialId(3), Some(c.id), Target::Address(b.address));
+    a.transport.dial(DialId(3), Some(c.id), DialTarget::Address(b.address));
     assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(3) }));
     assert!(a.transport.link(b.id).is_none());
     assert!(a.transport.link(c.id).is_none());
@@ -123,10 +123,10 @@ async fn somebody_else_at_the_address_is_refused() {
 #[tokio::test]
 async fn anybody_may_be_at_an_address_dialled_without_a_name_but_oneself() {
     let (mut a, mut b) = (node(), node());
-    a.transport.dial(DialId(1), None, Target::Address(b.address));
+    a.transport.dial(DialId(1), None, DialTarget::Address(b.address));
     assert_eq!(a.up().await.0, b.id);
     assert_eq!(b.up().await.0, a.id);
-    a.transport.dial(DialId(2), None, Target::Address(a.address));
+    a.transport.dial(DialId(2), None, DialTarget::Address(a.address));
     assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(2) }));
 }
 
@@ -134,13 +134,13 @@ async fn anybody_may_be_at_an_address_dialled_without_a_name_but_oneself() {
 async fn impossible_dials_fail_at_once() {
     let (mut a, b) = (node(), node());
     let dials = [
-        (Some(b.id), Target::Address("240.0.0.1:1".parse().unwrap())),
-        (Some(b.id), Target::Address("0.0.0.0:4001".parse().unwrap())),
-        (Some(b.id), Target::Address("224.0.0.1:9999".parse().unwrap())),
-        (Some(b.id), Target::Address("127.0.0.1:0".parse().unwrap())),
-        (Some(a.id), Target::Address(b.address)),
-        (Some(b.id), Target::Relay { relay: NodeId([9; 32]) }),
-        (None, Target::Relay { relay: b.id }),
+        (Some(b.id), DialTarget::Address("240.0.0.1:1".parse().unwrap())),
+        (Some(b.id), DialTarget::Address("0.0.0.0:4001".parse().unwrap())),
+        (Some(b.id), DialTarget::Address("224.0.0.1:9999".parse().unwrap())),
+        (Some(b.id), DialTarget::Address("127.0.0.1:0".parse().unwrap())),
+        (Some(a.id), DialTarget::Address(b.address)),
+        (Some(b.id), DialTarget::Relay { relay: NodeId([9; 32]) }),
+        (None, DialTarget::Relay { relay: b.id }),
     ];
     for (number, (peer, to)) in (0..).zip(dials) {
         a.transport.dial(DialId(number), peer, to);
@@ -215,7 +215,7 @@ async fn a_peer_that_falls_silent_is_down() {
     let (address, id) = (a.address, a.id);
     let b = other.spawn(async move {
         let mut b = node();
-        b.transport.dial(DialId(1), Some(id), Target::Address(address));
+        b.transport.dial(DialId(1), Some(id), DialTarget::Address(address));
         b.up().await;
         b
     });
@@ -265,7 +265,7 @@ async fn a_socket_for_any_address_reaches_peers_of_either_kind_and_relayed_ones(
     assert_eq!(r.up().await.1, Some(b.address));
     b.up().await;
     r.transport.allow_relay(a.id, b.id);
-    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
+    a.transport.dial(DialId(2), Some(b.id), DialTarget::Relay { relay: r.id });
     let (up_a, up_b) = tokio::join!(a.up(), b.up());
     assert_eq!((up_a, up_b), ((b.id, None, true), (a.id, None, false)));
     a.transport.send(b.id, &message(60_000));
@@ -281,12 +281,12 @@ async fn whoever_comes_back_with_its_identity_is_linked_again() {
     let identity = Identity::generate().unwrap();
     let mut first: Transport<Blob> =
         Transport::listen(&identity, "127.0.0.1:0".parse().unwrap(), RelayQuota::AMBASSADOR).unwrap();
-    first.dial(DialId(1), Some(a.id), Target::Address(a.address));
+    first.dial(DialId(1), Some(a.id), DialTarget::Address(a.address));
     assert_eq!(a.up().await.0, identity.id());
     drop(first);
     let mut second: Transport<Blob> =
         Transport::listen(&identity, "127.0.0.1:0".parse().unwrap(), RelayQuota::AMBASSADOR).unwrap();
-    second.dial(DialId(1), Some(a.id), Target::Address(a.address));
+    second.dial(DialId(1), Some(a.id), DialTarget::Address(a.address));
     let up = a
         .until(|event| match event {
             LinkEvent::Up { peer, .. } => Some(peer),
@@ -309,7 +309,7 @@ async fn whoever_was_silenced_and_comes_back_at_its_address_is_linked_again() {
     let first: Transport<Blob> = Transport::listen(&lesser, anywhere, RelayQuota::AMBASSADOR).unwrap();
     drop(entered);
     let address = first.local_addr().unwrap();
-    a.transport.dial(DialId(1), Some(lesser.id()), Target::Address(address));
+    a.transport.dial(DialId(1), Some(lesser.id()), DialTarget::Address(address));
     assert_eq!(a.up().await.0, lesser.id());
     other.shutdown_background();
     // Silent, its socket is closed all the same; until then the address is taken.
@@ -323,14 +323,14 @@ async fn whoever_was_silenced_and_comes_back_at_its_address_is_linked_again() {
     let mut second = timeout(DEADLINE, listen()).await.expect("the address is free again");
     let exchange = async {
         let mut dials = 1;
-        second.dial(DialId(dials), Some(a.id), Target::Address(a.address));
+        second.dial(DialId(dials), Some(a.id), DialTarget::Address(a.address));
         loop {
             tokio::select! {
                 event = second.next() => match event {
                     LinkEvent::Up { peer, .. } => _ = second.send(peer, &message(3)),
                     LinkEvent::Down { .. } | LinkEvent::DialFailed { .. } => {
                         dials += 1;
-                        second.dial(DialId(dials), Some(a.id), Target::Address(a.address));
+                        second.dial(DialId(dials), Some(a.id), DialTarget::Address(a.address));
                     }
                     LinkEvent::Message { .. } => break,
                     LinkEvent::Probed { .. } | LinkEvent::SocketOpened { .. } => {}
@@ -400,8 +400,8 @@ async fn extra_to_extra(mut a: Node, mut b: Node) {
     a.transport.probe(at_a, address_b, &request(2));
     assert_eq!(probed(&mut b).await, (at_b, address_a, request(2)));
     // Both dial, as they do when their probes have met.
-    a.transport.dial(DialId(1), Some(b.id), Target::From { socket: at_a, to: address_b });
-    b.transport.dial(DialId(2), Some(a.id), Target::From { socket: at_b, to: address_a });
+    a.transport.dial(DialId(1), Some(b.id), DialTarget::From { socket: at_a, to: address_b });
+    b.transport.dial(DialId(2), Some(a.id), DialTarget::From { socket: at_b, to: address_a });
     let (up_a, up_b) = tokio::join!(a.up(), b.up());
     assert_eq!((up_a.0, up_a.1, up_b.0, up_b.1), (b.id, Some(address_b), a.id, Some(address_a)));
     for socket in [at_a, at_b] {
@@ -438,7 +438,7 @@ async fn what_comes_to_an_extra_socket_from_strangers_is_not_quics() {
         _ => None,
     });
     let there = SocketAddr::from(([127, 0, 0, 1], port.await));
-    b.transport.dial(DialId(4), Some(a.id), Target::Address(there));
+    b.transport.dial(DialId(4), Some(a.id), DialTarget::Address(there));
     let failed = b.until(|event| matches!(event, LinkEvent::DialFailed { dial: DialId(4) }).then_some(()));
     tokio::select! {
         () = failed => {}

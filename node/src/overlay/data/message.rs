@@ -250,7 +250,7 @@ mod tests {
     use super::super::view::MEMBERS_MAX;
     use super::*;
     use crate::core::blob::Blob;
-    use crate::core::contact::{ADDRESSES_MAX, Quality, Reach, Via};
+    use crate::core::contact::{ADDRESSES_MAX, AmbassadorAddress, ContactAddresses, Quality};
     use crate::core::wire;
 
     /// As large as a view, an id and a contact can be on the wire.
@@ -260,11 +260,11 @@ mod tests {
 
     fn contact() -> Contact {
         let address = "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
-        let via = Some(Via { id: NodeId([9; 32]), address });
+        let via = Some(AmbassadorAddress { id: NodeId([9; 32]), address });
         let quality = Quality { uptime_s: u32::MAX, storage_free_kib: u32::MAX, hosts: u16::MAX };
         let local = vec![address; ADDRESSES_MAX];
-        let reach = Reach { local, outside: Some(address), mapped: Some(address), via }.into();
-        Contact { id: NodeId([8; 32]), reach, ambassador: true, quality }
+        let addresses = ContactAddresses { local, external_address: Some(address), mapped: Some(address), via }.into();
+        Contact { id: NodeId([8; 32]), addresses, ambassador: true, quality }
     }
 
     fn check_fits(message: &DataMessage) {

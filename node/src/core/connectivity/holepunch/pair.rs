@@ -3,28 +3,28 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::Act;
-use super::nat::{Method, Report};
-use super::spray::Spray;
-use super::survey::Survey;
+use super::PunchAction;
+use super::nat::{NatReport, PunchMethod};
+use super::spray::ProbeSpray;
+use super::survey::NatSurvey;
 use crate::core::probe::Token;
 use crate::core::time::Time;
 
 /// Most introductions to a peer that says that it has come to other addresses, while the link is the same.
-pub(super) const MEETINGS_MAX: u8 = 4;
+pub(super) const REINTRODUCTIONS_MAX: u8 = 4;
 /// How long the dials after such an introduction are waited for.
-const MEETING_WITHIN: Duration = Duration::from_secs(1);
+const REINTRODUCTION_WITHIN: Duration = Duration::from_secs(1);
 /// From a relayed link to the first try: the dials after the introduction may still succeed.
 const BEGIN_AFTER: Duration = Duration::from_millis(150);
 /// How long the other side may take to answer: its survey takes up to 2 s.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(super) struct RelayedPair {
     /// Whether this side begins each try: the one that dialled the relayed link.
     pub(super) leads: bool,
     /// Where an ambassador sees the peer.
-    pub(super) vouched: IpAddr,
+    pub(super) observed_ip: IpAddr,
     /// Of the offer that is being spoken of.
     pub(super) number: u32,
     pub(super) tries: u32,
@@ -35,107 +35,107 @@ pub(super) struct Pair {
     /// Whether nothing more is tried for now.
     pub(super) exhausted: bool,
     /// How often it was met anew.
-    meetings: u8,
+    reintroductions: u8,
     /// Until when the dials after such a meeting are waited for.
-    pub(super) meeting: Option<Time>,
-    pub(super) state: State,
+    pub(super) reintroduced_until: Option<Time>,
+    pub(super) state: PairState,
 }
 
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum PairState {
     /// Until the next try; [`Time::NEVER`] for the side that does not lead.
     Idle(Time),
     /// Looking at the own NAT.
-    Surveying { survey: Survey, since: Time, goal: Goal },
+    Surveying { survey: NatSurvey, since: Time, goal: SurveyGoal },
     /// The leader waits for the answer.
-    Offered { mine: Report, at: Time },
+    Offered { mine: NatReport, at: Time },
     /// Both reports are known; the leader begins then, the follower gives up then.
     Ready { at: Time, agreed: Agreed },
     /// Dials or probes are under way.
-    Trying { until: Time, agreed: Agreed, spray: Option<Spray>, answers: u32, met: Option<SocketAddr> },
+    Trying { until: Time, agreed: Agreed, spray: Option<ProbeSpray>, answers: u32, met: Option<SocketAddr> },
 }
 
 /// What a survey is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Goal {
+pub(super) enum SurveyGoal {
     Offer,
-    Accept { theirs: Report },
-    Go { round_trip: Duration, token: Token, theirs: Report },
+    Accept { theirs: NatReport },
+    Go { round_trip: Duration, token: Token, theirs: NatReport },
 }
 
 /// What the leader knows once its offer is accepted.
 pub(super) struct Agreement {
     pub(super) token: Token,
-    pub(super) mine: Report,
-    pub(super) theirs: Report,
+    pub(super) mine: NatReport,
+    pub(super) theirs: NatReport,
 }
 
 /// What both sides of a try know.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Agreed {
     pub(super) token: Token,
-    pub(super) mine: Report,
-    pub(super) theirs: Report,
-    pub(super) method: Method,
+    pub(super) mine: NatReport,
+    pub(super) theirs: NatReport,
+    pub(super) method: PunchMethod,
 }
 
-impl Pair {
+impl RelayedPair {
     /// Nothing was tried yet.
-    pub(super) fn new(now: Time, leads: bool, vouched: IpAddr) -> Self {
-        Pair {
+    pub(super) fn new(now: Time, leads: bool, observed_ip: IpAddr) -> Self {
+        RelayedPair {
             leads,
-            vouched,
+            observed_ip,
             number: 0,
             tries: 0,
             tries_in_round: 0,
             misses_in_round: 0,
             rounds: 0,
             exhausted: false,
-            meetings: 0,
-            meeting: None,
-            state: State::Idle(if leads { now + BEGIN_AFTER } else { Time::NEVER }),
+            reintroductions: 0,
+            reintroduced_until: None,
+            state: PairState::Idle(if leads { now + BEGIN_AFTER } else { Time::NEVER }),
         }
     }
 
     /// Counts an introduction, unless there were too many.
-    pub(super) fn may_meet_anew(&mut self) -> bool {
-        let may = self.meetings < MEETINGS_MAX;
-        self.meetings += u8::from(may);
+    pub(super) fn may_reintroduce(&mut self) -> bool {
+        let may = self.reintroductions < REINTRODUCTIONS_MAX;
+        self.reintroductions += u8::from(may);
         may
     }
 
     /// The same; the dials that follow are waited for.
-    pub(super) fn may_meet_soon(&mut self, now: Time) -> bool {
-        let may = self.may_meet_anew();
+    pub(super) fn may_reintroduce_and_wait(&mut self, now: Time) -> bool {
+        let may = self.may_reintroduce();
         if may {
-            self.meeting = Some(now + MEETING_WITHIN);
+            self.reintroduced_until = Some(now + REINTRODUCTION_WITHIN);
         }
         may
     }
 
     pub(super) fn agreed(&self) -> Option<Agreed> {
         match &self.state {
-            State::Ready { agreed, .. } | State::Trying { agreed, .. } => Some(*agreed),
-            State::Idle(_) | State::Surveying { .. } | State::Offered { .. } => None,
+            PairState::Ready { agreed, .. } | PairState::Trying { agreed, .. } => Some(*agreed),
+            PairState::Idle(_) | PairState::Surveying { .. } | PairState::Offered { .. } => None,
         }
     }
 
     /// When there is something to be done about it.
     pub(super) fn due(&self) -> Time {
         let state = match &self.state {
-            State::Idle(at) | State::Ready { at, .. } => *at,
-            State::Surveying { survey, .. } => survey.due(),
-            State::Offered { at, .. } => *at + ANSWER_WITHIN,
-            State::Trying { until, spray, .. } => spray.as_ref().map_or(*until, Spray::due).min(*until),
+            PairState::Idle(at) | PairState::Ready { at, .. } => *at,
+            PairState::Surveying { survey, .. } => survey.due(),
+            PairState::Offered { at, .. } => *at + ANSWER_WITHIN,
+            PairState::Trying { until, spray, .. } => spray.as_ref().map_or(*until, ProbeSpray::due).min(*until),
         };
-        self.meeting.map_or(state, |meeting| meeting.min(state))
+        self.reintroduced_until.map_or(state, |reintroduced_until| reintroduced_until.min(state))
     }
 
     /// Gives back the sockets of what was under way.
-    pub(super) fn close(&self, acts: &mut Vec<Act>) {
+    pub(super) fn close(&self, acts: &mut Vec<PunchAction>) {
         match &self.state {
-            State::Surveying { survey, .. } => survey.close(acts),
-            State::Trying { spray: Some(spray), .. } => spray.close(acts),
+            PairState::Surveying { survey, .. } => survey.close(acts),
+            PairState::Trying { spray: Some(spray), .. } => spray.close(acts),
             _ => {}
         }
     }

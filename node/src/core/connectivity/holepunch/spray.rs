@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::nat::{Method, PORT_MIN, Ports, Report};
-use super::{Act, Sockets};
+use super::nat::{MappingBehaviour, NatReport, PORT_MIN, PunchMethod};
+use super::{ExtraSockets, PunchAction};
 use crate::core::io::SocketId;
 use crate::core::probe::{Probe, Token};
 use crate::core::random::Random;
@@ -45,7 +45,7 @@ const MANY_WITHIN: Duration = Duration::from_secs(7);
 
 /// Probes of one try, sent little by little.
 #[derive(Debug)]
-pub(super) struct Spray {
+pub(super) struct ProbeSpray {
     token: Token,
     shots: Vec<(SocketId, SocketAddr)>,
     sent: usize,
@@ -56,49 +56,53 @@ pub(super) struct Spray {
     until: Time,
 }
 
-impl Spray {
+impl ProbeSpray {
     /// What this side does, `mine` being its NAT, as the one that leads or not.
     pub(super) fn new(
         now: Time,
         token: Token,
-        (mine, theirs): (Report, Report),
+        (mine, theirs): (NatReport, NatReport),
         leads: bool,
-        sockets: &mut Sockets,
+        sockets: &mut ExtraSockets,
         random: &mut Random,
     ) -> Self {
         let mut extra = |count: usize| -> Vec<SocketId> { (0..count).map(|_| sockets.open()).collect() };
         let main = SocketId::MAIN;
-        let many = Method::between(mine.ports, theirs.ports) == Some(Method::Birthday);
+        let many = PunchMethod::between(mine.ports, theirs.ports) == Some(PunchMethod::Birthday);
         let shots: Vec<(SocketId, SocketAddr)> = match (mine.ports, theirs.ports) {
-            (Ports::Sequential { .. }, Ports::Sequential { .. }) => {
+            (MappingBehaviour::Sequential { .. }, MappingBehaviour::Sequential { .. }) => {
                 let places = (0..BOTH_SEQUENTIAL).map(|place| if leads { place } else { place + place / 8 % 4 });
                 extra(BOTH_SEQUENTIAL as usize).into_iter().zip(places.map(|place| theirs.predicted(place))).collect()
             }
-            (Ports::Sequential { .. }, _) => {
+            (MappingBehaviour::Sequential { .. }, _) => {
                 extra(SEQUENTIAL_SOCKETS).into_iter().map(|socket| (socket, theirs.seen)).collect()
             }
-            (Ports::Random, _) => extra(SOCKETS).into_iter().map(|socket| (socket, theirs.seen)).collect(),
-            (Ports::Kept, Ports::Sequential { .. }) => {
+            (MappingBehaviour::Random, _) => extra(SOCKETS).into_iter().map(|socket| (socket, theirs.seen)).collect(),
+            (MappingBehaviour::EndpointIndependent, MappingBehaviour::Sequential { .. }) => {
                 (-WINDOW_BEFORE..WINDOW).map(|place| (main, theirs.predicted(place))).collect()
             }
-            (Ports::Kept, Ports::Random | Ports::Kept) => {
-                random_ports(random).into_iter().map(|port| (main, SocketAddr::new(theirs.seen.ip(), port))).collect()
-            }
+            (
+                MappingBehaviour::EndpointIndependent,
+                MappingBehaviour::Random | MappingBehaviour::EndpointIndependent,
+            ) => random_ports(random).into_iter().map(|port| (main, SocketAddr::new(theirs.seen.ip(), port))).collect(),
         };
-        let ordered = matches!((mine.ports, theirs.ports), (Ports::Sequential { .. }, Ports::Sequential { .. }));
+        let ordered = matches!(
+            (mine.ports, theirs.ports),
+            (MappingBehaviour::Sequential { .. }, MappingBehaviour::Sequential { .. })
+        );
         let (per_tick, tick) = match (many, mine.ports) {
-            (true, Ports::Kept) => (PORTS_PER_TICK, TICK),
+            (true, MappingBehaviour::EndpointIndependent) => (PORTS_PER_TICK, TICK),
             (true, _) => (SOCKETS_PER_TICK, TICK),
             (false, _) if ordered => (1, ORDERED_TICK),
             (false, _) => (shots.len(), TICK),
         };
         let again = if many { 0 } else { AGAIN_MAX };
         let until = now + if many { MANY_WITHIN } else { FEW_WITHIN };
-        Spray { token, shots, sent: 0, per_tick, tick, again, next_at: now, until }
+        ProbeSpray { token, shots, sent: 0, per_tick, tick, again, next_at: now, until }
     }
 
     /// Sends what is due. Whether it goes on.
-    pub(super) fn go_on(&mut self, now: Time, acts: &mut Vec<Act>) -> bool {
+    pub(super) fn go_on(&mut self, now: Time, acts: &mut Vec<PunchAction>) -> bool {
         if now >= self.until {
             return false;
         }
@@ -108,7 +112,7 @@ impl Spray {
         let until = (self.sent + self.per_tick).min(self.shots.len());
         let volley = &self.shots[self.sent..until];
         let probe = Probe::Request { token: self.token };
-        acts.extend(volley.iter().map(|&(socket, to)| Act::Probe { socket, to, probe }));
+        acts.extend(volley.iter().map(|&(socket, to)| PunchAction::Probe { socket, to, probe }));
         self.sent += volley.len();
         self.next_at = if self.sent < self.shots.len() {
             now + self.tick
@@ -132,9 +136,9 @@ impl Spray {
     }
 
     /// Its extra sockets are not needed any more, except those that carry a link.
-    pub(super) fn close(&self, acts: &mut Vec<Act>) {
+    pub(super) fn close(&self, acts: &mut Vec<PunchAction>) {
         let extra = self.shots.iter().map(|&(socket, _)| socket).filter(|&socket| socket != SocketId::MAIN);
-        acts.extend(extra.map(|socket| Act::Close { socket }));
+        acts.extend(extra.map(|socket| PunchAction::Close { socket }));
     }
 
     pub(super) fn due(&self) -> Time {
@@ -161,16 +165,16 @@ mod tests {
 
     const SEEN: &str = "203.0.113.1:7000";
 
-    fn report(ports: Ports) -> Report {
-        Report { seen: SEEN.parse().unwrap(), ports }
+    fn report(ports: MappingBehaviour) -> NatReport {
+        NatReport { seen: SEEN.parse().unwrap(), ports }
     }
 
     /// All probes of a try, with their times.
-    fn play(mine: Ports, theirs: Ports, leads: bool) -> Vec<(Time, SocketId, SocketAddr)> {
+    fn play(mine: MappingBehaviour, theirs: MappingBehaviour, leads: bool) -> Vec<(Time, SocketId, SocketAddr)> {
         let mut now = Time::ZERO;
         let reports = (report(mine), report(theirs));
-        let mut sockets = Sockets::default();
-        let mut spray = Spray::new(now, Token([1; 12]), reports, leads, &mut sockets, &mut child(7, 0));
+        let mut sockets = ExtraSockets::default();
+        let mut spray = ProbeSpray::new(now, Token([1; 12]), reports, leads, &mut sockets, &mut child(7, 0));
         let mut sent = Vec::new();
         loop {
             let mut acts = Vec::new();
@@ -178,7 +182,7 @@ mod tests {
                 return sent;
             }
             sent.extend(acts.into_iter().map(|act| match act {
-                Act::Probe { socket, to, .. } => (now, socket, to),
+                PunchAction::Probe { socket, to, .. } => (now, socket, to),
                 other => panic!("{other:?}"),
             }));
             assert!(spray.due() > now);
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn random_ports_are_probed_once_each_at_a_bounded_rate() {
-        let sent = play(Ports::Kept, Ports::Random, true);
+        let sent = play(MappingBehaviour::EndpointIndependent, MappingBehaviour::Random, true);
         let ports: BTreeSet<u16> = sent.iter().map(|(_, _, to)| to.port()).collect();
         assert_eq!((sent.len(), ports.len()), (PORTS, PORTS));
         assert!(sent.iter().all(|&(_, socket, to)| socket == SocketId::MAIN && to.port() >= PORT_MIN));
@@ -199,7 +203,7 @@ mod tests {
 
     #[test]
     fn behind_random_ports_many_sockets_probe_one_endpoint() {
-        let sent = play(Ports::Random, Ports::Kept, true);
+        let sent = play(MappingBehaviour::Random, MappingBehaviour::EndpointIndependent, true);
         let sockets: BTreeSet<SocketId> = sent.iter().map(|&(_, socket, _)| socket).collect();
         assert_eq!((sent.len(), sockets.len()), (SOCKETS, SOCKETS));
         assert!(sent.iter().all(|(_, _, to)| to.to_string() == SEEN) && !sockets.contains(&SocketId::MAIN));
@@ -207,7 +211,7 @@ mod tests {
 
     #[test]
     fn two_sequential_sides_meet_if_each_guessed_up_to_three_too_low() {
-        let ports = Ports::Sequential { next: 5_000, step: 1 };
+        let ports = MappingBehaviour::Sequential { next: 5_000, step: 1 };
         let base = |place: u16, error: u16| 5_000 + error + place;
         for (error_leader, error_follower) in [(0, 0), (1, 0), (0, 3), (1, 2)] {
             let [leader, follower] = [true, false].map(|leads| {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::nat::{Ports, Report};
-use super::{Act, Sockets};
+use super::nat::{MappingBehaviour, NatReport};
+use super::{ExtraSockets, PunchAction};
 use crate::core::io::SocketId;
 use crate::core::probe::{Probe, TOKEN_BYTES, Token};
 use crate::core::random::Random;
@@ -22,7 +22,7 @@ const NEW_SOCKETS: usize = 3;
 
 /// A look at the own NAT under way.
 #[derive(Debug)]
-pub(super) struct Survey {
+pub(super) struct NatSurvey {
     asked: Vec<Asked>,
     stage: Stage,
     again_at: Time,
@@ -42,18 +42,18 @@ enum Stage {
     /// One or two observers are asked about the main socket.
     Main,
     /// Two see it at different addresses, the better observer at this one.
-    Varying { observer: SocketAddr, seen: SocketAddr },
+    Varying { reflector: SocketAddr, seen: SocketAddr },
     /// That observer is asked about three new ones.
     New { seen: SocketAddr },
 }
 
 /// What a survey has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum SurveyOutcome {
     /// It goes on.
     Nothing,
-    Nat(Report),
-    /// Every destination sees another port: new sockets must be looked at ([`Survey::look_at_new`]), while no other look or try
+    NatStatus(NatReport),
+    /// Every destination sees another port: new sockets must be looked at ([`NatSurvey::look_at_new`]), while no other look or try
     /// takes ports.
     Varies,
     /// No observer answers.
@@ -66,22 +66,27 @@ pub(super) fn token(random: &mut Random) -> Token {
     Token(token)
 }
 
-impl Survey {
-    /// Asks `observers`, of which the first two count.
-    pub(super) fn begin(now: Time, observers: &[SocketAddr], random: &mut Random, acts: &mut Vec<Act>) -> Option<Self> {
-        observers.first()?;
-        let mut survey = Survey { asked: Vec::new(), stage: Stage::Main, again_at: now, again: 0 };
-        for &to in observers.iter().take(2) {
+impl NatSurvey {
+    /// Asks `reflectors`, of which the first two count.
+    pub(super) fn begin(
+        now: Time,
+        reflectors: &[SocketAddr],
+        random: &mut Random,
+        acts: &mut Vec<PunchAction>,
+    ) -> Option<Self> {
+        reflectors.first()?;
+        let mut survey = NatSurvey { asked: Vec::new(), stage: Stage::Main, again_at: now, again: 0 };
+        for &to in reflectors.iter().take(2) {
             survey.ask(SocketId::MAIN, to, random, acts);
         }
         survey.again_at = now + AGAIN_AFTER;
         Some(survey)
     }
 
-    fn ask(&mut self, socket: SocketId, to: SocketAddr, random: &mut Random, acts: &mut Vec<Act>) {
+    fn ask(&mut self, socket: SocketId, to: SocketAddr, random: &mut Random, acts: &mut Vec<PunchAction>) {
         let token = token(random);
         self.asked.push(Asked { token, socket, to, seen: None });
-        acts.push(Act::Probe { socket, to, probe: Probe::Request { token } });
+        acts.push(PunchAction::Probe { socket, to, probe: Probe::Request { token } });
     }
 
     /// A response has come. Whether it was to this survey.
@@ -92,7 +97,7 @@ impl Survey {
         seen: SocketAddr,
         other: Option<SocketAddr>,
         random: &mut Random,
-        acts: &mut Vec<Act>,
+        acts: &mut Vec<PunchAction>,
     ) -> bool {
         let Some(asked) = self.asked.iter_mut().find(|asked| asked.token == token && asked.to == from) else {
             return false;
@@ -107,59 +112,69 @@ impl Survey {
     }
 
     /// What is known by now; asks on.
-    pub(super) fn go_on(&mut self, now: Time, acts: &mut Vec<Act>) -> Found {
+    pub(super) fn go_on(&mut self, now: Time, acts: &mut Vec<PunchAction>) -> SurveyOutcome {
         let complete = self.asked.iter().all(|asked| asked.seen.is_some());
         let patience = self.again < AGAIN_MAX || now < self.again_at;
         if !complete && patience {
             self.ask_again(now, acts);
-            return Found::Nothing;
+            return SurveyOutcome::Nothing;
         }
         match self.stage {
             Stage::Main => {
                 let mut answered = self.asked.iter().filter_map(|asked| Some((asked.to, asked.seen?)));
-                let Some((observer, seen)) = answered.next() else { return Found::Failed };
+                let Some((reflector, seen)) = answered.next() else { return SurveyOutcome::Failed };
                 if answered.all(|(_, other)| other == seen) {
-                    return Found::Nat(Report { seen, ports: Ports::Kept });
+                    return SurveyOutcome::NatStatus(NatReport { seen, ports: MappingBehaviour::EndpointIndependent });
                 }
-                self.stage = Stage::Varying { observer, seen };
-                Found::Varies
+                self.stage = Stage::Varying { reflector, seen };
+                SurveyOutcome::Varies
             }
-            Stage::Varying { .. } => Found::Varies,
+            Stage::Varying { .. } => SurveyOutcome::Varies,
             Stage::New { seen } => {
                 self.close(acts);
                 let given: Vec<u16> = self.asked.iter().filter_map(|asked| Some(asked.seen?.port())).collect();
-                let ports = given.try_into().map_or(Ports::Random, Ports::of_sequence);
-                Found::Nat(Report { seen, ports })
+                let ports = given.try_into().map_or(MappingBehaviour::Random, MappingBehaviour::of_sequence);
+                SurveyOutcome::NatStatus(NatReport { seen, ports })
             }
         }
     }
 
     /// Has an observer look at three new sockets.
-    pub(super) fn look_at_new(&mut self, now: Time, sockets: &mut Sockets, random: &mut Random, acts: &mut Vec<Act>) {
-        let Stage::Varying { observer, seen } = self.stage else { return };
+    pub(super) fn look_at_new(
+        &mut self,
+        now: Time,
+        sockets: &mut ExtraSockets,
+        random: &mut Random,
+        acts: &mut Vec<PunchAction>,
+    ) {
+        let Stage::Varying { reflector, seen } = self.stage else { return };
         self.stage = Stage::New { seen };
         self.asked.clear();
         for _ in 0..NEW_SOCKETS {
-            self.ask(sockets.open(), observer, random, acts);
+            self.ask(sockets.open(), reflector, random, acts);
         }
         (self.again, self.again_at) = (0, now + AGAIN_AFTER);
     }
 
-    fn ask_again(&mut self, now: Time, acts: &mut Vec<Act>) {
+    fn ask_again(&mut self, now: Time, acts: &mut Vec<PunchAction>) {
         if now < self.again_at || self.again == AGAIN_MAX {
             return;
         }
         self.again += 1;
         self.again_at = now + AGAIN_AFTER;
         for asked in self.asked.iter().filter(|asked| asked.seen.is_none()) {
-            acts.push(Act::Probe { socket: asked.socket, to: asked.to, probe: Probe::Request { token: asked.token } });
+            acts.push(PunchAction::Probe {
+                socket: asked.socket,
+                to: asked.to,
+                probe: Probe::Request { token: asked.token },
+            });
         }
     }
 
     /// Its new sockets are not needed any more.
-    pub(super) fn close(&self, acts: &mut Vec<Act>) {
+    pub(super) fn close(&self, acts: &mut Vec<PunchAction>) {
         let new = self.asked.iter().map(|asked| asked.socket).filter(|&socket| socket != SocketId::MAIN);
-        acts.extend(new.map(|socket| Act::Close { socket }));
+        acts.extend(new.map(|socket| PunchAction::Close { socket }));
     }
 
     pub(super) fn due(&self) -> Time {

@@ -1,6 +1,6 @@
 //! What a peer can do to a node that crosses NATs with it: nothing beyond its own address and a bound.
 
-use super::pair::MEETINGS_MAX;
+use super::pair::REINTRODUCTIONS_MAX;
 use super::*;
 use crate::core::probe::Token;
 use crate::core::random::child;
@@ -12,48 +12,50 @@ fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn vouched() -> IpAddr {
+fn observed_ip() -> IpAddr {
     addr("203.0.113.7:1").ip()
 }
 
 /// Behind no NAT: it needs no survey.
-fn outlook() -> Outlook {
-    Outlook { observers: vec![], public: Some(addr("198.51.100.1:4001")) }
+fn outlook() -> PunchContext {
+    PunchContext { reflectors: vec![], public: Some(addr("198.51.100.1:4001")) }
 }
 
 /// A node that follows `PEER` and `OTHER`, both at one address.
-fn follower() -> Crossing {
-    let mut crossing = Crossing::new(child(1, 0));
+fn follower() -> HolePunch {
+    let mut crossing = HolePunch::new(child(1, 0));
     for peer in [PEER, OTHER] {
-        crossing.relayed(Time::ZERO, peer, false, vouched(), &mut Vec::new());
+        crossing.relayed(Time::ZERO, peer, false, observed_ip(), &mut Vec::new());
     }
     crossing
 }
 
-fn report(ports: Ports) -> Report {
-    Report { seen: SocketAddr::new(vouched(), 7_000), ports }
+fn report(ports: MappingBehaviour) -> NatReport {
+    NatReport { seen: SocketAddr::new(observed_ip(), 7_000), ports }
 }
 
-fn say(crossing: &mut Crossing, from: NodeId, message: CrossMessage) -> Vec<Act> {
+fn say(crossing: &mut HolePunch, from: NodeId, message: PunchMessage) -> Vec<PunchAction> {
     let mut acts = Vec::new();
     crossing.handle(Time::ZERO, from, message, &outlook(), &mut acts);
     acts
 }
 
-fn offer(number: u32, ports: Ports) -> CrossMessage {
-    CrossMessage::Offer { number, report: report(ports) }
+fn offer(number: u32, ports: MappingBehaviour) -> PunchMessage {
+    PunchMessage::Offer { number, report: report(ports) }
 }
 
 /// Offers and has it begin. Returns the token of its probes.
-fn begin(crossing: &mut Crossing, ports: Ports) -> Token {
+fn begin(crossing: &mut HolePunch, ports: MappingBehaviour) -> Token {
     let acts = say(crossing, PEER, offer(1, ports));
-    let [Act::Say(PEER, CrossMessage::Accept { token, .. })] = acts[..] else { panic!("{acts:?}") };
-    let acts = say(crossing, PEER, CrossMessage::Go { number: 1, report: report(ports) });
-    assert!(matches!(acts[0], Act::Try(_)), "{acts:?}");
+    let [PunchAction::AddressedMessage(PEER, PunchMessage::Accept { token, .. })] = acts[..] else {
+        panic!("{acts:?}")
+    };
+    let acts = say(crossing, PEER, PunchMessage::Go { number: 1, report: report(ports) });
+    assert!(matches!(acts[0], PunchAction::Try(_)), "{acts:?}");
     token
 }
 
-fn probe(crossing: &mut Crossing, from: &str, probe: Probe) -> Vec<Act> {
+fn probe(crossing: &mut HolePunch, from: &str, probe: Probe) -> Vec<PunchAction> {
     let mut acts = Vec::new();
     crossing.probed(Time::ZERO, SocketId::MAIN, addr(from), probe, &outlook(), &mut acts);
     acts
@@ -62,63 +64,66 @@ fn probe(crossing: &mut Crossing, from: &str, probe: Probe) -> Vec<Act> {
 #[test]
 fn probes_go_nowhere_but_to_where_an_ambassador_sees_the_peer() {
     let mut crossing = follower();
-    let elsewhere = Report { seen: addr("192.0.2.66:53"), ports: Ports::Kept };
-    let acts = say(&mut crossing, PEER, CrossMessage::Offer { number: 1, report: elsewhere });
-    assert!(matches!(acts[..], [Act::Introduce(PEER)]), "{acts:?}");
-    begin(&mut crossing, Ports::Random);
-    let mut acts = say(&mut crossing, PEER, CrossMessage::Go { number: 1, report: elsewhere });
+    let elsewhere = NatReport { seen: addr("192.0.2.66:53"), ports: MappingBehaviour::EndpointIndependent };
+    let acts = say(&mut crossing, PEER, PunchMessage::Offer { number: 1, report: elsewhere });
+    assert!(matches!(acts[..], [PunchAction::Introduce(PEER)]), "{acts:?}");
+    begin(&mut crossing, MappingBehaviour::Random);
+    let mut acts = say(&mut crossing, PEER, PunchMessage::Go { number: 1, report: elsewhere });
     for tick in 0..400 {
         crossing.wake(Time::from_micros(20_000 * tick), &outlook(), &mut acts);
     }
     let to = acts.iter().filter_map(|act| match act {
-        Act::Probe { to, .. } => Some(to.ip()),
+        PunchAction::Probe { to, .. } => Some(to.ip()),
         _ => None,
     });
     let to: Vec<IpAddr> = to.collect();
-    assert!(to.len() > 900 && to.iter().all(|&ip| ip == vouched()), "{} probes", to.len());
+    assert!(to.len() > 900 && to.iter().all(|&ip| ip == observed_ip()), "{} probes", to.len());
 }
 
 #[test]
 fn an_ambassador_is_asked_a_few_times_where_a_peer_is_that_says_otherwise() {
     let mut crossing = follower();
-    let elsewhere = Report { seen: addr("192.0.2.66:53"), ports: Ports::Kept };
+    let elsewhere = NatReport { seen: addr("192.0.2.66:53"), ports: MappingBehaviour::EndpointIndependent };
     let offers =
-        (0..100).flat_map(|number| say(&mut crossing, PEER, CrossMessage::Offer { number, report: elsewhere }));
-    let introductions = offers.filter(|act| matches!(act, Act::Introduce(PEER))).count();
-    assert_eq!(introductions, MEETINGS_MAX as usize);
+        (0..100).flat_map(|number| say(&mut crossing, PEER, PunchMessage::Offer { number, report: elsewhere }));
+    let introductions = offers.filter(|act| matches!(act, PunchAction::Introduce(PEER))).count();
+    assert_eq!(introductions, REINTRODUCTIONS_MAX as usize);
 }
 
 #[test]
 fn a_probe_from_elsewhere_leads_to_no_dial() {
     let mut crossing = follower();
-    let token = begin(&mut crossing, Ports::Random);
+    let token = begin(&mut crossing, MappingBehaviour::Random);
     assert!(probe(&mut crossing, "192.0.2.66:9", Probe::Request { token }).is_empty());
     let strange = Probe::Request { token: Token([0xEE; 12]) };
     assert!(probe(&mut crossing, "203.0.113.7:9", strange).is_empty());
     let acts = probe(&mut crossing, "203.0.113.7:9", Probe::Request { token });
-    assert!(matches!(acts[..], [Act::Probe { .. }, Act::Dial { peer: PEER, .. }]), "{acts:?}");
+    assert!(matches!(acts[..], [PunchAction::Probe { .. }, PunchAction::Dial { peer: PEER, .. }]), "{acts:?}");
 }
 
 #[test]
 fn a_flood_of_probes_leads_to_one_dial_and_a_bounded_number_of_answers() {
     let mut crossing = follower();
-    let token = begin(&mut crossing, Ports::Random);
-    let acts: Vec<Act> =
+    let token = begin(&mut crossing, MappingBehaviour::Random);
+    let acts: Vec<PunchAction> =
         (0..1_000).flat_map(|_| probe(&mut crossing, "203.0.113.7:9", Probe::Request { token })).collect();
-    let dials = acts.iter().filter(|act| matches!(act, Act::Dial { .. })).count();
+    let dials = acts.iter().filter(|act| matches!(act, PunchAction::Dial { .. })).count();
     assert_eq!((dials, acts.len() - dials), (1, ANSWERS_MAX as usize));
 }
 
 #[test]
 fn many_probes_are_sent_for_one_peer_at_a_time() {
     let mut crossing = follower();
-    begin(&mut crossing, Ports::Random);
-    let acts = say(&mut crossing, OTHER, offer(5, Ports::Random));
-    assert!(matches!(acts[..], [Act::Say(OTHER, CrossMessage::Busy { number: 5 })]), "{acts:?}");
+    begin(&mut crossing, MappingBehaviour::Random);
+    let acts = say(&mut crossing, OTHER, offer(5, MappingBehaviour::Random));
+    assert!(matches!(acts[..], [PunchAction::AddressedMessage(OTHER, PunchMessage::Busy { number: 5 })]), "{acts:?}");
     let mut acts = Vec::new();
     crossing.gone(PEER, &mut acts);
-    let acts = say(&mut crossing, OTHER, offer(6, Ports::Random));
-    assert!(matches!(acts[..], [Act::Say(OTHER, CrossMessage::Accept { number: 6, .. })]), "{acts:?}");
+    let acts = say(&mut crossing, OTHER, offer(6, MappingBehaviour::Random));
+    assert!(
+        matches!(acts[..], [PunchAction::AddressedMessage(OTHER, PunchMessage::Accept { number: 6, .. })]),
+        "{acts:?}"
+    );
 }
 
 #[test]
@@ -129,16 +134,19 @@ fn a_peer_may_lead_a_bounded_number_of_tries() {
         let mut acts = Vec::new();
         let now = Time::ZERO + ANSWER_WITHIN * number;
         crossing.wake(now, &outlook(), &mut acts);
-        crossing.handle(now, PEER, offer(number, Ports::Kept), &outlook(), &mut acts);
-        accepted += acts.iter().filter(|act| matches!(act, Act::Say(_, CrossMessage::Accept { .. }))).count();
+        crossing.handle(now, PEER, offer(number, MappingBehaviour::EndpointIndependent), &outlook(), &mut acts);
+        accepted += acts
+            .iter()
+            .filter(|act| matches!(act, PunchAction::AddressedMessage(_, PunchMessage::Accept { .. })))
+            .count();
     }
     assert_eq!(accepted, TRIES_MAX as usize);
 }
 
 #[test]
 fn the_one_that_leads_gives_up_after_a_few_tries_and_says_so() {
-    let mut crossing = Crossing::new(child(1, 0));
-    crossing.relayed(Time::ZERO, PEER, true, vouched(), &mut Vec::new());
+    let mut crossing = HolePunch::new(child(1, 0));
+    crossing.relayed(Time::ZERO, PEER, true, observed_ip(), &mut Vec::new());
     let mut said = Vec::new();
     let mut now = Time::ZERO;
     while crossing.progress(PEER).0 {
@@ -146,62 +154,67 @@ fn the_one_that_leads_gives_up_after_a_few_tries_and_says_so() {
         assert!(now < Time::from_micros(60_000_000), "it gives up");
         crossing.wake(now, &outlook(), &mut said);
     }
-    let offers = said.iter().filter(|act| matches!(act, Act::Say(_, CrossMessage::Offer { .. }))).count();
+    let offers =
+        said.iter().filter(|act| matches!(act, PunchAction::AddressedMessage(_, PunchMessage::Offer { .. }))).count();
     assert_eq!(offers, MISSES_MAX as usize, "{said:?}");
-    assert!(matches!(said.last(), Some(Act::Say(PEER, CrossMessage::End))), "{said:?}");
+    assert!(matches!(said.last(), Some(PunchAction::AddressedMessage(PEER, PunchMessage::End))), "{said:?}");
     assert_eq!(crossing.deadline().at, now + ROUNDS[0], "later it is tried anew");
 }
 
 #[test]
 fn nothing_is_tried_between_two_nats_with_random_ports() {
-    let observers = vec![addr("198.51.100.9:4001"), addr("198.51.100.8:4001")];
-    let outlook = Outlook { observers, public: None };
-    let mut crossing = Crossing::new(child(1, 0));
-    crossing.relayed(Time::ZERO, PEER, false, vouched(), &mut Vec::new());
+    let reflectors = vec![addr("198.51.100.9:4001"), addr("198.51.100.8:4001")];
+    let outlook = PunchContext { reflectors, public: None };
+    let mut crossing = HolePunch::new(child(1, 0));
+    crossing.relayed(Time::ZERO, PEER, false, observed_ip(), &mut Vec::new());
     let mut acts = Vec::new();
-    crossing.handle(Time::ZERO, PEER, offer(1, Ports::Random), &outlook, &mut acts);
+    crossing.handle(Time::ZERO, PEER, offer(1, MappingBehaviour::Random), &outlook, &mut acts);
     let mut port: u16 = 1_024;
-    while !matches!(acts.last(), Some(Act::Say(..) | Act::Close { .. })) {
+    while !matches!(acts.last(), Some(PunchAction::AddressedMessage(..) | PunchAction::Close { .. })) {
         for act in std::mem::take(&mut acts) {
-            if let Act::Probe { socket, to, probe: Probe::Request { token } } = act {
+            if let PunchAction::Probe { socket, to, probe: Probe::Request { token } } = act {
                 // Every question is seen to come from somewhere else.
                 port = port.wrapping_mul(7).wrapping_add(1_024);
-                let seen = SocketAddr::new(vouched(), port);
+                let seen = SocketAddr::new(observed_ip(), port);
                 let answer = Probe::Response { token, seen, other: None };
                 assert!(crossing.probed(Time::ZERO, socket, to, answer, &outlook, &mut acts));
             }
         }
     }
     let said = acts.iter().find_map(|act| match act {
-        Act::Say(_, message) => Some(*message),
+        PunchAction::AddressedMessage(_, message) => Some(*message),
         _ => None,
     });
-    let Some(CrossMessage::Accept { report, .. }) = said else { panic!("{acts:?}") };
-    assert_eq!((report.ports, crossing.nat()), (Ports::Random, Some(Ports::Random)));
-    crossing.handle(Time::ZERO, PEER, CrossMessage::Go { number: 1, report }, &outlook, &mut acts);
-    assert!(!acts.iter().any(|act| matches!(act, Act::Try(_) | Act::Dial { .. })), "{acts:?}");
+    let Some(PunchMessage::Accept { report, .. }) = said else { panic!("{acts:?}") };
+    assert_eq!((report.ports, crossing.nat()), (MappingBehaviour::Random, Some(MappingBehaviour::Random)));
+    crossing.handle(Time::ZERO, PEER, PunchMessage::Go { number: 1, report }, &outlook, &mut acts);
+    assert!(!acts.iter().any(|act| matches!(act, PunchAction::Try(_) | PunchAction::Dial { .. })), "{acts:?}");
 }
 
 /// A node behind a NAT, with two observers, that leads towards `PEER` and `OTHER`.
-fn leader() -> (Crossing, Outlook) {
-    let mut crossing = Crossing::new(child(1, 0));
+fn leader() -> (HolePunch, PunchContext) {
+    let mut crossing = HolePunch::new(child(1, 0));
     for peer in [PEER, OTHER] {
-        crossing.relayed(Time::ZERO, peer, true, vouched(), &mut Vec::new());
+        crossing.relayed(Time::ZERO, peer, true, observed_ip(), &mut Vec::new());
     }
-    let observers = vec![addr("198.51.100.9:4001"), addr("198.51.100.8:4001")];
-    (crossing, Outlook { observers, public: None })
+    let reflectors = vec![addr("198.51.100.9:4001"), addr("198.51.100.8:4001")];
+    (crossing, PunchContext { reflectors, public: None })
 }
 
 /// Wakes the node at its next deadline and answers its probes as `sees` says: which port an observer sees.
-fn look(crossing: &mut Crossing, outlook: &Outlook, sees: impl Fn(SocketAddr) -> Option<u16>) -> (Time, Vec<Act>) {
+fn look(
+    crossing: &mut HolePunch,
+    outlook: &PunchContext,
+    sees: impl Fn(SocketAddr) -> Option<u16>,
+) -> (Time, Vec<PunchAction>) {
     let now = crossing.deadline().at;
     let (mut acts, mut said) = (Vec::new(), Vec::new());
     crossing.wake(now, outlook, &mut acts);
     while let Some(act) = acts.pop() {
         match act {
-            Act::Probe { socket, to, probe: Probe::Request { token } } => {
+            PunchAction::Probe { socket, to, probe: Probe::Request { token } } => {
                 if let Some(port) = sees(to) {
-                    let answer = Probe::Response { token, seen: SocketAddr::new(vouched(), port), other: None };
+                    let answer = Probe::Response { token, seen: SocketAddr::new(observed_ip(), port), other: None };
                     crossing.probed(now, socket, to, answer, outlook, &mut acts);
                 }
             }
@@ -211,9 +224,9 @@ fn look(crossing: &mut Crossing, outlook: &Outlook, sees: impl Fn(SocketAddr) ->
     (now, said)
 }
 
-fn offers(acts: &[Act]) -> Vec<(NodeId, Report)> {
-    let offer = |act: &Act| match act {
-        Act::Say(peer, CrossMessage::Offer { report, .. }) => Some((*peer, *report)),
+fn offers(acts: &[PunchAction]) -> Vec<(NodeId, NatReport)> {
+    let offer = |act: &PunchAction| match act {
+        PunchAction::AddressedMessage(peer, PunchMessage::Offer { report, .. }) => Some((*peer, *report)),
         _ => None,
     };
     acts.iter().filter_map(offer).collect()
@@ -222,14 +235,14 @@ fn offers(acts: &[Act]) -> Vec<(NodeId, Report)> {
 #[test]
 fn an_observer_that_does_not_answer_is_done_without() {
     let (mut crossing, outlook) = leader();
-    let silent = outlook.observers[0];
+    let silent = outlook.reflectors[0];
     let mut said = Vec::new();
     while offers(&said).is_empty() {
         let (now, new) = look(&mut crossing, &outlook, |to| (to != silent).then_some(7_000));
         assert!(now < Time::from_micros(3_000_000), "{said:?}");
         said.extend(new);
     }
-    assert_eq!(offers(&said)[0].1, report(Ports::Kept));
+    assert_eq!(offers(&said)[0].1, report(MappingBehaviour::EndpointIndependent));
 }
 
 #[test]
@@ -267,11 +280,14 @@ fn where_ports_vary_one_pair_at_a_time_is_looked_after_and_others_wait_their_tur
 #[test]
 fn a_leader_that_has_to_wait_after_all_sets_its_follower_free() {
     let mut crossing = follower();
-    let acts = say(&mut crossing, PEER, offer(1, Ports::Random));
-    assert!(matches!(acts[..], [Act::Say(PEER, CrossMessage::Accept { .. })]), "{acts:?}");
-    say(&mut crossing, PEER, CrossMessage::Busy { number: 1 });
-    let acts = say(&mut crossing, OTHER, offer(5, Ports::Random));
-    assert!(matches!(acts[..], [Act::Say(OTHER, CrossMessage::Accept { number: 5, .. })]), "{acts:?}");
+    let acts = say(&mut crossing, PEER, offer(1, MappingBehaviour::Random));
+    assert!(matches!(acts[..], [PunchAction::AddressedMessage(PEER, PunchMessage::Accept { .. })]), "{acts:?}");
+    say(&mut crossing, PEER, PunchMessage::Busy { number: 1 });
+    let acts = say(&mut crossing, OTHER, offer(5, MappingBehaviour::Random));
+    assert!(
+        matches!(acts[..], [PunchAction::AddressedMessage(OTHER, PunchMessage::Accept { number: 5, .. })]),
+        "{acts:?}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::core::contact::Via;
+use crate::core::contact::AmbassadorAddress;
 use crate::core::identity::NodeId;
 use crate::core::io::DialId;
 use crate::core::message::Message;
@@ -28,15 +28,15 @@ const DIALS_WITHIN: Duration = Duration::from_secs(2);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub(super) struct Attempt<M> {
+pub(super) struct LinkAttempt<M> {
     waiting: Vec<Message<M>>,
     dials: SmallVec<[DialId; 2]>,
     stage: Stage,
     /// The peer's own ambassador, as long as nobody has been asked there.
-    via: Option<Via>,
+    via: Option<AmbassadorAddress>,
     began: Time,
     answering: bool,
-    vouched: Option<IpAddr>,
+    observed_ip: Option<IpAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,25 +55,25 @@ enum Stage {
 
 /// What follows from something that happened to an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum AttemptStep {
     Wait,
     Relay(NodeId),
     /// The peer's own ambassador is to be linked, and asked.
-    Reach(Via),
+    ContactAddresses(AmbassadorAddress),
     GiveUp,
 }
 
-impl<M> Attempt<M> {
+impl<M> LinkAttempt<M> {
     /// `asked`: the ambassador that is being asked. `via`: another one that may be asked after it.
-    pub(super) fn new(now: Time, asked: Option<NodeId>, via: Option<Via>) -> Self {
+    pub(super) fn new(now: Time, asked: Option<NodeId>, via: Option<AmbassadorAddress>) -> Self {
         let stage = asked.map_or(Stage::Dialling, |ambassador| Stage::Asked(ambassador, now));
         let (waiting, dials) = (Vec::new(), SmallVec::new());
-        Attempt { waiting, dials, stage, via, began: now, answering: false, vouched: None }
+        LinkAttempt { waiting, dials, stage, via, began: now, answering: false, observed_ip: None }
     }
 
     /// The other side of somebody else's attempt: it dials, but needs neither relay nor success.
     pub(super) fn answering(now: Time) -> Self {
-        Attempt { stage: Stage::Last(now), answering: true, ..Attempt::new(now, None, None) }
+        LinkAttempt { stage: Stage::Last(now), answering: true, ..LinkAttempt::new(now, None, None) }
     }
 
     /// Whether nothing of this node waits for the link.
@@ -117,8 +117,8 @@ impl<M> Attempt<M> {
     }
 
     /// Where the ambassador that introduced the peer sees it.
-    pub(super) fn vouched(&self) -> Option<IpAddr> {
-        self.vouched
+    pub(super) fn observed_ip(&self) -> Option<IpAddr> {
+        self.observed_ip
     }
 
     /// Which addresses to dial now that an ambassador has brought both sides together.
@@ -126,10 +126,10 @@ impl<M> Attempt<M> {
         &mut self,
         now: Time,
         by: NodeId,
-        vouched: Option<IpAddr>,
+        observed_ip: Option<IpAddr>,
         addresses: Vec<SocketAddr>,
     ) -> Vec<SocketAddr> {
-        self.vouched = vouched;
+        self.observed_ip = observed_ip;
         if matches!(self.stage, Stage::Asked(..) | Stage::Reaching(..) | Stage::Dialling) {
             self.stage = Stage::Introduced(by, now);
         }
@@ -137,14 +137,14 @@ impl<M> Attempt<M> {
     }
 
     /// The ambassador cannot help.
-    pub(super) fn not_introduced(&mut self) -> Step {
+    pub(super) fn introduction_refused(&mut self) -> AttemptStep {
         if matches!(self.stage, Stage::Asked(..) | Stage::Reaching(..)) {
             self.stage = Stage::Dialling;
         }
         match self.via.take() {
-            Some(via) if self.stage == Stage::Dialling => Step::Reach(via),
-            _ if self.is_hopeless() => Step::GiveUp,
-            _ => Step::Wait,
+            Some(via) if self.stage == Stage::Dialling => AttemptStep::ContactAddresses(via),
+            _ if self.is_hopeless() => AttemptStep::GiveUp,
+            _ => AttemptStep::Wait,
         }
     }
 
@@ -168,11 +168,11 @@ impl<M> Attempt<M> {
         matches!(self.stage, Stage::Asked(asked, _) if asked == ambassador)
     }
 
-    pub(super) fn dial_failed(&mut self, now: Time, dial: DialId) -> Step {
+    pub(super) fn dial_failed(&mut self, now: Time, dial: DialId) -> AttemptStep {
         self.dials.retain(|own| *own != dial);
         match self.stage {
             Stage::Introduced(by, _) if self.dials.is_empty() => self.relay(now, by),
-            _ if self.is_hopeless() => Step::GiveUp,
+            _ if self.is_hopeless() => AttemptStep::GiveUp,
             _ => self.wake(now),
         }
     }
@@ -186,20 +186,20 @@ impl<M> Attempt<M> {
         }
     }
 
-    pub(super) fn wake(&mut self, now: Time) -> Step {
+    pub(super) fn wake(&mut self, now: Time) -> AttemptStep {
         if now < self.due() {
-            return Step::Wait;
+            return AttemptStep::Wait;
         }
         match self.stage {
             Stage::Introduced(by, _) => self.relay(now, by),
-            Stage::Asked(..) => self.not_introduced(),
-            Stage::Dialling | Stage::Reaching(..) | Stage::Last(_) => Step::GiveUp,
+            Stage::Asked(..) => self.introduction_refused(),
+            Stage::Dialling | Stage::Reaching(..) | Stage::Last(_) => AttemptStep::GiveUp,
         }
     }
 
-    fn relay(&mut self, now: Time, by: NodeId) -> Step {
+    fn relay(&mut self, now: Time, by: NodeId) -> AttemptStep {
         self.stage = Stage::Last(now);
-        Step::Relay(by)
+        AttemptStep::Relay(by)
     }
 
     fn is_hopeless(&self) -> bool {

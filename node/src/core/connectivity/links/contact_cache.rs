@@ -6,15 +6,15 @@ use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
 
 /// Most contacts that are remembered; the one heard of longest ago goes first.
-pub(super) const BOOK_MAX: usize = 64;
+pub(super) const CONTACT_CACHE_MAX: usize = 64;
 
 #[derive(Debug, Default)]
-pub(super) struct Book(VecDeque<Contact>);
+pub(super) struct ContactCache(VecDeque<Contact>);
 
-impl Book {
+impl ContactCache {
     pub(super) fn note(&mut self, contact: &Contact) {
         self.take(contact.id);
-        if self.0.len() == BOOK_MAX {
+        if self.0.len() == CONTACT_CACHE_MAX {
             self.0.pop_front();
         }
         self.0.push_back(contact.clone());

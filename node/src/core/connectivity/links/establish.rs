@@ -2,21 +2,21 @@
 
 use std::net::SocketAddr;
 
-use super::attempt::{Attempt, Step};
+use super::attempt::{AttemptStep, LinkAttempt};
 use super::{ANSWERING_MAX, ATTEMPTS_MAX, Links};
-use crate::core::contact::{Contact, Via};
+use crate::core::contact::{AmbassadorAddress, Contact};
 use crate::core::identity::NodeId;
-use crate::core::io::{DialId, Output, Sink, Target};
-use crate::core::message::{Message, WiderMessage};
+use crate::core::io::{DialId, DialTarget, Output, Sink};
+use crate::core::message::{Message, RendezvousMessage};
 use crate::core::stats::Stats;
 use crate::core::time::Time;
 
 impl<M> Links<M> {
     /// Dials whoever is at `address`; the link that comes of it is told by its remote address.
-    pub fn dial_anybody<O>(&mut self, address: SocketAddr, stats: &mut Stats, sink: &mut Sink<M, O>) -> DialId {
+    pub fn dial_address<O>(&mut self, address: SocketAddr, stats: &mut Stats, sink: &mut Sink<M, O>) -> DialId {
         stats.dials += 1;
         let dial = self.new_dial();
-        sink.push(Output::Dial { dial, peer: None, to: Target::Address(address) });
+        sink.push(Output::Dial { dial, peer: None, to: DialTarget::Address(address) });
         dial
     }
 
@@ -38,10 +38,10 @@ impl<M> Links<M> {
         sink: &mut Sink<M, O>,
     ) {
         let peer = contact.id;
-        let vouched = contact.outside.map(|address| address.ip());
+        let observed_ip = contact.external_address.map(|address| address.ip());
         if let Some(link) = self.up.get_mut(&peer) {
             let distant = link.distant_mut();
-            (distant.vouched, distant.asked) = (vouched, None);
+            (distant.observed_ip, distant.asked) = (observed_ip, None);
         }
         if self.up.get(&peer).is_some_and(|link| link.remote.is_some()) {
             return;
@@ -50,13 +50,13 @@ impl<M> Links<M> {
         if !self.attempts.contains_key(&peer) && !self.may_answer() {
             return;
         }
-        let attempt = self.attempts.entry(peer).or_insert_with(|| Attempt::answering(now));
-        let addresses = attempt.introduced(now, by, vouched, self.place.dialable(contact));
+        let attempt = self.attempts.entry(peer).or_insert_with(|| LinkAttempt::answering(now));
+        let addresses = attempt.introduced(now, by, observed_ip, self.place.dialable(contact));
         self.dial_all(peer, addresses, stats, sink);
     }
 
     /// Has an ambassador tell both sides of a relayed link where it sees them now.
-    pub fn introduce_again<O>(&mut self, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
+    pub fn request_introduction<O>(&mut self, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
         let Some(introducer) = self.introducer(self.contact(peer)) else { return };
         if let Some(link) = self.up.get_mut(&peer) {
             link.distant_mut().asked = Some(introducer);
@@ -77,17 +77,17 @@ impl<M> Links<M> {
     }
 
     /// A way past the relay has been found for a linked peer: dial it there.
-    pub fn cross<O>(&mut self, now: Time, peer: NodeId, to: Target, stats: &mut Stats, sink: &mut Sink<M, O>) {
+    pub fn cross<O>(&mut self, now: Time, peer: NodeId, to: DialTarget, stats: &mut Stats, sink: &mut Sink<M, O>) {
         let relayed = self.up.get(&peer).is_some_and(|link| link.remote.is_none());
         if relayed && (self.attempts.contains_key(&peer) || self.attempts.len() < ATTEMPTS_MAX) {
-            self.attempts.entry(peer).or_insert_with(|| Attempt::answering(now));
+            self.attempts.entry(peer).or_insert_with(|| LinkAttempt::answering(now));
             self.dial(peer, to, stats, sink);
         }
     }
 
     /// An ambassador does not know a peer to whom it was asked to introduce this node.
-    pub fn not_introduced<O>(&mut self, now: Time, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
-        if let Some(step) = self.attempts.get_mut(&peer).map(Attempt::not_introduced) {
+    pub fn introduction_refused<O>(&mut self, now: Time, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        if let Some(step) = self.attempts.get_mut(&peer).map(LinkAttempt::introduction_refused) {
             self.take_step(now, peer, step, stats, sink);
         }
     }
@@ -129,12 +129,12 @@ impl<M> Links<M> {
         if addresses.is_empty() && introducer.is_none() && via.is_none() {
             return false;
         }
-        self.attempts.insert(peer, Attempt::new(now, introducer, via));
+        self.attempts.insert(peer, LinkAttempt::new(now, introducer, via));
         self.dial_all(peer, addresses, stats, sink);
         if let Some(introducer) = introducer {
             ask(introducer, peer, stats, sink);
         } else if via.is_some() {
-            self.not_introduced(now, peer, stats, sink);
+            self.introduction_refused(now, peer, stats, sink);
         }
         true
     }
@@ -148,12 +148,12 @@ impl<M> Links<M> {
 
     fn dial_all<O>(&mut self, peer: NodeId, addresses: Vec<SocketAddr>, stats: &mut Stats, sink: &mut Sink<M, O>) {
         for address in addresses {
-            self.dial(peer, Target::Address(address), stats, sink);
+            self.dial(peer, DialTarget::Address(address), stats, sink);
         }
     }
 
-    fn dial<O>(&mut self, peer: NodeId, to: Target, stats: &mut Stats, sink: &mut Sink<M, O>) {
-        if !self.attempts.get(&peer).is_some_and(Attempt::may_dial) {
+    fn dial<O>(&mut self, peer: NodeId, to: DialTarget, stats: &mut Stats, sink: &mut Sink<M, O>) {
+        if !self.attempts.get(&peer).is_some_and(LinkAttempt::may_dial) {
             return;
         }
         let dial = self.new_dial();
@@ -172,18 +172,18 @@ impl<M> Links<M> {
         &mut self,
         now: Time,
         peer: NodeId,
-        step: Step,
+        step: AttemptStep,
         stats: &mut Stats,
         sink: &mut Sink<M, O>,
     ) {
         match step {
-            Step::Wait => {}
-            Step::Relay(relay) if self.up.contains_key(&relay) => {
-                self.dial(peer, Target::Relay { relay }, stats, sink);
+            AttemptStep::Wait => {}
+            AttemptStep::Relay(relay) if self.up.contains_key(&relay) => {
+                self.dial(peer, DialTarget::Relay { relay }, stats, sink);
             }
-            Step::Relay(_) => {}
-            Step::Reach(via) => self.reach(now, peer, via, stats, sink),
-            Step::GiveUp => self.end_attempt(peer),
+            AttemptStep::Relay(_) => {}
+            AttemptStep::ContactAddresses(via) => self.addresses(now, peer, via, stats, sink),
+            AttemptStep::GiveUp => self.end_attempt(peer),
         }
     }
 
@@ -197,7 +197,14 @@ impl<M> Links<M> {
     }
 
     /// Makes a link to the ambassador of `peer`, to ask for an introduction; or asks, if there is one.
-    fn reach<O>(&mut self, now: Time, peer: NodeId, via: Via, stats: &mut Stats, sink: &mut Sink<M, O>) {
+    fn addresses<O>(
+        &mut self,
+        now: Time,
+        peer: NodeId,
+        via: AmbassadorAddress,
+        stats: &mut Stats,
+        sink: &mut Sink<M, O>,
+    ) {
         let Some(attempt) = self.attempts.get_mut(&peer) else { return };
         attempt.reaching(now, via.id);
         if self.up.contains_key(&via.id) {
@@ -217,5 +224,5 @@ impl<M> Links<M> {
 /// Asks `ambassador` to introduce this node to `peer`.
 fn ask<M, O>(ambassador: NodeId, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
     stats.messages_sent += 1;
-    sink.send(ambassador, Message::Wider(WiderMessage::Introduce { peer }));
+    sink.send(ambassador, Message::Rendezvous(RendezvousMessage::Introduce { peer }));
 }

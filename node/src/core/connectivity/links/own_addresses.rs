@@ -6,24 +6,24 @@ use crate::core::contact::Contact;
 
 /// Where this node is, as far as it knows: decides which of a peer's addresses are worth a dial.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct OwnAddresses {
     /// Own addresses on own networks.
     pub local: Vec<SocketAddr>,
     /// Own address as ambassadors see it.
-    pub outside: Option<SocketAddr>,
+    pub external_address: Option<SocketAddr>,
     /// Own address that a NAT was asked to forward.
     pub mapped: Option<SocketAddr>,
 }
 
-impl Place {
+impl OwnAddresses {
     /// Whether a NAT sits between this node and its ambassador.
     pub fn is_behind_nat(&self) -> bool {
-        self.outside.is_some_and(|outside| !self.local.contains(&outside))
+        self.external_address.is_some_and(|external_address| !self.local.contains(&external_address))
     }
 
     /// Whether this node is seen from outside at an address of its own.
     pub fn is_public(&self) -> bool {
-        self.outside.is_some_and(|outside| self.local.contains(&outside))
+        self.external_address.is_some_and(|external_address| self.local.contains(&external_address))
     }
 
     /// Whether `address` is on one of this node's own networks, taken as /24 or /64.
@@ -40,7 +40,7 @@ impl Place {
     /// The addresses of `contact` that may be dialled from here, best first.
     pub(super) fn dialable(&self, contact: &Contact) -> Vec<SocketAddr> {
         let outside_ip = |address: Option<SocketAddr>| address.map(|address| address.ip());
-        let same_nat = match (outside_ip(self.outside), outside_ip(contact.outside)) {
+        let same_nat = match (outside_ip(self.external_address), outside_ip(contact.external_address)) {
             (Some(own), Some(other)) => own == other,
             // One of the two has not met an ambassador yet.
             _ => true,
@@ -56,13 +56,13 @@ impl Place {
             // Nothing translates between them: the best way between networks, if something lets it pass.
             addresses.extend(contact.local.iter().copied().filter(is_ipv6_host));
         }
-        if self.is_behind_nat() && outside_ip(self.outside) == outside_ip(contact.outside) {
+        if self.is_behind_nat() && outside_ip(self.external_address) == outside_ip(contact.external_address) {
             // Behind one NAT: on one LAN, however large, if that NAT is the only one.
             addresses.extend(contact.local.iter().copied().filter(SocketAddr::is_ipv4));
         }
         let beyond = addresses.len();
         addresses.extend(contact.mapped);
-        addresses.extend(contact.outside.filter(|outside| contact.mapped != Some(*outside)));
+        addresses.extend(contact.external_address.filter(|external_address| contact.mapped != Some(*external_address)));
         if addresses.len() == beyond && !self.is_behind_nat() {
             addresses.extend(contact.local.iter().copied().filter(SocketAddr::is_ipv4));
         }
@@ -85,10 +85,14 @@ mod tests {
     }
 
     fn check(own: (&[&str], Option<&str>), peer: (&[&str], Option<&str>), expected: &[&str]) {
-        let place = Place { local: addresses(own.0), outside: own.1.map(|text| text.parse().unwrap()), mapped: None };
+        let place = OwnAddresses {
+            local: addresses(own.0),
+            external_address: own.1.map(|text| text.parse().unwrap()),
+            mapped: None,
+        };
         let mut contact = Contact::at(NodeId([2; 32]), "10.9.9.9:1".parse().unwrap());
-        std::sync::Arc::make_mut(&mut contact.reach).local = addresses(peer.0);
-        contact.set_reach(peer.1.map(|text| text.parse().unwrap()), None);
+        std::sync::Arc::make_mut(&mut contact.addresses).local = addresses(peer.0);
+        contact.set_external(peer.1.map(|text| text.parse().unwrap()), None);
         assert_eq!(place.dialable(&contact), addresses(expected), "{own:?} to {peer:?}");
     }
 

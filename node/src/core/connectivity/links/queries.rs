@@ -5,56 +5,61 @@ use std::net::{IpAddr, SocketAddr};
 use smallvec::SmallVec;
 
 use super::{Link, Links};
-use crate::core::connectivity::holepunch::Method;
-use crate::core::contact::Via;
+use crate::core::connectivity::holepunch::PunchMethod;
+use crate::core::contact::AmbassadorAddress;
 use crate::core::identity::NodeId;
-use crate::core::io::Path;
+use crate::core::io::LinkPath;
 use crate::core::stats::Stats;
 
 /// Most ambassadors that are asked how they see this node.
-const OBSERVERS_MAX: usize = 3;
+const REFLECTORS_MAX: usize = 3;
 /// Hosts of other networks that must see this node at one address for it to be believed.
-const OBSERVERS_AGREE: usize = 3;
+const WITNESSES_NEEDED: usize = 3;
 
 impl<M> Links<M> {
     /// How the link to `peer` runs, if it is up.
-    pub fn path(&self, peer: NodeId) -> Option<Path> {
+    pub fn path(&self, peer: NodeId) -> Option<LinkPath> {
         self.up.get(&peer).map(|link| self.path_of(link))
     }
 
-    pub(super) fn path_of(&self, link: &Link) -> Path {
+    pub(super) fn path_of(&self, link: &Link) -> LinkPath {
         let contact = link.contact.as_ref();
         let peer_behind_nat = contact.is_some_and(|contact| contact.via.is_some());
         let mapped = if link.dialled { contact.and_then(|contact| contact.mapped) } else { self.place.mapped };
         match link.remote {
-            None => Path::Relayed,
+            None => LinkPath::Relayed,
             Some(remote) if self.place.is_near(remote) && contact.is_none_or(|c| c.local.contains(&remote)) => {
-                Path::Lan
+                LinkPath::Lan
             }
-            Some(remote) if remote.is_ipv6() => Path::Direct,
-            Some(_) if matches!(link.method, Some(Method::Predicted | Method::Birthday)) => Path::Predicted,
+            Some(remote) if remote.is_ipv6() => LinkPath::Direct,
+            Some(_) if matches!(link.method, Some(PunchMethod::Predicted | PunchMethod::Birthday)) => {
+                LinkPath::Predicted
+            }
             Some(remote) if link.method.is_none() && mapped.is_some_and(|at| !link.dialled || at == remote) => {
-                Path::Mapped
+                LinkPath::Mapped
             }
-            Some(_) if link.introduced && peer_behind_nat && self.place.is_behind_nat() => Path::Punched,
-            Some(_) => Path::Direct,
+            Some(_) if link.introduced && peer_behind_nat && self.place.is_behind_nat() => LinkPath::Punched,
+            Some(_) => LinkPath::Direct,
         }
     }
 
     /// The host of another network from which `peer`, who has said who it is, has dialled, if neither an introduction nor a dial
     /// from here can have opened a way for it.
-    pub fn unasked_caller(&self, peer: NodeId) -> Option<IpAddr> {
-        let link = self.up.get(&peer).filter(|link| link.unasked && link.greeted && self.path_of(link) != Path::Lan)?;
+    pub fn unsolicited_caller(&self, peer: NodeId) -> Option<IpAddr> {
+        let link = self
+            .up
+            .get(&peer)
+            .filter(|link| link.unsolicited && link.greeted && self.path_of(link) != LinkPath::Lan)?;
         link.remote.map(|remote| remote.ip())
     }
 
     /// Whether peers on enough hosts of other networks see this node at `ip`.
     pub fn agree_on(&self, ip: IpAddr) -> bool {
-        let mut hosts: SmallVec<[IpAddr; OBSERVERS_AGREE]> = SmallVec::new();
+        let mut hosts: SmallVec<[IpAddr; WITNESSES_NEEDED]> = SmallVec::new();
         for link in self.up.values().filter(|link| link.distant().seen.is_some_and(|seen| seen.ip() == ip)) {
             let host = self.remote_beyond(link).map(|remote| remote.ip());
             hosts.extend(host.filter(|host| !hosts.contains(host)));
-            if hosts.len() == OBSERVERS_AGREE {
+            if hosts.len() == WITNESSES_NEEDED {
                 return true;
             }
         }
@@ -63,9 +68,10 @@ impl<M> Links<M> {
 
     /// A linked ambassador on another network through which `me` could be met: nodes that choose among the same choose different
     /// ones.
-    pub fn shelter(&self, me: NodeId) -> Option<Via> {
+    pub fn fallback_ambassador(&self, me: NodeId) -> Option<AmbassadorAddress> {
         let candidates = self.up.iter().filter(|(_, link)| link.is_ambassador());
-        let vias = candidates.filter_map(|(&id, link)| Some(Via { id, address: self.remote_beyond(link)? }));
+        let vias =
+            candidates.filter_map(|(&id, link)| Some(AmbassadorAddress { id, address: self.remote_beyond(link)? }));
         vias.min_by_key(|via| via.id.prefix() ^ me.prefix())
     }
 
@@ -91,7 +97,7 @@ impl<M> Links<M> {
 
     /// How a linked peer must still see this node, or the link is dead: QUIC takes a new address from a client, from a server
     /// it does not.
-    pub fn must_be_seen_as(&self, peer: NodeId) -> Option<SocketAddr> {
+    pub fn expected_reflection(&self, peer: NodeId) -> Option<SocketAddr> {
         self.up.get(&peer).filter(|link| !link.dialled)?.distant().seen
     }
 
@@ -108,35 +114,35 @@ impl<M> Links<M> {
     /// A relayed link: whether this side dialled it, and where an ambassador saw the peer when it introduced it.
     pub fn relayed(&self, peer: NodeId) -> Option<(bool, Option<IpAddr>)> {
         let link = self.up.get(&peer).filter(|link| link.remote.is_none())?;
-        Some((link.dialled, link.distant().vouched))
+        Some((link.dialled, link.distant().observed_ip))
     }
 
     /// Linked ambassadors on other networks, by the addresses that lead to them; each at another host. First those that are
     /// `trusted`: others only say that they are ambassadors.
-    pub fn observers(&self, trusted: impl Fn(NodeId) -> bool) -> Vec<SocketAddr> {
+    pub fn reflectors(&self, trusted: impl Fn(NodeId) -> bool) -> Vec<SocketAddr> {
         let (first, others): (Vec<_>, Vec<_>) =
             self.up.iter().filter(|(_, link)| link.is_ambassador()).partition(|&(&peer, _)| trusted(peer));
         let remotes = first.into_iter().chain(others).filter_map(|(_, link)| self.remote_beyond(link));
-        let mut observers: Vec<SocketAddr> = Vec::new();
+        let mut reflectors: Vec<SocketAddr> = Vec::new();
         // What they see is of use only where a NAT may be between.
         for remote in remotes.filter(SocketAddr::is_ipv4) {
-            if observers.len() < OBSERVERS_MAX && observers.iter().all(|other| other.ip() != remote.ip()) {
-                observers.push(remote);
+            if reflectors.len() < REFLECTORS_MAX && reflectors.iter().all(|other| other.ip() != remote.ip()) {
+                reflectors.push(remote);
             }
         }
-        observers
+        reflectors
     }
 
     /// Sets the gauges of links by path.
     pub fn gauges(&self, stats: &mut Stats) {
         for link in self.up.values() {
             *match self.path_of(link) {
-                Path::Lan => &mut stats.links_lan,
-                Path::Direct => &mut stats.links_direct,
-                Path::Mapped => &mut stats.links_mapped,
-                Path::Punched => &mut stats.links_punched,
-                Path::Predicted => &mut stats.links_predicted,
-                Path::Relayed => &mut stats.links_relayed,
+                LinkPath::Lan => &mut stats.links_lan,
+                LinkPath::Direct => &mut stats.links_direct,
+                LinkPath::Mapped => &mut stats.links_mapped,
+                LinkPath::Punched => &mut stats.links_punched,
+                LinkPath::Predicted => &mut stats.links_predicted,
+                LinkPath::Relayed => &mut stats.links_relayed,
             } += 1;
         }
     }

@@ -1,8 +1,8 @@
 //! How links come about and go, as this side sees it.
 
 use super::*;
-use crate::core::contact::Via;
-use crate::core::io::Target;
+use crate::core::contact::AmbassadorAddress;
+use crate::core::io::DialTarget;
 
 type Out = Output<(), ()>;
 
@@ -25,23 +25,25 @@ fn address(text: &str) -> SocketAddr {
 /// A node behind a NAT.
 fn side() -> Side {
     let mut links = Links::new(false);
-    let outside = Some(address("203.0.113.1:50000"));
-    links.set_place(Place { local: vec![address("10.1.0.2:4001")], outside, mapped: None });
+    let external_address = Some(address("203.0.113.1:50000"));
+    links.set_place(OwnAddresses { local: vec![address("10.1.0.2:4001")], external_address, mapped: None });
     Side { links, stats: Stats::default(), sink: Sink::default(), now: Time::ZERO }
 }
 
 /// A peer behind a NAT whose ambassador is [`THEIRS`].
 fn peer() -> Contact {
     let mut contact = Contact::at(PEER, address("10.2.0.2:4001"));
-    contact
-        .set_reach(Some(address("203.0.113.2:50000")), Some(Via { id: THEIRS, address: address("203.0.113.9:4001") }));
+    contact.set_external(
+        Some(address("203.0.113.2:50000")),
+        Some(AmbassadorAddress { id: THEIRS, address: address("203.0.113.9:4001") }),
+    );
     contact
 }
 
 impl Side {
     fn up(&mut self, peer: NodeId, remote: Option<&str>, dialled: bool) {
         let me = Contact::at(ME, address("10.1.0.2:4001"));
-        let link = LinkIs { peer, remote: remote.map(address), dialled };
+        let link = LinkInfo { peer, remote: remote.map(address), dialled };
         self.links.link_up(self.now, link, &me, &mut self.stats, &mut self.sink);
     }
 
@@ -63,7 +65,7 @@ impl Side {
         std::mem::take(&mut self.sink.0).into_iter().collect()
     }
 
-    fn dials(&mut self) -> Vec<(DialId, Target)> {
+    fn dials(&mut self) -> Vec<(DialId, DialTarget)> {
         let dial = |output| if let Output::Dial { dial, to, .. } = output { Some((dial, to)) } else { None };
         self.took().into_iter().filter_map(dial).collect()
     }
@@ -71,7 +73,7 @@ impl Side {
     /// Who is asked for an introduction.
     fn asked(&mut self) -> Vec<NodeId> {
         let asked = |output| match output {
-            Output::Send { to, message: Message::Wider(WiderMessage::Introduce { .. }) } => Some(to),
+            Output::Send { to, message: Message::Rendezvous(RendezvousMessage::Introduce { .. }) } => Some(to),
             _ => None,
         };
         self.took().into_iter().filter_map(asked).collect()
@@ -107,9 +109,9 @@ fn where_ones_own_ambassador_does_not_know_the_peer_its_ambassador_is_linked_and
     side.took();
     side.want(&peer());
     assert_eq!(side.asked(), [OWN]);
-    side.links.not_introduced(side.now, PEER, &mut side.stats, &mut side.sink);
-    let dials: Vec<Target> = side.dials().into_iter().map(|(_, to)| to).collect();
-    assert_eq!(dials, [Target::Address(address("203.0.113.9:4001"))]);
+    side.links.introduction_refused(side.now, PEER, &mut side.stats, &mut side.sink);
+    let dials: Vec<DialTarget> = side.dials().into_iter().map(|(_, to)| to).collect();
+    assert_eq!(dials, [DialTarget::Address(address("203.0.113.9:4001"))]);
     side.up(THEIRS, Some("203.0.113.9:4001"), true);
     assert_eq!(side.asked(), [THEIRS]);
 }
@@ -121,8 +123,8 @@ fn an_ambassador_that_does_not_answer_is_none() {
     side.want(&peer());
     side.took();
     side.wake_after(Duration::from_secs(2));
-    let dials: Vec<Target> = side.dials().into_iter().map(|(_, to)| to).collect();
-    assert_eq!(dials, [Target::Address(address("203.0.113.9:4001"))]);
+    let dials: Vec<DialTarget> = side.dials().into_iter().map(|(_, to)| to).collect();
+    assert_eq!(dials, [DialTarget::Address(address("203.0.113.9:4001"))]);
     side.wake_after(Duration::from_secs(2));
     let mut failed: Vec<NodeId> = std::iter::from_fn(|| side.links.take_failed()).collect();
     failed.sort_unstable();
@@ -133,8 +135,8 @@ fn an_ambassador_that_does_not_answer_is_none() {
 fn without_any_ambassador_of_ones_own_the_peers_is_asked_at_once() {
     let mut side = side();
     side.want(&peer());
-    let dials: Vec<Target> = side.dials().into_iter().map(|(_, to)| to).collect();
-    let expected = ["203.0.113.2:50000", "203.0.113.9:4001"].map(|text| Target::Address(address(text)));
+    let dials: Vec<DialTarget> = side.dials().into_iter().map(|(_, to)| to).collect();
+    let expected = ["203.0.113.2:50000", "203.0.113.9:4001"].map(|text| DialTarget::Address(address(text)));
     assert_eq!(dials, expected);
 }
 
@@ -142,10 +144,10 @@ fn without_any_ambassador_of_ones_own_the_peers_is_asked_at_once() {
 fn three_hosts_of_other_networks_must_agree() {
     let mut side = side();
     let seen = address("203.0.113.1:50007");
-    let observers = ["203.0.113.8:4001", "203.0.113.8:4002", "10.1.0.9:4001", "203.0.113.9:4001", "203.0.113.10:4001"];
-    for (number, observer) in (10..).zip(observers) {
-        assert!(!side.links.agree_on(seen.ip()), "before {observer}");
-        side.up(NodeId([number; 32]), Some(observer), true);
+    let reflectors = ["203.0.113.8:4001", "203.0.113.8:4002", "10.1.0.9:4001", "203.0.113.9:4001", "203.0.113.10:4001"];
+    for (number, reflector) in (10..).zip(reflectors) {
+        assert!(!side.links.agree_on(seen.ip()), "before {reflector}");
+        side.up(NodeId([number; 32]), Some(reflector), true);
         side.links.seen_as(NodeId([number; 32]), Some(seen));
     }
     assert!(side.links.agree_on(seen.ip()));
@@ -167,15 +169,19 @@ fn only_who_dials_unasked_from_another_network_proves_that_strangers_can() {
     for (contact, remote, dialled, expected) in cases {
         let mut side = side();
         side.up(contact.id, Some(remote), dialled);
-        assert_eq!(side.links.unasked_caller(contact.id), None, "it has not said who it is");
+        assert_eq!(side.links.unsolicited_caller(contact.id), None, "it has not said who it is");
         side.links.greeted(contact.id, contact.clone());
-        assert_eq!(side.links.unasked_caller(contact.id), expected.then(|| address(remote).ip()), "{remote} {dialled}");
+        assert_eq!(
+            side.links.unsolicited_caller(contact.id),
+            expected.then(|| address(remote).ip()),
+            "{remote} {dialled}"
+        );
     }
     let mut side = side();
     side.want(&behind_nat);
     side.up(PEER, Some("203.0.113.2:50000"), false);
     side.links.greeted(PEER, behind_nat);
-    assert_eq!(side.links.unasked_caller(PEER), None, "this side had dialled as well");
+    assert_eq!(side.links.unsolicited_caller(PEER), None, "this side had dialled as well");
 }
 
 #[test]
@@ -211,13 +217,13 @@ fn what_a_link_is_like_outlasts_a_second_connection_to_the_same_end() {
     let remote = "203.0.113.2:50000";
     side.up(PEER, None, true);
     side.up(PEER, Some(remote), true);
-    side.links.crossed(PEER, Method::Predicted);
+    side.links.record_punch_method(PEER, PunchMethod::Predicted);
     side.links.seen_as(PEER, Some(address("203.0.113.1:50007")));
     side.up(PEER, Some(remote), false);
-    assert_eq!(side.links.path(PEER), Some(crate::core::io::Path::Predicted));
-    assert_eq!(side.links.must_be_seen_as(PEER), Some(address("203.0.113.1:50007")));
+    assert_eq!(side.links.path(PEER), Some(crate::core::io::LinkPath::Predicted));
+    assert_eq!(side.links.expected_reflection(PEER), Some(address("203.0.113.1:50007")));
     side.up(PEER, Some("203.0.113.2:50001"), false);
-    assert_eq!(side.links.must_be_seen_as(PEER), None, "that may be seen otherwise");
+    assert_eq!(side.links.expected_reflection(PEER), None, "that may be seen otherwise");
 }
 
 #[test]
@@ -226,7 +232,7 @@ fn a_flood_of_introductions_leaves_room_for_what_this_node_wants() {
     for number in 0..=u8::MAX {
         let contact = Contact::at(NodeId([number; 32]), address("10.2.0.2:4001"));
         let mut contact = contact;
-        contact.set_reach(Some(address("203.0.113.2:50000")), None);
+        contact.set_external(Some(address("203.0.113.2:50000")), None);
         for _ in 0..50 {
             side.links.introduced(side.now, OWN, &contact, &mut side.stats, &mut side.sink);
         }

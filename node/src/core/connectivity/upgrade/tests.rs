@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::*;
 use crate::core::config::Config;
-use crate::core::connectivity::holepunch::{Ports, Report};
+use crate::core::connectivity::holepunch::{MappingBehaviour, NatReport};
 use crate::core::connectivity::links::UNUSED_AFTER;
-use crate::core::contact::Via;
-use crate::core::io::{Command, Input, Mapping};
-use crate::core::message::HostsMessage;
+use crate::core::contact::AmbassadorAddress;
+use crate::core::io::{Command, ForwardedPort, Input};
+use crate::core::message::MembershipMessage;
 use crate::core::tests::{Nothing, Silent};
 
 const AMBASSADOR: NodeId = NodeId([1; 32]);
@@ -21,7 +21,7 @@ fn address(text: &str) -> SocketAddr {
 
 fn contact(id: NodeId, local: &[&str]) -> Contact {
     let mut contact = Contact::at(id, address("10.9.0.2:4001"));
-    Arc::make_mut(&mut contact.reach).local = local.iter().map(|text| address(text)).collect();
+    Arc::make_mut(&mut contact.addresses).local = local.iter().map(|text| address(text)).collect();
     contact
 }
 
@@ -37,7 +37,7 @@ impl Bench {
         let mut ambassador = contact(AMBASSADOR, &[AMBASSADOR_AT]);
         ambassador.ambassador = true;
         let seen = Some(address("198.51.100.1:5000"));
-        bench.hear(AMBASSADOR, Message::Wider(WiderMessage::Hello { contact: ambassador, seen }));
+        bench.hear(AMBASSADOR, Message::Rendezvous(RendezvousMessage::Hello { contact: ambassador, seen }));
         bench
     }
 
@@ -54,17 +54,17 @@ impl Bench {
     /// The ambassador introduces the peer, and a link comes of it.
     fn link(&mut self, remote: Option<&str>) {
         let mut seen = contact(PEER, &["10.9.0.2:4001"]);
-        seen.set_reach(Some(address("198.51.100.2:6000")), None);
-        self.hear(AMBASSADOR, Message::Wider(WiderMessage::Introduced { contact: seen.clone() }));
+        seen.set_external(Some(address("198.51.100.2:6000")), None);
+        self.hear(AMBASSADOR, Message::Rendezvous(RendezvousMessage::Introduced { contact: seen.clone() }));
         self.give(Input::LinkUp { peer: PEER, remote: remote.map(address), dialled: false });
-        self.hear(PEER, Message::Wider(WiderMessage::Hello { contact: seen, seen: None }));
+        self.hear(PEER, Message::Rendezvous(RendezvousMessage::Hello { contact: seen, seen: None }));
     }
 
     /// Whether the node wants to be introduced to the peer once that has told these addresses.
     fn meets_anew(&mut self, local: &[&str]) -> bool {
         let mut contact = contact(PEER, local);
-        contact.set_reach(Some(address("198.51.100.2:6000")), None);
-        let said = self.hear(PEER, Message::Hosts(HostsMessage::Refresh { contact }));
+        contact.set_external(Some(address("198.51.100.2:6000")), None);
+        let said = self.hear(PEER, Message::Membership(MembershipMessage::Refresh { contact }));
         said.iter().any(introduces)
     }
 }
@@ -72,7 +72,7 @@ impl Bench {
 /// Whether the ambassador is asked for the peer.
 fn introduces(said: &Output<Nothing, ()>) -> bool {
     let Output::Send { to: AMBASSADOR, message } = said else { return false };
-    matches!(message, Message::Wider(WiderMessage::Introduce { peer: PEER }))
+    matches!(message, Message::Rendezvous(RendezvousMessage::Introduce { peer: PEER }))
 }
 
 const HERE: [&str; 2] = ["10.1.0.2:4001", "[2001:db8:1::2]:4001"];
@@ -92,10 +92,10 @@ fn a_relayed_peer_that_comes_to_ipv6_is_met_anew_a_few_times() {
 fn a_relayed_peer_whose_nat_has_another_address_is_met_anew() {
     let mut bench = Bench::new(&HERE[..1]);
     bench.link(None);
-    let mut met = |outside: &str| {
+    let mut met = |external_address: &str| {
         let mut moved = contact(PEER, &["10.9.0.2:4001"]);
-        moved.set_reach(Some(address(outside)), None);
-        bench.hear(PEER, Message::Hosts(HostsMessage::Refresh { contact: moved })).iter().any(introduces)
+        moved.set_external(Some(address(external_address)), None);
+        bench.hear(PEER, Message::Membership(MembershipMessage::Refresh { contact: moved })).iter().any(introduces)
     };
     assert!(!met("198.51.100.2:6001"), "another port only");
     assert!(met("198.51.100.3:6000"));
@@ -120,8 +120,8 @@ fn a_nat_is_looked_at_also_where_the_ambassador_is_linked_over_ipv6() {
     let over_ipv6 = Some(address("[2001:db8:9::9]:4001"));
     bench.give(Input::LinkUp { peer: AMBASSADOR, remote: over_ipv6, dialled: true });
     bench.link(None);
-    let report = Report { seen: address("198.51.100.2:6000"), ports: Ports::Random };
-    let offer = Message::Wider(WiderMessage::Cross(CrossMessage::Offer { number: 1, report }));
+    let report = NatReport { seen: address("198.51.100.2:6000"), ports: MappingBehaviour::Random };
+    let offer = Message::Rendezvous(RendezvousMessage::Punch(PunchMessage::Offer { number: 1, report }));
     let said = bench.hear(PEER, offer);
     let told = address(AMBASSADOR_AT);
     assert!(said.iter().any(|out| matches!(out, Output::Probe { to, .. } if *to == told)), "{said:?}");
@@ -133,9 +133,9 @@ fn who_wants_a_better_link_than_a_relayed_one_waits_for_the_dials_over_ipv6() {
     bench.link(None);
     assert!(bench.meets_anew(&["10.9.0.2:4001", "[2001:db8:2::2]:4001"]));
     // The leader has given up.
-    bench.hear(PEER, Message::Wider(WiderMessage::Cross(CrossMessage::End)));
+    bench.hear(PEER, Message::Rendezvous(RendezvousMessage::Punch(PunchMessage::End)));
     let told = |said: &[Output<Nothing, ()>]| said.iter().any(|out| matches!(out, Output::Done { .. }));
-    let said = bench.give(Input::Command { id: CommandId(7), command: Command::Link { peer: PEER, contact: None } });
+    let said = bench.give(Input::Command { id: CommandId(7), command: Command::Connect { peer: PEER, contact: None } });
     assert!(said.iter().any(introduces) && !told(&said), "{said:?}");
     bench.1 = bench.1 + Duration::from_secs(1);
     let said = bench.give(Input::Wake);
@@ -157,7 +157,8 @@ fn only_a_relayed_link_between_two_with_ipv6_is_made_anew() {
 fn a_peer_heard_of_before_it_met_its_ambassador_is_asked_for() {
     let mut bench = Bench::new(&HERE[..1]);
     let early = Some(Box::new(contact(PEER, &["10.9.0.2:4001"])));
-    let said = bench.give(Input::Command { id: CommandId(7), command: Command::Link { peer: PEER, contact: early } });
+    let said =
+        bench.give(Input::Command { id: CommandId(7), command: Command::Connect { peer: PEER, contact: early } });
     assert!(said.iter().any(introduces), "{said:?}");
 }
 
@@ -169,7 +170,7 @@ fn what_was_asked_over_a_link_that_is_found_dead_has_no_answer() {
     bench.give(Input::Command { id: CommandId(7), command });
     // The peer has itself introduced anew, and answers no probe.
     let seen = contact(PEER, &["10.9.0.2:4001"]);
-    bench.hear(AMBASSADOR, Message::Wider(WiderMessage::Introduced { contact: seen }));
+    bench.hear(AMBASSADOR, Message::Rendezvous(RendezvousMessage::Introduced { contact: seen }));
     let mut said = Vec::new();
     for _ in 0..4 {
         said.extend(bench.give(Input::Wake));
@@ -190,8 +191,8 @@ fn dials(said: &[Output<Nothing, ()>]) -> bool {
 
 fn introduced() -> Message<Nothing> {
     let mut seen = contact(PEER, &["10.9.0.2:4001"]);
-    seen.set_reach(Some(address("198.51.100.2:6000")), None);
-    Message::Wider(WiderMessage::Introduced { contact: seen })
+    seen.set_external(Some(address("198.51.100.2:6000")), None);
+    Message::Rendezvous(RendezvousMessage::Introduced { contact: seen })
 }
 
 const STRANGER: NodeId = NodeId([3; 32]);
@@ -202,16 +203,16 @@ impl Bench {
         self.give(Input::LinkUp { peer: STRANGER, remote: Some(address("203.0.113.66:4001")), dialled });
         let mut stranger = contact(STRANGER, &["203.0.113.66:4001"]);
         stranger.ambassador = true;
-        self.hear(STRANGER, Message::Wider(WiderMessage::Hello { contact: stranger, seen: None }));
+        self.hear(STRANGER, Message::Rendezvous(RendezvousMessage::Hello { contact: stranger, seen: None }));
     }
 
     fn wants(&mut self) -> Vec<Output<Nothing, ()>> {
         let mut peer = contact(PEER, &["10.9.0.2:4001"]);
-        peer.set_reach(
+        peer.set_external(
             Some(address("198.51.100.2:6000")),
-            Some(Via { id: AMBASSADOR, address: address(AMBASSADOR_AT) }),
+            Some(AmbassadorAddress { id: AMBASSADOR, address: address(AMBASSADOR_AT) }),
         );
-        let command = Command::Link { peer: PEER, contact: Some(Box::new(peer)) };
+        let command = Command::Connect { peer: PEER, contact: Some(Box::new(peer)) };
         self.give(Input::Command { id: CommandId(7), command })
     }
 }
@@ -228,8 +229,8 @@ fn only_who_may_introduce_makes_a_node_dial() {
     let mut seen = contact(PEER, &["10.9.0.2:4001"]);
     let dialled = (0..100).filter(|number| {
         seen.id = NodeId([100 + number; 32]);
-        seen.set_reach(Some(address("192.0.2.66:53")), None);
-        let said = chosen.hear(STRANGER, Message::Wider(WiderMessage::Introduced { contact: seen.clone() }));
+        seen.set_external(Some(address("192.0.2.66:53")), None);
+        let said = chosen.hear(STRANGER, Message::Rendezvous(RendezvousMessage::Introduced { contact: seen.clone() }));
         said.iter().any(|out| matches!(out, Output::Dial { .. }))
     });
     assert_eq!(dialled.count(), 32, "one that it has chosen may do so a few times");
@@ -240,12 +241,12 @@ fn only_who_was_asked_for_a_peer_can_say_that_it_does_not_know_it() {
     let mut bench = Bench::new(&HERE[..1]);
     bench.stranger(true);
     assert!(bench.wants().iter().any(introduces));
-    bench.hear(STRANGER, Message::Wider(WiderMessage::Unknown { peer: PEER }));
+    bench.hear(STRANGER, Message::Rendezvous(RendezvousMessage::Unknown { peer: PEER }));
     // The ambassador is still waited for: its word leads to the relay.
     bench.hear(AMBASSADOR, introduced());
     bench.1 = bench.1 + Duration::from_millis(300);
     let said = bench.give(Input::Wake);
-    let relayed = |out: &Output<Nothing, ()>| matches!(out, Output::Dial { to: Target::Relay { .. }, .. });
+    let relayed = |out: &Output<Nothing, ()>| matches!(out, Output::Dial { to: DialTarget::Relay { .. }, .. });
     assert!(said.iter().any(relayed), "{said:?}");
 }
 
@@ -264,18 +265,21 @@ fn a_relayed_link_that_has_outlived_its_attempt_is_got_rid_of_all_the_same() {
 fn nothing_is_tried_any_more_for_a_relayed_link_that_was_closed_unused() {
     let mut bench = Bench::new(&HERE[..1]);
     bench.link(None);
-    assert!(!bench.0.crossing.is_empty());
+    assert!(!bench.0.holepunch.is_empty());
     bench.1 = bench.1 + 2 * UNUSED_AFTER;
     let said = bench.give(Input::Wake);
     assert!(said.iter().any(|out| matches!(out, Output::Close { peer: PEER })), "{said:?}");
-    assert!(bench.0.crossing.is_empty());
+    assert!(bench.0.holepunch.is_empty());
 }
 
 #[test]
 fn a_port_that_an_inner_nat_forwards_is_not_told_to_others() {
     let mut bench = Bench::new(&HERE[..1]);
-    let mut told = |outside: &str| {
-        bench.give(Input::Mapped(Some(Mapping { outside: address(outside), lifetime: port_map::LIFETIME })));
+    let mut told = |external_address: &str| {
+        bench.give(Input::PortMapped(Some(ForwardedPort {
+            external_address: address(external_address),
+            lifetime: port_map::LIFETIME,
+        })));
         bench.0.me().mapped
     };
     assert_eq!(told("192.168.0.7:4001"), None);
@@ -287,7 +291,7 @@ fn a_flood_of_probes_does_not_silence_a_node_towards_its_peers() {
     let mut bench = Bench::new(&HERE[..1]);
     let mut answers = |from: &str| {
         let probe = Probe::Request { token: Token([1; 12]) };
-        let said = bench.give(Input::Probed { socket: SocketId::MAIN, from: address(from), probe });
+        let said = bench.give(Input::ProbeReceived { socket: SocketId::MAIN, from: address(from), probe });
         said.iter().any(|out| matches!(out, Output::Probe { .. }))
     };
     assert_eq!((0..1_100).filter(|_| answers("192.0.2.66:53")).count(), ANSWERS_MAX as usize);

@@ -13,7 +13,7 @@ fn hosts(number: u8, active: usize) -> KnownHosts {
 }
 
 /// Plays messages between peers until nobody has anything to say.
-fn settle(peers: &mut [KnownHosts], mut says: Vec<(u8, Say)>, random: &mut Random) {
+fn settle(peers: &mut [KnownHosts], mut says: Vec<(u8, AddressedMessage)>, random: &mut Random) {
     for _ in 0..10_000 {
         let Some((from, (to, message))) = says.pop() else { return };
         let at = usize::from(to.id.0[0]);
@@ -38,8 +38,8 @@ fn a_node_that_nobody_knows_is_let_in() {
     assert!(!peers[1].is_neighbour(NodeId([0; 32])));
     // The evicted one asks urgently and may not be refused.
     let mut says = Vec::new();
-    peers[0].court(Time::ZERO, &contact(0), random, &mut says);
-    assert!(matches!(says[0].1, HostsMessage::Neighbour { urgent: true, .. }), "{says:?}");
+    peers[0].recruit_neighbours(Time::ZERO, &contact(0), random, &mut says);
+    assert!(matches!(says[0].1, MembershipMessage::Neighbour { urgent: true, .. }), "{says:?}");
     settle(&mut peers, says.into_iter().map(|say| (0, say)).collect(), random);
     assert_eq!(peers[0].neighbour_count(), 1);
 }
@@ -49,11 +49,11 @@ fn views_are_bounded_and_hold_nobody_twice() {
     let random = &mut child(2, 1);
     let mut known = hosts(0, 4);
     for number in 1..=200 {
-        known.hear_of(contact(number % 100), random);
+        known.note_host(contact(number % 100), random);
         known.handle(
             Time::ZERO,
             NodeId([number % 50 + 1; 32]),
-            HostsMessage::Join(contact(number % 50 + 1)),
+            MembershipMessage::Join(contact(number % 50 + 1)),
             &contact(0),
             random,
         );
@@ -73,7 +73,7 @@ fn the_passive_view_keeps_classes_apart() {
     for number in 1..=200 {
         let rare = number % 20 == 0;
         let quality = Quality { uptime_s: if rare { 1_000 } else { 10 }, storage_free_kib: 1, hosts: 1 };
-        known.hear_of(Contact { quality, ..contact(number) }, random);
+        known.note_host(Contact { quality, ..contact(number) }, random);
     }
     let rare = known.contacts().filter(|contact| contact.quality.uptime_s == 1_000).count();
     assert!((3..=5).contains(&rare), "one in twenty is rare, but of a view of 8 they hold {rare}");
@@ -83,7 +83,7 @@ fn the_passive_view_keeps_classes_apart() {
 fn nobody_speaks_for_another() {
     let random = &mut child(4, 1);
     let mut known = hosts(0, 4);
-    let forged = HostsMessage::Neighbour { contact: contact(5), urgent: true };
+    let forged = MembershipMessage::Neighbour { contact: contact(5), urgent: true };
     assert!(known.handle(Time::ZERO, NodeId([6; 32]), forged, &contact(0), random).is_empty());
     assert!(known.is_empty());
 }
@@ -93,11 +93,11 @@ fn an_introduction_spans_networks() {
     let random = &mut child(5, 1);
     let mut known = hosts(0, 4);
     for number in 1..=6 {
-        known.hear_of(contact(number), random);
+        known.note_host(contact(number), random);
     }
-    let mut foreign = contact(7);
-    foreign.set_reach(Some(SocketAddr::from(([203, 0, 113, 9], 5))), None);
-    known.hear_of(foreign, random);
+    let mut elsewhere = contact(7);
+    elsewhere.set_external(Some(SocketAddr::from(([203, 0, 113, 9], 5))), None);
+    known.note_host(elsewhere, random);
     let told = known.introduce_to(NodeId([9; 32]), 2, random);
     assert_eq!(told.len(), 2);
     assert!(told.iter().any(|contact| contact.id.0[0] == 7), "{told:?}");

@@ -20,7 +20,7 @@ async fn around_a_relay() -> (Node, Node, Node) {
 async fn peers_talk_through_a_relay_that_counts_what_it_carries() {
     let (mut a, mut b, mut r) = around_a_relay().await;
     r.transport.allow_relay(a.id, b.id);
-    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
+    a.transport.dial(DialId(2), Some(b.id), DialTarget::Relay { relay: r.id });
     let (up_a, up_b) = tokio::join!(a.up(), b.up());
     assert_eq!(up_a, (b.id, None, true));
     assert_eq!(up_b, (a.id, None, false));
@@ -41,7 +41,7 @@ async fn peers_talk_through_a_relay_that_counts_what_it_carries() {
 async fn a_direct_link_takes_over_from_a_relayed_one() {
     let (mut a, mut b, mut r) = around_a_relay().await;
     r.transport.allow_relay(a.id, b.id);
-    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
+    a.transport.dial(DialId(2), Some(b.id), DialTarget::Relay { relay: r.id });
     tokio::join!(a.up(), b.up());
     b.dial(3, &a);
     let (up_a, up_b) = tokio::join!(a.up(), b.up());
@@ -54,7 +54,7 @@ async fn a_direct_link_takes_over_from_a_relayed_one() {
 #[tokio::test]
 async fn a_relay_carries_nothing_that_it_did_not_allow() {
     let (mut a, b, r) = around_a_relay().await;
-    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
+    a.transport.dial(DialId(2), Some(b.id), DialTarget::Relay { relay: r.id });
     assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(2) }));
     assert!(r.transport.counters().relay_refused.get() > 0);
     assert_eq!(r.transport.counters().relay_packets.get(), 0);
@@ -67,7 +67,7 @@ async fn a_relay_forgets_a_pair_when_one_of_it_is_gone() {
     r.transport.allow_relay(a.id, b.id);
     b.transport.shutdown().await;
     r.until(|event| matches!(event, LinkEvent::Down { .. }).then_some(())).await;
-    a.transport.dial(DialId(2), Some(b.id), Target::Relay { relay: r.id });
+    a.transport.dial(DialId(2), Some(b.id), DialTarget::Relay { relay: r.id });
     assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(2) }));
     assert!(r.transport.counters().relay_refused.get() > 0);
 }
