@@ -1,0 +1,19 @@
+//! What the command lines of `butter` and `harness` share, so that both read and write in one way.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`arguments`] | arguments first, then environment variables for the options that they leave open |
+//! | [`values`] | parsers of values: switches, counts, durations, addresses, settings |
+//! | [`terminal`] | what an output stream can show: colour, progress, width, characters |
+//! | [`output`] | data on standard output, messages on standard error; failed writes are kept for the exit status |
+//! | [`logging`] | the log filter of a variable, and the log on standard error |
+//! | [`chain`] | an error with its causes on one line |
+
+#![forbid(unsafe_code)]
+
+pub mod arguments;
+pub mod chain;
+pub mod logging;
+pub mod output;
+pub mod terminal;
+pub mod values;
