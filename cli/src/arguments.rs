@@ -11,10 +11,10 @@ use std::ffi::{OsStr, OsString};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, Error as ClapError};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, ValueEnum};
 
-use crate::terminal::Lookup;
-use crate::values;
+use crate::terminal::{ColorChoice, Lookup};
+use crate::{output, values};
 
 /// A variable that is read elsewhere than by an option: its name and what it does, for the help text.
 pub type OtherVariable = (&'static str, &'static str);
@@ -27,7 +27,7 @@ const SETTING: &str = "KEY=VALUE";
 pub enum ArgumentError {
     /// From the command line; also a request for help or for the version, which clap answers as an error.
     #[error("the command line is wrong")]
-    CommandLine(#[source] ClapError),
+    CommandLine(#[from] ClapError),
     /// A variable whose option does not take its value.
     #[error("invalid value {value} for {variable}: {expected}")]
     Variable {
@@ -41,6 +41,46 @@ pub enum ArgumentError {
     /// Two variables whose options exclude each other.
     #[error("{0} and {1} cannot be set together")]
     Conflict(String, String),
+}
+
+/// The option `--color` of both programs. Its value is read by [`color`], before anything else is parsed.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ColorArg {
+    /// When to colour output: auto, always or never
+    #[arg(
+        long = "color",
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    when: ColorChoice,
+}
+
+/// The value of `--color` on a command line that may be wrong elsewhere, so that its error is shown as asked for.
+pub fn color(arguments: impl IntoIterator<Item = OsString>) -> ColorChoice {
+    let arguments: Vec<OsString> = arguments.into_iter().take_while(|argument| argument != "--").collect();
+    let joined = |argument: &OsString| argument.to_str()?.strip_prefix("--color=").map(str::to_owned);
+    let apart = |pair: &[OsString]| (pair[0] == "--color").then(|| pair[1].to_string_lossy().into_owned());
+    let value = arguments.iter().find_map(joined).or_else(|| arguments.windows(2).find_map(apart));
+    value.and_then(|value| ColorChoice::from_str(&value, false).ok()).unwrap_or_default()
+}
+
+impl ArgumentError {
+    /// Shows the error, or the help or version that was asked for. Returns whether it was only such a request.
+    pub fn show(&self) -> bool {
+        let ArgumentError::CommandLine(error) = self else {
+            output::error("error", &self.to_string());
+            return false;
+        };
+        let text = |color: bool| if color { error.render().ansi().to_string() } else { error.render().to_string() };
+        match error.use_stderr() {
+            true => output::message(text(output::stderr().color).trim_end()),
+            false => output::text(&text(output::stdout().color)),
+        }
+        !error.use_stderr()
+    }
 }
 
 /// An option that has a variable.
@@ -75,14 +115,14 @@ pub fn parse(
     let after = command.get_after_help().map(|text| format!("{text}\n\n")).unwrap_or_default();
     let command = command.after_help(format!("{after}{help}"));
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let matches = command.clone().try_get_matches_from(&arguments).map_err(ArgumentError::CommandLine)?;
+    let matches = command.clone().try_get_matches_from(&arguments)?;
     let settings = read_variables(&command, &matches, &bindings, environment)?;
     if settings.is_empty() {
         return Ok(matches);
     }
     let command =
         settings.into_iter().fold(command, |command, setting| set_default(command, &setting.binding.path, &setting));
-    command.try_get_matches_from(&arguments).map_err(ArgumentError::CommandLine)
+    Ok(command.try_get_matches_from(&arguments)?)
 }
 
 /// Takes the variables from all options, so that clap does not read them, and says them in the help text.
@@ -353,6 +393,18 @@ mod tests {
         let set = "[(\"a\", \"1,2\"), (\"b\", \"3\")]";
         reads(&["run"], &[("T_JOIN", "a, b"), ("T_SET", "a=1,2,b=3")], &["join: [\"a\", \"b\"]", set]);
         reads(&["run", "--set", "a=1,2", "--set", "b=3"], &[], &[set]);
+    }
+
+    #[test]
+    fn color_is_read_from_a_wrong_command_line() {
+        for (arguments, choice) in [
+            (&["program", "--colour", "--color=never"][..], ColorChoice::Never),
+            (&["program", "run", "--color", "always"], ColorChoice::Always),
+            (&["program", "--color"], ColorChoice::Auto),
+            (&["program", "--", "--color=never"], ColorChoice::Auto),
+        ] {
+            assert_eq!(color(arguments.iter().map(OsString::from)), choice, "{arguments:?}");
+        }
     }
 
     #[test]

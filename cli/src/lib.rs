@@ -7,11 +7,13 @@
 //! | [`terminal`] | what an output stream can show: colour, progress, width, characters |
 //! | [`output`] | data on standard output, messages on standard error; failed writes are kept for the exit status |
 //! | [`logging`] | the log filter of a variable, and the log on standard error |
+//! | [`bugs`] | a request for a report after a panic or a broken rule |
 //! | [`chain`] | an error with its causes on one line |
 
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod bugs;
 pub mod chain;
 pub mod logging;
 pub mod output;

@@ -39,15 +39,6 @@ pub struct Terminal {
     pub charset: Charset,
 }
 
-/// How tables are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableStyle {
-    /// Most columns; `None` if the reader sets no limit.
-    pub width: Option<u16>,
-    /// Characters of borders and headings.
-    pub charset: Charset,
-}
-
 /// How environment variables are looked up.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
@@ -73,11 +64,6 @@ impl Terminal {
             width: columns.filter(|_| is_terminal),
             charset: charset(environment),
         }
-    }
-
-    /// How tables are drawn on this stream.
-    pub fn table_style(&self) -> TableStyle {
-        TableStyle { width: self.width, charset: self.charset }
     }
 }
 

@@ -4,21 +4,23 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | `exit` | exit statuses, and the report of an error |
+//! | `help` | examples, exit statuses and variables for the help texts |
 //! | `run` | `harness run`: every file checked, then played, reported |
 //! | `session` | one run from `up` to `down` |
 //! | `backend_choice` | which backend plays, and why |
 //! | `progress` | progress, for a terminal or for a log |
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, `plan`: nothing is deployed |
-//! | `compare` | `harness compare`: two records held against each other |
+//! | `compare` | `harness compare`: the records of two runs |
 //! | `machine` | `doctor`, `image`, `clean` |
 //! | `bench` | `bench sim`, `bench router`, `bench up` |
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use butter_cli::terminal::process_environment;
+use butter_cli::{arguments, bugs, logging, output};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::backend::BackendError;
 use crate::netns::access;
@@ -26,6 +28,8 @@ use crate::netns::access;
 mod backend_choice;
 mod bench;
 mod compare;
+mod exit;
+mod help;
 mod inspect;
 mod machine;
 mod progress;
@@ -33,102 +37,97 @@ mod run;
 mod session;
 mod signals;
 
-/// The testbed of Butter: topologies with NATs and imperfect links, played on Docker, on network namespaces or simulated.
+use exit::{Exit, complain, environment, show, table_style, tell};
+
+/// Testbed for Butter: run topologies with NATs, lossy links and churn on Docker, in network namespaces, or simulated.
 #[derive(Debug, Parser)]
-#[command(name = "harness", version, max_term_width = 120, after_help = AFTER_HELP)]
+#[command(name = "harness", version, max_term_width = 100, after_help = help::TOP)]
 struct Cli {
+    #[command(flatten)]
+    color: arguments::ColorArg,
     #[command(subcommand)]
     command: Command,
 }
 
-const AFTER_HELP: &str = "\
-Exit status: 0 all checks hold; 1 a check failed, or a step did not end as planned; 2 the command line or a file is wrong;
-3 the environment failed (no engine, no image), or the time limit ended the run; 130 interrupted.";
-
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Deploy topologies, play them, check what must hold, report, and remove everything again
+    /// Deploy topologies, play their steps, check the results, and remove everything again
+    #[command(after_help = help::RUN)]
     Run(run::Args),
     /// Check topology files without deploying anything
+    #[command(after_help = help::VALIDATE)]
     Validate(inspect::ValidateArgs),
     /// Show what a topology file makes: networks, nodes, steps and checks
+    #[command(after_help = help::PLAN)]
     Plan(inspect::PlanArgs),
-    /// Tell which backends work here, and for each that does not: why, and the remedy
+    /// Check which backends are usable and how to fix the others
+    #[command(after_help = help::DOCTOR)]
     Doctor,
-    /// Build the image that nodes and routers run from, unless it is there
+    /// Build the container image of nodes and routers, unless it exists
+    #[command(after_help = help::IMAGE)]
     Image,
-    /// Hold two runs against each other: 0 if all shares agree within what chance explains, 1 if one does not
+    /// Compare two run records
+    #[command(after_help = help::COMPARE)]
     Compare(compare::Args),
     /// Remove what crashed runs left on the Docker engine
+    #[command(after_help = help::CLEAN)]
     Clean(machine::CleanArgs),
     /// Measure the testbed itself
+    #[command(after_help = help::BENCH)]
     Bench(bench::BenchArgs),
-    /// Be the router of a network: what a router's container runs
+    /// Run as the router of a network, inside its container or namespace
     #[command(hide = true)]
     Router,
-    /// Probe routers: what a container does for users who may not
+    /// Probe routers from inside a container, for users who cannot enter namespaces
     #[command(hide = true)]
     Prober {
-        /// What to probe
+        /// Routers to probe, as JSON
         survey: std::path::PathBuf,
     },
-    /// Try whether a user namespace can be made: what the backend netns asks of a process of its own
+    /// Try to create a user namespace, in a process of its own
     #[command(hide = true)]
     NamespaceTrial,
 }
 
-/// How the program ends, in order of weight: of several runs the heaviest counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Exit {
-    /// All checks hold.
-    Passed,
-    /// A check failed.
-    Failed,
-    /// The command line or a file is wrong.
-    Usage,
-    /// The environment failed, or the time limit ended the run.
-    Environment,
-    /// By a signal.
-    Interrupted,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        ExitCode::from(exit.code())
-    }
-}
-
-impl Exit {
-    fn code(self) -> u8 {
-        match self {
-            Exit::Passed => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::Environment => 3,
-            Exit::Interrupted => 130,
-        }
-    }
-}
+/// The log filter unless `HARNESS_LOG` is set.
+const LOG_DEFAULT: &str = "error";
 
 /// The program.
 pub fn main() -> ExitCode {
-    if let Err(error) = access::enter_if_asked() {
-        return environment(&error).into();
+    bugs::ask_for_reports("harness", env!("CARGO_PKG_REPOSITORY"));
+    output::start(arguments::color(std::env::args_os()));
+    let exit = start();
+    match output::finish() {
+        Ok(()) => exit.into(),
+        Err(error) => exit.max(environment(&anyhow::Error::from(error).into())).into(),
     }
-    let cli = Cli::parse();
-    let filter =
-        EnvFilter::builder().with_env_var("HARNESS_LOG").try_from_env().unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match cli.command {
-        Command::Router => return router(),
-        Command::NamespaceTrial => return access::trial_main(),
+}
+
+fn start() -> Exit {
+    if let Err(error) = access::enter_if_asked() {
+        return environment(&error);
+    }
+    let parsed = arguments::parse(Cli::command(), std::env::args_os(), &process_environment, help::OTHER_VARIABLES);
+    let cli = match parsed.and_then(|matches| Ok(Cli::from_arg_matches(&matches)?)) {
+        Ok(cli) => cli,
+        Err(error) => return if error.show() { Exit::Passed } else { Exit::Usage },
+    };
+    if let Err(error) = logging::start(help::LOG_VARIABLE, process_environment(help::LOG_VARIABLE), LOG_DEFAULT) {
+        complain(&error.to_string());
+        return Exit::Usage;
+    }
+    execute(cli.command).unwrap_or_else(|error| environment(&error))
+}
+
+fn execute(command: Command) -> Result<Exit, BackendError> {
+    // Both need the process as it is, without other threads.
+    match command {
+        Command::Router => return Ok(crate::router::main_from_env().map(|()| Exit::Passed)?),
+        Command::NamespaceTrial => return Ok(if access::trial_main() { Exit::Passed } else { Exit::Failed }),
         _ => {}
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return environment(&BackendError::from(anyhow::Error::from(error))).into(),
-    };
-    let exit = match cli.command {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    Ok(match command {
         Command::Run(args) => run::run(args, runtime.handle()),
         Command::Validate(args) => inspect::validate(&args),
         Command::Plan(args) => inspect::plan(&args),
@@ -137,43 +136,7 @@ pub fn main() -> ExitCode {
         Command::Image => runtime.block_on(machine::image()),
         Command::Clean(args) => runtime.block_on(machine::clean(&args)),
         Command::Bench(args) => bench::run(&args, runtime.handle()),
-        Command::Prober { survey } => match runtime.block_on(crate::probe::deputy::main(&survey)) {
-            Ok(()) => Exit::Passed,
-            Err(error) => environment(&error.into()),
-        },
+        Command::Prober { survey } => runtime.block_on(crate::probe::deputy::main(&survey)).map(|()| Exit::Passed)?,
         Command::Router | Command::NamespaceTrial => unreachable!("handled above"),
-    };
-    exit.into()
-}
-
-fn router() -> ExitCode {
-    match crate::router::main_from_env() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => environment(&BackendError::from(error)).into(),
-    }
-}
-
-/// Tells that the environment failed, and the remedy.
-fn environment(error: &BackendError) -> Exit {
-    complain(&format!("{:#}", error.what));
-    if let Some(remedy) = &error.remedy {
-        tell(&format!("remedy: {remedy}"));
-    }
-    Exit::Environment
-}
-
-/// An error, on stderr.
-fn complain(what: &str) {
-    tell(&format!("error: {what}"));
-}
-
-/// A message, on stderr. If that is gone there is nobody to tell.
-fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
-}
-
-/// Data, on stdout. A reader that has gone (`| head`) wants no more of it.
-fn show(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    })
 }

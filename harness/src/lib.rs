@@ -8,6 +8,7 @@ pub mod checks;
 pub mod clean;
 pub mod cli;
 pub mod doctor;
+pub mod error_class;
 pub mod events;
 pub mod metrics;
 pub mod net;

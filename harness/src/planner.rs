@@ -36,18 +36,30 @@ pub use describe::describe;
 /// With everything that is wrong with it, if anything is.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Plan, Diagnostics> {
     let name = path.display().to_string();
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    match topology::text_of(path) {
-        Ok(text) => plan(&name, &stem, &text, overrides),
-        Err(why) => {
-            let mut problems = DiagnosticSink::default();
-            problems.add(Diagnostic::nowhere(format!("cannot read {name}: {why}")));
-            Err(problems.into_diagnostics(&name, ""))
-        }
+    match std::fs::File::open(path) {
+        Ok(file) => load_from(&name, file, overrides),
+        Err(error) => Err(unreadable(&name, &error.to_string())),
     }
 }
 
-/// Reads a topology from its text. `name` stands for the file in messages, and names a topology that names itself not.
+/// Reads a topology from a stream. `name` stands for the file in messages, and names a topology that does not name itself.
+///
+/// # Errors
+/// With everything that is wrong with it, if anything is.
+pub fn load_from(name: &str, stream: impl std::io::Read, overrides: &Overrides) -> Result<Plan, Diagnostics> {
+    match topology::text_of(stream) {
+        Ok(text) => read(name, &text, overrides),
+        Err(why) => Err(unreadable(name, &why)),
+    }
+}
+
+fn unreadable(name: &str, why: &str) -> Diagnostics {
+    let mut problems = DiagnosticSink::default();
+    problems.add(Diagnostic::nowhere(format!("cannot read {name}: {why}")));
+    problems.into_diagnostics(name, "")
+}
+
+/// Reads a topology from its text. `name` stands for the file in messages, and names a topology that does not name itself.
 ///
 /// # Errors
 /// With everything that is wrong with it, if anything is.

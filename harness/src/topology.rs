@@ -12,8 +12,6 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::path::Path;
-
 pub(crate) mod addresses;
 pub(crate) mod check;
 pub(crate) mod diagnostics;
@@ -44,13 +42,12 @@ pub struct Overrides {
     pub set: Vec<(String, String)>,
 }
 
-/// The text of a file that is not too long.
-pub(crate) fn text_of(path: &Path) -> Result<String, String> {
+/// The text of a stream that is not too long.
+pub(crate) fn text_of(stream: impl std::io::Read) -> Result<String, String> {
     use std::io::Read as _;
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     // One more than allowed, so that a file that never ends (a device) is found too long.
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    stream.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         format!("it is not UTF-8 text (byte {at})")

@@ -1,8 +1,9 @@
-//! `bench`: how fast the testbed itself is.
+//! `harness bench`: how fast the testbed itself is.
 
 use std::time::Duration;
 
 use anyhow::Context;
+use butter_cli::{output, values};
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
 
@@ -20,68 +21,67 @@ use crate::progress::Progress;
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
-    what: What,
+    target: BenchTarget,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// The simulator: nodes join, store an item each, and live for 60 virtual seconds; exits with 1 beyond a target
+enum BenchTarget {
+    /// Measure the simulator: nodes join, store an item each, and run for 60 virtual seconds
     Sim {
-        /// How many nodes; several numbers are simulated one after another, the least first: memory is counted at its peak
-        #[arg(long, default_value = "1000,20000", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(2..=5_000_000))]
+        /// Number of nodes; several numbers are measured in turn, in ascending order since memory counts at its peak
+        #[arg(long, default_value = "1000,20000", value_delimiter = ',', value_parser = values::count(2..=5_000_000u32))]
         nodes: Vec<u32>,
-        /// Decides everything random
-        #[arg(long, default_value = "1", env = "HARNESS_SEED")]
+        /// Random seed
+        #[arg(long, default_value = "1", env = "HARNESS_SEED", allow_negative_numbers = true, value_parser = values::count(0..=u64::MAX))]
         seed: u64,
     },
-    /// A backend: home networks are brought up until every node answers, and removed again; on docker beside as many containers
-    /// that do nothing
+    /// Measure a backend: deploy home networks until every node answers, and remove them again
     Up {
-        /// What nodes and networks are made of
+        /// Backend to measure; docker is compared with as many idle containers
         #[arg(long, value_enum, default_value = "netns", env = "HARNESS_BACKEND")]
         backend: BackendArg,
-        /// Home networks
-        #[arg(long, default_value = "3", value_parser = clap::value_parser!(u16).range(1..=100))]
+        /// Number of home networks
+        #[arg(long, default_value = "3", value_parser = values::count(1..=100u16))]
         lans: u16,
-        /// Nodes of each
-        #[arg(long, default_value = "30", value_parser = clap::value_parser!(u16).range(1..=250))]
+        /// Nodes in each network
+        #[arg(long, default_value = "30", value_parser = values::count(1..=250u16))]
         nodes: u16,
-        /// Exit with 1 if that takes longer
-        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        /// Exit with 1 if deploying takes longer
+        #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = values::duration)]
         within: Option<Duration>,
     },
-    /// The router beside Linux's own masquerade, in network namespaces; exits with 1 where a target is missed
+    /// Measure the router against Linux's own masquerade, in network namespaces
     Router(RouterArgs),
 }
 
 #[derive(Debug, Args)]
 struct RouterArgs {
-    /// How often everything is measured; told are the medians
-    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    /// Number of rounds; the medians are reported
+    #[arg(long, default_value = "5", value_parser = values::count(1..=1_000u32))]
     rounds: u32,
-    /// Seconds of each TCP stream
-    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    /// Length of each TCP stream in seconds
+    #[arg(long, default_value = "2", value_parser = values::count(1..=3_600u32))]
     seconds: u32,
-    /// Questions whose round trips are measured
-    #[arg(long, default_value = "5000", value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
-    questions: u32,
+    /// Number of round trips to measure
+    #[arg(long, default_value = "5000", value_parser = values::count(100..=10_000_000u32))]
+    round_trips: u32,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// What helps who may not make network namespaces.
+/// For users without the permission to create network namespaces.
 const NAMESPACES_REMEDY: &str = "run it as root, or as root of a namespace of your own: unshare --user --map-root-user \
      --net harness bench router";
 
 pub(super) fn run(args: &BenchArgs, runtime: &Handle) -> Exit {
-    match &args.what {
-        What::Sim { nodes, seed } => sim(nodes, *seed),
-        What::Router(args) => router(args).unwrap_or_else(|what| {
+    match &args.target {
+        BenchTarget::Sim { nodes, seed } => sim(nodes, *seed),
+        BenchTarget::Router(args) => router(args).unwrap_or_else(|what| {
             let forbidden = what.downcast_ref() == Some(&nix::Error::EPERM);
             environment(&BackendError { what, remedy: forbidden.then(|| NAMESPACES_REMEDY.to_owned()) })
         }),
-        What::Up { backend, lans, nodes, within } => {
+        BenchTarget::Up { backend, lans, nodes, within } => {
             let size = Size { lans: (*lans).into(), nodes: (*nodes).into() };
             runtime.block_on(up(*backend, size, *within)).unwrap_or_else(|error| environment(&error))
         }
@@ -108,12 +108,12 @@ fn router(args: &RouterArgs) -> anyhow::Result<Exit> {
     let options = router::Options {
         rounds: args.rounds as usize,
         stream: Duration::from_secs(args.seconds.into()),
-        questions: args.questions as usize,
+        questions: args.round_trips as usize,
     };
     let program = std::env::current_exe().context("finding the own program")?;
     let measured = router::router(options, &program)?;
     if args.json {
-        show(&format!("{}\n", serde_json::to_string(&measured)?));
+        output::data(format!("{}\n", serde_json::to_string(&measured)?).as_bytes());
     } else {
         show(&format!("{measured}\n"));
     }

@@ -1,20 +1,19 @@
-//! `harness compare`: the records of two runs held against each other.
+//! `harness compare`: the records of two runs.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 
-use super::{Exit, complain, show};
+use super::{Exit, complain, show, table_style};
 use crate::report::comparison;
-use crate::report::style::TableStyle;
 use crate::results::compare::RunComparison;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// A run's directory
+    /// Directory of a run
     #[arg(value_name = "DIR")]
     one: PathBuf,
-    /// Another's
+    /// Directory of another run
     #[arg(value_name = "DIR")]
     other: PathBuf,
 }
@@ -32,7 +31,7 @@ pub(super) fn compare(args: &Args) -> Exit {
 fn compare_texts(args: &Args, [one, other]: [String; 2]) -> Exit {
     match RunComparison::of([&one, &other]) {
         Ok(compared) => {
-            show(&comparison::render(&compared, TableStyle::default()));
+            show(&comparison::render(&compared, table_style()));
             if compared.agrees() { Exit::Passed } else { Exit::Failed }
         }
         Err(error) => {

@@ -1,11 +1,11 @@
-//! `validate` and `plan`: what can be told of a file without deploying anything.
+//! `validate` and `plan`: what a file makes, without deploying anything.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use butter_cli::{output, values};
 use clap::Args;
 
-use super::{Exit, show, tell};
+use super::{Exit, complain, show, tell};
 use crate::plan::Plan;
 use crate::planner;
 use crate::results::directory::json;
@@ -13,8 +13,8 @@ use crate::topology::Overrides;
 
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
-    /// Topology files
-    #[arg(required = true)]
+    /// Topology files; `-` reads standard input
+    #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
     overrides: OverrideArgs,
@@ -22,23 +22,23 @@ pub(super) struct ValidateArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
-    /// A topology file
+    /// Topology file; `-` reads standard input
     file: PathBuf,
-    /// As JSON: what a run writes to plan.json
+    /// Print JSON, as a run writes it to plan.json
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     overrides: OverrideArgs,
 }
 
-/// What replaces what a file says.
+/// Values that replace those of a file.
 #[derive(Clone, Debug, Args)]
 pub(super) struct OverrideArgs {
-    /// Decides everything random, in place of the file's seed
-    #[arg(long, env = "HARNESS_SEED")]
+    /// Random seed (overrides the file's)
+    #[arg(long, env = "HARNESS_SEED", allow_negative_numbers = true, value_parser = values::count(0..=u64::MAX))]
     seed: Option<u64>,
-    /// A variable of the file, or a setting of all nodes: die=1/50, heartbeat=2s
-    #[arg(long, value_name = "KEY=VALUE", env = "HARNESS_SET", value_delimiter = ',', value_parser = key_value)]
+    /// Set a variable of the file, or a setting of all nodes, such as die=1/50 or heartbeat=2s (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", env = "HARNESS_SET", value_parser = values::setting)]
     set: Vec<(String, String)>,
 }
 
@@ -48,24 +48,28 @@ impl From<&OverrideArgs> for Overrides {
     }
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write KEY=VALUE, such as die=1/50".to_owned()),
-    }
-}
+/// The name that stands for standard input on a command line.
+const STDIN: &str = "-";
 
-/// Every file's plan, or every file's faults, told on stderr.
+/// Every file's plan. The faults of all files are shown before this fails.
 pub(super) fn load_all(files: &[PathBuf], overrides: &OverrideArgs) -> Result<Vec<Plan>, Exit> {
+    if files.iter().filter(|file| file.as_os_str() == STDIN).count() > 1 {
+        complain("standard input (`-`) can be read only once");
+        return Err(Exit::Usage);
+    }
     let plans: Vec<Option<Plan>> = files.iter().map(|file| load(file, overrides)).collect();
     plans.into_iter().collect::<Option<Vec<_>>>().ok_or(Exit::Usage)
 }
 
 fn load(file: &Path, overrides: &OverrideArgs) -> Option<Plan> {
-    match planner::load(file, &overrides.into()) {
+    let loaded = match file.as_os_str() == STDIN {
+        true => planner::load_from("stdin", std::io::stdin().lock(), &overrides.into()),
+        false => planner::load(file, &overrides.into()),
+    };
+    match loaded {
         Ok(plan) => Some(plan),
         Err(diagnostics) => {
-            tell(diagnostics.render(std::io::stderr().is_terminal()).trim_end());
+            tell(diagnostics.render(output::stderr().color).trim_end());
             None
         }
     }
@@ -97,18 +101,9 @@ fn sizes(plan: &Plan) -> String {
 
 pub(super) fn plan(args: &PlanArgs) -> Exit {
     let Some(plan) = load(&args.file, &args.overrides) else { return Exit::Usage };
-    show(&if args.json { json(&plan) } else { planner::describe(&plan) });
-    Exit::Passed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_setting_is_split_at_its_first_equals_sign() {
-        assert_eq!(key_value("die=1/50"), Ok(("die".to_owned(), "1/50".to_owned())));
-        assert_eq!(key_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
-        assert!(key_value("die").is_err() && key_value("=1").is_err());
+    match args.json {
+        true => output::data(json(&plan).as_bytes()),
+        false => show(&planner::describe(&plan)),
     }
+    Exit::Passed
 }

@@ -1,4 +1,4 @@
-//! `doctor`, `image`, `clean`: what concerns this machine, not a run.
+//! `doctor`, `image`, `clean`: about this machine, not about a run.
 
 use clap::Args;
 
@@ -10,10 +10,10 @@ use crate::{doctor, programs};
 
 #[derive(Debug, Args)]
 pub(super) struct CleanArgs {
-    /// One run, kept or not: the value of the label butter.run on its containers
+    /// Remove this run, even if it was kept: the value of the label butter.run on its containers
     #[arg(long, value_name = "ID", conflicts_with = "all")]
     run: Option<String>,
-    /// Every run, also kept ones and those that are being played at this moment
+    /// Remove every run, even kept ones and those in progress
     #[arg(long)]
     all: bool,
 }
@@ -29,7 +29,7 @@ pub(super) async fn image() -> Exit {
     display.finish();
     match built {
         Ok(image) => {
-            show(&format!("{} {}\n", image.tag, if image.built { "(built)" } else { "(was there)" }));
+            show(&format!("{} {}\n", image.tag, if image.built { "(built)" } else { "(already built)" }));
             Exit::Passed
         }
         Err(error) => environment(&error),
@@ -48,12 +48,12 @@ pub(super) async fn clean(args: &CleanArgs) -> Exit {
     match cleaned {
         Ok(cleaned) => {
             let removed = cleaned.removed.iter().map(|run| format!("removed {run}\n"));
-            let spared = cleaned.spared.iter().map(|(run, why)| format!("left {run}: {why}\n"));
-            let told: String = removed.chain(spared).collect();
-            show(match (&args.run, told.is_empty()) {
-                (_, false) => &told,
-                (Some(_), true) => "nothing is left of that run\n",
-                (None, true) => "nothing is left of any run\n",
+            let spared = cleaned.spared.iter().map(|(run, why)| format!("kept {run}: {why}\n"));
+            let list: String = removed.chain(spared).collect();
+            show(match (&args.run, list.is_empty()) {
+                (_, false) => &list,
+                (Some(_), true) => "nothing to remove: the engine has nothing of this run\n",
+                (None, true) => "nothing to remove: no run has left anything\n",
             });
             Exit::Passed
         }

@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use butter_cli::output;
+use butter_cli::terminal::Charset;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::events::{Event, EventKind};
@@ -13,6 +15,8 @@ use crate::run::RunStatus;
 
 /// Pause between lines about a step in a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Frames of the spinner; the last one is shown at the end.
+const TICKS: &str = "⠁⠂⠄⡀⢀⠠⠐⠈ ";
 /// Pause between changes of the line on a terminal.
 const REDRAW_EVERY: Duration = Duration::from_millis(100);
 
@@ -33,11 +37,11 @@ pub(super) struct ProgressDisplay {
 impl ProgressDisplay {
     /// Of an activity, or of a run of this name.
     pub(super) fn new(name: &str) -> Self {
-        let is_terminal = console_is_terminal();
-        let bar = is_terminal.then(|| {
+        let bar = output::stderr().animation.then(|| {
             let bar = LINES.add(ProgressBar::new_spinner());
             let style = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg}").expect("a constant template");
-            bar.set_style(style);
+            let ticks = if output::stderr().charset == Charset::Ascii { "-\\|/ " } else { TICKS };
+            bar.set_style(style.tick_chars(ticks));
             bar.set_prefix(name.to_owned());
             bar.enable_steady_tick(REDRAW_EVERY);
             bar
@@ -83,8 +87,8 @@ impl ProgressDisplay {
         }
         self.shown = Some(Instant::now());
         match &self.bar {
-            Some(bar) => bar.set_message(stand(plan, standing)),
-            None => self.line(&stand(plan, standing)),
+            Some(bar) => bar.set_message(output::stderr().charset.encode(&status_line(plan, standing))),
+            None => self.line(&status_line(plan, standing)),
         }
     }
 
@@ -128,16 +132,16 @@ impl Progress for ProgressDisplay {
     }
 }
 
-/// A bound beyond this says nothing to who waits: that of many attempts, each of which may take its whole time.
-const TELLING_MAX_S: u64 = 600;
+/// A longer bound is not shown: it is that of many attempts, each of which may take its whole time.
+const SHOWN_BOUND_MAX_S: u64 = 600;
 
 /// `step 3 of 5, churn: at most 42 s left · 16 nodes · 60 of 60 items kept · 12 queries, 12 right`
-fn stand(plan: &Plan, standing: &RunStatus) -> String {
+fn status_line(plan: &Plan, standing: &RunStatus) -> String {
     let mut parts = Vec::new();
     if let Some(index) = standing.step {
         let left = standing.step_ends.map_or(0, |ends| ends.0.saturating_sub(standing.now.0)).div_ceil(1_000_000);
         let (number, all, verb) = (index + 1, plan.steps.len(), plan.steps[index].verb);
-        let bound = if left <= TELLING_MAX_S { format!(": at most {left} s left") } else { String::new() };
+        let bound = if left <= SHOWN_BOUND_MAX_S { format!(": at most {left} s left") } else { String::new() };
         parts.push(format!("step {number} of {all}, {verb}{bound}"));
     }
     parts.push(format!("{} nodes", standing.live));
@@ -152,9 +156,4 @@ fn stand(plan: &Plan, standing: &RunStatus) -> String {
         parts.push(format!("{} queries, {} right", standing.queries.total(), standing.queries.found));
     }
     parts.join(" · ")
-}
-
-fn console_is_terminal() -> bool {
-    use std::io::IsTerminal;
-    std::io::stderr().is_terminal()
 }

@@ -1,24 +1,23 @@
-//! `harness run`: every file is checked before anything is created; then each is played, and reported.
+//! `harness run`: checks every file before anything is created, then plays and reports each.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use butter_cli::{output, values};
 use clap::Args as ClapArgs;
 use tokio::runtime::Handle;
 
 use super::backend_choice::{BackendArg, BackendKind};
 use super::inspect::{OverrideArgs, load_all};
 use super::session::{Outcome, Session};
-use super::{Exit, complain, environment, show, signals, tell};
+use super::{Exit, complain, environment, show, signals, table_style, tell};
 use crate::backend::BackendError;
 use crate::metrics::federation::Federation;
 use crate::plan::Plan;
-use crate::report::style::TableStyle;
 use crate::report::{junit, summary};
 use crate::results::directory::{DirectoryError, RunDirectory};
 use crate::results::result::RunVerdict;
@@ -26,38 +25,38 @@ use crate::run::{StopReason, StopSignal};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// Topology files
+    /// Topology files; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// What nodes and networks are made of
+    /// Backend that nodes and networks run on
     #[arg(long, value_enum, default_value = "auto", env = "HARNESS_BACKEND")]
     backend: BackendArg,
     #[command(flatten)]
     overrides: OverrideArgs,
-    /// Directory of the run's record, which must be empty; with several files, each has one in it
+    /// Write the run's record to this directory, which must be empty; several files get a directory each in it
     /// [default: runs/NAME-TIME-SEED]
     #[arg(long, value_name = "DIR", env = "HARNESS_OUT")]
     out: Option<PathBuf>,
-    /// Leave what was deployed, and say how to remove it
+    /// Leave containers and networks in place, and print how to remove them (docker only)
     #[arg(long, env = "HARNESS_KEEP")]
     keep: bool,
-    /// Play without having probed whether routers behave as declared
+    /// Skip the self-probe, which checks that routers behave as declared
     #[arg(long, env = "HARNESS_NO_PROBE")]
     no_probe: bool,
     /// Print result.json instead of the tables
     #[arg(long, env = "HARNESS_JSON")]
     json: bool,
-    /// Write JUnit XML of all runs, for CI
+    /// Write a JUnit XML report of all runs
     #[arg(long, value_name = "FILE", env = "HARNESS_JUNIT")]
     junit: Option<PathBuf>,
-    /// Serve the metrics of all nodes, routers and the run itself for Prometheus: http://ADDR/metrics
-    #[arg(long, value_name = "ADDR", env = "HARNESS_METRICS", conflicts_with = "jobs")]
+    /// Serve metrics of all nodes, routers and the run for Prometheus at http://ADDR/metrics
+    #[arg(long, value_name = "HOST:PORT", env = "HARNESS_METRICS", conflicts_with = "jobs", value_parser = values::socket_address)]
     metrics: Option<SocketAddr>,
-    /// Runs that are played at the same time
-    #[arg(long, value_name = "N", default_value = "1", env = "HARNESS_JOBS")]
-    jobs: NonZeroUsize,
-    /// End a run that takes longer than this by the clock on the wall, building and deploying included
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, env = "HARNESS_TIME_LIMIT")]
+    /// Number of runs to play at the same time
+    #[arg(long, value_name = "N", default_value = "1", env = "HARNESS_JOBS", allow_negative_numbers = true, value_parser = values::count(1..=u32::MAX))]
+    jobs: u32,
+    /// End a run that takes longer than this in real time, building and deploying included
+    #[arg(long, value_name = "DURATION", env = "HARNESS_TIME_LIMIT", allow_hyphen_values = true, value_parser = values::duration)]
     time_limit: Option<Duration>,
 }
 
@@ -81,7 +80,7 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
         }
         Err(error) => return environment(&anyhow::Error::from(error).into()),
     };
-    let outcomes = play_all(sessions, args.jobs, runtime, &interrupt, args.json);
+    let outcomes = play_all(sessions, args.jobs as usize, runtime, &interrupt, args.json);
     signals.abort();
     let exit = outcomes.iter().map(|(_, exit)| *exit).max().unwrap_or(Exit::Passed);
     match args.junit.as_deref().map(|file| write_junit(file, outcomes)) {
@@ -93,8 +92,8 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
 /// Chooses the backend, and begins to serve metrics.
 async fn prepare(args: &Args) -> Result<(BackendKind, Option<Federation>), BackendError> {
     let kind = args.backend.choose().await?;
-    if args.keep && kind == BackendKind::Netns {
-        tell("namespaces end with the run: --keep keeps nothing of them");
+    if args.keep && kind != BackendKind::Docker {
+        tell("--keep is ignored: only the docker backend can leave a run in place");
     }
     let Some(address) = args.metrics else { return Ok((kind, None)) };
     let listener =
@@ -136,12 +135,12 @@ fn sessions(
 /// Plays all of them, so many at once; each is reported as it ends. Outcomes come in the order of the files.
 fn play_all(
     sessions: Vec<Session>,
-    jobs: NonZeroUsize,
+    jobs: usize,
     runtime: &Handle,
     interrupt: &StopSignal,
     json: bool,
 ) -> Vec<(Outcome, Exit)> {
-    let threads = jobs.get().min(sessions.len());
+    let threads = jobs.min(sessions.len());
     let slots: Vec<Mutex<Option<Session>>> = sessions.into_iter().map(|session| Mutex::new(Some(session))).collect();
     let outcomes: Vec<Mutex<Option<(Outcome, Exit)>>> = slots.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
@@ -171,13 +170,16 @@ fn play_all(
 /// Shows what came of a run. What it means for the exit status.
 fn report(outcome: &Outcome, directory: &Path, json: bool) -> Exit {
     if let Some(result) = &outcome.result {
-        show(&if json { result.to_json() } else { summary::render(result, TableStyle::default()) });
+        match json {
+            true => output::data(result.to_json().as_bytes()),
+            false => show(&summary::render(result, table_style())),
+        }
     }
     for failure in &outcome.failures {
         environment(failure);
     }
     if let (None, Some(stopped)) = (&outcome.result, outcome.stopped) {
-        tell(&format!("{stopped} before anything was played"));
+        tell(&format!("{stopped} before the first step"));
     }
     tell(&format!("record: {}", directory.display()));
     match (outcome.stopped, &outcome.result) {

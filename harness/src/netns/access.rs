@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::{env, thread};
 
@@ -83,15 +83,16 @@ pub fn enter_if_asked() -> Result<(), BackendError> {
 }
 
 /// What the process of [`trial_apart`] does: before anything else.
-pub fn trial_main() -> ExitCode {
+/// Returns whether it succeeded; the reason against it goes to standard error.
+pub fn trial_main() -> bool {
     match enter_user_namespace().and_then(|()| trial()) {
         Ok(()) => {
-            println!("{TRIAL_PASSED}");
-            ExitCode::SUCCESS
+            butter_cli::output::text(&format!("{TRIAL_PASSED}\n"));
+            true
         }
         Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
+            butter_cli::output::message(&format!("{error:#}"));
+            false
         }
     }
 }

@@ -1,0 +1,87 @@
+//! How the program ends, and what it says about errors.
+
+use std::process::ExitCode;
+
+use butter_cli::terminal::Charset;
+use butter_cli::{bugs, output};
+
+use crate::backend::BackendError;
+use crate::error_class::ErrorClass;
+use crate::report::style::TableStyle;
+
+/// How the program ends, in order of weight: of several runs the heaviest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Exit {
+    /// All checks hold.
+    Passed,
+    /// A check failed, or a step did not end as planned.
+    Failed,
+    /// The command line, a variable or a file is wrong.
+    Usage,
+    /// The environment failed, or the time limit ended the run.
+    Environment,
+    /// The program broke one of its own rules.
+    Bug,
+    /// By a signal.
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code())
+    }
+}
+
+impl From<ErrorClass> for Exit {
+    fn from(class: ErrorClass) -> Self {
+        match class {
+            ErrorClass::User => Exit::Usage,
+            ErrorClass::Environment => Exit::Environment,
+            ErrorClass::Bug => Exit::Bug,
+        }
+    }
+}
+
+impl Exit {
+    /// The exit status of the process.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Exit::Passed => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Environment => 3,
+            Exit::Bug => bugs::EXIT_STATUS,
+            Exit::Interrupted => 130,
+        }
+    }
+}
+
+/// Reports an error of a backend, with its remedy.
+pub(super) fn environment(error: &BackendError) -> Exit {
+    complain(&format!("{:#}", error.what));
+    if let Some(remedy) = &error.remedy {
+        tell(&format!("remedy: {remedy}"));
+    }
+    Exit::Environment
+}
+
+/// Writes an error to standard error.
+pub(super) fn complain(what: &str) {
+    output::error("error", what);
+}
+
+/// Writes a message to standard error.
+pub(super) fn tell(line: &str) {
+    output::message(line);
+}
+
+/// Writes text for people to standard output.
+pub(super) fn show(text: &str) {
+    output::text(text);
+}
+
+/// How tables are drawn on standard output: as wide as the terminal, in the characters of the locale.
+pub(super) fn table_style() -> TableStyle {
+    let (terminal, default) = (output::stdout(), TableStyle::default());
+    TableStyle { width: terminal.width.unwrap_or(default.width), ascii: terminal.charset == Charset::Ascii }
+}

@@ -1,0 +1,89 @@
+//! Examples, exit statuses and variables for the help texts.
+
+use butter_cli::arguments::OtherVariable;
+
+use crate::programs::NODE_BINARY_VARIABLE;
+
+/// Holds the log filter.
+pub(super) const LOG_VARIABLE: &str = "HARNESS_LOG";
+
+/// Variables that belong to no option.
+pub(super) const OTHER_VARIABLES: &[OtherVariable] = &[
+    (LOG_VARIABLE, "Log filter: error (default), info, or butter_harness=debug"),
+    ("BUTTER_LOG", "Log filter of the nodes of a run"),
+    (NODE_BINARY_VARIABLE, "Node program to run: a static Linux executable"),
+    ("DOCKER_HOST", "Address of the Docker engine"),
+    ("NO_COLOR", "Do not colour output"),
+    ("CLICOLOR_FORCE", "Colour output that is not shown on a terminal"),
+];
+
+pub(super) const TOP: &str = "\
+Examples:
+  harness doctor
+  harness run topologies/three-lans.yaml
+  harness run topologies/*.yaml --backend sim --jobs 2 --junit junit.xml
+
+Exit status:
+    0  All checks hold
+    1  A check failed, or a step did not end as planned
+    2  The command line, a variable or a file is wrong
+    3  The environment failed (no engine, no image, disk full), or the time limit ended the run
+   70  A bug of this program
+  130  Interrupted";
+
+pub(super) const RUN: &str = "\
+Examples:
+  harness run topologies/three-lans.yaml
+  harness run topologies/churn.yaml --backend sim --seed 7 --set die=1/50
+  cat one.yaml | harness run - --json
+
+Exit status: 0 all checks hold; 1 a check failed; 2 wrong arguments or file; 3 environment or time limit; 130 interrupted.";
+
+pub(super) const VALIDATE: &str = "\
+Examples:
+  harness validate topologies/*.yaml
+  harness validate - < one.yaml
+
+Exit status: 0 all files are valid; 2 one is not.";
+
+pub(super) const PLAN: &str = "\
+Examples:
+  harness plan topologies/three-lans.yaml
+  harness plan topologies/three-lans.yaml --json | jq .networks
+
+Exit status: 0 the file is valid; 2 it is not.";
+
+pub(super) const DOCTOR: &str = "\
+Examples:
+  harness doctor
+
+Exit status: 0, whatever is usable; 3 the output cannot be written.";
+
+pub(super) const IMAGE: &str = "\
+Examples:
+  harness image
+
+Exit status: 0 the image exists; 3 it cannot be built.";
+
+pub(super) const COMPARE: &str = "\
+Compares shares, such as persistence and retrieval, of the same topology: for example from two backends or versions.
+
+Examples:
+  harness compare runs/three-lans-1 runs/three-lans-2
+
+Exit status: 0 no difference is significant; 1 one is; 2 the records cannot be compared.";
+
+pub(super) const CLEAN: &str = "\
+Examples:
+  harness clean
+  harness clean --run 1f2e3d
+
+Exit status: 0 nothing of the chosen runs is left; 3 something is.";
+
+pub(super) const BENCH: &str = "\
+Examples:
+  harness bench sim --nodes 20000
+  harness bench up --backend netns
+  sudo harness bench router
+
+Exit status: 0 all targets are met; 1 one is not; 3 the environment failed.";
