@@ -35,7 +35,7 @@ use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::{AskError, Command, Outcome};
 pub use crate::driver::StartError;
-use crate::driver::api::{ApiAddress, ApiSettings, Server};
+use crate::driver::api::{ApiAddress, ApiServer, ApiSettings};
 use crate::driver::behaviours::Behaviours;
 pub use crate::driver::behaviours::{Answer, HANDLERS_MAX};
 pub use crate::driver::handle::Ended;
@@ -151,7 +151,7 @@ impl Butter {
             None => Identity::generate()?,
         };
         let api = match &self.api {
-            Some(settings) => Some(Server::bind(settings).await?),
+            Some(settings) => Some(ApiServer::bind(settings).await?),
             None => None,
         };
         if let Some(api) = &api {
@@ -162,7 +162,7 @@ impl Butter {
         let mut node = JoinSet::new();
         node.spawn(driver.run());
         let mut beside = JoinSet::new();
-        let api_address = api.as_ref().and_then(Server::address);
+        let api_address = api.as_ref().map(|api| api.address().clone());
         if let Some(api) = api {
             beside.spawn(api.run(handle.clone()));
         }

@@ -6,6 +6,7 @@
 //! | [`overlay`] | the [`overlay::Overlay`] trait and the default data overlay: Peer Content Groups and retrieval |
 //! | [`api`] | the shapes of the control API, for its clients as well |
 //! | [`app`] | what an application holds: register behaviours, run a node, put, get, ask |
+//! | [`http`] | one HTTP server loop and one client, for the control API and for the testbed |
 //! | [`driver`] | the one tokio loop that plays a core over real sockets, and the control API |
 //!
 //! With `default-features = false` only the pure part is built: that is how the simulator uses it.
@@ -16,4 +17,6 @@ pub mod app;
 pub mod core;
 #[cfg(feature = "driver")]
 pub mod driver;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod overlay;

@@ -1,41 +1,68 @@
 //! Asking a node over its control API.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper::{HeaderMap, Method, Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use butter::api::ErrorBody;
 use butter::driver::api::{ApiAddress, TOKEN_VARIABLE};
+use butter::http::client::{ClientLimits, ConnectError, Connector, HttpAnswer, HttpClient, HttpError};
 use butter::overlay::data::VALUE_MAX;
 
 use super::{ApiArgs, Failure};
 
-/// Longest answer that is read.
-const ANSWER_MAX: usize = VALUE_MAX + (1 << 20);
+/// Time for a connection, and the longest answer that is read.
+const LIMITS: ClientLimits =
+    ClientLimits { connect_deadline: Duration::from_secs(10), answer_bytes: VALUE_MAX + (1 << 20) };
 
 /// A node to ask.
-pub(super) struct Client {
-    api: ApiArgs,
+pub(super) struct ApiClient {
+    address: ApiAddress,
+    http: HttpClient<ApiAddressConnector>,
 }
 
-/// A success.
-pub(super) struct Answer {
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+/// Connects to a control API.
+struct ApiAddressConnector(ApiAddress);
+
+/// A stream to a control API.
+enum ApiStream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
-impl Client {
-    pub(super) fn new(api: ApiArgs) -> Self {
-        Client { api }
+impl Connector for ApiAddressConnector {
+    type Stream = ApiStream;
+
+    fn host(&self) -> String {
+        match &self.0 {
+            ApiAddress::Tcp(address) => address.to_string(),
+            ApiAddress::Unix(_) => "localhost".to_owned(),
+        }
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Answer, Failure> {
+    async fn connect(&self) -> Result<ApiStream, ConnectError> {
+        Ok(match &self.0 {
+            ApiAddress::Tcp(address) => ApiStream::Tcp(TcpStream::connect(address).await?),
+            ApiAddress::Unix(path) => ApiStream::Unix(UnixStream::connect(path).await?),
+        })
+    }
+}
+
+impl ApiClient {
+    pub(super) fn new(api: ApiArgs) -> Result<Self, Failure> {
+        let http = HttpClient::new(ApiAddressConnector(api.api.clone()), api.api_token.as_deref(), LIMITS);
+        Ok(ApiClient { address: api.api, http: http.map_err(|error| Failure::Usage(error.into()))? })
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<HttpAnswer, Failure> {
         self.request(Method::GET, path, Bytes::new()).await
     }
 
@@ -43,62 +70,29 @@ impl Client {
         json(&self.get(path).await?)
     }
 
-    pub(super) async fn post(&self, path: &str, body: Bytes) -> Result<Answer, Failure> {
+    pub(super) async fn post(&self, path: &str, body: Bytes) -> Result<HttpAnswer, Failure> {
         self.request(Method::POST, path, body).await
     }
 
-    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
-        let mut request = Request::builder().method(method).uri(path);
-        request = request.header(header::HOST, self.host());
-        if let Some(token) = &self.api.api_token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let request = request.body(Full::new(body)).map_err(|error| Failure::Usage(error.into()))?;
-        let connected = match &self.api.api {
-            ApiAddress::Tcp(address) => match TcpStream::connect(address).await {
-                Ok(stream) => self.exchange(stream, request).await,
-                Err(error) => Err(self.nobody(&error)),
-            },
-            ApiAddress::Unix(path) => match UnixStream::connect(path).await {
-                Ok(stream) => self.exchange(stream, request).await,
-                Err(error) => Err(self.nobody(&error)),
-            },
-        };
-        let (status, answer) = connected?;
-        self.judge(status, answer)
-    }
-
-    fn host(&self) -> String {
-        match &self.api.api {
-            ApiAddress::Tcp(address) => address.to_string(),
-            ApiAddress::Unix(_) => "localhost".to_owned(),
+    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<HttpAnswer, Failure> {
+        match self.http.call(method, path, body).await {
+            Ok(answer) => self.judge(answer),
+            Err(error @ HttpError::Request(_)) => Err(Failure::Usage(error.into())),
+            Err(error @ (HttpError::Connect(_) | HttpError::ConnectTimeout(_))) => {
+                let hint = "start one with `butter run`, or name another with --api";
+                Err(Failure::Environment(
+                    anyhow::Error::new(error).context(format!("no node answers at {}; {hint}", self.address)),
+                ))
+            }
+            Err(error) => {
+                let what = format!("the request to the node at {} failed", self.address);
+                Err(Failure::Environment(anyhow::Error::new(error).context(what)))
+            }
         }
     }
 
-    fn nobody(&self, error: &std::io::Error) -> Failure {
-        Failure::Environment(anyhow!(
-            "no node answers at {}: start one with `butter run`, or name another with --api ({error})",
-            self.api.api
-        ))
-    }
-
-    async fn exchange<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Answer), Failure>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let broken = || format!("the node at {} broke off", self.api.api);
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.with_context(broken).map_err(Failure::Environment)?;
-        // Its errors come out of the request as well.
-        tokio::spawn(connection);
-        let response = sender.send_request(request).await.with_context(broken).map_err(Failure::Environment)?;
-        let (parts, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_MAX).collect().await;
-        let body = body.map_err(|error| Failure::Environment(anyhow!("{}: {error}", broken())))?.to_bytes();
-        Ok((parts.status, Answer { headers: parts.headers, body }))
-    }
-
-    fn judge(&self, status: StatusCode, answer: Answer) -> Result<Answer, Failure> {
+    fn judge(&self, answer: HttpAnswer) -> Result<HttpAnswer, Failure> {
+        let status = answer.status;
         if status.is_success() {
             return Ok(answer);
         }
@@ -116,8 +110,40 @@ impl Client {
     }
 }
 
+impl AsyncRead for ApiStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut TaskContext<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ApiStream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            ApiStream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for ApiStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut TaskContext<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            ApiStream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            ApiStream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ApiStream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            ApiStream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ApiStream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            ApiStream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
 /// The answer's body as JSON.
-pub(super) fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
+pub(super) fn json<T: DeserializeOwned>(answer: &HttpAnswer) -> Result<T, Failure> {
     serde_json::from_slice(&answer.body)
         .context("the answer is not what a node of this version says")
         .map_err(Failure::Environment)

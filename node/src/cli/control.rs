@@ -14,7 +14,7 @@ use butter::api::{
 use butter::core::identity::BlockId;
 use butter::overlay::data::VALUE_MAX;
 
-use super::client::{Client, json};
+use super::client::{ApiClient, json};
 use super::{ApiArgs, Failure};
 
 #[derive(Debug, Subcommand)]
@@ -53,7 +53,7 @@ pub(super) enum ControlCommand {
 }
 
 pub(super) async fn execute(command: ControlCommand, api: ApiArgs) -> Result<(), Failure> {
-    let client = Client::new(api);
+    let client = ApiClient::new(api)?;
     match command {
         ControlCommand::PutBody { file } => put(&client, &file).await,
         ControlCommand::Get { id, output } => get(&client, id, output.as_deref()).await,
@@ -74,7 +74,7 @@ pub(super) async fn execute(command: ControlCommand, api: ApiArgs) -> Result<(),
     }
 }
 
-async fn put(client: &Client, file: &Path) -> Result<(), Failure> {
+async fn put(client: &ApiClient, file: &Path) -> Result<(), Failure> {
     let value = read(file).map_err(Failure::Usage)?;
     let put: PutBody = json(&client.post(BLOBS_PATH, value.into()).await?)?;
     eprintln!("stored in {} ms: {} blocks", put.took_us / 1_000, put.blocks.len());
@@ -96,7 +96,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(value)
 }
 
-async fn get(client: &Client, id: BlockId, output: Option<&Path>) -> Result<(), Failure> {
+async fn get(client: &ApiClient, id: BlockId, output: Option<&Path>) -> Result<(), Failure> {
     let answer = client.get(&format!("{BLOBS_PATH}/{id}")).await?;
     let header = |name| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("?").to_owned();
     eprintln!("found {} hops away, by {} messages", header(HOPS_HEADER), header(MESSAGES_HEADER));

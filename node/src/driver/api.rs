@@ -16,7 +16,7 @@ mod metrics;
 mod routes;
 mod serve;
 
-pub(crate) use serve::Server;
+pub(crate) use serve::ApiServer;
 
 /// Where the control API listens unless told otherwise.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:4080";

@@ -23,6 +23,7 @@ use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::{AskError, Command, Outcome};
 use crate::driver::handle::{Ended, Glimpse, Handle};
+use crate::http::server::BodyError;
 use crate::overlay::data::{Data, DataCommand, DataOutcome, GetError, PutError, VALUE_MAX};
 
 type Node = State<Handle<Data>>;
@@ -185,7 +186,10 @@ async fn put(
     State(node): Node,
     value: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Failure> {
-    let value = value.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
+    let value = value.map_err(|rejection| match over_budget(&rejection) {
+        Some(why) => Failure::new(StatusCode::SERVICE_UNAVAILABLE, why),
+        None => Failure::new(rejection.status(), rejection.body_text()),
+    })?;
     let begun = Instant::now();
     match node.command(Command::Overlay(DataCommand::Put { value: value.into() })).await? {
         Outcome::Overlay(DataOutcome::Put(stored)) => {
@@ -196,6 +200,12 @@ async fn put(
         }
         other => Err(unexpected(&other)),
     }
+}
+
+/// The error of the server if a body was refused because all bodies together are too long.
+fn over_budget<'a>(rejection: &'a (dyn std::error::Error + 'static)) -> Option<&'a BodyError> {
+    let chain = std::iter::successors(Some(rejection), |error| error.source());
+    chain.filter_map(|error| error.downcast_ref()).find(|error| matches!(error, BodyError::OverBudget))
 }
 
 async fn fetch(State(node): Node, Path(id): Path<String>) -> Result<Response, Failure> {

@@ -4,86 +4,87 @@
 //! rebinding), is refused there. With a token, whoever has it may ask.
 
 use std::convert::Infallible;
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::routes::{self, Failure};
 use super::{ApiAddress, ApiError, ApiSettings, TOKEN_MIN};
 use crate::driver::handle::Handle;
-use crate::overlay::data::Data;
+use crate::http::server::{HttpLimits, HttpListener, HttpServer, ListenAddress};
+use crate::overlay::data::{Data, VALUE_MAX};
 
-/// Connections at once; beyond, clients wait.
-const CONNECTIONS_MAX: usize = 256;
-/// How long a client may take for the head of a request.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// What the API allows its clients. Bodies: four values of the greatest length, or many of a usual one.
+const LIMITS: HttpLimits = HttpLimits {
+    connections: 256,
+    connections_per_address: 64,
+    head_deadline: Duration::from_secs(3),
+    connection_deadline: None,
+    head_bytes: 64 << 10,
+    body_bytes: 4 * VALUE_MAX,
+};
 /// How long a request may take in all, its body and its answer included.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(120);
-/// Pause after a connection could not be accepted, such as for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Names that are tried for the private folder of a unix socket.
+const FOLDER_TRIES: u32 = 16;
+/// Where a browser's request comes from (Fetch Metadata).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// A control API that listens.
 #[derive(Debug)]
-pub(crate) struct Server {
-    listener: Listener,
+pub(crate) struct ApiServer {
+    listener: HttpListener,
+    address: ApiAddress,
     guard: Guard,
     start_paused: bool,
 }
 
-#[derive(Debug)]
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-/// What a request needs to be heard.
+/// What a request needs to be accepted.
 #[derive(Clone, Debug)]
 enum Guard {
     /// Bearing the token whose hash this is.
     Token([u8; 32]),
-    /// Being no web page's.
+    /// Not coming from a web page.
     Local,
     /// Nothing: the socket file's permissions decide.
     Open,
 }
 
-impl Server {
+impl ApiServer {
     /// Listens. Must be called within a tokio runtime.
     pub(crate) async fn bind(settings: &ApiSettings) -> Result<Self, ApiError> {
         let guard = Guard::new(settings)?;
         let failed =
             |source: io::Error| ApiError::Bind { hint: hint(&source), address: settings.address.clone(), source };
         let listener = match &settings.address {
-            ApiAddress::Tcp(address) => Listener::Tcp(TcpListener::bind(address).await.map_err(failed)?),
-            ApiAddress::Unix(path) => Listener::Unix(bind_unix(path).map_err(failed)?),
+            ApiAddress::Tcp(address) => HttpListener::Tcp(TcpListener::bind(address).await.map_err(failed)?),
+            ApiAddress::Unix(path) => HttpListener::Unix(bind_unix(path).map_err(failed)?),
         };
-        Ok(Server { listener, guard, start_paused: settings.start_paused })
+        // The port that the system chose; the path of a unix socket is the one given.
+        let address = match listener.address() {
+            Ok(ListenAddress::Tcp(address)) => ApiAddress::Tcp(address),
+            _ => settings.address.clone(),
+        };
+        Ok(ApiServer { listener, address, guard, start_paused: settings.start_paused })
     }
 
     /// Where it listens: with the port that the system chose.
-    pub(crate) fn address(&self) -> Option<ApiAddress> {
-        match &self.listener {
-            Listener::Tcp(listener) => listener.local_addr().ok().map(ApiAddress::Tcp),
-            Listener::Unix(listener) => {
-                listener.local_addr().ok()?.as_pathname().map(|path| ApiAddress::Unix(path.to_owned()))
-            }
-        }
+    pub(crate) fn address(&self) -> &ApiAddress {
+        &self.address
     }
 
     /// Returns at once, or with [`ApiSettings::start_paused`] when a client has asked the node to start.
@@ -105,62 +106,57 @@ impl Server {
 
     async fn serve(&self, router: Router) -> Infallible {
         let router = router.layer(middleware::from_fn_with_state(self.guard.clone(), check));
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let permit = room.clone().acquire_owned().await.expect("never closed");
-            let accepted = match &self.listener {
-                Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
-                    serve(stream, router.clone(), permit);
-                }),
-                Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                    serve(stream, router.clone(), permit);
-                }),
-            };
-            if let Err(error) = accepted {
-                tracing::warn!(%error, "the control API cannot take a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        HttpServer::new(LIMITS).serve(&self.listener, TowerToHyperService::new(router)).await
     }
 }
 
-impl Drop for Server {
+impl Drop for ApiServer {
     fn drop(&mut self) {
-        if let Some(ApiAddress::Unix(path)) = self.address() {
+        if let ApiAddress::Unix(path) = &self.address {
             // Another program may have taken its place; a leftover is replaced at the next start.
-            _ = std::fs::remove_file(path);
+            _ = fs::remove_file(path);
         }
     }
 }
 
-fn serve<S>(stream: S, router: Router, permit: tokio::sync::OwnedSemaphorePermit)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    tokio::spawn(async move {
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_DEADLINE)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection to the control API");
-        }
-        drop(permit);
-    });
-}
-
+/// Listens on a socket file that only this user can open. Replaces the file of a node that was killed.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    // What a node that was killed has left. One that lives answers, and is not pushed aside.
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    if is_socket {
-        match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
-            Err(_) => std::fs::remove_file(path)?,
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => return Err(io::ErrorKind::AddrInUse.into()),
+        // A node that lives answers.
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => return Err(io::ErrorKind::AddrInUse.into()),
+        _ => {}
+    }
+    // The file is created in a folder that is closed to others, so that it has the right mode before anybody can see it.
+    let folder = private_folder(path.parent().filter(|parent| !parent.as_os_str().is_empty()))?;
+    let bound = bind_within(&folder, path);
+    let removed = fs::remove_dir_all(&folder);
+    let listener = bound?;
+    removed.map(|()| listener)
+}
+
+/// Binds in a private folder, and moves the file to its place with the mode that it shall have.
+fn bind_within(folder: &Path, path: &Path) -> io::Result<UnixListener> {
+    let hidden = folder.join("s");
+    let listener = UnixListener::bind(&hidden)?;
+    fs::set_permissions(&hidden, Permissions::from_mode(0o600))?;
+    fs::rename(&hidden, path)?;
+    Ok(listener)
+}
+
+/// Creates a folder that only this user can enter.
+fn private_folder(parent: Option<&Path>) -> io::Result<std::path::PathBuf> {
+    let parent = parent.unwrap_or(Path::new("."));
+    let mut result = Err(io::ErrorKind::AlreadyExists.into());
+    for number in 0..FOLDER_TRIES {
+        let folder = parent.join(format!(".{:x}.{number:x}", std::process::id()));
+        result = DirBuilder::new().mode(0o700).create(&folder).map(|()| folder);
+        match &result {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            _ => break,
         }
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    result
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -188,21 +184,32 @@ impl Guard {
         match self {
             Guard::Open => Ok(()),
             Guard::Token(wanted) => {
-                let given =
-                    headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+                let given = headers.get(header::AUTHORIZATION).and_then(|value| bearer_token(value.as_bytes()));
                 // Hashes are compared, so that how long it takes tells nothing of the token.
                 match given.map(|token| <[u8; 32]>::from(Sha256::digest(token))) {
                     Some(hash) if hash == *wanted => Ok(()),
                     _ => Err(Failure::new(StatusCode::UNAUTHORIZED, "this node wants Authorization: Bearer TOKEN")),
                 }
             }
-            Guard::Local if headers.contains_key(header::ORIGIN) || !is_for_address(headers) => {
+            Guard::Local if is_from_web_page(headers) || !is_for_address(headers) => {
                 let why = "without a token, a node answers no web pages, and only requests for an address or localhost";
                 Err(Failure::new(StatusCode::FORBIDDEN, why))
             }
             Guard::Local => Ok(()),
         }
     }
+}
+
+/// The token of an `Authorization` header. The name of the scheme is case-insensitive (RFC 9110 §11.1).
+fn bearer_token(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = authorization.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii_start())
+}
+
+/// Whether a browser says that another site sent the request. Requests for images carry no `Origin`.
+fn is_from_web_page(headers: &HeaderMap) -> bool {
+    let is_foreign = |site: &HeaderValue| site != "none" && site != "same-origin";
+    headers.contains_key(header::ORIGIN) || headers.get(SEC_FETCH_SITE).is_some_and(is_foreign)
 }
 
 /// Whether the host asked for is an address or `localhost`, and no other name.
@@ -215,13 +222,15 @@ fn is_for_address(headers: &HeaderMap) -> bool {
 }
 
 async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    if let Err(failure) = guard.check(request.headers()) {
-        return failure.into_response();
-    }
-    match timeout(REQUEST_DEADLINE, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Failure::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),
-    }
+    let mut response = match guard.check(request.headers()) {
+        Ok(()) => timeout(REQUEST_DEADLINE, next.run(request))
+            .await
+            .unwrap_or_else(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response()),
+        Err(failure) => failure.into_response(),
+    };
+    // Values come from other nodes: a browser must not guess that one is a page or a script.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 #[cfg(test)]
@@ -254,10 +263,12 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_wanted_whole() {
+    fn only_the_whole_token_is_accepted_and_the_scheme_in_any_case() {
         let guard = guard("0.0.0.0:4080", Some("0123456789abcdef")).unwrap();
-        assert!(guard.check(&headers(&[("authorization", "Bearer 0123456789abcdef")])).is_ok());
-        for wrong in ["Bearer 0123456789abcde", "Bearer ", "0123456789abcdef", "Basic 0123456789abcdef"] {
+        for right in ["Bearer 0123456789abcdef", "bearer 0123456789abcdef", "BEARER  0123456789abcdef"] {
+            assert!(guard.check(&headers(&[("authorization", right)])).is_ok(), "{right}");
+        }
+        for wrong in ["Bearer 0123456789abcde", "Bearer ", "Bearer", "0123456789abcdef", "Basic 0123456789abcdef"] {
             assert!(guard.check(&headers(&[("authorization", wrong)])).is_err(), "{wrong}");
         }
         assert!(guard.check(&headers(&[])).is_err());
@@ -271,5 +282,29 @@ mod tests {
         }
         assert!(guard.check(&headers(&[("host", "evil.example:4080")])).is_err());
         assert!(guard.check(&headers(&[("host", "127.0.0.1"), ("origin", "http://evil.example")])).is_err());
+        for site in ["cross-site", "same-site"] {
+            assert!(guard.check(&headers(&[("host", "127.0.0.1"), ("sec-fetch-site", site)])).is_err(), "{site}");
+        }
+        for site in ["none", "same-origin"] {
+            assert!(guard.check(&headers(&[("host", "127.0.0.1"), ("sec-fetch-site", site)])).is_ok(), "{site}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_closed_to_others_and_replaces_a_dead_one_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        let listener = bind_unix(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+        assert_eq!(bind_unix(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse, "it is alive");
+        drop(listener);
+        let listener = bind_unix(&path).unwrap();
+        let (connected, accepted) = tokio::join!(tokio::net::UnixStream::connect(&path), listener.accept());
+        assert!(connected.is_ok() && accepted.is_ok());
+        let plain = folder.path().join("plain");
+        fs::write(&plain, "kept").unwrap();
+        assert_eq!(bind_unix(&plain).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(fs::read_to_string(&plain).unwrap(), "kept");
     }
 }

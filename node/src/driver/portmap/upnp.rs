@@ -1,18 +1,18 @@
 //! UPnP's Internet Gateway Device: found by SSDP, described in XML, asked by SOAP (UPnP Device Architecture 1.1,
 //! WANIPConnection:1).
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
+use http_body_util::Full;
 use hyper::{Request, Uri, header};
-use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Forwarded, Grant, MapError, Wish};
+use crate::http::client::{ClientLimits, ConnectError, Connector, HttpClient, HttpError};
 
 mod xml;
 
@@ -200,21 +200,33 @@ fn get(address: SocketAddrV4, path: &str) -> Result<Request<Full<Bytes>>, MapErr
     request.map_err(|_| MapError::Nonsense("a path that is none"))
 }
 
+/// A gateway, reached from here.
+struct GatewayConnector(SocketAddrV4);
+
+impl Connector for GatewayConnector {
+    type Stream = TcpStream;
+
+    fn host(&self) -> String {
+        self.0.to_string()
+    }
+
+    async fn connect(&self) -> Result<TcpStream, ConnectError> {
+        Ok(TcpStream::connect(SocketAddr::V4(self.0)).await?)
+    }
+}
+
 /// Whether it is a success, and its body.
 async fn http(address: SocketAddrV4, request: Request<Full<Bytes>>) -> Result<(bool, String), MapError> {
-    let exchange = async {
-        let stream = TcpStream::connect(SocketAddr::V4(address)).await?;
-        let broken = |_| MapError::Nonsense("HTTP that is none");
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        // Ends with `sender`; its errors come out of the request as well.
-        tokio::spawn(connection);
-        let response = sender.send_request(request).await.map_err(broken)?;
-        let success = response.status().is_success();
-        let body = Limited::new(response.into_body(), DOCUMENT_MAX).collect().await;
-        let body = body.map_err(|_| MapError::Nonsense("a document that is too long or cut short"))?.to_bytes();
-        Ok((success, String::from_utf8_lossy(&body).into_owned()))
-    };
-    timeout(HTTP_WITHIN, exchange).await.map_err(|_| MapError::NoAnswer)?
+    let limits = ClientLimits { connect_deadline: HTTP_WITHIN, answer_bytes: DOCUMENT_MAX };
+    // A connection of its own: simple gateways serve one client at a time.
+    let answered = async { HttpClient::new(GatewayConnector(address), None, limits)?.send(request).await };
+    match timeout(HTTP_WITHIN, answered).await {
+        Ok(Ok(answer)) => Ok((answer.status.is_success(), String::from_utf8_lossy(&answer.body).into_owned())),
+        Ok(Err(HttpError::Connect(error))) => Err(MapError::Io(io::Error::other(error))),
+        Ok(Err(HttpError::AnswerTooLong(_))) => Err(MapError::Nonsense("a document that is too long")),
+        Ok(Err(_)) => Err(MapError::Nonsense("no valid HTTP")),
+        Err(_) => Err(MapError::NoAnswer),
+    }
 }
 
 #[cfg(test)]
