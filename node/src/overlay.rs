@@ -137,7 +137,7 @@ impl<M, O> Context<'_, M, O> {
     }
 
     /// `peer` was found dead: known hosts and links forget it.
-    pub fn bury(&mut self, peer: NodeId) {
+    pub fn evict(&mut self, peer: NodeId) {
         self.hosts.remove(peer);
         self.links.abandon(peer, self.sink);
     }

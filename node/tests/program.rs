@@ -149,7 +149,7 @@ fn a_value_goes_in_at_one_node_and_comes_out_at_another() {
     let (status, metrics) = a.http("GET", "/metrics", b"").unwrap();
     let metrics = String::from_utf8(metrics).unwrap();
     assert_eq!(status, 200);
-    for line in ["butter_known_hosts 1", "butter_stores_total{result=\"acknowledged\"} 1"] {
+    for line in ["butter_known_hosts 1", "butter_puts_total{result=\"acknowledged\"} 1"] {
         assert!(metrics.lines().any(|found| found == line), "{line} is missing in\n{metrics}");
     }
 }

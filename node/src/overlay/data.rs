@@ -151,7 +151,7 @@ impl Data {
         if !message.is_bounded() {
             return;
         }
-        self.persist.heard(ctx, from);
+        self.persist.note_alive(ctx, from);
         if let Some(message) = self.retrieve.handle(ctx, &self.store, &self.persist, from, message) {
             self.persist.handle(ctx, &mut self.store, from, message);
         }
@@ -183,13 +183,13 @@ impl Overlay for Data {
         self.persist.set_me(ctx.me.id);
         match input {
             OverlayInput::Message { from, message } => self.message(ctx, from, message),
-            OverlayInput::LinkUp { peer } => self.persist.heard(ctx, peer),
+            OverlayInput::LinkUp { peer } => self.persist.note_alive(ctx, peer),
             OverlayInput::LinkDown { peer } => {
-                self.persist.lost_link(ctx, peer, false);
+                self.persist.link_lost(ctx, peer, false);
                 self.retrieve.lost(ctx, &self.persist, peer);
             }
             OverlayInput::Unreachable { peer } => {
-                self.persist.lost_link(ctx, peer, true);
+                self.persist.link_lost(ctx, peer, true);
                 self.retrieve.lost(ctx, &self.persist, peer);
             }
             OverlayInput::Command { id, command } => self.command(ctx, id, command),

@@ -46,7 +46,7 @@ fn what_nobody_has_is_not_found_before_the_deadline() {
         let began = net.now;
         assert_eq!(net.get(7, BlockId([1; 32])), Err(GetError::NotFound), "{retrieval:?}");
         assert!(net.now.since(began) < SECOND * 5, "{retrieval:?}: {:?}", net.now.since(began));
-        assert_eq!(net.node(7).stats().retrievals_absent, 1);
+        assert_eq!(net.node(7).stats().retrievals_not_found, 1);
     }
 }
 

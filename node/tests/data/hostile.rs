@@ -6,21 +6,21 @@ use butter::core::blob::Blob;
 use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
 use butter::overlay::data::DataMessage;
-use butter::overlay::data::block::{Block, Kind};
-use butter::overlay::data::message::{Invited, Viewed};
-use butter::overlay::data::view::View;
+use butter::overlay::data::block::{Block, BlockKind};
+use butter::overlay::data::message::{BlockGroup, InvitedBlock};
+use butter::overlay::data::view::GroupView;
 
 use crate::net::{Net, value};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn block(seed: usize) -> Block {
-    Block { kind: Kind::Part, bytes: value(seed, 4_096) }
+    Block { kind: BlockKind::Part, bytes: value(seed, 4_096) }
 }
 
 fn invite(net: &Net, from: usize, to: usize, id: BlockId, block: Block) -> DataMessage {
-    let view = View::new(2, [net.id(from), net.id(to), NodeId([9; 32])]);
-    DataMessage::Invite { batch: 1, items: vec![Invited { id, view, block }], contacts: Vec::new() }
+    let view = GroupView::new(2, [net.id(from), net.id(to), NodeId([9; 32])]);
+    DataMessage::Invite { batch: 1, items: vec![InvitedBlock { id, view, block }], contacts: Vec::new() }
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn a_block_under_a_false_name_is_not_taken() {
     let (liar, node) = net.linked_pair();
     let message = invite(&net, liar, node, BlockId([1; 32]), block(1));
     net.inject(liar, node, message);
-    let manifest = Block { kind: Kind::Manifest, ..block(2) };
+    let manifest = Block { kind: BlockKind::Manifest, ..block(2) };
     let message = invite(&net, liar, node, block(2).id(), manifest);
     net.inject(liar, node, message);
     assert_eq!(net.node(node).overlay().blocks().count(), 0);
@@ -50,7 +50,7 @@ fn one_peer_fills_half_of_the_storage_at_most() {
 fn an_oversized_message_is_ignored() {
     let mut net = Net::joined(6, &Config::default(), 3);
     let (liar, node) = net.linked_pair();
-    let large = Block { kind: Kind::Part, bytes: Blob::from(vec![1; 4_097]) };
+    let large = Block { kind: BlockKind::Part, bytes: Blob::from(vec![1; 4_097]) };
     let message = invite(&net, liar, node, large.id(), large);
     net.inject(liar, node, message);
     assert_eq!(net.node(node).overlay().blocks().count(), 0);
@@ -63,13 +63,17 @@ fn answers_that_were_not_asked_for_change_nothing() {
     let stored = net.put(node, &value(5, 1_000)).unwrap();
     let get = net.begin_get(node, block(1).id());
     for number in 0..50 {
-        let blocks = vec![Block { kind: Kind::Part, bytes: Blob::from(vec![7; 10]) }];
+        let blocks = vec![Block { kind: BlockKind::Part, bytes: Blob::from(vec![7; 10]) }];
         net.inject(liar, node, DataMessage::FindReply { query: number, blocks, hosts: Vec::new() });
-        net.inject(liar, node, DataMessage::Echo { query: number, messages: 9 });
+        net.inject(liar, node, DataMessage::FloodAck { query: number, messages: 9 });
         let (taken, refused) = (vec![stored.id], Vec::new());
         net.inject(liar, node, DataMessage::InviteReply { batch: number, taken, refused, views: Vec::new() });
-        net.inject(liar, node, DataMessage::Confirmed { held: Vec::new(), lost: vec![stored.id] });
-        net.inject(liar, node, DataMessage::Synced { to: BlockId([0; 32]), views: Vec::new(), lost: vec![stored.id] });
+        net.inject(liar, node, DataMessage::ConfirmReply { held: Vec::new(), lost: vec![stored.id] });
+        net.inject(
+            liar,
+            node,
+            DataMessage::SyncReply { to: BlockId([0; 32]), views: Vec::new(), lost: vec![stored.id] },
+        );
     }
     drop(net.wait(get));
     net.run(SECOND * 20);
@@ -85,8 +89,8 @@ fn a_stranger_cannot_talk_a_group_out_of_its_block() {
     let (stranger, member) = net.linked_to(&holders);
     for epoch in [5, 50, 1 << 20, 1 << 50, u64::MAX] {
         // The stranger and some who do not exist; a view that leaves everybody out who holds the block.
-        let view = View::new(epoch, [net.id(stranger), NodeId([200; 32]), NodeId([201; 32])]);
-        let views = vec![Viewed { id: stored.id, view }];
+        let view = GroupView::new(epoch, [net.id(stranger), NodeId([200; 32]), NodeId([201; 32])]);
+        let views = vec![BlockGroup { id: stored.id, view }];
         net.inject(stranger, member, DataMessage::Views { views: views.clone(), contacts: Vec::new() });
         net.inject(stranger, member, DataMessage::Confirm { views });
     }

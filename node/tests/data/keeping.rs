@@ -47,7 +47,7 @@ fn a_node_puts_its_values_with_few_buddies() {
     for i in 0..20 {
         net.put(5, &value(1_000 + i, 2_000)).unwrap();
     }
-    assert!(net.node(5).stats().preferred_peers <= 4, "{} preferred peers", net.node(5).stats().preferred_peers);
+    assert!(net.node(5).stats().group_peers <= 4, "{} buddies", net.node(5).stats().group_peers);
 }
 
 #[test]

@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn every_instrument_is_told_with_its_labels() {
-        let mut stats = Stats { links_relayed: 3, stores: 7, ..Stats::default() };
+        let mut stats = Stats { links_relayed: 3, puts_acknowledged: 7, ..Stats::default() };
         stats.retrieval_seconds.record(Duration::from_millis(20));
         stats.retrieval_seconds.record(Duration::from_secs(60));
         let counters = Counters::default();
@@ -175,7 +175,7 @@ mod tests {
             "# TYPE butter_links gauge",
             "butter_links{path=\"lan\"} 0",
             "butter_links{path=\"relayed\"} 3",
-            "butter_stores_total{result=\"acknowledged\"} 7",
+            "butter_puts_total{result=\"acknowledged\"} 7",
             "butter_relay_bytes_total 1200",
             "# TYPE butter_retrieval_seconds histogram",
             "butter_retrieval_seconds_bucket{le=\"0.01\"} 0",

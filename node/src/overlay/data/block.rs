@@ -27,7 +27,7 @@ const MANIFEST_DOMAIN: &[u8] = b"butter manifest 1";
 
 /// What a block's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Kind {
+pub enum BlockKind {
     /// A value, or a part of one.
     Part,
     /// An encoded [`Manifest`].
@@ -38,7 +38,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Block {
     /// How to read the bytes.
-    pub kind: Kind,
+    pub kind: BlockKind,
     /// At most [`BLOCK_MAX`] bytes.
     pub bytes: Blob,
 }
@@ -47,7 +47,7 @@ impl Block {
     /// What the block is called: a hash of all of it.
     pub fn id(&self) -> BlockId {
         let mut hash = Sha256::new();
-        if self.kind == Kind::Manifest {
+        if self.kind == BlockKind::Manifest {
             hash.update(MANIFEST_DOMAIN);
         }
         hash.update(self.bytes.as_ref());
@@ -92,7 +92,7 @@ impl Manifest {
         bytes.extend_from_slice(&[self.level]);
         bytes.extend_from_slice(&self.length.to_le_bytes());
         self.ids.iter().for_each(|id| bytes.extend_from_slice(&id.0));
-        Block { kind: Kind::Manifest, bytes: Blob(bytes.freeze()) }
+        Block { kind: BlockKind::Manifest, bytes: Blob(bytes.freeze()) }
     }
 
     /// Reads a manifest. Level, length and number of ids must agree, so that no manifest can make a reader fetch more than
@@ -138,7 +138,7 @@ pub fn split(value: &Blob) -> Vec<(BlockId, Block)> {
     let mut at = 0;
     while at < value.0.len() || row.is_empty() {
         let end = value.0.len().min(at + BLOCK_MAX);
-        let part = Block { kind: Kind::Part, bytes: Blob(value.0.slice(at..end)) };
+        let part = Block { kind: BlockKind::Part, bytes: Blob(value.0.slice(at..end)) };
         let id = part.id();
         row.push((id, (end - at) as u64));
         blocks.push((id, part));
@@ -181,7 +181,7 @@ pub enum JoinError {
 /// If a block is wanting, or the blocks do not make a value.
 pub fn join<'a>(root: BlockId, find: impl Fn(BlockId) -> Option<&'a Block>) -> Result<Blob, JoinError> {
     let first = find(root).ok_or(JoinError::Needs(root))?;
-    if first.kind == Kind::Part {
+    if first.kind == BlockKind::Part {
         return Ok(first.bytes.clone());
     }
     let manifest = Manifest::decode(first.bytes.as_ref())?;
@@ -213,8 +213,8 @@ fn append<'a>(
 /// If it is not what that manifest promises.
 pub fn children(block: &Block, level: u8, length: u64) -> Result<Option<Manifest>, BadManifest> {
     match (block.kind, level) {
-        (Kind::Part, 0) if block.len() as u64 == length => Ok(None),
-        (Kind::Manifest, 1..) => {
+        (BlockKind::Part, 0) if block.len() as u64 == length => Ok(None),
+        (BlockKind::Manifest, 1..) => {
             let below = Manifest::decode(block.bytes.as_ref())?;
             if below.level + 1 == level && below.length == length { Ok(Some(below)) } else { Err(BadManifest) }
         }
@@ -262,8 +262,8 @@ mod tests {
     fn a_manifest_and_the_same_bytes_as_a_value_have_different_ids() {
         let blocks = split(&value(BLOCK_MAX * 2, 1));
         let manifest = &blocks[0].1;
-        assert_eq!(manifest.kind, Kind::Manifest);
-        assert_ne!(manifest.id(), Block { kind: Kind::Part, bytes: manifest.bytes.clone() }.id());
+        assert_eq!(manifest.kind, BlockKind::Manifest);
+        assert_ne!(manifest.id(), Block { kind: BlockKind::Part, bytes: manifest.bytes.clone() }.id());
     }
 
     #[test]
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_manifest_that_lists_itself_one_level_too_high_is_refused() {
-        let part = Block { kind: Kind::Part, bytes: Blob::from(vec![1; 10]) };
+        let part = Block { kind: BlockKind::Part, bytes: Blob::from(vec![1; 10]) };
         assert_eq!(children(&part, 1, 10), Err(BadManifest));
         assert_eq!(children(&part, 0, 11), Err(BadManifest));
         assert_eq!(children(&part, 0, 10), Ok(None));

@@ -6,7 +6,7 @@
 use bincode::{Decode, Encode};
 
 use super::block::{BLOCK_MAX, Block};
-use super::view::View;
+use super::view::GroupView;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 
@@ -21,10 +21,10 @@ pub(super) const CONTACTS_MAX: usize = 16;
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum DataMessage {
     /// "I am alive."
-    Beat {
+    Heartbeat {
         /// The next one comes within this many milliseconds.
         next_ms: u32,
-        /// [`View::digest`] of every group that the sender believes to share with the receiver, combined by exclusive or.
+        /// [`GroupView::digest`] of every group that the sender believes to share with the receiver, combined by exclusive or.
         digest: u64,
         /// Blocks that the sender holds: its load.
         held: u32,
@@ -37,21 +37,21 @@ pub enum DataMessage {
         asker: Option<NodeId>,
     },
     /// "I am."
-    Alive {
+    ProbeAck {
         /// As in the probe.
         stamp: u64,
         /// As in the probe.
         asker: Option<NodeId>,
     },
     /// "I do not hear this peer: do you?"
-    ProbeFor {
+    IndirectProbe {
         /// Whom.
         peer: NodeId,
         /// Comes back in the answer.
         stamp: u64,
     },
     /// "I do: it has just answered me."
-    Vouch {
+    IndirectAck {
         /// Who is alive.
         peer: NodeId,
         /// As in the question.
@@ -63,7 +63,7 @@ pub enum DataMessage {
         peer: NodeId,
     },
     /// "These expect my beats beside you: when you miss me, tell them."
-    Friends {
+    PeerList {
         /// At most [`CONTACTS_MAX`].
         contacts: Vec<Contact>,
     },
@@ -72,7 +72,7 @@ pub enum DataMessage {
         /// Chosen by the sender; comes back in the answer.
         batch: u64,
         /// At most [`BLOCKS_MAX`].
-        items: Vec<Invited>,
+        items: Vec<InvitedBlock>,
         /// How to reach the other members, at most [`CONTACTS_MAX`].
         contacts: Vec<Contact>,
     },
@@ -85,12 +85,12 @@ pub enum DataMessage {
         /// Blocks that it will not hold: no room.
         refused: Vec<BlockId>,
         /// Views it held already that win over those in the invitation.
-        views: Vec<Viewed>,
+        views: Vec<BlockGroup>,
     },
     /// "These are the groups' members now."
     Views {
         /// At most [`VIEWS_MAX`].
-        views: Vec<Viewed>,
+        views: Vec<BlockGroup>,
         /// How to reach new members, at most [`CONTACTS_MAX`].
         contacts: Vec<Contact>,
     },
@@ -101,26 +101,26 @@ pub enum DataMessage {
         /// Last id of the range.
         to: BlockId,
         /// At most [`VIEWS_MAX`], in ascending order of ids.
-        views: Vec<Viewed>,
+        views: Vec<BlockGroup>,
     },
     /// Answer to [`DataMessage::Sync`]: where the answerer knows otherwise.
-    Synced {
+    SyncReply {
         /// End of the range that was compared.
         to: BlockId,
         /// Views that win over those told, or that were not told; at most [`VIEWS_MAX`].
-        views: Vec<Viewed>,
+        views: Vec<BlockGroup>,
         /// Blocks that the sender of the sync believes to be here and that are not; at most [`VIEWS_MAX`].
         lost: Vec<BlockId>,
     },
     /// "I hold these beyond their groups: do you hold them, so that I may drop them?"
     Confirm {
         /// At most [`VIEWS_MAX`].
-        views: Vec<Viewed>,
+        views: Vec<BlockGroup>,
     },
     /// Answer to [`DataMessage::Confirm`].
-    Confirmed {
+    ConfirmReply {
         /// Held by the sender as a member, in these views (not older than those asked about).
-        held: Vec<Viewed>,
+        held: Vec<BlockGroup>,
         /// Not held.
         lost: Vec<BlockId>,
     },
@@ -167,7 +167,7 @@ pub enum DataMessage {
         holder: Box<Contact>,
     },
     /// "All to whom I passed the query have answered" (the echo algorithm, Chang 1982).
-    Echo {
+    FloodAck {
         /// As in the query.
         query: u64,
         /// Messages that carried the query from here on.
@@ -177,22 +177,22 @@ pub enum DataMessage {
 
 /// A block that is pushed, and the group that it belongs to.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct Invited {
+pub struct InvitedBlock {
     /// What the sender calls it.
     pub id: BlockId,
     /// The group, the receiver included.
-    pub view: View,
+    pub view: GroupView,
     /// The block.
     pub block: Block,
 }
 
 /// A group's members.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct Viewed {
+pub struct BlockGroup {
     /// The group's block.
     pub id: BlockId,
     /// Its members.
-    pub view: View,
+    pub view: GroupView,
 }
 
 impl DataMessage {
@@ -201,7 +201,7 @@ impl DataMessage {
         match self {
             DataMessage::Invite { items, contacts, .. } => {
                 items.len() <= BLOCKS_MAX
-                    && items.iter().all(|item| item.block.len() <= BLOCK_MAX && item.view.is_sound())
+                    && items.iter().all(|item| item.block.len() <= BLOCK_MAX && item.view.is_valid())
                     && contacts_bounded(contacts)
             }
             DataMessage::InviteReply { taken, refused, views, .. } => {
@@ -213,10 +213,10 @@ impl DataMessage {
                     && views.is_sorted_by(|a, b| a.id < b.id)
                     && views.iter().all(|viewed| (*from..=*to).contains(&viewed.id))
             }
-            DataMessage::Synced { views, lost, .. } => views_bounded(views) && lost.len() <= VIEWS_MAX,
+            DataMessage::SyncReply { views, lost, .. } => views_bounded(views) && lost.len() <= VIEWS_MAX,
             DataMessage::Confirm { views } => views_bounded(views),
-            DataMessage::Confirmed { held, lost } => views_bounded(held) && lost.len() <= VIEWS_MAX,
-            DataMessage::Friends { contacts } => contacts_bounded(contacts),
+            DataMessage::ConfirmReply { held, lost } => views_bounded(held) && lost.len() <= VIEWS_MAX,
+            DataMessage::PeerList { contacts } => contacts_bounded(contacts),
             DataMessage::Find { ids, .. } => ids.len() <= BLOCKS_MAX,
             DataMessage::FindReply { blocks, hosts, .. } => {
                 blocks.len() <= BLOCKS_MAX
@@ -224,20 +224,20 @@ impl DataMessage {
                     && contacts_bounded(hosts)
             }
             DataMessage::FloodReply { block, holder, .. } => block.len() <= BLOCK_MAX && holder.is_bounded(),
-            DataMessage::Beat { .. }
+            DataMessage::Heartbeat { .. }
             | DataMessage::Probe { .. }
-            | DataMessage::Alive { .. }
-            | DataMessage::ProbeFor { .. }
-            | DataMessage::Vouch { .. }
+            | DataMessage::ProbeAck { .. }
+            | DataMessage::IndirectProbe { .. }
+            | DataMessage::IndirectAck { .. }
             | DataMessage::Suspect { .. }
             | DataMessage::Flood { .. }
-            | DataMessage::Echo { .. } => true,
+            | DataMessage::FloodAck { .. } => true,
         }
     }
 }
 
-fn views_bounded(views: &[Viewed]) -> bool {
-    views.len() <= VIEWS_MAX && views.iter().all(|viewed| viewed.view.is_sound())
+fn views_bounded(views: &[BlockGroup]) -> bool {
+    views.len() <= VIEWS_MAX && views.iter().all(|viewed| viewed.view.is_valid())
 }
 
 fn contacts_bounded(contacts: &[Contact]) -> bool {
@@ -246,7 +246,7 @@ fn contacts_bounded(contacts: &[Contact]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::block::Kind;
+    use super::super::block::BlockKind;
     use super::super::view::MEMBERS_MAX;
     use super::*;
     use crate::core::blob::Blob;
@@ -254,8 +254,8 @@ mod tests {
     use crate::core::wire;
 
     /// As large as a view, an id and a contact can be on the wire.
-    fn view() -> View {
-        View::new(u64::MAX >> 8, (0..MEMBERS_MAX as u8).map(|i| NodeId([i; 32])))
+    fn view() -> GroupView {
+        GroupView::new(u64::MAX >> 8, (0..MEMBERS_MAX as u8).map(|i| NodeId([i; 32])))
     }
 
     fn contact() -> Contact {
@@ -277,23 +277,23 @@ mod tests {
 
     #[test]
     fn the_largest_messages_fit_a_frame() {
-        let block = Block { kind: Kind::Part, bytes: Blob::from(vec![1; BLOCK_MAX]) };
-        let viewed = Viewed { id: BlockId([7; 32]), view: view() };
+        let block = Block { kind: BlockKind::Part, bytes: Blob::from(vec![1; BLOCK_MAX]) };
+        let viewed = BlockGroup { id: BlockId([7; 32]), view: view() };
         let contacts = vec![contact(); CONTACTS_MAX];
-        let item = Invited { id: viewed.id, view: view(), block: block.clone() };
+        let item = InvitedBlock { id: viewed.id, view: view(), block: block.clone() };
         check_fits(&DataMessage::Invite { batch: u64::MAX, items: vec![item; BLOCKS_MAX], contacts: contacts.clone() });
         check_fits(&DataMessage::Views { views: vec![viewed.clone(); VIEWS_MAX], contacts: contacts.clone() });
         let lost = vec![viewed.id; VIEWS_MAX];
-        check_fits(&DataMessage::Synced { to: viewed.id, views: vec![viewed; VIEWS_MAX], lost });
+        check_fits(&DataMessage::SyncReply { to: viewed.id, views: vec![viewed; VIEWS_MAX], lost });
         check_fits(&DataMessage::FindReply { query: u64::MAX, blocks: vec![block; BLOCKS_MAX], hosts: contacts });
     }
 
     #[test]
     fn what_is_beyond_a_bound_is_refused() {
-        let block = Block { kind: Kind::Part, bytes: Blob::from(vec![1; BLOCK_MAX + 1]) };
+        let block = Block { kind: BlockKind::Part, bytes: Blob::from(vec![1; BLOCK_MAX + 1]) };
         assert!(!DataMessage::FloodReply { query: 1, block, hops: 1, holder: Box::new(contact()) }.is_bounded());
         assert!(!DataMessage::Find { query: 1, ids: vec![BlockId([0; 32]); BLOCKS_MAX + 1], hosts: true }.is_bounded());
-        let mut unsorted: Vec<Viewed> = [2, 1].map(|i| Viewed { id: BlockId([i; 32]), view: view() }).into();
+        let mut unsorted: Vec<BlockGroup> = [2, 1].map(|i| BlockGroup { id: BlockId([i; 32]), view: view() }).into();
         let sync = |views| DataMessage::Sync { from: BlockId([0; 32]), to: BlockId([255; 32]), views };
         assert!(!sync(unsorted.clone()).is_bounded());
         unsorted.reverse();

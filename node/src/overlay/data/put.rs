@@ -40,7 +40,7 @@ impl Puts {
         value: &Blob,
     ) {
         if let Err(error) = self.try_begin(ctx, store, persist, command, value) {
-            ctx.stats.stores_failed += 1;
+            ctx.stats.puts_failed += 1;
             ctx.done(command, DataOutcome::Put(Err(error)));
         }
     }
@@ -68,7 +68,7 @@ impl Puts {
         for (id, block) in blocks {
             let kept = store.insert(id, block, None);
             assert!(kept, "room for all of them was found");
-            persist.found(ctx, id);
+            persist.found_group(ctx, id);
         }
         let waiting = ids.iter().copied().collect();
         let until = ctx.now + ctx.config.deadline;
@@ -109,7 +109,7 @@ impl Puts {
             }
         }
         for put in self.0.extract_if(.., |put| put.waiting.is_empty()) {
-            ctx.stats.stores += 1;
+            ctx.stats.puts_acknowledged += 1;
             ctx.done(put.command, DataOutcome::Put(Ok(Stored { id: put.blocks[0], blocks: put.blocks })));
         }
     }
@@ -120,7 +120,7 @@ impl Puts {
         for put in self.0.extract_if(.., |put| put.until <= now || persist.is_leaving()) {
             let copies = put.waiting.iter().map(|&id| persist.copies(id)).min().unwrap_or(0);
             let wanted = ctx.config.replicas;
-            ctx.stats.stores_failed += 1;
+            ctx.stats.puts_failed += 1;
             ctx.done(put.command, DataOutcome::Put(Err(PutError::TooFewCopies { copies, wanted })));
         }
     }

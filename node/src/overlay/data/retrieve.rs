@@ -86,7 +86,7 @@ impl Retrieve {
         id: BlockId,
     ) {
         if self.gets.len() >= GETS_MAX || persist.is_leaving() {
-            ctx.stats.retrievals_failed += 1;
+            ctx.stats.retrievals_timed_out += 1;
             ctx.done(command, DataOutcome::Got(Err(GetError::Busy)));
             return;
         }
@@ -154,7 +154,7 @@ impl Retrieve {
                     self.flood_found(ctx, store, persist, get, block, hops, &holder);
                 }
             }
-            DataMessage::Echo { query, messages } => {
+            DataMessage::FloodAck { query, messages } => {
                 let ended = self.floods.echoed(ctx, from, query, messages);
                 self.floods_ended(ended.as_slice());
                 ended.iter().for_each(|ended| self.advance(ctx, persist, ended.get));
@@ -289,8 +289,8 @@ impl Retrieve {
         self.floods.abandon(number);
         *match result {
             Ok(_) => &mut ctx.stats.retrievals_found,
-            Err(GetError::NotFound) => &mut ctx.stats.retrievals_absent,
-            Err(_) => &mut ctx.stats.retrievals_failed,
+            Err(GetError::NotFound) => &mut ctx.stats.retrievals_not_found,
+            Err(_) => &mut ctx.stats.retrievals_timed_out,
         } += 1;
         ctx.done(get.command, DataOutcome::Got(result));
     }

@@ -97,12 +97,12 @@ impl Store {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::block::Kind;
+    use super::super::block::BlockKind;
     use super::*;
     use crate::core::blob::Blob;
 
     fn block(seed: u8, length: usize) -> (BlockId, Block) {
-        let block = Block { kind: Kind::Part, bytes: Blob::from(vec![seed; length]) };
+        let block = Block { kind: BlockKind::Part, bytes: Blob::from(vec![seed; length]) };
         (block.id(), block)
     }
 

@@ -21,19 +21,19 @@ const EPOCH_MAX: u64 = 1 << 56;
 /// a total order, merging is commutative, associative and idempotent: members agree once each has heard of the greatest view,
 /// in whatever order, and two leaders that act at once cannot undo each other for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct View {
+pub struct GroupView {
     /// Grows with every change.
     pub epoch: u64,
     members: SmallVec<[NodeId; 3]>,
 }
 
-impl View {
+impl GroupView {
     /// The view with these members, in any order and however often each is named.
     pub fn new(epoch: u64, members: impl IntoIterator<Item = NodeId>) -> Self {
         let mut members: SmallVec<[NodeId; 3]> = members.into_iter().collect();
         members.sort_unstable();
         members.dedup();
-        View { epoch, members }
+        GroupView { epoch, members }
     }
 
     /// The members, in ascending order.
@@ -53,7 +53,7 @@ impl View {
     }
 
     /// Whether it is a view that an honest node could have sent.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(super) fn is_valid(&self) -> bool {
         (1..=MEMBERS_MAX).contains(&self.members.len())
             && self.epoch <= EPOCH_MAX
             && self.members.is_sorted_by(|a, b| a < b)
@@ -64,7 +64,7 @@ impl View {
     }
 }
 
-impl Ord for View {
+impl Ord for GroupView {
     fn cmp(&self, other: &Self) -> Ordering {
         self.epoch
             .cmp(&other.epoch)
@@ -73,7 +73,7 @@ impl Ord for View {
     }
 }
 
-impl PartialOrd for View {
+impl PartialOrd for GroupView {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -87,25 +87,25 @@ pub(super) fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-impl Encode for View {
+impl Encode for GroupView {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
         self.epoch.encode(encoder)?;
         self.members[..].encode(encoder)
     }
 }
 
-impl<C> Decode<C> for View {
+impl<C> Decode<C> for GroupView {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let epoch = u64::decode(decoder)?;
         let members: Vec<NodeId> = Vec::decode(decoder)?;
-        // Kept as it came: an unsorted list is refused by `is_sound`, not mended.
-        Ok(View { epoch, members: members.into_iter().collect() })
+        // Kept as it came: an unsorted list is refused by `is_valid`, not mended.
+        Ok(GroupView { epoch, members: members.into_iter().collect() })
     }
 }
 
-impl<'de, C> BorrowDecode<'de, C> for View {
+impl<'de, C> BorrowDecode<'de, C> for GroupView {
     fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        View::decode(decoder)
+        GroupView::decode(decoder)
     }
 }
 
@@ -115,12 +115,12 @@ mod tests {
 
     use super::*;
 
-    fn views() -> impl Strategy<Value = View> {
+    fn views() -> impl Strategy<Value = GroupView> {
         (0u64..4, proptest::collection::vec(0u8..6, 1..5))
-            .prop_map(|(epoch, members)| View::new(epoch, members.into_iter().map(|member| NodeId([member; 32]))))
+            .prop_map(|(epoch, members)| GroupView::new(epoch, members.into_iter().map(|member| NodeId([member; 32]))))
     }
 
-    fn merged(a: &View, b: &View) -> View {
+    fn merged(a: &GroupView, b: &GroupView) -> GroupView {
         a.max(b).clone()
     }
 
@@ -143,16 +143,16 @@ mod tests {
 
     #[test]
     fn a_higher_epoch_wins_whoever_its_members_are() {
-        let old = View::new(3, [NodeId([9; 32])]);
-        let new = View::new(4, [NodeId([1; 32])]);
+        let old = GroupView::new(3, [NodeId([9; 32])]);
+        let new = GroupView::new(4, [NodeId([1; 32])]);
         assert!(new > old);
     }
 
     #[test]
     fn a_view_that_names_a_member_twice_is_not_sound() {
-        let twice = View { epoch: 1, members: SmallVec::from_slice(&[NodeId([1; 32]); 2]) };
-        assert!(!twice.is_sound());
-        assert!(!View { epoch: 1, members: SmallVec::new() }.is_sound());
-        assert!(!View { epoch: u64::MAX, members: SmallVec::from_slice(&[NodeId([1; 32])]) }.is_sound());
+        let twice = GroupView { epoch: 1, members: SmallVec::from_slice(&[NodeId([1; 32]); 2]) };
+        assert!(!twice.is_valid());
+        assert!(!GroupView { epoch: 1, members: SmallVec::new() }.is_valid());
+        assert!(!GroupView { epoch: u64::MAX, members: SmallVec::from_slice(&[NodeId([1; 32])]) }.is_valid());
     }
 }

@@ -1,34 +1,34 @@
-//! Whom to recruit: peers of other networks first, then such as are linked and share groups already, then by what they offer.
+//! Selection of peers to recruit: other networks first, then peers with links and shared groups, then quality.
 //!
-//! Sharing groups with few peers keeps both the beats and the number of different groups small (copysets: Cidon et al.,
-//! USENIX ATC 2013). A node's own blocks go to the same few *buddies*. Repairs go to known live peers as long as those hold
-//! less than others; else blocks would in time gather on the oldest nodes.
+//! Sharing groups with few peers keeps the number of heartbeats and of distinct groups small (copysets: Cidon et al., USENIX ATC
+//! 2013). Blocks of this node's own application go to the same few *preferred peers*. Repairs go to live group peers while those
+//! store less than others. Otherwise blocks would gather on the oldest nodes.
 
 use std::time::Duration;
 
 use super::super::Ctx;
 use super::super::view::mix;
 use super::Persist;
-use super::peers::Status;
+use super::peers::PeerStatus;
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
 use crate::core::time::Time;
 
-/// Peers that a node's own blocks go to first.
-pub(super) const BUDDIES_MAX: usize = 4;
+/// Most preferred peers of a node.
+pub(super) const PREFERRED_PEERS_MAX: usize = 4;
 /// With fewer live peers than this, repairs look for new ones.
 const PEERS_WANTED: u64 = 4;
-/// Peers that refused or did not answer, remembered for a while.
+/// Most peers remembered because they refused or did not answer.
 const AVOIDED_MAX: usize = 32;
 const AVOIDED_FOR: Duration = Duration::from_secs(10);
-/// A host that says it has less room than this many KiB comes last.
+/// A host that reports less free storage than this many KiB comes last.
 const ROOM_KIB: u32 = 64;
 
-/// Peers that have just refused an invitation, or not answered one.
+/// Peers that recently refused an invitation or did not answer one.
 #[derive(Debug, Default)]
-pub(super) struct Avoided(Vec<(Time, NodeId)>);
+pub(super) struct AvoidedPeers(Vec<(Time, NodeId)>);
 
-impl Avoided {
+impl AvoidedPeers {
     pub(super) fn add(&mut self, now: Time, peer: NodeId) {
         self.0.retain(|&(until, other)| until > now && other != peer);
         if self.0.len() >= AVOIDED_MAX {
@@ -42,16 +42,16 @@ impl Avoided {
     }
 }
 
-/// What a search for candidates must respect.
+/// Constraints on candidates for one block.
 #[derive(Debug)]
-pub(super) struct Wanted<'a> {
-    /// Those who have the block, or will.
+pub(super) struct CandidateQuery<'a> {
+    /// Peers that store the block or were invited.
     pub(super) members: &'a [NodeId],
-    /// Those who will not take it.
-    pub(super) tried: &'a [NodeId],
-    /// How many.
+    /// Peers that declined the block.
+    pub(super) declined_by: &'a [NodeId],
+    /// Number of candidates to select.
     pub(super) count: usize,
-    /// Whether the block is this node's own and new, rather than one to repair in haste.
+    /// Whether the block is new and of this node's own application, rather than under repair.
     pub(super) own: bool,
 }
 
@@ -60,7 +60,7 @@ type Score = (bool, bool, bool, bool, bool, bool, u32, u64);
 
 impl Persist {
     /// The best candidates, each of another network than the members and the others chosen, as far as that goes.
-    pub(super) fn candidates(&self, ctx: &Ctx<'_>, wanted: &Wanted<'_>) -> Vec<NodeId> {
+    pub(super) fn candidates(&self, ctx: &Ctx<'_>, wanted: &CandidateQuery<'_>) -> Vec<NodeId> {
         let mut pool = self.pool(ctx, wanted);
         let mut networks: Vec<u64> = wanted.members.iter().filter_map(|&member| self.network_of(ctx, member)).collect();
         let mut chosen = Vec::new();
@@ -75,12 +75,12 @@ impl Persist {
         chosen
     }
 
-    fn pool(&self, ctx: &Ctx<'_>, wanted: &Wanted<'_>) -> Vec<NodeId> {
+    fn pool(&self, ctx: &Ctx<'_>, wanted: &CandidateQuery<'_>) -> Vec<NodeId> {
         let usable = |peer: &NodeId| {
             *peer != self.me
                 && !wanted.members.contains(peer)
-                && !wanted.tried.contains(peer)
-                && self.peers.get(*peer).is_none_or(|peer| peer.status == Status::Alive)
+                && !wanted.declined_by.contains(peer)
+                && self.peers.get(*peer).is_none_or(|peer| peer.status == PeerStatus::Alive)
         };
         let known = ctx.known_hosts().map(|contact| contact.id);
         let mut pool: Vec<NodeId> = self.peers.iter().map(|peer| peer.id).chain(known).filter(usable).collect();
@@ -98,15 +98,15 @@ impl Persist {
         let minutes = contact.map_or(0, |contact| contact.quality.uptime_s / 60);
         let (first, second) = if own { (diverse, linked) } else { (linked, diverse) };
         let hash = mix(self.salt() ^ peer.prefix());
-        let buddy = own && self.buddies.contains(&peer);
+        let preferred = own && self.preferred_peers.contains(&peer);
         let willing = !self.avoided.contains(ctx.now, peer);
-        (willing, buddy, first, second, self.is_steady(peer), room, (minutes + 1).ilog2(), hash)
+        (willing, preferred, first, second, self.is_steady(peer), room, (minutes + 1).ilog2(), hash)
     }
 
-    /// Whether to rather share one more group with this peer than one with somebody new: there are live peers enough, and it
-    /// holds no more blocks than they do in the mean, nor more than this node.
+    /// Whether sharing one more group with this peer is better than sharing one with a new peer: there are enough live peers,
+    /// and it stores no more blocks than their mean, nor more than this node.
     fn is_steady(&self, peer: NodeId) -> bool {
-        let live = self.peers.iter().filter(|peer| peer.status == Status::Alive);
+        let live = self.peers.iter().filter(|peer| peer.status == PeerStatus::Alive);
         let (count, held) = live.fold((0, 0), |(count, held), peer| (count + 1, held + u64::from(peer.held)));
         let most = held.min(self.groups.len() as u64 * count);
         count >= PEERS_WANTED && self.peers.get(peer).is_some_and(|peer| u64::from(peer.held) * count <= most)
@@ -117,13 +117,13 @@ impl Persist {
         own.or_else(|| ctx.contact(peer).map(Contact::network)).filter(|&network| network != 0)
     }
 
-    /// `peer` has taken a block of this node's own: further ones go there too.
-    pub(super) fn befriend(&mut self, peer: NodeId) {
-        if !self.buddies.contains(&peer) {
-            if self.buddies.len() >= BUDDIES_MAX {
-                self.buddies.remove(0);
+    /// `peer` has accepted a block of this node's own application: prefers it for further blocks.
+    pub(super) fn prefer(&mut self, peer: NodeId) {
+        if !self.preferred_peers.contains(&peer) {
+            if self.preferred_peers.len() >= PREFERRED_PEERS_MAX {
+                self.preferred_peers.remove(0);
             }
-            self.buddies.push(peer);
+            self.preferred_peers.push(peer);
         }
     }
 }

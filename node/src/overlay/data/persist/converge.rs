@@ -1,12 +1,12 @@
-//! Views that differ are brought together.
+//! Anti-entropy: members converge on the greatest view of each group.
 //!
-//! Every beat carries a digest of the groups that its sender believes to share with the receiver. Where it does not match, the
-//! two compare their lists, page by page, and each takes the greater of two views. A member that does not have the block after
-//! all says so, and is replaced.
+//! Every heartbeat carries a digest of the groups that the sender believes to share with the receiver. If the digests differ, the
+//! two compare their views page by page, and each adopts the greater one. A member that lacks the block reports it and is
+//! replaced.
 
 use super::super::Ctx;
-use super::super::message::{DataMessage, VIEWS_MAX, Viewed};
-use super::super::view::View;
+use super::super::message::{BlockGroup, DataMessage, VIEWS_MAX};
+use super::super::view::GroupView;
 use super::{EPOCH_STEP_MAX, Persist, RESYNC};
 use crate::core::identity::{BlockId, NodeId};
 
@@ -14,49 +14,55 @@ const FIRST: BlockId = BlockId([0; 32]);
 const LAST: BlockId = BlockId([255; 32]);
 
 impl Persist {
-    /// Takes a view of a group of which the block is held, if it wins. Returns this node's own if that one does.
-    pub(super) fn merge(&mut self, ctx: &mut Ctx<'_>, from: NodeId, id: BlockId, view: View) -> Option<Viewed> {
+    /// Merges a view of a group whose block is stored here. Returns this node's own view if that one wins.
+    pub(super) fn merge(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: NodeId,
+        id: BlockId,
+        view: GroupView,
+    ) -> Option<BlockGroup> {
         let own = self.groups.get(&id)?;
         if view <= *own {
-            return (view < *own).then(|| Viewed { id, view: own.clone() });
+            return (view < *own).then(|| BlockGroup { id, view: own.clone() });
         }
         let entitled = own.contains(from) || view.contains(from);
         if !entitled || view.epoch - own.epoch > EPOCH_STEP_MAX {
             return None;
         }
-        // Whoever led the group so far tells those who are out of it, as does whoever leads it now. If the old leader is out
-        // of it too, it may not know: then everybody tells.
-        let leads = |view: &View| view.members().last() == Some(&self.me);
+        // The old and the new leader inform the members that were removed. If the old leader was removed too, it may not know:
+        // then every member informs them.
+        let leads = |view: &GroupView| view.members().last() == Some(&self.me);
         let leader_is_out = own.members().last().is_some_and(|&leader| !view.contains(leader));
         let teller = leads(own) || leads(&view) || leader_is_out;
         let dropped: Vec<NodeId> =
             own.members().iter().copied().filter(|&member| !view.contains(member) && member != from).collect();
-        self.follow(ctx, id, view);
+        self.accept_view(ctx, id, view);
         if teller {
-            dropped.into_iter().for_each(|member| self.tell(member, id));
+            dropped.into_iter().for_each(|member| self.announce_view_to(member, id));
         }
         None
     }
 
-    /// Takes views that a peer tells of; answers where it is behind, and where this node does not hold what it should.
-    pub(super) fn told_views(&mut self, ctx: &mut Ctx<'_>, from: NodeId, views: Vec<Viewed>) {
+    /// Merges views from a peer. Answers with newer views and with blocks that this node lacks.
+    pub(super) fn handle_views(&mut self, ctx: &mut Ctx<'_>, from: NodeId, views: Vec<BlockGroup>) {
         let mut lost = Vec::new();
-        for Viewed { id, view } in views {
-            if !self.knows(id) {
+        for BlockGroup { id, view } in views {
+            if !self.holds(id) {
                 if view.contains(self.me) {
                     lost.push(id);
                 }
             } else if self.merge(ctx, from, id, view).is_some() {
-                self.tell(from, id);
+                self.announce_view_to(from, id);
             }
         }
         if !lost.is_empty() {
-            ctx.send(from, DataMessage::Synced { to: LAST, views: Vec::new(), lost });
+            ctx.send(from, DataMessage::SyncReply { to: LAST, views: Vec::new(), lost });
         }
     }
 
-    /// A peer's digest does not match: tells it what this node believes to share with it.
-    pub(super) fn compare(&mut self, ctx: &mut Ctx<'_>, with: NodeId) {
+    /// The digest of a peer differs: sends it this node's views of the shared groups.
+    pub(super) fn begin_sync(&mut self, ctx: &mut Ctx<'_>, with: NodeId) {
         if let Some(peer) = self.peers.get_mut(with) {
             peer.sync_after = ctx.now + RESYNC;
             peer.syncing = true;
@@ -64,15 +70,15 @@ impl Persist {
         }
     }
 
-    /// A node believes to share groups with this one, which knows of none. It may be right: it is told so.
-    pub(super) fn beaten_by_stranger(&mut self, ctx: &mut Ctx<'_>, from: NodeId, digest: u64) {
+    /// A node without a shared group sends a digest. An empty page makes it list the groups that it believes to share.
+    pub(super) fn handle_stranger_heartbeat(&mut self, ctx: &mut Ctx<'_>, from: NodeId, digest: u64) {
         if digest != 0 {
             ctx.send(from, DataMessage::Sync { from: FIRST, to: LAST, views: Vec::new() });
         }
     }
 
     fn send_page(&mut self, ctx: &mut Ctx<'_>, with: NodeId, from: BlockId) {
-        let mut views: Vec<Viewed> = self.shared(with, from, LAST).take(VIEWS_MAX + 1).collect();
+        let mut views: Vec<BlockGroup> = self.shared(with, from, LAST).take(VIEWS_MAX + 1).collect();
         let cut = views.len() > VIEWS_MAX;
         views.truncate(VIEWS_MAX);
         let to = views.last().filter(|_| cut).map_or(LAST, |viewed| viewed.id);
@@ -80,26 +86,26 @@ impl Persist {
     }
 
     /// Groups with ids from `first` to `last` that this node shares with `peer`.
-    fn shared(&self, peer: NodeId, first: BlockId, last: BlockId) -> impl Iterator<Item = Viewed> + '_ {
-        let both = move |view: &View| view.contains(peer) && view.contains(self.me);
-        // A range that ends before it begins is an error of ours to BTreeMap, but here it is a peer's.
+    fn shared(&self, peer: NodeId, first: BlockId, last: BlockId) -> impl Iterator<Item = BlockGroup> + '_ {
+        let both = move |view: &GroupView| view.contains(peer) && view.contains(self.me);
+        // BTreeMap panics on a reversed range, and this range comes from a peer.
         let range = self.groups.range(first.min(last)..=last);
-        range.filter(move |(_, view)| both(view)).map(|(&id, view)| Viewed { id, view: view.clone() })
+        range.filter(move |(_, view)| both(view)).map(|(&id, view)| BlockGroup { id, view: view.clone() })
     }
 
-    /// A peer tells which groups of a range it believes to share: answers with what it does not know.
-    pub(super) fn compared(
+    /// Handles a page of a peer's views: answers with newer and unlisted views, and with missing blocks.
+    pub(super) fn handle_sync(
         &mut self,
         ctx: &mut Ctx<'_>,
         from: NodeId,
         first: BlockId,
         last: BlockId,
-        views: Vec<Viewed>,
+        views: Vec<BlockGroup>,
     ) {
         let told: Vec<BlockId> = views.iter().map(|viewed| viewed.id).collect();
         let (mut better, mut lost) = (Vec::new(), Vec::new());
-        for Viewed { id, view } in views {
-            if self.knows(id) {
+        for BlockGroup { id, view } in views {
+            if self.holds(id) {
                 better.extend(self.merge(ctx, from, id, view));
             } else if view.contains(self.me) {
                 lost.push(id);
@@ -108,19 +114,19 @@ impl Persist {
         let untold = self.shared(from, first, last).filter(|viewed| told.binary_search(&viewed.id).is_err());
         better.extend(untold);
         better.truncate(VIEWS_MAX);
-        ctx.send(from, DataMessage::Synced { to: last, views: better, lost });
+        ctx.send(from, DataMessage::SyncReply { to: last, views: better, lost });
     }
 
-    /// The answer: where the peer knows better, and what it does not have.
-    pub(super) fn synced(
+    /// Handles the answer to a page: newer views, and blocks that the peer lacks.
+    pub(super) fn handle_sync_reply(
         &mut self,
         ctx: &mut Ctx<'_>,
         from: NodeId,
         to: BlockId,
-        views: Vec<Viewed>,
+        views: Vec<BlockGroup>,
         lost: &[BlockId],
     ) {
-        self.told_views(ctx, from, views);
+        self.handle_views(ctx, from, views);
         lost.iter().for_each(|&id| self.member_lost(ctx, id, from));
         let Some(peer) = self.peers.get_mut(from).filter(|peer| peer.syncing) else { return };
         match successor(to) {
@@ -147,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_successor_carries_and_ends() {
+    fn successor_carries_and_ends_at_the_last_id() {
         let mut id = FIRST;
         id.0[31] = 255;
         let next = successor(id).unwrap();

@@ -1,4 +1,4 @@
-//! Leaving in good order: every group gets another member in this node's place before it goes.
+//! LeaveState in good order: every group gets another member in this node's place before it goes.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use super::Persist;
 use crate::core::identity::BlockId;
 use crate::core::time::Time;
 
-/// A node that cannot hand everything over in this time goes nevertheless; its groups will notice.
+/// Deadline of the handover. After it the node leaves anyway and its groups repair themselves.
 const WITHIN: Duration = Duration::from_millis(2_500);
-/// Time for the last words to be carried.
+/// Time for the last messages to be sent.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// A node on its way out.
+/// State of a node that is leaving.
 #[derive(Debug)]
-pub(super) struct Leaving {
+pub(super) struct LeaveState {
     until: Time,
     gone: bool,
 }
 
-impl Leaving {
+impl LeaveState {
     /// When [`Persist::finish_leaving`] is due at the latest.
     pub(super) fn due(&self) -> Time {
         if self.gone { Time::NEVER } else { self.until }
@@ -27,7 +27,7 @@ impl Leaving {
 }
 
 impl Persist {
-    /// Begins to hand over.
+    /// Starts the handover.
     pub(in super::super) fn leave(&mut self, ctx: &mut Ctx<'_>) {
         if self.leaving.is_some() {
             return;
@@ -35,19 +35,19 @@ impl Persist {
         let own: Vec<BlockId> =
             self.groups.iter().filter(|(_, view)| view.contains(self.me)).map(|(&id, _)| id).collect();
         let nothing = own.is_empty();
-        self.leaving = Some(Leaving { until: if nothing { ctx.now } else { ctx.now + WITHIN }, gone: false });
+        self.leaving = Some(LeaveState { until: if nothing { ctx.now } else { ctx.now + WITHIN }, gone: false });
         for id in own {
             self.schedule_repair(id, ctx.now);
         }
         self.wake_at(ctx.now);
     }
 
-    /// Whether this node is on its way out.
+    /// Whether this node is leaving.
     pub(in super::super) fn is_leaving(&self) -> bool {
         self.leaving.is_some()
     }
 
-    /// Goes, once everything is handed over or time is up.
+    /// Ends the handover once it is complete or its deadline has passed.
     pub(super) fn finish_leaving(&mut self, ctx: &mut Ctx<'_>) {
         let Some(leaving) = self.leaving.as_mut().filter(|leaving| !leaving.gone) else { return };
         if leaving.until <= ctx.now {

@@ -1,8 +1,8 @@
-//! Groups with too few members recruit.
+//! Under-replicated groups recruit members.
 //!
-//! The live member with the highest id acts at once, the next in rank after a pause if it sees nothing happen, and so on. An
-//! invitation carries block and group in one message; once it is acknowledged, the new member is in, and the others are told.
-//! A put is the same thing: a group of one that recruits.
+//! The live member with the highest id acts at once. The next in rank acts after a pause if nothing happens, and so on. An
+//! invitation carries block and view in one message. Its acknowledgement makes the recruit a member, and the others get the new
+//! view. A put is the same: a group of one that recruits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,56 +11,56 @@ use smallvec::SmallVec;
 
 use super::super::Ctx;
 use super::super::block::Block;
-use super::super::message::{BLOCKS_MAX, DataMessage, Invited, Viewed};
+use super::super::message::{BLOCKS_MAX, BlockGroup, DataMessage, InvitedBlock};
 use super::super::store::Store;
-use super::super::view::{MEMBERS_MAX, View};
+use super::super::view::{GroupView, MEMBERS_MAX};
 use super::Persist;
-use super::candidates::Wanted;
+use super::candidates::CandidateQuery;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
-/// Invitations under way at one time.
+/// Most invitations under way at one time.
 const INVITES_MAX: usize = 16;
 /// Least pause for each rank below the highest.
 const RANK: Duration = Duration::from_millis(300);
-/// Whoever has changed a group last has so long to complete it.
+/// Time for the member that last changed a group to complete it.
 const OTHERS_TURN: Duration = Duration::from_secs(2);
-/// Pause after which a group looks again for candidates when there were none.
+/// Pause before a group without candidates looks for some again.
 const RETRY: Duration = Duration::from_secs(1);
-/// Least time for an answer over a link that is up, and over one that has to be made.
+/// Least time for an answer over an established link, and over one that has to be made.
 const ANSWER_LINKED: Duration = Duration::from_millis(300);
 const ANSWER_UNLINKED: Duration = Duration::from_secs(1);
-/// The slowest link for which the time to answer allows, in bytes per millisecond.
+/// Slowest link for which the answer timeout allows, in bytes per millisecond.
 const BYTES_PER_MS: u64 = 256;
 
-/// A group that has too few members.
+/// Repair of an under-replicated group.
 #[derive(Debug, Default)]
-struct Job {
-    /// When it is looked at next; never while only answers are awaited.
+struct RepairJob {
+    /// When it acts next; never while it only awaits answers.
     due: Time,
-    /// Members that say they do not have the block.
+    /// Members that report that they lack the block.
     missing: SmallVec<[NodeId; 1]>,
-    /// Who was invited and has not answered.
+    /// Peers that were invited and have not answered.
     asked: SmallVec<[NodeId; 2]>,
-    /// Who will not have it.
-    tried: SmallVec<[NodeId; 2]>,
-    /// The block is this node's own and new.
+    /// Peers that declined the block.
+    declined_by: SmallVec<[NodeId; 2]>,
+    /// The block is new and of this node's own application.
     own: bool,
 }
 
 #[derive(Debug)]
 struct Invite {
     to: NodeId,
-    /// The blocks, each with the digest of the view in which it was offered.
+    /// The blocks, each with the digest of the offered view.
     offers: Vec<(BlockId, u64)>,
     until: Time,
     bytes: u64,
 }
 
-/// Groups to repair and invitations under way.
+/// Repair jobs and invitations under way.
 #[derive(Debug, Default)]
 pub(super) struct Repairs {
-    jobs: BTreeMap<BlockId, Job>,
+    jobs: BTreeMap<BlockId, RepairJob>,
     /// Every job with a due time.
     queue: BTreeSet<(Time, BlockId)>,
     invites: BTreeMap<u64, Invite>,
@@ -70,21 +70,21 @@ pub(super) struct Repairs {
 }
 
 impl Repairs {
-    /// When there is next something to do.
+    /// When the next timer is due.
     pub(super) fn due(&self) -> Time {
         let answers = self.invites.values().map(|invite| invite.until).min().unwrap_or(Time::NEVER);
         let full = self.invites.len() >= INVITES_MAX;
         self.queue.first().filter(|_| !full).map_or(answers, |&(due, _)| due.min(answers))
     }
 
-    /// Whether nothing is to be repaired.
+    /// Whether no job is left.
     pub(super) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
-    /// Marks a block as this node's own and new.
+    /// Marks a block as new and of this node's own application.
     pub(super) fn own(&mut self, id: BlockId) {
-        self.jobs.entry(id).or_insert_with(|| Job { due: Time::NEVER, ..Job::default() }).own = true;
+        self.jobs.entry(id).or_insert_with(|| RepairJob { due: Time::NEVER, ..RepairJob::default() }).own = true;
     }
 
     /// Ends a job.
@@ -95,7 +95,7 @@ impl Repairs {
     }
 
     fn schedule(&mut self, id: BlockId, due: Time) {
-        let job = self.jobs.entry(id).or_insert_with(|| Job { due: Time::NEVER, ..Job::default() });
+        let job = self.jobs.entry(id).or_insert_with(|| RepairJob { due: Time::NEVER, ..RepairJob::default() });
         if due < job.due {
             self.queue.remove(&(job.due, id));
             job.due = due;
@@ -113,7 +113,7 @@ impl Repairs {
 }
 
 impl Persist {
-    /// Sees whether a group has too few members, and if so, when it is this node's turn to act.
+    /// Checks whether a group is under-replicated and, if so, schedules this node's turn to act.
     pub(super) fn review(&mut self, ctx: &Ctx<'_>, id: BlockId) {
         let Some(view) = self.groups.get(&id).filter(|view| view.contains(self.me)) else {
             self.repairs.forget(id);
@@ -122,7 +122,7 @@ impl Persist {
         let missing = self.repairs.jobs.get(&id).map_or(&[][..], |job| &job.missing);
         let able = |member: &&NodeId| self.is_live(**member) && !missing.contains(member);
         if view.members().iter().filter(able).count() >= self.replicas && self.leaving.is_none() {
-            // Kept while answers are awaited, so that they are not taken for strangers'.
+            // The job stays while answers are awaited, so that they are recognised.
             if self.repairs.jobs.get(&id).is_some_and(|job| job.asked.is_empty()) {
                 self.repairs.forget(id);
             }
@@ -133,7 +133,7 @@ impl Persist {
         self.schedule_repair(id, ctx.now + self.rank_pause() * rank);
     }
 
-    /// A group has changed at another member's doing: if it still has too few, that member is at work. Its turn comes first.
+    /// Another member has changed the group and may still be repairing it: postpones this node's turn.
     pub(super) fn defer_repair(&mut self, ctx: &Ctx<'_>, id: BlockId) {
         let Some(job) = self.repairs.jobs.get(&id).filter(|job| !job.own && job.asked.is_empty()) else { return };
         let rank = job.due.since(ctx.now);
@@ -152,19 +152,19 @@ impl Persist {
         self.wake_at(due);
     }
 
-    /// `peer` says that it does not have a block of whose group it is a member.
+    /// A member reports that it lacks the block of its group.
     pub(super) fn member_lost(&mut self, ctx: &Ctx<'_>, id: BlockId, peer: NodeId) {
         if !self.groups.get(&id).is_some_and(|view| view.contains(peer) && view.contains(self.me)) {
             return;
         }
-        let job = self.repairs.jobs.entry(id).or_insert_with(|| Job { due: Time::NEVER, ..Job::default() });
+        let job = self.repairs.jobs.entry(id).or_insert_with(|| RepairJob { due: Time::NEVER, ..RepairJob::default() });
         if !job.missing.contains(&peer) && job.missing.len() < MEMBERS_MAX {
             job.missing.push(peer);
         }
         self.review(ctx, id);
     }
 
-    /// Acts for every group that is due, as far as the window of invitations allows.
+    /// Runs every job that is due, as far as the window of invitations allows.
     pub(super) fn repair(&mut self, ctx: &mut Ctx<'_>, store: &Store) {
         let mut batches: BTreeMap<NodeId, Vec<BlockId>> = BTreeMap::new();
         let mut last: Option<(SmallVec<[NodeId; 4]>, Vec<NodeId>)> = None;
@@ -187,7 +187,7 @@ impl Persist {
         self.wake_at(self.repairs.due());
     }
 
-    /// Whom to invite for a group that is due. `last` remembers the answer for the group before: often it is the same.
+    /// Selects recruits for a group. `last` caches the selection for the previous group, which is often the same.
     fn recruits(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -206,42 +206,44 @@ impl Persist {
         let mut members: SmallVec<[NodeId; 4]> = view.members().iter().chain(&job.asked).copied().collect();
         members.push(self.me);
         let chosen = match last {
-            Some((same, chosen)) if *same == members && job.tried.is_empty() && chosen.len() == lacking => {
+            Some((same, chosen)) if *same == members && job.declined_by.is_empty() && chosen.len() == lacking => {
                 chosen.clone()
             }
             _ => {
-                let wanted = Wanted { members: &members, tried: &job.tried, count: lacking, own: job.own };
+                let wanted =
+                    CandidateQuery { members: &members, declined_by: &job.declined_by, count: lacking, own: job.own };
                 self.candidates(ctx, &wanted)
             }
         };
         let job = self.repairs.jobs.get_mut(&id).expect("it was just there");
-        if job.tried.is_empty() {
+        if job.declined_by.is_empty() {
             *last = Some((members, chosen.clone()));
         }
         job.asked.extend(chosen.iter().copied());
         if chosen.len() < lacking {
-            job.tried.clear();
+            job.declined_by.clear();
             self.schedule_repair(id, ctx.now + RETRY);
         }
         chosen
     }
 
-    /// A group has enough members without anybody being recruited: a leaving node takes itself out.
+    /// The group has enough members. A leaving node removes itself from it.
     fn repair_done(&mut self, ctx: &mut Ctx<'_>, id: BlockId) {
         self.repairs.forget(id);
         let Some(view) = self.groups.get(&id) else { return };
         if self.leaving.is_some() && view.contains(self.me) {
             let rest = view.members().iter().copied().filter(|&member| self.is_live(member));
-            let without = View::new(view.epoch + 1, rest);
-            self.adopt(ctx, id, without);
-            self.tell_members(id, self.me);
+            let without = GroupView::new(view.epoch + 1, rest);
+            self.set_view(ctx, id, without);
+            self.announce_view_to_members(id, self.me);
         }
     }
 
-    /// Pushes blocks to `to`, whether or not jobs ask for it.
+    /// Sends blocks to `to`, with or without a job for them.
     pub(super) fn invite(&mut self, ctx: &mut Ctx<'_>, store: &Store, to: NodeId, ids: Vec<BlockId>) {
-        let items: Vec<Invited> = ids.iter().filter_map(|&id| self.invited_item(store, to, id)).collect();
-        let views: Vec<Viewed> = items.iter().map(|item| Viewed { id: item.id, view: item.view.clone() }).collect();
+        let items: Vec<InvitedBlock> = ids.iter().filter_map(|&id| self.invited_item(store, to, id)).collect();
+        let views: Vec<BlockGroup> =
+            items.iter().map(|item| BlockGroup { id: item.id, view: item.view.clone() }).collect();
         let bytes: u64 = items.iter().map(|item| item.block.len() as u64).sum();
         self.repairs.last_batch += 1;
         let batch = self.repairs.last_batch;
@@ -256,31 +258,31 @@ impl Persist {
         ctx.send(to, DataMessage::Invite { batch, items, contacts });
     }
 
-    fn invited_item(&self, store: &Store, to: NodeId, id: BlockId) -> Option<Invited> {
+    fn invited_item(&self, store: &Store, to: NodeId, id: BlockId) -> Option<InvitedBlock> {
         let view = self.groups.get(&id)?;
         let block: Block = store.get(id)?.clone();
         let view = if view.contains(to) { view.clone() } else { self.grown(id, view, to) };
-        Some(Invited { id, view, block })
+        Some(InvitedBlock { id, view, block })
     }
 
-    /// The view that follows from `view` when `recruit` is in and those who cannot hold the block are out.
-    fn grown(&self, id: BlockId, view: &View, recruit: NodeId) -> View {
+    /// The next view: with `recruit`, without dead members and members that lack the block.
+    fn grown(&self, id: BlockId, view: &GroupView, recruit: NodeId) -> GroupView {
         let missing = self.repairs.jobs.get(&id).map_or(&[][..], |job| &job.missing);
         let able = view.members().iter().copied().filter(|member| self.is_live(*member) && !missing.contains(member));
-        View::new(view.epoch + 1, able.chain([recruit]))
+        GroupView::new(view.epoch + 1, able.chain([recruit]))
     }
 
-    /// Takes an invitation: keeps the blocks that match their ids and for which there is room.
-    pub(super) fn invited(
+    /// Handles an invitation: stores the blocks that match their ids, as far as there is room.
+    pub(super) fn handle_invite(
         &mut self,
         ctx: &mut Ctx<'_>,
         store: &mut Store,
         from: NodeId,
         batch: u64,
-        items: Vec<Invited>,
+        items: Vec<InvitedBlock>,
     ) {
         let (mut taken, mut refused, mut views) = (Vec::new(), Vec::new(), Vec::new());
-        for Invited { id, view, block } in items {
+        for InvitedBlock { id, view, block } in items {
             if self.leaving.is_some() || !view.contains(self.me) {
                 refused.push(id);
             } else if self.groups.contains_key(&id) {
@@ -288,7 +290,7 @@ impl Persist {
                 views.extend(self.merge(ctx, from, id, view));
             } else if block.is(id) && store.insert(id, block, Some(from)) {
                 taken.push(id);
-                self.follow(ctx, id, view);
+                self.accept_view(ctx, id, view);
             } else {
                 refused.push(id);
             }
@@ -296,20 +298,20 @@ impl Persist {
         ctx.send(from, DataMessage::InviteReply { batch, taken, refused, views });
     }
 
-    /// Takes the answer to an invitation.
-    pub(super) fn invite_answered(
+    /// Handles the answer to an invitation.
+    pub(super) fn handle_invite_reply(
         &mut self,
         ctx: &mut Ctx<'_>,
         from: NodeId,
         batch: u64,
         taken: &[BlockId],
         refused: &[BlockId],
-        views: Vec<Viewed>,
+        views: Vec<BlockGroup>,
     ) {
-        self.told_views(ctx, from, views);
+        self.handle_views(ctx, from, views);
         if self.repairs.invites.get(&batch).is_none_or(|invite| invite.to != from) {
-            // Too late: somebody else was recruited. What the sender holds beyond its group it will drop.
-            taken.iter().for_each(|&id| self.tell(from, id));
+            // Too late: another peer was recruited. The sender will trim its surplus copies.
+            taken.iter().for_each(|&id| self.announce_view_to(from, id));
             return;
         }
         let invite = self.repairs.invites.remove(&batch).expect("it was just there");
@@ -326,8 +328,8 @@ impl Persist {
         }
     }
 
-    /// `recruit` holds the block now: it becomes a member if the group still wants one. `offered` is the digest of the view
-    /// that it was told with the block.
+    /// `recruit` stores the block now and becomes a member if the group still needs one. `offered` is the digest of the view
+    /// that came with the block.
     pub(super) fn admit(&mut self, ctx: &mut Ctx<'_>, id: BlockId, recruit: NodeId, offered: Option<u64>) {
         let own = self.repairs.jobs.get_mut(&id).is_some_and(|job| {
             job.asked.retain(|asked| *asked != recruit);
@@ -337,47 +339,47 @@ impl Persist {
         let Some(view) = self.groups.get(&id).filter(|view| view.contains(self.me)) else { return };
         if !view.contains(recruit) {
             if self.is_full(id, view) {
-                self.tell(recruit, id);
+                self.announce_view_to(recruit, id);
             } else {
                 let grown = self.grown(id, view, recruit);
                 if offered != Some(grown.digest(id)) {
-                    self.tell(recruit, id);
+                    self.announce_view_to(recruit, id);
                 }
-                self.adopt(ctx, id, grown);
-                self.tell_members(id, recruit);
+                self.set_view(ctx, id, grown);
+                self.announce_view_to_members(id, recruit);
                 ctx.stats.repairs += u64::from(!own);
             }
         }
         if own {
-            self.befriend(recruit);
+            self.prefer(recruit);
         }
         self.review(ctx, id);
     }
 
-    /// Whether the group has enough members that can hold the block.
-    pub(super) fn is_full(&self, id: BlockId, view: &View) -> bool {
+    /// Whether enough live members store the block.
+    pub(super) fn is_full(&self, id: BlockId, view: &GroupView) -> bool {
         let missing = self.repairs.jobs.get(&id).map_or(&[][..], |job| &job.missing);
         view.members().iter().filter(|&&member| self.is_live(member) && !missing.contains(&member)).count()
             >= self.replicas
     }
 
-    /// `peer` does not take the block.
+    /// `peer` declines the block.
     fn declined(&mut self, ctx: &Ctx<'_>, id: BlockId, peer: NodeId) {
         if let Some(job) = self.repairs.jobs.get_mut(&id) {
             job.asked.retain(|asked| *asked != peer);
-            if !job.tried.contains(&peer) {
-                job.tried.push(peer);
+            if !job.declined_by.contains(&peer) {
+                job.declined_by.push(peer);
             }
             self.schedule_repair(id, ctx.now);
         }
     }
 
-    /// Gives up invitations that were not answered in time.
+    /// Withdraws invitations that were not answered in time.
     pub(super) fn expire_invites(&mut self, ctx: &mut Ctx<'_>) {
         self.give_up(ctx, |invite, now| invite.until <= now);
     }
 
-    /// Gives up invitations to a peer that is out of reach.
+    /// Withdraws invitations to an unreachable peer.
     pub(super) fn withdraw_invites(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
         self.give_up(ctx, |invite, _| invite.to == peer);
     }
@@ -389,7 +391,7 @@ impl Persist {
             let invite = self.repairs.invites.remove(&batch).expect("it was just there");
             self.repairs.in_flight -= invite.bytes;
             self.avoided.add(ctx.now, invite.to);
-            self.buddies.retain(|buddy| *buddy != invite.to);
+            self.preferred_peers.retain(|preferred| *preferred != invite.to);
             invite.offers.into_iter().for_each(|(id, _)| self.declined(ctx, id, invite.to));
         }
     }

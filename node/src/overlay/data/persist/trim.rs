@@ -1,8 +1,8 @@
-//! Copies beyond the group: how a hot group cools without losing the block.
+//! Surplus copies: how an over-replicated group shrinks without losing the block.
 //!
-//! After two leaders acted at once, after networks merged, after a false suspicion, a node holds a block of whose group it is
-//! not a member. It drops it only when r members have said, in one and the same view, that they hold it; a member that does not
-//! is given it; a group that has too few takes the holder in; and if no member answers at all, the holder founds the group anew.
+//! After concurrent repairs, a network merge or a false suspicion, a node may store a block without being a member of its group.
+//! It drops the copy only when r members have confirmed, in one view, that they store the block. It sends the block to a member
+//! that lacks it. A group with too few members admits the holder. If no member answers, the holder creates the group anew.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,31 +10,31 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::super::Ctx;
-use super::super::message::{BLOCKS_MAX, DataMessage, VIEWS_MAX, Viewed};
+use super::super::message::{BLOCKS_MAX, BlockGroup, DataMessage, VIEWS_MAX};
 use super::super::store::Store;
-use super::super::view::View;
+use super::super::view::GroupView;
 use super::Persist;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
-/// Pause before members are asked again; doubles each time, up to eight times this.
+/// Pause before members are asked again. Doubles each time, up to eight times this.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Members who have been asked so often without one answer are gone.
+/// After this many rounds without any answer the members are considered gone.
 const UNANSWERED_MAX: u32 = 4;
 
-/// A block held beyond its group.
+/// A surplus copy: the block of a group without this node.
 #[derive(Debug)]
-pub(super) struct Extra {
+pub(super) struct ExtraCopy {
     due: Time,
-    /// Members that hold the block in this node's view of the group.
+    /// Members that confirmed, in this node's view, that they store the block.
     confirmed: SmallVec<[NodeId; 3]>,
-    /// Rounds of questions since anybody answered.
+    /// Rounds of questions since the last answer.
     unanswered: u32,
 }
 
-impl Extra {
+impl ExtraCopy {
     pub(super) fn new(now: Time) -> Self {
-        Extra { due: now, confirmed: SmallVec::new(), unanswered: 0 }
+        ExtraCopy { due: now, confirmed: SmallVec::new(), unanswered: 0 }
     }
 
     pub(super) fn due(&self) -> Time {
@@ -43,9 +43,9 @@ impl Extra {
 }
 
 impl Persist {
-    /// Asks the groups of blocks held beyond them, where that is due.
+    /// Asks the groups of surplus copies for confirmation, where that is due.
     pub(super) fn trim(&mut self, ctx: &mut Ctx<'_>) {
-        let mut questions: BTreeMap<NodeId, Vec<Viewed>> = BTreeMap::new();
+        let mut questions: BTreeMap<NodeId, Vec<BlockGroup>> = BTreeMap::new();
         let mut orphans = Vec::new();
         let due = self.extras.iter_mut().filter(|(_, extra)| extra.due <= ctx.now);
         for (&id, extra) in due {
@@ -57,7 +57,7 @@ impl Persist {
             }
             let view = &self.groups[&id];
             for &member in view.members().iter().filter(|member| !extra.confirmed.contains(member)) {
-                questions.entry(member).or_default().push(Viewed { id, view: view.clone() });
+                questions.entry(member).or_default().push(BlockGroup { id, view: view.clone() });
             }
         }
         for (member, views) in questions {
@@ -67,15 +67,15 @@ impl Persist {
         }
         for id in orphans {
             let epoch = self.groups[&id].epoch + 1;
-            self.adopt(ctx, id, View::new(epoch, [self.me]));
+            self.set_view(ctx, id, GroupView::new(epoch, [self.me]));
         }
     }
 
-    /// Somebody holds blocks beyond their groups and wants to know whether it may drop them.
-    pub(super) fn confirm(&mut self, ctx: &mut Ctx<'_>, from: NodeId, views: Vec<Viewed>) {
+    /// Answers a holder of surplus copies that asks whether it may drop them.
+    pub(super) fn handle_confirm(&mut self, ctx: &mut Ctx<'_>, from: NodeId, views: Vec<BlockGroup>) {
         let (mut held, mut lost) = (Vec::new(), Vec::new());
-        for Viewed { id, view } in views {
-            if !self.knows(id) {
+        for BlockGroup { id, view } in views {
+            if !self.holds(id) {
                 lost.push(id);
                 continue;
             }
@@ -85,26 +85,26 @@ impl Persist {
             }
             held.extend(self.viewed(id));
         }
-        ctx.send(from, DataMessage::Confirmed { held, lost });
+        ctx.send(from, DataMessage::ConfirmReply { held, lost });
     }
 
-    /// Whether this node leads a group that has too few members, so that a holder may come in without a copy being made.
+    /// Whether this node leads an under-replicated group, so that the holder may become a member without a transfer.
     fn would_readmit(&self, id: BlockId, holder: NodeId) -> bool {
         let view = &self.groups[&id];
         let leader = view.members().iter().rev().copied().find(|&member| self.is_live(member));
         leader == Some(self.me) && !view.contains(holder) && !self.is_full(id, view)
     }
 
-    /// Members have answered: drops what r of them hold, hands over what one of them lacks.
-    pub(super) fn confirmed(
+    /// Handles an answer: drops copies that r members store, sends blocks that a member lacks.
+    pub(super) fn handle_confirm_reply(
         &mut self,
         ctx: &mut Ctx<'_>,
         store: &mut Store,
         from: NodeId,
-        held: Vec<Viewed>,
+        held: Vec<BlockGroup>,
         lost: &[BlockId],
     ) {
-        for Viewed { id, view } in held {
+        for BlockGroup { id, view } in held {
             let Some(extra) = self.extras.get_mut(&id) else { continue };
             extra.unanswered = 0;
             let own = &self.groups[&id];
@@ -117,7 +117,7 @@ impl Persist {
                     self.trimmed.push(id);
                 }
             } else if self.merge(ctx, from, id, view).is_some() {
-                self.tell(from, id);
+                self.announce_view_to(from, id);
             }
         }
         let wanted = |id: &BlockId| self.extras.contains_key(id) && self.groups[id].contains(from);

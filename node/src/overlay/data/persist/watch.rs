@@ -1,8 +1,8 @@
-//! Who is dead: beats, probes, suspicion.
+//! Failure detection: heartbeats, probes, suspicion.
 //!
-//! A beat that does not come starts a suspicion: two quick probes, one more through another peer, and word to all who expect
-//! the suspect's beats, so that they look for themselves at once. Whoever gets no answer takes the suspect for dead. A node
-//! that finds itself slow, or wrong, is more patient for a while (Lifeguard's local health).
+//! A missing heartbeat starts a suspicion: two quick probes, one indirect probe through another peer, and a `Suspect` message
+//! to all other group peers of the suspect, which then probe it at once. A node without an answer declares the suspect dead. A
+//! node that finds itself slow or wrong is more patient for a while (Lifeguard's local health).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,100 +12,100 @@ use rand::RngExt;
 use super::super::Ctx;
 use super::super::message::{CONTACTS_MAX, DataMessage};
 use super::Persist;
-use super::peers::Status;
+use super::peers::PeerStatus;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
-/// A node that is woken so much later than it asked for was stalled.
+/// A node that is woken this much after its deadline was stalled.
 const STALL: Duration = Duration::from_millis(100);
-/// A peer that has just proven itself alive is not suspected again for so long on another's word.
+/// For this long after a peer proved itself alive, suspicions of other peers are ignored.
 const REPRIEVE: Duration = Duration::from_millis(500);
-/// Least time for a probe that needs a new link first.
+/// Least probe timeout if a new link has to be made first.
 const RELINK: Duration = Duration::from_secs(1);
-/// A round trip longer than this is not believed.
+/// Longest plausible round trip.
 const RTT_MAX: Duration = Duration::from_secs(10);
-/// Suspicions of this node's own at one time that make it doubt itself, if they are more than half of its peers.
+/// This many suspicions at once, if of more than half of the peers, count against this node's own health.
 const DOUBT: usize = 3;
 
-/// How well this node itself keeps up, as Lifeguard's local health multiplier.
+/// Lifeguard's local health multiplier: grows while this node is slow or wrong.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(super) struct LocalHealth {
     score: u8,
     better_at: Time,
 }
 
-impl Health {
+impl LocalHealth {
     const WORST: u8 = 3;
     const RECOVERY: Duration = Duration::from_secs(10);
 
-    /// By how much every allowance is stretched.
+    /// Factor by which every allowance is extended.
     pub(super) fn patience(&self) -> u32 {
         1 + u32::from(self.score)
     }
 
     fn worse(&mut self, now: Time) {
-        self.score = (self.score + 1).min(Health::WORST);
-        self.better_at = now + Health::RECOVERY;
+        self.score = (self.score + 1).min(LocalHealth::WORST);
+        self.better_at = now + LocalHealth::RECOVERY;
     }
 
     fn recover(&mut self, now: Time) {
         if self.score > 0 && self.better_at <= now {
             self.score -= 1;
-            self.better_at = now + Health::RECOVERY;
+            self.better_at = now + LocalHealth::RECOVERY;
         }
     }
 }
 
 impl Persist {
-    /// A new peer: learns the round trip to it.
-    pub(super) fn meet(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
+    /// Measures the round trip to a new peer.
+    pub(super) fn measure_rtt(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
         ctx.send(peer, DataMessage::Probe { stamp: self.stamp(ctx.now), asker: None });
     }
 
-    /// Sends the beats that are due, looks for those that did not come.
+    /// Sends the heartbeats that are due and checks for missing ones.
     pub(super) fn watch(&mut self, ctx: &mut Ctx<'_>) {
         self.health.recover(ctx.now);
         if ctx.now.since(self.next) >= STALL {
             self.health.worse(ctx.now);
             let patience = self.health.patience();
-            self.peers.iter_mut().for_each(|peer| peer.excuse(ctx.now, patience));
+            self.peers.iter_mut().for_each(|peer| peer.extend_allowance(ctx.now, patience));
         }
         let held = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
-        for beat in self.peers.due_beats(ctx.now, self.heartbeat, self.salt()) {
-            // Rounded up: a beat may come before the announced moment, not after it.
-            let next_ms = u32::try_from(beat.pause.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX);
-            ctx.send(beat.to, DataMessage::Beat { next_ms, digest: beat.digest, held });
-            if beat.news {
-                self.tell_friends(ctx, beat.to);
+        for heartbeat in self.peers.due_heartbeats(ctx.now, self.heartbeat, self.salt()) {
+            // Rounded up: a heartbeat may arrive before the announced moment, not after it.
+            let next_ms = u32::try_from(heartbeat.pause.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX);
+            ctx.send(heartbeat.to, DataMessage::Heartbeat { next_ms, digest: heartbeat.digest, held });
+            if heartbeat.list_changed {
+                self.send_peer_list(ctx, heartbeat.to);
             }
         }
-        self.look_for_silence(ctx);
+        self.check_missed_heartbeats(ctx);
     }
 
-    /// Tells `peer` who else expects this node's beats.
-    fn tell_friends(&self, ctx: &mut Ctx<'_>, peer: NodeId) {
-        let others = self.peers.iter().filter(|other| other.id != peer && other.status != Status::Dead);
+    /// Sends `peer` the list of this node's other group peers.
+    fn send_peer_list(&self, ctx: &mut Ctx<'_>, peer: NodeId) {
+        let others = self.peers.iter().filter(|other| other.id != peer && other.status != PeerStatus::Dead);
         let contacts = others.filter_map(|other| ctx.contact(other.id).cloned()).take(CONTACTS_MAX).collect();
-        ctx.send(peer, DataMessage::Friends { contacts });
+        ctx.send(peer, DataMessage::PeerList { contacts });
     }
 
-    /// A peer tells who else expects its beats.
-    pub(super) fn told_friends(&mut self, ctx: &mut Ctx<'_>, from: NodeId, contacts: &[Contact]) {
+    /// A peer lists its other group peers.
+    pub(super) fn handle_peer_list(&mut self, ctx: &mut Ctx<'_>, from: NodeId, contacts: &[Contact]) {
         let Some(peer) = self.peers.get_mut(from) else { return };
-        peer.friends = contacts.iter().map(|contact| contact.id).filter(|&friend| friend != self.me).collect();
+        peer.peer_list = contacts.iter().map(|contact| contact.id).filter(|&friend| friend != self.me).collect();
         contacts.iter().for_each(|contact| ctx.learn(contact));
     }
 
-    fn look_for_silence(&mut self, ctx: &mut Ctx<'_>) {
+    fn check_missed_heartbeats(&mut self, ctx: &mut Ctx<'_>) {
         let mut missed = Vec::new();
         let mut again = Vec::new();
         let mut dead = Vec::new();
         for peer in self.peers.iter_mut() {
             match peer.status {
-                Status::Suspected { until, .. } if until <= ctx.now => dead.push(peer.id),
-                Status::Suspected { stamp, again: at, until } if at <= ctx.now => {
-                    peer.status = Status::Suspected { stamp, again: Time::NEVER, until };
+                PeerStatus::Suspected { until, .. } if until <= ctx.now => dead.push(peer.id),
+                PeerStatus::Suspected { stamp, again: at, until } if at <= ctx.now => {
+                    peer.status = PeerStatus::Suspected { stamp, again: Time::NEVER, until };
                     again.push((peer.id, stamp));
                 }
                 _ if peer.is_missed(ctx.now) => missed.push(peer.id),
@@ -119,50 +119,51 @@ impl Persist {
             ctx.send(peer, DataMessage::Probe { stamp, asker: None });
         }
         missed.into_iter().for_each(|peer| self.suspect(ctx, peer, true));
-        dead.into_iter().for_each(|peer| self.found_dead(ctx, peer));
+        dead.into_iter().for_each(|peer| self.declare_dead(ctx, peer));
     }
 
-    /// Probes `suspect` and has it probed by another peer. At `first_hand`, tells all who expect its beats.
+    /// Probes `suspect`, directly and through another peer. If `first_hand`, alerts its other group peers.
     fn suspect(&mut self, ctx: &mut Ctx<'_>, suspect: NodeId, first_hand: bool) {
         let stamp = self.stamp(ctx.now);
         let patience = self.health.patience();
         let linked = ctx.is_linked(suspect);
-        let Some(peer) = self.peers.get_mut(suspect).filter(|peer| peer.status == Status::Alive) else { return };
-        let within = if linked { peer.probe_within() } else { peer.probe_within().max(RELINK) } * patience;
-        peer.status = Status::Suspected { stamp, again: ctx.now + within / 2, until: ctx.now + within };
-        let friends = peer.friends.clone();
+        let Some(peer) = self.peers.get_mut(suspect).filter(|peer| peer.status == PeerStatus::Alive) else { return };
+        let within = if linked { peer.probe_timeout() } else { peer.probe_timeout().max(RELINK) } * patience;
+        peer.status = PeerStatus::Suspected { stamp, again: ctx.now + within / 2, until: ctx.now + within };
+        let peer_list = peer.peer_list.clone();
         self.wake_at(ctx.now + within / 2);
         ctx.send(suspect, DataMessage::Probe { stamp, asker: None });
         let others: Vec<NodeId> = self.members_beside(suspect).into_iter().collect();
         if !others.is_empty() {
             let helper = others[ctx.random.random_range(0..others.len())];
-            ctx.send(helper, DataMessage::ProbeFor { peer: suspect, stamp });
+            ctx.send(helper, DataMessage::IndirectProbe { peer: suspect, stamp });
         }
         if first_hand {
-            // To dial somebody whose address is not known takes longer than that one needs to notice by itself.
-            let friends = friends.into_iter().filter(|&friend| ctx.is_linked(friend) || ctx.contact(friend).is_some());
-            let told: BTreeSet<NodeId> = others.into_iter().chain(friends).collect();
+            // Dialling an unknown address takes longer than that peer needs to notice by itself.
+            let peer_list =
+                peer_list.into_iter().filter(|&friend| ctx.is_linked(friend) || ctx.contact(friend).is_some());
+            let told: BTreeSet<NodeId> = others.into_iter().chain(peer_list).collect();
             for other in told {
                 ctx.send(other, DataMessage::Suspect { peer: suspect });
             }
         }
     }
 
-    /// Live peers in those groups of this node that `peer` is in.
+    /// Other live members of the groups shared with `peer`.
     fn members_beside(&self, peer: NodeId) -> BTreeSet<NodeId> {
         let groups = self.groups.values().filter(|view| view.contains(peer) && view.contains(self.me));
         let others = groups.flat_map(|view| view.members()).copied();
         others.filter(|&other| other != peer && other != self.me && self.is_live(other)).collect()
     }
 
-    fn found_dead(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
-        self.peers.bury(peer);
-        self.buddies.retain(|buddy| *buddy != peer);
+    fn declare_dead(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
+        self.peers.mark_dead(peer);
+        self.preferred_peers.retain(|preferred| *preferred != peer);
         ctx.stats.peer_failures_detected += 1;
         let shared: Vec<BlockId> =
             self.groups.iter().filter(|(_, view)| view.contains(peer)).map(|(&id, _)| id).collect();
-        self.revisits.bury(ctx.now, peer, ctx.contact(peer).cloned(), &shared);
-        ctx.bury(peer);
+        self.revisits.add(ctx.now, peer, ctx.contact(peer).cloned(), &shared);
+        ctx.evict(peer);
         for id in shared {
             self.review(ctx, id);
             self.changed.push(id);
@@ -170,12 +171,12 @@ impl Persist {
         self.withdraw_invites(ctx, peer);
     }
 
-    /// Something came from `from`: it lives.
-    pub(in super::super) fn heard(&mut self, ctx: &mut Ctx<'_>, from: NodeId) {
+    /// A message from `from` proves that it is alive.
+    pub(in super::super) fn note_alive(&mut self, ctx: &mut Ctx<'_>, from: NodeId) {
         let patience = self.health.patience();
-        match self.peers.spoke(from, ctx.now, self.heartbeat, patience) {
+        match self.peers.heard_from(from, ctx.now, self.heartbeat, patience) {
             None => {}
-            Some(Status::Dead) => {
+            Some(PeerStatus::Dead) => {
                 self.health.worse(ctx.now);
                 self.wake_at(ctx.now);
                 let shared = self.groups.iter().filter(|(_, view)| view.contains(from)).map(|(&id, _)| id);
@@ -189,71 +190,71 @@ impl Persist {
         }
     }
 
-    /// The transport says that `peer` may be gone.
-    pub(super) fn hint(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, unreachable: bool) {
+    /// The transport reports that `peer` may be gone.
+    pub(super) fn link_lost_to(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, unreachable: bool) {
         match self.peers.get(peer).map(|peer| peer.status) {
-            Some(Status::Suspected { .. }) if unreachable => self.found_dead(ctx, peer),
-            Some(Status::Alive) => self.suspect(ctx, peer, true),
+            Some(PeerStatus::Suspected { .. }) if unreachable => self.declare_dead(ctx, peer),
+            Some(PeerStatus::Alive) => self.suspect(ctx, peer, true),
             _ => {}
         }
     }
 
-    pub(super) fn beat(&mut self, ctx: &mut Ctx<'_>, from: NodeId, next_ms: u32, digest: u64, held: u32) {
+    pub(super) fn handle_heartbeat(&mut self, ctx: &mut Ctx<'_>, from: NodeId, next_ms: u32, digest: u64, held: u32) {
         let patience = self.health.patience();
         let Some(peer) = self.peers.get_mut(from) else {
-            self.beaten_by_stranger(ctx, from, digest);
+            self.handle_stranger_heartbeat(ctx, from, digest);
             return;
         };
-        peer.beat(ctx.now, Duration::from_millis(next_ms.into()), patience);
+        peer.record_heartbeat(ctx.now, Duration::from_millis(next_ms.into()), patience);
         peer.held = held;
         let settled = ctx.now.since(peer.changed) >= super::peers::SETTLE && ctx.now >= peer.sync_after;
         if peer.digest != digest && settled {
-            self.compare(ctx, from);
+            self.begin_sync(ctx, from);
         }
     }
 
-    pub(super) fn answered_probe(&mut self, ctx: &mut Ctx<'_>, from: NodeId, stamp: u64, asker: Option<NodeId>) {
+    pub(super) fn handle_probe_ack(&mut self, ctx: &mut Ctx<'_>, from: NodeId, stamp: u64, asker: Option<NodeId>) {
         match asker {
             Some(asker) if self.peers.get(asker).is_some() => {
-                ctx.send(asker, DataMessage::Vouch { peer: from, stamp });
+                ctx.send(asker, DataMessage::IndirectAck { peer: from, stamp });
             }
             Some(_) => {}
             None => {
                 let sent = Time::from_micros(stamp ^ self.salt());
                 let Some(peer) = self.peers.get_mut(from) else { return };
                 if sent < ctx.now && ctx.now.since(sent) <= RTT_MAX {
-                    peer.measured(ctx.now.since(sent));
+                    peer.record_rtt(ctx.now.since(sent));
                 }
             }
         }
     }
 
-    /// A peer asks for help in finding out about another, with which both share a group.
-    pub(super) fn probe_for(&mut self, ctx: &mut Ctx<'_>, from: NodeId, peer: NodeId, stamp: u64) {
+    /// A peer asks this node to probe another, with which both share a group.
+    pub(super) fn handle_indirect_probe(&mut self, ctx: &mut Ctx<'_>, from: NodeId, peer: NodeId, stamp: u64) {
         if self.peers.get(from).is_some() && self.peers.get(peer).is_some() && ctx.is_linked(peer) {
             ctx.send(peer, DataMessage::Probe { stamp, asker: Some(from) });
         }
     }
 
-    /// Another peer has reached the suspect: it lives, and the trouble is between the two of us.
-    pub(super) fn vouched(&mut self, ctx: &mut Ctx<'_>, from: NodeId, suspect: NodeId, stamp: u64) {
-        let asked = |status| matches!(status, Status::Suspected { stamp: own, .. } if own == stamp);
+    /// Another peer has reached the suspect: it is alive, only the path from here is broken.
+    pub(super) fn handle_indirect_ack(&mut self, ctx: &mut Ctx<'_>, from: NodeId, suspect: NodeId, stamp: u64) {
+        let asked = |status| matches!(status, PeerStatus::Suspected { stamp: own, .. } if own == stamp);
         if self.peers.get(from).is_some() && self.peers.get(suspect).is_some_and(|peer| asked(peer.status)) {
             self.health.worse(ctx.now);
             let patience = self.health.patience();
-            self.peers.spoke(suspect, ctx.now, self.heartbeat, patience);
+            self.peers.heard_from(suspect, ctx.now, self.heartbeat, patience);
         }
     }
 
-    /// Somebody misses a peer's beat. Believed of anybody: it costs two probes, and those not often.
-    pub(super) fn told_of_suspicion(&mut self, ctx: &mut Ctx<'_>, suspect: NodeId) {
+    /// Another peer misses a heartbeat. Accepted from any sender: it costs two probes, at a limited rate.
+    pub(super) fn handle_suspicion(&mut self, ctx: &mut Ctx<'_>, suspect: NodeId) {
         let Some(peer) = self.peers.get(suspect).filter(|peer| peer.trusted_until <= ctx.now) else { return };
-        if peer.status == Status::Alive {
+        if peer.status == PeerStatus::Alive {
             self.suspect(ctx, suspect, false);
         }
     }
 
-    /// Names a probe and tells when it was sent, in a form of this node's own.
+    /// Identifies a probe and encodes its send time, masked by this node's salt.
     fn stamp(&self, now: Time) -> u64 {
         now.as_micros() ^ self.salt()
     }

@@ -110,7 +110,7 @@ impl Floods {
         if fresh {
             self.remember(ctx.now, query, Seen::over(passed, from, ctx.now));
         }
-        ctx.send(from, DataMessage::Echo { query, messages: 0 });
+        ctx.send(from, DataMessage::FloodAck { query, messages: 0 });
     }
 
     /// Passes a query to neighbours. Whether there was anybody to pass it to.
@@ -239,7 +239,7 @@ impl Seen {
             Origin::Own(get) => return Some(Ended { get, query, messages: self.messages }),
             Origin::Peer(peer) => {
                 let messages = u32::try_from(self.messages).unwrap_or(u32::MAX);
-                ctx.send(peer, DataMessage::Echo { query, messages });
+                ctx.send(peer, DataMessage::FloodAck { query, messages });
             }
             Origin::Nobody => {}
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::block::{Block, Kind, Manifest, children, join};
+use super::super::block::{Block, BlockKind, Manifest, children, join};
 use super::super::message::BLOCKS_MAX;
 use super::super::store::Store;
 use super::super::{Ctx, Found};
@@ -125,7 +125,7 @@ impl Get {
     fn keep(&mut self, id: BlockId, block: Block, shape: Option<(u8, u64)>, store: &Store) {
         let listed = match shape {
             Some((level, length)) => children(&block, level, length),
-            None if block.kind == Kind::Part => Ok(None),
+            None if block.kind == BlockKind::Part => Ok(None),
             None => Manifest::decode(block.bytes.as_ref()).map(Some),
         };
         self.blocks.insert(id, block);
