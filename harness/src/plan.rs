@@ -21,7 +21,7 @@ pub(crate) mod testing;
 
 use ipv6::{Network6, Uplink6};
 
-pub use check::{Aggregate, Check, Comparison, Measure};
+pub use check::{Aggregate, Check, Comparison, Measure, Selection, Statistic};
 pub use step::{Act, Step, Timed, Until};
 
 /// Port on which every node listens for peers (UDP).

@@ -16,7 +16,6 @@ pub(crate) mod addresses;
 pub(crate) mod check;
 pub(crate) mod diagnostics;
 pub(crate) mod fields;
-pub(crate) mod grammar;
 pub(crate) mod raw;
 pub(crate) mod roster;
 pub(crate) mod tree;

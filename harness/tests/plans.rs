@@ -213,7 +213,7 @@ fn a_cross_step_links_nodes_of_every_two_groups_but_not_ambassadors() {
     let plan = read(
         "networks: {internet: {}, home: {behind: internet, nat: symmetric, count: 3}}\n\
          nodes: {hub: {on: internet, ambassador: true, count: 2}, h: {on: home, count: 3}, p: {on: internet, count: 2}}\n\
-         steps: [cross: {pairs: 2, within: 20s}]\nchecks: [linked == 100%, direct from h to p >= 95%, linked p50 <= 1s]\n",
+         steps: [cross: {pairs: 2, within: 20s}]\nchecks: [connected == 100%, direct from h to p >= 95%, connected p50 <= 1s]\n",
     );
     let ends = |timed: &Timed| match timed.act {
         Act::Link { node, peer, within } if within == Duration::from_secs(20) => [node, peer],

@@ -1,9 +1,12 @@
 use butter::api::PathBody;
 
+use super::evaluate::passes;
 use super::*;
-use crate::events::{LinkResult, Recovery, Retrieved, RunTime};
+use crate::events::{Event, EventKind, LinkResult, Recovery, Retrieved, RunTime};
 use crate::metrics::series::Source;
-use crate::plan::{Aggregate, NetworkIndex, NodeIndex};
+use crate::metrics::watched::Watched;
+use crate::plan::{Aggregate, Comparison, Measure, NetworkIndex, NodeIndex, Selection, Statistic, Until};
+use crate::results::check_result::CheckResult;
 use crate::results::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
 
 /// The one verdict of one check over these events.
@@ -20,15 +23,17 @@ fn value(measure: Measure, events: &[Event]) -> Result<f64, String> {
     verdict.value.ok_or(verdict.reason.unwrap_or_default())
 }
 
-const ALL: Measure = Measure::Retrieval { from: None, to: None };
+fn main(family: &'static str) -> Measure {
+    Measure::new(family, Statistic::Main)
+}
 
 fn between(from: Option<usize>, to: Option<usize>) -> Measure {
-    let network = |index: usize| NetworkIndex(index).into();
-    Measure::Retrieval { from: from.map(network), to: to.map(network) }
+    let network = |index: usize| Selection::Networks(NetworkIndex(index).into());
+    Measure { from: from.map(network), to: to.map(network), ..main("retrieval") }
 }
 
 #[test]
-fn links_count_for_both_groups_whoever_asked() {
+fn connectivity_does_not_depend_on_who_dialled() {
     let mut plan = fixture::plan();
     for (index, group) in ["a", "a", "b", "b", "c"].into_iter().enumerate() {
         plan.nodes[index].group = group.to_owned();
@@ -53,20 +58,23 @@ fn links_count_for_both_groups_whoever_asked() {
         let verdict = evaluate(&plan, &events, &Watched::default()).remove(0);
         verdict.value.ok_or(verdict.reason.unwrap_or_default())
     };
-    let mut share = |direct, from: Option<&str>, to: Option<&str>| {
-        measured(Measure::Linked { direct, from: from.map(str::to_owned), to: to.map(str::to_owned) })
+    let group = |name: Option<&str>| name.map(|name| Selection::Group(name.to_owned()));
+    let mut share = |family, from, to| {
+        measured(Measure { from: group(from), to: group(to), ..Measure::new(family, Statistic::Main) })
     };
-    assert_eq!([share(false, None, None), share(true, None, None)], [Ok(2.0 / 3.0), Ok(1.0 / 3.0)]);
-    assert_eq!([share(true, Some("a"), Some("b")), share(true, Some("b"), Some("a"))], [Ok(0.5), Ok(0.5)]);
-    assert_eq!([share(false, Some("b"), Some("b")), share(false, Some("a"), None)], [Ok(0.0), Ok(1.0)]);
-    assert_eq!(share(false, Some("c"), None), Err("no such nodes were to be linked".to_owned()));
-    assert_eq!(measured(Measure::LinkedWorstCell { direct: false }), Ok(0.0));
-    assert_eq!(measured(Measure::LinkedAfter { direct: false, quantile: 1.0 }), Ok(2.0));
-    assert_eq!(measured(Measure::LinkedAfter { direct: true, quantile: 0.5 }), Ok(2.0));
+    assert_eq!([share("connected", None, None), share("direct", None, None)], [Ok(2.0 / 3.0), Ok(1.0 / 3.0)]);
+    let direct = [share("direct", Some("a"), Some("b")), share("direct", Some("b"), Some("a"))];
+    assert_eq!(direct, [Ok(0.5), Ok(0.5)]);
+    let connected = [share("connected", Some("b"), Some("b")), share("connected", Some("a"), None)];
+    assert_eq!(connected, [Ok(0.0), Ok(1.0)]);
+    assert_eq!(share("connected", Some("c"), None), Err("no such pair of nodes was tested".to_owned()));
+    assert_eq!(measured(Measure::new("connected", Statistic::WorstPair)), Ok(0.0));
+    assert_eq!(measured(Measure::new("connected", Statistic::Quantile(1.0))), Ok(2.0));
+    assert_eq!(measured(Measure::new("direct", Statistic::Quantile(0.5))), Ok(2.0));
 }
 
 #[test]
-fn ends_of_links_that_recover_count_over_all_rebinds() {
+fn rebind_recovery_counts_link_ends_of_all_rebinds() {
     let event = |kind| Event { at: RunTime(0), kind };
     let rebound = |ends| event(EventKind::Rebound { network: NetworkIndex(0), addresses: vec![], ends });
     let recovered =
@@ -81,29 +89,29 @@ fn ends_of_links_that_recover_count_over_all_rebinds() {
         recovered(1, back(2)),
         recovered(1, Recovery::Lost),
     ];
-    assert_eq!(value(Measure::Recovered, &events), Ok(0.75));
-    assert_eq!(value(Measure::RecoveredAfter { quantile: 0.5 }, &events), Ok(2.0));
-    let all = value(Measure::RecoveredAfter { quantile: 1.0 }, &events);
-    assert_eq!(all, Err("fewer ends of links than that got an answer again".to_owned()));
-    let none = Err("no link led through a NAT that was rebound".to_owned());
-    assert_eq!(value(Measure::Recovered, &[rebound(0)]), none);
+    assert_eq!(value(main("rebind recovered"), &events), Ok(0.75));
+    assert_eq!(value(Measure::new("rebind recovered", Statistic::Quantile(0.5)), &events), Ok(2.0));
+    let all = value(Measure::new("rebind recovered", Statistic::Quantile(1.0)), &events);
+    assert_eq!(all, Err("fewer link ends than that got an answer again".to_owned()));
+    let none = Err("no link ran through a NAT that was rebound".to_owned());
+    assert_eq!(value(main("rebind recovered"), &[rebound(0)]), none);
 }
 
 #[test]
-fn the_last_look_decides_persistence_and_copies() {
+fn last_snapshot_decides_persistence_and_copies() {
     let events = [stored(0, true), stored(1, true), looked(2, 2), looked(1, 2)];
-    assert_eq!(value(Measure::Persistence, &events), Ok(0.5));
-    assert_eq!(value(Measure::Copies, &events), Ok(1.5));
+    assert_eq!(value(main("persistence"), &events), Ok(0.5));
+    assert_eq!(value(main("copies"), &events), Ok(1.5));
 }
 
 #[test]
-fn stored_counts_what_was_to_be_stored() {
-    assert_eq!(value(Measure::Stored, &[step_began(0), stored(0, true), stored(1, false)]), Ok(0.5));
-    assert_eq!(value(Measure::Stored, &[step_began(0)]), Ok(0.0));
+fn stored_is_a_share_of_the_planned_items() {
+    assert_eq!(value(main("stored"), &[step_began(0), stored(0, true), stored(1, false)]), Ok(0.5));
+    assert_eq!(value(main("stored"), &[step_began(0)]), Ok(0.0));
 }
 
 #[test]
-fn retrieval_is_told_by_network() {
+fn retrieval_counts_queries_by_network() {
     let events = [
         retrieved(0, 0, 1, found(1, 1)),
         retrieved(1, 0, 1, Retrieved::WrongBytes),
@@ -112,29 +120,29 @@ fn retrieval_is_told_by_network() {
         retrieved(1, 3, 1, Retrieved::Unasked { why: "dead".to_owned() }),
         retrieved(1, 3, 1, Retrieved::NeverStored),
     ];
-    assert_eq!(value(ALL, &events), Ok(0.4));
+    assert_eq!(value(main("retrieval"), &events), Ok(0.4));
     assert_eq!(value(between(Some(0), None), &events), Ok(0.5));
     assert_eq!(value(between(None, Some(0)), &events), Ok(0.5));
     assert_eq!(value(between(Some(1), Some(1)), &events), Ok(0.5));
-    assert_eq!(value(Measure::RetrievalWorstCell, &events), Ok(0.0));
-    assert_eq!(value(Measure::RetrievalWorstCell, &events[..1]), Ok(1.0));
+    assert_eq!(value(Measure::new("retrieval", Statistic::WorstPair), &events), Ok(0.0));
+    assert_eq!(value(Measure::new("retrieval", Statistic::WorstPair), &events[..1]), Ok(1.0));
 }
 
 #[test]
-fn what_cannot_be_measured_fails_and_says_why() {
+fn unmeasurable_check_fails_and_says_why() {
     let events = [looked(0, 0), retrieved(0, 0, 1, Retrieved::NotFound)];
     for (measure, events, why) in [
-        (Measure::Persistence, &events[..0], "no snapshot of the nodes was taken"),
-        (Measure::Persistence, &events, "no item was acknowledged"),
-        (Measure::Copies, &events, "no item was acknowledged"),
-        (Measure::Stored, &events, "no item was to be stored"),
-        (ALL, &events[..0], "no query was made"),
-        (Measure::RetrievalWorstCell, &events[..0], "no query was made"),
+        (main("persistence"), &events[..0], "no snapshot of the nodes was taken"),
+        (main("persistence"), &events, "no item was acknowledged"),
+        (main("copies"), &events, "no item was acknowledged"),
+        (main("stored"), &events, "no item was to be stored"),
+        (main("retrieval"), &events[..0], "no query was made"),
+        (Measure::new("retrieval", Statistic::WorstPair), &events[..0], "no query was made"),
         (between(Some(1), None), &events, "no query was made from beta"),
         (between(Some(0), Some(1)), &events, "no query was made from alpha for items stored from beta"),
-        (Measure::RetrievalLatency { quantile: 0.95 }, &events, "no query succeeded"),
-        (Measure::RetrievalMessages, &events, "no query succeeded"),
-        (metric("butter_x", Aggregate::Max), &events, "no node or router tells a metric 'butter_x'"),
+        (Measure::new("retrieval", Statistic::Quantile(0.95)), &events, "no query succeeded"),
+        (Measure::new("retrieval", Statistic::Mean("messages")), &events, "no query succeeded"),
+        (metric("butter_x", Aggregate::Max), &events, "no node or router exposed a metric 'butter_x'"),
     ] {
         // A bound that every number would satisfy.
         let verdict = judge(measure, Comparison::AtLeast, f64::NEG_INFINITY, events);
@@ -144,7 +152,7 @@ fn what_cannot_be_measured_fails_and_says_why() {
 }
 
 #[test]
-fn each_comparison_holds_where_it_should_and_nowhere_else() {
+fn comparison_passes_on_the_right_side_of_its_bound() {
     use Comparison::*;
     for (comparison, below, at, above) in [
         (AtLeast, false, true, true),
@@ -153,15 +161,15 @@ fn each_comparison_holds_where_it_should_and_nowhere_else() {
         (Below, true, false, false),
         (Equal, false, true, false),
     ] {
-        assert_eq!([0.4, 0.5, 0.6].map(|value| holds(value, comparison, 0.5)), [below, at, above], "{comparison:?}");
+        assert_eq!([0.4, 0.5, 0.6].map(|value| passes(value, comparison, 0.5)), [below, at, above], "{comparison:?}");
     }
-    assert!(holds(198.0 / 200.0, AtLeast, 99.0 * 0.01) && holds(0.1 + 0.2, AtMost, 0.3));
-    assert!(!holds(0.989_99, AtLeast, 0.99));
+    assert!(passes(198.0 / 200.0, AtLeast, 99.0 * 0.01) && passes(0.1 + 0.2, AtMost, 0.3));
+    assert!(!passes(0.989_99, AtLeast, 0.99));
 }
 
 /// The checker itself is checked: a run that lost an item and answered wrongly must not pass.
 #[test]
-fn a_run_that_must_fail_does() {
+fn run_that_lost_an_item_and_returned_wrong_bytes_fails() {
     let events = [
         step_began(0),
         stored(0, true),
@@ -173,12 +181,12 @@ fn a_run_that_must_fail_does() {
     let least = Comparison::AtLeast;
     let most = Comparison::AtMost;
     for (measure, comparison, bound) in [
-        (Measure::Persistence, least, 0.99),
-        (ALL, least, 0.99),
+        (main("persistence"), least, 0.99),
+        (main("retrieval"), least, 0.99),
         (between(Some(1), None), least, 0.95),
-        (Measure::RetrievalLatency { quantile: 0.95 }, most, 2.0),
-        (Measure::RetrievalMessages, most, 5.0),
-        (Measure::Copies, least, 3.0),
+        (Measure::new("retrieval", Statistic::Quantile(0.95)), most, 2.0),
+        (Measure::new("retrieval", Statistic::Mean("messages")), most, 5.0),
+        (main("copies"), least, 3.0),
     ] {
         let verdict = judge(measure, comparison, bound, &events);
         assert!(!verdict.passed && verdict.value.is_some(), "{verdict:?}");
@@ -186,7 +194,7 @@ fn a_run_that_must_fail_does() {
 }
 
 #[test]
-fn metrics_have_extremes_over_time_and_sums_at_the_end() {
+fn metric_extremes_are_over_time_and_sums_at_the_end() {
     let mut plan = fixture::plan();
     let measures = [Aggregate::Max, Aggregate::Min, Aggregate::Sum, Aggregate::Avg];
     plan.checks = measures.map(|over| check("m", metric("butter_links", over), Comparison::AtLeast, 0.0)).to_vec();
@@ -206,7 +214,7 @@ fn metrics_have_extremes_over_time_and_sums_at_the_end() {
 }
 
 #[test]
-fn metrics_of_routers_are_over_routers() {
+fn router_metrics_are_aggregated_over_routers() {
     let mut plan = fixture::plan();
     let dropped = "butter_router_dropped_total";
     plan.checks = vec![check("m", metric(dropped, Aggregate::Avg), Comparison::AtLeast, 0.0)];
@@ -220,15 +228,15 @@ fn metrics_of_routers_are_over_routers() {
 }
 
 #[test]
-fn checks_in_mid_run_see_what_was_before_them() {
+fn check_step_is_evaluated_on_the_events_before_it() {
     let mut plan = fixture::plan();
-    let persists = check("persistence >= 99%", Measure::Persistence, Comparison::AtLeast, 0.99);
+    let persists = check("persistence >= 99%", main("persistence"), Comparison::AtLeast, 0.99);
     plan.steps[0].until = Until::Checked { checks: vec![persists.clone()] };
     plan.steps[1].until = Until::Checked { checks: vec![persists.clone()] };
     plan.checks = vec![persists];
     let events = [stored(0, true), looked(1, 1), step_ended(0), looked(0, 1)];
     let verdicts = evaluate(&plan, &events, &Watched::default());
     let told: Vec<_> = verdicts.iter().map(|v| (v.step, v.passed, v.reason.as_deref())).collect();
-    let unreached = (Some(1), false, Some("the run did not get there"));
+    let unreached = (Some(1), false, Some("the run did not reach this step"));
     assert_eq!(told, [(Some(0), true, None), unreached, (None, false, None)]);
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::events::RunTime;
 use crate::metrics::series::{Scrape, Source};
-use crate::plan::{Aggregate, Check, Measure, Plan, Until};
+use crate::plan::{Aggregate, Check, Plan, Statistic, Until};
 
 /// Most samples kept of one metric; later ones only move its extremes.
 const INSTANTS_MAX: usize = 100_000;
 
 /// What metrics of routers begin with; all others are those of nodes.
-const ROUTER_METRICS: &str = "butter_router_";
+pub const ROUTER_METRICS: &str = "butter_router_";
 
 /// What nodes and routers said about the metrics that checks name.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +35,8 @@ impl Watched {
             Until::Checked { checks } => checks.as_slice(),
             _ => &[],
         });
-        let name = |check: &Check| match &check.measure {
-            Measure::Metric { name, .. } => Some((name.clone(), Vec::new())),
+        let name = |check: &Check| match &check.measure.statistic {
+            Statistic::Metric { name, .. } => Some((name.clone(), Vec::new())),
             _ => None,
         };
         Watched { metrics: plan.checks.iter().chain(in_steps).filter_map(name).collect() }

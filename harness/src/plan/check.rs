@@ -1,21 +1,21 @@
-//! What must hold at the end of a run, or of a step.
+//! Checks: bounds for measured values, at the end of a run or in a `check` step.
 
 use serde::Serialize;
 
 use super::NetworkRange;
 
-/// Something that must hold: `retrieval from gamma >= 95%`.
+/// A bound for a measured value: `retrieval from gamma >= 95%`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Check {
     /// As written in the file.
     pub text: String,
     /// Line in the file, from 1.
     pub line: usize,
-    /// What is measured.
+    /// The value that is compared with the bound.
     pub measure: Measure,
-    /// How it is compared.
+    /// How the value is compared with the bound.
     pub comparison: Comparison,
-    /// With what: a share as 0..1, a duration in seconds, or a plain number, as the measure has it.
+    /// The bound, in the unit of the measure: a share as 0..1, a duration in seconds, or a plain number.
     pub bound: f64,
 }
 
@@ -35,79 +35,69 @@ pub enum Comparison {
     Equal,
 }
 
-/// What a check measures.
+/// What a check measures: a family of measures, which of its values, and where.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measure {
+    /// Name of the family, with which its checks begin: `retrieval`, `rebind recovered`.
+    pub family: &'static str,
+    /// Which of the family's values is measured.
+    pub statistic: Statistic,
+    /// Only what comes from there counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Selection>,
+    /// Only what leads there counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Selection>,
+}
+
+impl Measure {
+    /// A value of a family, without restriction to a place.
+    pub fn new(family: &'static str, statistic: Statistic) -> Self {
+        Measure { family, statistic, from: None, to: None }
+    }
+}
+
+/// Which of a family's values a check measures.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Measure {
-    /// Share of the acknowledged items of which every block is held by a live node.
-    Persistence,
-    /// Share of the items to be stored whose store was acknowledged.
-    Stored,
-    /// Mean number of live copies per block of the acknowledged items.
-    Copies,
-    /// Share of queries answered with the right bytes in time.
-    Retrieval {
-        /// Only those asked from these networks.
-        from: Option<NetworkRange>,
-        /// Only those for items stored from these networks.
-        to: Option<NetworkRange>,
-    },
-    /// The same, of the pair of networks where it is least. Those that one entry of the file made count as one.
-    RetrievalWorstCell,
-    /// A quantile of the time that right answers took, in seconds.
-    RetrievalLatency {
-        /// 0..1
-        quantile: f64,
-    },
-    /// Mean number of query messages of a right answer.
-    RetrievalMessages,
-    /// Share of the pairs of nodes that were to be linked and are.
-    Linked {
-        /// Only links without a relay count.
-        direct: bool,
-        /// Only pairs of which one node is of this group.
-        from: Option<String>,
-        /// Only pairs of which the other node is of this group.
-        to: Option<String>,
-    },
-    /// The same, of the pair of node groups where it is least.
-    LinkedWorstCell {
-        /// Only links without a relay count.
-        direct: bool,
-    },
-    /// A quantile of the time until a pair was linked, in seconds.
-    LinkedAfter {
-        /// Until it was linked without a relay.
-        direct: bool,
-        /// 0..1
-        quantile: f64,
-    },
-    /// Share of the ends of links over NATs that were rebound that got an answer again.
-    Recovered,
-    /// A quantile of the time until they did, in seconds. An end without an answer counts as one that takes for ever.
-    RecoveredAfter {
-        /// 0..1
-        quantile: f64,
-    },
-    /// A metric over the nodes, as sampled: over all samples for min and max, of the last sample for sum and avg.
+pub enum Statistic {
+    /// The main value of the family: a share, a mean or a number.
+    Main,
+    /// The least main value of any pair of networks or node groups.
+    WorstPair,
+    /// A quantile (0..1) of the durations of the family, in seconds.
+    Quantile(f64),
+    /// The mean of a quantity of this name, such as `messages`.
+    Mean(&'static str),
+    /// A metric: over all samples for min and max, of the last sample for sum and avg.
     Metric {
-        /// Metric name.
+        /// Name of the metric, of a node or a router.
         name: String,
-        /// How the nodes' values become one.
+        /// How the values of several nodes or routers become one.
         over: Aggregate,
     },
 }
 
-/// How values of many nodes become one.
+/// Networks or nodes that a check is restricted to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selection {
+    /// Networks that one name of the file stands for.
+    Networks(NetworkRange),
+    /// A node group, by its name in the file.
+    Group(String),
+}
+
+/// How the values of several nodes or routers become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Aggregate {
-    /// The greatest.
+    /// The greatest value of any.
     Max,
-    /// The least.
+    /// The least value of any.
     Min,
-    /// Their mean.
+    /// The mean over all of them.
     Avg,
-    /// Their sum.
+    /// The sum over all of them.
     Sum,
 }

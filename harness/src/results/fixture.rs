@@ -8,7 +8,7 @@ use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::metrics::series::{Scrape, Series, Source};
 use crate::plan::{
     Act, Aggregate, Check, Comparison, Item, ItemIndex, Measure, Network, NetworkIndex, NodeIndex, NodePlan, Plan,
-    Step, Timed, Until,
+    Statistic, Step, Timed, Until,
 };
 
 /// Two networks of two nodes each (0, 1 on alpha; 2, 3 on beta) and one that is started later on beta (4); two items,
@@ -53,7 +53,12 @@ pub(crate) fn plan() -> Plan {
         nodes: (0..5).map(node).collect(),
         items: [(0, 0), (1, 2)].map(|(i, by)| Item { size: 10 + i, seed: 1, by: NodeIndex(by) }).to_vec(),
         steps: vec![step("store", vec![puts(0), puts(1)]), step("retrieve", Vec::new())],
-        checks: vec![check("persistence >= 99%", Measure::Persistence, Comparison::AtLeast, 0.99)],
+        checks: vec![check(
+            "persistence >= 99%",
+            Measure::new("persistence", Statistic::Main),
+            Comparison::AtLeast,
+            0.99,
+        )],
     }
 }
 
@@ -62,7 +67,7 @@ pub(crate) fn check(text: &str, measure: Measure, comparison: Comparison, bound:
 }
 
 pub(crate) fn metric(name: &str, over: Aggregate) -> Measure {
-    Measure::Metric { name: name.to_owned(), over }
+    Measure::new("metric", Statistic::Metric { name: name.to_owned(), over })
 }
 
 pub(crate) fn event(kind: EventKind) -> Event {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{CheckedForward, CheckedGroup, CheckedStep, FRESH, NetworkNames, NodeSelector, Verb, numbered};
+use crate::checks;
 use crate::plan::{Check, NetworkIndex, NetworkRange};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, LineIndex, Span, quoted, suggestion};
 use crate::topology::fields::Spanned;
-use crate::topology::grammar;
 use crate::topology::raw::nat::RawForward;
 use crate::topology::raw::network::RawNetwork;
 use crate::topology::raw::step::{RawChurn, RawStep, RawVerb};
@@ -200,10 +200,10 @@ impl<'c> Names<'c> {
 
     pub(crate) fn checks(&self, checks: &[Spanned<String>], problems: &mut DiagnosticSink) -> Vec<Spanned<Check>> {
         let groups: Vec<&str> = self.groups.iter().map(|group| group.name.value.as_str()).collect();
-        let names = grammar::Names { networks: self.networks, groups: &groups };
+        let names = checks::Names { networks: self.networks, groups: &groups };
         let mut good = Vec::with_capacity(checks.len());
         for Spanned { value: text, span } in checks {
-            match grammar::parse(text, self.lines.of(span.start), &names) {
+            match checks::parse(text, self.lines.of(span.start), &names) {
                 Ok(value) => good.push(Spanned { value, span: span.clone() }),
                 Err(fault) => {
                     let mut problem = Diagnostic::at(&within(self.source, span, text, fault.at), fault.what);

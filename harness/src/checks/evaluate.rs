@@ -1,0 +1,72 @@
+//! Evaluates the checks of a run.
+
+use super::check::Measurements;
+use super::family;
+use crate::events::{Event, EventKind};
+use crate::metrics::watched::Watched;
+use crate::plan::{Check, Comparison, Plan, Until};
+use crate::results::check_result::CheckResult;
+use crate::results::tally::Tally;
+
+/// How much a value may miss its bound by, relative to the bound: `99%` of 200 is 198, whatever binary fractions say.
+const TOLERANCE: f64 = 1e-9;
+
+/// Evaluates every check: those of `check` steps on the events until then, the others on all events.
+pub fn evaluate(plan: &Plan, events: &[Event], metrics: &Watched) -> Vec<CheckResult> {
+    let mut results = Vec::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        let Until::Checked { checks } = &step.until else { continue };
+        let is_end = |event: &Event| matches!(event.kind, EventKind::StepEnded { step, .. } if step == index);
+        match events.iter().position(is_end) {
+            Some(end) => results.extend(evaluate_on(plan, checks, &events[..end], metrics, Some(index))),
+            None => {
+                let unreached = || Err("the run did not reach this step".to_owned());
+                results.extend(checks.iter().map(|check| result(check, Some(index), unreached())));
+            }
+        }
+    }
+    results.extend(evaluate_on(plan, &plan.checks, events, metrics, None));
+    results
+}
+
+fn evaluate_on(
+    plan: &Plan,
+    checks: &[Check],
+    events: &[Event],
+    metrics: &Watched,
+    step: Option<usize>,
+) -> Vec<CheckResult> {
+    let tally = Tally::of(plan, events);
+    let run = Measurements { plan, tally: &tally, metrics };
+    let measured = |check: &Check| family(check.measure.family).evaluate(&check.measure, &run);
+    checks.iter().map(|check| result(check, step, measured(check))).collect()
+}
+
+fn result(check: &Check, step: Option<usize>, measured: Result<f64, String>) -> CheckResult {
+    let measured = measured.and_then(|value| match value.is_nan() {
+        true => Err("the measured value is not a number".to_owned()),
+        false => Ok(value),
+    });
+    CheckResult {
+        text: check.text.clone(),
+        line: check.line,
+        step,
+        unit: family(check.measure.family).unit(&check.measure),
+        comparison: check.comparison,
+        bound: check.bound,
+        value: measured.as_ref().ok().copied(),
+        passed: measured.as_ref().is_ok_and(|&value| passes(value, check.comparison, check.bound)),
+        reason: measured.err(),
+    }
+}
+
+pub(super) fn passes(value: f64, comparison: Comparison, bound: f64) -> bool {
+    let slack = TOLERANCE * bound.abs().max(1.0);
+    match comparison {
+        Comparison::AtLeast => value >= bound - slack,
+        Comparison::Above => value > bound + slack,
+        Comparison::AtMost => value <= bound + slack,
+        Comparison::Below => value < bound - slack,
+        Comparison::Equal => (value - bound).abs() <= slack,
+    }
+}
