@@ -1,15 +1,21 @@
 //! What nodes and routers count, from scrape to file and dashboard.
 //!
+//! Every instrument is defined once, with its help: those of nodes by the package `butter`, those of routers in
+//! `router/stats.rs`, those of the run in [`run`].
+//!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`series`] | what was scraped, as data |
-//! | [`scrape`] | reads Prometheus' text format |
+//! | [`series`] | metrics as data |
+//! | [`exposition`], [`writer`] | read and write Prometheus' text format |
 //! | [`watched`] | keeps the metrics that checks are about |
 //! | [`samples`] | writes `samples.csv` |
+//! | [`run`] | the metrics of the run itself |
 //! | [`federation`] | serves the latest metrics of a whole run again |
 
+pub mod exposition;
 pub mod federation;
+pub mod run;
 pub mod samples;
-pub mod scrape;
 pub mod series;
 pub mod watched;
+pub mod writer;

@@ -46,7 +46,7 @@ use engine::Engine;
 use frame::Interface;
 use gateway::Gateway;
 use io::Sockets;
-use metrics::Metrics;
+use metrics::RouterMetrics;
 use proxy::Proxy;
 use socket::PacketSocket;
 
@@ -70,7 +70,7 @@ pub fn main_from_env() -> anyhow::Result<()> {
 pub fn run(config: RouterConfig) -> anyhow::Result<()> {
     exit_on_signals()?;
     let interfaces = runtime()?.block_on(interfaces::prepare(&config))?;
-    let metrics = Arc::new(Metrics::new(config.nat.is_some()).context("cannot make the metrics")?);
+    let metrics = Arc::new(RouterMetrics::new(config.nat.is_some()));
     let outside = interfaces.outside.as_ref().map(|outside| outside.interface);
     let initial = Initial { config: config.clone(), inside: interfaces.inside.interface, outside };
     let mut engine = initial.engine();

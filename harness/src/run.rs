@@ -23,6 +23,7 @@ use bytes::Bytes;
 
 use crate::backend::Backend;
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
+use crate::metrics::run::RunMetrics;
 use crate::metrics::series::Scrape;
 use crate::metrics::watched::Watched;
 use crate::op::Op;
@@ -110,6 +111,20 @@ pub struct RunStatus {
     pub kept: Option<(usize, usize)>,
     /// QueryCounts by how they ended.
     pub queries: QueryCounts,
+}
+
+impl RunStatus {
+    /// The status as metrics.
+    pub fn metrics(&self) -> RunMetrics {
+        RunMetrics {
+            clock: self.now,
+            step: self.step,
+            nodes_live: self.live,
+            items_acknowledged: self.acknowledged,
+            items_persistent: self.kept.map(|(persistent, _)| persistent),
+            queries: self.queries.by_outcome(),
+        }
+    }
 }
 
 /// Plays `plan` on `backend`, which is up. `stop` ends it early.

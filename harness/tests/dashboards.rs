@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use butter_harness::backend::sim::Sim;
 use butter_harness::backend::{Backend, docker};
 use butter_harness::events::{Event, RunTime};
+use butter_harness::metrics::exposition;
 use butter_harness::metrics::federation::Federation;
-use butter_harness::metrics::series::Scrape;
+use butter_harness::metrics::series::{MetricFamily, MetricKind, Scrape};
 use butter_harness::planner;
 use butter_harness::progress::Progress;
 use butter_harness::run::{RunObserver, RunStatus, StopSignal, run_plan};
@@ -144,7 +145,7 @@ fn served() -> String {
             self.0.sampled(scrapes);
         }
         fn status(&mut self, status: &RunStatus) {
-            self.0.status(status);
+            self.0.run(status.metrics());
         }
     }
     struct Quiet;
@@ -174,7 +175,7 @@ fn metrics_of(text: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn every_metric_that_is_asked_for_is_served_with_help_and_type() {
+fn every_metric_of_dashboards_and_alerts_is_served() {
     let text = served();
     let names: BTreeSet<&str> = metrics_of(&text);
     let alerts = fs::read_to_string(folder().join("alerts.yml")).unwrap();
@@ -186,6 +187,40 @@ fn every_metric_that_is_asked_for_is_served_with_help_and_type() {
     if has_prometheus() {
         promtool(&["check", "metrics"], &text);
     }
+}
+
+/// What breaks the rules for names and help: `_total` for counters only, base units as a suffix, help in one line.
+fn rule_broken(family: &MetricFamily) -> Option<&'static str> {
+    let MetricFamily { name, help, kind } = family;
+    let plain = name.strip_suffix("_total").unwrap_or(name);
+    let words: Vec<&str> = plain.split('_').collect();
+    let unit = |unit: &str| words.contains(&unit) && !plain.ends_with(&format!("_{unit}"));
+    let measures = |nouns: &[&str]| nouns.iter().any(|noun| help.starts_with(noun));
+    let is_lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    match () {
+        () if !name.starts_with("butter_") || !name.chars().all(is_lower) => {
+            Some("the name is not butter_ in snake case")
+        }
+        () if name.ends_with("_total") != (*kind == MetricKind::Counter) => Some("_total is the suffix of counters"),
+        () if *kind == MetricKind::Untyped => Some("it has no type"),
+        () if *kind == MetricKind::Histogram && !plain.ends_with("_seconds") => Some("a histogram is of seconds"),
+        () if unit("seconds") || unit("bytes") => Some("the unit is not at the end of the name"),
+        () if measures(&["Bytes", "Most bytes"]) != plain.ends_with("_bytes") => Some("bytes are _bytes"),
+        () if measures(&["Time"]) != plain.ends_with("_seconds") => Some("times are _seconds"),
+        () if help.split(' ').count() < 2 || help.ends_with('.') => Some("the help is no phrase"),
+        () if !help.starts_with(|c: char| c.is_ascii_uppercase()) => Some("the help begins with a small letter"),
+        () => None,
+    }
+}
+
+#[test]
+fn every_metric_of_a_run_follows_the_rules_for_names_and_help() {
+    let families = exposition::parse(&served()).unwrap().families;
+    for prefix in ["butter_run_", "butter_router_", "butter_links"] {
+        assert!(families.iter().any(|family| family.name.starts_with(prefix)), "{prefix} in {families:#?}");
+    }
+    let broken = |family: &MetricFamily| rule_broken(family).map(|rule| format!("{}: {rule}", family.name));
+    assert_eq!(families.iter().filter_map(broken).collect::<Vec<_>>(), [""; 0]);
 }
 
 /// A program that is asked to end, and made to, when a test ends before it.

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use butter_harness::metrics::scrape;
+use butter_harness::metrics::exposition;
 use butter_harness::report::comparison::render;
 use butter_harness::report::style::TableStyle;
 use butter_harness::results::compare::RunComparison;
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|texts: (&str, &str)| {
     let (one, other) = texts;
-    _ = scrape::parse(one);
+    _ = exposition::parse(one);
     if let Ok(compared) = RunComparison::of([one, one]) {
         assert!(compared.agrees());
     }

@@ -17,13 +17,13 @@ use rand::Rng;
 
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
-use crate::metrics::series::{Scrape, Source};
+use crate::metrics::series::Scrape;
 use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::progress::Progress;
 use crate::sim::engine::{Birth, Engine, Finished};
 use crate::sim::network::Seat;
-use crate::sim::series::{NodeSeries, router_series};
+use crate::sim::series::SimulatedSeries;
 
 /// Nodes that run from the start come up in random order, spread over so long per node.
 const STAGGER: Duration = Duration::from_millis(1);
@@ -48,7 +48,7 @@ pub struct Sim {
     deadlines: BTreeSet<(Time, CommandId)>,
     next_command: u64,
     reports: VecDeque<BackendEvent>,
-    series: NodeSeries,
+    series: SimulatedSeries,
 }
 
 /// How often a node has changed its identity, and how often it was started.
@@ -79,7 +79,7 @@ impl Sim {
             deadlines: BTreeSet::new(),
             next_command: 0,
             reports: VecDeque::new(),
-            series: NodeSeries::default(),
+            series: SimulatedSeries::default(),
             plan: plan.clone(),
         }
     }
@@ -242,15 +242,12 @@ impl Sim {
     }
 
     fn sample(&self) -> Vec<Scrape> {
-        let nodes = self.engine.nodes().map(|(seat, node)| Scrape {
-            source: Source::Node(NodeIndex(seat as usize)),
-            series: self.series.of(&node.stats()),
-        });
+        let nodes = self.engine.nodes();
+        let nodes = nodes.map(|(seat, node)| self.series.of_node(NodeIndex(seat as usize), &node.stats()));
         let networks = self.engine.transport().networks();
         let routers = (0..networks.len()).filter_map(|network| {
             let (counters, mappings) = networks.router(network)?;
-            let source = Source::Router(NetworkIndex(network));
-            Some(Scrape { source, series: router_series(counters, mappings) })
+            Some(self.series.of_router(NetworkIndex(network), counters, mappings))
         });
         nodes.chain(routers).collect()
     }

@@ -175,7 +175,7 @@ impl RunObserver for Outlets<'_> {
     fn status(&mut self, status: &RunStatus) {
         self.display.status(self.plan, status);
         if let Some(federation) = self.federation {
-            federation.status(status);
+            federation.run(status.metrics());
         }
     }
 }

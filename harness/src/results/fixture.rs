@@ -1,5 +1,6 @@
 //! A small plan and events, for tests of what is made of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use butter::core::identity::{BlockId, NodeId};
@@ -120,5 +121,5 @@ pub(crate) fn scrape(source: Source, series: &[Told<'_>]) -> Scrape {
         labels: labels.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
         value,
     };
-    Scrape { source, series: series.iter().map(one).collect() }
+    Scrape { source, families: Arc::default(), series: series.iter().map(one).collect() }
 }

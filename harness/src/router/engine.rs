@@ -16,7 +16,7 @@ use super::neighbours::Neighbours;
 use super::offload::Offload;
 use super::pipe::{Crossing, Pipe};
 use super::routes::Routes;
-use super::stats::{Cause, Direction, Stats};
+use super::stats::{DropCause, ForwardDirection, RouterStats};
 use crate::net::link::LinkConfig;
 use crate::net::nat::Nat;
 use crate::net::nat::identification::Identifications;
@@ -51,7 +51,7 @@ pub struct Engine {
     identifications: Identifications,
     errors: ErrorLimit,
     ipv6: Option<Ipv6>,
-    stats: Stats,
+    stats: RouterStats,
     /// Reused for each segment that is cut.
     segment: Vec<u8>,
 }
@@ -67,7 +67,7 @@ struct Port {
 /// The way of a packet that is forwarded.
 #[derive(Clone, Copy, Debug)]
 struct Way {
-    direction: Direction,
+    direction: ForwardDirection,
     face: Face,
     next: IpAddr,
     offload: Offload,
@@ -107,7 +107,7 @@ impl Engine {
             identifications: Identifications::new(seed(7)),
             errors: ErrorLimit::default(),
             ipv6,
-            stats: Stats::default(),
+            stats: RouterStats::default(),
             segment: Vec::new(),
         }
     }
@@ -121,7 +121,7 @@ impl Engine {
         // They name the old addresses.
         self.fragments.iter_mut().for_each(Fragments::clear);
         let dropped = self.early.iter_mut().map(Early::clear).sum();
-        self.count_drops(Cause::Fragment, dropped);
+        self.count_drops(DropCause::Fragment, dropped);
     }
 
     /// Changes the uplink; frames on it keep their fate.
@@ -136,12 +136,12 @@ impl Engine {
     }
 
     /// What was counted.
-    pub fn stats(&self) -> &Stats {
+    pub fn stats(&self) -> &RouterStats {
         &self.stats
     }
 
     /// Counts a drop that happened outside of the engine.
-    pub fn count_drops(&mut self, cause: Cause, packets: u64) {
+    pub fn count_drops(&mut self, cause: DropCause, packets: u64) {
         self.stats.dropped[cause as usize] += packets;
     }
 
@@ -177,7 +177,7 @@ impl Engine {
         }
         self.advance6(now, out);
         let dropped = self.early.iter_mut().map(|early| early.expire(now)).sum();
-        self.count_drops(Cause::Fragment, dropped);
+        self.count_drops(DropCause::Fragment, dropped);
     }
 
     /// A frame has come.
@@ -185,7 +185,7 @@ impl Engine {
         let (inside, outside) = (&mut self.inside, &mut self.outside);
         let Some(port) = by_face(inside, outside, face) else { return };
         if frame.len() < ETHERNET_LEN {
-            return self.stats.drop(Cause::Malformed);
+            return self.stats.drop(DropCause::Malformed);
         }
         let to_us = frame[..6] == port.interface.mac;
         match [frame[12], frame[13]] {
@@ -209,15 +209,15 @@ impl Engine {
         out: &mut Out<'_>,
     ) {
         let cuts = match way.direction {
-            Direction::Up => self.up.cuts,
-            Direction::Down => self.down.cuts,
-            Direction::Within => false,
+            ForwardDirection::Up => self.up.cuts,
+            ForwardDirection::Down => self.down.cuts,
+            ForwardDirection::Within => false,
         } || way.cut_to.is_some();
         let Some(size) = way.offload.segments.map(|cut| usize::from(cut.size)) else {
             return self.send_one(now, way, (1, total_len), frame, out);
         };
         let Some(mut pieces) = cut(&frame[ETHERNET_LEN..], size) else {
-            return self.stats.drop(Cause::Malformed);
+            return self.stats.drop(DropCause::Malformed);
         };
         if !cuts {
             let counts = pieces.count();
@@ -241,9 +241,9 @@ impl Engine {
         }
         let Way { direction, face, next, offload, cut_to: _ } = way;
         let across = match direction {
-            Direction::Up => self.up.send(now, bytes, next, offload, frame),
-            Direction::Down => self.down.send(now, bytes, next, offload, frame),
-            Direction::Within => Ok(Crossing::Across),
+            ForwardDirection::Up => self.up.send(now, bytes, next, offload, frame),
+            ForwardDirection::Down => self.down.send(now, bytes, next, offload, frame),
+            ForwardDirection::Within => Ok(Crossing::Across),
         };
         match across {
             Err(cause) => return self.stats.drop(cause),
@@ -269,11 +269,11 @@ impl Engine {
     }
 }
 
-fn direction(from: Face, to: Face) -> Direction {
+fn direction(from: Face, to: Face) -> ForwardDirection {
     match (from, to) {
-        (Face::Inside, Face::Outside) => Direction::Up,
-        (Face::Outside, Face::Inside) => Direction::Down,
-        (Face::Inside, Face::Inside) | (Face::Outside, Face::Outside) => Direction::Within,
+        (Face::Inside, Face::Outside) => ForwardDirection::Up,
+        (Face::Outside, Face::Inside) => ForwardDirection::Down,
+        (Face::Inside, Face::Inside) | (Face::Outside, Face::Outside) => ForwardDirection::Within,
     }
 }
 
@@ -294,9 +294,9 @@ fn longest_piece(
     total_len: usize,
     offload: Offload,
     header_len: impl FnOnce() -> Option<usize>,
-) -> Result<usize, Cause> {
+) -> Result<usize, DropCause> {
     let Some(cut) = offload.segments else { return Ok(total_len) };
-    Ok(total_len.min(header_len().ok_or(Cause::Malformed)? + usize::from(cut.size)))
+    Ok(total_len.min(header_len().ok_or(DropCause::Malformed)? + usize::from(cut.size)))
 }
 
 /// Keeps [`ERRORS_PER_SECOND_MAX`].

@@ -13,10 +13,10 @@ use smallvec::SmallVec;
 use super::control::Commands;
 use super::engine::Engine;
 use super::frame::Face;
-use super::metrics::Metrics;
+use super::metrics::RouterMetrics;
 use super::offload::Offload;
 use super::socket::{PacketSocket, RECEIVE_LEN, Received};
-use super::stats::Cause;
+use super::stats::DropCause;
 
 /// Most frames that are read from one side before the other has its turn.
 const FRAMES_PER_TURN: usize = 32;
@@ -36,7 +36,7 @@ pub struct Sockets {
 ///
 /// # Errors
 /// When an interface has gone.
-pub fn run(engine: &mut Engine, sockets: &Sockets, commands: &Commands, metrics: &Metrics) -> anyhow::Result<()> {
+pub fn run(engine: &mut Engine, sockets: &Sockets, commands: &Commands, metrics: &RouterMetrics) -> anyhow::Result<()> {
     // Timers are otherwise up to 50 µs late, a good part of a LAN's round trip.
     nix::sys::prctl::set_timerslack(1).context("cannot set the timer slack")?;
     let start = Instant::now();
@@ -60,7 +60,7 @@ pub fn run(engine: &mut Engine, sockets: &Sockets, commands: &Commands, metrics:
         }
         let mut unsent = 0;
         engine.advance(clock(), &mut |face, offload, frame| unsent += sockets.send(face, offload, frame));
-        engine.count_drops(Cause::NotSent, unsent);
+        engine.count_drops(DropCause::NotSent, unsent);
     }
 }
 
@@ -111,20 +111,20 @@ fn read(
                 let mut out = |face, offload, frame: &[u8]| unsent += sockets.send(face, offload, frame);
                 engine.receive(clock(), face, offload, frame, &mut out);
             }
-            Ok(Received::Unknown) => engine.count_drops(Cause::Offload, 1),
+            Ok(Received::Unknown) => engine.count_drops(DropCause::Offload, 1),
             Ok(Received::Nothing) => break,
             // It may come up again, as when a container is disconnected and connected.
             Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => break,
             Err(error) => return Err(error),
         }
     }
-    engine.count_drops(Cause::NotSent, unsent);
+    engine.count_drops(DropCause::NotSent, unsent);
     Ok(())
 }
 
 fn count_overruns(engine: &mut Engine, sockets: &Sockets) -> anyhow::Result<()> {
     for socket in std::iter::once(&sockets.inside).chain(&sockets.outside) {
-        engine.count_drops(Cause::Overrun, socket.overruns().context("cannot read the sockets' statistics")?);
+        engine.count_drops(DropCause::Overrun, socket.overruns().context("cannot read the sockets' statistics")?);
     }
     Ok(())
 }

@@ -1,122 +1,77 @@
-//! The router's counters, as Prometheus reads them.
+//! The router's metrics: published by the data path, read by the control proxy.
 
 use std::sync::Mutex;
 
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use super::stats::RouterStats;
+use crate::metrics::series::MetricKind;
+use crate::metrics::writer::ExpositionWriter;
 
-use super::stats::{Cause, Change, Direction, Stats};
-
-/// Instruments of a router: set by the data path, read by the control proxy.
+/// The counters of a router as last published.
 #[derive(Debug)]
-pub struct Metrics {
-    registry: Registry,
-    packets: [IntCounter; Direction::ALL.len()],
-    bytes: [IntCounter; Direction::ALL.len()],
-    dropped: [IntCounter; Cause::ALL.len()],
-    altered: [IntCounter; Change::ALL.len()],
-    mappings: Option<IntGauge>,
-    published: Mutex<Stats>,
+pub struct RouterMetrics(Mutex<Published>);
+
+#[derive(Debug, Default)]
+struct Published {
+    stats: RouterStats,
+    /// Live mappings of the NAT; `None` without a NAT.
+    mappings: Option<usize>,
 }
 
-impl Metrics {
-    /// All at zero. Mappings only where there is a NAT.
-    ///
-    /// # Errors
-    /// If a name is used twice.
-    pub fn new(nat: bool) -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        let family = |name: &str, help: &str, label: &str| {
-            let family = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(family.clone()))?;
-            prometheus::Result::Ok(family)
-        };
-        let packets = family(
-            "butter_router_forwarded_packets_total",
-            "Packets forwarded: up from the LAN, down into it, or within it; each segment counted.",
-            "direction",
-        )?;
-        let bytes = family(
-            "butter_router_forwarded_bytes_total",
-            "Bytes of the packets forwarded, with their IP headers.",
-            "direction",
-        )?;
-        let dropped = family("butter_router_dropped_total", "Packets dropped, by cause.", "cause")?;
-        let altered = family(
-            "butter_router_altered_total",
-            "Packets that the link let through late, twice or with a flipped bit.",
-            "change",
-        )?;
-        let mappings =
-            nat.then(|| IntGauge::new("butter_router_nat_mappings", "Live mappings of the NAT.")).transpose()?;
-        if let Some(mappings) = &mappings {
-            registry.register(Box::new(mappings.clone()))?;
-        }
-        Ok(Metrics {
-            registry,
-            packets: Direction::ALL.map(|direction| packets.with_label_values(&[direction.label()])),
-            bytes: Direction::ALL.map(|direction| bytes.with_label_values(&[direction.label()])),
-            dropped: Cause::ALL.map(|cause| dropped.with_label_values(&[cause.label()])),
-            altered: Change::ALL.map(|change| altered.with_label_values(&[change.label()])),
-            mappings,
-            published: Mutex::default(),
-        })
+impl RouterMetrics {
+    /// All counters at zero. A router with a NAT has a gauge of its mappings too.
+    pub fn new(nat: bool) -> Self {
+        RouterMetrics(Mutex::new(Published { mappings: nat.then_some(0), ..Published::default() }))
     }
 
-    /// Brings the instruments up to what was counted.
-    pub fn publish(&self, stats: &Stats, mappings: Option<usize>) {
-        let mut published = self.published.lock().expect("nobody panics while publishing");
-        if let (Some(gauge), Some(mappings)) = (&self.mappings, mappings) {
-            gauge.set(i64::try_from(mappings).unwrap_or(i64::MAX));
+    /// Takes what the data path has counted. `mappings` is `None` if that number is unknown or there is no NAT.
+    pub fn publish(&self, stats: &RouterStats, mappings: Option<usize>) {
+        let mut published = self.0.lock().expect("no holder of the lock panics");
+        if published.mappings.is_some() && mappings.is_some() {
+            published.mappings = mappings;
         }
-        if *published == *stats {
-            return;
+        if published.stats != *stats {
+            published.stats.clone_from(stats);
         }
-        for (index, (now, before)) in stats.forwarded.iter().zip(&published.forwarded).enumerate() {
-            self.packets[index].inc_by(now.packets - before.packets);
-            self.bytes[index].inc_by(now.bytes - before.bytes);
-        }
-        let dropped = self.dropped.iter().zip(stats.dropped.iter().zip(&published.dropped));
-        let altered = self.altered.iter().zip(stats.altered.iter().zip(&published.altered));
-        for (counter, (now, before)) in dropped.chain(altered) {
-            counter.inc_by(now - before);
-        }
-        published.clone_from(stats);
     }
 
     /// Counts from zero again, as the data path does.
     pub fn reset(&self) {
-        let mut published = self.published.lock().expect("nobody panics while publishing");
-        let counters = self.packets.iter().chain(&self.bytes).chain(&self.dropped).chain(&self.altered);
-        counters.for_each(IntCounter::reset);
-        *published = Stats::default();
+        self.0.lock().expect("no holder of the lock panics").stats = RouterStats::default();
     }
 
-    /// Everything, in the text format.
-    ///
-    /// # Errors
-    /// If it cannot be encoded.
-    pub fn text(&self) -> prometheus::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(text)
+    /// Everything, in Prometheus' text format.
+    pub fn text(&self) -> String {
+        let published = self.0.lock().expect("no holder of the lock panics");
+        let mut text = ExpositionWriter::default();
+        let mut family = "";
+        published.stats.each(published.mappings, |instrument, label, value| {
+            if family != instrument.name {
+                family = instrument.name;
+                text.family(instrument.name, instrument.help, MetricKind::from(instrument.kind));
+            }
+            text.series(instrument.name, label.as_slice(), value as f64);
+        });
+        text.finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::router::stats::{DropCause, ForwardDirection};
 
     #[test]
-    fn what_is_counted_is_exposed() {
-        let metrics = Metrics::new(true).unwrap();
-        let mut stats = Stats::default();
-        stats.forward(Direction::Up, 2, 3_000);
-        stats.drop(Cause::Filtered);
+    fn published_counts_are_exposed() {
+        let metrics = RouterMetrics::new(true);
+        let mut stats = RouterStats::default();
+        stats.forward(ForwardDirection::Up, 2, 3_000);
+        stats.drop(DropCause::Filtered);
         metrics.publish(&stats, Some(7));
-        stats.drop(Cause::Filtered);
+        stats.drop(DropCause::Filtered);
         metrics.publish(&stats, Some(3));
-        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        let text = metrics.text();
         for line in [
+            "# TYPE butter_router_dropped_total counter",
             "butter_router_forwarded_packets_total{direction=\"up\"} 2",
             "butter_router_forwarded_bytes_total{direction=\"up\"} 3000",
             "butter_router_forwarded_packets_total{direction=\"down\"} 0",
@@ -124,13 +79,13 @@ mod tests {
             "butter_router_dropped_total{cause=\"no_mapping\"} 0",
             "butter_router_nat_mappings 3",
         ] {
-            assert!(text.lines().any(|other| other == line), "{line} is missing in\n{text}");
+            assert_eq!(text.lines().filter(|other| *other == line).count(), 1, "{line} in\n{text}");
         }
         metrics.reset();
-        metrics.publish(&Stats::default(), Some(0));
-        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        metrics.publish(&RouterStats::default(), Some(0));
+        let text = metrics.text();
         let counts = text.lines().filter(|line| !line.starts_with('#'));
         assert!(counts.into_iter().all(|line| line.ends_with(" 0")), "{text}");
-        assert!(!String::from_utf8(Metrics::new(false).unwrap().text().unwrap()).unwrap().contains("mappings"));
+        assert!(!RouterMetrics::new(false).text().contains("mappings"));
     }
 }

@@ -9,7 +9,7 @@ use etherparse::{ArpEthIpv4Packet, ArpOperation, ArpPacketSlice, EtherType, Ethe
 
 use super::frame::{BROADCAST, Mac};
 use super::offload::Offload;
-use super::stats::{Cause, Stats};
+use super::stats::{DropCause, RouterStats};
 
 /// How long an answer is believed.
 pub const BELIEVED: Duration = Duration::from_secs(60);
@@ -107,17 +107,25 @@ impl<A: Copy + Ord> Neighbours<A> {
     }
 
     /// Sends a frame to a neighbour, whose address is filled in; now, or when it has answered.
-    pub fn send(&mut self, now: Time, to: A, offload: Offload, frame: &mut [u8], stats: &mut Stats, send: Send<'_>) {
+    pub fn send(
+        &mut self,
+        now: Time,
+        to: A,
+        offload: Offload,
+        frame: &mut [u8],
+        stats: &mut RouterStats,
+        send: Send<'_>,
+    ) {
         if let Some(mac) = self.find(now, to) {
             address_frame(frame, mac, self.mac);
             return send(offload, frame);
         }
         if self.asking.len() >= ASKING_MAX && !self.asking.contains_key(&to) {
-            return stats.drop(Cause::Unresolved);
+            return stats.drop(DropCause::Unresolved);
         }
         let asking = self.asking.entry(to).or_insert(Asking { again: now, asked: 0, waiting: VecDeque::new() });
         if asking.waiting.len() >= WAITING_MAX {
-            return stats.drop(Cause::Unresolved);
+            return stats.drop(DropCause::Unresolved);
         }
         asking.waiting.push_back((offload, frame.into()));
         if asking.asked == 0 {
@@ -158,7 +166,7 @@ impl<A: Copy + Ord> Neighbours<A> {
     }
 
     /// Tells of new addresses, asks again, and gives up on those who never answer.
-    pub fn advance(&mut self, now: Time, stats: &mut Stats, send: Send<'_>) {
+    pub fn advance(&mut self, now: Time, stats: &mut RouterStats, send: Send<'_>) {
         if self.next_due() > now {
             return;
         }
@@ -171,7 +179,7 @@ impl<A: Copy + Ord> Neighbours<A> {
                 return true;
             }
             if asking.asked >= ASKED_MAX {
-                asking.waiting.iter().for_each(|_| stats.drop(Cause::Unresolved));
+                asking.waiting.iter().for_each(|_| stats.drop(DropCause::Unresolved));
                 return false;
             }
             asking.asked += 1;

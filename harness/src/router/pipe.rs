@@ -7,7 +7,7 @@ use butter::core::time::Time;
 
 use super::frame::ETHERNET_LEN;
 use super::offload::Offload;
-use super::stats::Cause;
+use super::stats::DropCause;
 use crate::net::link::{Alteration, Link, LinkConfig, Transit};
 use crate::net::packet;
 
@@ -79,7 +79,7 @@ impl Pipe {
         next_hop: IpAddr,
         offload: Offload,
         frame: &[u8],
-    ) -> Result<Crossing, Cause> {
+    ) -> Result<Crossing, DropCause> {
         let (due, alteration) = match self.link.send(now, bytes) {
             Transit::Arrives(due) if due <= now && self.under_way.is_empty() => return Ok(Crossing::Across),
             Transit::Arrives(due) => (due, Alteration::default()),
@@ -88,7 +88,7 @@ impl Pipe {
         };
         let copies = 1 + usize::from(alteration.twice);
         if self.bytes + copies * frame.len() > ON_LINK_MAX {
-            return Err(Cause::QueueFull);
+            return Err(DropCause::QueueFull);
         }
         let mut first = UnderWay { due, next_hop, offload, frame: frame.into() };
         if alteration.twice {

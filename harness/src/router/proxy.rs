@@ -30,7 +30,8 @@ use super::Initial;
 use super::config::Side;
 use super::control::{self, Control, Rebind, SetLink};
 use super::engine::Engine;
-use super::metrics::Metrics;
+use super::metrics::RouterMetrics;
+use crate::metrics::writer;
 
 /// Most connections at a time; others wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 1_024;
@@ -63,7 +64,7 @@ pub struct Proxy {
     /// The name of its interface.
     pub inside_interface: String,
     /// What is exposed.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<RouterMetrics>,
     /// The way to the data path.
     pub control: Control,
     /// The data path as it was when it began.
@@ -133,15 +134,11 @@ impl Proxy {
     async fn answer(&self, request: Request<Incoming>, permit: Arc<OwnedSemaphorePermit>) -> Response<Full<Bytes>> {
         match (request.method(), request.uri().path()) {
             (&Method::CONNECT, _) => self.tunnel(request, permit).await,
-            (&Method::GET, "/metrics") => match self.metrics.text() {
-                Ok(text) => {
-                    let mut response = Response::new(Full::from(text));
-                    let kind = HeaderValue::from_static(prometheus::TEXT_FORMAT);
-                    response.headers_mut().insert(CONTENT_TYPE, kind);
-                    response
-                }
-                Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            },
+            (&Method::GET, "/metrics") => {
+                let mut response = Response::new(Full::from(self.metrics.text()));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(writer::CONTENT_TYPE));
+                response
+            }
             (&Method::POST, control::REBIND_PATH) => outcome(self.rebind(request).await),
             (&Method::POST, control::LINK_PATH) => outcome(self.set_link(request).await),
             (&Method::POST, control::RESET_PATH) => outcome(self.reset().await),

@@ -1,21 +1,46 @@
-//! What the data path counts, in plain numbers.
+//! What the data path counts, in plain numbers, and under which names and help it is exposed.
+
+use butter::core::stats::{Instrument, InstrumentKind};
 
 use crate::net::firewall::FirewallDrop;
 use crate::net::link::{Alteration, LinkDrop};
 use crate::net::nat::NatDrop;
 
-/// Counters since the start.
+const FORWARDED_PACKETS: Instrument = Instrument {
+    name: "butter_router_forwarded_packets_total",
+    help: "Packets forwarded: up from the LAN, down into it, or within it; each segment counts",
+    kind: InstrumentKind::Counter,
+};
+const FORWARDED_BYTES: Instrument = Instrument {
+    name: "butter_router_forwarded_bytes_total",
+    help: "Bytes of the packets forwarded, with their IP headers",
+    kind: InstrumentKind::Counter,
+};
+const DROPPED: Instrument = Instrument {
+    name: "butter_router_dropped_total",
+    help: "Packets dropped, by cause",
+    kind: InstrumentKind::Counter,
+};
+const ALTERED: Instrument = Instrument {
+    name: "butter_router_altered_total",
+    help: "Packets that a link delivered late, twice or with a flipped bit",
+    kind: InstrumentKind::Counter,
+};
+const NAT_MAPPINGS: Instrument =
+    Instrument { name: "butter_router_nat_mappings", help: "Live mappings of the NAT", kind: InstrumentKind::Gauge };
+
+/// Counters of a router since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Forwarded packets and their bytes (with IP headers), by [`Direction`].
-    pub forwarded: [Forwarded; Direction::ALL.len()],
-    /// Dropped packets, by [`Cause`].
-    pub dropped: [u64; Cause::ALL.len()],
-    /// Packets that a link has let through otherwise than once, in order and whole, by [`Change`].
-    pub altered: [u64; Change::ALL.len()],
+pub struct RouterStats {
+    /// Forwarded packets and their bytes (with IP headers), by [`ForwardDirection`].
+    pub forwarded: [Forwarded; ForwardDirection::ALL.len()],
+    /// Dropped packets, by [`DropCause`].
+    pub dropped: [u64; DropCause::ALL.len()],
+    /// Packets that a link delivered late, twice or damaged, by [`AlterationKind`].
+    pub altered: [u64; AlterationKind::ALL.len()],
 }
 
-/// Packets and their bytes.
+/// Packets that were forwarded, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
     /// Packets, each segment counted.
@@ -24,85 +49,111 @@ pub struct Forwarded {
     pub bytes: u64,
 }
 
-impl Stats {
+impl RouterStats {
+    /// Hands every instrument with its label and value to `take`, always in the same order. `mappings` are those of the NAT,
+    /// if the router has one.
+    pub fn each(
+        &self,
+        mappings: Option<usize>,
+        mut take: impl FnMut(&Instrument, Option<(&'static str, &'static str)>, u64),
+    ) {
+        let forwarded = || ForwardDirection::ALL.into_iter().zip(&self.forwarded);
+        for (direction, forwarded) in forwarded() {
+            take(&FORWARDED_PACKETS, Some(("direction", direction.label())), forwarded.packets);
+        }
+        for (direction, forwarded) in forwarded() {
+            take(&FORWARDED_BYTES, Some(("direction", direction.label())), forwarded.bytes);
+        }
+        for (cause, count) in DropCause::ALL.into_iter().zip(self.dropped) {
+            take(&DROPPED, Some(("cause", cause.label())), count);
+        }
+        for (change, count) in AlterationKind::ALL.into_iter().zip(self.altered) {
+            take(&ALTERED, Some(("change", change.label())), count);
+        }
+        if let Some(mappings) = mappings {
+            take(&NAT_MAPPINGS, None, mappings as u64);
+        }
+    }
+
     /// Counts a drop.
-    pub fn drop(&mut self, cause: Cause) {
+    pub fn drop(&mut self, cause: DropCause) {
         self.dropped[cause as usize] += 1;
     }
 
-    /// How many were dropped for it.
-    pub fn dropped(&self, cause: Cause) -> u64 {
+    /// Number of packets dropped for this cause.
+    pub fn dropped(&self, cause: DropCause) -> u64 {
         self.dropped[cause as usize]
     }
 
-    /// Counts forwarding.
-    pub fn forward(&mut self, direction: Direction, packets: u64, bytes: u64) {
+    /// Counts forwarded packets.
+    pub fn forward(&mut self, direction: ForwardDirection, packets: u64, bytes: u64) {
         let to = &mut self.forwarded[direction as usize];
         to.packets += packets;
         to.bytes += bytes;
     }
 
-    /// Counts what befell a packet on a link.
+    /// Counts how a link altered a packet.
     pub fn alter(&mut self, Alteration { late, twice, flipped }: Alteration) {
-        self.altered[Change::Reordered as usize] += u64::from(late);
-        self.altered[Change::Duplicated as usize] += u64::from(twice);
-        self.altered[Change::Corrupted as usize] += u64::from(flipped.is_some());
+        self.altered[AlterationKind::Reordered as usize] += u64::from(late);
+        self.altered[AlterationKind::Duplicated as usize] += u64::from(twice);
+        self.altered[AlterationKind::Corrupted as usize] += u64::from(flipped.is_some());
     }
 }
 
-/// Where a packet goes.
+/// Direction in which a router forwards a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From inside out.
+pub enum ForwardDirection {
+    /// From the inside to the outside.
     Up,
-    /// From outside in.
+    /// From the outside to the inside.
     Down,
-    /// From inside back inside: hairpin, or to another router there.
+    /// From the inside back to the inside: hairpin, or to another router there.
     Within,
 }
 
-impl Direction {
-    /// Every one, in the order of its number.
-    pub const ALL: [Direction; 3] = [Direction::Up, Direction::Down, Direction::Within];
+impl ForwardDirection {
+    /// All variants, in the order of their numbers.
+    pub const ALL: [ForwardDirection; 3] = [ForwardDirection::Up, ForwardDirection::Down, ForwardDirection::Within];
 
-    /// Its name in metrics.
+    /// Value of the label in metrics.
     pub fn label(self) -> &'static str {
         match self {
-            Direction::Up => "up",
-            Direction::Down => "down",
-            Direction::Within => "within",
+            ForwardDirection::Up => "up",
+            ForwardDirection::Down => "down",
+            ForwardDirection::Within => "within",
         }
     }
 }
 
-/// What befell a packet on a link, beside loss: see [`Alteration`].
+/// How a link altered a packet: see [`Alteration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It came late.
+pub enum AlterationKind {
+    /// The packet was delivered late.
     Reordered,
-    /// It came twice.
+    /// The packet was delivered twice.
     Duplicated,
-    /// It came with a flipped bit. Whoever receives it drops it for its checksum.
+    /// The packet was delivered with a flipped bit. Its receiver drops it because of its checksum.
     Corrupted,
 }
 
-impl Change {
-    /// Every one, in the order of its number.
-    pub const ALL: [Change; 3] = [Change::Reordered, Change::Duplicated, Change::Corrupted];
+impl AlterationKind {
+    /// All variants, in the order of their numbers.
+    pub const ALL: [AlterationKind; 3] =
+        [AlterationKind::Reordered, AlterationKind::Duplicated, AlterationKind::Corrupted];
 
-    /// Its name in metrics.
+    /// Value of the label in metrics.
     pub fn label(self) -> &'static str {
         match self {
-            Change::Reordered => "reordered",
-            Change::Duplicated => "duplicated",
-            Change::Corrupted => "corrupted",
+            AlterationKind::Reordered => "reordered",
+            AlterationKind::Duplicated => "duplicated",
+            AlterationKind::Corrupted => "corrupted",
         }
     }
 }
 
 /// Why a packet was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum DropCause {
     /// [`NatDrop::NoMapping`].
     NoMapping,
     /// [`NatDrop::Filtered`], or [`FirewallDrop::Unsolicited`].
@@ -117,108 +168,108 @@ pub enum Cause {
     Lost,
     /// [`LinkDrop::QueueFull`], or more waits on the link than the router holds.
     QueueFull,
-    /// No route leads there.
+    /// No route leads to the destination.
     NoRoute,
-    /// It came from outside to an address that is not the router's.
+    /// The packet came from outside, to an address that is not the router's.
     NotForUs,
-    /// It has made too many hops.
+    /// The packet has made too many hops.
     TtlExceeded,
-    /// It does not fit the next link.
+    /// The packet does not fit the next link.
     TooBig,
-    /// Its headers are wrong.
+    /// The headers of the packet are malformed.
     Malformed,
-    /// Its source is not on the side that it came from.
+    /// The source address does not belong to the side that the packet came from.
     Spoofed,
-    /// A NAT cannot translate it: no TCP, UDP, echo question from inside, or error about one of them.
+    /// A NAT cannot translate the packet: no TCP, UDP, echo question from inside, or error about one of them.
     Untranslatable,
     /// A later fragment whose first was refused or did not come in time, or that was one too many to wait for it.
     Fragment,
-    /// Nobody answered for the next hop, or too many packets wait for an answer.
+    /// The next hop did not answer ARP or NDP, or too many packets wait for an answer.
     Unresolved,
-    /// It asks for an offload that is unknown here.
+    /// The packet asks for an unknown offload.
     Offload,
-    /// The router did not read it in time.
+    /// The router did not read the packet in time.
     Overrun,
-    /// The kernel did not take it.
+    /// The kernel did not accept the packet for sending.
     NotSent,
 }
 
-impl Cause {
-    /// Every one, in the order of its number.
-    pub const ALL: [Cause; 19] = [
-        Cause::NoMapping,
-        Cause::Filtered,
-        Cause::NoPort,
-        Cause::NoHairpin,
-        Cause::Quota,
-        Cause::Lost,
-        Cause::QueueFull,
-        Cause::NoRoute,
-        Cause::NotForUs,
-        Cause::TtlExceeded,
-        Cause::TooBig,
-        Cause::Malformed,
-        Cause::Spoofed,
-        Cause::Untranslatable,
-        Cause::Fragment,
-        Cause::Unresolved,
-        Cause::Offload,
-        Cause::Overrun,
-        Cause::NotSent,
+impl DropCause {
+    /// All variants, in the order of their numbers.
+    pub const ALL: [DropCause; 19] = [
+        DropCause::NoMapping,
+        DropCause::Filtered,
+        DropCause::NoPort,
+        DropCause::NoHairpin,
+        DropCause::Quota,
+        DropCause::Lost,
+        DropCause::QueueFull,
+        DropCause::NoRoute,
+        DropCause::NotForUs,
+        DropCause::TtlExceeded,
+        DropCause::TooBig,
+        DropCause::Malformed,
+        DropCause::Spoofed,
+        DropCause::Untranslatable,
+        DropCause::Fragment,
+        DropCause::Unresolved,
+        DropCause::Offload,
+        DropCause::Overrun,
+        DropCause::NotSent,
     ];
 
-    /// Its name in metrics.
+    /// Value of the label in metrics.
     pub fn label(self) -> &'static str {
         match self {
-            Cause::NoMapping => "no_mapping",
-            Cause::Filtered => "filtered",
-            Cause::NoPort => "no_port",
-            Cause::NoHairpin => "no_hairpin",
-            Cause::Quota => "quota",
-            Cause::Lost => "lost",
-            Cause::QueueFull => "queue_full",
-            Cause::NoRoute => "no_route",
-            Cause::NotForUs => "not_for_us",
-            Cause::TtlExceeded => "ttl_exceeded",
-            Cause::TooBig => "too_big",
-            Cause::Malformed => "malformed",
-            Cause::Spoofed => "spoofed",
-            Cause::Untranslatable => "untranslatable",
-            Cause::Fragment => "fragment",
-            Cause::Unresolved => "unresolved",
-            Cause::Offload => "offload",
-            Cause::Overrun => "overrun",
-            Cause::NotSent => "not_sent",
+            DropCause::NoMapping => "no_mapping",
+            DropCause::Filtered => "filtered",
+            DropCause::NoPort => "no_port",
+            DropCause::NoHairpin => "no_hairpin",
+            DropCause::Quota => "quota",
+            DropCause::Lost => "lost",
+            DropCause::QueueFull => "queue_full",
+            DropCause::NoRoute => "no_route",
+            DropCause::NotForUs => "not_for_us",
+            DropCause::TtlExceeded => "ttl_exceeded",
+            DropCause::TooBig => "too_big",
+            DropCause::Malformed => "malformed",
+            DropCause::Spoofed => "spoofed",
+            DropCause::Untranslatable => "untranslatable",
+            DropCause::Fragment => "fragment",
+            DropCause::Unresolved => "unresolved",
+            DropCause::Offload => "offload",
+            DropCause::Overrun => "overrun",
+            DropCause::NotSent => "not_sent",
         }
     }
 }
 
-impl From<NatDrop> for Cause {
+impl From<NatDrop> for DropCause {
     fn from(drop: NatDrop) -> Self {
         match drop {
-            NatDrop::NoMapping => Cause::NoMapping,
-            NatDrop::Filtered => Cause::Filtered,
-            NatDrop::NoPort => Cause::NoPort,
-            NatDrop::NoHairpin => Cause::NoHairpin,
-            NatDrop::Quota => Cause::Quota,
+            NatDrop::NoMapping => DropCause::NoMapping,
+            NatDrop::Filtered => DropCause::Filtered,
+            NatDrop::NoPort => DropCause::NoPort,
+            NatDrop::NoHairpin => DropCause::NoHairpin,
+            NatDrop::Quota => DropCause::Quota,
         }
     }
 }
 
-impl From<FirewallDrop> for Cause {
+impl From<FirewallDrop> for DropCause {
     fn from(drop: FirewallDrop) -> Self {
         match drop {
-            FirewallDrop::Unsolicited => Cause::Filtered,
-            FirewallDrop::Full => Cause::Quota,
+            FirewallDrop::Unsolicited => DropCause::Filtered,
+            FirewallDrop::Full => DropCause::Quota,
         }
     }
 }
 
-impl From<LinkDrop> for Cause {
+impl From<LinkDrop> for DropCause {
     fn from(drop: LinkDrop) -> Self {
         match drop {
-            LinkDrop::Lost => Cause::Lost,
-            LinkDrop::QueueFull => Cause::QueueFull,
+            LinkDrop::Lost => DropCause::Lost,
+            LinkDrop::QueueFull => DropCause::QueueFull,
         }
     }
 }
@@ -228,11 +279,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_and_directions_are_numbered_in_their_order() {
-        assert!(Cause::ALL.iter().enumerate().all(|(index, &cause)| cause as usize == index));
-        assert!(Change::ALL.iter().enumerate().all(|(index, &change)| change as usize == index));
-        assert!(Direction::ALL.iter().enumerate().all(|(index, &direction)| direction as usize == index));
-        let labels: std::collections::BTreeSet<_> = Cause::ALL.iter().map(|cause| cause.label()).collect();
-        assert_eq!(labels.len(), Cause::ALL.len());
+    fn variants_are_numbered_in_their_order() {
+        assert!(DropCause::ALL.iter().enumerate().all(|(index, &cause)| cause as usize == index));
+        assert!(AlterationKind::ALL.iter().enumerate().all(|(index, &change)| change as usize == index));
+        assert!(ForwardDirection::ALL.iter().enumerate().all(|(index, &direction)| direction as usize == index));
+        let labels: std::collections::BTreeSet<_> = DropCause::ALL.iter().map(|cause| cause.label()).collect();
+        assert_eq!(labels.len(), DropCause::ALL.len());
     }
 }

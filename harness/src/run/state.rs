@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use butter::core::identity::{BlockId, NodeId};
 
 use crate::events::{EventKind, Retrieved};
+use crate::metrics::run::OUTCOMES;
 use crate::op::NodeSnapshot;
 use crate::plan::{ItemIndex, NodeIndex, Plan};
 
@@ -54,7 +55,7 @@ impl QueryCounts {
     }
 
     /// Names and counts, in a stable order.
-    pub fn by_outcome(&self) -> [(&'static str, u64); 5] {
+    pub fn by_outcome(&self) -> [(&'static str, u64); OUTCOMES] {
         [
             ("found", self.found),
             ("wrong_bytes", self.wrong_bytes),

@@ -166,7 +166,8 @@ impl Backend for Fake {
             Op::Inspect => self.tell(self.now, Some(op), OpResult::Inspected(self.views())),
             Op::Sample => {
                 let series = |node: NodeIndex| Series { name: "m".into(), labels: Vec::new(), value: node.0 as f64 };
-                let scrape = |&node| Scrape { source: Source::Node(node), series: vec![series(node)] };
+                let scrape =
+                    |&node| Scrape { source: Source::Node(node), families: Arc::default(), series: vec![series(node)] };
                 self.tell(self.now, Some(op), OpResult::Sampled(self.live.iter().map(scrape).collect()));
             }
         }

@@ -18,7 +18,7 @@ use crate::net::firewall::UDP_TIMEOUT;
 use crate::net::link::{Alteration, Link, LinkConfig, LinkDrop, Transit};
 use crate::net::nat::{Flow, Granted, Nat, Protocol, TcpFlags, Verdict, Wanted};
 use crate::plan::Plan;
-use crate::router::stats::{Cause, Direction, Stats};
+use crate::router::stats::{DropCause, ForwardDirection, RouterStats};
 
 pub mod ipv6;
 #[cfg(test)]
@@ -67,11 +67,11 @@ impl Way {
         }
     }
 
-    fn direction(self) -> Direction {
+    fn direction(self) -> ForwardDirection {
         match self {
-            Way::Up => Direction::Up,
-            Way::Down => Direction::Down,
-            Way::Turn => Direction::Within,
+            Way::Up => ForwardDirection::Up,
+            Way::Down => ForwardDirection::Down,
+            Way::Turn => ForwardDirection::Within,
         }
     }
 }
@@ -159,7 +159,7 @@ struct Router {
     ipv6: Option<Passage6>,
     /// Up, down.
     pipes: [Pipe; 2],
-    stats: Stats,
+    stats: RouterStats,
 }
 
 #[derive(Debug)]
@@ -205,7 +205,7 @@ impl Networks {
                         ipv6: Passage6::of(network),
                         nat_timeout: uplink.nat.as_ref().map_or(Duration::MAX, |config| config.udp_timeout),
                         pipes: [Pipe::new(&uplink.up, seed(1)), Pipe::new(&uplink.down, seed(2))],
-                        stats: Stats::default(),
+                        stats: RouterStats::default(),
                     }
                 }),
             })
@@ -245,7 +245,7 @@ impl Networks {
     }
 
     /// What the router of a network has counted, and its NAT's live mappings if it has one; `None` for the internet.
-    pub fn router(&self, network: usize) -> Option<(&Stats, Option<usize>)> {
+    pub fn router(&self, network: usize) -> Option<(&RouterStats, Option<usize>)> {
         let router = self.networks[network].router.as_ref()?;
         Some((&router.stats, router.nat.as_ref().map(Nat::mappings)))
     }
@@ -288,7 +288,7 @@ impl Networks {
         let hop = Hop { network: network as u32, way };
         let next = self.beyond(hop, flow).filter(|_| packet.hops.len() < HOPS_MAX);
         let Some(device) = next else {
-            let cause = if packet.hops.len() < HOPS_MAX { Cause::NoRoute } else { Cause::TtlExceeded };
+            let cause = if packet.hops.len() < HOPS_MAX { DropCause::NoRoute } else { DropCause::TtlExceeded };
             self.router_mut(hop).stats.drop(cause);
             return Passage::Dropped;
         };
@@ -337,7 +337,7 @@ impl Networks {
     /// Counts packets that a NAT drops because it has forgotten their mapping.
     pub fn forgotten(&mut self, hop: Hop, packets: u16) {
         let stats = &mut self.router_mut(hop).stats;
-        (0..packets).for_each(|_| stats.drop(Cause::NoMapping));
+        (0..packets).for_each(|_| stats.drop(DropCause::NoMapping));
     }
 
     /// Sends so many packets of a known path through one hop. Returns how many were lost, how many found the queue full,

@@ -4,41 +4,57 @@ use std::sync::Arc;
 
 use butter::core::stats::{InstrumentValue, LATENCY_BUCKETS_S, Latencies, Stats};
 
-use crate::metrics::series::Series;
-use crate::router::stats::{Cause, Change, Direction, Stats as RouterStats};
+use crate::metrics::series::{MetricFamily, Scrape, Series, Source};
+use crate::plan::{NetworkIndex, NodeIndex};
+use crate::router::stats::RouterStats;
 
 type Labels = Vec<(Arc<str>, Arc<str>)>;
 
-/// Every series of a node, with its name and labels made once and shared by all samples.
+/// Names, labels and families of all series, made once and shared by all samples.
 #[derive(Debug)]
-pub struct NodeSeries {
+pub struct SimulatedSeries {
+    /// Name and labels of every series of a node.
     heads: Vec<(Arc<str>, Labels)>,
+    node_families: Arc<Vec<MetricFamily>>,
+    router_families: Arc<Vec<MetricFamily>>,
 }
 
-impl Default for NodeSeries {
+impl Default for SimulatedSeries {
     fn default() -> Self {
-        let mut heads = Vec::new();
-        Stats::default().each(|instrument, labels, value| match value {
-            InstrumentValue::Number(_) => heads.push((Arc::from(instrument.name), own(labels))),
-            InstrumentValue::Latencies(_) => {
-                let bucket: Arc<str> = format!("{}_bucket", instrument.name).into();
-                let bounds = LATENCY_BUCKETS_S.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
-                for bound in bounds {
-                    let mut labels = own(labels);
-                    labels.push((Arc::from("le"), Arc::from(bound)));
-                    heads.push((Arc::clone(&bucket), labels));
-                }
-                heads.push((format!("{}_sum", instrument.name).into(), own(labels)));
-                heads.push((format!("{}_count", instrument.name).into(), own(labels)));
+        let (mut heads, mut node_families, mut router_families) = (Vec::new(), Vec::new(), Vec::new());
+        Stats::default().each(|instrument, labels, value| {
+            add_once(&mut node_families, MetricFamily::from(&instrument));
+            match value {
+                InstrumentValue::Number(_) => heads.push((Arc::from(instrument.name), own(labels))),
+                InstrumentValue::Latencies(_) => heads.extend(histogram_heads(instrument.name, labels)),
             }
         });
-        NodeSeries { heads }
+        RouterStats::default().each(Some(0), |instrument, _, _| {
+            add_once(&mut router_families, MetricFamily::from(instrument));
+        });
+        let (node_families, router_families) = (Arc::new(node_families), Arc::new(router_families));
+        SimulatedSeries { heads, node_families, router_families }
     }
 }
 
-impl NodeSeries {
-    /// The series of a node that has counted this.
-    pub fn of(&self, stats: &Stats) -> Vec<Series> {
+impl SimulatedSeries {
+    /// The metrics of a node with these counters.
+    pub fn of_node(&self, node: NodeIndex, stats: &Stats) -> Scrape {
+        let families = Arc::clone(&self.node_families);
+        Scrape { source: Source::Node(node), families, series: self.node_series(stats) }
+    }
+
+    /// The metrics of a router with these counters. `mappings` are those of its NAT, if it has one.
+    pub fn of_router(&self, network: NetworkIndex, stats: &RouterStats, mappings: Option<usize>) -> Scrape {
+        let mut series = Vec::new();
+        stats.each(mappings, |instrument, label, value| {
+            let labels = own(label.as_slice());
+            series.push(Series { name: Arc::from(instrument.name), labels, value: value as f64 });
+        });
+        Scrape { source: Source::Router(network), families: Arc::clone(&self.router_families), series }
+    }
+
+    fn node_series(&self, stats: &Stats) -> Vec<Series> {
         let mut series = Vec::with_capacity(self.heads.len());
         let mut heads = self.heads.iter();
         let mut push = |value| {
@@ -53,29 +69,24 @@ impl NodeSeries {
     }
 }
 
-/// The series of a router that has counted this, under the names of [`crate::router::metrics`].
-pub fn router_series(stats: &RouterStats, mappings: Option<usize>) -> Vec<Series> {
-    let mut all = Vec::with_capacity(2 * Direction::ALL.len() + Cause::ALL.len() + Change::ALL.len() + 1);
-    for (direction, forwarded) in Direction::ALL.into_iter().zip(&stats.forwarded) {
-        let label = [("direction", direction.label())];
-        all.push(series("butter_router_forwarded_packets_total", &label, forwarded.packets));
-        all.push(series("butter_router_forwarded_bytes_total", &label, forwarded.bytes));
-    }
-    for cause in Cause::ALL {
-        all.push(series("butter_router_dropped_total", &[("cause", cause.label())], stats.dropped(cause)));
-    }
-    for change in Change::ALL {
-        let count = stats.altered[change as usize];
-        all.push(series("butter_router_altered_total", &[("change", change.label())], count));
-    }
-    if let Some(mappings) = mappings {
-        all.push(series("butter_router_nat_mappings", &[], mappings as u64));
-    }
-    all
+/// Names and labels of a histogram's series.
+fn histogram_heads(name: &str, labels: &[(&'static str, &'static str)]) -> Vec<(Arc<str>, Labels)> {
+    let bucket: Arc<str> = format!("{name}_bucket").into();
+    let bounds = LATENCY_BUCKETS_S.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+    let with_bound = |bound: String| {
+        let mut labels = own(labels);
+        labels.push((Arc::from("le"), Arc::from(bound)));
+        (Arc::clone(&bucket), labels)
+    };
+    let sums = ["sum", "count"].map(|suffix| (format!("{name}_{suffix}").into(), own(labels)));
+    bounds.map(with_bound).chain(sums).collect()
 }
 
-fn series(name: &str, labels: &[(&'static str, &'static str)], value: u64) -> Series {
-    Series { name: Arc::from(name), labels: own(labels), value: value as f64 }
+/// Instruments of one name follow each other.
+fn add_once(families: &mut Vec<MetricFamily>, family: MetricFamily) {
+    if families.last() != Some(&family) {
+        families.push(family);
+    }
 }
 
 /// A histogram's buckets, each with those below it, then its sum and count.
@@ -96,15 +107,16 @@ fn own(labels: &[(&'static str, &'static str)]) -> Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::router::stats::{DropCause, ForwardDirection};
     use std::time::Duration;
 
     #[test]
-    fn a_histogram_cumulates() {
+    fn histogram_buckets_are_cumulative() {
         let mut stats = Stats::default();
         for ms in [2, 2, 400, 60_000] {
             stats.retrieval_seconds.record(Duration::from_millis(ms));
         }
-        let series = NodeSeries::default().of(&stats);
+        let series = SimulatedSeries::default().node_series(&stats);
         let bucket = |le: &str| {
             let label = |s: &&Series| {
                 *s.name == *"butter_retrieval_seconds_bucket" && s.labels.iter().any(|(_, value)| **value == *le)
@@ -121,25 +133,21 @@ mod tests {
     }
 
     #[test]
-    fn a_simulated_router_tells_what_a_real_one_tells() {
+    fn simulated_router_exposes_what_a_router_process_exposes() {
         let mut stats = RouterStats::default();
-        stats.forward(Direction::Within, 3, 300);
-        stats.drop(Cause::Filtered);
+        stats.forward(ForwardDirection::Within, 3, 300);
+        stats.drop(DropCause::Filtered);
         stats.alter(crate::net::link::Alteration { twice: true, ..Default::default() });
-        let metrics = crate::router::metrics::Metrics::new(true).unwrap();
+        let metrics = crate::router::metrics::RouterMetrics::new(true);
         metrics.publish(&stats, Some(7));
-        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
-        let real = crate::metrics::scrape::parse(&text).unwrap();
-        let simulated = router_series(&stats, Some(7));
-        for series in &real {
-            assert!(simulated.contains(series), "{series:?}");
-        }
-        assert_eq!(simulated.len(), real.len());
+        let real = crate::metrics::exposition::parse(&metrics.text()).unwrap();
+        let simulated = SimulatedSeries::default().of_router(NetworkIndex(0), &stats, Some(7));
+        assert_eq!((&simulated.series, &*simulated.families), (&real.series, &real.families));
     }
 
     #[test]
-    fn every_series_is_there_once() {
-        let series = NodeSeries::default().of(&Stats::default());
+    fn node_series_are_unique() {
+        let series = SimulatedSeries::default().node_series(&Stats::default());
         for (at, one) in series.iter().enumerate() {
             assert!(!series[..at].iter().any(|other| other.name == one.name && other.labels == one.labels), "{one:?}");
         }

@@ -7,7 +7,7 @@ use butter::core::time::Time;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::NetworkIndex;
-use butter_harness::router::stats::Cause;
+use butter_harness::router::stats::DropCause;
 use butter_harness::sim::network::Seat;
 use butter_harness::sim::transport::{Arrival, IDLE_TIMEOUT, KEEP_ALIVE};
 
@@ -58,7 +58,7 @@ fn what_comes_for_a_forgotten_mapping_waits_for_the_inside_to_send() {
     world.link(A, OUT);
     world.rebind(A, true);
     assert!(!world.hears(OUT, A, Duration::from_millis(60)), "40 ms would do");
-    let dropped = world.transport.networks().router(1).unwrap().0.dropped(Cause::NoMapping);
+    let dropped = world.transport.networks().router(1).unwrap().0.dropped(DropCause::NoMapping);
     assert!(dropped >= 1, "{dropped}");
     world.run(KEEP_ALIVE + Duration::from_secs(2));
     assert_eq!(world.heard(A).len(), 1, "it was sent again after the next keep-alive");

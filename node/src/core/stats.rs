@@ -104,8 +104,8 @@ stats! {
     introductions: u64 = Counter "butter_introductions_total" &[], "Introductions made as an ambassador";
     messages_sent: u64 = Counter "butter_messages_sent_total" &[], "Messages sent over links";
     messages_received: u64 = Counter "butter_messages_received_total" &[], "Messages received over links";
-    bytes_sent: u64 = Counter "butter_message_bytes_sent_total" &[], "Bytes of messages sent, before encryption";
-    bytes_received: u64 = Counter "butter_message_bytes_received_total" &[], "Bytes of messages received, after decryption";
+    bytes_sent: u64 = Counter "butter_messages_sent_bytes_total" &[], "Bytes of messages sent, before encryption";
+    bytes_received: u64 = Counter "butter_messages_received_bytes_total" &[], "Bytes of messages received, after decryption";
     messages_dropped: u64 = Counter "butter_messages_dropped_total" &[], "Messages to peers that could not be reached";
     announcements_sent: u64 = Counter "butter_announcements_sent_total" &[], "Discovery datagrams sent";
     announcements_received: u64 = Counter "butter_announcements_received_total" &[], "Discovery datagrams received";

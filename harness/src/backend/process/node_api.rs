@@ -13,8 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::client::{Answer, Client};
-use crate::metrics::scrape;
-use crate::metrics::series::Series;
+use crate::metrics::exposition::{self, Exposition};
 use crate::net::link::LinkConfig;
 use crate::op::{FoundValue, LinkSnapshot, NodeSnapshot, OpResult};
 use crate::plan::NodeIndex;
@@ -52,11 +51,11 @@ pub(crate) async fn view(client: &Client, node: NodeIndex) -> anyhow::Result<Nod
 }
 
 /// What it counts; of a router as well.
-pub(crate) async fn metrics(client: &Client) -> anyhow::Result<Vec<Series>> {
+pub(crate) async fn metrics(client: &Client) -> anyhow::Result<Exposition> {
     let answer = ask(client, Method::GET, api::METRICS_PATH, Bytes::new(), GLANCE_TIMEOUT).await?;
     let answer = success(answer)?;
     let text = std::str::from_utf8(&answer.body).context("metrics that are no text")?;
-    scrape::parse(text).context("metrics that cannot be read")
+    exposition::parse(text).context("metrics that cannot be read")
 }
 
 /// Has a router's NAT forget every mapping.

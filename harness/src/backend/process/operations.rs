@@ -1,5 +1,6 @@
 //! What a fleet is asked to do that is no turn in a node's life.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{Fleet, GLANCES_AT_ONCE, Host, node_api};
+use crate::metrics::exposition::Exposition;
 use crate::metrics::series::{Scrape, Source};
 use crate::op::{NodeSnapshot, Op, OpResult};
 use crate::plan::{NetworkIndex, NodeIndex};
@@ -86,15 +88,15 @@ async fn look<H: Host>(fleet: &Fleet<H>) -> Vec<NodeSnapshot> {
 async fn sample<H: Host>(fleet: &Fleet<H>) -> Vec<Scrape> {
     let nodes = live(fleet).map(|node| async move {
         let _permit = fleet.glances.acquire().await.ok()?;
-        let series = told_or_logged(fleet, node, node_api::metrics(&fleet.node(node).client).await)?;
-        Some(Scrape { source: Source::Node(node), series })
+        let exposed = told_or_logged(fleet, node, node_api::metrics(&fleet.node(node).client).await)?;
+        Some(scrape(Source::Node(node), exposed))
     });
     let nodes: Vec<_> = stream::iter(nodes).buffered(GLANCES_AT_ONCE).filter_map(std::future::ready).collect().await;
     let routers = (0..fleet.routers.len()).map(|index| async move {
         let _permit = fleet.glances.acquire().await.ok()?;
         let scraped = node_api::metrics(&fleet.routers[index]).await;
         let scraped = scraped.inspect_err(|error| tracing::debug!("router {index} shows no metrics: {error:#}"));
-        Some(Scrape { source: Source::Router(NetworkIndex(index)), series: scraped.ok()? })
+        Some(scrape(Source::Router(NetworkIndex(index)), scraped.ok()?))
     });
     let routers = stream::iter(routers).buffered(GLANCES_AT_ONCE).filter_map(std::future::ready);
     nodes.into_iter().chain(routers.collect::<Vec<_>>().await).collect()
@@ -107,4 +109,8 @@ fn live<H: Host>(fleet: &Fleet<H>) -> impl Iterator<Item = NodeIndex> {
 /// A node that ends meanwhile does not answer; its end is told elsewhere.
 fn told_or_logged<H: Host, T>(fleet: &Fleet<H>, node: NodeIndex, answer: anyhow::Result<T>) -> Option<T> {
     answer.inspect_err(|error| tracing::debug!("{} does not answer: {error:#}", fleet.plan.node(node).name)).ok()
+}
+
+fn scrape(source: Source, exposed: Exposition) -> Scrape {
+    Scrape { source, families: Arc::new(exposed.families), series: exposed.series }
 }

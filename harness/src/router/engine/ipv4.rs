@@ -10,7 +10,7 @@ use crate::net::packet::errors::{self, Problem};
 use crate::net::packet::{Checksum, Content, Echo, Fragment, Packet, complete, decrement_ttl, pieces, segments};
 use crate::router::offload::Offload;
 use crate::router::routes::Hop;
-use crate::router::stats::Cause;
+use crate::router::stats::DropCause;
 
 /// What is to be done with a packet.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +40,12 @@ enum Rewrite {
 
 /// Why a packet is not forwarded, and what its sender is told.
 struct Refusal {
-    cause: Option<Cause>,
+    cause: Option<DropCause>,
     problem: Option<Problem>,
 }
 
-impl From<Cause> for Refusal {
-    fn from(cause: Cause) -> Self {
+impl From<DropCause> for Refusal {
+    fn from(cause: DropCause) -> Self {
         Refusal { cause: Some(cause), problem: None }
     }
 }
@@ -54,7 +54,7 @@ impl Refusal {
     /// Not the router's business, and nothing wrong with it.
     const IGNORED: Refusal = Refusal { cause: None, problem: None };
 
-    fn telling(cause: Cause, problem: Problem) -> Self {
+    fn telling(cause: DropCause, problem: Problem) -> Self {
         Refusal { cause: Some(cause), problem: Some(problem) }
     }
 }
@@ -62,16 +62,16 @@ impl Refusal {
 impl Engine {
     /// A frame with an IPv4 packet has come, for this router.
     pub(super) fn receive4(&mut self, now: Time, face: Face, offload: Offload, frame: &mut [u8], out: &mut Out<'_>) {
-        let Ok(packet) = Packet::parse(&frame[ETHERNET_LEN..]) else { return self.stats.drop(Cause::Malformed) };
+        let Ok(packet) = Packet::parse(&frame[ETHERNET_LEN..]) else { return self.stats.drop(DropCause::Malformed) };
         let frame = &mut frame[..ETHERNET_LEN + packet.total_len];
         let forwarded = self.forward(now, face, offload, &packet, frame, out);
         let has_gone = forwarded.is_ok();
         match forwarded {
             Ok(()) => {}
             // Its first fragment may only be late.
-            Err(Refusal { cause: Some(Cause::Fragment), .. }) => {
+            Err(Refusal { cause: Some(DropCause::Fragment), .. }) => {
                 let dropped = self.early[face as usize].hold(now, &packet, frame);
-                self.count_drops(Cause::Fragment, dropped);
+                self.count_drops(DropCause::Fragment, dropped);
             }
             Err(refusal) => self.refuse(now, face, refusal, &packet, frame, out),
         }
@@ -86,7 +86,7 @@ impl Engine {
             if has_gone {
                 self.receive4(now, face, Offload::default(), &mut frame, out);
             } else {
-                self.stats.drop(Cause::Fragment);
+                self.stats.drop(DropCause::Fragment);
             }
         }
     }
@@ -103,7 +103,7 @@ impl Engine {
         let kind = checked_offload(packet, offload)?;
         self.is_for_forwarding(face, packet)?;
         if packet.ttl <= 1 {
-            return Err(Refusal::telling(Cause::TtlExceeded, Problem::TimeExceeded));
+            return Err(Refusal::telling(DropCause::TtlExceeded, Problem::TimeExceeded));
         }
         let mut plan = self.plan(now, face, packet)?;
         let cut_to = self.cut_to(plan.hop.face, packet, offload, frame)?;
@@ -143,9 +143,9 @@ impl Engine {
             return Err(Refusal::IGNORED);
         }
         if !is_host(packet.source) {
-            return Err(Cause::Malformed.into());
+            return Err(DropCause::Malformed.into());
         }
-        if self.is_spoofed(face, packet.source) { Err(Cause::Spoofed.into()) } else { Ok(()) }
+        if self.is_spoofed(face, packet.source) { Err(DropCause::Spoofed.into()) } else { Ok(()) }
     }
 
     /// Whether nobody on that side has this address. A host inside that could speak for others would have their ports and
@@ -165,7 +165,7 @@ impl Engine {
         match (face, self.nat.is_some()) {
             (Face::Inside, true) if own => self.plan_outbound(now, packet),
             (Face::Inside, _) => {
-                let no_route = || Refusal::telling(Cause::NoRoute, Problem::NetworkUnreachable);
+                let no_route = || Refusal::telling(DropCause::NoRoute, Problem::NetworkUnreachable);
                 let hop = self.routes.find(packet.destination).filter(|_| !own).ok_or_else(no_route)?;
                 match hop.face {
                     Face::Outside if self.nat.is_some() => self.plan_outbound(now, packet),
@@ -174,13 +174,13 @@ impl Engine {
             }
             (Face::Outside, true) if own => self.plan_inbound(now, packet),
             // Nothing from outside passes by the NAT, and an own address is nobody else's.
-            (Face::Outside, true) => Err(Cause::NotForUs.into()),
+            (Face::Outside, true) => Err(DropCause::NotForUs.into()),
             (Face::Outside, false) if own || packet.destination == self.inside.side.address => {
-                Err(Cause::NotForUs.into())
+                Err(DropCause::NotForUs.into())
             }
             (Face::Outside, false) => {
                 let hop = self.routes.find(packet.destination).filter(|hop| hop.face == Face::Inside);
-                Ok(Plan::new(Rewrite::Nothing, hop.ok_or(Cause::NoRoute)?))
+                Ok(Plan::new(Rewrite::Nothing, hop.ok_or(DropCause::NoRoute)?))
             }
         }
     }
@@ -188,22 +188,24 @@ impl Engine {
     fn plan_outbound(&mut self, now: Time, packet: &Packet) -> Result<Plan, Refusal> {
         let nat = self.nat.as_mut().expect("only a NAT translates");
         let rewrite = match packet.content {
-            Content::Flow { echo: Some(Echo::Reply), .. } | Content::Other => return Err(Cause::Untranslatable.into()),
+            Content::Flow { echo: Some(Echo::Reply), .. } | Content::Other => {
+                return Err(DropCause::Untranslatable.into());
+            }
             Content::Flow { flow, tcp, .. } => match nat.outbound(now, flow, tcp) {
                 Verdict::Pass(flow) | Verdict::Hairpin(flow) => Rewrite::Flow(flow),
-                Verdict::Drop(why) => return Err(Cause::from(why).into()),
+                Verdict::Drop(why) => return Err(DropCause::from(why).into()),
             },
             // It comes from the endpoint that the packet in question was sent to.
             Content::Error { about } if nat.addresses().contains(&packet.destination) => {
-                let about = nat.hairpin_error(now, about).ok_or(Cause::NoMapping)?;
+                let about = nat.hairpin_error(now, about).ok_or(DropCause::NoMapping)?;
                 Rewrite::Error(about, *about.destination.ip(), *about.source.ip())
             }
             Content::Error { about } => {
-                let about = nat.outbound_error(now, about).ok_or(Cause::NoMapping)?;
+                let about = nat.outbound_error(now, about).ok_or(DropCause::NoMapping)?;
                 Rewrite::Error(about, *about.destination.ip(), packet.destination)
             }
             Content::Later => {
-                return Ok(self.fragments[Face::Inside as usize].later(now, packet).ok_or(Cause::Fragment)?);
+                return Ok(self.fragments[Face::Inside as usize].later(now, packet).ok_or(DropCause::Fragment)?);
             }
         };
         self.planned(rewrite, packet)
@@ -214,18 +216,18 @@ impl Engine {
         let rewrite = match packet.content {
             // A question to an own address is for nobody inside, whatever its identifier.
             Content::Flow { echo: Some(Echo::Request), .. } | Content::Other => {
-                return Err(Cause::Untranslatable.into());
+                return Err(DropCause::Untranslatable.into());
             }
             Content::Flow { flow, tcp, .. } => match nat.inbound(now, flow, tcp) {
                 Verdict::Pass(flow) | Verdict::Hairpin(flow) => Rewrite::Flow(flow),
-                Verdict::Drop(why) => return Err(Cause::from(why).into()),
+                Verdict::Drop(why) => return Err(DropCause::from(why).into()),
             },
             Content::Error { about } => {
-                let about = nat.inbound_error(now, about).ok_or(Cause::NoMapping)?;
+                let about = nat.inbound_error(now, about).ok_or(DropCause::NoMapping)?;
                 Rewrite::Error(about, packet.source, *about.source.ip())
             }
             Content::Later => {
-                return Ok(self.fragments[Face::Outside as usize].later(now, packet).ok_or(Cause::Fragment)?);
+                return Ok(self.fragments[Face::Outside as usize].later(now, packet).ok_or(DropCause::Fragment)?);
             }
         };
         self.planned(rewrite, packet)
@@ -238,7 +240,7 @@ impl Engine {
             Rewrite::Addresses(_, destination) | Rewrite::Error(_, _, destination) => destination,
             Rewrite::Nothing => packet.destination,
         };
-        let hop = self.routes.find(destination).ok_or(Cause::NoRoute)?;
+        let hop = self.routes.find(destination).ok_or(DropCause::NoRoute)?;
         Ok(Plan::new(rewrite, hop))
     }
 
@@ -283,7 +285,7 @@ impl Engine {
         }
         if packet.dont_fragment {
             let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-            return Err(Refusal::telling(Cause::TooBig, Problem::TooBig { mtu }));
+            return Err(Refusal::telling(DropCause::TooBig, Problem::TooBig { mtu }));
         }
         Ok(Some(mtu as usize))
     }
@@ -297,7 +299,7 @@ impl Engine {
         let way = Way { offload: Offload::default(), cut_to: None, ..way };
         let packet = Packet::parse(&frame[ETHERNET_LEN..]).expect("what was rewritten is still right");
         let Some(mut pieces) = pieces::cut(&packet, &frame[ETHERNET_LEN..], length) else {
-            return self.stats.drop(Cause::TooBig);
+            return self.stats.drop(DropCause::TooBig);
         };
         let mut piece = frame[..ETHERNET_LEN].to_vec();
         while pieces.next_into(&mut piece, ETHERNET_LEN) {
@@ -326,17 +328,17 @@ impl Engine {
 }
 
 /// How a packet's checksum is to be kept up; an error if what is left to do is not of this packet.
-fn checked_offload(packet: &Packet, offload: Offload) -> Result<Checksum, Cause> {
+fn checked_offload(packet: &Packet, offload: Offload) -> Result<Checksum, DropCause> {
     let is_tcp = match packet.content {
         Content::Flow { flow, echo: None, .. } => Some(flow.protocol == Protocol::Tcp),
         _ => None,
     };
     if !is_segmentation_of(offload, is_tcp, false) {
-        return Err(Cause::Malformed);
+        return Err(DropCause::Malformed);
     }
     let Some((start, offset)) = offload.checksum else {
-        return if offload.segments.is_none() { Ok(Checksum::Complete) } else { Err(Cause::Offload) };
+        return if offload.segments.is_none() { Ok(Checksum::Complete) } else { Err(DropCause::Offload) };
     };
-    let start = usize::from(start).checked_sub(ETHERNET_LEN).ok_or(Cause::Malformed)?;
-    if packet.is_checksum(start, usize::from(offset)) { Ok(Checksum::Partial) } else { Err(Cause::Offload) }
+    let start = usize::from(start).checked_sub(ETHERNET_LEN).ok_or(DropCause::Malformed)?;
+    if packet.is_checksum(start, usize::from(offset)) { Ok(Checksum::Partial) } else { Err(DropCause::Offload) }
 }

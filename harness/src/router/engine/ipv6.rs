@@ -20,7 +20,7 @@ use crate::router::ndp::{
 use crate::router::neighbours::Neighbours;
 use crate::router::offload::Offload;
 use crate::router::routes::{Hop6, Routes6};
-use crate::router::stats::{Cause, Direction};
+use crate::router::stats::{DropCause, ForwardDirection};
 
 /// IPv6 of a router.
 #[derive(Debug)]
@@ -50,10 +50,10 @@ impl Port6 {
 }
 
 /// Why a packet is not forwarded, and what its sender is told.
-struct Refusal(Cause, Option<Problem6>);
+struct Refusal(DropCause, Option<Problem6>);
 
-impl From<Cause> for Refusal {
-    fn from(cause: Cause) -> Self {
+impl From<DropCause> for Refusal {
+    fn from(cause: DropCause) -> Self {
         Refusal(cause, None)
     }
 }
@@ -113,22 +113,22 @@ impl Ipv6 {
     /// Where a packet goes.
     fn plan(&mut self, now: Time, face: Face, packet: &Packet6) -> Result<Hop6, Refusal> {
         if !is_plain_host(packet.source) {
-            return Err(Cause::Malformed.into());
+            return Err(DropCause::Malformed.into());
         }
         // Nobody speaks for the other side's addresses (RFC 6092 REC-4, REC-5).
         if self.routes.find(packet.source).is_some_and(|hop| hop.face != face) {
-            return Err(Cause::Spoofed.into());
+            return Err(DropCause::Spoofed.into());
         }
         if packet.hop_limit <= 1 {
-            return Err(Refusal(Cause::TtlExceeded, Some(Problem6::TimeExceeded)));
+            return Err(Refusal(DropCause::TtlExceeded, Some(Problem6::TimeExceeded)));
         }
         let hop = self.routes.find(packet.destination);
         let hop = hop.filter(|hop| (face, hop.face) != (Face::Outside, Face::Outside));
-        let hop = hop.ok_or(Refusal(Cause::NoRoute, Some(Problem6::NoRoute)))?;
+        let hop = hop.ok_or(Refusal(DropCause::NoRoute, Some(Problem6::NoRoute)))?;
         match direction(face, hop.face) {
-            Direction::Up => self.let_out(now, packet)?,
-            Direction::Down => self.let_in(now, packet)?,
-            Direction::Within => {}
+            ForwardDirection::Up => self.let_out(now, packet)?,
+            ForwardDirection::Down => self.let_in(now, packet)?,
+            ForwardDirection::Within => {}
         }
         Ok(hop)
     }
@@ -137,9 +137,9 @@ impl Ipv6 {
         let Some(wall) = &mut self.firewall else { return Ok(()) };
         match packet.content {
             Content6::Flow { echo: Some(Echo::Reply), .. } | Content6::Later | Content6::Other => Ok(()),
-            Content6::Flow { flow, tcp, .. } => Ok(wall.outbound(now, flow, tcp).map_err(Cause::from)?),
+            Content6::Flow { flow, tcp, .. } => Ok(wall.outbound(now, flow, tcp).map_err(DropCause::from)?),
             Content6::Error { about } if wall.knows(now, about.reversed()) => Ok(()),
-            Content6::Error { .. } | Content6::Neighbour(_) => Err(Cause::Filtered.into()),
+            Content6::Error { .. } | Content6::Neighbour(_) => Err(DropCause::Filtered.into()),
         }
     }
 
@@ -147,13 +147,13 @@ impl Ipv6 {
         let Some(wall) = &mut self.firewall else { return Ok(()) };
         match packet.content {
             Content6::Flow { echo: Some(Echo::Request), .. } | Content6::Other | Content6::Neighbour(_) => {
-                Err(Cause::Filtered.into())
+                Err(DropCause::Filtered.into())
             }
-            Content6::Flow { flow, tcp, .. } => Ok(wall.inbound(now, flow, tcp).map_err(Cause::from)?),
+            Content6::Flow { flow, tcp, .. } => Ok(wall.inbound(now, flow, tcp).map_err(DropCause::from)?),
             Content6::Error { about } if wall.knows(now, about) => Ok(()),
-            Content6::Error { .. } => Err(Cause::Filtered.into()),
+            Content6::Error { .. } => Err(DropCause::Filtered.into()),
             // It has no ports, so nothing tells whether somebody inside wants it.
-            Content6::Later => Err(Cause::Fragment.into()),
+            Content6::Later => Err(DropCause::Fragment.into()),
         }
     }
 }
@@ -162,7 +162,7 @@ impl Engine {
     /// A frame with an IPv6 packet has come, for this router or for a group.
     pub(super) fn receive6(&mut self, now: Time, face: Face, offload: Offload, frame: &mut [u8], out: &mut Out<'_>) {
         let Some(ipv6) = &mut self.ipv6 else { return };
-        let Ok(packet) = Packet6::parse(&frame[ETHERNET_LEN..]) else { return self.stats.drop(Cause::Malformed) };
+        let Ok(packet) = Packet6::parse(&frame[ETHERNET_LEN..]) else { return self.stats.drop(DropCause::Malformed) };
         let frame = &mut frame[..ETHERNET_LEN + packet.total_len];
         if let Content6::Neighbour(kind) = packet.content {
             return ipv6.neighbour_speaks(now, face, kind, &packet, frame, out);
@@ -200,7 +200,7 @@ impl Engine {
         let mtu = ipv6.port(hop.face).map_or(0, |port| port.interface.mtu);
         let header_len = || segments::header_len6(packet, &frame[ETHERNET_LEN..]);
         if longest_piece(packet.total_len, offload, header_len)? > mtu as usize {
-            return Err(Refusal(Cause::TooBig, Some(Problem6::TooBig { mtu })));
+            return Err(Refusal(DropCause::TooBig, Some(Problem6::TooBig { mtu })));
         }
         decrement_hop_limit(&mut frame[ETHERNET_LEN..]);
         let direction = direction(face, hop.face);
@@ -268,18 +268,18 @@ fn reply_frame(frame: &[u8], mac: Mac, packet: &[u8]) -> Vec<u8> {
 }
 
 /// Whether what a host has left to do is this packet's.
-fn check_offload(packet: &Packet6, offload: Offload) -> Result<(), Cause> {
+fn check_offload(packet: &Packet6, offload: Offload) -> Result<(), DropCause> {
     let flow = match packet.content {
         Content6::Flow { flow, echo: None, .. } => Some(flow),
         _ => None,
     };
     let is_tcp = |flow: Flow6| flow.protocol == Protocol::Tcp;
     if !is_segmentation_of(offload, flow.map(is_tcp), true) {
-        return Err(Cause::Malformed);
+        return Err(DropCause::Malformed);
     }
     let Some((start, offset)) = offload.checksum else {
-        return if offload.segments.is_none() { Ok(()) } else { Err(Cause::Offload) };
+        return if offload.segments.is_none() { Ok(()) } else { Err(DropCause::Offload) };
     };
-    let start = usize::from(start).checked_sub(ETHERNET_LEN).ok_or(Cause::Malformed)?;
-    if packet.is_checksum(start, usize::from(offset)) { Ok(()) } else { Err(Cause::Offload) }
+    let start = usize::from(start).checked_sub(ETHERNET_LEN).ok_or(DropCause::Malformed)?;
+    if packet.is_checksum(start, usize::from(offset)) { Ok(()) } else { Err(DropCause::Offload) }
 }

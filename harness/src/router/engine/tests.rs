@@ -122,7 +122,7 @@ fn translates_out_and_in_with_addresses_of_the_link_filled_in() {
     assert_eq!(seen(&back[0]), (Face::Inside, HOST, "203.0.113.9:1000 10.1.0.2:4001".to_owned()));
     let stranger = udp(Face::Outside, ("203.0.113.9", 1001), ("203.0.113.2", 4001));
     assert_eq!(receive(&mut engine, Face::Outside, stranger), []);
-    assert_eq!(engine.stats().dropped(Cause::Filtered), 1);
+    assert_eq!(engine.stats().dropped(DropCause::Filtered), 1);
     let [up, down, within] = &engine.stats().forwarded;
     assert_eq!((up.packets, up.bytes, down.packets, within.packets), (1, 38, 1, 0));
     assert_eq!(engine.mappings(Time::ZERO), Some(1));
@@ -145,12 +145,12 @@ fn a_frame_leaves_when_its_delay_is_over() {
 fn losses_are_counted() {
     let mut engine = engine(&RouterConfig { up: LinkConfig { loss: 1.0, ..LinkConfig::default() }, ..config() });
     assert_eq!(receive(&mut engine, Face::Inside, outwards()), []);
-    assert_eq!(engine.stats().dropped(Cause::Lost), 1);
+    assert_eq!(engine.stats().dropped(DropCause::Lost), 1);
     assert_eq!(engine.stats().forwarded[0].packets, 0);
 }
 
 /// What a sender is told about a packet that goes nowhere.
-fn check_error(frame: Vec<u8>, cause: Cause, kind: (u8, u8)) {
+fn check_error(frame: Vec<u8>, cause: DropCause, kind: (u8, u8)) {
     let mut engine = engine(&config());
     let out = receive(&mut engine, Face::Inside, frame);
     assert_eq!(engine.stats().dropped(cause), 1);
@@ -166,8 +166,8 @@ fn check_error(frame: Vec<u8>, cause: Cause, kind: (u8, u8)) {
 #[test]
 fn senders_are_told_why() {
     let from = ("10.1.0.2", 4001);
-    check_error(udp_with(Face::Inside, from, ("203.0.113.9", 1), 1, 10), Cause::TtlExceeded, (11, 0));
-    check_error(udp(Face::Inside, from, ("10.2.0.2", 1)), Cause::NoRoute, (3, 0));
+    check_error(udp_with(Face::Inside, from, ("203.0.113.9", 1), 1, 10), DropCause::TtlExceeded, (11, 0));
+    check_error(udp(Face::Inside, from, ("10.2.0.2", 1)), DropCause::NoRoute, (3, 0));
 }
 
 /// RFC 4787 REQ-13.
@@ -175,7 +175,7 @@ fn senders_are_told_why() {
 fn req_13_who_forbids_cutting_is_told_that_a_packet_is_too_long() {
     // PacketBuilder sets the flag that forbids it.
     let long = udp_with(Face::Inside, ("10.1.0.2", 4001), ("203.0.113.9", 1), 64, 1_473);
-    check_error(long, Cause::TooBig, (3, 4));
+    check_error(long, DropCause::TooBig, (3, 4));
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn packets_wait_for_the_next_hop() {
     for port in 2..=WAITING_MAX as u16 + 3 {
         assert_eq!(receive(&mut engine, Face::Inside, packet(port)), [], "asked once");
     }
-    assert_eq!(engine.stats().dropped(Cause::Unresolved), 3, "no more than so many wait");
+    assert_eq!(engine.stats().dropped(DropCause::Unresolved), 3, "no more than so many wait");
     let spoofed = arp(Face::Outside, ArpOperation::REPLY, ("203.0.113.7", [1; 6]), "203.0.113.2");
     assert_eq!(receive(&mut engine, Face::Outside, spoofed), [], "a group is nobody's address");
     let reply = arp(Face::Outside, ArpOperation::REPLY, ("203.0.113.7", [4; 6]), "203.0.113.2");
@@ -289,7 +289,7 @@ fn a_next_hop_that_never_answers_is_given_up() {
         asked += advance(&mut engine, due).len();
         assert!(due <= Time::ZERO + ASK_AGAIN * ASKED_MAX);
     }
-    assert_eq!((asked, engine.stats().dropped(Cause::Unresolved)), (ASKED_MAX as usize, 1));
+    assert_eq!((asked, engine.stats().dropped(DropCause::Unresolved)), (ASKED_MAX as usize, 1));
     let again = receive_with(&mut engine, ms(10_000), Face::Inside, Offload::default(), packet());
     assert_eq!(again.len(), 1, "the next packet asks anew");
 }
@@ -411,12 +411,12 @@ fn a_changed_link_is_another_and_what_is_on_it_still_arrives() {
 fn offloads_that_do_not_fit_the_packet_are_refused() {
     let (offload, frame) = offloaded();
     for (wrong, cause) in [
-        (Offload { checksum: Some((34, 6)), ..offload }, Cause::Offload),
-        (Offload { checksum: Some((12, 16)), ..offload }, Cause::Malformed),
-        (Offload { checksum: None, ..offload }, Cause::Offload),
-        (Offload { segments: Some(Segmentation::new(false, 1_460, 54)), ..offload }, Cause::Malformed),
-        (Offload { segments: None, ..offload }, Cause::TooBig),
-        (Offload { segments: Some(Segmentation::new(true, 1_461, 54)), ..offload }, Cause::TooBig),
+        (Offload { checksum: Some((34, 6)), ..offload }, DropCause::Offload),
+        (Offload { checksum: Some((12, 16)), ..offload }, DropCause::Malformed),
+        (Offload { checksum: None, ..offload }, DropCause::Offload),
+        (Offload { segments: Some(Segmentation::new(false, 1_460, 54)), ..offload }, DropCause::Malformed),
+        (Offload { segments: None, ..offload }, DropCause::TooBig),
+        (Offload { segments: Some(Segmentation::new(true, 1_461, 54)), ..offload }, DropCause::TooBig),
     ] {
         let mut engine = engine(&config());
         let out = receive_with(&mut engine, Time::ZERO, Face::Inside, wrong, frame.clone());
@@ -439,7 +439,7 @@ fn pings_go_out_and_come_back_but_do_not_come_in() {
     let back = receive(&mut engine, Face::Outside, ping(Face::Outside, "203.0.113.9", "203.0.113.2", true));
     assert_eq!(seen(&back[0]), (Face::Inside, HOST, "203.0.113.9:77 10.1.0.2:77".to_owned()));
     assert_eq!(receive(&mut engine, Face::Outside, ping(Face::Outside, "203.0.113.9", "203.0.113.2", false)), []);
-    assert_eq!(engine.stats().dropped(Cause::Untranslatable), 1);
+    assert_eq!(engine.stats().dropped(DropCause::Untranslatable), 1);
 }
 
 #[test]
@@ -453,7 +453,7 @@ fn what_is_for_others_is_left_alone() {
     for frame in [elsewhere, group, broadcast, gateway] {
         assert_eq!(receive(&mut engine, Face::Inside, frame), []);
     }
-    assert_eq!(*engine.stats(), Stats::default());
+    assert_eq!(*engine.stats(), RouterStats::default());
 }
 
 #[test]
@@ -466,5 +466,5 @@ fn without_a_nat_packets_pass_as_they_are() {
     assert_eq!(seen(&back[0]), (Face::Inside, HOST, "10.3.0.4:2 10.1.0.2:1".to_owned()));
     let loop_back = udp(Face::Outside, ("203.0.113.8", 2), ("10.3.0.4", 1));
     assert_eq!(receive(&mut engine, Face::Outside, loop_back), []);
-    assert_eq!(engine.stats().dropped(Cause::NoRoute), 1, "what comes from outside does not go back there");
+    assert_eq!(engine.stats().dropped(DropCause::NoRoute), 1, "what comes from outside does not go back there");
 }

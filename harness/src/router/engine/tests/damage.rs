@@ -222,7 +222,7 @@ fn right_frames_are_not_refused_for_their_headers() {
         let mut engine = narrow();
         for (face, ends) in [(Face::Inside, (0, 2)), (Face::Outside, (2, 3))] {
             let sent = receive(&mut engine, face, right(kind, face, ends, 100));
-            let dropped = engine.stats().dropped(Cause::Malformed);
+            let dropped = engine.stats().dropped(DropCause::Malformed);
             assert_eq!(dropped, 0, "{kind:?} {face:?}");
             let starts =
                 matches!(kind, Kind::Udp | Kind::Tcp | Kind::Echo | Kind::FirstFragment | Kind::Udp6 | Kind::Tcp6);

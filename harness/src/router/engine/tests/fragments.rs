@@ -106,11 +106,11 @@ fn req_14_early_fragments_are_bounded_and_others_pass_them_by() {
             let [_, later, _] = fragments(face, from, to, identification);
             assert_eq!(receive(&mut engine, face, later), []);
         }
-        assert_eq!(engine.stats().dropped(Cause::Fragment), 5, "the oldest make room");
+        assert_eq!(engine.stats().dropped(DropCause::Fragment), 5, "the oldest make room");
         assert_eq!(receive(&mut engine, face, udp(face, from, to)).len(), 1);
         let sent: usize =
             fragments(face, from, to, 77).map(|frame| receive(&mut engine, face, frame).len()).iter().sum();
-        assert_eq!((sent, engine.stats().dropped(Cause::Fragment)), (3, 5));
+        assert_eq!((sent, engine.stats().dropped(DropCause::Fragment)), (3, 5));
         let [first, ..] = fragments(face, from, to, 1_005);
         assert_eq!(receive(&mut engine, face, first).len(), 2, "the oldest that is left still waits");
     }
@@ -125,25 +125,25 @@ fn req_14_early_fragments_are_given_up_after_a_second() {
         assert_eq!(receive_with(&mut engine, ms(400), face, Offload::default(), second), []);
         assert_eq!(engine.next_due(), Time::ZERO + HELD_FOR);
         assert_eq!(advance(&mut engine, Time::ZERO + HELD_FOR), []);
-        assert_eq!((engine.stats().dropped(Cause::Fragment), engine.next_due()), (1, ms(400) + HELD_FOR));
+        assert_eq!((engine.stats().dropped(DropCause::Fragment), engine.next_due()), (1, ms(400) + HELD_FOR));
         assert_eq!(receive_with(&mut engine, ms(1_100), face, Offload::default(), first).len(), 2);
-        assert_eq!((engine.stats().dropped(Cause::Fragment), engine.next_due()), (1, Time::NEVER));
+        assert_eq!((engine.stats().dropped(DropCause::Fragment), engine.next_due()), (1, Time::NEVER));
     }
 }
 
 #[test]
 fn req_14_early_fragments_go_down_with_a_first_one_that_is_refused() {
     for (face, from, to, cause) in [
-        (Face::Inside, LOCAL, ("203.0.113.2", 5000), Cause::NoMapping),
-        (Face::Outside, ("203.0.113.9", 1001), PUBLIC, Cause::Filtered),
-        (Face::Outside, REMOTE, ("203.0.113.2", 5000), Cause::NoMapping),
+        (Face::Inside, LOCAL, ("203.0.113.2", 5000), DropCause::NoMapping),
+        (Face::Outside, ("203.0.113.9", 1001), PUBLIC, DropCause::Filtered),
+        (Face::Outside, REMOTE, ("203.0.113.2", 5000), DropCause::NoMapping),
     ] {
         let mut engine = mapped(Duration::ZERO);
         let [first, second, third] = fragments(face, from, to, 77);
         for frame in [third, second, first] {
             assert_eq!(receive(&mut engine, face, frame), []);
         }
-        assert_eq!((engine.stats().dropped(cause), engine.stats().dropped(Cause::Fragment)), (1, 2), "{cause:?}");
+        assert_eq!((engine.stats().dropped(cause), engine.stats().dropped(DropCause::Fragment)), (1, 2), "{cause:?}");
         assert_eq!(engine.next_due(), Time::NEVER);
     }
 }
@@ -154,7 +154,7 @@ fn early_fragments_do_not_outlive_the_address_that_they_were_for() {
     let [_, later, _] = fragments(Face::Outside, REMOTE, PUBLIC, 77);
     assert_eq!(receive(&mut engine, Face::Outside, later), []);
     engine.rebind(Time::ZERO, &[ip("203.0.113.7")]);
-    assert_eq!(engine.stats().dropped(Cause::Fragment), 1);
+    assert_eq!(engine.stats().dropped(DropCause::Fragment), 1);
 }
 
 #[test]

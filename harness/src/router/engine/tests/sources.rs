@@ -18,7 +18,7 @@ fn req_4_a_host_inside_cannot_have_the_mappings_of_others() {
             let frame = udp(Face::Inside, (source, 4001), ("203.0.113.9", 1000));
             assert_eq!(receive(&mut engine, Face::Inside, frame), [], "{source}");
         }
-        let dropped = engine.stats().dropped(Cause::Spoofed);
+        let dropped = engine.stats().dropped(DropCause::Spoofed);
         assert_eq!((dropped, engine.mappings(Time::ZERO)), (FORGED.len() as u64, Some(0)));
         for host in ["10.1.0.2", "10.1.0.200"] {
             let frame = udp(Face::Inside, (host, 4001), ("203.0.113.9", 1000));
@@ -35,7 +35,7 @@ fn nobody_outside_speaks_for_a_host_inside() {
         let to = if nat.is_some() { "203.0.113.2" } else { "10.1.0.2" };
         let forged = udp(Face::Outside, ("10.1.0.3", 1000), (to, 4001));
         assert_eq!(receive(&mut engine, Face::Outside, forged), []);
-        assert_eq!(engine.stats().dropped(Cause::Spoofed), 1);
+        assert_eq!(engine.stats().dropped(DropCause::Spoofed), 1);
         let right = udp(Face::Outside, ("203.0.113.9", 1000), (to, 4001));
         assert_eq!(receive(&mut engine, Face::Outside, right).len(), 1);
     }

@@ -1,0 +1,74 @@
+//! Metrics of the run itself.
+
+use butter::core::stats::{Instrument, InstrumentKind};
+
+use crate::events::RunTime;
+use crate::plan::Plan;
+
+/// Number of outcomes that a query can have.
+pub const OUTCOMES: usize = 5;
+
+/// What the run's own metrics say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunMetrics {
+    /// Time on the run's clock.
+    pub clock: RunTime,
+    /// Index of the step that is being played.
+    pub step: Option<usize>,
+    /// Nodes that are running.
+    pub nodes_live: usize,
+    /// Items whose store was acknowledged.
+    pub items_acknowledged: usize,
+    /// Acknowledged items that live nodes hold; `None` before the first snapshot.
+    pub items_persistent: Option<usize>,
+    /// Number of queries by outcome.
+    pub queries: [(&'static str, u64); OUTCOMES],
+}
+
+const INFO: Instrument =
+    Instrument { name: "butter_run_info", help: "The run that is being played", kind: InstrumentKind::Gauge };
+const CLOCK: Instrument =
+    Instrument { name: "butter_run_clock_seconds", help: "Time on the run's clock", kind: InstrumentKind::Gauge };
+const NODES_LIVE: Instrument =
+    Instrument { name: "butter_run_nodes_live", help: "Nodes that are running", kind: InstrumentKind::Gauge };
+const ITEMS_ACKNOWLEDGED: Instrument = Instrument {
+    name: "butter_run_items_acknowledged",
+    help: "Items whose store was acknowledged",
+    kind: InstrumentKind::Gauge,
+};
+const ITEMS_PERSISTENT: Instrument = Instrument {
+    name: "butter_run_items_persistent",
+    help: "Acknowledged items of which a live node held every block in the last snapshot",
+    kind: InstrumentKind::Gauge,
+};
+const QUERIES: Instrument =
+    Instrument { name: "butter_run_queries_total", help: "Queries by outcome", kind: InstrumentKind::Counter };
+const STEP: Instrument = Instrument {
+    name: "butter_run_step",
+    help: "Always 1; the labels name the step that is being played, from 1",
+    kind: InstrumentKind::Gauge,
+};
+
+/// Hands every instrument with its labels and value to `take`, always in the same order.
+pub(super) fn each(
+    plan: &Plan,
+    backend: &str,
+    metrics: &RunMetrics,
+    mut take: impl FnMut(&Instrument, &[(&str, &str)], f64),
+) {
+    let seed = plan.seed.to_string();
+    take(&INFO, &[("name", &plan.name), ("backend", backend), ("seed", &seed)], 1.0);
+    take(&CLOCK, &[], metrics.clock.as_secs_f64());
+    take(&NODES_LIVE, &[], metrics.nodes_live as f64);
+    take(&ITEMS_ACKNOWLEDGED, &[], metrics.items_acknowledged as f64);
+    if let Some(persistent) = metrics.items_persistent {
+        take(&ITEMS_PERSISTENT, &[], persistent as f64);
+    }
+    for (outcome, count) in metrics.queries.iter().filter(|(outcome, _)| !outcome.is_empty()) {
+        take(&QUERIES, &[("outcome", outcome)], *count as f64);
+    }
+    if let Some(index) = metrics.step {
+        let number = (index + 1).to_string();
+        take(&STEP, &[("step", &number), ("verb", plan.steps[index].verb)], 1.0);
+    }
+}
