@@ -4,14 +4,15 @@
 //! | --- | --- |
 //! | 0 | done |
 //! | 1 | the node could not do it: not found, no room, out of time |
-//! | 2 | the command line is wrong |
-//! | 3 | the node cannot be started, or none answers |
+//! | 2 | the command line or a variable is wrong |
+//! | 3 | the node cannot be started, none answers, or the output cannot be written |
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use butter_cli::arguments::{ArgumentError, ColorArg, OtherVariable};
+use butter_cli::terminal::process_environment;
+use butter_cli::{arguments, bugs, logging, output, values};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use butter::driver::api::{ApiAddress, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 
@@ -19,32 +20,55 @@ mod client;
 mod control;
 mod run;
 
-/// What is logged unless `BUTTER_LOG` says otherwise. quinn-udp warns with peers' addresses.
+/// Holds the log filter.
+const LOG_VARIABLE: &str = "BUTTER_LOG";
+/// The log filter unless `BUTTER_LOG` is set. quinn-udp warns with addresses of peers.
 const LOG_DEFAULT: &str = "info,quinn_udp=error";
 
-/// An unstructured peer-to-peer node: finds others, keeps data alive among them, and finds it again.
+/// Variables that belong to no option.
+const OTHER_VARIABLES: &[OtherVariable] = &[
+    (LOG_VARIABLE, "Log filter: info (default), warn, or butter=debug"),
+    ("NO_COLOR", "Do not colour output"),
+    ("CLICOLOR_FORCE", "Colour output that is not shown on a terminal"),
+];
+
+const AFTER_HELP: &str = "\
+Examples:
+  butter run --store ~/.butter
+  butter put notes.txt
+  butter status --json
+
+Exit status:
+  0  Done
+  1  The node could not do it: not found, no room, out of time
+  2  The command line or a variable is wrong
+  3  The node cannot be started, none answers, or the output cannot be written";
+
+/// Node of an unstructured peer-to-peer network: discover peers, keep data alive among them, and find it again
 #[derive(Debug, Parser)]
-#[command(name = "butter", version, max_term_width = 110)]
+#[command(name = "butter", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     #[command(flatten)]
     api: ApiArgs,
+    #[command(flatten)]
+    color: ColorArg,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Args, Debug)]
 struct ApiArgs {
-    /// Address of the control API: of the node to ask, or (with `run`) where to listen: IP:PORT or unix:PATH
-    #[arg(long, global = true, value_name = "ADDR", env = "BUTTER_API", default_value = DEFAULT_ADDRESS)]
+    /// Address of the node's control API, HOST:PORT or unix:PATH: where `run` listens, and what the other commands use
+    #[arg(long, global = true, value_name = "ADDR", env = "BUTTER_API", default_value = DEFAULT_ADDRESS, value_parser = api_address)]
     api: ApiAddress,
-    /// Token of the control API; with `run`, needed when it listens elsewhere than on loopback or a unix socket
+    /// Token of the control API; `run` requires one to listen on other than loopback or a unix socket
     #[arg(long, global = true, value_name = "TOKEN", env = TOKEN_VARIABLE, hide_env_values = true)]
     api_token: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a node until it is told to leave, by SIGTERM, Ctrl-C or `butter leave`
+    /// Run a node until SIGTERM, Ctrl-C or `butter leave`
     Run(run::RunArgs),
     #[command(flatten)]
     Control(control::ControlCommand),
@@ -63,42 +87,59 @@ enum Failure {
 
 /// Parses the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Err(error) = start_logging() {
-        return end(&Failure::Usage(error));
+    bugs::ask_for_reports("butter", env!("CARGO_PKG_REPOSITORY"));
+    output::start(arguments::color(std::env::args_os()));
+    let status = start();
+    match output::finish() {
+        Ok(()) => ExitCode::from(status),
+        Err(error) => ExitCode::from(status.max(report(&Failure::Environment(error.into())))),
     }
+}
+
+/// Runs the program up to its exit status.
+fn start() -> u8 {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(error) => return if error.show() { 0 } else { 2 },
+    };
+    if let Err(error) = logging::start(LOG_VARIABLE, process_environment(LOG_VARIABLE), LOG_DEFAULT) {
+        return report(&Failure::Usage(error.into()));
+    }
+    execute(cli).map_or_else(|failure| report(&failure), |()| 0)
+}
+
+fn parse() -> Result<Cli, ArgumentError> {
+    let matches = arguments::parse(Cli::command(), std::env::args_os(), &process_environment, OTHER_VARIABLES)?;
+    Ok(Cli::from_arg_matches(&matches)?)
+}
+
+fn execute(cli: Cli) -> Result<(), Failure> {
     // One thread: a node is one loop, and small.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(async {
-            match cli.command {
-                Command::Run(args) => run::run(args, cli.api).await,
-                Command::Control(command) => control::execute(command, cli.api).await,
-            }
-        }),
-        Err(error) => Err(Failure::Environment(error.into())),
-    };
-    result.map_or_else(|failure| end(&failure), |()| ExitCode::SUCCESS)
+    runtime.map_err(|error| Failure::Environment(error.into()))?.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(args, cli.api).await,
+            Command::Control(command) => control::execute(command, cli.api).await,
+        }
+    })
 }
 
-fn start_logging() -> anyhow::Result<()> {
-    let wanted = std::env::var("BUTTER_LOG").unwrap_or_else(|_| LOG_DEFAULT.to_owned());
-    let filter = EnvFilter::try_new(&wanted)
-        .map_err(|error| anyhow::anyhow!("BUTTER_LOG={wanted}: {error}; write for example `info` or `butter=debug`"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    Ok(())
+/// The address of a control API; names are resolved.
+fn api_address(text: &str) -> Result<ApiAddress, String> {
+    match text.strip_prefix("unix:") {
+        Some("") => Err("expected unix:PATH with the path of a socket".to_owned()),
+        Some(path) => Ok(ApiAddress::Unix(path.into())),
+        None => values::socket_address(text).map(ApiAddress::Tcp).map_err(|error| format!("{error}, or unix:PATH")),
+    }
 }
 
-fn end(failure: &Failure) -> ExitCode {
+/// Writes the failure to standard error and returns its exit status.
+fn report(failure: &Failure) -> u8 {
     let (status, error) = match failure {
         Failure::Refused(error) => (1, error),
         Failure::Usage(error) => (2, error),
         Failure::Environment(error) => (3, error),
     };
-    eprintln!("butter: {error:#}");
-    ExitCode::from(status)
+    output::error("butter", &format!("{error:#}"));
+    status
 }

@@ -1,9 +1,10 @@
-//! The commands that ask a node which runs.
+//! The commands that control a running node.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use butter_cli::output;
 use bytes::Bytes;
 use clap::Subcommand;
 
@@ -11,36 +12,54 @@ use butter::api::{
     BLOBS_PATH, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, PeerBody, PeersBody, PutBody,
     START_PATH, STATUS_PATH, StatusBody,
 };
+use butter::core::blob::Blob;
 use butter::core::identity::BlockId;
 use butter::overlay::data::VALUE_MAX;
+use butter::overlay::data::block::split;
 
 use super::client::{ApiClient, json};
 use super::{ApiArgs, Failure};
 
+const PUT_HELP: &str = "\
+Examples:
+  butter put notes.txt
+  date | butter put -
+
+Exit status: 0 stored at all peers that it must have; 1 not; 2 wrong arguments; 3 no node answers.";
+
+const GET_HELP: &str = "\
+Examples:
+  butter get ID > notes.txt
+  butter get ID --output notes.txt
+
+Exit status: 0 found; 1 not found; 2 wrong arguments; 3 no node answers.";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum ControlCommand {
     /// Store a file in the network and print the id by which it is found
-    PutBody {
-        /// The file; `-` for standard input
+    #[command(after_help = PUT_HELP)]
+    Put {
+        /// File to store; `-` reads standard input
         file: PathBuf,
     },
-    /// Find what was stored and write it to standard output
+    /// Find a stored value and write it to standard output
+    #[command(after_help = GET_HELP)]
     Get {
-        /// As printed by `butter put`
+        /// Id of the value, as printed by `butter put`
         id: BlockId,
         /// Write to this file instead
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
     /// List the peers that the node knows, neighbours first
-    PeersBody {
-        /// As JSON
+    Peers {
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show how the node is
-    StatusBody {
-        /// As JSON
+    /// Show the state of the node
+    Status {
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
@@ -48,26 +67,29 @@ pub(super) enum ControlCommand {
     Id,
     /// Start a node that waits because of --start-paused
     Start,
-    /// Have the node hand over what it keeps, and end
+    /// Make the node hand over its blocks to other peers, and stop
     Leave,
 }
 
 pub(super) async fn execute(command: ControlCommand, api: ApiArgs) -> Result<(), Failure> {
     let client = ApiClient::new(api)?;
     match command {
-        ControlCommand::PutBody { file } => put(&client, &file).await,
+        ControlCommand::Put { file } => put(&client, &file).await,
         ControlCommand::Get { id, output } => get(&client, id, output.as_deref()).await,
-        ControlCommand::PeersBody { json } => {
+        ControlCommand::Peers { json } => {
             let peers: PeersBody = client.get_json(PEERS_PATH).await?;
-            print(&if json { to_json(&peers) } else { peers.peers.iter().map(peer_line).collect() })
+            show(json, &peers, |peers| peers.peers.iter().map(peer_line).collect());
+            Ok(())
         }
-        ControlCommand::StatusBody { json } => {
+        ControlCommand::Status { json } => {
             let status: StatusBody = client.get_json(STATUS_PATH).await?;
-            print(&if json { to_json(&status) } else { status_text(&status) })
+            show(json, &status, status_text);
+            Ok(())
         }
         ControlCommand::Id => {
             let status: StatusBody = client.get_json(STATUS_PATH).await?;
-            print(&format!("{}\n", status.id))
+            output::text(&format!("{}\n", status.id));
+            Ok(())
         }
         ControlCommand::Start => client.post(START_PATH, Bytes::new()).await.map(|_| ()),
         ControlCommand::Leave => client.post(LEAVE_PATH, Bytes::new()).await.map(|_| ()),
@@ -76,9 +98,21 @@ pub(super) async fn execute(command: ControlCommand, api: ApiArgs) -> Result<(),
 
 async fn put(client: &ApiClient, file: &Path) -> Result<(), Failure> {
     let value = read(file).map_err(Failure::Usage)?;
-    let put: PutBody = json(&client.post(BLOBS_PATH, value.into()).await?)?;
-    eprintln!("stored in {} ms: {} blocks", put.took_us / 1_000, put.blocks.len());
-    print(&format!("{}\n", put.id))
+    let value = Bytes::from(value);
+    let answer = client.post(BLOBS_PATH, value.clone()).await.map_err(|error| not_stored(error, &value))?;
+    let put: PutBody = json(&answer)?;
+    output::message(&format!("stored in {} ms: {} blocks", put.took_us / 1_000, put.blocks.len()));
+    output::text(&format!("{}\n", put.id));
+    Ok(())
+}
+
+/// Names the value that was not stored, by the id under which its copies can be found, and what to do.
+fn not_stored(error: Failure, value: &Bytes) -> Failure {
+    let Failure::Refused(error) = error else { return error };
+    let id = split(&Blob(value.clone())).first().map(|(id, _)| id.to_string()).unwrap_or_default();
+    Failure::Refused(error.context(format!(
+        "value {id} is not stored safely; copies made so far stay. See `butter peers` and `butter status`, then put it again"
+    )))
 }
 
 /// All of `file`, or of standard input for `-`.
@@ -99,9 +133,13 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 async fn get(client: &ApiClient, id: BlockId, output: Option<&Path>) -> Result<(), Failure> {
     let answer = client.get(&format!("{BLOBS_PATH}/{id}")).await?;
     let header = |name| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("?").to_owned();
-    eprintln!("found {} hops away, by {} messages", header(HOPS_HEADER), header(MESSAGES_HEADER));
+    let (hops, messages) = (header(HOPS_HEADER), header(MESSAGES_HEADER));
+    output::message(&format!("found {hops} hops away with {messages} messages"));
     match output {
-        None => write_out(&answer.body),
+        None => {
+            output::data(&answer.body);
+            Ok(())
+        }
         Some(file) => {
             std::fs::write(file, &answer.body).with_context(|| file.display().to_string()).map_err(Failure::Environment)
         }
@@ -163,21 +201,14 @@ fn status_text(status: &StatusBody) -> String {
     lines.iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect()
 }
 
-fn to_json(value: &impl serde::Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(value).expect("shapes of the API are JSON");
-    text.push('\n');
-    text
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    write_out(text.as_bytes())
-}
-
-fn write_out(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        // Whoever reads has enough, as `butter peers | head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("standard output").map_err(Failure::Environment),
+/// Shows a value as JSON, which is data, or as text for people.
+fn show<T: serde::Serialize>(json: bool, value: &T, text: impl Fn(&T) -> String) {
+    match json {
+        true => {
+            let mut text = serde_json::to_string_pretty(value).expect("bodies of the API are JSON");
+            text.push('\n');
+            output::data(text.as_bytes());
+        }
+        false => output::text(&text(value)),
     }
 }

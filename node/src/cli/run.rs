@@ -1,9 +1,10 @@
-//! `butter run`: arguments, checked, to a node.
+//! `butter run`: checked arguments become a node.
 
 use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
+use butter_cli::{chain, values};
 use clap::Args;
 
 use butter::app::Butter;
@@ -14,41 +15,49 @@ use butter::driver::multicast::GROUP;
 use super::{ApiArgs, Failure};
 
 #[derive(Args, Debug)]
-#[command(after_help = settings_help())]
+#[command(after_help = after_help())]
 pub(super) struct RunArgs {
-    /// Listen for peers here (UDP); port 0 lets the system choose, [::] is any address of both IPv4 and IPv6
-    #[arg(long, value_name = "ADDR", env = "BUTTER_LISTEN", default_value = "[::]:4001")]
+    /// Listen for peers at this UDP address; port 0 is a free one, [::] is any address of both IPv4 and IPv6
+    #[arg(long, value_name = "HOST:PORT", env = "BUTTER_LISTEN", default_value = "[::]:4001", value_parser = values::socket_address)]
     listen: SocketAddr,
-    /// Keep what outlives the node, such as its identity, in this folder
+    /// Keep the node's identity and other lasting state in this directory
     #[arg(long, value_name = "DIR", env = "BUTTER_STORE")]
     store: Option<PathBuf>,
-    /// Serve as an ambassador: be publicly reachable, introduce peers of different networks, relay for them
+    /// Serve as an ambassador: a publicly reachable peer that introduces others and relays for them
     #[arg(long, env = "BUTTER_AMBASSADOR")]
     ambassador: bool,
-    /// Join through the ambassador at this address (may be repeated)
-    #[arg(long, value_name = "HOST:PORT", env = "BUTTER_JOIN", value_delimiter = ',')]
+    /// Join through the ambassador at this address (repeatable)
+    #[arg(long, value_name = "HOST:PORT", env = "BUTTER_JOIN", value_delimiter = ',', value_parser = host_and_port)]
     join: Vec<String>,
-    /// Be found on these interfaces only, such as `lo` [default: all but loopback]
+    /// Use only this interface for discovery on the LAN, such as `lo` (repeatable) [default: all but loopback]
     #[arg(long, value_name = "IF", env = "BUTTER_LAN", value_delimiter = ',')]
     lan: Vec<String>,
-    /// Multicast group and port for finding peers on the LAN
-    #[arg(long, value_name = "ADDR", env = "BUTTER_GROUP", default_value_t = GROUP)]
+    /// Multicast group and port for discovery on the LAN
+    #[arg(long, value_name = "IP:PORT", env = "BUTTER_GROUP", default_value_t = GROUP, value_parser = multicast_group)]
     group: SocketAddrV4,
-    /// Do not look for peers on the LAN
+    /// Disable discovery on the LAN
     #[arg(long, env = "BUTTER_NO_DISCOVER")]
     no_discover: bool,
     /// Open no socket for peers until `butter start`, so that nodes can start together
     #[arg(long, env = "BUTTER_START_PAUSED")]
     start_paused: bool,
-    /// Change a setting (may be repeated); see below
-    #[arg(long, value_name = "KEY=VALUE", env = "BUTTER_SET", value_delimiter = ',')]
-    set: Vec<String>,
+    /// Change a setting (repeatable); see the list below
+    #[arg(long, value_name = "KEY=VALUE", env = "BUTTER_SET", value_parser = setting)]
+    set: Vec<(String, String)>,
 }
 
-fn settings_help() -> String {
+fn after_help() -> String {
     let lines = SETTINGS.iter().map(|key| format!("  {:<24}{}", format!("{}={}", key.name, key.example), key.help));
-    format!("Settings:\n{}", lines.collect::<Vec<_>>().join("\n"))
+    format!("{EXAMPLES}\n\nSettings:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  butter run
+  butter run --store ~/.butter --join ambassador.example.org:4001
+  butter run --ambassador --set replicas=5 --set heartbeat=2s
+
+Exit status: 0 the node has left; 2 wrong arguments; 3 the node cannot be started.";
 
 pub(super) async fn run(args: RunArgs, api: ApiArgs) -> Result<(), Failure> {
     let config = config(&args).await?;
@@ -66,8 +75,8 @@ pub(super) async fn run(args: RunArgs, api: ApiArgs) -> Result<(), Failure> {
 
 async fn config(args: &RunArgs) -> Result<Config, Failure> {
     let mut config = Config { ambassador: args.ambassador, ..Config::default() };
-    for setting in &args.set {
-        set(&mut config, setting).map_err(Failure::Usage)?;
+    for (key, value) in &args.set {
+        config.set(key, value).map_err(|error| Failure::Usage(error.into()))?;
     }
     if args.no_discover {
         config.discover = false;
@@ -78,11 +87,28 @@ async fn config(args: &RunArgs) -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn set(config: &mut Config, setting: &str) -> anyhow::Result<()> {
-    let (key, value) =
-        setting.split_once('=').ok_or_else(|| anyhow!("--set {setting}: write KEY=VALUE, such as heartbeat=2s"))?;
-    let names = || SETTINGS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
-    config.set(key.trim(), value).with_context(|| format!("--set {setting} (there are {})", names()))
+/// A setting that the configuration takes.
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = values::setting(text)?;
+    match Config::default().set(&key, &value) {
+        Ok(_) => Ok((key, value)),
+        Err(error) => {
+            let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+            Err(format!("{}; settings are {}", chain::one_line(&error), names.join(", ")))
+        }
+    }
+}
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    let has_port = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if has_port { Ok(text.to_owned()) } else { Err("expected HOST:PORT, such as 203.0.113.1:4001".to_owned()) }
+}
+
+fn multicast_group(text: &str) -> Result<SocketAddrV4, String> {
+    let group: Option<SocketAddrV4> = text.parse().ok();
+    group
+        .filter(|group| group.ip().is_multicast())
+        .ok_or_else(|| format!("expected an IPv4 multicast address with a port, such as {GROUP}"))
 }
 
 /// The first address of `name`: an ambassador is one peer.
@@ -90,9 +116,6 @@ async fn resolve(name: &str) -> Result<Option<SocketAddr>, Failure> {
     if let Ok(address) = name.parse() {
         return Ok(Some(address));
     }
-    if name.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
-        return Err(Failure::Usage(anyhow!("--join {name}: write HOST:PORT, such as 203.0.113.1:4001")));
-    }
-    let found = tokio::net::lookup_host(name).await.with_context(|| format!("--join {name}: no such host"));
+    let found = tokio::net::lookup_host(name).await.with_context(|| format!("cannot resolve {name}"));
     Ok(found.map_err(Failure::Environment)?.next())
 }
