@@ -132,7 +132,7 @@ fn serve_beside(
     }
     let serve = move || match listener {
         Some(listener) => match runtime.block_on(proxy.serve(listener)) {
-            Ok(()) => unreachable!("it serves for ever"),
+            Ok(never) => match never {},
             Err(error) => tracing::error!(%error, "the control proxy has ended"),
         },
         None => runtime.block_on(std::future::pending()),

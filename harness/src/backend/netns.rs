@@ -23,7 +23,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::backend::process::client::{Client, Route};
+use crate::backend::process::client::{ApiClient, Route, api_client};
 use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, Life};
 use crate::backend::process::router_config::{self, CONTROL_PORT};
 use crate::backend::process::{Fleet, Host, Operation, node_api, node_command};
@@ -110,7 +110,7 @@ impl NetnsBackend {
     }
 
     /// The namespaces and programs, until every router answers.
-    async fn routers(&self, progress: &mut dyn Progress) -> Result<(Namespaces, Vec<Client>), BackendError> {
+    async fn routers(&self, progress: &mut dyn Progress) -> Result<(Namespaces, Vec<ApiClient>), BackendError> {
         let programs = programs::find(&self.options.programs, progress).await?;
         let (node, router) = (Program::open(&programs.node)?, Arc::new(Program::open(&programs.harness)?));
         if let Some(folder) = &self.options.logs {
@@ -160,7 +160,7 @@ impl Backend for NetnsBackend {
         let api = SocketAddrV4::new(Ipv4Addr::LOCALHOST, API_PORT);
         let nodes = host.wired.nodes.clone();
         let to_node =
-            |node: NodeIndex| Client::new(Route::Within { namespace: nodes[node.0].clone(), target: api }, None);
+            |node: NodeIndex| api_client(Route::FromNamespace { namespace: nodes[node.0].clone(), target: api }, None);
         let (fleet, queues) = self.operation.begin(host, self.plan.clone(), routers, to_node)?;
         for index in 0..fleet.host.routers.len() {
             self.operation.spawn(watch_router(Arc::clone(&fleet), NetworkIndex(index)));
@@ -203,7 +203,7 @@ impl Backend for NetnsBackend {
 async fn probe(
     plan: &Plan,
     wired: &Wired,
-    routers: &[Client],
+    routers: &[ApiClient],
     progress: &mut dyn Progress,
 ) -> Result<Probed, BackendError> {
     let (survey, mut findings) = Survey::of(plan, wiring::bridge, &BTreeSet::new());
@@ -289,7 +289,7 @@ async fn start_router(
     namespace: &Namespace,
     program: &Arc<Program>,
     options: &Options,
-) -> anyhow::Result<(Process, Client)> {
+) -> anyhow::Result<(Process, ApiClient)> {
     let control = Side { subnet: LOOPBACK.parse()?, address: Ipv4Addr::LOCALHOST, gateway: None };
     let mut config = router_config::config(plan, network, control);
     if let Some(tamper) = options.tamper {
@@ -305,7 +305,7 @@ async fn start_router(
     };
     let process = Process::start(namespace, orders).await?;
     let target = SocketAddrV4::new(Ipv4Addr::LOCALHOST, CONTROL_PORT);
-    let client = Client::new(Route::Within { namespace: namespace.clone(), target }, None)?;
+    let client = api_client(Route::FromNamespace { namespace: namespace.clone(), target }, None)?;
     let deadline = Instant::now() + ROUTER_DEADLINE;
     loop {
         let answered = tokio::select! {

@@ -33,7 +33,7 @@ use crate::events::RunTime;
 use crate::op::{BackendEvent, Op, OpId, OpResult};
 use crate::plan::{NodeIndex, Plan};
 use crate::progress::Progress;
-use client::Client;
+use client::ApiClient;
 use lifecycle::{Life, Node, Queues, Turn};
 
 /// Nodes that are let begin at once.
@@ -78,7 +78,7 @@ pub(crate) struct Fleet<H> {
     /// One for each node of the plan.
     pub(crate) nodes: Vec<Node>,
     /// One for each network's router.
-    pub(crate) routers: Vec<Client>,
+    pub(crate) routers: Vec<ApiClient>,
     /// How long each node takes at most for a put or get, by its own settings.
     deadlines: Vec<Duration>,
     glances: Semaphore,
@@ -175,8 +175,8 @@ impl<H: Host> Operation<H> {
         &mut self,
         host: H,
         plan: Plan,
-        routers: Vec<Client>,
-        to_node: impl Fn(NodeIndex) -> anyhow::Result<Client>,
+        routers: Vec<ApiClient>,
+        to_node: impl Fn(NodeIndex) -> anyhow::Result<ApiClient>,
     ) -> anyhow::Result<(Arc<Fleet<H>>, Queues)> {
         let keepers = lifecycle::keepers(&plan);
         let node = |index| anyhow::Ok(Node::new(to_node(index)?, keepers.contains(&index)));

@@ -4,18 +4,32 @@
 //! Prometheus does it. Help and type come from the source of the series. A node that has ended is not shown any longer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::header;
-use axum::routing::get;
+use butter::http::server::{HttpLimits, HttpListener, HttpServer, RequestBody};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
 
 use super::run::{self, RunMetrics};
 use super::samples::names;
 use super::series::{MetricFamily, MetricKind, Scrape, Series};
 use super::writer::{CONTENT_TYPE, ExpositionWriter, line};
 use crate::plan::Plan;
+
+/// What the endpoint allows its clients: Prometheus, and a user who looks.
+const LIMITS: HttpLimits = HttpLimits {
+    connections: 64,
+    connections_per_address: 16,
+    head_deadline: Duration::from_secs(10),
+    connection_deadline: None,
+    head_bytes: 16 << 10,
+    body_bytes: 0,
+};
 
 /// What is served. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -61,13 +75,24 @@ impl Federation {
     }
 
     /// Serves `/metrics` on `listener` until the returned future is dropped.
-    ///
-    /// # Errors
-    /// If the listener fails.
-    pub async fn serve(self, listener: tokio::net::TcpListener) -> std::io::Result<()> {
-        let text = [(header::CONTENT_TYPE, CONTENT_TYPE)];
-        let show = move |State(federation): State<Federation>| async move { (text, federation.render()) };
-        axum::serve(listener, Router::new().route("/metrics", get(show)).with_state(self)).await
+    pub async fn serve(self, listener: tokio::net::TcpListener) -> Infallible {
+        let service = service_fn(move |request: Request<RequestBody>| {
+            let federation = self.clone();
+            async move { Ok::<_, Infallible>(federation.answer(request.method(), request.uri().path())) }
+        });
+        HttpServer::new(LIMITS).serve(&HttpListener::Tcp(listener), service).await
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let mut response = Response::default();
+        match (method, path) {
+            (&Method::GET, "/metrics") => {
+                *response.body_mut() = self.render().into();
+                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+            }
+            _ => *response.status_mut() = StatusCode::NOT_FOUND,
+        }
+        response
     }
 
     fn change(&self, change: impl FnOnce(&mut Latest)) {

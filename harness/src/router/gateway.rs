@@ -88,13 +88,9 @@ impl Gateway {
     }
 
     /// Whether somebody may be answered.
-    fn is_inside(&self, from: SocketAddr) -> Option<SocketAddrV4> {
-        match from {
-            SocketAddr::V4(from) if self.inside.subnet.contains(from.ip()) && *from.ip() != self.inside.address => {
-                Some(from)
-            }
-            _ => None,
-        }
+    /// Whether it is the address of a host of the LAN.
+    fn is_host(&self, address: Ipv4Addr) -> bool {
+        self.inside.subnet.contains(&address) && address != self.inside.address
     }
 
     /// The next datagram of somebody who may be answered: its length, and whose it is.
@@ -102,7 +98,9 @@ impl Gateway {
         loop {
             match socket.recv_from(buffer).await {
                 Ok((length, from)) => {
-                    if let Some(from) = self.is_inside(from) {
+                    if let SocketAddr::V4(from) = from
+                        && self.is_host(*from.ip())
+                    {
                         return (length, from);
                     }
                 }

@@ -12,18 +12,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use butter::http::server::{ConnectionGuard, HttpLimits, HttpListener, HttpServer, RequestBody};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Initial;
@@ -33,24 +33,27 @@ use super::engine::Engine;
 use super::metrics::RouterMetrics;
 use crate::metrics::writer;
 
-/// Most connections at a time; others wait to be accepted.
-pub const CONNECTIONS_MAX: usize = 1_024;
-/// How long a request's head may take.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the proxy allows its clients. All connections come from one address: the harness holds one or two for each node.
+const LIMITS: HttpLimits = HttpLimits {
+    connections: 1_024,
+    connections_per_address: 1_024,
+    head_deadline: Duration::from_secs(30),
+    connection_deadline: None,
+    head_bytes: 16 * 1024,
+    body_bytes: 1 << 20,
+};
+/// How long the body of a command may take.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a node may take to accept a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a tunnel may be silent.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
-/// Most bytes of a request's head that are held.
-const HEAD_MAX: usize = 16 * 1024;
 /// Most bytes of a command.
 const BODY_MAX: usize = 16 * 1024;
 /// Most addresses that a NAT may be given.
 const ADDRESSES_MAX: usize = 255;
 /// Bytes of a tunnel that are held in each direction.
 const TUNNEL_BUFFER: usize = 16 * 1024;
-/// How long nothing is accepted after a failure.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 256;
 
@@ -91,49 +94,23 @@ pub fn listen(interface: &str, address: SocketAddrV4) -> anyhow::Result<TcpListe
 }
 
 impl Proxy {
-    /// Serves for ever.
+    /// Serves until the future is dropped.
     ///
     /// # Errors
-    /// If the listener breaks.
-    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+    /// If the listener cannot be used.
+    pub async fn serve(self, listener: TcpListener) -> io::Result<Infallible> {
+        let listener = HttpListener::Tcp(tokio::net::TcpListener::from_std(listener)?);
         let proxy = Arc::new(self);
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let permit = Arc::new(permits.clone().acquire_owned().await.expect("the semaphore is never closed"));
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    tokio::spawn(proxy.clone().serve_one(stream, permit));
-                }
-                // Of the connection, or for want of descriptors: the next may fare better.
-                Err(error) => {
-                    tracing::debug!(%error, "cannot accept");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    async fn serve_one(self: Arc<Self>, stream: TcpStream, permit: Arc<OwnedSemaphorePermit>) {
         let service = hyper::service::service_fn(move |request| {
-            let (proxy, permit) = (self.clone(), permit.clone());
-            async move { Ok::<_, Infallible>(proxy.answer(request, permit).await) }
+            let proxy = Arc::clone(&proxy);
+            async move { Ok::<_, Infallible>(proxy.answer(request).await) }
         });
-        let served = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_MAX)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades()
-            .await;
-        if let Err(error) = served {
-            tracing::debug!(%error, "a control connection ended early");
-        }
+        Ok(HttpServer::new(LIMITS).serve(&listener, service).await)
     }
 
-    async fn answer(&self, request: Request<Incoming>, permit: Arc<OwnedSemaphorePermit>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<RequestBody>) -> Response<Full<Bytes>> {
         match (request.method(), request.uri().path()) {
-            (&Method::CONNECT, _) => self.tunnel(request, permit).await,
+            (&Method::CONNECT, _) => self.tunnel(request).await,
             (&Method::GET, "/metrics") => {
                 let mut response = Response::new(Full::from(self.metrics.text()));
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(writer::CONTENT_TYPE));
@@ -150,7 +127,7 @@ impl Proxy {
         }
     }
 
-    async fn rebind(&self, request: Request<Incoming>) -> Result<(), Unfit> {
+    async fn rebind(&self, request: Request<RequestBody>) -> Result<(), Unfit> {
         let Rebind { addresses } = body(request).await?;
         let outside = self.outside.ok_or_else(|| Unfit::Refused("there is no NAT here".to_owned()))?;
         let fits = |address: &Ipv4Addr| outside.subnet.contains(address) && Some(*address) != outside.gateway;
@@ -162,7 +139,7 @@ impl Proxy {
         Ok(())
     }
 
-    async fn set_link(&self, request: Request<Incoming>) -> Result<(), Unfit> {
+    async fn set_link(&self, request: Request<RequestBody>) -> Result<(), Unfit> {
         let SetLink { up, down } = body(request).await?;
         if !up.is_sound() || !down.is_sound() {
             return Err(Unfit::Refused("shares are from 0 to 1, and a rate is more than nothing".to_owned()));
@@ -181,7 +158,7 @@ impl Proxy {
         Ok(())
     }
 
-    async fn tunnel(&self, request: Request<Incoming>, permit: Arc<OwnedSemaphorePermit>) -> Response<Full<Bytes>> {
+    async fn tunnel(&self, mut request: Request<RequestBody>) -> Response<Full<Bytes>> {
         let target = request.uri().authority().and_then(|authority| authority.as_str().parse::<SocketAddrV4>().ok());
         let Some(target) = target.filter(|target| self.may_reach(*target.ip())) else {
             return plain(
@@ -193,6 +170,7 @@ impl Proxy {
             Err(_) => plain(StatusCode::GATEWAY_TIMEOUT, format!("{target} does not answer\n")),
             Ok(Err(error)) => plain(StatusCode::BAD_GATEWAY, format!("{target}: {error}\n")),
             Ok(Ok(node)) => {
+                let guard = request.extensions_mut().remove::<ConnectionGuard>();
                 tokio::spawn(async move {
                     let carried = match hyper::upgrade::on(request).await {
                         Ok(client) => carry(client, node).await,
@@ -201,7 +179,7 @@ impl Proxy {
                     if let Err(error) = carried {
                         tracing::debug!(%error, %target, "a tunnel ended early");
                     }
-                    drop(permit);
+                    drop(guard);
                 });
                 Response::new(Full::default())
             }
@@ -240,10 +218,10 @@ fn outcome(result: Result<(), Unfit>) -> Response<Full<Bytes>> {
 }
 
 /// A command's body.
-async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Unfit> {
+async fn body<T: DeserializeOwned>(request: Request<RequestBody>) -> Result<T, Unfit> {
     let refused = |why: &dyn std::fmt::Display| Unfit::Refused(format!("the body cannot be read: {why}"));
     let read = Limited::new(request.into_body(), BODY_MAX).collect();
-    let bytes = timeout(HEAD_TIMEOUT, read).await.map_err(|late| refused(&late))?.map_err(|error| refused(&error))?;
+    let bytes = timeout(BODY_DEADLINE, read).await.map_err(|late| refused(&late))?.map_err(|error| refused(&error))?;
     serde_json::from_slice(&bytes.to_bytes()).map_err(|error| refused(&error))
 }
 

@@ -15,7 +15,7 @@ use super::label::{self, Mark};
 use super::wiring::Wiring;
 use super::{logs, neighbours, networks, subnets};
 use crate::backend::BackendError;
-use crate::backend::process::client::{Client, Route};
+use crate::backend::process::client::{ApiClient, Route, api_client};
 use crate::backend::process::neighbours::{demand, limit};
 use crate::backend::process::node_api;
 use crate::backend::process::router_config::CONTROL_PORT;
@@ -40,7 +40,7 @@ pub(crate) async fn routers(
     tamper: Option<fn(&mut RouterConfig)>,
     plan: &mut Plan,
     progress: &mut dyn Progress,
-) -> Result<(Containers, Vec<Client>), BackendError> {
+) -> Result<(Containers, Vec<ApiClient>), BackendError> {
     progress.begin("creating networks", 0);
     let networks = networks::create(&docker, plan, &mark).await?;
     if !networks.moved.is_empty() {
@@ -62,7 +62,7 @@ async fn start_routers(
     plan: &Plan,
     wiring: &Wiring,
     progress: &mut dyn Progress,
-) -> Result<Vec<Client>, BackendError> {
+) -> Result<Vec<ApiClient>, BackendError> {
     progress.begin("starting routers", plan.networks.len() as u64);
     let start = |network: NetworkIndex| async move {
         let started = start_router(docker, plan, wiring, network).await;
@@ -78,12 +78,17 @@ async fn start_routers(
     Ok(routers)
 }
 
-async fn start_router(docker: &Docker, plan: &Plan, wiring: &Wiring, network: NetworkIndex) -> anyhow::Result<Client> {
+async fn start_router(
+    docker: &Docker,
+    plan: &Plan,
+    wiring: &Wiring,
+    network: NetworkIndex,
+) -> anyhow::Result<ApiClient> {
     wiring.create_router(docker, plan, network).await?;
     let name = wiring.router_name(plan, network);
     docker.start_container(&name, None::<StartContainerOptions>).await.context("the engine cannot start it")?;
     let address = SocketAddrV4::new(wiring.router_management(network), CONTROL_PORT);
-    let client = Client::new(Route::Straight(address), None)?;
+    let client = api_client(Route::Direct(address), None)?;
     let deadline = Instant::now() + ROUTER_DEADLINE;
     loop {
         let Err(error) = node_api::metrics(&client).await else { return Ok(client) };
@@ -130,12 +135,12 @@ async fn gateways(
 }
 
 /// The way to each node's control API: through the proxy of its network's router.
-pub(crate) fn ways_to_nodes(plan: &Plan, wiring: &Wiring) -> impl Fn(NodeIndex) -> anyhow::Result<Client> + use<> {
+pub(crate) fn ways_to_nodes(plan: &Plan, wiring: &Wiring) -> impl Fn(NodeIndex) -> anyhow::Result<ApiClient> + use<> {
     let token = wiring.token.clone();
-    let route = |node: &NodePlan| Route::Through {
+    let route = |node: &NodePlan| Route::ThroughProxy {
         proxy: SocketAddrV4::new(wiring.router_management(node.network), CONTROL_PORT),
         target: SocketAddrV4::new(node.address, API_PORT),
     };
     let routes: Vec<_> = plan.nodes.iter().map(route).collect();
-    move |node| Client::new(routes[node.0].clone(), Some(&token))
+    move |node| api_client(routes[node.0].clone(), Some(&token))
 }

@@ -1,184 +1,98 @@
-//! HTTP to what has no address here: each call goes through the CONNECT proxy of a router (RFC 9110 §9.3.6), or begins in a
-//! network namespace, and the connection is kept for the next one.
+//! Ways to control APIs that have no address here: through the CONNECT proxy of a router (RFC 9110 §9.3.6), or from within a network
+//! namespace.
 
 use std::net::SocketAddrV4;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
+use butter::http::client::{ClientLimits, ConnectError, Connector, HttpClient};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Full, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
-use hyper::rt::{Read, Write};
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::timeout;
 
 use crate::netns::Namespace;
 
-/// How long a connection may take to stand, both stretches together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections that are kept for later, for each target.
-const IDLE_MAX: usize = 2;
-/// Bytes of an answer that are taken.
-const ANSWER_MAX: usize = 64 << 20;
+/// Time for a connection, both stretches of one through a proxy together; and the longest answer that is taken.
+const LIMITS: ClientLimits = ClientLimits { connect_deadline: Duration::from_secs(5), answer_bytes: 64 << 20 };
 
-type Sender = SendRequest<Full<Bytes>>;
-
-/// Where to, and through what.
+/// Where to connect, and through what.
 #[derive(Clone, Debug)]
 pub(crate) enum Route {
-    /// It can be reached from here.
-    Straight(SocketAddrV4),
-    /// It is behind a router's proxy.
-    Through {
-        /// The proxy.
+    /// The server can be reached from here.
+    Direct(SocketAddrV4),
+    /// The server is behind a router's proxy.
+    ThroughProxy {
+        /// Address of the proxy.
         proxy: SocketAddrV4,
-        /// What the proxy is to connect to.
+        /// Address that the proxy connects to.
         target: SocketAddrV4,
     },
-    /// It is reached from a namespace.
-    Within {
-        /// The namespace.
+    /// The server can be reached from a namespace.
+    FromNamespace {
+        /// Namespace in which the connection begins.
         namespace: Namespace,
-        /// An address there.
+        /// Address of the server in that namespace.
         target: SocketAddrV4,
     },
 }
 
-/// A client of one server.
-#[derive(Debug)]
-pub(crate) struct Client {
-    route: Route,
-    token: Option<HeaderValue>,
-    idle: Mutex<Vec<Sender>>,
+/// A client of one node or router.
+pub(crate) type ApiClient = HttpClient<Route>;
+
+/// A client that sends `token` (if any) with each request.
+///
+/// # Errors
+/// If the token cannot be part of a header.
+pub(crate) fn api_client(route: Route, token: Option<&str>) -> anyhow::Result<ApiClient> {
+    HttpClient::new(route, token, LIMITS).context("the token of the control API")
 }
 
-/// An answer, whatever its status.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
+impl Connector for Route {
+    type Stream = Box<dyn ByteStream>;
 
-/// A call that brought no answer, and the request if it was surely not sent.
-struct Unsent {
-    error: anyhow::Error,
-    request: Option<Request<Full<Bytes>>>,
-}
-
-impl Client {
-    /// A client that shows `token` (if any) with each request. Nothing is connected yet.
-    pub(crate) fn new(route: Route, token: Option<&str>) -> anyhow::Result<Self> {
-        let bearer = |token: &str| {
-            let mut value = HeaderValue::try_from(format!("Bearer {token}")).context("a token is plain text")?;
-            value.set_sensitive(true);
-            anyhow::Ok(value)
-        };
-        Ok(Client { route, token: token.map(bearer).transpose()?, idle: Mutex::new(Vec::new()) })
-    }
-
-    /// Sends a request and takes the whole answer. When a kept connection turns out to be gone, a request that was surely not
-    /// sent, or that changes nothing (GET), is sent on another.
-    ///
-    /// Waits as long as the server does: callers keep the deadline.
-    pub(crate) async fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Answer> {
-        let mut request = self.request(method, path, body)?;
-        while let Some(kept) = self.take_idle() {
-            let again = (request.method() == Method::GET).then(|| request.clone());
-            match self.send(kept, request).await {
-                Ok(answer) => return Ok(answer),
-                Err(unsent) => request = unsent.request.or(again).ok_or(unsent.error)?,
-            }
-        }
-        let connected = timeout(CONNECT_TIMEOUT, self.connect()).await;
-        let sender = connected.map_err(|_| anyhow!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))??;
-        self.send(sender, request).await.map_err(|unsent| unsent.error)
-    }
-
-    /// Drops the kept connections: their server has gone, perhaps without a word.
-    pub(crate) fn forget(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    fn request(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
-        let host = match self.route {
-            Route::Straight(target) | Route::Through { target, .. } | Route::Within { target, .. } => {
+    fn host(&self) -> String {
+        match self {
+            Route::Direct(target) | Route::ThroughProxy { target, .. } | Route::FromNamespace { target, .. } => {
                 target.to_string()
             }
-        };
-        let mut request = Request::builder().method(method).uri(path).header(HOST, host);
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, token);
-        }
-        request.body(Full::new(body)).context("a request that HTTP does not allow")
-    }
-
-    fn take_idle(&self) -> Option<Sender> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|sender| !sender.is_closed());
-        idle.pop()
-    }
-
-    fn keep(&self, sender: Sender) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_MAX && !sender.is_closed() {
-            idle.push(sender);
         }
     }
 
-    async fn send(&self, mut sender: Sender, request: Request<Full<Bytes>>) -> Result<Answer, Unsent> {
-        if let Err(error) = sender.ready().await {
-            return Err(Unsent { error: error.into(), request: Some(request) });
-        }
-        let sent = sender.try_send_request(request).await;
-        let response =
-            sent.map_err(|mut error| Unsent { request: error.take_message(), error: error.into_error().into() })?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_MAX).collect().await;
-        let body = body.map_err(|error| Unsent { error: anyhow!("{error}"), request: None })?.to_bytes();
-        self.keep(sender);
-        Ok(Answer { status: head.status, headers: head.headers, body })
-    }
-
-    async fn connect(&self) -> anyhow::Result<Sender> {
-        match &self.route {
-            Route::Straight(target) => handshake(TokioIo::new(dial(*target).await?)).await,
-            Route::Through { proxy, target } => handshake(through(*proxy, *target).await?).await,
-            Route::Within { namespace, target } => {
-                handshake(TokioIo::new(dial_within(namespace, *target).await?)).await
-            }
-        }
+    async fn connect(&self) -> Result<Box<dyn ByteStream>, ConnectError> {
+        Ok(match self {
+            Route::Direct(target) => Box::new(connect(*target).await?),
+            Route::ThroughProxy { proxy, target } => Box::new(TokioIo::new(connect_through(*proxy, *target).await?)),
+            Route::FromNamespace { namespace, target } => Box::new(connect_from(namespace, *target).await?),
+        })
     }
 }
 
-async fn dial(to: SocketAddrV4) -> anyhow::Result<TcpStream> {
+/// What HTTP runs over.
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
+
+async fn connect(to: SocketAddrV4) -> anyhow::Result<TcpStream> {
     let stream = TcpStream::connect(to).await.with_context(|| format!("connecting to {to}"))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
 /// The socket belongs to the namespace that it was made in; all else is done here.
-async fn dial_within(namespace: &Namespace, to: SocketAddrV4) -> anyhow::Result<TcpStream> {
+async fn connect_from(namespace: &Namespace, to: SocketAddrV4) -> anyhow::Result<TcpStream> {
     let socket = namespace.run(|| TcpSocket::new_v4().context("making a socket")).await?;
     let stream = socket.connect(to.into()).await.with_context(|| format!("connecting to {to}"))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-async fn handshake(io: impl Read + Write + Send + Unpin + 'static) -> anyhow::Result<Sender> {
-    let (sender, connection) = http1::handshake(io).await?;
-    // Ends with the connection; what fails is told to whoever waits for an answer.
-    tokio::spawn(connection);
-    Ok(sender)
-}
-
 /// Asks a proxy for a connection to `target`.
-async fn through(proxy: SocketAddrV4, target: SocketAddrV4) -> anyhow::Result<hyper::upgrade::Upgraded> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(dial(proxy).await?)).await?;
+async fn connect_through(proxy: SocketAddrV4, target: SocketAddrV4) -> anyhow::Result<hyper::upgrade::Upgraded> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(connect(proxy).await?)).await?;
     tokio::spawn(connection.with_upgrades());
     let target = target.to_string();
     let request = Request::builder().method(Method::CONNECT).uri(&target).header(HOST, &target);
@@ -196,20 +110,11 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+    use butter::http::client::HttpError;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
     use tokio::net::TcpListener;
 
     use super::*;
-
-    /// How a server treats a request.
-    #[derive(Clone, Copy)]
-    enum Manners {
-        Polite,
-        /// Hangs up after each answer without having said so.
-        HangsUp,
-        /// Hangs up instead of answering.
-        Dies,
-    }
 
     async fn head(from: &mut (impl AsyncRead + Unpin)) -> Option<String> {
         let mut head = Vec::new();
@@ -226,31 +131,21 @@ mod tests {
         }
     }
 
-    /// A server that answers with the head of the request; counts requests.
-    async fn server(manners: Manners) -> (SocketAddrV4, Arc<AtomicUsize>) {
+    /// A server that answers with the head of the request.
+    async fn server() -> SocketAddrV4 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = v4(listener.local_addr().unwrap());
-        let requests = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&requests);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let counted = Arc::clone(&counted);
                 tokio::spawn(async move {
                     while let Some(head) = head(&mut stream).await {
-                        counted.fetch_add(1, Ordering::SeqCst);
                         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{head}", head.len());
-                        match manners {
-                            Manners::Dies => return,
-                            _ => stream.write_all(answer.as_bytes()).await.unwrap(),
-                        }
-                        if matches!(manners, Manners::HangsUp) {
-                            return;
-                        }
+                        stream.write_all(answer.as_bytes()).await.unwrap();
                     }
                 });
             }
         });
-        (address, requests)
+        address
     }
 
     /// A CONNECT proxy; counts connections.
@@ -280,15 +175,15 @@ mod tests {
         (address, connections)
     }
 
-    async fn get(client: &Client) -> anyhow::Result<String> {
+    async fn get(client: &ApiClient) -> Result<String, HttpError> {
         let answer = client.call(Method::GET, "/v1/status", Bytes::new()).await?;
         Ok(String::from_utf8(answer.body.to_vec()).unwrap().to_lowercase())
     }
 
     #[tokio::test]
-    async fn a_connection_through_the_proxy_is_kept_and_shows_the_token() {
-        let ((target, requests), (proxy, connections)) = (server(Manners::Polite).await, proxy().await);
-        let client = Client::new(Route::Through { proxy, target }, Some("secret")).unwrap();
+    async fn a_connection_through_the_proxy_is_kept_and_carries_the_token() {
+        let (target, (proxy, connections)) = (server().await, proxy().await);
+        let client = api_client(Route::ThroughProxy { proxy, target }, Some("secret")).unwrap();
         for _ in 0..3 {
             let head = get(&client).await.unwrap();
             assert!(
@@ -296,36 +191,16 @@ mod tests {
                 "{head}"
             );
         }
-        assert_eq!((requests.load(Ordering::SeqCst), connections.load(Ordering::SeqCst)), (3, 1));
-        client.forget();
-        get(&client).await.unwrap();
-        assert_eq!(connections.load(Ordering::SeqCst), 2);
-    }
-
-    #[tokio::test]
-    async fn a_kept_connection_that_has_gone_is_replaced() {
-        let (target, requests) = server(Manners::HangsUp).await;
-        let client = Client::new(Route::Straight(target), None).unwrap();
-        for _ in 0..5 {
-            get(&client).await.unwrap();
-        }
-        assert_eq!(requests.load(Ordering::SeqCst), 5);
-    }
-
-    #[tokio::test]
-    async fn a_request_that_may_have_been_done_is_not_sent_again() {
-        let (target, requests) = server(Manners::Dies).await;
-        let client = Client::new(Route::Straight(target), None).unwrap();
-        assert!(client.call(Method::POST, "/v1/blobs", Bytes::new()).await.is_err());
-        assert_eq!(requests.load(Ordering::SeqCst), 1);
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
     async fn a_proxy_that_cannot_connect_is_quoted() {
         let (proxy, _) = proxy().await;
-        // Nobody listens on port 1 of this address.
+        // Nothing listens on port 1 of this address.
         let target = SocketAddrV4::new([127, 0, 0, 1].into(), 1);
-        let error = get(&Client::new(Route::Through { proxy, target }, None).unwrap()).await.unwrap_err();
-        assert!(error.to_string().contains("127.0.0.1:1: 502"), "{error:#}");
+        let error = get(&api_client(Route::ThroughProxy { proxy, target }, None).unwrap()).await.unwrap_err();
+        let error = format!("{:#}", anyhow::Error::from(error));
+        assert!(error.contains("127.0.0.1:1: 502"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::client::Client;
+use super::client::ApiClient;
 use super::{Fleet, Host, node_api};
 use crate::op::{OpId, OpResult};
 use crate::plan::{Act, NodeIndex, Plan};
@@ -78,7 +78,7 @@ impl Life {
 /// A node of the run.
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) client: Client,
+    pub(crate) client: ApiClient,
     turns: mpsc::Sender<(OpId, Turn)>,
     state: Mutex<State>,
     /// Whether its store outlives its process.
@@ -111,7 +111,7 @@ pub(crate) fn keepers(plan: &Plan) -> BTreeSet<NodeIndex> {
 
 impl Node {
     /// A node that has not run, and the queue of its turns, for [`serve`].
-    pub(crate) fn new(client: Client, keeps: bool) -> (Self, mpsc::Receiver<(OpId, Turn)>) {
+    pub(crate) fn new(client: ApiClient, keeps: bool) -> (Self, mpsc::Receiver<(OpId, Turn)>) {
         let (turns, queue) = mpsc::channel(TURNS_MAX);
         (Node { client, turns, state: Mutex::default(), keeps }, queue)
     }
@@ -168,7 +168,7 @@ pub(crate) async fn launch<H: Host>(fleet: &Arc<Fleet<H>>, node: NodeIndex, fres
     if !fresh && !here.keeps && ran {
         bail!("its store does not outlive it: the plan never starts it with what it had");
     }
-    here.client.forget();
+    here.client.close_idle();
     let life = Life::new();
     {
         let mut state = here.lock();
@@ -205,7 +205,7 @@ pub(crate) async fn release<H: Host>(fleet: &Fleet<H>, node: NodeIndex, life: &L
 /// Takes the word that a process has ended; reports it if nobody asked for that.
 pub(crate) async fn ended<H: Host>(fleet: &Fleet<H>, node: NodeIndex, life: &Life, exit: i64) {
     if life.end(exit) {
-        fleet.node(node).client.forget();
+        fleet.node(node).client.close_idle();
         let said = H::said(fleet, node).await;
         let why = format!("it ended by itself with exit status {exit}{said}");
         fleet.tell(None, OpResult::Failed { node: Some(node), reason: why }).await;
@@ -260,7 +260,7 @@ async fn over<H: Host>(fleet: &Fleet<H>, node: NodeIndex, life: &Life) {
     if timeout(DEATH_NOTICE_DEADLINE, life.ended.cancelled()).await.is_err() {
         life.ended.cancel();
     }
-    fleet.node(node).client.forget();
+    fleet.node(node).client.close_idle();
 }
 
 fn exit_text(life: &Life) -> String {

@@ -7,12 +7,13 @@ use anyhow::{Context, anyhow, bail};
 use butter::api;
 use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 use butter::core::identity::{BlockId, NodeId};
+use butter::http::client::HttpAnswer;
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::client::{Answer, Client};
+use super::client::ApiClient;
 use crate::metrics::exposition::{self, Exposition};
 use crate::net::link::LinkConfig;
 use crate::op::{FoundValue, LinkSnapshot, NodeSnapshot, OpResult};
@@ -27,19 +28,19 @@ pub(crate) const MARGIN: Duration = Duration::from_secs(5);
 const QUOTE_MAX: usize = 200;
 
 /// Starts a node that is paused at start.
-pub(crate) async fn start(client: &Client) -> anyhow::Result<()> {
+pub(crate) async fn start(client: &ApiClient) -> anyhow::Result<()> {
     success(ask(client, Method::POST, api::START_PATH, Bytes::new(), GLANCE_TIMEOUT).await?).map(drop)
 }
 
 /// Who it is. Also the way to find out whether it is there.
-pub(crate) async fn identity(client: &Client) -> anyhow::Result<NodeId> {
+pub(crate) async fn identity(client: &ApiClient) -> anyhow::Result<NodeId> {
     let status: api::StatusBody =
         json(ask(client, Method::GET, api::STATUS_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
     Ok(status.id)
 }
 
 /// Whom it knows, to whom it is linked and what it holds.
-pub(crate) async fn view(client: &Client, node: NodeIndex) -> anyhow::Result<NodeSnapshot> {
+pub(crate) async fn view(client: &ApiClient, node: NodeIndex) -> anyhow::Result<NodeSnapshot> {
     let view: api::SnapshotBody =
         json(ask(client, Method::GET, api::SNAPSHOT_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
     if view.neighbours > view.known_hosts.len() {
@@ -51,7 +52,7 @@ pub(crate) async fn view(client: &Client, node: NodeIndex) -> anyhow::Result<Nod
 }
 
 /// What it counts; of a router as well.
-pub(crate) async fn metrics(client: &Client) -> anyhow::Result<Exposition> {
+pub(crate) async fn metrics(client: &ApiClient) -> anyhow::Result<Exposition> {
     let answer = ask(client, Method::GET, api::METRICS_PATH, Bytes::new(), GLANCE_TIMEOUT).await?;
     let answer = success(answer)?;
     let text = std::str::from_utf8(&answer.body).context("metrics that are no text")?;
@@ -59,24 +60,24 @@ pub(crate) async fn metrics(client: &Client) -> anyhow::Result<Exposition> {
 }
 
 /// Has a router's NAT forget every mapping.
-pub(crate) async fn rebind(router: &Client, addresses: &[Ipv4Addr]) -> anyhow::Result<()> {
+pub(crate) async fn rebind(router: &ApiClient, addresses: &[Ipv4Addr]) -> anyhow::Result<()> {
     let body = serde_json::to_vec(&control::Rebind { addresses: addresses.to_vec() })?;
     success(ask(router, Method::POST, control::REBIND_PATH, body.into(), GLANCE_TIMEOUT).await?).map(drop)
 }
 
 /// Has a router be as it was when it began, and count from zero.
-pub(crate) async fn reset(router: &Client) -> anyhow::Result<()> {
+pub(crate) async fn reset(router: &ApiClient) -> anyhow::Result<()> {
     success(ask(router, Method::POST, control::RESET_PATH, Bytes::new(), GLANCE_TIMEOUT).await?).map(drop)
 }
 
 /// Changes a router's uplink.
-pub(crate) async fn set_link(router: &Client, up: &LinkConfig, down: &LinkConfig) -> anyhow::Result<()> {
+pub(crate) async fn set_link(router: &ApiClient, up: &LinkConfig, down: &LinkConfig) -> anyhow::Result<()> {
     let body = serde_json::to_vec(&control::SetLink { up: up.clone(), down: down.clone() })?;
     success(ask(router, Method::POST, control::LINK_PATH, body.into(), GLANCE_TIMEOUT).await?).map(drop)
 }
 
 /// Has it store a value. `deadline` is the node's own.
-pub(crate) async fn put(client: &Client, value: Bytes, deadline: Duration) -> anyhow::Result<OpResult> {
+pub(crate) async fn put(client: &ApiClient, value: Bytes, deadline: Duration) -> anyhow::Result<OpResult> {
     let answer = ask(client, Method::POST, api::BLOBS_PATH, value, deadline + MARGIN).await?;
     let stored: api::PutBody = json(answer)?;
     match stored.blocks.first() {
@@ -86,7 +87,7 @@ pub(crate) async fn put(client: &Client, value: Bytes, deadline: Duration) -> an
 }
 
 /// Has it fetch a value. `deadline` is the node's own.
-pub(crate) async fn get(client: &Client, id: BlockId, deadline: Duration) -> anyhow::Result<OpResult> {
+pub(crate) async fn get(client: &ApiClient, id: BlockId, deadline: Duration) -> anyhow::Result<OpResult> {
     let path = format!("{}/{id}", api::BLOBS_PATH);
     let answer = match timeout(deadline + MARGIN, client.call(Method::GET, &path, Bytes::new())).await {
         Ok(answer) => answer?,
@@ -106,26 +107,32 @@ pub(crate) async fn get(client: &Client, id: BlockId, deadline: Duration) -> any
 }
 
 /// Has it link to a peer.
-pub(crate) async fn link(client: &Client, peer: NodeId) -> anyhow::Result<OpResult> {
+pub(crate) async fn link(client: &ApiClient, peer: NodeId) -> anyhow::Result<OpResult> {
     let path = format!("{}/{peer}", api::CONNECT_PATH);
     let answer = ask(client, Method::POST, &path, Bytes::new(), CONNECT_WITHIN + MARGIN).await?;
     Ok(OpResult::Connected(json(answer)?))
 }
 
 /// Has it ask a peer for anything.
-pub(crate) async fn ask_peer(client: &Client, peer: NodeId, within: Duration) -> anyhow::Result<OpResult> {
+pub(crate) async fn ask_peer(client: &ApiClient, peer: NodeId, within: Duration) -> anyhow::Result<OpResult> {
     let path = format!("{}/{peer}", api::PING_PATH);
     success(ask(client, Method::POST, &path, Bytes::new(), within).await?).map(|_| OpResult::PingAnswered)
 }
 
-async fn ask(client: &Client, method: Method, path: &str, body: Bytes, within: Duration) -> anyhow::Result<Answer> {
+async fn ask(
+    client: &ApiClient,
+    method: Method,
+    path: &str,
+    body: Bytes,
+    within: Duration,
+) -> anyhow::Result<HttpAnswer> {
     let what = format!("{method} {path}");
     let answered = timeout(within, client.call(method, path, body)).await;
     let answer = answered.map_err(|_| anyhow!("no answer within {} s", within.as_secs()));
-    answer.and_then(|answer| answer).with_context(|| what)
+    answer.and_then(|answer| answer.map_err(anyhow::Error::from)).with_context(|| what)
 }
 
-fn success(answer: Answer) -> anyhow::Result<Answer> {
+fn success(answer: HttpAnswer) -> anyhow::Result<HttpAnswer> {
     if answer.status.is_success() {
         return Ok(answer);
     }
@@ -136,7 +143,7 @@ fn success(answer: Answer) -> anyhow::Result<Answer> {
     bail!("{} ({})", said.trim(), answer.status.as_u16())
 }
 
-fn json<T: DeserializeOwned>(answer: Answer) -> anyhow::Result<T> {
+fn json<T: DeserializeOwned>(answer: HttpAnswer) -> anyhow::Result<T> {
     serde_json::from_slice(&success(answer)?.body).context("an answer of another shape")
 }
 

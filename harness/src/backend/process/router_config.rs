@@ -6,7 +6,7 @@ use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ipnet::Ipv4Net;
 
-use super::client::Client;
+use super::client::ApiClient;
 use super::node_api;
 use crate::net::firewall::Policy;
 use crate::net::link::LinkConfig;
@@ -21,7 +21,7 @@ const AT_ONCE: usize = 32;
 
 /// Has the routers of these networks be as if they had not been probed: no mappings, and counters at zero.
 pub(crate) async fn forget_probe(
-    routers: &[Client],
+    routers: &[ApiClient],
     networks: impl Iterator<Item = NetworkIndex>,
 ) -> anyhow::Result<()> {
     let resets = networks.map(|network| node_api::reset(&routers[network.0]));

@@ -1,17 +1,20 @@
 //! The order in which nodes are started, with servers that answer as nodes do.
 
+use std::convert::Infallible;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use axum::Json;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
 use butter::api;
 use butter::core::identity::NodeId;
+use butter::http::server::{HttpLimits, HttpListener, HttpServer, RequestBody};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
-use super::client::Route;
+use super::client::{Route, api_client};
 use super::*;
 use crate::plan::testing;
 
@@ -46,23 +49,41 @@ impl Host for Counted {
     }
 }
 
-/// A server that answers as a held node, and from when it is told to begin as one that runs; tells `begun` how many processes
-/// `started` counted then.
+/// A server that answers as a paused node, and as a running one once it is started. It then sends to `begun` how many processes
+/// `started` counted at that moment.
 async fn node(started: Arc<AtomicUsize>, begun: mpsc::UnboundedSender<usize>) -> SocketAddrV4 {
-    let runs = Arc::new(AtomicBool::new(false));
-    let running = Arc::clone(&runs);
-    let begin = move || async move {
-        runs.store(true, Ordering::SeqCst);
-        begun.send(started.load(Ordering::SeqCst)).unwrap();
-        StatusCode::NO_CONTENT
+    let running = Arc::new(AtomicBool::new(false));
+    let answer = move |method: &Method, path: &str| match (method, path) {
+        (&Method::POST, api::START_PATH) => {
+            running.store(true, Ordering::SeqCst);
+            begun.send(started.load(Ordering::SeqCst)).unwrap();
+            Response::default()
+        }
+        (&Method::GET, api::STATUS_PATH) if running.load(Ordering::SeqCst) => {
+            Response::new(Full::<Bytes>::from(serde_json::to_vec(&status()).unwrap()))
+        }
+        _ => {
+            let mut paused = Response::default();
+            *paused.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            paused
+        }
     };
-    let status = move || async move {
-        running.load(Ordering::SeqCst).then(|| Json(status())).ok_or(StatusCode::SERVICE_UNAVAILABLE)
-    };
-    let router = axum::Router::new().route(api::START_PATH, post(begin)).route(api::STATUS_PATH, get(status));
+    let answer = Arc::new(answer);
+    let service = service_fn(move |request: Request<RequestBody>| {
+        let answered = answer(request.method(), request.uri().path());
+        async move { Ok::<_, Infallible>(answered) }
+    });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let SocketAddr::V4(address) = listener.local_addr().unwrap() else { unreachable!("bound to 127.0.0.1") };
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let limits = HttpLimits {
+        connections: 10,
+        connections_per_address: 10,
+        head_deadline: Duration::from_secs(60),
+        connection_deadline: None,
+        head_bytes: 16 << 10,
+        body_bytes: 0,
+    };
+    tokio::spawn(async move { HttpServer::new(limits).serve(&HttpListener::Tcp(listener), service).await });
     address
 }
 
@@ -102,7 +123,7 @@ async fn no_node_begins_before_the_last_process_is_there() {
     }
     drop(sender);
     let mut operation = Operation::new();
-    let to_node = |node: NodeIndex| Client::new(Route::Straight(addresses[node.0]), None);
+    let to_node = |node: NodeIndex| api_client(Route::Direct(addresses[node.0]), None);
     let (fleet, _queues) = operation.begin(Counted(started), plan, vec![], to_node).unwrap();
     fleet.start_nodes(&mut Silent).await.unwrap();
     for node in &fleet.nodes {

@@ -1,19 +1,16 @@
 //! UPnP's InternetGatewayDevice:1: its description, and the calls of its WANIPConnection:1.
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use butter::http::server::{ClientAddress, HttpLimits, HttpListener, HttpServer, RequestBody};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::net::TcpListener;
 
 use super::soap::{self, Call, Fault};
 use super::{Gateway, Protocol, Refused, Wanted};
@@ -29,62 +26,44 @@ pub(super) const ROOT_PATH: &str = "/root.xml";
 pub(super) const DEVICE_ID: &str = "62757474-6572-4000-8000-726f75746572";
 const SERVICE_PATH: &str = "/service.xml";
 const CONTROL_PATH: &str = "/control";
-/// Most connections at a time; others wait.
-const CONNECTIONS_MAX: usize = 64;
 /// Longest call, in bytes.
 const CALL_MAX: usize = 16 * 1024;
-/// How long a connection may last: clients make one for each call.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long nothing is accepted after a failure.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// What the gateway allows the hosts of its LAN: each makes a connection for each call.
+const LIMITS: HttpLimits = HttpLimits {
+    connections: 64,
+    connections_per_address: 16,
+    head_deadline: Duration::from_secs(10),
+    connection_deadline: Some(Duration::from_secs(30)),
+    head_bytes: CALL_MAX,
+    body_bytes: 64 * CALL_MAX,
+};
 
 pub(super) fn serve(gateway: &Arc<Gateway>) -> anyhow::Result<()> {
     let listener = proxy::listen(&gateway.interface, SocketAddrV4::new(gateway.inside.address, HTTP_PORT))?;
-    let listener = TcpListener::from_std(listener)?;
-    tokio::spawn(accept_all(Arc::clone(gateway), listener));
+    let listener = HttpListener::Tcp(TcpListener::from_std(listener)?);
+    let gateway = Arc::clone(gateway);
+    tokio::spawn(async move {
+        let service = hyper::service::service_fn(move |request| {
+            let gateway = Arc::clone(&gateway);
+            async move { Ok::<_, Infallible>(gateway.answer_host(request).await) }
+        });
+        HttpServer::new(LIMITS).serve(&listener, service).await
+    });
     Ok(())
 }
 
-async fn accept_all(gateway: Arc<Gateway>, listener: TcpListener) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
-        match listener.accept().await {
-            Ok((stream, from)) => {
-                let Some(client) = gateway.is_inside(from) else { continue };
-                let gateway = Arc::clone(&gateway);
-                tokio::spawn(async move {
-                    if timeout(CONNECTION_TIMEOUT, gateway.converse(stream, *client.ip())).await.is_err() {
-                        tracing::debug!("a UPnP client took too long");
-                    }
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::debug!(%error, "cannot accept a UPnP client");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
 impl Gateway {
-    async fn converse(self: Arc<Self>, stream: TcpStream, client: Ipv4Addr) {
-        let service = hyper::service::service_fn(move |request| {
-            let gateway = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(gateway.answer_http(request, client).await) }
-        });
-        let served = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .max_buf_size(CALL_MAX)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
-        if let Err(error) = served {
-            tracing::debug!(%error, "a UPnP client's connection ended early");
+    async fn answer_host(&self, request: Request<RequestBody>) -> Response<Full<Bytes>> {
+        match request.extensions().get() {
+            Some(ClientAddress(IpAddr::V4(client))) if self.is_host(*client) => {
+                let client = *client;
+                self.answer_http(request, client).await
+            }
+            _ => xml(StatusCode::FORBIDDEN, String::new()),
         }
     }
 
-    async fn answer_http(&self, request: Request<Incoming>, client: Ipv4Addr) -> Response<Full<Bytes>> {
+    async fn answer_http(&self, request: Request<RequestBody>, client: Ipv4Addr) -> Response<Full<Bytes>> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, ROOT_PATH) => xml(StatusCode::OK, root(self.inside.address)),
             (&Method::GET, SERVICE_PATH) => xml(StatusCode::OK, SERVICE.to_owned()),
