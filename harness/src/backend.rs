@@ -5,7 +5,7 @@ pub mod sim;
 use std::fmt;
 
 use crate::events::RunTime;
-use crate::op::{BackendEvent, Op, OpId};
+use crate::op::{BackendEvent, Op, OpId, OpTarget};
 use crate::progress::Progress;
 
 pub mod docker;
@@ -28,8 +28,8 @@ pub trait Backend {
     /// The run's clock.
     fn now(&self) -> RunTime;
 
-    /// Begins an operation.
-    fn submit(&mut self, id: OpId, op: Op);
+    /// Begins an operation. `target` is what its peer or item is called in this run.
+    fn submit(&mut self, id: OpId, op: Op, target: OpTarget);
 
     /// The next event, or `None` when the run's clock reaches `until` before one comes.
     async fn next(&mut self, until: RunTime) -> Option<BackendEvent>;

@@ -19,8 +19,8 @@ use crate::backend::Backend;
 use crate::backend::sim::Sim;
 use crate::events::RunTime;
 use crate::net::link::LinkConfig;
-use crate::op::{Op, OpId, OpResult};
-use crate::plan::{Item, NodeIndex, Plan};
+use crate::op::{Op, OpId, OpResult, OpTarget};
+use crate::plan::{Item, ItemIndex, NodeIndex, Plan};
 use crate::sim::invariants;
 use crate::sim::terrain::Terrain;
 
@@ -147,7 +147,10 @@ fn plan(nodes: usize, seed: u64) -> Plan {
             ambassadors.iter().copied().cycle().skip(place / LAN_NODES).take(AMBASSADORS_TOLD.min(ambassadors.len()));
         terrain.node_told_of(lan, told.collect());
     }
-    terrain.into_plan()
+    let mut plan = terrain.into_plan();
+    let item = |node| Item { size: ITEM_BYTES, seed: plan.seed ^ node as u64, by: NodeIndex(node) };
+    plan.items = (0..plan.nodes.len()).map(item).collect();
+    plan
 }
 
 fn join(sim: &mut Sim) -> usize {
@@ -178,8 +181,8 @@ fn store(sim: &mut Sim, plan: &Plan) -> usize {
     };
     for node in 0..count {
         take(sim, begun.plus(STORE_WITHIN * node as u32 / count as u32));
-        let item = Item { size: ITEM_BYTES, seed: plan.seed ^ node as u64, by: NodeIndex(node) };
-        sim.submit(OpId(node as u64), Op::Put { node: item.by, value: item.bytes().into() });
+        let put = Op::Put { node: NodeIndex(node), item: ItemIndex(node) };
+        sim.submit(OpId(node as u64), put, OpTarget::InPlan);
     }
     take(sim, RunTime(u64::MAX));
     stored

@@ -9,7 +9,7 @@ use butter::api::{ConnectBody, PathBody};
 use butter::core::identity::{BlockId, NodeId};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{ItemIndex, NetworkIndex, NodeIndex};
+use crate::index::{ItemIndex, NetworkIndex, NodeIndex};
 
 /// Microseconds of the run's clock, which starts when everything is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -9,19 +9,28 @@ use std::time::Duration;
 use butter::api::ConnectBody;
 use butter::core::identity::{BlockId, NodeId};
 use bytes::Bytes;
+use serde::Serialize;
 
+use crate::duration_text;
 use crate::events::RunTime;
+use crate::index::{ItemIndex, NetworkIndex, NodeIndex};
 use crate::metrics::series::Scrape;
 use crate::net::link::LinkConfig;
-use crate::plan::{NetworkIndex, NodeIndex};
 
 /// Identifies a submitted operation. The submitter chooses it; it is unique within a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u64);
 
-/// An operation that a backend carries out.
-#[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "`node` is the node that acts, `network` the network that changes")]
+/// An operation of a run: scheduled by the plan, carried out by a backend.
+///
+/// It names nodes, networks and items by their indices in the plan. An identity that exists only in a run comes along as its
+/// [`OpTarget`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+#[allow(
+    missing_docs,
+    reason = "`node` is the node that acts, `network` the network that changes, `item` the item meant"
+)]
 pub enum Op {
     /// Starts a node that is down. Ends with [`OpResult::NodeStarted`].
     Start {
@@ -33,14 +42,10 @@ pub enum Op {
     Kill { node: NodeIndex },
     /// Has a node leave gracefully. Ends with [`OpResult::NodeStopped`].
     Stop { node: NodeIndex },
-    /// Has a node store a value. Ends with [`OpResult::Stored`].
-    Put { node: NodeIndex, value: Bytes },
-    /// Has a node fetch a value. Ends with [`OpResult::Found`] or [`OpResult::NotFound`].
-    Get {
-        node: NodeIndex,
-        /// The block that names the value.
-        id: BlockId,
-    },
+    /// Has a node store an item. Ends with [`OpResult::Stored`].
+    Put { node: NodeIndex, item: ItemIndex },
+    /// Has a node fetch an item, its target. Ends with [`OpResult::Found`] or [`OpResult::NotFound`].
+    Get { node: NodeIndex, item: ItemIndex },
     /// Drops every mapping of the network's NAT and gives it new external addresses. Ends with [`OpResult::NetworkChanged`].
     Rebind {
         network: NetworkIndex,
@@ -55,24 +60,96 @@ pub enum Op {
         /// From outside into the network.
         down: Box<LinkConfig>,
     },
-    /// Has a node link to a peer as directly as possible. Ends with [`OpResult::Connected`].
+    /// Has a node link to a peer, its target, as directly as possible. Ends with [`OpResult::Connected`].
     Connect {
         node: NodeIndex,
         /// The node to link to.
-        peer: NodeId,
+        peer: NodeIndex,
+        /// A link counts that is up, and direct, by then.
+        #[serde(serialize_with = "duration_text::serialize")]
+        deadline: Duration,
     },
-    /// Sends a request over the link to a peer: an answer proves that the link works. Ends with [`OpResult::PingAnswered`].
+    /// Sends a request to a peer, its target: an answer proves that the link works. Ends with [`OpResult::PingAnswered`].
     Ping {
         node: NodeIndex,
         /// The node that answers.
-        peer: NodeId,
+        peer: NodeIndex,
         /// The op fails if the answer takes longer.
+        #[serde(serialize_with = "duration_text::serialize")]
         deadline: Duration,
     },
     /// Takes a snapshot of every live node. Ends with [`OpResult::Inspected`].
     Inspect,
     /// Takes every metric of every live node and router. Ends with [`OpResult::Sampled`].
     Sample,
+}
+
+impl Op {
+    /// The node that acts, if one does.
+    pub fn node(&self) -> Option<NodeIndex> {
+        match self {
+            Op::Start { node, .. } | Op::Kill { node } | Op::Stop { node } => Some(*node),
+            Op::Put { node, .. } | Op::Get { node, .. } | Op::Connect { node, .. } | Op::Ping { node, .. } => {
+                Some(*node)
+            }
+            Op::Rebind { .. } | Op::SetLink { .. } | Op::Inspect | Op::Sample => None,
+        }
+    }
+
+    /// The node that it starts or ends: one such operation at a time, and none else of that node meanwhile.
+    pub fn lifecycle_of(&self) -> Option<NodeIndex> {
+        match self {
+            Op::Start { node, .. } | Op::Kill { node } | Op::Stop { node } => Some(*node),
+            _ => None,
+        }
+    }
+
+    /// Its name for messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Start { .. } => "start",
+            Op::Kill { .. } => "kill",
+            Op::Stop { .. } => "stop",
+            Op::Put { .. } => "put",
+            Op::Get { .. } => "get",
+            Op::Rebind { .. } => "rebind",
+            Op::SetLink { .. } => "link change",
+            Op::Connect { .. } => "connect",
+            Op::Ping { .. } => "ping",
+            Op::Inspect => "inspection",
+            Op::Sample => "sample",
+        }
+    }
+
+    /// Its name for messages and counts, in the plural: `puts`.
+    pub fn plural(&self) -> &'static str {
+        match self {
+            Op::Start { fresh: true, .. } => "fresh starts",
+            Op::Start { fresh: false, .. } => "starts",
+            Op::Kill { .. } => "kills",
+            Op::Stop { .. } => "stops",
+            Op::Put { .. } => "puts",
+            Op::Get { .. } => "gets",
+            Op::Rebind { .. } => "rebinds",
+            Op::SetLink { .. } => "link changes",
+            Op::Connect { .. } => "connects",
+            Op::Ping { .. } => "pings",
+            Op::Inspect => "inspections",
+            Op::Sample => "samples",
+        }
+    }
+}
+
+/// What the peer or the item of an operation is called in this run: known only while it is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpTarget {
+    /// The plan says all that the operation needs.
+    #[default]
+    InPlan,
+    /// Identity of the peer.
+    Peer(NodeId),
+    /// The block that names the item.
+    Item(BlockId),
 }
 
 /// Something that a backend reports: the result of an operation, or a node that ended by itself.

@@ -21,62 +21,14 @@ pub(crate) mod testing;
 
 use ipv6::{Network6, Uplink6};
 
+pub use crate::index::{ItemIndex, NetworkIndex, NetworkRange, NodeIndex};
 pub use check::{Aggregate, Check, Comparison, Measure, Selection, Statistic};
-pub use step::{Act, Step, Timed, Until};
+pub use step::{EndCondition, Step, TimedOp};
 
 /// Port on which every node listens for peers (UDP).
 pub const NODE_PORT: u16 = 4_001;
 /// Port of every node's control API (TCP).
 pub const API_PORT: u16 = 4_080;
-
-/// Index into [`Plan::networks`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct NetworkIndex(pub usize);
-
-/// Networks that one name of the file stands for: neighbours in [`Plan::networks`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct NetworkRange {
-    /// The first of them.
-    pub first: NetworkIndex,
-    /// How many there are, at least one.
-    pub count: usize,
-}
-
-impl NetworkRange {
-    /// `count` networks from index `first` on.
-    pub fn new(first: usize, count: usize) -> Self {
-        NetworkRange { first: NetworkIndex(first), count }
-    }
-
-    /// Number `number` of them, from 0; after the last comes the first again.
-    pub fn nth(self, number: usize) -> NetworkIndex {
-        NetworkIndex(self.first.0 + number % self.count)
-    }
-
-    /// All of them.
-    pub fn iter(self) -> impl Iterator<Item = NetworkIndex> {
-        (self.first.0..self.first.0 + self.count).map(NetworkIndex)
-    }
-
-    /// Whether `network` is one of them.
-    pub fn contains(self, network: NetworkIndex) -> bool {
-        (self.first.0..self.first.0 + self.count).contains(&network.0)
-    }
-}
-
-impl From<NetworkIndex> for NetworkRange {
-    fn from(first: NetworkIndex) -> Self {
-        NetworkRange { first, count: 1 }
-    }
-}
-
-/// Index into [`Plan::nodes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct NodeIndex(pub usize);
-
-/// Index into [`Plan::items`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct ItemIndex(pub usize);
 
 /// A whole run.
 #[derive(Clone, Debug, Serialize)]

@@ -7,7 +7,6 @@
 //! | --- | --- |
 //! | `assemble` | networks, nodes and steps of the plan |
 //! | `precondition` | whether the steps give each check something to measure |
-//! | `join_check` | whether all nodes can find each other |
 //! | `describe` | a plan on one page |
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -17,16 +16,16 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::plan::Plan;
+use crate::steps;
+use crate::steps::check::parse_checks;
+use crate::topology::check::{Outline, StepDemands};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Diagnostics};
 use crate::topology::raw::RawTopology;
-use crate::topology::{self, FILE_BYTES_MAX, Overrides, SEED_DEFAULT, check, tree, vars};
+use crate::topology::{self, FILE_BYTES_MAX, Overrides, SEED_DEFAULT, tree, vars};
 
 mod assemble;
 mod describe;
-mod join_check;
 mod precondition;
-mod scenes;
-mod titles;
 
 pub use describe::describe;
 
@@ -88,20 +87,30 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
     let mut raw = RawTopology::read(&root, problems);
     raw.override_config(set);
     let (name, description, seed) = (raw.name.take(), std::mem::take(&mut raw.description), raw.seed);
-    let checked = check::check(raw, source, problems)?;
     let seed = overrides.seed.or(seed).unwrap_or(SEED_DEFAULT);
-    let planned = assemble::plan(&checked, seed, problems)?;
+    let mut entries = steps::read(&raw.steps, source, problems);
+    let outline = Outline::new(&raw, problems)?;
+    let names = outline.names(&raw, source);
+    steps::validate(&mut entries, &names, problems);
+    let checks = parse_checks(&raw.checks, &names, problems);
+    let demands = StepDemands {
+        fresh_steps: entries.iter().filter(|entry| entry.spec.wants_fresh_nodes()).count() as u64,
+        readdressed: entries.iter().flat_map(|entry| entry.spec.readdressed()).collect(),
+    };
+    let model = outline.into_model(raw, source, &demands, problems)?;
+    let assembled = assemble::assemble(&model, &entries, seed, problems)?;
+    precondition::check(&entries, &assembled, &checks, problems);
     Some(Plan {
         name: name.unwrap_or_else(|| topology::name_from(stem)),
         description,
         seed,
         file_hash: hexadecimal(&Sha256::digest(text.as_bytes())),
         source: text.to_owned(),
-        networks: planned.networks,
-        nodes: planned.nodes,
-        items: planned.timeline.items,
-        steps: planned.timeline.steps,
-        checks: planned.checks,
+        networks: assembled.networks,
+        nodes: assembled.nodes,
+        items: assembled.items,
+        steps: assembled.steps,
+        checks: checks.into_iter().map(|check| check.value).collect(),
     })
 }
 

@@ -19,15 +19,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
-use bytes::Bytes;
 
 use crate::backend::Backend;
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::metrics::run::RunMetrics;
 use crate::metrics::series::Scrape;
 use crate::metrics::watched::Watched;
-use crate::op::Op;
-use crate::plan::{Act, NodeIndex, Plan, Until};
+use crate::op::{Op, OpId, OpTarget};
+use crate::plan::{EndCondition, NodeIndex, Plan};
 
 mod backend_events;
 mod pair_queue;
@@ -39,18 +38,20 @@ mod stop;
 mod tests;
 
 use pair_queue::{NodePair, PairQueue};
-use pending::{Ops, Pending, What};
+use pending::PendingOps;
 use rebind_recovery::{Rebind, RebindRecovery};
 pub use state::QueryCounts;
 use state::RunState;
 pub use stop::{StopReason, StopSignal};
 
+/// Why a node that is down does nothing.
+const IS_DOWN: &str = "the node is down";
 /// Pause between samples of all metrics.
 pub const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// Pause between looks while nodes are joining.
-const LOOK_JOINING_EVERY: Duration = Duration::from_millis(250);
+const INSPECT_JOINING_EVERY: Duration = Duration::from_millis(250);
 /// Pause between looks otherwise.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const INSPECT_EVERY: Duration = Duration::from_secs(5);
 /// How long a backend may take to start or end a node before it counts as broken; backends keep shorter deadlines.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(180);
 /// The same for looks and samples.
@@ -107,7 +108,7 @@ pub struct RunStatus {
     pub live: usize,
     /// Items acknowledged.
     pub acknowledged: usize,
-    /// Items kept, and those that were acknowledged by then, when last looked at.
+    /// Items kept, and those that were acknowledged by then, when last inspected.
     pub kept: Option<(usize, usize)>,
     /// QueryCounts by how they ended.
     pub queries: QueryCounts,
@@ -139,7 +140,7 @@ pub async fn run_plan<B: Backend>(
         backend,
         observer,
         stop,
-        ops: Ops::default(),
+        pending: PendingOps::default(),
         held: BTreeMap::new(),
         pair_queue: PairQueue::default(),
         rebind_recovery: RebindRecovery::default(),
@@ -148,8 +149,9 @@ pub async fn run_plan<B: Backend>(
         watched: Watched::of(plan),
         last_sample: None,
         next_sample: RunTime(0),
-        last_look: None,
-        look_begun: None,
+        last_inspection: None,
+        inspect_begun: None,
+        inspect_generation: 0,
         idle_turns: 0,
         status: RunStatus::default(),
     };
@@ -172,9 +174,9 @@ struct Runner<'a, B> {
     backend: &'a mut B,
     observer: &'a mut dyn RunObserver,
     stop: &'a StopSignal,
-    ops: Ops,
+    pending: PendingOps,
     /// What waits for a start, kill or stop of its node, with its step: a node's actions keep their order.
-    held: BTreeMap<NodeIndex, VecDeque<(usize, Act)>>,
+    held: BTreeMap<NodeIndex, VecDeque<(usize, Op)>>,
     pair_queue: PairQueue,
     rebind_recovery: RebindRecovery,
     state: RunState,
@@ -182,16 +184,18 @@ struct Runner<'a, B> {
     watched: Watched,
     last_sample: Option<(RunTime, Arc<Vec<Scrape>>)>,
     next_sample: RunTime,
-    last_look: Option<LastLook>,
-    /// When a look was last begun.
-    look_begun: Option<RunTime>,
+    last_inspection: Option<Inspection>,
+    /// When an inspection was last begun.
+    inspect_begun: Option<RunTime>,
+    /// As [`RunState::generation`] then.
+    inspect_generation: u64,
     idle_turns: u32,
     status: RunStatus,
 }
 
 /// The latest look that was reported.
 #[derive(Clone, Copy, Debug)]
-struct LastLook {
+struct Inspection {
     /// Of the live nodes when it was submitted.
     generation: u64,
     components: usize,
@@ -210,7 +214,7 @@ enum Leave {
 
 impl<B: Backend> Runner<'_, B> {
     async fn run(&mut self) -> RunEnd {
-        let mut ended = self.look_now().await.ends();
+        let mut ended = self.inspect_now().await.ends();
         for index in 0..self.plan.steps.len() {
             if ended != RunEnd::Finished {
                 return ended;
@@ -220,9 +224,9 @@ impl<B: Backend> Runner<'_, B> {
         if ended == RunEnd::Finished { self.finish().await.ends() } else { ended }
     }
 
-    /// Waits for what is still pending, and looks a last time.
+    /// Waits for what is still pending, and inspects a last time.
     async fn finish(&mut self) -> Leave {
-        while self.ops.any_act() || !self.held.is_empty() || !self.rebind_recovery.is_empty() {
+        while self.pending.any_of_plan() || !self.held.is_empty() || !self.rebind_recovery.is_empty() {
             if let Some(leave) = self.cut_short() {
                 return leave;
             }
@@ -232,18 +236,20 @@ impl<B: Backend> Runner<'_, B> {
         if self.last_sample.as_ref().is_none_or(|(at, _)| *at < now) {
             self.next_sample = now;
         }
-        self.look_now().await
+        self.inspect_now().await
     }
 
     async fn step(&mut self, index: usize) -> RunEnd {
         let step = &self.plan.steps[index];
         let began = self.backend.now();
         self.status.step = Some(index);
-        self.status.step_ends = Some(began.plus(limit(&step.until)));
+        self.status.step_ends = Some(began.plus(step.ends.limit()));
         self.record(began, EventKind::StepBegan { step: index, verb: step.verb });
         let mut left = self.play_step(index, began).await;
-        if matches!(left, Leave::Over) && matches!(step.until, Until::Elapsed { .. } | Until::Checked { .. }) {
-            left = self.look_now().await;
+        if matches!(left, Leave::Over)
+            && matches!(step.ends, EndCondition::Elapsed { .. } | EndCondition::Checked { .. })
+        {
+            left = self.inspect_now().await;
         }
         // What the step had no time for will not be tried.
         self.pair_queue.forget();
@@ -266,28 +272,28 @@ impl<B: Backend> Runner<'_, B> {
 
     async fn play_step(&mut self, index: usize, began: RunTime) -> Leave {
         let step = &self.plan.steps[index];
-        let mut acts = step.actions.iter().peekable();
+        let mut ops = step.ops.iter().peekable();
         loop {
             if let Some(leave) = self.cut_short() {
                 return leave;
             }
             let now = self.backend.now();
-            while let Some(timed) = acts.next_if(|timed| began.plus(timed.after) <= now) {
-                self.act_in_turn(index, timed.act.clone(), now);
+            while let Some(timed) = ops.next_if(|timed| began.plus(timed.after) <= now) {
+                self.begin_in_turn(index, timed.op.clone(), now);
             }
-            self.begin_crossings(now);
-            let undone = acts.len() + self.undone(index);
-            if let Some(leave) = self.is_over(&step.until, began, now, undone) {
+            self.begin_connects(now);
+            let undone = ops.len() + self.undone(index);
+            if let Some(leave) = self.is_over(&step.ends, began, now, undone) {
                 return leave;
             }
-            let mut wake = acts.peek().map_or(RunTime(u64::MAX), |timed| began.plus(timed.after));
-            let end = began.plus(limit(&step.until));
+            let mut wake = ops.peek().map_or(RunTime(u64::MAX), |timed| began.plus(timed.after));
+            let end = began.plus(step.ends.limit());
             wake = if end > now { wake.min(end) } else { wake };
-            if let Some(pause) = look_pause(&step.until) {
-                let due = self.look_begun.map_or(now, |begun| begun.plus(pause));
-                match self.ops.looks() {
+            if let Some(pause) = inspect_pause(&step.ends) {
+                let due = self.inspect_begun.map_or(now, |begun| begun.plus(pause));
+                match self.pending.inspects() {
                     true => {}
-                    false if due <= now => self.submit_look(now),
+                    false if due <= now => self.submit_inspect(now),
                     false => wake = wake.min(due),
                 }
             }
@@ -296,31 +302,31 @@ impl<B: Backend> Runner<'_, B> {
     }
 
     /// Whether a step ends here and now, with so many of its actions not done yet.
-    fn is_over(&self, until: &Until, began: RunTime, now: RunTime, undone: usize) -> Option<Leave> {
-        let late = |within: &Duration| now >= began.plus(*within);
-        match until {
-            Until::Joined { within } => {
-                let fresh_look = self.last_look.filter(|look| look.generation == self.state.generation());
+    fn is_over(&self, ends: &EndCondition, began: RunTime, now: RunTime, undone: usize) -> Option<Leave> {
+        let late = |limit: &Duration| now >= began.plus(*limit);
+        match ends {
+            EndCondition::Joined { deadline } => {
+                let fresh_look = self.last_inspection.filter(|look| look.generation == self.state.generation());
                 if undone == 0 && fresh_look.is_some_and(|look| look.components == 1) {
                     return Some(Leave::Over);
                 }
-                late(within).then(|| Leave::GiveUp(self.not_joined(*within, undone)))
+                late(deadline).then(|| Leave::GiveUp(self.not_joined(*deadline, undone)))
             }
-            Until::Elapsed { time } => (late(time) && undone == 0).then_some(Leave::Over),
-            Until::Done { within } if undone > 0 => late(within).then(|| {
+            EndCondition::Elapsed { duration } => (late(duration) && undone == 0).then_some(Leave::Over),
+            EndCondition::Done { deadline } if undone > 0 => late(deadline).then(|| {
                 Leave::Problem(format!(
-                    "{undone} of its actions were not done within {}",
-                    humantime::format_duration(*within)
+                    "{undone} of its operations were not done within {}",
+                    humantime::format_duration(*deadline)
                 ))
             }),
-            Until::Done { .. } | Until::Checked { .. } => (undone == 0).then_some(Leave::Over),
+            EndCondition::Done { .. } | EndCondition::Checked { .. } => (undone == 0).then_some(Leave::Over),
         }
     }
 
     fn not_joined(&self, within: Duration, undone: usize) -> String {
         let within = humantime::format_duration(within);
-        match self.last_look {
-            _ if undone > 0 => format!("{undone} of its actions were not done within {within}"),
+        match self.last_inspection {
+            _ if undone > 0 => format!("{undone} of its operations were not done within {within}"),
             None => format!("no look at the nodes succeeded within {within}"),
             Some(look) => format!(
                 "the {} live nodes were still in {} groups that do not know each other after {within}",
@@ -334,7 +340,7 @@ impl<B: Backend> Runner<'_, B> {
     fn undone(&self, step: usize) -> usize {
         self.pair_queue.waiting()
             + self.rebind_recovery.waiting_of(step)
-            + self.ops.of_step(step)
+            + self.pending.of_step(step)
             + self.held.values().flatten().filter(|(of, _)| *of == step).count()
     }
 
@@ -342,14 +348,14 @@ impl<B: Backend> Runner<'_, B> {
     async fn turn(&mut self, until: RunTime) {
         let now = self.backend.now();
         if self.next_sample <= now {
-            if !self.ops.samples() {
-                self.submit(now, What::Sample, Op::Sample, None, SEE_DEADLINE);
+            if !self.pending.samples() {
+                self.submit(now, Op::Sample, OpTarget::InPlan, None, SEE_DEADLINE);
             }
             self.next_sample = now.plus(SAMPLE_EVERY);
         }
-        self.ask_ends(now);
+        self.ping_ends(now);
         let wake = until.min(self.next_sample).min(self.rebind_recovery.due());
-        let wake = wake.min(self.ops.deadline().unwrap_or(RunTime(u64::MAX)));
+        let wake = wake.min(self.pending.deadline().unwrap_or(RunTime(u64::MAX)));
         match self.backend.next(wake).await {
             Some(report) => {
                 self.idle_turns = 0;
@@ -359,8 +365,8 @@ impl<B: Backend> Runner<'_, B> {
             None => self.idle_turns = 0,
         }
         let now = self.backend.now();
-        while let Some(pending) = self.ops.overdue(now) {
-            self.fail(now, pending, "the backend never reported how it ended".to_owned(), true);
+        while let Some(pending) = self.pending.overdue(now) {
+            self.fail(now, &pending, "the backend never reported how it ended".to_owned(), true);
         }
         self.status.now = now;
         self.status.live = self.state.live();
@@ -370,11 +376,11 @@ impl<B: Backend> Runner<'_, B> {
     }
 
     /// Looks at all nodes and waits for what is seen. A look that fails leaves trouble in the record and is tried no more.
-    async fn look_now(&mut self) -> Leave {
+    async fn inspect_now(&mut self) -> Leave {
         let mut begun = false;
-        while !begun || self.ops.looks() || self.ops.samples() {
-            if !begun && !self.ops.looks() {
-                self.submit_look(self.backend.now());
+        while !begun || self.pending.inspects() || self.pending.samples() {
+            if !begun && !self.pending.inspects() {
+                self.submit_inspect(self.backend.now());
                 begun = true;
             }
             if let Some(leave) = self.cut_short() {
@@ -385,103 +391,80 @@ impl<B: Backend> Runner<'_, B> {
         Leave::Over
     }
 
-    fn submit_look(&mut self, now: RunTime) {
-        self.look_begun = Some(now);
-        let what = What::Look { generation: self.state.generation() };
-        self.submit(now, what, Op::Inspect, None, SEE_DEADLINE);
+    fn submit_inspect(&mut self, now: RunTime) {
+        self.inspect_begun = Some(now);
+        self.inspect_generation = self.state.generation();
+        self.submit(now, Op::Inspect, OpTarget::InPlan, None, SEE_DEADLINE);
     }
 
-    fn submit(&mut self, now: RunTime, what: What, action: Op, step: Option<usize>, deadline: Duration) {
-        let op = self.ops.insert(Pending { what, submitted: now, deadline: now.plus(deadline), step });
-        self.backend.submit(op, action);
+    fn submit(&mut self, now: RunTime, op: Op, target: OpTarget, step: Option<usize>, deadline: Duration) -> OpId {
+        let id = self.pending.insert(op.clone(), now, now.plus(deadline), step);
+        self.backend.submit(id, op, target);
+        id
     }
 
-    /// Does an action, or holds it until an earlier change of its node is done.
-    fn act_in_turn(&mut self, step: usize, act: Act, now: RunTime) {
-        match self.node_of(&act).filter(|node| self.ops.is_changing(*node) || self.held.contains_key(node)) {
-            Some(node) => self.held.entry(node).or_default().push_back((step, act)),
-            None => self.act(step, act, now),
+    /// Begins an operation, or holds it until an earlier change of its node is done.
+    fn begin_in_turn(&mut self, step: usize, op: Op, now: RunTime) {
+        match op.node().filter(|node| self.pending.is_changing(*node) || self.held.contains_key(node)) {
+            Some(node) => self.held.entry(node).or_default().push_back((step, op)),
+            None => self.begin(step, op, now),
         }
     }
 
-    /// Whom an action is about; nobody if it is about a network.
-    fn node_of(&self, act: &Act) -> Option<NodeIndex> {
-        match act {
-            Act::Start { node, .. } | Act::Kill { node } | Act::Stop { node } => Some(*node),
-            Act::Get { node, .. } | Act::Link { node, .. } => Some(*node),
-            Act::Put { item } => Some(self.plan.items[item.0].by),
-            Act::Rebind { .. } | Act::SetLink { .. } => None,
-        }
-    }
-
-    /// Does what was held for a node, up to its next change.
+    /// Begins what was held for a node, up to its next change.
     fn release(&mut self, node: NodeIndex, now: RunTime) {
         let Some(mut queue) = self.held.remove(&node) else { return };
-        while !self.ops.is_changing(node) {
-            let Some((step, act)) = queue.pop_front() else { return };
-            self.act(step, act, now);
+        while !self.pending.is_changing(node) {
+            let Some((step, op)) = queue.pop_front() else { return };
+            self.begin(step, op, now);
         }
         if !queue.is_empty() {
             self.held.insert(node, queue);
         }
     }
 
-    fn act(&mut self, step: usize, act: Act, now: RunTime) {
-        let node = self.node_of(&act);
-        match (node, act) {
-            (Some(node), act) => self.act_on_node(step, act, node, now),
-            (None, Act::Rebind { network, addresses }) => {
-                self.rebind_recovery.wait(Rebind { step, network, addresses });
-                if !self.ops.looks() {
-                    self.submit_look(now);
+    fn begin(&mut self, step: usize, op: Op, now: RunTime) {
+        let is_up = op.node().is_none_or(|node| self.state.is_live(node));
+        let (target, deadline) = match &op {
+            Op::Rebind { network, addresses } => {
+                self.rebind_recovery.wait(Rebind { step, network: *network, addresses: addresses.clone() });
+                if !self.pending.inspects() {
+                    self.submit_inspect(now);
                 }
+                return;
             }
-            (None, Act::SetLink { network, up, down }) => {
-                let action = Op::SetLink { network, up, down };
-                self.submit(now, What::SetLink { network }, action, Some(step), CHANGE_DEADLINE);
+            &Op::Connect { node, peer, deadline } => {
+                return self.pair_queue.add(NodePair { step, node, peer, deadline });
             }
-            (None, act) => unreachable!("{act:?} is about a node"),
-        }
-    }
-
-    fn act_on_node(&mut self, step: usize, act: Act, node: NodeIndex, now: RunTime) {
-        let lives = self.state.is_live(node);
-        let (what, action, deadline) = match act {
-            Act::Rebind { .. } | Act::SetLink { .. } => unreachable!("{act:?} is about a network"),
-            Act::Start { .. } if lives => return self.trouble(now, Some(node), "was to be started, but runs already"),
-            Act::Kill { .. } | Act::Stop { .. } if !lives => {
-                return self.trouble(now, Some(node), "was to be ended, but does not run");
+            Op::Start { node, .. } if is_up => {
+                return self.incident(now, Some(*node), "cannot start: it is up already");
             }
-            Act::Start { fresh, .. } => (What::Start { node }, Op::Start { node, fresh }, CHANGE_DEADLINE),
-            Act::Kill { .. } => (What::Kill { node }, Op::Kill { node }, CHANGE_DEADLINE),
-            Act::Stop { .. } => (What::Stop { node }, Op::Stop { node }, CHANGE_DEADLINE),
-            Act::Put { item } if !lives => return self.stored(now, now, item, node, Err("it does not run".to_owned())),
-            Act::Put { item } => {
-                let value = Bytes::from(self.plan.items[item.0].bytes());
-                (What::Put { item, node }, Op::Put { node, value }, self.answer_deadline(node))
+            Op::Kill { node } | Op::Stop { node } if !is_up => {
+                return self.incident(now, Some(*node), "cannot be ended: it is down");
             }
-            Act::Link { peer, within, .. } => return self.pair_queue.add(NodePair { step, node, peer, within }),
-            Act::Get { item, .. } => {
-                let unasked = || Retrieved::Unasked { why: "it does not run".to_owned() };
-                match self.state.id_of(item) {
-                    None => return self.retrieved(now, now, item, node, Retrieved::NeverStored),
-                    Some(_) if !lives => return self.retrieved(now, now, item, node, unasked()),
-                    Some(id) => (What::Get { item, node }, Op::Get { node, id }, self.answer_deadline(node)),
+            &Op::Put { node, item } if !is_up => return self.stored(now, now, item, node, Err(IS_DOWN.to_owned())),
+            Op::Put { node, .. } => (OpTarget::InPlan, self.answer_deadline(*node)),
+            &Op::Get { node, item } => match self.state.id_of(item) {
+                None => return self.retrieved(now, now, item, node, Retrieved::NeverStored),
+                Some(_) if !is_up => {
+                    return self.retrieved(now, now, item, node, Retrieved::Unasked { why: IS_DOWN.to_owned() });
                 }
-            }
+                Some(id) => (OpTarget::Item(id), self.answer_deadline(node)),
+            },
+            _ => (OpTarget::InPlan, CHANGE_DEADLINE),
         };
-        self.submit(now, what, action, Some(step), deadline);
+        self.submit(now, op, target, Some(step), deadline);
     }
 
-    /// Has pairs linked whose turn it is.
-    fn begin_crossings(&mut self, now: RunTime) {
-        while let Some(NodePair { step, node, peer, within }) = self.pair_queue.begin() {
+    /// Has pairs connect whose turn it is.
+    fn begin_connects(&mut self, now: RunTime) {
+        while let Some(NodePair { step, node, peer, deadline }) = self.pair_queue.begin() {
             match (self.state.is_live(node), self.state.identity(peer)) {
                 (true, Some(id)) => {
-                    let what = What::Link { node, peer, within };
-                    self.submit(now, what, Op::Connect { node, peer: id }, Some(step), CONNECT_WITHIN + ANSWER_MARGIN);
+                    let op = Op::Connect { node, peer, deadline };
+                    self.submit(now, op, OpTarget::Peer(id), Some(step), CONNECT_WITHIN + ANSWER_MARGIN);
                 }
-                _ => self.linked(now, node, peer, LinkResult::Down { why: "one of them does not run".to_owned() }),
+                _ => self.linked(now, node, peer, LinkResult::Down { why: "one of the two nodes is down".to_owned() }),
             }
         }
     }
@@ -491,19 +474,10 @@ impl<B: Backend> Runner<'_, B> {
     }
 }
 
-/// How long a step may last; what is checked takes no time.
-fn limit(until: &Until) -> Duration {
-    match until {
-        Until::Joined { within } | Until::Done { within } => *within,
-        Until::Elapsed { time } => *time,
-        Until::Checked { .. } => Duration::ZERO,
-    }
-}
-
-fn look_pause(until: &Until) -> Option<Duration> {
-    match until {
-        Until::Joined { .. } => Some(LOOK_JOINING_EVERY),
-        Until::Elapsed { .. } => Some(LOOK_EVERY),
-        Until::Done { .. } | Until::Checked { .. } => None,
+fn inspect_pause(ends: &EndCondition) -> Option<Duration> {
+    match ends {
+        EndCondition::Joined { .. } => Some(INSPECT_JOINING_EVERY),
+        EndCondition::Elapsed { .. } => Some(INSPECT_EVERY),
+        EndCondition::Done { .. } | EndCondition::Checked { .. } => None,
     }
 }

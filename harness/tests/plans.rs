@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use butter_harness::net::firewall::Policy;
 use butter_harness::net::link::{Distribution, LinkConfig, presets};
-use butter_harness::plan::{Act, NetworkIndex, NodeIndex, Plan, Timed, Until};
+use butter_harness::op::Op;
+use butter_harness::plan::{EndCondition, NetworkIndex, NodeIndex, Plan, TimedOp};
 use butter_harness::planner;
 use butter_harness::topology::Overrides;
 
@@ -95,21 +96,21 @@ fn what_a_seed_draws_does_not_change() {
     let lines: Vec<String> = plan
         .steps
         .iter()
-        .flat_map(|step| &step.actions)
-        .map(|action| format!("{:?} {:?}", action.after, action.act))
+        .flat_map(|step| &step.ops)
+        .map(|timed| format!("{:?} {:?}", timed.after, timed.op))
         .chain(plan.items.iter().map(|item| format!("{item:?}")))
         .collect();
     assert_eq!(lines, PINNED);
 }
 
 const PINNED: [&str; 9] = [
-    "0ns Put { item: ItemIndex(0) }",
-    "20ms Put { item: ItemIndex(1) }",
+    "0ns Put { node: NodeIndex(2), item: ItemIndex(0) }",
+    "20ms Put { node: NodeIndex(3), item: ItemIndex(1) }",
     "1.340281s Kill { node: NodeIndex(1) }",
     "1.340281s Start { node: NodeIndex(1), fresh: true }",
     "5.903617s Kill { node: NodeIndex(1) }",
     "5.903617s Start { node: NodeIndex(1), fresh: true }",
-    "0ns Get { item: ItemIndex(0), node: NodeIndex(2) }",
+    "0ns Get { node: NodeIndex(2), item: ItemIndex(0) }",
     "Item { size: 1561, seed: 13211208331214133164, by: NodeIndex(2) }",
     "Item { size: 1953, seed: 5165979623299585652, by: NodeIndex(3) }",
 ];
@@ -120,7 +121,7 @@ fn the_shipped_churn_kills_as_often_as_it_says() {
     let kills: usize = (0..50)
         .map(|seed| {
             let plan = load(&file, &Overrides { seed: Some(seed), ..Overrides::default() });
-            plan.steps.iter().flat_map(|step| &step.actions).filter(|a| matches!(a.act, Act::Kill { .. })).count()
+            plan.steps.iter().flat_map(|step| &step.ops).filter(|timed| matches!(timed.op, Op::Kill { .. })).count()
         })
         .sum();
     // 100 nodes × 60 s × 1/50 × 50 seeds = 6,000, with a standard deviation of 77.
@@ -150,10 +151,10 @@ fn three_lans_asks_from_everywhere_within_a_quarter_of_a_minute() {
         assert_eq!(node.join, expected, "{}", node.name);
     }
     let step = plan.steps.iter().find(|step| step.verb == "retrieve").unwrap();
-    assert!(step.actions.last().unwrap().after <= Duration::from_secs(15));
-    assert!(matches!(step.until, Until::Done { within } if within > Duration::from_secs(60)));
+    assert!(step.ops.last().unwrap().after <= Duration::from_secs(15));
+    assert!(matches!(step.ends, EndCondition::Done { deadline } if deadline > Duration::from_secs(60)));
     // Every item is asked for from each of three networks, and by one fresh node on each of four.
-    let gets = step.actions.iter().filter(|action| matches!(action.act, Act::Get { .. })).count();
+    let gets = step.ops.iter().filter(|action| matches!(action.op, Op::Get { .. })).count();
     assert_eq!(gets, plan.items.len() * 7);
     let fresh: Vec<&str> = plan.nodes.iter().filter(|node| !node.from_start).map(|node| node.name.as_str()).collect();
     assert_eq!(fresh, ["fresh-internet", "fresh-alpha", "fresh-beta", "fresh-gamma"]);
@@ -209,23 +210,22 @@ fn a_count_makes_networks_that_nodes_take_in_turn() {
 }
 
 #[test]
-fn a_cross_step_links_nodes_of_every_two_groups_but_not_ambassadors() {
+fn a_connect_step_links_nodes_of_every_two_groups_but_not_ambassadors() {
     let plan = read(
         "networks: {internet: {}, home: {behind: internet, nat: symmetric, count: 3}}\n\
          nodes: {hub: {on: internet, ambassador: true, count: 2}, h: {on: home, count: 3}, p: {on: internet, count: 2}}\n\
-         steps: [cross: {pairs: 2, within: 20s}]\nchecks: [connected == 100%, direct from h to p >= 95%, connected p50 <= 1s]\n",
+         steps: [connect: {pairs: 2, within: 20s}]\nchecks: [connected == 100%, direct from h to p >= 95%, connected p50 <= 1s]\n",
     );
-    let ends = |timed: &Timed| match timed.act {
-        Act::Link { node, peer, within } if within == Duration::from_secs(20) => [node, peer],
+    let ends = |timed: &TimedOp| match timed.op {
+        Op::Connect { node, peer, deadline } if deadline == Duration::from_secs(20) => [node, peer],
         _ => panic!("{timed:?}"),
     };
-    let mut pairs: Vec<_> =
-        plan.steps[0].actions.iter().map(|timed| ends(timed).map(|i| &*plan.node(i).group)).collect();
+    let mut pairs: Vec<_> = plan.steps[0].ops.iter().map(|timed| ends(timed).map(|i| &*plan.node(i).group)).collect();
     pairs.iter_mut().for_each(|pair| pair.sort_unstable());
     pairs.sort_unstable();
     assert_eq!(pairs, [["h", "h"], ["h", "h"], ["h", "p"], ["h", "p"], ["p", "p"]]);
     let page = planner::describe(&plan);
-    assert!(page.contains("cross: link 2 pairs of each two of h, p within 20s [links: 5]\n"), "{page}");
+    assert!(page.contains("connect 2 pairs of each two groups of h, p within 20s [connects: 5]\n"), "{page}");
 }
 
 #[test]
@@ -283,11 +283,11 @@ fn a_link_step_changes_what_it_names_and_the_next_one_begins_there() {
          - link: {networks: [lan-2], latency: 7ms, loss: 0%}\n- link: {networks: lan, preset: perfect, up: {latency: 1s}}\n",
     );
     let after = |step: usize| -> Vec<_> {
-        let link = |act: &Act| match act {
-            Act::SetLink { network, up, down } => (network.0, up.clone(), down.clone()),
+        let link = |act: &Op| match act {
+            Op::SetLink { network, up, down } => (network.0, up.clone(), down.clone()),
             other => panic!("{other:?}"),
         };
-        plan.steps[step].actions.iter().map(|timed| link(&timed.act)).collect()
+        plan.steps[step].ops.iter().map(|timed| link(&timed.op)).collect()
     };
     let ms = Duration::from_millis;
     let up = LinkConfig { latency: ms(5), loss: 0.1, rate_bps: Some(1_000_000), ..LinkConfig::default() };
@@ -299,7 +299,7 @@ fn a_link_step_changes_what_it_names_and_the_next_one_begins_there() {
     let late = LinkConfig { latency: ms(1_000), ..LinkConfig::default() };
     assert_eq!(after(2)[1], boxed(2, &late, &LinkConfig::default()));
     assert_eq!(plan.steps[1].verb, "link");
-    assert_eq!(plan.steps[2].title, "the links of lan become up 1s, down a perfect link");
+    assert_eq!(plan.steps[2].summary, "the links of lan become up 1s, down a perfect link");
 }
 
 #[test]
@@ -332,7 +332,7 @@ nodes (3)
 steps (5)
   1. join within 1m30s
   2. store 6 items of 1KiB..32KiB from n [puts: 6], begun within 100ms, done within 1m10s100ms
-  3. churn for 10s: 100% of n but n-2, n-3 die each second, 100% of them in good order; they come back \
+  3. churn for 10s: 100%/s of n nodes except n-2, n-3 fail (100% gracefully), restarted with their stores \
 [starts: 10, stops: 10]
   4. retrieve all items from lan, fresh [fresh starts: 2, gets: 18], begun within 5s300ms, done within 1m15s300ms
   5. check persistence >= 99%

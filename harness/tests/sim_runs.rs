@@ -7,7 +7,7 @@ use butter::core::config::Config;
 use butter_harness::backend::sim::Sim;
 use butter_harness::backend::{Backend, BackendError};
 use butter_harness::events::{EventKind, Retrieved, RunTime};
-use butter_harness::op::{BackendEvent, Op, OpId};
+use butter_harness::op::{BackendEvent, Op, OpId, OpTarget};
 use butter_harness::plan::Plan;
 use butter_harness::planner;
 use butter_harness::progress::Progress;
@@ -48,14 +48,14 @@ impl Backend for Checked {
         self.sim.now()
     }
 
-    fn submit(&mut self, op: OpId, action: Op) {
-        if matches!(action, Op::Inspect) {
+    fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
+        if matches!(op, Op::Inspect) {
             self.looks += 1;
             let mut violations = invariants::views(self.sim.engine(), &self.config);
             violations.extend(invariants::bounded_copies(self.sim.engine(), COPIES_MAX));
             assert_eq!(violations, [], "at {:?}", self.sim.now());
         }
-        self.sim.submit(op, action);
+        self.sim.submit(id, op, target);
     }
 
     async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {

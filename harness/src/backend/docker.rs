@@ -46,7 +46,7 @@ pub(crate) use neighbours::enters_namespaces;
 use crate::backend::process::{Fleet, Operation};
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
-use crate::op::{BackendEvent, Op, OpId};
+use crate::op::{BackendEvent, Op, OpId, OpTarget};
 use crate::plan::Plan;
 use crate::probe::Probed;
 use crate::programs;
@@ -163,8 +163,8 @@ impl Backend for DockerBackend {
         self.operation.now()
     }
 
-    fn submit(&mut self, op: OpId, action: Op) {
-        self.operation.submit(op, action);
+    fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
+        self.operation.submit(id, op, target);
     }
 
     async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {

@@ -32,7 +32,7 @@ use crate::events::RunTime;
 use crate::netns::access::{self, Access};
 use crate::netns::process::{Orders, Power, Process, Program};
 use crate::netns::{Crew, Namespace, raise_descriptor_limit};
-use crate::op::{BackendEvent, Op, OpId, OpResult};
+use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
 use crate::plan::{API_PORT, NetworkIndex, NodeIndex, Plan};
 use crate::probe::Probed;
 use crate::probe::survey::Survey;
@@ -174,8 +174,8 @@ impl Backend for NetnsBackend {
         self.operation.now()
     }
 
-    fn submit(&mut self, op: OpId, action: Op) {
-        self.operation.submit(op, action);
+    fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
+        self.operation.submit(id, op, target);
     }
 
     async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {

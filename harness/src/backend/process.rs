@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::backend::BackendError;
 use crate::events::RunTime;
-use crate::op::{BackendEvent, Op, OpId, OpResult};
+use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
 use crate::plan::{NodeIndex, Plan};
 use crate::progress::Progress;
 use client::ApiClient;
@@ -218,17 +218,17 @@ impl<H: Host> Operation<H> {
     }
 
     /// See [`crate::backend::Backend::submit`].
-    pub(crate) fn submit(&mut self, op: OpId, action: Op) {
+    pub(crate) fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
         self.reap();
-        match action {
-            Op::Start { node, fresh } => self.turn(op, node, Turn::Start { fresh }),
-            Op::Kill { node } => self.turn(op, node, Turn::Kill),
-            Op::Stop { node } => self.turn(op, node, Turn::Stop),
+        match op {
+            Op::Start { node, fresh } => self.turn(id, node, Turn::Start { fresh }),
+            Op::Kill { node } => self.turn(id, node, Turn::Kill),
+            Op::Stop { node } => self.turn(id, node, Turn::Stop),
             other => {
                 let fleet = Arc::clone(self.up_and_running());
                 self.tasks.spawn(async move {
-                    let told = operations::perform(&fleet, other).await;
-                    fleet.tell(Some(op), told).await;
+                    let told = operations::perform(&fleet, other, target).await;
+                    fleet.tell(Some(id), told).await;
                 });
             }
         }

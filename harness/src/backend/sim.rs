@@ -18,7 +18,7 @@ use rand::Rng;
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::metrics::series::Scrape;
-use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult};
+use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult, OpTarget};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::progress::Progress;
 use crate::sim::engine::{Birth, Engine, Finished};
@@ -270,50 +270,55 @@ impl Backend for Sim {
         RunTime(self.engine.now().as_micros() - self.begun.as_micros())
     }
 
-    fn submit(&mut self, op: OpId, action: Op) {
-        match action {
-            Op::Start { node, .. } if self.engine.node(node.0 as Seat).is_some() => {
-                self.failed(op, node, "the node runs already");
+    fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
+        match (op, target) {
+            (Op::Start { node, .. }, _) if self.engine.node(node.0 as Seat).is_some() => {
+                self.failed(id, node, "the node runs already");
             }
-            Op::Start { node, fresh } => {
-                let id = self.start(node, fresh);
-                self.report(Some(op), OpResult::NodeStarted { id });
+            (Op::Start { node, fresh }, _) => {
+                let started = OpResult::NodeStarted { id: self.start(node, fresh) };
+                self.report(Some(id), started);
             }
-            Op::Kill { node } => {
+            (Op::Kill { node }, _) => {
                 self.kill(node);
-                self.report(Some(op), OpResult::NodeStopped);
+                self.report(Some(id), OpResult::NodeStopped);
             }
-            Op::Stop { node } => self.command(op, node, Command::Leave, LEAVE_WITHIN),
-            Op::Put { node, value } => {
-                let put = DataCommand::Put { value: value.into() };
-                self.command(op, node, Command::Overlay(put), self.answer_within(node));
+            (Op::Stop { node }, _) => self.command(id, node, Command::Leave, LEAVE_WITHIN),
+            (Op::Put { node, item }, _) => {
+                let put = DataCommand::Put { value: Blob(self.plan.items[item.0].bytes().into()) };
+                self.command(id, node, Command::Overlay(put), self.answer_within(node));
             }
-            Op::Get { node, id } => {
-                self.command(op, node, Command::Overlay(DataCommand::Get { id }), self.answer_within(node));
+            (Op::Get { node, .. }, OpTarget::Item(item)) => {
+                let get = DataCommand::Get { id: item };
+                self.command(id, node, Command::Overlay(get), self.answer_within(node));
             }
-            Op::Rebind { network, addresses } => {
+            (Op::Rebind { network, addresses }, _) => {
                 self.engine.transport_mut().rebind(network, &addresses);
-                self.report(Some(op), OpResult::NetworkChanged);
+                self.report(Some(id), OpResult::NetworkChanged);
             }
-            Op::SetLink { network, up, down } => {
+            (Op::SetLink { network, up, down }, _) => {
                 self.engine.transport_mut().set_link(network, &up, &down);
-                self.report(Some(op), OpResult::NetworkChanged);
+                self.report(Some(id), OpResult::NetworkChanged);
             }
-            Op::Connect { node, peer } => {
+            (Op::Connect { node, .. }, OpTarget::Peer(peer)) => {
                 let link = Command::Connect { peer, contact: None };
-                self.command(op, node, link, CONNECT_WITHIN + ANSWER_MARGIN);
+                self.command(id, node, link, CONNECT_WITHIN + ANSWER_MARGIN);
             }
-            Op::Ping { node, peer, deadline: within } => {
+            (Op::Ping { node, deadline, .. }, OpTarget::Peer(peer)) => {
                 let ask = Command::Ask { peer, route: String::new(), body: Blob::default() };
-                self.command(op, node, ask, within);
+                self.command(id, node, ask, deadline);
             }
-            Op::Inspect => {
+            (Op::Inspect, _) => {
                 let seen = self.look();
-                self.report(Some(op), OpResult::Inspected(seen));
+                self.report(Some(id), OpResult::Inspected(seen));
             }
-            Op::Sample => {
+            (Op::Sample, _) => {
                 let sampled = self.sample();
-                self.report(Some(op), OpResult::Sampled(sampled));
+                self.report(Some(id), OpResult::Sampled(sampled));
+            }
+            (op, target) => {
+                let reason = format!("{} take another target than {target:?}", op.plural());
+                self.report(Some(id), OpResult::Failed { node: op.node(), reason });
             }
         }
     }

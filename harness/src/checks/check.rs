@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::words::{Fault, Names, Word};
 use crate::metrics::watched::Watched;
-use crate::plan::{Act, Item, Measure, NetworkIndex, NodePlan, Plan, Step};
+use crate::op::Op;
+use crate::plan::{Item, Measure, NetworkIndex, NodePlan, Plan, Step};
 use crate::results::check_result::CheckUnit;
 use crate::results::tally::Tally;
 use crate::topology::units::{Time, Unit, any_share, is_plain_number};
@@ -87,18 +88,18 @@ pub(crate) struct Activity {
 impl Activity {
     /// Adds what a step does.
     pub(crate) fn add(&mut self, step: &Step, nodes: &[NodePlan], items: &[Item]) {
-        for action in &step.actions {
-            match action.act {
-                Act::Put { .. } => self.stored = true,
-                Act::Get { item, node } => {
+        for timed in &step.ops {
+            match timed.op {
+                Op::Put { .. } => self.stored = true,
+                Op::Get { item, node } => {
                     let by = items[item.0].by;
                     self.queried.insert((nodes[node.0].network, nodes[by.0].network));
                 }
-                Act::Link { node, peer, .. } => {
+                Op::Connect { node, peer, .. } => {
                     let (a, b) = (&nodes[node.0].group, &nodes[peer.0].group);
                     self.connected.extend([(a.clone(), b.clone()), (b.clone(), a.clone())]);
                 }
-                Act::Rebind { .. } => self.rebound = true,
+                Op::Rebind { .. } => self.rebound = true,
                 _ => {}
             }
         }

@@ -4,7 +4,7 @@ use super::check::Measurements;
 use super::family;
 use crate::events::{Event, EventKind};
 use crate::metrics::watched::Watched;
-use crate::plan::{Check, Comparison, Plan, Until};
+use crate::plan::{Check, Comparison, EndCondition, Plan};
 use crate::results::check_result::CheckResult;
 use crate::results::tally::Tally;
 
@@ -15,7 +15,7 @@ const TOLERANCE: f64 = 1e-9;
 pub fn evaluate(plan: &Plan, events: &[Event], metrics: &Watched) -> Vec<CheckResult> {
     let mut results = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
-        let Until::Checked { checks } = &step.until else { continue };
+        let EndCondition::Checked { checks } = &step.ends else { continue };
         let is_end = |event: &Event| matches!(event.kind, EventKind::StepEnded { step, .. } if step == index);
         match events.iter().position(is_end) {
             Some(end) => results.extend(evaluate_on(plan, checks, &events[..end], metrics, Some(index))),

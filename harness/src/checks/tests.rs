@@ -5,7 +5,7 @@ use super::*;
 use crate::events::{Event, EventKind, LinkResult, Recovery, Retrieved, RunTime};
 use crate::metrics::series::Source;
 use crate::metrics::watched::Watched;
-use crate::plan::{Aggregate, Comparison, Measure, NetworkIndex, NodeIndex, Selection, Statistic, Until};
+use crate::plan::{Aggregate, Comparison, EndCondition, Measure, NetworkIndex, NodeIndex, Selection, Statistic};
 use crate::results::check_result::CheckResult;
 use crate::results::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
 
@@ -231,8 +231,8 @@ fn router_metrics_are_aggregated_over_routers() {
 fn check_step_is_evaluated_on_the_events_before_it() {
     let mut plan = fixture::plan();
     let persists = check("persistence >= 99%", main("persistence"), Comparison::AtLeast, 0.99);
-    plan.steps[0].until = Until::Checked { checks: vec![persists.clone()] };
-    plan.steps[1].until = Until::Checked { checks: vec![persists.clone()] };
+    plan.steps[0].ends = EndCondition::Checked { checks: vec![persists.clone()] };
+    plan.steps[1].ends = EndCondition::Checked { checks: vec![persists.clone()] };
     plan.checks = vec![persists];
     let events = [stored(0, true), looked(1, 1), step_ended(0), looked(0, 1)];
     let verdicts = evaluate(&plan, &events, &Watched::default());

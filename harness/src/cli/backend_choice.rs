@@ -12,7 +12,7 @@ use crate::backend::sim::Sim;
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::netns::access::{self, Access};
-use crate::op::{BackendEvent, Op, OpId};
+use crate::op::{BackendEvent, Op, OpId, OpTarget};
 use crate::plan::Plan;
 use crate::probe::Probed;
 use crate::programs;
@@ -175,11 +175,11 @@ impl Backend for AnyBackend {
         }
     }
 
-    fn submit(&mut self, op: OpId, action: Op) {
+    fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
         match self {
-            AnyBackend::Docker(backend) => backend.submit(op, action),
-            AnyBackend::Netns(backend) => backend.submit(op, action),
-            AnyBackend::Sim(backend) => backend.submit(op, action),
+            AnyBackend::Docker(backend) => backend.submit(id, op, target),
+            AnyBackend::Netns(backend) => backend.submit(id, op, target),
+            AnyBackend::Sim(backend) => backend.submit(id, op, target),
         }
     }
 

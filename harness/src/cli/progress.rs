@@ -64,7 +64,7 @@ impl ProgressDisplay {
             EventKind::StepBegan { step, .. } => {
                 self.shown = None;
                 if self.bar.is_none() {
-                    self.line(&format!("step {} of {}: {}", step + 1, plan.steps.len(), plan.steps[*step].title));
+                    self.line(&format!("step {} of {}: {}", step + 1, plan.steps.len(), plan.steps[*step].summary));
                     self.shown = Some(Instant::now());
                 }
             }

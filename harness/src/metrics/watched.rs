@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::events::RunTime;
 use crate::metrics::series::{Scrape, Source};
-use crate::plan::{Aggregate, Check, Plan, Statistic, Until};
+use crate::plan::{Aggregate, Check, EndCondition, Plan, Statistic};
 
 /// Most samples kept of one metric; later ones only move its extremes.
 const INSTANTS_MAX: usize = 100_000;
@@ -31,8 +31,8 @@ struct Instant {
 impl Watched {
     /// Watches what the checks of `plan` name, those in mid-run too.
     pub fn of(plan: &Plan) -> Self {
-        let in_steps = plan.steps.iter().flat_map(|step| match &step.until {
-            Until::Checked { checks } => checks.as_slice(),
+        let in_steps = plan.steps.iter().flat_map(|step| match &step.ends {
+            EndCondition::Checked { checks } => checks.as_slice(),
             _ => &[],
         });
         let name = |check: &Check| match &check.measure.statistic {

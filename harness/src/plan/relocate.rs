@@ -4,8 +4,9 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{Act, NetworkIndex, Plan};
+use super::{NetworkIndex, Plan};
 use crate::net::autoconf::autoconfigured;
+use crate::op::Op;
 
 impl Plan {
     /// Moves a network, and everything that has an address in it, to another subnet of the same size.
@@ -35,8 +36,8 @@ impl Plan {
             }
             uplink.pool.iter_mut().for_each(|address| *address = moved(*address));
         }
-        for timed in self.steps.iter_mut().flat_map(|step| &mut step.actions) {
-            if let Act::Rebind { network, addresses } = &mut timed.act
+        for timed in self.steps.iter_mut().flat_map(|step| &mut step.ops) {
+            if let Op::Rebind { network, addresses } = &mut timed.op
                 && behind_it[network.0]
             {
                 addresses.iter_mut().for_each(|address| *address = moved(*address));

@@ -1,4 +1,4 @@
-//! From a checked topology to the plan: addresses, nodes, who joins through whom, the timeline.
+//! From a model topology to the plan: addresses, nodes, who joins through whom, the timeline.
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -10,85 +10,75 @@ use crate::net::autoconf::autoconfigured;
 use crate::net::firewall::Policy;
 use crate::net::nat::Forward;
 use crate::plan::ipv6::{Network6, Uplink6};
-use crate::plan::{Check, Network, NetworkIndex, NodeIndex, NodePlan, Uplink};
-use crate::timeline::{self, Timeline, TimelineError};
+use crate::plan::{Item, Network, NetworkIndex, NodeIndex, NodePlan, Step, Uplink};
+use crate::steps::state::PlanState;
+use crate::steps::{self, StepEntry};
 use crate::topology::addresses::{self, HostAddresses};
-use crate::topology::check::{Checked, CheckedNetwork, needs};
+use crate::topology::check::{NetworkModel, TopologyModel, needs};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
-
-use super::{join_check, precondition, scenes};
 use crate::topology::roster::NodeRoster;
+use crate::topology::uplinks::UplinkStates;
 
-/// Networks, nodes and the timeline of a plan.
-pub(crate) struct Planned {
+/// Networks, nodes and steps of a plan.
+pub(crate) struct Assembled {
     pub(crate) networks: Vec<Network>,
     pub(crate) nodes: Vec<NodePlan>,
-    pub(crate) timeline: Timeline,
-    pub(crate) checks: Vec<Check>,
+    pub(crate) items: Vec<Item>,
+    pub(crate) steps: Vec<Step>,
 }
 
-/// Plans everything. `None` if that is impossible; why is among `problems`.
-pub(crate) fn plan(checked: &Checked, seed: u64, problems: &mut DiagnosticSink) -> Option<Planned> {
-    let fresh_steps = checked.steps.iter().filter(|step| step.asks_fresh()).count();
-    let needs = needs(&checked.networks, &checked.groups, fresh_steps as u64);
-    let subnets = match addresses::subnets(&checked.networks, &needs) {
+/// Assembles everything. `None` if that is impossible; why is among `problems`.
+pub(crate) fn assemble(
+    model: &TopologyModel,
+    entries: &[StepEntry],
+    seed: u64,
+    problems: &mut DiagnosticSink,
+) -> Option<Assembled> {
+    let needs = needs(&model.networks, &model.groups, model.fresh_steps);
+    let subnets = match addresses::subnets(&model.networks, &needs) {
         Ok(subnets) => subnets,
         Err(network) => {
-            let name = &checked.networks[network].name;
+            let name = &model.networks[network].name;
             problems.add(
                 Diagnostic::at(&name.span, format!("no free subnet is left for {}", quoted(&name.value)))
-                    .help("name subnets yourself, or take fewer or smaller networks"),
+                    .help("name subnets yourself, or use fewer or smaller networks"),
             );
             return None;
         }
     };
-    let mut hosts: Vec<HostAddresses> =
-        subnets.iter().zip(&needs).map(|(subnet, need)| HostAddresses::new(*subnet, *need)).collect();
-    let subnets6 = addresses::subnets6(&checked.networks);
-    let mut networks = networks(checked, &subnets, &subnets6, &mut hosts);
-    let mut roster = NodeRoster::new(checked, &needs, fresh_steps, &mut hosts);
+    let room = subnets.iter().zip(&needs);
+    let mut hosts: Vec<HostAddresses> = room.map(|(subnet, need)| HostAddresses::new(*subnet, *need)).collect();
+    let subnets6 = addresses::subnets6(&model.networks);
+    let mut networks = networks(model, &subnets, &subnets6, &mut hosts);
+    let mut roster = NodeRoster::new(model, &needs, model.fresh_steps as usize, &mut hosts);
     for node in &mut roster.nodes {
         let subnet = networks[node.network.0].ipv6.map(|ipv6| ipv6.subnet);
         node.address6 = subnet.map(|subnet| autoconfigured(subnet, node.address));
     }
-    set_forwards(checked, &roster, &mut networks);
-    join_check::check(checked, &roster, problems);
-    let scenes = scenes::scenes(checked, &roster, &networks, &mut hosts);
-    match timeline::expand(seed, &roster.nodes, longest_deadline(checked), &scenes) {
-        Ok(timeline) => {
-            precondition::check(checked, &roster.nodes, &timeline, problems);
-            let checks = checked.checks.iter().map(|check| check.value.clone()).collect();
-            Some(Planned { networks, nodes: roster.nodes, timeline, checks })
-        }
+    set_forwards(model, &roster, &mut networks);
+    for entry in entries {
+        entry.spec.validate_nodes(&entry.span, model, &roster, problems);
+    }
+    let uplinks = UplinkStates::new(&networks, &mut hosts);
+    let mut state = PlanState::new(model, &roster, uplinks, longest_deadline(model));
+    let scheduled = steps::schedule(entries, seed, &mut state);
+    let items = std::mem::take(&mut state.items);
+    match scheduled {
+        Ok(steps) => Some(Assembled { networks, nodes: roster.nodes, items, steps }),
         Err((step, error)) => {
-            problems.add(Diagnostic {
-                help: remedy(&error),
-                ..Diagnostic::at(&checked.steps[step].span, error.to_string())
-            });
+            problems.add(Diagnostic::at(&entries[step].span, error.to_string()).help(error.remedy()));
             None
         }
     }
 }
 
-fn remedy(error: &TimelineError) -> Option<String> {
-    let text = match error {
-        TimelineError::NoPair { .. } => "name at least two: among: [a, b]",
-        TimelineError::NobodyLeft { .. } => "have churn replace or spare some of them",
-        TimelineError::NothingStored => "store before: - store: {items: 60}",
-        TimelineError::FewerStored { .. } => "ask for all of them: items: all",
-        TimelineError::TooManyPairs => "name fewer nodes: among: [a, b]",
-        TimelineError::TooManyActions | TimelineError::TooManyDraws => "take fewer nodes or items, or less time",
-    };
-    Some(text.to_owned())
-}
-
 fn networks(
-    checked: &Checked,
+    model: &TopologyModel,
     subnets: &[Ipv4Net],
     subnets6: &[Option<Network6>],
     hosts: &mut [HostAddresses],
 ) -> Vec<Network> {
-    let network = |((network, &subnet), &ipv6): ((&CheckedNetwork, &Ipv4Net), &Option<Network6>)| Network {
+    let network = |((network, &subnet), &ipv6): ((&NetworkModel, &Ipv4Net), &Option<Network6>)| Network {
         name: network.name.value.clone(),
         group: network.group.clone(),
         subnet,
@@ -98,11 +88,11 @@ fn networks(
         behind: network.behind.map(|to| uplink(network, to, &mut hosts[to.0], ipv6.and(subnets6[to.0]))),
         region: network.region.clone(),
     };
-    checked.networks.iter().zip(subnets).zip(subnets6).map(network).collect()
+    model.networks.iter().zip(subnets).zip(subnets6).map(network).collect()
 }
 
 /// How a network is joined to `to`, whose addresses `hosts` hands out; `outer6` if both have IPv6.
-fn uplink(network: &CheckedNetwork, to: NetworkIndex, hosts: &mut HostAddresses, outer6: Option<Network6>) -> Uplink {
+fn uplink(network: &NetworkModel, to: NetworkIndex, hosts: &mut HostAddresses, outer6: Option<Network6>) -> Uplink {
     let firewall = network.ipv6.firewall.as_ref().map_or(Policy::Stateful, |firewall| firewall.value);
     let address = hosts.router();
     Uplink {
@@ -118,15 +108,15 @@ fn uplink(network: &CheckedNetwork, to: NetworkIndex, hosts: &mut HostAddresses,
 }
 
 /// Ports that always lead to nodes, whose addresses are known only now.
-fn set_forwards(checked: &Checked, roster: &NodeRoster, networks: &mut [Network]) {
-    for (network, planned) in checked.networks.iter().zip(networks) {
+fn set_forwards(model: &TopologyModel, roster: &NodeRoster, networks: &mut [Network]) {
+    for (network, planned) in model.networks.iter().zip(networks) {
         let Some(uplink) = &mut planned.behind else { continue };
         uplink.forwards = network
             .forwards
             .iter()
             .flat_map(|forward| {
                 let to = |node: NodeIndex| SocketAddrV4::new(roster.nodes[node.0].address, forward.to);
-                roster.who(checked, &forward.node).into_iter().map(move |node| Forward {
+                roster.who(model, &forward.node).into_iter().map(move |node| Forward {
                     protocol: forward.protocol,
                     port: forward.port,
                     to: to(node),
@@ -137,14 +127,14 @@ fn set_forwards(checked: &Checked, roster: &NodeRoster, networks: &mut [Network]
 }
 
 /// The longest after which a node gives a put or get up.
-fn longest_deadline(checked: &Checked) -> Duration {
+fn longest_deadline(model: &TopologyModel) -> Duration {
     let deadline = |settings: &[(String, String)]| {
         let mut config = Config::default();
         for (key, value) in settings {
-            config.set(key, value).expect("settings were checked");
+            config.set(key, value).expect("settings were model");
         }
         config.deadline
     };
-    let groups = checked.groups.iter().map(|group| deadline(&group.settings));
-    groups.fold(deadline(&checked.settings), Duration::max)
+    let groups = model.groups.iter().map(|group| deadline(&group.settings));
+    groups.fold(deadline(&model.settings), Duration::max)
 }

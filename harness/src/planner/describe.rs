@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::net::firewall::Policy;
-use crate::net::link::{Distribution, LinkConfig};
 use crate::net::nat::NatConfig;
-use crate::plan::{Act, NetworkRange, Plan, Step, Timed, Until, Uplink};
-use crate::topology::units::{Rate, Share, Time};
+use crate::op::Op;
+use crate::plan::{EndCondition, NetworkRange, Plan, Step, TimedOp, Uplink};
+use crate::topology::raw::link::describe_link;
+use crate::topology::units::Time;
 
 /// Most lines of each kind; the rest is counted.
 const LINES_MAX: usize = 40;
@@ -90,7 +91,7 @@ fn to_names(plan: &Plan, first: &Uplink, last: &Uplink) -> String {
 
 fn uplink_line(uplink: &Uplink) -> String {
     let nat = uplink.nat.as_ref().map_or("routed plainly".to_owned(), nat_name);
-    let link = link(&uplink.up, &uplink.down);
+    let link = describe_link(&uplink.up, &uplink.down);
     let more = match uplink.pool.len() {
         0 => String::new(),
         more => format!(" with {} addresses", more + 1),
@@ -106,43 +107,6 @@ fn uplink_line(uplink: &Uplink) -> String {
 fn nat_name(nat: &NatConfig) -> String {
     let preset = NatConfig::presets().into_iter().find(|(_, preset)| preset == nat);
     preset.map_or_else(|| "a NAT of its own kind".to_owned(), |(name, _)| format!("{name} NAT"))
-}
-
-/// A link, both ways.
-pub(crate) fn link(up: &LinkConfig, down: &LinkConfig) -> String {
-    match (one_way(up), one_way(down)) {
-        (up, down) if up == down => up,
-        (up, down) => format!("up {up}, down {down}"),
-    }
-}
-
-fn one_way(link: &LinkConfig) -> String {
-    let mut parts = Vec::new();
-    if !link.latency.is_zero() || !link.jitter.is_zero() {
-        let distribution = match link.distribution {
-            Distribution::Normal => "",
-            Distribution::Uniform => " (uniform)",
-            Distribution::Pareto => " (Pareto)",
-        };
-        let jitter =
-            if link.jitter.is_zero() { String::new() } else { format!(" ± {}{distribution}", Time(link.jitter)) };
-        parts.push(format!("{}{jitter}", Time(link.latency)));
-    }
-    let bursts = link.loss_burst.map_or_else(String::new, |burst| format!(" in bursts of {burst}"));
-    for (share, what) in [
-        (link.loss, format!("lost{bursts}")),
-        (link.duplicate, "doubled".to_owned()),
-        (link.reorder, format!("late by {}", Time(link.reorder_gap))),
-        (link.corrupt, "corrupted".to_owned()),
-    ] {
-        if share > 0.0 {
-            parts.push(format!("{} {what}", Share(share)));
-        }
-    }
-    if let Some(bps) = link.rate_bps {
-        parts.push(Rate(bps).to_string());
-    }
-    if parts.is_empty() { "a perfect link".to_owned() } else { parts.join(" ") }
 }
 
 /// One line for each group, in the order of their first nodes.
@@ -187,34 +151,21 @@ fn group(plan: &Plan, name: &str, members: &[usize]) -> String {
 
 fn step(step: &Step) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for action in &step.actions {
-        *counts.entry(kind(&action.act)).or_default() += 1;
+    for timed in &step.ops {
+        *counts.entry(timed.op.plural()).or_default() += 1;
     }
-    let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
-    let mut line = step.title.clone();
+    let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{name}: {count}")).collect();
+    let mut line = step.summary.clone();
     if !counts.is_empty() {
         let _ = write!(line, " [{}]", counts.join(", "));
     }
-    // Links take their turns, so when they begin is not known.
-    let is_link = |timed: &Timed| matches!(timed.act, Act::Link { .. });
-    if let (Until::Done { within }, Some(last)) = (&step.until, step.actions.last().filter(|last| !is_link(last))) {
-        let _ = write!(line, ", begun within {}, done within {}", rounded(last.after), rounded(*within));
+    // Pairs wait for their turn, so when they begin is not known.
+    let is_connect = |timed: &TimedOp| matches!(timed.op, Op::Connect { .. });
+    let last = step.ops.last().filter(|last| !is_connect(last));
+    if let (EndCondition::Done { deadline }, Some(last)) = (&step.ends, last) {
+        let _ = write!(line, ", begun within {}, done within {}", rounded(last.after), rounded(*deadline));
     }
     line
-}
-
-fn kind(act: &Act) -> &'static str {
-    match act {
-        Act::Start { fresh: true, .. } => "fresh starts",
-        Act::Start { fresh: false, .. } => "starts",
-        Act::Kill { .. } => "kills",
-        Act::Stop { .. } => "stops",
-        Act::Put { .. } => "puts",
-        Act::Get { .. } => "gets",
-        Act::Rebind { .. } => "rebinds",
-        Act::SetLink { .. } => "changes of links",
-        Act::Link { .. } => "links",
-    }
 }
 
 /// To tenths of a second, upwards.

@@ -1,14 +1,14 @@
 //! Whether the steps before each check leave it something to measure.
 
+use super::assemble::Assembled;
 use crate::checks::{self, Activity};
-use crate::plan::{Check, NodePlan};
-use crate::timeline::Timeline;
-use crate::topology::check::{Checked, Verb};
+use crate::plan::Check;
+use crate::steps::StepEntry;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
 use crate::topology::fields::Spanned;
 
-/// Reports every check that would measure nothing: its result could only mislead.
-pub(crate) fn check(checked: &Checked, nodes: &[NodePlan], timeline: &Timeline, problems: &mut DiagnosticSink) {
+/// Reports every check that would measure nothing: its result could only mislead. `last` are those at the end of the run.
+pub(crate) fn check(entries: &[StepEntry], plan: &Assembled, last: &[Spanned<Check>], problems: &mut DiagnosticSink) {
     let mut seen = Activity::default();
     let mut judge = |seen: &Activity, checks: &[Spanned<Check>]| {
         for check in checks {
@@ -20,11 +20,9 @@ pub(crate) fn check(checked: &Checked, nodes: &[NodePlan], timeline: &Timeline, 
             }
         }
     };
-    for (step, planned) in checked.steps.iter().zip(&timeline.steps) {
-        seen.add(planned, nodes, &timeline.items);
-        if let Verb::Check { checks } = &step.verb {
-            judge(&seen, checks);
-        }
+    for (entry, step) in entries.iter().zip(&plan.steps) {
+        seen.add(step, &plan.nodes, &plan.items);
+        judge(&seen, entry.spec.checks());
     }
-    judge(&seen, &checked.checks);
+    judge(&seen, last);
 }

@@ -179,7 +179,7 @@ impl Recorder {
 impl RunObserver for Recorder {
     fn event(&mut self, event: &Event) {
         match event.kind {
-            EventKind::StepBegan { step, .. } => self.steps.begin(&self.plan.steps[step].title),
+            EventKind::StepBegan { step, .. } => self.steps.begin(&self.plan.steps[step].summary),
             EventKind::StepEnded { .. } => self.steps.end(),
             _ => {}
         }

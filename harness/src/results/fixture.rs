@@ -7,9 +7,10 @@ use butter::core::identity::{BlockId, NodeId};
 
 use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::metrics::series::{Scrape, Series, Source};
+use crate::op::Op;
 use crate::plan::{
-    Act, Aggregate, Check, Comparison, Item, ItemIndex, Measure, Network, NetworkIndex, NodeIndex, NodePlan, Plan,
-    Statistic, Step, Timed, Until,
+    Aggregate, Check, Comparison, EndCondition, Item, ItemIndex, Measure, Network, NetworkIndex, NodeIndex, NodePlan,
+    Plan, Statistic, Step, TimedOp,
 };
 
 /// Two networks of two nodes each (0, 1 on alpha; 2, 3 on beta) and one that is started later on beta (4); two items,
@@ -36,12 +37,12 @@ pub(crate) fn plan() -> Plan {
         settings: Vec::new(),
         from_start: index < 4,
     };
-    let puts = |item| Timed { after: Duration::ZERO, act: Act::Put { item: ItemIndex(item) } };
-    let step = |verb, actions| Step {
+    let puts = |item| TimedOp::at_once(Op::Put { node: NodeIndex(0), item: ItemIndex(item) });
+    let step = |verb, ops| Step {
         verb,
-        title: format!("{verb} something"),
-        actions,
-        until: Until::Done { within: Duration::from_secs(30) },
+        summary: format!("{verb} something"),
+        ops,
+        ends: EndCondition::Done { deadline: Duration::from_secs(30) },
         line: 1,
     };
     Plan {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::events::{Event, EventKind};
-use crate::plan::{Act, ItemIndex, Plan};
+use crate::op::Op;
+use crate::plan::{ItemIndex, Plan};
 use crate::statistics::ratio;
 
 /// Items as the events so far show them.
@@ -39,8 +40,8 @@ impl ItemTally {
     pub(super) fn add(&mut self, plan: &Plan, event: &Event) {
         match &event.kind {
             EventKind::StepBegan { step, .. } => {
-                let is_put = |act: &Act| matches!(act, Act::Put { .. });
-                self.planned += plan.steps[*step].actions.iter().filter(|timed| is_put(&timed.act)).count();
+                let is_put = |op: &Op| matches!(op, Op::Put { .. });
+                self.planned += plan.steps[*step].ops.iter().filter(|timed| is_put(&timed.op)).count();
             }
             EventKind::Stored { item, result: Ok(_), .. } => {
                 self.acknowledged.insert(*item);

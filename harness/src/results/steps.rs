@@ -29,7 +29,7 @@ pub(super) fn steps(plan: &Plan, events: &[Event]) -> Vec<StepResult> {
         match &event.kind {
             EventKind::StepBegan { step, .. } => {
                 let step = &plan.steps[*step];
-                let (verb, summary, line) = (step.verb, step.title.clone(), step.line);
+                let (verb, summary, line) = (step.verb, step.summary.clone(), step.line);
                 let began_s = event.at.as_secs_f64();
                 steps.push((event.at, StepResult { verb, summary, line, began_s, took_s: None, error: None }));
             }

@@ -1,119 +1,102 @@
-//! What a backend reports, taken into the books and the record.
+//! Events of the backend, taken into the state and the record of the run.
 
 use std::sync::Arc;
 
 use butter::core::identity::BlockId;
 
-use super::pending::{Pending, What};
-use super::{LastLook, Runner};
+use super::pending::PendingOp;
+use super::rebind_recovery::LinkEnd;
+use super::{Inspection, Runner};
 use crate::backend::Backend;
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
-use crate::op::{BackendEvent, NodeSnapshot, OpResult};
+use crate::metrics::series::Scrape;
+use crate::op::{BackendEvent, NodeSnapshot, Op, OpResult};
 use crate::plan::{ItemIndex, NodeIndex};
 
 impl<B: Backend> Runner<'_, B> {
-    pub(super) fn take(&mut self, report: BackendEvent) {
-        let at = report.at;
-        let Some(op) = report.op else { return self.take_unasked(at, report.result) };
-        let Some(pending) = self.ops.remove(op) else {
-            return self.trouble(at, None, "the backend reported something twice, or too late");
+    pub(super) fn take(&mut self, event: BackendEvent) {
+        let at = event.at;
+        let Some(id) = event.op else { return self.take_unasked(at, event.result) };
+        let Some(pending) = self.pending.remove(id) else {
+            return self.incident(at, None, "the backend completed an operation twice, or too late");
         };
         let began = pending.submitted;
-        match (pending.what, report.result) {
-            (What::Start { node }, OpResult::NodeStarted { id }) => {
+        match (&pending.op, event.result) {
+            (&Op::Start { node, .. }, OpResult::NodeStarted { id }) => {
                 self.state.started(node, id);
                 self.record(at, EventKind::Started { node, id });
                 self.release(node, at);
             }
-            (What::Kill { node }, OpResult::NodeStopped) => self.ended(at, node, EventKind::Killed { node }),
-            (What::Stop { node }, OpResult::NodeStopped) => self.ended(at, node, EventKind::Stopped { node }),
-            (What::Put { item, node }, OpResult::Stored(blocks)) if !blocks.is_empty() => {
+            (&Op::Kill { node }, OpResult::NodeStopped) => self.ended(at, node, EventKind::Killed { node }),
+            (&Op::Stop { node }, OpResult::NodeStopped) => self.ended(at, node, EventKind::Stopped { node }),
+            (&Op::Put { node, item }, OpResult::Stored(blocks)) if !blocks.is_empty() => {
                 self.stored(began, at, item, node, Ok(blocks));
             }
-            (What::Get { item, node }, OpResult::Found(found)) => {
+            (&Op::Get { node, item }, OpResult::Found(found)) => {
                 let right = found.value[..] == self.plan.items[item.0].bytes()[..];
                 let (hops, messages) = (found.hops, found.messages);
                 let result = if right { Retrieved::Found { hops, messages } } else { Retrieved::WrongBytes };
                 self.retrieved(began, at, item, node, result);
             }
-            (What::Get { item, node }, OpResult::NotFound { certain: sure }) => {
-                let result = if sure { Retrieved::NotFound } else { Retrieved::TimedOut };
+            (&Op::Get { node, item }, OpResult::NotFound { certain }) => {
+                let result = if certain { Retrieved::NotFound } else { Retrieved::TimedOut };
                 self.retrieved(began, at, item, node, result);
             }
-            (What::Rebind { network, addresses, ends }, OpResult::NetworkChanged) => {
-                self.rebound(began, at, network, addresses, ends);
+            (Op::Rebind { network, addresses }, OpResult::NetworkChanged) => {
+                self.rebound(id, began, at, *network, addresses.clone());
             }
-            (What::Ask { end }, OpResult::PingAnswered) => self.answered(at, end),
-            (What::SetLink { network }, OpResult::NetworkChanged) => self.record(at, EventKind::LinkSet { network }),
-            (What::Link { node, peer, within }, OpResult::Connected(said)) => {
-                self.linked(at, node, peer, LinkResult::of(said, within));
+            (&Op::Ping { node, peer, .. }, OpResult::PingAnswered) => self.answered(at, LinkEnd { node, peer }),
+            (&Op::SetLink { network, .. }, OpResult::NetworkChanged) => self.record(at, EventKind::LinkSet { network }),
+            (&Op::Connect { node, peer, deadline }, OpResult::Connected(link)) => {
+                self.linked(at, node, peer, LinkResult::of(link, deadline));
             }
-            (What::Look { generation }, OpResult::Inspected(views)) => self.looked(at, generation, &views),
-            (What::Sample, OpResult::Sampled(scrapes)) => {
-                let scrapes = Arc::new(scrapes);
-                self.watched.take(at, &scrapes);
-                self.observer.sampled(at, &scrapes);
-                self.last_sample = Some((at, scrapes));
-            }
-            (what, OpResult::Failed { reason: why, .. }) => self.fail(at, Pending { what, ..pending }, why, false),
-            (what, other) => {
-                let why = format!("the backend gave an answer that does not fit: {other:?}");
-                self.fail(at, Pending { what, ..pending }, why, true);
+            (Op::Inspect, OpResult::Inspected(snapshots)) => self.inspected(at, &snapshots),
+            (Op::Sample, OpResult::Sampled(scrapes)) => self.sampled(at, scrapes),
+            (_, OpResult::Failed { reason, .. }) => self.fail(at, &pending, reason, false),
+            (_, other) => {
+                let reason = format!("the backend gave a result that does not belong to it: {other:?}");
+                self.fail(at, &pending, reason, true);
             }
         }
     }
 
-    fn take_unasked(&mut self, at: RunTime, what: OpResult) {
-        match what {
-            OpResult::Failed { node, reason: why } => {
-                self.trouble(at, node, &why);
+    fn take_unasked(&mut self, at: RunTime, result: OpResult) {
+        match result {
+            OpResult::Failed { node, reason } => {
+                self.incident(at, node, &reason);
                 if let Some(node) = node {
                     self.state.ended(node);
                 }
             }
-            other => self.trouble(at, None, &format!("the backend told something unasked: {other:?}")),
+            other => self.incident(at, None, &format!("the backend reported a result of no operation: {other:?}")),
         }
     }
 
-    /// An action did not come about. If `broken`, it is the backend's fault, and told even where a result says as much.
-    pub(super) fn fail(&mut self, at: RunTime, pending: Pending, why: String, broken: bool) {
+    /// An operation failed. If the backend is at fault, the record has an incident even where a result says as much.
+    pub(super) fn fail(&mut self, at: RunTime, pending: &PendingOp, reason: String, broken: bool) {
         let began = pending.submitted;
-        let about = format!("{}: {why}", pending.what.describe());
-        match pending.what {
-            What::Start { node } | What::Kill { node } | What::Stop { node } => {
-                self.trouble(at, Some(node), &about);
-                self.release(node, at);
-            }
-            What::Put { item, node } => {
-                if broken {
-                    self.trouble(at, Some(node), &about);
-                }
-                self.stored(began, at, item, node, Err(why));
-            }
-            What::Get { item, node } => {
-                if broken {
-                    self.trouble(at, Some(node), &about);
-                }
-                self.retrieved(began, at, item, node, Retrieved::Unasked { why });
-            }
-            What::Link { node, peer, .. } => {
-                if broken {
-                    self.trouble(at, Some(node), &about);
-                }
-                self.linked(at, node, peer, LinkResult::Down { why });
-            }
-            What::Ask { end } => {
-                if broken {
-                    self.trouble(at, Some(end.node), &about);
-                }
-                self.unanswered(at, end);
-            }
-            What::Look { .. } => {
-                self.trouble(at, None, &about);
-                self.rebind_waiting(at, &[]);
-            }
-            What::Rebind { .. } | What::SetLink { .. } | What::Sample => self.trouble(at, None, &about),
+        let about = format!("{} failed: {reason}", pending.op.name());
+        let has_result = matches!(pending.op, Op::Put { .. } | Op::Get { .. } | Op::Connect { .. } | Op::Ping { .. });
+        if broken || !has_result {
+            self.incident(at, pending.op.node(), &about);
         }
+        match &pending.op {
+            Op::Start { node, .. } | Op::Kill { node } | Op::Stop { node } => self.release(*node, at),
+            &Op::Put { node, item } => self.stored(began, at, item, node, Err(reason)),
+            &Op::Get { node, item } => self.retrieved(began, at, item, node, Retrieved::Unasked { why: reason }),
+            &Op::Connect { node, peer, .. } => self.linked(at, node, peer, LinkResult::Down { why: reason }),
+            &Op::Ping { node, peer, .. } => self.unanswered(at, LinkEnd { node, peer }),
+            Op::Inspect => self.rebind_waiting(at, &[]),
+            Op::Rebind { .. } => self.rebind_recovery.forget(pending.id),
+            Op::SetLink { .. } | Op::Sample => {}
+        }
+    }
+
+    fn sampled(&mut self, at: RunTime, scrapes: Vec<Scrape>) {
+        let scrapes = Arc::new(scrapes);
+        self.watched.take(at, &scrapes);
+        self.observer.sampled(at, &scrapes);
+        self.last_sample = Some((at, scrapes));
     }
 
     fn ended(&mut self, at: RunTime, node: NodeIndex, event: EventKind) {
@@ -153,7 +136,8 @@ impl<B: Backend> Runner<'_, B> {
         self.record(at, EventKind::Linked { from, to, result });
     }
 
-    fn looked(&mut self, at: RunTime, generation: u64, views: &[NodeSnapshot]) {
+    fn inspected(&mut self, at: RunTime, views: &[NodeSnapshot]) {
+        let generation = self.inspect_generation;
         for view in views {
             if self.state.identify(view.node, view.id) {
                 self.record(at, EventKind::Started { node: view.node, id: view.id });
@@ -161,14 +145,14 @@ impl<B: Backend> Runner<'_, B> {
         }
         let looked = self.state.look(views);
         if let EventKind::Looked { components, kept, acknowledged, .. } = looked {
-            self.last_look = Some(LastLook { generation, components });
+            self.last_inspection = Some(Inspection { generation, components });
             self.status.kept = Some((kept, acknowledged));
         }
         self.record(at, looked);
         self.rebind_waiting(at, views);
     }
 
-    pub(super) fn trouble(&mut self, at: RunTime, node: Option<NodeIndex>, what: &str) {
+    pub(super) fn incident(&mut self, at: RunTime, node: Option<NodeIndex>, what: &str) {
         self.record(at, EventKind::Trouble { node, what: what.to_owned() });
     }
 

@@ -15,7 +15,7 @@ pub(super) struct NodePair {
     /// Who asks for the link.
     pub(super) node: NodeIndex,
     pub(super) peer: NodeIndex,
-    pub(super) within: Duration,
+    pub(super) deadline: Duration,
 }
 
 /// Pairs that wait and pairs that are being tried.
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     fn pair(node: usize, peer: usize) -> NodePair {
-        NodePair { step: 0, node: NodeIndex(node), peer: NodeIndex(peer), within: Duration::ZERO }
+        NodePair { step: 0, node: NodeIndex(node), peer: NodeIndex(peer), deadline: Duration::ZERO }
     }
 
     #[test]

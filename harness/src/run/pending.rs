@@ -1,148 +1,72 @@
-//! What was submitted to a backend and has not been reported yet.
+//! Operations that were submitted to the backend and have not completed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
-use std::time::Duration;
 
-use butter::core::identity::NodeId;
-
-use super::rebind_recovery::End;
 use crate::events::RunTime;
-use crate::op::OpId;
-use crate::plan::{ItemIndex, NetworkIndex, NodeIndex};
+use crate::op::{Op, OpId};
+use crate::plan::NodeIndex;
 
-/// A submitted action.
+/// A submitted operation.
 #[derive(Clone, Debug)]
-pub(super) struct Pending {
-    pub(super) what: What,
+pub(super) struct PendingOp {
+    pub(super) id: OpId,
+    pub(super) op: Op,
     pub(super) submitted: RunTime,
-    /// When the backend has broken its promise to report.
+    /// The backend is at fault if it has not completed by then.
     pub(super) deadline: RunTime,
-    /// The step that it belongs to; `None` for looks and samples.
+    /// The step that it belongs to; `None` for inspections, samples and pings.
     pub(super) step: Option<usize>,
 }
 
-/// What a pending action is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum What {
-    Start {
-        node: NodeIndex,
-    },
-    Kill {
-        node: NodeIndex,
-    },
-    Stop {
-        node: NodeIndex,
-    },
-    Put {
-        item: ItemIndex,
-        node: NodeIndex,
-    },
-    Get {
-        item: ItemIndex,
-        node: NodeIndex,
-    },
-    /// With its addresses from then on, and the ends of links over it, with who is at either end.
-    Rebind {
-        network: NetworkIndex,
-        addresses: Vec<Ipv4Addr>,
-        ends: Vec<(End, [NodeId; 2])>,
-    },
-    /// One end of such a link asks the other.
-    Ask {
-        end: End,
-    },
-    SetLink {
-        network: NetworkIndex,
-    },
-    Link {
-        node: NodeIndex,
-        peer: NodeIndex,
-        within: Duration,
-    },
-    /// With the count of changes to the live nodes at the time.
-    Look {
-        generation: u64,
-    },
-    Sample,
-}
-
-impl What {
-    /// The node whose life changes.
-    pub(super) fn changes(&self) -> Option<NodeIndex> {
-        match self {
-            What::Start { node } | What::Kill { node } | What::Stop { node } => Some(*node),
-            _ => None,
-        }
-    }
-
-    /// For a person.
-    pub(super) fn describe(&self) -> &'static str {
-        match self {
-            What::Start { .. } => "a start",
-            What::Kill { .. } => "a kill",
-            What::Stop { .. } => "a stop",
-            What::Put { .. } => "a put",
-            What::Get { .. } => "a get",
-            What::Rebind { .. } => "a rebind",
-            What::Ask { .. } => "a question",
-            What::SetLink { .. } => "a change of a link",
-            What::Link { .. } => "a link",
-            What::Look { .. } => "a look at all nodes",
-            What::Sample => "a sample of all metrics",
-        }
-    }
-}
-
-/// Everything that is pending: no more than the plan's actions, a question of each end that asks, one look and one sample. Every question is cheap, as they are
-/// asked at each report.
+/// Everything that is pending: no more than the plan's operations, one ping for each end of a watched link, one inspection and
+/// one sample. Every query is cheap, as they are made at each event.
 #[derive(Debug, Default)]
-pub(super) struct Ops {
+pub(super) struct PendingOps {
     next: u64,
-    pending: BTreeMap<OpId, Pending>,
+    by_id: BTreeMap<OpId, PendingOp>,
     deadlines: BTreeSet<(RunTime, OpId)>,
     per_step: BTreeMap<Option<usize>, usize>,
-    /// Nodes with a pending start, kill or stop: at most one each.
+    /// Nodes that a pending operation starts or ends: at most one operation each.
     changing: BTreeSet<NodeIndex>,
-    looks: usize,
+    inspections: usize,
     samples: usize,
 }
 
-impl Ops {
-    pub(super) fn insert(&mut self, pending: Pending) -> OpId {
-        let op = OpId(self.next);
+impl PendingOps {
+    pub(super) fn insert(&mut self, op: Op, submitted: RunTime, deadline: RunTime, step: Option<usize>) -> OpId {
+        let id = OpId(self.next);
         self.next += 1;
-        self.deadlines.insert((pending.deadline, op));
-        *self.per_step.entry(pending.step).or_default() += 1;
-        match &pending.what {
-            What::Look { .. } => self.looks += 1,
-            What::Sample => self.samples += 1,
-            what => self.changing.extend(what.changes()),
+        self.deadlines.insert((deadline, id));
+        *self.per_step.entry(step).or_default() += 1;
+        match &op {
+            Op::Inspect => self.inspections += 1,
+            Op::Sample => self.samples += 1,
+            op => self.changing.extend(op.lifecycle_of()),
         }
-        self.pending.insert(op, pending);
-        op
+        self.by_id.insert(id, PendingOp { id, op, submitted, deadline, step });
+        id
     }
 
-    pub(super) fn remove(&mut self, op: OpId) -> Option<Pending> {
-        let pending = self.pending.remove(&op)?;
-        self.deadlines.remove(&(pending.deadline, op));
+    pub(super) fn remove(&mut self, id: OpId) -> Option<PendingOp> {
+        let pending = self.by_id.remove(&id)?;
+        self.deadlines.remove(&(pending.deadline, id));
         if let Some(count) = self.per_step.get_mut(&pending.step) {
             *count -= 1;
         }
-        match &pending.what {
-            What::Look { .. } => self.looks -= 1,
-            What::Sample => self.samples -= 1,
-            what => {
-                what.changes().map(|node| self.changing.remove(&node));
+        match &pending.op {
+            Op::Inspect => self.inspections -= 1,
+            Op::Sample => self.samples -= 1,
+            op => {
+                op.lifecycle_of().map(|node| self.changing.remove(&node));
             }
         }
         Some(pending)
     }
 
-    /// Takes one that should have been reported by `now`.
-    pub(super) fn overdue(&mut self, now: RunTime) -> Option<Pending> {
-        let &(deadline, op) = self.deadlines.first()?;
-        if deadline <= now { self.remove(op) } else { None }
+    /// Takes one that should have completed by `now`.
+    pub(super) fn overdue(&mut self, now: RunTime) -> Option<PendingOp> {
+        let &(deadline, id) = self.deadlines.first()?;
+        if deadline <= now { self.remove(id) } else { None }
     }
 
     /// When the first of them is overdue.
@@ -150,23 +74,23 @@ impl Ops {
         self.deadlines.first().map(|&(deadline, _)| deadline)
     }
 
-    /// How many of a step's actions are pending.
+    /// How many operations of a step are pending.
     pub(super) fn of_step(&self, step: usize) -> usize {
         self.per_step.get(&Some(step)).copied().unwrap_or(0)
     }
 
-    /// Whether any action of the plan is pending.
-    pub(super) fn any_act(&self) -> bool {
-        self.pending.len() > self.looks + self.samples
+    /// Whether anything but inspections and samples is pending.
+    pub(super) fn any_of_plan(&self) -> bool {
+        self.by_id.len() > self.inspections + self.samples
     }
 
-    /// Whether a start, kill or stop of the node is pending.
+    /// Whether an operation that starts or ends the node is pending.
     pub(super) fn is_changing(&self, node: NodeIndex) -> bool {
         self.changing.contains(&node)
     }
 
-    pub(super) fn looks(&self) -> bool {
-        self.looks > 0
+    pub(super) fn inspects(&self) -> bool {
+        self.inspections > 0
     }
 
     pub(super) fn samples(&self) -> bool {

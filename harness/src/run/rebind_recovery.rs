@@ -10,17 +10,16 @@ use std::time::Duration;
 
 use butter::core::identity::NodeId;
 
-use super::pending::What;
 use super::{ANSWER_MARGIN, CHANGE_DEADLINE, Runner};
 use crate::backend::Backend;
 use crate::events::{EventKind, Recovery, RunTime};
-use crate::op::{LinkSnapshot, NodeSnapshot, Op};
+use crate::op::{LinkSnapshot, NodeSnapshot, Op, OpId, OpTarget};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 
 /// An end without an answer by then is lost.
 const RECOVER_WITHIN: Duration = Duration::from_secs(30);
 /// How long one question may take.
-const ASK_WITHIN: Duration = Duration::from_secs(1);
+const PING_DEADLINE: Duration = Duration::from_secs(1);
 /// Pause before it is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Most ends that ask at once; those beyond are not watched.
@@ -28,7 +27,7 @@ const ENDS_MAX: usize = 4_096;
 
 /// One end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct End {
+pub(super) struct LinkEnd {
     /// Who asks.
     pub(super) node: NodeIndex,
     pub(super) peer: NodeIndex,
@@ -46,9 +45,11 @@ pub(super) struct Rebind {
 #[derive(Debug, Default)]
 pub(super) struct RebindRecovery {
     waiting: Vec<Rebind>,
-    open: BTreeMap<End, Open>,
+    open: BTreeMap<LinkEnd, Open>,
     /// When they ask; those that wait for an answer are not in it.
-    due: BTreeSet<(RunTime, End)>,
+    due: BTreeSet<(RunTime, LinkEnd)>,
+    /// By pending rebind: the ends of links over that NAT, with the identities at both.
+    ends_over: BTreeMap<OpId, Vec<(LinkEnd, [NodeId; 2])>>,
     /// Rebinds so far.
     rebinds: usize,
 }
@@ -79,13 +80,18 @@ impl RebindRecovery {
         self.waiting.is_empty() && self.open.is_empty()
     }
 
+    /// A rebind failed: no link is watched for it.
+    pub(super) fn forget(&mut self, rebind: OpId) {
+        self.ends_over.remove(&rebind);
+    }
+
     /// When the next end asks.
     pub(super) fn due(&self) -> RunTime {
         self.due.first().map_or(RunTime(u64::MAX), |&(at, _)| at)
     }
 
     /// A NAT has forgotten everything: these ask from now on. How many of them are new.
-    fn begin(&mut self, since: RunTime, now: RunTime, ends: Vec<(End, [NodeId; 2])>) -> usize {
+    fn begin(&mut self, since: RunTime, now: RunTime, ends: Vec<(LinkEnd, [NodeId; 2])>) -> usize {
         let before = self.open.len();
         for (end, ids) in ends {
             // One that already asks is the earlier rebind's.
@@ -99,7 +105,7 @@ impl RebindRecovery {
     }
 
     /// The next end to ask now.
-    fn next(&mut self, now: RunTime) -> Option<(End, Open)> {
+    fn next(&mut self, now: RunTime) -> Option<(LinkEnd, Open)> {
         let &(_, end) = self.due.first().filter(|(at, _)| *at <= now)?;
         self.due.pop_first();
         Some((end, self.open[&end]))
@@ -111,39 +117,41 @@ impl<B: Backend> Runner<'_, B> {
     pub(super) fn rebind_waiting(&mut self, now: RunTime, views: &[NodeSnapshot]) {
         for Rebind { step, network, addresses } in std::mem::take(&mut self.rebind_recovery.waiting) {
             let ends = ends_over(self.plan, network, views);
-            let what = What::Rebind { network, addresses: addresses.clone(), ends };
-            self.submit(now, what, Op::Rebind { network, addresses }, Some(step), CHANGE_DEADLINE);
+            let rebind = Op::Rebind { network, addresses };
+            let id = self.submit(now, rebind, OpTarget::InPlan, Some(step), CHANGE_DEADLINE);
+            self.rebind_recovery.ends_over.insert(id, ends);
         }
     }
 
     /// A NAT has forgotten everything since `began`, when its router was told.
     pub(super) fn rebound(
         &mut self,
+        op: OpId,
         began: RunTime,
         at: RunTime,
         network: NetworkIndex,
         addresses: Vec<Ipv4Addr>,
-        ends: Vec<(End, [NodeId; 2])>,
     ) {
+        let ends = self.rebind_recovery.ends_over.remove(&op).unwrap_or_default();
         let ends = self.rebind_recovery.begin(began, at, ends);
         self.record(at, EventKind::Rebound { network, addresses, ends });
     }
 
     /// Has those ask whose turn it is.
-    pub(super) fn ask_ends(&mut self, now: RunTime) {
+    pub(super) fn ping_ends(&mut self, now: RunTime) {
         while let Some((end, open)) = self.rebind_recovery.next(now) {
             let who = [end.node, end.peer].map(|node| self.state.identity(node));
             if who != open.ids.map(Some) {
                 self.settle(now, end, Recovery::Gone);
                 continue;
             }
-            let action = Op::Ping { node: end.node, peer: open.ids[1], deadline: ASK_WITHIN };
-            self.submit(now, What::Ask { end }, action, None, ASK_WITHIN + ANSWER_MARGIN);
+            let ping = Op::Ping { node: end.node, peer: end.peer, deadline: PING_DEADLINE };
+            self.submit(now, ping, OpTarget::Peer(open.ids[1]), None, PING_DEADLINE + ANSWER_MARGIN);
         }
     }
 
     /// The link has carried a question there and its answer back.
-    pub(super) fn answered(&mut self, at: RunTime, end: End) {
+    pub(super) fn answered(&mut self, at: RunTime, end: LinkEnd) {
         if let Some(open) = self.rebind_recovery.open.get(&end) {
             let after_us = at.0.saturating_sub(open.since.0);
             self.settle(at, end, Recovery::Back { after_us });
@@ -151,7 +159,7 @@ impl<B: Backend> Runner<'_, B> {
     }
 
     /// No answer: it is asked again, as long as there is time.
-    pub(super) fn unanswered(&mut self, at: RunTime, end: End) {
+    pub(super) fn unanswered(&mut self, at: RunTime, end: LinkEnd) {
         let Some(open) = self.rebind_recovery.open.get(&end) else { return };
         if at >= open.since.plus(RECOVER_WITHIN) {
             self.settle(at, end, Recovery::Lost);
@@ -160,7 +168,7 @@ impl<B: Backend> Runner<'_, B> {
         }
     }
 
-    fn settle(&mut self, at: RunTime, end: End, result: Recovery) {
+    fn settle(&mut self, at: RunTime, end: LinkEnd, result: Recovery) {
         if let Some(Open { rebind, .. }) = self.rebind_recovery.open.remove(&end) {
             self.record(at, EventKind::Recovered { rebind, node: end.node, peer: end.peer, result });
         }
@@ -168,7 +176,7 @@ impl<B: Backend> Runner<'_, B> {
 }
 
 /// The ends of all links that lead through the NAT of a network, in order, with who is at either end.
-fn ends_over(plan: &Plan, network: NetworkIndex, views: &[NodeSnapshot]) -> Vec<(End, [NodeId; 2])> {
+fn ends_over(plan: &Plan, network: NetworkIndex, views: &[NodeSnapshot]) -> Vec<(LinkEnd, [NodeId; 2])> {
     let inside = plan.networks_within(network);
     let nodes: BTreeMap<NodeId, NodeIndex> = views.iter().map(|view| (view.id, view.node)).collect();
     let is_inside = |node: NodeIndex| inside.contains(&plan.node(node).network);
@@ -184,7 +192,7 @@ fn ends_over(plan: &Plan, network: NetworkIndex, views: &[NodeSnapshot]) -> Vec<
     let of = |view: &NodeSnapshot| {
         let ends = view.links.iter().filter_map(|link| {
             let &peer = nodes.get(&link.peer)?;
-            leads(view.node, peer, link).then_some((End { node: view.node, peer }, [view.id, link.peer]))
+            leads(view.node, peer, link).then_some((LinkEnd { node: view.node, peer }, [view.id, link.peer]))
         });
         ends.collect::<Vec<_>>()
     };

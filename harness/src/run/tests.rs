@@ -2,13 +2,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use butter::api::{ConnectBody, PathBody};
 use butter::core::identity::NodeId;
+use bytes::Bytes;
 
 use super::*;
 use crate::backend::BackendError;
 use crate::events::Recovery;
 use crate::metrics::series::{Series, Source};
-use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, OpId, OpResult};
-use crate::plan::{Item, ItemIndex, Network, NetworkIndex, NodePlan, Step, Timed};
+use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, OpId, OpResult, OpTarget};
+use crate::plan::{Item, ItemIndex, Network, NetworkIndex, NodePlan, Step, TimedOp};
 use crate::progress::Progress;
 
 const MS: Duration = Duration::from_millis(1);
@@ -22,6 +23,7 @@ struct Fake {
     due: BTreeMap<(RunTime, u64), BackendEvent>,
     sequence: u64,
     live: BTreeSet<NodeIndex>,
+    items: Vec<Item>,
     lives: BTreeMap<NodeIndex, u8>,
     holders: BTreeMap<BlockIdKey, (Bytes, BTreeSet<NodeIndex>)>,
     faults: Faults,
@@ -52,6 +54,7 @@ impl Fake {
             due: BTreeMap::new(),
             sequence: 0,
             live,
+            items: plan.items.clone(),
             lives: BTreeMap::new(),
             holders: BTreeMap::new(),
             faults,
@@ -116,27 +119,28 @@ impl Backend for Fake {
         self.now
     }
 
-    fn submit(&mut self, op: OpId, action: Op) {
+    fn submit(&mut self, op: OpId, action: Op, target: OpTarget) {
         let soon = self.now.plus(10 * MS);
-        match action {
-            Op::Start { node, .. } => {
+        match (action, target) {
+            (Op::Start { node, .. }, _) => {
                 self.live.insert(node);
                 *self.lives.entry(node).or_default() += 1;
                 let (at, id) = (self.now.plus(self.faults.start_takes), self.id(node));
                 self.tell(at, Some(op), OpResult::NodeStarted { id });
             }
-            Op::Kill { node } | Op::Stop { node } => {
+            (Op::Kill { node } | Op::Stop { node }, _) => {
                 self.end(node);
                 self.tell(soon, Some(op), OpResult::NodeStopped);
             }
-            Op::Put { .. } if self.faults.never_report_puts => {}
-            Op::Put { value, .. } => {
+            (Op::Put { .. }, _) if self.faults.never_report_puts => {}
+            (Op::Put { item, .. }, _) => {
+                let value = Bytes::from(self.items[item.0].bytes());
                 let id = butter::core::identity::BlockId([value.len() as u8; 32]);
                 let by = self.live.iter().copied().take(3).collect();
                 self.holders.insert(id, (value, by));
                 self.tell(soon, Some(op), OpResult::Stored(vec![id]));
             }
-            Op::Get { id, .. } => {
+            (Op::Get { .. }, OpTarget::Item(id)) => {
                 let kept = self.holders.get(&id).filter(|(_, by)| !by.is_empty());
                 let what = match kept {
                     None => OpResult::NotFound { certain: true },
@@ -145,31 +149,32 @@ impl Backend for Fake {
                 };
                 self.tell(soon, Some(op), what);
             }
-            Op::Rebind { .. } | Op::SetLink { .. } => self.tell(soon, Some(op), OpResult::NetworkChanged),
+            (Op::Rebind { .. } | Op::SetLink { .. }, _) => self.tell(soon, Some(op), OpResult::NetworkChanged),
             // First through a relay; a direct link takes the longer the higher the node.
-            Op::Connect { node, .. } => {
+            (Op::Connect { node, .. }, OpTarget::Peer(_)) => {
                 let (took_us, direct_us) = (Some(20_000), Some(100_000 * node.0 as u64));
                 let said = ConnectBody { path: Some(PathBody::Punched), took_us, direct_us, tries: 1 };
                 self.tell(self.now.plus(S), Some(op), OpResult::Connected(said));
             }
-            Op::Ping { node, peer, deadline: within }
+            (Op::Ping { node, deadline: within, .. }, OpTarget::Peer(peer))
                 if self.now < self.faults.silent_until || peer == self.id(NodeIndex(4)) =>
             {
                 let (node, why) = (Some(node), "no answer in time".to_owned());
                 self.tell(self.now.plus(within), Some(op), OpResult::Failed { node, reason: why });
             }
-            Op::Ping { .. } => self.tell(soon, Some(op), OpResult::PingAnswered),
-            Op::Inspect if self.faults.never_report_looks => {}
-            Op::Inspect if self.faults.fail_looks => {
+            (Op::Ping { .. }, OpTarget::Peer(_)) => self.tell(soon, Some(op), OpResult::PingAnswered),
+            (Op::Inspect, _) if self.faults.never_report_looks => {}
+            (Op::Inspect, _) if self.faults.fail_looks => {
                 self.tell(self.now, Some(op), OpResult::Failed { node: None, reason: "engine gone".to_owned() });
             }
-            Op::Inspect => self.tell(self.now, Some(op), OpResult::Inspected(self.views())),
-            Op::Sample => {
+            (Op::Inspect, _) => self.tell(self.now, Some(op), OpResult::Inspected(self.views())),
+            (Op::Sample, _) => {
                 let series = |node: NodeIndex| Series { name: "m".into(), labels: Vec::new(), value: node.0 as f64 };
                 let scrape =
                     |&node| Scrape { source: Source::Node(node), families: Arc::default(), series: vec![series(node)] };
                 self.tell(self.now, Some(op), OpResult::Sampled(self.live.iter().map(scrape).collect()));
             }
+            (op, target) => panic!("{op:?} for {target:?}"),
         }
     }
 
@@ -233,30 +238,30 @@ fn plan(steps: Vec<Step>) -> Plan {
     }
 }
 
-fn step(verb: &'static str, actions: Vec<(Duration, Act)>, until: Until) -> Step {
-    let actions = actions.into_iter().map(|(after, act)| Timed { after, act }).collect();
-    Step { verb, title: verb.to_owned(), actions, until, line: 1 }
+fn step(verb: &'static str, ops: Vec<(Duration, Op)>, ends: EndCondition) -> Step {
+    let ops = ops.into_iter().map(|(after, op)| TimedOp { after, op }).collect();
+    Step { verb, summary: verb.to_owned(), ops, ends, line: 1 }
 }
 
 fn join() -> Step {
-    step("join", Vec::new(), Until::Joined { within: 5 * S })
+    step("join", Vec::new(), EndCondition::Joined { deadline: 5 * S })
 }
 
 fn store() -> Step {
-    let puts = (0..3).map(|i| (Duration::ZERO, Act::Put { item: ItemIndex(i) })).collect();
-    step("store", puts, Until::Done { within: 30 * S })
+    let puts = (0..3).map(|i| (Duration::ZERO, Op::Put { node: NodeIndex(0), item: ItemIndex(i) })).collect();
+    step("store", puts, EndCondition::Done { deadline: 30 * S })
 }
 
-fn get(item: usize, node: usize) -> Act {
-    Act::Get { item: ItemIndex(item), node: NodeIndex(node) }
+fn get(item: usize, node: usize) -> Op {
+    Op::Get { item: ItemIndex(item), node: NodeIndex(node) }
 }
 
-fn kill(node: usize) -> Act {
-    Act::Kill { node: NodeIndex(node) }
+fn kill(node: usize) -> Op {
+    Op::Kill { node: NodeIndex(node) }
 }
 
-fn start(node: usize) -> Act {
-    Act::Start { node: NodeIndex(node), fresh: true }
+fn start(node: usize) -> Op {
+    Op::Start { node: NodeIndex(node), fresh: true }
 }
 
 #[derive(Default)]
@@ -323,8 +328,9 @@ fn results(played: &RunRecord) -> Vec<Retrieved> {
 
 #[test]
 fn a_whole_run_is_played_in_order() {
-    let churn = step("churn", vec![(S, kill(1)), (2 * S, start(5))], Until::Elapsed { time: 3 * S });
-    let gets = step("retrieve", vec![(Duration::ZERO, get(0, 5)), (S, get(2, 0))], Until::Done { within: 20 * S });
+    let churn = step("churn", vec![(S, kill(1)), (2 * S, start(5))], EndCondition::Elapsed { duration: 3 * S });
+    let gets =
+        step("retrieve", vec![(Duration::ZERO, get(0, 5)), (S, get(2, 0))], EndCondition::Done { deadline: 20 * S });
     let played = run(&plan(vec![join(), store(), churn, gets]), Faults::default());
     assert_eq!(played.ended, RunEnd::Finished);
     assert_eq!(
@@ -362,15 +368,15 @@ fn a_whole_run_is_played_in_order() {
 
 #[test]
 fn two_runs_leave_the_same_record() {
-    let steps = || vec![join(), store(), step("churn", vec![(S, kill(2))], Until::Elapsed { time: 9 * S })];
+    let steps = || vec![join(), store(), step("churn", vec![(S, kill(2))], EndCondition::Elapsed { duration: 9 * S })];
     assert_eq!(lines(&run(&plan(steps()), Faults::default())), lines(&run(&plan(steps()), Faults::default())));
 }
 
 #[test]
 fn an_item_is_lost_when_the_last_holder_of_a_block_dies() {
     let deaths = (0..3).map(|i| (S, kill(i))).collect();
-    let churn = step("churn", deaths, Until::Elapsed { time: 3 * S });
-    let asks = step("retrieve", vec![(Duration::ZERO, get(1, 4))], Until::Done { within: 20 * S });
+    let churn = step("churn", deaths, EndCondition::Elapsed { duration: 3 * S });
+    let asks = step("retrieve", vec![(Duration::ZERO, get(1, 4))], EndCondition::Done { deadline: 20 * S });
     let played = run(&plan(vec![store(), churn, asks]), Faults::default());
     assert!(matches!(last_look(&played), EventKind::Looked { kept: 0, acknowledged: 3, copies: 0, blocks: 3, .. }));
     assert_eq!(results(&played), [Retrieved::NotFound]);
@@ -398,7 +404,7 @@ fn what_is_never_reported_is_trouble_and_ends() {
     let played = run(&plan(vec![store()]), Faults { never_report_puts: true, ..Faults::default() });
     assert_eq!(played.ended, RunEnd::Finished);
     let problems = problems(&played);
-    assert_eq!(problems[0], "3 of its actions were not done within 30s");
+    assert_eq!(problems[0], "3 of its operations were not done within 30s");
     assert_eq!(problems.iter().filter(|what| what.contains("never reported")).count(), 3, "{problems:?}");
     let failed = played.events.iter().filter(|e| matches!(&e.kind, EventKind::Stored { result: Err(_), .. })).count();
     assert_eq!(failed, 3);
@@ -417,7 +423,7 @@ fn a_backend_that_cannot_look_is_not_asked_without_end() {
 
 #[test]
 fn a_clock_that_stands_still_ends_the_run() {
-    let wait = step("settle", Vec::new(), Until::Elapsed { time: S });
+    let wait = step("settle", Vec::new(), EndCondition::Elapsed { duration: S });
     let played = run(&plan(vec![wait]), Faults { clock_stands_still: true, ..Faults::default() });
     assert_eq!(played.ended, RunEnd::GaveUp);
     assert!(problems(&played)[0].contains("stands still"));
@@ -425,23 +431,27 @@ fn a_clock_that_stands_still_ends_the_run() {
 
 #[test]
 fn other_bytes_are_told_apart() {
-    let asks = step("retrieve", vec![(Duration::ZERO, get(1, 4))], Until::Done { within: 20 * S });
+    let asks = step("retrieve", vec![(Duration::ZERO, get(1, 4))], EndCondition::Done { deadline: 20 * S });
     let played = run(&plan(vec![store(), asks]), Faults { wrong_bytes: true, ..Faults::default() });
     assert_eq!(results(&played), [Retrieved::WrongBytes]);
 }
 
 #[test]
 fn what_was_never_stored_is_not_asked_for_and_the_dead_are_not_asked() {
-    let acts = vec![(Duration::ZERO, get(0, 4)), (Duration::ZERO, Act::Put { item: ItemIndex(1) }), (S, get(1, 6))];
-    let played = run(&plan(vec![step("retrieve", acts, Until::Done { within: 20 * S })]), Faults::default());
-    let unasked = Retrieved::Unasked { why: "it does not run".to_owned() };
+    let acts = vec![
+        (Duration::ZERO, get(0, 4)),
+        (Duration::ZERO, Op::Put { node: NodeIndex(0), item: ItemIndex(1) }),
+        (S, get(1, 6)),
+    ];
+    let played = run(&plan(vec![step("retrieve", acts, EndCondition::Done { deadline: 20 * S })]), Faults::default());
+    let unasked = Retrieved::Unasked { why: "the node is down".to_owned() };
     assert_eq!(results(&played), [Retrieved::NeverStored, unasked]);
 }
 
 #[test]
 fn a_nodes_actions_keep_their_order_however_long_a_start_takes() {
     let acts = vec![(Duration::ZERO, start(5)), (S, get(0, 5)), (2 * S, kill(5)), (2 * S, start(5))];
-    let late = step("churn", acts, Until::Elapsed { time: 3 * S });
+    let late = step("churn", acts, EndCondition::Elapsed { duration: 3 * S });
     let played = run(&plan(vec![store(), late]), Faults { start_takes: 7 * S, ..Faults::default() });
     let order: Vec<String> = kinds(&played).into_iter().filter(|k| !k.starts_with("step") && k != "looked").collect();
     assert_eq!(order, ["stored", "stored", "stored", "started", "retrieved", "killed", "started"]);
@@ -450,9 +460,9 @@ fn a_nodes_actions_keep_their_order_however_long_a_start_takes() {
 
 #[test]
 fn a_node_that_ends_by_itself_is_trouble_and_lives_no_more() {
-    let wait = step("settle", vec![(2 * S, kill(3))], Until::Elapsed { time: 3 * S });
+    let wait = step("settle", vec![(2 * S, kill(3))], EndCondition::Elapsed { duration: 3 * S });
     let played = run(&plan(vec![wait]), Faults { crash: Some((RunTime(500_000), NodeIndex(3))), ..Faults::default() });
-    assert_eq!(problems(&played), ["ended by itself", "was to be ended, but does not run"]);
+    assert_eq!(problems(&played), ["ended by itself", "cannot be ended: it is down"]);
     assert!(matches!(last_look(&played), EventKind::Looked { live: 4, components: 1, .. }));
 }
 
@@ -467,7 +477,7 @@ fn a_stop_ends_the_step_and_the_run() {
 
 #[test]
 fn metrics_are_sampled_every_second_and_progress_is_told() {
-    let wait = step("settle", Vec::new(), Until::Elapsed { time: 4 * S });
+    let wait = step("settle", Vec::new(), EndCondition::Elapsed { duration: 4 * S });
     let (played, heard) = run_with(&plan(vec![wait]), Faults::default(), &StopSignal::default());
     let seconds: VecDeque<u64> = heard.samples.iter().map(|at| at.0 / 1_000_000).collect();
     assert_eq!(seconds, [0, 1, 2, 3, 4]);
@@ -478,10 +488,11 @@ fn metrics_are_sampled_every_second_and_progress_is_told() {
 
 #[test]
 fn pairs_are_linked_in_turn_and_what_comes_too_late_does_not_count() {
-    let link = |node, peer| Act::Link { node: NodeIndex(node), peer: NodeIndex(peer), within: 250 * MS };
+    let link = |node, peer| Op::Connect { node: NodeIndex(node), peer: NodeIndex(peer), deadline: 250 * MS };
     let pairs = [(0, 1), (1, 2), (3, 1), (2, 3), (4, 0), (1, 4)];
     let acts = [(Duration::ZERO, kill(4))].into_iter().chain(pairs.map(|(node, peer)| (100 * MS, link(node, peer))));
-    let played = run(&plan(vec![step("cross", acts.collect(), Until::Done { within: 30 * S })]), Faults::default());
+    let played =
+        run(&plan(vec![step("connect", acts.collect(), EndCondition::Done { deadline: 30 * S })]), Faults::default());
     assert_eq!(problems(&played), [""; 0]);
     let mut ended = Vec::new();
     for event in &played.events {
@@ -499,8 +510,8 @@ fn pairs_are_linked_in_turn_and_what_comes_too_late_does_not_count() {
         said(2_100, 1, 2, "punched Some(100000)"),
         said(3_100, 3, 1, "relayed None"),
         said(4_100, 2, 3, "punched Some(200000)"),
-        said(4_100, 4, 0, "one of them does not run"),
-        said(4_100, 1, 4, "one of them does not run"),
+        said(4_100, 4, 0, "one of the two nodes is down"),
+        said(4_100, 1, 4, "one of the two nodes is down"),
     ];
     assert_eq!(ended, expected);
 }
@@ -508,9 +519,9 @@ fn pairs_are_linked_in_turn_and_what_comes_too_late_does_not_count() {
 #[test]
 fn each_end_of_a_link_over_a_rebound_nat_asks_until_it_is_answered() {
     let addresses = vec![[10, 1, 0, 9].into()];
-    let rebind = vec![(Duration::ZERO, Act::Rebind { network: NetworkIndex(0), addresses })];
-    let kill = step("churn", vec![(S, kill(2))], Until::Elapsed { time: 2 * S });
-    let plan = plan(vec![join(), step("rebind", rebind, Until::Done { within: 30 * S }), kill]);
+    let rebind = vec![(Duration::ZERO, Op::Rebind { network: NetworkIndex(0), addresses })];
+    let kill = step("churn", vec![(S, kill(2))], EndCondition::Elapsed { duration: 2 * S });
+    let plan = plan(vec![join(), step("rebind", rebind, EndCondition::Done { deadline: 30 * S }), kill]);
     let played = run(&plan, Faults { silent_until: RunTime(3_000_000), ..Faults::default() });
     let rebound = played.events.iter().position(|e| matches!(e.kind, EventKind::Rebound { ends: 8, .. }));
     let ended = played.events.iter().position(|e| matches!(e.kind, EventKind::StepEnded { step: 1, .. }));
@@ -534,8 +545,8 @@ fn each_end_of_a_link_over_a_rebound_nat_asks_until_it_is_answered() {
 #[test]
 fn a_nat_is_rebound_also_when_nobody_tells_of_links() {
     let addresses = vec![[10, 1, 0, 9].into()];
-    let rebind = vec![(Duration::ZERO, Act::Rebind { network: NetworkIndex(0), addresses })];
-    let plan = plan(vec![step("rebind", rebind, Until::Done { within: 30 * S })]);
+    let rebind = vec![(Duration::ZERO, Op::Rebind { network: NetworkIndex(0), addresses })];
+    let plan = plan(vec![step("rebind", rebind, EndCondition::Done { deadline: 30 * S })]);
     let played = run(&plan, Faults { fail_looks: true, ..Faults::default() });
     assert!(played.events.iter().any(|event| matches!(event.kind, EventKind::Rebound { ends: 0, .. })));
 }

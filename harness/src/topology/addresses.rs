@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::check::{AddressNeed, CheckedNetwork, hosts};
+use super::check::{AddressNeed, NetworkModel, hosts};
 use super::fields::Spanned;
 use crate::plan::ipv6::{Network6, PREFIX_LEN};
 
@@ -23,7 +23,7 @@ const SITE_SHIFT: u32 = 80;
 const FIRST_NODE: u32 = 10;
 
 /// The subnet of every network, taken where the file names none. `None` if the pool is exhausted: the network for which it was.
-pub(crate) fn subnets(networks: &[CheckedNetwork], needs: &[AddressNeed]) -> Result<Vec<Ipv4Net>, usize> {
+pub(crate) fn subnets(networks: &[NetworkModel], needs: &[AddressNeed]) -> Result<Vec<Ipv4Net>, usize> {
     let mut taken = TakenSubnets::default();
     for network in networks {
         if let Some(subnet) = &network.subnet {
@@ -42,12 +42,12 @@ pub(crate) fn subnets(networks: &[CheckedNetwork], needs: &[AddressNeed]) -> Res
 
 /// The IPv6 subnet of every network that has one, taken where the file names none: 2001:db8:1::/64, 2001:db8:2::/64, …, of
 /// the prefix for documentation (RFC 3849), which is routed nowhere. Each is in a /48 of its own, as homes are given them.
-pub(crate) fn subnets6(networks: &[CheckedNetwork]) -> Vec<Option<Network6>> {
+pub(crate) fn subnets6(networks: &[NetworkModel]) -> Vec<Option<Network6>> {
     let named: BTreeSet<u128> = networks.iter().filter_map(|network| network.ipv6.subnet.as_ref()).map(site).collect();
     // Fewer networks than there are sites: see `NETWORKS_MAX`.
     let mut free = (1..).map(|site| POOL6 | site << SITE_SHIFT).filter(|at| !named.contains(&(at >> SITE_SHIFT)));
     let mut take = || Ipv6Net::new_assert(free.next().unwrap_or(POOL6).into(), PREFIX_LEN);
-    let subnet = |network: &CheckedNetwork| match &network.ipv6.subnet {
+    let subnet = |network: &NetworkModel| match &network.ipv6.subnet {
         _ if !network.ipv6.is_on() => None,
         Some(subnet) => Some(Network6::new(subnet.value, false)),
         None => Some(Network6::new(take(), true)),

@@ -1,20 +1,14 @@
 //! Looks every name up and judges what only shows when the parts are put together.
 
-use std::time::Duration;
-
 use ipnet::Ipv4Net;
 
-use super::diagnostics::{DiagnosticSink, Span};
+use super::diagnostics::DiagnosticSink;
 use super::fields::Spanned;
 use super::raw::RawTopology;
-use super::raw::link::RawLink;
 use super::raw::network::{RawIpv6, RawNetwork};
-use super::raw::step::Items;
-use super::units::Sizes;
 use crate::net::link::LinkConfig;
 use crate::net::nat::{NatConfig, Protocol};
-use crate::plan::{Check, NetworkIndex, NetworkRange};
-use crate::timeline::Replace;
+use crate::plan::{NetworkIndex, NetworkRange};
 
 mod groups;
 mod ipv6;
@@ -23,9 +17,9 @@ mod needs;
 mod network_names;
 mod networks;
 
-use names::Names;
+pub(crate) use names::{NameTable, NamedNetworks};
 
-pub(crate) use groups::CheckedGroup;
+pub(crate) use groups::GroupModel;
 pub(crate) use needs::{AddressNeed, needs};
 pub(crate) use network_names::NetworkNames;
 pub(crate) use networks::hosts;
@@ -43,19 +37,19 @@ pub(crate) const FRESH: &str = "fresh";
 
 /// A topology in which every name is known.
 #[derive(Debug)]
-pub(crate) struct Checked {
+pub(crate) struct TopologyModel {
     /// One that others are behind comes before them.
-    pub(crate) networks: Vec<CheckedNetwork>,
-    pub(crate) groups: Vec<CheckedGroup>,
+    pub(crate) networks: Vec<NetworkModel>,
+    pub(crate) groups: Vec<GroupModel>,
     /// Settings of nodes that belong to no group.
     pub(crate) settings: Vec<(String, String)>,
-    pub(crate) steps: Vec<CheckedStep>,
-    pub(crate) checks: Vec<Spanned<Check>>,
+    /// Steps for which a node joins on every network.
+    pub(crate) fresh_steps: u64,
 }
 
 /// A network with its place in the tree.
 #[derive(Debug)]
-pub(crate) struct CheckedNetwork {
+pub(crate) struct NetworkModel {
     /// With its number, if it has one.
     pub(crate) name: Spanned<String>,
     /// As in the file.
@@ -64,7 +58,7 @@ pub(crate) struct CheckedNetwork {
     pub(crate) ipv6: RawIpv6,
     pub(crate) behind: Option<NetworkIndex>,
     pub(crate) nat: Option<NatConfig>,
-    pub(crate) forwards: Vec<CheckedForward>,
+    pub(crate) forwards: Vec<ForwardModel>,
     /// How often it gets new addresses outside.
     pub(crate) rebinds: u64,
     pub(crate) up: LinkConfig,
@@ -74,63 +68,11 @@ pub(crate) struct CheckedNetwork {
 
 /// A port that always leads to a node.
 #[derive(Debug)]
-pub(crate) struct CheckedForward {
+pub(crate) struct ForwardModel {
     pub(crate) node: NodeSelector,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
     pub(crate) to: u16,
-}
-
-/// A step whose names are known.
-#[derive(Debug)]
-pub(crate) struct CheckedStep {
-    pub(crate) span: Span,
-    pub(crate) line: usize,
-    pub(crate) verb: Verb,
-}
-
-/// What a step does.
-#[derive(Debug)]
-pub(crate) enum Verb {
-    Join {
-        within: Duration,
-    },
-    Store {
-        items: u64,
-        sizes: Sizes,
-        from: Vec<NodeSelector>,
-    },
-    Churn {
-        time: Duration,
-        die: f64,
-        graceful: f64,
-        replace: Replace,
-        only: Vec<NodeSelector>,
-        spare: Vec<NodeSelector>,
-    },
-    Settle {
-        time: Duration,
-    },
-    Retrieve {
-        items: Items,
-        from: Vec<NodeSelector>,
-    },
-    Rebind {
-        networks: Vec<NetworkRange>,
-        same_address: bool,
-    },
-    Cross {
-        within: Duration,
-        pairs: Option<u64>,
-        among: Vec<NodeSelector>,
-    },
-    Link {
-        networks: Vec<NetworkRange>,
-        link: Box<RawLink>,
-    },
-    Check {
-        checks: Vec<Spanned<Check>>,
-    },
 }
 
 /// Nodes, by a name of the file.
@@ -139,55 +81,65 @@ pub(crate) enum NodeSelector {
     All,
     Fresh,
     Networks(NetworkRange),
-    /// Index into [`Checked::groups`].
+    /// Index into [`TopologyModel::groups`].
     Group(usize),
     /// One node of a group, counted from 0.
     Node(usize, u64),
 }
 
-/// Checks everything. `None` if that was not possible; why is among `problems`.
-pub(crate) fn check(raw: RawTopology, source: &str, problems: &mut DiagnosticSink) -> Option<Checked> {
-    let tree = networks::order(&raw.networks, problems)?;
-    let settings = groups::settings(&[&raw.config]);
-    let groups = groups::check(&raw, &tree.places, problems);
-    let names = Names::new(&raw.networks, &tree.places, &groups, source);
-    let steps: Vec<_> = raw.steps.into_iter().map(|step| names.step(step, problems)).collect();
-    let checks = names.checks(&raw.checks, problems);
-    let forwards: Vec<_> = raw.networks.iter().flat_map(|network| names.forwards(network, problems)).collect();
-    let fresh_steps = steps.iter().flatten().filter(|step| step.asks_fresh()).count() as u64;
-    let mut networks = networks::in_order(raw.networks, &tree);
-    forwards.into_iter().for_each(|(network, forward): (NetworkIndex, _)| networks[network.0].forwards.push(forward));
-    for network in steps.iter().flatten().flat_map(CheckedStep::readdresses) {
-        networks[network.0].rebinds += 1;
-    }
-    networks::capacities(&networks, &groups, fresh_steps, problems);
-    // Whatever is missing here has been reported: nothing is planned from a part of a file.
-    problems.none().then(|| Checked {
-        networks,
-        groups,
-        settings,
-        steps: steps.into_iter().flatten().collect(),
-        checks,
-    })
+/// The parts of a file beside each other: the tree of networks, and the node groups on it.
+pub(crate) struct Outline {
+    tree: networks::Tree,
+    groups: Vec<GroupModel>,
+    settings: Vec<(String, String)>,
 }
 
-impl CheckedStep {
-    /// Whether nodes join for it.
-    pub(crate) fn asks_fresh(&self) -> bool {
-        matches!(&self.verb, Verb::Retrieve { from, .. } if from.contains(&NodeSelector::Fresh))
+/// What the steps of a file need of its networks.
+#[derive(Debug, Default)]
+pub(crate) struct StepDemands {
+    /// Steps for which a node joins on every network.
+    pub(crate) fresh_steps: u64,
+    /// Networks whose routers take new external addresses, each as often as they do.
+    pub(crate) readdressed: Vec<NetworkIndex>,
+}
+
+impl Outline {
+    /// Checks networks and groups. `None` if there are too many networks to go on.
+    pub(crate) fn new(raw: &RawTopology, problems: &mut DiagnosticSink) -> Option<Self> {
+        let tree = networks::order(&raw.networks, problems)?;
+        let settings = groups::settings(&[&raw.config]);
+        let groups = groups::check(raw, &tree.places, problems);
+        Some(Outline { tree, groups, settings })
     }
 
-    /// The networks whose NATs get new addresses.
-    fn readdresses(&self) -> impl Iterator<Item = NetworkIndex> {
-        let networks = match &self.verb {
-            Verb::Rebind { networks, same_address: false } => networks.as_slice(),
-            _ => &[],
-        };
-        networks.iter().flat_map(|networks| networks.iter())
+    /// Everything that steps, checks and forwards can name.
+    pub(crate) fn names<'c>(&'c self, raw: &RawTopology, source: &'c str) -> NameTable<'c> {
+        NameTable::new(&raw.networks, &self.tree.places, &self.groups, source)
+    }
+
+    /// The model, with room on every network for what the steps need. `None` if anything in the file is wrong: nothing is
+    /// planned from a part of a file.
+    pub(crate) fn into_model(
+        self,
+        raw: RawTopology,
+        source: &str,
+        demands: &StepDemands,
+        problems: &mut DiagnosticSink,
+    ) -> Option<TopologyModel> {
+        let names = self.names(&raw, source);
+        let forwards: Vec<_> = raw.networks.iter().flat_map(|network| names.forwards(network, problems)).collect();
+        let Outline { tree, groups, settings } = self;
+        let mut networks = networks::in_order(raw.networks, &tree);
+        forwards.into_iter().for_each(|(network, forward)| networks[network.0].forwards.push(forward));
+        for network in &demands.readdressed {
+            networks[network.0].rebinds += 1;
+        }
+        networks::capacities(&networks, &groups, demands.fresh_steps, problems);
+        problems.none().then_some(TopologyModel { networks, groups, settings, fresh_steps: demands.fresh_steps })
     }
 }
 
-impl CheckedNetwork {
+impl NetworkModel {
     /// Number `number` of those that `raw` makes, counted from 0.
     fn new(raw: &RawNetwork, number: usize, behind: Option<NetworkIndex>) -> Self {
         let RawNetwork { name, subnet, ipv6, nat, link, region, count, .. } = raw.clone();
@@ -195,7 +147,7 @@ impl CheckedNetwork {
         let group = name.value.clone();
         let value = if count.is_some() { format!("{group}-{}", number + 1) } else { name.value };
         let name = Spanned { value, span: name.span };
-        CheckedNetwork { name, group, subnet, ipv6, behind, nat, forwards: Vec::new(), rebinds: 0, up, down, region }
+        NetworkModel { name, group, subnet, ipv6, behind, nat, forwards: Vec::new(), rebinds: 0, up, down, region }
     }
 }
 

@@ -4,6 +4,9 @@ use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use super::tree::{YamlKey, YamlNode, YamlValue};
 use super::units::Unit;
 
+/// What people write for `true` in other YAML files.
+const YES: [&str; 4] = ["yes", "on", "y", "1"];
+
 /// Something read, with its place.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spanned<T> {
@@ -16,10 +19,25 @@ pub(crate) struct Spanned<T> {
 pub(crate) struct MapSpec {
     /// What it is, with article: `a network`.
     pub(crate) what: &'static str,
-    /// Its keys, each with an example of its value.
-    pub(crate) keys: &'static [(&'static str, &'static str)],
+    /// Its keys.
+    pub(crate) keys: &'static [KeySpec],
     /// Keys that the format has and this version does not do.
     pub(crate) later: &'static [&'static str],
+}
+
+/// A key of a map.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeySpec {
+    pub(crate) name: &'static str,
+    /// An example of its value.
+    pub(crate) example: &'static str,
+    /// What it means, for the reference; begins in lower case.
+    pub(crate) doc: &'static str,
+}
+
+/// A key with an example of its value and what it means.
+pub(crate) const fn key(name: &'static str, example: &'static str, doc: &'static str) -> KeySpec {
+    KeySpec { name, example, doc }
 }
 
 /// A map of some kind, its unknown keys already reported.
@@ -43,11 +61,11 @@ impl<'t> Fields<'t> {
             YamlValue::Map(entries) => entries.as_slice(),
             YamlValue::Empty => &[],
             _ => {
-                let (key, example) = kind.keys[0];
-                problems.add(
-                    Diagnostic::at(&node.span, format!("{} is a map, not {}", kind.what, node.shape()))
-                        .help(format!("such as {{{key}: {example}}}")),
-                );
+                let problem = Diagnostic::at(&node.span, format!("{} is a map, not {}", kind.what, node.shape()));
+                problems.add(match kind.keys.first() {
+                    Some(key) => problem.help(format!("such as {{{}: {}}}", key.name, key.example)),
+                    None => problem,
+                });
                 &[]
             }
         };
@@ -59,7 +77,7 @@ impl<'t> Fields<'t> {
 
     /// The value of a key and the key's place, if the key is there.
     pub(crate) fn entry(&self, name: &str) -> Option<(&'t YamlKey, &'t YamlNode)> {
-        debug_assert!(self.kind.keys.iter().any(|(key, _)| *key == name), "{} has no key {name}", self.kind.what);
+        debug_assert!(self.kind.keys.iter().any(|key| key.name == name), "{} has no key {name}", self.kind.what);
         self.entries.iter().find(|(key, _)| key.name == name).map(|(key, node)| (key, node))
     }
 
@@ -101,7 +119,11 @@ impl<'t> Fields<'t> {
         let (text, span) = self.scalar(name, problems)?;
         let flag = text.parse().ok();
         if flag.is_none() {
-            problems.add(Diagnostic::at(&span, format!("{} is neither true nor false", quoted(text))));
+            let word = if YES.contains(&text.to_ascii_lowercase().as_str()) { "true" } else { "false" };
+            problems.add(
+                Diagnostic::at(&span, format!("{} is neither true nor false", quoted(text)))
+                    .help(format!("write {name}: {word}")),
+            );
         }
         flag
     }
@@ -130,13 +152,13 @@ impl<'t> Fields<'t> {
     }
 
     fn example(&self, name: &str) -> &'static str {
-        self.kind.keys.iter().find(|(key, _)| *key == name).map_or("", |(_, example)| example)
+        self.kind.keys.iter().find(|key| key.name == name).map_or("", |key| key.example)
     }
 }
 
 impl MapSpec {
     fn know(&self, key: &YamlKey, problems: &mut DiagnosticSink) {
-        if self.keys.iter().any(|(name, _)| *name == key.name) {
+        if self.keys.iter().any(|known| known.name == key.name) {
             return;
         }
         if self.later.contains(&key.name.as_str()) {
@@ -144,7 +166,7 @@ impl MapSpec {
             return;
         }
         let mut problem = Diagnostic::at(&key.span, format!("{} has no key {}", self.what, quoted(&key.name)));
-        problem.help = suggestion(&key.name, self.keys.iter().map(|(name, _)| *name), "its keys");
+        problem.help = suggestion(&key.name, self.keys.iter().map(|known| known.name), "its keys");
         problems.add(problem);
     }
 }
@@ -205,5 +227,19 @@ pub(crate) fn from_variable(problem: Diagnostic, node: &YamlNode) -> Diagnostic 
     match &node.expanded {
         Some(used) if !used.is_empty() => problem.label(used.clone()),
         _ => problem,
+    }
+}
+
+/// A count from 1 to `most`, or `None` for `all`, which an absent key means too.
+pub(crate) fn all_or_count(
+    fields: &Fields<'_>,
+    name: &str,
+    example: &str,
+    most: u64,
+    problems: &mut DiagnosticSink,
+) -> Option<u64> {
+    match fields.get(name)? {
+        YamlNode { value: YamlValue::Scalar(text), .. } if text.trim() == "all" => None,
+        node => whole_number(node, name, 1, most, example, problems),
     }
 }

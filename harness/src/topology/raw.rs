@@ -3,16 +3,14 @@
 use butter::core::config::{Config, ConfigError, SETTINGS};
 
 use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
-use super::fields::{Fields, MapSpec, Spanned, from_variable, scalar};
+use super::fields::{Fields, MapSpec, Spanned, from_variable, key, scalar};
 use super::tree::{YamlKey, YamlNode, YamlValue};
 
 pub(crate) mod link;
 pub(crate) mod nat;
 pub(crate) mod network;
-pub(crate) mod step;
 
 use network::RawNetwork;
-use step::RawStep;
 
 /// Longest name of a network, node group or topology: they become names of containers and directories.
 pub(crate) const NAME_BYTES_MAX: usize = 40;
@@ -30,7 +28,8 @@ pub(crate) struct RawTopology {
     pub(crate) networks: Vec<RawNetwork>,
     pub(crate) groups: Vec<RawGroup>,
     pub(crate) config: Vec<Setting>,
-    pub(crate) steps: Vec<RawStep>,
+    /// Not read yet: see [`crate::steps`].
+    pub(crate) steps: Vec<YamlNode>,
     pub(crate) checks: Vec<Spanned<String>>,
 }
 
@@ -55,22 +54,27 @@ pub(crate) struct Setting {
 static TOPOLOGY: MapSpec = MapSpec {
     what: "a topology",
     keys: &[
-        ("name", "three-lans"),
-        ("description", "what it shows, in one line"),
-        ("seed", "7"),
-        ("vars", "{die: 1/100}"),
-        ("networks", "{lan: {}}"),
-        ("nodes", "{a: {on: lan, count: 5}}"),
-        ("config", "{replicas: 3}"),
-        ("steps", "[{join: {within: 30s}}]"),
-        ("checks", "[persistence >= 99%]"),
+        key("name", "three-lans", "names the run's directory; the file's name if absent"),
+        key("description", "what it shows, in one line", "shown in reports"),
+        key("seed", "7", "decides everything random; 1 if absent"),
+        key("vars", "{die: 1/100}", "variables for `${name}` in values; --set overrides them"),
+        key("networks", "{lan: {}}", "the internet and all networks behind it"),
+        key("nodes", "{a: {on: lan, count: 5}}", "node groups"),
+        key("config", "{replicas: 3}", "settings of all nodes"),
+        key("steps", "[{join: {within: 30s}}]", "what happens, in order"),
+        key("checks", "[persistence >= 99%]", "what must hold at the end"),
     ],
     later: &["sweep", "runs"],
 };
 
 static GROUP: MapSpec = MapSpec {
     what: "a node group",
-    keys: &[("on", "alpha"), ("count", "5"), ("ambassador", "true"), ("config", "{storage: 64MiB}")],
+    keys: &[
+        key("on", "alpha", "the network, or networks of one name, that its nodes are on"),
+        key("count", "5", "how many nodes; one node with the group's own name if absent"),
+        key("ambassador", "true", "whether its nodes serve as ambassadors; false if absent"),
+        key("config", "{storage: 64MiB}", "settings of its nodes"),
+    ],
     later: &[],
 };
 
@@ -184,7 +188,7 @@ fn read_setting(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -
     None
 }
 
-fn read_steps(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> Vec<RawStep> {
+fn read_steps(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> Vec<YamlNode> {
     let Some(node) = fields.need("steps", problems) else { return Vec::new() };
     let example = "- join: {within: 30s}";
     match &node.value {
@@ -196,7 +200,7 @@ fn read_steps(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> Vec<RawStep
         }
         _ => {}
     }
-    items(Some(node), "steps", example, problems).iter().filter_map(|node| step::read(node, problems)).collect()
+    items(Some(node), "steps", example, problems).to_vec()
 }
 
 fn read_checks(node: Option<&YamlNode>, problems: &mut DiagnosticSink) -> Vec<Spanned<String>> {
@@ -213,7 +217,12 @@ pub(crate) fn read_check(node: &YamlNode, problems: &mut DiagnosticSink) -> Opti
 }
 
 /// The items of a list; nothing is as good as an empty one.
-fn items<'t>(node: Option<&'t YamlNode>, name: &str, example: &str, problems: &mut DiagnosticSink) -> &'t [YamlNode] {
+pub(crate) fn items<'t>(
+    node: Option<&'t YamlNode>,
+    name: &str,
+    example: &str,
+    problems: &mut DiagnosticSink,
+) -> &'t [YamlNode] {
     match node.map(|node| (&node.value, node)) {
         None | Some((YamlValue::Empty, _)) => &[],
         Some((YamlValue::List(items), _)) if items.len() <= ITEMS_OF_LIST_MAX => items,

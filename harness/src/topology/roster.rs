@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::plan::{NetworkIndex, NodeIndex, NodePlan};
 use crate::topology::addresses::HostAddresses;
-use crate::topology::check::{AddressNeed, Checked, FRESH, NodeSelector};
+use crate::topology::check::{AddressNeed, FRESH, NodeSelector, TopologyModel};
 
 /// Most ambassadors that a node is told of. Where more can be reached, each node is told of others.
 const AMBASSADORS_TOLD: usize = 32;
@@ -22,13 +22,13 @@ pub(crate) struct NodeRoster {
 
 impl NodeRoster {
     pub(crate) fn new(
-        checked: &Checked,
+        model: &TopologyModel,
         needs: &[AddressNeed],
         fresh_steps: usize,
         hosts: &mut [HostAddresses],
     ) -> Self {
         let mut roster = NodeRoster { nodes: Vec::new(), groups: Vec::new(), fresh: Vec::new(), reach: Vec::new() };
-        for group in &checked.groups {
+        for group in &model.groups {
             roster.groups.push(roster.nodes.len());
             for number in 1..=group.size() {
                 let name = match group.count {
@@ -50,28 +50,28 @@ impl NodeRoster {
             }
         }
         for step in 1..=fresh_steps {
-            roster.add_fresh(checked, needs, step, hosts);
+            roster.add_fresh(model, needs, step, hosts);
         }
-        roster.meet(checked);
+        roster.meet(model);
         roster
     }
 
     /// One more node on each network that has any.
-    fn add_fresh(&mut self, checked: &Checked, needs: &[AddressNeed], step: usize, hosts: &mut [HostAddresses]) {
+    fn add_fresh(&mut self, model: &TopologyModel, needs: &[AddressNeed], step: usize, hosts: &mut [HostAddresses]) {
         let prefix = if step == 1 { FRESH.to_owned() } else { format!("{FRESH}{step}") };
         let inhabited = needs.iter().enumerate().filter(|(_, need)| need.nodes > 0);
         let mut added = Vec::new();
         for (network, _) in inhabited {
             added.push(NodeIndex(self.nodes.len()));
             self.nodes.push(NodePlan {
-                name: format!("{prefix}-{}", checked.networks[network].name.value),
+                name: format!("{prefix}-{}", model.networks[network].name.value),
                 group: FRESH.to_owned(),
                 network: NetworkIndex(network),
                 address: hosts[network].node(),
                 address6: None,
                 ambassador: false,
                 join: Vec::new(),
-                settings: checked.settings.clone(),
+                settings: model.settings.clone(),
                 from_start: false,
             });
         }
@@ -79,14 +79,14 @@ impl NodeRoster {
     }
 
     /// Tells every node of ambassadors.
-    fn meet(&mut self, checked: &Checked) {
-        let mut here = vec![Vec::new(); checked.networks.len()];
+    fn meet(&mut self, model: &TopologyModel) {
+        let mut here = vec![Vec::new(); model.networks.len()];
         for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.ambassador) {
             here[node.network.0].push(NodeIndex(index));
         }
         // Outer networks come first, so theirs are known.
         for (index, own) in here.into_iter().enumerate() {
-            let outside = checked.networks[index].behind.map(|outer| self.reach[outer.0].clone()).unwrap_or_default();
+            let outside = model.networks[index].behind.map(|outer| self.reach[outer.0].clone()).unwrap_or_default();
             self.reach.push(own.into_iter().chain(outside).collect());
         }
         for (index, node) in self.nodes.iter_mut().enumerate() {
@@ -98,8 +98,8 @@ impl NodeRoster {
     }
 
     /// The nodes that a name stands for, in order.
-    pub(crate) fn who(&self, checked: &Checked, who: &NodeSelector) -> Vec<NodeIndex> {
-        let of_group = |group: usize| self.groups[group]..self.groups[group] + checked.groups[group].size() as usize;
+    pub(crate) fn who(&self, model: &TopologyModel, who: &NodeSelector) -> Vec<NodeIndex> {
+        let of_group = |group: usize| self.groups[group]..self.groups[group] + model.groups[group].size() as usize;
         match who {
             NodeSelector::All => (0..self.nodes.len()).map(NodeIndex).collect(),
             // Which fresh ones depends on the step: see `scenes`.
@@ -113,7 +113,11 @@ impl NodeRoster {
         }
     }
 
-    pub(crate) fn all_of(&self, checked: &Checked, names: &[NodeSelector]) -> BTreeSet<NodeIndex> {
-        names.iter().flat_map(|who| self.who(checked, who)).collect()
+    pub(crate) fn all_of<'s>(
+        &self,
+        model: &TopologyModel,
+        selectors: impl IntoIterator<Item = &'s NodeSelector>,
+    ) -> BTreeSet<NodeIndex> {
+        selectors.into_iter().flat_map(|who| self.who(model, who)).collect()
     }
 }

@@ -3,19 +3,20 @@
 use std::net::Ipv4Addr;
 
 use crate::net::link::LinkConfig;
-use crate::plan::{Act, Network, NetworkIndex, Uplink};
+use crate::op::Op;
+use crate::plan::{Network, NetworkIndex, Uplink};
 use crate::topology::addresses::HostAddresses;
-use crate::topology::raw::link::RawLink;
+use crate::topology::raw::link::LinkChange;
 
 /// How each network is joined to the one that it is behind, as the steps before have left it.
-pub(crate) struct Uplinks<'h> {
+pub(crate) struct UplinkStates<'h> {
     /// By network.
-    now: Vec<Option<Joined>>,
+    now: Vec<Option<UplinkState>>,
     hosts: &'h mut [HostAddresses],
 }
 
 /// What steps can change of an uplink.
-struct Joined {
+struct UplinkState {
     to: NetworkIndex,
     /// The NAT's.
     addresses: Vec<Ipv4Addr>,
@@ -23,28 +24,29 @@ struct Joined {
     down: LinkConfig,
 }
 
-impl<'h> Uplinks<'h> {
+impl<'h> UplinkStates<'h> {
     pub(crate) fn new(networks: &[Network], hosts: &'h mut [HostAddresses]) -> Self {
-        let joined = |uplink: &Uplink| Joined {
+        let joined = |uplink: &Uplink| UplinkState {
             to: uplink.to,
             addresses: uplink.addresses(),
             up: uplink.up.clone(),
             down: uplink.down.clone(),
         };
-        Uplinks { now: networks.iter().map(|network| network.behind.as_ref().map(joined)).collect(), hosts }
+        UplinkStates { now: networks.iter().map(|network| network.behind.as_ref().map(joined)).collect(), hosts }
     }
 
-    pub(crate) fn rebind(&mut self, network: NetworkIndex, same_address: bool) -> Act {
-        let Joined { to, addresses, .. } = self.now[network.0].as_mut().expect("what has a NAT is behind something");
+    pub(crate) fn rebind(&mut self, network: NetworkIndex, same_address: bool) -> Op {
+        let UplinkState { to, addresses, .. } =
+            self.now[network.0].as_mut().expect("what has a NAT is behind something");
         if !same_address {
             addresses.iter_mut().for_each(|address| *address = self.hosts[to.0].router());
         }
-        Act::Rebind { network, addresses: addresses.clone() }
+        Op::Rebind { network, addresses: addresses.clone() }
     }
 
-    pub(crate) fn change(&mut self, network: NetworkIndex, link: &RawLink) -> Act {
-        let Joined { up, down, .. } = self.now[network.0].as_mut().expect("what has a link is behind something");
+    pub(crate) fn change(&mut self, network: NetworkIndex, link: &LinkChange) -> Op {
+        let UplinkState { up, down, .. } = self.now[network.0].as_mut().expect("what has a link is behind something");
         (*up, *down) = link.over((up, down));
-        Act::SetLink { network, up: Box::new(up.clone()), down: Box::new(down.clone()) }
+        Op::SetLink { network, up: Box::new(up.clone()), down: Box::new(down.clone()) }
     }
 }

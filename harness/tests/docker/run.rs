@@ -1,10 +1,10 @@
 //! Promise: a plan is played on real containers, and nothing of it is left.
 
 use butter_harness::backend::Backend;
-use butter_harness::op::{Op, OpResult};
+use butter_harness::op::{Op, OpResult, OpTarget};
 use butter_harness::plan::NodeIndex;
 
-use crate::support::{Notes, backend, changing, docker, docker_is_here, down, homes, joined, left_of, lives, up};
+use crate::support::{ITEM, Notes, backend, changing, docker, docker_is_here, down, homes, joined, left_of, lives, up};
 
 #[tokio::test]
 async fn what_one_home_stores_another_finds() {
@@ -14,7 +14,7 @@ async fn what_one_home_stores_another_finds() {
     let mut run = up(homes("stores", 2).0).await;
     let mut absent = run.store_and_find().await;
     absent.0[0] ^= 1;
-    let missed = run.act(Op::Get { node: NodeIndex(2), id: absent }).await;
+    let missed = run.act_on(Op::Get { node: NodeIndex(2), item: ITEM }, OpTarget::Item(absent)).await;
     assert!(matches!(missed, OpResult::NotFound { .. }), "{missed:?}");
     down(run).await;
 }

@@ -12,11 +12,12 @@ use butter_harness::events::{Event, EventKind, Recovery, RunTime};
 use butter_harness::metrics::series::{Scrape, Source};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
-use butter_harness::op::{BackendEvent, NodeSnapshot, Op, OpId, OpResult};
-use butter_harness::plan::{Act, Network, NetworkIndex, NodeIndex, NodePlan, Plan, Step, Timed, Until, Uplink};
+use butter_harness::op::{BackendEvent, NodeSnapshot, Op, OpId, OpResult, OpTarget};
+use butter_harness::plan::{
+    EndCondition, Item, ItemIndex, Network, NetworkIndex, NodeIndex, NodePlan, Plan, Step, TimedOp, Uplink,
+};
 use butter_harness::progress::Progress;
 use butter_harness::run::{RunEnd, RunObserver, RunStatus, StopSignal, run_plan};
-use bytes::Bytes;
 
 /// How long a single report may take to come.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -39,6 +40,13 @@ impl RunObserver for Notes {
     fn status(&mut self, _: &RunStatus) {}
 }
 
+/// The only item of these plans.
+pub(crate) const ITEM: ItemIndex = ItemIndex(0);
+
+fn item() -> Item {
+    Item { size: 40_000, seed: 1, by: NodeIndex(1) }
+}
+
 /// A plan that grows.
 pub(crate) struct Draft(pub(crate) Plan);
 
@@ -52,7 +60,7 @@ impl Draft {
             source: String::new(),
             networks: vec![],
             nodes: vec![],
-            items: vec![],
+            items: vec![item()],
             steps: vec![],
             checks: vec![],
         });
@@ -108,10 +116,9 @@ impl Draft {
     }
 
     /// An action that the plan announces: the backend prepares for it.
-    pub(crate) fn announce(&mut self, act: Act) {
-        let actions = vec![Timed { after: Duration::ZERO, act }];
-        let until = Until::Done { within: PATIENCE };
-        self.0.steps.push(Step { verb: "churn", title: String::new(), actions, until, line: 1 });
+    pub(crate) fn announce(&mut self, op: Op) {
+        let (ops, ends) = (vec![TimedOp::at_once(op)], EndCondition::Done { deadline: PATIENCE });
+        self.0.steps.push(Step { verb: "churn", summary: String::new(), ops, ends, line: 1 });
     }
 }
 
@@ -135,7 +142,7 @@ const KEEPER: NodeIndex = NodeIndex(2);
 /// Two home networks with two nodes each, of which one is to come back with what it had.
 pub(crate) fn lives() -> Draft {
     let mut draft = homes("lives", 2);
-    draft.announce(Act::Start { node: KEEPER, fresh: false });
+    draft.announce(Op::Start { node: KEEPER, fresh: false });
     draft
 }
 
@@ -150,8 +157,8 @@ const SLOW: Duration = Duration::from_millis(300);
 pub(crate) fn changing() -> Draft {
     let mut draft = homes("changing", 1);
     let slow = || Box::new(LinkConfig { latency: SLOW, ..LinkConfig::default() });
-    draft.announce(Act::Rebind { network: NetworkIndex(1), addresses: vec![Ipv4Addr::new(203, 0, 113, 200)] });
-    draft.announce(Act::SetLink { network: NetworkIndex(2), up: slow(), down: slow() });
+    draft.announce(Op::Rebind { network: NetworkIndex(1), addresses: vec![Ipv4Addr::new(203, 0, 113, 200)] });
+    draft.announce(Op::SetLink { network: NetworkIndex(2), up: slow(), down: slow() });
     draft
 }
 
@@ -174,10 +181,15 @@ impl<B: Backend> Played<B> {
     }
 
     /// Does one thing and returns what came of it.
-    pub(crate) async fn act(&mut self, action: Op) -> OpResult {
+    pub(crate) async fn act(&mut self, op: Op) -> OpResult {
+        self.act_on(op, OpTarget::InPlan).await
+    }
+
+    /// Does one thing that takes a target.
+    pub(crate) async fn act_on(&mut self, action: Op, target: OpTarget) -> OpResult {
         self.ops += 1;
         let op = OpId(self.ops);
-        self.backend.submit(op, action);
+        self.backend.submit(op, action, target);
         let report = self.report().await;
         assert_eq!(report.op, Some(op), "{report:?}");
         report.result
@@ -224,14 +236,13 @@ impl<B: Backend> Played<B> {
     /// In [`homes`] of two: what one stores another finds, and everybody tells its metrics. The value's id.
     pub(crate) async fn store_and_find(&mut self) -> BlockId {
         self.look_until("one network", |views| joined(views, 5)).await;
-        let value = Bytes::from((0..10_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
-        let stored = self.act(Op::Put { node: NodeIndex(1), value: value.clone() }).await;
+        let stored = self.act(Op::Put { node: NodeIndex(1), item: ITEM }).await;
         let OpResult::Stored(blocks) = stored else { panic!("{stored:?}") };
         // 40,000 bytes are ten blocks, and one that names them.
         assert!(blocks.len() >= 10, "{blocks:?}");
-        let found = self.act(Op::Get { node: NodeIndex(4), id: blocks[0] }).await;
+        let found = self.act_on(Op::Get { node: NodeIndex(4), item: ITEM }, OpTarget::Item(blocks[0])).await;
         let OpResult::Found(found) = found else { panic!("{found:?}") };
-        assert!(found.value == value, "other bytes");
+        assert!(found.value == item().bytes(), "other bytes");
 
         let OpResult::Sampled(scrapes) = self.act(Op::Sample).await else { panic!("no sample") };
         assert_eq!(scrapes.len(), 5 + 3, "five nodes, three routers");
@@ -270,15 +281,15 @@ impl<B: Backend> Played<B> {
         let is_back = |recovery: &Recovery| matches!(recovery, Recovery::Back { .. });
         assert!(recovered.iter().all(is_back), "{:#?}", played.events);
 
-        let Act::Rebind { addresses, .. } = &plan.steps[0].actions[0].act else { panic!("{:?}", plan.steps) };
+        let Op::Rebind { addresses, .. } = &plan.steps[0].ops[0].op else { panic!("{:?}", plan.steps) };
         let is_seen = |views: &[NodeSnapshot]| {
             let mut links = views[0].links.iter();
             links.any(|link| link.peer == rebound && link.remote.is_some_and(|remote| addresses.contains(&ip4(remote))))
         };
         self.look_until("the node at its NAT's new address", is_seen).await;
         let asked = self.backend.now();
-        let ask = Op::Ping { node: SLOWED, peer: ambassador, deadline: PATIENCE };
-        assert!(matches!(self.act(ask).await, OpResult::PingAnswered));
+        let ping = Op::Ping { node: SLOWED, peer: NodeIndex(0), deadline: PATIENCE };
+        assert!(matches!(self.act_on(ping, OpTarget::Peer(ambassador)).await, OpResult::PingAnswered));
         let took = Duration::from_micros(self.backend.now().0 - asked.0);
         assert!(took >= 2 * SLOW, "there and back in {took:?}");
     }

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::ApiClient;
 use super::{Fleet, Host, node_api};
-use crate::op::{OpId, OpResult};
-use crate::plan::{Act, NodeIndex, Plan};
+use crate::op::{Op, OpId, OpResult};
+use crate::plan::{NodeIndex, Plan};
 
 /// How long a node may take to answer after its start.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
@@ -101,9 +101,9 @@ pub(crate) type Queues = Vec<mpsc::Receiver<(OpId, Turn)>>;
 
 /// The nodes that are started with what they had.
 pub(crate) fn keepers(plan: &Plan) -> BTreeSet<NodeIndex> {
-    let acts = plan.steps.iter().flat_map(|step| &step.actions);
-    acts.filter_map(|timed| match timed.act {
-        Act::Start { node, fresh: false } => Some(node),
+    let ops = plan.steps.iter().flat_map(|step| &step.ops);
+    ops.filter_map(|timed| match timed.op {
+        Op::Start { node, fresh: false } => Some(node),
         _ => None,
     })
     .collect()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -12,33 +13,40 @@ use tokio::time::timeout;
 use super::{Fleet, GLANCES_AT_ONCE, Host, node_api};
 use crate::metrics::exposition::Exposition;
 use crate::metrics::series::{Scrape, Source};
-use crate::op::{NodeSnapshot, Op, OpResult};
+use crate::op::{NodeSnapshot, Op, OpResult, OpTarget};
 use crate::plan::{NetworkIndex, NodeIndex};
 
 /// Does it.
-pub(crate) async fn perform<H: Host>(fleet: &Fleet<H>, action: Op) -> OpResult {
-    match action {
-        Op::Put { node, value } => {
+pub(crate) async fn perform<H: Host>(fleet: &Fleet<H>, op: Op, target: OpTarget) -> OpResult {
+    match (op, target) {
+        (Op::Put { node, item }, _) => {
+            let value = Bytes::from(fleet.plan.items[item.0].bytes());
             let deadline = fleet.deadlines[node.0];
             call(fleet, node, &fleet.transfers, deadline, node_api::put(&fleet.node(node).client, value, deadline))
                 .await
         }
-        Op::Get { node, id } => {
+        (Op::Get { node, .. }, OpTarget::Item(id)) => {
             let deadline = fleet.deadlines[node.0];
             call(fleet, node, &fleet.transfers, deadline, node_api::get(&fleet.node(node).client, id, deadline)).await
         }
-        Op::Connect { node, peer } => {
+        (Op::Connect { node, .. }, OpTarget::Peer(peer)) => {
             call(fleet, node, &fleet.transfers, CONNECT_WITHIN, node_api::link(&fleet.node(node).client, peer)).await
         }
-        Op::Ping { node, peer, deadline: within } => {
-            let asked = node_api::ask_peer(&fleet.node(node).client, peer, within);
-            call(fleet, node, &fleet.asks, within, asked).await
+        (Op::Ping { node, deadline, .. }, OpTarget::Peer(peer)) => {
+            let asked = node_api::ask_peer(&fleet.node(node).client, peer, deadline);
+            call(fleet, node, &fleet.asks, deadline, asked).await
         }
-        Op::Rebind { network, addresses } => changed(node_api::rebind(&fleet.routers[network.0], &addresses).await),
-        Op::SetLink { network, up, down } => changed(node_api::set_link(&fleet.routers[network.0], &up, &down).await),
-        Op::Inspect => OpResult::Inspected(look(fleet).await),
-        Op::Sample => OpResult::Sampled(sample(fleet).await),
-        Op::Start { .. } | Op::Kill { .. } | Op::Stop { .. } => unreachable!("a turn in a node's life"),
+        (Op::Rebind { network, addresses }, _) => {
+            changed(node_api::rebind(&fleet.routers[network.0], &addresses).await)
+        }
+        (Op::SetLink { network, up, down }, _) => {
+            changed(node_api::set_link(&fleet.routers[network.0], &up, &down).await)
+        }
+        (Op::Inspect, _) => OpResult::Inspected(look(fleet).await),
+        (Op::Sample, _) => OpResult::Sampled(sample(fleet).await),
+        (op, target) => {
+            OpResult::Failed { node: op.node(), reason: format!("{} take another target than {target:?}", op.plural()) }
+        }
     }
 }
 

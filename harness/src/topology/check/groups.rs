@@ -12,7 +12,7 @@ use crate::topology::raw::{NODES_MAX, RawGroup, RawTopology, Setting};
 
 /// Some nodes of one sort.
 #[derive(Debug)]
-pub(crate) struct CheckedGroup {
+pub(crate) struct GroupModel {
     pub(crate) name: Spanned<String>,
     /// `None` only where the file names none that there is, which is reported.
     pub(crate) networks: Option<NetworkRange>,
@@ -22,7 +22,7 @@ pub(crate) struct CheckedGroup {
     pub(crate) settings: Vec<(String, String)>,
 }
 
-impl CheckedGroup {
+impl GroupModel {
     /// Where it is, once everything is checked.
     pub(crate) fn networks(&self) -> NetworkRange {
         self.networks.expect("the groups of a checked topology are on networks")
@@ -50,12 +50,12 @@ impl CheckedGroup {
 }
 
 /// Checks the groups one by one and beside each other.
-pub(crate) fn check(raw: &RawTopology, places: &NetworkNames, problems: &mut DiagnosticSink) -> Vec<CheckedGroup> {
-    let mut groups: Vec<CheckedGroup> = Vec::with_capacity(raw.groups.len());
+pub(crate) fn check(raw: &RawTopology, places: &NetworkNames, problems: &mut DiagnosticSink) -> Vec<GroupModel> {
+    let mut groups: Vec<GroupModel> = Vec::with_capacity(raw.groups.len());
     for group in &raw.groups {
         check_name(group, places, problems);
         let on = group.on.as_ref().and_then(|on| places.known(on, problems));
-        groups.push(CheckedGroup {
+        groups.push(GroupModel {
             name: group.name.clone(),
             networks: on.map(|(_, networks)| networks),
             count: group.count,
@@ -96,9 +96,8 @@ fn is_fresh(name: &str) -> bool {
 }
 
 /// A group must not be named like a node of another: `a-1` beside five `a`.
-fn check_node_names(groups: &[CheckedGroup], problems: &mut DiagnosticSink) {
-    let by_name: BTreeMap<&str, &CheckedGroup> =
-        groups.iter().map(|group| (group.name.value.as_str(), group)).collect();
+fn check_node_names(groups: &[GroupModel], problems: &mut DiagnosticSink) {
+    let by_name: BTreeMap<&str, &GroupModel> = groups.iter().map(|group| (group.name.value.as_str(), group)).collect();
     for group in groups {
         let Some((name, number)) = numbered(&group.name.value) else { continue };
         let other = by_name.get(name).filter(|other| other.count.is_some_and(|count| number <= count));

@@ -1,39 +1,48 @@
-//! What steps, checks and forwards name: looked up.
+//! Looks up what steps, checks and forwards name.
 
 use std::collections::BTreeMap;
 
-use super::{CheckedForward, CheckedGroup, CheckedStep, FRESH, NetworkNames, NodeSelector, Verb, numbered};
-use crate::checks;
-use crate::plan::{Check, NetworkIndex, NetworkRange};
+use super::{FRESH, ForwardModel, GroupModel, NetworkNames, NodeSelector, numbered};
+use crate::plan::{NetworkIndex, NetworkRange};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, LineIndex, Span, quoted, suggestion};
 use crate::topology::fields::Spanned;
 use crate::topology::raw::nat::RawForward;
 use crate::topology::raw::network::RawNetwork;
-use crate::topology::raw::step::{RawChurn, RawStep, RawVerb};
 
 /// Everything that a step or a check can name.
-pub(crate) struct Names<'c> {
+pub(crate) struct NameTable<'c> {
     /// Entries of the file that have a NAT.
     natted: Vec<bool>,
     /// Entries of the file that are behind another.
     linked: Vec<bool>,
     networks: &'c NetworkNames,
-    groups: &'c [CheckedGroup],
+    groups: &'c [GroupModel],
     by_name: BTreeMap<&'c str, usize>,
     source: &'c str,
     lines: LineIndex,
 }
 
-impl<'c> Names<'c> {
+/// Networks that a name stands for, and what the entry of the file that made them says.
+#[derive(Debug)]
+pub(crate) struct NamedNetworks<'c> {
+    pub(crate) networks: NetworkRange,
+    /// Place of the entry's name.
+    pub(crate) span: &'c Span,
+    pub(crate) has_nat: bool,
+    /// Whether they are behind another network.
+    pub(crate) is_behind: bool,
+}
+
+impl<'c> NameTable<'c> {
     /// Of these networks, as the file has them and with their places, and these groups.
     pub(crate) fn new(
         raw: &[RawNetwork],
         networks: &'c NetworkNames,
-        groups: &'c [CheckedGroup],
+        groups: &'c [GroupModel],
         source: &'c str,
     ) -> Self {
         let by_name = groups.iter().enumerate().map(|(index, group)| (group.name.value.as_str(), index));
-        Names {
+        NameTable {
             natted: raw.iter().map(|network| network.nat.is_some()).collect(),
             linked: raw.iter().map(|network| network.behind.is_some()).collect(),
             networks,
@@ -44,71 +53,41 @@ impl<'c> Names<'c> {
         }
     }
 
-    /// `None` if the step has a fault.
-    pub(crate) fn step(&self, step: RawStep, problems: &mut DiagnosticSink) -> Option<CheckedStep> {
-        let verb = match step.verb {
-            RawVerb::Join { within } => Verb::Join { within: within?.0 },
-            RawVerb::Settle { time } => Verb::Settle { time: time?.0 },
-            RawVerb::Store { items, size, from } => {
-                let from = self.all_of(&from, false, problems);
-                Verb::Store { items: items?, sizes: size, from: or_all(from) }
-            }
-            RawVerb::Churn(churn) => self.churn(churn, problems)?,
-            RawVerb::Retrieve { items, from } => {
-                Verb::Retrieve { items, from: or_all(self.all_of(&from, true, problems)) }
-            }
-            RawVerb::Rebind { networks, same_address } => Verb::Rebind {
-                networks: networks.iter().filter_map(|name| self.natted_networks(name, problems)).collect(),
-                same_address,
-            },
-            RawVerb::Cross { within, pairs, among } => {
-                let among = self.all_of(&among, false, problems);
-                Verb::Cross {
-                    within: within.0,
-                    pairs,
-                    among: if among.is_empty() { self.no_ambassadors() } else { among },
-                }
-            }
-            RawVerb::Link { networks, link } => Verb::Link {
-                networks: networks.iter().filter_map(|name| self.linked_networks(name, problems)).collect(),
-                link,
-            },
-            RawVerb::Check { checks } => Verb::Check { checks: self.checks(&checks, problems) },
-        };
-        Some(CheckedStep { line: self.lines.of(step.span.start), span: step.span, verb })
+    /// The networks that a name stands for; one that stands for none is reported.
+    pub(crate) fn networks(&self, name: &Spanned<String>, problems: &mut DiagnosticSink) -> Option<NamedNetworks<'c>> {
+        let (entry, networks) = self.networks.known(name, problems)?;
+        Some(NamedNetworks {
+            networks,
+            span: &entry.span,
+            has_nat: self.natted[entry.entry],
+            is_behind: self.linked[entry.entry],
+        })
     }
 
-    fn churn(&self, churn: RawChurn, problems: &mut DiagnosticSink) -> Option<Verb> {
-        let only = or_all(self.all_of(&churn.only, false, problems));
-        let spare = self.all_of(&churn.spare, false, problems);
-        let (time, die) = (churn.time?.0, churn.die?.0);
-        Some(Verb::Churn { time, die, graceful: churn.graceful.0, replace: churn.replace, only, spare })
+    /// Node groups without ambassadors, with their names.
+    pub(crate) fn groups_without_ambassadors(&self) -> Vec<(String, NodeSelector)> {
+        let groups = self.groups.iter().enumerate().filter(|(_, group)| !group.ambassador);
+        groups.map(|(index, group)| (group.name.value.clone(), NodeSelector::Group(index))).collect()
     }
 
-    fn natted_networks(&self, name: &Spanned<String>, problems: &mut DiagnosticSink) -> Option<NetworkRange> {
-        let (place, networks) = self.networks.known(name, problems)?;
-        if !self.natted[place.entry] {
-            problems.add(
-                Diagnostic::at(&name.span, format!("{} has no NAT that could forget anything", quoted(&name.value)))
-                    .related(&place.span, "the network")
-                    .help("name networks with a NAT, or give it one: nat: port-restricted"),
-            );
-            return None;
-        }
-        Some(networks)
+    /// The names of all node groups.
+    pub(crate) fn group_names(&self) -> Vec<&'c str> {
+        self.groups.iter().map(|group| group.name.value.as_str()).collect()
     }
 
-    fn linked_networks(&self, name: &Spanned<String>, problems: &mut DiagnosticSink) -> Option<NetworkRange> {
-        let (place, networks) = self.networks.known(name, problems)?;
-        if !self.linked[place.entry] {
-            problems.add(
-                Diagnostic::at(&name.span, format!("{} is behind nothing, so it has no link", quoted(&name.value)))
-                    .related(&place.span, "the network")
-                    .help("name networks that are behind another"),
-            );
-            return None;
-        }
-        Some(networks)
+    /// The names of all networks.
+    pub(crate) fn network_names(&self) -> &'c NetworkNames {
+        self.networks
+    }
+
+    /// The text of the file.
+    pub(crate) fn source(&self) -> &'c str {
+        self.source
+    }
+
+    /// The line of a place, from 1.
+    pub(crate) fn line_of(&self, span: &Span) -> usize {
+        self.lines.of(span.start)
     }
 
     /// The ports of a network's NAT that always lead to a node, with that node's network; faults are reported.
@@ -116,11 +95,11 @@ impl<'c> Names<'c> {
         &self,
         network: &RawNetwork,
         problems: &mut DiagnosticSink,
-    ) -> Vec<(NetworkIndex, CheckedForward)> {
+    ) -> Vec<(NetworkIndex, ForwardModel)> {
         let here = self.networks.find(&network.name.value);
         let forward = |forward: &RawForward| {
             let name = &forward.node;
-            let node = self.who(name, false, problems)?;
+            let node = self.node_selector(name, false, problems)?;
             let (group, number) = match node {
                 NodeSelector::Node(group, number) => (&self.groups[group], number),
                 NodeSelector::Group(group) if self.groups[group].count.is_none() => (&self.groups[group], 0),
@@ -144,22 +123,18 @@ impl<'c> Names<'c> {
                 return None;
             }
             let RawForward { protocol, port, to, .. } = *forward;
-            Some((its_network, CheckedForward { node, protocol, port, to }))
+            Some((its_network, ForwardModel { node, protocol, port, to }))
         };
         network.forwards.iter().filter_map(forward).collect()
     }
 
-    fn no_ambassadors(&self) -> Vec<NodeSelector> {
-        let groups = self.groups.iter().enumerate().filter(|(_, group)| !group.ambassador);
-        groups.map(|(index, _)| NodeSelector::Group(index)).collect()
-    }
-
-    fn all_of(&self, names: &[Spanned<String>], fresh: bool, problems: &mut DiagnosticSink) -> Vec<NodeSelector> {
-        names.iter().filter_map(|name| self.who(name, fresh, problems)).collect()
-    }
-
     /// Nodes by name; `fresh` where new nodes can be asked for.
-    fn who(&self, name: &Spanned<String>, fresh: bool, problems: &mut DiagnosticSink) -> Option<NodeSelector> {
+    pub(crate) fn node_selector(
+        &self,
+        name: &Spanned<String>,
+        fresh: bool,
+        problems: &mut DiagnosticSink,
+    ) -> Option<NodeSelector> {
         let text = name.value.as_str();
         if text == "all" {
             return Some(NodeSelector::All);
@@ -196,35 +171,5 @@ impl<'c> Names<'c> {
             problems.add(problem);
         }
         node
-    }
-
-    pub(crate) fn checks(&self, checks: &[Spanned<String>], problems: &mut DiagnosticSink) -> Vec<Spanned<Check>> {
-        let groups: Vec<&str> = self.groups.iter().map(|group| group.name.value.as_str()).collect();
-        let names = checks::Names { networks: self.networks, groups: &groups };
-        let mut good = Vec::with_capacity(checks.len());
-        for Spanned { value: text, span } in checks {
-            match checks::parse(text, self.lines.of(span.start), &names) {
-                Ok(value) => good.push(Spanned { value, span: span.clone() }),
-                Err(fault) => {
-                    let mut problem = Diagnostic::at(&within(self.source, span, text, fault.at), fault.what);
-                    problem.help = fault.help;
-                    problems.add(problem);
-                }
-            }
-        }
-        good
-    }
-}
-
-fn or_all(named: Vec<NodeSelector>) -> Vec<NodeSelector> {
-    if named.is_empty() { vec![NodeSelector::All] } else { named }
-}
-
-/// Where a part of a value's text is in the file: the whole value if it was quoted with escapes or made by a variable.
-fn within(source: &str, span: &Span, text: &str, part: std::ops::Range<usize>) -> Span {
-    let written = &source[span.clone()];
-    match written.find(text) {
-        Some(offset) if offset <= 1 => span.start + offset + part.start..span.start + offset + part.end,
-        _ => span.clone(),
     }
 }

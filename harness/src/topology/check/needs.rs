@@ -1,6 +1,6 @@
 //! How many addresses each network needs.
 
-use super::{CheckedGroup, CheckedNetwork};
+use super::{GroupModel, NetworkModel};
 use crate::plan::NetworkIndex;
 
 /// What a network needs of its subnet.
@@ -20,7 +20,7 @@ impl AddressNeed {
 }
 
 /// What each network needs, in their order.
-pub(crate) fn needs(networks: &[CheckedNetwork], groups: &[CheckedGroup], fresh_steps: u64) -> Vec<AddressNeed> {
+pub(crate) fn needs(networks: &[NetworkModel], groups: &[GroupModel], fresh_steps: u64) -> Vec<AddressNeed> {
     let mut needs = vec![AddressNeed::default(); networks.len()];
     for group in groups {
         let Some(networks) = group.networks else { continue };
@@ -41,7 +41,7 @@ pub(crate) fn needs(networks: &[CheckedNetwork], groups: &[CheckedGroup], fresh_
     needs
 }
 
-impl CheckedNetwork {
+impl NetworkModel {
     /// Addresses that its router has outside at a time.
     pub(crate) fn outside_addresses(&self) -> u64 {
         self.nat.as_ref().map_or(1, |nat| u64::from(nat.pool))

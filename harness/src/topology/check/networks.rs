@@ -3,7 +3,7 @@
 use ipnet::Ipv4Net;
 
 use super::network_names::NetworkNames;
-use super::{CheckedGroup, CheckedNetwork, NESTED_MAX, NETWORKS_MAX, RESERVED, ipv6, needs};
+use super::{GroupModel, NESTED_MAX, NETWORKS_MAX, NetworkModel, RESERVED, ipv6, needs};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
 use crate::topology::fields::Spanned;
 use crate::topology::raw::network::RawNetwork;
@@ -36,7 +36,7 @@ pub(crate) fn order(raw: &[RawNetwork], problems: &mut DiagnosticSink) -> Option
 }
 
 /// The networks in their order, those of a count one by one.
-pub(crate) fn in_order(raw: Vec<RawNetwork>, tree: &Tree) -> Vec<CheckedNetwork> {
+pub(crate) fn in_order(raw: Vec<RawNetwork>, tree: &Tree) -> Vec<NetworkModel> {
     let mut left: Vec<Option<RawNetwork>> = raw.into_iter().map(Some).collect();
     tree.order
         .iter()
@@ -45,7 +45,7 @@ pub(crate) fn in_order(raw: Vec<RawNetwork>, tree: &Tree) -> Vec<CheckedNetwork>
             let outer = network.behind.as_ref().and_then(|name| tree.places.find(&name.value));
             (0..network.size()).map(move |number| {
                 // One network for all of them, or one for each: `outer_entry` has seen to that.
-                CheckedNetwork::new(&network, number, outer.map(|outer| outer.nth(number)))
+                NetworkModel::new(&network, number, outer.map(|outer| outer.nth(number)))
             })
         })
         .collect()
@@ -236,8 +236,8 @@ fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
 
 /// Reports subnets of the file that are too small.
 pub(crate) fn capacities(
-    networks: &[CheckedNetwork],
-    groups: &[CheckedGroup],
+    networks: &[NetworkModel],
+    groups: &[GroupModel],
     fresh_steps: u64,
     problems: &mut DiagnosticSink,
 ) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::net::link::{Distribution, LinkConfig, REORDER_GAP, burst_min, presets};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
-use crate::topology::fields::{Fields, MapSpec, Spanned, quantity, scalar};
+use crate::topology::fields::{Fields, KeySpec, MapSpec, Spanned, key, quantity, scalar};
 use crate::topology::tree::{YamlNode, YamlValue};
 use crate::topology::units::{Rate, Share, Size, Time};
 
@@ -16,7 +16,7 @@ const BURST_MAX: f64 = 1e6;
 
 /// Both directions of a link.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RawLink {
+pub(crate) struct LinkChange {
     pub(crate) up: LinkDirection,
     pub(crate) down: LinkDirection,
 }
@@ -35,24 +35,26 @@ pub(crate) struct LinkDirection {
     queue_bytes: Option<u64>,
 }
 
-type Keys = [(&'static str, &'static str)];
-
 /// Keys of one direction, and of both.
-const PARTS: [(&str, &str); 8] = [
-    ("latency", "40ms"),
-    ("jitter", "5ms"),
-    ("loss", "0.5%"),
-    ("rate", "50mbit"),
-    ("queue", "256KiB"),
-    ("duplicate", "0.1%"),
-    ("reorder", "1%"),
-    ("corrupt", "0.01%"),
+const PARTS: [KeySpec; 8] = [
+    key("latency", "40ms", "one-way delay"),
+    key("jitter", "5ms", "standard deviation of the delay, or {deviation: …, distribution: …}"),
+    key("loss", "0.5%", "share of packets lost, or {mean: …, burst: …}"),
+    key("rate", "50mbit", "bits per second"),
+    key("queue", "256KiB", "bytes that wait at that rate before packets are dropped"),
+    key("duplicate", "0.1%", "share of packets that arrive twice"),
+    key("reorder", "1%", "share of packets that arrive late, or {share: …, gap: …}"),
+    key("corrupt", "0.01%", "share of packets with a flipped bit"),
 ];
 
-const BOTH: [(&str, &str); 3] = [("preset", "cable"), ("up", "{rate: 10mbit}"), ("down", "{rate: 100mbit}")];
+const BOTH: [KeySpec; 3] = [
+    key("preset", "cable", "a link to start from"),
+    key("up", "{rate: 10mbit}", "from the network outwards, in place of what is said of both"),
+    key("down", "{rate: 100mbit}", "into the network, in place of what is said of both"),
+];
 
-const fn with_parts<const N: usize>(more: &Keys) -> [(&'static str, &'static str); N] {
-    let mut keys = [("", ""); N];
+const fn with_parts<const N: usize>(more: &[KeySpec]) -> [KeySpec; N] {
+    let mut keys = [key("", "", ""); N];
     let mut at = 0;
     while at < N {
         keys[at] = if at < PARTS.len() { PARTS[at] } else { more[at - PARTS.len()] };
@@ -61,56 +63,61 @@ const fn with_parts<const N: usize>(more: &Keys) -> [(&'static str, &'static str
     keys
 }
 
+/// The keys of a link and one more, for a step that changes links.
+pub(crate) const fn keys_with<const N: usize>(more: KeySpec) -> [KeySpec; N] {
+    with_parts(&[BOTH[0], BOTH[1], BOTH[2], more])
+}
+
 static LINK: MapSpec = MapSpec { what: "a link", keys: &with_parts::<11>(&BOTH), later: &[] };
-static CHANGE: MapSpec = MapSpec {
-    what: "a link step",
-    keys: &with_parts::<12>(&[BOTH[0], BOTH[1], BOTH[2], ("networks", "[alpha]")]),
+static DIRECTION: MapSpec = MapSpec { what: "one direction of a link", keys: &PARTS, later: &[] };
+static JITTER: MapSpec = MapSpec {
+    what: "a jitter",
+    keys: &[
+        key("deviation", "5ms", "standard deviation of the delay"),
+        key("distribution", "pareto", "normal, uniform or pareto; normal if absent"),
+    ],
     later: &[],
 };
-static DIRECTION: MapSpec = MapSpec { what: "one direction of a link", keys: &PARTS, later: &[] };
-static JITTER: MapSpec =
-    MapSpec { what: "a jitter", keys: &[("deviation", "5ms"), ("distribution", "pareto")], later: &[] };
-static LOSS: MapSpec = MapSpec { what: "a loss", keys: &[("mean", "2%"), ("burst", "8")], later: &[] };
-static REORDER: MapSpec = MapSpec { what: "reordering", keys: &[("share", "1%"), ("gap", "10ms")], later: &[] };
+static LOSS: MapSpec = MapSpec {
+    what: "a loss",
+    keys: &[key("mean", "2%", "share of packets lost"), key("burst", "8", "mean number of packets lost in a row")],
+    later: &[],
+};
+static REORDER: MapSpec = MapSpec {
+    what: "reordering",
+    keys: &[key("share", "1%", "share of packets that arrive late"), key("gap", "10ms", "how late they are")],
+    later: &[],
+};
 
 const DISTRIBUTIONS: [(&str, Distribution); 3] =
     [("normal", Distribution::Normal), ("uniform", Distribution::Uniform), ("pareto", Distribution::Pareto)];
 
 /// Reads the value of `link:`, which belongs to the key at `owner`.
-pub(crate) fn read(node: &YamlNode, owner: &Span, problems: &mut DiagnosticSink) -> RawLink {
+pub(crate) fn read(node: &YamlNode, owner: &Span, problems: &mut DiagnosticSink) -> LinkChange {
     if let YamlValue::Scalar(_) = node.value {
         return preset(node, problems).unwrap_or_default();
     }
     read_fields(&Fields::open(node, owner, &LINK, problems), problems)
 }
 
-/// Reads a step that changes links, but for the networks that it names.
-pub(crate) fn read_change<'n>(
-    node: &'n YamlNode,
-    owner: &Span,
-    problems: &mut DiagnosticSink,
-) -> (Fields<'n>, RawLink) {
-    let fields = Fields::open(node, owner, &CHANGE, problems);
-    let link = read_fields(&fields, problems);
-    if BOTH.iter().chain(&PARTS).all(|(key, _)| fields.get(key).is_none()) {
-        problems
-            .add(Diagnostic::at(owner, "nothing is changed here").help("such as link: {networks: [alpha], loss: 5%}"));
-    }
-    (fields, link)
+/// Whether any key of a link is there.
+pub(crate) fn names_a_part(fields: &Fields<'_>) -> bool {
+    BOTH.iter().chain(&PARTS).any(|key| fields.get(key.name).is_some())
 }
 
-fn read_fields(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> RawLink {
-    let RawLink { up, down } = fields.get("preset").and_then(|node| preset(node, problems)).unwrap_or_default();
+/// Reads the keys of a link, all of which are optional.
+pub(crate) fn read_fields(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> LinkChange {
+    let LinkChange { up, down } = fields.get("preset").and_then(|node| preset(node, problems)).unwrap_or_default();
     let both = LinkDirection::read(fields, problems);
     let mut one_way = |name: &str, base: LinkDirection| {
         let base = base.then(&both);
         let Some((key, node)) = fields.entry(name) else { return base };
         base.then(&LinkDirection::read(&Fields::open(node, &key.span, &DIRECTION, problems), problems))
     };
-    RawLink { up: one_way("up", up), down: one_way("down", down) }
+    LinkChange { up: one_way("up", up), down: one_way("down", down) }
 }
 
-fn preset(node: &YamlNode, problems: &mut DiagnosticSink) -> Option<RawLink> {
+fn preset(node: &YamlNode, problems: &mut DiagnosticSink) -> Option<LinkChange> {
     let text = scalar(node, &format!("it can be: {}", presets::NAMES.join(", ")), problems)?;
     let Some((up, down)) = presets::named(text) else {
         let mut problem = Diagnostic::at(&node.span, format!("there is no link {}", quoted(text)));
@@ -119,10 +126,10 @@ fn preset(node: &YamlNode, problems: &mut DiagnosticSink) -> Option<RawLink> {
         return None;
     };
     let of = |preset| LinkDirection { preset: Some(preset), ..LinkDirection::default() };
-    Some(RawLink { up: of(up), down: of(down) })
+    Some(LinkChange { up: of(up), down: of(down) })
 }
 
-impl RawLink {
+impl LinkChange {
     /// The link, up and down, of a network that had `before`.
     pub(crate) fn over(&self, (up, down): (&LinkConfig, &LinkConfig)) -> (LinkConfig, LinkConfig) {
         (self.up.over(up), self.down.over(down))
@@ -260,4 +267,41 @@ fn share_of(share: Spanned<Share>) -> f64 {
 
 fn time_of(time: Spanned<Time>) -> Duration {
     time.value.0
+}
+
+/// A link in words, both ways.
+pub(crate) fn describe_link(up: &LinkConfig, down: &LinkConfig) -> String {
+    match (one_way(up), one_way(down)) {
+        (up, down) if up == down => up,
+        (up, down) => format!("up {up}, down {down}"),
+    }
+}
+
+fn one_way(link: &LinkConfig) -> String {
+    let mut parts = Vec::new();
+    if !link.latency.is_zero() || !link.jitter.is_zero() {
+        let distribution = match link.distribution {
+            Distribution::Normal => "",
+            Distribution::Uniform => " (uniform)",
+            Distribution::Pareto => " (Pareto)",
+        };
+        let jitter =
+            if link.jitter.is_zero() { String::new() } else { format!(" ± {}{distribution}", Time(link.jitter)) };
+        parts.push(format!("{}{jitter}", Time(link.latency)));
+    }
+    let bursts = link.loss_burst.map_or_else(String::new, |burst| format!(" in bursts of {burst}"));
+    for (share, what) in [
+        (link.loss, format!("lost{bursts}")),
+        (link.duplicate, "doubled".to_owned()),
+        (link.reorder, format!("late by {}", Time(link.reorder_gap))),
+        (link.corrupt, "corrupted".to_owned()),
+    ] {
+        if share > 0.0 {
+            parts.push(format!("{} {what}", Share(share)));
+        }
+    }
+    if let Some(bps) = link.rate_bps {
+        parts.push(Rate(bps).to_string());
+    }
+    if parts.is_empty() { "a perfect link".to_owned() } else { parts.join(" ") }
 }

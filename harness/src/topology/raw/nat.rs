@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::net::nat::{Dependence, MappingProtocol, NatConfig, PORT_MIN, PortBlock, Ports, Protocol};
 use crate::plan::NODE_PORT;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
-use crate::topology::fields::{Fields, MapSpec, Spanned, scalar};
+use crate::topology::fields::{Fields, MapSpec, Spanned, key, scalar};
 use crate::topology::raw::items;
 use crate::topology::tree::{YamlNode, YamlValue};
 use crate::topology::units::Time;
@@ -36,27 +36,36 @@ pub(crate) struct RawForward {
 static NAT: MapSpec = MapSpec {
     what: "a NAT",
     keys: &[
-        ("preset", "port-restricted"),
-        ("mapping", "endpoint-independent"),
-        ("filtering", "address-and-port-dependent"),
-        ("ports", "preserve"),
-        ("hairpin", "true"),
-        ("udp_timeout", "30s"),
-        ("tcp_timeout", "2h"),
-        ("pool", "4"),
-        ("port_block", "{size: 512, limit: 2}"),
-        ("quota", "1000"),
-        ("forward", "[{node: a-1}]"),
-        ("mapping_protocols", "[upnp, nat-pmp, pcp]"),
+        key("preset", "port-restricted", "the NAT to start from"),
+        key("mapping", "endpoint-independent", "which packets share a mapping (RFC 4787)"),
+        key("filtering", "address-and-port-dependent", "which packets are let in (RFC 4787)"),
+        key("ports", "preserve", "how external ports are chosen"),
+        key("hairpin", "true", "whether nodes inside reach each other by their external addresses"),
+        key("udp_timeout", "30s", "idle time after which a UDP mapping is dropped"),
+        key("tcp_timeout", "2h", "the same for TCP"),
+        key("pool", "4", "how many external addresses it has, 1 to 64"),
+        key("port_block", "{size: 512, limit: 2}", "external ports that each node inside gets"),
+        key("quota", "1000", "most mappings of each node inside"),
+        key("forward", "[{node: a-1}]", "external ports that always lead to a node"),
+        key("mapping_protocols", "[upnp, nat-pmp, pcp]", "protocols by which nodes ask for ports"),
     ],
     later: &[],
 };
 
-static PORT_BLOCK: MapSpec = MapSpec { what: "a port block", keys: &[("size", "512"), ("limit", "2")], later: &[] };
+static PORT_BLOCK: MapSpec = MapSpec {
+    what: "a port block",
+    keys: &[key("size", "512", "ports of a block"), key("limit", "2", "most blocks of each node; 1 if absent")],
+    later: &[],
+};
 
 static FORWARD: MapSpec = MapSpec {
     what: "a forwarded port",
-    keys: &[("node", "a-1"), ("port", "4001"), ("to", "4001"), ("protocol", "udp")],
+    keys: &[
+        key("node", "a-1", "the node that the port leads to"),
+        key("port", "4001", "the external port; 4001 if absent"),
+        key("to", "4001", "the node's port; 4001 if absent"),
+        key("protocol", "udp", "udp or tcp; udp if absent"),
+    ],
     later: &[],
 };
 

@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::link::{self, RawLink};
+use super::link::{self, LinkChange};
 use super::nat::{self, RawForward};
 use crate::net::firewall::Policy;
 use crate::net::nat::NatConfig;
 use crate::plan::ipv6::PREFIX_LEN;
 use crate::topology::check::NETWORKS_MAX;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
-use crate::topology::fields::{Fields, MapSpec, Spanned, from_variable, scalar};
+use crate::topology::fields::{Fields, MapSpec, Spanned, from_variable, key, scalar};
 use crate::topology::tree::{YamlKey, YamlNode};
 
 /// Largest subnets have this prefix length, smallest [`PREFIX_MAX`].
@@ -30,7 +30,7 @@ pub(crate) struct RawNetwork {
     pub(crate) count: Option<u64>,
     pub(crate) nat: Option<NatConfig>,
     pub(crate) forwards: Vec<RawForward>,
-    pub(crate) link: RawLink,
+    pub(crate) link: LinkChange,
     pub(crate) region: Option<String>,
     /// Keys that mean something only for a network behind another.
     pub(crate) uplink_keys: Vec<Spanned<&'static str>>,
@@ -63,15 +63,15 @@ impl RawNetwork {
 static NETWORK: MapSpec = MapSpec {
     what: "a network",
     keys: &[
-        ("subnet", "10.1.0.0/24"),
-        ("behind", "internet"),
-        ("nat", "port-restricted"),
-        ("link", "{latency: 10ms}"),
-        ("region", "eu"),
-        ("count", "7"),
-        ("ipv6", "true"),
-        ("subnet6", "2001:db8:7::/64"),
-        ("firewall6", "stateful"),
+        key("subnet", "10.1.0.0/24", "its addresses; a free subnet if absent"),
+        key("behind", "internet", "the network on the other side of its router; none for the internet"),
+        key("nat", "port-restricted", "address translation of its router: a preset or a map; plain routing if absent"),
+        key("link", "{latency: 10ms}", "its uplink: a preset or a map; perfect if absent"),
+        key("region", "eu", "where it is said to be, shown in reports"),
+        key("count", "7", "how many such networks"),
+        key("ipv6", "true", "whether it has IPv6 beside IPv4"),
+        key("subnet6", "2001:db8:7::/64", "its IPv6 addresses, a /64; a free subnet if absent"),
+        key("firewall6", "stateful", "what its router lets in by IPv6: stateful or open"),
     ],
     later: &["mtu"],
 };

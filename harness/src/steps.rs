@@ -1,0 +1,170 @@
+//! The verbs of topology files: one file for each, and one table that parser, messages and reference are made from.
+//!
+//! A new verb is a file with a [`Verb`] and a [`StepSpec`], and a line in [`VERBS`].
+//!
+//! | module | subject |
+//! | --- | --- |
+//! | `step` | what a verb has to say for itself: the trait and what it works with |
+//! | `state` | who is alive and what is stored by then, and the seeds of a step |
+//! | `named` | nodes and networks that a step names |
+//! | `reference` | all verbs with their keys, as text |
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use crate::plan::Step;
+use crate::topology::check::NameTable;
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, LineIndex, Span, quoted, suggestion};
+use crate::topology::fields::not_yet;
+use crate::topology::tree::{YamlKey, YamlNode, YamlValue};
+
+pub(crate) mod check;
+mod churn;
+mod connect;
+mod join;
+mod link;
+mod named;
+mod rebind;
+mod reference;
+mod retrieve;
+mod settle;
+pub(crate) mod state;
+pub(crate) mod step;
+mod store;
+
+pub use reference::reference;
+pub use state::OPS_MAX;
+
+use state::{PlanState, SeedStream};
+use step::{ScheduleError, StepSource, StepSpec, Verb};
+
+/// Every verb, in the order of the reference.
+static VERBS: [&Verb; 9] = [
+    &join::VERB,
+    &store::VERB,
+    &retrieve::VERB,
+    &churn::VERB,
+    &settle::VERB,
+    &rebind::VERB,
+    &link::VERB,
+    &connect::VERB,
+    &check::VERB,
+];
+
+/// Verbs that the format reserves for later versions.
+const VERBS_RESERVED: [&str; 16] = [
+    "partition",
+    "heal",
+    "outage",
+    "kill",
+    "start",
+    "stop",
+    "pause",
+    "resume",
+    "disk-full",
+    "corrupt-store",
+    "skew",
+    "load",
+    "wait",
+    "exec",
+    "parallel",
+    "repeat",
+];
+
+/// A step of the file.
+#[derive(Debug)]
+pub(crate) struct StepEntry {
+    verb: &'static Verb,
+    pub(crate) spec: Box<dyn StepSpec>,
+    /// Place of its verb in the file.
+    pub(crate) span: Span,
+    /// Line in the file, from 1.
+    line: usize,
+}
+
+/// Reads the steps of a file. Of one with an unknown verb nothing is left but its diagnostic.
+pub(crate) fn read(nodes: &[YamlNode], source: &str, problems: &mut DiagnosticSink) -> Vec<StepEntry> {
+    let lines = LineIndex::new(source);
+    nodes.iter().filter_map(|node| read_step(node, &lines, problems)).collect()
+}
+
+/// Looks up everything that the steps name.
+pub(crate) fn validate(steps: &mut [StepEntry], names: &NameTable<'_>, problems: &mut DiagnosticSink) {
+    for step in steps {
+        step.spec.validate(&step.span, names, problems);
+    }
+}
+
+/// Decides every operation of the steps.
+///
+/// # Errors
+/// With the index of the step that cannot be scheduled.
+pub(crate) fn schedule(
+    steps: &[StepEntry],
+    seed: u64,
+    state: &mut PlanState<'_>,
+) -> Result<Vec<Step>, (usize, ScheduleError)> {
+    let mut scheduled = Vec::with_capacity(steps.len());
+    for (index, StepEntry { verb, spec, line, .. }) in steps.iter().enumerate() {
+        let seeds = SeedStream::new(seed, index);
+        let ops = spec.schedule(state, &seeds).map_err(|error| (index, error))?;
+        state.count_ops(ops.len()).map_err(|error| (index, error))?;
+        let (summary, ends) = (spec.summary(&ops), spec.ends(&ops, state));
+        scheduled.push(Step { verb: verb.name, summary, ops, ends, line: *line });
+    }
+    Ok(scheduled)
+}
+
+fn read_step(node: &YamlNode, lines: &LineIndex, problems: &mut DiagnosticSink) -> Option<StepEntry> {
+    let nothing = YamlNode { value: YamlValue::Empty, span: node.span.clone(), expanded: None };
+    let (name, span, value) = match &node.value {
+        YamlValue::Scalar(name) => (name.trim(), &node.span, &nothing),
+        YamlValue::Map(entries) => match entries.as_slice() {
+            [(key, value)] => (key.name.as_str(), &key.span, value),
+            several => {
+                problems.add(several_verbs(several, node));
+                return None;
+            }
+        },
+        _ => {
+            problems.add(
+                Diagnostic::at(&node.span, format!("a step is a verb, not {}", node.shape()))
+                    .help("such as - join: {within: 30s}"),
+            );
+            return None;
+        }
+    };
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        problems.add(unknown_verb(name, span));
+        return None;
+    };
+    let spec = (verb.read)(&StepSource { node: value, span, keys: verb.keys }, problems);
+    Some(StepEntry { verb, spec, span: span.clone(), line: lines.of(span.start) })
+}
+
+fn several_verbs(entries: &[(YamlKey, YamlNode)], node: &YamlNode) -> Diagnostic {
+    let is_verb = |name: &str| VERBS.iter().any(|verb| verb.name == name) || VERBS_RESERVED.contains(&name);
+    match entries {
+        [(verb, YamlNode { value: YamlValue::Empty, .. }), (setting, _), ..] if !is_verb(&setting.name) => {
+            Diagnostic::at(&setting.span, format!("`{}` is beside its verb, not under it", setting.name))
+                .label("indent this further")
+                .related(&verb.span, "the verb")
+                .help(format!("or write it in one line: {}: {{{}: …}}", verb.name, setting.name))
+        }
+        [_, (second, _), ..] => Diagnostic::at(&second.span, "a step has one verb, and this is a second")
+            .help("begin another step with '-'"),
+        _ => Diagnostic::at(&node.span, "a step has one verb, and this has none").help("such as - join: {within: 30s}"),
+    }
+}
+
+fn unknown_verb(name: &str, span: &Span) -> Diagnostic {
+    if VERBS_RESERVED.contains(&name) {
+        return not_yet(span, &format!("the step `{name}`"));
+    }
+    let mut problem = Diagnostic::at(span, format!("unknown step {}", quoted(name)));
+    problem.help = VERBS
+        .iter()
+        .find(|verb| verb.formerly.contains(&name))
+        .map(|verb| format!("it is now called '{}'", verb.name))
+        .or_else(|| suggestion(name, VERBS.iter().map(|verb| verb.name), "steps"));
+    problem
+}

@@ -1,0 +1,142 @@
+//! What is true of a run when a step begins, by the plan: who is alive, what is stored, how networks are joined.
+//!
+//! Pure: the same topology and seed give the same operations on every machine. No dead node is ended or used, as far as a plan
+//! can know; what ends otherwise in a run is the run's to report.
+
+use std::time::Duration;
+
+use butter::core::random::{Random, child};
+use rand::RngExt;
+
+use super::step::ScheduleError;
+use crate::plan::{Item, NetworkIndex, NodeIndex, NodePlan};
+use crate::topology::check::{NodeSelector, TopologyModel};
+use crate::topology::roster::NodeRoster;
+use crate::topology::uplinks::UplinkStates;
+
+/// Most operations of a plan.
+pub const OPS_MAX: usize = 8_000_000;
+
+/// What a put or get has beside the nodes' own deadline before its step is given up.
+pub(crate) const WORKLOAD_GRACE: Duration = Duration::from_secs(60);
+
+/// Keeps these generators apart from those of other users of the run's seed: `time`, in the upper half.
+const PURPOSE: u64 = 0x7469_6D65_0000_0000;
+
+/// What is true when a step begins.
+pub(crate) struct PlanState<'p> {
+    model: &'p TopologyModel,
+    roster: &'p NodeRoster,
+    alive: Vec<bool>,
+    /// Every item stored so far.
+    pub(crate) items: Vec<Item>,
+    uplinks: UplinkStates<'p>,
+    /// Operations of the steps before.
+    ops: usize,
+    /// Steps with fresh nodes so far.
+    fresh_steps: usize,
+    /// How long a put or get may be under way.
+    pub(crate) grace: Duration,
+}
+
+impl<'p> PlanState<'p> {
+    /// At the beginning of a run. `deadline` is the longest after which a node gives a put or get up.
+    pub(crate) fn new(
+        model: &'p TopologyModel,
+        roster: &'p NodeRoster,
+        uplinks: UplinkStates<'p>,
+        deadline: Duration,
+    ) -> Self {
+        let alive = roster.nodes.iter().map(|node| node.from_start).collect();
+        let grace = WORKLOAD_GRACE + deadline;
+        PlanState { model, roster, alive, items: Vec::new(), uplinks, ops: 0, fresh_steps: 0, grace }
+    }
+
+    /// The nodes that are meant, dead or alive, each once and in order.
+    pub(crate) fn nodes_of<'s>(&self, selectors: impl IntoIterator<Item = &'s NodeSelector>) -> Vec<NodeIndex> {
+        self.roster.all_of(self.model, selectors).into_iter().collect()
+    }
+
+    pub(crate) fn node(&self, node: NodeIndex) -> &NodePlan {
+        &self.roster.nodes[node.0]
+    }
+
+    pub(crate) fn is_alive(&self, node: NodeIndex) -> bool {
+        self.alive[node.0]
+    }
+
+    /// Notes that a node was started or has ended for good.
+    pub(crate) fn set_alive(&mut self, node: NodeIndex, alive: bool) {
+        self.alive[node.0] = alive;
+    }
+
+    /// Those of `nodes` who are alive.
+    pub(crate) fn live_of(&self, nodes: &[NodeIndex]) -> Vec<NodeIndex> {
+        nodes.iter().copied().filter(|node| self.is_alive(*node)).collect()
+    }
+
+    /// The nodes that join for this step, one on each network that has any.
+    pub(crate) fn take_fresh(&mut self) -> Vec<NodeIndex> {
+        self.fresh_steps += 1;
+        self.roster.fresh[self.fresh_steps - 1].clone()
+    }
+
+    /// Operations that may still be added to the plan.
+    pub(crate) fn ops_left(&self) -> usize {
+        OPS_MAX.saturating_sub(self.ops)
+    }
+
+    /// Adds the operations of a step.
+    pub(crate) fn count_ops(&mut self, ops: usize) -> Result<(), ScheduleError> {
+        self.ops += ops;
+        if self.ops > OPS_MAX { Err(ScheduleError::TooManyOps) } else { Ok(()) }
+    }
+
+    /// How networks are joined, for steps that change that.
+    pub(crate) fn uplinks(&mut self) -> &mut UplinkStates<'p> {
+        &mut self.uplinks
+    }
+}
+
+/// Generators of one step, one for each purpose.
+pub(crate) struct SeedStream {
+    seed: u64,
+    step: u64,
+}
+
+/// What a generator is for. The numbers decide what a seed draws: they never change.
+#[derive(Clone, Copy)]
+pub(crate) enum SeedPurpose {
+    Items = 1,
+    Storers = 2,
+    Deaths = 3,
+    Choice = 4,
+    Readers = 5,
+    Order = 6,
+    Pairs = 7,
+}
+
+impl SeedStream {
+    /// Of step number `step`, from 0.
+    pub(crate) fn new(seed: u64, step: usize) -> Self {
+        SeedStream { seed, step: step as u64 }
+    }
+
+    /// The generator for one purpose.
+    pub(crate) fn random(&self, purpose: SeedPurpose) -> Random {
+        child(self.seed, PURPOSE | self.step << 8 | purpose as u64)
+    }
+}
+
+/// Fisher and Yates' shuffle.
+pub(crate) fn shuffle<T>(random: &mut Random, items: &mut [T]) {
+    for last in (1..items.len()).rev() {
+        let other = random.random_range(0..=last as u64) as usize;
+        items.swap(last, other);
+    }
+}
+
+/// The indices of networks, each once, in the order of the plan.
+pub(crate) fn in_plan_order(networks: impl IntoIterator<Item = NetworkIndex>) -> Vec<NetworkIndex> {
+    std::collections::BTreeSet::from_iter(networks).into_iter().collect()
+}

@@ -1,0 +1,153 @@
+//! What a verb has to say for itself.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::churn::CHURN_DRAWS_MAX;
+use super::connect::PAIRS_MAX;
+use super::state::{OPS_MAX, PlanState, SeedStream};
+use crate::plan::Check;
+use crate::plan::{EndCondition, NetworkIndex, TimedOp};
+use crate::topology::check::NameTable;
+use crate::topology::check::TopologyModel;
+use crate::topology::diagnostics::{DiagnosticSink, Span};
+use crate::topology::fields::{Fields, MapSpec, Spanned};
+use crate::topology::roster::NodeRoster;
+use crate::topology::tree::YamlNode;
+
+/// A verb of the file format.
+#[derive(Debug)]
+pub(crate) struct Verb {
+    /// Its name in the file.
+    pub(crate) name: &'static str,
+    /// Names that it had in earlier versions: they are errors that name the new one.
+    pub(crate) formerly: &'static [&'static str],
+    /// What it does, in one sentence.
+    pub(crate) doc: &'static str,
+    /// The keys of its map.
+    pub(crate) keys: &'static MapSpec,
+    /// A whole step that uses it.
+    pub(crate) example: &'static str,
+    /// Reads a step. Where a value is faulty, which is reported, any other may stand for it.
+    pub(crate) read: fn(&StepSource<'_>, &mut DiagnosticSink) -> Box<dyn StepSpec>,
+}
+
+/// Where a step is read from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepSource<'t> {
+    /// The value of its verb.
+    pub(crate) node: &'t YamlNode,
+    /// Place of its verb.
+    pub(crate) span: &'t Span,
+    /// As [`Verb::keys`].
+    pub(crate) keys: &'static MapSpec,
+}
+
+impl<'t> StepSource<'t> {
+    /// The keys under the verb.
+    pub(crate) fn fields(&self, problems: &mut DiagnosticSink) -> Fields<'t> {
+        Fields::open(self.node, self.span, self.keys, problems)
+    }
+}
+
+/// A step as written: validated first, then scheduled.
+pub(crate) trait StepSpec: fmt::Debug {
+    /// Looks up what the step names and reports what cannot be. `span` is the place of its verb.
+    fn validate(&mut self, _span: &Span, _names: &NameTable<'_>, _problems: &mut DiagnosticSink) {}
+
+    /// Reports what only the nodes of the plan show to be impossible.
+    fn validate_nodes(
+        &self,
+        _span: &Span,
+        _model: &TopologyModel,
+        _nodes: &NodeRoster,
+        _problems: &mut DiagnosticSink,
+    ) {
+    }
+
+    /// Its operations, in order of time; `state` becomes what is true after it.
+    ///
+    /// # Errors
+    /// If the step cannot be carried out.
+    fn schedule(&self, _state: &mut PlanState<'_>, _seeds: &SeedStream) -> Result<Vec<TimedOp>, ScheduleError> {
+        Ok(Vec::new())
+    }
+
+    /// When it ends.
+    fn ends(&self, ops: &[TimedOp], state: &PlanState<'_>) -> EndCondition;
+
+    /// What it does, in one line.
+    fn summary(&self, ops: &[TimedOp]) -> String;
+
+    /// Checks that it evaluates, once validated.
+    fn checks(&self) -> &[Spanned<Check>] {
+        &[]
+    }
+
+    /// Whether a node joins on every network for it.
+    fn wants_fresh_nodes(&self) -> bool {
+        false
+    }
+
+    /// Networks whose routers take new external addresses, each as often as it does so.
+    fn readdressed(&self) -> Vec<NetworkIndex> {
+        Vec::new()
+    }
+}
+
+/// A step that ends when its last operation has, each of which takes at most `each`.
+pub(crate) fn done_after(ops: &[TimedOp], each: Duration) -> EndCondition {
+    let last = ops.last().map_or(Duration::ZERO, |timed| timed.after);
+    EndCondition::Done { deadline: last + each }
+}
+
+/// A step that cannot be scheduled. Nothing of the plan is used then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ScheduleError {
+    /// Earlier steps have ended all nodes that could act.
+    #[error("no node of {names} is alive at this step")]
+    NoneAlive {
+        /// As named in the file.
+        names: String,
+    },
+    /// A pair takes two nodes.
+    #[error("fewer than two nodes of {names} are alive at this step")]
+    NoPair {
+        /// As named in the file.
+        names: String,
+    },
+    /// No item exists by then.
+    #[error("no step before this one stores an item")]
+    NothingStored,
+    /// More items than exist by then.
+    #[error("{wanted} items are more than the {stored} stored before this step")]
+    FewerStored {
+        /// Items to fetch.
+        wanted: u64,
+        /// Items stored by then.
+        stored: u64,
+    },
+    /// The plan would be too large.
+    #[error("with this step the plan has more than {OPS_MAX} operations")]
+    TooManyOps,
+    /// Churn would take too long to draw.
+    #[error("so many nodes for so many seconds are more than {CHURN_DRAWS_MAX} draws")]
+    TooManyDraws,
+    /// Choosing would take too long.
+    #[error("this step has more than {PAIRS_MAX} pairs of nodes to choose from")]
+    TooManyPairs,
+}
+
+impl ScheduleError {
+    /// What to change in the file.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            ScheduleError::NoPair { .. } => "name at least two: among: [a, b]",
+            ScheduleError::NoneAlive { .. } => "have churn replace or spare some of them",
+            ScheduleError::NothingStored => "store before: - store: {items: 60}",
+            ScheduleError::FewerStored { .. } => "fetch all of them: items: all",
+            ScheduleError::TooManyPairs => "name fewer nodes: among: [a, b]",
+            ScheduleError::TooManyOps | ScheduleError::TooManyDraws => "use fewer nodes or items, or less time",
+        }
+    }
+}
