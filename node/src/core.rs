@@ -24,6 +24,7 @@ pub mod random;
 pub mod requests;
 pub mod stats;
 pub mod time;
+pub mod transport;
 pub mod wire;
 
 pub use connectivity::upgrade::NatStatus;
@@ -179,6 +180,11 @@ impl<V: Overlay> Node<V> {
     pub fn count_bytes(&mut self, sent: u64, received: u64) {
         self.stats.bytes_sent += sent;
         self.stats.bytes_received += received;
+    }
+
+    /// The transport has dropped a message that is too long for a frame ([`wire::FRAME_MAX`]).
+    pub fn count_unsendable(&mut self) {
+        self.stats.messages_unsendable += 1;
     }
 
     /// The overlay.

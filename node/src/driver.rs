@@ -22,10 +22,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use crate::core::Node;
 use crate::core::config::Config;
-use crate::core::connectivity::rendezvous::RelayQuota;
 use crate::core::io::{Command, CommandId, Input, Outcome, Output, Sink};
 use crate::core::message::Announcement;
 use crate::core::time::Deadline;
+use crate::core::transport::{RelayQuota, TransportEvent};
 use crate::overlay::Overlay;
 use behaviours::{Behaviours, Reply, Server};
 use clock::Clock;
@@ -33,7 +33,7 @@ use handle::{Glimpse, Handle, ToNode};
 use identity::{Identity, IdentityError};
 use multicast::{Lan, LanError};
 use portmap::PortMapping;
-use transport::{LinkEvent, Transport, TransportError};
+use transport::{Transport, TransportError};
 
 pub mod api;
 pub mod behaviours;
@@ -193,12 +193,12 @@ where
     async fn turn(&mut self) {
         let wake = self.clock.instant(self.deadline.at);
         tokio::select! {
-            event = self.transport.next() => self.take_link_event(event),
+            event = self.transport.next() => self.take_event(event),
             Some((request, result)) = self.replies.recv() => self.feed(Input::Reply { request, result }),
             Some(command) = self.commands.recv(), if self.under_way.len() < UNDER_WAY_MAX => self.take_command(command),
-            (from, announcement) = hear(self.lan.as_ref()) => self.feed(Input::Announcement { from, announcement }),
-            mapping = self.port_mapping.next() => self.feed(Input::PortMapped(mapping)),
-            () = sleep_until_some(wake) => self.feed(Input::Wake),
+            (from, announcement) = next_announcement(self.lan.as_ref()) => self.take_event(TransportEvent::Announcement { from, announcement }),
+            port = self.port_mapping.next() => self.take_event(TransportEvent::PortMapped(port)),
+            () = sleep_until_some(wake) => self.take_event(TransportEvent::Wake),
             () = sleep_until_some(self.leave_by) => {
                 tracing::warn!("leaving without having handed over everything: the time is up");
                 self.left = true;
@@ -218,10 +218,13 @@ where
 
     fn perform(&mut self, output: Output<V::Message, V::Outcome>) {
         match output {
-            Output::Send { to, message } => {
-                let sent = self.transport.send(to, &message);
-                self.node.count_bytes(sent as u64, 0);
-            }
+            Output::Send { to, message } => match self.transport.send(to, &message) {
+                Ok(sent) => self.node.count_bytes(sent as u64, 0),
+                Err(error) => {
+                    self.node.count_unsendable();
+                    tracing::warn!(%error, "dropped a message that fits no frame");
+                }
+            },
             Output::Dial { dial, peer, to } => self.transport.dial(dial, peer, to),
             Output::Close { peer } => self.transport.close(peer),
             Output::Announce(announcement) => {
@@ -250,19 +253,9 @@ where
         }
     }
 
-    fn take_link_event(&mut self, event: LinkEvent<V::Message>) {
-        let input = match event {
-            LinkEvent::Up { peer, remote, dialled } => Input::LinkUp { peer, remote, dialled },
-            LinkEvent::Down { peer } => Input::LinkDown { peer },
-            LinkEvent::Probed { socket, from, probe } => Input::ProbeReceived { socket, from, probe },
-            LinkEvent::SocketOpened { socket, port } => Input::SocketOpened { socket, port },
-            LinkEvent::DialFailed { dial } => Input::DialFailed { dial },
-            LinkEvent::Message { from, message, length } => {
-                self.node.count_bytes(0, length as u64);
-                Input::Message { from, message }
-            }
-        };
-        self.feed(input);
+    fn take_event(&mut self, event: TransportEvent<V::Message>) {
+        self.node.count_bytes(0, event.message_bytes());
+        self.feed(event.into());
     }
 
     fn take_command(&mut self, command: ToNode<V>) {
@@ -304,7 +297,7 @@ where
     }
 }
 
-async fn hear(lan: Option<&Lan>) -> (SocketAddr, Announcement) {
+async fn next_announcement(lan: Option<&Lan>) -> (SocketAddr, Announcement) {
     match lan {
         Some(lan) => lan.next().await,
         None => std::future::pending().await,

@@ -11,6 +11,8 @@
 //!
 //! With `default-features = false` only the pure part is built: that is how the simulator uses it.
 
+#![forbid(unsafe_code)]
+
 pub mod api;
 #[cfg(feature = "driver")]
 pub mod app;

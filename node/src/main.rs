@@ -1,5 +1,7 @@
 //! The `butter` program: runs a node, and asks one that runs.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 mod cli;

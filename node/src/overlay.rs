@@ -24,7 +24,8 @@ pub mod data;
 
 /// A pure state machine on top of peers and links: no socket, clock or thread.
 pub trait Overlay: Sized {
-    /// What it says to other peers' overlays. Bounded by its author to fit [`crate::core::wire::FRAME_MAX`].
+    /// What it says to other peers' overlays. A message whose frame is longer than [`crate::core::wire::FRAME_MAX`] is dropped and
+    /// counted as `butter_messages_unsendable_total`.
     type Message: Clone + Debug + Encode + Decode<()>;
     /// What an application may ask of it.
     type Command: Debug;

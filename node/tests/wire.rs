@@ -65,8 +65,8 @@ fn message() -> impl Strategy<Value = Msg> {
 proptest! {
     #[test]
     fn what_was_sent_is_what_is_received(message in message()) {
-        let frame = wire::encode(&message);
-        prop_assert_eq!(frame.len(), wire::encoded_len(&message));
+        let frame = wire::encode(&message).unwrap();
+        prop_assert_eq!(frame.len(), wire::encoded_len(&message).unwrap());
         prop_assert_eq!(wire::decode::<Msg>(&frame).expect("own frame"), message);
     }
 
@@ -78,7 +78,7 @@ proptest! {
 
     #[test]
     fn a_damaged_frame_does_no_harm(message in message(), at in any::<prop::sample::Index>(), bit in 0..8) {
-        let mut frame = wire::encode(&message);
+        let mut frame = wire::encode(&message).unwrap();
         let at = at.index(frame.len());
         frame[at] ^= 1_u8 << bit;
         let _ = wire::decode::<Msg>(&frame);
@@ -87,7 +87,7 @@ proptest! {
 
     #[test]
     fn nothing_may_follow_a_message(message in message(), more in vec(any::<u8>(), 1..9)) {
-        let mut frame = wire::encode(&message);
+        let mut frame = wire::encode(&message).unwrap();
         frame.extend(&more);
         let error = wire::decode::<Msg>(&frame).expect_err("there is more");
         prop_assert!(matches!(error, WireError::Trailing(count) if count == more.len()), "{error}");
@@ -101,6 +101,16 @@ fn a_length_that_lies_allocates_nothing() {
     frame.extend([253]);
     frame.extend((1_u64 << 40).to_le_bytes());
     assert!(matches!(wire::decode::<Msg>(&frame), Err(WireError::Malformed(_))));
+}
+
+#[test]
+fn message_that_is_too_long_for_a_frame_is_an_error_and_no_panic() {
+    let body = |length: usize| Message::<Blob>::Overlay(Blob::from(vec![7; length]));
+    let overhead = wire::encoded_len(&body(FRAME_MAX - 100)).unwrap() - (FRAME_MAX - 100);
+    assert_eq!(wire::encode(&body(FRAME_MAX - overhead)).unwrap().len(), FRAME_MAX);
+    let long = body(FRAME_MAX - overhead + 1);
+    assert!(matches!(wire::encode(&long), Err(WireError::TooLong(length)) if length == FRAME_MAX + 1));
+    assert!(matches!(wire::encoded_len(&long), Err(WireError::TooLong(_))));
 }
 
 #[test]

@@ -13,12 +13,13 @@ use butter::core::identity::NodeId;
 use butter::core::io::{Command, CommandId, Input, Outcome, Output, Sink};
 use butter::core::message::Refusal;
 use butter::core::time::{Deadline, Time};
+use butter::core::transport::TransportEvent;
 use butter::overlay::Overlay;
 
 use crate::plan::{NODE_PORT, NodePlan, Plan};
 
 use super::network::Seat;
-use super::transport::{Arrival, Transport};
+use super::transport::Transport;
 
 /// A node as it starts.
 #[derive(Debug)]
@@ -158,29 +159,19 @@ impl<V: Overlay> Engine<V> {
             if let Some(finished) = self.finished.pop_front() {
                 return Some(finished);
             }
-            let (seat, arrival) = self.transport.next(until)?;
-            self.arrive(seat, arrival);
+            let (seat, event) = self.transport.next(until)?;
+            self.arrive(seat, event);
         }
     }
 
-    fn arrive(&mut self, seat: Seat, arrival: Arrival<V::Message>) {
-        let input = match arrival {
-            Arrival::Wake => return self.wake(seat),
-            Arrival::Message { from, message, bytes } => {
-                if let Some(node) = &mut self.places[seat as usize].node {
-                    node.count_bytes(0, u64::from(bytes));
-                }
-                Input::Message { from, message }
-            }
-            Arrival::LinkUp { peer, remote, dialled } => Input::LinkUp { peer, remote, dialled },
-            Arrival::LinkDown { peer } => Input::LinkDown { peer },
-            Arrival::DialFailed { dial } => Input::DialFailed { dial },
-            Arrival::Probed { socket, from, probe } => Input::ProbeReceived { socket, from, probe },
-            Arrival::SocketOpened { socket, port } => Input::SocketOpened { socket, port },
-            Arrival::Mapped { mapping } => Input::PortMapped(mapping),
-            Arrival::Heard { from, announcement } => Input::Announcement { from, announcement },
-        };
-        self.handle(seat, input);
+    fn arrive(&mut self, seat: Seat, event: TransportEvent<V::Message>) {
+        if matches!(event, TransportEvent::Wake) {
+            return self.wake(seat);
+        }
+        if let Some(node) = &mut self.places[seat as usize].node {
+            node.count_bytes(0, event.message_bytes());
+        }
+        self.handle(seat, event.into());
     }
 
     fn wake(&mut self, seat: Seat) {
@@ -206,18 +197,20 @@ impl<V: Overlay> Engine<V> {
         let mut sink = std::mem::take(&mut self.sink);
         let mut deadline = node.handle(now, input, &mut sink);
         // Requests are answered at once, as by a node without an application; that may ask for more.
-        let mut sent = 0;
+        let mut sent = Sent::default();
         while !sink.0.is_empty() {
             let mut refused = Vec::new();
             for output in sink.0.drain(..) {
-                sent += perform(&mut self.transport, &mut self.finished, seat, output, &mut refused);
+                perform(&mut self.transport, &mut self.finished, seat, output, &mut refused, &mut sent);
             }
             let node = place.node.as_mut().expect("nothing ends a node here");
             for request in refused {
                 deadline = node.handle(now, Input::Reply { request, result: Err(Refusal::NoSuchRoute) }, &mut sink);
             }
         }
-        place.node.as_mut().expect("nothing ends a node here").count_bytes(sent as u64, 0);
+        let node = place.node.as_mut().expect("nothing ends a node here");
+        node.count_bytes(sent.bytes, 0);
+        (0..sent.unsendable).for_each(|_| node.count_unsendable());
         self.sink = sink;
         let Deadline { at, .. } = deadline;
         place.deadline = at;
@@ -232,16 +225,28 @@ impl<V: Overlay> Engine<V> {
     }
 }
 
-/// Does what a node asks for. Returns the bytes sent over links.
+/// Counts what a node has sent over links, for its metrics.
+#[derive(Debug, Default)]
+struct Sent {
+    bytes: u64,
+    /// Messages that were dropped because they are too long for a frame.
+    unsendable: u32,
+}
+
+/// Does what a node asks for.
 fn perform<M: std::fmt::Debug + bincode::Encode, O>(
     transport: &mut Transport<M>,
     finished: &mut VecDeque<Finished<O>>,
     seat: Seat,
     output: Output<M, O>,
     refused: &mut Vec<butter::core::io::RequestId>,
-) -> usize {
+    sent: &mut Sent,
+) {
     match output {
-        Output::Send { to, message } => return transport.send(seat, to, message),
+        Output::Send { to, message } => match transport.send(seat, to, message) {
+            Ok(bytes) => sent.bytes += bytes as u64,
+            Err(_) => sent.unsendable += 1,
+        },
         Output::Dial { dial, peer, to } => transport.dial(seat, dial, peer, to),
         Output::Close { peer } => transport.close(seat, peer),
         Output::Announce(announcement) => transport.announce(seat, announcement),
@@ -254,5 +259,4 @@ fn perform<M: std::fmt::Debug + bincode::Encode, O>(
         Output::Request { request, .. } => refused.push(request),
         Output::Done { id, outcome } => finished.push_back(Finished { at: transport.now(), seat, id, outcome }),
     }
-    0
 }

@@ -20,11 +20,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
 use bincode::Encode;
-use butter::core::connectivity::rendezvous::RelayQuota;
 use butter::core::identity::NodeId;
 use butter::core::io::{DialId, DialTarget};
 use butter::core::message::Message;
 use butter::core::time::Time;
+use butter::core::transport::{DIAL_TIMEOUT, IDLE_TIMEOUT, INITIAL_RTT, KEEP_ALIVE, RelayQuota, TransportEvent};
+use butter::core::wire::WireError;
 use slotmap::SlotMap;
 
 use crate::net::nat::{Flow, Protocol};
@@ -34,7 +35,6 @@ use super::network::ipv6::{is_label, label, labelled};
 use super::network::{Networks, Packet, Seat};
 use super::queue::Queue;
 
-mod arrival;
 mod dial;
 mod discovery;
 mod flight;
@@ -49,23 +49,15 @@ use flight::Flight;
 use link::Link;
 use probe::{Content, Extra};
 
-pub use arrival::Arrival;
-
 /// Content of a packet, in bytes: what QUIC may assume of any path (RFC 9000 §14).
 pub const PACKET_BYTES: usize = 1_200;
-/// When an unanswered initial packet is sent again, after the first: the driver's initial round trip of 100 ms, thrice, doubling.
+/// When an unanswered initial packet is sent again, after the first: three times [`INITIAL_RTT`], doubling.
 pub const DIAL_RETRIES: [Duration; 4] = [
-    Duration::from_millis(300),
-    Duration::from_millis(900),
-    Duration::from_millis(2_100),
-    Duration::from_millis(4_500),
+    INITIAL_RTT.saturating_mul(3),
+    INITIAL_RTT.saturating_mul(9),
+    INITIAL_RTT.saturating_mul(21),
+    INITIAL_RTT.saturating_mul(45),
 ];
-/// When a dial is given up.
-pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// When a silent link is given up.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause between keep-alives of an idle link.
-pub const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
 /// Shortest time before a packet is taken for lost.
 pub const PROBE_MIN: Duration = Duration::from_millis(30);
 /// Largest constant difference between links of one LAN, in microseconds: keeps nodes from moving in step.
@@ -102,7 +94,7 @@ pub struct Transport<M> {
     dials: SlotMap<DialKey, Dialling>,
     packets: SlotMap<PacketKey, (Packet, Content)>,
     datagrams: SlotMap<DatagramKey, Datagram>,
-    ready: VecDeque<(Seat, Arrival<M>)>,
+    ready: VecDeque<(Seat, TransportEvent<M>)>,
     events: u64,
 }
 
@@ -256,12 +248,15 @@ impl<M: Debug + Encode> Transport<M> {
         self.schedule(seat, at, Event::Wake(seat))
     }
 
-    /// As [`butter::core::io::Output::Send`]. Returns the length of the frame, in bytes.
-    pub fn send(&mut self, from: Seat, to: NodeId, message: Message<M>) -> usize {
-        let Some(link) = self.link_to(from, to.prefix()) else { return 0 };
-        let bytes = butter::core::wire::encoded_len(&message);
+    /// As [`butter::core::io::Output::Send`]. Returns the length of the frame, in bytes; 0 if there is no link.
+    ///
+    /// # Errors
+    /// If the message has no frame, because it is too long.
+    pub fn send(&mut self, from: Seat, to: NodeId, message: Message<M>) -> Result<usize, WireError> {
+        let Some(link) = self.link_to(from, to.prefix()) else { return Ok(0) };
+        let bytes = butter::core::wire::encoded_len(&message)?;
         self.launch(link, from, flight::Content::Message(message), bytes);
-        bytes
+        Ok(bytes)
     }
 
     /// As [`butter::core::io::Output::Dial`].
@@ -291,7 +286,7 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     /// What happens next, up to and including `until`. When nothing does, the clock stands at `until`.
-    pub fn next(&mut self, until: Time) -> Option<(Seat, Arrival<M>)> {
+    pub fn next(&mut self, until: Time) -> Option<(Seat, TransportEvent<M>)> {
         loop {
             if let Some(arrival) = self.ready.pop_front() {
                 return Some(arrival);
@@ -309,7 +304,7 @@ impl<M: Debug + Encode> Transport<M> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Wake(seat) => self.deliver(seat, Arrival::Wake),
+            Event::Wake(seat) => self.deliver(seat, TransportEvent::Wake),
             Event::Arrive(flight) => self.land(flight),
             Event::Train { flight, hop, packets, attempt } => self.train(flight, hop, packets, attempt),
             Event::Packet(key) => self.packet_arrives(key),
@@ -322,7 +317,7 @@ impl<M: Debug + Encode> Transport<M> {
         }
     }
 
-    fn deliver(&mut self, to: Seat, arrival: Arrival<M>) {
+    fn deliver(&mut self, to: Seat, arrival: TransportEvent<M>) {
         self.ready.push_back((to, arrival));
     }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use butter::core::message::Announcement;
 use butter::core::time::Time;
+use butter::core::transport::TransportEvent;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::{NODE_PORT, NetworkIndex};
 use butter_harness::sim::terrain::Terrain;
-use butter_harness::sim::transport::Arrival;
 
 use crate::world::{World, id, link, two_homes};
 
@@ -81,5 +81,5 @@ fn multicast_stays_on_its_network() {
     assert_eq!(heard, [2], "neither the sender, nor the dead, nor another network");
     world.transport.unicast(2, world.address(0), Announcement::Ping { id: id(2), port: NODE_PORT });
     world.run(Duration::from_secs(1));
-    assert!(matches!(world.arrived[1], (_, 0, Arrival::Heard { from, .. }) if from == world.address(2)));
+    assert!(matches!(world.arrived[1], (_, 0, TransportEvent::Announcement { from, .. }) if from == world.address(2)));
 }

@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use butter::core::time::Time;
+use butter::core::transport::{IDLE_TIMEOUT, KEEP_ALIVE, TransportEvent};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::NetworkIndex;
 use butter_harness::router::stats::DropCause;
 use butter_harness::sim::network::Seat;
-use butter_harness::sim::transport::{Arrival, IDLE_TIMEOUT, KEEP_ALIVE};
 
 use crate::world::{A, B, OUT, World, link, two_homes};
 
@@ -78,8 +78,8 @@ fn a_link_to_a_server_behind_a_nat_that_forgets_survives_only_with_the_same_endp
         let rebound = world.transport.now();
         world.run(IDLE_TIMEOUT * 2);
         assert_eq!([world.is_up(A, B), world.is_up(B, A)], [!new; 2], "new address: {new}");
-        let noticed = |(at, _, what): &(Time, Seat, Arrival<()>)| {
-            matches!(what, Arrival::LinkDown { .. }).then(|| at.since(rebound))
+        let noticed = |(at, _, what): &(Time, Seat, TransportEvent<()>)| {
+            matches!(what, TransportEvent::LinkDown { .. }).then(|| at.since(rebound))
         };
         assert!(world.arrived.iter().filter_map(noticed).all(|after| after >= IDLE_TIMEOUT));
         assert!(world.is_up(A, OUT), "this one migrates");

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use butter::core::io::DialId;
+use butter::core::transport::DIAL_TIMEOUT;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::sim::terrain::Terrain;
-use butter_harness::sim::transport::DIAL_TIMEOUT;
 
 use crate::world::{OUT, World, id, link, two_homes};
 

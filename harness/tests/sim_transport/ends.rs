@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use butter::core::transport::IDLE_TIMEOUT;
 use butter_harness::net::nat::NatConfig;
-use butter_harness::sim::transport::IDLE_TIMEOUT;
 
 use crate::world::{World, id, link, two_homes};
 

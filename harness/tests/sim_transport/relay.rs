@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use butter::core::connectivity::rendezvous::RelayQuota;
 use butter::core::io::{DialId, DialTarget};
+use butter::core::transport::DIAL_TIMEOUT;
+use butter::core::transport::RelayQuota;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::sim::network::Seat;
 use butter_harness::sim::terrain::Terrain;
-use butter_harness::sim::transport::DIAL_TIMEOUT;
 
 use crate::world::{World, id, link, two_homes};
 

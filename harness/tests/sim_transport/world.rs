@@ -8,12 +8,13 @@ use butter::core::identity::NodeId;
 use butter::core::io::{DialId, DialTarget};
 use butter::core::message::Message;
 use butter::core::time::Time;
+use butter::core::transport::{DIAL_TIMEOUT, TransportEvent};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::{NODE_PORT, Plan};
 use butter_harness::sim::network::Seat;
 use butter_harness::sim::terrain::Terrain;
-use butter_harness::sim::transport::{Arrival, DIAL_TIMEOUT, Transport};
+use butter_harness::sim::transport::Transport;
 
 /// The node on the internet.
 pub(crate) const OUT: Seat = 0;
@@ -26,7 +27,7 @@ pub(crate) const B: Seat = 2;
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) transport: Transport<()>,
-    pub(crate) arrived: Vec<(Time, Seat, Arrival<()>)>,
+    pub(crate) arrived: Vec<(Time, Seat, TransportEvent<()>)>,
 }
 
 pub(crate) fn id(seat: Seat) -> NodeId {
@@ -83,8 +84,8 @@ impl World {
             .iter()
             .rev()
             .find_map(|(_, at, arrival)| match arrival {
-                Arrival::LinkUp { peer: up, .. } if *at == seat && *up == id(peer) => Some(true),
-                Arrival::LinkDown { peer: down } if *at == seat && *down == id(peer) => Some(false),
+                TransportEvent::LinkUp { peer: up, .. } if *at == seat && *up == id(peer) => Some(true),
+                TransportEvent::LinkDown { peer: down } if *at == seat && *down == id(peer) => Some(false),
                 _ => None,
             })
             .unwrap_or(false)
@@ -93,36 +94,38 @@ impl World {
     /// The address at which `seat` last saw `peer` come up.
     pub(crate) fn seen(&self, seat: Seat, peer: Seat) -> Option<SocketAddr> {
         self.arrived.iter().rev().find_map(|(_, at, arrival)| match arrival {
-            Arrival::LinkUp { peer: up, remote, .. } if *at == seat && *up == id(peer) => *remote,
+            TransportEvent::LinkUp { peer: up, remote, .. } if *at == seat && *up == id(peer) => *remote,
             _ => None,
         })
     }
 
     pub(crate) fn say(&mut self, from: Seat, to: Seat, number: u64, bytes: usize) {
         let body = Blob::from(vec![0; bytes]);
-        self.transport.send(from, id(to), Message::Ask { request: number, route: String::new(), body });
+        self.transport.send(from, id(to), Message::Ask { request: number, route: String::new(), body }).unwrap();
     }
 
     /// What `seat` was told, in order of arrival, and when.
     pub(crate) fn heard(&self, seat: Seat) -> Vec<(u64, Time)> {
-        let heard = |(at, to, arrival): &(Time, Seat, Arrival<()>)| match arrival {
-            Arrival::Message { message: Message::Ask { request, .. }, .. } if *to == seat => Some((*request, *at)),
+        let heard = |(at, to, arrival): &(Time, Seat, TransportEvent<()>)| match arrival {
+            TransportEvent::Message { message: Message::Ask { request, .. }, .. } if *to == seat => {
+                Some((*request, *at))
+            }
             _ => None,
         };
         self.arrived.iter().filter_map(heard).collect()
     }
 
     pub(crate) fn failed_dials(&self) -> Vec<(Seat, DialId, Time)> {
-        let failed = |(at, seat, arrival): &(Time, Seat, Arrival<()>)| match arrival {
-            Arrival::DialFailed { dial } => Some((*seat, *dial, *at)),
+        let failed = |(at, seat, arrival): &(Time, Seat, TransportEvent<()>)| match arrival {
+            TransportEvent::DialFailed { dial } => Some((*seat, *dial, *at)),
             _ => None,
         };
         self.arrived.iter().filter_map(failed).collect()
     }
 
     pub(crate) fn downs(&self) -> Vec<(Seat, Time)> {
-        let down = |(at, seat, arrival): &(Time, Seat, Arrival<()>)| {
-            matches!(arrival, Arrival::LinkDown { .. }).then_some((*seat, *at))
+        let down = |(at, seat, arrival): &(Time, Seat, TransportEvent<()>)| {
+            matches!(arrival, TransportEvent::LinkDown { .. }).then_some((*seat, *at))
         };
         self.arrived.iter().filter_map(down).collect()
     }

@@ -188,7 +188,7 @@ impl World {
         match output {
             Output::Send { to, message } => {
                 // Checks that it is bounded.
-                let frame = wire::encode(&message);
+                let frame = wire::encode(&message).expect("a node's own messages fit a frame");
                 let to = usize::from(to.0[0]);
                 if to < NODES {
                     self.frames.push_back((to, id(at), frame));

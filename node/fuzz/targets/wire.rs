@@ -24,8 +24,8 @@ fuzz_target!(|bytes: &[u8]| {
 /// There may be several ways to write a number, but only one in which it is written here.
 fn survives<T: bincode::Decode<()> + bincode::Encode>(bytes: &[u8]) {
     let Ok(message) = wire::decode::<T>(bytes) else { return };
-    let written = wire::encode(&message);
-    assert_eq!(wire::encoded_len(&message), written.len());
+    let written = wire::encode(&message).expect("what was read can be written");
+    assert_eq!(wire::encoded_len(&message).ok(), Some(written.len()));
     let again: T = wire::decode(&written).expect("what is written here can be read");
-    assert_eq!(wire::encode(&again), written);
+    assert_eq!(wire::encode(&again).ok(), Some(written));
 }

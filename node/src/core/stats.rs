@@ -107,6 +107,7 @@ stats! {
     bytes_sent: u64 = Counter "butter_messages_sent_bytes_total" &[], "Bytes of messages sent, before encryption";
     bytes_received: u64 = Counter "butter_messages_received_bytes_total" &[], "Bytes of messages received, after decryption";
     messages_dropped: u64 = Counter "butter_messages_dropped_total" &[], "Messages to peers that could not be reached";
+    messages_unsendable: u64 = Counter "butter_messages_unsendable_total" &[], "Messages dropped because they are too long for a frame";
     announcements_sent: u64 = Counter "butter_announcements_sent_total" &[], "Discovery datagrams sent";
     announcements_received: u64 = Counter "butter_announcements_received_total" &[], "Discovery datagrams received";
     requests_served: u64 = Counter "butter_requests_served_total" &[], "Requests from peers handed to the application";

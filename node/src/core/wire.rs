@@ -15,7 +15,7 @@ pub const DATAGRAM_MAX: usize = 1_400;
 const CONFIG: Configuration<LittleEndian, Varint, Limit<FRAME_MAX>> =
     bincode::config::standard().with_limit::<FRAME_MAX>();
 
-/// Why bytes are not a message. Whoever sent them is at fault; nothing has changed here.
+/// Why bytes are not a message, or a message has no frame. Nothing has changed here.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// No bytes at all.
@@ -31,26 +31,32 @@ pub enum WireError {
     #[error("{0} bytes after the end of the message")]
     Trailing(usize),
     /// Not a message.
-    #[error("not a message: {0}")]
+    #[error("not a message")]
     Malformed(#[from] bincode::error::DecodeError),
+    /// The message's own `Encode` failed; the caller is at fault.
+    #[error("the message cannot be encoded")]
+    Unencodable(#[from] bincode::error::EncodeError),
 }
 
 /// The frame that holds `message`.
 ///
-/// # Panics
-/// If it is longer than [`FRAME_MAX`]: what this node builds is bounded where it is built.
-pub fn encode<T: Encode>(message: &T) -> Vec<u8> {
+/// # Errors
+/// If the frame would be longer than [`FRAME_MAX`], or the message cannot be encoded at all.
+pub fn encode<T: Encode>(message: &T) -> Result<Vec<u8>, WireError> {
     let mut frame = vec![VERSION];
-    bincode::encode_into_std_write(message, &mut frame, CONFIG).expect("own messages encode");
-    assert!(frame.len() <= FRAME_MAX, "own messages are bounded");
-    frame
+    bincode::encode_into_std_write(message, &mut frame, CONFIG)?;
+    if frame.len() > FRAME_MAX { Err(WireError::TooLong(frame.len())) } else { Ok(frame) }
 }
 
-/// Length of the frame that [`encode`] would make, without making it.
-pub fn encoded_len<T: Encode>(message: &T) -> usize {
+/// Length of the frame that [`encode`] would make, in bytes, without making it.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encoded_len<T: Encode>(message: &T) -> Result<usize, WireError> {
     let mut size = bincode::enc::write::SizeWriter::default();
-    bincode::encode_into_writer(message, &mut size, CONFIG).expect("own messages encode");
-    1 + size.bytes_written
+    bincode::encode_into_writer(message, &mut size, CONFIG)?;
+    let length = 1 + size.bytes_written;
+    if length > FRAME_MAX { Err(WireError::TooLong(length)) } else { Ok(length) }
 }
 
 /// The message in `frame`.

@@ -138,12 +138,17 @@ impl Lan {
 }
 
 fn encode(announcement: &Announcement) -> Option<Vec<u8>> {
-    let datagram = wire::encode(announcement);
-    if datagram.len() > DATAGRAM_MAX {
-        tracing::warn!(length = datagram.len(), "an announcement is too long and was not sent");
-        return None;
+    match wire::encode(announcement) {
+        Ok(datagram) if datagram.len() <= DATAGRAM_MAX => Some(datagram),
+        Ok(datagram) => {
+            tracing::warn!(length = datagram.len(), "an announcement is too long and was not sent");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "an announcement was not sent");
+            None
+        }
     }
-    Some(datagram)
 }
 
 fn listening(group: SocketAddrV4) -> io::Result<UdpSocket> {

@@ -14,7 +14,7 @@
 //! | `connection` | reading and writing one connection |
 //! | `accept` | connections from outside |
 //! | `address` | sockets for either kind of address |
-//! | `event` | what happens on links |
+//! | `event` | what the tasks of connections report |
 //! | [`counters`] | what all this counts |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -31,12 +31,12 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::identity::Identity;
-use crate::core::connectivity::rendezvous::RelayQuota;
 use crate::core::identity::NodeId;
 use crate::core::io::{DialId, DialTarget, SocketId};
 use crate::core::message::Message;
 use crate::core::probe::Probe;
-use crate::core::wire;
+use crate::core::transport::{DIAL_TIMEOUT, MIGRATION_CHECK_EVERY, RelayQuota, TransportEvent};
+use crate::core::wire::{self, WireError};
 use accept::accept;
 use address::{bind, canonical, is_somebody};
 use arrivals::Arrivals;
@@ -51,8 +51,6 @@ use routes::{Route, is_virtual};
 use socket::Socket;
 use tls::Tls;
 use tunnel::Tunnel;
-
-pub use event::LinkEvent;
 
 mod accept;
 mod address;
@@ -71,12 +69,6 @@ mod tests;
 mod tls;
 mod tunnel;
 
-/// When a dial is given up.
-pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// When a silent link is down.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause between signs of life on an idle link. Two may be lost before [`IDLE_TIMEOUT`]; a NAT's mapping (30 s) never ends.
-pub const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
 /// How long a connection that is not kept is still read.
 const MERGE_GRACE: Duration = Duration::from_secs(1);
 /// How long a link that is closed may take to deliver what was sent over it.
@@ -87,12 +79,12 @@ const FRAME_DEADLINE: Duration = Duration::from_secs(30);
 const STREAMS_MAX: u32 = 64;
 /// Bytes that wait to be sent to one peer; beyond, new messages are dropped.
 const SEND_QUEUE_BYTES: usize = 16 << 20;
+/// Frames that wait to be sent to one peer; beyond, new messages are dropped.
+const SEND_QUEUE_FRAMES: usize = 1 << 16;
 /// Messages from all peers that wait for the node; beyond, peers are held up.
 const EVENTS_MAX: usize = 256;
 /// Dials under way at once; beyond, they fail at once.
 const DIALS_MAX: usize = 512;
-/// Pause between looks at peers' addresses: a client may have come to another one (RFC 9000 §9).
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Name that QUIC wants in a dial. Peers are known by key; it is never sent.
 const SERVER_NAME: &str = "butter";
 
@@ -142,11 +134,11 @@ pub struct Transport<M> {
     probes: mpsc::Receiver<Probed>,
     /// Dials from extra sockets under way, and where they go.
     from_extra: BTreeMap<DialId, SocketAddr>,
-    look: Interval,
+    migration_check: Interval,
     counters: Arc<Counters>,
     events: mpsc::Receiver<Event<M>>,
     sender: mpsc::Sender<Event<M>>,
-    ready: VecDeque<LinkEvent<M>>,
+    ready: VecDeque<TransportEvent<M>>,
     dialling: usize,
     connections: u64,
     writers: TaskTracker,
@@ -181,8 +173,8 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         let endpoints = Endpoints::new(identity, &tls, socket.clone(), tunnel)
             .map_err(|source| TransportError::Bind { address, source })?;
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let mut look = interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut migration_check = interval(MIGRATION_CHECK_EVERY);
+        migration_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let accepting = tokio::spawn(accept(endpoints.clone(), tls.clone(), counters.clone(), sender.clone()));
         Ok(Transport {
             me: identity.id(),
@@ -194,7 +186,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             extras,
             probes,
             from_extra: BTreeMap::new(),
-            look,
+            migration_check,
             counters,
             events,
             sender,
@@ -227,7 +219,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     }
 
     /// The next thing that happens. Nothing is lost when this is given up halfway.
-    pub async fn next(&mut self) -> LinkEvent<M> {
+    pub async fn next(&mut self) -> TransportEvent<M> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return event;
@@ -235,9 +227,9 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             tokio::select! {
                 Some(event) = self.events.recv() => self.take(event),
                 Some(Probed { socket, from, probe }) = self.probes.recv() => {
-                    return LinkEvent::Probed { socket, from, probe };
+                    return TransportEvent::ProbeReceived { socket, from, probe };
                 }
-                _ = self.look.tick() => self.look_at_remotes(),
+                _ = self.migration_check.tick() => self.check_migrations(),
             }
         }
     }
@@ -247,7 +239,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         let begun = self.begin_dial(peer, to).filter(|_| self.dialling < DIALS_MAX);
         let Some(connecting) = begun else {
             self.tidy_routes();
-            return self.ready.push_back(LinkEvent::DialFailed { dial });
+            return self.ready.push_back(TransportEvent::DialFailed { dial });
         };
         if let DialTarget::From { to, .. } = to {
             self.from_extra.insert(dial, to);
@@ -268,16 +260,20 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         });
     }
 
-    /// As [`crate::core::io::Output::Send`]. Returns the length of the frame that is on its way; 0 if it was dropped.
-    pub fn send(&mut self, to: NodeId, message: &Message<M>) -> usize {
-        let Some(link) = self.links.link(to) else { return 0 };
-        let frame = wire::encode(message);
+    /// As [`crate::core::io::Output::Send`]. Returns the length of the frame that is on its way; 0 if there was no link or no
+    /// room in the send queue.
+    ///
+    /// # Errors
+    /// If the message has no frame, because it is too long.
+    pub fn send(&mut self, to: NodeId, message: &Message<M>) -> Result<usize, WireError> {
+        let Some(link) = self.links.link(to) else { return Ok(0) };
+        let frame = wire::encode(message)?;
         let length = frame.len();
         if link.connection.queue.push(frame.into()) {
-            return length;
+            return Ok(length);
         }
         self.counters.frames_overflowed.add(1);
-        0
+        Ok(0)
     }
 
     /// As [`crate::core::io::Output::Probe`].
@@ -302,7 +298,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     /// As [`crate::core::io::Output::OpenSocket`].
     pub fn open_socket(&mut self, socket: SocketId) {
         match self.local_addr().and_then(|main| self.extras.open(socket, main)) {
-            Ok(port) => self.ready.push_back(LinkEvent::SocketOpened { socket, port }),
+            Ok(port) => self.ready.push_back(TransportEvent::SocketOpened { socket, port }),
             Err(error) => tracing::warn!(?socket, %error, "no extra socket"),
         }
     }
@@ -367,7 +363,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
                 self.dialling -= 1;
                 self.from_extra.remove(&dial);
                 self.tidy_routes();
-                self.ready.push_back(LinkEvent::DialFailed { dial });
+                self.ready.push_back(TransportEvent::DialFailed { dial });
             }
             Event::Lost { peer, id } => match self.links.remove(peer, id) {
                 Removed::Nothing => self.tidy_routes(),
@@ -377,12 +373,12 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
                 }
                 Removed::Peer => {
                     self.unlinked(peer);
-                    self.ready.push_back(LinkEvent::Down { peer });
+                    self.ready.push_back(TransportEvent::LinkDown { peer });
                 }
             },
-            Event::Frame { peer, id, message, length } => {
+            Event::Frame { peer, id, message, bytes } => {
                 if self.links.get(peer, id).is_some() {
-                    self.ready.push_back(LinkEvent::Message { from: peer, message: *message, length });
+                    self.ready.push_back(TransportEvent::Message { from: peer, message: *message, bytes });
                 }
             }
         }
@@ -391,7 +387,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     fn connected(&mut self, connection: Connection, dial: Option<DialId>) {
         let Some(peer) = tls::peer_of(&connection).filter(|&peer| peer != self.me) else {
             connection::close(&connection, CloseCode::Unwanted);
-            self.ready.extend(dial.map(|dial| LinkEvent::DialFailed { dial }));
+            self.ready.extend(dial.map(|dial| TransportEvent::DialFailed { dial }));
             return;
         };
         self.counters.connections.add(1);
@@ -434,7 +430,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         let Some(link) = self.links.link(peer) else { return };
         let connection = &link.connection.connection;
         self.relay.set_carrier(peer, link.remote.map(|_| connection.clone()));
-        self.ready.push_back(LinkEvent::Up { peer, remote: remote_of(connection), dialled: link.dialled });
+        self.ready.push_back(TransportEvent::LinkUp { peer, remote: remote_of(connection), dialled: link.dialled });
     }
 
     fn unlinked(&mut self, peer: NodeId) {
@@ -454,12 +450,12 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
     }
 
     /// A peer that dialled may have come to another address: then that is told like a new link.
-    fn look_at_remotes(&mut self) {
+    fn check_migrations(&mut self) {
         for (peer, link) in self.links.links_mut() {
             let remote = remote_of(&link.connection.connection);
             if remote != link.remote {
                 link.remote = remote;
-                self.ready.push_back(LinkEvent::Up { peer, remote, dialled: link.dialled });
+                self.ready.push_back(TransportEvent::LinkUp { peer, remote, dialled: link.dialled });
             }
         }
     }

@@ -103,7 +103,8 @@ mod tests {
     use crate::plan::NetworkIndex;
     use crate::plan::ipv6::{Network6, Uplink6};
     use crate::sim::terrain::Terrain;
-    use crate::sim::transport::{Arrival, Transport};
+    use crate::sim::transport::Transport;
+    use butter::core::transport::TransportEvent;
 
     /// Nodes in LANs of these policies behind symmetric NATs; `None` is a LAN without IPv6.
     fn plan(policies: &[Option<Policy>]) -> Plan {
@@ -142,7 +143,7 @@ mod tests {
         }
         let mut remotes = [None, None];
         while let Some((seat, arrival)) = transport.next(Time::from_micros(8_000_000)) {
-            if let Arrival::LinkUp { remote, .. } = arrival {
+            if let TransportEvent::LinkUp { remote, .. } = arrival {
                 remotes[seat as usize] = remote;
             }
         }

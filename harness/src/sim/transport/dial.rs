@@ -179,7 +179,7 @@ impl<M: Debug + Encode> Transport<M> {
             self.tear_down(link);
         }
         if lives(&self.ends, dialling.from, dialling.life) {
-            self.deliver(dialling.from, Arrival::DialFailed { dial: dialling.id });
+            self.deliver(dialling.from, TransportEvent::DialFailed { dial: dialling.id });
         }
     }
 

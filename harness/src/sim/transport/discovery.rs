@@ -42,12 +42,15 @@ impl<M: Debug + Encode> Transport<M> {
         let network = self.end(from).network as usize;
         let source = SocketAddr::V4(self.address(from));
         match to {
-            Some(to) => self.deliver(to, Arrival::Heard { from: source, announcement }),
+            Some(to) => self.deliver(to, TransportEvent::Announcement { from: source, announcement }),
             None => {
                 for place in 0..self.live[network].len() {
                     let to = self.live[network][place];
                     if to != from {
-                        self.deliver(to, Arrival::Heard { from: source, announcement: announcement.clone() });
+                        self.deliver(
+                            to,
+                            TransportEvent::Announcement { from: source, announcement: announcement.clone() },
+                        );
                     }
                 }
             }

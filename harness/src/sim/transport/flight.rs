@@ -150,7 +150,7 @@ impl<M: Debug + Encode> Transport<M> {
         let from = self.links[link].ids()[1 - side];
         // Two links that were dialled at once carry each other's messages until one is given up.
         if self.end(to).alive && self.link_to(to, from.prefix()).is_some() {
-            self.deliver(to, Arrival::Message { from, message, bytes });
+            self.deliver(to, TransportEvent::Message { from, message, bytes });
         }
     }
 

@@ -266,7 +266,7 @@ impl<M: Debug + Encode> Transport<M> {
             let used = &self.links[self.link_to(seat, prefix).expect("one of the two is used")];
             let used_side = used.side_of(seat);
             let remote = used.remotes[used_side].map(|remote| self.told(remote));
-            self.deliver(seat, Arrival::LinkUp { peer, remote, dialled: used_side == 0 });
+            self.deliver(seat, TransportEvent::LinkUp { peer, remote, dialled: used_side == 0 });
         }
     }
 
@@ -336,7 +336,7 @@ impl<M: Debug + Encode> Transport<M> {
         let link = &self.links[key];
         let (seat, peer) = (link.seats[side], link.ids[1 - side]);
         if self.drop_side(key, side) {
-            self.deliver(seat, Arrival::LinkDown { peer });
+            self.deliver(seat, TransportEvent::LinkDown { peer });
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bincode::Encode;
 use butter::core::io::ForwardedPort;
 
-use super::{Arrival, Seat, Transport};
+use super::{Seat, Transport, TransportEvent};
 use crate::net::nat::Protocol;
 use crate::plan::NODE_PORT;
 
@@ -18,6 +18,6 @@ impl<M: Debug + Encode> Transport<M> {
         let granted = self.networks.map_port(self.now, network, Protocol::Udp, inside, lifetime);
         let mapping = granted
             .map(|granted| ForwardedPort { external_address: granted.outside.into(), lifetime: granted.lifetime });
-        self.deliver(seat, Arrival::Mapped { mapping });
+        self.deliver(seat, TransportEvent::PortMapped(mapping));
     }
 }

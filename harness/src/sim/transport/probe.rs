@@ -4,12 +4,11 @@ use std::net::{SocketAddr, SocketAddrV4};
 
 use butter::core::io::SocketId;
 use butter::core::probe::Probe;
+use butter::core::transport::EXTRA_SOCKETS_MAX;
 
 use super::*;
 use crate::sim::network::{HEADER_BYTES, LAN_LATENCY, Passage};
 
-/// Extra sockets that a node may have open.
-const EXTRA_SOCKETS_MAX: usize = 2_048;
 /// First port of extra sockets: as the system's own choice, above the one at which nodes listen.
 const EXTRA_PORT_MIN: u16 = 32_768;
 
@@ -63,7 +62,7 @@ impl<M: Debug + Encode> Transport<M> {
     /// As [`butter::core::io::Output::OpenSocket`].
     pub fn open_socket(&mut self, seat: Seat, socket: SocketId) {
         if let Some(port) = self.open_port(seat, socket) {
-            self.deliver(seat, Arrival::SocketOpened { socket, port });
+            self.deliver(seat, TransportEvent::SocketOpened { socket, port });
         }
     }
 
@@ -128,7 +127,7 @@ impl<M: Debug + Encode> Transport<M> {
                     Content::Handshake(handshake) => self.handshake(seat, packet, handshake),
                     Content::Probe { probe, .. } => {
                         let from = SocketAddr::V4(packet.flow.source);
-                        self.deliver(seat, Arrival::Probed { socket, from, probe });
+                        self.deliver(seat, TransportEvent::ProbeReceived { socket, from, probe });
                     }
                 }
             }

@@ -13,9 +13,8 @@ use super::link::Cut;
 use super::*;
 use crate::net::link::LinkConfig;
 use crate::plan::NetworkIndex;
+use butter::core::transport::MIGRATION_CHECK_EVERY;
 
-/// Pause between looks at peers' addresses, as the driver takes it.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a relayed link waits for the links that carry it before it is looked at again.
 const CARRIERS_PAUSE: Duration = Duration::from_millis(100);
 
@@ -120,7 +119,7 @@ impl<M: Debug + Encode> Transport<M> {
         let (seat, peer) = (link.seats()[side], link.ids()[1 - side]);
         let remote = link.remotes[side].map(SocketAddr::V4);
         if self.end(seat).alive && self.link_to(seat, peer.prefix()) == Some(key) {
-            self.deliver(seat, Arrival::LinkUp { peer, remote, dialled: side == 0 });
+            self.deliver(seat, TransportEvent::LinkUp { peer, remote, dialled: side == 0 });
         }
     }
 
@@ -138,7 +137,7 @@ impl<M: Debug + Encode> Transport<M> {
 
     /// Where in the pause between two looks at its peers' addresses.
     fn until_look(&mut self, seat: Seat) -> Duration {
-        self.part_of(seat, LOOK_EVERY)
+        self.part_of(seat, MIGRATION_CHECK_EVERY)
     }
 
     fn part_of(&mut self, seat: Seat, pause: Duration) -> Duration {

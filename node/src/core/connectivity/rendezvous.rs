@@ -29,29 +29,6 @@ const INTRODUCED_MAX: u32 = 32;
 /// See [`INTRODUCTIONS_MAX`].
 pub const INTRODUCTIONS_PER: Duration = Duration::from_secs(10);
 
-/// What an ambassador carries for others at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RelayQuota {
-    /// Pairs of peers at once.
-    pub pairs: usize,
-    /// Bytes a second for one pair, both ways together, and in one burst.
-    pub pair_rate: u64,
-    /// Bytes a second in all, and in one burst.
-    pub total_rate: u64,
-}
-
-impl RelayQuota {
-    /// Of a node that was told to serve.
-    pub const AMBASSADOR: Self = RelayQuota { pairs: 4_096, pair_rate: 1 << 20, total_rate: 16 << 20 };
-    /// Of one that found itself open to everybody.
-    pub const VOLUNTEER: Self = RelayQuota { pairs: 128, pair_rate: 1 << 18, total_rate: 1 << 21 };
-
-    /// Of a node.
-    pub fn of(ambassador: bool) -> Self {
-        if ambassador { RelayQuota::AMBASSADOR } else { RelayQuota::VOLUNTEER }
-    }
-}
-
 /// Ambassadors that this node was told of, the one it met by itself, and the peers that it introduces if it is one itself.
 #[derive(Debug)]
 pub struct Rendezvous {

@@ -6,12 +6,12 @@ use quinn::Incoming;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::DIAL_TIMEOUT;
 use super::counters::Counters;
 use super::endpoints::Endpoints;
 use super::event::Event;
 use super::routes::is_virtual;
 use super::tls::{self, Tls};
+use crate::core::transport::DIAL_TIMEOUT;
 
 /// Handshakes from outside under way at once; beyond, newcomers are refused.
 const HANDSHAKES_MAX: usize = 256;

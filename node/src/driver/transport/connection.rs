@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::counters::Counters;
 use super::links::ConnectionId;
 use super::relay::Relay;
-use super::{CLOSE_GRACE, Event, FRAME_DEADLINE, SEND_QUEUE_BYTES, STREAMS_MAX};
+use super::{CLOSE_GRACE, Event, FRAME_DEADLINE, SEND_QUEUE_BYTES, SEND_QUEUE_FRAMES, STREAMS_MAX};
 use crate::core::identity::NodeId;
 use crate::core::message::Message;
 use crate::core::wire::{self, FRAME_MAX};
@@ -37,23 +37,23 @@ pub(super) fn close(connection: &Connection, code: CloseCode) {
     connection.close(VarInt::from_u32(code as u32), b"");
 }
 
-/// Frames on their way to a connection, bounded in bytes. When dropped, the connection is closed once all are delivered.
+/// Frames on their way to a connection, bounded in bytes and in number. When dropped, the connection is closed once all are delivered.
 #[derive(Debug)]
 pub(super) struct SendQueue {
-    frames: mpsc::UnboundedSender<Bytes>,
+    frames: mpsc::Sender<Bytes>,
     waiting: Arc<AtomicUsize>,
 }
 
 /// The end that a [`write`] task reads.
 #[derive(Debug)]
 pub(super) struct SendQueueEnd {
-    frames: mpsc::UnboundedReceiver<Bytes>,
+    frames: mpsc::Receiver<Bytes>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl SendQueue {
     pub(super) fn new() -> (Self, SendQueueEnd) {
-        let (sender, frames) = mpsc::unbounded_channel();
+        let (sender, frames) = mpsc::channel(SEND_QUEUE_FRAMES);
         let waiting = Arc::<AtomicUsize>::default();
         (SendQueue { frames: sender, waiting: waiting.clone() }, SendQueueEnd { frames, waiting })
     }
@@ -65,9 +65,15 @@ impl SendQueue {
             self.waiting.fetch_sub(length, Ordering::Relaxed);
             return false;
         }
-        // Without a reader the connection is gone, which its other task reports.
-        _ = self.frames.send(frame);
-        true
+        match self.frames.try_send(frame) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.waiting.fetch_sub(length, Ordering::Relaxed);
+                false
+            }
+            // Without a reader the connection is gone, which its other task reports.
+            Err(mpsc::error::TrySendError::Closed(_)) => true,
+        }
     }
 }
 
@@ -158,8 +164,12 @@ impl<M: Decode<()>> Reader<M> {
     async fn take(&self, bytes: &[u8]) {
         match wire::decode::<Message<M>>(bytes) {
             Ok(message) => {
-                let frame =
-                    Event::Frame { peer: self.peer, id: self.id, message: Box::new(message), length: bytes.len() };
+                let frame = Event::Frame {
+                    peer: self.peer,
+                    id: self.id,
+                    message: Box::new(message),
+                    bytes: bytes.len() as u32,
+                };
                 // When the transport is gone there is nobody to tell.
                 _ = self.events.send(frame).await;
             }

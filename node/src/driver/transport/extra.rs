@@ -21,9 +21,8 @@ use super::counters::Counters;
 use super::routes::is_virtual;
 use crate::core::io::SocketId;
 use crate::core::probe::{PROBE_MAX, Probe};
+use crate::core::transport::EXTRA_SOCKETS_MAX;
 
-/// Extra sockets that may be open at once; beyond, none is opened.
-const SOCKETS_MAX: usize = 768;
 /// Addresses to which an extra socket is the way.
 const ROUTES_MAX: usize = 1_024;
 /// Probes that wait for the node; beyond, they are dropped.
@@ -101,7 +100,7 @@ impl Extras {
         if let Some(extra) = table.sockets.get(&id) {
             return Ok(extra.port);
         }
-        if table.sockets.len() >= SOCKETS_MAX {
+        if table.sockets.len() >= EXTRA_SOCKETS_MAX {
             return Err(io::Error::other("too many extra sockets"));
         }
         // They cross NATs, of which IPv6 has none.

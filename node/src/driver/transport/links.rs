@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::DIAL_TIMEOUT;
 use crate::core::identity::NodeId;
+use crate::core::transport::DIAL_TIMEOUT;
 
 /// Connections to one peer; beyond, the oldest that is not the link is closed at once.
 const PER_PEER_MAX: usize = 4;

@@ -21,8 +21,8 @@ use tokio::sync::mpsc;
 use super::arrivals::Arrived;
 use super::counters::Counters;
 use super::routes::{Route, Routes};
-use crate::core::connectivity::rendezvous::RelayQuota;
 use crate::core::identity::NodeId;
+use crate::core::transport::RelayQuota;
 
 /// First byte of a packet for the relay to forward.
 const FORWARD: u8 = 1;

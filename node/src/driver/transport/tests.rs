@@ -24,11 +24,11 @@ fn node() -> Node {
 }
 
 impl Node {
-    async fn next(&mut self) -> LinkEvent<Blob> {
+    async fn next(&mut self) -> TransportEvent<Blob> {
         timeout(DEADLINE, self.transport.next()).await.expect("an event within the deadline")
     }
 
-    async fn until<T>(&mut self, mut wanted: impl FnMut(LinkEvent<Blob>) -> Option<T>) -> T {
+    async fn until<T>(&mut self, mut wanted: impl FnMut(TransportEvent<Blob>) -> Option<T>) -> T {
         timeout(DEADLINE, async {
             loop {
                 if let Some(found) = wanted(self.transport.next().await) {
@@ -42,7 +42,7 @@ impl Node {
 
     async fn up(&mut self) -> (NodeId, Option<SocketAddr>, bool) {
         self.until(|event| match event {
-            LinkEvent::Up { peer, remote, dialled } => Some((peer, remote, dialled)),
+            TransportEvent::LinkUp { peer, remote, dialled } => Some((peer, remote, dialled)),
             _ => None,
         })
         .await
@@ -70,12 +70,12 @@ async fn linked() -> (Node, Node) {
 async fn messages_of_every_size_arrive_from_who_sent_them() {
     let (mut a, mut b) = linked().await;
     for length in [0, 1, 1_400, 4_096, 60_000] {
-        a.transport.send(b.id, &message(length));
-        b.transport.send(a.id, &message(length));
+        a.transport.send(b.id, &message(length)).unwrap();
+        b.transport.send(a.id, &message(length)).unwrap();
         let ids = (a.id, b.id);
         for (to, from) in [(&mut b, ids.0), (&mut a, ids.1)] {
             match to.next().await {
-                LinkEvent::Message { from: sender, message: got, .. } => {
+                TransportEvent::Message { from: sender, message: got, .. } => {
                     assert_eq!((sender, got), (from, message(length)))
                 }
                 other => panic!("{other:?}"),
@@ -89,11 +89,11 @@ async fn many_messages_arrive_once_each() {
     let (mut a, mut b) = linked().await;
     const COUNT: u64 = 2_000;
     for number in 0..COUNT {
-        a.transport.send(b.id, &Message::Overlay(Blob::from(number.to_le_bytes().to_vec())));
+        a.transport.send(b.id, &Message::Overlay(Blob::from(number.to_le_bytes().to_vec()))).unwrap();
     }
     let mut seen = std::collections::BTreeSet::new();
     b.until(|event| {
-        let LinkEvent::Message { message: Message::Overlay(body), .. } = event else { panic!("{event:?}") };
+        let TransportEvent::Message { message: Message::Overlay(body), .. } = event else { panic!("{event:?}") };
         assert!(seen.insert(u64::from_le_bytes(body.as_ref().try_into().unwrap())), "twice");
         (seen.len() as u64 == COUNT).then_some(())
     })
@@ -106,7 +106,7 @@ async fn a_full_send_queue_drops_and_counts() {
     let (mut a, b) = linked().await;
     // Nobody reads at b's node: its event queue, its windows and then a's send queue fill.
     for _ in 0..SEND_QUEUE_BYTES / 60_000 + 200 {
-        a.transport.send(b.id, &message(60_000));
+        a.transport.send(b.id, &message(60_000)).unwrap();
     }
     assert!(a.transport.counters().frames_overflowed.get() > 0);
 }
@@ -115,7 +115,7 @@ async fn a_full_send_queue_drops_and_counts() {
 async fn somebody_else_at_the_address_is_refused() {
     let (mut a, b, c) = (node(), node(), node());
     a.transport.dial(DialId(3), Some(c.id), DialTarget::Address(b.address));
-    assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(3) }));
+    assert!(matches!(a.next().await, TransportEvent::DialFailed { dial: DialId(3) }));
     assert!(a.transport.link(b.id).is_none());
     assert!(a.transport.link(c.id).is_none());
 }
@@ -127,7 +127,7 @@ async fn anybody_may_be_at_an_address_dialled_without_a_name_but_oneself() {
     assert_eq!(a.up().await.0, b.id);
     assert_eq!(b.up().await.0, a.id);
     a.transport.dial(DialId(2), None, DialTarget::Address(a.address));
-    assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(2) }));
+    assert!(matches!(a.next().await, TransportEvent::DialFailed { dial: DialId(2) }));
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn impossible_dials_fail_at_once() {
     for (number, (peer, to)) in (0..).zip(dials) {
         a.transport.dial(DialId(number), peer, to);
         match a.transport.ready.pop_front() {
-            Some(LinkEvent::DialFailed { dial }) => assert_eq!(dial, DialId(number)),
+            Some(TransportEvent::DialFailed { dial }) => assert_eq!(dial, DialId(number)),
             other => panic!("{to:?}: {other:?}"),
         }
     }
@@ -158,12 +158,12 @@ async fn simultaneous_dials_end_in_one_link_and_lose_nothing() {
     b.dial(2, &a);
     let (from_a, from_b) = tokio::join!(a.up(), b.up());
     assert_eq!((from_a.0, from_b.0), (b.id, a.id));
-    a.transport.send(b.id, &message(10));
-    b.transport.send(a.id, &message(20));
+    a.transport.send(b.id, &message(10)).unwrap();
+    b.transport.send(a.id, &message(20)).unwrap();
     for (node, length) in [(&mut a, 20), (&mut b, 10)] {
         node.until(|event| match event {
-            LinkEvent::Message { message: got, .. } if got == message(length) => Some(()),
-            LinkEvent::Up { .. } => None,
+            TransportEvent::Message { message: got, .. } if got == message(length) => Some(()),
+            TransportEvent::LinkUp { .. } => None,
             other => panic!("{other:?}"),
         })
         .await;
@@ -173,7 +173,7 @@ async fn simultaneous_dials_end_in_one_link_and_lose_nothing() {
         timeout(DEADLINE, async {
             while node.transport.endpoints.open_connections() > 1 {
                 if let Ok(event) = timeout(Duration::from_millis(20), node.transport.next()).await {
-                    assert!(matches!(event, LinkEvent::Up { .. }), "{event:?}");
+                    assert!(matches!(event, TransportEvent::LinkUp { .. }), "{event:?}");
                 }
             }
         })
@@ -190,17 +190,17 @@ async fn simultaneous_dials_end_in_one_link_and_lose_nothing() {
 async fn closing_delivers_what_was_sent_before() {
     let (mut a, mut b) = linked().await;
     for _ in 0..50 {
-        a.transport.send(b.id, &message(30_000));
+        a.transport.send(b.id, &message(30_000)).unwrap();
     }
     a.transport.close(b.id);
     assert!(a.transport.link(b.id).is_none());
     let mut got = 0;
     b.until(|event| match event {
-        LinkEvent::Message { .. } => {
+        TransportEvent::Message { .. } => {
             got += 1;
             None
         }
-        LinkEvent::Down { .. } => Some(()),
+        TransportEvent::LinkDown { .. } => Some(()),
         other => panic!("{other:?}"),
     })
     .await;
@@ -222,7 +222,7 @@ async fn a_peer_that_falls_silent_is_down() {
     let b = b.await.unwrap();
     assert_eq!(a.up().await.0, b.id);
     other.shutdown_background();
-    a.until(|event| matches!(event, LinkEvent::Down { .. }).then_some(())).await;
+    a.until(|event| matches!(event, TransportEvent::LinkDown { .. }).then_some(())).await;
     drop(b);
 }
 
@@ -236,8 +236,8 @@ async fn a_frame_that_is_no_message_closes_the_link() {
         // The other end may close before it has read all of it.
         _ = stream.write_all(frame).await;
         _ = stream.finish();
-        b.until(|event| matches!(event, LinkEvent::Down { .. }).then_some(())).await;
-        a.until(|event| matches!(event, LinkEvent::Down { .. }).then_some(())).await;
+        b.until(|event| matches!(event, TransportEvent::LinkDown { .. }).then_some(())).await;
+        a.until(|event| matches!(event, TransportEvent::LinkDown { .. }).then_some(())).await;
         assert_eq!(b.transport.counters().frames_malformed.get(), 1);
     }
 }
@@ -268,8 +268,8 @@ async fn a_socket_for_any_address_reaches_peers_of_either_kind_and_relayed_ones(
     a.transport.dial(DialId(2), Some(b.id), DialTarget::Relay { relay: r.id });
     let (up_a, up_b) = tokio::join!(a.up(), b.up());
     assert_eq!((up_a, up_b), ((b.id, None, true), (a.id, None, false)));
-    a.transport.send(b.id, &message(60_000));
-    assert!(matches!(b.next().await, LinkEvent::Message { message: got, .. } if got == message(60_000)));
+    a.transport.send(b.id, &message(60_000)).unwrap();
+    assert!(matches!(b.next().await, TransportEvent::Message { message: got, .. } if got == message(60_000)));
     b.dial(3, &a);
     let (up_a, up_b) = tokio::join!(a.up(), b.up());
     assert_eq!((up_a.1, up_b.1), (Some(b.address), Some(a.address)), "IPv4 is told as IPv4");
@@ -289,8 +289,8 @@ async fn whoever_comes_back_with_its_identity_is_linked_again() {
     second.dial(DialId(1), Some(a.id), DialTarget::Address(a.address));
     let up = a
         .until(|event| match event {
-            LinkEvent::Up { peer, .. } => Some(peer),
-            LinkEvent::Down { .. } => None,
+            TransportEvent::LinkUp { peer, .. } => Some(peer),
+            TransportEvent::LinkDown { .. } => None,
             other => panic!("{other:?}"),
         })
         .await;
@@ -327,16 +327,16 @@ async fn whoever_was_silenced_and_comes_back_at_its_address_is_linked_again() {
         loop {
             tokio::select! {
                 event = second.next() => match event {
-                    LinkEvent::Up { peer, .. } => _ = second.send(peer, &message(3)),
-                    LinkEvent::Down { .. } | LinkEvent::DialFailed { .. } => {
+                    TransportEvent::LinkUp { peer, .. } => _ = second.send(peer, &message(3)).unwrap(),
+                    TransportEvent::LinkDown { .. } | TransportEvent::DialFailed { .. } => {
                         dials += 1;
                         second.dial(DialId(dials), Some(a.id), DialTarget::Address(a.address));
                     }
-                    LinkEvent::Message { .. } => break,
-                    LinkEvent::Probed { .. } | LinkEvent::SocketOpened { .. } => {}
+                    TransportEvent::Message { .. } => break,
+                    _ => {}
                 },
-                event = a.transport.next() => if let LinkEvent::Message { from, .. } = event {
-                    a.transport.send(from, &message(4));
+                event = a.transport.next() => if let TransportEvent::Message { from, .. } = event {
+                    a.transport.send(from, &message(4)).unwrap();
                 },
             }
         }
@@ -346,7 +346,7 @@ async fn whoever_was_silenced_and_comes_back_at_its_address_is_linked_again() {
 
 async fn probed(node: &mut Node) -> (SocketId, SocketAddr, Probe) {
     node.until(|event| match event {
-        LinkEvent::Probed { socket, from, probe } => Some((socket, from, probe)),
+        TransportEvent::ProbeReceived { socket, from, probe } => Some((socket, from, probe)),
         _ => None,
     })
     .await
@@ -391,7 +391,7 @@ async fn extra_to_extra(mut a: Node, mut b: Node) {
     b.transport.open_socket(at_b);
     let port = async |node: &mut Node| {
         node.until(|event| match event {
-            LinkEvent::SocketOpened { port, .. } => Some(SocketAddr::from(([127, 0, 0, 1], port))),
+            TransportEvent::SocketOpened { port, .. } => Some(SocketAddr::from(([127, 0, 0, 1], port))),
             _ => None,
         })
         .await
@@ -409,9 +409,9 @@ async fn extra_to_extra(mut a: Node, mut b: Node) {
         b.transport.close_socket(socket);
     }
     for length in [1, 60_000] {
-        a.transport.send(b.id, &message(length));
+        a.transport.send(b.id, &message(length)).unwrap();
         let got = b.until(|event| match event {
-            LinkEvent::Message { message, .. } => Some(message),
+            TransportEvent::Message { message, .. } => Some(message),
             _ => None,
         });
         let (got, _) = tokio::join!(got, async {
@@ -434,14 +434,26 @@ async fn what_comes_to_an_extra_socket_from_strangers_is_not_quics() {
     let (mut a, mut b) = (node(), node());
     a.transport.open_socket(SocketId(9));
     let port = a.until(|event| match event {
-        LinkEvent::SocketOpened { port, .. } => Some(port),
+        TransportEvent::SocketOpened { port, .. } => Some(port),
         _ => None,
     });
     let there = SocketAddr::from(([127, 0, 0, 1], port.await));
     b.transport.dial(DialId(4), Some(a.id), DialTarget::Address(there));
-    let failed = b.until(|event| matches!(event, LinkEvent::DialFailed { dial: DialId(4) }).then_some(()));
+    let failed = b.until(|event| matches!(event, TransportEvent::DialFailed { dial: DialId(4) }).then_some(()));
     tokio::select! {
         () = failed => {}
         _ = a.up() => panic!("a stranger got in"),
     }
+}
+
+#[tokio::test]
+async fn message_that_is_too_long_for_a_frame_is_refused_and_the_link_stays_up() {
+    let (mut a, mut b) = linked().await;
+    assert!(matches!(a.transport.send(b.id, &message(wire::FRAME_MAX)), Err(WireError::TooLong(_))));
+    a.transport.send(b.id, &message(1)).unwrap();
+    let got = b.until(|event| match event {
+        TransportEvent::Message { message, .. } => Some(message),
+        _ => None,
+    });
+    assert_eq!(got.await, message(1));
 }

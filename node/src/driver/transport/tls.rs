@@ -1,7 +1,6 @@
 //! TLS 1.3 with raw public keys (RFC 7250), both sides: a peer proves its ed25519 key, and that is all a peer is.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Connection, IdleTimeout, ServerConfig, TransportConfig, VarInt};
@@ -14,8 +13,9 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme};
 
-use super::{IDLE_TIMEOUT, KEEP_ALIVE, STREAMS_MAX};
+use super::STREAMS_MAX;
 use crate::core::identity::NodeId;
+use crate::core::transport::{IDLE_TIMEOUT, INITIAL_RTT, KEEP_ALIVE};
 use crate::core::wire::FRAME_MAX;
 use crate::driver::identity::Identity;
 
@@ -27,8 +27,6 @@ const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0
 const DIRECT_MTU: u16 = 1_350;
 /// UDP payload of a relayed link: QUIC's least.
 const RELAYED_MTU: u16 = 1_200;
-/// Before anything is measured: short, because a lost first packet of a hole punch costs three of these.
-const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// Bytes that a link may have in flight, each way. Small: memory is per link, and frames are at most [`FRAME_MAX`].
 const WINDOW: u32 = 4 * FRAME_MAX as u32;
 /// Bytes of relayed packets that wait at a link, each way.

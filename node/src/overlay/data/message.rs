@@ -270,9 +270,9 @@ mod tests {
     fn check_fits(message: &DataMessage) {
         assert!(message.is_bounded());
         // The core's envelope around it is a variant's number: leave it 16 bytes.
-        let length = wire::encoded_len(message) + 16;
+        let length = wire::encoded_len(message).unwrap() + 16;
         assert!(length <= wire::FRAME_MAX, "{length} bytes");
-        assert_eq!(&wire::decode::<DataMessage>(&wire::encode(message)).unwrap(), message);
+        assert_eq!(&wire::decode::<DataMessage>(&wire::encode(message).unwrap()).unwrap(), message);
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Hostile {
     async fn held_back(&self, link: &Connection) -> Bytes {
         self.socket.hold();
         let mut stream = link.open_uni().await.unwrap();
-        stream.write_all(&wire::encode(&message(1_000))).await.unwrap();
+        stream.write_all(&wire::encode(&message(1_000)).unwrap()).await.unwrap();
         stream.finish().unwrap();
         loop {
             tokio::task::yield_now().await;
@@ -124,9 +124,9 @@ async fn is_well(node: &mut Node, peers: &[NodeId]) {
     let mut other = super::node();
     other.dial(1, node);
     tokio::join!(other.up(), node.up());
-    other.transport.send(node.id, &message(60_000));
+    other.transport.send(node.id, &message(60_000)).unwrap();
     node.until(|event| match event {
-        LinkEvent::Message { message: got, .. } => (got == message(60_000)).then_some(()),
+        TransportEvent::Message { message: got, .. } => (got == message(60_000)).then_some(()),
         _ => None,
     })
     .await;
@@ -170,7 +170,7 @@ async fn a_peer_that_comes_to_another_address_keeps_its_link() {
     let address = elsewhere.local_addr().unwrap();
     moving.endpoint.rebind(elsewhere).unwrap();
     let mut stream = link.open_uni().await.unwrap();
-    stream.write_all(&wire::encode(&message(1_000))).await.unwrap();
+    stream.write_all(&wire::encode(&message(1_000)).unwrap()).await.unwrap();
     assert_eq!(node.up().await, (identity.id(), Some(address), false));
     assert!(link.close_reason().is_none());
 }

@@ -25,10 +25,12 @@ async fn peers_talk_through_a_relay_that_counts_what_it_carries() {
     assert_eq!(up_a, (b.id, None, true));
     assert_eq!(up_b, (a.id, None, false));
     for length in [10, 4_096, 60_000] {
-        a.transport.send(b.id, &message(length));
-        b.transport.send(a.id, &message(length));
+        a.transport.send(b.id, &message(length)).unwrap();
+        b.transport.send(a.id, &message(length)).unwrap();
         for node in [&mut a, &mut b] {
-            assert!(matches!(node.next().await, LinkEvent::Message { message: got, .. } if got == message(length)));
+            assert!(
+                matches!(node.next().await, TransportEvent::Message { message: got, .. } if got == message(length))
+            );
         }
     }
     let counters = r.transport.counters();
@@ -47,15 +49,15 @@ async fn a_direct_link_takes_over_from_a_relayed_one() {
     let (up_a, up_b) = tokio::join!(a.up(), b.up());
     assert_eq!(up_a, (b.id, Some(b.address), false));
     assert_eq!(up_b, (a.id, Some(a.address), true));
-    a.transport.send(b.id, &message(5));
-    assert!(matches!(b.next().await, LinkEvent::Message { .. }));
+    a.transport.send(b.id, &message(5)).unwrap();
+    assert!(matches!(b.next().await, TransportEvent::Message { .. }));
 }
 
 #[tokio::test]
 async fn a_relay_carries_nothing_that_it_did_not_allow() {
     let (mut a, b, r) = around_a_relay().await;
     a.transport.dial(DialId(2), Some(b.id), DialTarget::Relay { relay: r.id });
-    assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(2) }));
+    assert!(matches!(a.next().await, TransportEvent::DialFailed { dial: DialId(2) }));
     assert!(r.transport.counters().relay_refused.get() > 0);
     assert_eq!(r.transport.counters().relay_packets.get(), 0);
     assert_eq!(b.transport.counters().connections.get(), 1);
@@ -66,9 +68,9 @@ async fn a_relay_forgets_a_pair_when_one_of_it_is_gone() {
     let (mut a, b, mut r) = around_a_relay().await;
     r.transport.allow_relay(a.id, b.id);
     b.transport.shutdown().await;
-    r.until(|event| matches!(event, LinkEvent::Down { .. }).then_some(())).await;
+    r.until(|event| matches!(event, TransportEvent::LinkDown { .. }).then_some(())).await;
     a.transport.dial(DialId(2), Some(b.id), DialTarget::Relay { relay: r.id });
-    assert!(matches!(a.next().await, LinkEvent::DialFailed { dial: DialId(2) }));
+    assert!(matches!(a.next().await, TransportEvent::DialFailed { dial: DialId(2) }));
     assert!(r.transport.counters().relay_refused.get() > 0);
 }
 
