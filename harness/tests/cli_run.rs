@@ -113,7 +113,7 @@ fn a_run_in_an_empty_folder_passes_and_leaves_its_record() {
     assert_eq!(fs::read_to_string(record.join("topology.yaml")).unwrap(), SMALL);
     let result = json(&record.join("result.json"));
     assert_eq!((&result["verdict"], &result["seed"], &result["backend"]), (&"passed".into(), &3.into(), &"sim".into()));
-    assert_eq!(result["retrieval"]["queries"], 6);
+    assert_eq!(result["queries"]["total"]["queries"], 6);
     assert!(fs::read_to_string(record.join("samples.csv")).unwrap().contains(",butter_known_hosts,"));
 }
 

@@ -236,7 +236,7 @@ fn check_step_is_evaluated_on_the_events_before_it() {
     plan.checks = vec![persists];
     let events = [stored(0, true), looked(1, 1), step_ended(0), looked(0, 1)];
     let verdicts = evaluate(&plan, &events, &Watched::default());
-    let told: Vec<_> = verdicts.iter().map(|v| (v.step, v.passed, v.reason.as_deref())).collect();
+    let outcomes: Vec<_> = verdicts.iter().map(|v| (v.step, v.passed, v.reason.as_deref())).collect();
     let unreached = (Some(1), false, Some("the run did not reach this step"));
-    assert_eq!(told, [(Some(0), true, None), unreached, (None, false, None)]);
+    assert_eq!(outcomes, [(Some(0), true, None), unreached, (None, false, None)]);
 }

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use butter_cli::terminal::Charset;
 use butter_cli::{bugs, output};
 
 use crate::backend::BackendError;
@@ -83,5 +82,5 @@ pub(super) fn show(text: &str) {
 /// How tables are drawn on standard output: as wide as the terminal, in the characters of the locale.
 pub(super) fn table_style() -> TableStyle {
     let (terminal, default) = (output::stdout(), TableStyle::default());
-    TableStyle { width: terminal.width.unwrap_or(default.width), ascii: terminal.charset == Charset::Ascii }
+    TableStyle { width: terminal.width.unwrap_or(default.width), charset: terminal.charset }
 }

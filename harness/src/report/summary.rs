@@ -16,7 +16,7 @@ pub fn render(result: &RunResult, style: TableStyle) -> String {
         lines.extend(incidents(result));
         lines.extend(failed_operations(result));
     }
-    let mut text = style.text(lines.join("\n"));
+    let mut text = style.charset.encode(&lines.join("\n"));
     text.push('\n');
     if result.verdict == RunVerdict::NotPlayed {
         return text;

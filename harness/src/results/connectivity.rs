@@ -28,7 +28,7 @@ pub struct ConnectivityTally {
 }
 
 impl ConnectivityTally {
-    /// Adds an event.
+    /// Adds a finished link test, if the event is one.
     pub(super) fn add(&mut self, event: &Event) {
         if let EventKind::Linked { from, to, result } = &event.kind {
             self.tests.push(LinkTest { from: *from, to: *to, result: result.clone() });
@@ -48,7 +48,7 @@ impl ConnectivityTally {
     }
 }
 
-/// Which links count.
+/// The class of links that a figure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkClass {
     /// Every link, relayed ones too.
@@ -73,7 +73,7 @@ pub struct ConnectivityFigures {
 }
 
 impl ConnectivityFigures {
-    /// Adds up `tests`.
+    /// Sums over these link tests.
     pub fn of<'t>(tests: impl IntoIterator<Item = &'t LinkTest>) -> Self {
         let mut figures = ConnectivityFigures::default();
         for test in tests {
@@ -119,7 +119,7 @@ impl ConnectivityFigures {
 /// An entry of `connectivity` in `result.json`: links between the nodes of two groups, whichever dialled.
 #[derive(Clone, Debug, Serialize)]
 pub struct GroupConnectivity {
-    /// One node group.
+    /// One of the two node groups.
     pub from: String,
     /// The other node group, or the same.
     pub to: String,

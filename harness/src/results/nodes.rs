@@ -23,7 +23,7 @@ pub struct NodeTally {
 }
 
 impl NodeTally {
-    /// Adds an event.
+    /// Counts the start or end of a node, if the event is one.
     pub(super) fn add(&mut self, plan: &Plan, event: &Event) {
         match &event.kind {
             // The first snapshot reports the nodes that run from the beginning: that is no start.

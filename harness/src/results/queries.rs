@@ -21,7 +21,7 @@ pub struct QueryTally {
 /// A planned query for an acknowledged item, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// The item queried.
+    /// The item that was asked for.
     pub item: ItemIndex,
     /// Network of the querying node.
     pub from: NetworkIndex,
@@ -34,7 +34,7 @@ pub struct Query {
 }
 
 impl QueryTally {
-    /// Adds an event.
+    /// Adds a finished query, if the event is one.
     pub(super) fn add(&mut self, plan: &Plan, event: &Event) {
         match &event.kind {
             EventKind::Retrieved { result: Retrieved::NeverStored, .. } => self.never_stored += 1,
@@ -76,7 +76,7 @@ pub struct QueryFigures {
 }
 
 impl QueryFigures {
-    /// Adds up `queries`.
+    /// Sums over these queries.
     pub fn of<'q>(queries: impl IntoIterator<Item = &'q Query>) -> Self {
         let mut figures = QueryFigures::default();
         for query in queries {
@@ -116,7 +116,7 @@ impl QueryFigures {
 /// The section `queries` of `result.json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct QueryResults {
-    /// All queries together.
+    /// All queries of the run together.
     pub total: QuerySummary,
     /// Queries by the network that they came from. Networks without queries are left out.
     pub by_network: Vec<NetworkQueries>,

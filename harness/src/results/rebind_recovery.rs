@@ -27,7 +27,7 @@ pub struct RebindTally {
 }
 
 impl RebindTally {
-    /// Adds an event.
+    /// Adds a rebind, or how a link end fared, if the event is one.
     pub(super) fn add(&mut self, event: &Event) {
         match &event.kind {
             &EventKind::Rebound { network, ends, .. } => {
@@ -50,7 +50,7 @@ pub struct RecoveryFigures {
 }
 
 impl RecoveryFigures {
-    /// Adds up `rebinds`.
+    /// Sums over these rebinds.
     pub fn of<'r>(rebinds: impl IntoIterator<Item = &'r Rebind>) -> Self {
         let mut figures = RecoveryFigures::default();
         for rebind in rebinds {

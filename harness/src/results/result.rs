@@ -28,7 +28,7 @@ pub const SCHEMA_VERSION: u32 = 2;
 /// Everything that is known of a run after its end.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunResult {
-    /// Always [`SCHEMA_VERSION`].
+    /// Version of this shape: [`SCHEMA_VERSION`].
     pub schema_version: u32,
     /// Name of the topology.
     pub name: String,

@@ -29,7 +29,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds up `events`.
+    /// Adds up the events of a run, or of its beginning.
     pub fn of(plan: &Plan, events: &[Event]) -> Self {
         let mut tally = Tally::default();
         for event in events {

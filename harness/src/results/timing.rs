@@ -10,7 +10,7 @@ use serde::Serialize;
 pub struct RunTiming {
     /// From the beginning until every node answered: the image, the networks, the nodes.
     pub deploy_s: f64,
-    /// All steps together.
+    /// Duration of all steps together.
     pub play_s: f64,
     /// From the end of the last step until everything was removed.
     pub teardown_s: f64,
@@ -25,7 +25,7 @@ pub struct RunTiming {
 pub struct TimedPart {
     /// Name of the activity, or summary of the step.
     pub name: String,
-    /// Duration in seconds.
+    /// Duration of the part in seconds.
     pub took_s: f64,
 }
 
