@@ -7,7 +7,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `check` | what a family has to say of itself |
-//! | `items`, `retrieval`, `connectivity`, `rebind_recovery`, `metric` | the families |
+//! | `items`, `retrieval`, `connectivity`, `rebind_recovery`, `incidents`, `metric` | the families |
 //! | `parse`, `words` | the text of a check: measure, comparison, bound |
 //! | `evaluate` | the checks of a run, with what was measured |
 
@@ -21,6 +21,7 @@ use crate::results::connectivity::LinkClass;
 mod check;
 mod connectivity;
 mod evaluate;
+mod incidents;
 mod items;
 mod metric;
 mod parse;
@@ -35,7 +36,7 @@ pub(crate) use parse::parse;
 pub(crate) use words::Names;
 
 /// Every family of measures, in the order of the reference.
-const FAMILIES: [&dyn MeasureFamily; 8] = [
+const FAMILIES: [&dyn MeasureFamily; 9] = [
     &items::Persistence,
     &items::Stored,
     &items::Copies,
@@ -43,6 +44,7 @@ const FAMILIES: [&dyn MeasureFamily; 8] = [
     &connectivity::Connectivity(LinkClass::Connected),
     &connectivity::Connectivity(LinkClass::Direct),
     &rebind_recovery::RebindRecovered,
+    &incidents::Incidents,
     &metric::Metric,
 ];
 
