@@ -35,6 +35,15 @@ pub fn start(variable: &'static str, value: Option<OsString>, default: &str) -> 
     Ok(())
 }
 
+/// Checks a filter for another program, such as one that inherits the variable.
+///
+/// # Errors
+/// If the variable is no log filter.
+pub fn check(variable: &'static str, value: Option<OsString>) -> Result<(), LogFilterError> {
+    let value = value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+    parse(&value).map(drop).map_err(|reason| LogFilterError { variable, value, reason })
+}
+
 /// `LEVEL` or `TARGET=LEVEL`, separated by commas. A target alone is refused: it is more likely a misspelt level.
 fn parse(text: &str) -> Result<Targets, String> {
     let mut filter = Targets::new();

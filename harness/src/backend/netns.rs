@@ -231,7 +231,7 @@ impl Namespaces {
         Orders {
             program: Arc::clone(&self.node),
             arguments: node_command::arguments(plan, node, Ipv4Addr::LOCALHOST, store),
-            variables: Vec::new(),
+            variables: node_command::inherited_variables(),
             power: self.power,
             folder,
             log: self.logs.as_ref().map(|logs| logs.join(format!("{}.log", plan.node(node).name))),

@@ -42,6 +42,16 @@ impl From<ErrorClass> for Exit {
 }
 
 impl Exit {
+    /// The word for a run that ended so.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Exit::Passed => "passed",
+            Exit::Failed => "failed",
+            Exit::Usage | Exit::Environment | Exit::Bug => "could not be played to its end",
+            Exit::Interrupted => "was interrupted",
+        }
+    }
+
     /// The exit status of the process.
     pub(super) fn code(self) -> u8 {
         match self {

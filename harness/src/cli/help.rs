@@ -2,6 +2,7 @@
 
 use butter_cli::arguments::OtherVariable;
 
+use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::programs::NODE_BINARY_VARIABLE;
 
 /// Holds the log filter.
@@ -10,7 +11,7 @@ pub(super) const LOG_VARIABLE: &str = "HARNESS_LOG";
 /// Variables that belong to no option.
 pub(super) const OTHER_VARIABLES: &[OtherVariable] = &[
     (LOG_VARIABLE, "Log filter: error (default), info, or butter_harness=debug"),
-    ("BUTTER_LOG", "Log filter of the nodes of a run"),
+    (NODE_LOG_VARIABLE, "Log filter of the nodes of a run"),
     (NODE_BINARY_VARIABLE, "Node program to run: a static Linux executable"),
     ("DOCKER_HOST", "Address of the Docker engine"),
     ("NO_COLOR", "Do not colour output"),

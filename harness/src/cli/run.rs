@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use butter_cli::{output, values};
+use butter_cli::terminal::process_environment;
+use butter_cli::{logging, output, values};
 use clap::Args as ClapArgs;
 use tokio::runtime::Handle;
 
@@ -16,6 +17,7 @@ use super::inspect::{OverrideArgs, load_all};
 use super::session::{Outcome, Session};
 use super::{Exit, complain, environment, show, signals, table_style, tell};
 use crate::backend::BackendError;
+use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
 use crate::plan::Plan;
 use crate::report::{junit, summary};
@@ -61,10 +63,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
+    // Nodes inherit this variable: a wrong one would end each of them.
+    if let Err(error) = logging::check(NODE_LOG_VARIABLE, process_environment(NODE_LOG_VARIABLE)) {
+        complain(&error.to_string());
+        return Exit::Usage;
+    }
     let plans = match load_all(&args.files, &args.overrides) {
         Ok(plans) => plans,
         Err(exit) => return exit,
     };
+    let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
     let interrupt = StopSignal::default();
     let signals = runtime.spawn(signals::serve(interrupt.clone()));
     let prepared = runtime.block_on(prepare(&args));
@@ -83,6 +91,9 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
     let outcomes = play_all(sessions, args.jobs as usize, runtime, &interrupt, args.json);
     signals.abort();
     let exit = outcomes.iter().map(|(_, exit)| *exit).max().unwrap_or(Exit::Passed);
+    if names.len() > 1 {
+        tell(&closing_line(&names, &outcomes.iter().map(|(_, exit)| *exit).collect::<Vec<_>>()));
+    }
     match args.junit.as_deref().map(|file| write_junit(file, outcomes)) {
         Some(Err(error)) => exit.max(environment(&error.into())),
         None | Some(Ok(())) => exit,
@@ -189,6 +200,15 @@ fn report(outcome: &Outcome, directory: &Path, json: bool) -> Exit {
         (None, Some(result)) if result.verdict == RunVerdict::Passed => Exit::Passed,
         (None, _) => Exit::Failed,
     }
+}
+
+/// `3 runs: 2 passed; cgnat failed (exit status 1)`
+fn closing_line(names: &[String], exits: &[Exit]) -> String {
+    let passed = exits.iter().filter(|exit| **exit == Exit::Passed).count();
+    let others = names.iter().zip(exits).filter(|(_, exit)| **exit != Exit::Passed);
+    let others: String =
+        others.map(|(name, exit)| format!("; {name} {} (exit status {})", exit.word(), exit.code())).collect();
+    format!("{} runs: {passed} passed{others}", names.len())
 }
 
 fn write_junit(file: &Path, outcomes: Vec<(Outcome, Exit)>) -> anyhow::Result<()> {

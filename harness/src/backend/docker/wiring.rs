@@ -162,7 +162,7 @@ impl Wiring {
         }
         ContainerCreateBody {
             user: Some(NODE_USER.to_owned()),
-            env: Some(vec![format!("{TOKEN_VARIABLE}={}", self.token)]),
+            env: Some(node_environment(&self.token)),
             entrypoint: Some(vec!["/butter".to_owned()]),
             cmd: Some(node_command::arguments(plan, index, Ipv4Addr::UNSPECIFIED, keeps.then_some(STORE))),
             host_config: Some(host),
@@ -270,6 +270,13 @@ fn gone(removed: Result<(), Error>) -> Result<(), Error> {
         Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
         other => other,
     }
+}
+
+/// The variables of a node's container: the token of its control API, and what nodes inherit from this process.
+fn node_environment(token: &str) -> Vec<String> {
+    let inherited = node_command::inherited_variables();
+    let variables = [(TOKEN_VARIABLE, token.to_owned())].into_iter().chain(inherited);
+    variables.map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,17 @@
-//! What nodes are told.
+//! Arguments and variables of a node's program.
 
 use std::net::Ipv4Addr;
 
 use crate::plan::{API_PORT, NODE_PORT, NodeIndex, Plan};
+
+/// Holds the log filter of nodes, here as there.
+pub(crate) const LOG_VARIABLE: &str = "BUTTER_LOG";
+
+/// The variables of this process that nodes inherit: their log filter, if one is set.
+pub(crate) fn inherited_variables() -> Vec<(&'static str, String)> {
+    let filter = std::env::var(LOG_VARIABLE).ok().filter(|filter| !filter.is_empty());
+    filter.map(|filter| (LOG_VARIABLE, filter)).into_iter().collect()
+}
 
 /// The arguments of a node's program. Its control API listens on `api`; what outlives it is in the folder `store`, if it keeps
 /// anything.
