@@ -26,7 +26,7 @@ pub enum Charset {
     Utf8,
 }
 
-/// What one output stream can show. The default is a plain file that nobody watches.
+/// What one output stream can show. The default is a plain file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
     /// Whether escape sequences for colour are written.

@@ -9,6 +9,8 @@ pub mod clean;
 pub mod cli;
 pub mod doctor;
 pub mod duration_text;
+#[cfg(test)]
+mod error_chains;
 pub mod error_class;
 pub mod events;
 pub mod index;

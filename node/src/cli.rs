@@ -11,9 +11,10 @@ use std::process::ExitCode;
 
 use butter_cli::arguments::{ArgumentError, ColorArg, OtherVariable};
 use butter_cli::terminal::process_environment;
-use butter_cli::{arguments, bugs, logging, output, values};
+use butter_cli::{arguments, bugs, chain, logging, output, values};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use butter::app::StartError;
 use butter::driver::api::{ApiAddress, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 
 mod client;
@@ -83,6 +84,8 @@ enum Failure {
     Usage(anyhow::Error),
     /// Exit status 3.
     Environment(anyhow::Error),
+    /// Exit status 3: the node does not start.
+    Start(StartError),
 }
 
 /// Parses the command line and does what it says.
@@ -135,11 +138,15 @@ fn api_address(text: &str) -> Result<ApiAddress, String> {
 
 /// Writes the failure to standard error and returns its exit status.
 fn report(failure: &Failure) -> u8 {
-    let (status, error) = match failure {
-        Failure::Refused(error) => (1, error),
-        Failure::Usage(error) => (2, error),
-        Failure::Environment(error) => (3, error),
+    let (status, text, remedy) = match failure {
+        Failure::Refused(error) => (1, format!("{error:#}"), None),
+        Failure::Usage(error) => (2, format!("{error:#}"), None),
+        Failure::Environment(error) => (3, format!("{error:#}"), None),
+        Failure::Start(error) => (3, chain::one_line(error), run::remedy(error)),
     };
-    output::error("butter", &format!("{error:#}"));
+    output::error("butter", &text);
+    if let Some(remedy) = remedy {
+        output::message(&format!("remedy: {remedy}"));
+    }
     status
 }

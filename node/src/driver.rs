@@ -42,7 +42,7 @@ pub mod handle;
 pub mod identity;
 mod interfaces;
 pub mod multicast;
-mod portmap;
+pub(crate) mod portmap;
 pub mod transport;
 
 #[cfg(fuzzing)]
@@ -82,17 +82,17 @@ pub enum StartError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// No announcements.
-    #[error("{0}; name interfaces with --lan, or switch discovery off with --no-discover")]
+    #[error("cannot discover peers on the LAN")]
     Lan(#[from] LanError),
     /// No identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The system does not tell its addresses.
-    #[error("cannot tell this machine's addresses: {0}")]
-    Addresses(std::io::Error),
+    #[error("cannot list this machine's addresses")]
+    Addresses(#[source] std::io::Error),
     /// No signal handlers.
-    #[error("cannot catch signals: {0}")]
-    Signals(std::io::Error),
+    #[error("cannot handle signals")]
+    Signals(#[source] std::io::Error),
     /// No control API.
     #[error(transparent)]
     Api(#[from] api::ApiError),

@@ -19,6 +19,8 @@ pub mod app;
 pub mod core;
 #[cfg(feature = "driver")]
 pub mod driver;
+#[cfg(all(test, feature = "driver"))]
+mod error_chains;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod overlay;

@@ -19,7 +19,7 @@
 pub(crate) mod bare;
 mod containers;
 mod deploy;
-mod engine;
+pub(crate) mod engine;
 pub mod image;
 pub(crate) mod label;
 mod logs;

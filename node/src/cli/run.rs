@@ -7,10 +7,11 @@ use anyhow::Context;
 use butter_cli::{chain, values};
 use clap::Args;
 
-use butter::app::Butter;
+use butter::app::{Butter, StartError};
 use butter::core::config::{Config, SETTINGS};
-use butter::driver::api::ApiSettings;
+use butter::driver::api::{ApiAddress, ApiError, ApiSettings, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 use butter::driver::multicast::GROUP;
+use butter::driver::transport::TransportError;
 
 use super::{ApiArgs, Failure};
 
@@ -70,7 +71,31 @@ pub(super) async fn run(args: RunArgs, api: ApiArgs) -> Result<(), Failure> {
     if let Some(folder) = args.store {
         butter = butter.store(folder);
     }
-    butter.run().await.map_err(|error| Failure::Environment(error.into()))
+    butter.run().await.map_err(Failure::Start)
+}
+
+/// What to do about a node that does not start, in the terms of this command line.
+pub(super) fn remedy(error: &StartError) -> Option<String> {
+    let in_use = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AddrInUse;
+    Some(match error {
+        StartError::Lan(_) => "name interfaces with --lan, or switch discovery off with --no-discover".to_owned(),
+        StartError::Api(ApiError::NoToken(_)) => format!(
+            "give a token with --api-token or {TOKEN_VARIABLE}, or listen on {DEFAULT_ADDRESS} or unix:PATH with --api"
+        ),
+        StartError::Api(ApiError::Bind { source, .. }) if in_use(source) => {
+            "check with `butter status` whether another node is running, or take a free port with --api 127.0.0.1:0"
+                .to_owned()
+        }
+        StartError::Api(ApiError::Bind { source, address: ApiAddress::Unix(_) })
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            "create the directory of the socket, or name another path with --api".to_owned()
+        }
+        StartError::Transport(TransportError::Bind { source, .. }) if in_use(source) => {
+            "take a free port with --listen [::]:0, or stop the node that uses this one".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 async fn config(args: &RunArgs) -> Result<Config, Failure> {

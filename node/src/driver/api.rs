@@ -34,30 +34,25 @@ pub enum ApiAddress {
 
 /// A text that is no address of a control API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no address for the control API: write {DEFAULT_ADDRESS}, or unix:PATH")]
+#[error("invalid address `{0}` for the control API: expected IP:PORT, such as {DEFAULT_ADDRESS}, or unix:PATH")]
 pub struct BadAddress(String);
 
 /// Why there is no control API. The node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// It would be open to everybody.
-    #[error(
-        "the control API at {0} could be used by anybody on the network: give a token with --api-token or \
-         {TOKEN_VARIABLE}, or listen on {DEFAULT_ADDRESS} or unix:PATH"
-    )]
+    #[error("the control API at {0} is reachable from other machines and has no token")]
     NoToken(ApiAddress),
     /// Too short to keep anybody out.
     #[error("the API token is too short: at least {TOKEN_MIN} characters, as from `openssl rand -hex 16`")]
     ShortToken,
-    /// The address is not to be had.
-    #[error("the control API cannot listen on {address}: {source}{hint}")]
+    /// The address cannot be listened on.
+    #[error("the control API cannot listen on {address}")]
     Bind {
-        /// Which.
+        /// As configured.
         address: ApiAddress,
-        /// Why.
+        /// From the system.
         source: io::Error,
-        /// What to do about it.
-        hint: &'static str,
     },
 }
 

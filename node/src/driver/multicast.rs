@@ -22,7 +22,7 @@ pub const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 1), 9
 #[derive(Debug, thiserror::Error)]
 pub enum LanError {
     /// A named interface is not there.
-    #[error("there is no interface '{name}' with an IPv4 address; there are {there}", there = there.join(", "))]
+    #[error("no interface `{name}` with an IPv4 address: expected one of {there}", there = there.join(", "))]
     NoInterface {
         /// As given.
         name: String,
@@ -30,10 +30,10 @@ pub enum LanError {
         there: Vec<String>,
     },
     /// The group's address is none.
-    #[error("{0} is no multicast address")]
+    #[error("invalid multicast group {0}: expected an IPv4 address in 224.0.0.0/4")]
     NoGroup(SocketAddrV4),
     /// A socket could not be set up.
-    #[error("multicast on {group}: {source}")]
+    #[error("cannot join the multicast group {group}")]
     Io {
         /// The group.
         group: SocketAddrV4,

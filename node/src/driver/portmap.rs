@@ -33,9 +33,9 @@ const RELEASE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Why there is no mapping.
 #[derive(Debug, thiserror::Error)]
-enum MapError {
+pub(crate) enum MapError {
     /// Sockets and the like.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
     /// Nothing was heard.
     #[error("no answer")]

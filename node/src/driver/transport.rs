@@ -103,7 +103,7 @@ pub struct LinkState {
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address} (UDP): {source}")]
+    #[error("cannot listen on UDP {address}")]
     Bind {
         /// Which.
         address: SocketAddr,
@@ -111,7 +111,7 @@ pub enum TransportError {
         source: io::Error,
     },
     /// The key does not fit.
-    #[error("TLS: {0}")]
+    #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
 }
 

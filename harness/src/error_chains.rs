@@ -1,0 +1,102 @@
+//! Every error of this package, each with its causes: no part of a chain may repeat another. The list is complete: a test of the
+//! package `butter-cli` compares it with the sources.
+
+use std::error::Error;
+use std::io;
+
+use crate::backend::docker::engine::Unusable;
+use crate::metrics::exposition::{ExpositionError, SampleError};
+use crate::net::nat::leases::Refused;
+use crate::net::packet::Malformed;
+use crate::planner;
+use crate::probe::NotAsDeclared;
+use crate::results::compare::CompareError;
+use crate::results::directory::DirectoryError;
+use crate::results::topology_shape::ShapeDifference;
+use crate::steps::step::ScheduleError;
+use crate::topology::Overrides;
+
+fn cause() -> io::Error {
+    io::Error::other("the cause of it all")
+}
+
+fn text() -> String {
+    "three".to_owned()
+}
+
+fn plan_errors() -> Vec<Box<dyn Error>> {
+    vec![
+        Box::new(planner::read("x.yaml", "name: x", &Overrides::default()).unwrap_err()),
+        Box::new(ScheduleError::NoneAlive { names: text() }),
+        Box::new(ScheduleError::NoPair { names: text() }),
+        Box::new(ScheduleError::NothingStored),
+        Box::new(ScheduleError::FewerStored { wanted: 3, stored: 1 }),
+        Box::new(ScheduleError::TooManyOps),
+        Box::new(ScheduleError::TooManyDraws),
+        Box::new(ScheduleError::TooManyPairs),
+    ]
+}
+
+fn network_errors() -> Vec<Box<dyn Error>> {
+    vec![
+        Box::new(Refused::Taken),
+        Box::new(Refused::NoPort),
+        Box::new(Refused::Quota),
+        Box::new(Refused::Configured),
+        Box::new(Malformed::Header),
+        Box::new(Malformed::HeaderChecksum),
+        Box::new(Malformed::Transport),
+        Box::new(NotAsDeclared { network: text(), observation: "it loses more".to_owned() }),
+    ]
+}
+
+fn engine_errors() -> Vec<Box<dyn Error>> {
+    let path = || "/run/docker.sock".into();
+    let source = bollard::errors::Error::RequestTimeoutError;
+    vec![
+        Box::new(Unusable::NoSocket(path())),
+        Box::new(Unusable::Denied(path())),
+        Box::new(Unusable::NotRunning(path())),
+        Box::new(Unusable::Silent { at: text(), source }),
+        Box::new(Unusable::Slow { at: text() }),
+        Box::new(Unusable::BadAddress(text())),
+        Box::new(Unusable::TooOld { found: bollard::ClientVersion { major_version: 1, minor_version: 20 } }),
+        Box::new(Unusable::NotLinux(text())),
+        Box::new(Unusable::Elsewhere(text())),
+    ]
+}
+
+fn record_errors() -> Vec<Box<dyn Error>> {
+    let source = serde_json::from_str::<u8>("x").unwrap_err();
+    let shape = ShapeDifference { part: "steps", values: [text(), "four".to_owned()] };
+    vec![
+        Box::new(CompareError::NotARecord { run: 0, source }),
+        Box::new(CompareError::Version { run: 1, version: 1 }),
+        Box::new(CompareError::Names([text(), "four".to_owned()])),
+        Box::new(CompareError::Shape(shape)),
+        Box::new(CompareError::NothingInCommon),
+        Box::new(DirectoryError::NotEmpty("out".into())),
+        Box::new(DirectoryError::Io { path: "out".into(), source: cause() }),
+        Box::new(ExpositionError::TooLong(9)),
+        Box::new(ExpositionError::TooManySeries),
+        Box::new(ExpositionError::Malformed { line: 3, source: SampleError::Name }),
+        Box::new(SampleError::Name),
+        Box::new(SampleError::LabelName),
+        Box::new(SampleError::LabelValue),
+        Box::new(SampleError::Escape),
+        Box::new(SampleError::Separator),
+        Box::new(SampleError::DuplicateLabel),
+        Box::new(SampleError::TooManyLabels),
+        Box::new(SampleError::Value),
+        Box::new(SampleError::Timestamp),
+    ]
+}
+
+#[test]
+fn no_error_repeats_its_cause() {
+    let errors = [plan_errors(), network_errors(), engine_errors(), record_errors()];
+    for error in errors.into_iter().flatten() {
+        let repeated = butter_cli::chain::repeated_part(error.as_ref());
+        assert_eq!(repeated, None, "{}", butter_cli::chain::one_line(error.as_ref()));
+    }
+}
