@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::net::firewall::Policy;
-use crate::net::nat::NatConfig;
 use crate::op::Op;
 use crate::plan::{EndCondition, NetworkRange, Plan, Step, TimedOp, Uplink};
 use crate::topology::raw::link::describe_link;
 use crate::topology::units::Time;
+
+mod nat;
 
 /// Most lines of each kind; the rest is counted.
 const LINES_MAX: usize = 40;
@@ -90,7 +91,7 @@ fn to_names(plan: &Plan, first: &Uplink, last: &Uplink) -> String {
 }
 
 fn uplink_line(uplink: &Uplink) -> String {
-    let nat = uplink.nat.as_ref().map_or("routed plainly".to_owned(), nat_name);
+    let nat = uplink.nat.as_ref().map_or("routed plainly".to_owned(), nat::summary);
     let link = describe_link(&uplink.up, &uplink.down);
     let more = match uplink.pool.len() {
         0 => String::new(),
@@ -102,11 +103,6 @@ fn uplink_line(uplink: &Uplink) -> String {
         Some(Policy::Stateful) => ", IPv6 filtered",
     };
     format!("{nat}{more}{firewall}, {link}")
-}
-
-fn nat_name(nat: &NatConfig) -> String {
-    let preset = NatConfig::presets().into_iter().find(|(_, preset)| preset == nat);
-    preset.map_or_else(|| "a NAT of its own kind".to_owned(), |(name, _)| format!("{name} NAT"))
 }
 
 /// One line for each group, in the order of their first nodes.
