@@ -1,4 +1,4 @@
-//! What crashed runs left on the Docker engine: found by label, removed, and told.
+//! Removes what crashed runs left on the Docker engine. Labels tell what belongs to which run.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,44 +8,44 @@ use crate::backend::BackendError;
 use crate::backend::docker::{self, label, teardown};
 use crate::progress::Progress;
 
-/// Which runs are taken.
+/// Which runs to remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// Those whose process has gone, unless their user kept them.
+pub enum CleanScope {
+    /// Runs whose process has ended, except kept ones.
     Crashed,
-    /// The one with this id, whatever it is doing.
+    /// The run with this id, even if it is in progress.
     Run(String),
-    /// Every run, also one that another process plays at this moment.
+    /// Every run, even those in progress.
     All,
 }
 
-/// What was done.
+/// Which runs were removed, and which were not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cleaned {
+pub struct CleanReport {
     /// Runs that were removed.
-    pub removed: Vec<Leftover>,
-    /// Runs that were let be, and why.
-    pub spared: Vec<(Leftover, &'static str)>,
+    pub removed: Vec<RunLeftover>,
+    /// Runs that were not removed, each with the reason.
+    pub spared: Vec<(RunLeftover, &'static str)>,
 }
 
-/// What is on the engine of one run.
+/// What the engine still holds of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leftover {
-    /// Its id.
+pub struct RunLeftover {
+    /// Id of the run: the value of the label `butter.run`.
     pub run: String,
     /// Name of its topology.
     pub topology: String,
-    /// How long ago it began, in whole seconds; `None` if it does not say.
+    /// Time since the run started, in whole seconds; `None` without a label that says so.
     pub age: Option<Duration>,
-    /// Containers, networks and volumes.
+    /// Number of containers, networks and volumes.
     pub things: usize,
 }
 
-impl std::fmt::Display for Leftover {
+impl std::fmt::Display for RunLeftover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "run {} of {}", self.run, self.topology)?;
         if let Some(age) = self.age {
-            write!(f, ", begun {} ago", humantime::format_duration(age))?;
+            write!(f, ", started {} ago", humantime::format_duration(age))?;
         }
         write!(f, ": {} containers, networks and volumes", self.things)
     }
@@ -54,18 +54,18 @@ impl std::fmt::Display for Leftover {
 /// Removes runs.
 ///
 /// # Errors
-/// If the engine cannot be used, or with the list of what it does not remove.
-pub async fn clean(extent: Extent, progress: &mut dyn Progress) -> Result<Cleaned, BackendError> {
+/// If the engine cannot be used, or does not remove everything. Then the error lists what is left.
+pub async fn clean(scope: CleanScope, progress: &mut dyn Progress) -> Result<CleanReport, BackendError> {
     let engine = docker::connect().await?;
-    let mut cleaned = Cleaned::default();
+    let mut cleaned = CleanReport::default();
     let mut things = Vec::new();
-    let only = match &extent {
-        Extent::Run(run) => Some(run.as_str()),
-        Extent::Crashed | Extent::All => None,
+    let only = match &scope {
+        CleanScope::Run(run) => Some(run.as_str()),
+        CleanScope::Crashed | CleanScope::All => None,
     };
     for (run, belongings) in teardown::find(&engine.docker, only).await? {
         let leftover = leftover(run, &belongings);
-        match belongings.reason_to_spare().filter(|_| extent == Extent::Crashed) {
+        match belongings.reason_to_spare().filter(|_| scope == CleanScope::Crashed) {
             Some(reason) => cleaned.spared.push((leftover, reason)),
             None => {
                 things.extend(belongings.things);
@@ -73,22 +73,22 @@ pub async fn clean(extent: Extent, progress: &mut dyn Progress) -> Result<Cleane
             }
         }
     }
-    progress.begin("removing what is left of runs", things.len() as u64);
+    progress.begin("removing leftovers", things.len() as u64);
     let left = teardown::remove(&engine.docker, &things, progress).await;
     if left.is_empty() {
         return Ok(cleaned);
     }
     Err(BackendError {
-        what: anyhow!("not everything could be removed; what is left:{}", teardown::describe(&left)),
+        what: anyhow!("cannot remove everything; what is left:{}", teardown::describe(&left)),
         remedy: Some("Restart the engine and try again: sudo systemctl restart docker".to_owned()),
     })
 }
 
-fn leftover(run: String, belongings: &teardown::Belongings) -> Leftover {
+fn leftover(run: String, belongings: &teardown::Belongings) -> RunLeftover {
     let label = |name: &str| belongings.labels.get(name).map(String::as_str);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let started = label(label::STARTED).and_then(|text| text.parse::<u64>().ok());
-    Leftover {
+    RunLeftover {
         run,
         topology: label(label::TOPOLOGY).unwrap_or("an unnamed topology").to_owned(),
         age: started.map(|started| Duration::from_secs(now.saturating_sub(started))),

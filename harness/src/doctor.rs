@@ -1,4 +1,4 @@
-//! Which backends work here, and for each that does not: why, and the exact remedy.
+//! Which backends are usable on this machine, and how to fix the others.
 
 use std::fmt;
 
@@ -12,55 +12,55 @@ use crate::programs;
 /// Entries of the neighbour table below which large LANs on Docker lose packets: what Linux has without configuration.
 const NEIGHBOURS_SMALL: usize = 1_024;
 
-/// What was found.
+/// Which backends are usable on this machine.
 #[derive(Debug)]
-pub struct Examination {
+pub struct MachineReport {
     /// In the order in which `--backend auto` considers them.
-    pub backends: Vec<Diagnosis>,
+    pub backends: Vec<BackendReport>,
 }
 
-/// What was found about one backend.
+/// Whether one backend is usable, with its restrictions.
 #[derive(Debug)]
-pub struct Diagnosis {
+pub struct BackendReport {
     /// As `--backend` takes it.
     pub backend: &'static str,
     /// Whether it works, and how.
-    pub verdict: Verdict,
-    /// What works with restrictions.
-    pub warnings: Vec<Warning>,
+    pub usability: Usability,
+    /// Restrictions under which it works.
+    pub warnings: Vec<BackendWarning>,
 }
 
 /// Whether a backend works here.
 #[derive(Debug)]
-pub enum Verdict {
-    /// It does: what it would use.
+pub enum Usability {
+    /// It works; the text says with what.
     Works(String),
-    /// It does not.
+    /// It does not work: the cause, and the remedy if there is one.
     Fails(BackendError),
 }
 
-/// A restriction.
+/// A restriction of a backend that works.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// What.
+pub struct BackendWarning {
+    /// The restriction and when it matters.
     pub what: String,
-    /// What to do about it.
+    /// A command or setting that lifts it.
     pub remedy: String,
 }
 
-impl Examination {
+impl MachineReport {
     /// Whether this backend works.
     pub fn works(&self, backend: &str) -> bool {
-        self.backends.iter().any(|found| found.backend == backend && matches!(found.verdict, Verdict::Works(_)))
+        self.backends.iter().any(|found| found.backend == backend && matches!(found.usability, Usability::Works(_)))
     }
 }
 
-impl fmt::Display for Examination {
+impl fmt::Display for MachineReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for found in &self.backends {
-            match &found.verdict {
-                Verdict::Works(how) => writeln!(f, "{:8} works: {how}", found.backend)?,
-                Verdict::Fails(error) => {
+            match &found.usability {
+                Usability::Works(how) => writeln!(f, "{:8} works: {how}", found.backend)?,
+                Usability::Fails(error) => {
                     writeln!(f, "{:8} does not work: {:#}", found.backend, error.what)?;
                     if let Some(remedy) = &error.remedy {
                         writeln!(f, "{:8}   remedy: {remedy}", "")?;
@@ -75,52 +75,52 @@ impl fmt::Display for Examination {
     }
 }
 
-/// Looks at this machine. What it creates to try is gone when this returns.
-pub async fn examine() -> Examination {
-    let sim = Diagnosis {
+/// Examines this machine. Whatever a trial creates is removed before this returns.
+pub async fn examine() -> MachineReport {
+    let sim = BackendReport {
         backend: "sim",
-        verdict: Verdict::Works("simulated; needs nothing".to_owned()),
+        usability: Usability::Works("simulated; needs nothing".to_owned()),
         warnings: Vec::new(),
     };
-    Examination { backends: vec![docker_here().await, netns_here().await, sim] }
+    MachineReport { backends: vec![docker_here().await, netns_here().await, sim] }
 }
 
-async fn docker_here() -> Diagnosis {
-    let diagnosis = |verdict, warnings| Diagnosis { backend: "docker", verdict, warnings };
+async fn docker_here() -> BackendReport {
+    let diagnosis = |usability, warnings| BackendReport { backend: "docker", usability, warnings };
     let engine = match docker::connect().await {
         Ok(engine) => engine,
-        Err(unusable) => return diagnosis(Verdict::Fails(unusable.into()), Vec::new()),
+        Err(unusable) => return diagnosis(Usability::Fails(unusable.into()), Vec::new()),
     };
     let node = match programs::node_origin().await {
         Ok(origin) => origin,
-        Err(error) => return diagnosis(Verdict::Fails(error), Vec::new()),
+        Err(error) => return diagnosis(Usability::Fails(error), Vec::new()),
     };
     let version = engine.info.server_version.as_deref().unwrap_or("of unknown version");
     let api = engine.docker.client_version();
-    let works = Verdict::Works(format!("engine {version}, API {api}; node: {node}"));
+    let works = Usability::Works(format!("engine {version}, API {api}; node: {node}"));
     diagnosis(works, neighbour_warning(process::neighbours::limit(), docker::enters_namespaces()).into_iter().collect())
 }
 
-async fn netns_here() -> Diagnosis {
-    let verdict = match netns::preflight().await {
-        Ok(Access::Ready) => Verdict::Works("network namespaces, as root".to_owned()),
+async fn netns_here() -> BackendReport {
+    let usability = match netns::preflight().await {
+        Ok(Access::Ready) => Usability::Works("network namespaces, as root".to_owned()),
         Ok(Access::InUserNamespace) => {
-            Verdict::Works("network namespaces, as an ordinary user in a user namespace".to_owned())
+            Usability::Works("network namespaces, as an ordinary user in a user namespace".to_owned())
         }
-        Err(error) => Verdict::Fails(error),
+        Err(error) => Usability::Fails(error),
     };
-    Diagnosis { backend: "netns", verdict, warnings: Vec::new() }
+    BackendReport { backend: "netns", usability, warnings: Vec::new() }
 }
 
-fn neighbour_warning(limit: Option<usize>, enters_namespaces: bool) -> Option<Warning> {
+fn neighbour_warning(limit: Option<usize>, enters_namespaces: bool) -> Option<BackendWarning> {
     let limit = limit.filter(|limit| *limit <= NEIGHBOURS_SMALL && !enters_namespaces)?;
-    Some(Warning {
+    Some(BackendWarning {
         what: format!(
-            "the kernel's neighbour table holds {limit} entries for all containers together: a LAN of more than {} nodes that all talk \
-             to each other loses packets",
+            "the kernel's neighbour table holds {limit} entries for all containers together: a LAN of more than {} nodes, all connected to each other, \
+             loses packets",
             limit.isqrt()
         ),
-        remedy: "run as root (neighbours are then told beforehand), or: sudo sysctl -w net.ipv4.neigh.default.gc_thresh3=65536".to_owned(),
+        remedy: "run as root, which adds neighbours to the table in advance, or: sudo sysctl -w net.ipv4.neigh.default.gc_thresh3=65536".to_owned(),
     })
 }
 
@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn what_fails_is_shown_with_its_remedy() {
         let error = BackendError { what: anyhow!("no engine"), remedy: Some("start it".to_owned()) };
-        let found = Diagnosis { backend: "docker", verdict: Verdict::Fails(error), warnings: Vec::new() };
-        let examination = Examination { backends: vec![found] };
+        let found = BackendReport { backend: "docker", usability: Usability::Fails(error), warnings: Vec::new() };
+        let examination = MachineReport { backends: vec![found] };
         let text = examination.to_string();
         assert!(text.contains("docker   does not work: no engine\n") && text.contains("remedy: start it\n"), "{text}");
         assert!(!examination.works("docker"));

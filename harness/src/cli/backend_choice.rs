@@ -1,4 +1,4 @@
-//! Which backend plays.
+//! Which backend plays a run, and why.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use crate::progress::Progress;
 /// As `--backend` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum BackendArg {
-    /// Docker if its engine answers, else network namespaces if they can be made, else the simulator
+    /// The first usable one of docker, netns and sim
     Auto,
-    /// Every node and router in a container
+    /// Each node and router in a container
     Docker,
-    /// Every node and router in a network namespace, without Docker; as root or as an ordinary user
+    /// Each node and router in a network namespace, without Docker and without root
     Netns,
-    /// Simulated, in virtual time
+    /// Simulated in virtual time
     Sim,
 }
 
@@ -40,8 +40,8 @@ pub(super) enum BackendKind {
 }
 
 impl BackendArg {
-    /// Finds out. What `auto` takes, and why, is told in one line. Namespaces of an ordinary user are had by beginning this
-    /// program anew: then this does not return.
+    /// Decides, and reports what `auto` took and why. For namespaces of an ordinary user, the program starts itself anew: then
+    /// this does not return.
     pub(super) async fn choose(self) -> Result<BackendKind, BackendError> {
         if access::entered() {
             return Ok(BackendKind::Netns);
@@ -59,18 +59,18 @@ async fn auto() -> Result<BackendKind, BackendError> {
     let one_line = |error: &BackendError| format!("{:#}", error.what).replace('\n', " ");
     let no_docker = match docker::preflight().await {
         Ok(()) => {
-            tell("backend: docker, as its engine answers");
+            tell("backend: docker");
             return Ok(BackendKind::Docker);
         }
-        Err(error) => format!("docker cannot be used here: {}", one_line(&error)),
+        Err(error) => format!("docker is not usable: {}", one_line(&error)),
     };
     match netns::preflight().await {
         Ok(access) => {
-            tell(&format!("backend: netns, as {no_docker}"));
+            tell(&format!("backend: netns ({no_docker})"));
             namespaces(access)
         }
         Err(error) => {
-            tell(&format!("backend: sim, as {no_docker}; {}", one_line(&error)));
+            tell(&format!("backend: sim ({no_docker}; {})", one_line(&error)));
             Ok(BackendKind::Sim)
         }
     }
@@ -145,7 +145,7 @@ impl AnyBackend {
             return Some(Err(error.into()));
         }
         Some(Ok(format!(
-            "kept: docker ps --filter label=butter.run={run} shows its containers; harness clean --run {run} removes it"
+            "kept: list its containers with `docker ps --filter label=butter.run={run}`; remove it with `harness clean --run {run}`"
         )))
     }
 }

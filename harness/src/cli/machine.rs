@@ -5,7 +5,7 @@ use clap::Args;
 use super::progress::ProgressDisplay;
 use super::{Exit, environment, show};
 use crate::backend::docker::image;
-use crate::clean::{self, Extent};
+use crate::clean::{self, CleanScope};
 use crate::{doctor, programs};
 
 #[derive(Debug, Args)]
@@ -38,12 +38,12 @@ pub(super) async fn image() -> Exit {
 
 pub(super) async fn clean(args: &CleanArgs) -> Exit {
     let mut display = ProgressDisplay::new("clean");
-    let extent = match &args.run {
-        Some(run) => Extent::Run(run.clone()),
-        None if args.all => Extent::All,
-        None => Extent::Crashed,
+    let scope = match &args.run {
+        Some(run) => CleanScope::Run(run.clone()),
+        None if args.all => CleanScope::All,
+        None => CleanScope::Crashed,
     };
-    let cleaned = clean::clean(extent, &mut display).await;
+    let cleaned = clean::clean(scope, &mut display).await;
     display.finish();
     match cleaned {
         Ok(cleaned) => {

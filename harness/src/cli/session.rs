@@ -151,7 +151,7 @@ async fn limit(limit: Option<Duration>, stop: StopSignal) {
     }
 }
 
-/// Everybody who is told of a run.
+/// All observers of a run: its record, the progress display and the federated metrics.
 struct Outlets<'a> {
     plan: &'a Plan,
     recorder: Recorder,

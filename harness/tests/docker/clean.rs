@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::support::{Notes, docker_is_here, down, homes, left_of, up};
-use butter_harness::clean::{Extent, clean};
+use butter_harness::clean::{CleanScope, clean};
 
 /// Tells the child of this test that it is to deploy and wait to be killed.
 const CHILD_VARIABLE: &str = "BUTTER_TEST_DEPLOY_AND_WAIT";
@@ -29,11 +29,11 @@ async fn a_run_that_was_killed_is_removed() {
     let mine = up(homes("mine", 1).0).await;
 
     // As long as its process lives it is spared.
-    let cleaned = clean(Extent::Crashed, &mut Notes::default()).await.unwrap();
+    let cleaned = clean(CleanScope::Crashed, &mut Notes::default()).await.unwrap();
     assert!(cleaned.spared.iter().any(|(spared, why)| spared.run == run && why.contains("running")), "{cleaned:?}");
     child.kill().unwrap();
     child.wait().unwrap();
-    let cleaned = clean(Extent::Crashed, &mut Notes::default()).await.unwrap();
+    let cleaned = clean(CleanScope::Crashed, &mut Notes::default()).await.unwrap();
     let removed = cleaned.removed.iter().find(|removed| removed.run == run).expect("the killed run is removed");
     assert_eq!((removed.topology.as_str(), removed.things), ("killed", 6 + 4), "six containers, four networks");
     assert_eq!(left_of(&run), "");
