@@ -7,15 +7,16 @@
 //! | --- | --- |
 //! | [`series`] | metrics as data |
 //! | [`exposition`], [`writer`] | read and write Prometheus' text format |
-//! | [`watched`] | keeps the metrics that checks are about |
+//! | [`history`] | keeps the metrics that checks name |
 //! | [`samples`] | writes `samples.csv` |
 //! | [`run`] | the metrics of the run itself |
 //! | [`federation`] | serves the latest metrics of a whole run again |
 
 pub mod exposition;
 pub mod federation;
+pub mod history;
 pub mod run;
 pub mod samples;
 pub mod series;
-pub mod watched;
+
 pub mod writer;

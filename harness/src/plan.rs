@@ -39,8 +39,8 @@ pub struct Plan {
     pub description: String,
     /// Decides everything random.
     pub seed: u64,
-    /// SHA-256 of the file's text, in hexadecimal.
-    pub file_hash: String,
+    /// SHA-256 of the file's text and of the values that override its variables and settings, in hexadecimal.
+    pub topology_hash: String,
     /// The file's text, for the run's directory.
     #[serde(skip)]
     pub source: String,

@@ -11,6 +11,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -104,7 +105,7 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
         name: name.unwrap_or_else(|| topology::name_from(stem)),
         description,
         seed,
-        file_hash: hexadecimal(&Sha256::digest(text.as_bytes())),
+        topology_hash: topology_hash(text, overrides),
         source: text.to_owned(),
         networks: assembled.networks,
         nodes: assembled.nodes,
@@ -112,6 +113,18 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
         steps: assembled.steps,
         checks: checks.into_iter().map(|check| check.value).collect(),
     })
+}
+
+/// SHA-256 of the text and of the values that `overrides` give to variables and settings. Without overrides it is that of the
+/// file.
+fn topology_hash(text: &str, overrides: &Overrides) -> String {
+    // Sorted by name; of several values for one name the last counts.
+    let set: BTreeMap<&str, &str> = overrides.set.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let mut hash = Sha256::new_with_prefix(text.as_bytes());
+    for (name, value) in set {
+        hash.update(format!("\0{name}={value}"));
+    }
+    hexadecimal(&hash.finalize())
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -22,9 +22,9 @@ use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 
 use crate::backend::Backend;
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
+use crate::metrics::history::MetricHistory;
 use crate::metrics::run::RunMetrics;
 use crate::metrics::series::Scrape;
-use crate::metrics::watched::Watched;
 use crate::op::{Op, OpId, OpTarget};
 use crate::plan::{EndCondition, NodeIndex, Plan};
 
@@ -67,7 +67,7 @@ pub struct RunRecord {
     /// Everything done and seen.
     pub events: Vec<Event>,
     /// The metrics that checks are about.
-    pub watched: Watched,
+    pub metric_history: MetricHistory,
     /// The last sample of all metrics.
     pub last_sample: Option<(RunTime, Arc<Vec<Scrape>>)>,
     /// How it ended.
@@ -146,7 +146,7 @@ pub async fn run_plan<B: Backend>(
         rebind_recovery: RebindRecovery::default(),
         state: RunState::new(plan),
         events: Vec::new(),
-        watched: Watched::of(plan),
+        metric_history: MetricHistory::of(plan),
         last_sample: None,
         next_sample: RunTime(0),
         last_inspection: None,
@@ -156,7 +156,7 @@ pub async fn run_plan<B: Backend>(
         status: RunStatus::default(),
     };
     let ended = player.run().await;
-    RunRecord { events: player.events, watched: player.watched, last_sample: player.last_sample, ended }
+    RunRecord { events: player.events, metric_history: player.metric_history, last_sample: player.last_sample, ended }
 }
 
 impl Leave {
@@ -181,7 +181,7 @@ struct Runner<'a, B> {
     rebind_recovery: RebindRecovery,
     state: RunState,
     events: Vec<Event>,
-    watched: Watched,
+    metric_history: MetricHistory,
     last_sample: Option<(RunTime, Arc<Vec<Scrape>>)>,
     next_sample: RunTime,
     last_inspection: Option<Inspection>,

@@ -1,5 +1,5 @@
-//! What `dashboards/` asks for is there: Prometheus accepts it, a run serves every metric that is named, and while a real
-//! run is scraped by a real Prometheus every panel shows something.
+//! The queries of `dashboards/`: Prometheus accepts them, a run serves every metric that they name, and every panel shows data
+//! while a real Prometheus scrapes a real run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -314,7 +314,7 @@ fn start_prometheus(scratch: &Path, target: &str) -> (Running, SocketAddr) {
 }
 
 #[test]
-fn every_panel_shows_something_of_a_real_run() {
+fn every_panel_shows_data_of_a_real_run() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let engine = runtime.block_on(docker::preflight()).map_err(|error| error.to_string());
     if !has_prometheus() || !is_there("Docker", "BUTTER_REQUIRE_DOCKER", engine) {

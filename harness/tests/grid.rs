@@ -1,4 +1,4 @@
-//! The topologies that ship, on the simulator: every check in them holds. Two have tests of their own: `sim_runs` and `persistence`.
+//! The shipped topologies on the simulator: every check in them passes. Two have tests of their own: `sim_runs` and `persistence`.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ mod nobody;
 
 use nobody::Nobody;
 
-/// Plays a topology that ships. Fails with the table that a person would see unless every check holds.
+/// Plays a shipped topology. Fails with the summary of the run unless every check passes.
 fn passes(name: &str) -> RunResult {
     let result = run(name, &Overrides::default());
     assert_eq!(result.verdict, RunVerdict::Passed, "{}", render(&result, TableStyle::default()));
@@ -35,13 +35,13 @@ fn run(name: &str, overrides: &Overrides) -> RunResult {
         sim.up(&mut Nobody).await.expect("a simulation comes up");
         run_plan(&plan, &mut sim, &mut Nobody, &StopSignal::default()).await
     });
-    let checks = evaluate(&plan, &played.events, &played.watched);
+    let checks = evaluate(&plan, &played.events, &played.metric_history);
     assert_eq!(checks.len(), plan.checks.len());
     RunResult::of(&plan, "sim", &played, checks)
 }
 
 #[test]
-fn every_sort_of_nat_is_crossed_as_well_as_it_can_be() {
+fn nat_matrix_connects_every_pair_of_nat_types() {
     let result = passes("nat-matrix");
     assert_eq!(result.connectivity.len(), 36, "eight groups, each with each");
     assert!(result.connectivity.iter().all(|cell| cell.pairs == 20), "as many pairs in each cell");
@@ -49,31 +49,31 @@ fn every_sort_of_nat_is_crossed_as_well_as_it_can_be() {
 }
 
 #[test]
-fn homes_behind_carriers_reach_each_other() {
+fn cgnat_connects_homes_behind_carrier_nats() {
     assert_eq!(passes("cgnat").connectivity.len(), 3);
 }
 
 #[test]
-fn homes_with_ipv6_reach_each_other_past_their_nats() {
+fn dual_stack_connects_homes_over_ipv6() {
     passes("dual-stack");
 }
 
 #[test]
-fn a_lan_needs_nothing_but_itself() {
+fn one_lan_needs_no_ambassador() {
     passes("one-lan");
 }
 
 #[test]
-fn rebinding_nats_lose_no_item() {
+fn rebind_loses_no_item() {
     passes("rebind");
 }
 
-/// Nothing but what nodes do for others of their own accord makes the difference.
+/// Only `auto_ambassador` makes the difference.
 #[test]
-fn without_the_ambassador_those_who_are_open_link_all_others() {
+fn publicly_reachable_nodes_replace_the_only_ambassador() {
     passes("volunteers");
-    let unwilling = Overrides { set: vec![("auto_ambassador".to_owned(), "false".to_owned())], ..Overrides::default() };
-    let result = run("volunteers", &unwilling);
-    let lost = result.connectivity.iter().any(|cell| cell.connected < cell.pairs);
-    assert!(lost, "{}", render(&result, TableStyle::default()));
+    let without = Overrides { set: vec![("auto_ambassador".to_owned(), "false".to_owned())], ..Overrides::default() };
+    let result = run("volunteers", &without);
+    let incomplete = result.connectivity.iter().any(|cell| cell.connected < cell.pairs);
+    assert!(incomplete, "{}", render(&result, TableStyle::default()));
 }

@@ -1,7 +1,7 @@
-//! The promise of persistence: what was acknowledged outlives churn, without needless copies.
+//! Persistence: acknowledged items survive churn, without needless copies.
 //!
-//! Butter's rig, `topologies/churn.yaml`: a hundred nodes with an item each, three copies, a heartbeat of 2 s, a minute in which
-//! each node dies silently with the given chance per second and a fresh one takes its place. Twenty seeds on the simulator.
+//! The topology is `topologies/churn.yaml`: a hundred nodes with an item each, three copies, a heartbeat of 2 s. For a minute,
+//! each node fails silently with the given chance per second, and a fresh node replaces it. Twenty seeds on the simulator.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ use nobody::Nobody;
 #[derive(Debug, Default)]
 struct Total {
     acknowledged: usize,
-    kept: usize,
+    persistent: usize,
     copies: usize,
     blocks: usize,
 }
@@ -39,36 +39,36 @@ fn after_churn(die: &str, seed: u64) -> Total {
     assert_eq!(played.ended, RunEnd::Finished, "seed {seed}");
     let looks = played.events.iter().rev().filter_map(|event| match event.kind {
         EventKind::Looked { kept, acknowledged, copies, blocks, .. } => {
-            Some(Total { acknowledged, kept, copies, blocks })
+            Some(Total { acknowledged, persistent: kept, copies, blocks })
         }
         _ => None,
     });
-    looks.into_iter().next().expect("the nodes were looked at")
+    looks.into_iter().next().expect("a snapshot of the nodes was taken")
 }
 
-fn check(die: &str, kept_least: f64) {
+fn check(die: &str, persistent_least: f64) {
     let mut total = Total::default();
     for seed in 1..=20 {
         let run = after_churn(die, seed);
         println!("die {die}, seed {seed}: {run:?}");
         total.acknowledged += run.acknowledged;
-        total.kept += run.kept;
+        total.persistent += run.persistent;
         total.copies += run.copies;
         total.blocks += run.blocks;
     }
     assert!(total.acknowledged >= 1_980, "of 2,000 items {} were acknowledged", total.acknowledged);
-    let kept = total.kept as f64 / total.acknowledged as f64;
+    let persistent = total.persistent as f64 / total.acknowledged as f64;
     let copies = total.copies as f64 / total.blocks as f64;
-    assert!(kept >= kept_least, "{kept} of the items were kept, not {kept_least}: {total:?}");
+    assert!(persistent >= persistent_least, "{persistent} of the items persist, not {persistent_least}: {total:?}");
     assert!(copies <= 3.2, "{copies} copies per block: {total:?}");
 }
 
 #[test]
-fn items_outlive_churn_of_one_in_fifty_a_second() {
+fn items_persist_when_2_percent_of_nodes_fail_per_second() {
     check("1/50", 0.995);
 }
 
 #[test]
-fn items_outlive_churn_of_one_in_a_hundred_a_second() {
+fn items_persist_when_1_percent_of_nodes_fail_per_second() {
     check("1/100", 0.999);
 }

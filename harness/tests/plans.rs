@@ -136,6 +136,11 @@ fn variables_are_overridden_and_settings_too() {
     assert_eq!((nodes(&fewer), fewer.items.len()), (30, 30));
     let patient = load(&file, &set("heartbeat", "7s"));
     assert!(patient.nodes.iter().all(|node| patient.node_config(node).heartbeat == Duration::from_secs(7)));
+    let hash = |overrides: &Overrides| load(&file, overrides).topology_hash;
+    let plain = hash(&Overrides::default());
+    assert_ne!(plain, fewer.topology_hash);
+    assert_ne!(plain, patient.topology_hash);
+    assert_eq!(hash(&set("nodes", "30")), fewer.topology_hash);
     let large = load(&file, &set("nodes", "20000"));
     assert_eq!(nodes(&large), 20_000);
     assert_eq!(large.networks[0].subnet.to_string(), "10.1.0.0/17");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::words::{Fault, Names, Word};
-use crate::metrics::watched::Watched;
+use crate::metrics::history::MetricHistory;
 use crate::op::Op;
 use crate::plan::{Item, Measure, NetworkIndex, NodePlan, Plan, Step};
 use crate::results::check_result::CheckUnit;
@@ -69,7 +69,7 @@ pub(crate) struct Measurements<'r> {
     pub(crate) plan: &'r Plan,
     /// Events up to the check.
     pub(crate) tally: &'r Tally,
-    pub(crate) metrics: &'r Watched,
+    pub(crate) metrics: &'r MetricHistory,
 }
 
 /// What the steps before a check do, as far as preconditions of checks depend on it.

@@ -3,7 +3,7 @@
 use super::check::Measurements;
 use super::family;
 use crate::events::{Event, EventKind};
-use crate::metrics::watched::Watched;
+use crate::metrics::history::MetricHistory;
 use crate::plan::{Check, Comparison, EndCondition, Plan};
 use crate::results::check_result::CheckResult;
 use crate::results::tally::Tally;
@@ -12,7 +12,7 @@ use crate::results::tally::Tally;
 const TOLERANCE: f64 = 1e-9;
 
 /// Evaluates every check: those of `check` steps on the events until then, the others on all events.
-pub fn evaluate(plan: &Plan, events: &[Event], metrics: &Watched) -> Vec<CheckResult> {
+pub fn evaluate(plan: &Plan, events: &[Event], metrics: &MetricHistory) -> Vec<CheckResult> {
     let mut results = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
         let EndCondition::Checked { checks } = &step.ends else { continue };
@@ -33,7 +33,7 @@ fn evaluate_on(
     plan: &Plan,
     checks: &[Check],
     events: &[Event],
-    metrics: &Watched,
+    metrics: &MetricHistory,
     step: Option<usize>,
 ) -> Vec<CheckResult> {
     let tally = Tally::of(plan, events);

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
     use crate::checks::evaluate;
     use crate::events::EventKind;
-    use crate::metrics::watched::Watched;
+    use crate::metrics::history::MetricHistory;
     use crate::plan::Comparison;
     use crate::results::fixture::{self, check, event};
 
@@ -53,9 +53,9 @@ mod tests {
         let measure = Measure::new("incidents", Statistic::Main);
         plan.checks = vec![check("incidents == 0", measure, Comparison::Equal, 0.0)];
         let incident = || event(EventKind::Trouble { node: None, what: "the router is slow".to_owned() });
-        let passed = |events: &[_]| evaluate(&plan, events, &Watched::default())[0].passed;
+        let passed = |events: &[_]| evaluate(&plan, events, &MetricHistory::default())[0].passed;
         assert_eq!([passed(&[]), passed(&[incident()])], [true, false]);
-        let two = evaluate(&plan, &[incident(), incident()], &Watched::default());
+        let two = evaluate(&plan, &[incident(), incident()], &MetricHistory::default());
         assert_eq!(two[0].value, Some(2.0));
     }
 }

@@ -4,7 +4,7 @@ use butter::core::stats::{InstrumentKind, Stats};
 
 use super::check::{Activity, BoundError, Form, MeasureFamily, Measurements, plain_number};
 use super::words::{Fault, Names, Word};
-use crate::metrics::watched::ROUTER_METRICS;
+use crate::metrics::history::ROUTER_METRICS;
 use crate::plan::{Aggregate, Measure, Statistic};
 use crate::results::check_result::CheckUnit;
 use crate::topology::diagnostics::{quoted, suggestion};

@@ -3,8 +3,8 @@ use butter::api::PathBody;
 use super::evaluate::passes;
 use super::*;
 use crate::events::{Event, EventKind, LinkResult, Recovery, Retrieved, RunTime};
+use crate::metrics::history::MetricHistory;
 use crate::metrics::series::Source;
-use crate::metrics::watched::Watched;
 use crate::plan::{Aggregate, Comparison, EndCondition, Measure, NetworkIndex, NodeIndex, Selection, Statistic};
 use crate::results::check_result::CheckResult;
 use crate::results::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
@@ -13,7 +13,7 @@ use crate::results::fixture::{self, check, found, looked, metric, retrieved, scr
 fn judge(measure: Measure, comparison: Comparison, bound: f64, events: &[Event]) -> CheckResult {
     let mut plan = fixture::plan();
     plan.checks = vec![check("the check", measure, comparison, bound)];
-    let mut verdicts = evaluate(&plan, events, &Watched::default());
+    let mut verdicts = evaluate(&plan, events, &MetricHistory::default());
     assert_eq!(verdicts.len(), 1);
     verdicts.remove(0)
 }
@@ -55,7 +55,7 @@ fn connectivity_does_not_depend_on_who_dialled() {
     ];
     let mut measured = |measure: Measure| {
         plan.checks = vec![check("the check", measure, Comparison::AtLeast, 0.0)];
-        let verdict = evaluate(&plan, &events, &Watched::default()).remove(0);
+        let verdict = evaluate(&plan, &events, &MetricHistory::default()).remove(0);
         verdict.value.ok_or(verdict.reason.unwrap_or_default())
     };
     let group = |name: Option<&str>| name.map(|name| Selection::Group(name.to_owned()));
@@ -198,17 +198,17 @@ fn metric_extremes_are_over_time_and_sums_at_the_end() {
     let mut plan = fixture::plan();
     let measures = [Aggregate::Max, Aggregate::Min, Aggregate::Sum, Aggregate::Avg];
     plan.checks = measures.map(|over| check("m", metric("butter_links", over), Comparison::AtLeast, 0.0)).to_vec();
-    let mut watched = Watched::of(&plan);
+    let mut history = MetricHistory::of(&plan);
     let node = |index, lan, direct| {
         let labels: [&[(&str, &str)]; 2] = [&[("path", "lan")], &[("path", "direct")]];
         let series = [("butter_links", labels[0], lan), ("butter_links", labels[1], direct), ("other", &[][..], 99.0)];
         scrape(Source::Node(NodeIndex(index)), &series)
     };
     let router = scrape(Source::Router(NetworkIndex(0)), &[("butter_links", &[], 500.0)]);
-    watched.take(RunTime(0), &[node(0, 1.0, 0.0), node(1, 4.0, 5.0), router]);
-    watched.take(RunTime(1_000_000), &[node(0, 2.0, 1.0), node(1, 3.0, 2.0)]);
-    watched.take(RunTime(2_000_000), &[node(0, 100.0, 0.0)]);
-    let verdicts = evaluate(&plan, &[looked(0, 0)], &watched);
+    history.take(RunTime(0), &[node(0, 1.0, 0.0), node(1, 4.0, 5.0), router]);
+    history.take(RunTime(1_000_000), &[node(0, 2.0, 1.0), node(1, 3.0, 2.0)]);
+    history.take(RunTime(2_000_000), &[node(0, 100.0, 0.0)]);
+    let verdicts = evaluate(&plan, &[looked(0, 0)], &history);
     let values: Vec<f64> = verdicts.iter().map(|verdict| verdict.value.unwrap()).collect();
     assert_eq!(values, [9.0, 1.0, 8.0, 4.0], "what was sampled after the last event does not count");
 }
@@ -218,13 +218,13 @@ fn router_metrics_are_aggregated_over_routers() {
     let mut plan = fixture::plan();
     let dropped = "butter_router_dropped_total";
     plan.checks = vec![check("m", metric(dropped, Aggregate::Avg), Comparison::AtLeast, 0.0)];
-    let mut watched = Watched::of(&plan);
+    let mut history = MetricHistory::of(&plan);
     let router = |index, value| scrape(Source::Router(NetworkIndex(index)), &[(dropped, &[], value)]);
-    watched.take(
+    history.take(
         RunTime(0),
         &[scrape(Source::Node(NodeIndex(0)), &[(dropped, &[], 70.0)]), router(0, 1.0), router(1, 2.0)],
     );
-    assert_eq!(evaluate(&plan, &[looked(0, 0)], &watched)[0].value, Some(1.5));
+    assert_eq!(evaluate(&plan, &[looked(0, 0)], &history)[0].value, Some(1.5));
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn check_step_is_evaluated_on_the_events_before_it() {
     plan.steps[1].ends = EndCondition::Checked { checks: vec![persists.clone()] };
     plan.checks = vec![persists];
     let events = [stored(0, true), looked(1, 1), step_ended(0), looked(0, 1)];
-    let verdicts = evaluate(&plan, &events, &Watched::default());
+    let verdicts = evaluate(&plan, &events, &MetricHistory::default());
     let outcomes: Vec<_> = verdicts.iter().map(|v| (v.step, v.passed, v.reason.as_deref())).collect();
     let unreached = (Some(1), false, Some("the run did not reach this step"));
     assert_eq!(outcomes, [(Some(0), true, None), unreached, (None, false, None)]);

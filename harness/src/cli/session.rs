@@ -125,7 +125,7 @@ impl Session {
         }
         let mut outlets = Outlets { plan, recorder, display, federation: self.federation.as_ref() };
         let played = run_plan(plan, backend, &mut outlets, stop).await;
-        let checks = checks::evaluate(plan, &played.events, &played.watched);
+        let checks = checks::evaluate(plan, &played.events, &played.metric_history);
         let mut result = RunResult::of(plan, backend.name(), &played, checks);
         result.probe = backend.probed();
         let written = outlets.recorder.finish().and_then(|steps| {

@@ -343,12 +343,12 @@ http_request_duration_seconds_bucket{le="+Inf",} 144320
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "\\PC*") {
+        fn no_text_panics(text in "\\PC*") {
             let _ = parse(&text);
         }
 
         #[test]
-        fn nothing_that_looks_like_metrics_makes_it_panic(text in "([a-c_:0-9{}=\",\\\\n #é+.-]{0,40}\n){0,8}") {
+        fn no_text_like_metrics_panics(text in "([a-c_:0-9{}=\",\\\\n #é+.-]{0,40}\n){0,8}") {
             let _ = parse(&text);
         }
 

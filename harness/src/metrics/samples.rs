@@ -1,8 +1,8 @@
 //! `samples.csv`: every metric of every node and router over time, one row each.
 //!
-//! The file stays below [`ROWS_MAX`] rows however large the run: each time half of the room that was left is used up, every
-//! other sampling moment is left out from then on. A moment is written whole or not at all. Room for 16 nodes lasts for over
-//! an hour, for 1,000 nodes about a minute; what checks need is not taken from here.
+//! The file stays below [`ROWS_MAX`] rows, however large the run: whenever half of the remaining room is used up, every other
+//! sampling moment is left out from then on. A moment is written whole or not at all. The room lasts over an hour for 16
+//! nodes, and about a minute for 1,000 nodes. Checks do not depend on this file.
 
 use std::io::{self, Write};
 
@@ -10,12 +10,12 @@ use crate::events::RunTime;
 use crate::metrics::series::{Scrape, Series, Source};
 use crate::plan::Plan;
 
-/// Most rows of a file.
+/// Most rows of a file, its header not counted.
 pub const ROWS_MAX: usize = 1_000_000;
 
 const HEADER: [&str; 7] = ["time_s", "node", "network", "group", "metric", "labels", "value"];
 
-/// Writes `samples.csv`. A router is written as a node of its network's name, of the group `router`.
+/// Writes `samples.csv`. A router is a row with the name of its network as node, in the group `router`.
 #[derive(Debug)]
 pub struct Samples<W: Write> {
     csv: csv::Writer<W>,
@@ -29,7 +29,7 @@ pub struct Samples<W: Write> {
 }
 
 impl<W: Write> Samples<W> {
-    /// Begins a file.
+    /// Begins a file with its header.
     ///
     /// # Errors
     /// If the header cannot be written.
@@ -43,7 +43,7 @@ impl<W: Write> Samples<W> {
         Ok(Samples { csv, rows: 0, rows_max, thins_at: rows_max / 2, every: 1, moments: 0 })
     }
 
-    /// Writes one moment, if it is one to be written.
+    /// Writes one sampling moment, unless it is one to be left out.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -70,10 +70,10 @@ impl<W: Write> Samples<W> {
         Ok(())
     }
 
-    /// Ends the file.
+    /// Writes what is still buffered.
     ///
     /// # Errors
-    /// If what is left cannot be written.
+    /// If it cannot be written.
     pub fn finish(mut self) -> io::Result<()> {
         self.csv.flush()
     }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_tells_whose_it_is() {
+    fn row_names_its_node_or_router() {
         let node = scrape(Source::Node(NodeIndex(4)), &[("butter_links", &[("path", "lan")], 2.0), ("x", &[], 0.5)]);
         let router =
             scrape(Source::Router(NetworkIndex(0)), &[("butter_router_drops_total", &[("why", "a,\"b\"")], 1.0)]);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_is_thinned_and_never_too_long() {
+    fn long_run_is_thinned_and_stays_within_the_bound() {
         let moment = || vec![scrape(Source::Node(NodeIndex(0)), &[("x", &[], 1.0), ("y", &[], 1.0)])];
         let rows = written(64, &(0..500).map(|_| moment()).collect::<Vec<_>>());
         assert!(rows.len() - 1 <= 64 && rows.len() > 50, "{}", rows.len());

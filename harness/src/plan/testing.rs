@@ -47,7 +47,7 @@ pub(crate) fn plan() -> Plan {
         name: "test".into(),
         description: String::new(),
         seed: 7,
-        file_hash: String::new(),
+        topology_hash: String::new(),
         source: String::new(),
         networks: vec![
             network("internet", "203.0.113.0/24", None),

@@ -1,4 +1,4 @@
-//! A run's directory, and the record written into it while the run is played: a run that is cut off leaves what it had.
+//! A run's directory, and the record that is written into it during the run. A run that is cut off leaves what it had.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -14,21 +14,21 @@ use crate::results::result::RunResult;
 use crate::results::timing::{RunTiming, Stopwatch, TimedPart};
 use crate::run::{RunObserver, RunStatus};
 
-/// How many names are tried before giving up.
+/// Most names that are tried for a new directory.
 const NAMES_MAX: u32 = 1_000;
 
-/// A directory that is wanted and cannot be had. Nothing in it has changed.
+/// Why a directory cannot be used. Nothing in it has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// There is something in it: a run's record is never overwritten.
-    #[error("{0} is not empty: name another directory, or remove it")]
+    /// The directory holds something already: the record of a run is never overwritten.
+    #[error("{0} is not empty: choose another directory, or remove it")]
     NotEmpty(PathBuf),
-    /// It, or a file in it, cannot be made.
+    /// The directory, or a file in it, cannot be written.
     #[error("cannot write {path}")]
     Io {
-        /// Which.
+        /// The directory or file in question.
         path: PathBuf,
-        /// Why.
+        /// What the operating system reports.
         source: io::Error,
     },
 }
@@ -38,7 +38,7 @@ pub enum DirectoryError {
 pub struct RunDirectory(PathBuf);
 
 impl RunDirectory {
-    /// Makes `path`, or takes it if it is empty.
+    /// Makes the directory `path`, or takes it if it is empty.
     ///
     /// # Errors
     /// If there is something in it, or it cannot be made.
@@ -71,12 +71,12 @@ impl RunDirectory {
         Err(DirectoryError::NotEmpty(runs.join(name)))
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Where the logs of nodes and routers go; made if it is not there.
+    /// The directory for the logs of nodes and routers, made if it does not exist.
     ///
     /// # Errors
     /// If it cannot be made.
@@ -86,7 +86,7 @@ impl RunDirectory {
         Ok(logs)
     }
 
-    /// Writes what is enough to run it again.
+    /// Writes the topology and the plan, which are enough to repeat the run.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -95,7 +95,7 @@ impl RunDirectory {
         self.write("plan.json", &json(plan))
     }
 
-    /// Writes what came of it.
+    /// Writes the result of the run.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -103,7 +103,7 @@ impl RunDirectory {
         self.write("result.json", &result.to_json())
     }
 
-    /// Writes how long it took.
+    /// Writes how long the parts of the run took.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -129,7 +129,7 @@ pub fn json(value: &impl serde::Serialize) -> String {
     text
 }
 
-/// Writes `events.jsonl` and `samples.csv` while the run is played, and takes the time of its steps.
+/// Writes `events.jsonl` and `samples.csv` during the run, and measures the durations of its steps.
 #[derive(Debug)]
 pub struct Recorder {
     plan: Arc<Plan>,
@@ -137,12 +137,12 @@ pub struct Recorder {
     events: BufWriter<File>,
     samples: Samples<BufWriter<File>>,
     steps: Stopwatch,
-    /// The first that went wrong: nothing is written after it.
+    /// The first write error: nothing is written after it.
     failed: Option<io::Error>,
 }
 
 impl Recorder {
-    /// Begins the record.
+    /// Begins the record of a run.
     ///
     /// # Errors
     /// If its files cannot be made.
@@ -158,7 +158,7 @@ impl Recorder {
         })
     }
 
-    /// Ends the record; tells how long each step took.
+    /// Ends the record. Returns how long each step took.
     ///
     /// # Errors
     /// If anything of it could not be written.
@@ -206,7 +206,7 @@ mod tests {
     use crate::results::fixture::{self, looked, step_began, step_ended};
 
     #[test]
-    fn a_directory_with_something_in_it_is_refused() {
+    fn directory_that_is_not_empty_is_refused() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("a/b");
         let directory = RunDirectory::at(&path).unwrap();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn two_runs_of_a_second_do_not_share_a_directory() {
+    fn runs_that_begin_in_one_second_have_directories_of_their_own() {
         let scratch = tempfile::tempdir().unwrap();
         let new = |now| RunDirectory::new(scratch.path(), &fixture::plan(), now).unwrap().path().to_owned();
         let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_399);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_is_one_line_per_event() {
+    fn record_has_a_line_for_each_event() {
         let scratch = tempfile::tempdir().unwrap();
         let directory = RunDirectory::at(scratch.path()).unwrap();
         let mut recorder = Recorder::new(&Arc::new(fixture::plan()), &directory).unwrap();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_cannot_be_written_is_an_error() {
+    fn unwritable_record_is_an_error() {
         let scratch = tempfile::tempdir().unwrap();
         let directory = RunDirectory::at(scratch.path()).unwrap();
         let mut recorder = Recorder::new(&Arc::new(fixture::plan()), &directory).unwrap();

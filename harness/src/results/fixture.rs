@@ -49,7 +49,7 @@ pub(crate) fn plan() -> Plan {
         name: "fixture".to_owned(),
         description: "A plan for tests".to_owned(),
         seed: 7,
-        file_hash: "00".to_owned(),
+        topology_hash: "00".to_owned(),
         source: "name: fixture\n".to_owned(),
         networks: vec![network(0, "alpha"), network(1, "beta")],
         nodes: (0..5).map(node).collect(),
@@ -114,10 +114,10 @@ pub(crate) fn looked(kept: usize, acknowledged: usize) -> Event {
 }
 
 /// Name, labels and value of a series.
-pub(crate) type Told<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+pub(crate) type SeriesSpec<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
 
-pub(crate) fn scrape(source: Source, series: &[Told<'_>]) -> Scrape {
-    let one = |&(name, labels, value): &Told<'_>| Series {
+pub(crate) fn scrape(source: Source, series: &[SeriesSpec<'_>]) -> Scrape {
+    let one = |&(name, labels, value): &SeriesSpec<'_>| Series {
         name: name.into(),
         labels: labels.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
         value,

@@ -8,7 +8,7 @@ use crate::statistics::{DurationQuantiles, censored_quantile, ratio};
 
 /// A NAT that dropped every mapping, and the ends of the links through it.
 #[derive(Clone, Debug)]
-pub struct Rebind {
+pub struct NatRebind {
     /// When the mappings were dropped.
     pub at: RunTime,
     /// The network whose NAT it is.
@@ -23,7 +23,7 @@ pub struct Rebind {
 #[derive(Clone, Debug, Default)]
 pub struct RebindTally {
     /// Every rebind, in order.
-    pub rebinds: Vec<Rebind>,
+    pub rebinds: Vec<NatRebind>,
 }
 
 impl RebindTally {
@@ -31,7 +31,7 @@ impl RebindTally {
     pub(super) fn add(&mut self, event: &Event) {
         match &event.kind {
             &EventKind::Rebound { network, ends, .. } => {
-                let rebind = Rebind { at: event.at, network, link_ends: ends as u64, results: Vec::new() };
+                let rebind = NatRebind { at: event.at, network, link_ends: ends as u64, results: Vec::new() };
                 self.rebinds.push(rebind);
             }
             &EventKind::Recovered { rebind, result, .. } => self.rebinds[rebind].results.push(result),
@@ -51,7 +51,7 @@ pub struct RecoveryFigures {
 
 impl RecoveryFigures {
     /// Sums over these rebinds.
-    pub fn of<'r>(rebinds: impl IntoIterator<Item = &'r Rebind>) -> Self {
+    pub fn of<'r>(rebinds: impl IntoIterator<Item = &'r NatRebind>) -> Self {
         let mut figures = RecoveryFigures::default();
         for rebind in rebinds {
             figures.link_ends += rebind.link_ends;
@@ -102,7 +102,7 @@ pub struct RebindRecovery {
 
 /// Recovery from every rebind, in order.
 pub(super) fn rebind_recovery(plan: &Plan, tally: &RebindTally) -> Vec<RebindRecovery> {
-    let of = |rebind: &Rebind| {
+    let of = |rebind: &NatRebind| {
         let figures = RecoveryFigures::of([rebind]);
         RebindRecovery {
             network: plan.network(rebind.network).name.clone(),
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     fn figures(link_ends: u64, results: &[Recovery]) -> RecoveryFigures {
-        let rebind = Rebind { at: RunTime(0), network: NetworkIndex(1), link_ends, results: results.to_vec() };
+        let rebind = NatRebind { at: RunTime(0), network: NetworkIndex(1), link_ends, results: results.to_vec() };
         RecoveryFigures::of([&rebind])
     }
 

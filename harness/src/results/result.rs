@@ -14,7 +14,7 @@ use super::rebind_recovery::{RebindRecovery, rebind_recovery};
 use super::steps::{StepResult, errors, steps};
 use super::tally::Tally;
 use super::topology_shape::TopologyShape;
-use crate::metrics::watched::Watched;
+use crate::metrics::history::MetricHistory;
 use crate::plan::Plan;
 use crate::probe::Probed;
 use crate::run::{RunEnd, RunRecord, StopReason};
@@ -42,8 +42,8 @@ pub struct RunResult {
     pub probe: Probed,
     /// Random seed of the run.
     pub seed: u64,
-    /// SHA-256 of what decides the run beside the seed: the file and the values of its variables.
-    pub file_hash: String,
+    /// SHA-256 of what decides the run beside the seed: the file and the values that override its variables and settings.
+    pub topology_hash: String,
     /// Networks, groups and steps by name: runs that differ in them cannot be compared.
     pub topology: TopologyShape,
     /// The run's clock at the end, in seconds.
@@ -102,7 +102,7 @@ impl RunResult {
             backend: backend.to_owned(),
             probe: Probed::default(),
             seed: plan.seed,
-            file_hash: plan.file_hash.clone(),
+            topology_hash: plan.topology_hash.clone(),
             topology: TopologyShape::of(plan),
             run_s: tally.end.as_secs_f64(),
             errors,
@@ -121,8 +121,12 @@ impl RunResult {
 
     /// The result of a run that could not be brought up.
     pub fn not_played(plan: &Plan, backend: &str, probe: Probed, error: &anyhow::Error) -> Self {
-        let nothing =
-            RunRecord { events: Vec::new(), watched: Watched::default(), last_sample: None, ended: RunEnd::GaveUp };
+        let nothing = RunRecord {
+            events: Vec::new(),
+            metric_history: MetricHistory::default(),
+            last_sample: None,
+            ended: RunEnd::GaveUp,
+        };
         RunResult {
             verdict: RunVerdict::NotPlayed,
             probe: error.downcast_ref().cloned().map_or(probe, Probed::Refused),

@@ -94,7 +94,7 @@ impl<B: Backend> Runner<'_, B> {
 
     fn sampled(&mut self, at: RunTime, scrapes: Vec<Scrape>) {
         let scrapes = Arc::new(scrapes);
-        self.watched.take(at, &scrapes);
+        self.metric_history.take(at, &scrapes);
         self.observer.sampled(at, &scrapes);
         self.last_sample = Some((at, scrapes));
     }

@@ -219,7 +219,7 @@ fn plan(steps: Vec<Step>) -> Plan {
         name: "test".to_owned(),
         description: String::new(),
         seed: 1,
-        file_hash: String::new(),
+        topology_hash: String::new(),
         source: String::new(),
         networks: vec![Network {
             name: "lan".to_owned(),

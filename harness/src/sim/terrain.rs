@@ -34,7 +34,7 @@ impl Terrain {
             name: "terrain".to_owned(),
             description: String::new(),
             seed,
-            file_hash: String::new(),
+            topology_hash: String::new(),
             source: String::new(),
             networks: vec![internet],
             nodes: Vec::new(),

@@ -56,7 +56,7 @@ impl Draft {
             name: name.to_owned(),
             description: String::new(),
             seed: 7,
-            file_hash: String::new(),
+            topology_hash: String::new(),
             source: String::new(),
             networks: vec![],
             nodes: vec![],

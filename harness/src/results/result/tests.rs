@@ -2,21 +2,28 @@ use std::sync::Arc;
 
 use super::*;
 use crate::events::{Event, EventKind, Retrieved, RunTime};
+use crate::metrics::history::MetricHistory;
 use crate::metrics::series::Source;
-use crate::metrics::watched::Watched;
 use crate::plan::{Comparison, NodeIndex};
 use crate::probe::NotAsDeclared;
 use crate::results::check_result::CheckUnit;
-use crate::results::fixture::{self, Told, found, looked, retrieved, scrape, started, step_began, step_ended, stored};
+use crate::results::fixture::{
+    self, SeriesSpec, found, looked, retrieved, scrape, started, step_began, step_ended, stored,
+};
 
 fn played(events: Vec<Event>) -> RunRecord {
     let links = |index, lan, relayed| {
-        let series: [Told<'_>; 2] =
+        let series: [SeriesSpec<'_>; 2] =
             [("butter_links", &[("path", "lan")], lan), ("butter_links", &[("path", "relayed")], relayed)];
         scrape(Source::Node(NodeIndex(index)), &series)
     };
     let scrapes = Arc::new(vec![links(0, 1.0, 0.0), links(1, 1.0, 0.0), links(2, 0.0, 3.0)]);
-    RunRecord { events, watched: Watched::default(), last_sample: Some((RunTime(0), scrapes)), ended: RunEnd::Finished }
+    RunRecord {
+        events,
+        metric_history: MetricHistory::default(),
+        last_sample: Some((RunTime(0), scrapes)),
+        ended: RunEnd::Finished,
+    }
 }
 
 fn events() -> Vec<Event> {
