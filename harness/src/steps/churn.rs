@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::named::NodeNames;
-use super::state::{PlanState, SeedPurpose, SeedStream};
+use super::state::{NodeLife, PlanState, SeedPurpose, SeedStream};
 use super::step::{ScheduleError, StepSource, StepSpec, Verb};
 use crate::op::Op;
 use crate::plan::{EndCondition, NodeIndex, TimedOp};
@@ -153,7 +153,7 @@ impl Churn {
         let end = if graceful { Op::Stop { node } } else { Op::Kill { node } };
         ops.push(TimedOp { after, op: end });
         match self.replacement {
-            Replacement::None => state.set_alive(node, false),
+            Replacement::None => state.set_life(node, NodeLife::Down),
             replacement => {
                 ops.push(TimedOp { after, op: Op::Start { node, fresh: replacement == Replacement::Fresh } });
             }

@@ -6,7 +6,7 @@ use butter::core::random::sample;
 use rand::RngExt;
 
 use super::named::NodeNames;
-use super::state::{PlanState, SeedPurpose, SeedStream, shuffle};
+use super::state::{NodeLife, PlanState, SeedPurpose, SeedStream, shuffle};
 use super::step::{ScheduleError, StepSource, StepSpec, Verb, done_after};
 use super::store::{ITEMS_MAX, slot};
 use crate::op::Op;
@@ -80,7 +80,7 @@ impl StepSpec for Retrieve {
         let rate = GETS_PER_SECOND.max(readers(&now, fresh.len()) as f64 * GETS_PER_READER_AND_SECOND);
         let mut ops: Vec<TimedOp> =
             fresh.iter().map(|&node| TimedOp::at_once(Op::Start { node, fresh: true })).collect();
-        fresh.iter().for_each(|&node| state.set_alive(node, true));
+        fresh.iter().for_each(|&node| state.set_life(node, NodeLife::Up));
         ops.extend(spread(seeds, now, later, rate));
         Ok(ops)
     }

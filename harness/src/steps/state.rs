@@ -27,7 +27,7 @@ const PURPOSE: u64 = 0x7469_6D65_0000_0000;
 pub(crate) struct PlanState<'p> {
     model: &'p TopologyModel,
     roster: &'p NodeRoster,
-    alive: Vec<bool>,
+    lives: Vec<NodeLife>,
     /// Every item stored so far.
     pub(crate) items: Vec<Item>,
     uplinks: UplinkStates<'p>,
@@ -47,9 +47,10 @@ impl<'p> PlanState<'p> {
         uplinks: UplinkStates<'p>,
         deadline: Duration,
     ) -> Self {
-        let alive = roster.nodes.iter().map(|node| node.from_start).collect();
+        let life = |node: &NodePlan| if node.from_start { NodeLife::Up } else { NodeLife::Unstarted };
+        let lives = roster.nodes.iter().map(life).collect();
         let grace = WORKLOAD_GRACE + deadline;
-        PlanState { model, roster, alive, items: Vec::new(), uplinks, ops: 0, fresh_steps: 0, grace }
+        PlanState { model, roster, lives, items: Vec::new(), uplinks, ops: 0, fresh_steps: 0, grace }
     }
 
     /// The nodes that are meant, dead or alive, each once and in order.
@@ -62,12 +63,12 @@ impl<'p> PlanState<'p> {
     }
 
     pub(crate) fn is_alive(&self, node: NodeIndex) -> bool {
-        self.alive[node.0]
+        self.lives[node.0] == NodeLife::Up
     }
 
-    /// Notes that a node was started or has ended for good.
-    pub(crate) fn set_alive(&mut self, node: NodeIndex, alive: bool) {
-        self.alive[node.0] = alive;
+    /// Notes what an operation makes of a node.
+    pub(crate) fn set_life(&mut self, node: NodeIndex, life: NodeLife) {
+        self.lives[node.0] = life;
     }
 
     /// Those of `nodes` who are alive.
@@ -96,6 +97,17 @@ impl<'p> PlanState<'p> {
     pub(crate) fn uplinks(&mut self) -> &mut UplinkStates<'p> {
         &mut self.uplinks
     }
+}
+
+/// What is true of a node by the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeLife {
+    /// It joins for a later step.
+    Unstarted,
+    /// It runs.
+    Up,
+    /// It has failed or left.
+    Down,
 }
 
 /// Generators of one step, one for each purpose.
