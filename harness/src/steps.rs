@@ -21,6 +21,7 @@ pub(crate) mod check;
 mod churn;
 mod connect;
 mod join;
+mod kill;
 mod link;
 mod named;
 mod rebind;
@@ -38,11 +39,12 @@ use state::{PlanState, SeedStream};
 use step::{ScheduleError, StepSource, StepSpec, Verb};
 
 /// Every verb, in the order of the reference.
-static VERBS: [&Verb; 9] = [
+static VERBS: [&Verb; 10] = [
     &join::VERB,
     &store::VERB,
     &retrieve::VERB,
     &churn::VERB,
+    &kill::VERB,
     &settle::VERB,
     &rebind::VERB,
     &link::VERB,
@@ -51,11 +53,10 @@ static VERBS: [&Verb; 9] = [
 ];
 
 /// Verbs that the format reserves for later versions.
-const VERBS_RESERVED: [&str; 16] = [
+const VERBS_RESERVED: [&str; 15] = [
     "partition",
     "heal",
     "outage",
-    "kill",
     "start",
     "stop",
     "pause",

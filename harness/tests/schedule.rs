@@ -238,3 +238,21 @@ fn pairs_of_each_two_groups_are_drawn_by_the_seed() {
     let from_the_lesser = connected("all", 1).iter().filter(|(a, b)| a < b).count();
     assert!((5..21).contains(&from_the_lesser), "{from_the_lesser} of 26");
 }
+
+/// Nodes of which a step's operations are.
+fn nodes_of(plan: &Plan, step: usize) -> Vec<usize> {
+    plan.steps[step].ops.iter().filter_map(|timed| timed.op.lifecycle_of()).map(|node| node.0).collect()
+}
+
+#[test]
+fn killed_nodes_are_those_named_or_some_of_them_and_stay_down() {
+    let plan = plan(3, 6, &["kill: {nodes: [n-2, n-5]}", "kill: {nodes: n, count: 2}", "store: {items: 8}"]);
+    assert_eq!(nodes_of(&plan, 0), [1, 4]);
+    let drawn = nodes_of(&plan, 1);
+    assert!(drawn.len() == 2 && drawn.iter().all(|node| ![1, 4].contains(node)), "{drawn:?}");
+    assert!(plan.items.iter().all(|item| ![1, 4].contains(&item.by.0) && !drawn.contains(&item.by.0)));
+    assert!(plan.steps.iter().flat_map(|step| &step.ops).all(|timed| !matches!(timed.op, Op::Stop { .. })));
+    assert_eq!(plan.steps[1].summary, "kill 2 of n");
+    let few = "1 nodes of n are alive at this step, and it takes 2".to_owned();
+    assert_eq!(refused(3, &["kill: {nodes: [n-1, n-2]}", "kill: {nodes: n, count: 2}"]), (6, few));
+}

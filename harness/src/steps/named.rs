@@ -37,6 +37,12 @@ impl NodeNames {
         }
     }
 
+    /// The value of a key that has to be there.
+    pub(crate) fn read_needed(fields: &Fields<'_>, key: &str, problems: &mut DiagnosticSink) -> Self {
+        fields.need(key, problems);
+        NodeNames::read(fields, key, problems)
+    }
+
     /// All nodes where none are named.
     pub(crate) fn default_to_all(&mut self) {
         self.default_to([("all".to_owned(), NodeSelector::All)]);

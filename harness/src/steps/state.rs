@@ -3,11 +3,13 @@
 //! Pure: the same topology and seed give the same operations on every machine. No dead node is ended or used, as far as a plan
 //! can know; what ends otherwise in a run is the run's to report.
 
+use std::fmt;
 use std::time::Duration;
 
-use butter::core::random::{Random, child};
+use butter::core::random::{Random, child, sample};
 use rand::RngExt;
 
+use super::named::NodeNames;
 use super::step::ScheduleError;
 use crate::plan::{Item, NetworkIndex, NodeIndex, NodePlan};
 use crate::topology::check::{NodeSelector, TopologyModel};
@@ -76,6 +78,30 @@ impl<'p> PlanState<'p> {
         nodes.iter().copied().filter(|node| self.is_alive(*node)).collect()
     }
 
+    /// Those of the named nodes that are in such a state: all, or `count` of them at random; in order.
+    ///
+    /// # Errors
+    /// If there are none, or fewer than `count`.
+    pub(crate) fn pick(
+        &self,
+        names: &NodeNames,
+        life: NodeLife,
+        count: Option<u64>,
+        seeds: &SeedStream,
+    ) -> Result<Vec<NodeIndex>, ScheduleError> {
+        let mut nodes = self.nodes_of(names.selectors());
+        nodes.retain(|node| self.lives[node.0] == life);
+        let wanted = count.unwrap_or(1);
+        if (nodes.len() as u64) < wanted {
+            return Err(ScheduleError::TooFewNodes { names: names.text(), life, wanted, found: nodes.len() });
+        }
+        if let Some(count) = count {
+            nodes = sample(&mut seeds.random(SeedPurpose::Picks), nodes, count as usize);
+            nodes.sort();
+        }
+        Ok(nodes)
+    }
+
     /// The nodes that join for this step, one on each network that has any.
     pub(crate) fn take_fresh(&mut self) -> Vec<NodeIndex> {
         self.fresh_steps += 1;
@@ -110,6 +136,16 @@ pub(crate) enum NodeLife {
     Down,
 }
 
+impl fmt::Display for NodeLife {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NodeLife::Unstarted => "not started",
+            NodeLife::Up => "alive",
+            NodeLife::Down => "down",
+        })
+    }
+}
+
 /// Generators of one step, one for each purpose.
 pub(crate) struct SeedStream {
     seed: u64,
@@ -126,6 +162,7 @@ pub(crate) enum SeedPurpose {
     Readers = 5,
     Order = 6,
     Pairs = 7,
+    Picks = 8,
 }
 
 impl SeedStream {

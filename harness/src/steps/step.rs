@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::churn::CHURN_DRAWS_MAX;
 use super::connect::PAIRS_MAX;
-use super::state::{OPS_MAX, PlanState, SeedStream};
+use super::state::{NodeLife, OPS_MAX, PlanState, SeedStream};
 use crate::plan::Check;
 use crate::plan::{EndCondition, NetworkIndex, TimedOp};
 use crate::topology::check::NameTable;
@@ -101,6 +101,11 @@ pub(crate) fn done_after(ops: &[TimedOp], each: Duration) -> EndCondition {
     EndCondition::Done { deadline: last + each }
 }
 
+/// A count for a summary; `None` is all.
+pub(crate) fn count_text(count: Option<u64>) -> String {
+    count.map_or("all".to_owned(), |count| count.to_string())
+}
+
 /// A step that cannot be scheduled. Nothing of the plan is used then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ScheduleError {
@@ -109,6 +114,18 @@ pub(crate) enum ScheduleError {
     NoneAlive {
         /// As named in the file.
         names: String,
+    },
+    /// The step is about more nodes than there are in such a state.
+    #[error("{found} nodes of {names} are {life} at this step, and it takes {wanted}")]
+    TooFewNodes {
+        /// As named in the file.
+        names: String,
+        /// The state that the step begins from.
+        life: NodeLife,
+        /// How many it takes.
+        wanted: u64,
+        /// How many there are.
+        found: usize,
     },
     /// A pair takes two nodes.
     #[error("fewer than two nodes of {names} are alive at this step")]
@@ -144,6 +161,7 @@ impl ScheduleError {
         match self {
             ScheduleError::NoPair { .. } => "name at least two: among: [a, b]",
             ScheduleError::NoneAlive { .. } => "have churn replace or spare some of them",
+            ScheduleError::TooFewNodes { .. } => "name other nodes, or change the steps before",
             ScheduleError::NothingStored => "store before: - store: {items: 60}",
             ScheduleError::FewerStored { .. } => "fetch all of them: items: all",
             ScheduleError::TooManyPairs => "name fewer nodes: among: [a, b]",
