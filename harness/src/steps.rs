@@ -30,6 +30,7 @@ mod retrieve;
 mod settle;
 pub(crate) mod state;
 pub(crate) mod step;
+mod stop;
 mod store;
 
 pub use reference::reference;
@@ -39,12 +40,13 @@ use state::{PlanState, SeedStream};
 use step::{ScheduleError, StepSource, StepSpec, Verb};
 
 /// Every verb, in the order of the reference.
-static VERBS: [&Verb; 10] = [
+static VERBS: [&Verb; 11] = [
     &join::VERB,
     &store::VERB,
     &retrieve::VERB,
     &churn::VERB,
     &kill::VERB,
+    &stop::VERB,
     &settle::VERB,
     &rebind::VERB,
     &link::VERB,
@@ -53,12 +55,11 @@ static VERBS: [&Verb; 10] = [
 ];
 
 /// Verbs that the format reserves for later versions.
-const VERBS_RESERVED: [&str; 15] = [
+const VERBS_RESERVED: [&str; 14] = [
     "partition",
     "heal",
     "outage",
     "start",
-    "stop",
     "pause",
     "resume",
     "disk-full",

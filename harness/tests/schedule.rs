@@ -256,3 +256,11 @@ fn killed_nodes_are_those_named_or_some_of_them_and_stay_down() {
     let few = "1 nodes of n are alive at this step, and it takes 2".to_owned();
     assert_eq!(refused(3, &["kill: {nodes: [n-1, n-2]}", "kill: {nodes: n, count: 2}"]), (6, few));
 }
+
+#[test]
+fn stopped_nodes_leave_gracefully_and_stay_down() {
+    let plan = plan(3, 4, &["stop: {nodes: [n-1, n-2], count: all}", "store: {items: 4}"]);
+    assert!(plan.steps[0].ops.iter().all(|timed| matches!(timed.op, Op::Stop { .. })));
+    assert_eq!(nodes_of(&plan, 0), [0, 1]);
+    assert!(plan.items.iter().all(|item| item.by.0 >= 2));
+}
