@@ -28,6 +28,7 @@ mod rebind;
 mod reference;
 mod retrieve;
 mod settle;
+mod start;
 pub(crate) mod state;
 pub(crate) mod step;
 mod stop;
@@ -40,13 +41,14 @@ use state::{PlanState, SeedStream};
 use step::{ScheduleError, StepSource, StepSpec, Verb};
 
 /// Every verb, in the order of the reference.
-static VERBS: [&Verb; 11] = [
+static VERBS: [&Verb; 12] = [
     &join::VERB,
     &store::VERB,
     &retrieve::VERB,
     &churn::VERB,
     &kill::VERB,
     &stop::VERB,
+    &start::VERB,
     &settle::VERB,
     &rebind::VERB,
     &link::VERB,
@@ -55,11 +57,10 @@ static VERBS: [&Verb; 11] = [
 ];
 
 /// Verbs that the format reserves for later versions.
-const VERBS_RESERVED: [&str; 14] = [
+const VERBS_RESERVED: [&str; 13] = [
     "partition",
     "heal",
     "outage",
-    "start",
     "pause",
     "resume",
     "disk-full",

@@ -264,3 +264,14 @@ fn stopped_nodes_leave_gracefully_and_stay_down() {
     assert_eq!(nodes_of(&plan, 0), [0, 1]);
     assert!(plan.items.iter().all(|item| item.by.0 >= 2));
 }
+
+#[test]
+fn started_nodes_are_those_that_are_down() {
+    let kill = "kill: {nodes: [n-1, n-3]}";
+    let plan = plan(3, 4, &[kill, "start: {nodes: n}", kill, "start: {nodes: n, count: 1, fresh: true}"]);
+    assert_eq!((nodes_of(&plan, 1), nodes_of(&plan, 3).len()), (vec![0, 2], 1));
+    assert!(plan.steps[1].ops.iter().all(|timed| matches!(timed.op, Op::Start { fresh: false, .. })));
+    assert!(plan.steps[3].ops.iter().all(|timed| matches!(timed.op, Op::Start { fresh: true, .. })));
+    let up = "0 nodes of n are down at this step, and it takes 1".to_owned();
+    assert_eq!(refused(3, &["start: {nodes: n}"]), (5, up));
+}
