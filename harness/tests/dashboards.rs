@@ -24,6 +24,11 @@ use butter_harness::topology::Overrides;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+#[path = "support/skipped.rs"]
+mod skipped;
+
+use skipped::skipped;
+
 /// Long enough for an image to be built on a busy machine.
 const RUN_WITHIN: Duration = Duration::from_secs(900);
 /// For Prometheus to come up.
@@ -90,7 +95,7 @@ fn is_there(what: &str, variable: &str, found: Result<(), String>) -> bool {
         Ok(()) => true,
         Err(why) => {
             assert!(std::env::var_os(variable).is_none_or(|v| v != "1"), "{what} is required by {variable}: {why}");
-            eprintln!("SKIPPED: {what} is not here: {why}. Set {variable}=1 to make that a failure.");
+            skipped(format_args!("{what} is not here: {why}. {variable}=1 makes this a failure"));
             false
         }
     }

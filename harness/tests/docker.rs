@@ -13,5 +13,7 @@ mod played;
 mod probe;
 #[path = "docker/run.rs"]
 mod run;
+#[path = "support/skipped.rs"]
+mod skipped;
 #[path = "docker/support.rs"]
 mod support;

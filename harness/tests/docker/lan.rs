@@ -10,6 +10,7 @@ use butter_harness::net::nat::NatConfig;
 use nix::sched::{CloneFlags, setns};
 use tokio::net::UdpSocket;
 
+use crate::skipped::skipped;
 use crate::support::{Docker, Draft, docker, docker_is_here, down, up};
 
 /// Hosts of the LAN: each with all others needs 3,540 entries, and Linux as it comes keeps 1,024 for all namespaces.
@@ -26,7 +27,7 @@ async fn sixty_nodes_of_one_lan_lose_no_answer() {
         return;
     }
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: only root may tell containers their neighbours");
+        skipped("only root may add neighbour entries to containers");
         return;
     }
     let run = up(quiet_lan()).await;

@@ -7,6 +7,8 @@ use butter_harness::backend::docker::{self, DockerBackend, Options};
 use butter_harness::plan::Plan;
 use butter_harness::programs;
 
+use crate::skipped::skipped;
+
 pub(crate) use crate::played::*;
 
 /// A run on Docker.
@@ -18,7 +20,7 @@ pub(crate) async fn docker_is_here() -> bool {
         Ok(()) => true,
         Err(error) if std::env::var_os("BUTTER_REQUIRE_DOCKER").is_some() => panic!("{error}"),
         Err(error) => {
-            eprintln!("skipped: {error}");
+            skipped(error);
             false
         }
     }

@@ -10,6 +10,8 @@
 
 #[path = "../support/played.rs"]
 mod played;
+#[path = "../support/skipped.rs"]
+mod skipped;
 
 mod ends;
 mod probe;

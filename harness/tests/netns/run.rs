@@ -8,6 +8,7 @@ use butter_harness::plan::Plan;
 use butter_harness::programs;
 
 use crate::played::{Played, changing, homes, joined, lives};
+use crate::skipped::skipped;
 
 /// The programs of this build, or `None` where this process cannot make namespaces itself.
 pub(crate) fn options() -> Option<Options> {
@@ -17,7 +18,7 @@ pub(crate) fn options() -> Option<Options> {
         Err(error) => Some(error.to_string()),
     } {
         assert!(std::env::var("BUTTER_REQUIRE_NETNS").as_deref() != Ok("1"), "{why}");
-        eprintln!("skipped: {why}");
+        skipped(why);
         return None;
     }
     let harness = Some(PathBuf::from(env!("CARGO_BIN_EXE_harness")));

@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::played::Notes;
+use crate::skipped::skipped;
 
 /// How long anything may take before a test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -78,7 +79,7 @@ impl Desk {
             return Some(desk);
         }
         assert!(std::env::var(REQUIRED).as_deref() != Ok("1"), "{player:?} cannot make namespaces here:\n{doctor}");
-        eprintln!("skipped: {player:?} cannot make namespaces here:\n{doctor}");
+        skipped(format_args!("{player:?} cannot make namespaces here:\n{doctor}"));
         None
     }
 

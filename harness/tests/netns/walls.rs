@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
+use crate::skipped::skipped;
 use crate::support::{Desk, Player, Process};
 
 /// Of `linux/capability.h`: `CAP_NET_ADMIN` and `CAP_NET_RAW`.
@@ -46,7 +47,7 @@ fn nodes_of_an_ordinary_user_have_no_power() {
 #[test]
 fn a_node_reaches_neither_a_routers_control_nor_another_nodes() {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: only root enters the namespaces of others");
+        skipped("only root may enter the namespaces of other processes");
         return;
     }
     let Some(desk) = Desk::of(Player::Own) else { return };

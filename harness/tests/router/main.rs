@@ -20,4 +20,6 @@ mod links;
 mod nat;
 mod netns;
 mod proofs;
+#[path = "../support/skipped.rs"]
+mod skipped;
 mod walls;

@@ -18,6 +18,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
+use crate::skipped::skipped;
+
 /// How long anything may take before a test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// Set to make a machine without namespaces fail these tests instead of skipping them.
@@ -32,7 +34,7 @@ pub(crate) fn available(test: &str) -> bool {
         return true;
     };
     assert!(std::env::var(REQUIRED).as_deref() != Ok("1"), "network namespaces cannot be made here: {error}");
-    eprintln!("SKIPPED {test}: network namespaces cannot be made here ({error}); {REQUIRED}=1 makes this a failure");
+    skipped(format_args!("{test}: namespaces cannot be made here ({error}); {REQUIRED}=1 makes this a failure"));
     false
 }
 

@@ -19,6 +19,7 @@ use butter_harness::net::nat::{MappingProtocol, NatConfig, Ports};
 use crate::gateway::offering;
 use crate::lab::{FAR, Lab, NEAR};
 use crate::netns::{Namespace, available, eventually};
+use crate::skipped::skipped;
 
 /// Set to make a machine without one of the programs fail these tests instead of skipping them.
 const REQUIRED: &str = "BUTTER_REQUIRE_TOOLS";
@@ -34,7 +35,7 @@ fn ready(test: &str, programs: &[&str]) -> bool {
     let is_there = |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
     let Some(missing) = programs.iter().find(|program| !is_there(program)) else { return true };
     assert!(std::env::var(REQUIRED).as_deref() != Ok("1"), "{missing} is not installed");
-    eprintln!("SKIPPED {test}: {missing} is not installed; {REQUIRED}=1 makes this a failure");
+    skipped(format_args!("{test}: {missing} is not installed; {REQUIRED}=1 makes this a failure"));
     false
 }
 
