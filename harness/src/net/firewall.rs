@@ -1,4 +1,4 @@
-//! The stateful IPv6 filter of a home router: nothing comes in that nobody inside began (RFC 6092, "simple security").
+//! The stateful IPv6 filter of a home router: no packet comes in unless a host inside began its flow (RFC 6092, "simple security").
 //!
 //! A flow is let in from exactly the endpoint that it was sent to: what Linux's connection tracking and so most home routers
 //! do, and more stringent than RFC 6092 asks for (REC-17, REC-33). Two peers behind such filters reach each other by sending
@@ -37,25 +37,25 @@ pub const ECHO_TIMEOUT: Duration = Duration::from_secs(2 * 60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
-    /// Everything.
+    /// Every packet, whoever began the flow.
     Open,
-    /// What somebody inside began.
+    /// Packets of flows that a host inside began.
     Stateful,
 }
 
 /// A packet as a filter sees it. Flow labels and scopes are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Flow6 {
-    /// Its protocol.
+    /// Transport protocol of the packet.
     pub protocol: Protocol,
-    /// Where it comes from.
+    /// Endpoint that sent the packet.
     pub source: SocketAddrV6,
-    /// Where it goes.
+    /// Endpoint that the packet is for.
     pub destination: SocketAddrV6,
 }
 
 impl Flow6 {
-    /// The answer's.
+    /// The flow of an answer: source and destination swapped.
     #[must_use]
     pub fn reversed(self) -> Self {
         Flow6 { source: self.destination, destination: self.source, ..self }
@@ -65,7 +65,7 @@ impl Flow6 {
 /// Why a packet does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirewallDrop {
-    /// Nobody inside began this.
+    /// No host inside began this flow.
     Unsolicited,
     /// More flows than are remembered.
     Full,
@@ -136,7 +136,7 @@ impl Firewall {
     /// A packet comes in.
     ///
     /// # Errors
-    /// If nobody inside has begun its flow.
+    /// If no host inside has begun its flow.
     pub fn inbound(&mut self, now: Time, flow: Flow6, tcp: TcpFlags) -> Result<(), FirewallDrop> {
         self.expire(now);
         let flow = flow.reversed();

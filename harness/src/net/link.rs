@@ -31,7 +31,7 @@ use rate::Rate;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkConfig {
-    /// One-way delay.
+    /// One-way delay, before jitter is added.
     pub latency: Duration,
     /// Standard deviation of the delay; packets keep their order. What it is for a packet, it is for those that are sent within
     /// [`LinkConfig::coherence`] after it.
@@ -145,14 +145,14 @@ pub enum Transit {
     Arrives(Time),
     /// It arrives then, and something befell it.
     Altered(Time, Alteration),
-    /// It does not.
+    /// It is dropped, for this reason.
     Drop(LinkDrop),
 }
 
 /// What befell a packet that arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Alteration {
-    /// It is late.
+    /// It arrives late, so that others overtake it.
     pub late: bool,
     /// A copy of it arrives right behind it.
     pub twice: bool,
@@ -163,7 +163,7 @@ pub struct Alteration {
 /// Why a link drops a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LinkDrop {
-    /// Bad luck.
+    /// Chosen at random, as the loss model says.
     Lost,
     /// The queue is full.
     QueueFull,

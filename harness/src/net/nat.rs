@@ -4,7 +4,7 @@
 //! - `outside`: the addresses, and which of their ports an inside host may have.
 //! - `table`: the mappings, by inside and by outside endpoint, and their expiry.
 //! - `connection`: the state of one TCP connection.
-//! - `mapping`: one mapping: whom it lets in, and the TCP connections over it.
+//! - `mapping`: one mapping: the remote hosts that it lets in, and the TCP connections over it.
 //! - [`leases`]: mappings that inside hosts ask for, and those that are configured.
 //! - [`identification`]: what tells the fragments of different hosts' datagrams apart.
 //!
@@ -46,9 +46,9 @@ pub const MAPPINGS_MAX: usize = 32_768;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
-    /// UDP.
+    /// User Datagram Protocol, RFC 768.
     Udp,
-    /// TCP.
+    /// Transmission Control Protocol, RFC 9293.
     Tcp,
     /// ICMP echo, its identifier in place of the inside port; the other side's port counts for nothing.
     Echo,
@@ -57,11 +57,11 @@ pub enum Protocol {
 /// A packet as a NAT sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
-    /// Its protocol.
+    /// Transport protocol of the packet.
     pub protocol: Protocol,
-    /// Where it comes from.
+    /// Endpoint that sent the packet.
     pub source: SocketAddrV4,
-    /// Where it goes.
+    /// Endpoint that the packet is for.
     pub destination: SocketAddrV4,
 }
 
@@ -72,14 +72,14 @@ pub enum Verdict {
     Pass(Flow),
     /// It came from inside and goes back inside, with these addresses.
     Hairpin(Flow),
-    /// It does not.
+    /// It is dropped, for this reason.
     Drop(NatDrop),
 }
 
 /// Why a NAT drops a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NatDrop {
-    /// From outside, to a port that maps to nobody.
+    /// From outside, to a port without a mapping.
     NoMapping,
     /// From outside, by a host that the filter does not let in.
     Filtered,
@@ -94,11 +94,11 @@ pub enum NatDrop {
 /// The flags of a TCP segment that a NAT follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpFlags {
-    /// SYN.
+    /// Set in the segments that open a connection.
     pub syn: bool,
-    /// FIN.
+    /// Set when the sender closes its direction.
     pub fin: bool,
-    /// RST.
+    /// Set when the sender aborts the connection.
     pub rst: bool,
 }
 
@@ -161,12 +161,12 @@ impl Nat {
         self.since
     }
 
-    /// The outside addresses.
+    /// The external addresses, in the order of the plan.
     pub fn addresses(&self) -> &[Ipv4Addr] {
         self.outside.addresses()
     }
 
-    /// How it behaves.
+    /// The configuration that it was made with.
     pub fn config(&self) -> &NatConfig {
         &self.config
     }
@@ -268,7 +268,7 @@ impl Nat {
             self.table.update(flow.protocol, place, |mapping| mapping.sent(now, remote, tcp, &self.config));
             return Ok(place);
         }
-        // Port 0 is nobody's, but identifier 0 is one like any other.
+        // No host has port 0, but identifier 0 is one like any other.
         let keepable = flow.source.port() != 0 || flow.protocol == Protocol::Echo;
         let keeps = self.config.ports == Ports::Preserve && keepable;
         let port = keeps.then_some(flow.source.port());
@@ -294,6 +294,6 @@ impl Nat {
 
 /// The key of a mapping that does not depend on the other side.
 fn standing_key(protocol: Protocol, inside: SocketAddrV4) -> Key {
-    let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-    Key { protocol, inside, scope: Remote::of(protocol, nobody) }
+    let unspecified = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    Key { protocol, inside, scope: Remote::of(protocol, unspecified) }
 }

@@ -1,4 +1,4 @@
-//! What one peer tells another about a third: who it is, where it may be reached, and how good a host it is.
+//! What one peer knows about another: who it is, where it may be reached, and how good a host it is.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
@@ -17,13 +17,13 @@ pub const ADDRESSES_MAX: usize = 4;
 /// which seldom changes, is shared and not copied.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Contact {
-    /// Who it is.
+    /// The peer's id, its public key.
     pub id: NodeId,
     /// Where it may be reached; its fields are read as the contact's own.
     pub addresses: Arc<ContactAddresses>,
     /// Whether it is an ambassador: it answers dials from anywhere, introduces peers and relays.
     pub ambassador: bool,
-    /// What it offers.
+    /// Its uptime, storage and known hosts.
     pub quality: Quality,
 }
 
@@ -32,9 +32,9 @@ pub struct Contact {
 pub struct ContactAddresses {
     /// Where it listens on its own network, at most [`ADDRESSES_MAX`].
     pub local: Vec<SocketAddr>,
-    /// Its address as peers on other networks see it, once one has told it. Equal to a local one where no NAT is between.
+    /// Its address as peers on other networks see it, once one has reported it. Equal to a local one where no NAT is between.
     pub external_address: Option<SocketAddr>,
-    /// Its address outside that a NAT was asked to forward to it: everybody can dial it.
+    /// Its address outside that a NAT was asked to forward to it: any host can dial it.
     pub mapped: Option<SocketAddr>,
     /// An ambassador that keeps a link to it and introduces those who cannot dial it.
     pub via: Option<AmbassadorAddress>,
@@ -50,16 +50,16 @@ impl Deref for Contact {
 /// An ambassador through which a peer can be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AmbassadorAddress {
-    /// The ambassador.
+    /// The ambassador's id, its public key.
     pub id: NodeId,
-    /// Where it listens.
+    /// The public address at which it listens.
     pub address: SocketAddr,
 }
 
 /// Quality of a host as Butter takes it: three quantities, each compared with the mean of those known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Quality {
-    /// Seconds since it started.
+    /// Seconds since the node started.
     pub uptime_s: u32,
     /// Storage it has left, in KiB.
     pub storage_free_kib: u32,
@@ -74,7 +74,7 @@ impl Contact {
         Contact { id, addresses: addresses.into(), ambassador: false, quality: Quality::default() }
     }
 
-    /// A contact of which nothing is known but that everybody can dial it there.
+    /// A contact of which nothing is known but that any host can dial it there.
     pub fn public(id: NodeId, address: SocketAddr) -> Self {
         let mut contact = Contact::at(id, address);
         contact.set_external(Some(address), None);

@@ -9,7 +9,7 @@ use super::identity::NodeId;
 use super::message::{Announcement, Message, Refusal};
 use super::probe::Probe;
 
-/// Names a dial, so that its failure can be told from others.
+/// Names a dial, so that its failure is not confused with another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DialId(pub u64);
 
@@ -68,12 +68,12 @@ pub enum DialTarget {
     From {
         /// The socket, which stays open as long as the link.
         socket: SocketId,
-        /// Where.
+        /// The address that is dialled.
         to: SocketAddr,
     },
     /// Through the ambassador `relay`, to which a link is up.
     Relay {
-        /// The ambassador.
+        /// The ambassador that carries the link.
         relay: NodeId,
     },
 }
@@ -97,35 +97,35 @@ pub enum Input<M, C> {
     },
     /// A dial did not lead to a link.
     DialFailed {
-        /// Which.
+        /// The dial, as [`Output::Dial`] named it.
         dial: DialId,
     },
     /// A message over a link. It has the right shape and size; what it says is not to be trusted.
     Message {
         /// The authenticated sender.
         from: NodeId,
-        /// What it says.
+        /// The message, with valid shape and size.
         message: Message<M>,
     },
     /// A discovery datagram. Nothing of it is authenticated.
     Announcement {
         /// Where it came from.
         from: SocketAddr,
-        /// What it says.
+        /// The decoded datagram, not authenticated.
         announcement: Announcement,
     },
     /// A command from the application or the control API.
     Command {
         /// Comes back with the outcome.
         id: CommandId,
-        /// What is wanted.
+        /// The operation that the application requests.
         command: Command<C>,
     },
     /// The application's answer to an [`Output::Request`].
     Reply {
-        /// Which request.
+        /// The request, as [`Output::Request`] named it.
         request: RequestId,
-        /// The answer.
+        /// The response body, or why there is none.
         result: Result<Blob, Refusal>,
     },
     /// A probe. Nothing of it is authenticated.
@@ -134,14 +134,14 @@ pub enum Input<M, C> {
         socket: SocketId,
         /// Where it came from.
         from: SocketAddr,
-        /// What it says.
+        /// The decoded probe, not authenticated.
         probe: Probe,
     },
     /// An extra socket is open, in answer to [`Output::OpenSocket`].
     SocketOpened {
-        /// Which.
+        /// The socket, as [`Output::OpenSocket`] named it.
         socket: SocketId,
-        /// Its port.
+        /// The local port that the system chose.
         port: u16,
     },
     /// What the NAT now forwards to this node, in answer to [`Output::MapPort`]; `None` if nothing.
@@ -157,36 +157,36 @@ pub enum Input<M, C> {
 pub enum Command<C> {
     /// Ask `peer`'s server behaviour on `route`; ends with [`Outcome::Answered`].
     Ask {
-        /// Whom: a known host or any linked peer.
+        /// The peer to ask: a known host or any linked peer.
         peer: NodeId,
-        /// Which behaviour.
+        /// Route of the server behaviour, such as `reverse-message/`.
         route: String,
-        /// What it is given.
+        /// The request body that the behaviour receives.
         body: Blob,
     },
     /// Link to `peer` as directly as possible; ends with [`Outcome::Connected`].
     Connect {
-        /// Whom.
+        /// The peer to link to.
         peer: NodeId,
         /// How it may be reached, if the application knows more than the node.
         contact: Option<Box<Contact>>,
     },
-    /// Leave in good order: hand over what this node keeps, say goodbye; ends with [`Outcome::Left`].
+    /// Leave gracefully: hand over what this node stores and notify its peers; ends with [`Outcome::Left`].
     Leave,
-    /// The overlay's.
+    /// A command of the overlay's own.
     Overlay(C),
 }
 
 /// How a command ended. Every command ends exactly once. `O` is the overlay's outcomes.
 #[derive(Debug)]
 pub enum Outcome<O> {
-    /// The peer's answer.
+    /// The peer's answer, or why there is none.
     Answered(Result<Blob, AskError>),
     /// How the link to the peer runs now that nothing better is to be expected, or the time is up.
     Connected(ConnectReport),
     /// This node has left and may be stopped.
     Left,
-    /// The overlay's.
+    /// An outcome of the overlay's own.
     Overlay(O),
 }
 
@@ -206,7 +206,7 @@ pub struct ConnectReport {
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
-    /// The peer said no.
+    /// The peer answered with a refusal.
     #[error("the peer refused: {0:?}")]
     Refused(Refusal),
     /// No link to the peer could be made.
@@ -228,23 +228,23 @@ pub enum AskError {
 pub enum Output<M, O> {
     /// Over the existing link to `to`; dropped without a word if it has just gone (a [`Input::LinkDown`] follows).
     Send {
-        /// To whom.
+        /// The linked peer that receives it.
         to: NodeId,
-        /// What.
+        /// The message to send over the link.
         message: Message<M>,
     },
     /// Make a link. Answered by [`Input::LinkUp`] or [`Input::DialFailed`], within the transport's dial time-out.
     Dial {
-        /// Names it.
+        /// Identifies the dial in its answer.
         dial: DialId,
-        /// Who must be there; `None` if anybody may.
+        /// The peer that must answer; `None` if any may.
         peer: Option<NodeId>,
-        /// Where.
+        /// The address or the relay to dial.
         to: DialTarget,
     },
     /// Close the link to `peer`. No [`Input::LinkDown`] follows.
     Close {
-        /// Whom.
+        /// The peer whose link is closed.
         peer: NodeId,
     },
     /// To the LAN's discovery group, on every interface.
@@ -253,33 +253,33 @@ pub enum Output<M, O> {
     Unicast {
         /// Where it came from.
         to: SocketAddr,
-        /// What.
+        /// The datagram that is sent back.
         announcement: Announcement,
     },
     /// From now on, carry datagrams between these two linked peers, until either link is down (within the transport's quotas).
     AllowRelay {
-        /// One side.
+        /// One peer of the pair.
         a: NodeId,
-        /// The other.
+        /// The other peer of the pair.
         b: NodeId,
     },
     /// Send a probe; the socket is opened if it is extra and new.
     Probe {
-        /// From which socket.
+        /// The socket that sends the probe.
         socket: SocketId,
-        /// To whom.
+        /// The address that is probed.
         to: SocketAddr,
-        /// What it says.
+        /// The probe to encode and send.
         probe: Probe,
     },
-    /// Open an extra socket and listen. Answered by [`Input::SocketOpened`], unless none can be had.
+    /// Open an extra socket and listen. Answered by [`Input::SocketOpened`], unless the system refuses one.
     OpenSocket {
-        /// Which.
+        /// The socket to open.
         socket: SocketId,
     },
     /// An extra socket is not needed any more. One that carries a link stays open until the link is down.
     CloseSocket {
-        /// Which.
+        /// The socket to close.
         socket: SocketId,
     },
     /// Ask the NAT to forward a port to this node (PCP, NAT-PMP, UPnP). Answered by [`Input::PortMapped`]. Asked again to renew.
@@ -291,20 +291,20 @@ pub enum Output<M, O> {
     },
     /// A peer's request for the application. Answered by [`Input::Reply`].
     Request {
-        /// Names it.
+        /// Identifies the request in its reply.
         request: RequestId,
-        /// Who asks.
+        /// The authenticated peer that asks.
         from: NodeId,
-        /// Which behaviour.
+        /// Route of the server behaviour that is asked for.
         route: String,
-        /// What it is given.
+        /// The request body that the behaviour receives.
         body: Blob,
     },
     /// A command has ended.
     Done {
-        /// Which.
+        /// The command, as [`Input::Command`] named it.
         id: CommandId,
-        /// How.
+        /// How the command ended.
         outcome: Outcome<O>,
     },
 }
@@ -320,17 +320,17 @@ impl<M, O> Default for Sink<M, O> {
 }
 
 impl<M, O> Sink<M, O> {
-    /// Adds an output.
+    /// Appends an output to those of this call.
     pub fn push(&mut self, output: Output<M, O>) {
         self.0.push(output);
     }
 
-    /// Adds an [`Output::Send`].
+    /// Appends an [`Output::Send`] to those of this call.
     pub fn send(&mut self, to: NodeId, message: Message<M>) {
         self.push(Output::Send { to, message });
     }
 
-    /// Adds an [`Output::Done`].
+    /// Appends an [`Output::Done`] to those of this call.
     pub fn done(&mut self, id: CommandId, outcome: Outcome<O>) {
         self.push(Output::Done { id, outcome });
     }

@@ -15,27 +15,27 @@ use super::probe::Token;
 /// A message over a link. `M` is the overlay's own vocabulary.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum Message<M> {
-    /// Keeping known hosts.
+    /// Maintains the known hosts of both sides.
     Membership(MembershipMessage),
-    /// Introductions across networks.
+    /// Introduces peers across networks; hole punching.
     Rendezvous(RendezvousMessage),
     /// A request to an application's server behaviour.
     Ask {
         /// Chosen by the asker; comes back in the answer.
         request: u64,
-        /// Which behaviour, such as `reverse-message/`.
+        /// Route of the server behaviour, such as `reverse-message/`.
         route: String,
-        /// What it is given.
+        /// The request body that the behaviour receives.
         body: Blob,
     },
     /// The answer to an [`Message::Ask`].
     Answer {
-        /// The asker's number.
+        /// The number that the asker chose.
         request: u64,
         /// What the behaviour returned, or why it did not.
         result: Result<Blob, Refusal>,
     },
-    /// The overlay's.
+    /// A message of the overlay's own.
     Overlay(M),
 }
 
@@ -44,7 +44,7 @@ pub enum Message<M> {
 pub enum Refusal {
     /// No behaviour is registered for that route.
     NoSuchRoute,
-    /// The behaviour failed.
+    /// The behaviour returned an error.
     Failed,
     /// The peer has too many requests in hand.
     Busy,
@@ -57,14 +57,14 @@ pub enum MembershipMessage {
     Join(Contact),
     /// Word of a newcomer on a random walk.
     ForwardJoin {
-        /// Who joined.
+        /// The peer that has joined.
         newcomer: Contact,
-        /// Steps left.
+        /// Steps that the walk still takes.
         ttl: u8,
     },
     /// "Be my neighbour."
     Neighbour {
-        /// The sender.
+        /// The sender's own contact, as it is now.
         contact: Contact,
         /// Set when the sender has no neighbour: then it may not be refused.
         urgent: bool,
@@ -78,21 +78,21 @@ pub enum MembershipMessage {
     Part,
     /// A sample of known hosts for an equal sample in return.
     Shuffle {
-        /// The sender.
+        /// The sender's own contact, as it is now.
         contact: Contact,
-        /// Its sample.
+        /// Known hosts, drawn by the sender.
         sample: Vec<Contact>,
     },
     /// The sample in return.
     ShuffleReply {
         /// The answerer, as it is now.
         contact: Contact,
-        /// Its sample.
+        /// Known hosts, drawn by the answerer.
         sample: Vec<Contact>,
     },
     /// The sender's quality and addresses have changed.
     Refresh {
-        /// The sender.
+        /// The sender's own contact, as it is now.
         contact: Contact,
     },
 }
@@ -118,14 +118,14 @@ impl MembershipMessage {
 pub enum RendezvousMessage {
     /// First word on every link: the address at which the sender sees the receiver, and who the sender is.
     Hello {
-        /// The sender.
+        /// The sender's own contact, as it is now.
         contact: Contact,
         /// The receiver's address as the sender sees it; `None` over a relay.
         seen: Option<SocketAddr>,
     },
     /// "Introduce me to this peer."
     Introduce {
-        /// Whom the sender wants to reach.
+        /// The peer that the sender wants to reach.
         peer: NodeId,
     },
     /// Sent by an ambassador to both sides: dial each other now. The ambassador relays between them for a while.
@@ -135,7 +135,7 @@ pub enum RendezvousMessage {
     },
     /// The ambassador has no link to that peer.
     Unknown {
-        /// Whom it does not know.
+        /// The peer that it has no link to.
         peer: NodeId,
     },
     /// Two peers with a relayed link get rid of the relay; see [`super::connectivity::holepunch`].
@@ -144,7 +144,7 @@ pub enum RendezvousMessage {
     GetHosts,
     /// A random sample of hosts known to an ambassador, of as many networks as it can.
     Hosts {
-        /// The sample.
+        /// The random sample, at most one frame long.
         contacts: Vec<Contact>,
     },
 }
@@ -154,16 +154,16 @@ pub enum RendezvousMessage {
 pub enum PunchMessage {
     /// The leader: "Here is my NAT. What is yours?"
     Offer {
-        /// Names the try.
+        /// Number of the attempt, chosen by the leader.
         number: u32,
-        /// The sender's NAT.
+        /// How the sender's NAT maps ports.
         report: NatReport,
     },
     /// The follower: "Here is mine."
     Accept {
-        /// The offer's.
+        /// Number of the attempt, from the offer.
         number: u32,
-        /// The sender's NAT.
+        /// How the sender's NAT maps ports.
         report: NatReport,
         /// Drawn by the sender: marks both sides' probes.
         token: Token,
@@ -172,14 +172,14 @@ pub enum PunchMessage {
     },
     /// The leader: "Now." The receiver begins at once, the sender half a round trip later.
     Go {
-        /// The offer's.
+        /// Number of the attempt, from the offer.
         number: u32,
-        /// The sender's NAT, looked at again if that may have changed.
+        /// The sender's NAT, surveyed again if that may have changed.
         report: NatReport,
     },
     /// "I cannot now." The leader may offer again later.
     Busy {
-        /// The offer's.
+        /// Number of the attempt, from the offer.
         number: u32,
     },
     /// The leader: "I try no more for now."
@@ -203,18 +203,18 @@ impl PunchMessage {
 pub enum Announcement {
     /// "Who is there?"
     Ping {
-        /// Who asks.
+        /// The node that sends the ping.
         id: NodeId,
         /// The port where it listens, at the address the datagram comes from.
         port: u16,
     },
     /// "I am, and I know these."
     Pong {
-        /// Who answers.
+        /// The node that answers the ping.
         id: NodeId,
         /// The port where it listens, at the address the datagram comes from.
         port: u16,
-        /// What it offers.
+        /// Quality of the answering host.
         quality: Quality,
         /// Some hosts that it knows.
         hosts: Vec<Contact>,

@@ -32,9 +32,9 @@ pub enum Probe {
         /// Comes back in the response.
         token: Token,
     },
-    /// The answer.
+    /// The answer to a request.
     Response {
-        /// The request's.
+        /// The token of the request.
         token: Token,
         /// Where the request came from, as the answerer saw it.
         seen: SocketAddr,
@@ -56,7 +56,7 @@ impl Probe {
         }
     }
 
-    /// Its bytes.
+    /// The probe as a STUN message.
     pub fn encode(&self) -> Vec<u8> {
         let mut attributes = Vec::new();
         let kind = match self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Time(u64);
 
 impl Time {
-    /// The start.
+    /// The start of the run or program.
     pub const ZERO: Time = Time(0);
     /// Later than any other: a deadline that never comes.
     pub const NEVER: Time = Time(u64::MAX);
@@ -60,7 +60,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Nothing pending.
+    /// No wake-up is needed at all.
     pub const NEVER: Deadline = Deadline { at: Time::NEVER, why: "nothing" };
 
     /// The earlier of two; the first wins a tie.

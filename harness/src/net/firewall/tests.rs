@@ -110,7 +110,7 @@ fn rec_35_tcp_is_remembered_for_as_long_as_its_state_needs() {
             let ended = [opened, ending].concat();
             assert!(remembered(&ended, at(239)) && !remembered(&ended, minutes(4)), "{ending:?}");
             let begun = [&ended[..], &[(true, SYN)]].concat();
-            assert!(!remembered(&begun, minutes(4)), "nobody has answered the new connection");
+            assert!(!remembered(&begun, minutes(4)), "the new connection has no answer");
             let again = [&begun[..], &[(false, SYN)]].concat();
             assert!(remembered(&again, minutes(123)), "a new connection between the same ends");
         }

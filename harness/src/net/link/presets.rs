@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use super::{Distribution, LinkConfig};
 
-/// Up and down.
+/// A link in its two directions: up, then down.
 pub type Both = (LinkConfig, LinkConfig);
 
-/// Every preset's name.
+/// Names of all presets, as topologies spell them.
 pub const NAMES: [&str; 6] = ["perfect", "fibre", "cable", "lte", "3g", "satellite"];
 
 const MBIT: u64 = 1_000_000;

@@ -47,9 +47,9 @@ pub struct PortBlock {
 pub enum MappingProtocol {
     /// UPnP's Internet Gateway Device.
     Upnp,
-    /// RFC 6886.
+    /// NAT Port Mapping Protocol (RFC 6886).
     NatPmp,
-    /// RFC 6887.
+    /// Port Control Protocol, version 2 (RFC 6887).
     Pcp,
 }
 
@@ -59,10 +59,10 @@ impl MappingProtocol {
         [("upnp", MappingProtocol::Upnp), ("nat-pmp", MappingProtocol::NatPmp), ("pcp", MappingProtocol::Pcp)];
 }
 
-/// Life of an idle UDP mapping where a preset is not told otherwise: the shortest that RFC 4787 REQ-5 allows, so that
+/// Life of an idle UDP mapping where a preset says nothing else: the shortest that RFC 4787 REQ-5 allows, so that
 /// software which counts on more is found out.
 pub const UDP_TIMEOUT: Duration = Duration::from_secs(2 * 60);
-/// Life of an idle established TCP connection where a preset is not told otherwise (RFC 5382 REQ-5: at least 2 hours 4 minutes).
+/// Life of an idle established TCP connection where a preset says nothing else (RFC 5382 REQ-5: at least 2 hours 4 minutes).
 pub const TCP_TIMEOUT: Duration = Duration::from_secs((2 * 60 + 4) * 60);
 
 impl NatConfig {
@@ -135,9 +135,9 @@ impl NatConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dependence {
-    /// On nothing.
+    /// On nothing: every remote endpoint is treated alike.
     EndpointIndependent,
-    /// On its address.
+    /// On the remote address, whatever the port.
     AddressDependent,
     /// On its address and port.
     AddressAndPortDependent,
@@ -151,6 +151,6 @@ pub enum Ports {
     Preserve,
     /// The next free one.
     Sequential,
-    /// Any free one.
+    /// Any free one, chosen at random.
     Random,
 }

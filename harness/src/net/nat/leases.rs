@@ -26,29 +26,29 @@ pub const LEASES_MAX: usize = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Forward {
-    /// Of this protocol.
+    /// Transport protocol that is forwarded.
     pub protocol: Protocol,
     /// The outside port, of the address that the inside host is paired with.
     pub port: u16,
-    /// Where it leads.
+    /// Inside endpoint that the port leads to.
     pub to: SocketAddrV4,
 }
 
 /// The outside port that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Any.
+    /// Any port that is free.
     Any,
     /// This one, or any other.
     Rather(u16),
-    /// This one alone.
+    /// This port; otherwise no mapping is made.
     Exactly(u16),
 }
 
-/// What was granted.
+/// A mapping as it was granted to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
-    /// The outside endpoint.
+    /// External endpoint that remote hosts use.
     pub outside: SocketAddrV4,
     /// For how long, unless it is renewed.
     pub lifetime: Duration,
@@ -57,11 +57,11 @@ pub struct Granted {
 /// A mapping that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Of this protocol.
+    /// Transport protocol that is mapped.
     pub protocol: Protocol,
-    /// The inside endpoint.
+    /// Endpoint of the host that owns the mapping.
     pub inside: SocketAddrV4,
-    /// The outside endpoint.
+    /// External endpoint that remote hosts use.
     pub outside: SocketAddrV4,
     /// When it ends; never for one that is configured.
     pub until: Time,
@@ -79,7 +79,7 @@ pub enum Refused {
     /// The host has all that it may have.
     #[error("the host has as many mappings as it may have")]
     Quota,
-    /// It is configured, and nobody's to change.
+    /// It is configured, and no host may change it.
     #[error("the mapping is configured")]
     Configured,
 }

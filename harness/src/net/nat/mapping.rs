@@ -1,4 +1,4 @@
-//! One mapping: an inside endpoint, whom it lets in, and the TCP connections over it.
+//! One mapping: an inside endpoint, the remote hosts that it lets in, and the TCP connections over it.
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(super) struct Mapping {
     lease: Time,
     /// Whether it is there for its lease alone, and what is sent does not prolong it.
     leased_only: bool,
-    /// Sorted by remote. For UDP and echo: those whom the filter lets in; none where it lets everybody in. For TCP: the
+    /// Sorted by remote. For UDP and echo: those that the filter lets in; none where it lets all in. For TCP: the
     /// connections.
     peers: SmallVec<[Peer; 1]>,
 }

@@ -240,7 +240,7 @@ impl Outside {
         Ok(Place { port, ..first })
     }
 
-    /// A block that nobody has: of the host's own address if it has one already.
+    /// A free block: of the host's own address if it has one already.
     fn free_block(&self, block: PortBlock, host: Ipv4Addr, keeps_address: bool) -> Option<u32> {
         let (addresses, all) = (self.addresses.len() as u32, self.blocks_in_all(block));
         let preferred = self.preferred_block(block, host);

@@ -72,7 +72,7 @@ fn pareto_jitter_has_paretos_tail() {
     assert!(apart(draws.clone(), |x| 1.0 - original(x).max(1.0).powi(-3)) < apart_max(draws.len()));
     let beyond = draws.iter().filter(|x| original(**x) > 10.0).count();
     check_share(beyond, draws.len(), 0.001);
-    // The other two have nobody there.
+    // The other two have no neighbour there.
     for distribution in [Distribution::Normal, Distribution::Uniform] {
         assert!(variates(distribution).iter().all(|x| x.abs() <= 6.0));
     }

@@ -1,7 +1,7 @@
 //! RFC 4787: what UDP asks of a NAT, requirement by requirement.
 //!
 //! REQ-4 (parity) is not kept: RFC 7857 §8. REQ-10 (no application-level gateways): the payload is never read; see
-//! `net/packet/tests.rs`. REQ-13 (what is too long is told of, or cut): `router/engine/tests.rs` and `tests/fragments.rs` there.
+//! `net/packet/tests.rs`. REQ-13 (too long packets cause an error or are fragmented): `router/engine/tests.rs` and `tests/fragments.rs` there.
 //! REQ-14 (fragments in whatever order): `router/engine/tests/fragments.rs`.
 
 use super::*;

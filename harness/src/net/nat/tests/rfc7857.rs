@@ -141,7 +141,7 @@ fn section_10_identifications_come_again_only_when_all_were_used() {
     }
     let begin = |seed| Identifications::new(seed).take(OUTSIDE, to, 17, 1);
     let begins: std::collections::BTreeSet<u16> = (0..100).map(begin).collect();
-    assert!(begins.len() > 95, "nobody outside knows where they begin");
+    assert!(begins.len() > 95, "hosts outside cannot guess where they begin");
     assert_eq!(begin(7), begin(7));
 }
 
