@@ -16,7 +16,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
 use crate::backend::Backend;
-use crate::backend::sim::Sim;
+use crate::backend::sim::SimBackend;
 use crate::events::RunTime;
 use crate::net::link::LinkConfig;
 use crate::op::{Op, OpId, OpResult, OpTarget};
@@ -25,9 +25,9 @@ use crate::sim::invariants;
 use crate::sim::terrain::Terrain;
 
 /// Sizes that have targets, with CPU seconds for all of it and, where one is set, peak memory in bytes.
-pub const TARGETS: [Target; 2] = [
-    Target { nodes: 1_000, cpu_s: 3.0, peak_bytes: None },
-    Target { nodes: 20_000, cpu_s: 90.0, peak_bytes: Some(1 << 30) },
+pub const TARGETS: [BenchTarget; 2] = [
+    BenchTarget { nodes: 1_000, cpu_s: 3.0, peak_bytes: None },
+    BenchTarget { nodes: 20_000, cpu_s: 90.0, peak_bytes: Some(1 << 30) },
 ];
 
 /// Nodes of a LAN.
@@ -47,7 +47,7 @@ const BEAT_FOR: Duration = Duration::from_secs(60);
 
 /// What a size should take at most.
 #[derive(Clone, Copy, Debug)]
-pub struct Target {
+pub struct BenchTarget {
     /// Nodes.
     pub nodes: usize,
     /// CPU seconds.
@@ -62,7 +62,7 @@ pub struct SimBench {
     /// Nodes.
     pub nodes: usize,
     /// Join, store, beat.
-    pub phases: Vec<Phase>,
+    pub phases: Vec<BenchPhase>,
     /// Items stored, of as many as there are nodes.
     pub stored: usize,
     /// Components of the known-host graph at the end of the join.
@@ -75,7 +75,7 @@ pub struct SimBench {
 
 /// What one phase took.
 #[derive(Clone, Debug)]
-pub struct Phase {
+pub struct BenchPhase {
     /// Its name.
     pub name: &'static str,
     /// Virtual seconds.
@@ -112,7 +112,7 @@ pub fn sim(nodes: usize, seed: u64) -> anyhow::Result<SimBench> {
     let before = status("RssAnon")?;
     let mut stopwatch = Stopwatch::new()?;
     let plan = plan(nodes, seed);
-    let mut sim = Sim::new(&plan);
+    let mut sim = SimBackend::new(&plan);
 
     sim.start_all();
     let components = join(&mut sim);
@@ -153,7 +153,7 @@ fn plan(nodes: usize, seed: u64) -> Plan {
     plan
 }
 
-fn join(sim: &mut Sim) -> usize {
+fn join(sim: &mut SimBackend) -> usize {
     let give_up = sim.now().plus(JOIN_WITHIN);
     loop {
         let next = sim.now().plus(Duration::from_secs(1));
@@ -166,11 +166,11 @@ fn join(sim: &mut Sim) -> usize {
 }
 
 /// Everybody stores an item, one after the other; returns how many were acknowledged.
-fn store(sim: &mut Sim, plan: &Plan) -> usize {
+fn store(sim: &mut SimBackend, plan: &Plan) -> usize {
     let begun = sim.now();
     let count = plan.nodes.len();
     let (mut stored, mut pending) = (0, count);
-    let mut take = |sim: &mut Sim, until| {
+    let mut take = |sim: &mut SimBackend, until| {
         while let Some(report) = sim.advance(until) {
             pending -= 1;
             stored += usize::from(matches!(report.result, OpResult::Stored(_)));
@@ -192,7 +192,7 @@ struct Stopwatch {
     cpu_s: f64,
     at_s: f64,
     counts: (u64, u64),
-    phases: Vec<Phase>,
+    phases: Vec<BenchPhase>,
 }
 
 impl Stopwatch {
@@ -200,10 +200,10 @@ impl Stopwatch {
         Ok(Stopwatch { cpu_s: cpu_s()?, at_s: 0.0, counts: (0, 0), phases: Vec::new() })
     }
 
-    fn lap(&mut self, name: &'static str, sim: &Sim) -> anyhow::Result<()> {
+    fn lap(&mut self, name: &'static str, sim: &SimBackend) -> anyhow::Result<()> {
         let (cpu_s, counts) = (cpu_s()?, sim.engine().counts());
         let at_s = sim.engine().now().as_micros() as f64 / 1e6;
-        self.phases.push(Phase {
+        self.phases.push(BenchPhase {
             name,
             virtual_s: at_s - self.at_s,
             cpu_s: cpu_s - self.cpu_s,
@@ -232,7 +232,7 @@ impl fmt::Display for SimBench {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MIB: f64 = 1_048_576.0;
         writeln!(f, "{} nodes in LANs of {LAN_NODES}", self.nodes)?;
-        for Phase { name, virtual_s, cpu_s, events, inputs } in &self.phases {
+        for BenchPhase { name, virtual_s, cpu_s, events, inputs } in &self.phases {
             let (each, rate) = (cpu_s / *inputs as f64 * 1e6, *events as f64 / cpu_s / 1e6);
             writeln!(
                 f,

@@ -38,7 +38,7 @@ pub struct RunLeftover {
     /// Time since the run started, in whole seconds; `None` without a label that says so.
     pub age: Option<Duration>,
     /// Number of containers, networks and volumes.
-    pub things: usize,
+    pub objects: usize,
 }
 
 impl std::fmt::Display for RunLeftover {
@@ -47,7 +47,7 @@ impl std::fmt::Display for RunLeftover {
         if let Some(age) = self.age {
             write!(f, ", started {} ago", humantime::format_duration(age))?;
         }
-        write!(f, ": {} containers, networks and volumes", self.things)
+        write!(f, ": {} containers, networks and volumes", self.objects)
     }
 }
 
@@ -58,23 +58,23 @@ impl std::fmt::Display for RunLeftover {
 pub async fn clean(scope: CleanScope, progress: &mut dyn Progress) -> Result<CleanReport, BackendError> {
     let engine = docker::connect().await?;
     let mut cleaned = CleanReport::default();
-    let mut things = Vec::new();
+    let mut objects = Vec::new();
     let only = match &scope {
         CleanScope::Run(run) => Some(run.as_str()),
         CleanScope::Crashed | CleanScope::All => None,
     };
-    for (run, belongings) in teardown::find(&engine.docker, only).await? {
-        let leftover = leftover(run, &belongings);
-        match belongings.reason_to_spare().filter(|_| scope == CleanScope::Crashed) {
+    for (run, objects_of_run) in teardown::find(&engine.docker, only).await? {
+        let leftover = leftover(run, &objects_of_run);
+        match objects_of_run.reason_to_spare().filter(|_| scope == CleanScope::Crashed) {
             Some(reason) => cleaned.spared.push((leftover, reason)),
             None => {
-                things.extend(belongings.things);
+                objects.extend(objects_of_run.objects);
                 cleaned.removed.push(leftover);
             }
         }
     }
-    progress.begin("removing leftovers", things.len() as u64);
-    let left = teardown::remove(&engine.docker, &things, progress).await;
+    progress.begin("removing leftovers", objects.len() as u64);
+    let left = teardown::remove(&engine.docker, &objects, progress).await;
     if left.is_empty() {
         return Ok(cleaned);
     }
@@ -84,14 +84,14 @@ pub async fn clean(scope: CleanScope, progress: &mut dyn Progress) -> Result<Cle
     })
 }
 
-fn leftover(run: String, belongings: &teardown::Belongings) -> RunLeftover {
-    let label = |name: &str| belongings.labels.get(name).map(String::as_str);
+fn leftover(run: String, objects_of_run: &teardown::RunObjects) -> RunLeftover {
+    let label = |name: &str| objects_of_run.labels.get(name).map(String::as_str);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let started = label(label::STARTED).and_then(|text| text.parse::<u64>().ok());
     RunLeftover {
         run,
         topology: label(label::TOPOLOGY).unwrap_or("an unnamed topology").to_owned(),
         age: started.map(|started| Duration::from_secs(now.saturating_sub(started))),
-        things: belongings.things.len(),
+        objects: objects_of_run.objects.len(),
     }
 }

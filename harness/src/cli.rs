@@ -136,7 +136,9 @@ fn execute(command: Command) -> Result<Exit, BackendError> {
         Command::Image => runtime.block_on(machine::image()),
         Command::Clean(args) => runtime.block_on(machine::clean(&args)),
         Command::Bench(args) => bench::run(&args, runtime.handle()),
-        Command::Prober { survey } => runtime.block_on(crate::probe::deputy::main(&survey)).map(|()| Exit::Passed)?,
+        Command::Prober { survey } => {
+            runtime.block_on(crate::probe::remote_prober::main(&survey)).map(|()| Exit::Passed)?
+        }
         Command::Router | Command::NamespaceTrial => unreachable!("handled above"),
     })
 }

@@ -6,7 +6,7 @@ use crate::backend::BackendError;
 use crate::backend::docker;
 use crate::backend::netns;
 use crate::backend::process;
-use crate::netns::access::Access;
+use crate::netns::access::NamespaceAccess;
 use crate::programs;
 
 /// Entries of the neighbour table below which large LANs on Docker lose packets: what Linux has without configuration.
@@ -103,8 +103,8 @@ async fn docker_here() -> BackendReport {
 
 async fn netns_here() -> BackendReport {
     let usability = match netns::preflight().await {
-        Ok(Access::Ready) => Usability::Works("network namespaces, as root".to_owned()),
-        Ok(Access::InUserNamespace) => {
+        Ok(NamespaceAccess::Ready) => Usability::Works("network namespaces, as root".to_owned()),
+        Ok(NamespaceAccess::InUserNamespace) => {
             Usability::Works("network namespaces, as an ordinary user in a user namespace".to_owned())
         }
         Err(error) => Usability::Fails(error),

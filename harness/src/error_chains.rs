@@ -4,12 +4,12 @@
 use std::error::Error;
 use std::io;
 
-use crate::backend::docker::engine::Unusable;
+use crate::backend::docker::engine::EngineProblem;
 use crate::metrics::exposition::{ExpositionError, SampleError};
 use crate::net::nat::leases::Refused;
 use crate::net::packet::Malformed;
 use crate::planner;
-use crate::probe::NotAsDeclared;
+use crate::probe::RouterDiffers;
 use crate::results::compare::CompareError;
 use crate::results::directory::DirectoryError;
 use crate::results::topology_shape::ShapeDifference;
@@ -46,7 +46,7 @@ fn network_errors() -> Vec<Box<dyn Error>> {
         Box::new(Malformed::Header),
         Box::new(Malformed::HeaderChecksum),
         Box::new(Malformed::Transport),
-        Box::new(NotAsDeclared { network: text(), observation: "it loses more".to_owned() }),
+        Box::new(RouterDiffers { network: text(), observation: "it loses more".to_owned() }),
     ]
 }
 
@@ -54,15 +54,15 @@ fn engine_errors() -> Vec<Box<dyn Error>> {
     let path = || "/run/docker.sock".into();
     let source = bollard::errors::Error::RequestTimeoutError;
     vec![
-        Box::new(Unusable::NoSocket(path())),
-        Box::new(Unusable::Denied(path())),
-        Box::new(Unusable::NotRunning(path())),
-        Box::new(Unusable::Silent { at: text(), source }),
-        Box::new(Unusable::Slow { at: text() }),
-        Box::new(Unusable::BadAddress(text())),
-        Box::new(Unusable::TooOld { found: bollard::ClientVersion { major_version: 1, minor_version: 20 } }),
-        Box::new(Unusable::NotLinux(text())),
-        Box::new(Unusable::Elsewhere(text())),
+        Box::new(EngineProblem::NoSocket(path())),
+        Box::new(EngineProblem::Denied(path())),
+        Box::new(EngineProblem::NotRunning(path())),
+        Box::new(EngineProblem::Silent { at: text(), source }),
+        Box::new(EngineProblem::Slow { at: text() }),
+        Box::new(EngineProblem::BadAddress(text())),
+        Box::new(EngineProblem::TooOld { found: bollard::ClientVersion { major_version: 1, minor_version: 20 } }),
+        Box::new(EngineProblem::NotLinux(text())),
+        Box::new(EngineProblem::Elsewhere(text())),
     ]
 }
 

@@ -30,11 +30,11 @@ type Job = Box<dyn FnOnce() + Send>;
 ///
 /// What a process that they start was told of its parent's death holds for the thread that started it.
 #[derive(Clone, Debug)]
-pub(crate) struct Crew {
+pub(crate) struct NamespaceWorkers {
     jobs: Sender<Job>,
 }
 
-impl Crew {
+impl NamespaceWorkers {
     /// So many threads.
     pub(crate) fn new(threads: usize) -> anyhow::Result<Self> {
         let (jobs, queue) = channel();
@@ -44,7 +44,7 @@ impl Crew {
             let work = move || work(&queue);
             thread::Builder::new().name("namespaces".to_owned()).spawn(work).context("starting a thread")?;
         }
-        Ok(Crew { jobs })
+        Ok(NamespaceWorkers { jobs })
     }
 
     /// Makes a namespace, and does something in it first.
@@ -52,10 +52,10 @@ impl Crew {
         &self,
         first: impl FnOnce(&Namespace) -> anyhow::Result<T> + Send + 'static,
     ) -> anyhow::Result<(Namespace, T)> {
-        let crew = self.clone();
+        let workers = self.clone();
         let make = move || {
             unshare(CloneFlags::CLONE_NEWNET).context("making a network namespace")?;
-            let namespace = Namespace { file: Arc::new(own()?), crew };
+            let namespace = Namespace { file: Arc::new(own()?), workers };
             let result = first(&namespace)?;
             Ok((namespace, result))
         };
@@ -71,7 +71,7 @@ impl Crew {
     pub(crate) fn open(&self, pid: i64) -> anyhow::Result<Namespace> {
         let path = format!("/proc/{pid}/ns/net");
         let file = File::open(&path).with_context(|| format!("{path} cannot be opened"))?;
-        Ok(Namespace { file: Arc::new(file), crew: self.clone() })
+        Ok(Namespace { file: Arc::new(file), workers: self.clone() })
     }
 
     async fn run<T: Send + 'static>(
@@ -111,11 +111,11 @@ pub(crate) fn raise_descriptor_limit() -> anyhow::Result<()> {
 #[derive(Clone, Debug)]
 pub(crate) struct Namespace {
     file: Arc<File>,
-    crew: Crew,
+    workers: NamespaceWorkers,
 }
 
 impl Namespace {
-    /// Takes the calling thread into it, for good: only for threads of a [`Crew`].
+    /// Takes the calling thread into it, for good: only for threads of a [`NamespaceWorkers`].
     pub(crate) fn enter(&self) -> io::Result<()> {
         setns(&*self.file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from)
     }
@@ -130,7 +130,7 @@ impl Namespace {
             inside.enter().context("entering a network namespace")?;
             job()
         };
-        self.crew.run(job).await
+        self.workers.run(job).await
     }
 }
 

@@ -1,11 +1,11 @@
 //! The self-probe: before anything is played, routers are probed from inside and outside, and must behave as the plan says.
 //!
-//! Here: what was observed, and whether it is what was declared. `survey`: which routers are probed, and from where. `field`: the
-//! observing of one, over real sockets. `limits`: what is not probed. `deputy`: all of it by another process.
+//! Here: what was observed, and whether it is what was declared. `survey`: which routers are probed, and from where. `observe`: the
+//! observing of one, over real sockets. `limits`: what is not probed. `remote_prober`: all of it by another process.
 
-pub(crate) mod deputy;
-pub(crate) mod field;
 mod limits;
+pub(crate) mod observe;
+pub(crate) mod remote_prober;
 pub(crate) mod survey;
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ const LOSS_TOLERANCE: f64 = 0.03;
 /// What came of the probe of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
-pub enum Probed {
+pub enum ProbeOutcome {
     /// The backend has no part that could behave otherwise than declared.
     NotNeeded,
     /// It cannot be had here.
@@ -44,18 +44,18 @@ pub enum Probed {
         /// How many routers stand between two networks.
         routers: usize,
         /// Those that were probed.
-        networks: Vec<Observed>,
+        networks: Vec<ObservedRouter>,
         /// Those that were not.
-        left_out: Vec<LeftOut>,
+        skipped: Vec<SkippedRouters>,
     },
     /// A router behaves otherwise than declared, so that nothing was played.
-    Refused(NotAsDeclared),
+    Refused(RouterDiffers),
 }
 
 /// A router that behaves otherwise than declared.
 #[derive(Clone, Debug, PartialEq, Serialize, thiserror::Error)]
 #[error("{network} does not behave as declared: {observation}")]
-pub struct NotAsDeclared {
+pub struct RouterDiffers {
     /// Whose router.
     pub network: String,
     /// What was declared and what was seen, for a person.
@@ -64,7 +64,7 @@ pub struct NotAsDeclared {
 
 /// Routers that were not probed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LeftOut {
+pub struct SkippedRouters {
     /// For a person.
     pub why: String,
     /// Whose routers.
@@ -73,7 +73,7 @@ pub struct LeftOut {
 
 /// How a router is to behave.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Declared {
+pub struct DeclaredRouter {
     /// Its NAT; `None` routes plainly.
     pub nat: Option<NatConfig>,
     /// From its network outwards.
@@ -82,27 +82,27 @@ pub struct Declared {
     pub down: LinkConfig,
 }
 
-impl From<&Uplink> for Declared {
+impl From<&Uplink> for DeclaredRouter {
     fn from(uplink: &Uplink) -> Self {
-        Declared { nat: uplink.nat.clone(), up: uplink.up.clone(), down: uplink.down.clone() }
+        DeclaredRouter { nat: uplink.nat.clone(), up: uplink.up.clone(), down: uplink.down.clone() }
     }
 }
 
 /// How a router behaved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Observed {
+pub struct ObservedRouter {
     /// Whose router.
     pub network: String,
     /// Its NAT; `None` for one that routes plainly.
     pub nat: Option<ObservedNat>,
     /// Its link.
     #[serde(flatten)]
-    pub measured: Measured,
+    pub measured: ObservedLink,
 }
 
 /// What a router's link did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
+pub struct ObservedLink {
     /// The shortest of some round trips, in seconds.
     pub round_trip_s: f64,
     /// Packets sent in each direction to count losses.
@@ -113,10 +113,10 @@ pub struct Measured {
     pub loss_down: f64,
 }
 
-impl Measured {
+impl ObservedLink {
     /// The least of both: a busy machine adds to each.
-    fn least(self, other: Measured) -> Self {
-        Measured {
+    fn least(self, other: ObservedLink) -> Self {
+        ObservedLink {
             round_trip_s: self.round_trip_s.min(other.round_trip_s),
             sample: self.sample,
             loss_up: self.loss_up.min(other.loss_up),
@@ -149,7 +149,7 @@ pub const EXPIRY_WATCHED: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// With what differs, for a person.
-pub fn judge(declared: &Declared, observed: &Observed) -> Result<(), String> {
+pub fn judge(declared: &DeclaredRouter, observed: &ObservedRouter) -> Result<(), String> {
     if let (Some(nat), Some(seen)) = (&declared.nat, &observed.nat) {
         if seen.mapping != nat.mapping {
             return Err(format!(
@@ -185,13 +185,13 @@ pub fn judge(declared: &Declared, observed: &Observed) -> Result<(), String> {
 }
 
 /// Whether a link behaved as declared; an error tells what differs.
-fn fits(declared: &Declared, measured: &Measured) -> Result<(), String> {
+fn fits(declared: &DeclaredRouter, measured: &ObservedLink) -> Result<(), String> {
     delay(declared, measured.round_trip_s)?;
     loss("outwards", &declared.up, measured.loss_up, measured.sample)?;
     loss("inwards", &declared.down, measured.loss_down, measured.sample)
 }
 
-fn delay(declared: &Declared, seen_s: f64) -> Result<(), String> {
+fn delay(declared: &DeclaredRouter, seen_s: f64) -> Result<(), String> {
     let (latency, jitter) = (latency(declared), jitter(declared));
     let (least, most) = (latency.saturating_sub(jitter), longest_round_trip(declared) + DELAY_TOLERANCE);
     if (least.as_secs_f64()..=most.as_secs_f64()).contains(&seen_s) {
@@ -202,17 +202,17 @@ fn delay(declared: &Declared, seen_s: f64) -> Result<(), String> {
 }
 
 /// Of a round trip.
-fn latency(declared: &Declared) -> Duration {
+fn latency(declared: &DeclaredRouter) -> Duration {
     declared.up.latency.saturating_add(declared.down.latency)
 }
 
 /// What it may add to a round trip, or take from it.
-fn jitter(declared: &Declared) -> Duration {
+fn jitter(declared: &DeclaredRouter) -> Duration {
     declared.up.jitter.saturating_add(declared.down.jitter).saturating_mul(JITTER_DEVIATIONS)
 }
 
 /// Most that the shortest of several round trips may take.
-fn longest_round_trip(declared: &Declared) -> Duration {
+fn longest_round_trip(declared: &DeclaredRouter) -> Duration {
     let beside = [&declared.up, &declared.down].map(|link| lateness(link) + serialisation(link));
     beside.into_iter().fold(latency(declared).saturating_add(jitter(declared)), Duration::saturating_add)
 }
@@ -224,7 +224,7 @@ fn lateness(link: &LinkConfig) -> Duration {
 
 /// What a packet of the probe takes of a link's rate.
 fn serialisation(link: &LinkConfig) -> Duration {
-    let bits = Duration::from_secs(8 * u64::from(field::PACKET_LEN));
+    let bits = Duration::from_secs(8 * u64::from(observe::PACKET_LEN));
     link.rate_bps.map_or(Duration::ZERO, |bps| bits.div_f64(bps as f64))
 }
 
@@ -259,12 +259,12 @@ fn name(dependence: Dependence) -> &'static str {
 mod tests {
     use super::*;
 
-    fn declared() -> Declared {
+    fn declared() -> DeclaredRouter {
         let link = LinkConfig { latency: Duration::from_millis(20), loss: 0.1, ..LinkConfig::default() };
-        Declared { nat: Some(NatConfig::port_restricted()), up: link.clone(), down: link }
+        DeclaredRouter { nat: Some(NatConfig::port_restricted()), up: link.clone(), down: link }
     }
 
-    fn as_declared() -> Observed {
+    fn as_declared() -> ObservedRouter {
         let nat = ObservedNat {
             mapping: Dependence::EndpointIndependent,
             filtering: Dependence::AddressAndPortDependent,
@@ -273,18 +273,18 @@ mod tests {
             expired: None,
         };
         let network = "beta".to_owned();
-        let measured = Measured { round_trip_s: 0.043, sample: 200, loss_up: 0.12, loss_down: 0.08 };
-        Observed { network, nat: Some(nat), measured }
+        let measured = ObservedLink { round_trip_s: 0.043, sample: 200, loss_up: 0.12, loss_down: 0.08 };
+        ObservedRouter { network, nat: Some(nat), measured }
     }
 
     #[track_caller]
-    fn check(change: impl FnOnce(&mut Observed), expected: &str) {
+    fn check(change: impl FnOnce(&mut ObservedRouter), expected: &str) {
         let mut observed = as_declared();
         change(&mut observed);
         assert_eq!(judge(&declared(), &observed).err().unwrap_or_default(), expected);
     }
 
-    fn nat(observed: &mut Observed) -> &mut ObservedNat {
+    fn nat(observed: &mut ObservedRouter) -> &mut ObservedNat {
         observed.nat.as_mut().unwrap()
     }
 
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn what_a_rate_and_lateness_add_to_a_round_trip_is_allowed() {
-        let mut declared = Declared { nat: None, up: LinkConfig::default(), down: LinkConfig::default() };
+        let mut declared = DeclaredRouter { nat: None, up: LinkConfig::default(), down: LinkConfig::default() };
         assert!(delay(&declared, 0.024).is_err());
         // 37 bytes each way.
         (declared.up.rate_bps, declared.down.rate_bps) = (Some(64_000), Some(74_000));

@@ -15,7 +15,7 @@ use tokio::process::Command;
 
 use crate::backend::BackendError;
 use crate::progress::Progress;
-use elf::Kind;
+use elf::Linkage;
 
 /// Names the node's program where there is no source tree.
 pub const NODE_BINARY_VARIABLE: &str = "BUTTER_NODE_BINARY";
@@ -24,16 +24,16 @@ const COMPLAINT_MAX: usize = 8 << 10;
 
 /// Which programs to take; what is not given is found or built.
 #[derive(Clone, Debug, Default)]
-pub struct Choice {
+pub struct ProgramChoice {
     /// The node; otherwise the variable `BUTTER_NODE_BINARY`, the source tree, or `butter` beside this program.
     pub node: Option<PathBuf>,
     /// The harness, which is also the router; otherwise this very program.
     pub harness: Option<PathBuf>,
 }
 
-impl From<Programs> for Choice {
+impl From<Programs> for ProgramChoice {
     fn from(programs: Programs) -> Self {
-        Choice { node: Some(programs.node), harness: Some(programs.harness) }
+        ProgramChoice { node: Some(programs.node), harness: Some(programs.harness) }
     }
 }
 
@@ -50,18 +50,18 @@ pub struct Programs {
 ///
 /// # Errors
 /// If one is missing, does not build, or is not static, with what to do about it.
-pub async fn find(choice: &Choice, progress: &mut dyn Progress) -> Result<Programs, BackendError> {
+pub async fn find(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<Programs, BackendError> {
     let harness = harness(choice, progress).await?;
     let node = node(choice, progress).await?;
     Ok(Programs { node, harness })
 }
 
-async fn harness(choice: &Choice, progress: &mut dyn Progress) -> Result<PathBuf, BackendError> {
+async fn harness(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<PathBuf, BackendError> {
     if let Some(path) = &choice.harness {
         return given(path);
     }
     let own = env::current_exe().context("this program's own file is not to be found")?;
-    let is_static = kind(&own)? == Kind::Static;
+    let is_static = kind(&own)? == Linkage::Static;
     match source_tree() {
         _ if is_static => Ok(own),
         Some(tree) => build(&tree, "harness", Flags::Static, progress).await,
@@ -69,7 +69,7 @@ async fn harness(choice: &Choice, progress: &mut dyn Progress) -> Result<PathBuf
     }
 }
 
-async fn node(choice: &Choice, progress: &mut dyn Progress) -> Result<PathBuf, BackendError> {
+async fn node(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<PathBuf, BackendError> {
     if let Some(path) = choice.node.clone().or_else(|| env::var_os(NODE_BINARY_VARIABLE).map(PathBuf::from)) {
         return given(&path);
     }
@@ -77,7 +77,7 @@ async fn node(choice: &Choice, progress: &mut dyn Progress) -> Result<PathBuf, B
         && cargo_answers().await
     {
         let built = build(&tree, "butter", Flags::AsConfigured, progress).await?;
-        if kind(&built)? == Kind::Static {
+        if kind(&built)? == Linkage::Static {
             return Ok(built);
         }
         progress.note("RUSTFLAGS or another setting overrides the static build; building the node once more, apart");
@@ -124,15 +124,15 @@ fn beside() -> Result<Option<PathBuf>, BackendError> {
 
 fn given(path: &Path) -> Result<PathBuf, BackendError> {
     match kind(path)? {
-        Kind::Static => Ok(path.to_owned()),
-        Kind::Dynamic => Err(not_static(path)),
-        Kind::Foreign => {
+        Linkage::Static => Ok(path.to_owned()),
+        Linkage::Dynamic => Err(not_static(path)),
+        Linkage::Foreign => {
             Err(BackendError { what: anyhow!("{} is not a 64-bit Linux program", path.display()), remedy: None })
         }
     }
 }
 
-fn kind(path: &Path) -> anyhow::Result<Kind> {
+fn kind(path: &Path) -> anyhow::Result<Linkage> {
     elf::kind(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 

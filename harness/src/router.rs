@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: what a backend tells a router.
 //! - [`engine`]: the router without its sockets: frames in, frames out, some of them later. It has [`routes`], the two links as
-//!   [`pipe`]s, its own ARP as [`neighbours`] and the same of IPv6 as [`ndp`], and counts into [`stats`].
+//!   [`link_queue`]s, its own ARP as [`neighbours`] and the same of IPv6 as [`ndp`], and counts into [`stats`].
 //! - [`frame`]: frames and sides. [`offload`]: what hosts leave to the network card.
 //! - [`io`]: the loop between [`socket`]s and engine; [`interfaces`]: which ones, and their addresses.
 //! - [`gateway`]: what hosts of the LAN may ask for, mappings that is.
@@ -31,18 +31,18 @@ pub mod frame;
 pub mod gateway;
 pub mod interfaces;
 pub mod io;
+pub mod link_queue;
 pub mod metrics;
 pub mod ndp;
 pub mod neighbours;
 pub mod offload;
-pub mod pipe;
 pub mod proxy;
 pub mod routes;
 pub mod socket;
 pub mod stats;
 
-pub use config::{Ipv6Config, RouterConfig, Side, Side6};
-use engine::Engine;
+pub use config::{RouterConfig, RouterIpv6Config, SideConfig, SideConfig6};
+use engine::RouterEngine;
 use frame::Interface;
 use gateway::Gateway;
 use io::Sockets;
@@ -72,7 +72,7 @@ pub fn run(config: RouterConfig) -> anyhow::Result<()> {
     let interfaces = runtime()?.block_on(interfaces::prepare(&config))?;
     let metrics = Arc::new(RouterMetrics::new(config.nat.is_some()));
     let outside = interfaces.outside.as_ref().map(|outside| outside.interface);
-    let initial = Initial { config: config.clone(), inside: interfaces.inside.interface, outside };
+    let initial = InitialState { config: config.clone(), inside: interfaces.inside.interface, outside };
     let mut engine = initial.engine();
     let sockets = Sockets {
         inside: PacketSocket::open(interfaces.inside.index)?,
@@ -107,15 +107,15 @@ pub fn run(config: RouterConfig) -> anyhow::Result<()> {
 
 /// What the data path begins as.
 #[derive(Debug)]
-pub struct Initial {
+pub struct InitialState {
     config: RouterConfig,
     inside: Interface,
     outside: Option<Interface>,
 }
 
-impl Initial {
-    fn engine(&self) -> Engine {
-        Engine::new(&self.config, self.inside, self.outside)
+impl InitialState {
+    fn engine(&self) -> RouterEngine {
+        RouterEngine::new(&self.config, self.inside, self.outside)
     }
 }
 

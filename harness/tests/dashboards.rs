@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use butter_harness::backend::sim::Sim;
+use butter_harness::backend::sim::SimBackend;
 use butter_harness::backend::{Backend, docker};
 use butter_harness::events::{Event, RunTime};
 use butter_harness::metrics::exposition;
@@ -163,7 +163,7 @@ fn served() -> String {
     let plan = Arc::new(plan);
     let mut shown = Shown(Federation::default());
     shown.0.begin(&plan, "sim");
-    let mut sim = Sim::new(&plan);
+    let mut sim = SimBackend::new(&plan);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         sim.up(&mut Quiet).await.unwrap();

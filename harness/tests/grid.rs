@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use butter_harness::backend::Backend;
-use butter_harness::backend::sim::Sim;
+use butter_harness::backend::sim::SimBackend;
 
 use butter_harness::checks::evaluate;
 
@@ -31,7 +31,7 @@ fn run(name: &str, overrides: &Overrides) -> RunResult {
     let plan = planner::load(&path, overrides).unwrap_or_else(|wrong| panic!("{wrong}"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let played: RunRecord = runtime.block_on(async {
-        let mut sim = Sim::new(&plan);
+        let mut sim = SimBackend::new(&plan);
         sim.up(&mut Nobody).await.expect("a simulation comes up");
         run_plan(&plan, &mut sim, &mut Nobody, &StopSignal::default()).await
     });

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use butter_harness::backend::Backend;
-use butter_harness::backend::sim::Sim;
+use butter_harness::backend::sim::SimBackend;
 
 use butter_harness::events::EventKind;
 use butter_harness::planner;
@@ -32,7 +32,7 @@ fn after_churn(die: &str, seed: u64) -> Total {
     let plan = planner::load(&path, &overrides).expect("it is valid");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let played = runtime.block_on(async {
-        let mut sim = Sim::new(&plan);
+        let mut sim = SimBackend::new(&plan);
         sim.up(&mut Nobody).await.expect("a simulation comes up");
         run_plan(&plan, &mut sim, &mut Nobody, &StopSignal::default()).await
     });

@@ -11,8 +11,8 @@ use butter::overlay::data::Data;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{NatConfig, Ports};
 use butter_harness::plan::{NetworkIndex, NodeIndex, Plan};
-use butter_harness::sim::engine::{Birth, Engine};
-use butter_harness::sim::network::Seat;
+use butter_harness::sim::engine::{SimEngine, SpawnSpec};
+use butter_harness::sim::network::NodeSlot;
 use butter_harness::sim::terrain::Terrain;
 
 /// Runs of each pair.
@@ -69,12 +69,12 @@ fn home(terrain: &mut Terrain, kind: Kind, ms: u64) -> NetworkIndex {
     kind.nats().into_iter().fold(Terrain::INTERNET, |outer, nat| terrain.network(outer, Some(nat), link(ms)))
 }
 
-fn id(plan: &Plan, seat: usize) -> NodeId {
-    NodeId(std::array::from_fn(|i| (plan.seed as usize * 37 + seat * 101 + i * 13 + 1) as u8))
+fn id(plan: &Plan, slot: usize) -> NodeId {
+    NodeId(std::array::from_fn(|i| (plan.seed as usize * 37 + slot * 101 + i * 13 + 1) as u8))
 }
 
 /// Has `one` link to `other`, and tells what came of it.
-fn cross(one: Kind, other: Kind, seed: u64) -> (ConnectReport, Engine<Data>) {
+fn cross(one: Kind, other: Kind, seed: u64) -> (ConnectReport, SimEngine<Data>) {
     let mut terrain = Terrain::new(seed).with("discover", "false");
     for _ in 0..AMBASSADORS {
         terrain.ambassador();
@@ -85,23 +85,23 @@ fn cross(one: Kind, other: Kind, seed: u64) -> (ConnectReport, Engine<Data>) {
 }
 
 /// Every node runs, one after the other.
-fn start(plan: &Plan) -> Engine<Data> {
-    let mut engine = Engine::new(plan);
-    for (seat, node) in plan.nodes.iter().enumerate() {
+fn start(plan: &Plan) -> SimEngine<Data> {
+    let mut engine = SimEngine::new(plan);
+    for (slot, node) in plan.nodes.iter().enumerate() {
         let config = plan.node_config(node);
         let overlay = Data::new(&config);
-        let seed = plan.seed * 1_000 + seat as u64;
-        engine.start(seat as Seat, Birth { id: id(plan, seat), config: config.into(), seed, overlay });
+        let seed = plan.seed * 1_000 + slot as u64;
+        engine.start(slot as NodeSlot, SpawnSpec { id: id(plan, slot), config: config.into(), seed, overlay });
         let until = engine.now() + Duration::from_millis(400);
         assert!(engine.next(until).is_none());
     }
     engine
 }
 
-fn play(plan: &Plan, one: NodeIndex, other: NodeIndex) -> (ConnectReport, Engine<Data>) {
+fn play(plan: &Plan, one: NodeIndex, other: NodeIndex) -> (ConnectReport, SimEngine<Data>) {
     let mut engine = start(plan);
     let peer = id(plan, other.0);
-    engine.command(one.0 as Seat, CommandId(1), Command::Connect { peer, contact: None });
+    engine.command(one.0 as NodeSlot, CommandId(1), Command::Connect { peer, contact: None });
     let until = engine.now() + Duration::from_secs(31);
     let finished = engine.next(until).expect("a wanted link is told of in time");
     let Outcome::Connected(report) = finished.outcome else { panic!("{:?}", finished.outcome) };
@@ -149,10 +149,10 @@ fn a_public_node_reaches_one_whose_nat_is_on_its_own_network() {
     let [public, hidden] = [Terrain::INTERNET, home].map(|network| terrain.node(network));
     let plan = terrain.into_plan();
     let mut engine = start(&plan);
-    let hidden_contact = engine.node(hidden.0 as Seat).expect("it runs").me().clone();
+    let hidden_contact = engine.node(hidden.0 as NodeSlot).expect("it runs").me().clone();
     assert!(hidden_contact.via.is_some());
     let (peer, contact) = (hidden_contact.id, Some(Box::new(hidden_contact)));
-    engine.command(public.0 as Seat, CommandId(1), Command::Connect { peer, contact });
+    engine.command(public.0 as NodeSlot, CommandId(1), Command::Connect { peer, contact });
     let until = engine.now() + Duration::from_secs(31);
     let finished = engine.next(until).expect("it is told of in time");
     let Outcome::Connected(report) = finished.outcome else { panic!("{:?}", finished.outcome) };
@@ -179,14 +179,14 @@ fn recover(one: Kind, other: Kind, seed: u64) -> (Duration, Option<LinkPath>) {
     let forgotten = engine.now();
     for number in 2.. {
         let ask = Command::Ask { peer, route: "any".to_owned(), body: Blob::from(vec![1]) };
-        engine.command(one.0 as Seat, CommandId(number), ask);
+        engine.command(one.0 as NodeSlot, CommandId(number), ask);
         let until = engine.now() + Duration::from_millis(100);
         while let Some(finished) = engine.next(until) {
             // Nothing is served there, which is an answer.
             if matches!(finished.outcome, Outcome::Answered(Err(AskError::Refused(_)))) {
                 let settled = engine.now() + Duration::from_secs(12);
                 while engine.next(settled).is_some() {}
-                let path = engine.node(one.0 as Seat).and_then(|node| node.path(peer));
+                let path = engine.node(one.0 as NodeSlot).and_then(|node| node.path(peer));
                 return (finished.at.since(forgotten), path);
             }
         }

@@ -8,27 +8,27 @@ use butter::overlay::data::Data;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::Plan;
-use butter_harness::sim::engine::{Birth, Engine};
+use butter_harness::sim::engine::{SimEngine, SpawnSpec};
 use butter_harness::sim::invariants::{self, Violation};
-use butter_harness::sim::network::Seat;
+use butter_harness::sim::network::NodeSlot;
 use butter_harness::sim::terrain::Terrain;
 
-fn start_all(plan: &Plan) -> Engine<Data> {
-    let mut engine = Engine::new(plan);
-    for (seat, node) in plan.nodes.iter().enumerate() {
+fn start_all(plan: &Plan) -> SimEngine<Data> {
+    let mut engine = SimEngine::new(plan);
+    for (slot, node) in plan.nodes.iter().enumerate() {
         let config = plan.node_config(node);
-        let mut id = [seat as u8; 32];
+        let mut id = [slot as u8; 32];
         id[31] = plan.seed as u8;
         let overlay = Data::new(&config);
         engine.start(
-            seat as Seat,
-            Birth { id: NodeId(id), config: config.into(), seed: plan.seed * 1_000 + seat as u64, overlay },
+            slot as NodeSlot,
+            SpawnSpec { id: NodeId(id), config: config.into(), seed: plan.seed * 1_000 + slot as u64, overlay },
         );
     }
     engine
 }
 
-fn run(engine: &mut Engine<Data>, seconds: u64) {
+fn run(engine: &mut SimEngine<Data>, seconds: u64) {
     let until = engine.now() + Duration::from_secs(seconds);
     assert!(engine.next(until).is_none(), "no command was given");
     assert_eq!(engine.now(), until);
@@ -46,8 +46,8 @@ fn two_nodes_of_a_lan_find_each_other() {
     terrain.node(lan);
     let mut engine = start_all(&terrain.into_plan());
     run(&mut engine, 5);
-    for (seat, node) in engine.nodes() {
-        assert_eq!(node.neighbours().count(), 1, "node {seat}");
+    for (slot, node) in engine.nodes() {
+        assert_eq!(node.neighbours().count(), 1, "node {slot}");
     }
 }
 
@@ -84,7 +84,7 @@ fn the_invariants_themselves_can_fail() {
     let mut engine = start_all(&terrain.into_plan());
     run(&mut engine, 5);
     let narrow = Config { active: 1, passive: 0, ..Config::default() };
-    let seats = |violations: Vec<Violation>| violations.len();
-    assert_eq!(seats(invariants::views(&engine, &narrow)), 12, "each node has two neighbours: too many of both");
+    let slots = |violations: Vec<Violation>| violations.len();
+    assert_eq!(slots(invariants::views(&engine, &narrow)), 12, "each node has two neighbours: too many of both");
     assert_eq!(invariants::joined(&engine), [Violation::Apart { components: 2 }], "nothing joins two LANs");
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use butter::core::config::Config;
-use butter_harness::backend::sim::Sim;
+use butter_harness::backend::sim::SimBackend;
 use butter_harness::backend::{Backend, BackendError};
 use butter_harness::events::{EventKind, Retrieved, RunTime};
 use butter_harness::op::{BackendEvent, Op, OpId, OpTarget};
@@ -27,7 +27,7 @@ fn three_lans(seed: u64) -> Plan {
 
 /// The simulator, with its invariants checked at each look.
 struct Checked {
-    sim: Sim,
+    sim: SimBackend,
     config: Config,
     looks: usize,
 }
@@ -70,7 +70,7 @@ impl Backend for Checked {
 fn play_on_sim(plan: &Plan) -> (RunRecord, Checked) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        let mut sim = Checked { sim: Sim::new(plan), config: plan.node_config(&plan.nodes[0]), looks: 0 };
+        let mut sim = Checked { sim: SimBackend::new(plan), config: plan.node_config(&plan.nodes[0]), looks: 0 };
         sim.up(&mut Nobody).await.expect("a simulation comes up");
         let played = run_plan(plan, &mut sim, &mut Nobody, &StopSignal::default()).await;
         sim.down(&mut Nobody).await.expect("nothing is left of it");

@@ -11,8 +11,8 @@ use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{NatConfig, PortBlock};
 use butter_harness::net::packet::ipv6::Packet6;
 use butter_harness::net::packet::{self, Packet};
-use butter_harness::router::engine::Engine;
-use butter_harness::router::frame::{ETHERNET_LEN, Face, Interface, TYPE_IPV6};
+use butter_harness::router::engine::RouterEngine;
+use butter_harness::router::frame::{ETHERNET_LEN, Side, Interface, TYPE_IPV6};
 use butter_harness::router::offload::{OFFLOAD_LEN, Offload};
 use butter_harness::router::{Ipv6Config, RouterConfig, Side, Side6};
 use libfuzzer_sys::fuzz_target;
@@ -61,7 +61,7 @@ impl Kind {
     }
 }
 
-fn engine(nat: u8) -> Engine {
+fn engine(nat: u8) -> RouterEngine {
     let side = |subnet: &str, address: &str, gateway: Option<&str>| Side {
         subnet: subnet.parse().unwrap(),
         address: address.parse().unwrap(),
@@ -98,7 +98,7 @@ fn engine(nat: u8) -> Engine {
             (Ipv4Addr::new(203, 0, 113, 1), [2, 0, 0, 0, 2, 1]),
         ],
     };
-    Engine::new(&config, INSIDE, Some(OUTSIDE))
+    RouterEngine::new(&config, INSIDE, Some(OUTSIDE))
 }
 
 /// Makes the checksum of an IPv4 header right, which luck alone never does.
@@ -127,13 +127,13 @@ fuzz_target!(|input: (u8, Vec<Step<'_>>)| {
     for step in steps {
         match step {
             Step::Frame { inside, kind, offload, mend: mended, packet } => {
-                let (face, to) = if inside { (Face::Inside, INSIDE.mac) } else { (Face::Outside, OUTSIDE.mac) };
+                let (side, to) = if inside { (Side::Inside, INSIDE.mac) } else { (Side::Outside, OUTSIDE.mac) };
                 let mut frame = [&to[..], &[2, 0, 0, 0, 1, 2], &kind.ether_type(), packet].concat();
                 if mended {
                     mend(&mut frame[ETHERNET_LEN..]);
                 }
                 let offload = Offload::read(offload).unwrap_or_default();
-                engine.receive(now, face, offload, &mut frame, &mut |_, offload, frame| check(offload, frame));
+                engine.receive(now, side, offload, &mut frame, &mut |_, offload, frame| check(offload, frame));
             }
             Step::Wait { ms } => now = now + Duration::from_millis(ms.into()),
             Step::Rebind { host } => engine.rebind(now, &[Ipv4Addr::new(203, 0, 113, host)]),

@@ -43,20 +43,20 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) use engine::connect;
 pub(crate) use neighbours::enters_namespaces;
 
-use crate::backend::process::{Fleet, Operation};
+use crate::backend::process::{ProcessBackend, ProcessRun};
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::op::{BackendEvent, Op, OpId, OpTarget};
 use crate::plan::Plan;
-use crate::probe::Probed;
+use crate::probe::ProbeOutcome;
 use crate::programs;
 use crate::progress::Progress;
 use crate::router::RouterConfig;
 use containers::Containers;
-use label::Mark;
+use label::RunLabels;
 
 /// What the tasks of a run on Docker share.
-type Shared = Fleet<Containers>;
+type Shared = ProcessRun<Containers>;
 
 /// How long the engine may still be at a request that was given up, for all that is known here.
 const GIVEN_UP_SETTLES: Duration = Duration::from_millis(1_000);
@@ -65,9 +65,9 @@ const REMOVAL_ROUNDS_MAX: usize = 5;
 
 /// How a run on Docker is set up.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct DockerOptions {
     /// Which programs the image gets.
-    pub programs: programs::Choice,
+    pub programs: programs::ProgramChoice,
     /// Label the run as kept, so that `harness clean` leaves it once this process has gone.
     pub keep: bool,
     /// Where [`Backend::down`] leaves the logs of all containers before it removes them.
@@ -82,11 +82,11 @@ pub struct Options {
 #[derive(Debug)]
 pub struct DockerBackend {
     plan: Plan,
-    options: Options,
+    options: DockerOptions,
     /// What there is to take down, from the moment that anything is created.
-    begun: Option<(Docker, Mark)>,
-    operation: Operation<Containers>,
-    probed: Probed,
+    begun: Option<(Docker, RunLabels)>,
+    operation: ProcessBackend<Containers>,
+    probed: ProbeOutcome,
 }
 
 /// Whether a run on Docker can be had here.
@@ -101,23 +101,23 @@ pub async fn preflight() -> Result<(), BackendError> {
 
 impl DockerBackend {
     /// A run of `plan`. Nothing is created before [`Backend::up`].
-    pub fn new(plan: Plan, options: Options) -> Self {
-        DockerBackend { plan, options, begun: None, operation: Operation::new(), probed: Probed::Skipped }
+    pub fn new(plan: Plan, options: DockerOptions) -> Self {
+        DockerBackend { plan, options, begun: None, operation: ProcessBackend::new(), probed: ProbeOutcome::Skipped }
     }
 
     /// The plan as it is played: after [`Backend::up`], with the subnets that were free.
     pub fn plan(&self) -> &Plan {
-        self.operation.fleet().map_or(&self.plan, |fleet| &fleet.plan)
+        self.operation.run().map_or(&self.plan, |run| &run.plan)
     }
 
     /// What came of the self-probe.
-    pub fn probed(&self) -> &Probed {
+    pub fn probed(&self) -> &ProbeOutcome {
         &self.probed
     }
 
     /// Which run this is: the value of its label `butter.run`, once [`Backend::up`] has begun.
     pub fn run_id(&self) -> Option<&str> {
-        self.begun.as_ref().map(|(_, mark)| mark.run.as_str())
+        self.begun.as_ref().map(|(_, run_labels)| run_labels.run.as_str())
     }
 
     /// Writes the log of each node and router into `folder`, at most 4 MiB of each.
@@ -125,8 +125,8 @@ impl DockerBackend {
     /// # Errors
     /// If the engine does not give one or the folder cannot be written.
     pub async fn collect_logs(&self, folder: &Path) -> anyhow::Result<()> {
-        match self.operation.fleet() {
-            Some(fleet) => logs::collect(fleet, folder).await,
+        match self.operation.run() {
+            Some(run) => logs::collect(run, folder).await,
             None => Ok(()),
         }
     }
@@ -142,19 +142,19 @@ impl Backend for DockerBackend {
         note_crashed_runs(&engine.docker, progress).await?;
         let programs = programs::find(&self.options.programs, progress).await?;
         let image = image::ensure(&engine.docker, &programs, progress).await?;
-        let mark = Mark::new(&self.plan.name, self.options.keep)?;
-        self.begun = Some((engine.docker.clone(), mark.clone()));
+        let run_labels = RunLabels::new(&self.plan.name, self.options.keep)?;
+        self.begun = Some((engine.docker.clone(), run_labels.clone()));
         let mut plan = self.plan.clone();
         let (host, routers) =
-            deploy::routers(engine.docker, mark, image.tag, self.options.tamper, &mut plan, progress).await?;
+            deploy::routers(engine.docker, run_labels, image.tag, self.options.tamper, &mut plan, progress).await?;
         let to_node = deploy::ways_to_nodes(&plan, &host.wiring);
         // Already now, so that the logs of a deployment that fails can be kept.
-        let (fleet, queues) = self.operation.begin(host, plan, routers, to_node)?;
+        let (run, queues) = self.operation.begin(host, plan, routers, to_node)?;
         if self.options.probe {
-            self.probed = probing::probe(&fleet, progress).await?;
+            self.probed = probing::probe(&run, progress).await?;
         }
-        self.operation.spawn(watch::serve(Arc::clone(&fleet)));
-        fleet.start_nodes(progress).await?;
+        self.operation.spawn(watch::serve(Arc::clone(&run)));
+        run.start_nodes(progress).await?;
         self.operation.start_clock(queues)?;
         Ok(())
     }
@@ -172,13 +172,13 @@ impl Backend for DockerBackend {
     }
 
     async fn down(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
-        let fleet = self.operation.end().await;
-        let logs = match (&fleet, &self.options.logs) {
-            (Some(fleet), Some(folder)) => logs::collect(fleet, folder).await,
+        let run = self.operation.end().await;
+        let logs = match (&run, &self.options.logs) {
+            (Some(run), Some(folder)) => logs::collect(run, folder).await,
             _ => Ok(()),
         };
-        if let Some((docker, mark)) = self.begun.take() {
-            remove_run(&docker, &mark.run, progress).await?;
+        if let Some((docker, run_labels)) = self.begun.take() {
+            remove_run(&docker, &run_labels.run, progress).await?;
         }
         logs.context("everything is removed, but not every log could be kept").map_err(BackendError::from)
     }
@@ -187,7 +187,7 @@ impl Backend for DockerBackend {
 /// What crashed runs left takes up subnets and memory.
 async fn note_crashed_runs(docker: &Docker, progress: &mut dyn Progress) -> anyhow::Result<()> {
     let runs = teardown::find(docker, None).await?;
-    let crashed = runs.values().filter(|belongings| belongings.crashed()).count();
+    let crashed = runs.values().filter(|objects_of_run| objects_of_run.crashed()).count();
     if crashed > 0 {
         progress.note(&format!("{crashed} crashed runs left containers or networks; to remove them: harness clean"));
     }
@@ -204,14 +204,14 @@ async fn remove_run(docker: &Docker, run: &str, progress: &mut dyn Progress) -> 
             sleep_until(settled).await;
         }
         let found = teardown::find(docker, Some(run)).await?;
-        let things: Vec<_> = found.into_values().flat_map(|belongings| belongings.things).collect();
-        if things.is_empty() && round > 0 {
+        let objects: Vec<_> = found.into_values().flat_map(|objects_of_run| objects_of_run.objects).collect();
+        if objects.is_empty() && round > 0 {
             return Ok(());
         }
-        if !things.is_empty() {
-            progress.begin("removing containers and networks", things.len() as u64);
+        if !objects.is_empty() {
+            progress.begin("removing containers and networks", objects.len() as u64);
         }
-        left = teardown::remove(docker, &things, progress).await;
+        left = teardown::remove(docker, &objects, progress).await;
         if !left.is_empty() {
             break;
         }

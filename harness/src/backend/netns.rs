@@ -24,26 +24,26 @@ use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::process::client::{ApiClient, Route, api_client};
-use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, Life};
+use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, ProcessInstance};
 use crate::backend::process::router_config::{self, CONTROL_PORT};
-use crate::backend::process::{Fleet, Host, Operation, node_api, node_command};
+use crate::backend::process::{ProcessBackend, ProcessHost, ProcessRun, node_api, node_command};
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
-use crate::netns::access::{self, Access};
-use crate::netns::process::{Orders, Power, Process, Program};
-use crate::netns::{Crew, Namespace, raise_descriptor_limit};
+use crate::netns::access::{self, NamespaceAccess};
+use crate::netns::process::{Privileges, Process, ProcessSpec, Program};
+use crate::netns::{Namespace, NamespaceWorkers, raise_descriptor_limit};
 use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
 use crate::plan::{API_PORT, NetworkIndex, NodeIndex, Plan};
-use crate::probe::Probed;
+use crate::probe::ProbeOutcome;
 use crate::probe::survey::Survey;
 use crate::programs;
 use crate::progress::Progress;
-use crate::router::{CONFIG_VARIABLE, RouterConfig, Side};
-use stores::Stores;
-use wiring::Wired;
+use crate::router::{CONFIG_VARIABLE, RouterConfig, SideConfig};
+use stores::NodeStores;
+use wiring::RunNamespaces;
 
 /// Threads that make namespaces and start processes. The kernel does most of it one at a time.
-const CREW: usize = 4;
+const WORKERS: usize = 4;
 /// How long a router may take to answer after its start.
 const ROUTER_DEADLINE: Duration = Duration::from_secs(30);
 /// Pause between questions to a router that does not answer yet.
@@ -55,9 +55,9 @@ const LOOPBACK: &str = "127.0.0.0/8";
 
 /// How a run on namespaces is set up.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct NetnsOptions {
     /// Which programs are run.
-    pub programs: programs::Choice,
+    pub programs: programs::ProgramChoice,
     /// Where the logs of all processes are written.
     pub logs: Option<PathBuf>,
     /// Whether routers are probed before nodes start.
@@ -70,21 +70,21 @@ pub struct Options {
 #[derive(Debug)]
 pub struct NetnsBackend {
     plan: Plan,
-    options: Options,
-    operation: Operation<Namespaces>,
-    probed: Probed,
+    options: NetnsOptions,
+    operation: ProcessBackend<Namespaces>,
+    probed: ProbeOutcome,
 }
 
 /// Where the nodes of a run are.
 #[derive(Debug)]
 struct Namespaces {
-    wired: Wired,
+    namespaces: RunNamespaces,
     node: Arc<Program>,
     /// The present or last process of each node.
     running: Vec<Mutex<Option<Arc<Process>>>>,
     routers: Vec<Process>,
-    stores: Option<Stores>,
-    power: Power,
+    stores: Option<NodeStores>,
+    privileges: Privileges,
     logs: Option<PathBuf>,
 }
 
@@ -92,7 +92,7 @@ struct Namespaces {
 ///
 /// # Errors
 /// With the reason and the remedy.
-pub async fn preflight() -> Result<Access, BackendError> {
+pub async fn preflight() -> Result<NamespaceAccess, BackendError> {
     let access = tokio::task::spawn_blocking(access::access).await.context("the trial ended early")??;
     programs::node_origin().await?;
     Ok(access)
@@ -100,12 +100,12 @@ pub async fn preflight() -> Result<Access, BackendError> {
 
 impl NetnsBackend {
     /// A run of `plan`. Nothing is created before [`Backend::up`].
-    pub fn new(plan: Plan, options: Options) -> Self {
-        NetnsBackend { plan, options, operation: Operation::new(), probed: Probed::Skipped }
+    pub fn new(plan: Plan, options: NetnsOptions) -> Self {
+        NetnsBackend { plan, options, operation: ProcessBackend::new(), probed: ProbeOutcome::Skipped }
     }
 
     /// What came of the self-probe.
-    pub fn probed(&self) -> &Probed {
+    pub fn probed(&self) -> &ProbeOutcome {
         &self.probed
     }
 
@@ -119,11 +119,11 @@ impl NetnsBackend {
         raise_descriptor_limit()?;
         progress.begin("creating networks", 0);
         let plan = &self.plan;
-        let wired = wiring::wire(Crew::new(CREW)?, plan).await.context("creating networks")?;
+        let namespaces = wiring::wire(NamespaceWorkers::new(WORKERS)?, plan).await.context("creating networks")?;
         progress.begin("starting routers", plan.networks.len() as u64);
         let (router, options) = (&router, &self.options);
         let start = |index: usize| {
-            let (network, namespace) = (NetworkIndex(index), &wired.routers[index]);
+            let (network, namespace) = (NetworkIndex(index), &namespaces.routers[index]);
             async move {
                 let started = start_router(plan, network, namespace, router, options).await;
                 started.with_context(|| format!("the router of {} does not start", plan.network(network).name))
@@ -133,14 +133,14 @@ impl NetnsBackend {
         let (routers, clients) = starts.try_collect::<Vec<_>>().await?.into_iter().unzip();
         progress.advance(plan.networks.len() as u64);
         let change_user = !access::entered() && nix::unistd::geteuid().is_root();
-        let keeps = !lifecycle::keepers(plan).is_empty();
+        let persistent = !lifecycle::persistent_nodes(plan).is_empty();
         let host = Namespaces {
-            wired,
+            namespaces,
             node: Arc::new(node),
             running: plan.nodes.iter().map(|_| Mutex::default()).collect(),
             routers,
-            stores: keeps.then(|| Stores::new(change_user)).transpose()?,
-            power: Power::Node { change_user },
+            stores: persistent.then(|| NodeStores::new(change_user)).transpose()?,
+            privileges: Privileges::Node { change_user },
             logs: self.options.logs.clone(),
         };
         Ok((host, clients))
@@ -155,17 +155,17 @@ impl Backend for NetnsBackend {
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
         let (host, routers) = self.routers(progress).await?;
         if self.options.probe {
-            self.probed = probe(&self.plan, &host.wired, &routers, progress).await?;
+            self.probed = probe(&self.plan, &host.namespaces, &routers, progress).await?;
         }
         let api = SocketAddrV4::new(Ipv4Addr::LOCALHOST, API_PORT);
-        let nodes = host.wired.nodes.clone();
+        let nodes = host.namespaces.nodes.clone();
         let to_node =
             |node: NodeIndex| api_client(Route::FromNamespace { namespace: nodes[node.0].clone(), target: api }, None);
-        let (fleet, queues) = self.operation.begin(host, self.plan.clone(), routers, to_node)?;
-        for index in 0..fleet.host.routers.len() {
-            self.operation.spawn(watch_router(Arc::clone(&fleet), NetworkIndex(index)));
+        let (run, queues) = self.operation.begin(host, self.plan.clone(), routers, to_node)?;
+        for index in 0..run.host.routers.len() {
+            self.operation.spawn(watch_router(Arc::clone(&run), NetworkIndex(index)));
         }
-        fleet.start_nodes(progress).await?;
+        run.start_nodes(progress).await?;
         self.operation.start_clock(queues)?;
         Ok(())
     }
@@ -183,39 +183,39 @@ impl Backend for NetnsBackend {
     }
 
     async fn down(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
-        let Some(fleet) = self.operation.end().await else { return Ok(()) };
+        let Some(run) = self.operation.end().await else { return Ok(()) };
         progress.begin("ending processes", 0);
-        fleet.nodes.iter().filter_map(|node| node.life()).for_each(|life| life.foresee());
-        let host = &fleet.host;
+        run.nodes.iter().filter_map(|node| node.instance()).for_each(|instance| instance.expect_end());
+        let host = &run.host;
         let nodes: Vec<_> = (0..host.running.len()).filter_map(|index| host.process(NodeIndex(index))).collect();
         let all = || nodes.iter().map(|node| &**node).chain(&host.routers);
         all().for_each(|process| process.signal(Signal::SIGKILL));
-        let ends = async {
+        let all_ended = async {
             for process in all() {
                 process.ended().await;
             }
         };
-        timeout(END_DEADLINE, ends).await.context("not every process has ended")?;
+        timeout(END_DEADLINE, all_ended).await.context("not every process has ended")?;
         Ok(())
     }
 }
 
 async fn probe(
     plan: &Plan,
-    wired: &Wired,
+    namespaces: &RunNamespaces,
     routers: &[ApiClient],
     progress: &mut dyn Progress,
-) -> Result<Probed, BackendError> {
+) -> Result<ProbeOutcome, BackendError> {
     let (survey, mut findings) = Survey::of(plan, wiring::bridge, &BTreeSet::new());
     progress.begin("probing routers", survey.len() as u64);
-    let stands = survey.stands(&wired.hub).await?;
+    let hosts = survey.hosts(&namespaces.bridges).await?;
     let found = |finding| {
         progress.advance(1);
         findings.take(finding)
     };
-    survey.carry_out(&stands, found).await?;
+    survey.carry_out(&hosts, found).await?;
     // Before the routers forget: afterwards nothing may come that was still under way to them.
-    drop(stands);
+    drop(hosts);
     router_config::forget_probe(routers, findings.networks()).await?;
     Ok(findings.into_probed(progress)?)
 }
@@ -226,59 +226,69 @@ impl Namespaces {
     }
 
     /// The orders of a node's process.
-    fn orders(&self, plan: &Plan, node: NodeIndex, folder: Option<std::os::fd::OwnedFd>) -> Orders {
+    fn process_spec(&self, plan: &Plan, node: NodeIndex, folder: Option<std::os::fd::OwnedFd>) -> ProcessSpec {
         let store = folder.as_ref().map(|_| ".");
-        Orders {
+        ProcessSpec {
             program: Arc::clone(&self.node),
             arguments: node_command::arguments(plan, node, Ipv4Addr::LOCALHOST, store),
             variables: node_command::inherited_variables(),
-            power: self.power,
+            privileges: self.privileges,
             folder,
             log: self.logs.as_ref().map(|logs| logs.join(format!("{}.log", plan.node(node).name))),
         }
     }
 
     /// The store that a node's process gets.
-    fn store(&self, fleet: &Fleet<Self>, node: NodeIndex, anew: bool) -> anyhow::Result<Option<std::os::fd::OwnedFd>> {
-        let Some(stores) = self.stores.as_ref().filter(|_| fleet.node(node).keeps) else { return Ok(None) };
+    fn store(
+        &self,
+        run: &ProcessRun<Self>,
+        node: NodeIndex,
+        anew: bool,
+    ) -> anyhow::Result<Option<std::os::fd::OwnedFd>> {
+        let Some(stores) = self.stores.as_ref().filter(|_| run.node(node).persistent) else { return Ok(None) };
         let first = self.process(node).is_none();
-        stores.of(&fleet.plan.node(node).name, first || anew).map(Some)
+        stores.of(&run.plan.node(node).name, first || anew).map(Some)
     }
 }
 
-impl Host for Namespaces {
-    async fn begin(fleet: &Arc<Fleet<Self>>, node: NodeIndex, anew: bool, life: &Life) -> anyhow::Result<()> {
-        let host = &fleet.host;
-        let store = host.store(fleet, node, anew)?;
-        let process = Process::start(&host.wired.nodes[node.0], host.orders(&fleet.plan, node, store)).await?;
-        let (ended, life, weak) = (process.ended(), life.clone(), Arc::downgrade(fleet));
+impl ProcessHost for Namespaces {
+    async fn begin(
+        run: &Arc<ProcessRun<Self>>,
+        node: NodeIndex,
+        anew: bool,
+        instance: &ProcessInstance,
+    ) -> anyhow::Result<()> {
+        let host = &run.host;
+        let store = host.store(run, node, anew)?;
+        let process = Process::start(&host.namespaces.nodes[node.0], host.process_spec(&run.plan, node, store)).await?;
+        let (ended, instance, weak) = (process.ended(), instance.clone(), Arc::downgrade(run));
         *host.running[node.0].lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(process));
         tokio::spawn(async move {
             let exit = ended.await;
-            if let Some(fleet) = weak.upgrade() {
-                lifecycle::ended(&fleet, node, &life, exit).await;
+            if let Some(run) = weak.upgrade() {
+                lifecycle::ended(&run, node, &instance, exit).await;
             }
         });
         Ok(())
     }
 
-    async fn kill(fleet: &Fleet<Self>, node: NodeIndex, _: &Life) -> anyhow::Result<()> {
-        let process = fleet.host.process(node).context("it has no process")?;
+    async fn kill(run: &ProcessRun<Self>, node: NodeIndex, _: &ProcessInstance) -> anyhow::Result<()> {
+        let process = run.host.process(node).context("it has no process")?;
         process.signal(Signal::SIGKILL);
         timeout(END_DEADLINE, process.ended()).await.map(drop).context("it does not end when it is killed")
     }
 
-    async fn stop(fleet: &Fleet<Self>, node: NodeIndex, life: &Life) -> anyhow::Result<()> {
-        let process = fleet.host.process(node).context("it has no process")?;
+    async fn stop(run: &ProcessRun<Self>, node: NodeIndex, instance: &ProcessInstance) -> anyhow::Result<()> {
+        let process = run.host.process(node).context("it has no process")?;
         process.signal(Signal::SIGTERM);
         match timeout(LEAVE_WITHIN, process.ended()).await {
             Ok(_) => Ok(()),
-            Err(_) => Self::kill(fleet, node, life).await,
+            Err(_) => Self::kill(run, node, instance).await,
         }
     }
 
-    async fn said(fleet: &Fleet<Self>, node: NodeIndex) -> String {
-        fleet.host.process(node).map_or_else(String::new, |process| process.said())
+    async fn last_output(run: &ProcessRun<Self>, node: NodeIndex) -> String {
+        run.host.process(node).map_or_else(String::new, |process| process.last_output())
     }
 }
 
@@ -288,45 +298,45 @@ async fn start_router(
     network: NetworkIndex,
     namespace: &Namespace,
     program: &Arc<Program>,
-    options: &Options,
+    options: &NetnsOptions,
 ) -> anyhow::Result<(Process, ApiClient)> {
-    let control = Side { subnet: LOOPBACK.parse()?, address: Ipv4Addr::LOCALHOST, gateway: None };
+    let control = SideConfig { subnet: LOOPBACK.parse()?, address: Ipv4Addr::LOCALHOST, gateway: None };
     let mut config = router_config::config(plan, network, control);
     if let Some(tamper) = options.tamper {
         tamper(&mut config);
     }
-    let orders = Orders {
+    let process_spec = ProcessSpec {
         program: Arc::clone(program),
         arguments: vec!["router".to_owned()],
         variables: vec![(CONFIG_VARIABLE, serde_json::to_string(&config)?)],
-        power: Power::Router,
+        privileges: Privileges::Router,
         folder: None,
         log: options.logs.as_ref().map(|logs| logs.join(format!("router-{}.log", plan.network(network).name))),
     };
-    let process = Process::start(namespace, orders).await?;
+    let process = Process::start(namespace, process_spec).await?;
     let target = SocketAddrV4::new(Ipv4Addr::LOCALHOST, CONTROL_PORT);
     let client = api_client(Route::FromNamespace { namespace: namespace.clone(), target }, None)?;
     let deadline = Instant::now() + ROUTER_DEADLINE;
     loop {
         let answered = tokio::select! {
             answered = node_api::metrics(&client) => answered,
-            exit = process.ended() => bail!("it ended at once with exit status {exit}{}", process.said()),
+            exit = process.ended() => bail!("it ended at once with exit status {exit}{}", process.last_output()),
         };
         match answered {
             Ok(_) => return Ok((process, client)),
             Err(error) if Instant::now() > deadline => {
                 let within = ROUTER_DEADLINE.as_secs();
-                return Err(error.context(format!("it does not answer within {within} s{}", process.said())));
+                return Err(error.context(format!("it does not answer within {within} s{}", process.last_output())));
             }
             Err(_) => sleep(ROUTER_PAUSE).await,
         }
     }
 }
 
-async fn watch_router(fleet: Arc<Fleet<Namespaces>>, network: NetworkIndex) {
-    let router = &fleet.host.routers[network.0];
+async fn watch_router(run: Arc<ProcessRun<Namespaces>>, network: NetworkIndex) {
+    let router = &run.host.routers[network.0];
     let exit = router.ended().await;
-    let name = &fleet.plan.network(network).name;
-    let why = format!("the router of {name} ended by itself with exit status {exit}{}", router.said());
-    fleet.tell(None, OpResult::Failed { node: None, reason: why }).await;
+    let name = &run.plan.network(network).name;
+    let why = format!("the router of {name} ended by itself with exit status {exit}{}", router.last_output());
+    run.report(None, OpResult::Failed { node: None, reason: why }).await;
 }

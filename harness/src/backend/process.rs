@@ -34,63 +34,63 @@ use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
 use crate::plan::{NodeIndex, Plan};
 use crate::progress::Progress;
 use client::ApiClient;
-use lifecycle::{Life, Node, Queues, Turn};
+use lifecycle::{LifecycleOp, LifecycleQueues, ProcessInstance, ProcessNode};
 
 /// Nodes that are let begin at once.
 const RELEASES_AT_ONCE: usize = 64;
 /// Questions for views and metrics under way at once.
-const GLANCES_AT_ONCE: usize = 32;
+const INSPECTIONS_AT_ONCE: usize = 32;
 /// Puts and gets under way at once.
 const TRANSFERS_AT_ONCE: usize = 256;
 /// Questions to peers under way at once: they are short, and are not to wait for transfers.
-const ASKS_AT_ONCE: usize = 512;
+const PINGS_AT_ONCE: usize = 512;
 /// Reports that wait to be taken.
 const REPORTS_MAX: usize = 1_024;
 /// A wait without an end, for the timer: a day.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the processes of nodes run in.
-pub(crate) trait Host: Send + Sync + Sized + 'static {
+pub(crate) trait ProcessHost: Send + Sync + Sized + 'static {
     /// Starts the process of a node; with `anew` it finds nothing of what an earlier one kept. Its end is told to
-    /// [`lifecycle::ended`] together with `life`.
-    fn begin(fleet: &Arc<Fleet<Self>>, node: NodeIndex, anew: bool, life: &Life) -> impl Done;
+    /// [`lifecycle::ended`] together with `instance`.
+    fn begin(run: &Arc<ProcessRun<Self>>, node: NodeIndex, anew: bool, instance: &ProcessInstance) -> impl HostFuture;
 
     /// SIGKILL. That the process has ended already is no error.
-    fn kill(fleet: &Fleet<Self>, node: NodeIndex, life: &Life) -> impl Done;
+    fn kill(run: &ProcessRun<Self>, node: NodeIndex, instance: &ProcessInstance) -> impl HostFuture;
 
     /// Asks the process to leave, and kills it if it does not within [`lifecycle::LEAVE_WITHIN`].
-    fn stop(fleet: &Fleet<Self>, node: NodeIndex, life: &Life) -> impl Done;
+    fn stop(run: &ProcessRun<Self>, node: NodeIndex, instance: &ProcessInstance) -> impl HostFuture;
 
     /// The last lines that a node wrote, ready to follow an error message; empty when there are none.
-    fn said(fleet: &Fleet<Self>, node: NodeIndex) -> impl Future<Output = String> + Send;
+    fn last_output(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = String> + Send;
 }
 
-/// What a [`Host`] does, within a deadline that it keeps.
-pub(crate) trait Done: Future<Output = anyhow::Result<()>> + Send {}
-impl<F: Future<Output = anyhow::Result<()>> + Send> Done for F {}
+/// What a [`ProcessHost`] does, within a deadline that it keeps.
+pub(crate) trait HostFuture: Future<Output = anyhow::Result<()>> + Send {}
+impl<F: Future<Output = anyhow::Result<()>> + Send> HostFuture for F {}
 
 /// What the tasks of a run share.
 #[derive(Debug)]
-pub(crate) struct Fleet<H> {
+pub(crate) struct ProcessRun<H> {
     pub(crate) host: H,
     /// As it is played: with the subnets that were free.
     pub(crate) plan: Plan,
     /// One for each node of the plan.
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<ProcessNode>,
     /// One for each network's router.
     pub(crate) routers: Vec<ApiClient>,
     /// How long each node takes at most for a put or get, by its own settings.
     deadlines: Vec<Duration>,
-    glances: Semaphore,
+    inspections: Semaphore,
     transfers: Semaphore,
-    asks: Semaphore,
+    pings: Semaphore,
     /// When the run's clock started.
     clock: OnceLock<Instant>,
     reports: mpsc::Sender<BackendEvent>,
 }
 
-impl<H: Host> Fleet<H> {
-    pub(crate) fn node(&self, node: NodeIndex) -> &Node {
+impl<H: ProcessHost> ProcessRun<H> {
+    pub(crate) fn node(&self, node: NodeIndex) -> &ProcessNode {
         &self.nodes[node.0]
     }
 
@@ -100,7 +100,7 @@ impl<H: Host> Fleet<H> {
     }
 
     /// Reports. Waits while too much is untaken; what nobody takes any more is dropped with the run.
-    pub(crate) async fn tell(&self, op: Option<OpId>, result: OpResult) {
+    pub(crate) async fn report(&self, op: Option<OpId>, result: OpResult) {
         let _ = self.reports.send(BackendEvent { at: self.now(), op, result }).await;
     }
 
@@ -113,8 +113,8 @@ impl<H: Host> Fleet<H> {
         let (first, then): (Vec<_>, Vec<_>) =
             launched.into_iter().partition(|(node, _)| self.plan.node(*node).ambassador);
         for group in [first, then] {
-            let release = |(node, life)| async move {
-                lifecycle::release(self, node, &life).await.with_context(|| self.does_not_start(node))
+            let release = |(node, instance)| async move {
+                lifecycle::release(self, node, &instance).await.with_context(|| self.cannot_start(node))
             };
             let mut releases = stream::iter(group.into_iter().map(release)).buffer_unordered(RELEASES_AT_ONCE);
             while releases.try_next().await?.is_some() {
@@ -125,49 +125,52 @@ impl<H: Host> Fleet<H> {
     }
 
     /// Starts the processes of all nodes that run from the start.
-    async fn launch(self: &Arc<Self>, progress: &mut dyn Progress) -> anyhow::Result<Vec<(NodeIndex, Life)>> {
+    async fn launch(
+        self: &Arc<Self>,
+        progress: &mut dyn Progress,
+    ) -> anyhow::Result<Vec<(NodeIndex, ProcessInstance)>> {
         let from_start: Vec<_> =
             (0..self.nodes.len()).map(NodeIndex).filter(|node| self.plan.node(*node).from_start).collect();
         let count = from_start.len();
         progress.begin("starting nodes", count as u64);
         let launch = |node| async move {
-            let life = lifecycle::launch(self, node, true).await.with_context(|| self.does_not_start(node))?;
-            anyhow::Ok((node, life))
+            let instance = lifecycle::launch(self, node, true).await.with_context(|| self.cannot_start(node))?;
+            anyhow::Ok((node, instance))
         };
         // The host bounds how many at once.
         let mut launches = stream::iter(from_start.into_iter().map(launch)).buffer_unordered(count.max(1));
         let mut launched = Vec::with_capacity(count);
-        while let Some(life) = launches.try_next().await? {
-            launched.push(life);
+        while let Some(instance) = launches.try_next().await? {
+            launched.push(instance);
             progress.advance(1);
         }
         Ok(launched)
     }
 
-    fn does_not_start(&self, node: NodeIndex) -> String {
+    fn cannot_start(&self, node: NodeIndex) -> String {
         format!("the node {} does not start", self.plan.node(node).name)
     }
 }
 
 /// A fleet that may be under way, the tasks that serve it, and what it has told.
 #[derive(Debug)]
-pub(crate) struct Operation<H> {
-    fleet: Option<Arc<Fleet<H>>>,
+pub(crate) struct ProcessBackend<H> {
+    run: Option<Arc<ProcessRun<H>>>,
     reports: mpsc::Receiver<BackendEvent>,
     sender: mpsc::Sender<BackendEvent>,
     tasks: JoinSet<()>,
 }
 
-impl<H: Host> Operation<H> {
+impl<H: ProcessHost> ProcessBackend<H> {
     /// One without a fleet yet.
     pub(crate) fn new() -> Self {
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
-        Operation { fleet: None, reports, sender, tasks: JoinSet::new() }
+        ProcessBackend { run: None, reports, sender, tasks: JoinSet::new() }
     }
 
-    /// The fleet, from [`Operation::begin`] to [`Operation::end`].
-    pub(crate) fn fleet(&self) -> Option<&Arc<Fleet<H>>> {
-        self.fleet.as_ref()
+    /// The fleet, from [`ProcessBackend::begin`] to [`ProcessBackend::end`].
+    pub(crate) fn run(&self) -> Option<&Arc<ProcessRun<H>>> {
+        self.run.as_ref()
     }
 
     /// Takes the fleet over: its networks and routers are up, its nodes are not. `to_node` is the way to a node's control API.
@@ -177,25 +180,25 @@ impl<H: Host> Operation<H> {
         plan: Plan,
         routers: Vec<ApiClient>,
         to_node: impl Fn(NodeIndex) -> anyhow::Result<ApiClient>,
-    ) -> anyhow::Result<(Arc<Fleet<H>>, Queues)> {
-        let keepers = lifecycle::keepers(&plan);
-        let node = |index| anyhow::Ok(Node::new(to_node(index)?, keepers.contains(&index)));
+    ) -> anyhow::Result<(Arc<ProcessRun<H>>, LifecycleQueues)> {
+        let persistent_nodes = lifecycle::persistent_nodes(&plan);
+        let node = |index| anyhow::Ok(ProcessNode::new(to_node(index)?, persistent_nodes.contains(&index)));
         let nodes: Vec<_> = (0..plan.nodes.len()).map(|index| node(NodeIndex(index))).collect::<Result<_, _>>()?;
         let (nodes, queues) = nodes.into_iter().unzip();
-        let fleet = Arc::new(Fleet {
+        let run = Arc::new(ProcessRun {
             host,
             deadlines: plan.nodes.iter().map(|node| plan.node_config(node).deadline).collect(),
             plan,
             nodes,
             routers,
-            glances: Semaphore::new(GLANCES_AT_ONCE),
+            inspections: Semaphore::new(INSPECTIONS_AT_ONCE),
             transfers: Semaphore::new(TRANSFERS_AT_ONCE),
-            asks: Semaphore::new(ASKS_AT_ONCE),
+            pings: Semaphore::new(PINGS_AT_ONCE),
             clock: OnceLock::new(),
             reports: self.sender.clone(),
         });
-        self.fleet = Some(Arc::clone(&fleet));
-        Ok((fleet, queues))
+        self.run = Some(Arc::clone(&run));
+        Ok((run, queues))
     }
 
     /// A task that ends with the operation.
@@ -204,31 +207,31 @@ impl<H: Host> Operation<H> {
     }
 
     /// All nodes answer: serves their turns from now on, and starts the run's clock.
-    pub(crate) fn start_clock(&mut self, queues: Queues) -> anyhow::Result<()> {
-        let fleet = Arc::clone(self.up_and_running());
+    pub(crate) fn start_clock(&mut self, queues: LifecycleQueues) -> anyhow::Result<()> {
+        let run = Arc::clone(self.up_and_running());
         for (node, queue) in queues.into_iter().enumerate() {
-            self.tasks.spawn(lifecycle::serve(Arc::clone(&fleet), NodeIndex(node), queue));
+            self.tasks.spawn(lifecycle::serve(Arc::clone(&run), NodeIndex(node), queue));
         }
-        fleet.clock.set(Instant::now()).map_err(|_| anyhow!("the backend is up already"))
+        run.clock.set(Instant::now()).map_err(|_| anyhow!("the backend is up already"))
     }
 
     /// See [`crate::backend::Backend::now`].
     pub(crate) fn now(&self) -> RunTime {
-        self.fleet.as_ref().map_or(RunTime(0), |fleet| fleet.now())
+        self.run.as_ref().map_or(RunTime(0), |run| run.now())
     }
 
     /// See [`crate::backend::Backend::submit`].
     pub(crate) fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
         self.reap();
         match op {
-            Op::Start { node, fresh } => self.turn(id, node, Turn::Start { fresh }),
-            Op::Kill { node } => self.turn(id, node, Turn::Kill),
-            Op::Stop { node } => self.turn(id, node, Turn::Stop),
+            Op::Start { node, fresh } => self.lifecycle_op(id, node, LifecycleOp::Start { fresh }),
+            Op::Kill { node } => self.lifecycle_op(id, node, LifecycleOp::Kill),
+            Op::Stop { node } => self.lifecycle_op(id, node, LifecycleOp::Stop),
             other => {
-                let fleet = Arc::clone(self.up_and_running());
+                let run = Arc::clone(self.up_and_running());
                 self.tasks.spawn(async move {
-                    let told = operations::perform(&fleet, other, target).await;
-                    fleet.tell(Some(id), told).await;
+                    let result = operations::perform(&run, other, target).await;
+                    run.report(Some(id), result).await;
                 });
             }
         }
@@ -247,21 +250,21 @@ impl<H: Host> Operation<H> {
     }
 
     /// Ends all tasks: what is removed afterwards is no surprise to anybody.
-    pub(crate) async fn end(&mut self) -> Option<Arc<Fleet<H>>> {
+    pub(crate) async fn end(&mut self) -> Option<Arc<ProcessRun<H>>> {
         self.tasks.shutdown().await;
-        self.fleet.take()
+        self.run.take()
     }
 
-    fn turn(&mut self, op: OpId, node: NodeIndex, turn: Turn) {
-        let fleet = Arc::clone(self.up_and_running());
-        if let Err(error) = fleet.node(node).submit(op, turn) {
-            let told = OpResult::Failed { node: Some(node), reason: error.to_string() };
-            self.tasks.spawn(async move { fleet.tell(Some(op), told).await });
+    fn lifecycle_op(&mut self, op: OpId, node: NodeIndex, lifecycle_op: LifecycleOp) {
+        let run = Arc::clone(self.up_and_running());
+        if let Err(error) = run.node(node).submit(op, lifecycle_op) {
+            let result = OpResult::Failed { node: Some(node), reason: error.to_string() };
+            self.tasks.spawn(async move { run.report(Some(op), result).await });
         }
     }
 
-    fn up_and_running(&self) -> &Arc<Fleet<H>> {
-        self.fleet.as_ref().expect("actions are submitted to a backend that is up")
+    fn up_and_running(&self) -> &Arc<ProcessRun<H>> {
+        self.run.as_ref().expect("actions are submitted to a backend that is up")
     }
 
     /// Takes note of tasks that have ended; one that panicked takes this one with it, as its action would never be reported.

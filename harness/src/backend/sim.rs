@@ -21,8 +21,8 @@ use crate::metrics::series::Scrape;
 use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult, OpTarget};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::progress::Progress;
-use crate::sim::engine::{Birth, Engine, Finished};
-use crate::sim::network::Seat;
+use crate::sim::engine::{CompletedCommand, SimEngine, SpawnSpec};
+use crate::sim::network::NodeSlot;
 use crate::sim::series::SimulatedSeries;
 
 /// Nodes that run from the start come up in random order, spread over so long per node.
@@ -36,9 +36,9 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(30);
 
 /// The simulator as a backend.
 #[derive(Debug)]
-pub struct Sim {
+pub struct SimBackend {
     plan: Plan,
-    engine: Engine<Data>,
+    engine: SimEngine<Data>,
     /// The engine's time at which the run's clock started.
     begun: Time,
     configs: Vec<Arc<Config>>,
@@ -67,11 +67,11 @@ struct Waiting {
     leaving: bool,
 }
 
-impl Sim {
+impl SimBackend {
     /// A simulation of `plan`, with nothing running.
     pub fn new(plan: &Plan) -> Self {
-        Sim {
-            engine: Engine::new(plan),
+        SimBackend {
+            engine: SimEngine::new(plan),
             begun: Time::ZERO,
             configs: shared_configs(plan),
             lives: vec![Life::default(); plan.nodes.len()],
@@ -85,7 +85,7 @@ impl Sim {
     }
 
     /// What runs, to look at.
-    pub fn engine(&self) -> &Engine<Data> {
+    pub fn engine(&self) -> &SimEngine<Data> {
         &self.engine
     }
 
@@ -138,12 +138,12 @@ impl Sim {
         child(of_node, purpose::IDENTITY + life.identity).fill_bytes(&mut id.0);
         let config = Arc::clone(&self.configs[node.0]);
         let overlay = Data::new(&config);
-        self.engine.start(node.0 as Seat, Birth { id, config, seed, overlay });
+        self.engine.start(node.0 as NodeSlot, SpawnSpec { id, config, seed, overlay });
         id
     }
 
     fn kill(&mut self, node: NodeIndex) {
-        self.engine.kill(node.0 as Seat);
+        self.engine.kill(node.0 as NodeSlot);
         self.fail_waiting(node, "the node was killed");
     }
 
@@ -158,7 +158,7 @@ impl Sim {
     }
 
     fn command(&mut self, op: OpId, node: NodeIndex, command: Command<DataCommand>, within: Duration) {
-        if self.engine.node(node.0 as Seat).is_none() {
+        if self.engine.node(node.0 as NodeSlot).is_none() {
             return self.failed(op, node, "the node does not run");
         }
         let id = CommandId(self.next_command);
@@ -167,7 +167,7 @@ impl Sim {
         self.deadlines.insert((deadline, id));
         let leaving = matches!(command, Command::Leave);
         self.waiting.insert(id, Waiting { op, node, deadline, leaving });
-        self.engine.command(node.0 as Seat, id, command);
+        self.engine.command(node.0 as NodeSlot, id, command);
     }
 
     fn take_waiting(&mut self, id: CommandId) -> Option<Waiting> {
@@ -189,12 +189,12 @@ impl Sim {
         self.reports.push_back(BackendEvent { at, op, result });
     }
 
-    fn finish(&mut self, Finished { id, outcome, .. }: Finished<DataOutcome>) {
+    fn finish(&mut self, CompletedCommand { id, outcome, .. }: CompletedCommand<DataOutcome>) {
         // Those that ended too late were reported as failed.
         let Some(Waiting { op, node, .. }) = self.take_waiting(id) else { return };
         let told = match outcome {
             Outcome::Left => {
-                self.engine.leave(node.0 as Seat);
+                self.engine.leave(node.0 as NodeSlot);
                 self.fail_waiting(node, "the node has left");
                 OpResult::NodeStopped
             }
@@ -230,8 +230,8 @@ impl Sim {
     }
 
     fn look(&self) -> Vec<NodeSnapshot> {
-        let view = |(seat, node): (Seat, &Node<Data>)| NodeSnapshot {
-            node: NodeIndex(seat as usize),
+        let view = |(slot, node): (NodeSlot, &Node<Data>)| NodeSnapshot {
+            node: NodeIndex(slot as usize),
             id: node.me().id,
             known_hosts: node.known_hosts().map(|contact| contact.id).collect(),
             neighbours: node.neighbours().count(),
@@ -243,7 +243,7 @@ impl Sim {
 
     fn sample(&self) -> Vec<Scrape> {
         let nodes = self.engine.nodes();
-        let nodes = nodes.map(|(seat, node)| self.series.of_node(NodeIndex(seat as usize), &node.stats()));
+        let nodes = nodes.map(|(slot, node)| self.series.of_node(NodeIndex(slot as usize), &node.stats()));
         let networks = self.engine.transport().networks();
         let routers = (0..networks.len()).filter_map(|network| {
             let (counters, mappings) = networks.router(network)?;
@@ -253,7 +253,7 @@ impl Sim {
     }
 }
 
-impl Backend for Sim {
+impl Backend for SimBackend {
     fn name(&self) -> &'static str {
         "sim"
     }
@@ -272,7 +272,7 @@ impl Backend for Sim {
 
     fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
         match (op, target) {
-            (Op::Start { node, .. }, _) if self.engine.node(node.0 as Seat).is_some() => {
+            (Op::Start { node, .. }, _) if self.engine.node(node.0 as NodeSlot).is_some() => {
                 self.failed(id, node, "the node runs already");
             }
             (Op::Start { node, fresh }, _) => {

@@ -19,7 +19,7 @@ mod lab;
 mod limit;
 mod traffic;
 
-use lab::{Between, Lab};
+use lab::{Lab, MiddleBox};
 use limit::{Limit, most_packets};
 
 /// Least bits per second of TCP where the link counts no packets.
@@ -31,7 +31,7 @@ pub const ADDED_US: f64 = 60.0;
 
 /// How it is measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct RouterBenchOptions {
     /// How often everything is measured.
     pub rounds: usize,
     /// How long each stream lasts.
@@ -46,18 +46,18 @@ pub struct RouterBench {
     /// Of how many rounds the figures are medians.
     pub rounds: usize,
     /// With nothing between the hosts.
-    pub cable: Figures,
+    pub cable: RouterFigures,
     /// With Linux between them; nothing where there is no `nft`.
-    pub kernel: Option<Figures>,
+    pub kernel: Option<RouterFigures>,
     /// With the router between them, its link perfect.
-    pub router: Figures,
+    pub router: RouterFigures,
     /// Bits per second of TCP through the router over a link with a little loss and a high rate.
     pub impaired_tcp_bps: f64,
 }
 
 /// What is told of one thing between two hosts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Figures {
+pub struct RouterFigures {
     /// Bits per second of a TCP stream.
     pub tcp_bps: f64,
     /// Median round trip, in microseconds.
@@ -71,7 +71,7 @@ pub struct Figures {
 impl RouterBench {
     /// Microseconds that the router adds to the median round trip: to a cable's, and to Linux's.
     pub fn added_us(&self) -> (f64, Option<f64>) {
-        let over = |other: &Figures| self.router.round_trip_us - other.round_trip_us;
+        let over = |other: &RouterFigures| self.router.round_trip_us - other.round_trip_us;
         (over(&self.cable), self.kernel.as_ref().map(over))
     }
 
@@ -99,26 +99,26 @@ impl RouterBench {
 ///
 /// # Errors
 /// Where namespaces cannot be made, or nothing gets through.
-pub fn router(options: Options, program: &Path) -> anyhow::Result<RouterBench> {
+pub fn router(options: RouterBenchOptions, program: &Path) -> anyhow::Result<RouterBench> {
     let kernel = has_nft();
     let mut rounds = Rounds::default();
     for _ in 0..options.rounds {
-        rounds.cable.push(round(&Lab::new(Between::Cable, program)?, options).context("over a cable")?);
+        rounds.cable.push(round(&Lab::new(MiddleBox::Cable, program)?, options).context("over a cable")?);
         if kernel {
-            rounds.kernel.push(round(&Lab::new(Between::Kernel, program)?, options).context("through Linux")?);
+            rounds.kernel.push(round(&Lab::new(MiddleBox::Kernel, program)?, options).context("through Linux")?);
         }
-        let perfect = Between::Router(LinkConfig::default());
+        let perfect = MiddleBox::Router(LinkConfig::default());
         rounds.router.push(round(&Lab::new(perfect, program)?, options).context("through the router")?);
         let impaired = LinkConfig { loss: 0.000_1, rate_bps: Some(10_000_000_000), ..LinkConfig::default() };
-        let impaired = Lab::new(Between::Router(impaired), program)?;
+        let impaired = Lab::new(MiddleBox::Router(impaired), program)?;
         rounds.impaired.push(traffic::stream(&impaired, options.stream).context("over an impaired link")?);
     }
     let small = |between| most_packets(&Lab::new(between, program)?);
     let mut bench = rounds.median(options.rounds);
     if let Some(kernel) = &mut bench.kernel {
-        kernel.small = Some(small(Between::Kernel).context("a flood through Linux")?);
+        kernel.small = Some(small(MiddleBox::Kernel).context("a flood through Linux")?);
     }
-    bench.router.small = Some(small(Between::Router(LinkConfig::default())).context("a flood through the router")?);
+    bench.router.small = Some(small(MiddleBox::Router(LinkConfig::default())).context("a flood through the router")?);
     Ok(bench)
 }
 
@@ -131,19 +131,19 @@ fn has_nft() -> bool {
         .is_ok_and(|it| it.success())
 }
 
-fn round(lab: &Lab, options: Options) -> anyhow::Result<Figures> {
+fn round(lab: &Lab, options: RouterBenchOptions) -> anyhow::Result<RouterFigures> {
     let tcp_bps = traffic::stream(lab, options.stream)?;
     let trips = traffic::round_trips(lab, options.questions)?;
     let trip_us = |share| quantile(&trips, share).context("no round trip was measured");
-    Ok(Figures { tcp_bps, round_trip_us: trip_us(0.5)?, round_trip_p99_us: trip_us(0.99)?, small: None })
+    Ok(RouterFigures { tcp_bps, round_trip_us: trip_us(0.5)?, round_trip_p99_us: trip_us(0.99)?, small: None })
 }
 
 /// What each round has brought.
 #[derive(Debug, Default)]
 struct Rounds {
-    cable: Vec<Figures>,
-    kernel: Vec<Figures>,
-    router: Vec<Figures>,
+    cable: Vec<RouterFigures>,
+    kernel: Vec<RouterFigures>,
+    router: Vec<RouterFigures>,
     impaired: Vec<f64>,
 }
 
@@ -159,8 +159,8 @@ impl Rounds {
     }
 }
 
-fn middle(all: &[Figures]) -> Figures {
-    Figures {
+fn middle(all: &[RouterFigures]) -> RouterFigures {
+    RouterFigures {
         tcp_bps: median_of_rounds(all.iter().map(|figures| figures.tcp_bps)),
         round_trip_us: median_of_rounds(all.iter().map(|figures| figures.round_trip_us)),
         round_trip_p99_us: median_of_rounds(all.iter().map(|figures| figures.round_trip_p99_us)),
@@ -177,7 +177,7 @@ impl fmt::Display for RouterBench {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(["between the hosts", "TCP Mbit/s", "round trip µs", "p99", "packets/s", "then"]);
-        let mut row = |name: &str, figures: &Figures| {
+        let mut row = |name: &str, figures: &RouterFigures| {
             let (packets, then) = match &figures.small {
                 Some(limit) => (limit.per_second.to_string(), limit.why.clone()),
                 None => (String::new(), String::new()),
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn medians_are_taken_figure_by_figure_and_targets_judged() {
-        let of = |tcp_bps, round_trip_us| Figures { tcp_bps, round_trip_us, ..Figures::default() };
+        let of = |tcp_bps, round_trip_us| RouterFigures { tcp_bps, round_trip_us, ..RouterFigures::default() };
         let rounds = Rounds {
             cable: vec![of(9e9, 20.0)],
             kernel: vec![of(9e9, 30.0), of(1e9, 50.0), of(5e9, 40.0)],

@@ -13,7 +13,7 @@ use crate::sim::terrain::Terrain;
 
 /// Networks beside the internet, each with so many nodes.
 #[derive(Clone, Copy, Debug)]
-pub struct Size {
+pub struct BenchSize {
     /// Home networks, behind NATs of three kinds in turn.
     pub lans: usize,
     /// Nodes of each.
@@ -52,7 +52,7 @@ impl UpBench {
 }
 
 /// An ambassador on the internet, and home networks.
-pub fn plan(size: Size) -> Plan {
+pub fn plan(size: BenchSize) -> Plan {
     let mut terrain = Terrain::new(1);
     let internet = &mut terrain.plan_mut().networks[0];
     internet.subnet = "203.0.113.0/24".parse().expect("a constant");

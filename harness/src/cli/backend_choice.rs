@@ -8,13 +8,13 @@ use clap::ValueEnum;
 use super::tell;
 use crate::backend::docker::{self, DockerBackend};
 use crate::backend::netns::{self, NetnsBackend};
-use crate::backend::sim::Sim;
+use crate::backend::sim::SimBackend;
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
-use crate::netns::access::{self, Access};
+use crate::netns::access::{self, NamespaceAccess};
 use crate::op::{BackendEvent, Op, OpId, OpTarget};
 use crate::plan::Plan;
-use crate::probe::Probed;
+use crate::probe::ProbeOutcome;
 use crate::programs;
 use crate::progress::Progress;
 
@@ -28,7 +28,7 @@ pub(super) enum BackendArg {
     /// Each node and router in a network namespace, without Docker and without root
     Netns,
     /// Simulated in virtual time
-    Sim,
+    SimBackend,
 }
 
 /// What will play.
@@ -36,7 +36,7 @@ pub(super) enum BackendArg {
 pub(super) enum BackendKind {
     Docker,
     Netns,
-    Sim,
+    SimBackend,
 }
 
 impl BackendArg {
@@ -47,7 +47,7 @@ impl BackendArg {
             return Ok(BackendKind::Netns);
         }
         match self {
-            BackendArg::Sim => Ok(BackendKind::Sim),
+            BackendArg::SimBackend => Ok(BackendKind::SimBackend),
             BackendArg::Docker => docker::preflight().await.map(|()| BackendKind::Docker),
             BackendArg::Netns => namespaces(netns::preflight().await?),
             BackendArg::Auto => auto().await,
@@ -71,15 +71,15 @@ async fn auto() -> Result<BackendKind, BackendError> {
         }
         Err(error) => {
             tell(&format!("backend: sim ({no_docker}; {})", one_line(&error)));
-            Ok(BackendKind::Sim)
+            Ok(BackendKind::SimBackend)
         }
     }
 }
 
-fn namespaces(access: Access) -> Result<BackendKind, BackendError> {
+fn namespaces(access: NamespaceAccess) -> Result<BackendKind, BackendError> {
     match access {
-        Access::Ready => Ok(BackendKind::Netns),
-        Access::InUserNamespace => Err(access::enter()),
+        NamespaceAccess::Ready => Ok(BackendKind::Netns),
+        NamespaceAccess::InUserNamespace => Err(access::enter()),
     }
 }
 
@@ -88,7 +88,7 @@ fn namespaces(access: Access) -> Result<BackendKind, BackendError> {
 pub(super) enum AnyBackend {
     Docker(DockerBackend),
     Netns(NetnsBackend),
-    Sim(Sim),
+    SimBackend(SimBackend),
 }
 
 /// How a run is set up, for the backends that it matters to.
@@ -101,7 +101,7 @@ pub(super) struct BackendSetup {
     /// Where logs are kept.
     pub(super) logs: Option<PathBuf>,
     /// What is run.
-    pub(super) programs: programs::Choice,
+    pub(super) programs: programs::ProgramChoice,
 }
 
 impl AnyBackend {
@@ -109,14 +109,14 @@ impl AnyBackend {
         let BackendSetup { keep, probe, logs, programs } = set_up;
         match kind {
             BackendKind::Docker => {
-                let options = docker::Options { programs, keep, logs, probe, tamper: None };
+                let options = docker::DockerOptions { programs, keep, logs, probe, tamper: None };
                 AnyBackend::Docker(DockerBackend::new(plan.clone(), options))
             }
             BackendKind::Netns => {
-                let options = netns::Options { programs, logs, probe, tamper: None };
+                let options = netns::NetnsOptions { programs, logs, probe, tamper: None };
                 AnyBackend::Netns(NetnsBackend::new(plan.clone(), options))
             }
-            BackendKind::Sim => AnyBackend::Sim(Sim::new(plan)),
+            BackendKind::SimBackend => AnyBackend::SimBackend(SimBackend::new(plan)),
         }
     }
 
@@ -124,16 +124,16 @@ impl AnyBackend {
     pub(super) fn plan(&self, written: &Arc<Plan>) -> Arc<Plan> {
         match self {
             AnyBackend::Docker(backend) => Arc::new(backend.plan().clone()),
-            AnyBackend::Netns(_) | AnyBackend::Sim(_) => Arc::clone(written),
+            AnyBackend::Netns(_) | AnyBackend::SimBackend(_) => Arc::clone(written),
         }
     }
 
     /// What came of the self-probe.
-    pub(super) fn probed(&self) -> Probed {
+    pub(super) fn probed(&self) -> ProbeOutcome {
         match self {
             AnyBackend::Docker(backend) => backend.probed().clone(),
             AnyBackend::Netns(backend) => backend.probed().clone(),
-            AnyBackend::Sim(_) => Probed::NotNeeded,
+            AnyBackend::SimBackend(_) => ProbeOutcome::NotNeeded,
         }
     }
 
@@ -155,7 +155,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.name(),
             AnyBackend::Netns(backend) => backend.name(),
-            AnyBackend::Sim(backend) => backend.name(),
+            AnyBackend::SimBackend(backend) => backend.name(),
         }
     }
 
@@ -163,7 +163,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.up(progress).await,
             AnyBackend::Netns(backend) => backend.up(progress).await,
-            AnyBackend::Sim(backend) => backend.up(progress).await,
+            AnyBackend::SimBackend(backend) => backend.up(progress).await,
         }
     }
 
@@ -171,7 +171,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.now(),
             AnyBackend::Netns(backend) => backend.now(),
-            AnyBackend::Sim(backend) => backend.now(),
+            AnyBackend::SimBackend(backend) => backend.now(),
         }
     }
 
@@ -179,7 +179,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.submit(id, op, target),
             AnyBackend::Netns(backend) => backend.submit(id, op, target),
-            AnyBackend::Sim(backend) => backend.submit(id, op, target),
+            AnyBackend::SimBackend(backend) => backend.submit(id, op, target),
         }
     }
 
@@ -187,7 +187,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.next(until).await,
             AnyBackend::Netns(backend) => backend.next(until).await,
-            AnyBackend::Sim(backend) => backend.next(until).await,
+            AnyBackend::SimBackend(backend) => backend.next(until).await,
         }
     }
 
@@ -195,7 +195,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.down(progress).await,
             AnyBackend::Netns(backend) => backend.down(progress).await,
-            AnyBackend::Sim(backend) => backend.down(progress).await,
+            AnyBackend::SimBackend(backend) => backend.down(progress).await,
         }
     }
 }

@@ -13,9 +13,9 @@ use super::{Exit, environment, show};
 use crate::backend::BackendError;
 use crate::backend::docker::bare;
 use crate::backend::docker::image;
-use crate::bench::up::{Size, UpBench};
+use crate::bench::up::{BenchSize, UpBench};
 use crate::bench::{self, router};
-use crate::programs::{self, Choice};
+use crate::programs::{self, ProgramChoice};
 use crate::progress::Progress;
 
 #[derive(Debug, Args)]
@@ -82,7 +82,7 @@ pub(super) fn run(args: &BenchArgs, runtime: &Handle) -> Exit {
             environment(&BackendError { what, remedy: forbidden.then(|| NAMESPACES_REMEDY.to_owned()) })
         }),
         BenchTarget::Up { backend, lans, nodes, within } => {
-            let size = Size { lans: (*lans).into(), nodes: (*nodes).into() };
+            let size = BenchSize { lans: (*lans).into(), nodes: (*nodes).into() };
             runtime.block_on(up(*backend, size, *within)).unwrap_or_else(|error| environment(&error))
         }
     }
@@ -105,7 +105,7 @@ fn sim(sizes: &[u32], seed: u64) -> Exit {
 }
 
 fn router(args: &RouterArgs) -> anyhow::Result<Exit> {
-    let options = router::Options {
+    let options = router::RouterBenchOptions {
         rounds: args.rounds as usize,
         stream: Duration::from_secs(args.seconds.into()),
         questions: args.round_trips as usize,
@@ -121,15 +121,15 @@ fn router(args: &RouterArgs) -> anyhow::Result<Exit> {
 }
 
 /// The programs, and on Docker their image too: building them is not what is measured.
-async fn programs(kind: BackendKind, progress: &mut dyn Progress) -> Result<Choice, BackendError> {
-    let found = programs::find(&Choice::default(), progress).await?.into();
+async fn programs(kind: BackendKind, progress: &mut dyn Progress) -> Result<ProgramChoice, BackendError> {
+    let found = programs::find(&ProgramChoice::default(), progress).await?.into();
     if kind == BackendKind::Docker {
         image::build(&found, progress).await?;
     }
     Ok(found)
 }
 
-async fn measure_up(kind: BackendKind, size: Size, progress: &mut dyn Progress) -> Result<UpBench, BackendError> {
+async fn measure_up(kind: BackendKind, size: BenchSize, progress: &mut dyn Progress) -> Result<UpBench, BackendError> {
     let plan = bench::up::plan(size);
     let programs = programs(kind, progress).await?;
     progress.begin("bringing up and taking down", 0);
@@ -141,7 +141,7 @@ async fn measure_up(kind: BackendKind, size: Size, progress: &mut dyn Progress) 
     Ok(measured)
 }
 
-async fn up(wanted: BackendArg, size: Size, within: Option<Duration>) -> Result<Exit, BackendError> {
+async fn up(wanted: BackendArg, size: BenchSize, within: Option<Duration>) -> Result<Exit, BackendError> {
     let kind = wanted.choose().await?;
     let mut display = ProgressDisplay::new("bench");
     let measured = measure_up(kind, size, &mut display).await;

@@ -25,7 +25,7 @@ pub(super) async fn doctor() -> Exit {
 
 pub(super) async fn image() -> Exit {
     let mut display = ProgressDisplay::new("image");
-    let built = image::build(&programs::Choice::default(), &mut display).await;
+    let built = image::build(&programs::ProgramChoice::default(), &mut display).await;
     display.finish();
     match built {
         Ok(image) => {

@@ -220,15 +220,15 @@ fn write_junit(file: &Path, outcomes: Vec<(Outcome, Exit)>) -> anyhow::Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::{NotAsDeclared, Probed};
+    use crate::probe::{ProbeOutcome, RouterDiffers};
     use crate::results::fixture;
     use crate::results::result::RunResult;
 
     #[test]
     fn a_network_that_is_not_as_declared_ends_a_run_with_status_3() {
-        let refused = NotAsDeclared { network: "beta".to_owned(), observation: "it loses more".to_owned() };
+        let refused = RouterDiffers { network: "beta".to_owned(), observation: "it loses more".to_owned() };
         let what = anyhow::Error::from(refused);
-        let result = RunResult::not_played(&fixture::plan(), "netns", Probed::Skipped, &what);
+        let result = RunResult::not_played(&fixture::plan(), "netns", ProbeOutcome::Skipped, &what);
         let failures = vec![BackendError { what, remedy: None }];
         let outcome = Outcome { result: Some(result), stopped: None, failures };
         assert_eq!(report(&outcome, Path::new("runs/x"), false).code(), 3);

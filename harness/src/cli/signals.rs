@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use super::{Exit, tell};
-use crate::backend::docker::label::{self, Living, Owner};
+use crate::backend::docker::label::{self, Owner, OwnerState};
 use crate::backend::docker::{self, teardown};
 use crate::run::{StopReason, StopSignal};
 
@@ -47,15 +47,15 @@ async fn left() -> String {
     };
     let own = format!("{}/", std::process::id());
     let is_own =
-        |owner: &String| owner.starts_with(&own) && Owner::parse(owner).is_some_and(|o| o.living() == Living::Yes);
-    let things: Vec<String> = runs
+        |owner: &String| owner.starts_with(&own) && Owner::parse(owner).is_some_and(|o| o.living() == OwnerState::Yes);
+    let objects: Vec<String> = runs
         .into_values()
-        .filter(|belongings| belongings.labels.get(label::OWNER).is_some_and(is_own))
-        .flat_map(|belongings| belongings.things)
+        .filter(|found| found.labels.get(label::OWNER).is_some_and(is_own))
+        .flat_map(|found| found.objects)
         .map(|thing| format!("\n  {thing}"))
         .collect();
-    match things.is_empty() {
+    match objects.is_empty() {
         true => "left at once; nothing is left behind".to_owned(),
-        false => format!("left at once; this is left, and harness clean removes it:{}", things.concat()),
+        false => format!("left at once; this is left, and harness clean removes it:{}", objects.concat()),
     }
 }

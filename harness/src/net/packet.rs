@@ -5,7 +5,7 @@
 //! - [`fragments`]: how later fragments follow the first, and wait for it.
 //! - [`ipv6`]: the same for IPv6, of which little is rewritten.
 //! - [`segments`]: cutting what a host's segmentation offload has left whole.
-//! - [`pieces`]: cutting what is longer than the next link takes.
+//! - [`fragmenter`]: cutting what is longer than the next link takes.
 //! - [`errors`]: the ICMP errors that a router sends.
 //!
 //! Everything read is hostile until [`Packet::parse`] has checked it; afterwards the rewriting functions trust its offsets, and
@@ -19,9 +19,9 @@ use super::nat::{Flow, Protocol, TcpFlags};
 
 mod checksum;
 pub mod errors;
+pub mod fragmenter;
 pub mod fragments;
 pub mod ipv6;
-pub mod pieces;
 pub mod segments;
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ const TRIAL_INTERFACE: u32 = 1_000;
 
 /// How namespaces are had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum NamespaceAccess {
     /// This process may make them.
     Ready,
     /// It must enter a user namespace first: see [`enter`].
@@ -44,9 +44,9 @@ pub fn entered() -> bool {
 ///
 /// # Errors
 /// With the reason and the remedy.
-pub fn access() -> Result<Access, BackendError> {
+pub fn access() -> Result<NamespaceAccess, BackendError> {
     let own = match thread::spawn(trial).join() {
-        Ok(Ok(())) => return Ok(Access::Ready),
+        Ok(Ok(())) => return Ok(NamespaceAccess::Ready),
         Ok(Err(error)) => error,
         Err(panic) => std::panic::resume_unwind(panic),
     };
@@ -54,7 +54,7 @@ pub fn access() -> Result<Access, BackendError> {
         return Err(failed(own));
     }
     match trial_apart() {
-        Ok(()) => Ok(Access::InUserNamespace),
+        Ok(()) => Ok(NamespaceAccess::InUserNamespace),
         Err(error) => Err(failed(error)),
     }
 }
@@ -128,8 +128,8 @@ fn trial() -> anyhow::Result<()> {
     let namespace = File::open("/proc/thread-self/ns/net").context("/proc/thread-self/ns/net cannot be opened")?;
     let netlink = Netlink::open()?;
     netlink.perform(vec![netlink::up(1), netlink::bridge("trial", TRIAL_INTERFACE)])?;
-    let far = netlink::FarEnd { namespace: namespace.as_raw_fd(), name: "far", mac: [2, 0, 0, 0, 0, 1] };
-    netlink.perform(vec![netlink::cable(TRIAL_INTERFACE, &far)])?;
+    let far = netlink::VethPeer { namespace: namespace.as_raw_fd(), name: "far", mac: [2, 0, 0, 0, 0, 1] };
+    netlink.perform(vec![netlink::veth(TRIAL_INTERFACE, &far)])?;
     PacketSocket::open(TRIAL_INTERFACE).map(drop).context("a packet socket")
 }
 

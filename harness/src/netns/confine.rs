@@ -18,7 +18,7 @@ const NO_ROOT: libc::c_ulong = 1 | 1 << 1;
 
 /// The power of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Power {
+pub(crate) enum Privileges {
     /// None. With `change_user` it runs as nobody, else as whoever plays the run.
     Node {
         /// Whether there is such a user here: not in a namespace with one user.
@@ -30,7 +30,7 @@ pub(crate) enum Power {
 
 /// Confines what `command` starts. It ends when the thread that starts it ends, and works in `folder` if one is given, else
 /// in `/`.
-pub(super) fn confine(command: &mut Command, power: Power, folder: Option<OwnedFd>) {
+pub(super) fn confine(command: &mut Command, privileges: Privileges, folder: Option<OwnedFd>) {
     // SAFETY: getpid has no preconditions.
     let parent = unsafe { libc::getpid() };
     let apply = move || {
@@ -40,8 +40,8 @@ pub(super) fn confine(command: &mut Command, power: Power, folder: Option<OwnedF
             // SAFETY: a constant C string.
             None => done(unsafe { libc::chdir(c"/".as_ptr()) })?,
         }
-        drop_capabilities(power)?;
-        if power == (Power::Node { change_user: true }) {
+        drop_capabilities(privileges)?;
+        if privileges == (Privileges::Node { change_user: true }) {
             become_nobody()?;
         }
         prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)?;
@@ -57,9 +57,9 @@ pub(super) fn confine(command: &mut Command, power: Power, folder: Option<OwnedF
     unsafe { command.pre_exec(apply) };
 }
 
-fn drop_capabilities(power: Power) -> io::Result<()> {
+fn drop_capabilities(privileges: Privileges) -> io::Result<()> {
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0)?;
-    let keeps = |capability| power == Power::Router && (capability == NET_ADMIN || capability == NET_RAW);
+    let keeps = |capability| privileges == Privileges::Router && (capability == NET_ADMIN || capability == NET_RAW);
     for capability in (0..CAPABILITIES_MAX).filter(|capability| !keeps(*capability)) {
         match prctl(libc::PR_CAPBSET_DROP, capability as libc::c_ulong, 0) {
             // This kernel has no more.
@@ -67,7 +67,7 @@ fn drop_capabilities(power: Power) -> io::Result<()> {
             other => other?,
         }
     }
-    if power != Power::Router {
+    if privileges != Privileges::Router {
         prctl(libc::PR_SET_SECUREBITS, NO_ROOT, 0)?;
     }
     Ok(())

@@ -8,8 +8,8 @@ use anyhow::Context;
 use ipnet::Ipv4Net;
 use nix::net::if_::if_nametoindex;
 
-use super::netlink::{self, FarEnd, Netlink, Request};
-use super::{Crew, Namespace};
+use super::netlink::{self, Netlink, Request, VethPeer};
+use super::{Namespace, NamespaceWorkers};
 use crate::net::autoconf::mac;
 
 /// The loopback interface's, in every namespace.
@@ -20,25 +20,25 @@ pub(crate) type Neighbour = (Ipv4Addr, [u8; 6]);
 
 /// Where the bridges are that hosts are wired to.
 #[derive(Clone, Debug)]
-pub(crate) struct Hub {
-    crew: Crew,
+pub(crate) struct BridgeNamespace {
+    workers: NamespaceWorkers,
     namespace: Namespace,
 }
 
 /// A host that shall be.
 #[derive(Debug, Default)]
-pub(crate) struct Host {
+pub(crate) struct HostSpec {
     /// `eth0`, `eth1`.
-    pub(crate) ends: Vec<End>,
+    pub(crate) interfaces: Vec<InterfaceSpec>,
     pub(crate) gateway: Option<Ipv4Addr>,
     /// Met through `eth0`.
     pub(crate) neighbours: Vec<Neighbour>,
-    pub(crate) ipv6: Ipv6,
+    pub(crate) ipv6: Ipv6Mode,
 }
 
 /// An interface that a host shall have.
 #[derive(Debug)]
-pub(crate) struct End {
+pub(crate) struct InterfaceSpec {
     /// Number of the bridge that it is wired to.
     pub(crate) bridge: u32,
     pub(crate) address: Ipv4Net,
@@ -48,20 +48,20 @@ pub(crate) struct End {
 
 /// What a host's kernel does in IPv6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Ipv6 {
+pub(crate) enum Ipv6Mode {
     /// What it likes: nobody is there to talk to.
     #[default]
-    AsItComes,
+    KernelDefault,
     /// It makes an address of what its router advertises.
     Autoconfigured,
     /// Nothing: the router process does it all.
     Off,
 }
 
-impl Hub {
+impl BridgeNamespace {
     /// The bridges of a namespace. The crew makes the hosts.
-    pub(crate) fn new(crew: Crew, namespace: Namespace) -> Self {
-        Hub { crew, namespace }
+    pub(crate) fn new(workers: NamespaceWorkers, namespace: Namespace) -> Self {
+        BridgeNamespace { workers, namespace }
     }
 
     /// The number of a bridge.
@@ -71,26 +71,26 @@ impl Hub {
     }
 
     /// Makes a host. It is gone when nobody holds it any more and no process or socket is in it.
-    pub(crate) async fn host(&self, host: Host) -> anyhow::Result<Namespace> {
-        let hub = self.namespace.clone();
-        self.crew.make(move |here| host.wire(&hub, here)).await.map(|(namespace, ())| namespace)
+    pub(crate) async fn host(&self, host: HostSpec) -> anyhow::Result<Namespace> {
+        let bridges = self.namespace.clone();
+        self.workers.make(move |here| host.wire(&bridges, here)).await.map(|(namespace, ())| namespace)
     }
 }
 
-impl Ipv6 {
+impl Ipv6Mode {
     /// Sets it for interfaces yet to come, in the namespace that this thread is in.
     fn set(self) -> anyhow::Result<()> {
         let settings: &[(&str, &str)] = match self {
-            Ipv6::AsItComes => &[],
+            Ipv6Mode::KernelDefault => &[],
             // Nobody else has these addresses: looking for that, or hesitating, would take a second.
-            Ipv6::Autoconfigured => &[
+            Ipv6Mode::Autoconfigured => &[
                 ("disable_ipv6", "0"),
                 ("accept_ra", "1"),
                 ("autoconf", "1"),
                 ("dad_transmits", "0"),
                 ("router_solicitation_delay", "0"),
             ],
-            Ipv6::Off => &[("disable_ipv6", "1")],
+            Ipv6Mode::Off => &[("disable_ipv6", "1")],
         };
         settings.iter().try_for_each(|(key, value)| {
             let path = format!("/proc/sys/net/ipv6/conf/default/{key}");
@@ -99,26 +99,26 @@ impl Ipv6 {
     }
 }
 
-impl Host {
-    /// Wires the namespace `here`, which this thread is in, to the bridges of `hub`.
-    fn wire(&self, hub: &Namespace, here: &Namespace) -> anyhow::Result<()> {
+impl HostSpec {
+    /// Wires the namespace `here`, which this thread is in, to the bridges of `bridges`.
+    fn wire(&self, bridges: &Namespace, here: &Namespace) -> anyhow::Result<()> {
         self.ipv6.set()?;
-        hub.enter().context("entering the hub")?;
-        let cables = self.ends.iter().enumerate().map(|(at, end)| {
-            let far = FarEnd { namespace: here.as_raw_fd(), name: &name(at), mac: mac(end.address.addr()) };
-            netlink::cable(end.bridge, &far)
+        bridges.enter().context("entering the bridges")?;
+        let veths = self.interfaces.iter().enumerate().map(|(at, end)| {
+            let far = VethPeer { namespace: here.as_raw_fd(), name: &name(at), mac: mac(end.address.addr()) };
+            netlink::veth(end.bridge, &far)
         });
-        Netlink::open()?.perform(cables.collect())?;
-        here.enter().context("returning from the hub")?;
+        Netlink::open()?.perform(veths.collect())?;
+        here.enter().context("returning from the bridges")?;
         let interface = |at| if_nametoindex(name(at).as_str()).context("the number of a new interface");
-        let interfaces: Vec<u32> = (0..self.ends.len()).map(interface).collect::<Result<_, _>>()?;
+        let interfaces: Vec<u32> = (0..self.interfaces.len()).map(interface).collect::<Result<_, _>>()?;
         Netlink::open()?.perform(self.configuration(&interfaces))
     }
 
     /// What its interfaces of these numbers are told.
     fn configuration(&self, interfaces: &[u32]) -> Vec<Request> {
         let mut requests = vec![netlink::up(LOOPBACK)];
-        for (&index, end) in interfaces.iter().zip(&self.ends) {
+        for (&index, end) in interfaces.iter().zip(&self.interfaces) {
             requests.push(netlink::up(index));
             let others = end
                 .others

@@ -115,7 +115,7 @@ pub(crate) fn bridge(name: &str, index: u32) -> Request {
 }
 
 /// One end of a cable, in another namespace than the one that is asked.
-pub(crate) struct FarEnd<'a> {
+pub(crate) struct VethPeer<'a> {
     pub(crate) namespace: RawFd,
     pub(crate) name: &'a str,
     pub(crate) mac: [u8; 6],
@@ -125,12 +125,12 @@ pub(crate) struct FarEnd<'a> {
 const PORT: &str = "butter%d";
 
 /// Makes a cable from `far` to a new port of the bridge `bridge`.
-pub(crate) fn cable(bridge: u32, far: &FarEnd<'_>) -> Request {
+pub(crate) fn veth(bridge: u32, far: &VethPeer<'_>) -> Request {
     let peer = LinkUnspec::new_with_name(far.name).address(far.mac.to_vec()).setns_by_fd(far.namespace);
     let peer: LinkMessage = peer.build();
-    let cable = LinkVeth::new(PORT, far.name).set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
-    let message = cable.controller(bridge).up().build();
-    Request { message: RouteNetlinkMessage::NewLink(message), flags: NLM_F_CREATE | NLM_F_EXCL, what: "making a cable" }
+    let veth = LinkVeth::new(PORT, far.name).set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
+    let message = veth.controller(bridge).up().build();
+    Request { message: RouteNetlinkMessage::NewLink(message), flags: NLM_F_CREATE | NLM_F_EXCL, what: "making a veth" }
 }
 
 /// Switches an interface on.

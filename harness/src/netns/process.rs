@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Namespace;
 use super::confine::confine;
-pub(crate) use super::confine::{NOBODY, Power};
+pub(crate) use super::confine::{NOBODY, Privileges};
 
 /// Bytes of one process's log that are kept: the beginning.
 const KEPT_MAX: u64 = 4 << 20;
@@ -49,11 +49,11 @@ impl Program {
 
 /// How a process is started.
 #[derive(Debug)]
-pub(crate) struct Orders {
+pub(crate) struct ProcessSpec {
     pub(crate) program: Arc<Program>,
     pub(crate) arguments: Vec<String>,
     pub(crate) variables: Vec<(&'static str, String)>,
-    pub(crate) power: Power,
+    pub(crate) privileges: Privileges,
     /// Its working directory.
     pub(crate) folder: Option<OwnedFd>,
     /// Where its log is added to.
@@ -65,24 +65,24 @@ pub(crate) struct Orders {
 pub(crate) struct Process {
     signals: mpsc::Sender<Signal>,
     tail: Arc<Tail>,
-    end: Arc<End>,
+    end: Arc<ProcessEnd>,
 }
 
 /// How a process ends.
 #[derive(Debug, Default)]
-struct End {
+struct ProcessEnd {
     status: OnceLock<i64>,
     over: CancellationToken,
 }
 
 impl Process {
     /// Starts one in a namespace.
-    pub(crate) async fn start(namespace: &Namespace, orders: Orders) -> anyhow::Result<Self> {
-        let log = orders.log.as_deref().map(Log::open).transpose()?;
+    pub(crate) async fn start(namespace: &Namespace, process_spec: ProcessSpec) -> anyhow::Result<Self> {
+        let log = process_spec.log.as_deref().map(Log::open).transpose()?;
         let runtime = tokio::runtime::Handle::current();
         let spawn = move || {
             let _runtime = runtime.enter();
-            orders.spawn().context("the program cannot be started")
+            process_spec.spawn().context("the program cannot be started")
         };
         let (child, output) = namespace.run(spawn).await?;
         let output = pipe::Receiver::from_owned_fd(output.into()).context("listening to a process")?;
@@ -108,12 +108,12 @@ impl Process {
     }
 
     /// The last lines that it wrote, ready to follow an error message; empty when there are none.
-    pub(crate) fn said(&self) -> String {
+    pub(crate) fn last_output(&self) -> String {
         self.tail.quote()
     }
 }
 
-impl Orders {
+impl ProcessSpec {
     fn spawn(self) -> io::Result<(Child, PipeReader)> {
         let (output, input) = io::pipe()?;
         // Followed by the kernel without asking for permission on the way.
@@ -121,7 +121,7 @@ impl Orders {
         let mut command = std::process::Command::new(program);
         command.arg0(&self.program.name).args(&self.arguments).env_clear().envs(self.variables);
         command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
-        confine(&mut command, self.power, self.folder);
+        confine(&mut command, self.privileges, self.folder);
         Ok((Command::from(command).kill_on_drop(true).spawn()?, output))
     }
 }
@@ -133,7 +133,7 @@ async fn attend(
     mut output: pipe::Receiver,
     mut log: Option<Log>,
     tail: Arc<Tail>,
-    end: Arc<End>,
+    end: Arc<ProcessEnd>,
 ) {
     let mut buffer = vec![0; 4 << 10];
     let mut keep = |bytes: &[u8]| {
@@ -220,7 +220,7 @@ impl Tail {
         let text = String::from_utf8_lossy(held.make_contiguous());
         let lines: Vec<&str> = text.trim_end().lines().collect();
         let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-        if last.is_empty() { String::new() } else { format!("; it said last:\n{}", last.join("\n")) }
+        if last.is_empty() { String::new() } else { format!("; it last_output last:\n{}", last.join("\n")) }
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
         let tail = Tail::default();
         assert_eq!(tail.quote(), "");
         (0..10_000).for_each(|line| tail.add(format!("line {line}\n").as_bytes()));
-        assert_eq!(tail.quote(), "; it said last:\nline 9995\nline 9996\nline 9997\nline 9998\nline 9999");
+        assert_eq!(tail.quote(), "; it last_output last:\nline 9995\nline 9996\nline 9997\nline 9998\nline 9999");
         assert!(tail.0.lock().unwrap().len() <= TAIL_MAX);
     }
 }

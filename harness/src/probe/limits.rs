@@ -1,12 +1,12 @@
 //! Which routers are left out: those of whose declared behaviour an observation would take too long, or be too uncertain.
 //!
 //! Within these limits a router that behaves as declared is refused about once in a thousand million times, unless the machine
-//! is too busy: see the constants of [`super::field`] that name them.
+//! is too busy: see the constants of [`super::observe`] that name them.
 
 use std::time::Duration;
 
-use super::field::MAPPINGS_MAX;
-use super::{Declared, longest_round_trip, lost};
+use super::observe::MAPPINGS_MAX;
+use super::{DeclaredRouter, longest_round_trip, lost};
 use crate::net::link::LinkConfig;
 
 /// Share of packets lost, from which on a link is not probed.
@@ -21,7 +21,7 @@ pub(super) const ROUND_TRIP_MAX: Duration = Duration::from_secs(5);
 pub(super) const LIFE_MIN: Duration = Duration::from_secs(2);
 
 /// Why a router cannot be probed by what is declared of it, for a person.
-pub(super) fn unfit(declared: &Declared) -> Option<String> {
+pub(super) fn unfit(declared: &DeclaredRouter) -> Option<String> {
     let nat = declared.nat.as_ref();
     let most = nat.map_or(u32::MAX, |nat| nat.mappings_max());
     if most < MAPPINGS_MAX {
@@ -51,7 +51,7 @@ mod tests {
 
     #[track_caller]
     fn check(change: impl Fn(&mut LinkConfig), expected: Option<&str>) {
-        let declared = Declared {
+        let declared = DeclaredRouter {
             nat: Some(NatConfig::port_restricted()),
             up: LinkConfig::default(),
             down: LinkConfig::default(),
@@ -93,7 +93,7 @@ mod tests {
     fn mappings_that_die_while_they_are_looked_at_are_left_out() {
         let lives = |udp_timeout| {
             let nat = Some(NatConfig { udp_timeout, ..NatConfig::full_cone() });
-            unfit(&Declared { nat, up: LinkConfig::default(), down: LinkConfig::default() })
+            unfit(&DeclaredRouter { nat, up: LinkConfig::default(), down: LinkConfig::default() })
         };
         assert_eq!(lives(LIFE_MIN), None);
         assert_eq!(lives(Duration::from_secs(1)).as_deref(), Some("mappings live for less than 2s"));

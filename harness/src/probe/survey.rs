@@ -9,12 +9,12 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use super::field::{Stand, observe};
 use super::limits::unfit;
-use super::{Declared, LeftOut, NotAsDeclared, Observed, Probed, judge};
+use super::observe::{ProbeHost, observe};
+use super::{DeclaredRouter, ObservedRouter, ProbeOutcome, RouterDiffers, SkippedRouters, judge};
 use crate::backend::BackendError;
-use crate::netns::host::{End, Host, Hub};
-use crate::netns::{Crew, raise_descriptor_limit};
+use crate::netns::host::{BridgeNamespace, HostSpec, InterfaceSpec};
+use crate::netns::{NamespaceWorkers, raise_descriptor_limit};
 use crate::plan::{Network, NetworkIndex, Plan, Uplink};
 use crate::progress::Progress;
 
@@ -27,32 +27,32 @@ const AT_ONCE: usize = 32;
 /// Routers whose delay and losses are measured at once: more would be in each other's way.
 const MEASURED_AT_ONCE: usize = 4;
 /// Hosts that are made at once.
-const STANDS_AT_ONCE: usize = 8;
+const HOSTS_AT_ONCE: usize = 8;
 /// Networks that are named in one line.
 const NAMED_MAX: usize = 5;
 
 /// What is to be probed: all that whoever does it has to know.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Survey {
-    places: Vec<Place>,
-    subjects: Vec<Subject>,
+    places: Vec<ProbeSite>,
+    targets: Vec<ProbeTarget>,
 }
 
 /// Where a host of the probe is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Place {
+struct ProbeSite {
     bridge: String,
     subnet: Ipv4Net,
     gateway: Ipv4Addr,
-    /// So many as a [`Stand`] needs, which nobody else has.
+    /// So many as a [`ProbeHost`] needs, which nobody else has.
     addresses: Vec<Ipv4Addr>,
 }
 
 /// A router to be probed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Subject {
+struct ProbeTarget {
     network: String,
-    declared: Declared,
+    declared: DeclaredRouter,
     /// Index of a place.
     inside: usize,
     /// Index of a place.
@@ -63,9 +63,9 @@ struct Subject {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Finding {
     /// Index of a subject.
-    subject: usize,
+    target: usize,
     /// An error tells what is not as declared.
-    observed: Result<Observed, String>,
+    observed: Result<ObservedRouter, String>,
 }
 
 /// Of which routers a plan is made, and what has been found of them so far.
@@ -74,10 +74,10 @@ pub(crate) struct Findings {
     /// How many there are.
     routers: usize,
     /// Networks, by the reason why their routers are not probed.
-    left_out: BTreeMap<String, Vec<String>>,
+    skipped: BTreeMap<String, Vec<String>>,
     /// The network of each subject.
-    subjects: Vec<(NetworkIndex, String)>,
-    observed: BTreeMap<usize, Observed>,
+    targets: Vec<(NetworkIndex, String)>,
+    observed: BTreeMap<usize, ObservedRouter>,
 }
 
 impl Survey {
@@ -91,29 +91,29 @@ impl Survey {
         let candidates = in_turn(plan);
         let routers = candidates.len();
         let mut survey = Survey::default();
-        let (mut subjects, mut left_out) = (Vec::new(), BTreeMap::<String, Vec<String>>::new());
+        let (mut targets, mut skipped) = (Vec::new(), BTreeMap::<String, Vec<String>>::new());
         let mut places = BTreeMap::new();
         for (index, network, uplink) in candidates {
             let mut place =
                 |at: NetworkIndex| *places.entry(at).or_insert_with(|| survey.place(plan, at, &bridge, taken));
-            let declared = Declared::from(uplink);
+            let declared = DeclaredRouter::from(uplink);
             let sides = match unfit(&declared) {
                 None => place(index).zip(place(uplink.to)).ok_or_else(|| NO_ADDRESSES.to_owned()),
                 Some(why) => Err(why),
             };
             let network = network.name.clone();
             match sides {
-                Ok(_) if survey.subjects.len() == ROUTERS_MAX => {
-                    left_out.entry(format!("no more than {ROUTERS_MAX} are probed")).or_default().push(network);
+                Ok(_) if survey.targets.len() == ROUTERS_MAX => {
+                    skipped.entry(format!("no more than {ROUTERS_MAX} are probed")).or_default().push(network);
                 }
                 Ok((inside, outside)) => {
-                    subjects.push((index, network.clone()));
-                    survey.subjects.push(Subject { network, declared, inside, outside });
+                    targets.push((index, network.clone()));
+                    survey.targets.push(ProbeTarget { network, declared, inside, outside });
                 }
-                Err(why) => left_out.entry(why).or_default().push(network),
+                Err(why) => skipped.entry(why).or_default().push(network),
             }
         }
-        (survey, Findings { routers, left_out, subjects, observed: BTreeMap::new() })
+        (survey, Findings { routers, skipped, targets, observed: BTreeMap::new() })
     }
 
     /// Index of a new place in this network, if so many addresses are free.
@@ -125,40 +125,40 @@ impl Survey {
         taken: &BTreeSet<Ipv4Addr>,
     ) -> Option<usize> {
         let free = plan.free_addresses(index).filter(|address| !taken.contains(address));
-        let addresses: Vec<_> = free.take(Stand::ADDRESSES).collect();
+        let addresses: Vec<_> = free.take(ProbeHost::ADDRESSES).collect();
         let network = plan.network(index);
-        let place = Place { bridge: bridge(index), subnet: network.subnet, gateway: network.gateway, addresses };
-        (place.addresses.len() == Stand::ADDRESSES).then(|| self.places.push(place))?;
+        let place = ProbeSite { bridge: bridge(index), subnet: network.subnet, gateway: network.gateway, addresses };
+        (place.addresses.len() == ProbeHost::ADDRESSES).then(|| self.places.push(place))?;
         Some(self.places.len() - 1)
     }
 
     /// How many routers are probed.
     pub(crate) fn len(&self) -> usize {
-        self.subjects.len()
+        self.targets.len()
     }
 
-    /// Makes the hosts of the probe, at bridges of this process's own namespace: see [`Survey::stands`].
-    pub(crate) async fn stands_at_home(&self, crew: &Crew) -> anyhow::Result<Vec<Stand>> {
-        self.stands(&Hub::new(crew.clone(), crew.home()?)).await
+    /// Makes the hosts of the probe, at bridges of this process's own namespace: see [`Survey::hosts`].
+    pub(crate) async fn hosts_at_home(&self, workers: &NamespaceWorkers) -> anyhow::Result<Vec<ProbeHost>> {
+        self.hosts(&BridgeNamespace::new(workers.clone(), workers.home()?)).await
     }
 
     /// Makes the hosts of the probe, which are gone with what this returns.
-    pub(crate) async fn stands(&self, hub: &Hub) -> anyhow::Result<Vec<Stand>> {
+    pub(crate) async fn hosts(&self, bridges: &BridgeNamespace) -> anyhow::Result<Vec<ProbeHost>> {
         raise_descriptor_limit()?;
-        let stands = self.places.iter().map(|place| place.stand(hub));
-        stream::iter(stands).buffered(STANDS_AT_ONCE).try_collect().await.context("making the hosts of the probe")
+        let hosts = self.places.iter().map(|place| place.host(bridges));
+        stream::iter(hosts).buffered(HOSTS_AT_ONCE).try_collect().await.context("making the hosts of the probe")
     }
 
     /// Probes all routers from these hosts, until `found` has an error.
     pub(crate) async fn carry_out<E>(
         &self,
-        stands: &[Stand],
+        hosts: &[ProbeHost],
         mut found: impl FnMut(Finding) -> Result<(), E>,
     ) -> Result<(), E> {
         let measuring = &Semaphore::new(MEASURED_AT_ONCE);
-        let probes = self.subjects.iter().enumerate().map(|(index, subject)| async move {
-            let observed = subject.probe(stands, measuring).await.map_err(|why| format!("{why:#}"));
-            Finding { subject: index, observed }
+        let probes = self.targets.iter().enumerate().map(|(index, target)| async move {
+            let observed = target.probe(hosts, measuring).await.map_err(|why| format!("{why:#}"));
+            Finding { target: index, observed }
         });
         let mut findings = stream::iter(probes).buffer_unordered(AT_ONCE);
         while let Some(finding) = findings.next().await {
@@ -191,20 +191,20 @@ fn in_turn(plan: &Plan) -> Vec<(NetworkIndex, &Network, &Uplink)> {
     ranked.into_iter().map(|(_, router)| router).collect()
 }
 
-impl Place {
-    async fn stand(&self, hub: &Hub) -> anyhow::Result<Stand> {
-        let bridge = hub.bridge(self.bridge.clone()).await?;
+impl ProbeSite {
+    async fn host(&self, bridges: &BridgeNamespace) -> anyhow::Result<ProbeHost> {
+        let bridge = bridges.bridge(self.bridge.clone()).await?;
         let (&address, others) = self.addresses.split_first().context("a host has an address")?;
         let address = Ipv4Net::new(address, self.subnet.prefix_len()).context("the prefix of a subnet")?;
-        let end = End { bridge, address, others: others.to_vec() };
-        let host = Host { ends: vec![end], gateway: Some(self.gateway), ..Host::default() };
-        Ok(Stand { namespace: hub.host(host).await?, addresses: self.addresses.clone() })
+        let end = InterfaceSpec { bridge, address, others: others.to_vec() };
+        let host = HostSpec { interfaces: vec![end], gateway: Some(self.gateway), ..HostSpec::default() };
+        Ok(ProbeHost { namespace: bridges.host(host).await?, addresses: self.addresses.clone() })
     }
 }
 
-impl Subject {
-    async fn probe(&self, stands: &[Stand], measuring: &Semaphore) -> anyhow::Result<Observed> {
-        let (inside, outside) = (&stands[self.inside], &stands[self.outside]);
+impl ProbeTarget {
+    async fn probe(&self, hosts: &[ProbeHost], measuring: &Semaphore) -> anyhow::Result<ObservedRouter> {
+        let (inside, outside) = (&hosts[self.inside], &hosts[self.outside]);
         let observed = observe(&self.network, &self.declared, inside, outside, measuring).await?;
         judge(&self.declared, &observed).map_err(|why| anyhow!(why))?;
         Ok(observed)
@@ -217,42 +217,43 @@ impl Findings {
     /// # Errors
     /// With what is not as declared.
     pub(crate) fn take(&mut self, finding: Finding) -> Result<(), BackendError> {
-        let (_, network) = self.subjects.get(finding.subject).context("a finding of what was not to be probed")?;
+        let (_, network) = self.targets.get(finding.target).context("a finding of what was not to be probed")?;
         let differs = |observation| BackendError {
-            what: NotAsDeclared { network: network.clone(), observation }.into(),
+            what: RouterDiffers { network: network.clone(), observation }.into(),
             remedy: Some(REMEDY.to_owned()),
         };
-        self.observed.insert(finding.subject, finding.observed.map_err(differs)?);
+        self.observed.insert(finding.target, finding.observed.map_err(differs)?);
         Ok(())
     }
 
     /// The networks whose routers are probed.
     pub(crate) fn networks(&self) -> impl Iterator<Item = NetworkIndex> {
-        self.subjects.iter().map(|(network, _)| *network)
+        self.targets.iter().map(|(network, _)| *network)
     }
 
     /// What came of all. Tells what was left out.
     ///
     /// # Errors
     /// If not every router of the survey was found to be as declared.
-    pub(crate) fn into_probed(self, progress: &mut dyn Progress) -> anyhow::Result<Probed> {
-        if self.observed.len() < self.subjects.len() {
-            let (seen, all) = (self.observed.len(), self.subjects.len());
+    pub(crate) fn into_probed(self, progress: &mut dyn Progress) -> anyhow::Result<ProbeOutcome> {
+        if self.observed.len() < self.targets.len() {
+            let (seen, all) = (self.observed.len(), self.targets.len());
             return Err(anyhow!("the probe has ended after {seen} of {all} routers"));
         }
-        let left_out: Vec<_> = self.left_out.into_iter().map(|(why, networks)| LeftOut { why, networks }).collect();
-        if !left_out.is_empty() {
-            let reasons: Vec<_> = left_out.iter().map(describe).collect();
+        let skipped: Vec<_> =
+            self.skipped.into_iter().map(|(why, networks)| SkippedRouters { why, networks }).collect();
+        if !skipped.is_empty() {
+            let reasons: Vec<_> = skipped.iter().map(describe).collect();
             let (probed, all) = (self.observed.len(), self.routers);
             progress.note(&format!("probed {probed} of {all} routers; not {}", reasons.join("; not ")));
         }
-        Ok(Probed::Passed { routers: self.routers, networks: self.observed.into_values().collect(), left_out })
+        Ok(ProbeOutcome::Passed { routers: self.routers, networks: self.observed.into_values().collect(), skipped })
     }
 }
 
 /// `those of a, b and 3 more: too small`.
-fn describe(left_out: &LeftOut) -> String {
-    let LeftOut { why, networks } = left_out;
+fn describe(skipped: &SkippedRouters) -> String {
+    let SkippedRouters { why, networks } = skipped;
     let named = networks.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = networks.len().saturating_sub(NAMED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -269,15 +270,15 @@ mod tests {
         Survey::of(plan, |network| format!("n{}", network.0), &BTreeSet::new())
     }
 
-    fn subjects(survey: &Survey) -> Vec<(&str, &str, &str)> {
+    fn targets(survey: &Survey) -> Vec<(&str, &str, &str)> {
         let bridge = |place: usize| survey.places[place].bridge.as_str();
-        let sides = |subject: &Subject| (bridge(subject.inside), bridge(subject.outside));
-        survey.subjects.iter().map(|subject| (subject.network.as_str(), sides(subject).0, sides(subject).1)).collect()
+        let sides = |target: &ProbeTarget| (bridge(target.inside), bridge(target.outside));
+        survey.targets.iter().map(|target| (target.network.as_str(), sides(target).0, sides(target).1)).collect()
     }
 
     #[track_caller]
-    fn left_out(findings: &Findings, expected: &[(&str, usize)]) {
-        let left: Vec<_> = findings.left_out.iter().map(|(why, networks)| (why.as_str(), networks.len())).collect();
+    fn skipped(findings: &Findings, expected: &[(&str, usize)]) {
+        let left: Vec<_> = findings.skipped.iter().map(|(why, networks)| (why.as_str(), networks.len())).collect();
         assert_eq!(left, expected);
     }
 
@@ -286,11 +287,11 @@ mod tests {
         let plan = testing::plan();
         let taken = BTreeSet::from(["203.0.113.254".parse().unwrap()]);
         let (survey, findings) = Survey::of(&plan, |network| format!("n{}", network.0), &taken);
-        assert_eq!(subjects(&survey), [("alpha", "n1", "n0"), ("beta", "n2", "n0")]);
+        assert_eq!(targets(&survey), [("alpha", "n1", "n0"), ("beta", "n2", "n0")]);
         let internet = survey.places.iter().find(|place| place.bridge == "n0").unwrap();
         let free: [Ipv4Addr; 2] = ["203.0.113.253", "203.0.113.252"].map(|free| free.parse().unwrap());
         assert_eq!(internet.addresses, free);
-        left_out(&findings, &[]);
+        skipped(&findings, &[]);
         let sent = serde_json::to_string(&survey).unwrap();
         assert_eq!(serde_json::from_str::<Survey>(&sent).unwrap(), survey);
     }
@@ -303,8 +304,8 @@ mod tests {
         }
         let (survey, findings) = survey(&plan);
         assert_eq!((survey.len(), findings.routers), (ROUTERS_MAX, ROUTERS_MAX + 2));
-        assert_eq!(subjects(&survey)[..2], [("alpha", "n1", "n0"), ("beta", "n2", "n0")]);
-        left_out(&findings, &[("no more than 256 are probed", 2)]);
+        assert_eq!(targets(&survey)[..2], [("alpha", "n1", "n0"), ("beta", "n2", "n0")]);
+        skipped(&findings, &[("no more than 256 are probed", 2)]);
     }
 
     #[test]
@@ -315,16 +316,17 @@ mod tests {
         plan.networks[2].subnet = "10.2.0.8/30".parse().unwrap();
         let (survey, findings) = survey(&plan);
         assert_eq!(survey.len(), 0);
-        left_out(&findings, &[("the probe needs 16 mappings, and a host gets 3", 1), (NO_ADDRESSES, 1)]);
+        skipped(&findings, &[("the probe needs 16 mappings, and a host gets 3", 1), (NO_ADDRESSES, 1)]);
     }
 
     #[test]
     fn what_differs_ends_it_and_what_was_not_found_is_no_pass() {
         let (_, mut findings) = survey(&testing::plan());
-        let refused = findings.take(Finding { subject: 1, observed: Err("it is slow".to_owned()) }).unwrap_err();
+        let refused = findings.take(Finding { target: 1, observed: Err("it is slow".to_owned()) }).unwrap_err();
         assert!(refused.to_string().starts_with("beta does not behave as declared: it is slow\n"), "{refused}");
         assert_eq!(findings.observed.len(), 0);
-        let why = LeftOut { why: "no room".into(), networks: (1..8).map(|number| format!("a-{number}")).collect() };
+        let why =
+            SkippedRouters { why: "no room".into(), networks: (1..8).map(|number| format!("a-{number}")).collect() };
         assert_eq!(describe(&why), "those of a-1, a-2, a-3, a-4, a-5 and 2 more: no room");
     }
 }

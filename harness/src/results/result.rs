@@ -16,7 +16,7 @@ use super::tally::Tally;
 use super::topology_shape::TopologyShape;
 use crate::metrics::history::MetricHistory;
 use crate::plan::Plan;
-use crate::probe::Probed;
+use crate::probe::ProbeOutcome;
 use crate::run::{RunEnd, RunRecord, StopReason};
 
 #[cfg(test)]
@@ -39,7 +39,7 @@ pub struct RunResult {
     /// Name of the backend: `docker`, `netns` or `sim`.
     pub backend: String,
     /// What the self-probe of the routers found.
-    pub probe: Probed,
+    pub probe: ProbeOutcome,
     /// Random seed of the run.
     pub seed: u64,
     /// SHA-256 of what decides the run beside the seed: the file and the values that override its variables and settings.
@@ -100,7 +100,7 @@ impl RunResult {
             description: plan.description.clone(),
             verdict: verdict(&played.ended, &errors, &checks),
             backend: backend.to_owned(),
-            probe: Probed::default(),
+            probe: ProbeOutcome::default(),
             seed: plan.seed,
             topology_hash: plan.topology_hash.clone(),
             topology: TopologyShape::of(plan),
@@ -120,7 +120,7 @@ impl RunResult {
     }
 
     /// The result of a run that could not be brought up.
-    pub fn not_played(plan: &Plan, backend: &str, probe: Probed, error: &anyhow::Error) -> Self {
+    pub fn not_played(plan: &Plan, backend: &str, probe: ProbeOutcome, error: &anyhow::Error) -> Self {
         let nothing = RunRecord {
             events: Vec::new(),
             metric_history: MetricHistory::default(),
@@ -129,7 +129,7 @@ impl RunResult {
         };
         RunResult {
             verdict: RunVerdict::NotPlayed,
-            probe: error.downcast_ref().cloned().map_or(probe, Probed::Refused),
+            probe: error.downcast_ref().cloned().map_or(probe, ProbeOutcome::Refused),
             errors: vec![format!("{error:#}")],
             ..RunResult::of(plan, backend, &nothing, Vec::new())
         }

@@ -20,12 +20,12 @@ use crate::net::nat::{Forward, NatConfig};
 pub struct RouterConfig {
     /// The LAN. `address` is the default gateway of its nodes; the router takes it itself, instead of whatever address the
     /// interface has been given, so that Docker (which refuses `--ip <gateway>`) can be used.
-    pub inside: Side,
+    pub inside: SideConfig,
     /// The network that the LAN is behind; `None` for the internet's own router. `address` is the router's there and must be
     /// on the interface when the router starts: it is taken from the kernel and lives in the router only.
-    pub outside: Option<Side>,
+    pub outside: Option<SideConfig>,
     /// Where the control proxy listens, on `address`; `None` for no proxy.
-    pub management: Option<Side>,
+    pub management: Option<SideConfig>,
     /// Address translation between inside and outside; `None` routes plainly.
     pub nat: Option<NatConfig>,
     /// The NAT's other addresses outside.
@@ -39,7 +39,7 @@ pub struct RouterConfig {
     /// Networks without a NAT, and the router there: an address in the inside or the outside subnet.
     pub routes: Vec<(Ipv4Net, Ipv4Addr)>,
     /// IPv6, if the LAN has any.
-    pub ipv6: Option<Ipv6Config>,
+    pub ipv6: Option<RouterIpv6Config>,
     /// TCP port of the control proxy.
     pub control_port: u16,
     /// Decides ports and luck.
@@ -51,11 +51,11 @@ pub struct RouterConfig {
 /// IPv6 of a router.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ipv6Config {
+pub struct RouterIpv6Config {
     /// The LAN, whose hosts are told of it.
-    pub inside: Side6,
+    pub inside: SideConfig6,
     /// The network that the LAN is behind, if that has IPv6 too.
-    pub outside: Option<Side6>,
+    pub outside: Option<SideConfig6>,
     /// What comes in.
     pub firewall: Policy,
     /// Other networks, and the router there: an address in the inside or the outside subnet.
@@ -65,7 +65,7 @@ pub struct Ipv6Config {
 /// One side of a router, in IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Side6 {
+pub struct SideConfig6 {
     /// The network.
     pub subnet: Ipv6Net,
     /// The router's address there.
@@ -84,7 +84,7 @@ impl RouterConfig {
 /// One side of a router. The interface is found by its subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Side {
+pub struct SideConfig {
     /// The network.
     pub subnet: Ipv4Net,
     /// The router's address there.

@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::engine::Engine;
+use super::engine::RouterEngine;
 use crate::net::link::LinkConfig;
 
-/// `POST`, of a [`Rebind`]: the NAT forgets every mapping.
+/// `POST`, of a [`RebindCommand`]: the NAT forgets every mapping.
 pub const REBIND_PATH: &str = "/v1/rebind";
-/// `POST`, of a [`SetLink`]: the uplink changes.
+/// `POST`, of a [`SetLinkCommand`]: the uplink changes.
 pub const LINK_PATH: &str = "/v1/link";
 
 /// `POST`, of nothing: the router is as it was when it began, its counters too.
@@ -32,7 +32,7 @@ pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Has the NAT forget every mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rebind {
+pub struct RebindCommand {
     /// Its addresses outside from then on: as many as before or not, one at least.
     pub addresses: Vec<Ipv4Addr>,
 }
@@ -40,14 +40,14 @@ pub struct Rebind {
 /// Changes the uplink.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SetLink {
+pub struct SetLinkCommand {
     /// From inside outwards.
     pub up: LinkConfig,
     /// From outside in.
     pub down: LinkConfig,
 }
 
-type Command = Box<dyn FnOnce(&mut Engine, Time) + Send>;
+type Command = Box<dyn FnOnce(&mut RouterEngine, Time) + Send>;
 
 /// The asking end.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl Control {
     /// When it has too much to do, or has ended.
     pub async fn ask<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&mut Engine, Time) -> T + Send + 'static,
+        act: impl FnOnce(&mut RouterEngine, Time) -> T + Send + 'static,
     ) -> anyhow::Result<T> {
         let (answer, answered) = oneshot::channel();
         let command: Command = Box::new(move |engine, now| {
@@ -97,7 +97,7 @@ impl Control {
 
 impl Commands {
     /// Carries out everything that waits.
-    pub fn carry_out(&self, engine: &mut Engine, now: Time) {
+    pub fn carry_out(&self, engine: &mut RouterEngine, now: Time) {
         // Empty when it was not rung: a command may come before its ring.
         let _ = self.bell.read();
         for command in self.commands.try_iter().take(COMMANDS_MAX) {

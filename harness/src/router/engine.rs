@@ -10,17 +10,19 @@ use butter::core::random::child;
 use butter::core::time::Time;
 use rand::Rng;
 
-use super::config::{RouterConfig, Side};
-use super::frame::{BROADCAST, ETHERNET_LEN, Face, GROUP_OF_IPV6, Interface, Mac, Out, TYPE_ARP, TYPE_IPV4, TYPE_IPV6};
+use super::config::{RouterConfig, SideConfig};
+use super::frame::{
+    BROADCAST, ETHERNET_LEN, FrameOutput, GROUP_OF_IPV6, Interface, Mac, Side, TYPE_ARP, TYPE_IPV4, TYPE_IPV6,
+};
+use super::link_queue::{LinkQueue, LinkVerdict};
 use super::neighbours::Neighbours;
 use super::offload::Offload;
-use super::pipe::{Crossing, Pipe};
 use super::routes::Routes;
 use super::stats::{DropCause, ForwardDirection, RouterStats};
 use crate::net::link::LinkConfig;
 use crate::net::nat::Nat;
 use crate::net::nat::identification::Identifications;
-use crate::net::packet::fragments::{Early, Fragments};
+use crate::net::packet::fragments::{Fragments, OutOfOrderFragments};
 use crate::net::packet::segments::Segments;
 
 /// Most ICMP errors that a router sends in a second (RFC 1812 §4.3.2.8 wants a limit).
@@ -31,22 +33,22 @@ mod ipv6;
 #[cfg(test)]
 mod tests;
 
-use ipv4::Plan;
+use ipv4::ForwardPlan;
 use ipv6::Ipv6;
 
 /// A router.
 #[derive(Debug)]
-pub struct Engine {
+pub struct RouterEngine {
     inside: Port,
     outside: Option<Port>,
     routes: Routes,
     nat: Option<Nat>,
-    up: Pipe,
-    down: Pipe,
+    up: LinkQueue,
+    down: LinkQueue,
     /// First fragments from inside, and from outside.
-    fragments: [Fragments<Plan>; 2],
+    fragments: [Fragments<ForwardPlan>; 2],
     /// Later ones that came before them.
-    early: [Early; 2],
+    out_of_order: [OutOfOrderFragments; 2],
     /// Of what the NAT sends.
     identifications: Identifications,
     errors: ErrorLimit,
@@ -59,51 +61,51 @@ pub struct Engine {
 /// A side with its interface.
 #[derive(Debug)]
 struct Port {
-    side: Side,
+    network: SideConfig,
     interface: Interface,
     neighbours: Neighbours,
 }
 
 /// The way of a packet that is forwarded.
 #[derive(Clone, Copy, Debug)]
-struct Way {
+struct Forwarding {
     direction: ForwardDirection,
-    face: Face,
+    side: Side,
     next: IpAddr,
     offload: Offload,
     /// How long its packets may be, if longer ones are to be cut into fragments.
     cut_to: Option<usize>,
 }
 
-impl Engine {
+impl RouterEngine {
     /// A router on these interfaces.
     ///
     /// # Panics
     /// If it has an outside but no interface there, or the reverse.
     pub fn new(config: &RouterConfig, inside: Interface, outside: Option<Interface>) -> Self {
         let seed = |purpose| child(config.seed, purpose).next_u64();
-        let port = |side: Side, addresses: Vec<Ipv4Addr>, interface: Interface, answers| {
+        let port = |network: SideConfig, addresses: Vec<Ipv4Addr>, interface: Interface, answers| {
             let permanent: BTreeMap<Ipv4Addr, Mac> =
-                config.neighbours.iter().filter(|(ip, _)| side.subnet.contains(ip)).copied().collect();
-            Port { side, interface, neighbours: Neighbours::new(addresses, interface.mac, answers, permanent) }
+                config.neighbours.iter().filter(|(ip, _)| network.subnet.contains(ip)).copied().collect();
+            Port { network, interface, neighbours: Neighbours::new(addresses, interface.mac, answers, permanent) }
         };
-        assert_eq!(config.outside.is_some(), outside.is_some(), "a side needs an interface");
+        assert_eq!(config.outside.is_some(), outside.is_some(), "a network needs an interface");
         let is_root = config.outside.is_none();
         let ipv6 = config.ipv6.as_ref().map(|ipv6| Ipv6::new(ipv6, (inside, outside), is_root, seed(6)));
         let addresses = config.outside_addresses();
         let outside =
-            config.outside.zip(outside).map(|(side, interface)| port(side, addresses.clone(), interface, true));
+            config.outside.zip(outside).map(|(network, interface)| port(network, addresses.clone(), interface, true));
         let nat = config.nat.clone().filter(|_| outside.is_some());
-        Engine {
+        RouterEngine {
             routes: Routes::new(config),
             nat: nat.map(|nat| Nat::new(nat, &addresses, seed(1)).with_forwards(&config.forwards)),
             // The kernel has the inside address and answers for it.
             inside: port(config.inside, vec![config.inside.address], inside, false),
             outside,
-            up: Pipe::new(&config.up, seed(2)),
-            down: Pipe::new(&config.down, seed(3)),
+            up: LinkQueue::new(&config.up, seed(2)),
+            down: LinkQueue::new(&config.down, seed(3)),
             fragments: [Fragments::new(seed(4)), Fragments::new(seed(5))],
-            early: Default::default(),
+            out_of_order: Default::default(),
             identifications: Identifications::new(seed(7)),
             errors: ErrorLimit::default(),
             ipv6,
@@ -116,11 +118,11 @@ impl Engine {
     pub fn rebind(&mut self, now: Time, addresses: &[Ipv4Addr]) {
         let (Some(nat), Some(outside)) = (&mut self.nat, &mut self.outside) else { return };
         nat.rebind(now, addresses);
-        outside.side.address = addresses[0];
+        outside.network.address = addresses[0];
         outside.neighbours.readdress(addresses.to_vec());
         // They name the old addresses.
         self.fragments.iter_mut().for_each(Fragments::clear);
-        let dropped = self.early.iter_mut().map(Early::clear).sum();
+        let dropped = self.out_of_order.iter_mut().map(OutOfOrderFragments::clear).sum();
         self.count_drops(DropCause::Fragment, dropped);
     }
 
@@ -152,48 +154,48 @@ impl Engine {
         Some(nat.mappings())
     }
 
-    /// When [`Engine::advance`] has something to do.
+    /// When [`RouterEngine::advance`] has something to do.
     pub fn next_due(&self) -> Time {
         let outside = self.outside.as_ref().map_or(Time::NEVER, |port| port.neighbours.next_due());
         let ipv6 = self.ipv6.as_ref().map_or(Time::NEVER, Ipv6::next_due);
-        let [from_inside, from_outside] = self.early.each_ref().map(Early::next_due);
+        let [from_inside, from_outside] = self.out_of_order.each_ref().map(OutOfOrderFragments::next_due);
         let links = self.up.next_due().min(self.down.next_due());
-        let early = from_inside.min(from_outside);
-        links.min(self.inside.neighbours.next_due()).min(outside).min(ipv6).min(early)
+        let out_of_order = from_inside.min(from_outside);
+        links.min(self.inside.neighbours.next_due()).min(outside).min(ipv6).min(out_of_order)
     }
 
     /// Does what is due: frames that are across their link go on, neighbours are asked again, early fragments given up.
-    pub fn advance(&mut self, now: Time, out: &mut Out<'_>) {
+    pub fn advance(&mut self, now: Time, out: &mut FrameOutput<'_>) {
         while let Some(mut frame) = self.up.arrived(now) {
-            self.transmit(now, Face::Outside, frame.next_hop, frame.offload, &mut frame.frame, out);
+            self.transmit(now, Side::Outside, frame.next_hop, frame.offload, &mut frame.frame, out);
         }
         while let Some(mut frame) = self.down.arrived(now) {
-            self.transmit(now, Face::Inside, frame.next_hop, frame.offload, &mut frame.frame, out);
+            self.transmit(now, Side::Inside, frame.next_hop, frame.offload, &mut frame.frame, out);
         }
-        for face in [Face::Inside, Face::Outside] {
+        for side in [Side::Inside, Side::Outside] {
             let (inside, outside) = (&mut self.inside, &mut self.outside);
-            let Some(port) = by_face(inside, outside, face) else { continue };
-            port.neighbours.advance(now, &mut self.stats, &mut |offload, frame| out(face, offload, frame));
+            let Some(port) = by_side(inside, outside, side) else { continue };
+            port.neighbours.advance(now, &mut self.stats, &mut |offload, frame| out(side, offload, frame));
         }
         self.advance6(now, out);
-        let dropped = self.early.iter_mut().map(|early| early.expire(now)).sum();
+        let dropped = self.out_of_order.iter_mut().map(|out_of_order| out_of_order.expire(now)).sum();
         self.count_drops(DropCause::Fragment, dropped);
     }
 
     /// A frame has come.
-    pub fn receive(&mut self, now: Time, face: Face, offload: Offload, frame: &mut [u8], out: &mut Out<'_>) {
+    pub fn receive(&mut self, now: Time, side: Side, offload: Offload, frame: &mut [u8], out: &mut FrameOutput<'_>) {
         let (inside, outside) = (&mut self.inside, &mut self.outside);
-        let Some(port) = by_face(inside, outside, face) else { return };
+        let Some(port) = by_side(inside, outside, side) else { return };
         if frame.len() < ETHERNET_LEN {
             return self.stats.drop(DropCause::Malformed);
         }
         let to_us = frame[..6] == port.interface.mac;
         match [frame[12], frame[13]] {
             TYPE_ARP if to_us || frame[..6] == BROADCAST => {
-                port.neighbours.heard(now, &frame[ETHERNET_LEN..], &mut |offload, frame| out(face, offload, frame));
+                port.neighbours.heard(now, &frame[ETHERNET_LEN..], &mut |offload, frame| out(side, offload, frame));
             }
-            TYPE_IPV4 if to_us => self.receive4(now, face, offload, frame, out),
-            TYPE_IPV6 if to_us || frame[..2] == GROUP_OF_IPV6 => self.receive6(now, face, offload, frame, out),
+            TYPE_IPV4 if to_us => self.receive4(now, side, offload, frame, out),
+            TYPE_IPV6 if to_us || frame[..2] == GROUP_OF_IPV6 => self.receive6(now, side, offload, frame, out),
             _ => {}
         }
     }
@@ -202,11 +204,11 @@ impl Engine {
     fn send(
         &mut self,
         now: Time,
-        way: Way,
+        way: Forwarding,
         total_len: usize,
         cut: impl for<'a> Fn(&'a [u8], usize) -> Option<Segments<'a>>,
         frame: &mut [u8],
-        out: &mut Out<'_>,
+        out: &mut FrameOutput<'_>,
     ) {
         let cuts = match way.direction {
             ForwardDirection::Up => self.up.cuts,
@@ -216,18 +218,18 @@ impl Engine {
         let Some(size) = way.offload.segments.map(|cut| usize::from(cut.size)) else {
             return self.send_one(now, way, (1, total_len), frame, out);
         };
-        let Some(mut pieces) = cut(&frame[ETHERNET_LEN..], size) else {
+        let Some(mut segments) = cut(&frame[ETHERNET_LEN..], size) else {
             return self.stats.drop(DropCause::Malformed);
         };
         if !cuts {
-            let counts = pieces.count();
+            let counts = segments.count();
             return self.send_one(now, way, counts, frame, out);
         }
-        let one = Way { offload: Offload { segments: None, ..way.offload }, ..way };
+        let one = Forwarding { offload: Offload { segments: None, ..way.offload }, ..way };
         let mut segment = std::mem::take(&mut self.segment);
         segment.resize(ETHERNET_LEN, 0);
         segment[12..ETHERNET_LEN].copy_from_slice(&frame[12..ETHERNET_LEN]);
-        while pieces.next_into(&mut segment, ETHERNET_LEN) {
+        while segments.next_into(&mut segment, ETHERNET_LEN) {
             let bytes = segment.len() - ETHERNET_LEN;
             self.send_one(now, one, (1, bytes), &mut segment, out);
         }
@@ -235,20 +237,27 @@ impl Engine {
     }
 
     /// Sends a frame that stands for so many packets, of so many bytes together.
-    fn send_one(&mut self, now: Time, way: Way, (packets, bytes): (u64, usize), frame: &mut [u8], out: &mut Out<'_>) {
+    fn send_one(
+        &mut self,
+        now: Time,
+        way: Forwarding,
+        (packets, bytes): (u64, usize),
+        frame: &mut [u8],
+        out: &mut FrameOutput<'_>,
+    ) {
         if let Some(length) = way.cut_to {
-            return self.send_pieces(now, way, length, frame, out);
+            return self.send_fragments(now, way, length, frame, out);
         }
-        let Way { direction, face, next, offload, cut_to: _ } = way;
+        let Forwarding { direction, side, next, offload, cut_to: _ } = way;
         let across = match direction {
             ForwardDirection::Up => self.up.send(now, bytes, next, offload, frame),
             ForwardDirection::Down => self.down.send(now, bytes, next, offload, frame),
-            ForwardDirection::Within => Ok(Crossing::Across),
+            ForwardDirection::Within => Ok(LinkVerdict::Passed),
         };
         match across {
             Err(cause) => return self.stats.drop(cause),
-            Ok(Crossing::Across) => self.transmit(now, face, next, offload, frame, out),
-            Ok(Crossing::UnderWay(alteration)) => {
+            Ok(LinkVerdict::Passed) => self.transmit(now, side, next, offload, frame, out),
+            Ok(LinkVerdict::Queued(alteration)) => {
                 self.stats.alter(alteration);
                 let copies = 1 + u64::from(alteration.twice);
                 return self.stats.forward(direction, copies * packets, copies * bytes as u64);
@@ -258,29 +267,37 @@ impl Engine {
     }
 
     /// Puts a frame on a side's interface, when its next hop is known.
-    fn transmit(&mut self, now: Time, face: Face, to: IpAddr, offload: Offload, frame: &mut [u8], out: &mut Out<'_>) {
+    fn transmit(
+        &mut self,
+        now: Time,
+        side: Side,
+        to: IpAddr,
+        offload: Offload,
+        frame: &mut [u8],
+        out: &mut FrameOutput<'_>,
+    ) {
         let to = match to {
             IpAddr::V4(to) => to,
-            IpAddr::V6(to) => return self.transmit6(now, face, to, offload, frame, out),
+            IpAddr::V6(to) => return self.transmit6(now, side, to, offload, frame, out),
         };
         let (inside, outside) = (&mut self.inside, &mut self.outside);
-        let Some(port) = by_face(inside, outside, face) else { return };
-        port.neighbours.send(now, to, offload, frame, &mut self.stats, &mut |offload, frame| out(face, offload, frame));
+        let Some(port) = by_side(inside, outside, side) else { return };
+        port.neighbours.send(now, to, offload, frame, &mut self.stats, &mut |offload, frame| out(side, offload, frame));
     }
 }
 
-fn direction(from: Face, to: Face) -> ForwardDirection {
+fn direction(from: Side, to: Side) -> ForwardDirection {
     match (from, to) {
-        (Face::Inside, Face::Outside) => ForwardDirection::Up,
-        (Face::Outside, Face::Inside) => ForwardDirection::Down,
-        (Face::Inside, Face::Inside) | (Face::Outside, Face::Outside) => ForwardDirection::Within,
+        (Side::Inside, Side::Outside) => ForwardDirection::Up,
+        (Side::Outside, Side::Inside) => ForwardDirection::Down,
+        (Side::Inside, Side::Inside) | (Side::Outside, Side::Outside) => ForwardDirection::Within,
     }
 }
 
-fn by_face<'a>(inside: &'a mut Port, outside: &'a mut Option<Port>, face: Face) -> Option<&'a mut Port> {
-    match face {
-        Face::Inside => Some(inside),
-        Face::Outside => outside.as_mut(),
+fn by_side<'a>(inside: &'a mut Port, outside: &'a mut Option<Port>, side: Side) -> Option<&'a mut Port> {
+    match side {
+        Side::Inside => Some(inside),
+        Side::Outside => outside.as_mut(),
     }
 }
 

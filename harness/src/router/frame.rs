@@ -17,7 +17,7 @@ pub(super) const GROUP_OF_IPV6: [u8; 2] = [0x33, 0x33];
 
 /// A side of the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Face {
+pub enum Side {
     /// The LAN.
     Inside,
     /// The network that it is behind.
@@ -34,4 +34,4 @@ pub struct Interface {
 }
 
 /// Takes a frame to be sent.
-pub type Out<'a> = dyn FnMut(Face, Offload, &[u8]) + 'a;
+pub type FrameOutput<'a> = dyn FnMut(Side, Offload, &[u8]) + 'a;

@@ -17,7 +17,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::config::Side;
+use super::config::SideConfig;
 use super::control::Control;
 use crate::net::nat::leases::LEASES_MAX;
 use crate::net::nat::{Granted, Lease, MappingProtocol, Nat, NatConfig, Protocol, Refused, Wanted};
@@ -38,7 +38,7 @@ const READ_PAUSE: Duration = Duration::from_millis(10);
 /// The router, as its LAN's hosts see it.
 #[derive(Debug)]
 pub struct Gateway {
-    inside: Side,
+    inside: SideConfig,
     interface: String,
     offers: NatConfig,
     control: Control,
@@ -48,13 +48,13 @@ pub struct Gateway {
 /// What clients have told about mappings, by inside endpoint.
 #[derive(Debug, Default)]
 struct Notes {
-    nonces: BTreeMap<(Protocol, SocketAddrV4), pcp::Nonce>,
+    nonces: BTreeMap<(Protocol, SocketAddrV4), pcp::PcpNonce>,
     descriptions: BTreeMap<(Protocol, SocketAddrV4), String>,
 }
 
 impl Gateway {
     /// Of a router with this NAT.
-    pub fn new(inside: Side, interface: String, offers: NatConfig, control: Control) -> Self {
+    pub fn new(inside: SideConfig, interface: String, offers: NatConfig, control: Control) -> Self {
         Gateway { inside, interface, offers, control, notes: Mutex::default() }
     }
 

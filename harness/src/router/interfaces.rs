@@ -11,7 +11,7 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute};
 use rtnetlink::{Handle, LinkUnspec};
 
-use super::config::{RouterConfig, Side};
+use super::config::{RouterConfig, SideConfig};
 use super::frame::Interface;
 
 /// `IFLA_INET_CONF` of `linux/if_link.h`, with the flag of a nested attribute.
@@ -25,7 +25,7 @@ const NEVER: u32 = 8;
 
 /// An interface as the kernel has it.
 #[derive(Clone, Debug)]
-pub struct Attached {
+pub struct AttachedInterface {
     /// The kernel's number of it.
     pub index: u32,
     /// Its name.
@@ -38,11 +38,11 @@ pub struct Attached {
 #[derive(Clone, Debug)]
 pub struct Interfaces {
     /// The LAN's.
-    pub inside: Attached,
+    pub inside: AttachedInterface,
     /// The one to the network that the LAN is behind.
-    pub outside: Option<Attached>,
+    pub outside: Option<AttachedInterface>,
     /// The one of the control proxy.
-    pub management: Option<Attached>,
+    pub management: Option<AttachedInterface>,
 }
 
 /// Finds the interfaces and prepares them: the inside one has the gateway's address and no other, the outside one has none that
@@ -61,14 +61,15 @@ pub async fn prepare(config: &RouterConfig) -> anyhow::Result<Interfaces> {
 async fn prepare_with(handle: &Handle, config: &RouterConfig) -> anyhow::Result<Interfaces> {
     let addresses: Vec<AddressMessage> =
         handle.address().get().execute().try_collect().await.context("cannot list addresses")?;
-    let find = async |side: Option<Side>, what: &str| match side {
+    let find = async |side: Option<SideConfig>, what: &str| match side {
         None => anyhow::Ok(None),
         Some(side) => attached(handle, find(&addresses, side, what)?).await.map(Some),
     };
     let inside = find(Some(config.inside), "inside").await?.context("there is always an inside")?;
     let outside = find(config.outside, "outside").await?;
     let management = find(config.management, "management").await?;
-    let all: Vec<&Attached> = [Some(&inside), outside.as_ref(), management.as_ref()].into_iter().flatten().collect();
+    let all: Vec<&AttachedInterface> =
+        [Some(&inside), outside.as_ref(), management.as_ref()].into_iter().flatten().collect();
     for (at, one) in all.iter().enumerate() {
         ensure!(all[..at].iter().all(|other| other.index != one.index), "{} is found for two sides", one.name);
     }
@@ -97,7 +98,7 @@ fn local(message: &AddressMessage) -> Option<Ipv4Addr> {
 }
 
 /// The index of the interface with the side's address, or else with any in its subnet.
-fn find(addresses: &[AddressMessage], side: Side, what: &str) -> anyhow::Result<u32> {
+fn find(addresses: &[AddressMessage], side: SideConfig, what: &str) -> anyhow::Result<u32> {
     let with = |wanted: &dyn Fn(Ipv4Addr) -> bool| {
         addresses.iter().find(|message| local(message).is_some_and(wanted)).map(|message| message.header.index)
     };
@@ -106,7 +107,7 @@ fn find(addresses: &[AddressMessage], side: Side, what: &str) -> anyhow::Result<
     index.with_context(|| format!("no interface has an address in {} ({what}); there are: {}", side.subnet, seen()))
 }
 
-async fn attached(handle: &Handle, index: u32) -> anyhow::Result<Attached> {
+async fn attached(handle: &Handle, index: u32) -> anyhow::Result<AttachedInterface> {
     let link = handle.link().get().match_index(index).execute().try_next().await;
     let link = link.with_context(|| format!("cannot look at interface {index}"))?;
     let link = link.with_context(|| format!("interface {index} has gone"))?;
@@ -122,15 +123,15 @@ async fn attached(handle: &Handle, index: u32) -> anyhow::Result<Attached> {
     let name = name.with_context(|| format!("interface {index} has no name"))?;
     let mac = mac.with_context(|| format!("{name} is no Ethernet interface"))?;
     let mtu = mtu.with_context(|| format!("{name} has no MTU"))?;
-    Ok(Attached { index, name, interface: Interface { mac, mtu } })
+    Ok(AttachedInterface { index, name, interface: Interface { mac, mtu } })
 }
 
 /// Leaves an interface with exactly this IPv4 address, or with none.
 async fn set_address(
     handle: &Handle,
     addresses: &[AddressMessage],
-    on: &Attached,
-    wanted: Option<Side>,
+    on: &AttachedInterface,
+    wanted: Option<SideConfig>,
 ) -> anyhow::Result<()> {
     let is_wanted = |message: &AddressMessage| {
         wanted.is_some_and(|side| {
@@ -158,7 +159,11 @@ async fn set_address(
 }
 
 /// Keeps the kernel from forwarding past the NAT, and from answering ARP for what is not its own.
-async fn stop_forwarding(handle: &Handle, all: &[&Attached], outside: Option<&Attached>) -> anyhow::Result<()> {
+async fn stop_forwarding(
+    handle: &Handle,
+    all: &[&AttachedInterface],
+    outside: Option<&AttachedInterface>,
+) -> anyhow::Result<()> {
     // May be read-only, as in a container; then the interfaces' own switches do.
     let _ = fs::write("/proc/sys/net/ipv4/ip_forward", "0");
     for on in all {
@@ -174,7 +179,7 @@ async fn stop_forwarding(handle: &Handle, all: &[&Attached], outside: Option<&At
 }
 
 /// Keeps the kernel out of IPv6 on an interface: it would answer, and take addresses, beside the router.
-fn leave_ipv6(on: &Attached) -> anyhow::Result<()> {
+fn leave_ipv6(on: &AttachedInterface) -> anyhow::Result<()> {
     let path = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", on.name);
     // A kernel without IPv6 has no such file, and is out of it.
     let Ok(disabled) = fs::read_to_string(&path) else { return Ok(()) };
@@ -189,7 +194,7 @@ fn leave_ipv6(on: &Attached) -> anyhow::Result<()> {
 }
 
 /// Sets values of `/proc/sys/net/ipv4/conf/<interface>` by netlink, which also works where /proc is read-only.
-async fn configure(handle: &Handle, on: &Attached, values: &[(u16, u32)]) -> anyhow::Result<()> {
+async fn configure(handle: &Handle, on: &AttachedInterface, values: &[(u16, u32)]) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     for &(kind, value) in values {
         let attribute = DefaultNla::new(kind, value.to_ne_bytes().to_vec());

@@ -11,11 +11,11 @@ use nix::sys::time::TimeSpec;
 use smallvec::SmallVec;
 
 use super::control::Commands;
-use super::engine::Engine;
-use super::frame::Face;
+use super::engine::RouterEngine;
+use super::frame::Side;
 use super::metrics::RouterMetrics;
 use super::offload::Offload;
-use super::socket::{PacketSocket, RECEIVE_LEN, Received};
+use super::socket::{PacketSocket, RECEIVE_LEN, ReceivedFrame};
 use super::stats::DropCause;
 
 /// Most frames that are read from one side before the other has its turn.
@@ -36,7 +36,12 @@ pub struct Sockets {
 ///
 /// # Errors
 /// When an interface has gone.
-pub fn run(engine: &mut Engine, sockets: &Sockets, commands: &Commands, metrics: &RouterMetrics) -> anyhow::Result<()> {
+pub fn run(
+    engine: &mut RouterEngine,
+    sockets: &Sockets,
+    commands: &Commands,
+    metrics: &RouterMetrics,
+) -> anyhow::Result<()> {
     // Timers are otherwise up to 50 µs late, a good part of a LAN's round trip.
     nix::sys::prctl::set_timerslack(1).context("cannot set the timer slack")?;
     let start = Instant::now();
@@ -53,32 +58,32 @@ pub fn run(engine: &mut Engine, sockets: &Sockets, commands: &Commands, metrics:
         metrics.publish(engine.stats(), mappings);
         wait(sockets, commands, engine.next_due().min(look).since(now)).context("cannot wait for frames")?;
         commands.carry_out(engine, clock());
-        for face in [Face::Inside, Face::Outside] {
-            let Some(socket) = sockets.of(face) else { continue };
-            read(engine, sockets, face, socket, &mut buffer, &clock)
-                .with_context(|| format!("the {face:?} interface"))?;
+        for side in [Side::Inside, Side::Outside] {
+            let Some(socket) = sockets.of(side) else { continue };
+            read(engine, sockets, side, socket, &mut buffer, &clock)
+                .with_context(|| format!("the {side:?} interface"))?;
         }
         let mut unsent = 0;
-        engine.advance(clock(), &mut |face, offload, frame| unsent += sockets.send(face, offload, frame));
+        engine.advance(clock(), &mut |side, offload, frame| unsent += sockets.send(side, offload, frame));
         engine.count_drops(DropCause::NotSent, unsent);
     }
 }
 
 impl Sockets {
-    fn of(&self, face: Face) -> Option<&PacketSocket> {
-        match face {
-            Face::Inside => Some(&self.inside),
-            Face::Outside => self.outside.as_ref(),
+    fn of(&self, side: Side) -> Option<&PacketSocket> {
+        match side {
+            Side::Inside => Some(&self.inside),
+            Side::Outside => self.outside.as_ref(),
         }
     }
 
     /// Sends a frame; returns how many could not be.
-    fn send(&self, face: Face, offload: Offload, frame: &[u8]) -> u64 {
-        let Some(socket) = self.of(face) else { return 1 };
+    fn send(&self, side: Side, offload: Offload, frame: &[u8]) -> u64 {
+        let Some(socket) = self.of(side) else { return 1 };
         match socket.send(offload, frame) {
             Ok(()) => 0,
             Err(error) => {
-                tracing::trace!(?face, length = frame.len(), %error, "not sent");
+                tracing::trace!(?side, length = frame.len(), %error, "not sent");
                 1
             }
         }
@@ -97,9 +102,9 @@ fn wait(sockets: &Sockets, commands: &Commands, most: Duration) -> nix::Result<(
 }
 
 fn read(
-    engine: &mut Engine,
+    engine: &mut RouterEngine,
     sockets: &Sockets,
-    face: Face,
+    side: Side,
     socket: &PacketSocket,
     buffer: &mut [u8; RECEIVE_LEN],
     clock: &impl Fn() -> Time,
@@ -107,12 +112,12 @@ fn read(
     let mut unsent = 0;
     for _ in 0..FRAMES_PER_TURN {
         match socket.receive(buffer) {
-            Ok(Received::Frame(offload, frame)) => {
-                let mut out = |face, offload, frame: &[u8]| unsent += sockets.send(face, offload, frame);
-                engine.receive(clock(), face, offload, frame, &mut out);
+            Ok(ReceivedFrame::Frame(offload, frame)) => {
+                let mut out = |side, offload, frame: &[u8]| unsent += sockets.send(side, offload, frame);
+                engine.receive(clock(), side, offload, frame, &mut out);
             }
-            Ok(Received::Unknown) => engine.count_drops(DropCause::Offload, 1),
-            Ok(Received::Nothing) => break,
+            Ok(ReceivedFrame::Unknown) => engine.count_drops(DropCause::Offload, 1),
+            Ok(ReceivedFrame::Nothing) => break,
             // It may come up again, as when a container is disconnected and connected.
             Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => break,
             Err(error) => return Err(error),
@@ -122,7 +127,7 @@ fn read(
     Ok(())
 }
 
-fn count_overruns(engine: &mut Engine, sockets: &Sockets) -> anyhow::Result<()> {
+fn count_overruns(engine: &mut RouterEngine, sockets: &Sockets) -> anyhow::Result<()> {
     for socket in std::iter::once(&sockets.inside).chain(&sockets.outside) {
         engine.count_drops(DropCause::Overrun, socket.overruns().context("cannot read the sockets' statistics")?);
     }

@@ -8,7 +8,7 @@ use butter::core::time::Time;
 use ipnet::Ipv6Net;
 
 use super::frame::{Mac, TYPE_IPV6};
-use super::neighbours::{Neighbours, Send};
+use super::neighbours::{Neighbours, SendFrame};
 use super::offload::Offload;
 use crate::net::autoconf::link_local;
 use crate::net::packet::ipv6::{Packet6, icmp, is_icmp_intact};
@@ -42,7 +42,7 @@ const PREFIX_LIFETIME_S: u32 = 86_400;
 
 /// What a router tells its LAN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Advertised {
+pub struct RouterAdvertisement {
     /// Where hosts make their addresses.
     pub prefix: Ipv6Net,
     /// Whether it leads anywhere else.
@@ -58,7 +58,7 @@ impl Neighbours<Ipv6Addr> {
     }
 
     /// Reads a message between neighbours: answers it if it asks for an own address, and learns from it.
-    pub fn heard_ndp(&mut self, now: Time, packet: &Packet6, bytes: &[u8], from: Mac, send: Send<'_>) {
+    pub fn heard_ndp(&mut self, now: Time, packet: &Packet6, bytes: &[u8], from: Mac, send: SendFrame<'_>) {
         let message = packet.payload(bytes);
         if packet.hop_limit != HOP_LIMIT || message.len() < 24 || !is_icmp_intact(packet, bytes) {
             return;
@@ -122,7 +122,7 @@ fn advertisement(own: Ipv6Addr, mac: Mac, to: Ipv6Addr, to_mac: Mac) -> Vec<u8> 
 }
 
 /// What a router says to all hosts of its LAN.
-pub fn router_advertisement(mac: Mac, told: Advertised) -> Vec<u8> {
+pub fn router_advertisement(mac: Mac, told: RouterAdvertisement) -> Vec<u8> {
     const HOPS: u8 = 64;
     const ON_LINK_AND_AUTONOMOUS: u8 = 0xc0;
     let lifetime = if told.is_default { ROUTER_LIFETIME_S } else { 0 };

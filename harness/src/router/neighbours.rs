@@ -49,7 +49,7 @@ struct Asking {
 }
 
 /// Takes a frame to be sent.
-pub type Send<'a> = &'a mut dyn FnMut(Offload, &[u8]);
+pub type SendFrame<'a> = &'a mut dyn FnMut(Offload, &[u8]);
 
 impl Neighbours {
     /// The neighbours of these addresses, one at least, which are at `mac`; they are answered for if `answers`.
@@ -59,7 +59,7 @@ impl Neighbours {
 
     /// Reads an ARP frame (from behind its Ethernet header): answers it if it asks for this side, and learns from it if it
     /// is for this side at all, or tells that a known address has moved.
-    pub fn heard(&mut self, now: Time, arp: &[u8], send: Send<'_>) {
+    pub fn heard(&mut self, now: Time, arp: &[u8], send: SendFrame<'_>) {
         let Some(arp) = ArpPacketSlice::from_slice(arp).ok().and_then(|slice| slice.to_packet().try_eth_ipv4().ok())
         else {
             return;
@@ -114,7 +114,7 @@ impl<A: Copy + Ord> Neighbours<A> {
         offload: Offload,
         frame: &mut [u8],
         stats: &mut RouterStats,
-        send: Send<'_>,
+        send: SendFrame<'_>,
     ) {
         if let Some(mac) = self.find(now, to) {
             address_frame(frame, mac, self.mac);
@@ -141,7 +141,7 @@ impl<A: Copy + Ord> Neighbours<A> {
     }
 
     /// Takes an answer for true, and sends what has waited for it.
-    pub(super) fn learn(&mut self, now: Time, ip: A, mac: Mac, send: Send<'_>) {
+    pub(super) fn learn(&mut self, now: Time, ip: A, mac: Mac, send: SendFrame<'_>) {
         // A group's address is nobody's (RFC 1812 §3.3.2).
         if mac[0] & 1 != 0 {
             return;
@@ -166,7 +166,7 @@ impl<A: Copy + Ord> Neighbours<A> {
     }
 
     /// Tells of new addresses, asks again, and gives up on those who never answer.
-    pub fn advance(&mut self, now: Time, stats: &mut RouterStats, send: Send<'_>) {
+    pub fn advance(&mut self, now: Time, stats: &mut RouterStats, send: SendFrame<'_>) {
         if self.next_due() > now {
             return;
         }

@@ -26,10 +26,10 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Initial;
-use super::config::Side;
-use super::control::{self, Control, Rebind, SetLink};
-use super::engine::Engine;
+use super::InitialState;
+use super::config::SideConfig;
+use super::control::{self, Control, RebindCommand, SetLinkCommand};
+use super::engine::RouterEngine;
 use super::metrics::RouterMetrics;
 use crate::metrics::writer;
 
@@ -61,9 +61,9 @@ const BACKLOG: i32 = 256;
 #[derive(Debug)]
 pub struct Proxy {
     /// The LAN.
-    pub inside: Side,
+    pub inside: SideConfig,
     /// The other side of the NAT, if there is one.
-    pub outside: Option<Side>,
+    pub outside: Option<SideConfig>,
     /// The name of its interface.
     pub inside_interface: String,
     /// What is exposed.
@@ -71,7 +71,7 @@ pub struct Proxy {
     /// The way to the data path.
     pub control: Control,
     /// The data path as it was when it began.
-    pub initial: Initial,
+    pub initial: InitialState,
     /// Counts how often the NAT has forgotten everything.
     pub rebound: watch::Sender<u64>,
 }
@@ -128,7 +128,7 @@ impl Proxy {
     }
 
     async fn rebind(&self, request: Request<RequestBody>) -> Result<(), Unfit> {
-        let Rebind { addresses } = body(request).await?;
+        let RebindCommand { addresses } = body(request).await?;
         let outside = self.outside.ok_or_else(|| Unfit::Refused("there is no NAT here".to_owned()))?;
         let fits = |address: &Ipv4Addr| outside.subnet.contains(address) && Some(*address) != outside.gateway;
         if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || !addresses.iter().all(fits) {
@@ -140,7 +140,7 @@ impl Proxy {
     }
 
     async fn set_link(&self, request: Request<RequestBody>) -> Result<(), Unfit> {
-        let SetLink { up, down } = body(request).await?;
+        let SetLinkCommand { up, down } = body(request).await?;
         if !up.is_sound() || !down.is_sound() {
             return Err(Unfit::Refused("shares are from 0 to 1, and a rate is more than nothing".to_owned()));
         }
@@ -149,7 +149,7 @@ impl Proxy {
 
     async fn reset(&self) -> Result<(), Unfit> {
         let (initial, metrics) = (self.initial.engine(), Arc::clone(&self.metrics));
-        let reset = move |engine: &mut Engine, _| {
+        let reset = move |engine: &mut RouterEngine, _| {
             *engine = initial;
             metrics.reset();
         };
@@ -177,7 +177,7 @@ impl Proxy {
                         Err(error) => Err(io::Error::other(error)),
                     };
                     if let Err(error) = carried {
-                        tracing::debug!(%error, %target, "a tunnel ended early");
+                        tracing::debug!(%error, %target, "a tunnel ended out_of_order");
                     }
                     drop(guard);
                 });

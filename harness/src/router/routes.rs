@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::config::{Ipv6Config, RouterConfig};
-use super::frame::Face;
+use super::config::{RouterConfig, RouterIpv6Config};
+use super::frame::Side;
 
 /// Where a packet goes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hop {
+pub struct NextHop {
     /// Through which side.
-    pub face: Face,
+    pub side: Side,
     /// To whom there.
     pub next: Ipv4Addr,
 }
@@ -20,7 +20,7 @@ pub struct Hop {
 #[derive(Debug)]
 pub struct Routes {
     /// The longest prefix first; `None` is reached directly.
-    routes: Vec<(Ipv4Net, Face, Option<Ipv4Addr>)>,
+    routes: Vec<(Ipv4Net, Side, Option<Ipv4Addr>)>,
     subnets: Vec<Ipv4Net>,
 }
 
@@ -29,22 +29,22 @@ impl Routes {
     pub fn new(config: &RouterConfig) -> Self {
         let inside = config.inside.subnet;
         let outside = config.outside.map(|side| side.subnet);
-        let mut routes = vec![(inside, Face::Inside, None)];
-        routes.extend(outside.map(|subnet| (subnet, Face::Outside, None)));
+        let mut routes = vec![(inside, Side::Inside, None)];
+        routes.extend(outside.map(|subnet| (subnet, Side::Outside, None)));
         for &(subnet, via) in &config.routes {
-            let face = if inside.contains(&via) { Face::Inside } else { Face::Outside };
-            routes.push((subnet, face, Some(via)));
+            let side = if inside.contains(&via) { Side::Inside } else { Side::Outside };
+            routes.push((subnet, side, Some(via)));
         }
         let gateway = config.outside.and_then(|side| side.gateway);
-        routes.extend(gateway.map(|gateway| (Ipv4Net::default(), Face::Outside, Some(gateway))));
+        routes.extend(gateway.map(|gateway| (Ipv4Net::default(), Side::Outside, Some(gateway))));
         routes.sort_by_key(|(subnet, ..)| std::cmp::Reverse(subnet.prefix_len()));
         Routes { routes, subnets: std::iter::once(inside).chain(outside).collect() }
     }
 
     /// The way to an address.
-    pub fn find(&self, destination: Ipv4Addr) -> Option<Hop> {
-        let (_, face, via) = self.routes.iter().find(|(subnet, ..)| subnet.contains(&destination))?;
-        Some(Hop { face: *face, next: via.unwrap_or(destination) })
+    pub fn find(&self, destination: Ipv4Addr) -> Option<NextHop> {
+        let (_, side, via) = self.routes.iter().find(|(subnet, ..)| subnet.contains(&destination))?;
+        Some(NextHop { side: *side, next: via.unwrap_or(destination) })
     }
 
     /// Whether an address means every host of a side.
@@ -57,9 +57,9 @@ impl Routes {
 
 /// Where an IPv6 packet goes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hop6 {
+pub struct NextHop6 {
     /// Through which side.
-    pub face: Face,
+    pub side: Side,
     /// To whom there.
     pub next: Ipv6Addr,
 }
@@ -68,28 +68,28 @@ pub struct Hop6 {
 #[derive(Debug)]
 pub struct Routes6 {
     /// The longest prefix first; `None` is reached directly.
-    routes: Vec<(Ipv6Net, Face, Option<Ipv6Addr>)>,
+    routes: Vec<(Ipv6Net, Side, Option<Ipv6Addr>)>,
 }
 
 impl Routes6 {
     /// The two sides, the routes as configured, and the way outwards.
-    pub fn new(config: &Ipv6Config) -> Self {
+    pub fn new(config: &RouterIpv6Config) -> Self {
         let inside = config.inside.subnet;
-        let mut routes = vec![(inside, Face::Inside, None)];
-        routes.extend(config.outside.map(|side| (side.subnet, Face::Outside, None)));
+        let mut routes = vec![(inside, Side::Inside, None)];
+        routes.extend(config.outside.map(|side| (side.subnet, Side::Outside, None)));
         for &(subnet, via) in &config.routes {
-            let face = if inside.contains(&via) { Face::Inside } else { Face::Outside };
-            routes.push((subnet, face, Some(via)));
+            let side = if inside.contains(&via) { Side::Inside } else { Side::Outside };
+            routes.push((subnet, side, Some(via)));
         }
         let gateway = config.outside.and_then(|side| side.gateway);
-        routes.extend(gateway.map(|gateway| (Ipv6Net::default(), Face::Outside, Some(gateway))));
+        routes.extend(gateway.map(|gateway| (Ipv6Net::default(), Side::Outside, Some(gateway))));
         routes.sort_by_key(|(subnet, ..)| std::cmp::Reverse(subnet.prefix_len()));
         Routes6 { routes }
     }
 
     /// The way to an address.
-    pub fn find(&self, destination: Ipv6Addr) -> Option<Hop6> {
-        let (_, face, via) = self.routes.iter().find(|(subnet, ..)| subnet.contains(&destination))?;
-        Some(Hop6 { face: *face, next: via.unwrap_or(destination) })
+    pub fn find(&self, destination: Ipv6Addr) -> Option<NextHop6> {
+        let (_, side, via) = self.routes.iter().find(|(subnet, ..)| subnet.contains(&destination))?;
+        Some(NextHop6 { side: *side, next: via.unwrap_or(destination) })
     }
 }

@@ -35,7 +35,7 @@ pub struct PacketSocket {
 
 /// What a read brought.
 #[derive(Debug)]
-pub enum Received<'a> {
+pub enum ReceivedFrame<'a> {
     /// A frame.
     Frame(Offload, &'a mut [u8]),
     /// A frame that asks for an unknown offload, or is too long for anything known.
@@ -70,20 +70,20 @@ impl PacketSocket {
     ///
     /// # Errors
     /// When the interface has gone or is down.
-    pub fn receive<'a>(&self, buffer: &'a mut [u8; RECEIVE_LEN]) -> io::Result<Received<'a>> {
+    pub fn receive<'a>(&self, buffer: &'a mut [u8; RECEIVE_LEN]) -> io::Result<ReceivedFrame<'a>> {
         let length = match recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC) {
             Ok(length) => length,
-            Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(Received::Nothing),
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(ReceivedFrame::Nothing),
             // What the kernel says of a frame whose offload has no place in the header.
-            Err(nix::Error::EINVAL) => return Ok(Received::Unknown),
+            Err(nix::Error::EINVAL) => return Ok(ReceivedFrame::Unknown),
             Err(error) => return Err(error.into()),
         };
         if length < OFFLOAD_LEN || length > buffer.len() {
-            return Ok(Received::Unknown);
+            return Ok(ReceivedFrame::Unknown);
         }
         let (header, frame) = buffer[..length].split_at_mut(OFFLOAD_LEN);
         let header = <[u8; OFFLOAD_LEN]>::try_from(&*header).expect("it was split there");
-        Ok(Offload::read(header).map_or(Received::Unknown, |offload| Received::Frame(offload, frame)))
+        Ok(Offload::read(header).map_or(ReceivedFrame::Unknown, |offload| ReceivedFrame::Frame(offload, frame)))
     }
 
     /// Sends a frame; an error means that it is lost.

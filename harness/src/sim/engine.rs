@@ -18,12 +18,12 @@ use butter::overlay::Overlay;
 
 use crate::plan::{NODE_PORT, NodePlan, Plan};
 
-use super::network::Seat;
+use super::network::NodeSlot;
 use super::transport::Transport;
 
 /// A node as it starts.
 #[derive(Debug)]
-pub struct Birth<V> {
+pub struct SpawnSpec<V> {
     /// Who it is.
     pub id: NodeId,
     /// Its settings, shared with others of the same.
@@ -36,11 +36,11 @@ pub struct Birth<V> {
 
 /// A command that has ended.
 #[derive(Debug)]
-pub struct Finished<O> {
+pub struct CompletedCommand<O> {
     /// When.
     pub at: Time,
     /// At which node.
-    pub seat: Seat,
+    pub slot: NodeSlot,
     /// Which.
     pub id: CommandId,
     /// How.
@@ -49,11 +49,11 @@ pub struct Finished<O> {
 
 /// Many nodes and the networks between them.
 #[derive(Debug)]
-pub struct Engine<V: Overlay> {
+pub struct SimEngine<V: Overlay> {
     transport: Transport<V::Message>,
     places: Vec<Place<V>>,
     sink: Sink<V::Message, V::Outcome>,
-    finished: VecDeque<Finished<V::Outcome>>,
+    finished: VecDeque<CompletedCommand<V::Outcome>>,
     handled: u64,
 }
 
@@ -69,7 +69,7 @@ struct Place<V: Overlay> {
     deadline: Time,
 }
 
-impl<V: Overlay> Engine<V> {
+impl<V: Overlay> SimEngine<V> {
     /// The networks of `plan`; no node runs yet.
     pub fn new(plan: &Plan) -> Self {
         let place = |node: &NodePlan| Place {
@@ -79,7 +79,7 @@ impl<V: Overlay> Engine<V> {
             armed: Time::NEVER,
             deadline: Time::NEVER,
         };
-        Engine {
+        SimEngine {
             transport: Transport::new(plan),
             places: plan.nodes.iter().map(place).collect(),
             sink: Sink::default(),
@@ -109,89 +109,89 @@ impl<V: Overlay> Engine<V> {
     }
 
     /// A node that runs.
-    pub fn node(&self, seat: Seat) -> Option<&Node<V>> {
-        self.places[seat as usize].node.as_deref()
+    pub fn node(&self, slot: NodeSlot) -> Option<&Node<V>> {
+        self.places[slot as usize].node.as_deref()
     }
 
     /// Every node that runs, in order.
-    pub fn nodes(&self) -> impl Iterator<Item = (Seat, &Node<V>)> + '_ {
-        self.places.iter().enumerate().filter_map(|(seat, place)| Some((seat as Seat, place.node.as_deref()?)))
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeSlot, &Node<V>)> + '_ {
+        self.places.iter().enumerate().filter_map(|(slot, place)| Some((slot as NodeSlot, place.node.as_deref()?)))
     }
 
     /// Starts a node.
     ///
     /// # Panics
     /// If one runs there.
-    pub fn start(&mut self, seat: Seat, birth: Birth<V>) {
-        let Birth { id, config, seed, overlay } = birth;
-        self.transport.start(seat, id);
-        let place = &mut self.places[seat as usize];
+    pub fn start(&mut self, slot: NodeSlot, spawn_spec: SpawnSpec<V>) {
+        let SpawnSpec { id, config, seed, overlay } = spawn_spec;
+        self.transport.start(slot, id);
+        let place = &mut self.places[slot as usize];
         place.node = Some(Box::new(Node::new(id, config, seed, overlay)));
         (place.armed, place.deadline) = (Time::NEVER, Time::NEVER);
         let ipv6 = place.address6.map(|ip| SocketAddr::new(ip.into(), place.address.port()));
         let listens = std::iter::once(place.address.into()).chain(ipv6).collect();
-        self.handle(seat, Input::Addresses(listens));
-        self.handle(seat, Input::Wake);
+        self.handle(slot, Input::Addresses(listens));
+        self.handle(slot, Input::Wake);
     }
 
     /// Silences a node. Its commands end no more.
-    pub fn kill(&mut self, seat: Seat) {
-        if self.places[seat as usize].node.take().is_some() {
-            self.transport.kill(seat);
+    pub fn kill(&mut self, slot: NodeSlot) {
+        if self.places[slot as usize].node.take().is_some() {
+            self.transport.kill(slot);
         }
     }
 
     /// Ends a node that has [`Outcome::Left`]: its links are closed.
-    pub fn leave(&mut self, seat: Seat) {
-        if self.places[seat as usize].node.take().is_some() {
-            self.transport.leave(seat);
+    pub fn leave(&mut self, slot: NodeSlot) {
+        if self.places[slot as usize].node.take().is_some() {
+            self.transport.leave(slot);
         }
     }
 
-    /// Gives a command to a node that runs. It ends among [`Engine::next`].
-    pub fn command(&mut self, seat: Seat, id: CommandId, command: Command<V::Command>) {
-        self.handle(seat, Input::Command { id, command });
+    /// Gives a command to a node that runs. It ends among [`SimEngine::next`].
+    pub fn command(&mut self, slot: NodeSlot, id: CommandId, command: Command<V::Command>) {
+        self.handle(slot, Input::Command { id, command });
     }
 
     /// Lets time pass until a command ends, or the clock stands at `until`.
-    pub fn next(&mut self, until: Time) -> Option<Finished<V::Outcome>> {
+    pub fn next(&mut self, until: Time) -> Option<CompletedCommand<V::Outcome>> {
         loop {
             if let Some(finished) = self.finished.pop_front() {
                 return Some(finished);
             }
-            let (seat, event) = self.transport.next(until)?;
-            self.arrive(seat, event);
+            let (slot, event) = self.transport.next(until)?;
+            self.arrive(slot, event);
         }
     }
 
-    fn arrive(&mut self, seat: Seat, event: TransportEvent<V::Message>) {
+    fn arrive(&mut self, slot: NodeSlot, event: TransportEvent<V::Message>) {
         if matches!(event, TransportEvent::Wake) {
-            return self.wake(seat);
+            return self.wake(slot);
         }
-        if let Some(node) = &mut self.places[seat as usize].node {
+        if let Some(node) = &mut self.places[slot as usize].node {
             node.count_bytes(0, event.message_bytes());
         }
-        self.handle(seat, event.into());
+        self.handle(slot, event.into());
     }
 
-    fn wake(&mut self, seat: Seat) {
+    fn wake(&mut self, slot: NodeSlot) {
         let now = self.now();
-        let place = &mut self.places[seat as usize];
+        let place = &mut self.places[slot as usize];
         if place.armed != now {
             // Voided by a nearer one.
             return;
         }
         place.armed = Time::NEVER;
         if place.deadline <= now {
-            self.handle(seat, Input::Wake);
+            self.handle(slot, Input::Wake);
         } else {
-            self.arm(seat);
+            self.arm(slot);
         }
     }
 
-    fn handle(&mut self, seat: Seat, input: Input<V::Message, V::Command>) {
+    fn handle(&mut self, slot: NodeSlot, input: Input<V::Message, V::Command>) {
         let now = self.now();
-        let place = &mut self.places[seat as usize];
+        let place = &mut self.places[slot as usize];
         let Some(node) = &mut place.node else { return };
         self.handled += 1;
         let mut sink = std::mem::take(&mut self.sink);
@@ -201,7 +201,7 @@ impl<V: Overlay> Engine<V> {
         while !sink.0.is_empty() {
             let mut refused = Vec::new();
             for output in sink.0.drain(..) {
-                perform(&mut self.transport, &mut self.finished, seat, output, &mut refused, &mut sent);
+                perform(&mut self.transport, &mut self.finished, slot, output, &mut refused, &mut sent);
             }
             let node = place.node.as_mut().expect("nothing ends a node here");
             for request in refused {
@@ -214,13 +214,13 @@ impl<V: Overlay> Engine<V> {
         self.sink = sink;
         let Deadline { at, .. } = deadline;
         place.deadline = at;
-        self.arm(seat);
+        self.arm(slot);
     }
 
-    fn arm(&mut self, seat: Seat) {
-        let place = &mut self.places[seat as usize];
+    fn arm(&mut self, slot: NodeSlot) {
+        let place = &mut self.places[slot as usize];
         if place.deadline < place.armed {
-            place.armed = self.transport.wake_at(seat, place.deadline);
+            place.armed = self.transport.wake_at(slot, place.deadline);
         }
     }
 }
@@ -236,27 +236,27 @@ struct Sent {
 /// Does what a node asks for.
 fn perform<M: std::fmt::Debug + bincode::Encode, O>(
     transport: &mut Transport<M>,
-    finished: &mut VecDeque<Finished<O>>,
-    seat: Seat,
+    finished: &mut VecDeque<CompletedCommand<O>>,
+    slot: NodeSlot,
     output: Output<M, O>,
     refused: &mut Vec<butter::core::io::RequestId>,
     sent: &mut Sent,
 ) {
     match output {
-        Output::Send { to, message } => match transport.send(seat, to, message) {
+        Output::Send { to, message } => match transport.send(slot, to, message) {
             Ok(bytes) => sent.bytes += bytes as u64,
             Err(_) => sent.unsendable += 1,
         },
-        Output::Dial { dial, peer, to } => transport.dial(seat, dial, peer, to),
-        Output::Close { peer } => transport.close(seat, peer),
-        Output::Announce(announcement) => transport.announce(seat, announcement),
-        Output::Unicast { to, announcement } => transport.unicast(seat, to, announcement),
-        Output::AllowRelay { a, b } => transport.allow_relay(seat, a, b),
-        Output::Probe { socket, to, probe } => transport.probe(seat, socket, to, probe),
-        Output::OpenSocket { socket } => transport.open_socket(seat, socket),
-        Output::CloseSocket { socket } => transport.close_socket(seat, socket),
-        Output::MapPort { port, lifetime } => transport.map_port(seat, port, lifetime),
+        Output::Dial { dial, peer, to } => transport.dial(slot, dial, peer, to),
+        Output::Close { peer } => transport.close(slot, peer),
+        Output::Announce(announcement) => transport.announce(slot, announcement),
+        Output::Unicast { to, announcement } => transport.unicast(slot, to, announcement),
+        Output::AllowRelay { a, b } => transport.allow_relay(slot, a, b),
+        Output::Probe { socket, to, probe } => transport.probe(slot, socket, to, probe),
+        Output::OpenSocket { socket } => transport.open_socket(slot, socket),
+        Output::CloseSocket { socket } => transport.close_socket(slot, socket),
+        Output::MapPort { port, lifetime } => transport.map_port(slot, port, lifetime),
         Output::Request { request, .. } => refused.push(request),
-        Output::Done { id, outcome } => finished.push_back(Finished { at: transport.now(), seat, id, outcome }),
+        Output::Done { id, outcome } => finished.push_back(CompletedCommand { at: transport.now(), slot, id, outcome }),
     }
 }

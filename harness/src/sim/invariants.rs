@@ -8,8 +8,8 @@ use butter::core::identity::{BlockId, NodeId};
 use butter::overlay::Overlay;
 use butter::overlay::data::Data;
 
-use super::engine::Engine;
-use super::network::Seat;
+use super::engine::SimEngine;
+use super::network::NodeSlot;
 
 /// Something that may not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,21 +17,21 @@ pub enum Violation {
     /// More neighbours than allowed.
     TooManyNeighbours {
         /// At which node.
-        seat: Seat,
+        slot: NodeSlot,
         /// How many.
         neighbours: usize,
     },
     /// More known hosts than both views may hold.
     TooManyHosts {
         /// At which node.
-        seat: Seat,
+        slot: NodeSlot,
         /// How many.
         hosts: usize,
     },
     /// A host is known twice, or is the node itself.
     BadHost {
         /// At which node.
-        seat: Seat,
+        slot: NodeSlot,
         /// Whom it knows.
         host: NodeId,
     },
@@ -52,9 +52,9 @@ pub enum Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Violation::TooManyNeighbours { seat, neighbours } => write!(f, "node {seat} has {neighbours} neighbours"),
-            Violation::TooManyHosts { seat, hosts } => write!(f, "node {seat} knows {hosts} hosts"),
-            Violation::BadHost { seat, host } => write!(f, "node {seat} knows {host:?} twice, or itself"),
+            Violation::TooManyNeighbours { slot, neighbours } => write!(f, "node {slot} has {neighbours} neighbours"),
+            Violation::TooManyHosts { slot, hosts } => write!(f, "node {slot} knows {hosts} hosts"),
+            Violation::BadHost { slot, host } => write!(f, "node {slot} knows {host:?} twice, or itself"),
             Violation::Apart { components } => write!(f, "the known hosts form {components} components"),
             Violation::TooManyCopies { block, copies } => write!(f, "block {block:?} has {copies} copies"),
         }
@@ -62,26 +62,26 @@ impl fmt::Display for Violation {
 }
 
 /// What holds of each node at any moment: views are bounded, and name nobody twice.
-pub fn views<V: Overlay>(engine: &Engine<V>, config: &Config) -> Vec<Violation> {
+pub fn views<V: Overlay>(engine: &SimEngine<V>, config: &Config) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for (seat, node) in engine.nodes() {
+    for (slot, node) in engine.nodes() {
         let neighbours = node.neighbours().count();
         if neighbours > config.active {
-            violations.push(Violation::TooManyNeighbours { seat, neighbours });
+            violations.push(Violation::TooManyNeighbours { slot, neighbours });
         }
         let hosts = node.known_hosts().count();
         if hosts > config.active + config.passive {
-            violations.push(Violation::TooManyHosts { seat, hosts });
+            violations.push(Violation::TooManyHosts { slot, hosts });
         }
         let mut seen = BTreeSet::from([node.me().id]);
         let repeated = node.known_hosts().map(|contact| contact.id).filter(|&id| !seen.insert(id));
-        violations.extend(repeated.map(|host| Violation::BadHost { seat, host }));
+        violations.extend(repeated.map(|host| Violation::BadHost { slot, host }));
     }
     violations
 }
 
 /// Components of the graph in which two live nodes are joined when one knows the other.
-pub fn components<V: Overlay>(engine: &Engine<V>) -> usize {
+pub fn components<V: Overlay>(engine: &SimEngine<V>) -> usize {
     let places: BTreeMap<NodeId, usize> =
         engine.nodes().enumerate().map(|(place, (_, node))| (node.me().id, place)).collect();
     let mut leaders: Vec<usize> = (0..places.len()).collect();
@@ -103,7 +103,7 @@ fn leader(leaders: &mut [usize], mut place: usize) -> usize {
 }
 
 /// What holds of all nodes once they have joined: everybody knows everybody, by hearsay at least.
-pub fn joined<V: Overlay>(engine: &Engine<V>) -> Vec<Violation> {
+pub fn joined<V: Overlay>(engine: &SimEngine<V>) -> Vec<Violation> {
     match components(engine) {
         0 | 1 => Vec::new(),
         components => vec![Violation::Apart { components }],
@@ -111,7 +111,7 @@ pub fn joined<V: Overlay>(engine: &Engine<V>) -> Vec<Violation> {
 }
 
 /// Live copies of every block that anybody holds.
-pub fn copies(engine: &Engine<Data>) -> BTreeMap<BlockId, usize> {
+pub fn copies(engine: &SimEngine<Data>) -> BTreeMap<BlockId, usize> {
     let mut copies = BTreeMap::new();
     for (_, node) in engine.nodes() {
         for block in node.overlay().blocks() {
@@ -122,7 +122,7 @@ pub fn copies(engine: &Engine<Data>) -> BTreeMap<BlockId, usize> {
 }
 
 /// No block has more copies than `most`.
-pub fn bounded_copies(engine: &Engine<Data>, most: usize) -> Vec<Violation> {
+pub fn bounded_copies(engine: &SimEngine<Data>, most: usize) -> Vec<Violation> {
     let excess = copies(engine).into_iter().filter(|&(_, copies)| copies > most);
     excess.map(|(block, copies)| Violation::TooManyCopies { block, copies }).collect()
 }

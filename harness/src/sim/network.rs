@@ -24,7 +24,7 @@ pub mod ipv6;
 #[cfg(test)]
 mod tests;
 
-use ipv6::Passage6;
+use ipv6::PacketFate6;
 
 /// Time to cross one network from device to device: a switch and two stacks.
 pub const LAN_LATENCY: Duration = Duration::from_micros(100);
@@ -35,11 +35,11 @@ const HOPS_MAX: usize = 63;
 pub const HEADER_BYTES: usize = 28;
 
 /// A node's place in the plan; the same as its [`crate::plan::NodeIndex`].
-pub type Seat = u32;
+pub type NodeSlot = u32;
 
 /// One passage of a router: whose, and which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hop {
+pub struct RouterHop {
     /// The network on the router's inside.
     pub network: u32,
     /// Which way.
@@ -76,7 +76,7 @@ impl Way {
     }
 }
 
-impl Hop {
+impl RouterHop {
     /// The same router, the other way.
     #[must_use]
     pub fn mirrored(self) -> Self {
@@ -85,20 +85,20 @@ impl Hop {
             Way::Down => Way::Up,
             Way::Turn => Way::Turn,
         };
-        Hop { way, ..self }
+        RouterHop { way, ..self }
     }
 }
 
 /// Every router passed, in order.
-pub type Hops = SmallVec<[Hop; 4]>;
+pub type Hops = SmallVec<[RouterHop; 4]>;
 
 /// A UDP packet under way.
 #[derive(Clone, Debug)]
-pub struct Packet {
+pub struct SimPacket {
     /// Its addresses, as they are now.
     pub flow: Flow,
     /// Where it arrives next.
-    pub device: Device,
+    pub device: PacketStop,
     /// The routers passed.
     pub hops: Hops,
     /// Its size, with headers.
@@ -107,9 +107,9 @@ pub struct Packet {
 
 /// Where a packet arrives next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Device {
+pub enum PacketStop {
     /// A node's socket.
-    Node(Seat),
+    Node(NodeSlot),
     /// The router of this network, from inside.
     Outwards(usize),
     /// The router of this network, from outside.
@@ -118,11 +118,11 @@ pub enum Device {
 
 /// What a device did with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passage {
-    /// It arrives at [`Packet::device`] then.
+pub enum PacketFate {
+    /// It arrives at [`SimPacket::device`] then.
     At(Time),
     /// It is for this node.
-    Delivered(Seat),
+    Delivered(NodeSlot),
     /// It goes no further.
     Dropped,
 }
@@ -147,7 +147,7 @@ struct Network {
 
 #[derive(Clone, Copy, Debug)]
 enum Host {
-    Node(Seat),
+    Node(NodeSlot),
     Router(usize),
 }
 
@@ -156,7 +156,7 @@ struct Router {
     outside: usize,
     nat: Option<Nat>,
     nat_timeout: Duration,
-    ipv6: Option<Passage6>,
+    ipv6: Option<PacketFate6>,
     /// Up, down.
     pipes: [Pipe; 2],
     stats: RouterStats,
@@ -202,7 +202,7 @@ impl Networks {
                         nat: uplink.nat.clone().map(|config| {
                             Nat::new(config, &uplink.addresses(), seed(0)).with_forwards(&uplink.forwards)
                         }),
-                        ipv6: Passage6::of(network),
+                        ipv6: PacketFate6::of(network),
                         nat_timeout: uplink.nat.as_ref().map_or(Duration::MAX, |config| config.udp_timeout),
                         pipes: [Pipe::new(&uplink.up, seed(1)), Pipe::new(&uplink.down, seed(2))],
                         stats: RouterStats::default(),
@@ -210,8 +210,8 @@ impl Networks {
                 }),
             })
             .collect();
-        for (seat, node) in plan.nodes.iter().enumerate() {
-            networks[node.network.0].hosts.push((node.address, Host::Node(seat as Seat)));
+        for (slot, node) in plan.nodes.iter().enumerate() {
+            networks[node.network.0].hosts.push((node.address, Host::Node(slot as NodeSlot)));
         }
         for (index, network) in plan.networks.iter().enumerate() {
             if let Some(uplink) = &network.behind {
@@ -267,35 +267,35 @@ impl Networks {
     }
 
     /// A packet leaves a node of `network`. It arrives at the next device after [`LAN_LATENCY`], if anywhere.
-    pub fn launch(&self, network: usize, flow: Flow, bytes: usize) -> Option<Packet> {
+    pub fn launch(&self, network: usize, flow: Flow, bytes: usize) -> Option<SimPacket> {
         let device = self.next_device(network, *flow.destination.ip())?;
-        Some(Packet { flow, device, hops: Hops::new(), bytes })
+        Some(SimPacket { flow, device, hops: Hops::new(), bytes })
     }
 
     /// A packet arrives at its device.
-    pub fn pass(&mut self, now: Time, packet: &mut Packet) -> Passage {
+    pub fn pass(&mut self, now: Time, packet: &mut SimPacket) -> PacketFate {
         let (network, ahead) = match packet.device {
-            Device::Node(seat) => return Passage::Delivered(seat),
-            Device::Outwards(network) => (network, Way::Up),
-            Device::Inwards(network) => (network, Way::Down),
+            PacketStop::Node(slot) => return PacketFate::Delivered(slot),
+            PacketStop::Outwards(network) => (network, Way::Up),
+            PacketStop::Inwards(network) => (network, Way::Down),
         };
         let router = self.networks[network].router.as_mut().expect("only a network behind another has a router");
-        let Some((flow, way)) = router.translate(now, packet.flow, ahead) else { return Passage::Dropped };
+        let Some((flow, way)) = router.translate(now, packet.flow, ahead) else { return PacketFate::Dropped };
         let left_at = match router.send(way, now, packet.bytes) {
             Transit::Arrives(at) | Transit::Altered(at, Alteration { flipped: None, .. }) => at,
-            Transit::Altered(..) | Transit::Drop(_) => return Passage::Dropped,
+            Transit::Altered(..) | Transit::Drop(_) => return PacketFate::Dropped,
         };
-        let hop = Hop { network: network as u32, way };
+        let hop = RouterHop { network: network as u32, way };
         let next = self.beyond(hop, flow).filter(|_| packet.hops.len() < HOPS_MAX);
         let Some(device) = next else {
             let cause = if packet.hops.len() < HOPS_MAX { DropCause::NoRoute } else { DropCause::TtlExceeded };
             self.router_mut(hop).stats.drop(cause);
-            return Passage::Dropped;
+            return PacketFate::Dropped;
         };
         packet.flow = flow;
         packet.device = device;
         packet.hops.push(hop);
-        Passage::At(left_at + LAN_LATENCY)
+        PacketFate::At(left_at + LAN_LATENCY)
     }
 
     /// Has a network's NAT forget every mapping, and gives it these addresses.
@@ -318,31 +318,31 @@ impl Networks {
     }
 
     /// To whom a packet would come that a node of `network` sent now, and as what; every NAT on the way takes note of it.
-    pub fn resolve(&mut self, now: Time, network: usize, mut flow: Flow) -> Option<(Seat, Flow)> {
+    pub fn resolve(&mut self, now: Time, network: usize, mut flow: Flow) -> Option<(NodeSlot, Flow)> {
         let mut device = self.next_device(network, *flow.destination.ip())?;
         for _ in 0..=HOPS_MAX {
             let (network, ahead) = match device {
-                Device::Node(seat) => return Some((seat, flow)),
-                Device::Outwards(network) => (network, Way::Up),
-                Device::Inwards(network) => (network, Way::Down),
+                PacketStop::Node(slot) => return Some((slot, flow)),
+                PacketStop::Outwards(network) => (network, Way::Up),
+                PacketStop::Inwards(network) => (network, Way::Down),
             };
             let router = self.networks[network].router.as_mut().expect("only a network behind another has a router");
             let (translated, way) = router.translate(now, flow, ahead)?;
             flow = translated;
-            device = self.beyond(Hop { network: network as u32, way }, flow)?;
+            device = self.beyond(RouterHop { network: network as u32, way }, flow)?;
         }
         None
     }
 
     /// Counts packets that a NAT drops because it has forgotten their mapping.
-    pub fn forgotten(&mut self, hop: Hop, packets: u16) {
+    pub fn forgotten(&mut self, hop: RouterHop, packets: u16) {
         let stats = &mut self.router_mut(hop).stats;
         (0..packets).for_each(|_| stats.drop(DropCause::NoMapping));
     }
 
     /// Sends so many packets of a known path through one hop. Returns how many were lost, how many found the queue full,
     /// and when the last of the others leaves the link.
-    pub fn carry(&mut self, hop: Hop, now: Time, packets: u16, bytes: usize) -> Carried {
+    pub fn carry(&mut self, hop: RouterHop, now: Time, packets: u16, bytes: usize) -> Carried {
         let router = self.router_mut(hop);
         let mut carried = Carried { lost: 0, refused: 0, at: now };
         let mut left = bytes;
@@ -361,13 +361,13 @@ impl Networks {
     }
 
     /// Counts packets that pass a perfect hop.
-    pub fn count(&mut self, hop: Hop, packets: u16, bytes: usize) {
+    pub fn count(&mut self, hop: RouterHop, packets: u16, bytes: usize) {
         let bytes = bytes + usize::from(packets) * HEADER_BYTES;
         self.router_mut(hop).stats.forward(hop.way.direction(), u64::from(packets), bytes as u64);
     }
 
     /// The delay of a hop's link without its jitter, and whether it is nothing but that.
-    pub fn latency(&self, hop: Hop) -> (Duration, bool) {
+    pub fn latency(&self, hop: RouterHop) -> (Duration, bool) {
         let router = self.networks[hop.network as usize].router.as_ref().expect("a hop passes a router");
         hop.way.side().map_or((Duration::ZERO, true), |side| (router.pipes[side].latency, router.pipes[side].perfect))
     }
@@ -386,7 +386,7 @@ impl Networks {
     }
 
     /// Keeps the mappings of a flow alive along its known way out, as a packet without content would.
-    pub fn refresh(&mut self, now: Time, mut flow: Flow, hops: impl Iterator<Item = Hop>) {
+    pub fn refresh(&mut self, now: Time, mut flow: Flow, hops: impl Iterator<Item = RouterHop>) {
         for hop in hops.take_while(|hop| hop.way != Way::Down) {
             match self.router_mut(hop).translate(now, flow, Way::Up) {
                 Some((onwards, Way::Up)) => flow = onwards,
@@ -396,35 +396,35 @@ impl Networks {
     }
 
     /// Where a packet goes from a router.
-    fn beyond(&self, hop: Hop, flow: Flow) -> Option<Device> {
+    fn beyond(&self, hop: RouterHop, flow: Flow) -> Option<PacketStop> {
         let network = hop.network as usize;
         let router = self.networks[network].router.as_ref().expect("a hop passes a router");
         let on = if hop.way == Way::Up { router.outside } else { network };
         // What came in does not go out again by the same router.
         let came_in = hop.way == Way::Down;
         let next = self.next_device(on, *flow.destination.ip())?;
-        (!came_in || next != Device::Outwards(network)).then_some(next)
+        (!came_in || next != PacketStop::Outwards(network)).then_some(next)
     }
 
-    fn next_device(&self, on: usize, to: Ipv4Addr) -> Option<Device> {
+    fn next_device(&self, on: usize, to: Ipv4Addr) -> Option<PacketStop> {
         let network = &self.networks[on];
         if network.subnet.contains(&to) {
             let found = network.hosts.binary_search_by_key(&to, |&(address, _)| address).ok()?;
             return Some(match network.hosts[found].1 {
-                Host::Node(seat) => Device::Node(seat),
-                Host::Router(inner) => Device::Inwards(inner),
+                Host::Node(slot) => PacketStop::Node(slot),
+                Host::Router(inner) => PacketStop::Inwards(inner),
             });
         }
         if let Some(&(_, inner)) = network.routes.iter().find(|(subnet, _)| subnet.contains(&to)) {
-            return Some(Device::Inwards(inner));
+            return Some(PacketStop::Inwards(inner));
         }
         if ipv6::is_label(to) {
             return self.next_device6(on, to);
         }
-        network.router.is_some().then_some(Device::Outwards(on))
+        network.router.is_some().then_some(PacketStop::Outwards(on))
     }
 
-    fn router_mut(&mut self, hop: Hop) -> &mut Router {
+    fn router_mut(&mut self, hop: RouterHop) -> &mut Router {
         self.networks[hop.network as usize].router.as_mut().expect("a hop passes a router")
     }
 }

@@ -21,7 +21,7 @@ const SEQUENCE_BITS: u32 = 40;
 
 /// Events in the order of time, then source, then the source's sequence.
 #[derive(Debug)]
-pub struct Queue<E> {
+pub struct EventQueue<E> {
     /// Entries of the slot at hand and before it.
     near: BinaryHeap<Entry<E>>,
     /// Entries of the [`SLOTS`] slots after it, at index `slot % SLOTS`.
@@ -68,9 +68,9 @@ impl<E> PartialEq for Entry<E> {
 
 impl<E> Eq for Entry<E> {}
 
-impl<E> Default for Queue<E> {
+impl<E> Default for EventQueue<E> {
     fn default() -> Self {
-        Queue {
+        EventQueue {
             near: BinaryHeap::new(),
             slots: (0..SLOTS).map(|_| Vec::new()).collect(),
             far: BinaryHeap::new(),
@@ -81,7 +81,7 @@ impl<E> Default for Queue<E> {
     }
 }
 
-impl<E> Queue<E> {
+impl<E> EventQueue<E> {
     /// Adds an event. `source` is below 2^24; `sequence` is the source's own, never used twice.
     pub fn push(&mut self, at: Time, source: u32, sequence: u64, event: E) {
         debug_assert!(source < 1 << (64 - SEQUENCE_BITS) && sequence < 1 << SEQUENCE_BITS, "the order fits its bits");
@@ -172,7 +172,7 @@ mod tests {
         /// Against a sorted list: whatever is pushed while popping comes out in order of time, source, sequence.
         #[test]
         fn comes_out_in_order(steps in prop::collection::vec((0u64..30_000_000, 0u32..4, 0usize..3), 1..200)) {
-            let mut queue = Queue::default();
+            let mut queue = EventQueue::default();
             let mut expected = Vec::new();
             let mut now = Time::ZERO;
             for (sequence, (ahead, source, pops)) in steps.into_iter().enumerate() {
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_earlier_event_may_come_after_a_look_at_a_later_one() {
-        let mut queue = Queue::default();
+        let mut queue = EventQueue::default();
         queue.push(Time::from_micros(20_000_000), 0, 0, "late");
         assert_eq!(queue.next_at(), Some(Time::from_micros(20_000_000)));
         assert_eq!(queue.pop(Time::from_micros(10)), None);

@@ -32,8 +32,8 @@ use crate::net::nat::{Flow, Protocol};
 use crate::plan::{NODE_PORT, Plan};
 
 use super::network::ipv6::{is_label, label, labelled};
-use super::network::{Networks, Packet, Seat};
-use super::queue::Queue;
+use super::network::{Networks, NodeSlot, SimPacket};
+use super::queue::EventQueue;
 
 mod dial;
 mod discovery;
@@ -80,21 +80,21 @@ slotmap::new_key_type! {
 #[derive(Debug)]
 pub struct Transport<M> {
     now: Time,
-    queue: Queue<Event>,
+    queue: EventQueue<Event>,
     networks: Networks,
     /// By network: the seats of live nodes, in order.
-    live: Vec<Vec<Seat>>,
+    live: Vec<Vec<NodeSlot>>,
     ends: Vec<End>,
     /// By IPv6 address.
-    seats6: BTreeMap<Ipv6Addr, Seat>,
+    seats6: BTreeMap<Ipv6Addr, NodeSlot>,
     /// Sequences of sources that are no node: one per network.
     sequences: Vec<u64>,
     links: SlotMap<LinkKey, Link>,
     flights: SlotMap<FlightKey, Flight<M>>,
     dials: SlotMap<DialKey, Dialling>,
-    packets: SlotMap<PacketKey, (Packet, Content)>,
+    packets: SlotMap<PacketKey, (SimPacket, Content)>,
     datagrams: SlotMap<DatagramKey, Datagram>,
-    ready: VecDeque<(Seat, TransportEvent<M>)>,
+    ready: VecDeque<(NodeSlot, TransportEvent<M>)>,
     events: u64,
 }
 
@@ -113,7 +113,7 @@ struct End {
     sequence: u64,
     luck: u64,
     /// Pairs between which this node relays, the lower seat first, in the order allowed.
-    relayed: VecDeque<(Seat, Seat)>,
+    relayed: VecDeque<(NodeSlot, NodeSlot)>,
     /// Most of them; beyond, the one that it allowed first is given up.
     relayed_max: usize,
     extra: Extra,
@@ -121,7 +121,7 @@ struct End {
 
 #[derive(Debug)]
 enum Event {
-    Wake(Seat),
+    Wake(NodeSlot),
     /// A whole message of a path without luck or queues arrives.
     Arrive(FlightKey),
     /// Packets of a message reach the given hop of their path, or its end.
@@ -131,7 +131,7 @@ enum Event {
         packets: u16,
         attempt: u8,
     },
-    Packet(PacketKey),
+    SimPacket(PacketKey),
     DialTick(DialKey),
     /// A side of a link notices that nothing comes any more.
     Silence {
@@ -153,7 +153,7 @@ impl<M: Debug + Encode> Transport<M> {
     /// The networks of `plan`, with every node still down.
     pub fn new(plan: &Plan) -> Self {
         let networks = Networks::new(plan);
-        let ends = plan.nodes.iter().enumerate().map(|(seat, node)| End {
+        let ends = plan.nodes.iter().enumerate().map(|(slot, node)| End {
             id: NodeId([0; 32]),
             network: node.network.0 as u32,
             address: node.address,
@@ -162,17 +162,17 @@ impl<M: Debug + Encode> Transport<M> {
             life: 0,
             links: Vec::new(),
             sequence: 0,
-            luck: plan.seed ^ (seat as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93),
+            luck: plan.seed ^ (slot as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93),
             relayed: VecDeque::new(),
             relayed_max: RelayQuota::of(node.ambassador).pairs,
             extra: Extra::default(),
         });
         let mut transport = Transport {
             now: Time::ZERO,
-            queue: Queue::default(),
+            queue: EventQueue::default(),
             live: vec![Vec::new(); networks.len()],
             ends: ends.collect(),
-            seats6: plan.nodes.iter().zip(0..).filter_map(|(node, seat)| Some((node.address6?, seat))).collect(),
+            seats6: plan.nodes.iter().zip(0..).filter_map(|(node, slot)| Some((node.address6?, slot))).collect(),
             sequences: vec![0; networks.len()],
             networks,
             links: SlotMap::with_key(),
@@ -205,54 +205,54 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     /// A node comes up at its place.
-    pub fn start(&mut self, seat: Seat, id: NodeId) {
-        let end = self.end_mut(seat);
+    pub fn start(&mut self, slot: NodeSlot, id: NodeId) {
+        let end = self.end_mut(slot);
         assert!(!end.alive, "a node is started once at a time");
         end.alive = true;
         end.life += 1;
         end.id = id;
         let network = end.network as usize;
-        if let Err(place) = self.live[network].binary_search(&seat) {
-            self.live[network].insert(place, seat);
+        if let Err(place) = self.live[network].binary_search(&slot) {
+            self.live[network].insert(place, slot);
         }
     }
 
     /// A node falls silent. What it has sent still arrives.
-    pub fn kill(&mut self, seat: Seat) {
-        let end = self.end_mut(seat);
+    pub fn kill(&mut self, slot: NodeSlot) {
+        let end = self.end_mut(slot);
         end.alive = false;
         end.relayed = VecDeque::new();
         end.extra = Extra::default();
         let links = std::mem::take(&mut end.links);
         let network = end.network as usize;
-        if let Ok(place) = self.live[network].binary_search(&seat) {
+        if let Ok(place) = self.live[network].binary_search(&slot) {
             self.live[network].remove(place);
         }
-        self.ready.retain(|&(to, _)| to != seat);
+        self.ready.retain(|&(to, _)| to != slot);
         for (_, key) in links {
-            self.forsake(key, seat);
+            self.forsake(key, slot);
         }
     }
 
     /// A node closes all its links and goes.
-    pub fn leave(&mut self, seat: Seat) {
-        let peers: Vec<u64> = self.end(seat).links.iter().map(|&(prefix, _)| prefix).collect();
+    pub fn leave(&mut self, slot: NodeSlot) {
+        let peers: Vec<u64> = self.end(slot).links.iter().map(|&(prefix, _)| prefix).collect();
         for prefix in peers {
-            self.close_to(seat, prefix);
+            self.close_to(slot, prefix);
         }
-        self.kill(seat);
+        self.kill(slot);
     }
 
     /// Has a node woken at `at`. Not before the next microsecond.
-    pub fn wake_at(&mut self, seat: Seat, at: Time) -> Time {
-        self.schedule(seat, at, Event::Wake(seat))
+    pub fn wake_at(&mut self, slot: NodeSlot, at: Time) -> Time {
+        self.schedule(slot, at, Event::Wake(slot))
     }
 
     /// As [`butter::core::io::Output::Send`]. Returns the length of the frame, in bytes; 0 if there is no link.
     ///
     /// # Errors
     /// If the message has no frame, because it is too long.
-    pub fn send(&mut self, from: Seat, to: NodeId, message: Message<M>) -> Result<usize, WireError> {
+    pub fn send(&mut self, from: NodeSlot, to: NodeId, message: Message<M>) -> Result<usize, WireError> {
         let Some(link) = self.link_to(from, to.prefix()) else { return Ok(0) };
         let bytes = butter::core::wire::encoded_len(&message)?;
         self.launch(link, from, flight::Content::Message(message), bytes);
@@ -260,17 +260,17 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     /// As [`butter::core::io::Output::Dial`].
-    pub fn dial(&mut self, from: Seat, dial: DialId, peer: Option<NodeId>, to: DialTarget) {
+    pub fn dial(&mut self, from: NodeSlot, dial: DialId, peer: Option<NodeId>, to: DialTarget) {
         self.begin_dial(from, dial, peer, to);
     }
 
     /// As [`butter::core::io::Output::Close`].
-    pub fn close(&mut self, from: Seat, peer: NodeId) {
+    pub fn close(&mut self, from: NodeSlot, peer: NodeId) {
         self.close_to(from, peer.prefix());
     }
 
     /// As [`butter::core::io::Output::AllowRelay`].
-    pub fn allow_relay(&mut self, relay: Seat, a: NodeId, b: NodeId) {
+    pub fn allow_relay(&mut self, relay: NodeSlot, a: NodeId, b: NodeId) {
         let seat_of = |peer: NodeId| {
             let link = self.link_to(relay, peer.prefix())?;
             Some(self.links[link].peer_of(relay))
@@ -286,7 +286,7 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     /// What happens next, up to and including `until`. When nothing does, the clock stands at `until`.
-    pub fn next(&mut self, until: Time) -> Option<(Seat, TransportEvent<M>)> {
+    pub fn next(&mut self, until: Time) -> Option<(NodeSlot, TransportEvent<M>)> {
         loop {
             if let Some(arrival) = self.ready.pop_front() {
                 return Some(arrival);
@@ -304,10 +304,10 @@ impl<M: Debug + Encode> Transport<M> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Wake(seat) => self.deliver(seat, TransportEvent::Wake),
+            Event::Wake(slot) => self.deliver(slot, TransportEvent::Wake),
             Event::Arrive(flight) => self.land(flight),
             Event::Train { flight, hop, packets, attempt } => self.train(flight, hop, packets, attempt),
-            Event::Packet(key) => self.packet_arrives(key),
+            Event::SimPacket(key) => self.packet_arrives(key),
             Event::DialTick(dial) => self.dial_tick(dial),
             Event::Silence { link, side } => self.notice_silence(link, usize::from(side)),
             Event::Datagram(key) => self.datagram_arrives(key),
@@ -317,12 +317,12 @@ impl<M: Debug + Encode> Transport<M> {
         }
     }
 
-    fn deliver(&mut self, to: Seat, arrival: TransportEvent<M>) {
+    fn deliver(&mut self, to: NodeSlot, arrival: TransportEvent<M>) {
         self.ready.push_back((to, arrival));
     }
 
     /// Nothing takes effect at the moment that it is decided: the earliest is the next microsecond.
-    fn schedule(&mut self, source: Seat, at: Time, event: Event) -> Time {
+    fn schedule(&mut self, source: NodeSlot, at: Time, event: Event) -> Time {
         let at = at.max(self.now + Duration::from_micros(1));
         let end = &mut self.ends[source as usize];
         end.sequence += 1;
@@ -341,12 +341,12 @@ impl<M: Debug + Encode> Transport<M> {
 
     /// Every link of the network's nodes has sent a keep-alive lately.
     fn refresh(&mut self, network: usize) {
-        for &seat in &self.live[network] {
-            for &(_, key) in &self.ends[seat as usize].links {
+        for &slot in &self.live[network] {
+            for &(_, key) in &self.ends[slot as usize].links {
                 let link = &self.links[key];
-                let port = link.local_port(seat);
-                if let Some(flow) = link.keeps_alive(seat).map(|to| udp(self.source_for(seat, port, to), to)) {
-                    self.networks.refresh(self.now, flow, link.hops_from(link.side_of(seat)));
+                let port = link.local_port(slot);
+                if let Some(flow) = link.keeps_alive(slot).map(|to| udp(self.source_for(slot, port, to), to)) {
+                    self.networks.refresh(self.now, flow, link.hops_from(link.side_of(slot)));
                 }
             }
         }
@@ -354,26 +354,26 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     /// The address from which a node sends from a port of its own to another.
-    fn source_for(&self, seat: Seat, port: u16, to: SocketAddrV4) -> SocketAddrV4 {
-        SocketAddrV4::new(if is_label(*to.ip()) { label(seat) } else { self.end(seat).address }, port)
+    fn source_for(&self, slot: NodeSlot, port: u16, to: SocketAddrV4) -> SocketAddrV4 {
+        SocketAddrV4::new(if is_label(*to.ip()) { label(slot) } else { self.end(slot).address }, port)
     }
 
     /// What nodes call an address.
     fn told(&self, address: SocketAddrV4) -> SocketAddr {
-        let ip = labelled(*address.ip()).and_then(|seat| self.end(seat).address6);
+        let ip = labelled(*address.ip()).and_then(|slot| self.end(slot).address6);
         ip.map_or(address.into(), |ip| SocketAddrV6::new(ip, address.port(), 0, 0).into())
     }
 
     /// What stands for an IPv6 address that a node can send to; nothing if it cannot.
-    fn label_of(&self, from: Seat, to: SocketAddrV6) -> Option<SocketAddrV4> {
+    fn label_of(&self, from: NodeSlot, to: SocketAddrV6) -> Option<SocketAddrV4> {
         self.end(from).address6?;
-        let seat = self.seats6.get(to.ip())?;
-        Some(SocketAddrV4::new(label(*seat), to.port()))
+        let slot = self.seats6.get(to.ip())?;
+        Some(SocketAddrV4::new(label(*slot), to.port()))
     }
 
     /// A small delay that differs from node to node and time to time.
-    fn spread(&mut self, seat: Seat) -> Duration {
-        let luck = &mut self.end_mut(seat).luck;
+    fn spread(&mut self, slot: NodeSlot) -> Duration {
+        let luck = &mut self.end_mut(slot).luck;
         // SplitMix64 (Steele, Lea, Flood: OOPSLA 2014).
         *luck = luck.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = (*luck ^ (*luck >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -381,16 +381,16 @@ impl<M: Debug + Encode> Transport<M> {
         Duration::from_micros((mixed ^ (mixed >> 31)) % SPREAD_US)
     }
 
-    fn address(&self, seat: Seat) -> SocketAddrV4 {
-        SocketAddrV4::new(self.end(seat).address, NODE_PORT)
+    fn address(&self, slot: NodeSlot) -> SocketAddrV4 {
+        SocketAddrV4::new(self.end(slot).address, NODE_PORT)
     }
 
-    fn end(&self, seat: Seat) -> &End {
-        &self.ends[seat as usize]
+    fn end(&self, slot: NodeSlot) -> &End {
+        &self.ends[slot as usize]
     }
 
-    fn end_mut(&mut self, seat: Seat) -> &mut End {
-        &mut self.ends[seat as usize]
+    fn end_mut(&mut self, slot: NodeSlot) -> &mut End {
+        &mut self.ends[slot as usize]
     }
 }
 

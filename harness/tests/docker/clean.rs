@@ -35,7 +35,7 @@ async fn a_run_that_was_killed_is_removed() {
     child.wait().unwrap();
     let cleaned = clean(CleanScope::Crashed, &mut Notes::default()).await.unwrap();
     let removed = cleaned.removed.iter().find(|removed| removed.run == run).expect("the killed run is removed");
-    assert_eq!((removed.topology.as_str(), removed.things), ("killed", 6 + 4), "six containers, four networks");
+    assert_eq!((removed.topology.as_str(), removed.objects), ("killed", 6 + 4), "six containers, four networks");
     assert_eq!(left_of(&run), "");
 
     let mine_id = mine.backend.run_id().unwrap().to_owned();

@@ -6,10 +6,10 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use butter_harness::backend::Backend;
-use butter_harness::backend::docker::{DockerBackend, Options};
+use butter_harness::backend::docker::{DockerBackend, DockerOptions};
 use butter_harness::net::nat::{Dependence, NatConfig};
 use butter_harness::plan::Plan;
-use butter_harness::probe::Probed;
+use butter_harness::probe::ProbeOutcome;
 use butter_harness::programs;
 use butter_harness::router::RouterConfig;
 
@@ -29,8 +29,8 @@ fn plan() -> Plan {
 }
 
 /// Brings the plan up, its routers told otherwise by `tamper`: what the probe says.
-async fn probed(tamper: fn(&mut RouterConfig)) -> Result<Probed, String> {
-    let mut backend = DockerBackend::new(plan(), Options { probe: true, tamper: Some(tamper), ..options() });
+async fn probed(tamper: fn(&mut RouterConfig)) -> Result<ProbeOutcome, String> {
+    let mut backend = DockerBackend::new(plan(), DockerOptions { probe: true, tamper: Some(tamper), ..options() });
     let up = backend.up(&mut Notes::default()).await.map_err(|error| error.to_string());
     let probed = backend.probed().clone();
     let run = backend.run_id().unwrap().to_owned();
@@ -45,8 +45,8 @@ async fn every_router_passes_as_declared() {
         return;
     }
     let probed = probed(|_| ()).await;
-    let Ok(Probed::Passed { routers: 3, networks, left_out }) = probed else { panic!("{probed:?}") };
-    assert_eq!(left_out, []);
+    let Ok(ProbeOutcome::Passed { routers: 3, networks, skipped }) = probed else { panic!("{probed:?}") };
+    assert_eq!(skipped, []);
     let seen: Vec<_> = networks
         .iter()
         .map(|seen| (seen.network.as_str(), seen.nat.as_ref().map(|nat| (nat.mapping, nat.filtering, nat.hairpin))))

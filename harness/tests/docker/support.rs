@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use butter_harness::backend::docker::{self, DockerBackend, Options};
+use butter_harness::backend::docker::{self, DockerBackend, DockerOptions};
 use butter_harness::plan::Plan;
 use butter_harness::programs;
 
@@ -27,9 +27,9 @@ pub(crate) async fn docker_is_here() -> bool {
 }
 
 /// The programs of this build.
-pub(crate) fn options() -> Options {
+pub(crate) fn options() -> DockerOptions {
     let harness = Some(PathBuf::from(env!("CARGO_BIN_EXE_harness")));
-    Options { programs: programs::Choice { node: None, harness }, ..Options::default() }
+    DockerOptions { programs: programs::ProgramChoice { node: None, harness }, ..DockerOptions::default() }
 }
 
 /// A run with the programs of this build.

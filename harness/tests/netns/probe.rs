@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use butter_harness::backend::netns::{NetnsBackend, Options};
+use butter_harness::backend::netns::{NetnsBackend, NetnsOptions};
 use butter_harness::backend::{Backend, BackendError};
 use butter_harness::metrics::series::Source;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{Dependence, NatConfig, PortBlock};
 use butter_harness::op::{Op, OpResult};
 use butter_harness::plan::Plan;
-use butter_harness::probe::{NotAsDeclared, Probed};
+use butter_harness::probe::{ProbeOutcome, RouterDiffers};
 use butter_harness::router::RouterConfig;
 
 use crate::played::{Draft, Notes, Played, joined};
@@ -23,8 +23,8 @@ fn plan(nat: NatConfig) -> Plan {
 }
 
 /// Brings a plan up, its routers told otherwise by `tamper`: what the probe says.
-async fn probed(plan: Plan, tamper: fn(&mut RouterConfig)) -> Option<Result<Probed, BackendError>> {
-    let options = Options { probe: true, tamper: Some(tamper), ..options()? };
+async fn probed(plan: Plan, tamper: fn(&mut RouterConfig)) -> Option<Result<ProbeOutcome, BackendError>> {
+    let options = NetnsOptions { probe: true, tamper: Some(tamper), ..options()? };
     let mut backend = NetnsBackend::new(plan, options);
     let up = backend.up(&mut Notes::default()).await;
     let probed = backend.probed().clone();
@@ -42,7 +42,7 @@ fn nat(config: &mut RouterConfig, change: impl FnOnce(&mut NatConfig)) {
 async fn refused(plan: Plan, tamper: fn(&mut RouterConfig), why: &str) {
     let Some(probed) = probed(plan, tamper).await else { return };
     let error = probed.expect_err(why).what;
-    let refused: &NotAsDeclared = error.downcast_ref().unwrap_or_else(|| panic!("{error:#}"));
+    let refused: &RouterDiffers = error.downcast_ref().unwrap_or_else(|| panic!("{error:#}"));
     assert!(refused.network == "home" && refused.observation.contains(why), "{refused}");
 }
 
@@ -52,7 +52,7 @@ async fn every_kind_of_nat_passes_as_declared() {
     let kinds = NatConfig::presets().map(|(_, nat)| nat).into_iter().chain([dying]);
     for declared in kinds {
         let Some(probed) = probed(plan(declared.clone()), |_| ()).await else { return };
-        let Ok(Probed::Passed { routers: 1, networks, .. }) = probed else { panic!("{declared:?}: {probed:?}") };
+        let Ok(ProbeOutcome::Passed { routers: 1, networks, .. }) = probed else { panic!("{declared:?}: {probed:?}") };
         let [home] = &networks[..] else { panic!("{networks:?}") };
         let seen = home.nat.as_ref().expect("it has a NAT");
         assert_eq!((seen.mapping, seen.filtering), (declared.mapping, declared.filtering));
@@ -83,11 +83,11 @@ async fn slow_and_lossy_links_are_not_taken_for_others() {
     );
     network("dead", "10.5.0.0/24", LinkConfig { loss: 1.0, ..LinkConfig::default() });
     let Some(probed) = probed(draft.0, |_| ()).await else { return };
-    let Ok(Probed::Passed { routers: 5, networks, left_out }) = probed else { panic!("{probed:?}") };
+    let Ok(ProbeOutcome::Passed { routers: 5, networks, skipped }) = probed else { panic!("{probed:?}") };
     let seen: Vec<_> = networks.iter().map(|seen| seen.network.as_str()).collect();
     assert_eq!(seen, ["slow", "bursty", "lossy", "late"]);
     assert!(networks.iter().all(|seen| seen.nat.as_ref().is_some_and(|nat| nat.alive && nat.expired == Some(true))));
-    let left: Vec<_> = left_out.iter().map(|left| (left.why.as_str(), left.networks.join(", "))).collect();
+    let left: Vec<_> = skipped.iter().map(|left| (left.why.as_str(), left.networks.join(", "))).collect();
     assert_eq!(left, [("a link loses 80 % of all packets or more", "dead".to_owned())]);
 }
 
@@ -152,8 +152,8 @@ async fn a_probe_leaves_nothing_in_a_router() {
         draft.node(&format!("n-{number}"), home.0, 9 + number, false);
     }
     let nobodys = draft.network("nobodys", "10.2.0.0/24", Some(NatConfig::full_cone()));
-    let mut run = Played::up(NetnsBackend::new(draft.0, Options { probe: true, ..options })).await;
-    let Probed::Passed { networks, .. } = run.backend.probed() else { panic!("{:?}", run.backend.probed()) };
+    let mut run = Played::up(NetnsBackend::new(draft.0, NetnsOptions { probe: true, ..options })).await;
+    let ProbeOutcome::Passed { networks, .. } = run.backend.probed() else { panic!("{:?}", run.backend.probed()) };
     assert_eq!(networks.len(), 2);
     let OpResult::Sampled(scrapes) = run.act(Op::Sample).await else { panic!("no sample") };
     let router = scrapes.iter().find(|scrape| scrape.source == Source::Router(nobodys)).unwrap();

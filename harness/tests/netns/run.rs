@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use butter_harness::backend::netns::{NetnsBackend, Options};
+use butter_harness::backend::netns::{NetnsBackend, NetnsOptions};
 use butter_harness::netns::access;
 use butter_harness::plan::Plan;
 use butter_harness::programs;
@@ -11,10 +11,10 @@ use crate::played::{Played, changing, homes, joined, lives};
 use crate::skipped::skipped;
 
 /// The programs of this build, or `None` where this process cannot make namespaces itself.
-pub(crate) fn options() -> Option<Options> {
+pub(crate) fn options() -> Option<NetnsOptions> {
     if let Some(why) = match access::access() {
-        Ok(access::Access::Ready) => None,
-        Ok(access::Access::InUserNamespace) => Some("only in a user namespace".to_owned()),
+        Ok(access::NamespaceAccess::Ready) => None,
+        Ok(access::NamespaceAccess::InUserNamespace) => Some("only in a user namespace".to_owned()),
         Err(error) => Some(error.to_string()),
     } {
         assert!(std::env::var("BUTTER_REQUIRE_NETNS").as_deref() != Ok("1"), "{why}");
@@ -22,7 +22,7 @@ pub(crate) fn options() -> Option<Options> {
         return None;
     }
     let harness = Some(PathBuf::from(env!("CARGO_BIN_EXE_harness")));
-    Some(Options { programs: programs::Choice { node: None, harness }, ..Options::default() })
+    Some(NetnsOptions { programs: programs::ProgramChoice { node: None, harness }, ..NetnsOptions::default() })
 }
 
 async fn up(plan: Plan) -> Option<Played<NetnsBackend>> {

@@ -242,7 +242,7 @@ fn pid(number: u32) -> Pid {
 fn node() -> &'static Path {
     static NODE: OnceLock<PathBuf> = OnceLock::new();
     NODE.get_or_init(|| {
-        let choice = programs::Choice { node: None, harness: Some(env!("CARGO_BIN_EXE_harness").into()) };
+        let choice = programs::ProgramChoice { node: None, harness: Some(env!("CARGO_BIN_EXE_harness").into()) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let found = thread::spawn(move || runtime.block_on(programs::find(&choice, &mut Notes::default())));
         found.join().unwrap().unwrap_or_else(|error| panic!("{error}")).node

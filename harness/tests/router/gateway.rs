@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{Forward, MappingProtocol, NatConfig, Protocol};
-use butter_harness::router::gateway::soap::Call;
+use butter_harness::router::gateway::soap::SoapCall;
 
 use crate::lab::{self, Lab, NEAR};
 use crate::netns::{DEADLINE, available, http};
@@ -161,7 +161,7 @@ fn no_address_is_told_to_everybody_where_there_are_several() {
 }
 
 /// One call; status line and body.
-fn call(lab: &Lab, call: &Call) -> (String, String) {
+fn call(lab: &Lab, call: &SoapCall) -> (String, String) {
     let body = call.to_xml();
     let mut stream = lab.near.connect("10.1.0.1:5000".parse().unwrap(), DEADLINE).unwrap();
     let head = format!("POST /control HTTP/1.1\r\nHost: router\r\nConnection: close\r\nContent-Length: {}", body.len());
@@ -180,7 +180,7 @@ fn upnp_maps_lists_and_deletes_what_is_the_clients_own() {
     let lab = offering(&[MappingProtocol::Upnp]);
     let node = lab.near.udp(&format!("{NEAR}:4001"));
     let add_to = |client: &str, host: &str, port: &str, inside: &str| {
-        Call::new(
+        SoapCall::new(
             "AddPortMapping",
             &[
                 ("NewRemoteHost", host),
@@ -206,12 +206,12 @@ fn upnp_maps_lists_and_deletes_what_is_the_clients_own() {
     assert!(!says(call(&lab, &add(NEAR, "203.0.113.11", "5000")), ">726<"));
     assert!(!says(call(&lab, &add(NEAR, "", "0")), ">716<"));
     assert!(!says(call(&lab, &add(NEAR, "", "many")), ">402<"));
-    let index = |index: &str| Call::new("GetGenericPortMappingEntry", &[("NewPortMappingIndex", index)]);
+    let index = |index: &str| SoapCall::new("GetGenericPortMappingEntry", &[("NewPortMappingIndex", index)]);
     assert!(says(call(&lab, &index("0")), "<NewPortMappingDescription>a &lt;node&gt;</NewPortMappingDescription>"));
     assert!(says(call(&lab, &index("1")), "<NewExternalPort>4999</NewExternalPort>"), "what is configured is shown");
     assert!(!says(call(&lab, &index("2")), ">713<"));
     let named = |action: &str, port: &str, protocol: &str| {
-        Call::new(action, &[("NewRemoteHost", ""), ("NewExternalPort", port), ("NewProtocol", protocol)])
+        SoapCall::new(action, &[("NewRemoteHost", ""), ("NewExternalPort", port), ("NewProtocol", protocol)])
     };
     let specific = |port: &str| named("GetSpecificPortMappingEntry", port, "UDP");
     assert!(says(call(&lab, &specific("5000")), "<NewInternalClient>10.1.0.2</NewInternalClient>"));
@@ -227,8 +227,8 @@ fn upnp_maps_lists_and_deletes_what_is_the_clients_own() {
         );
     }
     assert!(is_reached(&lab, &again, 5_000));
-    assert!(says(call(&lab, &Call::new("GetExternalIPAddress", &[])), "203.0.113.2"));
-    assert!(!says(call(&lab, &Call::new("ForceTermination", &[])), ">401<"));
+    assert!(says(call(&lab, &SoapCall::new("GetExternalIPAddress", &[])), "203.0.113.2"));
+    assert!(!says(call(&lab, &SoapCall::new("ForceTermination", &[])), ">401<"));
 }
 
 /// Neither the internet nor the management network may ask, and nobody where nothing is offered.

@@ -9,7 +9,7 @@ use butter_harness::net::autoconf::autoconfigured;
 use butter_harness::net::firewall::Policy;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::plan::ipv6::PREFIX_LEN;
-use butter_harness::router::{Ipv6Config, RouterConfig, Side6};
+use butter_harness::router::{RouterConfig, RouterIpv6Config, SideConfig6};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::lab::{self, Lab};
@@ -30,14 +30,14 @@ fn near() -> Ipv6Addr {
     autoconfigured(LAN.parse().unwrap(), lab::NEAR.parse().unwrap())
 }
 
-fn side(subnet: &str, address: &str) -> Side6 {
-    Side6 { subnet: subnet.parse().unwrap(), address: address.parse().unwrap(), gateway: None }
+fn side(subnet: &str, address: &str) -> SideConfig6 {
+    SideConfig6 { subnet: subnet.parse().unwrap(), address: address.parse().unwrap(), gateway: None }
 }
 
 fn config(firewall: Policy, link: LinkConfig) -> RouterConfig {
-    let ipv6 = Ipv6Config {
+    let ipv6 = RouterIpv6Config {
         inside: side(LAN, GATEWAY),
-        outside: Some(Side6 { gateway: Some(FAR.parse().unwrap()), ..side(INTERNET, OUTSIDE) }),
+        outside: Some(SideConfig6 { gateway: Some(FAR.parse().unwrap()), ..side(INTERNET, OUTSIDE) }),
         firewall,
         routes: Vec::new(),
     };

@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
-use butter_harness::router::{RouterConfig, Side};
+use butter_harness::router::{RouterConfig, SideConfig};
 
 use crate::netns::{Namespace, Router, Switches, control_address, metric};
 
@@ -38,7 +38,7 @@ pub(crate) struct Lab {
 
 /// What a router with this NAT and these links is told.
 pub(crate) fn config(nat: Option<NatConfig>, up: LinkConfig, down: LinkConfig) -> RouterConfig {
-    let side = |subnet: &str, address: &str| Side {
+    let side = |subnet: &str, address: &str| SideConfig {
         subnet: subnet.parse().unwrap(),
         address: address.parse().unwrap(),
         gateway: None,

@@ -4,7 +4,7 @@ use std::fs;
 
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
-use butter_harness::router::{RouterConfig, Side};
+use butter_harness::router::{RouterConfig, SideConfig};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
@@ -20,7 +20,7 @@ struct Beta {
 }
 
 fn second_lan(lab: &Lab) -> Beta {
-    let side = |subnet: &str, address: &str| Side {
+    let side = |subnet: &str, address: &str| SideConfig {
         subnet: subnet.parse().unwrap(),
         address: address.parse().unwrap(),
         gateway: None,
@@ -82,9 +82,9 @@ fn a_network_without_a_nat_is_routed_plainly() {
     }
     let lab = Lab::start(lab::config(None, LinkConfig::default(), LinkConfig::default()));
     let internet = RouterConfig {
-        inside: Side { address: "203.0.113.1".parse().unwrap(), ..lab.config.outside.unwrap() },
+        inside: SideConfig { address: "203.0.113.1".parse().unwrap(), ..lab.config.outside.unwrap() },
         outside: None,
-        management: Some(Side { address: "10.9.0.4".parse().unwrap(), ..lab.config.management.unwrap() }),
+        management: Some(SideConfig { address: "10.9.0.4".parse().unwrap(), ..lab.config.management.unwrap() }),
         routes: vec![(lab.config.inside.subnet, lab.config.outside.unwrap().address)],
         ..lab.config.clone()
     };

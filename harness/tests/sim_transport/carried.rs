@@ -20,8 +20,8 @@ fn a_message_takes_the_path_s_time() {
     world.say(1, 2, 7, 100);
     world.say(2, 1, 8, 100);
     world.run(Duration::from_secs(1));
-    for seat in [1, 2] {
-        let [(_, at)] = world.heard(seat)[..] else { panic!("one message each") };
+    for slot in [1, 2] {
+        let [(_, at)] = world.heard(slot)[..] else { panic!("one message each") };
         let took = at.since(before);
         assert!((Duration::from_millis(50)..Duration::from_millis(51)).contains(&took), "{took:?}");
     }
@@ -77,7 +77,7 @@ fn multicast_stays_on_its_network() {
     world.transport.kill(1);
     world.transport.announce(0, Announcement::Ping { id: id(0), port: NODE_PORT });
     world.run(Duration::from_secs(1));
-    let heard: Vec<_> = world.arrived.iter().map(|(_, seat, _)| *seat).collect();
+    let heard: Vec<_> = world.arrived.iter().map(|(_, slot, _)| *slot).collect();
     assert_eq!(heard, [2], "neither the sender, nor the dead, nor another network");
     world.transport.unicast(2, world.address(0), Announcement::Ping { id: id(2), port: NODE_PORT });
     world.run(Duration::from_secs(1));

@@ -9,7 +9,7 @@ use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::NetworkIndex;
 use butter_harness::router::stats::DropCause;
-use butter_harness::sim::network::Seat;
+use butter_harness::sim::network::NodeSlot;
 
 use crate::world::{A, B, OUT, World, link, two_homes};
 
@@ -19,16 +19,16 @@ fn two_nats([one, other]: [NatConfig; 2]) -> World {
 }
 
 impl World {
-    /// Has the NAT of `seat`'s network forget, and keep its address or not.
-    fn rebind(&mut self, seat: Seat, new: bool) {
-        let network = self.plan.nodes[seat as usize].network;
+    /// Has the NAT of `slot`'s network forget, and keep its address or not.
+    fn rebind(&mut self, slot: NodeSlot, new: bool) {
+        let network = self.plan.nodes[slot as usize].network;
         let address = self.plan.networks[network.0].behind.as_ref().unwrap().address;
         let address = if new { Ipv4Addr::from(u32::from(address) + 100) } else { address };
         self.transport.rebind(network, &[address]);
     }
 
     /// Whether a message from one to the other arrives within a time.
-    fn hears(&mut self, from: Seat, to: Seat, within: Duration) -> bool {
+    fn hears(&mut self, from: NodeSlot, to: NodeSlot, within: Duration) -> bool {
         let number = 1_000 + self.arrived.len() as u64;
         let sent = self.transport.now();
         self.say(from, to, number, 10);
@@ -78,7 +78,7 @@ fn a_link_to_a_server_behind_a_nat_that_forgets_survives_only_with_the_same_endp
         let rebound = world.transport.now();
         world.run(IDLE_TIMEOUT * 2);
         assert_eq!([world.is_up(A, B), world.is_up(B, A)], [!new; 2], "new address: {new}");
-        let noticed = |(at, _, what): &(Time, Seat, TransportEvent<()>)| {
+        let noticed = |(at, _, what): &(Time, NodeSlot, TransportEvent<()>)| {
             matches!(what, TransportEvent::LinkDown { .. }).then(|| at.since(rebound))
         };
         assert!(world.arrived.iter().filter_map(noticed).all(|after| after >= IDLE_TIMEOUT));

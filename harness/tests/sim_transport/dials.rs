@@ -77,7 +77,7 @@ fn two_layers_of_nat_and_a_hairpin() {
     }
     let mut world = World::new(terrain.into_plan());
     world.punch(1, 2);
-    let outside = [1, 2].map(|seat| world.seen(OUT, seat).expect("it is linked").ip());
+    let outside = [1, 2].map(|slot| world.seen(OUT, slot).expect("it is linked").ip());
     assert_eq!(outside[0], outside[1], "both are seen at the carrier's address");
     assert!(world.is_up(1, 2), "through the carrier's hairpin");
     let before = world.transport.now();
@@ -101,5 +101,5 @@ fn simultaneous_dials_become_one_link() {
     assert_eq!((world.heard(1).len(), world.heard(2).len()), (10, 10));
     world.transport.close(1, id(2));
     world.run(Duration::from_secs(10));
-    assert_eq!(world.downs().iter().map(|&(seat, _)| seat).collect::<Vec<_>>(), [2], "closing it once closes it");
+    assert_eq!(world.downs().iter().map(|&(slot, _)| slot).collect::<Vec<_>>(), [2], "closing it once closes it");
 }

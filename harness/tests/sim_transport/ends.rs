@@ -16,7 +16,7 @@ fn a_silent_death_is_noticed_after_the_idle_time() {
     world.transport.kill(1);
     world.run(Duration::from_secs(10));
     let downs = world.downs();
-    assert_eq!(downs.iter().map(|&(seat, _)| seat).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(downs.iter().map(|&(slot, _)| slot).collect::<Vec<_>>(), [0, 2]);
     for (_, at) in downs {
         let after = at.since(death);
         assert!(after >= IDLE_TIMEOUT && after < IDLE_TIMEOUT + Duration::from_millis(100), "{after:?}");
@@ -30,11 +30,11 @@ fn who_leaves_or_closes_is_missed_at_once() {
     world.link(1, 0);
     world.transport.close(1, id(2));
     world.run(Duration::from_millis(100));
-    assert_eq!(world.downs().iter().map(|&(seat, _)| seat).collect::<Vec<_>>(), [2]);
+    assert_eq!(world.downs().iter().map(|&(slot, _)| slot).collect::<Vec<_>>(), [2]);
     world.say(2, 1, 1, 10);
     world.transport.leave(1);
     world.run(Duration::from_millis(100));
-    assert_eq!(world.downs().iter().map(|&(seat, _)| seat).collect::<Vec<_>>(), [2, 0]);
+    assert_eq!(world.downs().iter().map(|&(slot, _)| slot).collect::<Vec<_>>(), [2, 0]);
     world.run(Duration::from_secs(10));
     assert_eq!(world.downs().len(), 2, "nobody is told twice");
     assert_eq!(world.heard(1), [], "nothing comes over a closed link");

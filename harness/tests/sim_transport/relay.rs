@@ -6,7 +6,7 @@ use butter::core::io::{DialId, DialTarget};
 use butter::core::transport::DIAL_TIMEOUT;
 use butter::core::transport::RelayQuota;
 use butter_harness::net::nat::NatConfig;
-use butter_harness::sim::network::Seat;
+use butter_harness::sim::network::NodeSlot;
 use butter_harness::sim::terrain::Terrain;
 
 use crate::world::{World, id, link, two_homes};
@@ -42,7 +42,7 @@ fn beyond_its_bound_an_ambassador_gives_up_the_pair_that_it_allowed_first() {
     let mut terrain = Terrain::new(3);
     terrain.ambassador();
     // Enough for one pair more than the bound.
-    let peers: Vec<Seat> = (1..=92).collect();
+    let peers: Vec<NodeSlot> = (1..=92).collect();
     for _ in &peers {
         terrain.node(Terrain::INTERNET);
     }

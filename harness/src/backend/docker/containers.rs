@@ -15,10 +15,10 @@ use tokio::time::timeout;
 
 use super::wiring::Wiring;
 use super::{Shared, logs, neighbours};
-use crate::backend::process::lifecycle::{LEAVE_WITHIN, Life};
+use crate::backend::process::lifecycle::{LEAVE_WITHIN, ProcessInstance};
 use crate::backend::process::neighbours::of;
-use crate::backend::process::{Fleet, Host};
-use crate::netns::Crew;
+use crate::backend::process::{ProcessHost, ProcessRun};
+use crate::netns::NamespaceWorkers;
 use crate::plan::{NetworkIndex, NodeIndex};
 
 /// Containers that are started at once: more at a time costs the engine more in all, and it has been seen to leak endpoints.
@@ -31,7 +31,7 @@ const ENGINE_DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Containers {
     pub(super) docker: Docker,
     pub(super) wiring: Wiring,
-    pub(super) crew: Crew,
+    pub(super) workers: NamespaceWorkers,
     /// Link-layer addresses of the routers' inside ends; empty where neighbours cannot be told.
     gateways: BTreeMap<NetworkIndex, [u8; 6]>,
     created: Mutex<BTreeSet<NodeIndex>>,
@@ -39,9 +39,14 @@ pub(crate) struct Containers {
 }
 
 impl Containers {
-    pub(super) fn new(docker: Docker, wiring: Wiring, crew: Crew, gateways: BTreeMap<NetworkIndex, [u8; 6]>) -> Self {
+    pub(super) fn new(
+        docker: Docker,
+        wiring: Wiring,
+        workers: NamespaceWorkers,
+        gateways: BTreeMap<NetworkIndex, [u8; 6]>,
+    ) -> Self {
         let starts = Semaphore::new(STARTS_AT_ONCE);
-        Containers { docker, wiring, crew, gateways, created: Mutex::default(), starts }
+        Containers { docker, wiring, workers, gateways, created: Mutex::default(), starts }
     }
 
     fn created(&self) -> std::sync::MutexGuard<'_, BTreeSet<NodeIndex>> {
@@ -49,36 +54,36 @@ impl Containers {
     }
 }
 
-impl Host for Containers {
-    async fn begin(fleet: &Arc<Shared>, node: NodeIndex, anew: bool, _: &Life) -> anyhow::Result<()> {
-        let _permit = fleet.host.starts.acquire().await.context("the run is over")?;
-        create(fleet, node, anew).await?;
-        let name = fleet.host.wiring.node_name(&fleet.plan, node);
-        let start = fleet.host.docker.start_container(&name, None::<StartContainerOptions>);
+impl ProcessHost for Containers {
+    async fn begin(run: &Arc<Shared>, node: NodeIndex, anew: bool, _: &ProcessInstance) -> anyhow::Result<()> {
+        let _permit = run.host.starts.acquire().await.context("the run is over")?;
+        create(run, node, anew).await?;
+        let name = run.host.wiring.node_name(&run.plan, node);
+        let start = run.host.docker.start_container(&name, None::<StartContainerOptions>);
         engine("start", ENGINE_DEADLINE, start).await?;
-        tell_neighbours(fleet, node, &name).await
+        tell_neighbours(run, node, &name).await
     }
 
-    async fn kill(fleet: &Shared, node: NodeIndex, life: &Life) -> anyhow::Result<()> {
-        let name = fleet.host.wiring.node_name(&fleet.plan, node);
+    async fn kill(run: &Shared, node: NodeIndex, instance: &ProcessInstance) -> anyhow::Result<()> {
+        let name = run.host.wiring.node_name(&run.plan, node);
         let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
-        let killed = engine("kill", ENGINE_DEADLINE, fleet.host.docker.kill_container(&name, Some(options))).await;
+        let killed = engine("kill", ENGINE_DEADLINE, run.host.docker.kill_container(&name, Some(options))).await;
         // It may have ended by itself a moment before: then the word of that comes.
-        if killed.is_err() && timeout(ENDED_SETTLES, life.ended.cancelled()).await.is_ok() {
+        if killed.is_err() && timeout(ENDED_SETTLES, instance.ended.cancelled()).await.is_ok() {
             return Ok(());
         }
         killed
     }
 
-    async fn stop(fleet: &Shared, node: NodeIndex, _: &Life) -> anyhow::Result<()> {
-        let name = fleet.host.wiring.node_name(&fleet.plan, node);
+    async fn stop(run: &Shared, node: NodeIndex, _: &ProcessInstance) -> anyhow::Result<()> {
+        let name = run.host.wiring.node_name(&run.plan, node);
         let options = StopContainerOptionsBuilder::default().t(LEAVE_WITHIN.as_secs() as i32).build();
-        let stop = fleet.host.docker.stop_container(&name, Some(options));
+        let stop = run.host.docker.stop_container(&name, Some(options));
         engine("stop", ENGINE_DEADLINE + LEAVE_WITHIN, stop).await
     }
 
-    async fn said(fleet: &Shared, node: NodeIndex) -> String {
-        logs::quote(&fleet.host.docker, &fleet.host.wiring.node_name(&fleet.plan, node)).await
+    async fn last_output(run: &Shared, node: NodeIndex) -> String {
+        logs::quote(&run.host.docker, &run.host.wiring.node_name(&run.plan, node)).await
     }
 }
 
@@ -97,30 +102,30 @@ async fn engine(
 }
 
 /// Creates a node's container unless it is there; `anew` takes another in its place.
-async fn create(fleet: &Fleet<Containers>, node: NodeIndex, anew: bool) -> anyhow::Result<()> {
-    let Containers { docker, wiring, .. } = &fleet.host;
-    let created = fleet.host.created().contains(&node);
+async fn create(run: &ProcessRun<Containers>, node: NodeIndex, anew: bool) -> anyhow::Result<()> {
+    let Containers { docker, wiring, .. } = &run.host;
+    let created = run.host.created().contains(&node);
     if created && !anew {
         return Ok(());
     }
     if created {
-        wiring.remove_node(docker, &fleet.plan, node).await?;
-        fleet.host.created().remove(&node);
+        wiring.remove_node(docker, &run.plan, node).await?;
+        run.host.created().remove(&node);
     }
-    wiring.create_node(docker, &fleet.plan, node, fleet.node(node).keeps).await?;
-    fleet.host.created().insert(node);
+    wiring.create_node(docker, &run.plan, node, run.node(node).persistent).await?;
+    run.host.created().insert(node);
     Ok(())
 }
 
-async fn tell_neighbours(fleet: &Shared, node: NodeIndex, name: &str) -> anyhow::Result<()> {
-    let network = fleet.plan.node(node).network;
-    let Some(gateway) = fleet.host.gateways.get(&network) else { return Ok(()) };
-    let inspected = fleet.host.docker.inspect_container(name, None::<InspectContainerOptions>).await;
+async fn tell_neighbours(run: &Shared, node: NodeIndex, name: &str) -> anyhow::Result<()> {
+    let network = run.plan.node(node).network;
+    let Some(gateway) = run.host.gateways.get(&network) else { return Ok(()) };
+    let inspected = run.host.docker.inspect_container(name, None::<InspectContainerOptions>).await;
     let state = inspected.context("asking the engine for its process")?.state;
     // Without a process it has ended, which others notice.
     let Some(pid) = state.and_then(|state| state.pid).filter(|pid| *pid > 0) else { return Ok(()) };
-    let told = of(&fleet.plan, node, *gateway);
-    match neighbours::install(&fleet.host.crew, pid, fleet.plan.node(node).address, told).await {
+    let result = of(&run.plan, node, *gateway);
+    match neighbours::install(&run.host.workers, pid, run.plan.node(node).address, result).await {
         // One that has just ended has no namespace any more; that it has ended is told by others.
         Err(error) if Path::new(&format!("/proc/{pid}/ns/net")).exists() => {
             Err(error.context("telling it its neighbours"))

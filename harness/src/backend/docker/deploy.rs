@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep};
 
 use super::containers::{Containers, STARTS_AT_ONCE};
-use super::label::{self, Mark};
+use super::label::{self, RunLabels};
 use super::wiring::Wiring;
 use super::{logs, neighbours, networks, subnets};
 use crate::backend::BackendError;
@@ -20,7 +20,7 @@ use crate::backend::process::neighbours::{demand, limit};
 use crate::backend::process::node_api;
 use crate::backend::process::router_config::CONTROL_PORT;
 use crate::net::autoconf::mac;
-use crate::netns::Crew;
+use crate::netns::NamespaceWorkers;
 use crate::plan::{API_PORT, NetworkIndex, NodeIndex, NodePlan, Plan};
 use crate::progress::Progress;
 use crate::router::RouterConfig;
@@ -35,14 +35,14 @@ const TOKEN_BYTES: usize = 32;
 /// Creates the networks, and the routers until all of them answer. The plan is moved to subnets that are free here.
 pub(crate) async fn routers(
     docker: Docker,
-    mark: Mark,
+    run_labels: RunLabels,
     image: String,
     tamper: Option<fn(&mut RouterConfig)>,
     plan: &mut Plan,
     progress: &mut dyn Progress,
 ) -> Result<(Containers, Vec<ApiClient>), BackendError> {
     progress.begin("creating networks", 0);
-    let networks = networks::create(&docker, plan, &mark).await?;
+    let networks = networks::create(&docker, plan, &run_labels).await?;
     if !networks.moved.is_empty() {
         progress.note(&format!("subnets that are in use on this host were moved: {}", networks.moved.join(", ")));
     }
@@ -50,11 +50,11 @@ pub(crate) async fn routers(
     let token = label::random_hex(TOKEN_BYTES)?;
     // Since API 1.46 the engine has another place for those.
     let sets_interfaces = docker.client_version().minor_version < 46;
-    let wiring = Wiring { mark, networks, image, token, sets_interfaces, spare, tamper };
+    let wiring = Wiring { run_labels, networks, image, token, sets_interfaces, spare, tamper };
     let routers = start_routers(&docker, plan, &wiring, progress).await?;
-    let crew = Crew::new(STARTS_AT_ONCE)?;
-    let gateways = gateways(&docker, plan, &wiring, &crew, progress).await?;
-    Ok((Containers::new(docker, wiring, crew, gateways), routers))
+    let workers = NamespaceWorkers::new(STARTS_AT_ONCE)?;
+    let gateways = gateways(&docker, plan, &wiring, &workers, progress).await?;
+    Ok((Containers::new(docker, wiring, workers, gateways), routers))
 }
 
 async fn start_routers(
@@ -98,10 +98,11 @@ async fn start_router(
             bail!("it ended at once{}", logs::quote(docker, &name).await);
         }
         if Instant::now() > deadline {
-            let said = logs::quote(docker, &name).await;
-            return Err(
-                error.context(format!("it does not answer at {address} within {} s{said}", ROUTER_DEADLINE.as_secs()))
-            );
+            let last_output = logs::quote(docker, &name).await;
+            return Err(error.context(format!(
+                "it does not answer at {address} within {} s{last_output}",
+                ROUTER_DEADLINE.as_secs()
+            )));
         }
         sleep(ROUTER_PAUSE).await;
     }
@@ -112,7 +113,7 @@ async fn gateways(
     docker: &Docker,
     plan: &Plan,
     wiring: &Wiring,
-    crew: &Crew,
+    workers: &NamespaceWorkers,
     progress: &mut dyn Progress,
 ) -> anyhow::Result<BTreeMap<NetworkIndex, [u8; 6]>> {
     let name = wiring.router_name(plan, NetworkIndex(0));
@@ -120,7 +121,7 @@ async fn gateways(
         docker.inspect_container(&name, None::<InspectContainerOptions>).await.context("asking the engine")?.state;
     let pid =
         state.and_then(|state| state.pid).ok_or_else(|| anyhow!("the engine does not say which process {name} is"))?;
-    if neighbours::may_enter(crew, pid).await {
+    if neighbours::may_enter(workers, pid).await {
         return Ok(wiring.spare.iter().map(|(&network, &address)| (network, mac(address))).collect());
     }
     if let Some(limit) = limit().filter(|limit| demand(plan) > *limit) {

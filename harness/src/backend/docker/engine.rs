@@ -27,7 +27,7 @@ pub(crate) struct Engine {
 
 /// Why no engine can be used. Nothing was created.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unusable {
+pub(crate) enum EngineProblem {
     #[error("there is no Docker engine here: {0} does not exist")]
     NoSocket(PathBuf),
     #[error("this user may not use the Docker engine: {0} cannot be opened")]
@@ -52,89 +52,89 @@ pub(crate) enum Unusable {
     Elsewhere(String),
 }
 
-impl Unusable {
+impl EngineProblem {
     fn remedy(&self) -> String {
         match self {
-            Unusable::NoSocket(_) => "Install Docker Engine (https://docs.docker.com/engine/install) and start it: sudo systemctl start docker; \
+            EngineProblem::NoSocket(_) => "Install Docker Engine (https://docs.docker.com/engine/install) and start it: sudo systemctl start docker; \
                  or name another engine in DOCKER_HOST; or use --backend sim, which needs nothing."
                 .to_owned(),
-            Unusable::Denied(_) => {
+            EngineProblem::Denied(_) => {
                 "Join its group and log in again: sudo usermod -aG docker \"$USER\"; or run as root; or use --backend sim.".to_owned()
             }
-            Unusable::NotRunning(_) => "Start it: sudo systemctl start docker; or use --backend sim, which needs nothing.".to_owned(),
-            Unusable::Silent { .. } | Unusable::Slow { .. } => match env::var(HOST_VARIABLE) {
+            EngineProblem::NotRunning(_) => "Start it: sudo systemctl start docker; or use --backend sim, which needs nothing.".to_owned(),
+            EngineProblem::Silent { .. } | EngineProblem::Slow { .. } => match env::var(HOST_VARIABLE) {
                 Ok(host) => format!("DOCKER_HOST names it ({host}): correct or unset it; or use --backend sim."),
                 Err(_) => "See why: sudo systemctl status docker, sudo journalctl -u docker; or use --backend sim.".to_owned(),
             },
-            Unusable::BadAddress(_) => "Write it as unix:///path/to/docker.sock, or unset DOCKER_HOST.".to_owned(),
-            Unusable::TooOld { .. } => "Install Docker Engine 20.10 or newer.".to_owned(),
-            Unusable::NotLinux(_) => "Switch the engine to Linux containers.".to_owned(),
-            Unusable::Elsewhere(_) => "Use an engine that runs on this very machine, as root (unset DOCKER_HOST, docker context use default); \
+            EngineProblem::BadAddress(_) => "Write it as unix:///path/to/docker.sock, or unset DOCKER_HOST.".to_owned(),
+            EngineProblem::TooOld { .. } => "Install Docker Engine 20.10 or newer.".to_owned(),
+            EngineProblem::NotLinux(_) => "Switch the engine to Linux containers.".to_owned(),
+            EngineProblem::Elsewhere(_) => "Use an engine that runs on this very machine, as root (unset DOCKER_HOST, docker context use default); \
                  or use --backend sim, which needs nothing."
                 .to_owned(),
         }
     }
 }
 
-impl From<Unusable> for BackendError {
-    fn from(unusable: Unusable) -> Self {
+impl From<EngineProblem> for BackendError {
+    fn from(unusable: EngineProblem) -> Self {
         let remedy = Some(unusable.remedy());
         BackendError { what: anyhow::Error::new(unusable), remedy }
     }
 }
 
 /// Reaches the engine and makes sure that it can be used.
-pub(crate) async fn connect() -> Result<Engine, Unusable> {
+pub(crate) async fn connect() -> Result<Engine, EngineProblem> {
     let host = env::var(HOST_VARIABLE).ok().filter(|host| !host.is_empty());
     let at = host.clone().unwrap_or_else(|| format!("unix://{DEFAULT_SOCKET}"));
     if let Some(path) = at.strip_prefix("unix://") {
         knock(path.into())?;
     }
-    let silent = |source| Unusable::Silent { at: at.clone(), source };
-    let docker = Docker::connect_with_host(&at).map_err(|_| Unusable::BadAddress(at.clone()))?;
+    let silent = |source| EngineProblem::Silent { at: at.clone(), source };
+    let docker = Docker::connect_with_host(&at).map_err(|_| EngineProblem::BadAddress(at.clone()))?;
     let greeting = async {
         let docker = docker.negotiate_version().await?;
         let info = docker.info().await?;
         Ok((docker, info))
     };
     let greeted =
-        tokio::time::timeout(GREETING_TIMEOUT, greeting).await.map_err(|_| Unusable::Slow { at: at.clone() })?;
+        tokio::time::timeout(GREETING_TIMEOUT, greeting).await.map_err(|_| EngineProblem::Slow { at: at.clone() })?;
     let (docker, info) = greeted.map_err(silent)?;
     let found = docker.client_version();
     if found < API_LEAST {
-        return Err(Unusable::TooOld { found });
+        return Err(EngineProblem::TooOld { found });
     }
     suits(&at, &info)?;
     Ok(Engine { docker, info })
 }
 
 /// Tells apart why a socket does not open: the engine's client says the same of all of them.
-fn knock(path: PathBuf) -> Result<(), Unusable> {
+fn knock(path: PathBuf) -> Result<(), EngineProblem> {
     match UnixStream::connect(&path) {
         Ok(_) => Ok(()),
         Err(error) => Err(match error.kind() {
-            io::ErrorKind::PermissionDenied => Unusable::Denied(path),
-            io::ErrorKind::ConnectionRefused => Unusable::NotRunning(path),
-            _ => Unusable::NoSocket(path),
+            io::ErrorKind::PermissionDenied => EngineProblem::Denied(path),
+            io::ErrorKind::ConnectionRefused => EngineProblem::NotRunning(path),
+            _ => EngineProblem::NoSocket(path),
         }),
     }
 }
 
 /// Whether the engine's networks are this machine's.
-fn suits(at: &str, info: &SystemInfo) -> Result<(), Unusable> {
+fn suits(at: &str, info: &SystemInfo) -> Result<(), EngineProblem> {
     if let Some(os) = info.os_type.as_deref().filter(|os| *os != "linux") {
-        return Err(Unusable::NotLinux(os.to_owned()));
+        return Err(EngineProblem::NotLinux(os.to_owned()));
     }
     if !at.starts_with("unix://") {
-        return Err(Unusable::Elsewhere(at.to_owned()));
+        return Err(EngineProblem::Elsewhere(at.to_owned()));
     }
     let system = info.operating_system.as_deref().unwrap_or_default();
     if system.contains("Docker Desktop") {
-        return Err(Unusable::Elsewhere("in the virtual machine of Docker Desktop".to_owned()));
+        return Err(EngineProblem::Elsewhere("in the virtual machine of Docker Desktop".to_owned()));
     }
     let rootless = info.security_options.iter().flatten().any(|option| option.contains("rootless"));
     if rootless {
-        return Err(Unusable::Elsewhere("rootless, in a network namespace of its own".to_owned()));
+        return Err(EngineProblem::Elsewhere("rootless, in a network namespace of its own".to_owned()));
     }
     Ok(())
 }
@@ -147,23 +147,23 @@ mod tests {
     fn a_socket_that_does_not_open_is_told_apart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("docker.sock");
-        assert!(matches!(knock(path.clone()), Err(Unusable::NoSocket(_))));
+        assert!(matches!(knock(path.clone()), Err(EngineProblem::NoSocket(_))));
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         assert!(knock(path.clone()).is_ok());
         drop(listener);
-        assert!(matches!(knock(path), Err(Unusable::NotRunning(_))));
+        assert!(matches!(knock(path), Err(EngineProblem::NotRunning(_))));
     }
 
     #[test]
     fn an_engine_whose_networks_are_elsewhere_is_refused() {
         let here = SystemInfo { os_type: Some("linux".into()), ..SystemInfo::default() };
         assert!(suits("unix:///run/docker.sock", &here).is_ok());
-        assert!(matches!(suits("tcp://192.0.2.9:2375", &here), Err(Unusable::Elsewhere(_))));
+        assert!(matches!(suits("tcp://192.0.2.9:2375", &here), Err(EngineProblem::Elsewhere(_))));
         let rootless = SystemInfo { security_options: Some(vec!["name=rootless".into()]), ..here.clone() };
-        assert!(matches!(suits("unix:///run/docker.sock", &rootless), Err(Unusable::Elsewhere(_))));
+        assert!(matches!(suits("unix:///run/docker.sock", &rootless), Err(EngineProblem::Elsewhere(_))));
         let desktop = SystemInfo { operating_system: Some("Docker Desktop".into()), ..here.clone() };
-        assert!(matches!(suits("unix:///run/docker.sock", &desktop), Err(Unusable::Elsewhere(_))));
+        assert!(matches!(suits("unix:///run/docker.sock", &desktop), Err(EngineProblem::Elsewhere(_))));
         let windows = SystemInfo { os_type: Some("windows".into()), ..here };
-        assert!(matches!(suits("unix:///run/docker.sock", &windows), Err(Unusable::NotLinux(_))));
+        assert!(matches!(suits("unix:///run/docker.sock", &windows), Err(EngineProblem::NotLinux(_))));
     }
 }

@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
 use crate::backend::BackendError;
-use crate::programs::{Choice, Programs, find};
+use crate::programs::{ProgramChoice, Programs, find};
 use crate::progress::Progress;
 
 /// Repository name of every image of the testbed.
@@ -41,7 +41,7 @@ pub struct Image {
 ///
 /// # Errors
 /// If there is no engine, a program cannot be had, or the engine refuses.
-pub async fn build(choice: &Choice, progress: &mut dyn Progress) -> Result<Image, BackendError> {
+pub async fn build(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<Image, BackendError> {
     let engine = crate::backend::docker::connect().await?;
     let programs = find(choice, progress).await?;
     ensure(&engine.docker, &programs, progress).await

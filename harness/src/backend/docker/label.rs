@@ -14,7 +14,7 @@ pub(crate) const TOPOLOGY: &str = "butter.topology";
 pub(crate) const STARTED: &str = "butter.started";
 /// Label with an [`Owner`].
 pub(crate) const OWNER: &str = "butter.owner";
-/// Label with a [`Role`].
+/// Label with a [`ObjectRole`].
 pub(crate) const ROLE: &str = "butter.role";
 /// Label with the name of the node or network in the topology.
 pub(crate) const NAME: &str = "butter.name";
@@ -23,7 +23,7 @@ pub(crate) const KEPT: &str = "butter.kept";
 
 /// What a container, network or volume is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum ObjectRole {
     /// A node, or its store.
     Node,
     /// The router of a network.
@@ -36,21 +36,21 @@ pub(crate) enum Role {
     Management,
 }
 
-impl Role {
+impl ObjectRole {
     fn text(self) -> &'static str {
         match self {
-            Role::Node => "node",
-            Role::Router => "router",
-            Role::Network => "network",
-            Role::Prober => "prober",
-            Role::Management => "management",
+            ObjectRole::Node => "node",
+            ObjectRole::Router => "router",
+            ObjectRole::Network => "network",
+            ObjectRole::Prober => "prober",
+            ObjectRole::Management => "management",
         }
     }
 }
 
 /// One run's names and labels.
 #[derive(Clone, Debug)]
-pub(crate) struct Mark {
+pub(crate) struct RunLabels {
     /// Eight hexadecimal digits, random.
     pub(crate) run: String,
     topology: String,
@@ -59,12 +59,12 @@ pub(crate) struct Mark {
     kept: bool,
 }
 
-impl Mark {
+impl RunLabels {
     /// Of a new run, owned by this process.
     pub(crate) fn new(topology: &str, kept: bool) -> anyhow::Result<Self> {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let owner = Owner::this().map_or_else(String::new, |owner| owner.to_string());
-        Ok(Mark { run: random_hex(4)?, topology: topology.to_owned(), started, owner, kept })
+        Ok(RunLabels { run: random_hex(4)?, topology: topology.to_owned(), started, owner, kept })
     }
 
     /// A number that differs from run to run.
@@ -73,15 +73,15 @@ impl Mark {
     }
 
     /// What a thing of this run is called.
-    pub(crate) fn name(&self, role: Role, name: &str) -> String {
+    pub(crate) fn name(&self, role: ObjectRole, name: &str) -> String {
         match role {
-            Role::Prober | Role::Management => format!("butter-{}-{}", self.run, role.text()),
+            ObjectRole::Prober | ObjectRole::Management => format!("butter-{}-{}", self.run, role.text()),
             _ => format!("butter-{}-{}-{name}", self.run, role.text()),
         }
     }
 
     /// The labels of a thing of this run.
-    pub(crate) fn labels(&self, role: Role, name: &str) -> HashMap<String, String> {
+    pub(crate) fn labels(&self, role: ObjectRole, name: &str) -> HashMap<String, String> {
         let mut labels: HashMap<String, String> = [
             (RUN, self.run.as_str()),
             (TOPOLOGY, &self.topology),
@@ -111,7 +111,7 @@ pub(crate) struct Owner {
 
 /// Whether a process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Living {
+pub(crate) enum OwnerState {
     /// It does.
     Yes,
     /// It does not.
@@ -139,12 +139,12 @@ impl Owner {
     }
 
     /// Whether it lives, as far as can be told from here.
-    pub(crate) fn living(&self) -> Living {
+    pub(crate) fn living(&self) -> OwnerState {
         // Another boot of this machine and another machine on the same engine are not to be told apart.
         if place().as_ref() != Some(&self.place) {
-            return Living::Unknown;
+            return OwnerState::Unknown;
         }
-        if began(self.pid) == Some(self.began) { Living::Yes } else { Living::No }
+        if began(self.pid) == Some(self.began) { OwnerState::Yes } else { OwnerState::No }
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
     fn an_owner_survives_being_written_down() {
         let owner = Owner::this().unwrap();
         assert_eq!(Owner::parse(&owner.to_string()), Some(owner.clone()));
-        assert_eq!(owner.living(), Living::Yes);
+        assert_eq!(owner.living(), OwnerState::Yes);
         assert_eq!(Owner::parse("12/x/y"), None);
     }
 
@@ -197,24 +197,27 @@ mod tests {
     fn a_process_with_the_same_number_is_another() {
         let mut owner = Owner::this().unwrap();
         owner.began += 1;
-        assert_eq!(owner.living(), Living::No);
+        assert_eq!(owner.living(), OwnerState::No);
         owner.place = "elsewhere".to_owned();
-        assert_eq!(owner.living(), Living::Unknown);
+        assert_eq!(owner.living(), OwnerState::Unknown);
     }
 
     #[test]
     fn names_of_one_run_differ_from_each_other_and_from_those_of_another_run() {
-        let (mark, other) = (Mark::new("t", false).unwrap(), Mark::new("t", true).unwrap());
+        let (run_labels, other) = (RunLabels::new("t", false).unwrap(), RunLabels::new("t", true).unwrap());
         let names = [
-            mark.name(Role::Node, "a"),
-            mark.name(Role::Router, "a"),
-            mark.name(Role::Network, "a"),
-            mark.name(Role::Management, ""),
-            other.name(Role::Node, "a"),
+            run_labels.name(ObjectRole::Node, "a"),
+            run_labels.name(ObjectRole::Router, "a"),
+            run_labels.name(ObjectRole::Network, "a"),
+            run_labels.name(ObjectRole::Management, ""),
+            other.name(ObjectRole::Node, "a"),
         ];
         for (index, name) in names.iter().enumerate() {
             assert!(!names[..index].contains(name), "{name}");
         }
-        assert!(!mark.labels(Role::Node, "a").contains_key(KEPT) && other.labels(Role::Node, "a").contains_key(KEPT));
+        assert!(
+            !run_labels.labels(ObjectRole::Node, "a").contains_key(KEPT)
+                && other.labels(ObjectRole::Node, "a").contains_key(KEPT)
+        );
     }
 }

@@ -23,15 +23,19 @@ const AT_ONCE: usize = 4;
 pub(crate) async fn quote(docker: &Docker, container: &str) -> String {
     let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(TAIL_LINES).build();
     let lines: Result<Vec<_>, _> = docker.logs(container, Some(options)).try_collect().await;
-    let said: String = lines.unwrap_or_default().iter().map(ToString::to_string).collect();
-    if said.trim().is_empty() { String::new() } else { format!("; it said last:\n{}", said.trim_end()) }
+    let last_output: String = lines.unwrap_or_default().iter().map(ToString::to_string).collect();
+    if last_output.trim().is_empty() {
+        String::new()
+    } else {
+        format!("; it last_output last:\n{}", last_output.trim_end())
+    }
 }
 
 /// Writes the log of every node and router that has a container: `NODE.log` and `router-NETWORK.log`.
 pub(crate) async fn collect(shared: &Shared, folder: &Path) -> anyhow::Result<()> {
     tokio::fs::create_dir_all(folder).await.with_context(|| format!("creating {}", folder.display()))?;
     let plan = &shared.plan;
-    let nodes = (0..plan.nodes.len()).map(NodeIndex).filter(|node| shared.node(*node).life().is_some());
+    let nodes = (0..plan.nodes.len()).map(NodeIndex).filter(|node| shared.node(*node).instance().is_some());
     let nodes = nodes.map(|node| (shared.host.wiring.node_name(plan, node), format!("{}.log", plan.node(node).name)));
     let routers = (0..plan.networks.len()).map(NetworkIndex);
     let routers = routers

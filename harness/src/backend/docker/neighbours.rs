@@ -6,7 +6,7 @@ use anyhow::Context;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::if_nametoindex;
 
-use crate::netns::Crew;
+use crate::netns::NamespaceWorkers;
 use crate::netns::host::Neighbour;
 use crate::netns::netlink::{self, Netlink};
 
@@ -16,8 +16,8 @@ pub(crate) fn enters_namespaces() -> bool {
 }
 
 /// Whether this process may enter the network namespace of process `pid`.
-pub(crate) async fn may_enter(crew: &Crew, pid: i64) -> bool {
-    match crew.open(pid) {
+pub(crate) async fn may_enter(workers: &NamespaceWorkers, pid: i64) -> bool {
+    match workers.open(pid) {
         Ok(namespace) => namespace.run(|| Ok(())).await.is_ok(),
         Err(_) => false,
     }
@@ -27,7 +27,7 @@ pub(crate) async fn may_enter(crew: &Crew, pid: i64) -> bool {
 ///
 /// Needs CAP_SYS_ADMIN and CAP_NET_ADMIN on this very machine.
 pub(crate) async fn install(
-    crew: &Crew,
+    workers: &NamespaceWorkers,
     pid: i64,
     address: Ipv4Addr,
     neighbours: Vec<Neighbour>,
@@ -37,7 +37,7 @@ pub(crate) async fn install(
         let entries = neighbours.iter().map(|&(host, mac)| netlink::neighbour(interface, host, mac));
         Netlink::open()?.perform(entries.collect())
     };
-    crew.open(pid)?.run(install).await
+    workers.open(pid)?.run(install).await
 }
 
 fn interface_with(address: Ipv4Addr) -> anyhow::Result<u32> {

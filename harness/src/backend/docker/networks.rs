@@ -8,8 +8,8 @@ use bollard::errors::Error;
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use ipnet::Ipv4Net;
 
-use super::label::{Mark, Role};
-use super::subnets::{self, Taken};
+use super::label::{ObjectRole, RunLabels};
+use super::subnets::{self, TakenSubnets};
 use crate::plan::Plan;
 
 /// Times that other subnets are chosen when somebody was quicker.
@@ -35,23 +35,23 @@ struct Refused {
 }
 
 /// Creates every network. The plan is moved to subnets that are free here.
-pub(crate) async fn create(docker: &Docker, plan: &mut Plan, mark: &Mark) -> anyhow::Result<Networks> {
+pub(crate) async fn create(docker: &Docker, plan: &mut Plan, run_labels: &RunLabels) -> anyhow::Result<Networks> {
     let wanted = plan.clone();
     // The engine takes a subnet before it lists the network, and lists it no more before it gives the subnet back: what it
     // has refused counts as taken, or this would try for the same until somebody else is done.
     let mut refused: Vec<Refused> = Vec::new();
     while refused.len() < TRIES_MAX {
-        let mut taken = Taken::look(docker).await?;
+        let mut taken = TakenSubnets::look(docker).await?;
         refused.iter().for_each(|refused| taken.take(refused.subnet));
         *plan = wanted.clone();
-        let (management_subnet, moved) = subnets::fit(plan, taken, mark.scatter())?;
+        let (management_subnet, moved) = subnets::fit(plan, taken, run_labels.scatter())?;
         let networks = Networks {
-            names: plan.networks.iter().map(|network| mark.name(Role::Network, &network.name)).collect(),
-            management: mark.name(Role::Management, ""),
+            names: plan.networks.iter().map(|network| run_labels.name(ObjectRole::Network, &network.name)).collect(),
+            management: run_labels.name(ObjectRole::Management, ""),
             management_subnet,
             moved,
         };
-        match create_all(docker, plan, mark, &networks).await {
+        match create_all(docker, plan, run_labels, &networks).await {
             Ok(()) => return Ok(networks),
             Err(again) if is_overlap(&again.error) => {
                 remove_all(docker, &networks).await?;
@@ -64,15 +64,15 @@ pub(crate) async fn create(docker: &Docker, plan: &mut Plan, mark: &Mark) -> any
     Err(anyhow!(last.error).context(format!("{TRIES_MAX} times, somebody else took a subnet that was free")))
 }
 
-async fn create_all(docker: &Docker, plan: &Plan, mark: &Mark, networks: &Networks) -> Result<(), Refused> {
+async fn create_all(docker: &Docker, plan: &Plan, run_labels: &RunLabels, networks: &Networks) -> Result<(), Refused> {
     for (network, name) in plan.networks.iter().zip(&networks.names) {
-        let labels = mark.labels(Role::Network, &network.name);
+        let labels = run_labels.labels(ObjectRole::Network, &network.name);
         let lan = lan(name, network.subnet, network.gateway.to_string(), labels);
         let created = docker.create_network(lan).await;
         created.map_err(|error| Refused { subnet: network.subnet, error })?;
     }
     let subnet = networks.management_subnet;
-    let management = management(&networks.management, subnet, mark.labels(Role::Management, ""));
+    let management = management(&networks.management, subnet, run_labels.labels(ObjectRole::Management, ""));
     docker.create_network(management).await.map(drop).map_err(|error| Refused { subnet, error })
 }
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::wiring::{SURVEY, Wiring};
 use crate::backend::BackendError;
-use crate::probe::deputy::Heard;
+use crate::probe::remote_prober::FindingsReader;
 use crate::probe::survey::{Finding, Survey};
 
 /// How long the container may say nothing. What a single router may take is less: half a minute until nothing is known to pass, a
@@ -21,16 +21,16 @@ use crate::probe::survey::{Finding, Survey};
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
 /// Why it was not carried out.
-pub(super) enum Failure {
+pub(super) enum RemoteProbeError {
     /// Such a container cannot be had.
     NotPossible(anyhow::Error),
     /// What was found ended it.
     Found(BackendError),
 }
 
-impl From<anyhow::Error> for Failure {
+impl From<anyhow::Error> for RemoteProbeError {
     fn from(error: anyhow::Error) -> Self {
-        Failure::NotPossible(error)
+        RemoteProbeError::NotPossible(error)
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn carry_out(
     wiring: &Wiring,
     survey: &Survey,
     found: impl FnMut(Finding) -> Result<(), BackendError>,
-) -> Result<(), Failure> {
+) -> Result<(), RemoteProbeError> {
     let name = wiring.create_prober(docker).await?;
     let carried_out = run(docker, &name, survey, found).await;
     let options = RemoveContainerOptionsBuilder::default().force(true).build();
@@ -54,14 +54,14 @@ async fn run(
     name: &str,
     survey: &Survey,
     mut found: impl FnMut(Finding) -> Result<(), BackendError>,
-) -> Result<(), Failure> {
+) -> Result<(), RemoteProbeError> {
     let options = UploadToContainerOptionsBuilder::default().path("/").build();
     let packed = bollard::body_full(pack(survey)?.into());
     docker.upload_to_container(name, Some(options), packed).await.context("telling it what to probe")?;
     docker.start_container(name, None::<StartContainerOptions>).await.context("the engine cannot start it")?;
     let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
     let mut output = docker.logs(name, Some(options));
-    let (mut heard, mut complaint, mut awaited) = (Heard::default(), String::new(), survey.len());
+    let (mut reader, mut complaint, mut awaited) = (FindingsReader::default(), String::new(), survey.len());
     while awaited > 0 {
         let piece = timeout(SILENCE_MAX, output.next()).await;
         let piece = piece.map_err(|_| anyhow!("it says nothing for {} s", SILENCE_MAX.as_secs()))?;
@@ -69,8 +69,8 @@ async fn run(
         match piece.context("listening to it")? {
             LogOutput::StdErr { message } => complaint.push_str(&String::from_utf8_lossy(&message)),
             other => {
-                for finding in heard.take(&other.into_bytes())? {
-                    found(finding).map_err(Failure::Found)?;
+                for finding in reader.take(&other.into_bytes())? {
+                    found(finding).map_err(RemoteProbeError::Found)?;
                     awaited = awaited.saturating_sub(1);
                 }
             }

@@ -7,11 +7,11 @@ use anyhow::Context;
 use bollard::Docker;
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 
-use super::prober::{self, Failure};
+use super::prober::{self, RemoteProbeError};
 use super::{Shared, label};
 use crate::backend::BackendError;
 use crate::backend::process::router_config;
-use crate::probe::Probed;
+use crate::probe::ProbeOutcome;
 use crate::probe::survey::Survey;
 use crate::progress::Progress;
 
@@ -19,9 +19,9 @@ use crate::progress::Progress;
 const BRIDGE_ID_LEN: usize = 12;
 
 /// Probes the routers of a run whose nodes have not started.
-pub(super) async fn probe(shared: &Shared, progress: &mut dyn Progress) -> Result<Probed, BackendError> {
+pub(super) async fn probe(shared: &Shared, progress: &mut dyn Progress) -> Result<ProbeOutcome, BackendError> {
     let wiring = &shared.host.wiring;
-    let bridges = bridges(&shared.host.docker, &wiring.mark.run).await?;
+    let bridges = bridges(&shared.host.docker, &wiring.run_labels.run).await?;
     let bridge = |index: usize| bridges.get(&wiring.networks.names[index]).cloned();
     let bridges: Option<Vec<_>> = (0..shared.plan.networks.len()).map(bridge).collect();
     let bridges = bridges.context("the engine does not list every network of the run")?;
@@ -32,15 +32,15 @@ pub(super) async fn probe(shared: &Shared, progress: &mut dyn Progress) -> Resul
         progress.advance(1);
         findings.take(finding)
     };
-    let impossible = match survey.stands_at_home(&shared.host.crew).await {
-        Ok(stands) => {
-            survey.carry_out(&stands, found).await?;
+    let impossible = match survey.hosts_at_home(&shared.host.workers).await {
+        Ok(hosts) => {
+            survey.carry_out(&hosts, found).await?;
             None
         }
         Err(here) => match prober::carry_out(&shared.host.docker, wiring, &survey, &mut found).await {
             Ok(()) => None,
-            Err(Failure::Found(error)) => return Err(error),
-            Err(Failure::NotPossible(there)) => Some((here, there)),
+            Err(RemoteProbeError::Found(error)) => return Err(error),
+            Err(RemoteProbeError::NotPossible(there)) => Some((here, there)),
         },
     };
     router_config::forget_probe(&shared.routers, findings.networks()).await?;
@@ -60,8 +60,8 @@ async fn bridges(docker: &Docker, run: &str) -> anyhow::Result<BTreeMap<String, 
 }
 
 /// Tells why neither this process nor a container can probe.
-fn not_available(here: &anyhow::Error, there: &anyhow::Error, progress: &mut dyn Progress) -> Probed {
+fn not_available(here: &anyhow::Error, there: &anyhow::Error, progress: &mut dyn Progress) -> ProbeOutcome {
     let why = format!("{here:#}; and by a container: {there:#}");
     progress.note(&format!("routers have not been probed: {why}. As root they may be."));
-    Probed::NotAvailable { why }
+    ProbeOutcome::NotAvailable { why }
 }

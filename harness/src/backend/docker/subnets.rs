@@ -22,9 +22,9 @@ const RESERVED: u32 = 3;
 
 /// Subnets that are taken.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Taken(Vec<Ipv4Net>);
+pub(crate) struct TakenSubnets(Vec<Ipv4Net>);
 
-impl Taken {
+impl TakenSubnets {
     /// What the engine and this host use now.
     pub(crate) async fn look(docker: &Docker) -> anyhow::Result<Self> {
         let networks =
@@ -32,7 +32,7 @@ impl Taken {
         let configured = networks.into_iter().filter_map(|network| network.ipam?.config).flatten();
         let mut taken: Vec<Ipv4Net> = configured.filter_map(|config| config.subnet?.parse().ok()).collect();
         taken.extend(host_routes()?);
-        Ok(Taken(taken))
+        Ok(TakenSubnets(taken))
     }
 
     fn overlaps(&self, subnet: Ipv4Net) -> bool {
@@ -65,7 +65,7 @@ impl Taken {
 
 /// Moves each network of the plan that is taken here to a free subnet of its size, and chooses one for the management network.
 /// Returns that one, and what was moved where, for people.
-pub(crate) fn fit(plan: &mut Plan, mut taken: Taken, start: u32) -> anyhow::Result<(Ipv4Net, Vec<String>)> {
+pub(crate) fn fit(plan: &mut Plan, mut taken: TakenSubnets, start: u32) -> anyhow::Result<(Ipv4Net, Vec<String>)> {
     let mut moved = Vec::new();
     // Those that can stay are taken before others move into their way.
     let stays: Vec<bool> = plan.networks.iter().map(|network| !taken.overlaps(network.subnet)).collect();
@@ -129,8 +129,8 @@ mod tests {
     use super::*;
     use crate::plan::testing::plan;
 
-    fn taken(subnets: &[&str]) -> Taken {
-        Taken(subnets.iter().map(|subnet| subnet.parse().unwrap()).collect())
+    fn taken(subnets: &[&str]) -> TakenSubnets {
+        TakenSubnets(subnets.iter().map(|subnet| subnet.parse().unwrap()).collect())
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
             let subnet = Ipv4Net::new(Ipv4Addr::from(0x0a0a_0000 + (third << 8)), 24).unwrap();
             plan.networks.push(crate::plan::Network { subnet, ..network.clone() });
         }
-        let (management, _) = fit(&mut plan, Taken::default(), 3).unwrap();
+        let (management, _) = fit(&mut plan, TakenSubnets::default(), 3).unwrap();
         assert_eq!(management.prefix_len(), 23);
     }
 

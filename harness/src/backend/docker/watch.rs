@@ -58,7 +58,7 @@ fn options(shared: &Shared) -> EventsOptions {
     let filters = HashMap::from([
         ("type", vec!["container".to_owned()]),
         ("event", vec!["die".to_owned()]),
-        ("label", vec![format!("{}={}", label::RUN, shared.host.wiring.mark.run)]),
+        ("label", vec![format!("{}={}", label::RUN, shared.host.wiring.run_labels.run)]),
     ]);
     EventsOptionsBuilder::default().filters(&filters).build()
 }
@@ -74,25 +74,25 @@ async fn ended(shared: &Shared, name: &str, who: Who, exit: i64) {
     match who {
         Who::Router(network) => router_ended(shared, name, network, exit).await,
         Who::Node(node) => {
-            if let Some(life) = shared.node(node).life() {
-                lifecycle::ended(shared, node, &life, exit).await;
+            if let Some(instance) = shared.node(node).instance() {
+                lifecycle::ended(shared, node, &instance, exit).await;
             }
         }
     }
 }
 
 async fn router_ended(shared: &Shared, name: &str, network: NetworkIndex, exit: i64) {
-    let said = logs::quote(&shared.host.docker, name).await;
+    let last_output = logs::quote(&shared.host.docker, name).await;
     let network = &shared.plan.network(network).name;
-    let why = format!("the router of {network} ended by itself with exit status {exit}{said}");
-    shared.tell(None, OpResult::Failed { node: None, reason: why }).await;
+    let why = format!("the router of {network} ended by itself with exit status {exit}{last_output}");
+    shared.report(None, OpResult::Failed { node: None, reason: why }).await;
 }
 
 /// Finds a node that ended while nobody listened.
 async fn catch_up(shared: &Shared, name: &str, node: NodeIndex) {
-    let Some(life) = shared.node(node).live() else { return };
+    let Some(instance) = shared.node(node).live() else { return };
     let Ok(found) = shared.host.docker.inspect_container(name, None::<InspectContainerOptions>).await else { return };
     if let Some(state) = found.state.filter(|state| state.running == Some(false)) {
-        lifecycle::ended(shared, node, &life, state.exit_code.unwrap_or(-1)).await;
+        lifecycle::ended(shared, node, &instance, state.exit_code.unwrap_or(-1)).await;
     }
 }

@@ -12,12 +12,12 @@ use bollard::models::{
 };
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 
-use super::label::{Mark, Role};
+use super::label::{ObjectRole, RunLabels};
 use super::networks::Networks;
 use crate::backend::process::{node_command, router_config};
 use crate::net::autoconf::mac;
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
-use crate::router::{CONFIG_VARIABLE, RouterConfig, Side};
+use crate::router::{CONFIG_VARIABLE, RouterConfig, SideConfig};
 
 /// The node's variable for the token of its control API.
 const TOKEN_VARIABLE: &str = "BUTTER_API_TOKEN";
@@ -39,7 +39,7 @@ pub(crate) const SURVEY: &str = "survey.json";
 /// What all containers of a run are made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Wiring {
-    pub(crate) mark: Mark,
+    pub(crate) run_labels: RunLabels,
     pub(crate) networks: Networks,
     pub(crate) image: String,
     pub(crate) token: String,
@@ -54,12 +54,12 @@ pub(crate) struct Wiring {
 impl Wiring {
     /// Name of a node's container.
     pub(crate) fn node_name(&self, plan: &Plan, node: NodeIndex) -> String {
-        self.mark.name(Role::Node, &plan.node(node).name)
+        self.run_labels.name(ObjectRole::Node, &plan.node(node).name)
     }
 
     /// Name of the container of a network's router.
     pub(crate) fn router_name(&self, plan: &Plan, network: NetworkIndex) -> String {
-        self.mark.name(Role::Router, &plan.network(network).name)
+        self.run_labels.name(ObjectRole::Router, &plan.network(network).name)
     }
 
     /// Where a network's router listens on the management network: the host has the first address, routers the next ones.
@@ -67,24 +67,24 @@ impl Wiring {
         Ipv4Addr::from(u32::from(self.networks.management_subnet.network()) + 2 + network.0 as u32)
     }
 
-    /// Creates a node's container, and the volume of its store if it keeps one. `keeps` says whether it does.
+    /// Creates a node's container, and the volume of its store if it keeps one. `persistent` says whether it does.
     pub(crate) async fn create_node(
         &self,
         docker: &Docker,
         plan: &Plan,
         node: NodeIndex,
-        keeps: bool,
+        persistent: bool,
     ) -> anyhow::Result<()> {
         let name = self.node_name(plan, node);
-        if keeps {
+        if persistent {
             let volume = VolumeCreateRequest {
                 name: Some(name.clone()),
-                labels: Some(self.mark.labels(Role::Node, &plan.node(node).name)),
+                labels: Some(self.run_labels.labels(ObjectRole::Node, &plan.node(node).name)),
                 ..VolumeCreateRequest::default()
             };
             docker.create_volume(volume).await.with_context(|| format!("creating the volume {name}"))?;
         }
-        create(docker, &name, self.node_body(plan, node, keeps)).await
+        create(docker, &name, self.node_body(plan, node, persistent)).await
     }
 
     /// Removes a node's container and store, so that it can be created afresh.
@@ -120,7 +120,7 @@ impl Wiring {
     /// Creates the container that probes routers, and returns its name. It is in this machine's own network, and may wire hosts to
     /// its bridges.
     pub(crate) async fn create_prober(&self, docker: &Docker) -> anyhow::Result<String> {
-        let name = self.mark.name(Role::Prober, "");
+        let name = self.run_labels.name(ObjectRole::Prober, "");
         create(docker, &name, self.prober_body()).await?;
         Ok(name)
     }
@@ -143,13 +143,13 @@ impl Wiring {
             user: Some("0:0".to_owned()),
             entrypoint: Some(vec!["/harness".to_owned()]),
             cmd: Some(vec!["prober".to_owned(), format!("/{SURVEY}")]),
-            labels: Some(self.mark.labels(Role::Prober, "")),
+            labels: Some(self.run_labels.labels(ObjectRole::Prober, "")),
             host_config: Some(host),
             ..ContainerCreateBody::default()
         }
     }
 
-    fn node_body(&self, plan: &Plan, index: NodeIndex, keeps: bool) -> ContainerCreateBody {
+    fn node_body(&self, plan: &Plan, index: NodeIndex, persistent: bool) -> ContainerCreateBody {
         let node = plan.node(index);
         let storage = plan.node_config(node).storage;
         let memory = storage.saturating_mul(2).saturating_add(NODE_MEMORY).min(i64::MAX as u64) as i64;
@@ -157,16 +157,16 @@ impl Wiring {
         if node.address6.is_some() {
             host.sysctls = Some(self.autoconfiguration());
         }
-        if keeps {
-            host.binds = Some(vec![format!("{}:{STORE}", self.mark.name(Role::Node, &node.name))]);
+        if persistent {
+            host.binds = Some(vec![format!("{}:{STORE}", self.run_labels.name(ObjectRole::Node, &node.name))]);
         }
         ContainerCreateBody {
             user: Some(NODE_USER.to_owned()),
             env: Some(node_environment(&self.token)),
             entrypoint: Some(vec!["/butter".to_owned()]),
-            cmd: Some(node_command::arguments(plan, index, Ipv4Addr::UNSPECIFIED, keeps.then_some(STORE))),
+            cmd: Some(node_command::arguments(plan, index, Ipv4Addr::UNSPECIFIED, persistent.then_some(STORE))),
             host_config: Some(host),
-            ..self.body(Role::Node, &node.name, &self.networks.names[node.network.0], node.address)
+            ..self.body(ObjectRole::Node, &node.name, &self.networks.names[node.network.0], node.address)
         }
     }
 
@@ -186,7 +186,7 @@ impl Wiring {
 
     fn router_body(&self, plan: &Plan, network: NetworkIndex) -> anyhow::Result<ContainerCreateBody> {
         let (subnet, address) = (self.networks.management_subnet, self.router_management(network));
-        let mut config = router_config::config(plan, network, Side { subnet, address, gateway: None });
+        let mut config = router_config::config(plan, network, SideConfig { subnet, address, gateway: None });
         if let Some(tamper) = self.tamper {
             tamper(&mut config);
         }
@@ -207,7 +207,7 @@ impl Wiring {
             cmd: Some(vec!["router".to_owned()]),
             host_config: Some(host),
             ..self.body(
-                Role::Router,
+                ObjectRole::Router,
                 &plan.network(network).name,
                 &self.networks.names[network.0],
                 self.spare[&network],
@@ -215,12 +215,12 @@ impl Wiring {
         })
     }
 
-    fn body(&self, role: Role, name: &str, network: &str, address: Ipv4Addr) -> ContainerCreateBody {
+    fn body(&self, role: ObjectRole, name: &str, network: &str, address: Ipv4Addr) -> ContainerCreateBody {
         let endpoints = HashMap::from([(network.to_owned(), endpoint(address))]);
         ContainerCreateBody {
             image: Some(self.image.clone()),
             hostname: Some(name.to_owned()),
-            labels: Some(self.mark.labels(role, name)),
+            labels: Some(self.run_labels.labels(role, name)),
             networking_config: Some(NetworkingConfig { endpoints_config: Some(endpoints) }),
             ..ContainerCreateBody::default()
         }
@@ -285,16 +285,16 @@ mod tests {
     use crate::plan::testing;
 
     fn wiring(plan: &Plan) -> Wiring {
-        let mark = Mark::new(&plan.name, false).unwrap();
+        let run_labels = RunLabels::new(&plan.name, false).unwrap();
         let networks = Networks {
-            names: plan.networks.iter().map(|network| mark.name(Role::Network, &network.name)).collect(),
-            management: mark.name(Role::Management, ""),
+            names: plan.networks.iter().map(|network| run_labels.name(ObjectRole::Network, &network.name)).collect(),
+            management: run_labels.name(ObjectRole::Management, ""),
             management_subnet: "10.64.0.0/24".parse().unwrap(),
             moved: vec![],
         };
         let spare = super::super::subnets::spare_addresses(plan).unwrap();
         Wiring {
-            mark,
+            run_labels,
             networks,
             image: "image".into(),
             token: "secret".into(),

@@ -17,18 +17,18 @@ const CREATE: libc::c_uint = 6;
 
 /// The stores of a run.
 #[derive(Debug)]
-pub(super) struct Stores {
+pub(super) struct NodeStores {
     root: OwnedFd,
     /// Whether they belong to nobody, or to whoever plays the run.
     nobodys: bool,
     made: AtomicU32,
 }
 
-impl Stores {
+impl NodeStores {
     /// None yet.
     pub(super) fn new(nobodys: bool) -> anyhow::Result<Self> {
         let root = memory().context("making a file system for the stores of nodes (needs Linux 5.2)")?;
-        Ok(Stores { root, nobodys, made: AtomicU32::new(0) })
+        Ok(NodeStores { root, nobodys, made: AtomicU32::new(0) })
     }
 
     /// The store of a node, to work in; with `anew` it is another one, and empty.

@@ -101,7 +101,7 @@ async fn connect_through(proxy: SocketAddrV4, target: SocketAddrV4) -> anyhow::R
     if !response.status().is_success() {
         bail!("the router's proxy does not connect to {target}: {}", response.status());
     }
-    hyper::upgrade::on(response).await.context("the router's proxy ends the connection")
+    hyper::upgrade::on(response).await.context("the router's proxy interfaces the connection")
 }
 
 #[cfg(test)]

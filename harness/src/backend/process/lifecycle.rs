@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::client::ApiClient;
-use super::{Fleet, Host, node_api};
+use super::{ProcessHost, ProcessRun, node_api};
 use crate::op::{Op, OpId, OpResult};
 use crate::plan::{NodeIndex, Plan};
 
@@ -31,7 +31,7 @@ const KILLED: i64 = 128 + 9;
 
 /// What can be asked of a node's life.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Turn {
+pub(crate) enum LifecycleOp {
     /// Start it.
     Start {
         /// With a new identity and an empty store.
@@ -45,7 +45,7 @@ pub(crate) enum Turn {
 
 /// One run of a node's process.
 #[derive(Clone, Debug)]
-pub(crate) struct Life {
+pub(crate) struct ProcessInstance {
     /// Cancelled when the process has ended.
     pub(crate) ended: CancellationToken,
     /// How it ended.
@@ -54,14 +54,14 @@ pub(crate) struct Life {
     expected: Arc<AtomicBool>,
 }
 
-impl Life {
+impl ProcessInstance {
     fn new() -> Self {
         let expected = Arc::new(AtomicBool::new(true));
-        Life { ended: CancellationToken::new(), exit: Arc::default(), expected }
+        ProcessInstance { ended: CancellationToken::new(), exit: Arc::default(), expected }
     }
 
     /// From now on its end is no surprise.
-    pub(crate) fn foresee(&self) {
+    pub(crate) fn expect_end(&self) {
         self.expected.store(true, Ordering::SeqCst);
     }
 
@@ -77,30 +77,30 @@ impl Life {
 
 /// A node of the run.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct ProcessNode {
     pub(crate) client: ApiClient,
-    turns: mpsc::Sender<(OpId, Turn)>,
-    state: Mutex<State>,
+    lifecycle_ops: mpsc::Sender<(OpId, LifecycleOp)>,
+    state: Mutex<NodeState>,
     /// Whether its store outlives its process.
-    pub(crate) keeps: bool,
+    pub(crate) persistent: bool,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct NodeState {
     /// Since it was started; also after it ended by itself, until it is asked for again.
-    life: Option<Life>,
+    instance: Option<ProcessInstance>,
     /// Whether that life has answered.
     answers: bool,
 }
 
 /// Turns of one node that wait.
-const TURNS_MAX: usize = 64;
+const LIFECYCLE_OPS_MAX: usize = 64;
 
 /// The turns of each node that wait.
-pub(crate) type Queues = Vec<mpsc::Receiver<(OpId, Turn)>>;
+pub(crate) type LifecycleQueues = Vec<mpsc::Receiver<(OpId, LifecycleOp)>>;
 
 /// The nodes that are started with what they had.
-pub(crate) fn keepers(plan: &Plan) -> BTreeSet<NodeIndex> {
+pub(crate) fn persistent_nodes(plan: &Plan) -> BTreeSet<NodeIndex> {
     let ops = plan.steps.iter().flat_map(|step| &step.ops);
     ops.filter_map(|timed| match timed.op {
         Op::Start { node, fresh: false } => Some(node),
@@ -109,112 +109,124 @@ pub(crate) fn keepers(plan: &Plan) -> BTreeSet<NodeIndex> {
     .collect()
 }
 
-impl Node {
+impl ProcessNode {
     /// A node that has not run, and the queue of its turns, for [`serve`].
-    pub(crate) fn new(client: ApiClient, keeps: bool) -> (Self, mpsc::Receiver<(OpId, Turn)>) {
-        let (turns, queue) = mpsc::channel(TURNS_MAX);
-        (Node { client, turns, state: Mutex::default(), keeps }, queue)
+    pub(crate) fn new(client: ApiClient, persistent: bool) -> (Self, mpsc::Receiver<(OpId, LifecycleOp)>) {
+        let (lifecycle_ops, queue) = mpsc::channel(LIFECYCLE_OPS_MAX);
+        (ProcessNode { client, lifecycle_ops, state: Mutex::default(), persistent }, queue)
     }
 
     /// Asks for a turn.
-    pub(crate) fn submit(&self, op: OpId, turn: Turn) -> anyhow::Result<()> {
-        self.turns
-            .try_send((op, turn))
-            .map_err(|_| anyhow!("more than {TURNS_MAX} starts and ends of this node wait already"))
+    pub(crate) fn submit(&self, op: OpId, lifecycle_op: LifecycleOp) -> anyhow::Result<()> {
+        self.lifecycle_ops
+            .try_send((op, lifecycle_op))
+            .map_err(|_| anyhow!("more than {LIFECYCLE_OPS_MAX} starts and ends of this node wait already"))
     }
 
     /// The life of a node that runs and answers.
-    pub(crate) fn live(&self) -> Option<Life> {
+    pub(crate) fn live(&self) -> Option<ProcessInstance> {
         let state = self.lock();
-        state.life.clone().filter(|life| state.answers && !life.ended.is_cancelled())
+        state.instance.clone().filter(|instance| state.answers && !instance.ended.is_cancelled())
     }
 
     /// The present or last life.
-    pub(crate) fn life(&self) -> Option<Life> {
-        self.lock().life.clone()
+    pub(crate) fn instance(&self) -> Option<ProcessInstance> {
+        self.lock().instance.clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, NodeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Takes the turns of one node in their order until the run is over.
-pub(crate) async fn serve<H: Host>(fleet: Arc<Fleet<H>>, node: NodeIndex, mut queue: mpsc::Receiver<(OpId, Turn)>) {
-    while let Some((op, turn)) = queue.recv().await {
-        let done = match turn {
-            Turn::Start { fresh } => start(&fleet, node, fresh).await.map(|id| OpResult::NodeStarted { id }),
-            Turn::Kill => kill(&fleet, node).await.map(|()| OpResult::NodeStopped),
-            Turn::Stop => stop(&fleet, node).await.map(|()| OpResult::NodeStopped),
+pub(crate) async fn serve<H: ProcessHost>(
+    run: Arc<ProcessRun<H>>,
+    node: NodeIndex,
+    mut queue: mpsc::Receiver<(OpId, LifecycleOp)>,
+) {
+    while let Some((op, lifecycle_op)) = queue.recv().await {
+        let done = match lifecycle_op {
+            LifecycleOp::Start { fresh } => start(&run, node, fresh).await.map(|id| OpResult::NodeStarted { id }),
+            LifecycleOp::Kill => kill(&run, node).await.map(|()| OpResult::NodeStopped),
+            LifecycleOp::Stop => stop(&run, node).await.map(|()| OpResult::NodeStopped),
         };
-        let told = done.unwrap_or_else(|error| OpResult::Failed { node: Some(node), reason: format!("{error:#}") });
-        fleet.tell(Some(op), told).await;
+        let result = done.unwrap_or_else(|error| OpResult::Failed { node: Some(node), reason: format!("{error:#}") });
+        run.report(Some(op), result).await;
     }
 }
 
 /// Starts a node and waits until it answers.
-async fn start<H: Host>(fleet: &Arc<Fleet<H>>, node: NodeIndex, fresh: bool) -> anyhow::Result<NodeId> {
-    let life = launch(fleet, node, fresh).await?;
-    release(fleet, node, &life).await
+async fn start<H: ProcessHost>(run: &Arc<ProcessRun<H>>, node: NodeIndex, fresh: bool) -> anyhow::Result<NodeId> {
+    let instance = launch(run, node, fresh).await?;
+    release(run, node, &instance).await
 }
 
 /// Starts the process of a node, which is held until [`release`].
-pub(crate) async fn launch<H: Host>(fleet: &Arc<Fleet<H>>, node: NodeIndex, fresh: bool) -> anyhow::Result<Life> {
-    let here = fleet.node(node);
+pub(crate) async fn launch<H: ProcessHost>(
+    run: &Arc<ProcessRun<H>>,
+    node: NodeIndex,
+    fresh: bool,
+) -> anyhow::Result<ProcessInstance> {
+    let here = run.node(node);
     if here.live().is_some() {
         bail!("it runs already");
     }
-    let ran = here.life().is_some();
-    if !fresh && !here.keeps && ran {
+    let ran = here.instance().is_some();
+    if !fresh && !here.persistent && ran {
         bail!("its store does not outlive it: the plan never starts it with what it had");
     }
     here.client.close_idle();
-    let life = Life::new();
+    let instance = ProcessInstance::new();
     {
         let mut state = here.lock();
-        state.life = Some(life.clone());
+        state.instance = Some(instance.clone());
         state.answers = false;
     }
     // Without a store that outlives it, a new process has forgotten everything anyway.
-    let anew = fresh && ran && here.keeps;
-    if let Err(error) = H::begin(fleet, node, anew, &life).await {
+    let anew = fresh && ran && here.persistent;
+    if let Err(error) = H::begin(run, node, anew, &instance).await {
         // No process, so no word of its end will come.
-        life.end(0);
+        instance.end(0);
         return Err(error);
     }
-    Ok(life)
+    Ok(instance)
 }
 
 /// Lets a node that was launched begin, and waits until it answers.
-pub(crate) async fn release<H: Host>(fleet: &Fleet<H>, node: NodeIndex, life: &Life) -> anyhow::Result<NodeId> {
+pub(crate) async fn release<H: ProcessHost>(
+    run: &ProcessRun<H>,
+    node: NodeIndex,
+    instance: &ProcessInstance,
+) -> anyhow::Result<NodeId> {
     let id = tokio::select! {
-        answered = timeout(ANSWER_DEADLINE, answer(fleet, node)) => match answered {
+        answered = timeout(ANSWER_DEADLINE, answer(run, node)) => match answered {
             Ok(id) => id,
             Err(_) => {
-                let said = H::said(fleet, node).await;
-                bail!("it does not answer within {} s{said}", ANSWER_DEADLINE.as_secs())
+                let last_output = H::last_output(run, node).await;
+                bail!("it does not answer within {} s{last_output}", ANSWER_DEADLINE.as_secs())
             }
         },
-        () = life.ended.cancelled() => bail!("it ended at once{}{}", exit_text(life), H::said(fleet, node).await),
+        () = instance.ended.cancelled() => bail!("it ended at once{}{}", exit_text(instance), H::last_output(run, node).await),
     };
-    life.expected.store(false, Ordering::SeqCst);
-    fleet.node(node).lock().answers = true;
+    instance.expected.store(false, Ordering::SeqCst);
+    run.node(node).lock().answers = true;
     Ok(id)
 }
 
 /// Takes the word that a process has ended; reports it if nobody asked for that.
-pub(crate) async fn ended<H: Host>(fleet: &Fleet<H>, node: NodeIndex, life: &Life, exit: i64) {
-    if life.end(exit) {
-        fleet.node(node).client.close_idle();
-        let said = H::said(fleet, node).await;
-        let why = format!("it ended by itself with exit status {exit}{said}");
-        fleet.tell(None, OpResult::Failed { node: Some(node), reason: why }).await;
+pub(crate) async fn ended<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex, instance: &ProcessInstance, exit: i64) {
+    if instance.end(exit) {
+        run.node(node).client.close_idle();
+        let last_output = H::last_output(run, node).await;
+        let why = format!("it ended by itself with exit status {exit}{last_output}");
+        run.report(None, OpResult::Failed { node: Some(node), reason: why }).await;
     }
 }
 
 /// Tells it to begin, and asks who it is, each until it answers.
-async fn answer<H: Host>(fleet: &Fleet<H>, node: NodeIndex) -> NodeId {
-    let client = &fleet.node(node).client;
+async fn answer<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> NodeId {
+    let client = &run.node(node).client;
     until_answered(|| node_api::start(client)).await;
     until_answered(|| node_api::identity(client)).await
 }
@@ -230,39 +242,39 @@ async fn until_answered<T, F: Future<Output = anyhow::Result<T>>>(ask: impl Fn()
     }
 }
 
-async fn kill<H: Host>(fleet: &Fleet<H>, node: NodeIndex) -> anyhow::Result<()> {
-    let life = leave_life(fleet, node)?;
-    let killed = H::kill(fleet, node, &life).await;
-    over(fleet, node, &life).await;
+async fn kill<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> anyhow::Result<()> {
+    let instance = instance_to_end(run, node)?;
+    let killed = H::kill(run, node, &instance).await;
+    await_end(run, node, &instance).await;
     killed
 }
 
-async fn stop<H: Host>(fleet: &Fleet<H>, node: NodeIndex) -> anyhow::Result<()> {
-    let life = leave_life(fleet, node)?;
-    H::stop(fleet, node, &life).await?;
-    over(fleet, node, &life).await;
-    match life.exit.get() {
+async fn stop<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> anyhow::Result<()> {
+    let instance = instance_to_end(run, node)?;
+    H::stop(run, node, &instance).await?;
+    await_end(run, node, &instance).await;
+    match instance.exit.get() {
         Some(&KILLED) => bail!("it did not leave within {} s and was killed", LEAVE_WITHIN.as_secs()),
         Some(0) | None => Ok(()),
-        Some(_) => bail!("it ended{}{}", exit_text(&life), H::said(fleet, node).await),
+        Some(_) => bail!("it ended{}{}", exit_text(&instance), H::last_output(run, node).await),
     }
 }
 
 /// The life that is about to be ended.
-fn leave_life<H: Host>(fleet: &Fleet<H>, node: NodeIndex) -> anyhow::Result<Life> {
-    let life = fleet.node(node).live().context("it does not run")?;
-    life.foresee();
-    Ok(life)
+fn instance_to_end<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> anyhow::Result<ProcessInstance> {
+    let instance = run.node(node).live().context("it does not run")?;
+    instance.expect_end();
+    Ok(instance)
 }
 
 /// Waits for the word that a life is over, so that the word is never taken for the next life's.
-async fn over<H: Host>(fleet: &Fleet<H>, node: NodeIndex, life: &Life) {
-    if timeout(DEATH_NOTICE_DEADLINE, life.ended.cancelled()).await.is_err() {
-        life.ended.cancel();
+async fn await_end<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex, instance: &ProcessInstance) {
+    if timeout(DEATH_NOTICE_DEADLINE, instance.ended.cancelled()).await.is_err() {
+        instance.ended.cancel();
     }
-    fleet.node(node).client.close_idle();
+    run.node(node).client.close_idle();
 }
 
-fn exit_text(life: &Life) -> String {
-    life.exit.get().map_or_else(String::new, |status| format!(" with exit status {status}"))
+fn exit_text(instance: &ProcessInstance) -> String {
+    instance.exit.get().map_or_else(String::new, |status| format!(" with exit status {status}"))
 }

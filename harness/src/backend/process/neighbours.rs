@@ -56,11 +56,11 @@ mod tests {
     fn a_node_is_told_of_its_lan_and_its_gateway_only() {
         let plan = testing::plan();
         let gateway = [2, 0, 0, 0, 0, 1];
-        let told = of(&plan, NodeIndex(0), gateway);
-        let addresses: Vec<_> = told.iter().map(|(address, _)| address.to_string()).collect();
+        let result = of(&plan, NodeIndex(0), gateway);
+        let addresses: Vec<_> = result.iter().map(|(address, _)| address.to_string()).collect();
         assert_eq!(addresses, ["203.0.113.2", "203.0.113.3", "203.0.113.1"]);
-        assert_eq!(told[0].1, [0x02, 0x42, 203, 0, 113, 2]);
-        assert_eq!(told[2].1, gateway);
+        assert_eq!(result[0].1, [0x02, 0x42, 203, 0, 113, 2]);
+        assert_eq!(result[2].1, gateway);
         assert_eq!(of(&plan, NodeIndex(1), gateway).len(), 1);
     }
 

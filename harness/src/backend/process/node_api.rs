@@ -21,7 +21,7 @@ use crate::plan::NodeIndex;
 use crate::router::control;
 
 /// How long a node may take to say who it is, whom it knows or what it counts.
-pub(crate) const GLANCE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const INSPECT_DEADLINE: Duration = Duration::from_secs(10);
 /// What a put, get or link may take beyond the node's own deadlines.
 pub(crate) const MARGIN: Duration = Duration::from_secs(5);
 /// Bytes of an answer that is no error of the API that are quoted.
@@ -29,20 +29,20 @@ const QUOTE_MAX: usize = 200;
 
 /// Starts a node that is paused at start.
 pub(crate) async fn start(client: &ApiClient) -> anyhow::Result<()> {
-    success(ask(client, Method::POST, api::START_PATH, Bytes::new(), GLANCE_TIMEOUT).await?).map(drop)
+    success(ask(client, Method::POST, api::START_PATH, Bytes::new(), INSPECT_DEADLINE).await?).map(drop)
 }
 
 /// Who it is. Also the way to find out whether it is there.
 pub(crate) async fn identity(client: &ApiClient) -> anyhow::Result<NodeId> {
     let status: api::StatusBody =
-        json(ask(client, Method::GET, api::STATUS_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
+        json(ask(client, Method::GET, api::STATUS_PATH, Bytes::new(), INSPECT_DEADLINE).await?)?;
     Ok(status.id)
 }
 
 /// Whom it knows, to whom it is linked and what it holds.
 pub(crate) async fn view(client: &ApiClient, node: NodeIndex) -> anyhow::Result<NodeSnapshot> {
     let view: api::SnapshotBody =
-        json(ask(client, Method::GET, api::SNAPSHOT_PATH, Bytes::new(), GLANCE_TIMEOUT).await?)?;
+        json(ask(client, Method::GET, api::SNAPSHOT_PATH, Bytes::new(), INSPECT_DEADLINE).await?)?;
     if view.neighbours > view.known_hosts.len() {
         bail!("it has {} neighbours among {} known hosts", view.neighbours, view.known_hosts.len());
     }
@@ -53,7 +53,7 @@ pub(crate) async fn view(client: &ApiClient, node: NodeIndex) -> anyhow::Result<
 
 /// What it counts; of a router as well.
 pub(crate) async fn metrics(client: &ApiClient) -> anyhow::Result<Exposition> {
-    let answer = ask(client, Method::GET, api::METRICS_PATH, Bytes::new(), GLANCE_TIMEOUT).await?;
+    let answer = ask(client, Method::GET, api::METRICS_PATH, Bytes::new(), INSPECT_DEADLINE).await?;
     let answer = success(answer)?;
     let text = std::str::from_utf8(&answer.body).context("metrics that are no text")?;
     exposition::parse(text).context("metrics that cannot be read")
@@ -61,19 +61,19 @@ pub(crate) async fn metrics(client: &ApiClient) -> anyhow::Result<Exposition> {
 
 /// Has a router's NAT forget every mapping.
 pub(crate) async fn rebind(router: &ApiClient, addresses: &[Ipv4Addr]) -> anyhow::Result<()> {
-    let body = serde_json::to_vec(&control::Rebind { addresses: addresses.to_vec() })?;
-    success(ask(router, Method::POST, control::REBIND_PATH, body.into(), GLANCE_TIMEOUT).await?).map(drop)
+    let body = serde_json::to_vec(&control::RebindCommand { addresses: addresses.to_vec() })?;
+    success(ask(router, Method::POST, control::REBIND_PATH, body.into(), INSPECT_DEADLINE).await?).map(drop)
 }
 
 /// Has a router be as it was when it began, and count from zero.
 pub(crate) async fn reset(router: &ApiClient) -> anyhow::Result<()> {
-    success(ask(router, Method::POST, control::RESET_PATH, Bytes::new(), GLANCE_TIMEOUT).await?).map(drop)
+    success(ask(router, Method::POST, control::RESET_PATH, Bytes::new(), INSPECT_DEADLINE).await?).map(drop)
 }
 
 /// Changes a router's uplink.
 pub(crate) async fn set_link(router: &ApiClient, up: &LinkConfig, down: &LinkConfig) -> anyhow::Result<()> {
-    let body = serde_json::to_vec(&control::SetLink { up: up.clone(), down: down.clone() })?;
-    success(ask(router, Method::POST, control::LINK_PATH, body.into(), GLANCE_TIMEOUT).await?).map(drop)
+    let body = serde_json::to_vec(&control::SetLinkCommand { up: up.clone(), down: down.clone() })?;
+    success(ask(router, Method::POST, control::LINK_PATH, body.into(), INSPECT_DEADLINE).await?).map(drop)
 }
 
 /// Has it store a value. `deadline` is the node's own.
@@ -114,7 +114,7 @@ pub(crate) async fn link(client: &ApiClient, peer: NodeId) -> anyhow::Result<OpR
 }
 
 /// Has it ask a peer for anything.
-pub(crate) async fn ask_peer(client: &ApiClient, peer: NodeId, within: Duration) -> anyhow::Result<OpResult> {
+pub(crate) async fn ping(client: &ApiClient, peer: NodeId, within: Duration) -> anyhow::Result<OpResult> {
     let path = format!("{}/{peer}", api::PING_PATH);
     success(ask(client, Method::POST, &path, Bytes::new(), within).await?).map(|_| OpResult::PingAnswered)
 }
@@ -136,11 +136,11 @@ fn success(answer: HttpAnswer) -> anyhow::Result<HttpAnswer> {
     if answer.status.is_success() {
         return Ok(answer);
     }
-    let said = serde_json::from_slice::<api::ErrorBody>(&answer.body).map_or_else(
+    let last_output = serde_json::from_slice::<api::ErrorBody>(&answer.body).map_or_else(
         |_| String::from_utf8_lossy(&answer.body[..answer.body.len().min(QUOTE_MAX)]).into_owned(),
         |body| body.error,
     );
-    bail!("{} ({})", said.trim(), answer.status.as_u16())
+    bail!("{} ({})", last_output.trim(), answer.status.as_u16())
 }
 
 fn json<T: DeserializeOwned>(answer: HttpAnswer) -> anyhow::Result<T> {

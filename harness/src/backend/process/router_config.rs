@@ -11,7 +11,7 @@ use super::node_api;
 use crate::net::firewall::Policy;
 use crate::net::link::LinkConfig;
 use crate::plan::{Network, NetworkIndex, Plan};
-use crate::router::{Ipv6Config, RouterConfig, Side, Side6};
+use crate::router::{RouterConfig, RouterIpv6Config, SideConfig, SideConfig6};
 
 /// TCP port of every router's control proxy and metrics.
 pub(crate) const CONTROL_PORT: u16 = 4_090;
@@ -30,15 +30,15 @@ pub(crate) async fn forget_probe(
 }
 
 /// The configuration of a network's router, which is controlled from `management`.
-pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: Side) -> RouterConfig {
+pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: SideConfig) -> RouterConfig {
     let network = plan.network(index);
     let behind = network.behind.as_ref();
     let outside = behind.map(|uplink| {
         let outer = plan.network(uplink.to);
-        Side { subnet: outer.subnet, address: uplink.address, gateway: Some(outer.gateway) }
+        SideConfig { subnet: outer.subnet, address: uplink.address, gateway: Some(outer.gateway) }
     });
     RouterConfig {
-        inside: Side { subnet: network.subnet, address: network.gateway, gateway: None },
+        inside: SideConfig { subnet: network.subnet, address: network.gateway, gateway: None },
         outside,
         management: Some(management),
         nat: behind.and_then(|uplink| uplink.nat.clone()),
@@ -56,14 +56,14 @@ pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: Side) -> Rout
 }
 
 /// The same for IPv6, if the network has any.
-fn ipv6(plan: &Plan, index: NetworkIndex) -> Option<Ipv6Config> {
+fn ipv6(plan: &Plan, index: NetworkIndex) -> Option<RouterIpv6Config> {
     let network = plan.network(index);
     let here = network.ipv6?;
     let uplink =
         network.behind.as_ref().and_then(|behind| Some((behind.to, plan.network(behind.to).ipv6?, behind.ipv6?)));
-    Some(Ipv6Config {
-        inside: Side6 { subnet: here.subnet, address: here.gateway, gateway: None },
-        outside: uplink.map(|(_, outer, uplink)| Side6 {
+    Some(RouterIpv6Config {
+        inside: SideConfig6 { subnet: here.subnet, address: here.gateway, gateway: None },
+        outside: uplink.map(|(_, outer, uplink)| SideConfig6 {
             subnet: outer.subnet,
             address: uplink.address,
             gateway: Some(outer.gateway),
@@ -109,8 +109,8 @@ mod tests {
     use super::*;
     use crate::plan::testing;
 
-    fn management() -> Side {
-        Side { subnet: "10.64.0.0/24".parse().unwrap(), address: "10.64.0.3".parse().unwrap(), gateway: None }
+    fn management() -> SideConfig {
+        SideConfig { subnet: "10.64.0.0/24".parse().unwrap(), address: "10.64.0.3".parse().unwrap(), gateway: None }
     }
 
     #[track_caller]

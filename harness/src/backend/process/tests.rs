@@ -24,27 +24,27 @@ const QUESTIONS: usize = 10;
 /// Counts the processes that were started.
 struct Counted(Arc<AtomicUsize>);
 
-impl Host for Counted {
-    async fn begin(fleet: &Arc<Fleet<Self>>, node: NodeIndex, _: bool, _: &Life) -> anyhow::Result<()> {
-        if node.0 + 1 == fleet.nodes.len() {
+impl ProcessHost for Counted {
+    async fn begin(run: &Arc<ProcessRun<Self>>, node: NodeIndex, _: bool, _: &ProcessInstance) -> anyhow::Result<()> {
+        if node.0 + 1 == run.nodes.len() {
             // The last takes so many answers of the first, which would have begun if it was let begin at once.
             for _ in 0..QUESTIONS {
-                node_api::identity(&fleet.nodes[0].client).await.expect_err("the first is held");
+                node_api::identity(&run.nodes[0].client).await.expect_err("the first is held");
             }
         }
-        fleet.host.0.fetch_add(1, Ordering::SeqCst);
+        run.host.0.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
-    async fn kill(_: &Fleet<Self>, _: NodeIndex, _: &Life) -> anyhow::Result<()> {
+    async fn kill(_: &ProcessRun<Self>, _: NodeIndex, _: &ProcessInstance) -> anyhow::Result<()> {
         anyhow::bail!("no test kills one")
     }
 
-    async fn stop(_: &Fleet<Self>, _: NodeIndex, _: &Life) -> anyhow::Result<()> {
+    async fn stop(_: &ProcessRun<Self>, _: NodeIndex, _: &ProcessInstance) -> anyhow::Result<()> {
         anyhow::bail!("no test stops one")
     }
 
-    async fn said(_: &Fleet<Self>, _: NodeIndex) -> String {
+    async fn last_output(_: &ProcessRun<Self>, _: NodeIndex) -> String {
         String::new()
     }
 }
@@ -122,11 +122,11 @@ async fn no_node_begins_before_the_last_process_is_there() {
         addresses.push(node(Arc::clone(&started), sender.clone()).await);
     }
     drop(sender);
-    let mut operation = Operation::new();
+    let mut operation = ProcessBackend::new();
     let to_node = |node: NodeIndex| api_client(Route::Direct(addresses[node.0]), None);
-    let (fleet, _queues) = operation.begin(Counted(started), plan, vec![], to_node).unwrap();
-    fleet.start_nodes(&mut Silent).await.unwrap();
-    for node in &fleet.nodes {
+    let (run, _queues) = operation.begin(Counted(started), plan, vec![], to_node).unwrap();
+    run.start_nodes(&mut Silent).await.unwrap();
+    for node in &run.nodes {
         assert!(node.live().is_some());
         assert_eq!(begun.recv().await, Some(count), "processes that were there");
     }

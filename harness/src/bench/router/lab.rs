@@ -22,7 +22,7 @@ use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
-use crate::router::{CONFIG_VARIABLE, RouterConfig, Side};
+use crate::router::{CONFIG_VARIABLE, RouterConfig, SideConfig};
 
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
 const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
@@ -43,7 +43,7 @@ const MASQUERADE: &str =
 
 /// What is between the two hosts.
 #[derive(Clone, Debug)]
-pub(super) enum Between {
+pub(super) enum MiddleBox {
     /// A cable.
     Cable,
     /// Linux, which forwards and masquerades.
@@ -65,11 +65,11 @@ pub(super) struct Lab {
 
 impl Lab {
     /// Makes all of it; `program` is the harness.
-    pub(super) fn new(between: Between, program: &Path) -> anyhow::Result<Self> {
+    pub(super) fn new(between: MiddleBox, program: &Path) -> anyhow::Result<Self> {
         let (near, far, operator) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
         let mut lab = Lab { near, far, operator, middle: Namespace::new()?, router: None };
         let middle = &lab.middle;
-        if let Between::Cable = between {
+        if let MiddleBox::Cable = between {
             lab.near.cable(("near", net(BESIDE)), &lab.far, ("far", net(FAR)))?;
             return Ok(lab);
         }
@@ -78,8 +78,8 @@ impl Lab {
         middle.cable(("outside", net(OUTSIDE)), &lab.far, ("far", net(FAR)))?;
         lab.operator.cable(("operator", net(OPERATOR)), middle, ("management", net(MANAGEMENT)))?;
         match between {
-            Between::Cable | Between::Kernel => middle.enter(masquerade)??,
-            Between::Router(link) => {
+            MiddleBox::Cable | MiddleBox::Kernel => middle.enter(masquerade)??,
+            MiddleBox::Router(link) => {
                 lab.router = Some(RouterProcess::start(middle, program, &config(link))?);
                 lab.wait_for_router()?;
             }
@@ -133,7 +133,7 @@ fn net(address: Ipv4Addr) -> Ipv4Net {
 }
 
 fn config(link: LinkConfig) -> RouterConfig {
-    let side = |address| Side { subnet: net(address).trunc(), address, gateway: None };
+    let side = |address| SideConfig { subnet: net(address).trunc(), address, gateway: None };
     RouterConfig {
         inside: side(INSIDE),
         outside: Some(side(OUTSIDE)),

@@ -1,5 +1,5 @@
 //! Later fragments have no ports: they go where the first fragment of their datagram went (RFC 4787 REQ-14). Those that come
-//! before it are held: [`Early`].
+//! before it are held: [`OutOfOrderFragments`].
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -11,11 +11,13 @@ use hashbrown::HashMap;
 
 use super::Packet;
 
-mod early;
+mod out_of_order;
 #[cfg(test)]
 mod tests;
 
-pub use early::{Early, HELD_BYTES_MAX, HELD_BYTES_PER_DATAGRAM_MAX, HELD_FOR, HELD_MAX, HELD_PER_DATAGRAM_MAX};
+pub use out_of_order::{
+    HELD_BYTES_MAX, HELD_BYTES_PER_DATAGRAM_MAX, HELD_FOR, HELD_MAX, HELD_PER_DATAGRAM_MAX, OutOfOrderFragments,
+};
 
 /// How long a datagram's later fragments are waited for (RFC 1122 §3.3.2: reassembly takes 60 to 120 seconds at most; a
 /// router's peers send them at once).

@@ -299,7 +299,7 @@ pub(super) fn pseudo_header(packet: &[u8], protocol: u8, length: usize) -> [u8; 
 
 /// What is wrong with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem6 {
+pub enum PacketError6 {
     /// It has made too many hops.
     TimeExceeded,
     /// It is longer than the next link takes.
@@ -313,7 +313,7 @@ pub enum Problem6 {
 
 /// The ICMPv6 error about `bytes` (parsed as `packet`) from the router's address `from`, or nothing where none may be sent
 /// (RFC 4443 §2.4 e): about an error, or a packet from or to no single host.
-pub fn error_about(packet: &Packet6, bytes: &[u8], from: Ipv6Addr, problem: Problem6) -> Option<Vec<u8>> {
+pub fn error_about(packet: &Packet6, bytes: &[u8], from: Ipv6Addr, problem: PacketError6) -> Option<Vec<u8>> {
     let is_question = match packet.content {
         Content6::Flow { .. } | Content6::Later => true,
         Content6::Error { .. } | Content6::Neighbour(_) => false,
@@ -323,9 +323,9 @@ pub fn error_about(packet: &Packet6, bytes: &[u8], from: Ipv6Addr, problem: Prob
         return None;
     }
     let (kind, detail) = match problem {
-        Problem6::NoRoute => (UNREACHABLE, 0),
-        Problem6::TooBig { mtu } => (TOO_BIG, mtu),
-        Problem6::TimeExceeded => (TIME_EXCEEDED, 0),
+        PacketError6::NoRoute => (UNREACHABLE, 0),
+        PacketError6::TooBig { mtu } => (TOO_BIG, mtu),
+        PacketError6::TimeExceeded => (TIME_EXCEEDED, 0),
     };
     let mut message = vec![kind, 0, 0, 0];
     message.extend_from_slice(&detail.to_be_bytes());

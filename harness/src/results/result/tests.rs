@@ -5,7 +5,7 @@ use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::metrics::history::MetricHistory;
 use crate::metrics::series::Source;
 use crate::plan::{Comparison, NodeIndex};
-use crate::probe::NotAsDeclared;
+use crate::probe::RouterDiffers;
 use crate::results::check_result::CheckUnit;
 use crate::results::fixture::{
     self, SeriesSpec, found, looked, retrieved, scrape, started, step_began, step_ended, stored,
@@ -100,9 +100,9 @@ fn failed_check_step_error_or_early_end_is_no_pass() {
 
 #[test]
 fn run_that_was_not_played_says_why_and_what_the_probe_found() {
-    let refused = NotAsDeclared { network: "beta".to_owned(), observation: "it loses more".to_owned() };
-    let result = RunResult::not_played(&fixture::plan(), "netns", Probed::Skipped, &refused.clone().into());
-    assert_eq!((result.verdict, &result.probe), (RunVerdict::NotPlayed, &Probed::Refused(refused)));
+    let refused = RouterDiffers { network: "beta".to_owned(), observation: "it loses more".to_owned() };
+    let result = RunResult::not_played(&fixture::plan(), "netns", ProbeOutcome::Skipped, &refused.clone().into());
+    assert_eq!((result.verdict, &result.probe), (RunVerdict::NotPlayed, &ProbeOutcome::Refused(refused)));
     assert_eq!(result.errors, ["beta does not behave as declared: it loses more"]);
     let json: serde_json::Value = serde_json::from_str(&result.to_json()).unwrap();
     assert_eq!(json["verdict"], "not_played");
@@ -113,8 +113,8 @@ fn run_that_was_not_played_says_why_and_what_the_probe_found() {
     let junit = crate::report::junit::xml(&[result]).unwrap();
     assert!(junit.contains("errors=\"1\"") && junit.contains("it loses more"), "{junit}");
 
-    let other = RunResult::not_played(&fixture::plan(), "docker", Probed::Skipped, &anyhow::anyhow!("no engine"));
-    assert_eq!((other.verdict, other.probe), (RunVerdict::NotPlayed, Probed::Skipped));
+    let other = RunResult::not_played(&fixture::plan(), "docker", ProbeOutcome::Skipped, &anyhow::anyhow!("no engine"));
+    assert_eq!((other.verdict, other.probe), (RunVerdict::NotPlayed, ProbeOutcome::Skipped));
 }
 
 #[test]

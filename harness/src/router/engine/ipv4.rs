@@ -4,27 +4,30 @@ use std::net::Ipv4Addr;
 
 use butter::core::time::Time;
 
-use super::{ETHERNET_LEN, Engine, Face, Out, TYPE_IPV4, Way, by_face, direction, is_segmentation_of, longest_piece};
+use super::{
+    ETHERNET_LEN, Forwarding, FrameOutput, RouterEngine, Side, TYPE_IPV4, by_side, direction, is_segmentation_of,
+    longest_piece,
+};
 use crate::net::nat::{Flow, Protocol, Verdict};
 use crate::net::packet::errors::{self, Problem};
-use crate::net::packet::{Checksum, Content, Echo, Fragment, Packet, complete, decrement_ttl, pieces, segments};
+use crate::net::packet::{Checksum, Content, Echo, Fragment, Packet, complete, decrement_ttl, fragmenter, segments};
 use crate::router::offload::Offload;
-use crate::router::routes::Hop;
+use crate::router::routes::NextHop;
 use crate::router::stats::DropCause;
 
 /// What is to be done with a packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+pub(super) struct ForwardPlan {
     rewrite: Rewrite,
-    hop: Hop,
+    hop: NextHop,
     /// Instead of the sender's.
     identification: Option<u16>,
 }
 
-impl Plan {
+impl ForwardPlan {
     /// It keeps its identification.
-    fn new(rewrite: Rewrite, hop: Hop) -> Self {
-        Plan { rewrite, hop, identification: None }
+    fn new(rewrite: Rewrite, hop: NextHop) -> Self {
+        ForwardPlan { rewrite, hop, identification: None }
     }
 }
 
@@ -59,32 +62,39 @@ impl Refusal {
     }
 }
 
-impl Engine {
+impl RouterEngine {
     /// A frame with an IPv4 packet has come, for this router.
-    pub(super) fn receive4(&mut self, now: Time, face: Face, offload: Offload, frame: &mut [u8], out: &mut Out<'_>) {
+    pub(super) fn receive4(
+        &mut self,
+        now: Time,
+        side: Side,
+        offload: Offload,
+        frame: &mut [u8],
+        out: &mut FrameOutput<'_>,
+    ) {
         let Ok(packet) = Packet::parse(&frame[ETHERNET_LEN..]) else { return self.stats.drop(DropCause::Malformed) };
         let frame = &mut frame[..ETHERNET_LEN + packet.total_len];
-        let forwarded = self.forward(now, face, offload, &packet, frame, out);
+        let forwarded = self.forward(now, side, offload, &packet, frame, out);
         let has_gone = forwarded.is_ok();
         match forwarded {
             Ok(()) => {}
             // Its first fragment may only be late.
             Err(Refusal { cause: Some(DropCause::Fragment), .. }) => {
-                let dropped = self.early[face as usize].hold(now, &packet, frame);
+                let dropped = self.out_of_order[side as usize].hold(now, &packet, frame);
                 self.count_drops(DropCause::Fragment, dropped);
             }
-            Err(refusal) => self.refuse(now, face, refusal, &packet, frame, out),
+            Err(refusal) => self.refuse(now, side, refusal, &packet, frame, out),
         }
         if packet.fragment == Fragment::First {
-            self.release(now, face, &packet, has_gone, out);
+            self.release(now, side, &packet, has_gone, out);
         }
     }
 
     /// A first fragment has gone on, or has been refused: so do and are those that came before it.
-    fn release(&mut self, now: Time, face: Face, first: &Packet, has_gone: bool, out: &mut Out<'_>) {
-        for mut frame in self.early[face as usize].release(first) {
+    fn release(&mut self, now: Time, side: Side, first: &Packet, has_gone: bool, out: &mut FrameOutput<'_>) {
+        for mut frame in self.out_of_order[side as usize].release(first) {
             if has_gone {
-                self.receive4(now, face, Offload::default(), &mut frame, out);
+                self.receive4(now, side, Offload::default(), &mut frame, out);
             } else {
                 self.stats.drop(DropCause::Fragment);
             }
@@ -94,27 +104,27 @@ impl Engine {
     fn forward(
         &mut self,
         now: Time,
-        face: Face,
+        side: Side,
         offload: Offload,
         packet: &Packet,
         frame: &mut [u8],
-        out: &mut Out<'_>,
+        out: &mut FrameOutput<'_>,
     ) -> Result<(), Refusal> {
         let kind = checked_offload(packet, offload)?;
-        self.is_for_forwarding(face, packet)?;
+        self.is_for_forwarding(side, packet)?;
         if packet.ttl <= 1 {
             return Err(Refusal::telling(DropCause::TtlExceeded, Problem::TimeExceeded));
         }
-        let mut plan = self.plan(now, face, packet)?;
-        let cut_to = self.cut_to(plan.hop.face, packet, offload, frame)?;
-        if face == Face::Inside && !packet.is_atomic() {
+        let mut plan = self.plan(now, side, packet)?;
+        let cut_to = self.cut_to(plan.hop.side, packet, offload, frame)?;
+        if side == Side::Inside && !packet.is_atomic() {
             plan.identification = self.identification(now, plan, packet, offload, frame);
         }
         if packet.fragment == Fragment::First
             && let Rewrite::Flow(flow) = plan.rewrite
         {
             let rewrite = Rewrite::Addresses(*flow.source.ip(), *flow.destination.ip());
-            self.fragments[face as usize].first(now, packet, Plan { rewrite, ..plan });
+            self.fragments[side as usize].first(now, packet, ForwardPlan { rewrite, ..plan });
         }
         let bytes = &mut frame[ETHERNET_LEN..];
         match plan.rewrite {
@@ -127,65 +137,65 @@ impl Engine {
             packet.identify(bytes, identification);
         }
         decrement_ttl(bytes);
-        let Hop { face: to, next } = plan.hop;
-        let way = Way { direction: direction(face, to), face: to, next: next.into(), offload, cut_to };
+        let NextHop { side: to, next } = plan.hop;
+        let way = Forwarding { direction: direction(side, to), side: to, next: next.into(), offload, cut_to };
         self.send(now, way, packet.total_len, |bytes, size| segments::cut(packet, bytes, size), frame, out);
         Ok(())
     }
 
     /// Whether a router forwards it at all.
-    fn is_for_forwarding(&self, face: Face, packet: &Packet) -> Result<(), Refusal> {
+    fn is_for_forwarding(&self, side: Side, packet: &Packet) -> Result<(), Refusal> {
         let is_host =
             |ip: Ipv4Addr| !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified() && !ip.is_loopback();
         // The kernel has the inside address; groups and broadcasts stay where they are.
-        let kernels = face == Face::Inside && packet.destination == self.inside.side.address;
+        let kernels = side == Side::Inside && packet.destination == self.inside.network.address;
         if kernels || !is_host(packet.destination) || self.routes.is_broadcast(packet.destination) {
             return Err(Refusal::IGNORED);
         }
         if !is_host(packet.source) {
             return Err(DropCause::Malformed.into());
         }
-        if self.is_spoofed(face, packet.source) { Err(DropCause::Spoofed.into()) } else { Ok(()) }
+        if self.is_spoofed(side, packet.source) { Err(DropCause::Spoofed.into()) } else { Ok(()) }
     }
 
     /// Whether nobody on that side has this address. A host inside that could speak for others would have their ports and
     /// mappings beside its own (RFC 6888 REQ-4, RFC 2827).
-    fn is_spoofed(&self, face: Face, source: Ipv4Addr) -> bool {
-        let from = self.routes.find(source).map(|hop| hop.face);
-        match face {
-            Face::Inside => from != Some(Face::Inside),
+    fn is_spoofed(&self, side: Side, source: Ipv4Addr) -> bool {
+        let from = self.routes.find(source).map(|hop| hop.side);
+        match side {
+            Side::Inside => from != Some(Side::Inside),
             // Outside is everything that is not inside.
-            Face::Outside => from == Some(Face::Inside),
+            Side::Outside => from == Some(Side::Inside),
         }
     }
 
     /// Where a packet goes, and as what.
-    fn plan(&mut self, now: Time, face: Face, packet: &Packet) -> Result<Plan, Refusal> {
+    fn plan(&mut self, now: Time, side: Side, packet: &Packet) -> Result<ForwardPlan, Refusal> {
         let own = self.outside.as_ref().is_some_and(|port| port.neighbours.own().contains(&packet.destination));
-        match (face, self.nat.is_some()) {
-            (Face::Inside, true) if own => self.plan_outbound(now, packet),
-            (Face::Inside, _) => {
+        match (side, self.nat.is_some()) {
+            (Side::Inside, true) if own => self.plan_outbound(now, packet),
+            (Side::Inside, _) => {
                 let no_route = || Refusal::telling(DropCause::NoRoute, Problem::NetworkUnreachable);
                 let hop = self.routes.find(packet.destination).filter(|_| !own).ok_or_else(no_route)?;
-                match hop.face {
-                    Face::Outside if self.nat.is_some() => self.plan_outbound(now, packet),
-                    _ => Ok(Plan::new(Rewrite::Nothing, hop)),
+                match hop.side {
+                    Side::Outside if self.nat.is_some() => self.plan_outbound(now, packet),
+                    _ => Ok(ForwardPlan::new(Rewrite::Nothing, hop)),
                 }
             }
-            (Face::Outside, true) if own => self.plan_inbound(now, packet),
+            (Side::Outside, true) if own => self.plan_inbound(now, packet),
             // Nothing from outside passes by the NAT, and an own address is nobody else's.
-            (Face::Outside, true) => Err(DropCause::NotForUs.into()),
-            (Face::Outside, false) if own || packet.destination == self.inside.side.address => {
+            (Side::Outside, true) => Err(DropCause::NotForUs.into()),
+            (Side::Outside, false) if own || packet.destination == self.inside.network.address => {
                 Err(DropCause::NotForUs.into())
             }
-            (Face::Outside, false) => {
-                let hop = self.routes.find(packet.destination).filter(|hop| hop.face == Face::Inside);
-                Ok(Plan::new(Rewrite::Nothing, hop.ok_or(DropCause::NoRoute)?))
+            (Side::Outside, false) => {
+                let hop = self.routes.find(packet.destination).filter(|hop| hop.side == Side::Inside);
+                Ok(ForwardPlan::new(Rewrite::Nothing, hop.ok_or(DropCause::NoRoute)?))
             }
         }
     }
 
-    fn plan_outbound(&mut self, now: Time, packet: &Packet) -> Result<Plan, Refusal> {
+    fn plan_outbound(&mut self, now: Time, packet: &Packet) -> Result<ForwardPlan, Refusal> {
         let nat = self.nat.as_mut().expect("only a NAT translates");
         let rewrite = match packet.content {
             Content::Flow { echo: Some(Echo::Reply), .. } | Content::Other => {
@@ -205,13 +215,13 @@ impl Engine {
                 Rewrite::Error(about, *about.destination.ip(), packet.destination)
             }
             Content::Later => {
-                return Ok(self.fragments[Face::Inside as usize].later(now, packet).ok_or(DropCause::Fragment)?);
+                return Ok(self.fragments[Side::Inside as usize].later(now, packet).ok_or(DropCause::Fragment)?);
             }
         };
         self.planned(rewrite, packet)
     }
 
-    fn plan_inbound(&mut self, now: Time, packet: &Packet) -> Result<Plan, Refusal> {
+    fn plan_inbound(&mut self, now: Time, packet: &Packet) -> Result<ForwardPlan, Refusal> {
         let nat = self.nat.as_mut().expect("only a NAT translates");
         let rewrite = match packet.content {
             // A question to an own address is for nobody inside, whatever its identifier.
@@ -227,21 +237,21 @@ impl Engine {
                 Rewrite::Error(about, packet.source, *about.source.ip())
             }
             Content::Later => {
-                return Ok(self.fragments[Face::Outside as usize].later(now, packet).ok_or(DropCause::Fragment)?);
+                return Ok(self.fragments[Side::Outside as usize].later(now, packet).ok_or(DropCause::Fragment)?);
             }
         };
         self.planned(rewrite, packet)
     }
 
     /// Where a translated packet goes.
-    fn planned(&self, rewrite: Rewrite, packet: &Packet) -> Result<Plan, Refusal> {
+    fn planned(&self, rewrite: Rewrite, packet: &Packet) -> Result<ForwardPlan, Refusal> {
         let destination = match rewrite {
             Rewrite::Flow(flow) => *flow.destination.ip(),
             Rewrite::Addresses(_, destination) | Rewrite::Error(_, _, destination) => destination,
             Rewrite::Nothing => packet.destination,
         };
         let hop = self.routes.find(destination).ok_or(DropCause::NoRoute)?;
-        Ok(Plan::new(rewrite, hop))
+        Ok(ForwardPlan::new(rewrite, hop))
     }
 
     /// What identifies a datagram from inside, all its fragments alike, if it is translated: hosts behind one address would
@@ -249,7 +259,7 @@ impl Engine {
     fn identification(
         &mut self,
         now: Time,
-        plan: Plan,
+        plan: ForwardPlan,
         packet: &Packet,
         offload: Offload,
         frame: &[u8],
@@ -262,22 +272,23 @@ impl Engine {
             Rewrite::Error(_, source, destination) => (source, destination),
         };
         if packet.fragment == Fragment::First
-            && let Some(before) = self.fragments[Face::Inside as usize].later(now, packet)
+            && let Some(before) = self.fragments[Side::Inside as usize].later(now, packet)
         {
             // A copy, of the same datagram.
             return before.identification;
         }
-        let segments = |size| segments::cut(packet, &frame[ETHERNET_LEN..], size).map_or(1, |pieces| pieces.count().0);
+        let segments =
+            |size| segments::cut(packet, &frame[ETHERNET_LEN..], size).map_or(1, |fragmenter| fragmenter.count().0);
         let count = offload.segments.map_or(1, |cut| segments(usize::from(cut.size)));
         Some(self.identifications.take(source, destination, packet.protocol, count as u16))
     }
 
     /// The length to which a packet (or each segment of it) is to be cut, if it is too long for where it goes and may be cut
     /// (RFC 4787 REQ-13, RFC 1812 §5.2.6).
-    fn cut_to(&self, face: Face, packet: &Packet, offload: Offload, frame: &[u8]) -> Result<Option<usize>, Refusal> {
-        let mtu = match face {
-            Face::Inside => self.inside.interface.mtu,
-            Face::Outside => self.outside.as_ref().map_or(0, |port| port.interface.mtu),
+    fn cut_to(&self, side: Side, packet: &Packet, offload: Offload, frame: &[u8]) -> Result<Option<usize>, Refusal> {
+        let mtu = match side {
+            Side::Inside => self.inside.interface.mtu,
+            Side::Outside => self.outside.as_ref().map_or(0, |port| port.interface.mtu),
         };
         let header_len = || segments::header_len(packet, &frame[ETHERNET_LEN..]);
         if longest_piece(packet.total_len, offload, header_len)? <= mtu as usize {
@@ -291,39 +302,54 @@ impl Engine {
     }
 
     /// Sends a packet as fragments of at most `length` bytes, in order.
-    pub(super) fn send_pieces(&mut self, now: Time, way: Way, length: usize, frame: &mut [u8], out: &mut Out<'_>) {
+    pub(super) fn send_fragments(
+        &mut self,
+        now: Time,
+        way: Forwarding,
+        length: usize,
+        frame: &mut [u8],
+        out: &mut FrameOutput<'_>,
+    ) {
         if let Some((start, offset)) = way.offload.checksum {
             // It covers all of them, so that no network card can complete it any more.
             complete(&mut frame[usize::from(start)..], usize::from(offset));
         }
-        let way = Way { offload: Offload::default(), cut_to: None, ..way };
+        let way = Forwarding { offload: Offload::default(), cut_to: None, ..way };
         let packet = Packet::parse(&frame[ETHERNET_LEN..]).expect("what was rewritten is still right");
-        let Some(mut pieces) = pieces::cut(&packet, &frame[ETHERNET_LEN..], length) else {
+        let Some(mut fragments) = fragmenter::cut(&packet, &frame[ETHERNET_LEN..], length) else {
             return self.stats.drop(DropCause::TooBig);
         };
         let mut piece = frame[..ETHERNET_LEN].to_vec();
-        while pieces.next_into(&mut piece, ETHERNET_LEN) {
+        while fragments.next_into(&mut piece, ETHERNET_LEN) {
             let bytes = piece.len() - ETHERNET_LEN;
             self.send_one(now, way, (1, bytes), &mut piece, out);
         }
     }
 
     /// Counts a refusal and tells the sender, by the way that the packet came.
-    fn refuse(&mut self, now: Time, face: Face, refusal: Refusal, packet: &Packet, frame: &[u8], out: &mut Out<'_>) {
+    fn refuse(
+        &mut self,
+        now: Time,
+        side: Side,
+        refusal: Refusal,
+        packet: &Packet,
+        frame: &[u8],
+        out: &mut FrameOutput<'_>,
+    ) {
         if let Some(cause) = refusal.cause {
             self.stats.drop(cause);
         }
         let Some(problem) = refusal.problem else { return };
         let (inside, outside) = (&mut self.inside, &mut self.outside);
-        let Some(port) = by_face(inside, outside, face) else { return };
-        let error = errors::about(packet, &frame[ETHERNET_LEN..], port.side.address, problem);
+        let Some(port) = by_side(inside, outside, side) else { return };
+        let error = errors::about(packet, &frame[ETHERNET_LEN..], port.network.address, problem);
         let Some(error) = error.filter(|_| self.errors.allows(now)) else { return };
         let mut reply = Vec::with_capacity(ETHERNET_LEN + error.len());
         reply.extend_from_slice(&frame[6..12]);
         reply.extend_from_slice(&port.interface.mac);
         reply.extend_from_slice(&TYPE_IPV4);
         reply.extend_from_slice(&error);
-        out(face, Offload::default(), &reply);
+        out(side, Offload::default(), &reply);
     }
 }
 

@@ -5,21 +5,23 @@ use std::net::Ipv6Addr;
 
 use butter::core::time::Time;
 
-use super::{ETHERNET_LEN, Engine, Face, Interface, Out, Way, direction, is_segmentation_of, longest_piece};
+use super::{
+    ETHERNET_LEN, Forwarding, FrameOutput, Interface, RouterEngine, Side, direction, is_segmentation_of, longest_piece,
+};
 use crate::net::firewall::{Firewall, Flow6, Policy};
 use crate::net::nat::Protocol;
 use crate::net::packet::ipv6::{
-    Content6, Packet6, Problem6, decrement_hop_limit, echo_reply, error_about, is_icmp_intact, is_plain_host,
+    Content6, Packet6, PacketError6, decrement_hop_limit, echo_reply, error_about, is_icmp_intact, is_plain_host,
 };
 use crate::net::packet::{Echo, Fragment, segments};
-use crate::router::config::{Ipv6Config, Side6};
+use crate::router::config::{RouterIpv6Config, SideConfig6};
 use crate::router::frame::Mac;
 use crate::router::ndp::{
-    Advertised, FIRST_ADVERTISEMENTS, FIRST_PAUSE, PAUSE, ROUTER_SOLICITATION, router_advertisement,
+    FIRST_ADVERTISEMENTS, FIRST_PAUSE, PAUSE, ROUTER_SOLICITATION, RouterAdvertisement, router_advertisement,
 };
 use crate::router::neighbours::Neighbours;
 use crate::router::offload::Offload;
-use crate::router::routes::{Hop6, Routes6};
+use crate::router::routes::{NextHop6, Routes6};
 use crate::router::stats::{DropCause, ForwardDirection};
 
 /// IPv6 of a router.
@@ -30,7 +32,7 @@ pub(super) struct Ipv6 {
     routes: Routes6,
     /// `None` lets everything in.
     firewall: Option<Firewall>,
-    advertised: Advertised,
+    advertised: RouterAdvertisement,
     advertisements: u32,
     advertise_at: Time,
 }
@@ -38,19 +40,19 @@ pub(super) struct Ipv6 {
 /// A side with its interface.
 #[derive(Debug)]
 struct Port6 {
-    side: Side6,
+    network: SideConfig6,
     interface: Interface,
     neighbours: Neighbours<Ipv6Addr>,
 }
 
 impl Port6 {
-    fn new(side: Side6, interface: Interface) -> Self {
-        Port6 { side, interface, neighbours: Neighbours::over_ndp(side.address, interface.mac) }
+    fn new(network: SideConfig6, interface: Interface) -> Self {
+        Port6 { network, interface, neighbours: Neighbours::over_ndp(network.address, interface.mac) }
     }
 }
 
 /// Why a packet is not forwarded, and what its sender is told.
-struct Refusal(DropCause, Option<Problem6>);
+struct Refusal(DropCause, Option<PacketError6>);
 
 impl From<DropCause> for Refusal {
     fn from(cause: DropCause) -> Self {
@@ -61,7 +63,7 @@ impl From<DropCause> for Refusal {
 impl Ipv6 {
     /// On these interfaces; `is_root` if its network is behind no other.
     pub(super) fn new(
-        config: &Ipv6Config,
+        config: &RouterIpv6Config,
         (inside, outside): (Interface, Option<Interface>),
         is_root: bool,
         seed: u64,
@@ -70,19 +72,19 @@ impl Ipv6 {
         let filters = config.firewall == Policy::Stateful && config.outside.is_some();
         Ipv6 {
             inside: Port6::new(config.inside, inside),
-            outside: config.outside.zip(outside).map(|(side, interface)| Port6::new(side, interface)),
+            outside: config.outside.zip(outside).map(|(network, interface)| Port6::new(network, interface)),
             routes: Routes6::new(config),
             firewall: filters.then(|| Firewall::new(seed)),
-            advertised: Advertised { prefix: config.inside.subnet, is_default, mtu: inside.mtu },
+            advertised: RouterAdvertisement { prefix: config.inside.subnet, is_default, mtu: inside.mtu },
             advertisements: 0,
             advertise_at: Time::ZERO,
         }
     }
 
-    fn port(&mut self, face: Face) -> Option<&mut Port6> {
-        match face {
-            Face::Inside => Some(&mut self.inside),
-            Face::Outside => self.outside.as_mut(),
+    fn port(&mut self, side: Side) -> Option<&mut Port6> {
+        match side {
+            Side::Inside => Some(&mut self.inside),
+            Side::Outside => self.outside.as_mut(),
         }
     }
 
@@ -92,7 +94,7 @@ impl Ipv6 {
     }
 
     /// Advertises to the LAN if it is time to.
-    fn advertise(&mut self, now: Time, out: &mut Out<'_>) {
+    fn advertise(&mut self, now: Time, out: &mut FrameOutput<'_>) {
         if now < self.advertise_at {
             return;
         }
@@ -101,8 +103,8 @@ impl Ipv6 {
         self.tell_lan(out);
     }
 
-    fn tell_lan(&self, out: &mut Out<'_>) {
-        out(Face::Inside, Offload::default(), &router_advertisement(self.inside.interface.mac, self.advertised));
+    fn tell_lan(&self, out: &mut FrameOutput<'_>) {
+        out(Side::Inside, Offload::default(), &router_advertisement(self.inside.interface.mac, self.advertised));
     }
 
     fn is_own(&self, ip: Ipv6Addr) -> bool {
@@ -111,21 +113,21 @@ impl Ipv6 {
     }
 
     /// Where a packet goes.
-    fn plan(&mut self, now: Time, face: Face, packet: &Packet6) -> Result<Hop6, Refusal> {
+    fn plan(&mut self, now: Time, side: Side, packet: &Packet6) -> Result<NextHop6, Refusal> {
         if !is_plain_host(packet.source) {
             return Err(DropCause::Malformed.into());
         }
         // Nobody speaks for the other side's addresses (RFC 6092 REC-4, REC-5).
-        if self.routes.find(packet.source).is_some_and(|hop| hop.face != face) {
+        if self.routes.find(packet.source).is_some_and(|hop| hop.side != side) {
             return Err(DropCause::Spoofed.into());
         }
         if packet.hop_limit <= 1 {
-            return Err(Refusal(DropCause::TtlExceeded, Some(Problem6::TimeExceeded)));
+            return Err(Refusal(DropCause::TtlExceeded, Some(PacketError6::TimeExceeded)));
         }
         let hop = self.routes.find(packet.destination);
-        let hop = hop.filter(|hop| (face, hop.face) != (Face::Outside, Face::Outside));
-        let hop = hop.ok_or(Refusal(DropCause::NoRoute, Some(Problem6::NoRoute)))?;
-        match direction(face, hop.face) {
+        let hop = hop.filter(|hop| (side, hop.side) != (Side::Outside, Side::Outside));
+        let hop = hop.ok_or(Refusal(DropCause::NoRoute, Some(PacketError6::NoRoute)))?;
+        match direction(side, hop.side) {
             ForwardDirection::Up => self.let_out(now, packet)?,
             ForwardDirection::Down => self.let_in(now, packet)?,
             ForwardDirection::Within => {}
@@ -158,29 +160,36 @@ impl Ipv6 {
     }
 }
 
-impl Engine {
+impl RouterEngine {
     /// A frame with an IPv6 packet has come, for this router or for a group.
-    pub(super) fn receive6(&mut self, now: Time, face: Face, offload: Offload, frame: &mut [u8], out: &mut Out<'_>) {
+    pub(super) fn receive6(
+        &mut self,
+        now: Time,
+        side: Side,
+        offload: Offload,
+        frame: &mut [u8],
+        out: &mut FrameOutput<'_>,
+    ) {
         let Some(ipv6) = &mut self.ipv6 else { return };
         let Ok(packet) = Packet6::parse(&frame[ETHERNET_LEN..]) else { return self.stats.drop(DropCause::Malformed) };
         let frame = &mut frame[..ETHERNET_LEN + packet.total_len];
         if let Content6::Neighbour(kind) = packet.content {
-            return ipv6.neighbour_speaks(now, face, kind, &packet, frame, out);
+            return ipv6.neighbour_speaks(now, side, kind, &packet, frame, out);
         }
-        let to_us = ipv6.port(face).is_some_and(|port| frame[..6] == port.interface.mac);
+        let to_us = ipv6.port(side).is_some_and(|port| frame[..6] == port.interface.mac);
         if !to_us || (!is_plain_host(packet.destination) && !ipv6.is_own(packet.destination)) {
             return;
         }
         if ipv6.is_own(packet.destination) {
-            return ipv6.answer(face, &packet, frame, out);
+            return ipv6.answer(side, &packet, frame, out);
         }
-        if let Err(Refusal(cause, problem)) = self.forward6(now, face, offload, &packet, frame, out) {
+        if let Err(Refusal(cause, problem)) = self.forward6(now, side, offload, &packet, frame, out) {
             self.stats.drop(cause);
             let Some(problem) = problem else { return };
-            let Some(port) = self.ipv6.as_mut().and_then(|ipv6| ipv6.port(face)) else { return };
-            let error = error_about(&packet, &frame[ETHERNET_LEN..], port.side.address, problem);
+            let Some(port) = self.ipv6.as_mut().and_then(|ipv6| ipv6.port(side)) else { return };
+            let error = error_about(&packet, &frame[ETHERNET_LEN..], port.network.address, problem);
             if let Some(error) = error.filter(|_| self.errors.allows(now)) {
-                out(face, Offload::default(), &reply_frame(frame, port.interface.mac, &error));
+                out(side, Offload::default(), &reply_frame(frame, port.interface.mac, &error));
             }
         }
     }
@@ -188,23 +197,23 @@ impl Engine {
     fn forward6(
         &mut self,
         now: Time,
-        face: Face,
+        side: Side,
         offload: Offload,
         packet: &Packet6,
         frame: &mut [u8],
-        out: &mut Out<'_>,
+        out: &mut FrameOutput<'_>,
     ) -> Result<(), Refusal> {
         check_offload(packet, offload)?;
         let ipv6 = self.ipv6.as_mut().expect("only a router with IPv6 forwards it");
-        let hop = ipv6.plan(now, face, packet)?;
-        let mtu = ipv6.port(hop.face).map_or(0, |port| port.interface.mtu);
+        let hop = ipv6.plan(now, side, packet)?;
+        let mtu = ipv6.port(hop.side).map_or(0, |port| port.interface.mtu);
         let header_len = || segments::header_len6(packet, &frame[ETHERNET_LEN..]);
         if longest_piece(packet.total_len, offload, header_len)? > mtu as usize {
-            return Err(Refusal(DropCause::TooBig, Some(Problem6::TooBig { mtu })));
+            return Err(Refusal(DropCause::TooBig, Some(PacketError6::TooBig { mtu })));
         }
         decrement_hop_limit(&mut frame[ETHERNET_LEN..]);
-        let direction = direction(face, hop.face);
-        let way = Way { direction, face: hop.face, next: hop.next.into(), offload, cut_to: None };
+        let direction = direction(side, hop.side);
+        let way = Forwarding { direction, side: hop.side, next: hop.next.into(), offload, cut_to: None };
         self.send(now, way, packet.total_len, |bytes, size| segments::cut6(packet, bytes, size), frame, out);
         Ok(())
     }
@@ -213,52 +222,60 @@ impl Engine {
     pub(super) fn transmit6(
         &mut self,
         now: Time,
-        face: Face,
+        side: Side,
         to: Ipv6Addr,
         offload: Offload,
         frame: &mut [u8],
-        out: &mut Out<'_>,
+        out: &mut FrameOutput<'_>,
     ) {
-        let Some(port) = self.ipv6.as_mut().and_then(|ipv6| ipv6.port(face)) else { return };
-        port.neighbours.send(now, to, offload, frame, &mut self.stats, &mut |offload, frame| out(face, offload, frame));
+        let Some(port) = self.ipv6.as_mut().and_then(|ipv6| ipv6.port(side)) else { return };
+        port.neighbours.send(now, to, offload, frame, &mut self.stats, &mut |offload, frame| out(side, offload, frame));
     }
 
     /// Advertises, and asks neighbours again.
-    pub(super) fn advance6(&mut self, now: Time, out: &mut Out<'_>) {
+    pub(super) fn advance6(&mut self, now: Time, out: &mut FrameOutput<'_>) {
         let Some(ipv6) = &mut self.ipv6 else { return };
         ipv6.advertise(now, out);
-        for face in [Face::Inside, Face::Outside] {
-            let Some(port) = ipv6.port(face) else { continue };
-            port.neighbours.advance(now, &mut self.stats, &mut |offload, frame| out(face, offload, frame));
+        for side in [Side::Inside, Side::Outside] {
+            let Some(port) = ipv6.port(side) else { continue };
+            port.neighbours.advance(now, &mut self.stats, &mut |offload, frame| out(side, offload, frame));
         }
     }
 }
 
 impl Ipv6 {
-    fn neighbour_speaks(&mut self, now: Time, face: Face, kind: u8, packet: &Packet6, frame: &[u8], out: &mut Out<'_>) {
+    fn neighbour_speaks(
+        &mut self,
+        now: Time,
+        side: Side,
+        kind: u8,
+        packet: &Packet6,
+        frame: &[u8],
+        out: &mut FrameOutput<'_>,
+    ) {
         let bytes = &frame[ETHERNET_LEN..];
         if kind == ROUTER_SOLICITATION {
-            if face == Face::Inside && packet.hop_limit == 255 && is_icmp_intact(packet, bytes) {
+            if side == Side::Inside && packet.hop_limit == 255 && is_icmp_intact(packet, bytes) {
                 self.tell_lan(out);
             }
             return;
         }
         let from = <Mac>::try_from(&frame[6..12]).expect("six bytes");
-        let Some(port) = self.port(face) else { return };
-        port.neighbours.heard_ndp(now, packet, bytes, from, &mut |offload, frame| out(face, offload, frame));
+        let Some(port) = self.port(side) else { return };
+        port.neighbours.heard_ndp(now, packet, bytes, from, &mut |offload, frame| out(side, offload, frame));
     }
 
     /// Answers what is for the router itself: echoes only, and from outside none if there is a filter.
-    fn answer(&mut self, face: Face, packet: &Packet6, frame: &[u8], out: &mut Out<'_>) {
+    fn answer(&mut self, side: Side, packet: &Packet6, frame: &[u8], out: &mut FrameOutput<'_>) {
         let Content6::Flow { echo: Some(Echo::Request), .. } = packet.content else { return };
         let bytes = &frame[ETHERNET_LEN..];
         let is_host = !packet.source.is_multicast() && !packet.source.is_unspecified();
         if !is_host || !is_icmp_intact(packet, bytes) || packet.fragment != Fragment::Whole {
             return;
         }
-        let Some(port) = self.port(face) else { return };
+        let Some(port) = self.port(side) else { return };
         let reply = echo_reply(packet, bytes, packet.destination);
-        out(face, Offload::default(), &reply_frame(frame, port.interface.mac, &reply));
+        out(side, Offload::default(), &reply_frame(frame, port.interface.mac, &reply));
     }
 }
 

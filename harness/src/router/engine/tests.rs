@@ -18,17 +18,17 @@ const OUTSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 2], mtu: 1_500 };
 const HOST: Mac = [2, 0, 0, 0, 1, 2];
 const FAR: Mac = [2, 0, 0, 0, 2, 1];
 
-type Frames = Vec<(Face, Offload, Vec<u8>)>;
+type Frames = Vec<(Side, Offload, Vec<u8>)>;
 
 fn config() -> RouterConfig {
-    let side = |subnet: &str, address: &str| Side {
+    let network = |subnet: &str, address: &str| SideConfig {
         subnet: subnet.parse().unwrap(),
         address: address.parse().unwrap(),
         gateway: None,
     };
     RouterConfig {
-        inside: side("10.1.0.0/24", "10.1.0.1"),
-        outside: Some(side("203.0.113.0/24", "203.0.113.2")),
+        inside: network("10.1.0.0/24", "10.1.0.1"),
+        outside: Some(network("203.0.113.0/24", "203.0.113.2")),
         management: None,
         nat: Some(NatConfig::port_restricted()),
         pool: Vec::new(),
@@ -47,52 +47,52 @@ fn ip(text: &str) -> Ipv4Addr {
     text.parse().unwrap()
 }
 
-fn engine(config: &RouterConfig) -> Engine {
-    Engine::new(config, INSIDE, Some(OUTSIDE))
+fn engine(config: &RouterConfig) -> RouterEngine {
+    RouterEngine::new(config, INSIDE, Some(OUTSIDE))
 }
 
 fn ms(ms: u64) -> Time {
     Time::from_micros(ms * 1_000)
 }
 
-fn receive_with(engine: &mut Engine, now: Time, face: Face, offload: Offload, mut frame: Vec<u8>) -> Frames {
+fn receive_with(engine: &mut RouterEngine, now: Time, side: Side, offload: Offload, mut frame: Vec<u8>) -> Frames {
     let mut frames = Vec::new();
-    engine.receive(now, face, offload, &mut frame, &mut |face, offload, frame| {
-        frames.push((face, offload, frame.to_vec()));
+    engine.receive(now, side, offload, &mut frame, &mut |side, offload, frame| {
+        frames.push((side, offload, frame.to_vec()));
     });
     frames
 }
 
-fn receive(engine: &mut Engine, face: Face, frame: Vec<u8>) -> Frames {
-    receive_with(engine, Time::ZERO, face, Offload::default(), frame)
+fn receive(engine: &mut RouterEngine, side: Side, frame: Vec<u8>) -> Frames {
+    receive_with(engine, Time::ZERO, side, Offload::default(), frame)
 }
 
-fn advance(engine: &mut Engine, now: Time) -> Frames {
+fn advance(engine: &mut RouterEngine, now: Time) -> Frames {
     let mut frames = Vec::new();
-    engine.advance(now, &mut |face, offload, frame| frames.push((face, offload, frame.to_vec())));
+    engine.advance(now, &mut |side, offload, frame| frames.push((side, offload, frame.to_vec())));
     frames
 }
 
-fn to_router(face: Face) -> etherparse::PacketBuilderStep<Ethernet2Header> {
-    match face {
-        Face::Inside => PacketBuilder::ethernet2(HOST, INSIDE.mac),
-        Face::Outside => PacketBuilder::ethernet2(FAR, OUTSIDE.mac),
+fn to_router(side: Side) -> etherparse::PacketBuilderStep<Ethernet2Header> {
+    match side {
+        Side::Inside => PacketBuilder::ethernet2(HOST, INSIDE.mac),
+        Side::Outside => PacketBuilder::ethernet2(FAR, OUTSIDE.mac),
     }
 }
 
-fn udp_with(face: Face, from: (&str, u16), to: (&str, u16), ttl: u8, length: usize) -> Vec<u8> {
+fn udp_with(side: Side, from: (&str, u16), to: (&str, u16), ttl: u8, length: usize) -> Vec<u8> {
     let mut frame = Vec::new();
-    let builder = to_router(face).ipv4(ip(from.0).octets(), ip(to.0).octets(), ttl).udp(from.1, to.1);
+    let builder = to_router(side).ipv4(ip(from.0).octets(), ip(to.0).octets(), ttl).udp(from.1, to.1);
     builder.write(&mut frame, &vec![7; length]).unwrap();
     frame
 }
 
-fn udp(face: Face, from: (&str, u16), to: (&str, u16)) -> Vec<u8> {
-    udp_with(face, from, to, 64, 10)
+fn udp(side: Side, from: (&str, u16), to: (&str, u16)) -> Vec<u8> {
+    udp_with(side, from, to, 64, 10)
 }
 
 fn outwards() -> Vec<u8> {
-    udp(Face::Inside, ("10.1.0.2", 4001), ("203.0.113.9", 1000))
+    udp(Side::Inside, ("10.1.0.2", 4001), ("203.0.113.9", 1000))
 }
 
 fn parsed(frame: &[u8]) -> Packet {
@@ -100,28 +100,28 @@ fn parsed(frame: &[u8]) -> Packet {
 }
 
 /// The addresses of a frame and its flow, as text.
-fn seen((face, _, frame): &(Face, Offload, Vec<u8>)) -> (Face, Mac, String) {
+fn seen((side, _, frame): &(Side, Offload, Vec<u8>)) -> (Side, Mac, String) {
     let to = frame[..6].try_into().unwrap();
     let text = match parsed(frame).content {
         Content::Flow { flow, .. } => format!("{} {}", flow.source, flow.destination),
         other => format!("{other:?}"),
     };
-    (*face, to, text)
+    (*side, to, text)
 }
 
 #[test]
 fn translates_out_and_in_with_addresses_of_the_link_filled_in() {
     let mut engine = engine(&config());
-    let out = receive(&mut engine, Face::Inside, outwards());
+    let out = receive(&mut engine, Side::Inside, outwards());
     assert_eq!(out.len(), 1);
-    assert_eq!(seen(&out[0]), (Face::Outside, FAR, "203.0.113.2:4001 203.0.113.9:1000".to_owned()));
+    assert_eq!(seen(&out[0]), (Side::Outside, FAR, "203.0.113.2:4001 203.0.113.9:1000".to_owned()));
     assert_eq!(out[0].2[6..12], OUTSIDE.mac);
     assert_eq!(parsed(&out[0].2).ttl, 63);
-    let answer = udp(Face::Outside, ("203.0.113.9", 1000), ("203.0.113.2", 4001));
-    let back = receive(&mut engine, Face::Outside, answer);
-    assert_eq!(seen(&back[0]), (Face::Inside, HOST, "203.0.113.9:1000 10.1.0.2:4001".to_owned()));
-    let stranger = udp(Face::Outside, ("203.0.113.9", 1001), ("203.0.113.2", 4001));
-    assert_eq!(receive(&mut engine, Face::Outside, stranger), []);
+    let answer = udp(Side::Outside, ("203.0.113.9", 1000), ("203.0.113.2", 4001));
+    let back = receive(&mut engine, Side::Outside, answer);
+    assert_eq!(seen(&back[0]), (Side::Inside, HOST, "203.0.113.9:1000 10.1.0.2:4001".to_owned()));
+    let stranger = udp(Side::Outside, ("203.0.113.9", 1001), ("203.0.113.2", 4001));
+    assert_eq!(receive(&mut engine, Side::Outside, stranger), []);
     assert_eq!(engine.stats().dropped(DropCause::Filtered), 1);
     let [up, down, within] = &engine.stats().forwarded;
     assert_eq!((up.packets, up.bytes, down.packets, within.packets), (1, 38, 1, 0));
@@ -134,7 +134,7 @@ fn a_frame_leaves_when_its_delay_is_over() {
         up: LinkConfig { latency: Duration::from_millis(10), ..LinkConfig::default() },
         ..config()
     });
-    assert_eq!(receive(&mut engine, Face::Inside, outwards()), []);
+    assert_eq!(receive(&mut engine, Side::Inside, outwards()), []);
     assert_eq!(engine.next_due(), ms(10));
     assert_eq!(advance(&mut engine, Time::from_micros(9_999)), []);
     assert_eq!(advance(&mut engine, ms(10)).len(), 1);
@@ -144,7 +144,7 @@ fn a_frame_leaves_when_its_delay_is_over() {
 #[test]
 fn losses_are_counted() {
     let mut engine = engine(&RouterConfig { up: LinkConfig { loss: 1.0, ..LinkConfig::default() }, ..config() });
-    assert_eq!(receive(&mut engine, Face::Inside, outwards()), []);
+    assert_eq!(receive(&mut engine, Side::Inside, outwards()), []);
     assert_eq!(engine.stats().dropped(DropCause::Lost), 1);
     assert_eq!(engine.stats().forwarded[0].packets, 0);
 }
@@ -152,12 +152,12 @@ fn losses_are_counted() {
 /// What a sender is told about a packet that goes nowhere.
 fn check_error(frame: Vec<u8>, cause: DropCause, kind: (u8, u8)) {
     let mut engine = engine(&config());
-    let out = receive(&mut engine, Face::Inside, frame);
+    let out = receive(&mut engine, Side::Inside, frame);
     assert_eq!(engine.stats().dropped(cause), 1);
     assert_eq!(out.len(), 1, "{cause:?}");
-    let (face, _, error) = &out[0];
+    let (side, _, error) = &out[0];
     let packet = parsed(error);
-    assert_eq!((*face, &error[..6]), (Face::Inside, &HOST[..]));
+    assert_eq!((*side, &error[..6]), (Side::Inside, &HOST[..]));
     assert_eq!((packet.source, packet.destination), (ip("10.1.0.1"), ip("10.1.0.2")));
     assert_eq!((error[34], error[35]), kind);
     assert!(matches!(packet.content, Content::Error { about } if about.source.to_string() == "10.1.0.2:4001"));
@@ -166,32 +166,32 @@ fn check_error(frame: Vec<u8>, cause: DropCause, kind: (u8, u8)) {
 #[test]
 fn senders_are_told_why() {
     let from = ("10.1.0.2", 4001);
-    check_error(udp_with(Face::Inside, from, ("203.0.113.9", 1), 1, 10), DropCause::TtlExceeded, (11, 0));
-    check_error(udp(Face::Inside, from, ("10.2.0.2", 1)), DropCause::NoRoute, (3, 0));
+    check_error(udp_with(Side::Inside, from, ("203.0.113.9", 1), 1, 10), DropCause::TtlExceeded, (11, 0));
+    check_error(udp(Side::Inside, from, ("10.2.0.2", 1)), DropCause::NoRoute, (3, 0));
 }
 
 /// RFC 4787 REQ-13.
 #[test]
 fn req_13_who_forbids_cutting_is_told_that_a_packet_is_too_long() {
     // PacketBuilder sets the flag that forbids it.
-    let long = udp_with(Face::Inside, ("10.1.0.2", 4001), ("203.0.113.9", 1), 64, 1_473);
+    let long = udp_with(Side::Inside, ("10.1.0.2", 4001), ("203.0.113.9", 1), 64, 1_473);
     check_error(long, DropCause::TooBig, (3, 4));
 }
 
 #[test]
 fn errors_are_limited() {
     let mut engine = engine(&config());
-    let nowhere = udp(Face::Inside, ("10.1.0.2", 4001), ("10.2.0.2", 1));
+    let nowhere = udp(Side::Inside, ("10.1.0.2", 4001), ("10.2.0.2", 1));
     let told =
-        (0..2 * ERRORS_PER_SECOND_MAX).filter(|_| !receive(&mut engine, Face::Inside, nowhere.clone()).is_empty());
+        (0..2 * ERRORS_PER_SECOND_MAX).filter(|_| !receive(&mut engine, Side::Inside, nowhere.clone()).is_empty());
     assert_eq!(told.count(), ERRORS_PER_SECOND_MAX as usize);
-    let later = receive_with(&mut engine, ms(1_000), Face::Inside, Offload::default(), nowhere);
+    let later = receive_with(&mut engine, ms(1_000), Side::Inside, Offload::default(), nowhere);
     assert_eq!(later.len(), 1);
 }
 
-fn arp(face: Face, operation: ArpOperation, sender: (&str, Mac), target: &str) -> Vec<u8> {
+fn arp(side: Side, operation: ArpOperation, sender: (&str, Mac), target: &str) -> Vec<u8> {
     let destination =
-        if operation == ArpOperation::REQUEST { BROADCAST } else { [INSIDE.mac, OUTSIDE.mac][face as usize] };
+        if operation == ArpOperation::REQUEST { BROADCAST } else { [INSIDE.mac, OUTSIDE.mac][side as usize] };
     let ethernet = Ethernet2Header { source: sender.1, destination, ether_type: EtherType::ARP };
     let mut frame = ethernet.to_bytes().to_vec();
     let packet = ArpEthIpv4Packet {
@@ -212,42 +212,42 @@ fn arp_of(frame: &[u8]) -> ArpEthIpv4Packet {
 #[test]
 fn answers_for_the_outside_address_and_leaves_the_inside_one_to_the_kernel() {
     let mut engine = engine(&config());
-    let asked = arp(Face::Outside, ArpOperation::REQUEST, ("203.0.113.7", FAR), "203.0.113.2");
-    let out = receive(&mut engine, Face::Outside, asked);
+    let asked = arp(Side::Outside, ArpOperation::REQUEST, ("203.0.113.7", FAR), "203.0.113.2");
+    let out = receive(&mut engine, Side::Outside, asked);
     let reply = arp_of(&out[0].2);
     assert_eq!(
         (reply.operation, reply.sender_mac, reply.sender_ipv4_addr()),
         (ArpOperation::REPLY, OUTSIDE.mac, ip("203.0.113.2"))
     );
-    for (face, sender, target) in [
-        (Face::Outside, "203.0.113.7", "203.0.113.3"),
-        (Face::Outside, "203.0.113.7", "10.1.0.1"),
-        (Face::Inside, "10.1.0.2", "10.1.0.1"),
+    for (side, sender, target) in [
+        (Side::Outside, "203.0.113.7", "203.0.113.3"),
+        (Side::Outside, "203.0.113.7", "10.1.0.1"),
+        (Side::Inside, "10.1.0.2", "10.1.0.1"),
     ] {
-        assert_eq!(receive(&mut engine, face, arp(face, ArpOperation::REQUEST, (sender, FAR), target)), []);
+        assert_eq!(receive(&mut engine, side, arp(side, ArpOperation::REQUEST, (sender, FAR), target)), []);
     }
 }
 
 #[test]
 fn packets_wait_for_the_next_hop() {
     let mut engine = engine(&config());
-    let packet = |port| udp(Face::Inside, ("10.1.0.2", port), ("203.0.113.7", 1000));
-    let asked = receive(&mut engine, Face::Inside, packet(1));
+    let packet = |port| udp(Side::Inside, ("10.1.0.2", port), ("203.0.113.7", 1000));
+    let asked = receive(&mut engine, Side::Inside, packet(1));
     assert_eq!(
         (arp_of(&asked[0].2).operation, arp_of(&asked[0].2).target_ipv4_addr()),
         (ArpOperation::REQUEST, ip("203.0.113.7"))
     );
     for port in 2..=WAITING_MAX as u16 + 3 {
-        assert_eq!(receive(&mut engine, Face::Inside, packet(port)), [], "asked once");
+        assert_eq!(receive(&mut engine, Side::Inside, packet(port)), [], "asked once");
     }
     assert_eq!(engine.stats().dropped(DropCause::Unresolved), 3, "no more than so many wait");
-    let spoofed = arp(Face::Outside, ArpOperation::REPLY, ("203.0.113.7", [1; 6]), "203.0.113.2");
-    assert_eq!(receive(&mut engine, Face::Outside, spoofed), [], "a group is nobody's address");
-    let reply = arp(Face::Outside, ArpOperation::REPLY, ("203.0.113.7", [4; 6]), "203.0.113.2");
-    let sent = receive(&mut engine, Face::Outside, reply);
+    let spoofed = arp(Side::Outside, ArpOperation::REPLY, ("203.0.113.7", [1; 6]), "203.0.113.2");
+    assert_eq!(receive(&mut engine, Side::Outside, spoofed), [], "a group is nobody's address");
+    let reply = arp(Side::Outside, ArpOperation::REPLY, ("203.0.113.7", [4; 6]), "203.0.113.2");
+    let sent = receive(&mut engine, Side::Outside, reply);
     assert_eq!(sent.len(), WAITING_MAX);
-    assert!(sent.iter().all(|(face, _, frame)| *face == Face::Outside && frame[..6] == [4; 6]));
-    assert_eq!(receive(&mut engine, Face::Inside, packet(1)).len(), 1, "now it is known");
+    assert!(sent.iter().all(|(side, _, frame)| *side == Side::Outside && frame[..6] == [4; 6]));
+    assert_eq!(receive(&mut engine, Side::Inside, packet(1)).len(), 1, "now it is known");
 }
 
 #[test]
@@ -264,25 +264,25 @@ fn a_router_that_has_another_address_tells_its_neighbours_who_knew_it_as_another
     assert_eq!(rebound.next_due(), Time::NEVER, "once");
 
     let (mut other, far) = (engine(&config()), [4; 6]);
-    let outwards = || udp(Face::Inside, ("10.1.0.2", 1), ("203.0.113.7", 1000));
+    let outwards = || udp(Side::Inside, ("10.1.0.2", 1), ("203.0.113.7", 1000));
     let announced = || told[0].2.clone();
-    assert_eq!(receive(&mut other, Face::Outside, announced()), []);
+    assert_eq!(receive(&mut other, Side::Outside, announced()), []);
     assert_eq!(
-        arp_of(&receive(&mut other, Face::Inside, outwards())[0].2).operation,
+        arp_of(&receive(&mut other, Side::Inside, outwards())[0].2).operation,
         ArpOperation::REQUEST,
         "who asked?"
     );
-    receive(&mut other, Face::Outside, arp(Face::Outside, ArpOperation::REPLY, ("203.0.113.7", far), "203.0.113.2"));
-    assert_eq!(receive(&mut other, Face::Inside, outwards())[0].2[..6], far);
-    receive(&mut other, Face::Outside, announced());
-    assert_eq!(receive(&mut other, Face::Inside, outwards())[0].2[..6], OUTSIDE.mac, "it has moved");
+    receive(&mut other, Side::Outside, arp(Side::Outside, ArpOperation::REPLY, ("203.0.113.7", far), "203.0.113.2"));
+    assert_eq!(receive(&mut other, Side::Inside, outwards())[0].2[..6], far);
+    receive(&mut other, Side::Outside, announced());
+    assert_eq!(receive(&mut other, Side::Inside, outwards())[0].2[..6], OUTSIDE.mac, "it has moved");
 }
 
 #[test]
 fn a_next_hop_that_never_answers_is_given_up() {
     let mut engine = engine(&config());
-    let packet = || udp(Face::Inside, ("10.1.0.2", 1), ("203.0.113.7", 1000));
-    assert_eq!(receive(&mut engine, Face::Inside, packet()).len(), 1);
+    let packet = || udp(Side::Inside, ("10.1.0.2", 1), ("203.0.113.7", 1000));
+    assert_eq!(receive(&mut engine, Side::Inside, packet()).len(), 1);
     let mut asked = 1;
     while engine.next_due() != Time::NEVER {
         let due = engine.next_due();
@@ -290,14 +290,14 @@ fn a_next_hop_that_never_answers_is_given_up() {
         assert!(due <= Time::ZERO + ASK_AGAIN * ASKED_MAX);
     }
     assert_eq!((asked, engine.stats().dropped(DropCause::Unresolved)), (ASKED_MAX as usize, 1));
-    let again = receive_with(&mut engine, ms(10_000), Face::Inside, Offload::default(), packet());
+    let again = receive_with(&mut engine, ms(10_000), Side::Inside, Offload::default(), packet());
     assert_eq!(again.len(), 1, "the next packet asks anew");
 }
 
 /// A TCP packet of several segments, its checksum left to the network card.
 fn offloaded() -> (Offload, Vec<u8>) {
     let mut frame = Vec::new();
-    let builder = to_router(Face::Inside).ipv4([10, 1, 0, 2], [203, 0, 113, 9], 64).tcp(4001, 80, 1, 500);
+    let builder = to_router(Side::Inside).ipv4([10, 1, 0, 2], [203, 0, 113, 9], 64).tcp(4001, 80, 1, 500);
     builder.write(&mut frame, &[7; 4_000]).unwrap();
     (Offload { checksum: Some((34, 16)), segments: Some(Segmentation::new(true, 1_460, 54)) }, frame)
 }
@@ -306,7 +306,7 @@ fn offloaded() -> (Offload, Vec<u8>) {
 fn segments_pass_whole_where_the_link_does_not_care() {
     let mut engine = engine(&config());
     let (offload, frame) = offloaded();
-    let out = receive_with(&mut engine, Time::ZERO, Face::Inside, offload, frame);
+    let out = receive_with(&mut engine, Time::ZERO, Side::Inside, offload, frame);
     assert_eq!((out.len(), out[0].1, out[0].2.len()), (1, offload, 4_054));
     let up = engine.stats().forwarded[0];
     assert_eq!((up.packets, up.bytes), (3, 4_000 + 3 * 40));
@@ -317,7 +317,7 @@ fn segments_are_cut_before_a_rate_and_arrive_one_by_one() {
     let up = LinkConfig { rate_bps: Some(8_000_000), ..LinkConfig::default() };
     let mut engine = engine(&RouterConfig { up, ..config() });
     let (offload, frame) = offloaded();
-    assert_eq!(receive_with(&mut engine, Time::ZERO, Face::Inside, offload, frame), []);
+    assert_eq!(receive_with(&mut engine, Time::ZERO, Side::Inside, offload, frame), []);
     let mut lengths = Vec::new();
     while engine.next_due() != Time::NEVER {
         let due = engine.next_due();
@@ -337,13 +337,13 @@ fn a_corrupt_packet_has_one_flipped_bit_and_a_checksum_that_tells() {
         let mut engine = engine(&config());
         let (offload, frame) = offloaded();
         let cut = LinkConfig { rate_bps: Some(1_000_000_000_000), ..LinkConfig::default() };
-        engine.up = Pipe::new(&cut, 1);
-        receive_with(&mut engine, Time::ZERO, Face::Inside, offload, frame);
+        engine.up = LinkQueue::new(&cut, 1);
+        receive_with(&mut engine, Time::ZERO, Side::Inside, offload, frame);
         advance(&mut engine, ms(1))
     };
     let mut engine = engine(&RouterConfig { up: LinkConfig { corrupt: 1.0, ..LinkConfig::default() }, ..config() });
     let (offload, frame) = offloaded();
-    assert_eq!(receive_with(&mut engine, Time::ZERO, Face::Inside, offload, frame), []);
+    assert_eq!(receive_with(&mut engine, Time::ZERO, Side::Inside, offload, frame), []);
     let out = advance(&mut engine, Time::ZERO);
     assert_eq!((out.len(), right.len()), (3, 3));
     for ((_, offload, corrupt), (_, partial, right)) in out.iter().zip(&right) {
@@ -363,9 +363,9 @@ fn a_corrupt_packet_has_one_flipped_bit_and_a_checksum_that_tells() {
 fn a_copy_follows_its_packet() {
     let down = LinkConfig { duplicate: 1.0, latency: Duration::from_millis(2), ..LinkConfig::default() };
     let mut engine = engine(&RouterConfig { down, ..config() });
-    receive(&mut engine, Face::Inside, outwards());
-    let answer = udp(Face::Outside, ("203.0.113.9", 1000), ("203.0.113.2", 4001));
-    assert_eq!(receive(&mut engine, Face::Outside, answer), []);
+    receive(&mut engine, Side::Inside, outwards());
+    let answer = udp(Side::Outside, ("203.0.113.9", 1000), ("203.0.113.2", 4001));
+    assert_eq!(receive(&mut engine, Side::Outside, answer), []);
     let out = advance(&mut engine, ms(2));
     assert_eq!(out.len(), 2);
     assert_eq!(out[0], out[1]);
@@ -378,8 +378,8 @@ fn what_is_late_is_overtaken_and_nothing_else() {
     let up = LinkConfig { reorder: 0.3, latency: Duration::from_millis(5), ..LinkConfig::default() };
     let mut engine = engine(&RouterConfig { up, ..config() });
     for number in 0..200u16 {
-        let frame = udp_with(Face::Inside, ("10.1.0.2", 4001), ("203.0.113.9", 1000), 64, usize::from(number));
-        receive_with(&mut engine, ms(number.into()), Face::Inside, Offload::default(), frame);
+        let frame = udp_with(Side::Inside, ("10.1.0.2", 4001), ("203.0.113.9", 1000), 64, usize::from(number));
+        receive_with(&mut engine, ms(number.into()), Side::Inside, Offload::default(), frame);
     }
     let mut arrived = Vec::new();
     while engine.next_due() != Time::NEVER {
@@ -397,14 +397,20 @@ fn what_is_late_is_overtaken_and_nothing_else() {
 #[test]
 fn a_changed_link_is_another_and_what_is_on_it_still_arrives() {
     let up = LinkConfig { latency: Duration::from_millis(50), ..LinkConfig::default() };
-    let mut pipe = Pipe::new(&up, 1);
+    let mut link_queue = LinkQueue::new(&up, 1);
     let frame = outwards();
-    let send = |pipe: &mut Pipe, now| pipe.send(now, 38, ip("203.0.113.9").into(), Offload::default(), &frame);
-    assert!(matches!(send(&mut pipe, ms(0)), Ok(Crossing::UnderWay(_))));
-    pipe.change(&LinkConfig { latency: Duration::from_millis(1), loss: 0.0, ..LinkConfig::default() });
-    assert!(matches!(send(&mut pipe, ms(1)), Ok(Crossing::UnderWay(_))));
-    assert_eq!(pipe.next_due(), ms(2), "it overtakes");
-    assert!(pipe.arrived(ms(2)).is_some() && pipe.arrived(ms(49)).is_none() && pipe.arrived(ms(50)).is_some());
+    let send = |link_queue: &mut LinkQueue, now| {
+        link_queue.send(now, 38, ip("203.0.113.9").into(), Offload::default(), &frame)
+    };
+    assert!(matches!(send(&mut link_queue, ms(0)), Ok(LinkVerdict::Queued(_))));
+    link_queue.change(&LinkConfig { latency: Duration::from_millis(1), loss: 0.0, ..LinkConfig::default() });
+    assert!(matches!(send(&mut link_queue, ms(1)), Ok(LinkVerdict::Queued(_))));
+    assert_eq!(link_queue.next_due(), ms(2), "it overtakes");
+    assert!(
+        link_queue.arrived(ms(2)).is_some()
+            && link_queue.arrived(ms(49)).is_none()
+            && link_queue.arrived(ms(50)).is_some()
+    );
 }
 
 #[test]
@@ -419,26 +425,26 @@ fn offloads_that_do_not_fit_the_packet_are_refused() {
         (Offload { segments: Some(Segmentation::new(true, 1_461, 54)), ..offload }, DropCause::TooBig),
     ] {
         let mut engine = engine(&config());
-        let out = receive_with(&mut engine, Time::ZERO, Face::Inside, wrong, frame.clone());
-        assert!(out.iter().all(|(face, ..)| *face == Face::Inside), "{wrong:?}");
+        let out = receive_with(&mut engine, Time::ZERO, Side::Inside, wrong, frame.clone());
+        assert!(out.iter().all(|(side, ..)| *side == Side::Inside), "{wrong:?}");
         assert_eq!(engine.stats().dropped(cause), 1, "{wrong:?}: {:?}", engine.stats());
     }
 }
 
 #[test]
 fn pings_go_out_and_come_back_but_do_not_come_in() {
-    let ping = |face, from: &str, to: &str, reply: bool| {
-        let ip = to_router(face).ipv4(ip(from).octets(), ip(to).octets(), 64);
+    let ping = |side, from: &str, to: &str, reply: bool| {
+        let ip = to_router(side).ipv4(ip(from).octets(), ip(to).octets(), 64);
         let builder = if reply { ip.icmpv4_echo_reply(77, 1) } else { ip.icmpv4_echo_request(77, 1) };
         let mut frame = Vec::new();
         builder.write(&mut frame, &[1; 8]).unwrap();
         frame
     };
     let mut engine = engine(&config());
-    assert_eq!(receive(&mut engine, Face::Inside, ping(Face::Inside, "10.1.0.2", "203.0.113.9", false)).len(), 1);
-    let back = receive(&mut engine, Face::Outside, ping(Face::Outside, "203.0.113.9", "203.0.113.2", true));
-    assert_eq!(seen(&back[0]), (Face::Inside, HOST, "203.0.113.9:77 10.1.0.2:77".to_owned()));
-    assert_eq!(receive(&mut engine, Face::Outside, ping(Face::Outside, "203.0.113.9", "203.0.113.2", false)), []);
+    assert_eq!(receive(&mut engine, Side::Inside, ping(Side::Inside, "10.1.0.2", "203.0.113.9", false)).len(), 1);
+    let back = receive(&mut engine, Side::Outside, ping(Side::Outside, "203.0.113.9", "203.0.113.2", true));
+    assert_eq!(seen(&back[0]), (Side::Inside, HOST, "203.0.113.9:77 10.1.0.2:77".to_owned()));
+    assert_eq!(receive(&mut engine, Side::Outside, ping(Side::Outside, "203.0.113.9", "203.0.113.2", false)), []);
     assert_eq!(engine.stats().dropped(DropCause::Untranslatable), 1);
 }
 
@@ -447,11 +453,11 @@ fn what_is_for_others_is_left_alone() {
     let mut engine = engine(&config());
     let mut elsewhere = outwards();
     elsewhere[..6].copy_from_slice(&[9; 6]);
-    let group = udp(Face::Inside, ("10.1.0.2", 1), ("239.1.2.3", 1));
-    let broadcast = udp(Face::Inside, ("10.1.0.2", 1), ("10.1.0.255", 1));
-    let gateway = udp(Face::Inside, ("10.1.0.2", 1), ("10.1.0.1", 1));
+    let group = udp(Side::Inside, ("10.1.0.2", 1), ("239.1.2.3", 1));
+    let broadcast = udp(Side::Inside, ("10.1.0.2", 1), ("10.1.0.255", 1));
+    let gateway = udp(Side::Inside, ("10.1.0.2", 1), ("10.1.0.1", 1));
     for frame in [elsewhere, group, broadcast, gateway] {
-        assert_eq!(receive(&mut engine, Face::Inside, frame), []);
+        assert_eq!(receive(&mut engine, Side::Inside, frame), []);
     }
     assert_eq!(*engine.stats(), RouterStats::default());
 }
@@ -460,11 +466,11 @@ fn what_is_for_others_is_left_alone() {
 fn without_a_nat_packets_pass_as_they_are() {
     let routes = vec![("10.3.0.0/24".parse().unwrap(), ip("203.0.113.9"))];
     let mut engine = engine(&RouterConfig { nat: None, routes, ..config() });
-    let out = receive(&mut engine, Face::Inside, udp(Face::Inside, ("10.1.0.2", 1), ("10.3.0.4", 2)));
-    assert_eq!(seen(&out[0]), (Face::Outside, FAR, "10.1.0.2:1 10.3.0.4:2".to_owned()));
-    let back = receive(&mut engine, Face::Outside, udp(Face::Outside, ("10.3.0.4", 2), ("10.1.0.2", 1)));
-    assert_eq!(seen(&back[0]), (Face::Inside, HOST, "10.3.0.4:2 10.1.0.2:1".to_owned()));
-    let loop_back = udp(Face::Outside, ("203.0.113.8", 2), ("10.3.0.4", 1));
-    assert_eq!(receive(&mut engine, Face::Outside, loop_back), []);
+    let out = receive(&mut engine, Side::Inside, udp(Side::Inside, ("10.1.0.2", 1), ("10.3.0.4", 2)));
+    assert_eq!(seen(&out[0]), (Side::Outside, FAR, "10.1.0.2:1 10.3.0.4:2".to_owned()));
+    let back = receive(&mut engine, Side::Outside, udp(Side::Outside, ("10.3.0.4", 2), ("10.1.0.2", 1)));
+    assert_eq!(seen(&back[0]), (Side::Inside, HOST, "10.3.0.4:2 10.1.0.2:1".to_owned()));
+    let loop_back = udp(Side::Outside, ("203.0.113.8", 2), ("10.3.0.4", 1));
+    assert_eq!(receive(&mut engine, Side::Outside, loop_back), []);
     assert_eq!(engine.stats().dropped(DropCause::NoRoute), 1, "what comes from outside does not go back there");
 }

@@ -24,31 +24,31 @@ const SHORT: u32 = 30;
 const LONG: u32 = 30 * 60;
 
 /// Which client made a mapping.
-pub type Nonce = [u8; 12];
+pub type PcpNonce = [u8; 12];
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct PcpRequest {
     /// The address that the client thinks it has.
     pub client: IpAddr,
-    /// What.
-    pub what: What,
+    /// The operation that it asks for.
+    pub operation: PcpOperation,
 }
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum PcpOperation {
     /// Whether the server is still the one that it was.
     Announce,
     /// A mapping, or its end.
-    Map(Map),
+    Map(PcpMapping),
 }
 
 /// A mapping, or its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Map {
+pub struct PcpMapping {
     /// Whose it is.
-    pub nonce: Nonce,
+    pub nonce: PcpNonce,
     /// Of which protocol.
     pub protocol: Protocol,
     /// The client's port.
@@ -65,7 +65,7 @@ pub struct Map {
 
 /// Why a client gets nothing (§7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum PcpFailure {
     /// It speaks another version.
     Version = 1,
     /// It may not have it.
@@ -96,58 +96,58 @@ pub enum Failure {
 ///
 /// # Errors
 /// If it is to be answered with a failure.
-pub fn parse(bytes: &[u8]) -> Option<Result<Request, Failure>> {
+pub fn parse(bytes: &[u8]) -> Option<Result<PcpRequest, PcpFailure>> {
     let &[version, opcode, ..] = bytes else { return None };
     if opcode & ANSWER != 0 {
         return None;
     }
     if version != VERSION {
-        return Some(Err(Failure::Version));
+        return Some(Err(PcpFailure::Version));
     }
     if bytes.len() < HEAD_LEN || bytes.len() > PACKET_MAX || !bytes.len().is_multiple_of(4) {
-        return Some(Err(Failure::Malformed));
+        return Some(Err(PcpFailure::Malformed));
     }
     let client = address(bytes, 8);
     let lifetime = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
-    let what = match opcode {
-        0 => options(&bytes[HEAD_LEN..]).map(|_| What::Announce),
-        1 => map(&bytes[HEAD_LEN..], lifetime).map(What::Map),
-        _ => Err(Failure::Opcode),
+    let operation = match opcode {
+        0 => options(&bytes[HEAD_LEN..]).map(|_| PcpOperation::Announce),
+        1 => map(&bytes[HEAD_LEN..], lifetime).map(PcpOperation::Map),
+        _ => Err(PcpFailure::Opcode),
     };
-    Some(what.map(|what| Request { client, what }))
+    Some(operation.map(|operation| PcpRequest { client, operation }))
 }
 
-fn map(bytes: &[u8], lifetime: u32) -> Result<Map, Failure> {
-    let (map, rest): (&[u8; MAP_LEN], &[u8]) = bytes.split_first_chunk().ok_or(Failure::Malformed)?;
+fn map(bytes: &[u8], lifetime: u32) -> Result<PcpMapping, PcpFailure> {
+    let (map, rest): (&[u8; MAP_LEN], &[u8]) = bytes.split_first_chunk().ok_or(PcpFailure::Malformed)?;
     let word = |at: usize| u16::from_be_bytes([map[at], map[at + 1]]);
     let exact = options(rest)?;
     let protocol = match map[12] {
         17 => Protocol::Udp,
         6 => Protocol::Tcp,
-        _ => return Err(Failure::Protocol),
+        _ => return Err(PcpFailure::Protocol),
     };
     let inside = word(16);
     if inside == 0 {
         // All ports of a host at once.
-        return Err(Failure::Protocol);
+        return Err(PcpFailure::Protocol);
     }
     let nonce = *map.first_chunk().expect("it is longer");
     let address = Some(address(map, 20)).filter(|address| !address.is_unspecified());
-    Ok(Map { nonce, protocol, inside, outside: word(18), address, exact, lifetime })
+    Ok(PcpMapping { nonce, protocol, inside, outside: word(18), address, exact, lifetime })
 }
 
 /// Whether [`PREFER_FAILURE`] is among the options.
-fn options(mut bytes: &[u8]) -> Result<bool, Failure> {
+fn options(mut bytes: &[u8]) -> Result<bool, PcpFailure> {
     let mut exact = false;
     while !bytes.is_empty() {
-        let &[code, _, high, low, ..] = bytes else { return Err(Failure::MalformedOption) };
+        let &[code, _, high, low, ..] = bytes else { return Err(PcpFailure::MalformedOption) };
         let length = usize::from(u16::from_be_bytes([high, low]));
-        bytes = bytes.get(4 + length.next_multiple_of(4)..).ok_or(Failure::MalformedOption)?;
+        bytes = bytes.get(4 + length.next_multiple_of(4)..).ok_or(PcpFailure::MalformedOption)?;
         match code {
-            PREFER_FAILURE if length != 0 || exact => return Err(Failure::MalformedOption),
+            PREFER_FAILURE if length != 0 || exact => return Err(PcpFailure::MalformedOption),
             PREFER_FAILURE => exact = true,
             OPTIONAL.. => {}
-            _ => return Err(Failure::Option),
+            _ => return Err(PcpFailure::Option),
         }
     }
     Ok(exact)
@@ -159,7 +159,7 @@ pub fn announced(epoch: u32) -> Vec<u8> {
 }
 
 /// The answer to MAP. `granted` is the outside endpoint and the lifetime in seconds; the mapping has ended without one.
-pub fn mapped(epoch: u32, asked: &Map, granted: Option<(SocketAddrV4, u32)>) -> Vec<u8> {
+pub fn mapped(epoch: u32, asked: &PcpMapping, granted: Option<(SocketAddrV4, u32)>) -> Vec<u8> {
     let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, asked.outside);
     let (outside, lifetime) = granted.unwrap_or((nowhere, 0));
     let mut bytes = head(1, 0, lifetime, epoch);
@@ -172,14 +172,14 @@ pub fn mapped(epoch: u32, asked: &Map, granted: Option<(SocketAddrV4, u32)>) -> 
 }
 
 /// A failure's bytes: the request with another head (§8.3).
-pub fn failure(epoch: u32, request: &[u8], why: Failure) -> Vec<u8> {
+pub fn failure(epoch: u32, request: &[u8], why: PcpFailure) -> Vec<u8> {
     let lifetime = match why {
-        Failure::Network | Failure::Resources | Failure::Quota | Failure::External => SHORT,
+        PcpFailure::Network | PcpFailure::Resources | PcpFailure::Quota | PcpFailure::External => SHORT,
         _ => LONG,
     };
     let opcode = request.get(1).copied().unwrap_or(0);
     let mut bytes = head(opcode, why as u8, lifetime, epoch);
-    if why != Failure::Version {
+    if why != PcpFailure::Version {
         let rest = request.get(HEAD_LEN..).unwrap_or_default();
         bytes.extend(&rest[..rest.len().min(PACKET_MAX - HEAD_LEN)]);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
@@ -224,16 +224,16 @@ mod tests {
         bytes
     }
 
-    fn what(bytes: &[u8]) -> Result<What, Failure> {
+    fn operation(bytes: &[u8]) -> Result<PcpOperation, PcpFailure> {
         let request = parse(bytes).expect("it is answered")?;
         assert_eq!(request.client, IpAddr::V4(Ipv4Addr::new(10, 1, 0, 2)));
-        Ok(request.what)
+        Ok(request.operation)
     }
 
     #[test]
     fn requests_are_read_as_rfc_6887_writes_them() {
-        assert_eq!(what(&request(0, 0, &[])), Ok(What::Announce));
-        let asked = Map {
+        assert_eq!(operation(&request(0, 0, &[])), Ok(PcpOperation::Announce));
+        let asked = PcpMapping {
             nonce: [7; 12],
             protocol: Protocol::Udp,
             inside: 4_001,
@@ -243,38 +243,46 @@ mod tests {
             lifetime: 7_200,
         };
         let body = map_body(17, 4_001, 5_000);
-        assert_eq!(what(&request(1, 7_200, &body)), Ok(What::Map(asked)));
+        assert_eq!(operation(&request(1, 7_200, &body)), Ok(PcpOperation::Map(asked)));
         let mut elsewhere = body.clone();
         elsewhere[20..].copy_from_slice(&Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped().octets());
         let address = Some(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)));
-        assert_eq!(what(&request(1, 7_200, &elsewhere)), Ok(What::Map(Map { address, ..asked })));
+        assert_eq!(operation(&request(1, 7_200, &elsewhere)), Ok(PcpOperation::Map(PcpMapping { address, ..asked })));
         elsewhere[20..].copy_from_slice(&Ipv6Addr::UNSPECIFIED.octets());
-        assert_eq!(what(&request(1, 7_200, &elsewhere)), Ok(What::Map(asked)), "any address of either kind");
-        let with = |option: &[u8]| what(&request(1, 7_200, &[&body[..], option].concat()));
-        assert_eq!(with(&[PREFER_FAILURE, 0, 0, 0]), Ok(What::Map(Map { exact: true, ..asked })));
-        assert_eq!(with(&[200, 0, 0, 3, 1, 2, 3, 0]), Ok(What::Map(asked)), "an unknown option that may be ignored");
-        assert_eq!(with(&[3, 0, 0, 0]), Err(Failure::Option));
-        assert_eq!(with(&[PREFER_FAILURE, 0, 0, 4, 0, 0, 0, 0]), Err(Failure::MalformedOption));
-        assert_eq!(with(&[200, 0, 255, 255]), Err(Failure::MalformedOption));
-        assert_eq!(what(&request(1, 7_200, &map_body(1, 4_001, 0))), Err(Failure::Protocol));
-        assert_eq!(what(&request(1, 7_200, &map_body(17, 0, 0))), Err(Failure::Protocol));
-        assert_eq!(what(&request(2, 7_200, &body)), Err(Failure::Opcode));
-        assert_eq!(what(&request(1, 7_200, &body[..32])), Err(Failure::Malformed));
-        assert_eq!(what(&request(0, 0, &[1])), Err(Failure::Malformed));
-        assert_eq!(parse(&[1, 0]), Some(Err(Failure::Version)));
+        assert_eq!(
+            operation(&request(1, 7_200, &elsewhere)),
+            Ok(PcpOperation::Map(asked)),
+            "any address of either kind"
+        );
+        let with = |option: &[u8]| operation(&request(1, 7_200, &[&body[..], option].concat()));
+        assert_eq!(with(&[PREFER_FAILURE, 0, 0, 0]), Ok(PcpOperation::Map(PcpMapping { exact: true, ..asked })));
+        assert_eq!(
+            with(&[200, 0, 0, 3, 1, 2, 3, 0]),
+            Ok(PcpOperation::Map(asked)),
+            "an unknown option that may be ignored"
+        );
+        assert_eq!(with(&[3, 0, 0, 0]), Err(PcpFailure::Option));
+        assert_eq!(with(&[PREFER_FAILURE, 0, 0, 4, 0, 0, 0, 0]), Err(PcpFailure::MalformedOption));
+        assert_eq!(with(&[200, 0, 255, 255]), Err(PcpFailure::MalformedOption));
+        assert_eq!(operation(&request(1, 7_200, &map_body(1, 4_001, 0))), Err(PcpFailure::Protocol));
+        assert_eq!(operation(&request(1, 7_200, &map_body(17, 0, 0))), Err(PcpFailure::Protocol));
+        assert_eq!(operation(&request(2, 7_200, &body)), Err(PcpFailure::Opcode));
+        assert_eq!(operation(&request(1, 7_200, &body[..32])), Err(PcpFailure::Malformed));
+        assert_eq!(operation(&request(0, 0, &[1])), Err(PcpFailure::Malformed));
+        assert_eq!(parse(&[1, 0]), Some(Err(PcpFailure::Version)));
         assert_eq!(parse(&[2, 129]), None, "an answer");
     }
 
     #[test]
     fn answers_are_as_rfc_6887_writes_them() {
         let body = map_body(17, 4_001, 5_000);
-        let Ok(What::Map(asked)) = what(&request(1, 7_200, &body)) else { panic!("it is one") };
+        let Ok(PcpOperation::Map(asked)) = operation(&request(1, 7_200, &body)) else { panic!("it is one") };
         let outside = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 2), 5_000);
         let bytes = mapped(9, &asked, Some((outside, 7_200)));
         assert_eq!(bytes[..12], [2, 129, 0, 0, 0, 0, 0x1c, 0x20, 0, 0, 0, 9]);
         assert_eq!(bytes.len(), HEAD_LEN + MAP_LEN);
         assert_eq!((&bytes[24..44], &bytes[56..]), (&body[..20], &[203, 0, 113, 2][..]));
-        let refused = failure(9, &request(1, 7_200, &body), Failure::External);
+        let refused = failure(9, &request(1, 7_200, &body), PcpFailure::External);
         assert_eq!(refused[..12], [2, 129, 0, 11, 0, 0, 0, 30, 0, 0, 0, 9]);
         assert_eq!(refused[24..], body);
     }

@@ -15,7 +15,7 @@ const MAP_LEN: usize = 12;
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum PmpRequest {
     /// The public address.
     Address,
     /// A mapping, or its end.
@@ -33,7 +33,7 @@ pub enum Request {
 
 /// Why a client gets nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum PmpFailure {
     /// It speaks another version.
     Version = 1,
     /// It may not have it.
@@ -48,7 +48,7 @@ pub enum Failure {
 
 /// What a client is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum PmpAnswer {
     /// The public address.
     Address(Ipv4Addr),
     /// A mapping; without a port outside and a lifetime if it has ended.
@@ -68,35 +68,35 @@ pub enum Answer {
 ///
 /// # Errors
 /// If it is to be answered with a failure.
-pub fn parse(bytes: &[u8]) -> Option<Result<Request, Failure>> {
+pub fn parse(bytes: &[u8]) -> Option<Result<PmpRequest, PmpFailure>> {
     let &[version, opcode, ..] = bytes else { return None };
     if bytes.len() < REQUEST_MIN || opcode & ANSWER != 0 {
         return None;
     }
     if version != VERSION {
-        return Some(Err(Failure::Version));
+        return Some(Err(PmpFailure::Version));
     }
     let protocol = match opcode {
-        0 => return Some(Ok(Request::Address)),
+        0 => return Some(Ok(PmpRequest::Address)),
         1 => Protocol::Udp,
         2 => Protocol::Tcp,
-        _ => return Some(Err(Failure::Opcode)),
+        _ => return Some(Err(PmpFailure::Opcode)),
     };
     let map: &[u8; MAP_LEN] = bytes.first_chunk()?;
     let word = |at: usize| u16::from_be_bytes([map[at], map[at + 1]]);
     let lifetime = u32::from_be_bytes([map[8], map[9], map[10], map[11]]);
-    Some(Ok(Request::Map { protocol, inside: word(4), outside: word(6), lifetime }))
+    Some(Ok(PmpRequest::Map { protocol, inside: word(4), outside: word(6), lifetime }))
 }
 
 /// An answer's bytes. `epoch` is the seconds since the router forgot everything.
-pub fn answer(epoch: u32, answer: Answer) -> Vec<u8> {
+pub fn answer(epoch: u32, answer: PmpAnswer) -> Vec<u8> {
     match answer {
-        Answer::Address(address) => {
+        PmpAnswer::Address(address) => {
             let mut bytes = head(0, 0, epoch);
             bytes.extend(address.octets());
             bytes
         }
-        Answer::Mapped { protocol, inside, outside, lifetime } => {
+        PmpAnswer::Mapped { protocol, inside, outside, lifetime } => {
             let mut bytes = head(if protocol == Protocol::Udp { 1 } else { 2 }, 0, epoch);
             bytes.extend(inside.to_be_bytes());
             bytes.extend(outside.to_be_bytes());
@@ -107,7 +107,7 @@ pub fn answer(epoch: u32, answer: Answer) -> Vec<u8> {
 }
 
 /// A failure's bytes: as long as the answer to the request would have been.
-pub fn failure(epoch: u32, request: &[u8], why: Failure) -> Vec<u8> {
+pub fn failure(epoch: u32, request: &[u8], why: PmpFailure) -> Vec<u8> {
     let opcode = request.get(1).copied().unwrap_or(0);
     let mut bytes = head(opcode, why as u16, epoch);
     match opcode {
@@ -137,12 +137,12 @@ mod tests {
 
     #[test]
     fn requests_are_read_as_rfc_6886_writes_them() {
-        assert_eq!(parse(&[0, 0]), Some(Ok(Request::Address)));
+        assert_eq!(parse(&[0, 0]), Some(Ok(PmpRequest::Address)));
         let map = [0, 1, 0, 0, 0x0f, 0xa1, 0x13, 0x88, 0, 0, 0x1c, 0x20];
-        let expected = Request::Map { protocol: Protocol::Udp, inside: 4_001, outside: 5_000, lifetime: 7_200 };
+        let expected = PmpRequest::Map { protocol: Protocol::Udp, inside: 4_001, outside: 5_000, lifetime: 7_200 };
         assert_eq!(parse(&map), Some(Ok(expected)));
-        assert_eq!(parse(&[2, 0, 0, 0]), Some(Err(Failure::Version)));
-        assert_eq!(parse(&[0, 9]), Some(Err(Failure::Opcode)));
+        assert_eq!(parse(&[2, 0, 0, 0]), Some(Err(PmpFailure::Version)));
+        assert_eq!(parse(&[0, 9]), Some(Err(PmpFailure::Opcode)));
         assert_eq!(parse(&map[..11]), None, "cut short");
         assert_eq!(parse(&[0, 129]), None, "an answer");
         assert_eq!(parse(&[0]), None);
@@ -150,12 +150,12 @@ mod tests {
 
     #[test]
     fn answers_are_as_rfc_6886_writes_them() {
-        let address = answer(258, Answer::Address(Ipv4Addr::new(203, 0, 113, 2)));
+        let address = answer(258, PmpAnswer::Address(Ipv4Addr::new(203, 0, 113, 2)));
         assert_eq!(address, [0, 128, 0, 0, 0, 0, 1, 2, 203, 0, 113, 2]);
-        let mapped = Answer::Mapped { protocol: Protocol::Tcp, inside: 80, outside: 8_080, lifetime: 7_200 };
+        let mapped = PmpAnswer::Mapped { protocol: Protocol::Tcp, inside: 80, outside: 8_080, lifetime: 7_200 };
         assert_eq!(answer(1, mapped), [0, 130, 0, 0, 0, 0, 0, 1, 0, 80, 0x1f, 0x90, 0, 0, 0x1c, 0x20]);
         let request = [0, 1, 0, 0, 0x0f, 0xa1, 0x13, 0x88, 0, 0, 0x1c, 0x20];
-        let refused = failure(1, &request, Failure::Resources);
+        let refused = failure(1, &request, PmpFailure::Resources);
         assert_eq!(refused, [0, 129, 0, 4, 0, 0, 0, 1, 0x0f, 0xa1, 0x13, 0x88, 0, 0, 0, 0]);
     }
 

@@ -8,7 +8,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::pcp::{self, What};
+use super::pcp::{self, PcpOperation};
 use super::pmp;
 use super::{Gateway, MappingProtocol, Protocol, Refused, Wanted};
 
@@ -78,7 +78,7 @@ impl Gateway {
         // It names an address, which everybody takes for its own (RFC 6886 §3.2.1): of several, none is everybody's.
         let is_alone = self.with_nat(|nat, _| nat.addresses().len() == 1).await?;
         if is_alone && self.offers(MappingProtocol::NatPmp) {
-            socket.send_to(&pmp::answer(epoch, pmp::Answer::Address(outside)), SocketAddr::V4(CLIENTS)).await?;
+            socket.send_to(&pmp::answer(epoch, pmp::PmpAnswer::Address(outside)), SocketAddr::V4(CLIENTS)).await?;
         }
         Ok(())
     }
@@ -98,16 +98,16 @@ impl Gateway {
         let (epoch, outside) = self.epoch(client).await?;
         let done = match parsed {
             Err(why) => Err(why),
-            Ok(pmp::Request::Address) => Ok(pmp::Answer::Address(outside)),
-            Ok(pmp::Request::Map { protocol, inside, outside: _, lifetime: 0 }) => {
+            Ok(pmp::PmpRequest::Address) => Ok(pmp::PmpAnswer::Address(outside)),
+            Ok(pmp::PmpRequest::Map { protocol, inside, outside: _, lifetime: 0 }) => {
                 self.end_pmp(client, protocol, inside).await?
             }
-            Ok(pmp::Request::Map { inside: 0, .. }) => Err(pmp::Failure::NotAuthorized),
-            Ok(pmp::Request::Map { protocol, inside, outside, lifetime }) => {
+            Ok(pmp::PmpRequest::Map { inside: 0, .. }) => Err(pmp::PmpFailure::NotAuthorized),
+            Ok(pmp::PmpRequest::Map { protocol, inside, outside, lifetime }) => {
                 let wanted = if outside == 0 { Wanted::Any } else { Wanted::Rather(outside) };
                 let lifetime = Duration::from_secs(lifetime.into()).min(LIFETIME_MAX);
                 let asked = self.request(protocol, SocketAddrV4::new(client, inside), wanted, lifetime).await?;
-                asked.map_err(pmp_failure).map(|granted| pmp::Answer::Mapped {
+                asked.map_err(pmp_failure).map(|granted| pmp::PmpAnswer::Mapped {
                     protocol,
                     inside,
                     outside: granted.outside.port(),
@@ -127,7 +127,7 @@ impl Gateway {
         client: Ipv4Addr,
         protocol: Protocol,
         inside: u16,
-    ) -> anyhow::Result<Result<pmp::Answer, pmp::Failure>> {
+    ) -> anyhow::Result<Result<pmp::PmpAnswer, pmp::PmpFailure>> {
         let ends: Vec<SocketAddrV4> = match inside {
             0 => {
                 let leases = self.leases().await?.into_iter();
@@ -143,7 +143,7 @@ impl Gateway {
                 return Ok(Err(pmp_failure(why)));
             }
         }
-        Ok(Ok(pmp::Answer::Mapped { protocol, inside, outside: 0, lifetime: 0 }))
+        Ok(Ok(pmp::PmpAnswer::Mapped { protocol, inside, outside: 0, lifetime: 0 }))
     }
 
     async fn answer_pcp(&self, client: Ipv4Addr, request: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
@@ -151,9 +151,11 @@ impl Gateway {
         let (epoch, outside) = self.epoch(client).await?;
         let done = match parsed {
             Err(why) => Err(why),
-            Ok(request) if request.client != IpAddr::V4(client) => Err(pcp::Failure::AddressMismatch),
-            Ok(pcp::Request { what: What::Announce, .. }) => Ok(pcp::announced(epoch)),
-            Ok(pcp::Request { what: What::Map(map), .. }) => self.map_pcp(epoch, (client, outside), map).await?,
+            Ok(request) if request.client != IpAddr::V4(client) => Err(pcp::PcpFailure::AddressMismatch),
+            Ok(pcp::PcpRequest { operation: PcpOperation::Announce, .. }) => Ok(pcp::announced(epoch)),
+            Ok(pcp::PcpRequest { operation: PcpOperation::Map(map), .. }) => {
+                self.map_pcp(epoch, (client, outside), map).await?
+            }
         };
         Ok(Some(done.unwrap_or_else(|why| pcp::failure(epoch, request, why))))
     }
@@ -162,12 +164,12 @@ impl Gateway {
         &self,
         epoch: u32,
         (client, outside): (Ipv4Addr, Ipv4Addr),
-        map: pcp::Map,
-    ) -> anyhow::Result<Result<Vec<u8>, pcp::Failure>> {
+        map: pcp::PcpMapping,
+    ) -> anyhow::Result<Result<Vec<u8>, pcp::PcpFailure>> {
         let inside = SocketAddrV4::new(client, map.inside);
         let known = self.notes().nonces.get(&(map.protocol, inside)).copied();
         if known.is_some_and(|nonce| nonce != map.nonce) && self.is_leased(map.protocol, inside).await? {
-            return Ok(Err(pcp::Failure::NotAuthorized));
+            return Ok(Err(pcp::PcpFailure::NotAuthorized));
         }
         if map.lifetime == 0 {
             let ended = self.withdraw(map.protocol, inside).await?;
@@ -175,7 +177,7 @@ impl Gateway {
         }
         // RFC 6887 §13.2: no mapping unless both are to be had, and a host is seen by one address alone.
         if map.exact && map.address.is_some_and(|address| address != outside) {
-            return Ok(Err(pcp::Failure::External));
+            return Ok(Err(pcp::PcpFailure::External));
         }
         let wanted = match map.outside {
             0 => Wanted::Any,
@@ -198,18 +200,18 @@ impl Gateway {
     }
 }
 
-fn pmp_failure(why: Refused) -> pmp::Failure {
+fn pmp_failure(why: Refused) -> pmp::PmpFailure {
     match why {
-        Refused::Taken | Refused::NoPort | Refused::Quota => pmp::Failure::Resources,
-        Refused::Configured => pmp::Failure::NotAuthorized,
+        Refused::Taken | Refused::NoPort | Refused::Quota => pmp::PmpFailure::Resources,
+        Refused::Configured => pmp::PmpFailure::NotAuthorized,
     }
 }
 
-fn pcp_failure(why: Refused) -> pcp::Failure {
+fn pcp_failure(why: Refused) -> pcp::PcpFailure {
     match why {
-        Refused::Taken => pcp::Failure::External,
-        Refused::NoPort => pcp::Failure::Resources,
-        Refused::Quota => pcp::Failure::Quota,
-        Refused::Configured => pcp::Failure::NotAuthorized,
+        Refused::Taken => pcp::PcpFailure::External,
+        Refused::NoPort => pcp::PcpFailure::Resources,
+        Refused::Quota => pcp::PcpFailure::Quota,
+        Refused::Configured => pcp::PcpFailure::NotAuthorized,
     }
 }

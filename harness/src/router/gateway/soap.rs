@@ -18,7 +18,7 @@ const DEPTH_MAX: usize = 4;
 
 /// A call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Call {
+pub struct SoapCall {
     /// What is to be done.
     pub action: String,
     arguments: BTreeMap<String, String>,
@@ -26,30 +26,30 @@ pub struct Call {
 
 /// Why a call fails: the numbers and words of UPnP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault(pub u16, pub &'static str);
+pub struct SoapFault(pub u16, pub &'static str);
 
 /// There is no such action.
-pub const INVALID_ACTION: Fault = Fault(401, "Invalid Action");
+pub const INVALID_ACTION: SoapFault = SoapFault(401, "Invalid Action");
 /// An argument is missing or wrong.
-pub const INVALID_ARGS: Fault = Fault(402, "Invalid Args");
+pub const INVALID_ARGS: SoapFault = SoapFault(402, "Invalid Args");
 /// It did not come about.
-pub const ACTION_FAILED: Fault = Fault(501, "Action Failed");
+pub const ACTION_FAILED: SoapFault = SoapFault(501, "Action Failed");
 /// Not for this client.
-pub const NOT_AUTHORIZED: Fault = Fault(606, "Action not authorized");
+pub const NOT_AUTHORIZED: SoapFault = SoapFault(606, "Action not authorized");
 /// There are not so many mappings.
-pub const INDEX_INVALID: Fault = Fault(713, "SpecifiedArrayIndexInvalid");
+pub const INDEX_INVALID: SoapFault = SoapFault(713, "SpecifiedArrayIndexInvalid");
 /// There is no such mapping.
-pub const NO_SUCH_ENTRY: Fault = Fault(714, "NoSuchEntryInArray");
+pub const NO_SUCH_ENTRY: SoapFault = SoapFault(714, "NoSuchEntryInArray");
 /// A mapping of every port at once.
-pub const WILDCARD_PORT: Fault = Fault(716, "WildCardNotPermittedInExtPort");
+pub const WILDCARD_PORT: SoapFault = SoapFault(716, "WildCardNotPermittedInExtPort");
 /// Somebody else has the port.
-pub const CONFLICT: Fault = Fault(718, "ConflictInMappingEntry");
+pub const CONFLICT: SoapFault = SoapFault(718, "ConflictInMappingEntry");
 /// A mapping for one remote host alone.
-pub const ONLY_ANY_HOST: Fault = Fault(726, "RemoteHostOnlySupportsWildcard");
+pub const ONLY_ANY_HOST: SoapFault = SoapFault(726, "RemoteHostOnlySupportsWildcard");
 /// No port is left.
-pub const NO_PORTS: Fault = Fault(728, "NoPortMapsAvailable");
+pub const NO_PORTS: SoapFault = SoapFault(728, "NoPortMapsAvailable");
 
-impl Call {
+impl SoapCall {
     /// An argument's text; empty if it is not there.
     pub fn text(&self, name: &str) -> &str {
         self.arguments.get(name).map_or("", String::as_str)
@@ -59,14 +59,14 @@ impl Call {
     ///
     /// # Errors
     /// If it is none.
-    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T, Fault> {
+    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T, SoapFault> {
         self.text(name).parse().map_err(|_| INVALID_ARGS)
     }
 
     /// A call, for clients and tests.
     pub fn new(action: &str, arguments: &[(&str, &str)]) -> Self {
         let arguments = arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Call { action: action.to_owned(), arguments }
+        SoapCall { action: action.to_owned(), arguments }
     }
 
     /// As sent.
@@ -81,9 +81,9 @@ impl Call {
 ///
 /// # Errors
 /// If it is none.
-pub fn parse(body: &[u8]) -> Result<Call, Fault> {
+pub fn parse(body: &[u8]) -> Result<SoapCall, SoapFault> {
     let mut reader = Reader::from_reader(body);
-    let mut call = Call::default();
+    let mut call = SoapCall::default();
     // Names of the elements that are open.
     let mut open: Vec<String> = Vec::new();
     let mut buffer = Vec::new();
@@ -129,14 +129,14 @@ pub fn parse(body: &[u8]) -> Result<Call, Fault> {
     if call.action.is_empty() || !open.is_empty() { Err(INVALID_ARGS) } else { Ok(call) }
 }
 
-fn insert(call: &mut Call, name: &str, value: String) -> Result<(), Fault> {
+fn insert(call: &mut SoapCall, name: &str, value: String) -> Result<(), SoapFault> {
     if call.arguments.len() >= ARGUMENTS_MAX || call.arguments.insert(name.to_owned(), value).is_some() {
         return Err(INVALID_ARGS);
     }
     Ok(())
 }
 
-fn append(call: &mut Call, open: &[String], text: &str) -> Result<(), Fault> {
+fn append(call: &mut SoapCall, open: &[String], text: &str) -> Result<(), SoapFault> {
     let Some(value) = open.last().and_then(|name| call.arguments.get_mut(name)) else { return Err(INVALID_ARGS) };
     if value.len() + text.len() > ARGUMENT_MAX {
         return Err(INVALID_ARGS);
@@ -151,11 +151,11 @@ pub fn answer(action: &str, arguments: &[(&str, String)]) -> String {
 }
 
 /// A fault's body.
-pub fn fault(Fault(code, words): Fault) -> String {
+pub fn fault(SoapFault(code, words): SoapFault) -> String {
     format!(
-        "{HEAD}<s:Fault><faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring><detail>\
+        "{HEAD}<s:SoapFault><faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring><detail>\
          <UPnPError xmlns=\"urn:schemas-upnp-org:control-1-0\"><errorCode>{code}</errorCode>\
-         <errorDescription>{words}</errorDescription></UPnPError></detail></s:Fault>{FOOT}"
+         <errorDescription>{words}</errorDescription></UPnPError></detail></s:SoapFault>{FOOT}"
     )
 }
 
@@ -214,7 +214,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read(action in "[A-Za-z]{1,20}", values in prop::collection::btree_map("[A-Z][a-z]{1,9}", "[!-~]{0,40}", 0..8)) {
             let arguments: Vec<(&str, &str)> = values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let call = Call::new(&action, &arguments);
+            let call = SoapCall::new(&action, &arguments);
             prop_assert_eq!(parse(call.to_xml().as_bytes()), Ok(call));
         }
 

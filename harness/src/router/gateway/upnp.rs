@@ -12,7 +12,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
-use super::soap::{self, Call, Fault};
+use super::soap::{self, SoapCall, SoapFault};
 use super::{Gateway, Protocol, Refused, Wanted};
 use crate::net::nat::leases::LEASE_MAX;
 use crate::net::nat::{Granted, Lease};
@@ -81,7 +81,7 @@ impl Gateway {
         }
     }
 
-    async fn call(&self, body: &[u8], client: Ipv4Addr) -> Result<String, Fault> {
+    async fn call(&self, body: &[u8], client: Ipv4Addr) -> Result<String, SoapFault> {
         let call = soap::parse(body)?;
         let arguments = match call.action.as_str() {
             "GetExternalIPAddress" => {
@@ -134,7 +134,7 @@ impl Gateway {
         Ok(soap::answer(&call.action, &arguments))
     }
 
-    async fn add(&self, call: &Call, client: Ipv4Addr, any: bool) -> Result<Granted, Fault> {
+    async fn add(&self, call: &SoapCall, client: Ipv4Addr, any: bool) -> Result<Granted, SoapFault> {
         let (protocol, outside) = (protocol(call)?, call.number::<u16>("NewExternalPort")?);
         let inside: u16 = call.number("NewInternalPort")?;
         let host: Ipv4Addr = call.number("NewInternalClient")?;
@@ -168,7 +168,7 @@ impl Gateway {
         Ok(granted)
     }
 
-    async fn delete(&self, call: &Call, client: Ipv4Addr) -> Result<(), Fault> {
+    async fn delete(&self, call: &SoapCall, client: Ipv4Addr) -> Result<(), SoapFault> {
         let (lease, _) = self.named(call, client).await?;
         if *lease.inside.ip() != client {
             return Err(soap::NOT_AUTHORIZED);
@@ -177,7 +177,7 @@ impl Gateway {
     }
 
     /// The mapping that a call names.
-    async fn named(&self, call: &Call, client: Ipv4Addr) -> Result<(Lease, Option<u64>), Fault> {
+    async fn named(&self, call: &SoapCall, client: Ipv4Addr) -> Result<(Lease, Option<u64>), SoapFault> {
         let (protocol, port) = (protocol(call)?, call.number::<u16>("NewExternalPort")?);
         let leases = self.leases().await.map_err(failed)?;
         named(leases, protocol, port, client).ok_or(soap::NO_SUCH_ENTRY)
@@ -202,12 +202,12 @@ fn named<T>(leases: Vec<(Lease, T)>, protocol: Protocol, port: u16, client: Ipv4
     named.min_by_key(|(lease, _)| *lease.inside.ip() != client)
 }
 
-fn failed(error: anyhow::Error) -> Fault {
+fn failed(error: anyhow::Error) -> SoapFault {
     tracing::debug!("a UPnP call fails: {error:#}");
     soap::ACTION_FAILED
 }
 
-fn fault(why: Refused) -> Fault {
+fn fault(why: Refused) -> SoapFault {
     match why {
         Refused::Taken => soap::CONFLICT,
         Refused::NoPort | Refused::Quota => soap::NO_PORTS,
@@ -215,7 +215,7 @@ fn fault(why: Refused) -> Fault {
     }
 }
 
-fn protocol(call: &Call) -> Result<Protocol, Fault> {
+fn protocol(call: &SoapCall) -> Result<Protocol, SoapFault> {
     match call.text("NewProtocol") {
         "UDP" => Ok(Protocol::Udp),
         "TCP" => Ok(Protocol::Tcp),

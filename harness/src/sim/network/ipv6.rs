@@ -7,18 +7,18 @@ use std::net::{Ipv4Addr, SocketAddrV4, SocketAddrV6};
 
 use butter::core::time::Time;
 
-use super::{Device, Networks, Router, Seat, Way};
+use super::{Networks, NodeSlot, PacketStop, Router, Way};
 use crate::net::firewall::{Firewall, Flow6, Policy};
 use crate::net::nat::{Flow, TcpFlags};
 use crate::plan::{Network, Plan};
 
 /// What stands for the IPv6 address of the node in this seat. Plans have fewer than 2^24 nodes.
-pub fn label(seat: Seat) -> Ipv4Addr {
-    Ipv4Addr::from(seat + 1)
+pub fn label(slot: NodeSlot) -> Ipv4Addr {
+    Ipv4Addr::from(slot + 1)
 }
 
 /// The seat of the node that a label stands for; nothing for any other address.
-pub fn labelled(address: Ipv4Addr) -> Option<Seat> {
+pub fn labelled(address: Ipv4Addr) -> Option<NodeSlot> {
     match u32::from(address) {
         0 => None,
         number => is_label(address).then(|| number - 1),
@@ -33,15 +33,15 @@ pub fn is_label(address: Ipv4Addr) -> bool {
 
 /// IPv6 of a router that has it outside as well as inside.
 #[derive(Debug)]
-pub(super) struct Passage6 {
+pub(super) struct PacketFate6 {
     /// `None` lets everything in.
     pub(super) firewall: Option<Firewall>,
 }
 
-impl Passage6 {
+impl PacketFate6 {
     pub(super) fn of(network: &Network) -> Option<Self> {
         let uplink = network.behind.as_ref()?.ipv6?;
-        Some(Passage6 { firewall: (uplink.firewall == Policy::Stateful).then(|| Firewall::new(0)) })
+        Some(PacketFate6 { firewall: (uplink.firewall == Policy::Stateful).then(|| Firewall::new(0)) })
     }
 }
 
@@ -55,21 +55,21 @@ pub(super) fn homes(plan: &Plan) -> Vec<Option<u32>> {
 
 impl Networks {
     /// Where a packet for a label goes from a network.
-    pub(super) fn next_device6(&self, on: usize, to: Ipv4Addr) -> Option<Device> {
-        let seat = labelled(to)?;
-        let mut inner = (*self.homes.get(seat as usize)?)? as usize;
+    pub(super) fn next_device6(&self, on: usize, to: Ipv4Addr) -> Option<PacketStop> {
+        let slot = labelled(to)?;
+        let mut inner = (*self.homes.get(slot as usize)?)? as usize;
         if inner == on {
-            return Some(Device::Node(seat));
+            return Some(PacketStop::Node(slot));
         }
         // From its network outwards: is this one on the way?
         while let Some(router) = self.networks[inner].router.as_ref().filter(|router| router.ipv6.is_some()) {
             if router.outside == on {
-                return Some(Device::Inwards(inner));
+                return Some(PacketStop::Inwards(inner));
             }
             inner = router.outside;
         }
         let here = self.networks[on].router.as_ref()?;
-        here.ipv6.is_some().then_some(Device::Outwards(on))
+        here.ipv6.is_some().then_some(PacketStop::Outwards(on))
     }
 }
 
@@ -132,24 +132,24 @@ mod tests {
     /// Which of the nodes 0 and 1 have a link after both (or the first alone) have dialled the other's IPv6 address.
     fn linked(policies: [Option<Policy>; 2], both: bool) -> [Option<SocketAddr>; 2] {
         let plan = plan(&policies);
-        let address = |seat: usize| plan.nodes[seat].address6.map(|ip| SocketAddr::new(ip.into(), 4_001));
+        let address = |slot: usize| plan.nodes[slot].address6.map(|ip| SocketAddr::new(ip.into(), 4_001));
         let mut transport = Transport::<butter::core::blob::Blob>::new(&plan);
         let ids = [NodeId([1; 32]), NodeId([2; 32])];
-        (0..2).for_each(|seat| transport.start(seat as Seat, ids[seat]));
+        (0..2).for_each(|slot| transport.start(slot as NodeSlot, ids[slot]));
         let nowhere = "[2001:db8:ffff::1]:4001".parse().unwrap();
-        for seat in 0..if both { 2 } else { 1 } {
-            let to = DialTarget::Address(address(1 - seat).unwrap_or(nowhere));
-            transport.dial(seat as Seat, DialId(1), Some(ids[1 - seat]), to);
+        for slot in 0..if both { 2 } else { 1 } {
+            let to = DialTarget::Address(address(1 - slot).unwrap_or(nowhere));
+            transport.dial(slot as NodeSlot, DialId(1), Some(ids[1 - slot]), to);
         }
         let mut remotes = [None, None];
-        while let Some((seat, arrival)) = transport.next(Time::from_micros(8_000_000)) {
+        while let Some((slot, arrival)) = transport.next(Time::from_micros(8_000_000)) {
             if let TransportEvent::LinkUp { remote, .. } = arrival {
-                remotes[seat as usize] = remote;
+                remotes[slot as usize] = remote;
             }
         }
         assert_eq!(transport.networks().router(NetworkIndex(1).0).unwrap().1, Some(0), "no NAT has a part in it");
         let seen = [address(1), address(0)];
-        assert!((0..2).all(|seat| remotes[seat].is_none() || remotes[seat] == seen[seat]), "{remotes:?}");
+        assert!((0..2).all(|slot| remotes[slot].is_none() || remotes[slot] == seen[slot]), "{remotes:?}");
         remotes
     }
 
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn labels_are_told_from_addresses() {
-        assert_eq!([0, 70_000].map(|seat| labelled(label(seat))), [Some(0), Some(70_000)]);
+        assert_eq!([0, 70_000].map(|slot| labelled(label(slot))), [Some(0), Some(70_000)]);
         assert_eq!(labelled(Ipv4Addr::new(10, 0, 0, 1)), None);
         assert_eq!(labelled(Ipv4Addr::UNSPECIFIED), None);
     }

@@ -25,16 +25,16 @@ fn deep() -> Plan {
 fn the_deepest_networks_reach_each_other() {
     let plan = deep();
     let mut networks = Networks::new(&plan);
-    let at = |seat: usize| SocketAddrV4::new(plan.nodes[seat].address, crate::plan::NODE_PORT);
+    let at = |slot: usize| SocketAddrV4::new(plan.nodes[slot].address, crate::plan::NODE_PORT);
     let flow = Flow { protocol: Protocol::Udp, source: at(1), destination: at(2) };
     let from = plan.nodes[1].network.0;
     let mut packet = networks.launch(from, flow, 100).unwrap();
     let mut now = Time::ZERO;
     loop {
         match networks.pass(now, &mut packet) {
-            Passage::At(then) => now = then,
-            Passage::Delivered(seat) => break assert_eq!(seat, 2),
-            Passage::Dropped => panic!("dropped after {} routers", packet.hops.len()),
+            PacketFate::At(then) => now = then,
+            PacketFate::Delivered(slot) => break assert_eq!(slot, 2),
+            PacketFate::Dropped => panic!("dropped after {} routers", packet.hops.len()),
         }
     }
     assert_eq!(packet.hops.len(), 2 * topology::NESTED_MAX);

@@ -11,7 +11,7 @@ use super::link::Way;
 /// A dial under way.
 #[derive(Debug)]
 pub(super) struct Dialling {
-    from: Seat,
+    from: NodeSlot,
     life: u32,
     id: DialId,
     peer: Option<NodeId>,
@@ -26,8 +26,8 @@ pub(super) struct Dialling {
 }
 
 impl Dialling {
-    pub(super) fn is_from(&self, seat: Seat, port: u16) -> bool {
-        self.from == seat && self.port == port
+    pub(super) fn is_from(&self, slot: NodeSlot, port: u16) -> bool {
+        self.from == slot && self.port == port
     }
 }
 
@@ -44,11 +44,11 @@ enum To {
 pub(super) enum Handshake {
     Initial {
         dial: DialKey,
-        from: Seat,
+        from: NodeSlot,
     },
     Answer {
         dial: DialKey,
-        from: Seat,
+        from: NodeSlot,
         life: u32,
         /// The way that the initial packet took.
         hops: Hops,
@@ -60,7 +60,7 @@ pub(super) enum Handshake {
 }
 
 impl Handshake {
-    pub(super) fn sender(&self) -> Seat {
+    pub(super) fn sender(&self) -> NodeSlot {
         match self {
             Handshake::Initial { from, .. } | Handshake::Answer { from, .. } => *from,
         }
@@ -68,7 +68,7 @@ impl Handshake {
 }
 
 impl<M: Debug + Encode> Transport<M> {
-    pub(super) fn begin_dial(&mut self, from: Seat, id: DialId, peer: Option<NodeId>, to: DialTarget) {
+    pub(super) fn begin_dial(&mut self, from: NodeSlot, id: DialId, peer: Option<NodeId>, to: DialTarget) {
         let to = match to {
             DialTarget::Address(SocketAddr::V4(address)) => (To::Address(address), Some(NODE_PORT)),
             DialTarget::From { socket, to: SocketAddr::V4(to) } => (To::Address(to), self.open_port(from, socket)),
@@ -102,7 +102,7 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     /// A packet of a handshake has reached a live node.
-    pub(super) fn handshake(&mut self, at: Seat, packet: Packet, handshake: Handshake) {
+    pub(super) fn handshake(&mut self, at: NodeSlot, packet: SimPacket, handshake: Handshake) {
         match handshake {
             Handshake::Initial { dial, .. } => {
                 if self.dials.contains_key(dial) {
@@ -129,7 +129,7 @@ impl<M: Debug + Encode> Transport<M> {
     /// The initial packet of a handshake over a relay has arrived.
     pub(super) fn land_relay_initial(&mut self, link: LinkKey, dial: DialKey) {
         if self.lives_on(link, 1) && self.dials.contains_key(dial) {
-            let from = self.links[link].seats()[1];
+            let from = self.links[link].slots()[1];
             self.launch(link, from, flight::Content::RelayAnswer(dial), PACKET_BYTES);
         } else {
             self.tear_down(link);
@@ -145,7 +145,7 @@ impl<M: Debug + Encode> Transport<M> {
         }
     }
 
-    fn answered(&mut self, dial: DialKey, from: Seat, by: Seat, way: Way) {
+    fn answered(&mut self, dial: DialKey, from: NodeSlot, by: NodeSlot, way: Way) {
         let expected = self.dials[dial].peer;
         if by == from || expected.is_some_and(|peer| peer != self.end(by).id) {
             self.end_dial(dial);
@@ -158,7 +158,7 @@ impl<M: Debug + Encode> Transport<M> {
 
     /// The dialler's side is up; the other will hear of it.
     fn confirm(&mut self, link: LinkKey) {
-        let from = self.links[link].seats()[0];
+        let from = self.links[link].slots()[0];
         self.open(link, 0);
         if self.links.get(link).is_some_and(|link| link.is_open(0)) {
             self.launch(link, from, flight::Content::Up, PACKET_BYTES);
@@ -201,7 +201,7 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     /// The way over an ambassador to a peer, if it has links to both and carries for them.
-    fn way_over(&self, from: Seat, relay: NodeId, peer: Option<NodeId>) -> Option<(Seat, Way)> {
+    fn way_over(&self, from: NodeSlot, relay: NodeId, peer: Option<NodeId>) -> Option<(NodeSlot, Way)> {
         let first = self.link_to(from, relay.prefix())?;
         let relay = self.links[first].peer_of(from);
         let second = self.link_to(relay, peer?.prefix())?;
@@ -216,13 +216,13 @@ impl<M: Debug + Encode> Transport<M> {
         Some((peer, Way { hops, remotes: [None, None], ports: [NODE_PORT; 2], relay: Some(relay) }))
     }
 
-    fn send_packet(&mut self, from: Seat, port: u16, to: SocketAddrV4, handshake: Handshake) {
+    fn send_packet(&mut self, from: NodeSlot, port: u16, to: SocketAddrV4, handshake: Handshake) {
         let flow = udp(self.source_for(from, port, to), to);
         self.send_datagram(from, flow, PACKET_BYTES + HEADER_BYTES, Content::Handshake(handshake));
     }
 }
 
-fn lives(ends: &[End], seat: Seat, life: u32) -> bool {
-    let end = &ends[seat as usize];
+fn lives(ends: &[End], slot: NodeSlot, life: u32) -> bool {
+    let end = &ends[slot as usize];
     end.alive && end.life == life
 }

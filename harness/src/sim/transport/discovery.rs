@@ -8,23 +8,23 @@ use crate::sim::network::LAN_LATENCY;
 /// A discovery datagram under way.
 #[derive(Debug)]
 pub(super) struct Datagram {
-    from: Seat,
+    from: NodeSlot,
     /// Everybody else on the network, if nobody in particular.
-    to: Option<Seat>,
+    to: Option<NodeSlot>,
     announcement: Announcement,
 }
 
 impl<M: Debug + Encode> Transport<M> {
     /// As [`butter::core::io::Output::Announce`].
-    pub fn announce(&mut self, from: Seat, announcement: Announcement) {
+    pub fn announce(&mut self, from: NodeSlot, announcement: Announcement) {
         self.datagram(Datagram { from, to: None, announcement });
     }
 
     /// As [`butter::core::io::Output::Unicast`]. Only within a network, as the answer to something heard there.
-    pub fn unicast(&mut self, from: Seat, to: SocketAddr, announcement: Announcement) {
+    pub fn unicast(&mut self, from: NodeSlot, to: SocketAddr, announcement: Announcement) {
         let network = self.end(from).network as usize;
         let SocketAddr::V4(to) = to else { return };
-        let to = self.live[network].iter().copied().find(|&seat| self.end(seat).address == *to.ip());
+        let to = self.live[network].iter().copied().find(|&slot| self.end(slot).address == *to.ip());
         if to.is_some() {
             self.datagram(Datagram { from, to, announcement });
         }

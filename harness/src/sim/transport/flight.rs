@@ -37,7 +37,7 @@ pub(super) enum Content<M> {
 
 impl<M: Debug + Encode> Transport<M> {
     /// Sends something from one end of a link to the other.
-    pub(super) fn launch(&mut self, key: LinkKey, from: Seat, content: Content<M>, bytes: usize) {
+    pub(super) fn launch(&mut self, key: LinkKey, from: NodeSlot, content: Content<M>, bytes: usize) {
         let link = &self.links[key];
         if link.is_broken() {
             return;
@@ -84,7 +84,7 @@ impl<M: Debug + Encode> Transport<M> {
             return;
         }
         let from_side = usize::from(1 - flight.to);
-        let source = link.seats()[from_side];
+        let source = link.slots()[from_side];
         let passes = link.hop_from(from_side, usize::from(hop));
         if link.is_cut_at(passes) {
             self.networks.forgotten(passes, packets);
@@ -122,7 +122,7 @@ impl<M: Debug + Encode> Transport<M> {
         }
         let pause =
             (link.round_trip() * 2).max(PROBE_MIN) * (1 << u32::from(attempt.saturating_sub(1)).min(DOUBLINGS_MAX));
-        let source = link.seats()[usize::from(1 - flight.to)];
+        let source = link.slots()[usize::from(1 - flight.to)];
         let at = link.first_hop(self.now + pause);
         self.schedule(source, at, Event::Train { flight: key, hop: 0, packets, attempt });
     }
@@ -146,7 +146,7 @@ impl<M: Debug + Encode> Transport<M> {
             // It has overtaken the handshake's last packet, which it confirms as well.
             self.land_up(link, side);
         }
-        let to = self.links[link].seats()[side];
+        let to = self.links[link].slots()[side];
         let from = self.links[link].ids()[1 - side];
         // Two links that were dialled at once carry each other's messages until one is given up.
         if self.end(to).alive && self.link_to(to, from.prefix()).is_some() {

@@ -7,12 +7,12 @@ use butter::core::time::Time;
 use smallvec::SmallVec;
 
 use super::*;
-use crate::sim::network::{Hop, Hops, LAN_LATENCY};
+use crate::sim::network::{Hops, LAN_LATENCY, RouterHop};
 
 /// A link between two nodes, the one that dialled first.
 #[derive(Debug)]
 pub(super) struct Link {
-    seats: [Seat; 2],
+    slots: [NodeSlot; 2],
     /// Proven in the handshake; a seat's next life has another.
     ids: [NodeId; 2],
     lives: [u32; 2],
@@ -24,7 +24,7 @@ pub(super) struct Link {
     /// From the first side to the second.
     pub(super) hops: Hops,
     /// The ambassador that carries it.
-    pub(super) relay: Option<Seat>,
+    pub(super) relay: Option<NodeSlot>,
     /// When it was laid.
     since: Time,
     /// Time from each side to the other without luck or queues.
@@ -68,37 +68,37 @@ pub(super) struct Way {
     /// The dialler's own port and that of the dialled.
     pub(super) ports: [u16; 2],
     /// The ambassador that carries it.
-    pub(super) relay: Option<Seat>,
+    pub(super) relay: Option<NodeSlot>,
 }
 
 impl Link {
-    pub(super) fn seats(&self) -> [Seat; 2] {
-        self.seats
+    pub(super) fn slots(&self) -> [NodeSlot; 2] {
+        self.slots
     }
 
     pub(super) fn ids(&self) -> [NodeId; 2] {
         self.ids
     }
 
-    pub(super) fn peer_of(&self, seat: Seat) -> Seat {
-        self.seats[1 - self.side_of(seat)]
+    pub(super) fn peer_of(&self, slot: NodeSlot) -> NodeSlot {
+        self.slots[1 - self.side_of(slot)]
     }
 
-    pub(super) fn side_of(&self, seat: Seat) -> usize {
-        usize::from(self.seats[0] != seat)
+    pub(super) fn side_of(&self, slot: NodeSlot) -> usize {
+        usize::from(self.slots[0] != slot)
     }
 
     /// The port from which a side sends.
-    pub(super) fn local_port(&self, seat: Seat) -> u16 {
-        self.ports[self.side_of(seat)]
+    pub(super) fn local_port(&self, slot: NodeSlot) -> u16 {
+        self.ports[self.side_of(slot)]
     }
 
     /// The path from one side to the other.
-    pub(super) fn hops_from(&self, side: usize) -> impl Iterator<Item = Hop> + '_ {
+    pub(super) fn hops_from(&self, side: usize) -> impl Iterator<Item = RouterHop> + '_ {
         (0..self.hops.len()).map(move |place| self.hop_from(side, place))
     }
 
-    pub(super) fn hop_from(&self, side: usize, place: usize) -> Hop {
+    pub(super) fn hop_from(&self, side: usize, place: usize) -> RouterHop {
         if side == 0 { self.hops[place] } else { self.hops[self.hops.len() - 1 - place].mirrored() }
     }
 
@@ -107,12 +107,12 @@ impl Link {
     }
 
     /// Where this side's keep-alives go, if there is a NAT that they might pass.
-    pub(super) fn keeps_alive(&self, seat: Seat) -> Option<SocketAddrV4> {
-        self.remotes[self.side_of(seat)].filter(|_| !self.hops.is_empty() && !self.broken && self.cut.is_none())
+    pub(super) fn keeps_alive(&self, slot: NodeSlot) -> Option<SocketAddrV4> {
+        self.remotes[self.side_of(slot)].filter(|_| !self.hops.is_empty() && !self.broken && self.cut.is_none())
     }
 
     /// Where what `side` sends is lost, if it is.
-    pub(super) fn is_cut_at(&self, hop: Hop) -> bool {
+    pub(super) fn is_cut_at(&self, hop: RouterHop) -> bool {
         self.cut.as_ref().is_some_and(|cut| cut.networks.contains(&hop.network))
             && hop.way != crate::sim::network::Way::Up
     }
@@ -191,14 +191,14 @@ impl Link {
 
 impl<M: Debug + Encode> Transport<M> {
     /// A link of which neither side has heard yet.
-    pub(super) fn lay(&mut self, seats: [Seat; 2], way: Way) -> LinkKey {
+    pub(super) fn lay(&mut self, slots: [NodeSlot; 2], way: Way) -> LinkKey {
         let relaying = if way.relay.is_some() { LAN_LATENCY } else { Duration::ZERO };
-        let ahead = relaying + self.spread(seats[0]);
+        let ahead = relaying + self.spread(slots[0]);
         let (one_way, perfect) = self.measure(&way.hops, ahead);
         self.links.insert(Link {
-            seats,
-            ids: seats.map(|seat| self.end(seat).id),
-            lives: seats.map(|seat| self.end(seat).life),
+            slots,
+            ids: slots.map(|slot| self.end(slot).id),
+            lives: slots.map(|slot| self.end(slot).life),
             states: [State::Pending; 2],
             remotes: way.remotes,
             ports: way.ports,
@@ -224,9 +224,9 @@ impl<M: Debug + Encode> Transport<M> {
         })
     }
 
-    /// The link that `seat` uses to a peer.
-    pub(super) fn link_to(&self, seat: Seat, prefix: u64) -> Option<LinkKey> {
-        let links = &self.end(seat).links;
+    /// The link that `slot` uses to a peer.
+    pub(super) fn link_to(&self, slot: NodeSlot, prefix: u64) -> Option<LinkKey> {
+        let links = &self.end(slot).links;
         let place = links.binary_search_by_key(&prefix, |&(peer, _)| peer).ok()?;
         Some(links[place].1)
     }
@@ -234,7 +234,7 @@ impl<M: Debug + Encode> Transport<M> {
     /// Whether a node still lives the life in which a link was laid.
     pub(super) fn lives_on(&self, key: LinkKey, side: usize) -> bool {
         let link = &self.links[key];
-        let end = self.end(link.seats[side]);
+        let end = self.end(link.slots[side]);
         end.alive && end.life == link.lives[side]
     }
 
@@ -244,61 +244,61 @@ impl<M: Debug + Encode> Transport<M> {
         if link.states[side] != State::Pending || !self.lives_on(key, side) {
             return;
         }
-        let seat = link.seats[side];
+        let slot = link.slots[side];
         let peer = link.ids[1 - side];
         let prefix = peer.prefix();
-        let old = self.link_to(seat, prefix);
+        let old = self.link_to(slot, prefix);
         let better = old.is_none_or(|old| {
-            !self.links[old].works_for(self.links[old].side_of(seat)) || link.is_better_than(&self.links[old])
+            !self.links[old].works_for(self.links[old].side_of(slot)) || link.is_better_than(&self.links[old])
         });
         // Who dialled is owed an answer, also one that finds another link in place.
         let tell = better || side == 0;
         if better {
             self.links[key].states[side] = State::Open;
-            self.enter(seat, prefix, key);
+            self.enter(slot, prefix, key);
             if let Some(old) = old {
-                self.shut(old, self.links[old].side_of(seat));
+                self.shut(old, self.links[old].side_of(slot));
             }
         } else {
             self.shut(key, side);
         }
         if tell {
-            let used = &self.links[self.link_to(seat, prefix).expect("one of the two is used")];
-            let used_side = used.side_of(seat);
+            let used = &self.links[self.link_to(slot, prefix).expect("one of the two is used")];
+            let used_side = used.side_of(slot);
             let remote = used.remotes[used_side].map(|remote| self.told(remote));
-            self.deliver(seat, TransportEvent::LinkUp { peer, remote, dialled: used_side == 0 });
+            self.deliver(slot, TransportEvent::LinkUp { peer, remote, dialled: used_side == 0 });
         }
     }
 
     /// A node closes its link to a peer; the peer hears of it.
-    pub(super) fn close_to(&mut self, seat: Seat, prefix: u64) {
-        let Some(key) = self.link_to(seat, prefix) else { return };
-        self.launch(key, seat, flight::Content::Close, 1);
-        self.drop_side(key, self.links[key].side_of(seat));
+    pub(super) fn close_to(&mut self, slot: NodeSlot, prefix: u64) {
+        let Some(key) = self.link_to(slot, prefix) else { return };
+        self.launch(key, slot, flight::Content::Close, 1);
+        self.drop_side(key, self.links[key].side_of(slot));
     }
 
     /// The other side has closed.
     pub(super) fn hear_close(&mut self, key: LinkKey, side: usize) {
         let link = &self.links[key];
-        let (seat, peer) = (link.seats[side], link.ids[1 - side]);
+        let (slot, peer) = (link.slots[side], link.ids[1 - side]);
         if link.states[side] == State::Pending {
             self.shut(key, side);
         }
-        if !self.end(seat).alive {
+        if !self.end(slot).alive {
             return;
         }
         // The link used may be another than the one that was closed: then it counts whether that one still has two ends.
-        let Some(used) = self.link_to(seat, peer.prefix()) else { return };
-        let used_side = self.links[used].side_of(seat);
+        let Some(used) = self.link_to(slot, peer.prefix()) else { return };
+        let used_side = self.links[used].side_of(slot);
         if self.links[used].states[1 - used_side] == State::Closed {
             self.lose(used, used_side);
         }
     }
 
     /// A dead node's link: its peer will notice.
-    pub(super) fn forsake(&mut self, key: LinkKey, dead: Seat) {
+    pub(super) fn forsake(&mut self, key: LinkKey, dead: NodeSlot) {
         let side = self.links[key].side_of(dead);
-        let peer = self.links[key].seats[1 - side];
+        let peer = self.links[key].slots[1 - side];
         self.break_relayed(dead, peer);
         self.links[key].broken = true;
         self.expect_silence(key, 1 - side);
@@ -308,7 +308,7 @@ impl<M: Debug + Encode> Transport<M> {
     /// From now on nothing gets through to `side`.
     pub(super) fn expect_silence(&mut self, key: LinkKey, side: usize) {
         let at = self.now + self.links[key].one_way(1 - side) + IDLE_TIMEOUT;
-        let source = self.links[key].seats[side];
+        let source = self.links[key].slots[side];
         self.schedule(source, at, Event::Silence { link: key, side: side as u8 });
     }
 
@@ -334,30 +334,30 @@ impl<M: Debug + Encode> Transport<M> {
     /// The link is gone for one side, which is told.
     fn lose(&mut self, key: LinkKey, side: usize) {
         let link = &self.links[key];
-        let (seat, peer) = (link.seats[side], link.ids[1 - side]);
+        let (slot, peer) = (link.slots[side], link.ids[1 - side]);
         if self.drop_side(key, side) {
-            self.deliver(seat, TransportEvent::LinkDown { peer });
+            self.deliver(slot, TransportEvent::LinkDown { peer });
         }
     }
 
     /// The link is gone for one side. Whether it was the one in use.
     fn drop_side(&mut self, key: LinkKey, side: usize) -> bool {
         let link = &self.links[key];
-        let [seat, peer] = [link.seats[side], link.seats[1 - side]];
-        let links = &mut self.ends[seat as usize].links;
+        let [slot, peer] = [link.slots[side], link.slots[1 - side]];
+        let links = &mut self.ends[slot as usize].links;
         let place = links.iter().position(|&(_, used)| used == key);
         if let Some(place) = place {
             links.remove(place);
-            let port = self.links[key].local_port(seat);
-            self.release_port(seat, port);
-            self.break_relayed(seat, peer);
+            let port = self.links[key].local_port(slot);
+            self.release_port(slot, port);
+            self.break_relayed(slot, peer);
         }
         self.shut(key, side);
         place.is_some()
     }
 
     /// Without the link between these two, what one of them relayed for the other is cut off.
-    pub(super) fn break_relayed(&mut self, x: Seat, y: Seat) {
+    pub(super) fn break_relayed(&mut self, x: NodeSlot, y: NodeSlot) {
         for (relay, end) in [(x, y), (y, x)] {
             self.end_mut(relay).relayed.retain(|&(a, b)| a != end && b != end);
             let carried = |&(_, key): &(u64, LinkKey)| self.links[key].relay == Some(relay) && !self.links[key].broken;
@@ -371,8 +371,8 @@ impl<M: Debug + Encode> Transport<M> {
         }
     }
 
-    fn enter(&mut self, seat: Seat, prefix: u64, key: LinkKey) {
-        let links = &mut self.end_mut(seat).links;
+    fn enter(&mut self, slot: NodeSlot, prefix: u64, key: LinkKey) {
+        let links = &mut self.end_mut(slot).links;
         match links.binary_search_by_key(&prefix, |&(peer, _)| peer) {
             Ok(place) => links[place].1 = key,
             Err(place) => links.insert(place, (prefix, key)),

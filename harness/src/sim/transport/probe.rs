@@ -7,7 +7,7 @@ use butter::core::probe::Probe;
 use butter::core::transport::EXTRA_SOCKETS_MAX;
 
 use super::*;
-use crate::sim::network::{HEADER_BYTES, LAN_LATENCY, Passage};
+use crate::sim::network::{HEADER_BYTES, LAN_LATENCY, PacketFate};
 
 /// First port of extra sockets: as the system's own choice, above the one at which nodes listen.
 const EXTRA_PORT_MIN: u16 = 32_768;
@@ -51,7 +51,7 @@ impl Extra {
 
 impl<M: Debug + Encode> Transport<M> {
     /// As [`butter::core::io::Output::Probe`].
-    pub fn probe(&mut self, from: Seat, socket: SocketId, to: SocketAddr, probe: Probe) {
+    pub fn probe(&mut self, from: NodeSlot, socket: SocketId, to: SocketAddr, probe: Probe) {
         let (Some(port), SocketAddr::V4(to)) = (self.open_port(from, socket), to) else { return };
         let port = if socket == SocketId::MAIN { self.port_towards(from, to) } else { port };
         let source = SocketAddrV4::new(self.end(from).address, port);
@@ -60,53 +60,53 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     /// As [`butter::core::io::Output::OpenSocket`].
-    pub fn open_socket(&mut self, seat: Seat, socket: SocketId) {
-        if let Some(port) = self.open_port(seat, socket) {
-            self.deliver(seat, TransportEvent::SocketOpened { socket, port });
+    pub fn open_socket(&mut self, slot: NodeSlot, socket: SocketId) {
+        if let Some(port) = self.open_port(slot, socket) {
+            self.deliver(slot, TransportEvent::SocketOpened { socket, port });
         }
     }
 
     /// As [`butter::core::io::Output::CloseSocket`].
-    pub fn close_socket(&mut self, seat: Seat, socket: SocketId) {
-        let Some(port) = self.end(seat).extra.port(socket) else { return };
-        let carries = |&(_, key): &(u64, LinkKey)| self.links[key].local_port(seat) == port;
-        let dials = |dialling: &Dialling| dialling.is_from(seat, port);
-        if !self.end(seat).links.iter().any(carries) && !self.dials.values().any(dials) {
-            self.end_mut(seat).extra.open.retain(|&(open, _)| open != socket);
+    pub fn close_socket(&mut self, slot: NodeSlot, socket: SocketId) {
+        let Some(port) = self.end(slot).extra.port(socket) else { return };
+        let carries = |&(_, key): &(u64, LinkKey)| self.links[key].local_port(slot) == port;
+        let dials = |dialling: &Dialling| dialling.is_from(slot, port);
+        if !self.end(slot).links.iter().any(carries) && !self.dials.values().any(dials) {
+            self.end_mut(slot).extra.open.retain(|&(open, _)| open != socket);
         }
     }
 
     /// The port from which a node sends to an address: its link's, if it has one there.
-    fn port_towards(&self, seat: Seat, to: SocketAddrV4) -> u16 {
-        let links = self.end(seat).links.iter().map(|&(_, key)| &self.links[key]);
-        let mut there = links.filter(|link| link.keeps_alive(seat) == Some(to)).map(|link| link.local_port(seat));
+    fn port_towards(&self, slot: NodeSlot, to: SocketAddrV4) -> u16 {
+        let links = self.end(slot).links.iter().map(|&(_, key)| &self.links[key]);
+        let mut there = links.filter(|link| link.keeps_alive(slot) == Some(to)).map(|link| link.local_port(slot));
         there.next().unwrap_or(NODE_PORT)
     }
 
     /// A link from this port is down: an extra socket goes with it.
-    pub(super) fn release_port(&mut self, seat: Seat, port: u16) {
+    pub(super) fn release_port(&mut self, slot: NodeSlot, port: u16) {
         if port != NODE_PORT {
-            self.end_mut(seat).extra.open.retain(|&(_, open)| open != port);
+            self.end_mut(slot).extra.open.retain(|&(_, open)| open != port);
         }
     }
 
     /// Whether something listens at a port of a node, and what.
-    pub(super) fn socket_at(&self, seat: Seat, port: u16) -> Option<SocketId> {
-        if port == NODE_PORT { Some(SocketId::MAIN) } else { self.end(seat).extra.socket(port) }
+    pub(super) fn socket_at(&self, slot: NodeSlot, port: u16) -> Option<SocketId> {
+        if port == NODE_PORT { Some(SocketId::MAIN) } else { self.end(slot).extra.socket(port) }
     }
 
     /// The port of a socket, which is opened if it is extra and new.
-    pub(super) fn open_port(&mut self, seat: Seat, socket: SocketId) -> Option<u16> {
-        if socket == SocketId::MAIN { Some(NODE_PORT) } else { self.end_mut(seat).extra.open(socket) }
+    pub(super) fn open_port(&mut self, slot: NodeSlot, socket: SocketId) -> Option<u16> {
+        if socket == SocketId::MAIN { Some(NODE_PORT) } else { self.end_mut(slot).extra.open(socket) }
     }
 
     /// A packet without a link leaves a node.
-    pub(super) fn send_datagram(&mut self, from: Seat, flow: Flow, bytes: usize, content: Content) {
+    pub(super) fn send_datagram(&mut self, from: NodeSlot, flow: Flow, bytes: usize, content: Content) {
         let network = self.end(from).network as usize;
         if let Some(packet) = self.networks.launch(network, flow, bytes) {
             let at = self.now + LAN_LATENCY + self.spread(from);
             let key = self.packets.insert((packet, content));
-            self.schedule(from, at, Event::Packet(key));
+            self.schedule(from, at, Event::SimPacket(key));
         }
     }
 
@@ -114,20 +114,20 @@ impl<M: Debug + Encode> Transport<M> {
     pub(super) fn packet_arrives(&mut self, key: PacketKey) {
         let Some((packet, _)) = self.packets.get_mut(key) else { return };
         match self.networks.pass(self.now, packet) {
-            Passage::At(at) => {
+            PacketFate::At(at) => {
                 let source = self.packets[key].1.sender();
-                self.schedule(source, at, Event::Packet(key));
+                self.schedule(source, at, Event::SimPacket(key));
             }
-            Passage::Dropped => drop(self.packets.remove(key)),
-            Passage::Delivered(seat) => {
+            PacketFate::Dropped => drop(self.packets.remove(key)),
+            PacketFate::Delivered(slot) => {
                 let (packet, content) = self.packets.remove(key).expect("just seen");
-                let socket = self.socket_at(seat, packet.flow.destination.port());
-                let Some(socket) = socket.filter(|_| self.end(seat).alive) else { return };
+                let socket = self.socket_at(slot, packet.flow.destination.port());
+                let Some(socket) = socket.filter(|_| self.end(slot).alive) else { return };
                 match content {
-                    Content::Handshake(handshake) => self.handshake(seat, packet, handshake),
+                    Content::Handshake(handshake) => self.handshake(slot, packet, handshake),
                     Content::Probe { probe, .. } => {
                         let from = SocketAddr::V4(packet.flow.source);
-                        self.deliver(seat, TransportEvent::ProbeReceived { socket, from, probe });
+                        self.deliver(slot, TransportEvent::ProbeReceived { socket, from, probe });
                     }
                 }
             }
@@ -139,11 +139,11 @@ impl<M: Debug + Encode> Transport<M> {
 #[derive(Debug)]
 pub(super) enum Content {
     Handshake(Handshake),
-    Probe { from: Seat, probe: Probe },
+    Probe { from: NodeSlot, probe: Probe },
 }
 
 impl Content {
-    pub(super) fn sender(&self) -> Seat {
+    pub(super) fn sender(&self) -> NodeSlot {
         match self {
             Content::Handshake(handshake) => handshake.sender(),
             Content::Probe { from, .. } => *from,

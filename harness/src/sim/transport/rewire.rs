@@ -31,7 +31,7 @@ impl<M: Debug + Encode> Transport<M> {
             let since = self.now;
             let cut = link.cut.get_or_insert_with(|| Cut { networks: SmallVec::new(), since }.into());
             cut.networks.push(network);
-            let sender = link.seats()[usize::from(!link.goes_out_at(0, network))];
+            let sender = link.slots()[usize::from(!link.goes_out_at(0, network))];
             let at = self.now + self.until_keep_alive(sender);
             self.schedule(sender, at, Event::Revive(key));
         }
@@ -61,13 +61,13 @@ impl<M: Debug + Encode> Transport<M> {
             self.links[key].cut = None;
         } else {
             self.links[key].broken = true;
-            let [x, y] = self.links[key].seats();
+            let [x, y] = self.links[key].slots();
             self.break_relayed(x, y);
             for side in 0..2 {
                 // What it heard last came before the mapping was forgotten.
                 let at = cut.since + self.links[key].one_way(1 - side) + IDLE_TIMEOUT;
-                let seat = self.links[key].seats()[side];
-                self.schedule(seat, at, Event::Silence { link: key, side: side as u8 });
+                let slot = self.links[key].slots()[side];
+                self.schedule(slot, at, Event::Silence { link: key, side: side as u8 });
             }
         }
     }
@@ -91,24 +91,24 @@ impl<M: Debug + Encode> Transport<M> {
         let link = &self.links[key];
         let inner = usize::from(!networks.iter().any(|&network| link.goes_out_at(0, network)));
         let outer = 1 - inner;
-        let (seats, remotes) = (link.seats(), link.remotes);
-        let ports = seats.map(|seat| link.local_port(seat));
+        let (slots, remotes) = (link.slots(), link.remotes);
+        let ports = slots.map(|slot| link.local_port(slot));
         let (Some(out_to), Some(was_seen)) = (remotes[inner], remotes[outer]) else { return false };
         // Where both are behind such NATs, each opens its own for the other.
-        self.sent_now((seats[outer], ports[outer]), was_seen);
-        let Some((reached, out)) = self.sent_now((seats[inner], ports[inner]), out_to) else { return false };
+        self.sent_now((slots[outer], ports[outer]), was_seen);
+        let Some((reached, out)) = self.sent_now((slots[inner], ports[inner]), out_to) else { return false };
         let migrates = outer == 1;
-        if reached != (seats[outer], ports[outer]) || out.source != was_seen && !migrates {
+        if reached != (slots[outer], ports[outer]) || out.source != was_seen && !migrates {
             return false;
         }
-        let Some((back, answer)) = self.sent_now((seats[outer], ports[outer]), out.source) else { return false };
-        if back != (seats[inner], ports[inner]) || answer.source != out_to {
+        let Some((back, answer)) = self.sent_now((slots[outer], ports[outer]), out.source) else { return false };
+        if back != (slots[inner], ports[inner]) || answer.source != out_to {
             return false;
         }
         if out.source != was_seen {
             self.links[key].remotes[outer] = Some(out.source);
-            let at = self.now + self.links[key].one_way(inner) + self.until_look(seats[outer]);
-            self.schedule(seats[outer], at, Event::Moved { link: key, side: outer as u8 });
+            let at = self.now + self.links[key].one_way(inner) + self.until_look(slots[outer]);
+            self.schedule(slots[outer], at, Event::Moved { link: key, side: outer as u8 });
         }
         true
     }
@@ -116,32 +116,32 @@ impl<M: Debug + Encode> Transport<M> {
     /// A node sees that a peer has come to another address.
     pub(super) fn moved(&mut self, key: LinkKey, side: usize) {
         let Some(link) = self.links.get(key).filter(|link| link.is_open(side)) else { return };
-        let (seat, peer) = (link.seats()[side], link.ids()[1 - side]);
+        let (slot, peer) = (link.slots()[side], link.ids()[1 - side]);
         let remote = link.remotes[side].map(SocketAddr::V4);
-        if self.end(seat).alive && self.link_to(seat, peer.prefix()) == Some(key) {
-            self.deliver(seat, TransportEvent::LinkUp { peer, remote, dialled: side == 0 });
+        if self.end(slot).alive && self.link_to(slot, peer.prefix()) == Some(key) {
+            self.deliver(slot, TransportEvent::LinkUp { peer, remote, dialled: side == 0 });
         }
     }
 
     /// To whom and which port something comes that a node sends now from a port of its own, and as what.
-    fn sent_now(&mut self, (from, port): (Seat, u16), to: SocketAddrV4) -> Option<((Seat, u16), Flow)> {
+    fn sent_now(&mut self, (from, port): (NodeSlot, u16), to: SocketAddrV4) -> Option<((NodeSlot, u16), Flow)> {
         let flow = udp(SocketAddrV4::new(self.end(from).address, port), to);
-        let (seat, flow) = self.networks.resolve(self.now, self.end(from).network as usize, flow)?;
-        self.end(seat).alive.then_some(((seat, flow.destination.port()), flow))
+        let (slot, flow) = self.networks.resolve(self.now, self.end(from).network as usize, flow)?;
+        self.end(slot).alive.then_some(((slot, flow.destination.port()), flow))
     }
 
     /// Where in the pause between two keep-alives a node is, by luck.
-    fn until_keep_alive(&mut self, seat: Seat) -> Duration {
-        self.part_of(seat, KEEP_ALIVE)
+    fn until_keep_alive(&mut self, slot: NodeSlot) -> Duration {
+        self.part_of(slot, KEEP_ALIVE)
     }
 
     /// Where in the pause between two looks at its peers' addresses.
-    fn until_look(&mut self, seat: Seat) -> Duration {
-        self.part_of(seat, MIGRATION_CHECK_EVERY)
+    fn until_look(&mut self, slot: NodeSlot) -> Duration {
+        self.part_of(slot, MIGRATION_CHECK_EVERY)
     }
 
-    fn part_of(&mut self, seat: Seat, pause: Duration) -> Duration {
+    fn part_of(&mut self, slot: NodeSlot, pause: Duration) -> Duration {
         let steps = pause.as_micros() as u64 / SPREAD_US;
-        self.spread(seat) * steps as u32
+        self.spread(slot) * steps as u32
     }
 }

@@ -51,44 +51,45 @@ fn frame(byte: u8, length: usize) -> Vec<u8> {
 
 #[test]
 fn early_fragments_wait_for_the_first_of_their_own_datagram() {
-    let mut early = Early::default();
+    let mut out_of_order = OutOfOrderFragments::default();
     for (byte, identification) in [(1, 7), (2, 8), (3, 7)] {
-        assert_eq!(early.hold(AT_ONCE, &fragment(2, true, identification), &frame(byte, 100)), 0);
+        assert_eq!(out_of_order.hold(AT_ONCE, &fragment(2, true, identification), &frame(byte, 100)), 0);
     }
-    assert!(early.release(&fragment(0, true, 9)).is_empty());
-    assert_eq!(early.release(&fragment(0, true, 7)), [frame(1, 100).into(), frame(3, 100).into()]);
-    assert!(early.release(&fragment(0, true, 7)).is_empty(), "they went");
-    assert_eq!((early.clear(), early.next_due()), (1, Time::NEVER));
+    assert!(out_of_order.release(&fragment(0, true, 9)).is_empty());
+    assert_eq!(out_of_order.release(&fragment(0, true, 7)), [frame(1, 100).into(), frame(3, 100).into()]);
+    assert!(out_of_order.release(&fragment(0, true, 7)).is_empty(), "they went");
+    assert_eq!((out_of_order.clear(), out_of_order.next_due()), (1, Time::NEVER));
 }
 
 #[test]
 fn early_fragments_wait_for_a_second() {
-    let mut early = Early::default();
+    let mut out_of_order = OutOfOrderFragments::default();
     let half = Duration::from_millis(500);
-    early.hold(AT_ONCE, &fragment(2, false, 7), &frame(1, 100));
-    early.hold(AT_ONCE + half, &fragment(2, false, 8), &frame(2, 100));
-    assert_eq!(early.next_due(), AT_ONCE + HELD_FOR);
-    assert_eq!(early.expire(AT_ONCE + HELD_FOR - Duration::from_micros(1)), 0);
-    assert_eq!((early.expire(AT_ONCE + HELD_FOR), early.next_due()), (1, AT_ONCE + half + HELD_FOR));
-    assert!(early.release(&fragment(0, true, 7)).is_empty());
-    assert_eq!(early.release(&fragment(0, true, 8)).len(), 1);
-    assert_eq!(early.next_due(), Time::NEVER);
+    out_of_order.hold(AT_ONCE, &fragment(2, false, 7), &frame(1, 100));
+    out_of_order.hold(AT_ONCE + half, &fragment(2, false, 8), &frame(2, 100));
+    assert_eq!(out_of_order.next_due(), AT_ONCE + HELD_FOR);
+    assert_eq!(out_of_order.expire(AT_ONCE + HELD_FOR - Duration::from_micros(1)), 0);
+    assert_eq!((out_of_order.expire(AT_ONCE + HELD_FOR), out_of_order.next_due()), (1, AT_ONCE + half + HELD_FOR));
+    assert!(out_of_order.release(&fragment(0, true, 7)).is_empty());
+    assert_eq!(out_of_order.release(&fragment(0, true, 8)).len(), 1);
+    assert_eq!(out_of_order.next_due(), Time::NEVER);
 }
 
 /// That no more than `per_datagram` fragments of this length wait for one datagram, and `in_all` for any.
 fn check_bound(length: usize, per_datagram: usize, in_all: usize) {
-    let mut early = Early::default();
+    let mut out_of_order = OutOfOrderFragments::default();
     // The second time as the first: what has gone is not counted any more.
     for _ in 0..2 {
-        let mut hold = |identification| early.hold(AT_ONCE, &fragment(2, true, identification), &frame(1, length));
+        let mut hold =
+            |identification| out_of_order.hold(AT_ONCE, &fragment(2, true, identification), &frame(1, length));
         assert_eq!((0..per_datagram + 3).map(|_| hold(0)).sum::<u64>(), 3, "{length}: the last are not taken");
         let others = 1..=(in_all - per_datagram) as u16;
         assert_eq!(others.map(&mut hold).sum::<u64>(), 0, "{length}: there is room for others");
         let more = 1_000..1_005 + per_datagram as u16;
         assert_eq!(more.map(&mut hold).sum::<u64>(), per_datagram as u64 + 5, "{length}: the oldest make room");
-        assert!((0..=5).all(|id| early.release(&fragment(0, true, id)).is_empty()));
-        assert_eq!(early.release(&fragment(0, true, 6)).len(), 1);
-        assert_eq!(early.clear(), in_all as u64 - 1);
+        assert!((0..=5).all(|id| out_of_order.release(&fragment(0, true, id)).is_empty()));
+        assert_eq!(out_of_order.release(&fragment(0, true, 6)).len(), 1);
+        assert_eq!(out_of_order.clear(), in_all as u64 - 1);
     }
 }
 
@@ -100,7 +101,7 @@ fn early_fragments_are_bounded_in_number() {
 #[test]
 fn early_fragments_are_bounded_in_bytes() {
     check_bound(8 << 10, HELD_BYTES_PER_DATAGRAM_MAX >> 13, HELD_BYTES_MAX >> 13);
-    let mut early = Early::default();
-    assert_eq!(early.hold(AT_ONCE, &fragment(2, true, 1), &frame(1, HELD_BYTES_PER_DATAGRAM_MAX + 1)), 1);
-    assert_eq!(early.next_due(), Time::NEVER);
+    let mut out_of_order = OutOfOrderFragments::default();
+    assert_eq!(out_of_order.hold(AT_ONCE, &fragment(2, true, 1), &frame(1, HELD_BYTES_PER_DATAGRAM_MAX + 1)), 1);
+    assert_eq!(out_of_order.next_due(), Time::NEVER);
 }

@@ -82,7 +82,9 @@ fn what_may_not_be_forwarded_is_no_packet() {
 fn errors_say_what_they_are_about_and_fit_every_link() {
     let bytes = udp(&[7; 2_000]);
     let packet = Packet6::parse(&bytes).unwrap();
-    for (problem, kind) in [(Problem6::NoRoute, 1), (Problem6::TooBig { mtu: 1_400 }, 2), (Problem6::TimeExceeded, 3)] {
+    for (problem, kind) in
+        [(PacketError6::NoRoute, 1), (PacketError6::TooBig { mtu: 1_400 }, 2), (PacketError6::TimeExceeded, 3)]
+    {
         let error = error_about(&packet, &bytes, ROUTER, problem).unwrap();
         assert_eq!(error.len(), ERROR_MAX);
         let parsed = Packet6::parse(&error).unwrap();
@@ -91,7 +93,7 @@ fn errors_say_what_they_are_about_and_fit_every_link() {
         assert!(is_icmp_intact(&parsed, &error));
         assert_eq!(error_about(&parsed, &error, ROUTER, problem), None, "none about an error");
     }
-    let error = error_about(&packet, &bytes, ROUTER, Problem6::TooBig { mtu: 1_400 }).unwrap();
+    let error = error_about(&packet, &bytes, ROUTER, PacketError6::TooBig { mtu: 1_400 }).unwrap();
     assert_eq!(error[HEADER_LEN + 4..HEADER_LEN + 8], 1_400_u32.to_be_bytes());
 }
 
@@ -126,7 +128,7 @@ proptest! {
             bytes[NEXT_HEADER] = kind;
         }
         if let Ok(packet) = Packet6::parse(&bytes) {
-            let _ = error_about(&packet, &bytes, ROUTER, Problem6::NoRoute);
+            let _ = error_about(&packet, &bytes, ROUTER, PacketError6::NoRoute);
             prop_assert!(packet.header_len <= packet.total_len && packet.total_len <= bytes.len());
         }
     }

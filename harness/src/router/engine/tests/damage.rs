@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::net::firewall::Policy;
 use crate::net::packet::ipv6::Packet6;
-use crate::router::config::{Ipv6Config, Side6};
+use crate::router::config::{RouterIpv6Config, SideConfig6};
 
 /// What a frame carries before it is damaged.
 #[derive(Clone, Copy, Debug)]
@@ -49,30 +49,30 @@ const ENDS: [&str; 4] = ["10.1.0.2", "10.1.0.1", "203.0.113.9", "203.0.113.2"];
 const ENDS6: [&str; 4] = ["2001:db8:1::2", "2001:db8:1::1", "2001:db8::9", "2001:db8::2"];
 
 /// A router that has IPv6 too, and a short way outside, for which much has to be cut.
-fn narrow() -> Engine {
-    let side = |subnet: &str, address: &str| Side6 {
+fn narrow() -> RouterEngine {
+    let network = |subnet: &str, address: &str| SideConfig6 {
         subnet: subnet.parse().unwrap(),
         address: address.parse().unwrap(),
         gateway: None,
     };
-    let ipv6 = Ipv6Config {
-        inside: side("2001:db8:1::/64", ENDS6[1]),
-        outside: Some(side("2001:db8::/64", ENDS6[3])),
+    let ipv6 = RouterIpv6Config {
+        inside: network("2001:db8:1::/64", ENDS6[1]),
+        outside: Some(network("2001:db8::/64", ENDS6[3])),
         firewall: Policy::Stateful,
         routes: Vec::new(),
     };
-    Engine::new(&RouterConfig { ipv6: Some(ipv6), ..config() }, INSIDE, Some(Interface { mtu: 200, ..OUTSIDE }))
+    RouterEngine::new(&RouterConfig { ipv6: Some(ipv6), ..config() }, INSIDE, Some(Interface { mtu: 200, ..OUTSIDE }))
 }
 
 /// A right frame of that kind, between two of [`ENDS`].
-fn right(kind: Kind, face: Face, (from, to): (usize, usize), length: usize) -> Vec<u8> {
-    let ipv4 = || to_router(face).ipv4(ip(ENDS[from]).octets(), ip(ENDS[to]).octets(), 64);
+fn right(kind: Kind, side: Side, (from, to): (usize, usize), length: usize) -> Vec<u8> {
+    let ipv4 = || to_router(side).ipv4(ip(ENDS[from]).octets(), ip(ENDS[to]).octets(), 64);
     let octets = |end: usize| ENDS6[end].parse::<std::net::Ipv6Addr>().unwrap().octets();
-    let ipv6 = |hops| to_router(face).ipv6(octets(from), octets(to), hops);
+    let ipv6 = |hops| to_router(side).ipv6(octets(from), octets(to), hops);
     let (mut frame, payload) = (Vec::new(), vec![7; length]);
-    let quote = &udp(face, (ENDS[to], 1000), (ENDS[from], 4001))[ETHERNET_LEN..];
+    let quote = &udp(side, (ENDS[to], 1000), (ENDS[from], 4001))[ETHERNET_LEN..];
     match kind {
-        Kind::Arp => return arp(face, ArpOperation::REQUEST, (ENDS[from], HOST), ENDS[to]),
+        Kind::Arp => return arp(side, ArpOperation::REQUEST, (ENDS[from], HOST), ENDS[to]),
         Kind::Udp => ipv4().udp(4001, 1000).write(&mut frame, &payload),
         Kind::Tcp => ipv4().tcp(4001, 1000, 1, 500).syn().write(&mut frame, &payload),
         Kind::Echo => ipv4().icmpv4_echo_request(77, 1).write(&mut frame, &payload),
@@ -148,20 +148,20 @@ fn offloads() -> impl Strategy<Value = Offload> {
 }
 
 /// A frame of any kind, some of its bytes changed behind the first header and its checksums made right for that, or cut off.
-fn frames() -> impl Strategy<Value = (Face, Offload, Vec<u8>)> {
-    let face = prop_oneof![Just(Face::Inside), Just(Face::Outside)];
+fn frames() -> impl Strategy<Value = (Side, Offload, Vec<u8>)> {
+    let side = prop_oneof![Just(Side::Inside), Just(Side::Outside)];
     let damage = prop::collection::vec((ETHERNET_LEN..120, any::<u8>()), 0..4);
     let cut = prop_oneof![4 => Just(usize::MAX), 1 => 0usize..120];
     let what = (prop::sample::select(&KINDS[..]), (0..4usize, 0..4usize), 8usize..600);
-    (face, offloads(), what, damage, cut).prop_map(|(face, offload, (kind, ends, length), damage, cut)| {
-        let mut frame = right(kind, face, ends, length);
+    (side, offloads(), what, damage, cut).prop_map(|(side, offload, (kind, ends, length), damage, cut)| {
+        let mut frame = right(kind, side, ends, length);
         for (at, value) in damage {
             let at = at.min(frame.len() - 1);
             frame[at] = value;
         }
         mend(&mut frame);
         frame.truncate(cut);
-        (face, offload, frame)
+        (side, offload, frame)
     })
 }
 
@@ -171,9 +171,9 @@ proptest! {
         frames in prop::collection::vec(frames(), 1..20),
     ) {
         let mut engine = narrow();
-        for (n, (face, offload, frame)) in frames.into_iter().enumerate() {
+        for (n, (side, offload, frame)) in frames.into_iter().enumerate() {
             let now = ms(100 * n as u64);
-            let mut sent = receive_with(&mut engine, now, face, offload, frame);
+            let mut sent = receive_with(&mut engine, now, side, offload, frame);
             sent.extend(advance(&mut engine, now));
             for (_, _, frame) in sent {
                 match [frame[12], frame[13]] {
@@ -191,14 +191,14 @@ proptest! {
     ) {
         let mut engine = narrow();
         for (inside, mut frame) in frames {
-            let face = if inside { Face::Inside } else { Face::Outside };
+            let side = if inside { Side::Inside } else { Side::Outside };
             if frame.len() >= ETHERNET_LEN {
-                frame[..6].copy_from_slice(&[INSIDE.mac, OUTSIDE.mac][face as usize]);
+                frame[..6].copy_from_slice(&[INSIDE.mac, OUTSIDE.mac][side as usize]);
                 let kind = [TYPE_ARP, TYPE_IPV4, TYPE_IPV6][usize::from(frame[6] % 3)];
                 frame[12..ETHERNET_LEN].copy_from_slice(&kind);
                 mend(&mut frame);
             }
-            receive(&mut engine, face, frame);
+            receive(&mut engine, side, frame);
         }
     }
 
@@ -208,10 +208,10 @@ proptest! {
         let mut engine = engine(&config());
         let to = if to_us { ip("203.0.113.2") } else { to.into() };
         let mut frame = Vec::new();
-        let builder = to_router(Face::Outside).ipv4(from.to_be_bytes(), to.octets(), ttl).udp(ports.0, ports.1);
+        let builder = to_router(Side::Outside).ipv4(from.to_be_bytes(), to.octets(), ttl).udp(ports.0, ports.1);
         builder.write(&mut frame, &[]).unwrap();
-        let out = receive(&mut engine, Face::Outside, frame);
-        prop_assert!(out.iter().all(|(face, ..)| *face == Face::Outside));
+        let out = receive(&mut engine, Side::Outside, frame);
+        prop_assert!(out.iter().all(|(side, ..)| *side == Side::Outside));
     }
 }
 
@@ -220,13 +220,13 @@ proptest! {
 fn right_frames_are_not_refused_for_their_headers() {
     for kind in KINDS {
         let mut engine = narrow();
-        for (face, ends) in [(Face::Inside, (0, 2)), (Face::Outside, (2, 3))] {
-            let sent = receive(&mut engine, face, right(kind, face, ends, 100));
+        for (side, ends) in [(Side::Inside, (0, 2)), (Side::Outside, (2, 3))] {
+            let sent = receive(&mut engine, side, right(kind, side, ends, 100));
             let dropped = engine.stats().dropped(DropCause::Malformed);
-            assert_eq!(dropped, 0, "{kind:?} {face:?}");
+            assert_eq!(dropped, 0, "{kind:?} {side:?}");
             let starts =
                 matches!(kind, Kind::Udp | Kind::Tcp | Kind::Echo | Kind::FirstFragment | Kind::Udp6 | Kind::Tcp6);
-            if face == Face::Inside && (starts || matches!(kind, Kind::Echo6)) {
+            if side == Side::Inside && (starts || matches!(kind, Kind::Echo6)) {
                 assert_eq!(sent.len(), 1, "{kind:?}: it, or the question for its next hop");
             }
         }

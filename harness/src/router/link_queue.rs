@@ -16,27 +16,27 @@ pub const ON_LINK_MAX: usize = 64 << 20;
 
 /// One direction of a router's uplink.
 #[derive(Debug)]
-pub struct Pipe {
+pub struct LinkQueue {
     link: Link,
     /// Whether frames that stand for several must be cut first.
     pub cuts: bool,
     /// In order of arrival.
-    under_way: VecDeque<UnderWay>,
+    under_way: VecDeque<QueuedFrame>,
     bytes: usize,
 }
 
 /// What became of a frame that was put on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crossing {
+pub enum LinkVerdict {
     /// It is across at once, and still the caller's.
-    Across,
+    Passed,
     /// It arrives later, or altered so.
-    UnderWay(Alteration),
+    Queued(Alteration),
 }
 
 /// A frame on a link.
 #[derive(Clone, Debug)]
-pub struct UnderWay {
+pub struct QueuedFrame {
     due: Time,
     /// To whom, when it arrives.
     pub next_hop: IpAddr,
@@ -46,7 +46,7 @@ pub struct UnderWay {
     pub frame: Box<[u8]>,
 }
 
-impl UnderWay {
+impl QueuedFrame {
     /// Flips a bit of the packet, counted from behind the Ethernet header, and leaves the checksums as they are. A checksum
     /// that is still to be computed is computed first: done afterwards it would cover the damage up.
     fn damage(&mut self, bit: u32) {
@@ -57,10 +57,10 @@ impl UnderWay {
     }
 }
 
-impl Pipe {
+impl LinkQueue {
     /// An empty one.
     pub fn new(config: &LinkConfig, seed: u64) -> Self {
-        Pipe {
+        LinkQueue {
             link: Link::new(config.clone(), seed),
             cuts: config.counts_packets(),
             under_way: VecDeque::new(),
@@ -79,9 +79,9 @@ impl Pipe {
         next_hop: IpAddr,
         offload: Offload,
         frame: &[u8],
-    ) -> Result<Crossing, DropCause> {
+    ) -> Result<LinkVerdict, DropCause> {
         let (due, alteration) = match self.link.send(now, bytes) {
-            Transit::Arrives(due) if due <= now && self.under_way.is_empty() => return Ok(Crossing::Across),
+            Transit::Arrives(due) if due <= now && self.under_way.is_empty() => return Ok(LinkVerdict::Passed),
             Transit::Arrives(due) => (due, Alteration::default()),
             Transit::Altered(due, alteration) => (due, alteration),
             Transit::Drop(why) => return Err(why.into()),
@@ -90,7 +90,7 @@ impl Pipe {
         if self.bytes + copies * frame.len() > ON_LINK_MAX {
             return Err(DropCause::QueueFull);
         }
-        let mut first = UnderWay { due, next_hop, offload, frame: frame.into() };
+        let mut first = QueuedFrame { due, next_hop, offload, frame: frame.into() };
         if alteration.twice {
             self.put(first.clone());
         }
@@ -98,11 +98,11 @@ impl Pipe {
             first.damage(bit);
         }
         self.put(first);
-        Ok(Crossing::UnderWay(alteration))
+        Ok(LinkVerdict::Queued(alteration))
     }
 
     /// Behind whatever arrives no later: only what is late has others to overtake it.
-    fn put(&mut self, frame: UnderWay) {
+    fn put(&mut self, frame: QueuedFrame) {
         self.bytes += frame.frame.len();
         let place = self.under_way.iter().rposition(|other| other.due <= frame.due).map_or(0, |before| before + 1);
         self.under_way.insert(place, frame);
@@ -120,7 +120,7 @@ impl Pipe {
     }
 
     /// The next frame that is across by now.
-    pub fn arrived(&mut self, now: Time) -> Option<UnderWay> {
+    pub fn arrived(&mut self, now: Time) -> Option<QueuedFrame> {
         let first = self.under_way.pop_front_if(|first| first.due <= now)?;
         self.bytes -= first.frame.len();
         Some(first)

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ALIVE_AFTER, Declared, EXPIRY_WATCHED, Measured, Observed, ObservedNat, fits, lateness};
+use super::{ALIVE_AFTER, DeclaredRouter, EXPIRY_WATCHED, ObservedLink, ObservedNat, ObservedRouter, fits, lateness};
 use crate::net::nat::{Dependence, NatConfig};
 use crate::netns::Namespace;
 
@@ -64,31 +64,31 @@ pub(super) const PACKET_LEN: u32 = 20 + 8 + MESSAGE_LEN as u32;
 
 /// A host of the probe.
 #[derive(Clone, Debug)]
-pub(crate) struct Stand {
+pub(crate) struct ProbeHost {
     pub(crate) namespace: Namespace,
-    /// [`Stand::ADDRESSES`].
+    /// [`ProbeHost::ADDRESSES`].
     pub(crate) addresses: Vec<Ipv4Addr>,
 }
 
 /// A message that came in.
 #[derive(Clone, Copy, Debug)]
-struct Heard {
+struct Received {
     from: SocketAddrV4,
     at: Instant,
 }
 
 /// A socket that notes what comes in.
 #[derive(Debug)]
-struct Post {
+struct ProbeSocket {
     socket: Arc<UdpSocket>,
     address: SocketAddrV4,
-    heard: Arc<Ears>,
+    received: Arc<Inbox>,
     listening: AbortHandle,
 }
 
 #[derive(Debug, Default)]
-struct Ears {
-    messages: Mutex<BTreeMap<u64, Heard>>,
+struct Inbox {
+    messages: Mutex<BTreeMap<u64, Received>>,
     news: Notify,
 }
 
@@ -102,12 +102,12 @@ fn number() -> u64 {
 /// Mappings of one inside host that the probe needs at a time.
 pub(crate) const MAPPINGS_MAX: u32 = 16;
 
-impl Stand {
+impl ProbeHost {
     /// How many it has: to write from another host outside is to write from another address.
     pub(crate) const ADDRESSES: usize = 2;
 
     /// A new socket on one of the addresses.
-    async fn post(&self, address: usize) -> anyhow::Result<Post> {
+    async fn probe_socket(&self, address: usize) -> anyhow::Result<ProbeSocket> {
         let address = self.addresses[address];
         let bind = move || {
             let socket = std::net::UdpSocket::bind((address, 0)).with_context(|| format!("binding to {address}"))?;
@@ -116,13 +116,13 @@ impl Stand {
         };
         let socket = Arc::new(UdpSocket::from_std(self.namespace.run(bind).await?)?);
         let SocketAddr::V4(address) = socket.local_addr()? else { bail!("an IPv4 socket has another address") };
-        let heard = Arc::new(Ears::default());
-        let listening = tokio::spawn(listen(Arc::clone(&socket), Arc::clone(&heard))).abort_handle();
-        Ok(Post { socket, address, heard, listening })
+        let received = Arc::new(Inbox::default());
+        let listening = tokio::spawn(listen(Arc::clone(&socket), Arc::clone(&received))).abort_handle();
+        Ok(ProbeSocket { socket, address, received, listening })
     }
 }
 
-async fn listen(socket: Arc<UdpSocket>, ears: Arc<Ears>) {
+async fn listen(socket: Arc<UdpSocket>, inbox: Arc<Inbox>) {
     let mut buffer = [0; 64];
     loop {
         // An error is an ICMP message about something sent: noted by what does not come in.
@@ -131,9 +131,9 @@ async fn listen(socket: Arc<UdpSocket>, ears: Arc<Ears>) {
         if kind == ECHO {
             let _ = socket.send_to(&write(PLAIN, number), from).await;
         }
-        let heard = Heard { from, at: Instant::now() };
-        ears.messages.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_insert(heard);
-        ears.news.notify_waiters();
+        let received = Received { from, at: Instant::now() };
+        inbox.messages.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_insert(received);
+        inbox.news.notify_waiters();
     }
 }
 
@@ -148,7 +148,7 @@ fn read(message: &[u8]) -> Option<(u8, u64)> {
     Some((kind, u64::from_be_bytes(number.try_into().ok()?)))
 }
 
-impl Post {
+impl ProbeSocket {
     async fn send(&self, to: SocketAddrV4, kind: u8, number: u64) -> anyhow::Result<()> {
         // Refused is what an ICMP message about an earlier one makes of the next.
         match self.socket.send_to(&write(kind, number), to).await {
@@ -157,16 +157,16 @@ impl Post {
         }
     }
 
-    fn has(&self, number: u64) -> Option<Heard> {
-        self.heard.messages.lock().unwrap_or_else(PoisonError::into_inner).get(&number).copied()
+    fn has(&self, number: u64) -> Option<Received> {
+        self.received.messages.lock().unwrap_or_else(PoisonError::into_inner).get(&number).copied()
     }
 
-    async fn hears(&self, number: u64, within: Duration) -> Option<Heard> {
+    async fn hears(&self, number: u64, within: Duration) -> Option<Received> {
         let wait = async {
             loop {
-                let news = self.heard.news.notified();
-                if let Some(heard) = self.has(number) {
-                    return heard;
+                let news = self.received.news.notified();
+                if let Some(received) = self.has(number) {
+                    return received;
                 }
                 news.await;
             }
@@ -187,7 +187,7 @@ impl Post {
     }
 }
 
-impl Drop for Post {
+impl Drop for ProbeSocket {
     fn drop(&mut self) {
         self.listening.abort();
     }
@@ -205,12 +205,12 @@ impl Drop for Keeper {
 }
 
 /// Sends until it comes in: who it came from, as seen there.
-async fn carry(from: &Post, to: SocketAddrV4, at: &Post) -> anyhow::Result<Option<SocketAddrV4>> {
+async fn carry(from: &ProbeSocket, to: SocketAddrV4, at: &ProbeSocket) -> anyhow::Result<Option<SocketAddrV4>> {
     let (number, deadline) = (number(), Instant::now() + PATIENCE);
     while Instant::now() < deadline {
         from.send(to, PLAIN, number).await?;
-        if let Some(heard) = at.hears(number, AGAIN + AGAIN).await {
-            return Ok(Some(heard.from));
+        if let Some(received) = at.hears(number, AGAIN + AGAIN).await {
+            return Ok(Some(received.from));
         }
     }
     Ok(None)
@@ -219,38 +219,38 @@ async fn carry(from: &Post, to: SocketAddrV4, at: &Post) -> anyhow::Result<Optio
 /// Observes the router of a network. Whoever has a permit of `measuring` is alone with as few others.
 pub(crate) async fn observe(
     network: &str,
-    declared: &Declared,
-    inside: &Stand,
-    outside: &Stand,
+    declared: &DeclaredRouter,
+    inside: &ProbeHost,
+    outside: &ProbeHost,
     measuring: &Semaphore,
-) -> anyhow::Result<Observed> {
-    let field = Field { declared, inside, outside };
+) -> anyhow::Result<ObservedRouter> {
+    let observe = Field { declared, inside, outside };
     let nat = match &declared.nat {
-        Some(nat) => Some(field.nat(nat).await?),
+        Some(nat) => Some(observe.nat(nat).await?),
         None => None,
     };
     let _permit = measuring.acquire().await?;
-    let mut measured = field.measure().await?;
+    let mut measured = observe.measure().await?;
     let deadline = Instant::now() + MEASURED_FOR;
     for _ in 1..MEASURED_MAX {
         if fits(declared, &measured).is_ok() || Instant::now() > deadline {
             break;
         }
         sleep(MEASURED_PAUSE.max(declared.up.coherence()).max(declared.down.coherence())).await;
-        measured = measured.least(field.measure().await?);
+        measured = measured.least(observe.measure().await?);
     }
-    Ok(Observed { network: network.to_owned(), nat, measured })
+    Ok(ObservedRouter { network: network.to_owned(), nat, measured })
 }
 
 struct Field<'a> {
-    declared: &'a Declared,
-    inside: &'a Stand,
-    outside: &'a Stand,
+    declared: &'a DeclaredRouter,
+    inside: &'a ProbeHost,
+    outside: &'a ProbeHost,
 }
 
 impl Field<'_> {
     /// Writes from inside to outside: as whom, seen there.
-    async fn out(&self, near: &Post, far: &Post) -> anyhow::Result<SocketAddrV4> {
+    async fn out(&self, near: &ProbeSocket, far: &ProbeSocket) -> anyhow::Result<SocketAddrV4> {
         carry(near, far.address, far).await?.context("nothing gets out")
     }
 
@@ -264,8 +264,12 @@ impl Field<'_> {
 
     /// One socket inside writes to three outside.
     async fn mapping(&self) -> anyhow::Result<Dependence> {
-        let near = self.inside.post(0).await?;
-        let (far, port, host) = (self.outside.post(0).await?, self.outside.post(0).await?, self.outside.post(1).await?);
+        let near = self.inside.probe_socket(0).await?;
+        let (far, port, host) = (
+            self.outside.probe_socket(0).await?,
+            self.outside.probe_socket(0).await?,
+            self.outside.probe_socket(1).await?,
+        );
         let first = self.out(&near, &far).await?;
         let (to_port, to_host) = (self.out(&near, &port).await?, self.out(&near, &host).await?);
         Ok(match (to_port == first, to_host == first) {
@@ -277,8 +281,12 @@ impl Field<'_> {
 
     /// One socket inside writes to one outside, and others answer.
     async fn filtering(&self, declared: &NatConfig) -> anyhow::Result<Dependence> {
-        let near = self.inside.post(0).await?;
-        let (far, port, host) = (self.outside.post(0).await?, self.outside.post(0).await?, self.outside.post(1).await?);
+        let near = self.inside.probe_socket(0).await?;
+        let (far, port, host) = (
+            self.outside.probe_socket(0).await?,
+            self.outside.probe_socket(0).await?,
+            self.outside.probe_socket(1).await?,
+        );
         let mapped = self.out(&near, &far).await?;
         let _kept = near.keep(far.address);
         let (from_port, from_host) = (number(), number());
@@ -300,7 +308,7 @@ impl Field<'_> {
 
     /// Sends many copies of each message: from whom, where to, and its number. Always two in a row, because a link may lose just
     /// every other packet.
-    async fn copies(&self, messages: &[(&Post, SocketAddrV4, u64)]) -> anyhow::Result<()> {
+    async fn copies(&self, messages: &[(&ProbeSocket, SocketAddrV4, u64)]) -> anyhow::Result<()> {
         for turn in 1..=COPIES / 2 {
             for (from, to, number) in messages {
                 from.send(*to, PLAIN, *number).await?;
@@ -321,7 +329,7 @@ impl Field<'_> {
     }
 
     /// Waits until what was sent inwards before has come in, if it ever does.
-    async fn fence(&self, far: &Post, mapped: SocketAddrV4, near: &Post) -> anyhow::Result<()> {
+    async fn fence(&self, far: &ProbeSocket, mapped: SocketAddrV4, near: &ProbeSocket) -> anyhow::Result<()> {
         carry(far, mapped, near).await?.context("an answer to what was sent does not come in")?;
         sleep(SETTLED + lateness(&self.declared.down)).await;
         Ok(())
@@ -332,8 +340,8 @@ impl Field<'_> {
         if declared.mapping != Dependence::EndpointIndependent {
             return Ok(None);
         }
-        let (one, other) = (self.inside.post(0).await?, self.inside.post(0).await?);
-        let (far, numbers) = (self.outside.post(0).await?, (number(), number()));
+        let (one, other) = (self.inside.probe_socket(0).await?, self.inside.probe_socket(0).await?);
+        let (far, numbers) = (self.outside.probe_socket(0).await?, (number(), number()));
         let first = self.out(&one, &far).await?;
         let _kept = (one.keep(far.address), other.keep(far.address));
         let mapped = (first, self.out(&other, &far).await?);
@@ -346,8 +354,11 @@ impl Field<'_> {
 
     /// Whether a mapping that is left idle lives, and dies in time.
     async fn life(&self, declared: &NatConfig) -> anyhow::Result<(bool, Option<bool>)> {
-        let (near, far, control) =
-            (self.inside.post(0).await?, self.outside.post(0).await?, self.inside.post(0).await?);
+        let (near, far, control) = (
+            self.inside.probe_socket(0).await?,
+            self.outside.probe_socket(0).await?,
+            self.inside.probe_socket(0).await?,
+        );
         let posts = [&near, &far, &control];
         let idle = ALIVE_AFTER.min(declared.udp_timeout / 2);
         let mut mapped = self.out(&near, &far).await?;
@@ -371,7 +382,7 @@ impl Field<'_> {
         &self,
         idle: Duration,
         mapped: SocketAddrV4,
-        [near, far, control]: [&Post; 3],
+        [near, far, control]: [&ProbeSocket; 3],
     ) -> anyhow::Result<bool> {
         sleep(idle).await;
         let answer = number();
@@ -382,17 +393,17 @@ impl Field<'_> {
         Ok(near.has(answer).is_some())
     }
 
-    async fn measure(&self) -> anyhow::Result<Measured> {
-        let (near, far) = (self.inside.post(0).await?, self.outside.post(0).await?);
+    async fn measure(&self) -> anyhow::Result<ObservedLink> {
+        let (near, far) = (self.inside.probe_socket(0).await?, self.outside.probe_socket(0).await?);
         let mapped = self.out(&near, &far).await?;
         let round_trip_s = self.round_trip(&near, &far).await?.as_secs_f64();
         let _kept = near.keep(far.address);
         let (loss_up, loss_down) = tokio::join!(self.loss(&near, far.address, &far), self.loss(&far, mapped, &near));
-        Ok(Measured { round_trip_s, sample: SAMPLE, loss_up: loss_up?, loss_down: loss_down? })
+        Ok(ObservedLink { round_trip_s, sample: SAMPLE, loss_up: loss_up?, loss_down: loss_down? })
     }
 
     /// The shortest of some.
-    async fn round_trip(&self, near: &Post, far: &Post) -> anyhow::Result<Duration> {
+    async fn round_trip(&self, near: &ProbeSocket, far: &ProbeSocket) -> anyhow::Result<Duration> {
         let deadline = Instant::now() + PATIENCE;
         let mut sent: Vec<(u64, Instant)> = Vec::new();
         let mut trips: Vec<Duration> = Vec::new();
@@ -401,8 +412,8 @@ impl Field<'_> {
             near.send(far.address, ECHO, sent[sent.len() - 1].0).await?;
             sleep(ROUND_TRIP_PAUSE).await;
             sent.retain(|(number, at)| match near.has(*number) {
-                Some(heard) => {
-                    trips.push(heard.at - *at);
+                Some(received) => {
+                    trips.push(received.at - *at);
                     false
                 }
                 None => true,
@@ -412,7 +423,7 @@ impl Field<'_> {
     }
 
     /// The share of a sample that does not arrive.
-    async fn loss(&self, from: &Post, to: SocketAddrV4, at: &Post) -> anyhow::Result<f64> {
+    async fn loss(&self, from: &ProbeSocket, to: SocketAddrV4, at: &ProbeSocket) -> anyhow::Result<f64> {
         let numbers: Vec<u64> = (0..SAMPLE).map(|_| number()).collect();
         for burst in numbers.chunks(BURST_LEN) {
             for &number in burst {

@@ -20,10 +20,10 @@ fn packet(options: &[u8], at: usize, length: usize, more: bool) -> Vec<u8> {
 }
 
 /// The fragments of a packet.
-fn pieces(bytes: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
-    let mut pieces = cut(&Packet::parse(bytes).unwrap(), bytes, mtu)?;
+fn fragmenter(bytes: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
+    let mut fragmenter = cut(&Packet::parse(bytes).unwrap(), bytes, mtu)?;
     let (mut all, mut piece) = (Vec::new(), Vec::new());
-    while pieces.next_into(&mut piece, 0) {
+    while fragmenter.next_into(&mut piece, 0) {
         all.push(piece.clone());
     }
     Some(all)
@@ -37,7 +37,7 @@ proptest! {
     ) {
         let (at, length) = (at * UNIT, if more { length & !(UNIT - 1) } else { length });
         let whole = packet(&vec![NOTHING; 4 * options], at, length, more);
-        let all = pieces(&whole, mtu).unwrap();
+        let all = fragmenter(&whole, mtu).unwrap();
         let mut end = at;
         for (n, piece) in all.iter().enumerate() {
             prop_assert!(piece.len() <= mtu && Packet::parse(piece).is_ok());
@@ -55,13 +55,13 @@ proptest! {
 #[test]
 fn what_is_short_enough_stays_as_it_is() {
     let whole = packet(&[NOTHING; 4], 80, 400, true);
-    assert_eq!(pieces(&whole, whole.len()), Some(vec![whole.clone()]));
+    assert_eq!(fragmenter(&whole, whole.len()), Some(vec![whole.clone()]));
 }
 
 #[test]
 fn what_cannot_be_cut_is_not() {
-    assert_eq!(pieces(&packet(&[], 0, 100, false), 27), None, "no room for eight bytes");
-    assert_eq!(pieces(&packet(&[], 65_528, 100, true), 68), None, "beyond the longest datagram");
+    assert_eq!(fragmenter(&packet(&[], 0, 100, false), 27), None, "no room for eight bytes");
+    assert_eq!(fragmenter(&packet(&[], 65_528, 100, true), 68), None, "beyond the longest datagram");
 }
 
 /// RFC 791: those whose kind says so are in every fragment, others in the first alone.
@@ -69,12 +69,12 @@ fn what_cannot_be_cut_is_not() {
 fn options_are_copied_as_their_kinds_say() {
     let (record_route, router_alert) = ([7, 7, 4, 0, 0, 0, 0], [148, 4, 0, 0]);
     let options = [&[NOTHING][..], &record_route, &router_alert].concat();
-    let all = pieces(&packet(&options, 0, 200, false), 100).unwrap();
+    let all = fragmenter(&packet(&options, 0, 200, false), 100).unwrap();
     let options: Vec<&[u8]> = all.iter().map(|piece| &piece[IP_HEADER_MIN..usize::from(piece[0] & 15) * 4]).collect();
     assert_eq!(options[0].len(), 12);
     assert!(options.len() > 2 && options[1..].iter().all(|options| *options == router_alert));
     for wrong in [[148, 0, 148, 4], [148, 9, 0, 0], [NOTHING, NOTHING, NOTHING, 148]] {
-        let all = pieces(&packet(&wrong, 0, 200, false), 100).unwrap();
+        let all = fragmenter(&packet(&wrong, 0, 200, false), 100).unwrap();
         assert!(all[1..].iter().all(|piece| piece[0] == 0x45), "{wrong:?}");
     }
 }

@@ -23,7 +23,7 @@ pub const HELD_BYTES_PER_DATAGRAM_MAX: usize = 72 << 10;
 
 /// The fragments that wait.
 #[derive(Debug, Default)]
-pub struct Early {
+pub struct OutOfOrderFragments {
     /// In order of time.
     held: VecDeque<Held>,
     bytes: usize,
@@ -36,7 +36,7 @@ struct Held {
     frame: Box<[u8]>,
 }
 
-impl Early {
+impl OutOfOrderFragments {
     /// Holds a later fragment, which came as `frame`. Returns how many fragments had to be dropped, this one or others.
     pub fn hold(&mut self, now: Time, packet: &Packet, frame: &[u8]) -> u64 {
         let datagram = Datagram::of(packet);
@@ -47,7 +47,7 @@ impl Early {
         }
         self.bytes += frame.len();
         self.held.push_back(Held { since: now, datagram, frame: frame.into() });
-        self.drop_oldest_while(|early| early.held.len() > HELD_MAX || early.bytes > HELD_BYTES_MAX)
+        self.drop_oldest_while(|out_of_order| out_of_order.held.len() > HELD_MAX || out_of_order.bytes > HELD_BYTES_MAX)
     }
 
     /// The fragments that have waited for this first one, in the order in which they came; they wait no longer.
@@ -65,19 +65,19 @@ impl Early {
         released
     }
 
-    /// When [`Early::expire`] has something to do.
+    /// When [`OutOfOrderFragments::expire`] has something to do.
     pub fn next_due(&self) -> Time {
         self.held.front().map_or(Time::NEVER, |oldest| oldest.since + HELD_FOR)
     }
 
     /// Drops the fragments that have waited for too long; returns how many.
     pub fn expire(&mut self, now: Time) -> u64 {
-        self.drop_oldest_while(|early| early.next_due() <= now)
+        self.drop_oldest_while(|out_of_order| out_of_order.next_due() <= now)
     }
 
     /// Drops them all; returns how many.
     pub fn clear(&mut self) -> u64 {
-        self.drop_oldest_while(|early| !early.held.is_empty())
+        self.drop_oldest_while(|out_of_order| !out_of_order.held.is_empty())
     }
 
     fn drop_oldest_while(&mut self, is_too_much: impl Fn(&Self) -> bool) -> u64 {

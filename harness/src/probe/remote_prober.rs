@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::survey::{Finding, Survey};
-use crate::netns::Crew;
+use crate::netns::NamespaceWorkers;
 
 /// Threads that make namespaces. The kernel does most of it one at a time.
-const CREW: usize = 4;
+const WORKERS: usize = 4;
 
 /// What the process does. Each finding is a line on its standard output.
 ///
@@ -19,22 +19,22 @@ const CREW: usize = 4;
 pub(crate) async fn main(survey: &Path) -> anyhow::Result<()> {
     let text = fs::read_to_string(survey).with_context(|| format!("{} cannot be read", survey.display()))?;
     let survey: Survey = serde_json::from_str(&text).context("the survey is of another version of this program")?;
-    let stands = survey.stands_at_home(&Crew::new(CREW)?).await?;
+    let hosts = survey.hosts_at_home(&NamespaceWorkers::new(WORKERS)?).await?;
     let tell = |finding: Finding| {
         let line = serde_json::to_string(&finding).context("a finding as JSON")?;
         writeln!(std::io::stdout().lock(), "{line}").context("nobody takes the findings")
     };
-    survey.carry_out(&stands, tell).await
+    survey.carry_out(&hosts, tell).await
 }
 
 /// The findings of a process's output, which comes in pieces.
 #[derive(Debug, Default)]
-pub(crate) struct Heard {
+pub(crate) struct FindingsReader {
     /// The beginning of a line.
     rest: Vec<u8>,
 }
 
-impl Heard {
+impl FindingsReader {
     /// Takes a piece of output: the findings that it completes.
     pub(crate) fn take(&mut self, piece: &[u8]) -> anyhow::Result<Vec<Finding>> {
         self.rest.extend_from_slice(piece);
@@ -51,16 +51,16 @@ mod tests {
 
     #[test]
     fn findings_come_in_pieces() {
-        let line = r#"{"subject":1,"observed":{"Err":"it is slow"}}"#;
+        let line = r#"{"target":1,"observed":{"Err":"it is slow"}}"#;
         let finding: Finding = serde_json::from_str(line).unwrap();
-        let mut heard = Heard::default();
+        let mut reader = FindingsReader::default();
         let (head, tail) = line.split_at(9);
         assert_eq!(
-            heard.take(format!("{line}\n{line}\n{head}").as_bytes()).unwrap(),
+            reader.take(format!("{line}\n{line}\n{head}").as_bytes()).unwrap(),
             [finding.clone(), finding.clone()]
         );
-        assert_eq!(heard.take(tail.as_bytes()).unwrap(), []);
-        assert_eq!(heard.take(b"\n").unwrap(), [finding]);
-        assert!(heard.take(b"thread panicked\n").is_err());
+        assert_eq!(reader.take(tail.as_bytes()).unwrap(), []);
+        assert_eq!(reader.take(b"\n").unwrap(), [finding]);
+        assert!(reader.take(b"thread panicked\n").is_err());
     }
 }

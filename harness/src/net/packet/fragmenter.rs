@@ -19,7 +19,7 @@ const NOTHING: u8 = 1;
 
 /// A packet that is to be cut, and where to.
 #[derive(Clone, Debug)]
-pub struct Pieces<'a> {
+pub struct Fragmenter<'a> {
     /// The next fragment's.
     header: Vec<u8>,
     options: &'a [u8],
@@ -32,15 +32,15 @@ pub struct Pieces<'a> {
 /// The fragments of a packet (parsed as `packet`), in order, each of at most `mtu` bytes; the packet itself if it is no longer.
 /// What it carries has its checksum already, which covers all of them. Nothing if its header leaves no room, or if it would
 /// itself end beyond the longest datagram.
-pub fn cut<'a>(packet: &Packet, bytes: &'a [u8], mtu: usize) -> Option<Pieces<'a>> {
+pub fn cut<'a>(packet: &Packet, bytes: &'a [u8], mtu: usize) -> Option<Fragmenter<'a>> {
     let (header, rest) = bytes[..packet.total_len].split_at(packet.header_len);
     let (options, field) = (&header[IP_HEADER_MIN..], word(header, IP_FRAGMENT));
     let end = usize::from(field & OFFSET) * UNIT + rest.len();
     let fits = mtu >= packet.header_len + UNIT && end <= usize::from(u16::MAX);
-    fits.then(|| Pieces { header: header.to_vec(), options, rest, mtu, more: field & MORE != 0 })
+    fits.then(|| Fragmenter { header: header.to_vec(), options, rest, mtu, more: field & MORE != 0 })
 }
 
-impl Pieces<'_> {
+impl Fragmenter<'_> {
     /// Writes the next fragment into `to`, instead of what is there from `at`; false when there is none.
     pub fn next_into(&mut self, to: &mut Vec<u8>, at: usize) -> bool {
         if self.rest.is_empty() {
