@@ -28,7 +28,7 @@ pub(super) enum BackendArg {
     /// Each node and router in a network namespace, without Docker and without root
     Netns,
     /// Simulated in virtual time
-    SimBackend,
+    Sim,
 }
 
 /// What will play.
@@ -36,7 +36,7 @@ pub(super) enum BackendArg {
 pub(super) enum BackendKind {
     Docker,
     Netns,
-    SimBackend,
+    Sim,
 }
 
 impl BackendArg {
@@ -47,7 +47,7 @@ impl BackendArg {
             return Ok(BackendKind::Netns);
         }
         match self {
-            BackendArg::SimBackend => Ok(BackendKind::SimBackend),
+            BackendArg::Sim => Ok(BackendKind::Sim),
             BackendArg::Docker => docker::preflight().await.map(|()| BackendKind::Docker),
             BackendArg::Netns => namespaces(netns::preflight().await?),
             BackendArg::Auto => auto().await,
@@ -71,7 +71,7 @@ async fn auto() -> Result<BackendKind, BackendError> {
         }
         Err(error) => {
             tell(&format!("backend: sim ({no_docker}; {})", one_line(&error)));
-            Ok(BackendKind::SimBackend)
+            Ok(BackendKind::Sim)
         }
     }
 }
@@ -88,7 +88,7 @@ fn namespaces(access: NamespaceAccess) -> Result<BackendKind, BackendError> {
 pub(super) enum AnyBackend {
     Docker(DockerBackend),
     Netns(NetnsBackend),
-    SimBackend(SimBackend),
+    Sim(SimBackend),
 }
 
 /// How a run is set up, for the backends that it matters to.
@@ -116,7 +116,7 @@ impl AnyBackend {
                 let options = netns::NetnsOptions { programs, logs, probe, tamper: None };
                 AnyBackend::Netns(NetnsBackend::new(plan.clone(), options))
             }
-            BackendKind::SimBackend => AnyBackend::SimBackend(SimBackend::new(plan)),
+            BackendKind::Sim => AnyBackend::Sim(SimBackend::new(plan)),
         }
     }
 
@@ -124,7 +124,7 @@ impl AnyBackend {
     pub(super) fn plan(&self, written: &Arc<Plan>) -> Arc<Plan> {
         match self {
             AnyBackend::Docker(backend) => Arc::new(backend.plan().clone()),
-            AnyBackend::Netns(_) | AnyBackend::SimBackend(_) => Arc::clone(written),
+            AnyBackend::Netns(_) | AnyBackend::Sim(_) => Arc::clone(written),
         }
     }
 
@@ -133,7 +133,7 @@ impl AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.probed().clone(),
             AnyBackend::Netns(backend) => backend.probed().clone(),
-            AnyBackend::SimBackend(_) => ProbeOutcome::NotNeeded,
+            AnyBackend::Sim(_) => ProbeOutcome::NotNeeded,
         }
     }
 
@@ -155,7 +155,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.name(),
             AnyBackend::Netns(backend) => backend.name(),
-            AnyBackend::SimBackend(backend) => backend.name(),
+            AnyBackend::Sim(backend) => backend.name(),
         }
     }
 
@@ -163,7 +163,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.up(progress).await,
             AnyBackend::Netns(backend) => backend.up(progress).await,
-            AnyBackend::SimBackend(backend) => backend.up(progress).await,
+            AnyBackend::Sim(backend) => backend.up(progress).await,
         }
     }
 
@@ -171,7 +171,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.now(),
             AnyBackend::Netns(backend) => backend.now(),
-            AnyBackend::SimBackend(backend) => backend.now(),
+            AnyBackend::Sim(backend) => backend.now(),
         }
     }
 
@@ -179,7 +179,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.submit(id, op, target),
             AnyBackend::Netns(backend) => backend.submit(id, op, target),
-            AnyBackend::SimBackend(backend) => backend.submit(id, op, target),
+            AnyBackend::Sim(backend) => backend.submit(id, op, target),
         }
     }
 
@@ -187,7 +187,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.next(until).await,
             AnyBackend::Netns(backend) => backend.next(until).await,
-            AnyBackend::SimBackend(backend) => backend.next(until).await,
+            AnyBackend::Sim(backend) => backend.next(until).await,
         }
     }
 
@@ -195,7 +195,7 @@ impl Backend for AnyBackend {
         match self {
             AnyBackend::Docker(backend) => backend.down(progress).await,
             AnyBackend::Netns(backend) => backend.down(progress).await,
-            AnyBackend::SimBackend(backend) => backend.down(progress).await,
+            AnyBackend::Sim(backend) => backend.down(progress).await,
         }
     }
 }
