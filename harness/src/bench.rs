@@ -20,9 +20,9 @@ use crate::backend::sim::SimBackend;
 use crate::events::RunTime;
 use crate::net::link::LinkConfig;
 use crate::op::{Op, OpId, OpResult, OpTarget};
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{Item, ItemIndex, NodeIndex, Plan};
 use crate::sim::invariants;
-use crate::sim::terrain::Terrain;
 
 /// Sizes that have targets, with CPU seconds for all of it and, where one is set, peak memory in bytes.
 pub const TARGETS: [BenchTarget; 2] = [
@@ -135,19 +135,19 @@ pub fn sim(nodes: usize, seed: u64) -> anyhow::Result<SimBench> {
 }
 
 fn plan(nodes: usize, seed: u64) -> Plan {
-    let mut terrain = Terrain::new(seed).with("heartbeat", "1s");
-    let ambassadors: Vec<NodeIndex> = (0..nodes.div_ceil(NODES_PER_AMBASSADOR)).map(|_| terrain.ambassador()).collect();
-    let mut lan = Terrain::INTERNET;
+    let mut builder = PlanBuilder::new(seed).with("heartbeat", "1s");
+    let ambassadors: Vec<NodeIndex> = (0..nodes.div_ceil(NODES_PER_AMBASSADOR)).map(|_| builder.ambassador()).collect();
+    let mut lan = PlanBuilder::INTERNET;
     for place in 0..nodes - ambassadors.len() {
         if place % LAN_NODES == 0 {
             let link = LinkConfig { latency: Duration::from_millis(10), ..LinkConfig::default() };
-            lan = terrain.network(Terrain::INTERNET, None, link);
+            lan = builder.network(PlanBuilder::INTERNET, None, link);
         }
         let told =
             ambassadors.iter().copied().cycle().skip(place / LAN_NODES).take(AMBASSADORS_TOLD.min(ambassadors.len()));
-        terrain.node_told_of(lan, told.collect());
+        builder.node_joining(lan, told.collect());
     }
-    let mut plan = terrain.into_plan();
+    let mut plan = builder.into_plan();
     let item = |node| Item { size: ITEM_BYTES, seed: plan.seed ^ node as u64, by: NodeIndex(node) };
     plan.items = (0..plan.nodes.len()).map(item).collect();
     plan

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::net::link::LinkConfig;
 use crate::net::nat::{Forward, NatConfig};
 
+pub mod builder;
 mod check;
 pub mod ipv6;
 mod relocate;
@@ -54,6 +55,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What must hold at the end.
     pub checks: Vec<Check>,
+    /// What is valid and probably not meant, such as a variable that no value contains: one sentence each.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 /// A network: a LAN, or the internet.
@@ -101,6 +105,12 @@ pub struct Uplink {
 }
 
 impl Uplink {
+    /// To `to`, with one external address, and the same link both ways.
+    pub fn new(to: NetworkIndex, address: Ipv4Addr, nat: Option<NatConfig>, link: LinkConfig) -> Self {
+        let (pool, forwards) = (Vec::new(), Vec::new());
+        Uplink { to, address, pool, forwards, ipv6: None, nat, up: link.clone(), down: link }
+    }
+
     /// Every address that its NAT has outside.
     pub fn addresses(&self) -> Vec<Ipv4Addr> {
         std::iter::once(self.address).chain(self.pool.iter().copied()).collect()

@@ -84,9 +84,9 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
         return None;
     }
     let mut root = tree::parse(source, problems)?;
-    let set = vars::substitute(&mut root, overrides, problems);
+    let vars::Substituted { settings, unused } = vars::substitute(&mut root, overrides, problems);
     let mut raw = RawTopology::read(&root, problems);
-    raw.override_config(set);
+    raw.override_config(settings);
     let (name, description, seed) = (raw.name.take(), std::mem::take(&mut raw.description), raw.seed);
     let seed = overrides.seed.or(seed).unwrap_or(SEED_DEFAULT);
     let mut entries = steps::read(&raw.steps, source, problems);
@@ -111,6 +111,7 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
         nodes: assembled.nodes,
         items: assembled.items,
         steps: assembled.steps,
+        notes: notes(unused, entries.iter().all(|entry| entry.spec.checks().is_empty()) && checks.is_empty()),
         checks: checks.into_iter().map(|check| check.value).collect(),
     })
 }
@@ -125,6 +126,13 @@ fn topology_hash(text: &str, overrides: &Overrides) -> String {
         hash.update(format!("\0{name}={value}"));
     }
     hexadecimal(&hash.finalize())
+}
+
+/// What is valid and probably not meant.
+fn notes(unused: Vec<String>, checks_nothing: bool) -> Vec<String> {
+    let unused = unused.into_iter().map(|name| format!("the variable `{name}` is used nowhere"));
+    let unchecked = "no check says what must hold: the run passes if its steps end in time".to_owned();
+    unused.chain(checks_nothing.then_some(unchecked)).collect()
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -10,10 +10,10 @@ use butter::core::io::{AskError, Command, CommandId, ConnectReport, LinkPath, Ou
 use butter::overlay::data::Data;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{NatConfig, Ports};
+use butter_harness::plan::builder::PlanBuilder;
 use butter_harness::plan::{NetworkIndex, NodeIndex, Plan};
 use butter_harness::sim::engine::{SimEngine, SpawnSpec};
 use butter_harness::sim::network::NodeSlot;
-use butter_harness::sim::terrain::Terrain;
 
 /// Runs of each pair.
 const SEEDS: u64 = 12;
@@ -65,8 +65,8 @@ fn link(ms: u64) -> LinkConfig {
 }
 
 /// A network for one node, behind NATs of this kind.
-fn home(terrain: &mut Terrain, kind: Kind, ms: u64) -> NetworkIndex {
-    kind.nats().into_iter().fold(Terrain::INTERNET, |outer, nat| terrain.network(outer, Some(nat), link(ms)))
+fn home(builder: &mut PlanBuilder, kind: Kind, ms: u64) -> NetworkIndex {
+    kind.nats().into_iter().fold(PlanBuilder::INTERNET, |outer, nat| builder.network(outer, Some(nat), link(ms)))
 }
 
 fn id(plan: &Plan, slot: usize) -> NodeId {
@@ -75,13 +75,13 @@ fn id(plan: &Plan, slot: usize) -> NodeId {
 
 /// Has `one` link to `other`, and tells what came of it.
 fn cross(one: Kind, other: Kind, seed: u64) -> (ConnectReport, SimEngine<Data>) {
-    let mut terrain = Terrain::new(seed).with("discover", "false");
+    let mut builder = PlanBuilder::new(seed).with("discover", "false");
     for _ in 0..AMBASSADORS {
-        terrain.ambassador();
+        builder.ambassador();
     }
-    let homes = [(one, 10), (other, 25)].map(|(kind, ms)| home(&mut terrain, kind, ms));
-    let [one, other] = homes.map(|home| terrain.node(home));
-    play(&terrain.into_plan(), one, other)
+    let homes = [(one, 10), (other, 25)].map(|(kind, ms)| home(&mut builder, kind, ms));
+    let [one, other] = homes.map(|home| builder.node(home));
+    play(&builder.into_plan(), one, other)
 }
 
 /// Every node runs, one after the other.
@@ -143,11 +143,11 @@ fn every_pair_of_nats_is_linked_and_directly_where_possible() {
 #[test]
 fn a_public_node_reaches_one_whose_nat_is_on_its_own_network() {
     // Nobody but the ambassador knows both, and the one behind the NAT never asks.
-    let mut terrain = Terrain::new(1).with("discover", "false").with("active", "2");
-    terrain.ambassador();
-    let home = home(&mut terrain, Kind::Random, 10);
-    let [public, hidden] = [Terrain::INTERNET, home].map(|network| terrain.node(network));
-    let plan = terrain.into_plan();
+    let mut builder = PlanBuilder::new(1).with("discover", "false").with("active", "2");
+    builder.ambassador();
+    let home = home(&mut builder, Kind::Random, 10);
+    let [public, hidden] = [PlanBuilder::INTERNET, home].map(|network| builder.node(network));
+    let plan = builder.into_plan();
     let mut engine = start(&plan);
     let hidden_contact = engine.node(hidden.0 as NodeSlot).expect("it runs").me().clone();
     assert!(hidden_contact.via.is_some());
@@ -161,13 +161,13 @@ fn a_public_node_reaches_one_whose_nat_is_on_its_own_network() {
 
 /// How long after its NAT has forgotten everything a node is answered by its peer again, and how the link runs then.
 fn recover(one: Kind, other: Kind, seed: u64) -> (Duration, Option<LinkPath>) {
-    let mut terrain = Terrain::new(seed).with("discover", "false");
+    let mut builder = PlanBuilder::new(seed).with("discover", "false");
     for _ in 0..AMBASSADORS {
-        terrain.ambassador();
+        builder.ambassador();
     }
-    let homes = [(one, 10), (other, 25)].map(|(kind, ms)| home(&mut terrain, kind, ms));
-    let [one, other] = homes.map(|home| terrain.node(home));
-    let plan = terrain.into_plan();
+    let homes = [(one, 10), (other, 25)].map(|(kind, ms)| home(&mut builder, kind, ms));
+    let [one, other] = homes.map(|home| builder.node(home));
+    let plan = builder.into_plan();
     let (report, mut engine) = play(&plan, one, other);
     assert!(report.path.is_some_and(|path| path != LinkPath::Relayed), "seed {seed}: {report:?}");
     let peer = id(&plan, other.0);

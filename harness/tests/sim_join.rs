@@ -8,10 +8,10 @@ use butter::overlay::data::Data;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::Plan;
+use butter_harness::plan::builder::PlanBuilder;
 use butter_harness::sim::engine::{SimEngine, SpawnSpec};
 use butter_harness::sim::invariants::{self, Violation};
 use butter_harness::sim::network::NodeSlot;
-use butter_harness::sim::terrain::Terrain;
 
 fn start_all(plan: &Plan) -> SimEngine<Data> {
     let mut engine = SimEngine::new(plan);
@@ -40,11 +40,11 @@ fn link(ms: u64) -> LinkConfig {
 
 #[test]
 fn two_nodes_of_a_lan_find_each_other() {
-    let mut terrain = Terrain::new(1);
-    let lan = terrain.network(Terrain::INTERNET, None, LinkConfig::default());
-    terrain.node(lan);
-    terrain.node(lan);
-    let mut engine = start_all(&terrain.into_plan());
+    let mut builder = PlanBuilder::new(1);
+    let lan = builder.network(PlanBuilder::INTERNET, None, LinkConfig::default());
+    builder.node(lan);
+    builder.node(lan);
+    let mut engine = start_all(&builder.into_plan());
     run(&mut engine, 5);
     for (slot, node) in engine.nodes() {
         assert_eq!(node.neighbours().count(), 1, "node {slot}");
@@ -54,16 +54,16 @@ fn two_nodes_of_a_lan_find_each_other() {
 #[test]
 fn three_lans_behind_nats_become_one() {
     for seed in 1..=5 {
-        let mut terrain = Terrain::new(seed);
-        terrain.ambassador();
+        let mut builder = PlanBuilder::new(seed);
+        builder.ambassador();
         let nats = [NatConfig::full_cone(), NatConfig::port_restricted(), NatConfig::symmetric()];
         for (nat, ms) in nats.into_iter().zip([10, 40, 80]) {
-            let lan = terrain.network(Terrain::INTERNET, Some(nat), link(ms));
+            let lan = builder.network(PlanBuilder::INTERNET, Some(nat), link(ms));
             for _ in 0..5 {
-                terrain.node(lan);
+                builder.node(lan);
             }
         }
-        let mut engine = start_all(&terrain.into_plan());
+        let mut engine = start_all(&builder.into_plan());
         for _ in 0..20 {
             run(&mut engine, 1);
             assert_eq!(invariants::views(&engine, &Config::default()), []);
@@ -74,14 +74,14 @@ fn three_lans_behind_nats_become_one() {
 
 #[test]
 fn the_invariants_themselves_can_fail() {
-    let mut terrain = Terrain::new(1);
-    let lans = [(); 2].map(|()| terrain.network(Terrain::INTERNET, None, LinkConfig::default()));
+    let mut builder = PlanBuilder::new(1);
+    let lans = [(); 2].map(|()| builder.network(PlanBuilder::INTERNET, None, LinkConfig::default()));
     for lan in lans {
         for _ in 0..3 {
-            terrain.node(lan);
+            builder.node(lan);
         }
     }
-    let mut engine = start_all(&terrain.into_plan());
+    let mut engine = start_all(&builder.into_plan());
     run(&mut engine, 5);
     let narrow = Config { active: 1, passive: 0, ..Config::default() };
     let slots = |violations: Vec<Violation>| violations.len();

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::backend::{Backend, BackendError};
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{NetworkIndex, Plan};
 use crate::progress::Progress;
 use crate::results::timing::{Stopwatch, TimedPart};
-use crate::sim::terrain::Terrain;
 
 /// Networks beside the internet, each with so many nodes.
 #[derive(Clone, Copy, Debug)]
@@ -53,19 +53,19 @@ impl UpBench {
 
 /// An ambassador on the internet, and home networks.
 pub fn plan(size: BenchSize) -> Plan {
-    let mut terrain = Terrain::new(1);
-    let internet = &mut terrain.plan_mut().networks[0];
+    let mut builder = PlanBuilder::new(1);
+    let internet = &mut builder.plan_mut().networks[0];
     internet.subnet = "203.0.113.0/24".parse().expect("a constant");
     internet.gateway = internet.subnet.hosts().next().expect("a /24 has hosts");
-    terrain.ambassador();
+    builder.ambassador();
     let kinds = [NatConfig::full_cone(), NatConfig::port_restricted(), NatConfig::symmetric()];
     for nat in kinds.into_iter().cycle().take(size.lans) {
-        let lan: NetworkIndex = terrain.network(Terrain::INTERNET, Some(nat), LinkConfig::default());
+        let lan: NetworkIndex = builder.network(PlanBuilder::INTERNET, Some(nat), LinkConfig::default());
         for _ in 0..size.nodes {
-            terrain.node(lan);
+            builder.node(lan);
         }
     }
-    terrain.into_plan()
+    builder.into_plan()
 }
 
 /// Brings the plan up on a backend, and takes it down.

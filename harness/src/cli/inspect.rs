@@ -67,7 +67,10 @@ fn load(file: &Path, overrides: &OverrideArgs) -> Option<Plan> {
         false => planner::load(file, &overrides.into()),
     };
     match loaded {
-        Ok(plan) => Some(plan),
+        Ok(plan) => {
+            plan.notes.iter().for_each(|note| tell(&format!("note: {}: {note}", file.display())));
+            Some(plan)
+        }
         Err(diagnostics) => {
             tell(diagnostics.render(output::stderr().color).trim_end());
             None

@@ -8,35 +8,24 @@ use butter::core::identity::{BlockId, NodeId};
 use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::metrics::series::{Scrape, Series, Source};
 use crate::op::Op;
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{
-    Aggregate, Check, Comparison, EndCondition, Item, ItemIndex, Measure, Network, NetworkIndex, NodeIndex, NodePlan,
-    Plan, Statistic, Step, TimedOp,
+    Aggregate, Check, Comparison, EndCondition, Item, ItemIndex, Measure, NetworkIndex, NodeIndex, Plan, Statistic,
+    Step, TimedOp,
 };
 
 /// Two networks of two nodes each (0, 1 on alpha; 2, 3 on beta) and one that is started later on beta (4); two items,
 /// stored from alpha and beta; a store step and a retrieve step.
 pub(crate) fn plan() -> Plan {
-    let network = |index: u8, name: &str| Network {
-        name: name.to_owned(),
-        group: name.to_owned(),
-        subnet: format!("10.{index}.0.0/24").parse().unwrap(),
-        subnet_allocated: false,
-        gateway: [10, index, 0, 1].into(),
-        ipv6: None,
-        behind: None,
-        region: None,
-    };
-    let node = |index: usize| NodePlan {
-        name: format!("n-{index}"),
-        group: "n".to_owned(),
-        network: NetworkIndex(usize::from(index >= 2)),
-        address: [10, u8::from(index >= 2), 0, 2 + index as u8].into(),
-        address6: None,
-        ambassador: false,
-        join: Vec::new(),
-        settings: Vec::new(),
-        from_start: index < 4,
-    };
+    let mut builder = PlanBuilder::empty("fixture", 7);
+    builder.network_named("alpha", "10.0.0.0/24", None);
+    builder.network_named("beta", "10.1.0.0/24", None);
+    for index in 0..5_u8 {
+        let network = u8::from(index >= 2);
+        let address = [10, network, 0, 2 + index].into();
+        let node = builder.node_named(&format!("n-{index}"), NetworkIndex(network.into()), address);
+        (node.group, node.from_start) = ("n".to_owned(), index < 4);
+    }
     let puts = |item| TimedOp::at_once(Op::Put { node: NodeIndex(0), item: ItemIndex(item) });
     let step = |verb, ops| Step {
         verb,
@@ -45,22 +34,15 @@ pub(crate) fn plan() -> Plan {
         ends: EndCondition::Done { deadline: Duration::from_secs(30) },
         line: 1,
     };
+    let persistence = Measure::new("persistence", Statistic::Main);
     Plan {
-        name: "fixture".to_owned(),
         description: "A plan for tests".to_owned(),
-        seed: 7,
         topology_hash: "00".to_owned(),
         source: "name: fixture\n".to_owned(),
-        networks: vec![network(0, "alpha"), network(1, "beta")],
-        nodes: (0..5).map(node).collect(),
         items: [(0, 0), (1, 2)].map(|(i, by)| Item { size: 10 + i, seed: 1, by: NodeIndex(by) }).to_vec(),
         steps: vec![step("store", vec![puts(0), puts(1)]), step("retrieve", Vec::new())],
-        checks: vec![check(
-            "persistence >= 99%",
-            Measure::new("persistence", Statistic::Main),
-            Comparison::AtLeast,
-            0.99,
-        )],
+        checks: vec![check("persistence >= 99%", persistence, Comparison::AtLeast, 0.99)],
+        ..builder.into_plan()
     }
 }
 

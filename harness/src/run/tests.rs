@@ -9,7 +9,8 @@ use crate::backend::BackendError;
 use crate::events::Recovery;
 use crate::metrics::series::{Series, Source};
 use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, OpId, OpResult, OpTarget};
-use crate::plan::{Item, ItemIndex, Network, NetworkIndex, NodePlan, Step, TimedOp};
+use crate::plan::builder::PlanBuilder;
+use crate::plan::{Item, ItemIndex, NetworkIndex, Step, TimedOp};
 use crate::progress::Progress;
 
 const MS: Duration = Duration::from_millis(1);
@@ -204,38 +205,14 @@ fn found(value: Bytes) -> FoundValue {
 
 /// Five nodes from the start, two later; three items of 1, 2 and 3 bytes, stored by the first node.
 fn plan(steps: Vec<Step>) -> Plan {
-    let node = |i: usize| NodePlan {
-        name: format!("a-{i}"),
-        group: "a".to_owned(),
-        network: NetworkIndex(0),
-        address: [10, 0, 0, i as u8].into(),
-        address6: None,
-        ambassador: false,
-        join: Vec::new(),
-        settings: Vec::new(),
-        from_start: i < 5,
-    };
-    Plan {
-        name: "test".to_owned(),
-        description: String::new(),
-        seed: 1,
-        topology_hash: String::new(),
-        source: String::new(),
-        networks: vec![Network {
-            name: "lan".to_owned(),
-            group: "lan".to_owned(),
-            subnet: "10.0.0.0/24".parse().unwrap(),
-            subnet_allocated: false,
-            gateway: [10, 0, 0, 1].into(),
-            ipv6: None,
-            behind: None,
-            region: None,
-        }],
-        nodes: (0..7).map(node).collect(),
-        items: (1..4).map(|size| Item { size, seed: 1, by: NodeIndex(0) }).collect(),
-        steps,
-        checks: Vec::new(),
+    let mut builder = PlanBuilder::empty("test", 1);
+    let lan = builder.network_named("lan", "10.0.0.0/24", None);
+    for i in 0..7_u8 {
+        let node = builder.node_named(&format!("a-{i}"), lan, [10, 0, 0, i].into());
+        (node.group, node.from_start) = ("a".to_owned(), i < 5);
     }
+    let items = (1..4).map(|size| Item { size, seed: 1, by: NodeIndex(0) }).collect();
+    Plan { items, steps, ..builder.into_plan() }
 }
 
 fn step(verb: &'static str, ops: Vec<(Duration, Op)>, ends: EndCondition) -> Step {

@@ -56,6 +56,11 @@ impl YamlNode {
     }
 }
 
+/// Keys of the whole file that begin so are ignored: places for anchors.
+const EXTENSION_PREFIX: &str = "x-";
+/// The key whose value, a map or a list of maps, is merged into the map that it is in (YAML 1.1 merge key).
+const MERGE_KEY: &str = "<<";
+
 /// Reads a text of one document. `None` if it cannot be read to its end; why is among `problems`.
 pub(crate) fn parse(text: &str, problems: &mut DiagnosticSink) -> Option<YamlNode> {
     let builder = Builder {
@@ -67,7 +72,12 @@ pub(crate) fn parse(text: &str, problems: &mut DiagnosticSink) -> Option<YamlNod
         values: 0,
     };
     match builder.read(problems) {
-        Ok(Some(root)) => Some(root),
+        Ok(Some(mut root)) => {
+            if let YamlValue::Map(entries) = &mut root.value {
+                entries.retain(|(key, _)| !key.name.starts_with(EXTENSION_PREFIX));
+            }
+            Some(root)
+        }
         Ok(None) => {
             problems.add(
                 Diagnostic::at(&(0..0), "the file is empty")
@@ -178,7 +188,7 @@ impl<'t> Builder<'t> {
         let Some(open) = self.open.pop() else { return Ok(()) };
         let value = match open.holds {
             Holds::List(items) => YamlValue::List(items),
-            Holds::Map { entries, .. } => YamlValue::Map(entries),
+            Holds::Map { entries, .. } => YamlValue::Map(merged(entries, problems)),
         };
         let span = open.start.start..end.end.max(open.start.end);
         self.finish(YamlNode { value, span, expanded: None }, open.anchor, problems)
@@ -207,13 +217,15 @@ impl<'t> Builder<'t> {
         };
         match &mut open.holds {
             Holds::List(items) => items.push(node),
-            Holds::Map { key: key @ None, .. } => *key = Some(as_key(node)?),
+            Holds::Map { key: key @ None, .. } => *key = Some(as_key(node, self.text, problems)),
             Holds::Map { entries, key: pending @ Some(_), places } => {
                 let key = pending.take().expect("this arm has one");
                 if node.span.is_empty() {
                     node.span = key.span.clone();
                 }
                 match places.get(&key.name) {
+                    // Reported when it was read.
+                    _ if key.name.is_empty() => {}
                     Some(first) => problems.add(
                         Diagnostic::at(&key.span, format!("{} is there twice", quoted(&key.name)))
                             .label("again here")
@@ -263,12 +275,48 @@ fn scalar(text: &str, style: ScalarStyle) -> YamlValue {
     }
 }
 
-fn as_key(node: YamlNode) -> Result<YamlKey, Diagnostic> {
-    match node.value {
-        YamlValue::Scalar(name) => Ok(YamlKey { name, span: node.span }),
-        _ => Err(Diagnostic::at(&node.span, "a key is a plain word")
-            .help("in {…} and […] a variable needs quotes: \"${name}\"")),
+/// A key; one that is not a word is reported, and has an empty name.
+fn as_key(node: YamlNode, text: &str, problems: &mut DiagnosticSink) -> YamlKey {
+    let name = match node.value {
+        YamlValue::Scalar(name) => name,
+        // `null` and `~` are words too where a key is expected.
+        YamlValue::Empty => text[node.span.clone()].to_owned(),
+        YamlValue::List(_) | YamlValue::Map(_) => String::new(),
+    };
+    if name.is_empty() {
+        problems.add(
+            Diagnostic::at(&node.span, "a key is a plain word")
+                .help("in {…} and […] a variable needs quotes: \"${name}\""),
+        );
     }
+    YamlKey { name, span: node.span }
+}
+
+/// The entries of a map with those of the maps that it merges: its own come first and win.
+fn merged(entries: Vec<(YamlKey, YamlNode)>, problems: &mut DiagnosticSink) -> Vec<(YamlKey, YamlNode)> {
+    let (merges, mut own): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| key.name == MERGE_KEY);
+    for (_, node) in merges {
+        let sources = match node.value {
+            YamlValue::List(items) => items,
+            _ => vec![node],
+        };
+        for source in sources {
+            let shape = source.shape();
+            let YamlValue::Map(more) = source.value else {
+                problems.add(
+                    Diagnostic::at(&source.span, format!("`{MERGE_KEY}` merges maps, and this is {shape}"))
+                        .help("such as <<: *defaults, where a map has the anchor &defaults"),
+                );
+                continue;
+            };
+            for entry in more {
+                if !own.iter().any(|(key, _)| key.name == entry.0.name) {
+                    own.push(entry);
+                }
+            }
+        }
+    }
+    own
 }
 
 fn untagged(tag: Option<&Tag>, span: &Span) -> Result<(), Diagnostic> {
@@ -328,6 +376,31 @@ mod tests {
         let (root, errors) = check("a: &x {b: 1}\nc: *x\n");
         let Some(YamlNode { value: YamlValue::Map(entries), .. }) = root else { panic!("{errors}") };
         assert_eq!(entries[0].1.value, entries[1].1.value);
+    }
+
+    #[test]
+    fn extension_keys_are_ignored_and_merge_keys_give_what_is_not_there() {
+        let text = "x-base: &base {count: 3, on: lan}\na: {<<: *base, count: 5}\nb: {<<: [{on: wan}, *base]}\n";
+        let (root, errors) = check(text);
+        let Some(YamlNode { value: YamlValue::Map(entries), .. }) = root else { panic!("{errors}") };
+        let scalars = |node: &YamlNode| match &node.value {
+            YamlValue::Map(entries) => {
+                let text = |(key, node): &(YamlKey, YamlNode)| format!("{}: {:?}", key.name, node.value);
+                entries.iter().map(text).collect::<Vec<_>>().join(", ")
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(entries.len(), 2, "{errors}");
+        assert_eq!(scalars(&entries[0].1), "count: Scalar(\"5\"), on: Scalar(\"lan\")");
+        assert_eq!(scalars(&entries[1].1), "on: Scalar(\"wan\"), count: Scalar(\"3\")");
+    }
+
+    #[test]
+    fn faulty_key_hides_no_other_fault() {
+        let (root, errors) = check("null: 1\n[a]: 2\nb: {<<: 3}\n");
+        let Some(YamlNode { value: YamlValue::Map(entries), .. }) = root else { panic!("{errors}") };
+        assert_eq!(entries.iter().map(|(key, _)| key.name.as_str()).collect::<Vec<_>>(), ["null", "b"]);
+        assert!(errors.contains("a key is a plain word") && errors.contains("`<<` merges maps"), "{errors}");
     }
 
     #[test]

@@ -54,6 +54,9 @@ impl Unit for Time {
     const EXAMPLE: &'static str = "500ms, 30s or 2min";
 
     fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with('-') {
+            return Err("it is negative".into());
+        }
         if is_plain_number(text) && text != "0" {
             return Err("its unit is missing".into());
         }

@@ -11,23 +11,37 @@ use super::tree::{YamlNode, YamlValue};
 /// Longest text that a value may become.
 const EXPANDED_BYTES_MAX: usize = 4_096;
 
-/// Puts variables in their places. Returns what `--set` says about node settings rather than variables.
-pub(crate) fn substitute(
-    root: &mut YamlNode,
-    overrides: &Overrides,
-    problems: &mut DiagnosticSink,
-) -> Vec<(String, String)> {
-    let YamlValue::Map(entries) = &mut root.value else { return Vec::new() };
+/// A variable of the file.
+#[derive(Debug, Default)]
+struct Variable {
+    value: String,
+    /// Whether any value of the file contains it.
+    used: bool,
+}
+
+/// What is left to say when the variables are in their places.
+#[derive(Debug, Default)]
+pub(crate) struct Substituted {
+    /// What `--set` says about node settings rather than variables.
+    pub(crate) settings: Vec<(String, String)>,
+    /// Variables that no value contains.
+    pub(crate) unused: Vec<String>,
+}
+
+/// Puts variables in their places.
+pub(crate) fn substitute(root: &mut YamlNode, overrides: &Overrides, problems: &mut DiagnosticSink) -> Substituted {
+    let YamlValue::Map(entries) = &mut root.value else { return Substituted::default() };
     let declared = entries.iter().find(|(key, _)| key.name == "vars").map(|(_, node)| node.clone());
     let mut vars = declared.map(|node| declare(&node, problems)).unwrap_or_default();
     let settings = override_vars(&mut vars, overrides, problems);
     for (_, node) in entries.iter_mut().filter(|(key, _)| key.name != "vars") {
-        expand(node, &vars, problems);
+        expand(node, &mut vars, problems);
     }
-    settings
+    let unused = vars.into_iter().filter(|(_, var)| !var.used).map(|(name, _)| name).collect();
+    Substituted { settings, unused }
 }
 
-fn declare(node: &YamlNode, problems: &mut DiagnosticSink) -> BTreeMap<String, String> {
+fn declare(node: &YamlNode, problems: &mut DiagnosticSink) -> BTreeMap<String, Variable> {
     let entries = match &node.value {
         YamlValue::Map(entries) => entries.as_slice(),
         YamlValue::Empty => &[],
@@ -52,20 +66,20 @@ fn declare(node: &YamlNode, problems: &mut DiagnosticSink) -> BTreeMap<String, S
             ),
         }
         let text = if let YamlValue::Scalar(text) = &value.value { text.clone() } else { String::new() };
-        vars.insert(key.name.clone(), text);
+        vars.insert(key.name.clone(), Variable { value: text, used: false });
     }
     vars
 }
 
 fn override_vars(
-    vars: &mut BTreeMap<String, String>,
+    vars: &mut BTreeMap<String, Variable>,
     overrides: &Overrides,
     problems: &mut DiagnosticSink,
 ) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     for (name, text) in &overrides.set {
         if let Some(var) = vars.get_mut(name) {
-            var.clone_from(text);
+            var.value.clone_from(text);
         } else if SETTINGS.iter().any(|key| key.name == name) {
             match Config::default().set(name, text) {
                 Ok(()) => settings.push((name.clone(), text.clone())),
@@ -83,7 +97,7 @@ fn override_vars(
     settings
 }
 
-fn expand(node: &mut YamlNode, vars: &BTreeMap<String, String>, problems: &mut DiagnosticSink) {
+fn expand(node: &mut YamlNode, vars: &mut BTreeMap<String, Variable>, problems: &mut DiagnosticSink) {
     match &mut node.value {
         YamlValue::Empty => {}
         YamlValue::List(items) => items.iter_mut().for_each(|item| expand(item, vars, problems)),
@@ -106,7 +120,7 @@ fn expand(node: &mut YamlNode, vars: &BTreeMap<String, String>, problems: &mut D
 }
 
 /// The text with every `${name}` replaced, and which were: `${die} is 1/100`.
-fn expanded(text: &str, vars: &BTreeMap<String, String>) -> Result<(String, String), Diagnostic> {
+fn expanded(text: &str, vars: &mut BTreeMap<String, Variable>) -> Result<(String, String), Diagnostic> {
     let mut new = String::new();
     let mut used = Vec::new();
     let mut rest = text;
@@ -114,13 +128,14 @@ fn expanded(text: &str, vars: &BTreeMap<String, String>) -> Result<(String, Stri
         let Some((name, tail)) = after.split_once('}') else {
             return Err(Diagnostic::nowhere("'${' without its '}'").help("write ${name}"));
         };
-        let Some(value) = vars.get(name) else {
+        let Some(Variable { value, used: is_used }) = vars.get_mut(name) else {
             let mut problem = Diagnostic::nowhere(format!("there is no variable {}", quoted(name)));
             problem.help = suggestion(name, vars.keys().map(String::as_str), "variables")
                 .or_else(|| Some(format!("declare it: vars: {{{name}: …}}")));
             return Err(problem);
         };
         new.push_str(before);
+        *is_used = true;
         new.push_str(value);
         if new.len() > EXPANDED_BYTES_MAX {
             return Err(Diagnostic::nowhere(format!(

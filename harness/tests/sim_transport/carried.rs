@@ -7,8 +7,8 @@ use butter::core::time::Time;
 use butter::core::transport::TransportEvent;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
+use butter_harness::plan::builder::PlanBuilder;
 use butter_harness::plan::{NODE_PORT, NetworkIndex};
-use butter_harness::sim::terrain::Terrain;
 
 use crate::world::{World, id, link, two_homes};
 
@@ -68,12 +68,12 @@ fn a_rate_spreads_what_exceeds_it() {
 
 #[test]
 fn multicast_stays_on_its_network() {
-    let mut terrain = Terrain::new(1);
-    let lans: Vec<NetworkIndex> = (0..2).map(|_| terrain.network(Terrain::INTERNET, None, link(1))).collect();
+    let mut builder = PlanBuilder::new(1);
+    let lans: Vec<NetworkIndex> = (0..2).map(|_| builder.network(PlanBuilder::INTERNET, None, link(1))).collect();
     for lan in [lans[0], lans[0], lans[0], lans[1]] {
-        terrain.node(lan);
+        builder.node(lan);
     }
-    let mut world = World::new(terrain.into_plan());
+    let mut world = World::new(builder.into_plan());
     world.transport.kill(1);
     world.transport.announce(0, Announcement::Ping { id: id(0), port: NODE_PORT });
     world.run(Duration::from_secs(1));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use butter::core::io::DialId;
 use butter::core::transport::DIAL_TIMEOUT;
 use butter_harness::net::nat::NatConfig;
-use butter_harness::sim::terrain::Terrain;
+use butter_harness::plan::builder::PlanBuilder;
 
 use crate::world::{OUT, World, id, link, two_homes};
 
@@ -68,14 +68,14 @@ fn an_answer_by_somebody_else_fails_the_dial_at_once() {
 
 #[test]
 fn two_layers_of_nat_and_a_hairpin() {
-    let mut terrain = Terrain::new(3);
-    terrain.ambassador();
-    let isp = terrain.network(Terrain::INTERNET, Some(NatConfig::cgnat()), link(5));
+    let mut builder = PlanBuilder::new(3);
+    builder.ambassador();
+    let isp = builder.network(PlanBuilder::INTERNET, Some(NatConfig::cgnat()), link(5));
     for _ in 0..2 {
-        let home = terrain.network(isp, Some(NatConfig::port_restricted()), link(2));
-        terrain.node(home);
+        let home = builder.network(isp, Some(NatConfig::port_restricted()), link(2));
+        builder.node(home);
     }
-    let mut world = World::new(terrain.into_plan());
+    let mut world = World::new(builder.into_plan());
     world.punch(1, 2);
     let outside = [1, 2].map(|slot| world.seen(OUT, slot).expect("it is linked").ip());
     assert_eq!(outside[0], outside[1], "both are seen at the carrier's address");

@@ -6,8 +6,8 @@ use butter::core::io::{DialId, DialTarget};
 use butter::core::transport::DIAL_TIMEOUT;
 use butter::core::transport::RelayQuota;
 use butter_harness::net::nat::NatConfig;
+use butter_harness::plan::builder::PlanBuilder;
 use butter_harness::sim::network::NodeSlot;
-use butter_harness::sim::terrain::Terrain;
 
 use crate::world::{World, id, link, two_homes};
 
@@ -39,14 +39,14 @@ fn a_relayed_link_carries_until_its_relay_dies() {
 
 #[test]
 fn beyond_its_bound_an_ambassador_gives_up_the_pair_that_it_allowed_first() {
-    let mut terrain = Terrain::new(3);
-    terrain.ambassador();
+    let mut builder = PlanBuilder::new(3);
+    builder.ambassador();
     // Enough for one pair more than the bound.
     let peers: Vec<NodeSlot> = (1..=92).collect();
     for _ in &peers {
-        terrain.node(Terrain::INTERNET);
+        builder.node(PlanBuilder::INTERNET);
     }
-    let mut world = World::new(terrain.into_plan());
+    let mut world = World::new(builder.into_plan());
     for &peer in &peers {
         world.dial(peer, 0, world.address(0));
     }

@@ -11,9 +11,9 @@ use butter::core::time::Time;
 use butter::core::transport::{DIAL_TIMEOUT, TransportEvent};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
+use butter_harness::plan::builder::PlanBuilder;
 use butter_harness::plan::{NODE_PORT, Plan};
 use butter_harness::sim::network::NodeSlot;
-use butter_harness::sim::terrain::Terrain;
 use butter_harness::sim::transport::Transport;
 
 /// The node on the internet.
@@ -137,11 +137,11 @@ pub(crate) fn link(ms: u64) -> LinkConfig {
 
 /// An ambassador (seat 0) on the internet, and one node behind each of two NATs.
 pub(crate) fn two_homes(one: Option<NatConfig>, other: Option<NatConfig>, config: LinkConfig) -> World {
-    let mut terrain = Terrain::new(3);
-    terrain.ambassador();
+    let mut builder = PlanBuilder::new(3);
+    builder.ambassador();
     for nat in [one, other] {
-        let lan = terrain.network(Terrain::INTERNET, nat, config.clone());
-        terrain.node(lan);
+        let lan = builder.network(PlanBuilder::INTERNET, nat, config.clone());
+        builder.node(lan);
     }
-    World::new(terrain.into_plan())
+    World::new(builder.into_plan())
 }

@@ -13,9 +13,8 @@ use butter_harness::metrics::series::{Scrape, Source};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::op::{BackendEvent, NodeSnapshot, Op, OpId, OpResult, OpTarget};
-use butter_harness::plan::{
-    EndCondition, Item, ItemIndex, Network, NetworkIndex, NodeIndex, NodePlan, Plan, Step, TimedOp, Uplink,
-};
+use butter_harness::plan::builder::PlanBuilder;
+use butter_harness::plan::{EndCondition, Item, ItemIndex, NetworkIndex, NodeIndex, Plan, Step, TimedOp, Uplink};
 use butter_harness::progress::Progress;
 use butter_harness::run::{RunEnd, RunObserver, RunStatus, StopSignal, run_plan};
 
@@ -47,23 +46,13 @@ fn item() -> Item {
     Item { size: 40_000, seed: 1, by: NodeIndex(1) }
 }
 
-/// A plan that grows.
+/// A plan that grows: networks behind an internet with an ambassador.
 pub(crate) struct Draft(pub(crate) Plan);
 
 impl Draft {
     pub(crate) fn new(name: &str) -> Self {
-        let mut draft = Draft(Plan {
-            name: name.to_owned(),
-            description: String::new(),
-            seed: 7,
-            topology_hash: String::new(),
-            source: String::new(),
-            networks: vec![],
-            nodes: vec![],
-            items: vec![item()],
-            steps: vec![],
-            checks: vec![],
-        });
+        let mut draft = Draft(PlanBuilder::empty(name, 7).into_plan());
+        draft.0.items = vec![item()];
         draft.network("internet", "203.0.113.0/24", None);
         draft.node("ambassador", 0, 10, true);
         draft
@@ -71,48 +60,30 @@ impl Draft {
 
     /// A network; behind the internet if it has a NAT.
     pub(crate) fn network(&mut self, name: &str, subnet: &str, nat: Option<NatConfig>) -> NetworkIndex {
-        let index = self.0.networks.len();
-        let subnet: ipnet::Ipv4Net = subnet.parse().unwrap();
+        let address = Ipv4Addr::new(203, 0, 113, 1 + self.0.networks.len() as u8);
         let link = LinkConfig { latency: Duration::from_millis(5), ..LinkConfig::default() };
-        let behind = nat.map(|nat| Uplink {
-            to: NetworkIndex(0),
-            address: Ipv4Addr::new(203, 0, 113, 1 + index as u8),
-            pool: vec![],
-            forwards: vec![],
-            ipv6: None,
-            nat: Some(nat),
-            up: link.clone(),
-            down: link,
-        });
-        let gateway = subnet.hosts().next().unwrap();
-        self.0.networks.push(Network {
-            name: name.into(),
-            group: name.into(),
-            subnet,
-            subnet_allocated: false,
-            gateway,
-            ipv6: None,
-            behind,
-            region: None,
-        });
-        NetworkIndex(index)
+        let behind = nat.map(|nat| Uplink::new(NetworkIndex(0), address, Some(nat), link));
+        self.build(|builder| builder.network_named(name, subnet, behind))
     }
 
     /// A node; all but ambassadors join through the first one.
     pub(crate) fn node(&mut self, name: &str, network: usize, host: u8, ambassador: bool) -> NodeIndex {
         let base = self.0.networks[network].subnet.network();
-        self.0.nodes.push(NodePlan {
-            name: name.into(),
-            group: name.into(),
-            network: NetworkIndex(network),
-            address: Ipv4Addr::from(u32::from(base) + u32::from(host)),
-            address6: None,
-            ambassador,
-            join: if ambassador { vec![] } else { vec![NodeIndex(0)] },
-            settings: vec![("heartbeat".into(), "1s".into()), ("refresh".into(), "1s".into())],
-            from_start: true,
+        let address = Ipv4Addr::from(u32::from(base) + u32::from(host));
+        self.build(|builder| {
+            let node = builder.node_named(name, NetworkIndex(network), address);
+            node.ambassador = ambassador;
+            node.join = if ambassador { vec![] } else { vec![NodeIndex(0)] };
+            node.settings = vec![("heartbeat".into(), "1s".into()), ("refresh".into(), "1s".into())];
         });
         NodeIndex(self.0.nodes.len() - 1)
+    }
+
+    fn build<T>(&mut self, change: impl FnOnce(&mut PlanBuilder) -> T) -> T {
+        let mut builder = PlanBuilder::from_plan(self.0.clone());
+        let result = change(&mut builder);
+        self.0 = builder.into_plan();
+        result
     }
 
     /// An action that the plan announces: the backend prepares for it.

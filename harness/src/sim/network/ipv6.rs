@@ -101,19 +101,19 @@ mod tests {
     use crate::net::link::LinkConfig;
     use crate::net::nat::NatConfig;
     use crate::plan::NetworkIndex;
+    use crate::plan::builder::PlanBuilder;
     use crate::plan::ipv6::{Network6, Uplink6};
-    use crate::sim::terrain::Terrain;
     use crate::sim::transport::Transport;
     use butter::core::transport::TransportEvent;
 
     /// Nodes in LANs of these policies behind symmetric NATs; `None` is a LAN without IPv6.
     fn plan(policies: &[Option<Policy>]) -> Plan {
-        let mut terrain = Terrain::new(7);
+        let mut builder = PlanBuilder::new(7);
         for _ in policies {
-            let lan = terrain.network(Terrain::INTERNET, Some(NatConfig::symmetric()), LinkConfig::default());
-            terrain.node(lan);
+            let lan = builder.network(PlanBuilder::INTERNET, Some(NatConfig::symmetric()), LinkConfig::default());
+            builder.node(lan);
         }
-        let mut plan = terrain.into_plan();
+        let mut plan = builder.into_plan();
         let subnet = |index: usize| format!("2001:db8:{index:x}::/64").parse().unwrap();
         plan.networks[0].ipv6 = Some(Network6::new(subnet(0), true));
         for (index, &policy) in (1..).zip(policies) {
