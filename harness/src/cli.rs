@@ -5,6 +5,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `exit` | exit statuses, and the report of an error |
+//! | `error` | errors of the commands, with their class and remedy |
 //! | `help` | examples, exit statuses and variables for the help texts |
 //! | `run` | `harness run`: every file checked, then played, reported |
 //! | `session` | one run from `up` to `down` |
@@ -22,12 +23,12 @@ use butter_cli::terminal::process_environment;
 use butter_cli::{arguments, bugs, logging, output};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::backend::BackendError;
 use crate::netns::access;
 
 mod backend_choice;
 mod bench;
 mod compare;
+pub(crate) mod error;
 mod exit;
 mod help;
 mod inspect;
@@ -37,7 +38,8 @@ mod run;
 mod session;
 mod signals;
 
-use exit::{Exit, complain, environment, show, table_style, tell};
+use error::CommandError;
+use exit::{Exit, complain, fail, show, table_style, tell};
 
 /// Testbed for Butter: run topologies with NATs, lossy links and churn on Docker, in network namespaces, or simulated.
 #[derive(Debug, Parser)]
@@ -99,13 +101,13 @@ pub fn main() -> ExitCode {
     let exit = start();
     match output::finish() {
         Ok(()) => exit.into(),
-        Err(error) => exit.max(environment(&anyhow::Error::from(error).into())).into(),
+        Err(error) => exit.max(fail(error)).into(),
     }
 }
 
 fn start() -> Exit {
     if let Err(error) = access::enter_if_asked() {
-        return environment(&error);
+        return fail(error);
     }
     let parsed = arguments::parse(Cli::command(), std::env::args_os(), &process_environment, help::OTHER_VARIABLES);
     let cli = match parsed.and_then(|matches| Ok(Cli::from_arg_matches(&matches)?)) {
@@ -113,20 +115,19 @@ fn start() -> Exit {
         Err(error) => return if error.show() { Exit::Passed } else { Exit::Usage },
     };
     if let Err(error) = logging::start(help::LOG_VARIABLE, process_environment(help::LOG_VARIABLE), LOG_DEFAULT) {
-        complain(&error.to_string());
-        return Exit::Usage;
+        return fail(error);
     }
-    execute(cli.command).unwrap_or_else(|error| environment(&error))
+    execute(cli.command).unwrap_or_else(fail)
 }
 
-fn execute(command: Command) -> Result<Exit, BackendError> {
+fn execute(command: Command) -> Result<Exit, CommandError> {
     // Both need the process as it is, without other threads.
     match command {
         Command::Router => return Ok(crate::router::main_from_env().map(|()| Exit::Passed)?),
         Command::NamespaceTrial => return Ok(if access::trial_main() { Exit::Passed } else { Exit::Failed }),
         _ => {}
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
     Ok(match command {
         Command::Run(args) => run::run(args, runtime.handle()),
         Command::Validate(args) => inspect::validate(&args),

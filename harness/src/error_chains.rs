@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io;
 
 use crate::backend::docker::engine::EngineProblem;
+use crate::cli::error::CommandError;
 use crate::metrics::exposition::{ExpositionError, SampleError};
 use crate::net::nat::leases::Refused;
 use crate::net::packet::Malformed;
@@ -92,9 +93,26 @@ fn record_errors() -> Vec<Box<dyn Error>> {
     ]
 }
 
+fn command_errors() -> Vec<Box<dyn Error>> {
+    let address = "127.0.0.1:9464".parse().unwrap();
+    let filter = butter_cli::logging::check("HARNESS_LOG", Some("inffo".into())).unwrap_err();
+    let lost = butter_cli::output::WriteError { stream: "standard output", cause: cause() };
+    let unusable = EngineProblem::NotRunning("/run/docker.sock".into());
+    vec![
+        Box::new(CommandError::LogFilter(filter)),
+        Box::new(CommandError::Runtime(cause())),
+        Box::new(CommandError::Metrics { address, source: cause() }),
+        Box::new(CommandError::Backend(unusable.into())),
+        Box::new(CommandError::Record(DirectoryError::Io { path: "out".into(), source: cause() })),
+        Box::new(CommandError::Junit { path: "junit.xml".into(), source: cause() }),
+        Box::new(CommandError::JunitText(text())),
+        Box::new(CommandError::Write(lost)),
+    ]
+}
+
 #[test]
 fn no_error_repeats_its_cause() {
-    let errors = [plan_errors(), network_errors(), engine_errors(), record_errors()];
+    let errors = [plan_errors(), network_errors(), engine_errors(), record_errors(), command_errors()];
     for error in errors.into_iter().flatten() {
         let repeated = butter_cli::chain::repeated_part(error.as_ref());
         assert_eq!(repeated, None, "{}", butter_cli::chain::one_line(error.as_ref()));

@@ -89,9 +89,7 @@ async fn node(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<Pat
             what: anyhow!(
                 "there is no node to run: neither a source tree with cargo, nor a program `butter` beside this one"
             ),
-            remedy: Some(format!(
-                "Give one: --node-binary FILE, or {NODE_BINARY_VARIABLE}=FILE; it must be a static Linux program."
-            )),
+            remedy: Some(format!("Name a static Linux program: {NODE_BINARY_VARIABLE}=FILE.")),
         }),
     }
 }

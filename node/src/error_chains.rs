@@ -71,6 +71,7 @@ fn core_errors() -> Vec<Box<dyn Error>> {
 
 fn driver_errors() -> Vec<Box<dyn Error>> {
     let address = "127.0.0.1:4080".parse().unwrap();
+    let ended: Failure<GetError> = Failure::Ended;
     let group = "224.0.0.1:9999".parse().unwrap();
     let bad: BadAddress = "nowhere".parse::<crate::driver::api::ApiAddress>().unwrap_err();
     let api = || crate::driver::api::ApiAddress::Tcp(address);
@@ -103,7 +104,7 @@ fn driver_errors() -> Vec<Box<dyn Error>> {
         Box::new(TransportError::Tls(rustls::Error::General("no cipher".to_owned()))),
         Box::new(Ended),
         Box::new(Failure::Because(GetError::NotFound)),
-        Box::new(Failure::<GetError>::Ended),
+        Box::new(ended),
     ]
 }
 

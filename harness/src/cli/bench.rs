@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::backend_choice::{AnyBackend, BackendArg, BackendKind, BackendSetup};
 use super::progress::ProgressDisplay;
-use super::{Exit, environment, show};
+use super::{Exit, fail, show};
 use crate::backend::BackendError;
 use crate::backend::docker::bare;
 use crate::backend::docker::image;
@@ -79,11 +79,11 @@ pub(super) fn run(args: &BenchArgs, runtime: &Handle) -> Exit {
         BenchTarget::Sim { nodes, seed } => sim(nodes, *seed),
         BenchTarget::Router(args) => router(args).unwrap_or_else(|what| {
             let forbidden = what.downcast_ref() == Some(&nix::Error::EPERM);
-            environment(&BackendError { what, remedy: forbidden.then(|| NAMESPACES_REMEDY.to_owned()) })
+            fail(BackendError { what, remedy: forbidden.then(|| NAMESPACES_REMEDY.to_owned()) })
         }),
         BenchTarget::Up { backend, lans, nodes, within } => {
             let size = BenchSize { lans: (*lans).into(), nodes: (*nodes).into() };
-            runtime.block_on(up(*backend, size, *within)).unwrap_or_else(|error| environment(&error))
+            runtime.block_on(up(*backend, size, *within)).unwrap_or_else(fail)
         }
     }
 }
@@ -98,7 +98,7 @@ fn sim(sizes: &[u32], seed: u64) -> Exit {
                     exit = exit.max(Exit::Failed);
                 }
             }
-            Err(error) => return environment(&error.into()),
+            Err(error) => return fail(error),
         }
     }
     exit

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use butter_cli::{bugs, output};
+use butter_cli::{bugs, chain, output};
 
-use crate::backend::BackendError;
+use super::error::CommandError;
 use crate::error_class::ErrorClass;
 use crate::report::style::TableStyle;
 
@@ -65,13 +65,17 @@ impl Exit {
     }
 }
 
-/// Reports an error of a backend, with its remedy.
-pub(super) fn environment(error: &BackendError) -> Exit {
-    complain(&format!("{:#}", error.what));
-    if let Some(remedy) = &error.remedy {
+/// Reports an error with its remedy. Returns the exit status of its class.
+pub(super) fn fail(error: impl Into<CommandError>) -> Exit {
+    let error = error.into();
+    complain(&chain::one_line(&error));
+    if let Some(remedy) = error.remedy() {
         tell(&format!("remedy: {remedy}"));
     }
-    Exit::Environment
+    if error.class() == ErrorClass::Bug {
+        tell(&bugs::request("harness", env!("CARGO_PKG_REPOSITORY")));
+    }
+    error.class().into()
 }
 
 /// Writes an error to standard error.

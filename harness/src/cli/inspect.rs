@@ -53,12 +53,18 @@ const STDIN: &str = "-";
 
 /// Every file's plan. The faults of all files are shown before this fails.
 pub(super) fn load_all(files: &[PathBuf], overrides: &OverrideArgs) -> Result<Vec<Plan>, Exit> {
+    check_stdin(files)?;
+    let plans: Vec<Option<Plan>> = files.iter().map(|file| load(file, overrides)).collect();
+    plans.into_iter().collect::<Option<Vec<_>>>().ok_or(Exit::Usage)
+}
+
+/// Standard input can be read once.
+fn check_stdin(files: &[PathBuf]) -> Result<(), Exit> {
     if files.iter().filter(|file| file.as_os_str() == STDIN).count() > 1 {
         complain("standard input (`-`) can be read only once");
         return Err(Exit::Usage);
     }
-    let plans: Vec<Option<Plan>> = files.iter().map(|file| load(file, overrides)).collect();
-    plans.into_iter().collect::<Option<Vec<_>>>().ok_or(Exit::Usage)
+    Ok(())
 }
 
 fn load(file: &Path, overrides: &OverrideArgs) -> Option<Plan> {
@@ -79,6 +85,9 @@ fn load(file: &Path, overrides: &OverrideArgs) -> Option<Plan> {
 }
 
 pub(super) fn validate(args: &ValidateArgs) -> Exit {
+    if let Err(exit) = check_stdin(&args.files) {
+        return exit;
+    }
     let mut exit = Exit::Passed;
     for file in &args.files {
         match load(file, &args.overrides) {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::progress::ProgressDisplay;
-use super::{Exit, environment, show};
+use super::{Exit, fail, show};
 use crate::backend::docker::image;
 use crate::clean::{self, CleanScope};
 use crate::{doctor, programs};
@@ -32,7 +32,7 @@ pub(super) async fn image() -> Exit {
             show(&format!("{} {}\n", image.tag, if image.built { "(built)" } else { "(already built)" }));
             Exit::Passed
         }
-        Err(error) => environment(&error),
+        Err(error) => fail(error),
     }
 }
 
@@ -57,6 +57,6 @@ pub(super) async fn clean(args: &CleanArgs) -> Exit {
             });
             Exit::Passed
         }
-        Err(error) => environment(&error),
+        Err(error) => fail(error),
     }
 }

@@ -6,17 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
 use butter_cli::terminal::process_environment;
-use butter_cli::{logging, output, values};
+use butter_cli::{chain, logging, output, values};
 use clap::Args as ClapArgs;
 use tokio::runtime::Handle;
 
 use super::backend_choice::{BackendArg, BackendKind};
+use super::error::CommandError;
 use super::inspect::{OverrideArgs, load_all};
-use super::session::{Outcome, Session};
-use super::{Exit, complain, environment, show, signals, table_style, tell};
-use crate::backend::BackendError;
+use super::session::{Session, SessionOutcome};
+use super::{Exit, fail, show, signals, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
 use crate::plan::Plan;
@@ -65,8 +64,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
     // Nodes inherit this variable: a wrong one would end each of them.
     if let Err(error) = logging::check(NODE_LOG_VARIABLE, process_environment(NODE_LOG_VARIABLE)) {
-        complain(&error.to_string());
-        return Exit::Usage;
+        return fail(error);
     }
     let plans = match load_all(&args.files, &args.overrides) {
         Ok(plans) => plans,
@@ -78,15 +76,11 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
     let prepared = runtime.block_on(prepare(&args));
     let (kind, federation) = match prepared {
         Ok(prepared) => prepared,
-        Err(error) => return environment(&error),
+        Err(error) => return fail(error),
     };
     let sessions = match sessions(&args, plans, kind, federation.as_ref()) {
         Ok(sessions) => sessions,
-        Err(error @ DirectoryError::NotEmpty(_)) => {
-            complain(&error.to_string());
-            return Exit::Usage;
-        }
-        Err(error) => return environment(&anyhow::Error::from(error).into()),
+        Err(error) => return fail(error),
     };
     let outcomes = play_all(sessions, args.jobs as usize, runtime, &interrupt, args.json);
     signals.abort();
@@ -95,21 +89,21 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
         tell(&closing_line(&names, &outcomes.iter().map(|(_, exit)| *exit).collect::<Vec<_>>()));
     }
     match args.junit.as_deref().map(|file| write_junit(file, outcomes)) {
-        Some(Err(error)) => exit.max(environment(&error.into())),
+        Some(Err(error)) => exit.max(fail(error)),
         None | Some(Ok(())) => exit,
     }
 }
 
 /// Chooses the backend, and begins to serve metrics.
-async fn prepare(args: &Args) -> Result<(BackendKind, Option<Federation>), BackendError> {
+async fn prepare(args: &Args) -> Result<(BackendKind, Option<Federation>), CommandError> {
     let kind = args.backend.choose().await?;
     if args.keep && kind != BackendKind::Docker {
         tell("--keep is ignored: only the docker backend can leave a run in place");
     }
     let Some(address) = args.metrics else { return Ok((kind, None)) };
-    let listener =
-        tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot serve metrics on {address}"))?;
-    let at = listener.local_addr().context("cannot serve metrics")?;
+    let failed = |source| CommandError::Metrics { address, source };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
+    let at = listener.local_addr().map_err(failed)?;
     tell(&format!("metrics: http://{at}/metrics"));
     let federation = Federation::default();
     tokio::spawn(federation.clone().serve(listener));
@@ -150,10 +144,10 @@ fn play_all(
     runtime: &Handle,
     interrupt: &StopSignal,
     json: bool,
-) -> Vec<(Outcome, Exit)> {
+) -> Vec<(SessionOutcome, Exit)> {
     let threads = jobs.min(sessions.len());
     let slots: Vec<Mutex<Option<Session>>> = sessions.into_iter().map(|session| Mutex::new(Some(session))).collect();
-    let outcomes: Vec<Mutex<Option<(Outcome, Exit)>>> = slots.iter().map(|_| Mutex::new(None)).collect();
+    let outcomes: Vec<Mutex<Option<(SessionOutcome, Exit)>>> = slots.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -163,8 +157,8 @@ fn play_all(
                 return;
             }
             let path = session.directory.path().to_owned();
-            let outcome = runtime.block_on(session.run(interrupt));
-            let exit = report(&outcome, &path, json);
+            let mut outcome = runtime.block_on(session.run(interrupt));
+            let exit = report(&mut outcome, &path, json);
             *outcomes[index].lock().expect("set once") = Some((outcome, exit));
         }
     };
@@ -173,33 +167,35 @@ fn play_all(
             scope.spawn(work);
         }
     });
-    let not_begun =
-        || (Outcome { result: None, stopped: Some(StopReason::Interrupted), failures: Vec::new() }, Exit::Interrupted);
+    let not_begun = || {
+        (
+            SessionOutcome { result: None, stopped: Some(StopReason::Interrupted), failures: Vec::new() },
+            Exit::Interrupted,
+        )
+    };
     outcomes.into_iter().map(|outcome| outcome.into_inner().expect("set once").unwrap_or_else(not_begun)).collect()
 }
 
-/// Shows what came of a run. What it means for the exit status.
-fn report(outcome: &Outcome, directory: &Path, json: bool) -> Exit {
+/// Shows the result of a run. Returns what it means for the exit status.
+fn report(outcome: &mut SessionOutcome, directory: &Path, json: bool) -> Exit {
     if let Some(result) = &outcome.result {
         match json {
             true => output::data(result.to_json().as_bytes()),
             false => show(&summary::render(result, table_style())),
         }
     }
-    for failure in &outcome.failures {
-        environment(failure);
-    }
+    let failed = outcome.failures.drain(..).map(fail).max();
     if let (None, Some(stopped)) = (&outcome.result, outcome.stopped) {
         tell(&format!("{stopped} before the first step"));
     }
     tell(&format!("record: {}", directory.display()));
-    match (outcome.stopped, &outcome.result) {
+    let played = match (outcome.stopped, &outcome.result) {
         (Some(StopReason::Interrupted), _) => Exit::Interrupted,
         (Some(StopReason::TimeLimit), _) => Exit::Environment,
-        (None, _) if !outcome.failures.is_empty() => Exit::Environment,
         (None, Some(result)) if result.verdict == RunVerdict::Passed => Exit::Passed,
         (None, _) => Exit::Failed,
-    }
+    };
+    failed.map_or(played, |failed| failed.max(played))
 }
 
 /// `3 runs: 2 passed; cgnat failed (exit status 1)`
@@ -211,10 +207,10 @@ fn closing_line(names: &[String], exits: &[Exit]) -> String {
     format!("{} runs: {passed} passed{others}", names.len())
 }
 
-fn write_junit(file: &Path, outcomes: Vec<(Outcome, Exit)>) -> anyhow::Result<()> {
+fn write_junit(file: &Path, outcomes: Vec<(SessionOutcome, Exit)>) -> Result<(), CommandError> {
     let results: Vec<_> = outcomes.into_iter().filter_map(|(outcome, _)| outcome.result).collect();
-    let xml = junit::xml(&results).context("cannot write JUnit XML")?;
-    std::fs::write(file, xml).with_context(|| format!("cannot write {}", file.display()))
+    let xml = junit::xml(&results).map_err(|error| CommandError::JunitText(chain::one_line(&error)))?;
+    std::fs::write(file, xml).map_err(|source| CommandError::Junit { path: file.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -229,8 +225,8 @@ mod tests {
         let refused = RouterDiffers { network: "beta".to_owned(), observation: "it loses more".to_owned() };
         let what = anyhow::Error::from(refused);
         let result = RunResult::not_played(&fixture::plan(), "netns", ProbeOutcome::Skipped, &what);
-        let failures = vec![BackendError { what, remedy: None }];
-        let outcome = Outcome { result: Some(result), stopped: None, failures };
-        assert_eq!(report(&outcome, Path::new("runs/x"), false).code(), 3);
+        let failures = vec![CommandError::from(what)];
+        let mut outcome = SessionOutcome { result: Some(result), stopped: None, failures };
+        assert_eq!(report(&mut outcome, Path::new("runs/x"), false).code(), 3);
     }
 }

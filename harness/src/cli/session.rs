@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backend_choice::{AnyBackend, BackendKind, BackendSetup};
+use super::error::CommandError;
 use super::progress::ProgressDisplay;
 use crate::backend::{Backend, BackendError};
 use crate::checks;
@@ -16,7 +17,7 @@ use crate::results::result::RunResult;
 use crate::results::timing::RunTiming;
 use crate::run::{RunObserver, RunStatus, StopReason, StopSignal, run_plan};
 
-/// What is to be run, and how.
+/// One run that is to be played, with its options.
 pub(super) struct Session {
     pub(super) plan: Arc<Plan>,
     pub(super) directory: RunDirectory,
@@ -27,20 +28,20 @@ pub(super) struct Session {
     pub(super) federation: Option<Federation>,
 }
 
-/// How it went.
+/// How a session ended.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    /// What came of it, if it was played.
+pub(super) struct SessionOutcome {
+    /// Result of the run; `None` if it ended before the first step.
     pub(super) result: Option<RunResult>,
-    /// Why it was not played to its end, if so.
+    /// Why it was stopped early, if it was.
     pub(super) stopped: Option<StopReason>,
-    /// What failed in the environment.
-    pub(super) failures: Vec<BackendError>,
+    /// Errors, in the order in which they happened.
+    pub(super) failures: Vec<CommandError>,
 }
 
 impl Session {
-    /// Runs it. `interrupt` ends it early.
-    pub(super) async fn run(self, interrupt: &StopSignal) -> Outcome {
+    /// Plays the run. `interrupt` ends it early.
+    pub(super) async fn run(self, interrupt: &StopSignal) -> SessionOutcome {
         let stop = StopSignal::default();
         let limits = [
             tokio::spawn(forward(interrupt.clone(), stop.clone())),
@@ -51,12 +52,12 @@ impl Session {
         outcome
     }
 
-    async fn run_until(self, stop: &StopSignal) -> Outcome {
-        let mut outcome = Outcome { result: None, stopped: None, failures: Vec::new() };
+    async fn run_until(self, stop: &StopSignal) -> SessionOutcome {
+        let mut outcome = SessionOutcome { result: None, stopped: None, failures: Vec::new() };
         let logs = match self.directory.write_plan(&self.plan).and_then(|()| self.directory.logs()) {
             Ok(logs) => logs,
             Err(error) => {
-                outcome.failures.push(anyhow::Error::from(error).into());
+                outcome.failures.push(error.into());
                 return outcome;
             }
         };
@@ -86,23 +87,23 @@ impl Session {
         let kept = if self.keep && is_up { backend.keep(logs).await } else { None };
         match kept {
             Some(Ok(note)) => display.line(&note),
-            Some(Err(error)) => outcome.failures.push(error),
-            None => outcome.failures.extend(backend.down(&mut display).await.err()),
+            Some(Err(error)) => outcome.failures.push(error.into()),
+            None => outcome.failures.extend(backend.down(&mut display).await.err().map(CommandError::from)),
         }
         timing.teardown_s = began.elapsed().as_secs_f64();
         timing.activities = display.finish();
         if let Err(error) = self.directory.write_timing(&timing) {
-            outcome.failures.push(anyhow::Error::from(error).into());
+            outcome.failures.push(error.into());
         }
         outcome
     }
 
-    /// A run that could not be brought up leaves a result all the same, for those who read nothing else.
-    fn not_played(&self, backend: &AnyBackend, error: BackendError, outcome: &mut Outcome) {
+    /// Records a result also for a run that could not be deployed: CI may read nothing else.
+    fn not_played(&self, backend: &AnyBackend, error: BackendError, outcome: &mut SessionOutcome) {
         let result = RunResult::not_played(&self.plan, backend.name(), backend.probed(), &error.what);
-        outcome.failures.push(error);
+        outcome.failures.push(error.into());
         if let Err(error) = self.directory.write_result(&result) {
-            outcome.failures.push(anyhow::Error::from(error).into());
+            outcome.failures.push(error.into());
         }
         outcome.result = Some(result);
     }
@@ -113,11 +114,11 @@ impl Session {
         display: &mut ProgressDisplay,
         stop: &StopSignal,
         timing: &mut RunTiming,
-        outcome: &mut Outcome,
+        outcome: &mut SessionOutcome,
     ) {
         let recorder = match Recorder::new(&self.plan, &self.directory) {
             Ok(recorder) => recorder,
-            Err(error) => return outcome.failures.push(anyhow::Error::from(error).into()),
+            Err(error) => return outcome.failures.push(error.into()),
         };
         let plan = &backend.plan(&self.plan);
         if let Some(federation) = &self.federation {
@@ -133,7 +134,7 @@ impl Session {
             self.directory.write_result(&result)
         });
         if let Err(error) = written {
-            outcome.failures.push(anyhow::Error::from(error).into());
+            outcome.failures.push(error.into());
         }
         outcome.stopped = stop.requested().filter(|_| played.ended != crate::run::RunEnd::Finished);
         outcome.result = Some(result);

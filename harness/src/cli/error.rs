@@ -1,0 +1,90 @@
+//! Errors of the commands, one variant for each operation that fails on its own account.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use butter_cli::logging::LogFilterError;
+use butter_cli::output::WriteError;
+
+use crate::backend::BackendError;
+use crate::error_class::ErrorClass;
+use crate::results::directory::DirectoryError;
+
+/// Why a command fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// A variable holds no log filter. Nothing was done.
+    #[error(transparent)]
+    LogFilter(#[from] LogFilterError),
+    /// The system gives no threads. Nothing was done.
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    /// Metrics cannot be served at the address. Nothing was deployed.
+    #[error("cannot serve metrics on {address}")]
+    Metrics {
+        /// As resolved from the command line.
+        address: SocketAddr,
+        /// From the system.
+        source: io::Error,
+    },
+    /// A backend, an image or a router failed. Its text holds all causes.
+    #[error("{:#}", .0.what)]
+    Backend(BackendError),
+    /// The record of a run has no directory, or cannot be written.
+    #[error(transparent)]
+    Record(#[from] DirectoryError),
+    /// The JUnit report cannot be written. The runs are over.
+    #[error("cannot write the JUnit report {path}")]
+    Junit {
+        /// As given on the command line.
+        path: PathBuf,
+        /// From the system.
+        source: io::Error,
+    },
+    /// A result has no form in XML; the text is from the writer.
+    #[error("cannot express the results as JUnit XML: {0}")]
+    JunitText(String),
+    /// Output was lost.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl From<BackendError> for CommandError {
+    fn from(error: BackendError) -> Self {
+        CommandError::Backend(error)
+    }
+}
+
+impl From<anyhow::Error> for CommandError {
+    fn from(error: anyhow::Error) -> Self {
+        CommandError::Backend(error.into())
+    }
+}
+
+impl CommandError {
+    /// Who can do something about it.
+    pub(crate) fn class(&self) -> ErrorClass {
+        match self {
+            CommandError::LogFilter(_) | CommandError::Record(DirectoryError::NotEmpty(_)) => ErrorClass::User,
+            CommandError::JunitText(_) => ErrorClass::Bug,
+            CommandError::Runtime(_)
+            | CommandError::Metrics { .. }
+            | CommandError::Backend(_)
+            | CommandError::Record(DirectoryError::Io { .. })
+            | CommandError::Junit { .. }
+            | CommandError::Write(_) => ErrorClass::Environment,
+        }
+    }
+
+    /// What to do about it, if that is known.
+    pub(crate) fn remedy(&self) -> Option<&str> {
+        match self {
+            CommandError::Backend(error) => error.remedy.as_deref(),
+            CommandError::Metrics { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                Some("choose a free port: --metrics localhost:0")
+            }
+            _ => None,
+        }
+    }
+}
