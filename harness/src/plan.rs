@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
+use butter::config::NodeConfig;
 use butter::core::config::Config;
 use ipnet::Ipv4Net;
 use serde::Serialize;
@@ -135,7 +136,7 @@ pub struct NodePlan {
     pub ambassador: bool,
     /// Ambassadors that it is told of.
     pub join: Vec<NodeIndex>,
-    /// Settings that differ from the node's defaults: keys and values of [`Config::set`], already checked.
+    /// Settings that differ from the node's defaults: keys and values of [`NodeConfig::set`], already checked.
     pub settings: Vec<(String, String)>,
     /// Whether it runs from the beginning.
     pub from_start: bool,
@@ -236,9 +237,9 @@ impl Plan {
     }
 
     /// The configuration of a node, as the core takes it.
-    pub fn node_config(&self, node: &NodePlan) -> Config {
-        let mut config = Config { ambassador: node.ambassador, ..Config::default() };
-        config.join = self.join_addresses(node).into_iter().map(Into::into).collect();
+    pub fn node_config(&self, node: &NodePlan) -> NodeConfig {
+        let join = self.join_addresses(node).into_iter().map(Into::into).collect();
+        let mut config = NodeConfig::from(Config { ambassador: node.ambassador, join, ..Config::default() });
         for (key, value) in &node.settings {
             config.set(key, value).expect("a plan's settings were checked");
         }

@@ -470,7 +470,7 @@ impl<B: Backend> Runner<'_, B> {
     }
 
     fn answer_deadline(&self, node: NodeIndex) -> Duration {
-        self.plan.node_config(self.plan.node(node)).deadline + ANSWER_MARGIN
+        self.plan.node_config(self.plan.node(node)).core.deadline + ANSWER_MARGIN
     }
 }
 

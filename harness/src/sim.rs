@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`engine`] | plays [`butter::core::Node`]s: hands them what arrives, does what they ask for, wakes them |
+//! | [`engine`] | plays [`butter::core::NodeCore`]s: hands them what arrives, does what they ask for, wakes them |
 //! | [`transport`] | links between nodes as QUIC makes them: handshakes, messages, silence, relays; multicast |
 //! | [`network`] | routers: where a packet goes, what [`crate::net::nat`] and [`crate::net::link`] do to it |
 //! | [`queue`] | what happens when |

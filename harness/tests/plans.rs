@@ -135,7 +135,7 @@ fn variables_are_overridden_and_settings_too() {
     let fewer = load(&file, &set("nodes", "30"));
     assert_eq!((nodes(&fewer), fewer.items.len()), (30, 30));
     let patient = load(&file, &set("heartbeat", "7s"));
-    assert!(patient.nodes.iter().all(|node| patient.node_config(node).heartbeat == Duration::from_secs(7)));
+    assert!(patient.nodes.iter().all(|node| patient.node_config(node).data.heartbeat == Duration::from_secs(7)));
     let hash = |overrides: &Overrides| load(&file, overrides).topology_hash;
     let plain = hash(&Overrides::default());
     assert_ne!(plain, fewer.topology_hash);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use butter::config::NodeConfig;
 use butter::core::blob::Blob;
 use butter::core::identity::NodeId;
 use butter::core::io::{AskError, Command, CommandId, ConnectReport, LinkPath, Outcome};
-use butter::overlay::data::Data;
+use butter::overlay::data::DataOverlay;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{NatConfig, Ports};
 use butter_harness::plan::builder::PlanBuilder;
@@ -74,7 +75,7 @@ fn id(plan: &Plan, slot: usize) -> NodeId {
 }
 
 /// Has `one` link to `other`, and tells what came of it.
-fn cross(one: Kind, other: Kind, seed: u64) -> (ConnectReport, SimEngine<Data>) {
+fn cross(one: Kind, other: Kind, seed: u64) -> (ConnectReport, SimEngine<DataOverlay>) {
     let mut builder = PlanBuilder::new(seed).with("discover", "false");
     for _ in 0..AMBASSADORS {
         builder.ambassador();
@@ -85,20 +86,20 @@ fn cross(one: Kind, other: Kind, seed: u64) -> (ConnectReport, SimEngine<Data>) 
 }
 
 /// Every node runs, one after the other.
-fn start(plan: &Plan) -> SimEngine<Data> {
+fn start(plan: &Plan) -> SimEngine<DataOverlay> {
     let mut engine = SimEngine::new(plan);
     for (slot, node) in plan.nodes.iter().enumerate() {
-        let config = plan.node_config(node);
-        let overlay = Data::new(&config);
+        let NodeConfig { core: config, data } = plan.node_config(node);
+        let overlay = DataOverlay::new(data);
         let seed = plan.seed * 1_000 + slot as u64;
-        engine.start(slot as NodeSlot, SpawnSpec { id: id(plan, slot), config: config.into(), seed, overlay });
+        engine.start(slot as NodeSlot, SpawnSpec { id: id(plan, slot), config, seed, overlay });
         let until = engine.now() + Duration::from_millis(400);
         assert!(engine.next(until).is_none());
     }
     engine
 }
 
-fn play(plan: &Plan, one: NodeIndex, other: NodeIndex) -> (ConnectReport, SimEngine<Data>) {
+fn play(plan: &Plan, one: NodeIndex, other: NodeIndex) -> (ConnectReport, SimEngine<DataOverlay>) {
     let mut engine = start(plan);
     let peer = id(plan, other.0);
     engine.command(one.0 as NodeSlot, CommandId(1), Command::Connect { peer, contact: None });

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use butter::config::NodeConfig;
 use butter::core::config::Config;
 use butter::core::identity::NodeId;
-use butter::overlay::data::Data;
+use butter::overlay::data::DataOverlay;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::Plan;
@@ -13,22 +14,22 @@ use butter_harness::sim::engine::{SimEngine, SpawnSpec};
 use butter_harness::sim::invariants::{self, Violation};
 use butter_harness::sim::network::NodeSlot;
 
-fn start_all(plan: &Plan) -> SimEngine<Data> {
+fn start_all(plan: &Plan) -> SimEngine<DataOverlay> {
     let mut engine = SimEngine::new(plan);
     for (slot, node) in plan.nodes.iter().enumerate() {
-        let config = plan.node_config(node);
+        let NodeConfig { core: config, data } = plan.node_config(node);
         let mut id = [slot as u8; 32];
         id[31] = plan.seed as u8;
-        let overlay = Data::new(&config);
+        let overlay = DataOverlay::new(data);
         engine.start(
             slot as NodeSlot,
-            SpawnSpec { id: NodeId(id), config: config.into(), seed: plan.seed * 1_000 + slot as u64, overlay },
+            SpawnSpec { id: NodeId(id), config, seed: plan.seed * 1_000 + slot as u64, overlay },
         );
     }
     engine
 }
 
-fn run(engine: &mut SimEngine<Data>, seconds: u64) {
+fn run(engine: &mut SimEngine<DataOverlay>, seconds: u64) {
     let until = engine.now() + Duration::from_secs(seconds);
     assert!(engine.next(until).is_none(), "no command was given");
     assert_eq!(engine.now(), until);

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use butter::core::config::Config;
+use butter::config::NodeConfig;
 use butter_harness::backend::sim::SimBackend;
 use butter_harness::backend::{Backend, BackendError};
 use butter_harness::events::{EventKind, Retrieved, RunTime};
@@ -28,7 +28,7 @@ fn three_lans(seed: u64) -> Plan {
 /// The simulator, with its invariants checked at each look.
 struct Checked {
     sim: SimBackend,
-    config: Config,
+    config: NodeConfig,
     looks: usize,
 }
 
@@ -51,7 +51,7 @@ impl Backend for Checked {
     fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
         if matches!(op, Op::Inspect) {
             self.looks += 1;
-            let mut violations = invariants::views(self.sim.engine(), &self.config);
+            let mut violations = invariants::views(self.sim.engine(), &self.config.core);
             violations.extend(invariants::bounded_copies(self.sim.engine(), COPIES_MAX));
             assert_eq!(violations, [], "at {:?}", self.sim.now());
         }

@@ -4,9 +4,10 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-use butter::app::{Butter, Peer, Running};
-use butter::core::config::Config;
+use butter::Node;
+use butter::app::NodeHandle;
 use butter::core::identity::NodeId;
+use butter::overlay::data::{DataConfig, DataOverlay};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
@@ -18,20 +19,20 @@ const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 1), 19_90
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let (server, client) = (start().await, start().await);
-    while client.peer().known_hosts().await.expect("it runs").is_empty() {
+    while client.handle().known_hosts().await.expect("it runs").is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for length in [0, 4_096, 32_768] {
         for callers in [1, 16] {
-            ask(client.peer(), server.peer().id(), length, callers).await;
+            ask(client.handle(), server.handle().id(), length, callers).await;
         }
     }
-    values(client.peer(), server.peer()).await;
+    values(client.handle(), server.handle()).await;
 }
 
-async fn start() -> Running {
-    Butter::builder()
-        .config(Config { replicas: 2, ..Config::default() })
+async fn start() -> Node {
+    Node::builder()
+        .config(DataConfig { replicas: 2, ..DataConfig::default() })
         .listen((Ipv4Addr::LOCALHOST, 0).into())
         .lan(["lo"])
         .group(GROUP)
@@ -41,7 +42,7 @@ async fn start() -> Running {
         .expect("a node starts on loopback")
 }
 
-async fn ask(client: &Peer, server: NodeId, length: usize, callers: usize) {
+async fn ask(client: &NodeHandle<DataOverlay>, server: NodeId, length: usize, callers: usize) {
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..callers {
@@ -64,7 +65,7 @@ async fn ask(client: &Peer, server: NodeId, length: usize, callers: usize) {
     println!("ask, {length:>6} bytes, {callers:>2} callers: median {median:>9.1?}  p99 {p99:>9.1?}  {rate:>8.0} /s");
 }
 
-async fn values(from: &Peer, to: &Peer) {
+async fn values(from: &NodeHandle<DataOverlay>, to: &NodeHandle<DataOverlay>) {
     for length in [4_096, 1 << 20, 16 << 20] {
         let value: Vec<u8> = (0..length as u32).flat_map(|i| i.wrapping_mul(0x9E37_79B9).to_le_bytes()).collect();
         let begun = Instant::now();

@@ -1,11 +1,11 @@
-//! Reverse echo: what one peer types, all that it knows say backwards.
+//! Reverse echo: every known peer answers a line of text with its reverse.
 //!
 //! ```text
 //! cargo run -p butter --example ohce              # on two machines of a LAN, or twice on one
 //! cargo run -p butter --example ohce -- --lan lo  # without leaving this machine
 //! ```
-//! Each line of standard input goes to every known host; each answer is printed with who gave it. With a message as argument, it is
-//! sent once, as soon as somebody is known, and the program ends. At the end of the input it goes on answering others.
+//! Each line of standard input goes to every known host, and each answer is printed with the id of its sender. A message given as
+//! argument is sent once, as soon as a host is known, and the program ends. After the end of the input it still answers others.
 
 use std::io::BufRead;
 use std::net::SocketAddr;
@@ -16,17 +16,19 @@ use bytes::Bytes;
 use clap::Parser;
 use tokio::sync::mpsc;
 
-use butter::app::{Answer, Butter, Peer};
+use butter::Node;
+use butter::app::{Answer, NodeHandle};
 use butter::core::identity::NodeId;
+use butter::overlay::data::DataOverlay;
 
 /// The server behaviour's route, as in Butter.
 const ROUTE: &str = "reverse-message/";
-/// Pause between looks for the first host.
+/// Pause between checks for the first host.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Lines that wait to be sent.
+/// Most lines that wait to be sent.
 const LINES_MAX: usize = 16;
 
-/// Says backwards what others say.
+/// Answers every message with its reverse.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Send this once to every known host, print the answers, and end
@@ -34,7 +36,7 @@ struct Arguments {
     /// Listen for peers here (UDP); port 0 lets the system choose
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:0")]
     listen: SocketAddr,
-    /// Be found on these interfaces only, such as `lo` [default: all but loopback]
+    /// Restrict discovery to these interfaces, such as `lo` [default: all but loopback]
     #[arg(long, value_name = "IF", value_delimiter = ',')]
     lan: Vec<String>,
 }
@@ -42,7 +44,7 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    Butter::builder()
+    Node::builder()
         .listen(arguments.listen)
         .lan(arguments.lan)
         .behaviour(ROUTE, |_from, body| async move { reverse(&body) })
@@ -67,8 +69,8 @@ fn reverse(body: &Bytes) -> Answer {
     Ok(text.chars().rev().collect::<String>().into())
 }
 
-/// The client behaviour: each line to everybody.
-async fn say_lines(peer: &Peer) {
+/// The client behaviour: sends each line to every known host.
+async fn say_lines(peer: &NodeHandle<DataOverlay>) {
     let (lines, mut typed) = mpsc::channel(LINES_MAX);
     // Reading standard input blocks, so it has a thread.
     std::thread::spawn(move || {
@@ -83,11 +85,11 @@ async fn say_lines(peer: &Peer) {
     }
 }
 
-/// To everybody at once; answers are printed as they come.
-async fn say(peer: &Peer, message: String) {
+/// Sends to all hosts at once and prints answers as they arrive.
+async fn say(peer: &NodeHandle<DataOverlay>, message: String) {
     let hosts = peer.known_hosts().await.unwrap_or_default();
     if hosts.is_empty() {
-        eprintln!("nobody is known yet: start another ohce on this LAN");
+        eprintln!("no host is known yet; start another ohce on this LAN");
     }
     let mut asked = tokio::task::JoinSet::new();
     for host in hosts {
@@ -104,7 +106,7 @@ fn print(host: NodeId, answer: Result<Bytes, impl std::error::Error>) {
     }
 }
 
-async fn first_host(peer: &Peer) {
+async fn first_host(peer: &NodeHandle<DataOverlay>) {
     while peer.known_hosts().await.is_ok_and(|hosts| hosts.is_empty()) {
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -76,9 +76,11 @@ pub struct StatusBody {
     /// Hosts known, neighbours included.
     pub known_hosts: u64,
     /// What it keeps for the network.
-    pub storage: StorageBody,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageBody>,
     /// Peer Content Groups that it leads.
-    pub groups: GroupsBody,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<GroupsBody>,
 }
 
 /// What the NAT before a node does, in the order of how easily it is crossed: as [`Nat`].

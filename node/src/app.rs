@@ -1,15 +1,15 @@
-//! What an application holds. A peer is server and client at once: *server behaviours* answer other peers' requests by route,
+//! The application API. A peer is server and client at once: *server behaviours* answer other peers' requests by route,
 //! *client behaviours* are tasks that run beside the node.
 //!
 //! ```no_run
-//! use butter::app::Butter;
+//! use butter::Node;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! Butter::builder()
+//! Node::builder()
 //!     .behaviour("reverse-message/", |_from, body| async move { Ok(body.iter().rev().copied().collect()) })
-//!     .client(|peer| async move {
-//!         for host in peer.known_hosts().await.unwrap_or_default() {
-//!             let answer = peer.ask(host.id, "reverse-message/", "ohce").await;
+//!     .client(|node| async move {
+//!         for host in node.known_hosts().await.unwrap_or_default() {
+//!             let answer = node.ask(host.id, "reverse-message/", "ohce").await;
 //!             println!("{}: {answer:?}", host.id);
 //!         }
 //!     })
@@ -18,6 +18,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A node runs the data overlay unless [`NodeBuilder::overlay`] gives it another one.
 
 use std::fmt;
 use std::net::{SocketAddr, SocketAddrV4};
@@ -29,97 +31,140 @@ use bytes::Bytes;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::config::NodeConfig;
 use crate::core::blob::Blob;
 use crate::core::config::Config;
-use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
-use crate::core::io::{AskError, Command, Outcome};
 pub use crate::driver::StartError;
-use crate::driver::api::{ApiAddress, ApiServer, ApiSettings};
+use crate::driver::api::{ApiAddress, ApiServer, ApiSettings, OverlayApi};
 use crate::driver::behaviours::Behaviours;
 pub use crate::driver::behaviours::{Answer, HANDLERS_MAX};
-pub use crate::driver::handle::Ended;
-use crate::driver::handle::Handle;
+pub use crate::driver::command::{
+    AskCommand, CommandError, ConnectCommand, GetCommand, LeaveCommand, NodeCommand, OverlayCommand, PutCommand,
+};
+pub use crate::driver::handle::{InspectedNode, NodeHandle, NodeStopped};
 use crate::driver::identity::Identity;
 use crate::driver::{Driver, Place};
-use crate::overlay::data::{Data, DataCommand, DataOutcome, Found, GetError, PutError, Stored};
+use crate::overlay::Overlay;
+use crate::overlay::data::{DataOverlay, FoundValue, GetError, PutError, StoredValue};
 
-type Client = Box<dyn FnOnce(Peer) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+/// An overlay that can run on real sockets: it and its messages can move between threads.
+pub trait AppOverlay: Overlay<Message: Send, Command: Send, Outcome: Send> + Send + 'static {}
 
-/// A node to be.
-#[derive(Default)]
-pub struct Butter {
-    config: Config,
+impl<V: Overlay<Message: Send, Command: Send, Outcome: Send> + Send + 'static> AppOverlay for V {}
+
+type Client<V> = Box<dyn FnOnce(NodeHandle<V>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// Settings and behaviours of a node that has not started.
+pub struct NodeBuilder<V: AppOverlay> {
+    config: Arc<Config>,
+    overlay: V,
+    overlay_api: OverlayApi<V>,
     place: Place,
     store: Option<PathBuf>,
     api: Option<ApiSettings>,
     behaviours: Behaviours,
-    clients: Vec<Client>,
+    clients: Vec<Client<V>>,
 }
 
-impl fmt::Debug for Butter {
+impl<V: AppOverlay> fmt::Debug for NodeBuilder<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Butter")
+        f.debug_struct("NodeBuilder")
             .field("config", &self.config)
             .field("place", &self.place)
             .field("store", &self.store)
             .field("api", &self.api)
             .field("behaviours", &self.behaviours)
             .field("clients", &self.clients.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
-impl Butter {
-    /// With default settings, a port of the system's choice, a new identity, no control API.
-    pub fn builder() -> Self {
-        Self::default()
+impl Node<DataOverlay> {
+    /// A node with default settings: the data overlay, a port of the system's choice, a new identity, no control API.
+    pub fn builder() -> NodeBuilder<DataOverlay> {
+        NodeBuilder {
+            config: Arc::default(),
+            overlay: DataOverlay::new(Arc::default()),
+            overlay_api: OverlayApi::data(),
+            place: Place::default(),
+            store: None,
+            api: None,
+            behaviours: Behaviours::default(),
+            clients: Vec::new(),
+        }
     }
+}
 
-    /// With these settings.
+impl NodeBuilder<DataOverlay> {
+    /// Replaces the settings of the core and of the data overlay.
     #[must_use]
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
+    pub fn config(mut self, config: impl Into<NodeConfig>) -> Self {
+        let NodeConfig { core, data } = config.into();
+        self.config = core;
+        self.overlay = DataOverlay::new(data);
         self
     }
 
-    /// Listening for peers here (UDP).
+    /// Runs `overlay` in place of the data overlay. The control API then serves no values, and the metrics are those of the
+    /// core and of `overlay`.
+    ///
+    /// # Panics
+    /// If a client was added before: clients use the overlay's commands.
+    #[must_use]
+    pub fn overlay<W: AppOverlay>(self, overlay: W) -> NodeBuilder<W> {
+        assert!(self.clients.is_empty(), "the overlay is chosen before clients are added");
+        let NodeBuilder { config, place, store, api, behaviours, .. } = self;
+        let overlay_api = OverlayApi::none();
+        NodeBuilder { config, overlay, overlay_api, place, store, api, behaviours, clients: Vec::new() }
+    }
+}
+
+impl<V: AppOverlay> NodeBuilder<V> {
+    /// Replaces the settings of the core.
+    #[must_use]
+    pub fn core_config(mut self, config: Config) -> Self {
+        self.config = Arc::new(config);
+        self
+    }
+
+    /// Listens for peers at this address (UDP).
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.place.listen = address;
         self
     }
 
-    /// To be found on these interfaces only, such as `lo`.
+    /// Restricts discovery to these interfaces, such as `lo`.
     #[must_use]
     pub fn lan(mut self, interfaces: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.place.interfaces = interfaces.into_iter().map(Into::into).collect();
         self
     }
 
-    /// With announcements to another group than Butter's.
+    /// Uses another multicast group for announcements than Butter's.
     #[must_use]
     pub fn group(mut self, group: SocketAddrV4) -> Self {
         self.place.group = group;
         self
     }
 
-    /// With what should outlive the node, such as its identity, in this folder.
+    /// Stores what should outlive the node, such as its identity, in this folder.
     #[must_use]
     pub fn store(mut self, folder: impl Into<PathBuf>) -> Self {
         self.store = Some(folder.into());
         self
     }
 
-    /// With a control API.
+    /// Serves the control API.
     #[must_use]
     pub fn api(mut self, settings: ApiSettings) -> Self {
         self.api = Some(settings);
         self
     }
 
-    /// Answers peers' requests on `route` by `handler`, which is given who asks and the request's body. At most
-    /// [`HANDLERS_MAX`] run at once, each no longer than [`Config::deadline`]. If it fails or panics, peers learn just that.
+    /// Answers requests of peers on `route` by `handler`, which gets the sender and the body. At most [`HANDLERS_MAX`] handlers
+    /// run at once, each no longer than [`Config::deadline`]. Peers learn that a handler failed or panicked, but not why.
     #[must_use]
     pub fn behaviour<H, F>(mut self, route: impl Into<String>, handler: H) -> Self
     where
@@ -134,18 +179,18 @@ impl Butter {
     #[must_use]
     pub fn client<C, F>(mut self, client: C) -> Self
     where
-        C: FnOnce(Peer) -> F + Send + 'static,
+        C: FnOnce(NodeHandle<V>) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        self.clients.push(Box::new(move |peer| Box::pin(client(peer))));
+        self.clients.push(Box::new(move |node| Box::pin(client(node))));
         self
     }
 
     /// Starts the node. With [`ApiSettings::start_paused`] that waits until a client asks it to start.
     ///
     /// # Errors
-    /// If a socket cannot be had, or the store not be used.
-    pub async fn start(self) -> Result<Running, StartError> {
+    /// If a socket cannot be opened or the store cannot be used.
+    pub async fn start(self) -> Result<Node<V>, StartError> {
         let identity = match &self.store {
             Some(folder) => Identity::in_store(folder)?,
             None => Identity::generate()?,
@@ -157,88 +202,86 @@ impl Butter {
         if let Some(api) = &api {
             api.wait_for_start().await;
         }
-        let overlay = Data::new(&self.config);
-        let (driver, handle) = Driver::open(&identity, Arc::new(self.config), overlay, self.place, self.behaviours)?;
+        let (driver, handle) = Driver::open(&identity, self.config, self.overlay, self.place, self.behaviours)?;
         let mut node = JoinSet::new();
         node.spawn(driver.run());
         let mut beside = JoinSet::new();
         let api_address = api.as_ref().map(|api| api.address().clone());
         if let Some(api) = api {
-            beside.spawn(api.run(handle.clone()));
+            beside.spawn(api.run(handle.clone(), self.overlay_api));
         }
-        let peer = Peer { handle };
         for client in self.clients {
-            beside.spawn(client(peer.clone()));
+            beside.spawn(client(handle.clone()));
         }
-        Ok(Running { peer, api: api_address, node, beside })
+        Ok(Node { handle, api: api_address, driver: node, beside })
     }
 
-    /// Starts the node and plays it until it is told to leave: by [`Peer::leave`], the control API, SIGTERM or SIGINT. It then
-    /// leaves in good order, within [`crate::driver::LEAVE_DEADLINE`]; a second signal ends it at once.
+    /// Starts the node and runs it until [`NodeHandle::leave`], the control API, SIGTERM or SIGINT stops it. It then leaves
+    /// gracefully, within [`crate::driver::LEAVE_DEADLINE`]. A second signal ends it at once.
     ///
     /// # Errors
     /// If it cannot start.
     pub async fn run(self) -> Result<(), StartError> {
-        // First of all: as process 1 of a container, without a handler it could not even be told to end while it starts.
+        // Install the handlers first: PID 1 of a container ignores SIGTERM without one, even during start-up.
         let mut signals = Signals::catch()?;
         let started = tokio::select! {
             started = self.start() => started?,
             () = signals.next() => return Ok(()),
         };
-        started.until_told(signals).await;
+        started.run_until_signal(signals).await;
         Ok(())
     }
 }
 
-/// A node that runs. When dropped, it falls silent at once.
+/// A running node with the overlay `V`. Dropping it kills the node without a graceful exit.
 #[derive(Debug)]
-pub struct Running {
-    peer: Peer,
+pub struct Node<V: AppOverlay = DataOverlay> {
+    handle: NodeHandle<V>,
     api: Option<ApiAddress>,
-    node: JoinSet<()>,
+    driver: JoinSet<()>,
     beside: JoinSet<()>,
 }
 
-impl Running {
-    /// The node.
-    pub fn peer(&self) -> &Peer {
-        &self.peer
+impl<V: AppOverlay> Node<V> {
+    /// A handle for commands, to clone for other tasks.
+    pub fn handle(&self) -> &NodeHandle<V> {
+        &self.handle
     }
 
-    /// Where its control API listens, if it has one.
+    /// Address of the control API, if there is one.
     pub fn api(&self) -> Option<&ApiAddress> {
         self.api.as_ref()
     }
 
-    /// Has it leave in good order, and waits until it has.
+    /// Shuts the node down gracefully and waits until it has stopped.
     pub async fn leave(mut self) {
-        self.peer.leave().await;
-        self.ended().await;
+        self.handle.leave().await;
+        self.stopped().await;
     }
 
-    /// Waits until it has left.
+    /// Waits until the node has stopped.
     ///
     /// # Panics
-    /// If the node did: a defect is not to look like a node that has left.
-    pub async fn ended(&mut self) {
-        if let Some(Err(error)) = self.node.join_next().await
+    /// If the node panicked: a defect must not look like a graceful exit.
+    pub async fn stopped(&mut self) {
+        if let Some(Err(error)) = self.driver.join_next().await
             && error.is_panic()
         {
             std::panic::resume_unwind(error.into_panic());
         }
-        // Behaviours of clients and the control API have nothing to talk to any more.
+        // Clients and the control API have no node any more.
         self.beside.shutdown().await;
     }
 
-    /// Waits until it has left by itself, or has it leave when a signal comes.
-    async fn until_told(mut self, mut signals: Signals) {
+    /// Waits until the node has stopped by itself, or stops it when a signal arrives.
+    async fn run_until_signal(mut self, mut signals: Signals) {
         tokio::select! {
-            () = self.ended() => return,
+            () = self.stopped() => return,
             () = signals.next() => tracing::info!("leaving"),
         }
-        let peer = self.peer.clone();
+        let handle = self.handle.clone();
         tokio::select! {
-            () = async { tokio::join!(peer.leave(), self.ended()); } => {}
+            () = async { tokio::join!(handle.leave(), self.stopped()); } => {}
             () = signals.next() => tracing::warn!("ended without leaving"),
         }
     }
@@ -265,94 +308,21 @@ impl Signals {
     }
 }
 
-/// What a command fails with: its own error `E`, or the node's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure<E: std::error::Error> {
-    /// It was refused or did not succeed.
-    #[error(transparent)]
-    Because(E),
-    /// The node has ended; it may or may not have been done.
-    #[error("the node has ended")]
-    Ended,
-}
-
-impl<E: std::error::Error> From<Ended> for Failure<E> {
-    fn from(_: Ended) -> Self {
-        Failure::Ended
-    }
-}
-
-/// A running node. Cheap to clone; use it from any task.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    handle: Handle<Data>,
-}
-
-impl Peer {
-    /// Who the node is.
-    pub fn id(&self) -> NodeId {
-        self.handle.id()
-    }
-
-    /// Keeps `value` in the network. Returns once every block of it has as many copies as are wanted.
+impl NodeHandle<DataOverlay> {
+    /// Stores `value` in the network. Returns once every block of it has as many copies as the setting `replicas` says.
     ///
     /// # Errors
     /// As [`PutError`].
-    pub async fn put(&self, value: impl Into<Bytes>) -> Result<Stored, Failure<PutError>> {
-        let command = DataCommand::Put { value: Blob(value.into()) };
-        match self.handle.command(Command::Overlay(command)).await? {
-            Outcome::Overlay(DataOutcome::Put(result)) => result.map_err(Failure::Because),
-            other => unreachable!("the core ended a put as {other:?}"),
-        }
+    pub async fn put(&self, value: impl Into<Bytes>) -> Result<StoredValue, CommandError<PutError>> {
+        self.execute(PutCommand { value: Blob(value.into()) }).await?.map_err(CommandError::Op)
     }
 
-    /// Finds the value that [`Peer::put`] called `id`.
+    /// Finds the value with an id that [`NodeHandle::put`] returned.
     ///
     /// # Errors
     /// As [`GetError`].
-    pub async fn get(&self, id: BlockId) -> Result<Found, Failure<GetError>> {
-        match self.handle.command(Command::Overlay(DataCommand::Get { id })).await? {
-            Outcome::Overlay(DataOutcome::Got(result)) => result.map_err(Failure::Because),
-            other => unreachable!("the core ended a get as {other:?}"),
-        }
-    }
-
-    /// What `peer`'s server behaviour on `route` answers to `body`.
-    ///
-    /// # Errors
-    /// As [`AskError`].
-    pub async fn ask(
-        &self,
-        peer: NodeId,
-        route: impl Into<String>,
-        body: impl Into<Bytes>,
-    ) -> Result<Bytes, Failure<AskError>> {
-        let command = Command::Ask { peer, route: route.into(), body: Blob(body.into()) };
-        match self.handle.command(command).await? {
-            Outcome::Answered(result) => result.map(|answer| answer.0).map_err(Failure::Because),
-            other => unreachable!("the core ended a request as {other:?}"),
-        }
-    }
-
-    /// The node, as others are told of it.
-    ///
-    /// # Errors
-    /// If the node has ended.
-    pub async fn contact(&self) -> Result<Contact, Ended> {
-        self.handle.look(|seen| seen.node.me().clone()).await
-    }
-
-    /// Everybody whom the node knows, neighbours first.
-    ///
-    /// # Errors
-    /// If the node has ended.
-    pub async fn known_hosts(&self) -> Result<Vec<Contact>, Ended> {
-        self.handle.look(|seen| seen.node.known_hosts().cloned().collect()).await
-    }
-
-    /// Has the node leave in good order. Returns once it is ready to end, within [`crate::driver::LEAVE_DEADLINE`].
-    pub async fn leave(&self) {
-        self.handle.leave().await;
+    pub async fn get(&self, id: BlockId) -> Result<FoundValue, CommandError<GetError>> {
+        self.execute(GetCommand { id }).await?.map_err(CommandError::Op)
     }
 }
 
@@ -362,12 +332,12 @@ mod tests {
 
     #[tokio::test]
     #[should_panic(expected = "a defect")]
-    async fn a_node_that_panics_does_not_look_like_one_that_has_left() {
+    async fn panicked_node_is_not_reported_as_stopped() {
         let config = Config { discover: false, ..Config::default() };
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut node = Butter::builder().config(config).listen(listen).start().await.unwrap();
-        let fallen = node.peer.handle.look(|_| -> () { panic!("a defect") }).await;
+        let mut node = Node::builder().config(config).listen(listen).start().await.unwrap();
+        let fallen = node.handle.inspect(|_| -> () { panic!("a defect") }).await;
         assert!(fallen.is_err());
-        node.ended().await;
+        node.stopped().await;
     }
 }

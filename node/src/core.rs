@@ -1,7 +1,7 @@
 //! The node, pure: `handle(now, input, &mut sink) -> Deadline`.
 //!
-//! [`Node`] owns the protocol modules and is the only place where they meet: they never name each other, but return what
-//! is to be said or done, and [`Node`] carries it from one to the next. Time is an argument, randomness is seeded, and
+//! [`NodeCore`] owns the protocol modules and is the only place where they meet: they never name each other, but return what
+//! is to be said or done, and [`NodeCore`] carries it from one to the next. Time is an argument, randomness is seeded, and
 //! everything that a node wants done goes into a [`Sink`]. The same code runs over real sockets and in the simulator.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -9,7 +9,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::overlay::{Context, Overlay, OverlayInput};
+use crate::overlay::{Overlay, OverlayContext, OverlayInput};
 
 pub mod blob;
 pub mod config;
@@ -47,7 +47,7 @@ use membership::known_hosts::{AddressedMessage, KnownHosts};
 use message::{Announcement, Message, Refusal};
 use random::Random;
 use requests::{BODY_MAX, ROUTE_MAX, Requests};
-use stats::Stats;
+use stats::{Instrument, InstrumentLabels, InstrumentValue, Stats};
 use time::{Deadline, Time};
 
 /// Peers to whom no link could be made, told on within one input; the rest follows at once after it.
@@ -55,7 +55,7 @@ const FAILURES_PER_INPUT: usize = 64;
 
 /// A peer: known hosts, discovery, links, requests, and the overlay `V` on top.
 #[derive(Debug)]
-pub struct Node<V: Overlay> {
+pub struct NodeCore<V: Overlay> {
     config: Arc<Config>,
     me: Contact,
     random: Random,
@@ -76,14 +76,14 @@ pub struct Node<V: Overlay> {
     left: bool,
 }
 
-impl<V: Overlay> Node<V> {
+impl<V: Overlay> NodeCore<V> {
     /// A node that has just started and knows nobody. Give it [`Input::Addresses`] and then [`Input::Wake`] to begin.
     ///
     /// `seed` decides all its randomness; two nodes of one network must not share one.
     pub fn new(id: NodeId, config: Arc<Config>, seed: u64, overlay: V) -> Self {
         let quality = Quality { uptime_s: 0, storage_free_kib: 0, hosts: 0 };
         let ambassador = config.ambassador;
-        Node {
+        NodeCore {
             me: Contact { id, addresses: Arc::default(), ambassador, quality },
             random: random::child(seed, 0),
             hosts: KnownHosts::new(id, config.active, config.passive),
@@ -172,8 +172,13 @@ impl<V: Overlay> Node<V> {
         stats.neighbours = self.hosts.neighbour_count() as u64;
         stats.known_hosts = self.hosts.len() as u64;
         self.links.gauges(&mut stats);
-        self.overlay.gauges(&mut stats);
         stats
+    }
+
+    /// Hands every instrument of the core and then of the overlay to `visit`.
+    pub fn metrics(&self, mut visit: impl FnMut(Instrument, InstrumentLabels, InstrumentValue<'_>)) {
+        self.stats().each(&mut visit);
+        self.overlay.metrics(&mut visit);
     }
 
     /// The transport tells how many bytes of messages it has carried.
@@ -461,7 +466,7 @@ impl<V: Overlay> Node<V> {
         input: OverlayInput<V::Message, V::Command>,
         sink: &mut Sink<V::Message, V::Outcome>,
     ) {
-        let mut context = Context {
+        let mut context = OverlayContext {
             now,
             config: &self.config,
             random: &mut self.random,

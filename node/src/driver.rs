@@ -7,6 +7,7 @@
 //! | [`multicast`] | announcements on the LAN |
 //! | `portmap` | ports that the NAT forwards here |
 //! | [`behaviours`] | what the application answers to peers |
+//! | [`command`] | commands with typed outcomes |
 //! | [`handle`] | commands to a running node |
 //! | [`api`] | the control API and the metrics |
 //!
@@ -20,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
-use crate::core::Node;
+use crate::core::NodeCore;
 use crate::core::config::Config;
 use crate::core::io::{Command, CommandId, Input, Outcome, Output, Sink};
 use crate::core::message::Announcement;
@@ -29,7 +30,7 @@ use crate::core::transport::{RelayQuota, TransportEvent};
 use crate::overlay::Overlay;
 use behaviours::{Behaviours, Reply, Server};
 use clock::Clock;
-use handle::{Glimpse, Handle, ToNode};
+use handle::{InspectedNode, NodeHandle, ToNode};
 use identity::{Identity, IdentityError};
 use multicast::{Lan, LanError};
 use portmap::PortMapping;
@@ -38,6 +39,7 @@ use transport::{Transport, TransportError};
 pub mod api;
 pub mod behaviours;
 mod clock;
+pub mod command;
 pub mod handle;
 pub mod identity;
 mod interfaces;
@@ -101,7 +103,7 @@ pub enum StartError {
 /// A node with all its sockets, ready to be played.
 #[derive(Debug)]
 pub struct Driver<V: Overlay> {
-    node: Node<V>,
+    node: NodeCore<V>,
     place: Place,
     clock: Clock,
     transport: Transport<V::Message>,
@@ -141,15 +143,15 @@ where
         overlay: V,
         place: Place,
         behaviours: Behaviours,
-    ) -> Result<(Self, Handle<V>), StartError> {
+    ) -> Result<(Self, NodeHandle<V>), StartError> {
         let transport = Transport::listen(identity, place.listen, RelayQuota::of(config.ambassador))?;
         let lan = config.discover.then(|| Lan::open(place.group, place.interfaces.clone())).transpose()?;
         let (server, replies) = Server::new(behaviours, config.deadline);
-        let (handle, commands) = Handle::new(identity.id());
+        let (handle, commands) = NodeHandle::new(identity.id());
         let mut interfaces = interval(INTERFACES_EVERY);
         interfaces.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut driver = Driver {
-            node: Node::new(identity.id(), config, identity::random_seed()?, overlay),
+            node: NodeCore::new(identity.id(), config, identity::random_seed()?, overlay),
             place,
             clock: Clock::start(),
             transport,
@@ -269,7 +271,7 @@ where
                 self.under_way.insert(id, done);
                 self.feed(Input::Command { id, command });
             }
-            ToNode::Look(look) => look(&Glimpse {
+            ToNode::Inspect(inspection) => inspection(&InspectedNode {
                 node: &self.node,
                 transport: &self.transport,
                 uptime: self.clock.now().since(crate::core::time::Time::ZERO),

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 
-use crate::app::Failure;
 use crate::core::config::ConfigError;
 use crate::core::identity::{BlockId, IdError};
 use crate::core::io::AskError;
@@ -16,7 +15,8 @@ use crate::core::message::Refusal;
 use crate::core::wire::WireError;
 use crate::driver::StartError;
 use crate::driver::api::{ApiError, BadAddress};
-use crate::driver::handle::Ended;
+use crate::driver::command::CommandError;
+use crate::driver::handle::NodeStopped;
 use crate::driver::identity::IdentityError;
 use crate::driver::multicast::LanError;
 use crate::driver::portmap::MapError;
@@ -57,9 +57,9 @@ fn core_errors() -> Vec<Box<dyn Error>> {
         Box::new(WireError::Trailing(3)),
         Box::new(WireError::Malformed(bincode::error::DecodeError::UnexpectedEnd { additional: 1 })),
         Box::new(PutError::TooLarge),
-        Box::new(PutError::TooFewCopies { copies: 1, wanted: 3 }),
+        Box::new(PutError::TooFewCopies { copies: 1, wanted: 3, lacking: 1, blocks: 2 }),
         Box::new(PutError::Busy),
-        Box::new(PutError::Full),
+        Box::new(PutError::Full { wanted: 9, free: 4 }),
         Box::new(GetError::NotFound),
         Box::new(GetError::TimedOut),
         Box::new(GetError::Busy),
@@ -71,7 +71,7 @@ fn core_errors() -> Vec<Box<dyn Error>> {
 
 fn driver_errors() -> Vec<Box<dyn Error>> {
     let address = "127.0.0.1:4080".parse().unwrap();
-    let ended: Failure<GetError> = Failure::Ended;
+    let ended: CommandError<GetError> = CommandError::NodeStopped;
     let group = "224.0.0.1:9999".parse().unwrap();
     let bad: BadAddress = "nowhere".parse::<crate::driver::api::ApiAddress>().unwrap_err();
     let api = || crate::driver::api::ApiAddress::Tcp(address);
@@ -102,8 +102,8 @@ fn driver_errors() -> Vec<Box<dyn Error>> {
         Box::new(MapError::Nonsense("no port")),
         Box::new(bind()),
         Box::new(TransportError::Tls(rustls::Error::General("no cipher".to_owned()))),
-        Box::new(Ended),
-        Box::new(Failure::Because(GetError::NotFound)),
+        Box::new(NodeStopped),
+        Box::new(CommandError::Op(GetError::NotFound)),
         Box::new(ended),
     ]
 }

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`core`] | the node as a pure state machine: known hosts, discovery, links, requests; no socket, clock or thread |
+//! | [`config`] | settings of a node with the data overlay, by name |
 //! | [`overlay`] | the [`overlay::Overlay`] trait and the default data overlay: Peer Content Groups and retrieval |
 //! | [`api`] | the shapes of the control API, for its clients as well |
 //! | [`app`] | what an application holds: register behaviours, run a node, put, get, ask |
@@ -16,6 +17,7 @@
 pub mod api;
 #[cfg(feature = "driver")]
 pub mod app;
+pub mod config;
 pub mod core;
 #[cfg(feature = "driver")]
 pub mod driver;
@@ -24,3 +26,6 @@ mod error_chains;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod overlay;
+
+#[cfg(feature = "driver")]
+pub use app::Node;

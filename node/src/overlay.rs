@@ -1,7 +1,7 @@
-//! What an overlay is: the network's own logic on top of peers and links.
+//! Overlays: the application's protocol on top of peers and links.
 //!
-//! Butter brings one, [`data`], that keeps and finds blocks. An application may bring its own: implement [`Overlay`] and
-//! give it to [`crate::core::Node::new`].
+//! Butter provides one, [`data`], which stores and finds blocks. An application can provide its own: implement [`Overlay`] and
+//! pass it to `Node::builder().overlay(…)` of the application API, or to [`crate::core::NodeCore::new`] in a simulation.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -17,107 +17,112 @@ use crate::core::io::{CommandId, Outcome, Sink};
 use crate::core::membership::known_hosts::KnownHosts;
 use crate::core::message::Message;
 use crate::core::random::Random;
-use crate::core::stats::Stats;
+use crate::core::stats::{InstrumentVisitor, Stats};
 use crate::core::time::{Deadline, Time};
 
 pub mod data;
 
 /// A pure state machine on top of peers and links: no socket, clock or thread.
+///
+/// `node/examples/gossip_counter.rs` is a complete one.
 pub trait Overlay: Sized {
-    /// What it says to other peers' overlays. A message whose frame is longer than [`crate::core::wire::FRAME_MAX`] is dropped and
-    /// counted as `butter_messages_unsendable_total`.
+    /// A message to the overlay of a peer. One whose frame is longer than [`crate::core::wire::FRAME_MAX`] is dropped and counted
+    /// as `butter_messages_unsendable_total`.
     type Message: Clone + Debug + Encode + Decode<()>;
-    /// What an application may ask of it.
+    /// A command of the application.
     type Command: Debug;
-    /// How that ends.
+    /// The result of a command.
     type Outcome: Debug;
 
-    /// Takes one input. Everything that follows from it goes through `context`.
+    /// Handles one input. All effects go through `context`.
     fn handle(
         &mut self,
         input: OverlayInput<Self::Message, Self::Command>,
-        context: &mut Context<'_, Self::Message, Self::Outcome>,
+        context: &mut OverlayContext<'_, Self::Message, Self::Outcome>,
     );
 
-    /// When it wants [`OverlayInput::Wake`] next.
+    /// When [`OverlayInput::Wake`] is due.
     fn deadline(&self) -> Deadline;
 
-    /// Bytes that it can still take for the network, as told to other peers.
-    fn storage_free(&self) -> u64;
+    /// Free storage in bytes, as advertised to other peers.
+    fn storage_free(&self) -> u64 {
+        0
+    }
 
-    /// Sets its gauges. Counters it counts as it goes, in [`Context::stats`].
-    fn gauges(&self, stats: &mut Stats);
+    /// Hands its instruments with their values to `visit`, always in the same order. They appear among the node's metrics.
+    fn metrics(&self, visit: InstrumentVisitor<'_>) {
+        _ = visit;
+    }
 }
 
-/// What happens to an overlay.
+/// An event that an overlay handles.
 #[derive(Debug)]
 pub enum OverlayInput<M, C> {
-    /// From a peer's overlay: well-formed, not to be trusted.
+    /// A message from a peer's overlay: well-formed, but its content is not trusted.
     Message {
         /// The authenticated sender.
         from: NodeId,
-        /// What it says.
+        /// The decoded message.
         message: M,
     },
     /// A link is up.
     LinkUp {
-        /// To whom.
+        /// The peer at the other end.
         peer: NodeId,
     },
     /// A link is down.
     LinkDown {
-        /// To whom.
+        /// The peer at the other end.
         peer: NodeId,
     },
-    /// No link could be made; what was to be sent is lost.
+    /// No link could be made. Messages queued for the peer are lost.
     Unreachable {
-        /// To whom.
+        /// The peer that could not be reached.
         peer: NodeId,
     },
-    /// From the application; must end with exactly one [`Context::done`].
+    /// A command of the application. Must end with exactly one [`OverlayContext::done`].
     Command {
-        /// Names it.
+        /// Identifies the command in [`OverlayContext::done`].
         id: CommandId,
-        /// What is wanted.
+        /// The command itself.
         command: C,
     },
-    /// The node is leaving: hand over what should outlive it, then call [`Context::left`].
+    /// The node is leaving: hand over what should outlive it, then call [`OverlayContext::left`].
     Leave,
-    /// Its deadline may have come.
+    /// The deadline may have passed. Early wake-ups are harmless.
     Wake,
 }
 
-/// What an overlay sees of its node while it handles an input.
-pub struct Context<'a, M, O> {
-    /// Now.
+/// The node as an overlay sees it while it handles an input.
+pub struct OverlayContext<'a, M, O> {
+    /// Time of the input. Never runs backwards.
     pub now: Time,
-    /// The node's settings.
+    /// Settings of the core.
     pub config: &'a Config,
-    /// The overlay's randomness.
+    /// Seeded random number generator.
     pub random: &'a mut Random,
-    /// The node's counters.
-    pub stats: &'a mut Stats,
-    /// This node, as others may be told of it.
+    /// Contact of this node, as other peers see it.
     pub me: &'a Contact,
+    pub(crate) stats: &'a mut Stats,
     pub(crate) hosts: &'a mut KnownHosts,
     pub(crate) links: &'a mut Links<M>,
     pub(crate) sink: &'a mut Sink<M, O>,
     pub(crate) left: &'a mut bool,
 }
 
-impl<M, O> Context<'_, M, O> {
+impl<M, O> OverlayContext<'_, M, O> {
     /// Sends over the link to `peer`, making one first if there is none. If that fails, [`OverlayInput::Unreachable`] follows.
     pub fn send(&mut self, peer: NodeId, message: M) {
         let known = self.hosts.get(peer);
         self.links.send(self.now, peer, Message::Overlay(message), known, self.stats, self.sink);
     }
 
-    /// Takes note of how `contact` may be reached, as told by a peer.
+    /// Remembers the addresses of `contact`, for a later dial.
     pub fn learn(&mut self, contact: &Contact) {
         self.links.learn(contact);
     }
 
-    /// How `peer` may be reached, if that is known.
+    /// The addresses of `peer`, if known.
     pub fn contact(&self, peer: NodeId) -> Option<&Contact> {
         self.links.contact(peer).or_else(|| self.hosts.get(peer))
     }
@@ -137,18 +142,18 @@ impl<M, O> Context<'_, M, O> {
         self.hosts.contacts()
     }
 
-    /// `peer` was found dead: known hosts and links forget it.
+    /// Removes a dead peer from the known hosts and drops the links to it.
     pub fn evict(&mut self, peer: NodeId) {
         self.hosts.remove(peer);
         self.links.abandon(peer, self.sink);
     }
 
-    /// Ends a command.
+    /// Completes a command with its outcome.
     pub fn done(&mut self, id: CommandId, outcome: O) {
         self.sink.done(id, Outcome::Overlay(outcome));
     }
 
-    /// Everything is handed over: the node may go.
+    /// Reports that the handover is complete: the node may stop.
     pub fn left(&mut self) {
         *self.left = true;
     }

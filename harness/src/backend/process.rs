@@ -187,7 +187,7 @@ impl<H: ProcessHost> ProcessBackend<H> {
         let (nodes, queues) = nodes.into_iter().unzip();
         let run = Arc::new(ProcessRun {
             host,
-            deadlines: plan.nodes.iter().map(|node| plan.node_config(node).deadline).collect(),
+            deadlines: plan.nodes.iter().map(|node| plan.node_config(node).core.deadline).collect(),
             plan,
             nodes,
             routers,

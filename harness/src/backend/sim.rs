@@ -1,18 +1,17 @@
 //! Plays a run on the simulator: virtual time, and the same result each time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use butter::core::Node;
+use butter::config::NodeConfig;
+use butter::core::NodeCore;
 use butter::core::blob::Blob;
-use butter::core::config::Config;
 use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 use butter::core::identity::NodeId;
 use butter::core::io::{AskError, Command, CommandId, Outcome};
 use butter::core::random::child;
 use butter::core::time::Time;
-use butter::overlay::data::{Data, DataCommand, DataOutcome, GetError};
+use butter::overlay::data::{DataCommand, DataOutcome, DataOverlay, GetError};
 use rand::Rng;
 
 use crate::backend::{Backend, BackendError};
@@ -38,10 +37,10 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct SimBackend {
     plan: Plan,
-    engine: SimEngine<Data>,
+    engine: SimEngine<DataOverlay>,
     /// The engine's time at which the run's clock started.
     begun: Time,
-    configs: Vec<Arc<Config>>,
+    configs: Vec<NodeConfig>,
     /// By node.
     lives: Vec<Life>,
     waiting: BTreeMap<CommandId, Waiting>,
@@ -85,7 +84,7 @@ impl SimBackend {
     }
 
     /// What runs, to look at.
-    pub fn engine(&self) -> &SimEngine<Data> {
+    pub fn engine(&self) -> &SimEngine<DataOverlay> {
         &self.engine
     }
 
@@ -136,8 +135,8 @@ impl SimBackend {
         let seed = child(of_node, purpose::START + life.starts).next_u64();
         let mut id = NodeId([0; 32]);
         child(of_node, purpose::IDENTITY + life.identity).fill_bytes(&mut id.0);
-        let config = Arc::clone(&self.configs[node.0]);
-        let overlay = Data::new(&config);
+        let NodeConfig { core: config, data } = NodeConfig::clone(&self.configs[node.0]);
+        let overlay = DataOverlay::new(data);
         self.engine.start(node.0 as NodeSlot, SpawnSpec { id, config, seed, overlay });
         id
     }
@@ -177,7 +176,7 @@ impl SimBackend {
     }
 
     fn answer_within(&self, node: NodeIndex) -> Duration {
-        self.configs[node.0].deadline + ANSWER_MARGIN
+        self.configs[node.0].core.deadline + ANSWER_MARGIN
     }
 
     fn failed(&mut self, op: OpId, node: NodeIndex, why: &str) {
@@ -202,10 +201,10 @@ impl SimBackend {
             Outcome::Overlay(DataOutcome::Put(Err(why))) => {
                 OpResult::Failed { node: Some(node), reason: why.to_string() }
             }
-            Outcome::Overlay(DataOutcome::Got(Ok(found))) => {
+            Outcome::Overlay(DataOutcome::Get(Ok(found))) => {
                 OpResult::Found(FoundValue { value: found.value.0, hops: found.hops, messages: found.messages })
             }
-            Outcome::Overlay(DataOutcome::Got(Err(why))) => OpResult::NotFound { certain: why == GetError::NotFound },
+            Outcome::Overlay(DataOutcome::Get(Err(why))) => OpResult::NotFound { certain: why == GetError::NotFound },
             Outcome::Connected(report) => OpResult::Connected(report.into()),
             Outcome::Answered(Ok(_) | Err(AskError::Refused(_))) => OpResult::PingAnswered,
             Outcome::Answered(Err(why)) => OpResult::Failed { node: Some(node), reason: why.to_string() },
@@ -230,7 +229,7 @@ impl SimBackend {
     }
 
     fn look(&self) -> Vec<NodeSnapshot> {
-        let view = |(slot, node): (NodeSlot, &Node<Data>)| NodeSnapshot {
+        let view = |(slot, node): (NodeSlot, &NodeCore<DataOverlay>)| NodeSnapshot {
             node: NodeIndex(slot as usize),
             id: node.me().id,
             known_hosts: node.known_hosts().map(|contact| contact.id).collect(),
@@ -243,7 +242,7 @@ impl SimBackend {
 
     fn sample(&self) -> Vec<Scrape> {
         let nodes = self.engine.nodes();
-        let nodes = nodes.map(|(slot, node)| self.series.of_node(NodeIndex(slot as usize), &node.stats()));
+        let nodes = nodes.map(|(slot, node)| self.series.of_node(NodeIndex(slot as usize), node));
         let networks = self.engine.transport().networks();
         let routers = (0..networks.len()).filter_map(|network| {
             let (counters, mappings) = networks.router(network)?;
@@ -333,12 +332,12 @@ impl Backend for SimBackend {
 }
 
 /// One configuration per node, the same one for nodes of the same settings.
-fn shared_configs(plan: &Plan) -> Vec<Arc<Config>> {
+fn shared_configs(plan: &Plan) -> Vec<NodeConfig> {
     let mut known = BTreeMap::new();
     let mut shared = Vec::with_capacity(plan.nodes.len());
     for node in &plan.nodes {
         let key = (node.ambassador, &node.join, &node.settings);
-        shared.push(Arc::clone(known.entry(key).or_insert_with(|| Arc::new(plan.node_config(node)))));
+        shared.push(known.entry(key).or_insert_with(|| plan.node_config(node)).clone());
     }
     shared
 }

@@ -1,6 +1,7 @@
 //! Metrics of nodes and routers, as sampled during the run.
 
-use butter::core::stats::{InstrumentKind, Stats};
+use butter::core::stats::InstrumentKind;
+use butter::overlay::data::stats::each_instrument;
 
 use super::check::{Activity, BoundError, Form, MeasureFamily, Measurements, plain_number};
 use super::words::{Fault, Names, Word};
@@ -94,7 +95,7 @@ impl MeasureFamily for Metric {
 /// Names of all series that nodes expose and a check can use.
 fn known_metrics() -> Vec<(&'static str, InstrumentKind)> {
     let mut names = Vec::new();
-    Stats::default().each(|instrument, _, _| {
+    each_instrument(|instrument, _, _| {
         if names.last() != Some(&(instrument.name, instrument.kind)) {
             names.push((instrument.name, instrument.kind));
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use butter::core::config::Config;
+use butter::config::NodeConfig;
 use ipnet::Ipv4Net;
 
 use crate::net::autoconf::autoconfigured;
@@ -129,11 +129,11 @@ fn set_forwards(model: &TopologyModel, roster: &NodeRoster, networks: &mut [Netw
 /// The longest after which a node gives a put or get up.
 fn longest_deadline(model: &TopologyModel) -> Duration {
     let deadline = |settings: &[(String, String)]| {
-        let mut config = Config::default();
+        let mut config = NodeConfig::default();
         for (key, value) in settings {
             config.set(key, value).expect("settings were model");
         }
-        config.deadline
+        config.core.deadline
     };
     let groups = model.groups.iter().map(|group| deadline(&group.settings));
     groups.fold(deadline(&model.settings), Duration::max)

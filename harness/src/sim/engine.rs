@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
-use butter::core::Node;
+use butter::core::NodeCore;
 use butter::core::config::Config;
 use butter::core::identity::NodeId;
 use butter::core::io::{Command, CommandId, Input, Outcome, Output, Sink};
@@ -60,7 +60,7 @@ pub struct SimEngine<V: Overlay> {
 /// A place in the plan, and the node that runs there.
 #[derive(Debug)]
 struct Place<V: Overlay> {
-    node: Option<Box<Node<V>>>,
+    node: Option<Box<NodeCore<V>>>,
     address: SocketAddrV4,
     address6: Option<Ipv6Addr>,
     /// When its wake-up entry is due.
@@ -109,12 +109,12 @@ impl<V: Overlay> SimEngine<V> {
     }
 
     /// A node that runs.
-    pub fn node(&self, slot: NodeSlot) -> Option<&Node<V>> {
+    pub fn node(&self, slot: NodeSlot) -> Option<&NodeCore<V>> {
         self.places[slot as usize].node.as_deref()
     }
 
     /// Every node that runs, in order.
-    pub fn nodes(&self) -> impl Iterator<Item = (NodeSlot, &Node<V>)> + '_ {
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeSlot, &NodeCore<V>)> + '_ {
         self.places.iter().enumerate().filter_map(|(slot, place)| Some((slot as NodeSlot, place.node.as_deref()?)))
     }
 
@@ -126,7 +126,7 @@ impl<V: Overlay> SimEngine<V> {
         let SpawnSpec { id, config, seed, overlay } = spawn_spec;
         self.transport.start(slot, id);
         let place = &mut self.places[slot as usize];
-        place.node = Some(Box::new(Node::new(id, config, seed, overlay)));
+        place.node = Some(Box::new(NodeCore::new(id, config, seed, overlay)));
         (place.armed, place.deadline) = (Time::NEVER, Time::NEVER);
         let ipv6 = place.address6.map(|ip| SocketAddr::new(ip.into(), place.address.port()));
         let listens = std::iter::once(place.address.into()).chain(ipv6).collect();

@@ -6,7 +6,7 @@ use std::fmt;
 use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
 use butter::overlay::Overlay;
-use butter::overlay::data::Data;
+use butter::overlay::data::DataOverlay;
 
 use super::engine::SimEngine;
 use super::network::NodeSlot;
@@ -111,7 +111,7 @@ pub fn joined<V: Overlay>(engine: &SimEngine<V>) -> Vec<Violation> {
 }
 
 /// Live copies of every block that anybody holds.
-pub fn copies(engine: &SimEngine<Data>) -> BTreeMap<BlockId, usize> {
+pub fn copies(engine: &SimEngine<DataOverlay>) -> BTreeMap<BlockId, usize> {
     let mut copies = BTreeMap::new();
     for (_, node) in engine.nodes() {
         for block in node.overlay().blocks() {
@@ -122,7 +122,7 @@ pub fn copies(engine: &SimEngine<Data>) -> BTreeMap<BlockId, usize> {
 }
 
 /// No block has more copies than `most`.
-pub fn bounded_copies(engine: &SimEngine<Data>, most: usize) -> Vec<Violation> {
+pub fn bounded_copies(engine: &SimEngine<DataOverlay>, most: usize) -> Vec<Violation> {
     let excess = copies(engine).into_iter().filter(|&(_, copies)| copies > most);
     excess.map(|(block, copies)| Violation::TooManyCopies { block, copies }).collect()
 }

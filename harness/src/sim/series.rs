@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use butter::core::stats::{InstrumentValue, LATENCY_BUCKETS_S, Latencies, Stats};
+use butter::core::NodeCore;
+use butter::core::stats::{InstrumentValue, InstrumentVisitor, LATENCY_BUCKETS_S, Latencies};
+use butter::overlay::data::DataOverlay;
+use butter::overlay::data::stats::each_instrument;
 
 use crate::metrics::series::{MetricFamily, Scrape, Series, Source};
 use crate::plan::{NetworkIndex, NodeIndex};
@@ -22,7 +25,7 @@ pub struct SimulatedSeries {
 impl Default for SimulatedSeries {
     fn default() -> Self {
         let (mut heads, mut node_families, mut router_families) = (Vec::new(), Vec::new(), Vec::new());
-        Stats::default().each(|instrument, labels, value| {
+        each_instrument(|instrument, labels, value| {
             add_once(&mut node_families, MetricFamily::from(&instrument));
             match value {
                 InstrumentValue::Number(_) => heads.push((Arc::from(instrument.name), own(labels))),
@@ -39,9 +42,9 @@ impl Default for SimulatedSeries {
 
 impl SimulatedSeries {
     /// The metrics of a node with these counters.
-    pub fn of_node(&self, node: NodeIndex, stats: &Stats) -> Scrape {
+    pub fn of_node(&self, node: NodeIndex, core: &NodeCore<DataOverlay>) -> Scrape {
         let families = Arc::clone(&self.node_families);
-        Scrape { source: Source::Node(node), families, series: self.node_series(stats) }
+        Scrape { source: Source::Node(node), families, series: self.node_series(|visit| core.metrics(visit)) }
     }
 
     /// The metrics of a router with these counters. `mappings` are those of its NAT, if it has one.
@@ -54,14 +57,14 @@ impl SimulatedSeries {
         Scrape { source: Source::Router(network), families: Arc::clone(&self.router_families), series }
     }
 
-    fn node_series(&self, stats: &Stats) -> Vec<Series> {
+    fn node_series(&self, metrics: impl FnOnce(InstrumentVisitor<'_>)) -> Vec<Series> {
         let mut series = Vec::with_capacity(self.heads.len());
         let mut heads = self.heads.iter();
         let mut push = |value| {
             let (name, labels) = heads.next().expect("every instrument has a head");
             series.push(Series { name: Arc::clone(name), labels: labels.clone(), value });
         };
-        stats.each(|_, _, value| match value {
+        metrics(&mut |_, _, value| match value {
             InstrumentValue::Number(number) => push(number),
             InstrumentValue::Latencies(latencies) => cumulated(latencies, &mut push),
         });
@@ -108,15 +111,20 @@ fn own(labels: &[(&'static str, &'static str)]) -> Labels {
 mod tests {
     use super::*;
     use crate::router::stats::{DropCause, ForwardDirection};
+    use butter::core::stats::Stats;
+    use butter::overlay::data::DataStats;
     use std::time::Duration;
 
     #[test]
     fn histogram_buckets_are_cumulative() {
-        let mut stats = Stats::default();
+        let mut stats = DataStats::default();
         for ms in [2, 2, 400, 60_000] {
             stats.retrieval_seconds.record(Duration::from_millis(ms));
         }
-        let series = SimulatedSeries::default().node_series(&stats);
+        let series = SimulatedSeries::default().node_series(|visit| {
+            Stats::default().each(&mut *visit);
+            stats.each(visit);
+        });
         let bucket = |le: &str| {
             let label = |s: &&Series| {
                 *s.name == *"butter_retrieval_seconds_bucket" && s.labels.iter().any(|(_, value)| **value == *le)
@@ -147,7 +155,7 @@ mod tests {
 
     #[test]
     fn node_series_are_unique() {
-        let series = SimulatedSeries::default().node_series(&Stats::default());
+        let series = SimulatedSeries::default().node_series(|visit| each_instrument(visit));
         for (at, one) in series.iter().enumerate() {
             assert!(!series[..at].iter().any(|other| other.name == one.name && other.labels == one.labels), "{one:?}");
         }

@@ -1,6 +1,7 @@
 //! A topology as written: every key understood, every value of its type, and no name looked up yet.
 
-use butter::core::config::{Config, ConfigError, SETTINGS};
+use butter::config::{NodeConfig, SETTINGS};
+use butter::core::config::ConfigError;
 
 use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use super::fields::{Fields, MapSpec, Spanned, from_variable, key, scalar};
@@ -44,7 +45,7 @@ pub(crate) struct RawGroup {
     pub(crate) config: Vec<Setting>,
 }
 
-/// A setting of nodes, accepted by [`Config::set`].
+/// A setting of nodes, accepted by [`NodeConfig::set`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Setting {
     pub(crate) key: String,
@@ -168,7 +169,7 @@ fn read_setting(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -
         None => Diagnostic::at(&key.span, format!("nodes have no setting {}", quoted(&key.name))),
         Some(_) => {
             let value = scalar(node, &format!("such as {example}"), problems)?;
-            match Config::default().set(&key.name, value) {
+            match NodeConfig::default().set(&key.name, value) {
                 Ok(()) => return Some(Setting { key: key.name.clone(), value: value.to_owned() }),
                 Err(ConfigError::BadValue { value, reason, .. }) => {
                     let what = format!("{} is no value for `{}`: {reason}", quoted(&value), key.name);

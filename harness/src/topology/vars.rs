@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use butter::core::config::{Config, SETTINGS};
+use butter::config::{NodeConfig, SETTINGS};
 
 use super::Overrides;
 use super::diagnostics::{Diagnostic, DiagnosticSink, quoted, suggestion};
@@ -81,7 +81,7 @@ fn override_vars(
         if let Some(var) = vars.get_mut(name) {
             var.value.clone_from(text);
         } else if SETTINGS.iter().any(|key| key.name == name) {
-            match Config::default().set(name, text) {
+            match NodeConfig::default().set(name, text) {
                 Ok(()) => settings.push((name.clone(), text.clone())),
                 Err(error) => problems.add(Diagnostic::nowhere(format!("--set {name}={text}: {error}"))),
             }

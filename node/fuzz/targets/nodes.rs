@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use butter::core::Node;
+use butter::core::NodeCore;
 use butter::core::blob::Blob;
 use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
@@ -18,7 +18,7 @@ use butter::core::probe::{Probe, Token};
 use butter::core::time::Time;
 use butter::core::wire;
 use butter::overlay::data::message::DataMessage;
-use butter::overlay::data::{Data, DataCommand, DataOutcome};
+use butter::overlay::data::{DataConfig, DataOverlay, DataCommand, DataOutcome};
 use libfuzzer_sys::fuzz_target;
 
 const NODES: usize = 4;
@@ -123,7 +123,7 @@ enum Step<'a> {
 }
 
 struct World {
-    nodes: Vec<Node<Data>>,
+    nodes: Vec<NodeCore<DataOverlay>>,
     wakes: Vec<Time>,
     frames: VecDeque<(usize, NodeId, Vec<u8>)>,
     dials: Vec<VecDeque<(butter::core::io::DialId, Option<NodeId>, DialTarget)>>,
@@ -146,7 +146,8 @@ fn address((host, port): (u8, u16)) -> SocketAddr {
 
 impl World {
     fn new() -> Self {
-        let config = Config { storage: STORAGE, replicas: 2, active: 3, passive: 4, ..Config::default() };
+        let config = Config { active: 3, passive: 4, ..Config::default() };
+        let data = Arc::new(DataConfig { storage: STORAGE, replicas: 2, ..DataConfig::default() });
         let mut world = World {
             nodes: vec![],
             wakes: vec![Time::NEVER; NODES],
@@ -161,8 +162,8 @@ impl World {
         for at in 0..NODES {
             let join = if at == 0 { vec![] } else { vec![address((200, 4001))] };
             let config = Config { ambassador: at == 0, join, ..config.clone() };
-            let overlay = Data::new(&config);
-            world.nodes.push(Node::new(id(at), Arc::new(config), at as u64, overlay));
+            let overlay = DataOverlay::new(Arc::clone(&data));
+            world.nodes.push(NodeCore::new(id(at), Arc::new(config), at as u64, overlay));
         }
         for at in 0..NODES {
             world.give(at, Input::Addresses(vec![address((at as u8 * 60, 4001))]));
@@ -181,7 +182,8 @@ impl World {
         assert!(stats.neighbours <= self.config.active as u64, "{} neighbours", stats.neighbours);
         let most = (self.config.active + self.config.passive) as u64;
         assert!(stats.known_hosts <= most, "{} known hosts", stats.known_hosts);
-        assert!(stats.stored_bytes <= STORAGE, "{} bytes kept", stats.stored_bytes);
+        let stored = self.nodes[at].overlay().stats().stored_bytes;
+        assert!(stored <= STORAGE, "{stored} bytes stored");
     }
 
     fn take(&mut self, at: usize, output: Out) {

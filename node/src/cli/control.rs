@@ -9,8 +9,8 @@ use bytes::Bytes;
 use clap::Subcommand;
 
 use butter::api::{
-    BLOBS_PATH, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, PeerBody, PeersBody, PutBody,
-    START_PATH, STATUS_PATH, StatusBody,
+    BLOBS_PATH, GroupsBody, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, PeerBody, PeersBody,
+    PutBody, START_PATH, STATUS_PATH, StatusBody,
 };
 use butter::core::blob::Blob;
 use butter::core::identity::BlockId;
@@ -172,23 +172,17 @@ fn status_text(status: &StatusBody) -> String {
         ("up for", humantime::format_duration(std::time::Duration::from_secs(status.uptime_s as u64)).to_string()),
         ("listening", list(&status.addresses)),
         ("neighbours", format!("{} of {} known hosts", status.neighbours, status.known_hosts)),
-        (
-            "storage",
-            format!(
-                "{} blocks, {} of {}",
-                status.storage.blocks,
-                bytesize::ByteSize(status.storage.bytes),
-                bytesize::ByteSize(status.storage.limit_bytes)
-            ),
-        ),
-        (
-            "groups led",
-            format!(
-                "{} under-replicated, {} healthy, {} over-replicated",
-                status.groups.under_replicated, status.groups.healthy, status.groups.over_replicated
-            ),
-        ),
     ];
+    lines.extend(status.storage.map(|storage| {
+        let (used, limit) = (bytesize::ByteSize(storage.bytes), bytesize::ByteSize(storage.limit_bytes));
+        ("storage", format!("{} blocks, {used} of {limit}", storage.blocks))
+    }));
+    lines.extend(status.groups.map(|groups| {
+        let GroupsBody { under_replicated, healthy, over_replicated } = groups;
+        let states =
+            format!("{under_replicated} under-replicated, {healthy} healthy, {over_replicated} over-replicated");
+        ("groups led", states)
+    }));
     let external_address = [
         status.external_address.map(|external_address| ("seen as", external_address.to_string())),
         status.nat.map(|nat| ("NAT", nat.describe().to_owned())),

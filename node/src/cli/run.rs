@@ -7,8 +7,10 @@ use anyhow::Context;
 use butter_cli::{chain, values};
 use clap::Args;
 
-use butter::app::{Butter, StartError};
-use butter::core::config::{Config, SETTINGS};
+use butter::Node;
+use butter::app::StartError;
+use butter::config::{NodeConfig, SETTINGS};
+use butter::core::config::Config;
 use butter::driver::api::{ApiAddress, ApiError, ApiSettings, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 use butter::driver::multicast::GROUP;
 use butter::driver::transport::TransportError;
@@ -62,16 +64,16 @@ Exit status: 0 the node has left; 2 wrong arguments; 3 the node cannot be starte
 
 pub(super) async fn run(args: RunArgs, api: ApiArgs) -> Result<(), Failure> {
     let config = config(&args).await?;
-    let mut butter = Butter::builder()
+    let mut node = Node::builder()
         .config(config)
         .listen(args.listen)
         .lan(args.lan)
         .group(args.group)
         .api(ApiSettings { address: api.api, token: api.api_token, start_paused: args.start_paused });
     if let Some(folder) = args.store {
-        butter = butter.store(folder);
+        node = node.store(folder);
     }
-    butter.run().await.map_err(Failure::Start)
+    node.run().await.map_err(Failure::Start)
 }
 
 /// What to do about a node that does not start, in the terms of this command line.
@@ -98,16 +100,16 @@ pub(super) fn remedy(error: &StartError) -> Option<String> {
     })
 }
 
-async fn config(args: &RunArgs) -> Result<Config, Failure> {
-    let mut config = Config { ambassador: args.ambassador, ..Config::default() };
+async fn config(args: &RunArgs) -> Result<NodeConfig, Failure> {
+    let mut config = NodeConfig::from(Config { ambassador: args.ambassador, ..Config::default() });
     for (key, value) in &args.set {
         config.set(key, value).map_err(|error| Failure::Usage(error.into()))?;
     }
     if args.no_discover {
-        config.discover = false;
+        config.core_mut().discover = false;
     }
     for name in &args.join {
-        config.join.extend(resolve(name).await?);
+        config.core_mut().join.extend(resolve(name).await?);
     }
     Ok(config)
 }
@@ -115,7 +117,7 @@ async fn config(args: &RunArgs) -> Result<Config, Failure> {
 /// A setting that the configuration takes.
 fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = values::setting(text)?;
-    match Config::default().set(&key, &value) {
+    match NodeConfig::default().set(&key, &value) {
         Ok(_) => Ok((key, value)),
         Err(error) => {
             let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();

@@ -4,9 +4,9 @@
 //! | --- | --- |
 //! | [`links`] | which links are up, which are being made, what waits to be sent |
 //! | [`rendezvous`] | ambassadors: the configured ones and the fallback |
-//! | `introductions` | greetings and introductions, as [`crate::core::Node`] carries them out |
+//! | `introductions` | greetings and introductions, as [`crate::core::NodeCore`] carries them out |
 //! | [`holepunch`] | from a relayed link to a direct one |
-//! | `upgrade` | hole punching, probes and port mapping, as [`crate::core::Node`] carries them out |
+//! | `upgrade` | hole punching, probes and port mapping, as [`crate::core::NodeCore`] carries them out |
 //! | [`connect_requests`] | links that the application asked for |
 //! | [`port_map`] | when to ask the NAT to forward a port |
 //! | [`reachability`] | whether this node is publicly reachable |

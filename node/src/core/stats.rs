@@ -60,28 +60,53 @@ impl Latencies {
     }
 }
 
-macro_rules! stats {
-    ($($(#[$doc:meta])* $field:ident: $type:ty = $kind:ident $name:literal $labels:expr, $help:literal;)*) => {
-        /// Everything that a node counts. Gauges are set by [`crate::core::Node::stats`].
-        #[derive(Clone, Debug, Default, PartialEq)]
-        pub struct Stats { $(#[doc = $help] pub $field: $type,)* }
+/// Labels of an instrument: names and values.
+pub type InstrumentLabels = &'static [(&'static str, &'static str)];
 
-        impl Stats {
-            /// Hands every instrument with its labels and value to `take`, always in the same order.
-            pub fn each(&self, mut take: impl FnMut(Instrument, &'static [(&'static str, &'static str)], InstrumentValue<'_>)) {
-                $(take(
-                    Instrument { name: $name, help: $help, kind: InstrumentKind::$kind },
+/// Receives every instrument with its labels and value.
+pub type InstrumentVisitor<'v> = &'v mut dyn FnMut(Instrument, InstrumentLabels, InstrumentValue<'_>);
+
+/// Defines a struct of instruments: one field each, with kind, name, labels and help.
+macro_rules! stats {
+    (
+        $(#[$outer:meta])* $name:ident;
+        $($(#[$doc:meta])* $field:ident: $type:ty = $kind:ident $metric:literal $labels:expr, $help:literal;)*
+    ) => {
+        $(#[$outer])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $name { $(#[doc = $help] pub $field: $type,)* }
+
+        impl $name {
+            /// Hands every instrument with its labels and value to `visit`, always in the same order.
+            pub fn each(
+                &self,
+                mut visit: impl FnMut(
+                    $crate::core::stats::Instrument,
+                    $crate::core::stats::InstrumentLabels,
+                    $crate::core::stats::InstrumentValue<'_>,
+                ),
+            ) {
+                $(visit(
+                    $crate::core::stats::Instrument {
+                        name: $metric,
+                        help: $help,
+                        kind: $crate::core::stats::InstrumentKind::$kind,
+                    },
                     $labels,
-                    stats!(@value $kind self.$field),
+                    $crate::core::stats::stats!(@value $kind self.$field),
                 );)*
             }
         }
     };
-    (@value Histogram $value:expr) => { InstrumentValue::Latencies(&$value) };
-    (@value $kind:ident $value:expr) => { InstrumentValue::Number($value as f64) };
+    (@value Histogram $value:expr) => { $crate::core::stats::InstrumentValue::Latencies(&$value) };
+    (@value $kind:ident $value:expr) => { $crate::core::stats::InstrumentValue::Number($value as f64) };
 }
+pub(crate) use stats;
 
 stats! {
+    /// Everything that the core counts. [`crate::core::NodeCore::stats`] sets the gauges. An overlay has its own instruments:
+    /// see [`crate::overlay::Overlay::metrics`].
+    Stats;
     neighbours: u64 = Gauge "butter_neighbours" &[], "Peers in the active view";
     known_hosts: u64 = Gauge "butter_known_hosts" &[], "Hosts known: active and passive view";
     links_lan: u64 = Gauge "butter_links" &[("path", "lan")], "Links by how they run";
@@ -111,20 +136,4 @@ stats! {
     announcements_sent: u64 = Counter "butter_announcements_sent_total" &[], "Discovery datagrams sent";
     announcements_received: u64 = Counter "butter_announcements_received_total" &[], "Discovery datagrams received";
     requests_served: u64 = Counter "butter_requests_served_total" &[], "Requests from peers handed to the application";
-    blocks: u64 = Gauge "butter_blocks" &[], "Blocks stored for the network";
-    stored_bytes: u64 = Gauge "butter_stored_bytes" &[], "Bytes of blocks stored for the network";
-    storage_limit_bytes: u64 = Gauge "butter_storage_limit_bytes" &[], "Storage limit of this node, in bytes";
-    groups_under_replicated: u64 = Gauge "butter_groups" &[("state", "under_replicated")], "Peer Content Groups led by this node, by number of live members";
-    groups_healthy: u64 = Gauge "butter_groups" &[("state", "healthy")], "Peer Content Groups led by this node, by number of live members";
-    groups_over_replicated: u64 = Gauge "butter_groups" &[("state", "over_replicated")], "Peer Content Groups led by this node, by number of live members";
-    group_peers: u64 = Gauge "butter_group_peers" &[], "Live peers that share a group with this node";
-    peer_failures_detected: u64 = Counter "butter_peer_failures_detected_total" &[], "Group peers declared dead by this node";
-    repairs: u64 = Counter "butter_repairs_total" &[], "Members recruited in place of dead ones";
-    puts_acknowledged: u64 = Counter "butter_puts_total" &[("result", "acknowledged")], "Puts by result";
-    puts_failed: u64 = Counter "butter_puts_total" &[("result", "failed")], "Puts by result";
-    retrievals_found: u64 = Counter "butter_retrievals_total" &[("result", "found")], "Gets by result";
-    retrievals_not_found: u64 = Counter "butter_retrievals_total" &[("result", "not_found")], "Gets by result";
-    retrievals_timed_out: u64 = Counter "butter_retrievals_total" &[("result", "timed_out")], "Gets by result";
-    retrieval_messages: u64 = Counter "butter_retrieval_messages_total" &[], "Query messages sent while looking for blocks";
-    retrieval_seconds: Latencies = Histogram "butter_retrieval_seconds" &[], "Time from a get to the verified value";
 }

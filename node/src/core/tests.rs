@@ -21,7 +21,7 @@ impl Overlay for Silent {
     type Command = ();
     type Outcome = ();
 
-    fn handle(&mut self, input: OverlayInput<Nothing, ()>, context: &mut Context<'_, Nothing, ()>) {
+    fn handle(&mut self, input: OverlayInput<Nothing, ()>, context: &mut OverlayContext<'_, Nothing, ()>) {
         if matches!(input, OverlayInput::Leave) {
             context.left();
         }
@@ -34,15 +34,13 @@ impl Overlay for Silent {
     fn storage_free(&self) -> u64 {
         0
     }
-
-    fn gauges(&self, _: &mut Stats) {}
 }
 
 type In = Input<Nothing, ()>;
 
 /// A network in which everything arrives after a millisecond and addresses are `10.0.0.x`.
 struct Net {
-    nodes: Vec<Option<Node<Silent>>>,
+    nodes: Vec<Option<NodeCore<Silent>>>,
     due: BTreeMap<(Time, u64), (usize, In)>,
     wakes: Vec<Time>,
     links: BTreeSet<(usize, usize)>,
@@ -84,7 +82,7 @@ impl Net {
 
     fn add(&mut self, config: Config) -> usize {
         let at = self.nodes.len();
-        self.nodes.push(Some(Node::new(id(at), Arc::new(config), at as u64, Silent)));
+        self.nodes.push(Some(NodeCore::new(id(at), Arc::new(config), at as u64, Silent)));
         self.wakes.push(Time::NEVER);
         self.give(at, Input::Addresses(vec![address(at)]));
         self.give(at, Input::Wake);
@@ -260,7 +258,7 @@ fn with_an_ambassador_and_no_multicast_they_meet_too() {
     // It goes and comes back: it is dialled again.
     net.kill(0);
     net.run(Duration::from_secs(20));
-    net.nodes[0] = Some(Node::new(id(0), Arc::new(Config { ambassador: true, ..Config::default() }), 99, Silent));
+    net.nodes[0] = Some(NodeCore::new(id(0), Arc::new(Config { ambassador: true, ..Config::default() }), 99, Silent));
     net.give(0, Input::Addresses(vec![address(0)]));
     net.give(0, Input::Wake);
     net.run(Duration::from_secs(10));

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `serve` | listening, connections, who may ask |
+//! | `overlay` | routes and status of the overlay |
 //! | `routes` | what is asked and answered |
 //! | `metrics` | Prometheus' text format |
 
@@ -13,9 +14,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 mod metrics;
+mod overlay;
 mod routes;
 mod serve;
 
+pub(crate) use overlay::OverlayApi;
 pub(crate) use serve::ApiServer;
 
 /// Where the control API listens unless told otherwise.

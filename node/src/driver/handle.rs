@@ -1,21 +1,25 @@
-//! Commands to a running node, and looks at it, from any task.
+//! Commands to a running node and inspection of it, from any task.
 
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::command::{AskCommand, CommandError, ConnectCommand, LeaveCommand, NodeCommand, OverlayCommand};
 use super::transport::Transport;
-use crate::core::Node;
+use crate::core::NodeCore;
+use crate::core::blob::Blob;
+use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
-use crate::core::io::{Command, Outcome};
+use crate::core::io::{AskError, Command, ConnectReport, Outcome};
 use crate::overlay::Overlay;
 
-/// Commands that wait for the node; beyond, those who give them wait.
+/// Most commands that wait for the node; more callers wait for a place.
 const COMMANDS_MAX: usize = 1_024;
 
-/// A running node, as seen from other tasks. Cheap to clone.
-pub struct Handle<V: Overlay> {
+/// A running node with the overlay `V`. Cheap to clone; usable from any task.
+pub struct NodeHandle<V: Overlay> {
     id: NodeId,
     to_node: mpsc::Sender<ToNode<V>>,
 }
@@ -23,81 +27,132 @@ pub struct Handle<V: Overlay> {
 /// What a handle sends.
 pub(super) enum ToNode<V: Overlay> {
     Command { command: Command<V::Command>, done: oneshot::Sender<Outcome<V::Outcome>> },
-    Look(Look<V>),
+    Inspect(Inspection<V>),
 }
 
-type Look<V> = Box<dyn FnOnce(&Glimpse<'_, V>) + Send>;
+type Inspection<V> = Box<dyn FnOnce(&InspectedNode<'_, V>) + Send>;
 
-/// A node between two inputs.
+/// A running node between two inputs.
 #[derive(Debug)]
-pub struct Glimpse<'a, V: Overlay> {
-    /// The node.
-    pub node: &'a Node<V>,
-    /// Its links.
+pub struct InspectedNode<'a, V: Overlay> {
+    /// The core and the overlay.
+    pub node: &'a NodeCore<V>,
+    /// The transport with its links.
     pub transport: &'a Transport<V::Message>,
-    /// For how long it has run.
+    /// Time since the node started.
     pub uptime: Duration,
 }
 
-/// The node does not run any more. What was asked of it may have been done or not.
+/// The node has stopped. A pending command may or may not have taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the node has ended")]
-pub struct Ended;
+#[error("the node has stopped")]
+pub struct NodeStopped;
 
-impl<V: Overlay> Clone for Handle<V> {
+impl<V: Overlay> Clone for NodeHandle<V> {
     fn clone(&self) -> Self {
-        Handle { id: self.id, to_node: self.to_node.clone() }
+        NodeHandle { id: self.id, to_node: self.to_node.clone() }
     }
 }
 
-impl<V: Overlay> fmt::Debug for Handle<V> {
+impl<V: Overlay> fmt::Debug for NodeHandle<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Handle({:?})", self.id)
+        write!(f, "NodeHandle({:?})", self.id)
     }
 }
 
-impl<V: Overlay> Handle<V> {
+impl<V: Overlay> NodeHandle<V> {
     pub(super) fn new(id: NodeId) -> (Self, mpsc::Receiver<ToNode<V>>) {
         let (to_node, commands) = mpsc::channel(COMMANDS_MAX);
-        (Handle { id, to_node }, commands)
+        (NodeHandle { id, to_node }, commands)
     }
 
-    /// Who the node is.
+    /// The id of the node.
     pub fn id(&self) -> NodeId {
         self.id
     }
 
-    /// Gives a command and waits for its end; the core bounds how long that takes.
+    /// Gives a command to the overlay and waits for its outcome. The overlay bounds how long that takes.
     ///
     /// # Errors
-    /// If the node ends before.
-    pub async fn command(&self, command: Command<V::Command>) -> Result<Outcome<V::Outcome>, Ended> {
-        let (done, outcome) = oneshot::channel();
-        self.to_node.send(ToNode::Command { command, done }).await.map_err(|_| Ended)?;
-        outcome.await.map_err(|_| Ended)
+    /// If the node stops before.
+    pub async fn command(&self, command: V::Command) -> Result<V::Outcome, NodeStopped> {
+        self.execute(OverlayCommand(command)).await
     }
 
-    /// Looks at the node between two inputs. `look` holds the node up: it should be short.
+    /// Gives a command and waits for its outcome, whose type follows from the command. The core bounds how long that takes.
     ///
     /// # Errors
-    /// If the node has ended.
-    pub async fn look<T, F>(&self, look: F) -> Result<T, Ended>
+    /// If the node stops before.
+    ///
+    /// # Panics
+    /// If the core or the overlay completes a command with an outcome of another one, which is a defect of it.
+    pub async fn execute<C: NodeCommand<V>>(&self, command: C) -> Result<C::Outcome, NodeStopped> {
+        let (done, outcome) = oneshot::channel();
+        let command = command.into_command();
+        self.to_node.send(ToNode::Command { command, done }).await.map_err(|_| NodeStopped)?;
+        let outcome = outcome.await.map_err(|_| NodeStopped)?;
+        Ok(C::outcome(outcome).expect("a command completes with an outcome of its own type"))
+    }
+
+    /// Requests an answer from `peer`'s server behaviour on `route`.
+    ///
+    /// # Errors
+    /// As [`AskError`].
+    pub async fn ask(
+        &self,
+        peer: NodeId,
+        route: impl Into<String>,
+        body: impl Into<Bytes>,
+    ) -> Result<Bytes, CommandError<AskError>> {
+        let command = AskCommand { peer, route: route.into(), body: Blob(body.into()) };
+        Ok(self.execute(command).await?.map_err(CommandError::Op)?.0)
+    }
+
+    /// Links to `peer` as directly as possible, and reports how the link runs.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn connect(&self, peer: NodeId) -> Result<ConnectReport, NodeStopped> {
+        self.execute(ConnectCommand { peer, contact: None }).await
+    }
+
+    /// The node's own contact, as other peers see it.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn contact(&self) -> Result<Contact, NodeStopped> {
+        self.inspect(|seen| seen.node.me().clone()).await
+    }
+
+    /// Every known host, neighbours first.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn known_hosts(&self) -> Result<Vec<Contact>, NodeStopped> {
+        self.inspect(|seen| seen.node.known_hosts().cloned().collect()).await
+    }
+
+    /// Inspects the node between two inputs. `inspection` blocks the node, so it should be short.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn inspect<T, F>(&self, inspection: F) -> Result<T, NodeStopped>
     where
         T: Send + 'static,
-        F: FnOnce(&Glimpse<'_, V>) -> T + Send + 'static,
+        F: FnOnce(&InspectedNode<'_, V>) -> T + Send + 'static,
     {
         let (seen, answer) = oneshot::channel();
-        let look: Look<V> = Box::new(move |glimpse| {
-            // Whoever asked may have stopped waiting.
-            _ = seen.send(look(glimpse));
+        let inspection: Inspection<V> = Box::new(move |node| {
+            // The caller may have stopped waiting.
+            _ = seen.send(inspection(node));
         });
-        self.to_node.send(ToNode::Look(look)).await.map_err(|_| Ended)?;
-        answer.await.map_err(|_| Ended)
+        self.to_node.send(ToNode::Inspect(inspection)).await.map_err(|_| NodeStopped)?;
+        answer.await.map_err(|_| NodeStopped)
     }
 
-    /// Has the node leave in good order. Returns once it is ready to end, within [`super::LEAVE_DEADLINE`].
+    /// Shuts the node down gracefully. Returns once it is ready to stop, within [`super::LEAVE_DEADLINE`].
     pub async fn leave(&self) {
-        // Ended before it could say so is gone as well.
-        _ = self.command(Command::Leave).await;
+        // A node that has stopped already is fine as well.
+        _ = self.execute(LeaveCommand).await;
     }
 }

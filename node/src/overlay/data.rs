@@ -1,52 +1,80 @@
-//! The default overlay: keeps blocks alive in Peer Content Groups and finds them again.
+//! The default overlay: stores blocks in Peer Content Groups and finds them again.
 //!
 //! | module | what it does |
 //! | --- | --- |
 //! | [`block`] | values, blocks, manifests and their ids |
-//! | [`message`] | what peers say to each other, and its bounds |
-//! | [`view`] | who belongs to a block's group, and which of two views wins |
-//! | `store` | the blocks held, in memory, within limits |
-//! | `persist` | keeping the groups alive: beats, probes, repair, trimming, handing over |
+//! | [`message`] | messages between peers, and their bounds |
+//! | [`view`] | the members of a block's group, and which of two views wins |
+//! | [`config`] | settings |
+//! | [`stats`] | instruments |
+//! | `store` | index of the stored blocks, limits, and where their payloads are |
+//! | `persist` | group maintenance: heartbeats, probes, repair, trimming, handover |
 //! | `put` | puts under way |
-//! | `retrieve` | gets under way, and the strategies of search |
+//! | `retrieve` | gets under way, and the search strategies |
 
-use super::{Context, Overlay, OverlayInput};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use super::{Overlay, OverlayContext, OverlayInput};
 use crate::core::blob::Blob;
-use crate::core::config::Config;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
-use crate::core::stats::Stats;
+use crate::core::stats::InstrumentVisitor;
 use crate::core::time::Deadline;
 
 pub mod block;
+pub mod config;
 pub mod message;
 mod persist;
 mod put;
 mod retrieve;
+pub mod stats;
 mod store;
 pub mod view;
 
+pub use config::DataConfig;
 pub use message::DataMessage;
+pub use retrieve::Retrieval;
+pub use stats::DataStats;
 
 use persist::Persist;
 use put::Puts;
 use retrieve::Retrieve;
 use store::Store;
 
-/// What the data overlay sees of its node.
-type Ctx<'a> = Context<'a, DataMessage, DataOutcome>;
+/// What the parts of the data overlay share while it handles an input. Dereferences to the node's [`OverlayContext`].
+struct DataCx<'a, 'n> {
+    node: &'a mut OverlayContext<'n, DataMessage, DataOutcome>,
+    settings: &'a DataConfig,
+    stats: &'a mut DataStats,
+    store: &'a mut Store,
+}
 
-/// What an application may ask of the data overlay.
+impl<'n> Deref for DataCx<'_, 'n> {
+    type Target = OverlayContext<'n, DataMessage, DataOutcome>;
+
+    fn deref(&self) -> &Self::Target {
+        self.node
+    }
+}
+
+impl DerefMut for DataCx<'_, '_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.node
+    }
+}
+
+/// A command of the data overlay.
 #[derive(Clone, Debug)]
 pub enum DataCommand {
-    /// Keep this value. Acknowledged once every block has r copies.
+    /// Store a value. Acknowledged once every block has `replicas` copies.
     Put {
         /// The value, at most [`VALUE_MAX`] bytes.
         value: Blob,
     },
-    /// Find the value with this id.
+    /// Find the value with an id.
     Get {
-        /// As [`Stored::id`] told.
+        /// As in [`StoredValue::id`].
         id: BlockId,
     },
 }
@@ -54,75 +82,86 @@ pub enum DataCommand {
 /// Largest value, in bytes.
 pub const VALUE_MAX: usize = 64 << 20;
 
-/// How a command of the data overlay ended.
+/// The outcome of a command of the data overlay.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DataOutcome {
-    /// Of a put.
-    Put(Result<Stored, PutError>),
-    /// Of a get.
-    Got(Result<Found, GetError>),
+    /// Result of [`DataCommand::Put`].
+    Put(Result<StoredValue, PutError>),
+    /// Result of [`DataCommand::Get`].
+    Get(Result<FoundValue, GetError>),
 }
 
-/// A value that has r copies of each block.
+/// A value that has `replicas` copies of each block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// What to ask for.
+pub struct StoredValue {
+    /// Names the value in [`DataCommand::Get`].
     pub id: BlockId,
-    /// Every block of it, the one named by `id` first.
+    /// Ids of all its blocks, the one named by `id` first.
     pub blocks: Vec<BlockId>,
 }
 
-/// A value that was found: its bytes match the id.
+/// A value that was found. Its bytes are verified against the id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The value.
+pub struct FoundValue {
+    /// The bytes of the value.
     pub value: Blob,
-    /// Hops from the asker to whoever had the first block; 0 if this node had it.
+    /// Hops to the holder of the first block; 0 if this node stores it.
     pub hops: u32,
-    /// Query messages sent for it by then, all blocks together, answers not counted. For flooding, those that were told back
-    /// by then: `butter_retrieval_messages_total` over all nodes has them all.
+    /// Query messages sent for all blocks, without answers. A flood counts the messages acknowledged so far; the sum of
+    /// `butter_retrieval_messages_total` over all nodes counts every one.
     pub messages: u64,
 }
 
-/// Why a value is not kept.
+/// Why a put failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PutError {
     /// Nothing was stored.
     #[error("a value holds at most {VALUE_MAX} bytes")]
     TooLarge,
-    /// Fewer than r peers could take it in time; the copies that were made stay, unacknowledged.
-    #[error("only {copies} of {wanted} copies could be made in time")]
+    /// Too few peers accepted a block in time. The copies that were made stay, unacknowledged.
+    #[error("{lacking} of {blocks} blocks have too few copies: {copies} of {wanted} at the deadline")]
     TooFewCopies {
-        /// Copies of the worst block.
+        /// Copies of the block with the fewest.
         copies: usize,
-        /// r.
+        /// Copies wanted: the setting `replicas`.
         wanted: usize,
+        /// Number of blocks with too few copies.
+        lacking: usize,
+        /// Number of blocks of the value.
+        blocks: usize,
     },
     /// Too many puts are under way, or the node is leaving; nothing was stored.
-    #[error("the node has too much in hand, or is leaving")]
+    #[error("too many puts are under way, or the node is leaving")]
     Busy,
-    /// This node's own share of storage is full; nothing was stored.
-    #[error("the storage of this node is full")]
-    Full,
+    /// This node has too little free storage; nothing was stored.
+    #[error("the storage of this node is full: the value needs {wanted} bytes, {free} are free")]
+    Full {
+        /// Bytes that the new blocks of the value need.
+        wanted: u64,
+        /// Free bytes of this node's storage.
+        free: u64,
+    },
 }
 
-/// Why a value was not found.
+/// Why a get failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GetError {
-    /// Everybody who could be reached was asked; nobody has it. Or what is there makes no value.
+    /// The search reached its end without finding the value, or its blocks do not form a value.
     #[error("not found")]
     NotFound,
     /// The search was still under way at the deadline.
     #[error("no answer within the deadline")]
     TimedOut,
-    /// Too many gets are under way, or the node is leaving; nobody was asked.
-    #[error("the node has too much in hand, or is leaving")]
+    /// Too many gets are under way, or the node is leaving; no peer was asked.
+    #[error("too many gets are under way, or the node is leaving")]
     Busy,
 }
 
 /// The default overlay.
 #[derive(Debug)]
-pub struct Data {
+pub struct DataOverlay {
+    settings: Arc<DataConfig>,
+    stats: DataStats,
     store: Store,
     persist: Persist,
     puts: Puts,
@@ -130,81 +169,111 @@ pub struct Data {
     deadline: Deadline,
 }
 
-impl Data {
-    /// An empty one.
-    pub fn new(config: &Config) -> Self {
-        Data {
-            store: Store::new(config.storage),
-            persist: Persist::new(config),
+impl DataOverlay {
+    /// An overlay that stores nothing yet.
+    pub fn new(settings: Arc<DataConfig>) -> Self {
+        DataOverlay {
+            stats: DataStats::default(),
+            store: Store::new(settings.storage),
+            persist: Persist::new(&settings),
             puts: Puts::default(),
             retrieve: Retrieve::default(),
             deadline: Deadline::NEVER,
+            settings,
         }
     }
 
-    /// Every block held, in a stable order.
+    /// Ids of all stored blocks, in a stable order.
     pub fn blocks(&self) -> impl Iterator<Item = BlockId> + '_ {
         self.store.ids()
     }
 
-    fn message(&mut self, ctx: &mut Ctx<'_>, from: NodeId, message: DataMessage) {
-        if !message.is_bounded() {
-            return;
-        }
-        self.persist.note_alive(ctx, from);
-        if let Some(message) = self.retrieve.handle(ctx, &self.store, &self.persist, from, message) {
-            self.persist.handle(ctx, &mut self.store, from, message);
-        }
-    }
-
-    fn command(&mut self, ctx: &mut Ctx<'_>, id: CommandId, command: DataCommand) {
-        match command {
-            DataCommand::Put { value } => {
-                self.puts.begin(ctx, &mut self.store, &mut self.persist, id, &value);
-                self.persist.settle(ctx, &mut self.store);
-            }
-            DataCommand::Get { id: block } => self.retrieve.begin(ctx, &self.store, &self.persist, id, block),
-        }
-    }
-
-    fn wake(&mut self, ctx: &mut Ctx<'_>) {
-        self.persist.wake(ctx, &mut self.store);
-        self.puts.expire(ctx, &self.persist);
-        self.retrieve.wake(ctx, &self.persist);
+    /// Counters, and gauges as of now.
+    pub fn stats(&self) -> DataStats {
+        let mut stats = self.stats.clone();
+        stats.blocks = self.store.len() as u64;
+        stats.stored_bytes = self.store.used();
+        stats.storage_limit_bytes = self.store.limit();
+        self.persist.gauges(&mut stats);
+        stats
     }
 }
 
-impl Overlay for Data {
+/// The parts that handle an input, apart from what [`DataCx`] shares.
+struct Parts<'a> {
+    persist: &'a mut Persist,
+    puts: &'a mut Puts,
+    retrieve: &'a mut Retrieve,
+}
+
+impl Parts<'_> {
+    fn handle(&mut self, cx: &mut DataCx<'_, '_>, input: OverlayInput<DataMessage, DataCommand>) {
+        match input {
+            OverlayInput::Message { from, message } => self.message(cx, from, message),
+            OverlayInput::LinkUp { peer } => self.persist.note_alive(cx, peer),
+            OverlayInput::LinkDown { peer } => self.link_lost(cx, peer, false),
+            OverlayInput::Unreachable { peer } => self.link_lost(cx, peer, true),
+            OverlayInput::Command { id, command } => self.command(cx, id, command),
+            OverlayInput::Leave => {
+                self.persist.leave(cx);
+                self.wake(cx);
+            }
+            OverlayInput::Wake => self.wake(cx),
+        }
+        self.puts.trimmed(&self.persist.take_trimmed());
+        let changed = self.persist.take_changed();
+        self.puts.changed(cx, self.persist, &changed);
+    }
+
+    fn message(&mut self, cx: &mut DataCx<'_, '_>, from: NodeId, message: DataMessage) {
+        if !message.is_bounded() {
+            return;
+        }
+        self.persist.note_alive(cx, from);
+        if let Some(message) = self.retrieve.handle(cx, self.persist, from, message) {
+            self.persist.handle(cx, from, message);
+        }
+    }
+
+    fn link_lost(&mut self, cx: &mut DataCx<'_, '_>, peer: NodeId, unreachable: bool) {
+        self.persist.link_lost(cx, peer, unreachable);
+        self.retrieve.lost(cx, self.persist, peer);
+    }
+
+    fn command(&mut self, cx: &mut DataCx<'_, '_>, id: CommandId, command: DataCommand) {
+        match command {
+            DataCommand::Put { value } => {
+                self.puts.begin(cx, self.persist, id, &value);
+                self.persist.settle(cx);
+            }
+            DataCommand::Get { id: block } => self.retrieve.begin(cx, self.persist, id, block),
+        }
+    }
+
+    fn wake(&mut self, cx: &mut DataCx<'_, '_>) {
+        self.persist.wake(cx);
+        self.puts.expire(cx, self.persist);
+        self.retrieve.wake(cx, self.persist);
+    }
+}
+
+impl Overlay for DataOverlay {
     type Message = DataMessage;
     type Command = DataCommand;
     type Outcome = DataOutcome;
 
-    fn handle(&mut self, input: OverlayInput<DataMessage, DataCommand>, ctx: &mut Ctx<'_>) {
-        self.persist.set_me(ctx.me.id);
-        match input {
-            OverlayInput::Message { from, message } => self.message(ctx, from, message),
-            OverlayInput::LinkUp { peer } => self.persist.note_alive(ctx, peer),
-            OverlayInput::LinkDown { peer } => {
-                self.persist.link_lost(ctx, peer, false);
-                self.retrieve.lost(ctx, &self.persist, peer);
-            }
-            OverlayInput::Unreachable { peer } => {
-                self.persist.link_lost(ctx, peer, true);
-                self.retrieve.lost(ctx, &self.persist, peer);
-            }
-            OverlayInput::Command { id, command } => self.command(ctx, id, command),
-            OverlayInput::Leave => {
-                self.persist.leave(ctx);
-                self.wake(ctx);
-            }
-            OverlayInput::Wake => self.wake(ctx),
-        }
-        self.puts.trimmed(&self.persist.take_trimmed());
-        let changed = self.persist.take_changed();
-        self.puts.changed(ctx, &self.persist, &changed);
-        self.deadline = Deadline { at: self.persist.due(), why: "keeping groups" }
-            .or(Deadline { at: self.puts.due(), why: "giving up a put" })
-            .or(Deadline { at: self.retrieve.due(ctx.now), why: "a retrieval" });
+    fn handle(
+        &mut self,
+        input: OverlayInput<DataMessage, DataCommand>,
+        context: &mut OverlayContext<'_, DataMessage, DataOutcome>,
+    ) {
+        let DataOverlay { settings, stats, store, persist, puts, retrieve, deadline } = self;
+        persist.set_me(context.me.id);
+        let mut cx = DataCx { node: context, settings, stats, store };
+        Parts { persist, puts, retrieve }.handle(&mut cx, input);
+        *deadline = Deadline { at: persist.due(), why: "group maintenance" }
+            .or(Deadline { at: puts.due(), why: "deadline of a put" })
+            .or(Deadline { at: retrieve.due(cx.now), why: "a retrieval" });
     }
 
     fn deadline(&self) -> Deadline {
@@ -215,10 +284,7 @@ impl Overlay for Data {
         self.store.free()
     }
 
-    fn gauges(&self, stats: &mut Stats) {
-        stats.blocks = self.store.len() as u64;
-        stats.stored_bytes = self.store.used();
-        stats.storage_limit_bytes = self.store.limit();
-        self.persist.gauges(stats);
+    fn metrics(&self, visit: InstrumentVisitor<'_>) {
+        self.stats().each(visit);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use butter::core::config::Config;
 use butter::core::identity::BlockId;
 use butter::core::random::child;
+use butter::overlay::data::DataConfig;
 use rand::RngExt;
 
 use crate::net::{Ended, Net, value};
@@ -19,7 +19,7 @@ struct Tally {
 }
 
 fn play(nodes: usize, die: f64, seconds: u32, seed: u64) -> Tally {
-    let config = Config { heartbeat: Duration::from_secs(2), ..Config::default() };
+    let config = DataConfig { heartbeat: Duration::from_secs(2), ..DataConfig::default() };
     let mut net = Net::joined(nodes, &config, seed);
     let puts: Vec<_> = (0..nodes).map(|by| net.begin_put(by, &value(by, 1_000))).collect();
     let mut blocks: Vec<BlockId> = Vec::new();

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use butter::core::blob::Blob;
-use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
-use butter::overlay::data::DataMessage;
 use butter::overlay::data::block::{Block, BlockKind};
 use butter::overlay::data::message::{BlockGroup, InvitedBlock};
 use butter::overlay::data::view::GroupView;
+use butter::overlay::data::{DataConfig, DataMessage};
 
 use crate::net::{Net, value};
 
@@ -25,7 +24,7 @@ fn invite(net: &Net, from: usize, to: usize, id: BlockId, block: Block) -> DataM
 
 #[test]
 fn a_block_under_a_false_name_is_not_taken() {
-    let mut net = Net::joined(6, &Config::default(), 1);
+    let mut net = Net::joined(6, &DataConfig::default(), 1);
     let (liar, node) = net.linked_pair();
     let message = invite(&net, liar, node, BlockId([1; 32]), block(1));
     net.inject(liar, node, message);
@@ -37,18 +36,18 @@ fn a_block_under_a_false_name_is_not_taken() {
 
 #[test]
 fn one_peer_fills_half_of_the_storage_at_most() {
-    let mut net = Net::joined(6, &Config { storage: 64 << 10, ..Config::default() }, 2);
+    let mut net = Net::joined(6, &DataConfig { storage: 64 << 10, ..DataConfig::default() }, 2);
     let (greedy, node) = net.linked_pair();
     for seed in 0..20 {
         let message = invite(&net, greedy, node, block(seed).id(), block(seed));
         net.inject(greedy, node, message);
     }
-    assert_eq!(net.node(node).stats().stored_bytes, 32 << 10);
+    assert_eq!(net.node(node).overlay().stats().stored_bytes, 32 << 10);
 }
 
 #[test]
 fn an_oversized_message_is_ignored() {
-    let mut net = Net::joined(6, &Config::default(), 3);
+    let mut net = Net::joined(6, &DataConfig::default(), 3);
     let (liar, node) = net.linked_pair();
     let large = Block { kind: BlockKind::Part, bytes: Blob::from(vec![1; 4_097]) };
     let message = invite(&net, liar, node, large.id(), large);
@@ -58,7 +57,7 @@ fn an_oversized_message_is_ignored() {
 
 #[test]
 fn answers_that_were_not_asked_for_change_nothing() {
-    let mut net = Net::joined(6, &Config::default(), 4);
+    let mut net = Net::joined(6, &DataConfig::default(), 4);
     let (liar, node) = net.linked_pair();
     let stored = net.put(node, &value(5, 1_000)).unwrap();
     let get = net.begin_get(node, block(1).id());
@@ -82,7 +81,7 @@ fn answers_that_were_not_asked_for_change_nothing() {
 
 #[test]
 fn a_stranger_cannot_talk_a_group_out_of_its_block() {
-    let mut net = Net::joined(12, &Config::default(), 5);
+    let mut net = Net::joined(12, &DataConfig::default(), 5);
     let stored = net.put(3, &value(3, 1_000)).unwrap();
     net.run(SECOND * 3);
     let holders = net.holders(stored.id);
@@ -100,7 +99,7 @@ fn a_stranger_cannot_talk_a_group_out_of_its_block() {
 
 #[test]
 fn false_alarms_cost_no_copies() {
-    let mut net = Net::joined(12, &Config::default(), 6);
+    let mut net = Net::joined(12, &DataConfig::default(), 6);
     let stored = net.put(3, &value(3, 1_000)).unwrap();
     net.run(SECOND * 3);
     let holders = net.holders(stored.id);

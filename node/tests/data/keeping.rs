@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use butter::core::config::Config;
 use butter::core::identity::BlockId;
-use butter::overlay::data::PutError;
 use butter::overlay::data::block::split;
+use butter::overlay::data::{DataConfig, PutError};
 
 use crate::net::{Ended, Net, value};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn config() -> Config {
-    Config { heartbeat: SECOND * 2, ..Config::default() }
+fn config() -> DataConfig {
+    DataConfig { heartbeat: SECOND * 2, ..DataConfig::default() }
 }
 
 fn stored(net: &mut Net, by: usize, length: usize) -> Vec<BlockId> {
@@ -47,14 +46,14 @@ fn a_node_puts_its_values_with_few_buddies() {
     for i in 0..20 {
         net.put(5, &value(1_000 + i, 2_000)).unwrap();
     }
-    assert!(net.node(5).stats().group_peers <= 4, "{} buddies", net.node(5).stats().group_peers);
+    assert!(net.node(5).overlay().stats().group_peers <= 4, "{} buddies", net.node(5).overlay().stats().group_peers);
 }
 
 #[test]
 fn two_nodes_cannot_make_three_copies_and_say_so() {
     let mut net = Net::joined(2, &config(), 3);
     let result = net.put(0, &value(0, 100));
-    assert_eq!(result, Err(PutError::TooFewCopies { copies: 2, wanted: 3 }));
+    assert_eq!(result, Err(PutError::TooFewCopies { copies: 2, wanted: 3, lacking: 1, blocks: 1 }));
     // What was made stays, and is completed when somebody comes.
     let id = split(&value(0, 100))[0].0;
     assert_eq!(net.holders(id).len(), 2);
@@ -64,9 +63,10 @@ fn two_nodes_cannot_make_three_copies_and_say_so() {
 
 #[test]
 fn a_full_node_stores_nothing_and_full_peers_are_passed_over() {
-    let tiny = Config { storage: 10_000, ..config() };
+    let tiny = DataConfig { storage: 10_000, ..config() };
     let mut net = Net::joined(3, &tiny, 4);
-    assert_eq!(net.put(0, &value(0, 20_000)), Err(PutError::Full));
+    let full = net.put(0, &value(0, 20_000));
+    assert!(matches!(full, Err(PutError::Full { wanted: 20_000.., free: 10_000 })), "{full:?}");
     assert_eq!(net.node(0).overlay().blocks().count(), 0);
     (0..4).for_each(|_| _ = net.start(&config()));
     net.run(SECOND * 10);
@@ -116,7 +116,7 @@ fn a_stopped_node_neither_loses_its_blocks_nor_thinks_the_others_dead() {
         net.freeze(4, SECOND * stop);
         net.run(SECOND * 30);
         check_copies(&net, &blocks, 3);
-        assert_eq!(net.node(4).stats().peer_failures_detected, 0, "stopped for {stop} s");
+        assert_eq!(net.node(4).overlay().stats().peer_failures_detected, 0, "stopped for {stop} s");
         assert!(net.run_until(SECOND, |net| net.sum(|stats| stats.groups_healthy) == 20).is_some());
     }
 }
@@ -206,7 +206,7 @@ fn when_networks_come_apart_and_meet_again_copies_are_trimmed() {
 #[test]
 fn what_others_keep_already_is_acknowledged() {
     for seed in 0..5 {
-        let config = Config { replicas: 2, ..config() };
+        let config = DataConfig { replicas: 2, ..config() };
         let mut net = Net::joined(3, &config, 100 + seed);
         for length in [0, 4_096, 2_000_000] {
             let value = value(length, length);

@@ -7,16 +7,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use butter::core::Node;
+use butter::core::NodeCore;
 use butter::core::blob::Blob;
 use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
 use butter::core::io::{Command, CommandId, DialTarget, Input, Outcome, Output, Sink};
 use butter::core::message::Message;
-use butter::core::stats::Stats;
 use butter::core::time::Time;
 use butter::core::wire;
-use butter::overlay::data::{Data, DataCommand, DataMessage, DataOutcome, Found, GetError, PutError, Stored};
+use butter::overlay::data::{
+    DataCommand, DataConfig, DataMessage, DataOutcome, DataOverlay, DataStats, FoundValue, GetError, PutError,
+    StoredValue,
+};
 use rand::Rng;
 
 /// How long a message takes.
@@ -31,14 +33,14 @@ type In = Input<DataMessage, DataCommand>;
 /// How one of the commands ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    Put(Result<Stored, PutError>),
-    Got(Result<Found, GetError>),
+    Put(Result<StoredValue, PutError>),
+    Got(Result<FoundValue, GetError>),
     Left,
 }
 
 /// Nodes by number; dead ones leave a gap.
 pub(crate) struct Net {
-    pub(crate) nodes: Vec<Option<Node<Data>>>,
+    pub(crate) nodes: Vec<Option<NodeCore<DataOverlay>>>,
     pub(crate) now: Time,
     seed: u64,
     due: BTreeMap<(Time, u64), (usize, In)>,
@@ -85,7 +87,7 @@ pub(crate) fn value(seed: usize, length: usize) -> Blob {
 
 impl Net {
     /// `count` nodes that have had ten seconds to meet.
-    pub(crate) fn joined(count: usize, config: &Config, seed: u64) -> Self {
+    pub(crate) fn joined(count: usize, config: &DataConfig, seed: u64) -> Self {
         let mut net = Net {
             nodes: Vec::new(),
             now: Time::ZERO,
@@ -109,18 +111,22 @@ impl Net {
     }
 
     /// Starts a fresh node.
-    pub(crate) fn start(&mut self, config: &Config) -> usize {
+    pub(crate) fn start(&mut self, config: &DataConfig) -> usize {
         let at = self.nodes.len();
-        let config = Arc::new(config.clone());
-        let data = Data::new(&config);
-        self.nodes.push(Some(Node::new(id(at, self.seed), config, self.seed << 20 | at as u64, data)));
+        let data = DataOverlay::new(Arc::new(config.clone()));
+        self.nodes.push(Some(NodeCore::new(
+            id(at, self.seed),
+            Arc::new(Config::default()),
+            self.seed << 20 | at as u64,
+            data,
+        )));
         self.woken_at.push(Time::NEVER);
         self.give(at, Input::Addresses(vec![address(at)]));
         self.give(at, Input::Wake);
         at
     }
 
-    pub(crate) fn node(&self, at: usize) -> &Node<Data> {
+    pub(crate) fn node(&self, at: usize) -> &NodeCore<DataOverlay> {
         self.nodes[at].as_ref().expect("the node lives")
     }
 
@@ -134,8 +140,8 @@ impl Net {
     }
 
     /// The sum of something that all live nodes count.
-    pub(crate) fn sum(&self, of: impl Fn(&Stats) -> u64) -> u64 {
-        self.live().map(|at| of(&self.node(at).stats())).sum()
+    pub(crate) fn sum(&self, of: impl Fn(&DataStats) -> u64) -> u64 {
+        self.live().map(|at| of(&self.node(at).overlay().stats())).sum()
     }
 
     /// From now on, nothing that either says reaches the other.
@@ -214,7 +220,7 @@ impl Net {
             Output::Done { id, outcome } => {
                 let ended = match outcome {
                     Outcome::Overlay(DataOutcome::Put(result)) => Ended::Put(result),
-                    Outcome::Overlay(DataOutcome::Got(result)) => Ended::Got(result),
+                    Outcome::Overlay(DataOutcome::Get(result)) => Ended::Got(result),
                     Outcome::Left => Ended::Left,
                     Outcome::Answered(_) | Outcome::Connected(_) => unreachable!("nobody asks"),
                 };
@@ -242,11 +248,15 @@ impl Net {
     }
 
     /// A node dies and comes back at once under its name, with nothing stored.
-    pub(crate) fn restart(&mut self, at: usize, config: &Config) {
+    pub(crate) fn restart(&mut self, at: usize, config: &DataConfig) {
         self.kill(at);
-        let config = Arc::new(config.clone());
-        let data = Data::new(&config);
-        self.nodes[at] = Some(Node::new(id(at, self.seed), config, self.seed << 20 | 1 << 19 | at as u64, data));
+        let data = DataOverlay::new(Arc::new(config.clone()));
+        self.nodes[at] = Some(NodeCore::new(
+            id(at, self.seed),
+            Arc::new(Config::default()),
+            self.seed << 20 | 1 << 19 | at as u64,
+            data,
+        ));
         self.give(at, Input::Addresses(vec![address(at)]));
         self.give(at, Input::Wake);
     }
@@ -307,7 +317,7 @@ impl Net {
         }
     }
 
-    pub(crate) fn put(&mut self, at: usize, value: &Blob) -> Result<Stored, PutError> {
+    pub(crate) fn put(&mut self, at: usize, value: &Blob) -> Result<StoredValue, PutError> {
         let command = self.begin_put(at, value);
         match self.wait(command) {
             Ended::Put(result) => result,
@@ -315,7 +325,7 @@ impl Net {
         }
     }
 
-    pub(crate) fn get(&mut self, at: usize, id: BlockId) -> Result<Found, GetError> {
+    pub(crate) fn get(&mut self, at: usize, id: BlockId) -> Result<FoundValue, GetError> {
         let command = self.begin_get(at, id);
         match self.wait(command) {
             Ended::Got(result) => result,

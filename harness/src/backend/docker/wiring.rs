@@ -151,7 +151,7 @@ impl Wiring {
 
     fn node_body(&self, plan: &Plan, index: NodeIndex, persistent: bool) -> ContainerCreateBody {
         let node = plan.node(index);
-        let storage = plan.node_config(node).storage;
+        let storage = plan.node_config(node).data.storage;
         let memory = storage.saturating_mul(2).saturating_add(NODE_MEMORY).min(i64::MAX as u64) as i64;
         let mut host = confined(memory);
         if node.address6.is_some() {

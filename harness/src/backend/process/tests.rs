@@ -99,8 +99,8 @@ fn status() -> api::StatusBody {
         via: None,
         neighbours: 0,
         known_hosts: 0,
-        storage: api::StorageBody::default(),
-        groups: api::GroupsBody::default(),
+        storage: None,
+        groups: None,
     }
 }
 

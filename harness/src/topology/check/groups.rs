@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use butter::core::config::{Config, SETTINGS};
+use butter::config::{NodeConfig, SETTINGS};
 
 use super::{FRESH, NetworkNames, RESERVED, numbered};
 use crate::plan::{NetworkIndex, NetworkRange};
@@ -117,8 +117,8 @@ pub(crate) fn settings(configs: &[&Vec<Setting>]) -> Vec<(String, String)> {
     let chosen: BTreeMap<&str, &str> =
         configs.iter().flat_map(|config| config.iter()).map(|s| (s.key.as_str(), s.value.as_str())).collect();
     let differs = |key: &str, value: &str| {
-        let mut config = Config::default();
-        config.set(key, value).is_ok() && config != Config::default()
+        let mut config = NodeConfig::default();
+        config.set(key, value).is_ok() && config != NodeConfig::default()
     };
     SETTINGS
         .iter()

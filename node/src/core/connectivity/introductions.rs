@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::links::OwnAddresses;
 use super::rendezvous;
-use crate::core::Node;
+use crate::core::NodeCore;
 use crate::core::contact::{AmbassadorAddress, Contact};
 use crate::core::identity::NodeId;
 use crate::core::io::{Output, Sink};
@@ -13,7 +13,7 @@ use crate::core::message::{MembershipMessage, Message, RendezvousMessage};
 use crate::core::time::Time;
 use crate::overlay::Overlay;
 
-impl<V: Overlay> Node<V> {
+impl<V: Overlay> NodeCore<V> {
     pub(in crate::core) fn wider_message(
         &mut self,
         now: Time,

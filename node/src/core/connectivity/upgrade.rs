@@ -10,7 +10,7 @@ use super::holepunch::{MappingBehaviour, PunchAction, PunchContext, PunchMethod}
 use super::links::{LinkInfo, is_ipv6_host};
 use super::port_map;
 use super::suspects::SuspectAction;
-use crate::core::Node;
+use crate::core::NodeCore;
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
 use crate::core::io::{AskError, CommandId, ConnectReport, DialTarget, ForwardedPort, Outcome, Output, Sink, SocketId};
@@ -60,7 +60,7 @@ pub enum NatStatus {
     Translated(MappingBehaviour),
 }
 
-impl<V: Overlay> Node<V> {
+impl<V: Overlay> NodeCore<V> {
     /// The application wants a link.
     pub(in crate::core) fn connect(
         &mut self,

@@ -6,18 +6,20 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, Registry, TextEncoder};
 
-use crate::core::stats::{Instrument, InstrumentKind, InstrumentValue, LATENCY_BUCKETS_S, Latencies, Stats};
+use crate::core::stats::{
+    Instrument, InstrumentKind, InstrumentValue, InstrumentVisitor, LATENCY_BUCKETS_S, Latencies,
+};
 use crate::driver::transport::counters::Counters;
 
 type Labels = [(&'static str, &'static str)];
 
-/// `stats` and `counters` as a scrape.
+/// A scrape: the instruments that `metrics` visits, those of the transport and those of the process.
 ///
 /// # Errors
 /// If an instrument is defined badly.
-pub(super) fn text(stats: &Stats, counters: &Counters) -> prometheus::Result<String> {
+pub(super) fn text(metrics: impl FnOnce(InstrumentVisitor<'_>), counters: &Counters) -> prometheus::Result<String> {
     let mut families = Families::default();
-    stats.each(|instrument, labels, value| match value {
+    metrics(&mut |instrument, labels, value| match value {
         InstrumentValue::Number(number) => families.number(instrument, labels, number),
         InstrumentValue::Latencies(latencies) => families.latencies(instrument, labels, latencies),
     });
@@ -162,15 +164,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::core::stats::Stats;
+    use crate::overlay::data::DataStats;
 
     #[test]
     fn every_instrument_is_told_with_its_labels() {
-        let mut stats = Stats { links_relayed: 3, puts_acknowledged: 7, ..Stats::default() };
-        stats.retrieval_seconds.record(Duration::from_millis(20));
-        stats.retrieval_seconds.record(Duration::from_secs(60));
+        let stats = Stats { links_relayed: 3, ..Stats::default() };
+        let mut data = DataStats { puts_acknowledged: 7, ..DataStats::default() };
+        data.retrieval_seconds.record(Duration::from_millis(20));
+        data.retrieval_seconds.record(Duration::from_secs(60));
         let counters = Counters::default();
         counters.relay_bytes.add(1_200);
-        let text = text(&stats, &counters).unwrap();
+        let metrics = |visit: InstrumentVisitor<'_>| {
+            stats.each(&mut *visit);
+            data.each(visit);
+        };
+        let text = text(metrics, &counters).unwrap();
         for line in [
             "# TYPE butter_links gauge",
             "butter_links{path=\"lan\"} 0",

@@ -22,11 +22,13 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::overlay::OverlayApi;
 use super::routes::{self, Failure};
 use super::{ApiAddress, ApiError, ApiSettings, TOKEN_MIN};
-use crate::driver::handle::Handle;
+use crate::app::AppOverlay;
+use crate::driver::handle::NodeHandle;
 use crate::http::server::{HttpLimits, HttpListener, HttpServer, ListenAddress};
-use crate::overlay::data::{Data, VALUE_MAX};
+use crate::overlay::data::VALUE_MAX;
 
 /// What the API allows its clients. Bodies: four values of the greatest length, or many of a usual one.
 const LIMITS: HttpLimits = HttpLimits {
@@ -99,8 +101,8 @@ impl ApiServer {
     }
 
     /// Serves until it is dropped.
-    pub(crate) async fn run(self, handle: Handle<Data>) {
-        match self.serve(routes::router(handle)).await {}
+    pub(crate) async fn run<V: AppOverlay>(self, handle: NodeHandle<V>, overlay: OverlayApi<V>) {
+        match self.serve(routes::router(handle, overlay)).await {}
     }
 
     async fn serve(&self, router: Router) -> Infallible {

@@ -19,14 +19,11 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::Ctx;
 use super::message::{BlockGroup, CONTACTS_MAX, DataMessage, VIEWS_MAX};
-use super::store::Store;
 use super::view::{GroupView, mix};
-use crate::core::config::Config;
+use super::{DataConfig, DataCx, DataStats};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
-use crate::core::stats::Stats;
 use crate::core::time::Time;
 
 mod candidates;
@@ -79,7 +76,7 @@ pub(super) struct Persist {
 }
 
 impl Persist {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &DataConfig) -> Self {
         Persist {
             me: NodeId([0; 32]),
             replicas: config.replicas,
@@ -106,7 +103,7 @@ impl Persist {
     }
 
     /// Creates the group of a block that this node's application puts and that the store already has.
-    pub(super) fn found_group(&mut self, ctx: &mut Ctx<'_>, id: BlockId) {
+    pub(super) fn found_group(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
         if !self.groups.contains_key(&id) {
             self.set_view(ctx, id, GroupView::new(1, [self.me]));
         }
@@ -140,7 +137,7 @@ impl Persist {
     }
 
     /// Runs every timer that is due.
-    pub(super) fn wake(&mut self, ctx: &mut Ctx<'_>, store: &mut Store) {
+    pub(super) fn wake(&mut self, ctx: &mut DataCx<'_, '_>) {
         if ctx.now < self.next {
             return;
         }
@@ -150,7 +147,7 @@ impl Persist {
             self.revisit(ctx);
             self.trim(ctx);
         }
-        self.settle(ctx, store);
+        self.settle(ctx);
         let leaving = self.leaving.as_ref().map_or(Time::NEVER, LeaveState::due);
         let extras =
             self.extras.values().filter(|_| self.leaving.is_none()).map(ExtraCopy::due).min().unwrap_or(Time::NEVER);
@@ -159,14 +156,14 @@ impl Persist {
     }
 
     /// Completes the handling of an input: recruits members and broadcasts changed views.
-    pub(super) fn settle(&mut self, ctx: &mut Ctx<'_>, store: &mut Store) {
-        self.repair(ctx, store);
+    pub(super) fn settle(&mut self, ctx: &mut DataCx<'_, '_>) {
+        self.repair(ctx);
         self.broadcast_changed_views(ctx);
         self.finish_leaving(ctx);
     }
 
     /// A link is down, or a dial failed.
-    pub(super) fn link_lost(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, unreachable: bool) {
+    pub(super) fn link_lost(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId, unreachable: bool) {
         self.link_lost_to(ctx, peer, unreachable);
         if unreachable {
             self.withdraw_invites(ctx, peer);
@@ -174,7 +171,7 @@ impl Persist {
     }
 
     /// Handles a message. The caller has checked its bounds and called [`Persist::note_alive`] for the sender.
-    pub(super) fn handle(&mut self, ctx: &mut Ctx<'_>, store: &mut Store, from: NodeId, message: DataMessage) {
+    pub(super) fn handle(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, message: DataMessage) {
         if self.revisits.heard(ctx.now, from) {
             self.wake_at(ctx.now);
         }
@@ -188,7 +185,7 @@ impl Persist {
             DataMessage::PeerList { contacts } => self.handle_peer_list(ctx, from, &contacts),
             DataMessage::Invite { batch, items, contacts } => {
                 contacts.iter().for_each(|contact| ctx.learn(contact));
-                self.handle_invite(ctx, store, from, batch, items);
+                self.handle_invite(ctx, from, batch, items);
             }
             DataMessage::InviteReply { batch, taken, refused, views } => {
                 self.handle_invite_reply(ctx, from, batch, &taken, &refused, views);
@@ -200,18 +197,18 @@ impl Persist {
             DataMessage::Sync { from: first, to, views } => self.handle_sync(ctx, from, first, to, views),
             DataMessage::SyncReply { to, views, lost } => self.handle_sync_reply(ctx, from, to, views, &lost),
             DataMessage::Confirm { views } => self.handle_confirm(ctx, from, views),
-            DataMessage::ConfirmReply { held, lost } => self.handle_confirm_reply(ctx, store, from, held, &lost),
+            DataMessage::ConfirmReply { held, lost } => self.handle_confirm_reply(ctx, from, held, &lost),
             DataMessage::Find { .. }
             | DataMessage::FindReply { .. }
             | DataMessage::Flood { .. }
             | DataMessage::FloodReply { .. }
             | DataMessage::FloodAck { .. } => unreachable!("retrieval's messages go to retrieval"),
         }
-        self.settle(ctx, store);
+        self.settle(ctx);
     }
 
     /// Sets the gauges. Only the member with the highest id counts a group, so each group is counted once.
-    pub(super) fn gauges(&self, stats: &mut Stats) {
+    pub(super) fn gauges(&self, stats: &mut DataStats) {
         stats.group_peers = self.peers.live() as u64;
         let led = self.groups.values().filter(|view| view.members().last() == Some(&self.me));
         for view in led {
@@ -234,13 +231,13 @@ impl Persist {
     }
 
     /// Replaces this node's view of a group by the `view` of another member.
-    fn accept_view(&mut self, ctx: &mut Ctx<'_>, id: BlockId, view: GroupView) {
+    fn accept_view(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, view: GroupView) {
         self.set_view(ctx, id, view);
         self.defer_repair(ctx, id);
     }
 
     /// Replaces this node's view of a group whose block it stores.
-    fn set_view(&mut self, ctx: &mut Ctx<'_>, id: BlockId, view: GroupView) {
+    fn set_view(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, view: GroupView) {
         let others = |view: &GroupView, me: NodeId| -> SmallVec<[NodeId; 3]> {
             let within = view.contains(me);
             view.members().iter().copied().filter(|&member| within && member != me).collect()
@@ -268,7 +265,7 @@ impl Persist {
     }
 
     /// Drops a block and its group.
-    fn drop_block(&mut self, ctx: &Ctx<'_>, store: &mut Store, id: BlockId) {
+    fn drop_block(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
         if let Some(view) = self.groups.remove(&id).filter(|view| view.contains(self.me)) {
             let digest = view.digest(id);
             for &member in view.members().iter().filter(|&&member| member != self.me) {
@@ -277,7 +274,7 @@ impl Persist {
         }
         self.extras.remove(&id);
         self.repairs.forget(id);
-        store.remove(id);
+        ctx.store.remove(id);
     }
 
     /// Queues this group's view for `peer`.
@@ -294,7 +291,7 @@ impl Persist {
         others.into_iter().for_each(|member| self.announce_view_to(member, id));
     }
 
-    fn broadcast_changed_views(&mut self, ctx: &mut Ctx<'_>) {
+    fn broadcast_changed_views(&mut self, ctx: &mut DataCx<'_, '_>) {
         while let Some((peer, ids)) = self.changed_views.pop_first() {
             let views: Vec<BlockGroup> = ids.iter().filter_map(|&id| self.viewed(id)).collect();
             for views in views.chunks(VIEWS_MAX) {
@@ -314,7 +311,7 @@ impl Persist {
     }
 
     /// Contacts of the members of these groups, for `peer`.
-    fn contacts_of(&self, ctx: &Ctx<'_>, peer: NodeId, views: &[BlockGroup]) -> Vec<Contact> {
+    fn contacts_of(&self, ctx: &DataCx<'_, '_>, peer: NodeId, views: &[BlockGroup]) -> Vec<Contact> {
         let members: BTreeSet<NodeId> = views.iter().flat_map(|viewed| viewed.view.members()).copied().collect();
         let others = members.into_iter().filter(|&member| member != peer && member != self.me && self.is_live(member));
         others.filter_map(|member| ctx.contact(member).cloned()).take(CONTACTS_MAX).collect()

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::block::split;
 use super::persist::Persist;
-use super::store::Store;
-use super::{Ctx, DataOutcome, PutError, Stored, VALUE_MAX};
+use super::{DataCx, DataOutcome, PutError, StoredValue, VALUE_MAX};
 use crate::core::blob::Blob;
 use crate::core::identity::BlockId;
 use crate::core::io::CommandId;
@@ -31,15 +30,8 @@ struct Put {
 
 impl Puts {
     /// Cuts the value into blocks, keeps them here and has their groups recruit.
-    pub(super) fn begin(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        store: &mut Store,
-        persist: &mut Persist,
-        command: CommandId,
-        value: &Blob,
-    ) {
-        if let Err(error) = self.try_begin(ctx, store, persist, command, value) {
+    pub(super) fn begin(&mut self, ctx: &mut DataCx<'_, '_>, persist: &mut Persist, command: CommandId, value: &Blob) {
+        if let Err(error) = self.try_begin(ctx, persist, command, value) {
             ctx.stats.puts_failed += 1;
             ctx.done(command, DataOutcome::Put(Err(error)));
         }
@@ -47,8 +39,7 @@ impl Puts {
 
     fn try_begin(
         &mut self,
-        ctx: &mut Ctx<'_>,
-        store: &mut Store,
+        ctx: &mut DataCx<'_, '_>,
         persist: &mut Persist,
         command: CommandId,
         value: &Blob,
@@ -60,13 +51,13 @@ impl Puts {
             return Err(PutError::Busy);
         }
         let blocks = split(value);
-        let bytes = blocks.iter().filter(|(id, _)| store.get(*id).is_none()).map(|(_, block)| block.len()).sum();
-        if !store.has_room(bytes, None) {
-            return Err(PutError::Full);
+        let bytes = blocks.iter().filter(|(id, _)| ctx.store.get(*id).is_none()).map(|(_, block)| block.len()).sum();
+        if !ctx.store.has_room(bytes, None) {
+            return Err(PutError::Full { wanted: bytes as u64, free: ctx.store.free() });
         }
         let ids: Vec<BlockId> = blocks.iter().map(|(id, _)| *id).collect();
         for (id, block) in blocks {
-            let kept = store.insert(id, block, None);
+            let kept = ctx.store.insert(id, block, None);
             assert!(kept, "room for all of them was found");
             persist.found_group(ctx, id);
         }
@@ -94,8 +85,8 @@ impl Puts {
     }
 
     /// Groups have changed: acknowledges what has its copies now.
-    pub(super) fn changed(&mut self, ctx: &mut Ctx<'_>, persist: &Persist, changed: &[BlockId]) {
-        let wanted = ctx.config.replicas;
+    pub(super) fn changed(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist, changed: &[BlockId]) {
+        let wanted = ctx.settings.replicas;
         for put in &mut self.0 {
             for id in changed {
                 if put.waiting.contains(id) && persist.copies(*id) >= wanted {
@@ -110,18 +101,19 @@ impl Puts {
         }
         for put in self.0.extract_if(.., |put| put.waiting.is_empty()) {
             ctx.stats.puts_acknowledged += 1;
-            ctx.done(put.command, DataOutcome::Put(Ok(Stored { id: put.blocks[0], blocks: put.blocks })));
+            ctx.done(put.command, DataOutcome::Put(Ok(StoredValue { id: put.blocks[0], blocks: put.blocks })));
         }
     }
 
     /// Gives up those whose time is up; all of them if the node leaves.
-    pub(super) fn expire(&mut self, ctx: &mut Ctx<'_>, persist: &Persist) {
+    pub(super) fn expire(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist) {
         let now = ctx.now;
         for put in self.0.extract_if(.., |put| put.until <= now || persist.is_leaving()) {
             let copies = put.waiting.iter().map(|&id| persist.copies(id)).min().unwrap_or(0);
-            let wanted = ctx.config.replicas;
+            let wanted = ctx.settings.replicas;
+            let (lacking, blocks) = (put.waiting.len(), put.blocks.len());
             ctx.stats.puts_failed += 1;
-            ctx.done(put.command, DataOutcome::Put(Err(PutError::TooFewCopies { copies, wanted })));
+            ctx.done(put.command, DataOutcome::Put(Err(PutError::TooFewCopies { copies, wanted, lacking, blocks })));
         }
     }
 }

@@ -1,41 +1,38 @@
-//! Finding values again.
+//! Gets: finding values.
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | [`get`] | one get: the blocks it has and lacks, whom to ask for parts |
-//! | [`visits`] | a search in which the asker visits peer after peer |
-//! | [`bfs`] | ... in the order in which they were heard of |
-//! | [`auto`] | ... those linked already first |
-//! | [`flood`] | a search that is passed on from peer to peer, and echoed back |
-//! | [`rbfs`] | ... to a random share of the neighbours |
+//! | [`get`] | one get: the blocks that it has and lacks, and its sources |
+//! | [`strategy`] | the search strategies and their table |
+//! | [`visits`] | iterative search: the asking node visits peers |
+//! | [`flooding`] | forwarded queries: peers pass them on and acknowledge them |
 //!
-//! However the first block is found, the parts of a large value are asked of whoever had it, several requests at a time; only
-//! for what it lacks is searched anew.
+//! Whichever way the first block is found, its holder becomes a source. The parts of a large value are requested from sources,
+//! several requests at a time. Only blocks that no source has are searched for anew.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Ctx;
+use super::DataCx;
 use super::block::Block;
 use super::message::{BLOCKS_MAX, CONTACTS_MAX, DataMessage};
 use super::persist::Persist;
-use super::store::Store;
-use super::{DataOutcome, Found, GetError};
-use crate::core::config::Retrieval;
+use super::{DataOutcome, FoundValue, GetError};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
 use crate::core::time::Time;
 
-mod auto;
-mod bfs;
-mod flood;
+mod flooding;
 mod get;
-mod rbfs;
+mod strategy;
 mod visits;
 
-use flood::Floods;
-use get::{Get, Next};
+use flooding::{FloodEnd, FloodQuery, Floods};
+use get::{Get, GetStep};
+use strategy::SearchScope;
+
+pub use strategy::Retrieval;
 
 /// Most gets under way.
 const GETS_MAX: usize = 256;
@@ -51,7 +48,7 @@ const ANSWER_PARTS: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Retrieve {
     gets: BTreeMap<u64, Get>,
-    queries: BTreeMap<u64, Query>,
+    queries: BTreeMap<u64, FindQuery>,
     floods: Floods,
     last_get: u64,
     last_query: u64,
@@ -59,7 +56,7 @@ pub(super) struct Retrieve {
 
 /// A [`DataMessage::Find`] that was sent and is not answered.
 #[derive(Debug)]
-struct Query {
+struct FindQuery {
     get: u64,
     peer: NodeId,
     ids: Vec<BlockId>,
@@ -69,7 +66,21 @@ struct Query {
     until: Time,
 }
 
-impl Query {
+/// The answer to a [`DataMessage::Find`].
+struct FindReply {
+    query: u64,
+    blocks: Vec<Block>,
+    hosts: Vec<Contact>,
+}
+
+/// The answer to a flooded query of this node's own.
+struct FloodFound {
+    block: Block,
+    hops: u8,
+    holder: Box<Contact>,
+}
+
+impl FindQuery {
     fn due(&self, now: Time) -> Time {
         if self.visit.is_some() && self.slow_at > now { self.slow_at } else { self.until }
     }
@@ -77,21 +88,14 @@ impl Query {
 
 impl Retrieve {
     /// Begins to look for a value.
-    pub(super) fn begin(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        store: &Store,
-        persist: &Persist,
-        command: CommandId,
-        id: BlockId,
-    ) {
+    pub(super) fn begin(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist, command: CommandId, id: BlockId) {
         if self.gets.len() >= GETS_MAX || persist.is_leaving() {
             ctx.stats.retrievals_timed_out += 1;
-            ctx.done(command, DataOutcome::Got(Err(GetError::Busy)));
+            ctx.done(command, DataOutcome::Get(Err(GetError::Busy)));
             return;
         }
         self.last_get += 1;
-        let get = Get::new(command, id, ctx.now, ctx.now + ctx.config.deadline, store);
+        let get = Get::new(command, id, ctx.now, ctx.now + ctx.config.deadline, ctx);
         self.gets.insert(self.last_get, get);
         self.advance(ctx, persist, self.last_get);
     }
@@ -104,7 +108,7 @@ impl Retrieve {
     }
 
     /// Gives up what has taken too long, and goes on without it.
-    pub(super) fn wake(&mut self, ctx: &mut Ctx<'_>, persist: &Persist) {
+    pub(super) fn wake(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist) {
         let expired: Vec<u64> =
             self.queries.iter().filter(|(_, query)| query.until <= ctx.now).map(|(&number, _)| number).collect();
         expired.into_iter().for_each(|number| self.unanswered(number));
@@ -121,7 +125,7 @@ impl Retrieve {
     }
 
     /// A peer cannot be reached.
-    pub(super) fn lost(&mut self, ctx: &mut Ctx<'_>, persist: &Persist, peer: NodeId) {
+    pub(super) fn lost(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist, peer: NodeId) {
         let lost: Vec<u64> =
             self.queries.iter().filter(|(_, query)| query.peer == peer).map(|(&number, _)| number).collect();
         let ended = self.floods.lost(ctx, peer);
@@ -135,27 +139,26 @@ impl Retrieve {
     /// Takes one of retrieval's messages; others are handed back.
     pub(super) fn handle(
         &mut self,
-        ctx: &mut Ctx<'_>,
-        store: &Store,
+        ctx: &mut DataCx<'_, '_>,
         persist: &Persist,
         from: NodeId,
         message: DataMessage,
     ) -> Option<DataMessage> {
         match message {
-            DataMessage::Find { query, ids, hosts } => serve(ctx, store, from, query, &ids, hosts),
+            DataMessage::Find { query, ids, hosts } => serve(ctx, from, query, &ids, hosts),
             DataMessage::FindReply { query, blocks, hosts } => {
-                self.answered(ctx, store, persist, from, query, blocks, hosts);
+                self.answered(ctx, persist, from, FindReply { query, blocks, hosts });
             }
             DataMessage::Flood { query, id, ttl, hops, random } => {
-                self.floods.pass_on(ctx, store, from, flood::Passed { query, id, ttl, hops, random });
+                self.floods.pass_on(ctx, from, FloodQuery { query, id, ttl, hops, random });
             }
             DataMessage::FloodReply { query, block, hops, holder } => {
                 if let Some(get) = self.floods.answered(ctx, from, query, &block, hops, &holder) {
-                    self.flood_found(ctx, store, persist, get, block, hops, &holder);
+                    self.flood_found(ctx, persist, get, FloodFound { block, hops, holder });
                 }
             }
             DataMessage::FloodAck { query, messages } => {
-                let ended = self.floods.echoed(ctx, from, query, messages);
+                let ended = self.floods.acknowledged(ctx, from, query, messages);
                 self.floods_ended(ended.as_slice());
                 ended.iter().for_each(|ended| self.advance(ctx, persist, ended.get));
             }
@@ -164,18 +167,10 @@ impl Retrieve {
         None
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the overlay's parts, the sender, and the message's three fields")]
-    fn answered(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        store: &Store,
-        persist: &Persist,
-        from: NodeId,
-        number: u64,
-        blocks: Vec<Block>,
-        hosts: Vec<Contact>,
-    ) {
-        // Only what was asked, and of this peer.
+    /// Handles the answer to a [`DataMessage::Find`].
+    fn answered(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist, from: NodeId, reply: FindReply) {
+        let FindReply { query: number, blocks, hosts } = reply;
+        // Only an answer of the peer that was asked counts.
         if self.queries.get(&number).is_none_or(|query| query.peer != from) {
             return;
         }
@@ -186,7 +181,7 @@ impl Retrieve {
         for block in blocks {
             let id = block.id();
             if query.ids.contains(&id) {
-                brought |= get.take(id, block, hops, store);
+                brought |= get.take(ctx, id, block, hops);
             }
         }
         if query.visit.is_some() {
@@ -200,27 +195,19 @@ impl Retrieve {
         self.advance(ctx, persist, query.get);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the overlay's parts, the get, and the message's three fields")]
-    fn flood_found(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        store: &Store,
-        persist: &Persist,
-        get_number: u64,
-        block: Block,
-        hops: u8,
-        holder: &Contact,
-    ) {
-        let Some(get) = self.gets.get_mut(&get_number) else { return };
+    /// A flooded query of this node's own has found its block.
+    fn flood_found(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist, number: u64, found: FloodFound) {
+        let FloodFound { block, hops, holder } = found;
+        let Some(get) = self.gets.get_mut(&number) else { return };
         let id = block.id();
-        if get.take(id, block, u32::from(hops), store) && holder.id != ctx.me.id {
-            ctx.learn(holder);
+        if get.take(ctx, id, block, u32::from(hops)) && holder.id != ctx.me.id {
+            ctx.learn(&holder);
             get.add_source(holder.id);
         }
-        self.advance(ctx, persist, get_number);
+        self.advance(ctx, persist, number);
     }
 
-    fn floods_ended(&mut self, ended: &[flood::Ended]) {
+    fn floods_ended(&mut self, ended: &[FloodEnd]) {
         for flood in ended {
             if let Some(get) = self.gets.get_mut(&flood.get) {
                 get.flood_ended(flood.query, flood.messages);
@@ -239,51 +226,50 @@ impl Retrieve {
         }
     }
 
-    fn advance_all(&mut self, ctx: &mut Ctx<'_>, persist: &Persist) {
+    fn advance_all(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist) {
         let all: Vec<u64> = self.gets.keys().copied().collect();
         all.into_iter().for_each(|number| self.advance(ctx, persist, number));
     }
 
     /// Sends whatever a get wants next, or ends it.
-    fn advance(&mut self, ctx: &mut Ctx<'_>, persist: &Persist, number: u64) {
+    fn advance(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist, number: u64) {
         loop {
-            let slow = |query: &&Query| query.get == number && query.visit.is_some() && query.slow_at <= ctx.now;
+            let slow = |query: &&FindQuery| query.get == number && query.visit.is_some() && query.slow_at <= ctx.now;
             let slow = self.queries.values().filter(slow).count();
             let Some(get) = self.gets.get_mut(&number) else { return };
-            match get.next(ctx, slow) {
-                Next::Wait => return,
-                Next::Ask { peer, ids } => self.find(ctx, number, peer, ids, None),
-                Next::Visit { peer, ids, hops } => self.find(ctx, number, peer, ids, Some(hops)),
-                Next::Search(ids) => match ctx.config.retrieval {
-                    Retrieval::Auto => get.search(auto::begin(ctx, persist, ids)),
-                    Retrieval::Bfs => get.search(bfs::begin(ctx, ids)),
-                    Retrieval::Flood => get.search(self.floods.begin(ctx, number, ids, false)),
-                    Retrieval::Rbfs => get.search(self.floods.begin(ctx, number, ids, true)),
-                },
-                Next::Found(found) => {
+            let mut scope = SearchScope { cx: &mut *ctx, persist, floods: &mut self.floods, get: number, slow };
+            match get.next(&mut scope) {
+                GetStep::Wait => return,
+                GetStep::Ask { peer, ids } => self.find(ctx, number, peer, ids, None),
+                GetStep::Visit { peer, ids, hops } => self.find(ctx, number, peer, ids, Some(hops)),
+                GetStep::Search(ids) => {
+                    let retrieval = scope.cx.settings.retrieval;
+                    get.search(retrieval.begin(&mut scope, ids));
+                }
+                GetStep::Found(found) => {
                     let took = ctx.now.since(get.began);
                     ctx.stats.retrieval_seconds.record(took);
                     return self.end(ctx, number, Ok(found));
                 }
-                Next::NotFound => return self.end(ctx, number, Err(GetError::NotFound)),
+                GetStep::NotFound => return self.end(ctx, number, Err(GetError::NotFound)),
             }
         }
     }
 
-    fn find(&mut self, ctx: &mut Ctx<'_>, get: u64, peer: NodeId, ids: Vec<BlockId>, visit: Option<u32>) {
+    fn find(&mut self, ctx: &mut DataCx<'_, '_>, get: u64, peer: NodeId, ids: Vec<BlockId>, visit: Option<u32>) {
         self.last_query += 1;
         let within = match (visit.is_some(), ctx.is_linked(peer)) {
             (false, _) => ANSWER_PARTS,
             (true, true) => ANSWER_LINKED,
             (true, false) => ANSWER_UNLINKED,
         };
-        let query = Query { get, peer, ids: ids.clone(), visit, slow_at: ctx.now + SLOW, until: ctx.now + within };
+        let query = FindQuery { get, peer, ids: ids.clone(), visit, slow_at: ctx.now + SLOW, until: ctx.now + within };
         self.queries.insert(self.last_query, query);
         ctx.stats.retrieval_messages += 1;
         ctx.send(peer, DataMessage::Find { query: self.last_query, ids, hosts: visit.is_some() });
     }
 
-    fn end(&mut self, ctx: &mut Ctx<'_>, number: u64, result: Result<Found, GetError>) {
+    fn end(&mut self, ctx: &mut DataCx<'_, '_>, number: u64, result: Result<FoundValue, GetError>) {
         let Some(get) = self.gets.remove(&number) else { return };
         self.queries.retain(|_, query| query.get != number);
         self.floods.abandon(number);
@@ -292,19 +278,19 @@ impl Retrieve {
             Err(GetError::NotFound) => &mut ctx.stats.retrievals_not_found,
             Err(_) => &mut ctx.stats.retrievals_timed_out,
         } += 1;
-        ctx.done(get.command, DataOutcome::Got(result));
+        ctx.done(get.command, DataOutcome::Get(result));
     }
 }
 
 /// Answers a peer that looks for blocks.
-fn serve(ctx: &mut Ctx<'_>, store: &Store, to: NodeId, query: u64, ids: &[BlockId], hosts: bool) {
-    let blocks: Vec<Block> = ids.iter().take(BLOCKS_MAX).filter_map(|&id| store.get(id).cloned()).collect();
+fn serve(ctx: &mut DataCx<'_, '_>, to: NodeId, query: u64, ids: &[BlockId], hosts: bool) {
+    let blocks: Vec<Block> = ids.iter().take(BLOCKS_MAX).filter_map(|&id| ctx.store.get(id).cloned()).collect();
     let hosts = if hosts && blocks.len() < ids.len() { neighbours_for(ctx, to) } else { Vec::new() };
     ctx.send(to, DataMessage::FindReply { query, blocks, hosts });
 }
 
 /// Contacts of this node's neighbours, for `peer`.
-fn neighbours_for(ctx: &Ctx<'_>, peer: NodeId) -> Vec<Contact> {
+fn neighbours_for(ctx: &DataCx<'_, '_>, peer: NodeId) -> Vec<Contact> {
     let others = ctx.neighbours().filter(|&neighbour| neighbour != peer);
     others.filter_map(|neighbour| ctx.contact(neighbour).cloned()).take(CONTACTS_MAX).collect()
 }

@@ -25,13 +25,13 @@ fn contact(id: NodeId, local: &[&str]) -> Contact {
     contact
 }
 
-struct Bench(Node<Silent>, Time);
+struct Bench(NodeCore<Silent>, Time);
 
 impl Bench {
     /// A node with these addresses and a link to an ambassador.
     fn new(local: &[&str]) -> Self {
         let config = Config { join: vec![address(AMBASSADOR_AT)], discover: false, ..Config::default() };
-        let mut bench = Bench(Node::new(NodeId([9; 32]), Arc::new(config), 1, Silent), Time::ZERO);
+        let mut bench = Bench(NodeCore::new(NodeId([9; 32]), Arc::new(config), 1, Silent), Time::ZERO);
         bench.give(Input::Addresses(local.iter().map(|text| address(text)).collect()));
         bench.give(Input::LinkUp { peer: AMBASSADOR, remote: Some(address(AMBASSADOR_AT)), dialled: true });
         let mut ambassador = contact(AMBASSADOR, &[AMBASSADOR_AT]);
@@ -106,7 +106,7 @@ fn a_relayed_peer_whose_nat_has_another_address_is_met_anew() {
 fn an_ambassador_keeps_links_that_nobody_uses() {
     let closes = |ambassador| {
         let config = Config { ambassador, discover: false, ..Config::default() };
-        let mut bench = Bench(Node::new(NodeId([9; 32]), Arc::new(config), 1, Silent), Time::ZERO);
+        let mut bench = Bench(NodeCore::new(NodeId([9; 32]), Arc::new(config), 1, Silent), Time::ZERO);
         bench.give(Input::LinkUp { peer: PEER, remote: Some(address("198.51.100.2:6000")), dialled: false });
         bench.1 = Time::ZERO + 2 * UNUSED_AFTER;
         bench.give(Input::Wake).iter().any(|said| matches!(said, Output::Close { peer: PEER }))

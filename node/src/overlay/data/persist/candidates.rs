@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::super::Ctx;
+use super::super::DataCx;
 use super::super::view::mix;
 use super::Persist;
 use super::peers::PeerStatus;
@@ -60,7 +60,7 @@ type Score = (bool, bool, bool, bool, bool, bool, u32, u64);
 
 impl Persist {
     /// The best candidates, each of another network than the members and the others chosen, as far as that goes.
-    pub(super) fn candidates(&self, ctx: &Ctx<'_>, wanted: &CandidateQuery<'_>) -> Vec<NodeId> {
+    pub(super) fn candidates(&self, ctx: &DataCx<'_, '_>, wanted: &CandidateQuery<'_>) -> Vec<NodeId> {
         let mut pool = self.pool(ctx, wanted);
         let mut networks: Vec<u64> = wanted.members.iter().filter_map(|&member| self.network_of(ctx, member)).collect();
         let mut chosen = Vec::new();
@@ -75,7 +75,7 @@ impl Persist {
         chosen
     }
 
-    fn pool(&self, ctx: &Ctx<'_>, wanted: &CandidateQuery<'_>) -> Vec<NodeId> {
+    fn pool(&self, ctx: &DataCx<'_, '_>, wanted: &CandidateQuery<'_>) -> Vec<NodeId> {
         let usable = |peer: &NodeId| {
             *peer != self.me
                 && !wanted.members.contains(peer)
@@ -89,7 +89,7 @@ impl Persist {
         pool
     }
 
-    fn score(&self, ctx: &Ctx<'_>, peer: NodeId, networks: &[u64], own: bool) -> Score {
+    fn score(&self, ctx: &DataCx<'_, '_>, peer: NodeId, networks: &[u64], own: bool) -> Score {
         let linked = ctx.is_linked(peer);
         let contact = ctx.contact(peer);
         let network = contact.map(Contact::network).filter(|&network| network != 0);
@@ -112,7 +112,7 @@ impl Persist {
         count >= PEERS_WANTED && self.peers.get(peer).is_some_and(|peer| u64::from(peer.held) * count <= most)
     }
 
-    fn network_of(&self, ctx: &Ctx<'_>, peer: NodeId) -> Option<u64> {
+    fn network_of(&self, ctx: &DataCx<'_, '_>, peer: NodeId) -> Option<u64> {
         let own = (peer == self.me).then(|| ctx.me.network());
         own.or_else(|| ctx.contact(peer).map(Contact::network)).filter(|&network| network != 0)
     }

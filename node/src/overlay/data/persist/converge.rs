@@ -4,7 +4,7 @@
 //! two compare their views page by page, and each adopts the greater one. A member that lacks the block reports it and is
 //! replaced.
 
-use super::super::Ctx;
+use super::super::DataCx;
 use super::super::message::{BlockGroup, DataMessage, VIEWS_MAX};
 use super::super::view::GroupView;
 use super::{EPOCH_STEP_MAX, Persist, RESYNC};
@@ -17,7 +17,7 @@ impl Persist {
     /// Merges a view of a group whose block is stored here. Returns this node's own view if that one wins.
     pub(super) fn merge(
         &mut self,
-        ctx: &mut Ctx<'_>,
+        ctx: &mut DataCx<'_, '_>,
         from: NodeId,
         id: BlockId,
         view: GroupView,
@@ -45,7 +45,7 @@ impl Persist {
     }
 
     /// Merges views from a peer. Answers with newer views and with blocks that this node lacks.
-    pub(super) fn handle_views(&mut self, ctx: &mut Ctx<'_>, from: NodeId, views: Vec<BlockGroup>) {
+    pub(super) fn handle_views(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, views: Vec<BlockGroup>) {
         let mut lost = Vec::new();
         for BlockGroup { id, view } in views {
             if !self.holds(id) {
@@ -62,7 +62,7 @@ impl Persist {
     }
 
     /// The digest of a peer differs: sends it this node's views of the shared groups.
-    pub(super) fn begin_sync(&mut self, ctx: &mut Ctx<'_>, with: NodeId) {
+    pub(super) fn begin_sync(&mut self, ctx: &mut DataCx<'_, '_>, with: NodeId) {
         if let Some(peer) = self.peers.get_mut(with) {
             peer.sync_after = ctx.now + RESYNC;
             peer.syncing = true;
@@ -71,13 +71,13 @@ impl Persist {
     }
 
     /// A node without a shared group sends a digest. An empty page makes it list the groups that it believes to share.
-    pub(super) fn handle_stranger_heartbeat(&mut self, ctx: &mut Ctx<'_>, from: NodeId, digest: u64) {
+    pub(super) fn handle_stranger_heartbeat(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, digest: u64) {
         if digest != 0 {
             ctx.send(from, DataMessage::Sync { from: FIRST, to: LAST, views: Vec::new() });
         }
     }
 
-    fn send_page(&mut self, ctx: &mut Ctx<'_>, with: NodeId, from: BlockId) {
+    fn send_page(&mut self, ctx: &mut DataCx<'_, '_>, with: NodeId, from: BlockId) {
         let mut views: Vec<BlockGroup> = self.shared(with, from, LAST).take(VIEWS_MAX + 1).collect();
         let cut = views.len() > VIEWS_MAX;
         views.truncate(VIEWS_MAX);
@@ -96,7 +96,7 @@ impl Persist {
     /// Handles a page of a peer's views: answers with newer and unlisted views, and with missing blocks.
     pub(super) fn handle_sync(
         &mut self,
-        ctx: &mut Ctx<'_>,
+        ctx: &mut DataCx<'_, '_>,
         from: NodeId,
         first: BlockId,
         last: BlockId,
@@ -120,7 +120,7 @@ impl Persist {
     /// Handles the answer to a page: newer views, and blocks that the peer lacks.
     pub(super) fn handle_sync_reply(
         &mut self,
-        ctx: &mut Ctx<'_>,
+        ctx: &mut DataCx<'_, '_>,
         from: NodeId,
         to: BlockId,
         views: Vec<BlockGroup>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::Ctx;
+use super::super::DataCx;
 use super::Persist;
 use crate::core::identity::BlockId;
 use crate::core::time::Time;
@@ -28,7 +28,7 @@ impl LeaveState {
 
 impl Persist {
     /// Starts the handover.
-    pub(in super::super) fn leave(&mut self, ctx: &mut Ctx<'_>) {
+    pub(in super::super) fn leave(&mut self, ctx: &mut DataCx<'_, '_>) {
         if self.leaving.is_some() {
             return;
         }
@@ -48,7 +48,7 @@ impl Persist {
     }
 
     /// Ends the handover once it is complete or its deadline has passed.
-    pub(super) fn finish_leaving(&mut self, ctx: &mut Ctx<'_>) {
+    pub(super) fn finish_leaving(&mut self, ctx: &mut DataCx<'_, '_>) {
         let Some(leaving) = self.leaving.as_mut().filter(|leaving| !leaving.gone) else { return };
         if leaving.until <= ctx.now {
             leaving.gone = true;

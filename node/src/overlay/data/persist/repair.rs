@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::super::Ctx;
+use super::super::DataCx;
 use super::super::block::Block;
 use super::super::message::{BLOCKS_MAX, BlockGroup, DataMessage, InvitedBlock};
-use super::super::store::Store;
 use super::super::view::{GroupView, MEMBERS_MAX};
 use super::Persist;
 use super::candidates::CandidateQuery;
@@ -114,7 +113,7 @@ impl Repairs {
 
 impl Persist {
     /// Checks whether a group is under-replicated and, if so, schedules this node's turn to act.
-    pub(super) fn review(&mut self, ctx: &Ctx<'_>, id: BlockId) {
+    pub(super) fn review(&mut self, ctx: &DataCx<'_, '_>, id: BlockId) {
         let Some(view) = self.groups.get(&id).filter(|view| view.contains(self.me)) else {
             self.repairs.forget(id);
             return;
@@ -134,7 +133,7 @@ impl Persist {
     }
 
     /// Another member has changed the group and may still be repairing it: postpones this node's turn.
-    pub(super) fn defer_repair(&mut self, ctx: &Ctx<'_>, id: BlockId) {
+    pub(super) fn defer_repair(&mut self, ctx: &DataCx<'_, '_>, id: BlockId) {
         let Some(job) = self.repairs.jobs.get(&id).filter(|job| !job.own && job.asked.is_empty()) else { return };
         let rank = job.due.since(ctx.now);
         self.repairs.queue.remove(&(job.due, id));
@@ -153,7 +152,7 @@ impl Persist {
     }
 
     /// A member reports that it lacks the block of its group.
-    pub(super) fn member_lost(&mut self, ctx: &Ctx<'_>, id: BlockId, peer: NodeId) {
+    pub(super) fn member_lost(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, peer: NodeId) {
         if !self.groups.get(&id).is_some_and(|view| view.contains(peer) && view.contains(self.me)) {
             return;
         }
@@ -165,7 +164,7 @@ impl Persist {
     }
 
     /// Runs every job that is due, as far as the window of invitations allows.
-    pub(super) fn repair(&mut self, ctx: &mut Ctx<'_>, store: &Store) {
+    pub(super) fn repair(&mut self, ctx: &mut DataCx<'_, '_>) {
         let mut batches: BTreeMap<NodeId, Vec<BlockId>> = BTreeMap::new();
         let mut last: Option<(SmallVec<[NodeId; 4]>, Vec<NodeId>)> = None;
         while self.repairs.invites.len() + batches.len() < INVITES_MAX
@@ -177,12 +176,12 @@ impl Persist {
                 if batch.len() == BLOCKS_MAX {
                     let batch = std::mem::take(batch);
                     batches.remove(&candidate);
-                    self.invite(ctx, store, candidate, batch);
+                    self.invite(ctx, candidate, batch);
                 }
             }
         }
         for (candidate, ids) in batches {
-            self.invite(ctx, store, candidate, ids);
+            self.invite(ctx, candidate, ids);
         }
         self.wake_at(self.repairs.due());
     }
@@ -190,7 +189,7 @@ impl Persist {
     /// Selects recruits for a group. `last` caches the selection for the previous group, which is often the same.
     fn recruits(
         &mut self,
-        ctx: &mut Ctx<'_>,
+        ctx: &mut DataCx<'_, '_>,
         id: BlockId,
         last: &mut Option<(SmallVec<[NodeId; 4]>, Vec<NodeId>)>,
     ) -> Vec<NodeId> {
@@ -228,7 +227,7 @@ impl Persist {
     }
 
     /// The group has enough members. A leaving node removes itself from it.
-    fn repair_done(&mut self, ctx: &mut Ctx<'_>, id: BlockId) {
+    fn repair_done(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
         self.repairs.forget(id);
         let Some(view) = self.groups.get(&id) else { return };
         if self.leaving.is_some() && view.contains(self.me) {
@@ -240,8 +239,8 @@ impl Persist {
     }
 
     /// Sends blocks to `to`, with or without a job for them.
-    pub(super) fn invite(&mut self, ctx: &mut Ctx<'_>, store: &Store, to: NodeId, ids: Vec<BlockId>) {
-        let items: Vec<InvitedBlock> = ids.iter().filter_map(|&id| self.invited_item(store, to, id)).collect();
+    pub(super) fn invite(&mut self, ctx: &mut DataCx<'_, '_>, to: NodeId, ids: Vec<BlockId>) {
+        let items: Vec<InvitedBlock> = ids.iter().filter_map(|&id| self.invited_item(ctx, to, id)).collect();
         let views: Vec<BlockGroup> =
             items.iter().map(|item| BlockGroup { id: item.id, view: item.view.clone() }).collect();
         let bytes: u64 = items.iter().map(|item| item.block.len() as u64).sum();
@@ -258,9 +257,9 @@ impl Persist {
         ctx.send(to, DataMessage::Invite { batch, items, contacts });
     }
 
-    fn invited_item(&self, store: &Store, to: NodeId, id: BlockId) -> Option<InvitedBlock> {
+    fn invited_item(&self, ctx: &DataCx<'_, '_>, to: NodeId, id: BlockId) -> Option<InvitedBlock> {
         let view = self.groups.get(&id)?;
-        let block: Block = store.get(id)?.clone();
+        let block: Block = ctx.store.get(id)?.clone();
         let view = if view.contains(to) { view.clone() } else { self.grown(id, view, to) };
         Some(InvitedBlock { id, view, block })
     }
@@ -275,8 +274,7 @@ impl Persist {
     /// Handles an invitation: stores the blocks that match their ids, as far as there is room.
     pub(super) fn handle_invite(
         &mut self,
-        ctx: &mut Ctx<'_>,
-        store: &mut Store,
+        ctx: &mut DataCx<'_, '_>,
         from: NodeId,
         batch: u64,
         items: Vec<InvitedBlock>,
@@ -288,7 +286,7 @@ impl Persist {
             } else if self.groups.contains_key(&id) {
                 taken.push(id);
                 views.extend(self.merge(ctx, from, id, view));
-            } else if block.is(id) && store.insert(id, block, Some(from)) {
+            } else if block.is(id) && ctx.store.insert(id, block, Some(from)) {
                 taken.push(id);
                 self.accept_view(ctx, id, view);
             } else {
@@ -301,7 +299,7 @@ impl Persist {
     /// Handles the answer to an invitation.
     pub(super) fn handle_invite_reply(
         &mut self,
-        ctx: &mut Ctx<'_>,
+        ctx: &mut DataCx<'_, '_>,
         from: NodeId,
         batch: u64,
         taken: &[BlockId],
@@ -330,7 +328,7 @@ impl Persist {
 
     /// `recruit` stores the block now and becomes a member if the group still needs one. `offered` is the digest of the view
     /// that came with the block.
-    pub(super) fn admit(&mut self, ctx: &mut Ctx<'_>, id: BlockId, recruit: NodeId, offered: Option<u64>) {
+    pub(super) fn admit(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, recruit: NodeId, offered: Option<u64>) {
         let own = self.repairs.jobs.get_mut(&id).is_some_and(|job| {
             job.asked.retain(|asked| *asked != recruit);
             job.missing.retain(|missing| *missing != recruit);
@@ -364,7 +362,7 @@ impl Persist {
     }
 
     /// `peer` declines the block.
-    fn declined(&mut self, ctx: &Ctx<'_>, id: BlockId, peer: NodeId) {
+    fn declined(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, peer: NodeId) {
         if let Some(job) = self.repairs.jobs.get_mut(&id) {
             job.asked.retain(|asked| *asked != peer);
             if !job.declined_by.contains(&peer) {
@@ -375,16 +373,16 @@ impl Persist {
     }
 
     /// Withdraws invitations that were not answered in time.
-    pub(super) fn expire_invites(&mut self, ctx: &mut Ctx<'_>) {
+    pub(super) fn expire_invites(&mut self, ctx: &mut DataCx<'_, '_>) {
         self.give_up(ctx, |invite, now| invite.until <= now);
     }
 
     /// Withdraws invitations to an unreachable peer.
-    pub(super) fn withdraw_invites(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
+    pub(super) fn withdraw_invites(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
         self.give_up(ctx, |invite, _| invite.to == peer);
     }
 
-    fn give_up(&mut self, ctx: &mut Ctx<'_>, over: impl Fn(&Invite, Time) -> bool) {
+    fn give_up(&mut self, ctx: &mut DataCx<'_, '_>, over: impl Fn(&Invite, Time) -> bool) {
         let gone: Vec<u64> =
             self.repairs.invites.iter().filter(|(_, invite)| over(invite, ctx.now)).map(|(&batch, _)| batch).collect();
         for batch in gone {

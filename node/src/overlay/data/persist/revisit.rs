@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::super::Ctx;
+use super::super::DataCx;
 use super::super::message::{BlockGroup, DataMessage, VIEWS_MAX};
 use super::Persist;
 use crate::core::contact::Contact;
@@ -64,7 +64,7 @@ impl Revisits {
 
 impl Persist {
     /// Visits the peers that are due.
-    pub(super) fn revisit(&mut self, ctx: &mut Ctx<'_>) {
+    pub(super) fn revisit(&mut self, ctx: &mut DataCx<'_, '_>) {
         let due: Vec<NodeId> =
             self.revisits.0.iter().filter(|(_, lost)| lost.due <= ctx.now).map(|(&peer, _)| peer).collect();
         for peer in due {

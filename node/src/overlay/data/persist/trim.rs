@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::super::Ctx;
+use super::super::DataCx;
 use super::super::message::{BLOCKS_MAX, BlockGroup, DataMessage, VIEWS_MAX};
-use super::super::store::Store;
 use super::super::view::GroupView;
 use super::Persist;
 use crate::core::identity::{BlockId, NodeId};
@@ -44,7 +43,7 @@ impl ExtraCopy {
 
 impl Persist {
     /// Asks the groups of surplus copies for confirmation, where that is due.
-    pub(super) fn trim(&mut self, ctx: &mut Ctx<'_>) {
+    pub(super) fn trim(&mut self, ctx: &mut DataCx<'_, '_>) {
         let mut questions: BTreeMap<NodeId, Vec<BlockGroup>> = BTreeMap::new();
         let mut orphans = Vec::new();
         let due = self.extras.iter_mut().filter(|(_, extra)| extra.due <= ctx.now);
@@ -72,7 +71,7 @@ impl Persist {
     }
 
     /// Answers a holder of surplus copies that asks whether it may drop them.
-    pub(super) fn handle_confirm(&mut self, ctx: &mut Ctx<'_>, from: NodeId, views: Vec<BlockGroup>) {
+    pub(super) fn handle_confirm(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, views: Vec<BlockGroup>) {
         let (mut held, mut lost) = (Vec::new(), Vec::new());
         for BlockGroup { id, view } in views {
             if !self.holds(id) {
@@ -98,8 +97,7 @@ impl Persist {
     /// Handles an answer: drops copies that r members store, sends blocks that a member lacks.
     pub(super) fn handle_confirm_reply(
         &mut self,
-        ctx: &mut Ctx<'_>,
-        store: &mut Store,
+        ctx: &mut DataCx<'_, '_>,
         from: NodeId,
         held: Vec<BlockGroup>,
         lost: &[BlockId],
@@ -113,7 +111,7 @@ impl Persist {
                     extra.confirmed.push(from);
                 }
                 if extra.confirmed.len() >= self.replicas {
-                    self.drop_block(ctx, store, id);
+                    self.drop_block(ctx, id);
                     self.trimmed.push(id);
                 }
             } else if self.merge(ctx, from, id, view).is_some() {
@@ -124,7 +122,7 @@ impl Persist {
         let give: Vec<BlockId> = lost.iter().copied().filter(wanted).collect();
         for ids in give.chunks(BLOCKS_MAX) {
             ids.iter().for_each(|id| self.extras.get_mut(id).expect("just filtered").unanswered = 0);
-            self.invite(ctx, store, from, ids.to_vec());
+            self.invite(ctx, from, ids.to_vec());
         }
     }
 }

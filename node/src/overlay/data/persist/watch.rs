@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::super::Ctx;
+use super::super::DataCx;
 use super::super::message::{CONTACTS_MAX, DataMessage};
 use super::Persist;
 use super::peers::PeerStatus;
@@ -59,12 +59,13 @@ impl LocalHealth {
 
 impl Persist {
     /// Measures the round trip to a new peer.
-    pub(super) fn measure_rtt(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
-        ctx.send(peer, DataMessage::Probe { stamp: self.stamp(ctx.now), asker: None });
+    pub(super) fn measure_rtt(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
+        let stamp = self.stamp(ctx.now);
+        ctx.send(peer, DataMessage::Probe { stamp, asker: None });
     }
 
     /// Sends the heartbeats that are due and checks for missing ones.
-    pub(super) fn watch(&mut self, ctx: &mut Ctx<'_>) {
+    pub(super) fn watch(&mut self, ctx: &mut DataCx<'_, '_>) {
         self.health.recover(ctx.now);
         if ctx.now.since(self.next) >= STALL {
             self.health.worse(ctx.now);
@@ -84,20 +85,20 @@ impl Persist {
     }
 
     /// Sends `peer` the list of this node's other group peers.
-    fn send_peer_list(&self, ctx: &mut Ctx<'_>, peer: NodeId) {
+    fn send_peer_list(&self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
         let others = self.peers.iter().filter(|other| other.id != peer && other.status != PeerStatus::Dead);
         let contacts = others.filter_map(|other| ctx.contact(other.id).cloned()).take(CONTACTS_MAX).collect();
         ctx.send(peer, DataMessage::PeerList { contacts });
     }
 
     /// A peer lists its other group peers.
-    pub(super) fn handle_peer_list(&mut self, ctx: &mut Ctx<'_>, from: NodeId, contacts: &[Contact]) {
+    pub(super) fn handle_peer_list(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, contacts: &[Contact]) {
         let Some(peer) = self.peers.get_mut(from) else { return };
         peer.peer_list = contacts.iter().map(|contact| contact.id).filter(|&friend| friend != self.me).collect();
         contacts.iter().for_each(|contact| ctx.learn(contact));
     }
 
-    fn check_missed_heartbeats(&mut self, ctx: &mut Ctx<'_>) {
+    fn check_missed_heartbeats(&mut self, ctx: &mut DataCx<'_, '_>) {
         let mut missed = Vec::new();
         let mut again = Vec::new();
         let mut dead = Vec::new();
@@ -123,7 +124,7 @@ impl Persist {
     }
 
     /// Probes `suspect`, directly and through another peer. If `first_hand`, alerts its other group peers.
-    fn suspect(&mut self, ctx: &mut Ctx<'_>, suspect: NodeId, first_hand: bool) {
+    fn suspect(&mut self, ctx: &mut DataCx<'_, '_>, suspect: NodeId, first_hand: bool) {
         let stamp = self.stamp(ctx.now);
         let patience = self.health.patience();
         let linked = ctx.is_linked(suspect);
@@ -156,7 +157,7 @@ impl Persist {
         others.filter(|&other| other != peer && other != self.me && self.is_live(other)).collect()
     }
 
-    fn declare_dead(&mut self, ctx: &mut Ctx<'_>, peer: NodeId) {
+    fn declare_dead(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
         self.peers.mark_dead(peer);
         self.preferred_peers.retain(|preferred| *preferred != peer);
         ctx.stats.peer_failures_detected += 1;
@@ -172,7 +173,7 @@ impl Persist {
     }
 
     /// A message from `from` proves that it is alive.
-    pub(in super::super) fn note_alive(&mut self, ctx: &mut Ctx<'_>, from: NodeId) {
+    pub(in super::super) fn note_alive(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId) {
         let patience = self.health.patience();
         match self.peers.heard_from(from, ctx.now, self.heartbeat, patience) {
             None => {}
@@ -191,7 +192,7 @@ impl Persist {
     }
 
     /// The transport reports that `peer` may be gone.
-    pub(super) fn link_lost_to(&mut self, ctx: &mut Ctx<'_>, peer: NodeId, unreachable: bool) {
+    pub(super) fn link_lost_to(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId, unreachable: bool) {
         match self.peers.get(peer).map(|peer| peer.status) {
             Some(PeerStatus::Suspected { .. }) if unreachable => self.declare_dead(ctx, peer),
             Some(PeerStatus::Alive) => self.suspect(ctx, peer, true),
@@ -199,7 +200,14 @@ impl Persist {
         }
     }
 
-    pub(super) fn handle_heartbeat(&mut self, ctx: &mut Ctx<'_>, from: NodeId, next_ms: u32, digest: u64, held: u32) {
+    pub(super) fn handle_heartbeat(
+        &mut self,
+        ctx: &mut DataCx<'_, '_>,
+        from: NodeId,
+        next_ms: u32,
+        digest: u64,
+        held: u32,
+    ) {
         let patience = self.health.patience();
         let Some(peer) = self.peers.get_mut(from) else {
             self.handle_stranger_heartbeat(ctx, from, digest);
@@ -213,7 +221,13 @@ impl Persist {
         }
     }
 
-    pub(super) fn handle_probe_ack(&mut self, ctx: &mut Ctx<'_>, from: NodeId, stamp: u64, asker: Option<NodeId>) {
+    pub(super) fn handle_probe_ack(
+        &mut self,
+        ctx: &mut DataCx<'_, '_>,
+        from: NodeId,
+        stamp: u64,
+        asker: Option<NodeId>,
+    ) {
         match asker {
             Some(asker) if self.peers.get(asker).is_some() => {
                 ctx.send(asker, DataMessage::IndirectAck { peer: from, stamp });
@@ -230,14 +244,14 @@ impl Persist {
     }
 
     /// A peer asks this node to probe another, with which both share a group.
-    pub(super) fn handle_indirect_probe(&mut self, ctx: &mut Ctx<'_>, from: NodeId, peer: NodeId, stamp: u64) {
+    pub(super) fn handle_indirect_probe(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, peer: NodeId, stamp: u64) {
         if self.peers.get(from).is_some() && self.peers.get(peer).is_some() && ctx.is_linked(peer) {
             ctx.send(peer, DataMessage::Probe { stamp, asker: Some(from) });
         }
     }
 
     /// Another peer has reached the suspect: it is alive, only the path from here is broken.
-    pub(super) fn handle_indirect_ack(&mut self, ctx: &mut Ctx<'_>, from: NodeId, suspect: NodeId, stamp: u64) {
+    pub(super) fn handle_indirect_ack(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, suspect: NodeId, stamp: u64) {
         let asked = |status| matches!(status, PeerStatus::Suspected { stamp: own, .. } if own == stamp);
         if self.peers.get(from).is_some() && self.peers.get(suspect).is_some_and(|peer| asked(peer.status)) {
             self.health.worse(ctx.now);
@@ -247,7 +261,7 @@ impl Persist {
     }
 
     /// Another peer misses a heartbeat. Accepted from any sender: it costs two probes, at a limited rate.
-    pub(super) fn handle_suspicion(&mut self, ctx: &mut Ctx<'_>, suspect: NodeId) {
+    pub(super) fn handle_suspicion(&mut self, ctx: &mut DataCx<'_, '_>, suspect: NodeId) {
         let Some(peer) = self.peers.get(suspect).filter(|peer| peer.trusted_until <= ctx.now) else { return };
         if peer.status == PeerStatus::Alive {
             self.suspect(ctx, suspect, false);

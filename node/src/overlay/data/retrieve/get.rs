@@ -1,12 +1,11 @@
-//! One get: the blocks that it has and lacks, and what it wants to do next.
+//! One get: the blocks that it has and lacks, and its next step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::block::{Block, BlockKind, Manifest, children, join};
 use super::super::message::BLOCKS_MAX;
-use super::super::store::Store;
-use super::super::{Ctx, Found};
-use super::visits::Visits;
+use super::super::{DataCx, FoundValue};
+use super::strategy::{SearchScope, SearchStep, SearchStrategy};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
@@ -17,24 +16,24 @@ const REQUESTS_PER_SOURCE: usize = 4;
 /// Peers that are asked for parts.
 const SOURCES_MAX: usize = 8;
 
-/// A value on its way in.
+/// A get under way.
 #[derive(Debug)]
 pub(super) struct Get {
     pub(super) command: CommandId,
     pub(super) began: Time,
     pub(super) until: Time,
     root: BlockId,
-    /// Checked against their ids.
+    /// Blocks verified against their ids.
     blocks: BTreeMap<BlockId, Block>,
-    /// What is wanted, with what each must be: level of the manifest that lists it, and its bytes of the value.
+    /// Blocks still wanted. Each with its shape: level of the manifest that lists it, and its bytes of the value.
     missing: BTreeMap<BlockId, Option<(u8, u64)>>,
-    /// Asked of a source and not answered.
+    /// Blocks requested from a source without an answer yet.
     asked: BTreeSet<BlockId>,
     sources: Vec<Source>,
-    search: Option<Search>,
+    search: Option<Box<dyn SearchStrategy>>,
     hops: u32,
     messages: u64,
-    /// The blocks make no value.
+    /// The blocks do not form a value.
     malformed: bool,
 }
 
@@ -46,40 +45,26 @@ struct Source {
     requests: usize,
 }
 
-/// A search for blocks that no source has.
+/// The next step of a get.
 #[derive(Debug)]
-pub(super) enum Search {
-    /// The asker visits peer after peer.
-    Visits(Visits),
-    /// Peers pass the query on.
-    Floods {
-        /// Queries that are under way.
-        open: BTreeSet<u64>,
-        /// What is looked for.
-        wanted: Vec<BlockId>,
-    },
-}
-
-/// What a get wants to do next.
-#[derive(Debug)]
-pub(super) enum Next {
-    /// Nothing: answers are awaited.
+pub(super) enum GetStep {
+    /// Answers are awaited.
     Wait,
     /// Ask a source for parts.
     Ask { peer: NodeId, ids: Vec<BlockId> },
     /// Visit a peer.
     Visit { peer: NodeId, ids: Vec<BlockId>, hops: u32 },
-    /// Begin a search.
+    /// Start a search for these blocks.
     Search(Vec<BlockId>),
-    /// It is complete.
-    Found(Found),
-    /// All were asked.
+    /// The value is complete.
+    Found(FoundValue),
+    /// Every reachable peer was asked.
     NotFound,
 }
 
 impl Get {
-    /// Wants the value named by `root`; takes what is in the store.
-    pub(super) fn new(command: CommandId, root: BlockId, began: Time, until: Time, store: &Store) -> Self {
+    /// Wants the value named by `root`; takes the blocks that are stored here.
+    pub(super) fn new(command: CommandId, root: BlockId, began: Time, until: Time, ctx: &DataCx<'_, '_>) -> Self {
         let mut get = Get {
             command,
             began,
@@ -94,35 +79,35 @@ impl Get {
             messages: 0,
             malformed: false,
         };
-        get.want(root, None, store);
+        get.want(ctx, root, None);
         get
     }
 
     /// Depth of the recursion is bounded by the manifests' levels.
-    fn want(&mut self, id: BlockId, shape: Option<(u8, u64)>, store: &Store) {
+    fn want(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, shape: Option<(u8, u64)>) {
         if self.blocks.contains_key(&id) || self.missing.contains_key(&id) {
             return;
         }
-        match store.get(id) {
-            Some(block) => self.keep(id, block.clone(), shape, store),
+        match ctx.store.get(id) {
+            Some(block) => self.keep(ctx, id, block.clone(), shape),
             None => {
                 self.missing.insert(id, shape);
             }
         }
     }
 
-    /// Takes a block that matches its id. Whether it was wanted.
-    pub(super) fn take(&mut self, id: BlockId, block: Block, hops: u32, store: &Store) -> bool {
+    /// Takes a block that matches its id. Returns whether it was wanted.
+    pub(super) fn take(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, block: Block, hops: u32) -> bool {
         let Some(shape) = self.missing.remove(&id) else { return false };
         if id == self.root {
             self.hops = hops;
         }
         self.asked.remove(&id);
-        self.keep(id, block, shape, store);
+        self.keep(ctx, id, block, shape);
         true
     }
 
-    fn keep(&mut self, id: BlockId, block: Block, shape: Option<(u8, u64)>, store: &Store) {
+    fn keep(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, block: Block, shape: Option<(u8, u64)>) {
         let listed = match shape {
             Some((level, length)) => children(&block, level, length),
             None if block.kind == BlockKind::Part => Ok(None),
@@ -133,7 +118,7 @@ impl Get {
             Ok(None) => {}
             Ok(Some(manifest)) => {
                 for (index, &part) in manifest.ids.iter().enumerate() {
-                    self.want(part, Some((manifest.level, manifest.length_of(index))), store);
+                    self.want(ctx, part, Some((manifest.level, manifest.length_of(index))));
                 }
             }
             Err(_) => self.malformed = true,
@@ -147,7 +132,7 @@ impl Get {
         }
     }
 
-    /// A source has answered: what it was asked for and is still missing, it lacks.
+    /// A source has answered: it lacks whatever it was asked for and is still missing.
     pub(super) fn parts_answered(&mut self, peer: NodeId, ids: &[BlockId]) {
         let lacking: Vec<BlockId> = ids.iter().copied().filter(|id| self.missing.contains_key(id)).collect();
         ids.iter().for_each(|id| _ = self.asked.remove(id));
@@ -163,55 +148,55 @@ impl Get {
         self.sources.retain(|source| source.peer != peer);
     }
 
-    /// Goes looking.
-    pub(super) fn search(&mut self, search: Search) {
+    /// Starts a search.
+    pub(super) fn search(&mut self, search: Box<dyn SearchStrategy>) {
         self.search = Some(search);
     }
 
     /// A visited peer has answered.
-    pub(super) fn visited(&mut self, ctx: &Ctx<'_>, peer: NodeId, hops: u32, hosts: Vec<Contact>) {
-        if let Some(Search::Visits(visits)) = &mut self.search {
-            visits.answered(ctx, peer, hops, hosts);
+    pub(super) fn visited(&mut self, ctx: &DataCx<'_, '_>, peer: NodeId, hops: u32, hosts: Vec<Contact>) {
+        if let Some(search) = &mut self.search {
+            search.visited(ctx, peer, hops, hosts);
         }
     }
 
-    /// A visited peer does not answer.
+    /// A visited peer did not answer.
     pub(super) fn visit_failed(&mut self, peer: NodeId) {
-        if let Some(Search::Visits(visits)) = &mut self.search {
-            visits.failed(peer);
+        if let Some(search) = &mut self.search {
+            search.visit_failed(peer);
         }
     }
 
-    /// A flood has been echoed by all.
+    /// All peers have acknowledged a flooded query.
     pub(super) fn flood_ended(&mut self, query: u64, messages: u64) {
         self.messages += messages;
-        if let Some(Search::Floods { open, .. }) = &mut self.search {
-            open.remove(&query);
+        if let Some(search) = &mut self.search {
+            search.flood_ended(query);
         }
     }
 
-    /// What to do now. `slow` visits are under way that no longer count.
-    pub(super) fn next(&mut self, ctx: &mut Ctx<'_>, slow: usize) -> Next {
+    /// What to do now.
+    pub(super) fn next(&mut self, scope: &mut SearchScope<'_, '_, '_>) -> GetStep {
         if self.malformed {
-            return Next::NotFound;
+            return GetStep::NotFound;
         }
         if self.missing.is_empty() {
             return match join(self.root, |id| self.blocks.get(&id)) {
-                Ok(value) => Next::Found(Found { value, hops: self.hops, messages: self.messages }),
+                Ok(value) => GetStep::Found(FoundValue { value, hops: self.hops, messages: self.messages }),
                 // A part that stands in two places cannot fit both.
-                Err(_) => Next::NotFound,
+                Err(_) => GetStep::NotFound,
             };
         }
         if let Some(next) = self.ask_source() {
             return next;
         }
         if !self.asked.is_empty() {
-            return Next::Wait;
+            return GetStep::Wait;
         }
-        self.go_on_searching(ctx, slow)
+        self.continue_search(scope)
     }
 
-    fn ask_source(&mut self) -> Option<Next> {
+    fn ask_source(&mut self) -> Option<GetStep> {
         for source in self.sources.iter_mut().filter(|source| source.requests < REQUESTS_PER_SOURCE) {
             let wanted = self.missing.keys().filter(|id| !self.asked.contains(id) && !source.lacks.contains(id));
             let ids: Vec<BlockId> = wanted.copied().take(BLOCKS_MAX).collect();
@@ -219,38 +204,26 @@ impl Get {
                 source.requests += 1;
                 self.messages += 1;
                 self.asked.extend(ids.iter().copied());
-                return Some(Next::Ask { peer: source.peer, ids });
+                return Some(GetStep::Ask { peer: source.peer, ids });
             }
         }
         None
     }
 
-    fn go_on_searching(&mut self, ctx: &mut Ctx<'_>, slow: usize) -> Next {
+    fn continue_search(&mut self, scope: &mut SearchScope<'_, '_, '_>) -> GetStep {
         let missing = &self.missing;
-        let pointless = match &self.search {
-            None => true,
-            Some(Search::Visits(visits)) => visits.wanted().iter().all(|id| !missing.contains_key(id)),
-            Some(Search::Floods { wanted, .. }) => wanted.iter().all(|id| !missing.contains_key(id)),
+        let useful = |search: &&mut Box<dyn SearchStrategy>| search.wanted().iter().any(|id| missing.contains_key(id));
+        let Some(search) = self.search.as_mut().filter(useful) else {
+            return GetStep::Search(missing.keys().copied().take(BLOCKS_MAX).collect());
         };
-        if pointless {
-            return Next::Search(missing.keys().copied().take(BLOCKS_MAX).collect());
-        }
-        match self.search.as_mut().expect("a search is under way") {
-            Search::Visits(visits) => {
-                if let Some((peer, hops)) = visits.next(ctx, slow) {
-                    let ids = visits.wanted().iter().copied().filter(|id| missing.contains_key(id)).collect();
-                    self.messages += 1;
-                    return Next::Visit { peer, ids, hops };
-                }
-                if visits.is_over() { Next::NotFound } else { Next::Wait }
+        match search.next(scope) {
+            SearchStep::Visit { peer, hops } => {
+                let ids = search.wanted().iter().copied().filter(|id| missing.contains_key(id)).collect();
+                self.messages += 1;
+                GetStep::Visit { peer, ids, hops }
             }
-            Search::Floods { open, .. } => {
-                if open.is_empty() {
-                    Next::NotFound
-                } else {
-                    Next::Wait
-                }
-            }
+            SearchStep::Wait => GetStep::Wait,
+            SearchStep::Exhausted => GetStep::NotFound,
         }
     }
 }

@@ -1,0 +1,121 @@
+//! What the control API serves for the overlay of a node: nothing by default, values and storage for the data overlay.
+
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+
+use super::routes::Failure;
+use crate::api::{BLOBS_PATH, GroupsBody, HOPS_HEADER, MESSAGES_HEADER, PutBody, StorageBody};
+use crate::core::blob::Blob;
+use crate::core::identity::BlockId;
+use crate::driver::command::{GetCommand, PutCommand};
+use crate::driver::handle::NodeHandle;
+use crate::http::server::BodyError;
+use crate::overlay::Overlay;
+use crate::overlay::data::{DataOverlay, GetError, PutError, VALUE_MAX};
+
+/// Routes and status fields of the overlay `V`.
+pub(crate) struct OverlayApi<V: Overlay> {
+    pub(super) routes: fn(NodeHandle<V>) -> Router,
+    pub(super) describe: fn(&V) -> OverlayStatus,
+}
+
+/// What an overlay contributes to the status and the snapshot of a node.
+#[derive(Debug, Default)]
+pub(super) struct OverlayStatus {
+    pub(super) storage: Option<StorageBody>,
+    pub(super) groups: Option<GroupsBody>,
+    pub(super) blocks: Vec<BlockId>,
+}
+
+impl<V: Overlay> OverlayApi<V> {
+    /// No routes and no status fields.
+    pub(crate) fn none() -> Self {
+        OverlayApi { routes: |_| Router::new(), describe: |_| OverlayStatus::default() }
+    }
+}
+
+impl OverlayApi<DataOverlay> {
+    /// Values, storage and groups.
+    pub(crate) fn data() -> Self {
+        OverlayApi { routes: data_routes, describe: data_status }
+    }
+}
+
+type DataNode = State<NodeHandle<DataOverlay>>;
+
+fn data_routes(handle: NodeHandle<DataOverlay>) -> Router {
+    Router::new()
+        .route(BLOBS_PATH, post(put).layer(DefaultBodyLimit::max(VALUE_MAX)))
+        .route(&format!("{BLOBS_PATH}/{{id}}"), get(fetch))
+        .with_state(handle)
+}
+
+fn data_status(overlay: &DataOverlay) -> OverlayStatus {
+    let stats = overlay.stats();
+    let storage =
+        StorageBody { blocks: stats.blocks, bytes: stats.stored_bytes, limit_bytes: stats.storage_limit_bytes };
+    let groups = GroupsBody {
+        under_replicated: stats.groups_under_replicated,
+        healthy: stats.groups_healthy,
+        over_replicated: stats.groups_over_replicated,
+    };
+    OverlayStatus { storage: Some(storage), groups: Some(groups), blocks: overlay.blocks().collect() }
+}
+
+async fn put(State(node): DataNode, value: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
+    let value = value.map_err(|rejection| match over_budget(&rejection) {
+        Some(why) => Failure::new(StatusCode::SERVICE_UNAVAILABLE, why),
+        None => Failure::new(rejection.status(), rejection.body_text()),
+    })?;
+    let begun = Instant::now();
+    let stored = node.execute(PutCommand { value: Blob(value) }).await??;
+    let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let body = PutBody { id: stored.id, blocks: stored.blocks, took_us };
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+/// The error of the server if a body was refused because all bodies together are too long.
+fn over_budget<'a>(rejection: &'a (dyn std::error::Error + 'static)) -> Option<&'a BodyError> {
+    let chain = std::iter::successors(Some(rejection), |error| error.source());
+    chain.filter_map(|error| error.downcast_ref()).find(|error| matches!(error, BodyError::OverBudget))
+}
+
+async fn fetch(State(node): DataNode, Path(id): Path<String>) -> Result<Response, Failure> {
+    let id: BlockId = id.parse().map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error))?;
+    let found = node.execute(GetCommand { id }).await??;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/octet-stream"));
+    headers.insert(HeaderName::from_static(HOPS_HEADER), found.hops.into());
+    headers.insert(HeaderName::from_static(MESSAGES_HEADER), found.messages.into());
+    Ok((headers, found.value.0).into_response())
+}
+
+impl From<PutError> for Failure {
+    fn from(error: PutError) -> Self {
+        let status = match error {
+            PutError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            PutError::TooFewCopies { .. } => StatusCode::GATEWAY_TIMEOUT,
+            PutError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            PutError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Failure::new(status, error)
+    }
+}
+
+impl From<GetError> for Failure {
+    fn from(error: GetError) -> Self {
+        let status = match error {
+            GetError::NotFound => StatusCode::NOT_FOUND,
+            GetError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            GetError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Failure::new(status, error)
+    }
+}

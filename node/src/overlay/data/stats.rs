@@ -1,0 +1,30 @@
+//! What the data overlay counts.
+
+use crate::core::stats::{Instrument, InstrumentLabels, InstrumentValue, Latencies, Stats, stats};
+
+stats! {
+    /// Everything that the data overlay counts. [`super::DataOverlay::stats`] sets the gauges.
+    DataStats;
+    blocks: u64 = Gauge "butter_blocks" &[], "Blocks stored for the network";
+    stored_bytes: u64 = Gauge "butter_stored_bytes" &[], "Bytes of blocks stored for the network";
+    storage_limit_bytes: u64 = Gauge "butter_storage_limit_bytes" &[], "Storage limit of this node, in bytes";
+    groups_under_replicated: u64 = Gauge "butter_groups" &[("state", "under_replicated")], "Peer Content Groups led by this node, by number of live members";
+    groups_healthy: u64 = Gauge "butter_groups" &[("state", "healthy")], "Peer Content Groups led by this node, by number of live members";
+    groups_over_replicated: u64 = Gauge "butter_groups" &[("state", "over_replicated")], "Peer Content Groups led by this node, by number of live members";
+    group_peers: u64 = Gauge "butter_group_peers" &[], "Live peers that share a group with this node";
+    peer_failures_detected: u64 = Counter "butter_peer_failures_detected_total" &[], "Group peers declared dead by this node";
+    repairs: u64 = Counter "butter_repairs_total" &[], "Members recruited in place of dead ones";
+    puts_acknowledged: u64 = Counter "butter_puts_total" &[("result", "acknowledged")], "Puts by result";
+    puts_failed: u64 = Counter "butter_puts_total" &[("result", "failed")], "Puts by result";
+    retrievals_found: u64 = Counter "butter_retrievals_total" &[("result", "found")], "Gets by result";
+    retrievals_not_found: u64 = Counter "butter_retrievals_total" &[("result", "not_found")], "Gets by result";
+    retrievals_timed_out: u64 = Counter "butter_retrievals_total" &[("result", "timed_out")], "Gets by result";
+    retrieval_messages: u64 = Counter "butter_retrieval_messages_total" &[], "Query messages sent while looking for blocks";
+    retrieval_seconds: Latencies = Histogram "butter_retrieval_seconds" &[], "Time from a get to the verified value";
+}
+
+/// Every instrument of a node with the data overlay, the core's first, with the value of a node that has counted nothing.
+pub fn each_instrument(mut visit: impl FnMut(Instrument, InstrumentLabels, InstrumentValue<'_>)) {
+    Stats::default().each(&mut visit);
+    DataStats::default().each(&mut visit);
+}
