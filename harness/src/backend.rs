@@ -2,11 +2,14 @@
 
 pub mod sim;
 
-use std::fmt;
-
+use crate::error_class::ErrorClass;
 use crate::events::RunTime;
+use crate::netns::access::NamespaceError;
 use crate::op::{BackendEvent, Op, OpId, OpTarget};
+use crate::probe::{ProbeError, RouterDiffers};
+use crate::programs::ProgramError;
 use crate::progress::Progress;
+use docker::engine::EngineProblem;
 
 pub mod docker;
 pub mod netns;
@@ -41,27 +44,60 @@ pub trait Backend {
     async fn down(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError>;
 }
 
-/// The environment failed: exit status 3.
-#[derive(Debug)]
-pub struct BackendError {
-    /// What failed, with its causes.
-    pub what: anyhow::Error,
-    /// What to do about it, if that is known.
-    pub remedy: Option<String>,
+/// Why a backend could not be used, brought up or taken down.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "`remedy` is what the user can do about it")]
+pub enum BackendError {
+    /// No program for nodes or routers. Nothing was created.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Network namespaces cannot be created here. Nothing was created.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// No Docker engine can be used here. Nothing was created.
+    #[error(transparent)]
+    Engine(#[from] EngineProblem),
+    /// The self-probe failed, or a router does not behave as declared.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// Containers, networks or volumes are left.
+    #[error("cannot remove everything: {left}")]
+    Removal { left: String, remedy: String },
+    /// Another operation failed.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
 }
 
-impl fmt::Display for BackendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.what)?;
-        match &self.remedy {
-            Some(remedy) => write!(f, "\n{remedy}"),
-            None => Ok(()),
+impl BackendError {
+    /// What the user can do about it, if that is known.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            BackendError::Program(error) => error.remedy(),
+            BackendError::Namespace(error) => error.remedy().map(str::to_owned),
+            BackendError::Engine(error) => Some(error.remedy()),
+            BackendError::Probe(error) => error.remedy().map(str::to_owned),
+            BackendError::Removal { remedy, .. } => Some(remedy.clone()),
+            BackendError::Other(_) => None,
         }
     }
-}
 
-impl From<anyhow::Error> for BackendError {
-    fn from(what: anyhow::Error) -> Self {
-        BackendError { what, remedy: None }
+    /// The router that does not behave as declared, if that is the reason.
+    pub fn differing_router(&self) -> Option<&RouterDiffers> {
+        match self {
+            BackendError::Probe(ProbeError::Differs(router)) => Some(router),
+            _ => None,
+        }
+    }
+
+    /// Who can do something about it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            BackendError::Program(error) => error.class(),
+            BackendError::Namespace(_)
+            | BackendError::Engine(_)
+            | BackendError::Probe(_)
+            | BackendError::Removal { .. }
+            | BackendError::Other(_) => ErrorClass::Environment,
+        }
     }
 }

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::anyhow;
-
 use crate::backend::BackendError;
 use crate::backend::docker::{self, label, teardown};
 use crate::progress::Progress;
@@ -78,9 +76,9 @@ pub async fn clean(scope: CleanScope, progress: &mut dyn Progress) -> Result<Cle
     if left.is_empty() {
         return Ok(cleaned);
     }
-    Err(BackendError {
-        what: anyhow!("cannot remove everything; what is left:{}", teardown::describe(&left)),
-        remedy: Some("Restart the engine and try again: sudo systemctl restart docker".to_owned()),
+    Err(BackendError::Removal {
+        left: format!("what is left:{}", teardown::describe(&left)),
+        remedy: "Restart the engine and try again: sudo systemctl restart docker".to_owned(),
     })
 }
 

@@ -61,8 +61,8 @@ impl fmt::Display for MachineReport {
             match &found.usability {
                 Usability::Works(how) => writeln!(f, "{:8} works: {how}", found.backend)?,
                 Usability::Fails(error) => {
-                    writeln!(f, "{:8} does not work: {:#}", found.backend, error.what)?;
-                    if let Some(remedy) = &error.remedy {
+                    writeln!(f, "{:8} does not work: {}", found.backend, butter_cli::chain::one_line(error))?;
+                    if let Some(remedy) = error.remedy() {
                         writeln!(f, "{:8}   remedy: {remedy}", "")?;
                     }
                 }
@@ -93,7 +93,7 @@ async fn docker_here() -> BackendReport {
     };
     let node = match programs::node_origin().await {
         Ok(origin) => origin,
-        Err(error) => return diagnosis(Usability::Fails(error), Vec::new()),
+        Err(error) => return diagnosis(Usability::Fails(error.into()), Vec::new()),
     };
     let version = engine.info.server_version.as_deref().unwrap_or("of unknown version");
     let api = engine.docker.client_version();
@@ -126,17 +126,19 @@ fn neighbour_warning(limit: Option<usize>, enters_namespaces: bool) -> Option<Ba
 
 #[cfg(test)]
 mod tests {
-    use anyhow::anyhow;
-
     use super::*;
 
     #[test]
     fn what_fails_is_shown_with_its_remedy() {
-        let error = BackendError { what: anyhow!("no engine"), remedy: Some("start it".to_owned()) };
+        let error = BackendError::Removal { left: "one network".to_owned(), remedy: "start it".to_owned() };
         let found = BackendReport { backend: "docker", usability: Usability::Fails(error), warnings: Vec::new() };
         let examination = MachineReport { backends: vec![found] };
         let text = examination.to_string();
-        assert!(text.contains("docker   does not work: no engine\n") && text.contains("remedy: start it\n"), "{text}");
+        assert!(
+            text.contains("docker   does not work: cannot remove everything: one network\n")
+                && text.contains("remedy: start it\n"),
+            "{text}"
+        );
         assert!(!examination.works("docker"));
     }
 

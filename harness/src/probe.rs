@@ -62,6 +62,30 @@ pub struct RouterDiffers {
     pub observation: String,
 }
 
+/// Why routers were not probed, or what the probe found.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// A router does not do what the topology file says.
+    #[error(transparent)]
+    Differs(#[from] RouterDiffers),
+    /// The probe itself failed.
+    #[error(transparent)]
+    Failed(#[from] anyhow::Error),
+}
+
+impl ProbeError {
+    /// What the user can do about it, if that is known.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            ProbeError::Differs(_) => Some(
+                "What is declared is in the topology file. A machine that is too busy adds delay and losses: run again when it is \
+                 less busy. Otherwise this is a defect of the router.",
+            ),
+            ProbeError::Failed(_) => None,
+        }
+    }
+}
+
 /// Routers that were not probed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SkippedRouters {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::backend::BackendError;
+use crate::error_class::ErrorClass;
 use crate::progress::Progress;
 use elf::Linkage;
 
@@ -46,30 +46,82 @@ pub struct Programs {
     pub harness: PathBuf,
 }
 
+/// Why there is no program to run. Nothing was created but files of cargo.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "`path` is the program's file; `tree` is the source tree that it is built in")]
+pub enum ProgramError {
+    /// There is no node, and no cargo to build one.
+    #[error("there is no node to run: neither a source tree with cargo, nor a program `butter` beside this one")]
+    NoNode,
+    /// The file cannot be opened or read.
+    #[error("cannot read the program {}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// The file is something else.
+    #[error("{} is not a 64-bit Linux program", .0.display())]
+    NotAProgram(PathBuf),
+    /// Nodes run where there are no libraries.
+    #[error("{} needs shared libraries, which do not exist where nodes run", .0.display())]
+    NotStatic(PathBuf),
+    /// Cargo is missing, or the program does not compile.
+    #[error("cargo cannot build {program} in {}", tree.display())]
+    Build { program: String, tree: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    /// The system does not say which file this process runs.
+    #[error("cannot find this program's own file")]
+    OwnFile(#[source] io::Error),
+}
+
+impl ProgramError {
+    /// What the user can do about it, if that is known.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            ProgramError::NoNode => {
+                Some(format!("Install Rust (https://rustup.rs), or name a static node: {NODE_BINARY_VARIABLE}=FILE."))
+            }
+            ProgramError::NotAProgram(_) => {
+                Some(format!("Name a static Linux program in {NODE_BINARY_VARIABLE}, or unset it to have one built."))
+            }
+            ProgramError::NotStatic(_) => Some(
+                "Build it in the source tree without RUSTFLAGS set, so that .cargo/config.toml applies; or with\n  \
+                 RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target host-tuple"
+                    .to_owned(),
+            ),
+            ProgramError::Build { program, .. } => {
+                Some(format!("See what cargo says: cargo build --workspace --bin {program}"))
+            }
+            ProgramError::Unreadable { .. } | ProgramError::OwnFile(_) => None,
+        }
+    }
+
+    /// Who can do something about it.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::Environment
+    }
+}
+
 /// Finds or builds both programs.
 ///
 /// # Errors
 /// If one is missing, does not build, or is not static, with what to do about it.
-pub async fn find(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<Programs, BackendError> {
+pub async fn find(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<Programs, ProgramError> {
     let harness = harness(choice, progress).await?;
     let node = node(choice, progress).await?;
     Ok(Programs { node, harness })
 }
 
-async fn harness(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<PathBuf, BackendError> {
+async fn harness(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<PathBuf, ProgramError> {
     if let Some(path) = &choice.harness {
         return given(path);
     }
-    let own = env::current_exe().context("this program's own file is not to be found")?;
+    let own = own_program()?;
     let is_static = kind(&own)? == Linkage::Static;
     match source_tree() {
         _ if is_static => Ok(own),
         Some(tree) => build(&tree, "harness", Flags::Static, progress).await,
-        None => Err(not_static(&own)),
+        None => Err(ProgramError::NotStatic(own)),
     }
 }
 
-async fn node(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<PathBuf, BackendError> {
+async fn node(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<PathBuf, ProgramError> {
     if let Some(path) = choice.node.clone().or_else(|| env::var_os(NODE_BINARY_VARIABLE).map(PathBuf::from)) {
         return given(&path);
     }
@@ -85,17 +137,12 @@ async fn node(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<Pat
     }
     match beside()? {
         Some(path) => given(&path),
-        None => Err(BackendError {
-            what: anyhow!(
-                "there is no node to run: neither a source tree with cargo, nor a program `butter` beside this one"
-            ),
-            remedy: Some(format!("Name a static Linux program: {NODE_BINARY_VARIABLE}=FILE.")),
-        }),
+        None => Err(ProgramError::NoNode),
     }
 }
 
 /// What `doctor` says about the node's program: where it would come from, or that there is none.
-pub(crate) async fn node_origin() -> Result<String, BackendError> {
+pub(crate) async fn node_origin() -> Result<String, ProgramError> {
     if let Some(path) = env::var_os(NODE_BINARY_VARIABLE).map(PathBuf::from) {
         return given(&path).map(|path| format!("{NODE_BINARY_VARIABLE}: {}", path.display()));
     }
@@ -106,43 +153,29 @@ pub(crate) async fn node_origin() -> Result<String, BackendError> {
     }
     match beside()? {
         Some(path) => given(&path).map(|path| path.display().to_string()),
-        None => Err(BackendError {
-            what: anyhow!("there is neither cargo with the source tree, nor a program `butter` beside this one"),
-            remedy: Some(format!(
-                "Install Rust (https://rustup.rs), or give a static node: {NODE_BINARY_VARIABLE}=FILE."
-            )),
-        }),
+        None => Err(ProgramError::NoNode),
     }
 }
 
-fn beside() -> Result<Option<PathBuf>, BackendError> {
-    let own = env::current_exe().context("this program's own file is not to be found")?;
+fn beside() -> Result<Option<PathBuf>, ProgramError> {
+    let own = own_program()?;
     Ok(Some(own.with_file_name("butter")).filter(|path| path.is_file()))
 }
 
-fn given(path: &Path) -> Result<PathBuf, BackendError> {
+fn given(path: &Path) -> Result<PathBuf, ProgramError> {
     match kind(path)? {
         Linkage::Static => Ok(path.to_owned()),
-        Linkage::Dynamic => Err(not_static(path)),
-        Linkage::Foreign => {
-            Err(BackendError { what: anyhow!("{} is not a 64-bit Linux program", path.display()), remedy: None })
-        }
+        Linkage::Dynamic => Err(ProgramError::NotStatic(path.to_owned())),
+        Linkage::Foreign => Err(ProgramError::NotAProgram(path.to_owned())),
     }
 }
 
-fn kind(path: &Path) -> anyhow::Result<Linkage> {
-    elf::kind(path).with_context(|| format!("{} cannot be read", path.display()))
+fn kind(path: &Path) -> Result<Linkage, ProgramError> {
+    elf::kind(path).map_err(|source| ProgramError::Unreadable { path: path.to_owned(), source })
 }
 
-fn not_static(path: &Path) -> BackendError {
-    BackendError {
-        what: anyhow!("{} needs shared libraries, which are not to be had where nodes run", path.display()),
-        remedy: Some(
-            "Build it in the source tree without RUSTFLAGS set, so that .cargo/config.toml applies; or with\n  \
-             RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target host-tuple"
-                .to_owned(),
-        ),
-    }
+fn own_program() -> Result<PathBuf, ProgramError> {
+    env::current_exe().map_err(ProgramError::OwnFile)
 }
 
 /// The workspace that this program was built in, if it is still there.
@@ -174,14 +207,16 @@ enum Flags {
 }
 
 /// Runs cargo and returns the program that it made.
-async fn build(tree: &Path, program: &str, flags: Flags, progress: &mut dyn Progress) -> Result<PathBuf, BackendError> {
+async fn build(tree: &Path, program: &str, flags: Flags, progress: &mut dyn Progress) -> Result<PathBuf, ProgramError> {
     progress.begin(&format!("building {program}"), 0);
     let mut command = command(tree, program, flags);
     let built = run(&mut command, program, progress).await;
-    built.map_err(|what| BackendError {
-        what: what.context(format!("cargo could not build {program} in {}", tree.display())),
-        remedy: Some(format!("Try it by hand: cargo build --workspace --bin {program}")),
-    })
+    let failed = |source: anyhow::Error| ProgramError::Build {
+        program: program.to_owned(),
+        tree: tree.to_owned(),
+        source: source.into(),
+    };
+    built.map_err(failed)
 }
 
 fn command(tree: &Path, program: &str, flags: Flags) -> Command {

@@ -19,7 +19,7 @@
 pub(crate) mod bare;
 mod containers;
 mod deploy;
-pub(crate) mod engine;
+pub mod engine;
 pub mod image;
 pub(crate) mod label;
 mod logs;
@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use bollard::Docker;
 use tokio::time::{Instant, sleep_until};
 
@@ -189,7 +189,7 @@ async fn note_crashed_runs(docker: &Docker, progress: &mut dyn Progress) -> anyh
     let runs = teardown::find(docker, None).await?;
     let crashed = runs.values().filter(|objects_of_run| objects_of_run.crashed()).count();
     if crashed > 0 {
-        progress.note(&format!("{crashed} crashed runs left containers or networks; to remove them: harness clean"));
+        progress.note(&format!("crashed runs left containers or networks ({crashed}); remove them: harness clean"));
     }
     Ok(())
 }
@@ -216,12 +216,12 @@ async fn remove_run(docker: &Docker, run: &str, progress: &mut dyn Progress) -> 
             break;
         }
     }
-    let what = match left.is_empty() {
-        true => anyhow!("not everything could be removed: run {run} goes on growing"),
-        false => anyhow!("not everything could be removed; what is left:{}", teardown::describe(&left)),
+    let left = match left.is_empty() {
+        true => format!("new containers of run {run} keep appearing"),
+        false => format!("what is left:{}", teardown::describe(&left)),
     };
     let remedy = format!(
         "Try again with: harness clean --run {run}; if the engine still refuses, restart it: sudo systemctl restart docker"
     );
-    Err(BackendError { what, remedy: Some(remedy) })
+    Err(BackendError::Removal { left, remedy })
 }

@@ -24,6 +24,7 @@ use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::process::client::{ApiClient, Route, api_client};
+use crate::backend::process::exit::how_it_ended;
 use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, ProcessInstance};
 use crate::backend::process::router_config::{self, CONTROL_PORT};
 use crate::backend::process::{ProcessBackend, ProcessHost, ProcessRun, node_api, node_command};
@@ -320,7 +321,7 @@ async fn start_router(
     loop {
         let answered = tokio::select! {
             answered = node_api::metrics(&client) => answered,
-            exit = process.ended() => bail!("it ended at once with exit status {exit}{}", process.last_output()),
+            exit = process.ended() => bail!("it {} at its start{}", how_it_ended(exit), process.last_output()),
         };
         match answered {
             Ok(_) => return Ok((process, client)),
@@ -337,6 +338,6 @@ async fn watch_router(run: Arc<ProcessRun<Namespaces>>, network: NetworkIndex) {
     let router = &run.host.routers[network.0];
     let exit = router.ended().await;
     let name = &run.plan.network(network).name;
-    let why = format!("the router of {name} ended by itself with exit status {exit}{}", router.last_output());
+    let why = format!("the router of network `{name}` {} unexpectedly{}", how_it_ended(exit), router.last_output());
     run.report(None, OpResult::Failed { node: None, reason: why }).await;
 }

@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | `lifecycle` | starts, kills and stops each node in order; tells of what ends by itself |
 //! | `operations` | puts, gets, looks and samples |
+//! | `exit` | how a process ended, in words |
 //! | `node_api`, `client` | the control API, and the ways to it |
 //! | `router_config` | what routers are told |
 //! | `node_command` | what nodes are told |
 //! | `neighbours` | whom a node may meet on its LAN |
 
 pub(crate) mod client;
+pub(crate) mod exit;
 pub(crate) mod lifecycle;
 pub(crate) mod neighbours;
 pub(crate) mod node_api;

@@ -56,7 +56,7 @@ impl BackendArg {
 }
 
 async fn auto() -> Result<BackendKind, BackendError> {
-    let one_line = |error: &BackendError| format!("{:#}", error.what).replace('\n', " ");
+    let one_line = |error: &BackendError| butter_cli::chain::one_line(error).replace('\n', " ");
     let no_docker = match docker::preflight().await {
         Ok(()) => {
             tell("backend: docker");
@@ -79,7 +79,7 @@ async fn auto() -> Result<BackendKind, BackendError> {
 fn namespaces(access: NamespaceAccess) -> Result<BackendKind, BackendError> {
     match access {
         NamespaceAccess::Ready => Ok(BackendKind::Netns),
-        NamespaceAccess::InUserNamespace => Err(access::enter()),
+        NamespaceAccess::InUserNamespace => Err(access::enter().into()),
     }
 }
 

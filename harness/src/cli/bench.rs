@@ -15,6 +15,7 @@ use crate::backend::docker::bare;
 use crate::backend::docker::image;
 use crate::bench::up::{BenchSize, UpBench};
 use crate::bench::{self, router};
+use crate::netns::access::NamespaceError;
 use crate::programs::{self, ProgramChoice};
 use crate::progress::Progress;
 
@@ -79,7 +80,12 @@ pub(super) fn run(args: &BenchArgs, runtime: &Handle) -> Exit {
         BenchTarget::Sim { nodes, seed } => sim(nodes, *seed),
         BenchTarget::Router(args) => router(args).unwrap_or_else(|what| {
             let forbidden = what.downcast_ref() == Some(&nix::Error::EPERM);
-            fail(BackendError { what, remedy: forbidden.then(|| NAMESPACES_REMEDY.to_owned()) })
+            fail(match forbidden {
+                true => {
+                    NamespaceError::NotAvailable { source: what.into(), remedy: NAMESPACES_REMEDY.to_owned() }.into()
+                }
+                false => BackendError::Other(what),
+            })
         }),
         BenchTarget::Up { backend, lans, nodes, within } => {
             let size = BenchSize { lans: (*lans).into(), nodes: (*nodes).into() };

@@ -9,6 +9,7 @@ use butter_cli::output::WriteError;
 
 use crate::backend::BackendError;
 use crate::error_class::ErrorClass;
+use crate::netns::access::NamespaceError;
 use crate::results::directory::DirectoryError;
 
 /// Why a command fails.
@@ -28,9 +29,9 @@ pub(crate) enum CommandError {
         /// From the system.
         source: io::Error,
     },
-    /// A backend, an image or a router failed. Its text holds all causes.
-    #[error("{:#}", .0.what)]
-    Backend(BackendError),
+    /// A backend, an image or a router failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// The record of a run has no directory, or cannot be written.
     #[error(transparent)]
     Record(#[from] DirectoryError),
@@ -50,9 +51,9 @@ pub(crate) enum CommandError {
     Write(#[from] WriteError),
 }
 
-impl From<BackendError> for CommandError {
-    fn from(error: BackendError) -> Self {
-        CommandError::Backend(error)
+impl From<NamespaceError> for CommandError {
+    fn from(error: NamespaceError) -> Self {
+        CommandError::Backend(error.into())
     }
 }
 
@@ -68,9 +69,9 @@ impl CommandError {
         match self {
             CommandError::LogFilter(_) | CommandError::Record(DirectoryError::NotEmpty(_)) => ErrorClass::User,
             CommandError::JunitText(_) => ErrorClass::Bug,
+            CommandError::Backend(error) => error.class(),
             CommandError::Runtime(_)
             | CommandError::Metrics { .. }
-            | CommandError::Backend(_)
             | CommandError::Record(DirectoryError::Io { .. })
             | CommandError::Junit { .. }
             | CommandError::Write(_) => ErrorClass::Environment,
@@ -78,11 +79,11 @@ impl CommandError {
     }
 
     /// What to do about it, if that is known.
-    pub(crate) fn remedy(&self) -> Option<&str> {
+    pub(crate) fn remedy(&self) -> Option<String> {
         match self {
-            CommandError::Backend(error) => error.remedy.as_deref(),
+            CommandError::Backend(error) => error.remedy(),
             CommandError::Metrics { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-                Some("choose a free port: --metrics localhost:0")
+                Some("choose a free port: --metrics localhost:0".to_owned())
             }
             _ => None,
         }

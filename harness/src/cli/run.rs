@@ -216,6 +216,7 @@ fn write_junit(file: &Path, outcomes: Vec<(SessionOutcome, Exit)>) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::BackendError;
     use crate::probe::{ProbeOutcome, RouterDiffers};
     use crate::results::fixture;
     use crate::results::result::RunResult;
@@ -223,9 +224,9 @@ mod tests {
     #[test]
     fn a_network_that_is_not_as_declared_ends_a_run_with_status_3() {
         let refused = RouterDiffers { network: "beta".to_owned(), observation: "it loses more".to_owned() };
-        let what = anyhow::Error::from(refused);
-        let result = RunResult::not_played(&fixture::plan(), "netns", ProbeOutcome::Skipped, &what);
-        let failures = vec![CommandError::from(what)];
+        let error = BackendError::Probe(refused.into());
+        let result = RunResult::not_played(&fixture::plan(), "netns", ProbeOutcome::Skipped, &error);
+        let failures = vec![CommandError::from(error)];
         let mut outcome = SessionOutcome { result: Some(result), stopped: None, failures };
         assert_eq!(report(&mut outcome, Path::new("runs/x"), false).code(), 3);
     }

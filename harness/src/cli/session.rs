@@ -100,7 +100,7 @@ impl Session {
 
     /// Records a result also for a run that could not be deployed: CI may read nothing else.
     fn not_played(&self, backend: &AnyBackend, error: BackendError, outcome: &mut SessionOutcome) {
-        let result = RunResult::not_played(&self.plan, backend.name(), backend.probed(), &error.what);
+        let result = RunResult::not_played(&self.plan, backend.name(), backend.probed(), &error);
         outcome.failures.push(error.into());
         if let Err(error) = self.directory.write_result(&result) {
             outcome.failures.push(error.into());

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -12,7 +13,6 @@ use anyhow::{Context, anyhow};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use crate::backend::BackendError;
 use crate::netns::netlink::{self, Netlink};
 use crate::router::socket::PacketSocket;
 
@@ -32,6 +32,32 @@ pub enum NamespaceAccess {
     InUserNamespace,
 }
 
+/// Why network namespaces cannot be used. Nothing was created.
+#[derive(Debug, thiserror::Error)]
+pub enum NamespaceError {
+    /// The kernel refuses them to this user, or lacks a part that they need.
+    #[error("cannot create network namespaces here")]
+    NotAvailable {
+        /// What the kernel refused, and in which operation.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// What the user can do about it.
+        remedy: String,
+    },
+    /// This program could not start itself again, in a user namespace.
+    #[error("cannot restart this program in a user namespace")]
+    Restart(#[source] io::Error),
+}
+
+impl NamespaceError {
+    /// What the user can do about it, if that is known.
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            NamespaceError::NotAvailable { remedy, .. } => Some(remedy),
+            NamespaceError::Restart(_) => None,
+        }
+    }
+}
+
 /// Whether this process has entered a user namespace of its own.
 static ENTERED: OnceLock<()> = OnceLock::new();
 
@@ -44,7 +70,7 @@ pub fn entered() -> bool {
 ///
 /// # Errors
 /// With the reason and the remedy.
-pub fn access() -> Result<NamespaceAccess, BackendError> {
+pub fn access() -> Result<NamespaceAccess, NamespaceError> {
     let own = match thread::spawn(trial).join() {
         Ok(Ok(())) => return Ok(NamespaceAccess::Ready),
         Ok(Err(error)) => error,
@@ -60,12 +86,12 @@ pub fn access() -> Result<NamespaceAccess, BackendError> {
 }
 
 /// Begins this program anew, with the same arguments, in a user namespace. Returns only if that fails.
-pub fn enter() -> BackendError {
+pub fn enter() -> NamespaceError {
     let mut arguments = env::args_os();
     let mut command = Command::new("/proc/self/exe");
     command.arg0(arguments.next().unwrap_or_else(|| "harness".into())).args(arguments);
     let error = command.env(ENTER_VARIABLE, std::process::id().to_string()).exec();
-    anyhow!(error).context("this program cannot be begun anew").into()
+    NamespaceError::Restart(error)
 }
 
 /// What [`enter`] asks of the process that it begins: to be called before anything else, as only a process with one thread is let
@@ -73,7 +99,7 @@ pub fn enter() -> BackendError {
 ///
 /// # Errors
 /// If it was asked and is not possible.
-pub fn enter_if_asked() -> Result<(), BackendError> {
+pub fn enter_if_asked() -> Result<(), NamespaceError> {
     // Whoever inherited the variable is another process.
     if env::var(ENTER_VARIABLE).is_ok_and(|pid| pid == std::process::id().to_string()) {
         enter_user_namespace().map_err(failed)?;
@@ -133,9 +159,8 @@ fn trial() -> anyhow::Result<()> {
     PacketSocket::open(TRIAL_INTERFACE).map(drop).context("a packet socket")
 }
 
-fn failed(what: anyhow::Error) -> BackendError {
-    let remedy = remedy(&Switches::here(), geteuid().is_root());
-    BackendError { what: what.context("network namespaces cannot be made here"), remedy: Some(remedy) }
+fn failed(source: anyhow::Error) -> NamespaceError {
+    NamespaceError::NotAvailable { source: source.into(), remedy: remedy(&Switches::here(), geteuid().is_root()) }
 }
 
 /// What the kernel lets ordinary users do; `None` for what this kernel does not have.
@@ -176,9 +201,9 @@ fn remedy(switches: &Switches, root: bool) -> String {
         );
     }
     text.push_str(if root {
-        "or use --backend sim, which needs nothing."
+        "or use the backend sim, which needs nothing."
     } else {
-        "or run as root; or use --backend sim, which needs nothing."
+        "or run as root; or use the backend sim, which needs nothing."
     });
     text
 }

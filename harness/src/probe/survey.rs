@@ -11,8 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::limits::unfit;
 use super::observe::{ProbeHost, observe};
-use super::{DeclaredRouter, ObservedRouter, ProbeOutcome, RouterDiffers, SkippedRouters, judge};
-use crate::backend::BackendError;
+use super::{DeclaredRouter, ObservedRouter, ProbeError, ProbeOutcome, RouterDiffers, SkippedRouters, judge};
 use crate::netns::host::{BridgeNamespace, HostSpec, InterfaceSpec};
 use crate::netns::{NamespaceWorkers, raise_descriptor_limit};
 use crate::plan::{Network, NetworkIndex, Plan, Uplink};
@@ -168,10 +167,6 @@ impl Survey {
     }
 }
 
-/// What to do about a router that does not behave as declared.
-const REMEDY: &str = "What is declared is in the topology file. A machine that is too busy adds delay and losses: play again when it is \
-                      not. --no-probe plays without having looked.";
-
 /// Why a router is left out, for a person.
 const NO_ADDRESSES: &str = "two free addresses are needed on both sides";
 
@@ -216,12 +211,9 @@ impl Findings {
     ///
     /// # Errors
     /// With what is not as declared.
-    pub(crate) fn take(&mut self, finding: Finding) -> Result<(), BackendError> {
+    pub(crate) fn take(&mut self, finding: Finding) -> Result<(), ProbeError> {
         let (_, network) = self.targets.get(finding.target).context("a finding of what was not to be probed")?;
-        let differs = |observation| BackendError {
-            what: RouterDiffers { network: network.clone(), observation }.into(),
-            remedy: Some(REMEDY.to_owned()),
-        };
+        let differs = |observation| RouterDiffers { network: network.clone(), observation };
         self.observed.insert(finding.target, finding.observed.map_err(differs)?);
         Ok(())
     }
@@ -235,10 +227,10 @@ impl Findings {
     ///
     /// # Errors
     /// If not every router of the survey was found to be as declared.
-    pub(crate) fn into_probed(self, progress: &mut dyn Progress) -> anyhow::Result<ProbeOutcome> {
+    pub(crate) fn into_probed(self, progress: &mut dyn Progress) -> Result<ProbeOutcome, ProbeError> {
         if self.observed.len() < self.targets.len() {
             let (seen, all) = (self.observed.len(), self.targets.len());
-            return Err(anyhow!("the probe has ended after {seen} of {all} routers"));
+            return Err(anyhow!("the probe has ended after {seen} of {all} routers").into());
         }
         let skipped: Vec<_> =
             self.skipped.into_iter().map(|(why, networks)| SkippedRouters { why, networks }).collect();
@@ -323,7 +315,7 @@ mod tests {
     fn what_differs_ends_it_and_what_was_not_found_is_no_pass() {
         let (_, mut findings) = survey(&testing::plan());
         let refused = findings.take(Finding { target: 1, observed: Err("it is slow".to_owned()) }).unwrap_err();
-        assert!(refused.to_string().starts_with("beta does not behave as declared: it is slow\n"), "{refused}");
+        assert!(refused.to_string().starts_with("beta does not behave as declared: it is slow"), "{refused}");
         assert_eq!(findings.observed.len(), 0);
         let why =
             SkippedRouters { why: "no room".into(), networks: (1..8).map(|number| format!("a-{number}")).collect() };

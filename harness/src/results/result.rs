@@ -14,6 +14,7 @@ use super::rebind_recovery::{RebindRecovery, rebind_recovery};
 use super::steps::{StepResult, errors, steps};
 use super::tally::Tally;
 use super::topology_shape::TopologyShape;
+use crate::backend::BackendError;
 use crate::metrics::history::MetricHistory;
 use crate::plan::Plan;
 use crate::probe::ProbeOutcome;
@@ -120,7 +121,7 @@ impl RunResult {
     }
 
     /// The result of a run that could not be brought up.
-    pub fn not_played(plan: &Plan, backend: &str, probe: ProbeOutcome, error: &anyhow::Error) -> Self {
+    pub fn not_played(plan: &Plan, backend: &str, probe: ProbeOutcome, error: &BackendError) -> Self {
         let nothing = RunRecord {
             events: Vec::new(),
             metric_history: MetricHistory::default(),
@@ -129,8 +130,8 @@ impl RunResult {
         };
         RunResult {
             verdict: RunVerdict::NotPlayed,
-            probe: error.downcast_ref().cloned().map_or(probe, ProbeOutcome::Refused),
-            errors: vec![format!("{error:#}")],
+            probe: error.differing_router().cloned().map_or(probe, ProbeOutcome::Refused),
+            errors: vec![butter_cli::chain::one_line(error)],
             ..RunResult::of(plan, backend, &nothing, Vec::new())
         }
     }

@@ -54,8 +54,8 @@ fn a_node_that_ends_by_itself_is_told_of_with_its_last_words() {
     let mut playing = desk.play_endless();
     // As a panic ends it.
     playing.node("203.0.113.10").signal(Signal::SIGABRT);
-    let line = playing.says("ended by itself");
-    assert!(line.contains("trouble: ambassador: it ended by itself with exit status 134; it said last:"), "{line}");
+    let line = playing.says(" unexpectedly");
+    assert!(line.contains("ambassador: the node was killed (SIGABRT) unexpectedly; it said last:"), "{line}");
 }
 
 #[test]
@@ -63,6 +63,6 @@ fn a_router_that_ends_by_itself_is_told_of() {
     let Some(desk) = Desk::of(Player::Own) else { return };
     let mut playing = desk.play_endless();
     playing.routers()[0].signal(Signal::SIGKILL);
-    let line = playing.says("ended by itself");
-    assert!(line.contains("the router of ") && line.contains("exit status 137"), "{line}");
+    let line = playing.says(" unexpectedly");
+    assert!(line.contains("the router of network `") && line.contains("was killed (SIGKILL)"), "{line}");
 }

@@ -9,7 +9,7 @@ use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{Dependence, NatConfig, PortBlock};
 use butter_harness::op::{Op, OpResult};
 use butter_harness::plan::Plan;
-use butter_harness::probe::{ProbeOutcome, RouterDiffers};
+use butter_harness::probe::ProbeOutcome;
 use butter_harness::router::RouterConfig;
 
 use crate::played::{Draft, Notes, Played, joined};
@@ -41,8 +41,8 @@ fn nat(config: &mut RouterConfig, change: impl FnOnce(&mut NatConfig)) {
 
 async fn refused(plan: Plan, tamper: fn(&mut RouterConfig), why: &str) {
     let Some(probed) = probed(plan, tamper).await else { return };
-    let error = probed.expect_err(why).what;
-    let refused: &RouterDiffers = error.downcast_ref().unwrap_or_else(|| panic!("{error:#}"));
+    let error = probed.expect_err(why);
+    let refused = error.differing_router().unwrap_or_else(|| panic!("{error:#}"));
     assert!(refused.network == "home" && refused.observation.contains(why), "{refused}");
 }
 

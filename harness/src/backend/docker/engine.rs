@@ -9,8 +9,6 @@ use std::time::Duration;
 use bollard::models::SystemInfo;
 use bollard::{ClientVersion, Docker};
 
-use crate::backend::BackendError;
-
 /// Oldest API that has all that is asked of it: that of Engine 20.10.
 const API_LEAST: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 /// How long the engine may take to say that it is there.
@@ -27,12 +25,13 @@ pub(crate) struct Engine {
 
 /// Why no engine can be used. Nothing was created.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EngineProblem {
+#[allow(missing_docs, reason = "each variant is documented by its message")]
+pub enum EngineProblem {
     #[error("there is no Docker engine here: {0} does not exist")]
     NoSocket(PathBuf),
     #[error("this user may not use the Docker engine: {0} cannot be opened")]
     Denied(PathBuf),
-    #[error("the Docker engine does not run: nobody listens at {0}")]
+    #[error("the Docker engine is not running: nothing listens at {0}")]
     NotRunning(PathBuf),
     #[error("the Docker engine at {at} does not answer")]
     Silent {
@@ -42,7 +41,7 @@ pub(crate) enum EngineProblem {
     },
     #[error("the Docker engine at {at} does not answer within {} s", GREETING_TIMEOUT.as_secs())]
     Slow { at: String },
-    #[error("{HOST_VARIABLE}={0} is no address of an engine that can be used here")]
+    #[error("{HOST_VARIABLE}={0} is not the address of a usable engine: expected unix:///path/to/docker.sock")]
     BadAddress(String),
     #[error("the Docker engine is too old: its API is {found}, and {API_LEAST} (Engine 20.10) is needed")]
     TooOld { found: ClientVersion },
@@ -53,33 +52,27 @@ pub(crate) enum EngineProblem {
 }
 
 impl EngineProblem {
-    fn remedy(&self) -> String {
+    /// What the user can do about it.
+    pub fn remedy(&self) -> String {
         match self {
             EngineProblem::NoSocket(_) => "Install Docker Engine (https://docs.docker.com/engine/install) and start it: sudo systemctl start docker; \
-                 or name another engine in DOCKER_HOST; or use --backend sim, which needs nothing."
+                 or name another engine in DOCKER_HOST; or use the backend netns, or sim."
                 .to_owned(),
             EngineProblem::Denied(_) => {
-                "Join its group and log in again: sudo usermod -aG docker \"$USER\"; or run as root; or use --backend sim.".to_owned()
+                "Join its group and log in again: sudo usermod -aG docker \"$USER\"; or run as root; or use the backend netns, or sim.".to_owned()
             }
-            EngineProblem::NotRunning(_) => "Start it: sudo systemctl start docker; or use --backend sim, which needs nothing.".to_owned(),
+            EngineProblem::NotRunning(_) => "Start it: sudo systemctl start docker; or use the backend netns, or sim.".to_owned(),
             EngineProblem::Silent { .. } | EngineProblem::Slow { .. } => match env::var(HOST_VARIABLE) {
-                Ok(host) => format!("DOCKER_HOST names it ({host}): correct or unset it; or use --backend sim."),
-                Err(_) => "See why: sudo systemctl status docker, sudo journalctl -u docker; or use --backend sim.".to_owned(),
+                Ok(host) => format!("DOCKER_HOST names it ({host}): correct or unset it; or use the backend netns, or sim."),
+                Err(_) => "See why: sudo systemctl status docker, sudo journalctl -u docker; or use the backend netns, or sim.".to_owned(),
             },
             EngineProblem::BadAddress(_) => "Write it as unix:///path/to/docker.sock, or unset DOCKER_HOST.".to_owned(),
             EngineProblem::TooOld { .. } => "Install Docker Engine 20.10 or newer.".to_owned(),
             EngineProblem::NotLinux(_) => "Switch the engine to Linux containers.".to_owned(),
             EngineProblem::Elsewhere(_) => "Use an engine that runs on this very machine, as root (unset DOCKER_HOST, docker context use default); \
-                 or use --backend sim, which needs nothing."
+                 or use the backend netns, or sim."
                 .to_owned(),
         }
-    }
-}
-
-impl From<EngineProblem> for BackendError {
-    fn from(unusable: EngineProblem) -> Self {
-        let remedy = Some(unusable.remedy());
-        BackendError { what: anyhow::Error::new(unusable), remedy }
     }
 }
 

@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::wiring::{SURVEY, Wiring};
-use crate::backend::BackendError;
+use crate::probe::ProbeError;
 use crate::probe::remote_prober::FindingsReader;
 use crate::probe::survey::{Finding, Survey};
 
@@ -25,7 +25,7 @@ pub(super) enum RemoteProbeError {
     /// Such a container cannot be had.
     NotPossible(anyhow::Error),
     /// What was found ended it.
-    Found(BackendError),
+    Found(ProbeError),
 }
 
 impl From<anyhow::Error> for RemoteProbeError {
@@ -39,7 +39,7 @@ pub(super) async fn carry_out(
     docker: &Docker,
     wiring: &Wiring,
     survey: &Survey,
-    found: impl FnMut(Finding) -> Result<(), BackendError>,
+    found: impl FnMut(Finding) -> Result<(), ProbeError>,
 ) -> Result<(), RemoteProbeError> {
     let name = wiring.create_prober(docker).await?;
     let carried_out = run(docker, &name, survey, found).await;
@@ -53,7 +53,7 @@ async fn run(
     docker: &Docker,
     name: &str,
     survey: &Survey,
-    mut found: impl FnMut(Finding) -> Result<(), BackendError>,
+    mut found: impl FnMut(Finding) -> Result<(), ProbeError>,
 ) -> Result<(), RemoteProbeError> {
     let options = UploadToContainerOptionsBuilder::default().path("/").build();
     let packed = bollard::body_full(pack(survey)?.into());

@@ -39,7 +39,7 @@ pub(super) async fn probe(shared: &Shared, progress: &mut dyn Progress) -> Resul
         }
         Err(here) => match prober::carry_out(&shared.host.docker, wiring, &survey, &mut found).await {
             Ok(()) => None,
-            Err(RemoteProbeError::Found(error)) => return Err(error),
+            Err(RemoteProbeError::Found(error)) => return Err(error.into()),
             Err(RemoteProbeError::NotPossible(there)) => Some((here, there)),
         },
     };

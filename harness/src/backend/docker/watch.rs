@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use tokio::time::sleep;
 
 use super::{Shared, label, logs};
+use crate::backend::process::exit::how_it_ended;
 use crate::backend::process::lifecycle;
 use crate::op::OpResult;
 use crate::plan::{NetworkIndex, NodeIndex};
@@ -84,7 +85,7 @@ async fn ended(shared: &Shared, name: &str, who: Who, exit: i64) {
 async fn router_ended(shared: &Shared, name: &str, network: NetworkIndex, exit: i64) {
     let last_output = logs::quote(&shared.host.docker, name).await;
     let network = &shared.plan.network(network).name;
-    let why = format!("the router of {network} ended by itself with exit status {exit}{last_output}");
+    let why = format!("the router of network `{network}` {} unexpectedly{last_output}", how_it_ended(exit));
     shared.report(None, OpResult::Failed { node: None, reason: why }).await;
 }
 

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::client::ApiClient;
+use super::exit::how_it_ended;
 use super::{ProcessHost, ProcessRun, node_api};
 use crate::op::{Op, OpId, OpResult};
 use crate::plan::{NodeIndex, Plan};
@@ -170,7 +171,7 @@ pub(crate) async fn launch<H: ProcessHost>(
 ) -> anyhow::Result<ProcessInstance> {
     let here = run.node(node);
     if here.live().is_some() {
-        bail!("it runs already");
+        bail!("the node is running already");
     }
     let ran = here.instance().is_some();
     if !fresh && !here.persistent && ran {
@@ -204,10 +205,10 @@ pub(crate) async fn release<H: ProcessHost>(
             Ok(id) => id,
             Err(_) => {
                 let last_output = H::last_output(run, node).await;
-                bail!("it does not answer within {} s{last_output}", ANSWER_DEADLINE.as_secs())
+                bail!("the node does not answer within {} s{last_output}", ANSWER_DEADLINE.as_secs())
             }
         },
-        () = instance.ended.cancelled() => bail!("it ended at once{}{}", exit_text(instance), H::last_output(run, node).await),
+        () = instance.ended.cancelled() => bail!("the node {} at its start{}", exit_text(instance), H::last_output(run, node).await),
     };
     instance.expected.store(false, Ordering::SeqCst);
     run.node(node).lock().answers = true;
@@ -219,7 +220,7 @@ pub(crate) async fn ended<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex, 
     if instance.end(exit) {
         run.node(node).client.close_idle();
         let last_output = H::last_output(run, node).await;
-        let why = format!("it ended by itself with exit status {exit}{last_output}");
+        let why = format!("the node {} unexpectedly{last_output}", how_it_ended(exit));
         run.report(None, OpResult::Failed { node: Some(node), reason: why }).await;
     }
 }
@@ -254,15 +255,15 @@ async fn stop<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> anyhow::R
     H::stop(run, node, &instance).await?;
     await_end(run, node, &instance).await;
     match instance.exit.get() {
-        Some(&KILLED) => bail!("it did not leave within {} s and was killed", LEAVE_WITHIN.as_secs()),
+        Some(&KILLED) => bail!("the node did not leave within {} s and was killed", LEAVE_WITHIN.as_secs()),
         Some(0) | None => Ok(()),
-        Some(_) => bail!("it ended{}{}", exit_text(&instance), H::last_output(run, node).await),
+        Some(_) => bail!("the node {}{}", exit_text(&instance), H::last_output(run, node).await),
     }
 }
 
 /// The life that is about to be ended.
 fn instance_to_end<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> anyhow::Result<ProcessInstance> {
-    let instance = run.node(node).live().context("it does not run")?;
+    let instance = run.node(node).live().context("the node is down")?;
     instance.expect_end();
     Ok(instance)
 }
@@ -276,5 +277,5 @@ async fn await_end<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex, instanc
 }
 
 fn exit_text(instance: &ProcessInstance) -> String {
-    instance.exit.get().map_or_else(String::new, |status| format!(" with exit status {status}"))
+    instance.exit.get().map_or_else(|| "ended".to_owned(), |status| how_it_ended(*status))
 }

@@ -64,7 +64,7 @@ async fn call<H: ProcessHost>(
     call: impl Future<Output = anyhow::Result<OpResult>>,
 ) -> OpResult {
     let failed = |why: String| OpResult::Failed { node: Some(node), reason: why };
-    let Some(instance) = run.node(node).live() else { return failed("it does not run".to_owned()) };
+    let Some(instance) = run.node(node).live() else { return failed("the node is down".to_owned()) };
     let within = deadline + 2 * node_api::MARGIN;
     let call = timeout(within, async {
         let _permit = room.acquire().await.context("the run is await_end")?;
@@ -76,7 +76,7 @@ async fn call<H: ProcessHost>(
             Ok(Err(error)) => failed(format!("{error:#}")),
             Err(_) => failed(format!("no answer within {} s", within.as_secs())),
         },
-        () = instance.ended.cancelled() => failed("it ended before it answered".to_owned()),
+        () = instance.ended.cancelled() => failed("the node ended before it answered".to_owned()),
     }
 }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::backend::BackendError;
 use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::metrics::history::MetricHistory;
 use crate::metrics::series::Source;
@@ -101,7 +102,12 @@ fn failed_check_step_error_or_early_end_is_no_pass() {
 #[test]
 fn run_that_was_not_played_says_why_and_what_the_probe_found() {
     let refused = RouterDiffers { network: "beta".to_owned(), observation: "it loses more".to_owned() };
-    let result = RunResult::not_played(&fixture::plan(), "netns", ProbeOutcome::Skipped, &refused.clone().into());
+    let result = RunResult::not_played(
+        &fixture::plan(),
+        "netns",
+        ProbeOutcome::Skipped,
+        &BackendError::Probe(refused.clone().into()),
+    );
     assert_eq!((result.verdict, &result.probe), (RunVerdict::NotPlayed, &ProbeOutcome::Refused(refused)));
     assert_eq!(result.errors, ["beta does not behave as declared: it loses more"]);
     let json: serde_json::Value = serde_json::from_str(&result.to_json()).unwrap();
@@ -113,7 +119,12 @@ fn run_that_was_not_played_says_why_and_what_the_probe_found() {
     let junit = crate::report::junit::xml(&[result]).unwrap();
     assert!(junit.contains("errors=\"1\"") && junit.contains("it loses more"), "{junit}");
 
-    let other = RunResult::not_played(&fixture::plan(), "docker", ProbeOutcome::Skipped, &anyhow::anyhow!("no engine"));
+    let other = RunResult::not_played(
+        &fixture::plan(),
+        "docker",
+        ProbeOutcome::Skipped,
+        &BackendError::Other(anyhow::anyhow!("no engine")),
+    );
     assert_eq!((other.verdict, other.probe), (RunVerdict::NotPlayed, ProbeOutcome::Skipped));
 }
 
