@@ -10,9 +10,9 @@ pub enum ColorChoice {
     /// Colour what a terminal shows, unless NO_COLOR or TERM=dumb is set; CLICOLOR_FORCE colours always
     #[default]
     Auto,
-    /// Colour always
+    /// Colour also what is not shown on a terminal
     Always,
-    /// Never colour
+    /// Do not colour anything
     Never,
 }
 
@@ -22,7 +22,7 @@ pub enum Charset {
     /// ASCII only: the locale is C or POSIX, or of another character set.
     #[default]
     Ascii,
-    /// All of Unicode.
+    /// All of Unicode, encoded as UTF-8.
     Utf8,
 }
 

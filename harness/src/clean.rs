@@ -45,11 +45,14 @@ impl std::fmt::Display for RunLeftover {
         if let Some(age) = self.age {
             write!(f, ", started {} ago", humantime::format_duration(age))?;
         }
-        write!(f, ": {} containers, networks and volumes", self.objects)
+        match self.objects {
+            1 => write!(f, ": 1 container, network or volume"),
+            several => write!(f, ": {several} containers, networks and volumes"),
+        }
     }
 }
 
-/// Removes runs.
+/// Removes the runs of this scope from the engine.
 ///
 /// # Errors
 /// If the engine cannot be used, or does not remove everything. Then the error lists what is left.

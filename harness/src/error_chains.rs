@@ -14,6 +14,7 @@ use crate::probe::RouterDiffers;
 use crate::results::compare::CompareError;
 use crate::results::directory::DirectoryError;
 use crate::results::topology_shape::ShapeDifference;
+use crate::steps::state::NodeLife;
 use crate::steps::step::ScheduleError;
 use crate::topology::Overrides;
 
@@ -30,6 +31,7 @@ fn plan_errors() -> Vec<Box<dyn Error>> {
         Box::new(planner::read("x.yaml", "name: x", &Overrides::default()).unwrap_err()),
         Box::new(ScheduleError::NoneAlive { names: text() }),
         Box::new(ScheduleError::NoPair { names: text() }),
+        Box::new(ScheduleError::TooFewNodes { names: text(), life: NodeLife::Up, wanted: 3, found: 1 }),
         Box::new(ScheduleError::NothingStored),
         Box::new(ScheduleError::FewerStored { wanted: 3, stored: 1 }),
         Box::new(ScheduleError::TooManyOps),

@@ -73,8 +73,8 @@ fn set_is_held_to_what_there_is() {
         message("x.yaml", text, &Overrides { set, ..Overrides::default() })
     };
     let told = set(&[("ndoes", "4"), ("heartbeat", "4")]);
-    assert!(told.contains("--set ndoes=4") && told.contains("did you mean 'nodes'?"), "{told}");
-    assert!(told.contains("--set heartbeat=4") && told.contains("with its unit"), "{told}");
+    assert!(told.contains("setting ndoes=4") && told.contains("did you mean 'nodes'?"), "{told}");
+    assert!(told.contains("setting heartbeat=4") && told.contains("with its unit"), "{told}");
     let told = set(&[("nodes", "none")]);
     assert!(told.contains("x.yaml:3:") && told.contains("${nodes} is none"), "{told}");
 }

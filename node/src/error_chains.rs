@@ -56,6 +56,7 @@ fn core_errors() -> Vec<Box<dyn Error>> {
         Box::new(WireError::Version(9)),
         Box::new(WireError::Trailing(3)),
         Box::new(WireError::Malformed(bincode::error::DecodeError::UnexpectedEnd { additional: 1 })),
+        Box::new(WireError::Unencodable(bincode::error::EncodeError::UnexpectedEnd)),
         Box::new(PutError::TooLarge),
         Box::new(PutError::TooFewCopies { copies: 1, wanted: 3, lacking: 1, blocks: 2 }),
         Box::new(PutError::Busy),

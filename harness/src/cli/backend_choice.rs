@@ -31,7 +31,7 @@ pub(super) enum BackendArg {
     Sim,
 }
 
-/// What will play.
+/// The backend that will play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BackendKind {
     Docker,
@@ -100,7 +100,7 @@ pub(super) struct BackendSetup {
     pub(super) probe: bool,
     /// Where logs are kept.
     pub(super) logs: Option<PathBuf>,
-    /// What is run.
+    /// Programs of nodes and routers.
     pub(super) programs: programs::ProgramChoice,
 }
 

@@ -83,12 +83,12 @@ fn override_vars(
         } else if SETTINGS.iter().any(|key| key.name == name) {
             match NodeConfig::default().set(name, text) {
                 Ok(()) => settings.push((name.clone(), text.clone())),
-                Err(error) => problems.add(Diagnostic::nowhere(format!("--set {name}={text}: {error}"))),
+                Err(error) => problems.add(Diagnostic::nowhere(format!("setting {name}={text}: {error}"))),
             }
         } else {
             let names = vars.keys().map(String::as_str).chain(SETTINGS.iter().map(|key| key.name));
             let what =
-                format!("--set {name}={text}: the topology has no variable and nodes have no setting of that name");
+                format!("setting {name}={text}: the topology has no variable and nodes have no setting of that name");
             let mut problem = Diagnostic::nowhere(what);
             problem.help = suggestion(name, names, "there are");
             problems.add(problem);

@@ -122,6 +122,8 @@ impl Drop for ApiServer {
 
 /// Listens on a socket file that only this user can open. Replaces the file of a node that was killed.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    // A path that is too long could be renamed to, but no client could connect to it.
+    std::os::unix::net::SocketAddr::from_pathname(path)?;
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(io::ErrorKind::AddrInUse.into()),
         // A node that lives answers.
