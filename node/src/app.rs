@@ -44,7 +44,8 @@ pub use crate::driver::command::{
 };
 pub use crate::driver::handle::{InspectedNode, NodeHandle, NodeStopped};
 use crate::driver::identity::Identity;
-use crate::driver::{Driver, Place};
+use crate::driver::resolver::Resolver;
+use crate::driver::{Driver, DriverSettings};
 use crate::overlay::Overlay;
 use crate::overlay::data::{DataOverlay, FoundValue, GetError, PutError, StoredValue};
 
@@ -60,7 +61,7 @@ pub struct NodeBuilder<V: AppOverlay> {
     config: Arc<Config>,
     overlay: V,
     overlay_api: OverlayApi<V>,
-    place: Place,
+    driver: DriverSettings,
     store: Option<PathBuf>,
     api: Option<ApiSettings>,
     behaviours: Behaviours,
@@ -71,7 +72,7 @@ impl<V: AppOverlay> fmt::Debug for NodeBuilder<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NodeBuilder")
             .field("config", &self.config)
-            .field("place", &self.place)
+            .field("driver", &self.driver)
             .field("store", &self.store)
             .field("api", &self.api)
             .field("behaviours", &self.behaviours)
@@ -87,7 +88,7 @@ impl Node<DataOverlay> {
             config: Arc::default(),
             overlay: DataOverlay::new(Arc::default()),
             overlay_api: OverlayApi::data(),
-            place: Place::default(),
+            driver: DriverSettings::default(),
             store: None,
             api: None,
             behaviours: Behaviours::default(),
@@ -114,9 +115,9 @@ impl NodeBuilder<DataOverlay> {
     #[must_use]
     pub fn overlay<W: AppOverlay>(self, overlay: W) -> NodeBuilder<W> {
         assert!(self.clients.is_empty(), "the overlay is chosen before clients are added");
-        let NodeBuilder { config, place, store, api, behaviours, .. } = self;
+        let NodeBuilder { config, driver, store, api, behaviours, .. } = self;
         let overlay_api = OverlayApi::none();
-        NodeBuilder { config, overlay, overlay_api, place, store, api, behaviours, clients: Vec::new() }
+        NodeBuilder { config, overlay, overlay_api, driver, store, api, behaviours, clients: Vec::new() }
     }
 }
 
@@ -131,21 +132,28 @@ impl<V: AppOverlay> NodeBuilder<V> {
     /// Listens for peers at this address (UDP).
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.place.listen = address;
+        self.driver.listen = address;
         self
     }
 
     /// Restricts discovery to these interfaces, such as `lo`.
     #[must_use]
     pub fn lan(mut self, interfaces: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.place.interfaces = interfaces.into_iter().map(Into::into).collect();
+        self.driver.interfaces = interfaces.into_iter().map(Into::into).collect();
         self
     }
 
     /// Uses another multicast group for announcements than Butter's.
     #[must_use]
     pub fn group(mut self, group: SocketAddrV4) -> Self {
-        self.place.group = group;
+        self.driver.group = group;
+        self
+    }
+
+    /// Looks up the names of ambassadors with `resolver` instead of the system's.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.driver.resolver = resolver;
         self
     }
 
@@ -202,7 +210,7 @@ impl<V: AppOverlay> NodeBuilder<V> {
         if let Some(api) = &api {
             api.wait_for_start().await;
         }
-        let (driver, handle) = Driver::open(&identity, self.config, self.overlay, self.place, self.behaviours)?;
+        let (driver, handle) = Driver::open(&identity, self.config, self.overlay, self.driver, self.behaviours)?;
         let mut node = JoinSet::new();
         node.spawn(driver.run());
         let mut beside = JoinSet::new();

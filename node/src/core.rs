@@ -40,7 +40,7 @@ use connectivity::suspects::Suspects;
 use connectivity::upgrade::ProbeResponder;
 use contact::{Contact, Quality};
 use identity::NodeId;
-use io::{AskError, Command, CommandId, Input, Outcome, Output, Sink};
+use io::{AskError, Command, CommandId, Input, LocalAddress, Outcome, Output, Sink};
 use membership::discovery;
 use membership::discovery::{Discovery, DiscoveryOutcome};
 use membership::known_hosts::{AddressedMessage, KnownHosts};
@@ -58,6 +58,8 @@ const FAILURES_PER_INPUT: usize = 64;
 pub struct NodeCore<V: Overlay> {
     config: Arc<Config>,
     me: Contact,
+    /// The addresses of `me`, with the sizes of their networks.
+    local_addresses: Vec<LocalAddress>,
     random: Random,
     hosts: KnownHosts,
     discover: Discovery,
@@ -85,10 +87,11 @@ impl<V: Overlay> NodeCore<V> {
         let ambassador = config.ambassador;
         NodeCore {
             me: Contact { id, addresses: Arc::default(), ambassador, quality },
+            local_addresses: Vec::new(),
             random: random::child(seed, 0),
             hosts: KnownHosts::new(id, config.active, config.passive),
             discover: Discovery::new(config.discover),
-            rendezvous: Rendezvous::new(&config.join),
+            rendezvous: Rendezvous::new(&config.join, &config.join_names),
             links: Links::new(ambassador),
             connect_requests: ConnectRequests::default(),
             port_map: PortMap::new(config.port_mapping),
@@ -127,11 +130,16 @@ impl<V: Overlay> NodeCore<V> {
             Input::ProbeReceived { socket, from, probe } => self.probed(now, socket, from, probe, sink),
             Input::SocketOpened { socket, port } => self.probe_responder.opened(socket, port),
             Input::PortMapped(mapping) => self.mapped(now, mapping, sink),
-            Input::Addresses(local) => {
+            Input::Addresses(mut local) => {
+                local.truncate(contact::ADDRESSES_MAX);
                 let addresses = Arc::make_mut(&mut self.me.addresses);
-                addresses.local = local.into_iter().take(contact::ADDRESSES_MAX).collect();
+                addresses.local = local.iter().map(|own| own.address).collect();
+                self.local_addresses = local;
                 self.update_own_addresses(now, self.me.external_address, sink);
             }
+            Input::Resolved { name, addresses } => self
+                .rendezvous
+                .resolved(now, &name, &addresses, |address| self.links.dial_address(address, &mut self.stats, sink)),
             Input::Wake => self.wake(now, sink),
         }
         self.report_unreachable(now, sink);
@@ -399,7 +407,10 @@ impl<V: Overlay> NodeCore<V> {
             self.stats.announcements_sent += 1;
             sink.push(Output::Announce(ping));
         }
-        self.rendezvous.wake(now, |address| self.links.dial_address(address, &mut self.stats, sink));
+        let names = self.rendezvous.wake(now, |address| self.links.dial_address(address, &mut self.stats, sink));
+        for name in names {
+            sink.push(Output::Resolve { name });
+        }
         self.select_fallback_ambassador(now, sink);
         self.recruit_neighbours(now, sink);
         self.wake_crossings(now, sink);

@@ -6,6 +6,7 @@
 //! | [`transport`] | links over QUIC, direct and relayed |
 //! | [`multicast`] | announcements on the LAN |
 //! | `portmap` | ports that the NAT forwards here |
+//! | [`resolver`] | looking up the names of ambassadors |
 //! | [`behaviours`] | what the application answers to peers |
 //! | [`command`] | commands with typed outcomes |
 //! | [`handle`] | commands to a running node |
@@ -23,7 +24,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use crate::core::NodeCore;
 use crate::core::config::Config;
-use crate::core::io::{Command, CommandId, Input, Outcome, Output, Sink};
+use crate::core::io::{Command, CommandId, Input, LocalAddress, Outcome, Output, Sink};
 use crate::core::message::Announcement;
 use crate::core::time::Deadline;
 use crate::core::transport::{RelayQuota, TransportEvent};
@@ -34,6 +35,7 @@ use handle::{InspectedNode, NodeHandle, ToNode};
 use identity::{Identity, IdentityError};
 use multicast::{Lan, LanError};
 use portmap::PortMapping;
+use resolver::{Lookups, Resolver, SystemResolver};
 use transport::{Transport, TransportError};
 
 pub mod api;
@@ -45,6 +47,7 @@ pub mod identity;
 mod interfaces;
 pub mod multicast;
 pub(crate) mod portmap;
+pub mod resolver;
 pub mod transport;
 
 #[cfg(fuzzing)]
@@ -59,34 +62,41 @@ const OUTPUTS_PER_TURN: usize = 1_024;
 /// Commands under way; beyond, those who give them wait.
 const UNDER_WAY_MAX: usize = 4_096;
 
-/// Where a node is to be found.
+/// Where a node listens, and what it takes from the system.
 #[derive(Clone, Debug)]
-pub struct Place {
-    /// Where it listens for peers (UDP); port 0 lets the system choose.
+pub struct DriverSettings {
+    /// UDP address to listen at for peers; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Interfaces that it uses to be found; all but loopback if empty.
+    /// Interfaces whose addresses are announced to peers; all but loopback if empty.
     pub interfaces: Vec<String>,
-    /// The LAN's group for announcements; used if [`Config::discover`] is set.
+    /// Multicast group of the LAN's announcements; used if [`Config::discover`] is set.
     pub group: SocketAddrV4,
+    /// Looks up [`Config::join_names`].
+    pub resolver: Arc<dyn Resolver>,
 }
 
-impl Default for Place {
-    /// Any address, a port of the system's choice, all interfaces, Butter's group.
+impl Default for DriverSettings {
+    /// Any address, a port of the system's choice, all interfaces, Butter's group, the system's resolver.
     fn default() -> Self {
-        Place { listen: SocketAddr::from(([0, 0, 0, 0], 0)), interfaces: Vec::new(), group: multicast::GROUP }
+        DriverSettings {
+            listen: SocketAddr::from(([0, 0, 0, 0], 0)),
+            interfaces: Vec::new(),
+            group: multicast::GROUP,
+            resolver: Arc::new(SystemResolver),
+        }
     }
 }
 
 /// Why a node does not start. Nothing is left of it.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No links.
+    /// The transport cannot listen for peers.
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// No announcements.
     #[error("cannot discover peers on the LAN")]
     Lan(#[from] LanError),
-    /// No identity.
+    /// The node's identity cannot be read or made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The system does not tell its addresses.
@@ -104,17 +114,18 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Driver<V: Overlay> {
     node: NodeCore<V>,
-    place: Place,
+    settings: DriverSettings,
     clock: Clock,
     transport: Transport<V::Message>,
     lan: Option<Lan>,
     port_mapping: PortMapping,
+    lookups: Lookups,
     server: Server,
     replies: mpsc::Receiver<Reply>,
     commands: mpsc::Receiver<ToNode<V>>,
     under_way: BTreeMap<CommandId, oneshot::Sender<Outcome<V::Outcome>>>,
     last_command: u64,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<LocalAddress>,
     interfaces: Interval,
     deadline: Deadline,
     sink: Sink<V::Message, V::Outcome>,
@@ -141,18 +152,19 @@ where
         identity: &Identity,
         config: Arc<Config>,
         overlay: V,
-        place: Place,
+        settings: DriverSettings,
         behaviours: Behaviours,
     ) -> Result<(Self, NodeHandle<V>), StartError> {
-        let transport = Transport::listen(identity, place.listen, RelayQuota::of(config.ambassador))?;
-        let lan = config.discover.then(|| Lan::open(place.group, place.interfaces.clone())).transpose()?;
+        let transport = Transport::listen(identity, settings.listen, RelayQuota::of(config.ambassador))?;
+        let lan = config.discover.then(|| Lan::open(settings.group, settings.interfaces.clone())).transpose()?;
         let (server, replies) = Server::new(behaviours, config.deadline);
         let (handle, commands) = NodeHandle::new(identity.id());
         let mut interfaces = interval(INTERFACES_EVERY);
         interfaces.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut driver = Driver {
             node: NodeCore::new(identity.id(), config, identity::random_seed()?, overlay),
-            place,
+            lookups: Lookups::new(settings.resolver.clone()),
+            settings,
             clock: Clock::start(),
             transport,
             lan,
@@ -170,7 +182,7 @@ where
             leave_by: None,
             left: false,
         };
-        driver.addresses = driver.look_at_interfaces().map_err(StartError::Addresses)?;
+        driver.addresses = driver.local_addresses().map_err(StartError::Addresses)?;
         Ok((driver, handle))
     }
 
@@ -200,6 +212,7 @@ where
             Some(command) = self.commands.recv(), if self.under_way.len() < UNDER_WAY_MAX => self.take_command(command),
             (from, announcement) = next_announcement(self.lan.as_ref()) => self.take_event(TransportEvent::Announcement { from, announcement }),
             port = self.port_mapping.next() => self.take_event(TransportEvent::PortMapped(port)),
+            (name, addresses) = self.lookups.next() => self.feed(Input::Resolved { name, addresses }),
             () = sleep_until_some(wake) => self.take_event(TransportEvent::Wake),
             () = sleep_until_some(self.leave_by) => {
                 tracing::warn!("leaving without having handed over everything: the time is up");
@@ -240,6 +253,7 @@ where
             Output::OpenSocket { socket } => self.transport.open_socket(socket),
             Output::CloseSocket { socket } => self.transport.close_socket(socket),
             Output::MapPort { port, lifetime } => self.port_mapping.ask(port, lifetime),
+            Output::Resolve { name } => self.lookups.begin(name),
             Output::Request { request, from, route, body } => {
                 if let Err(refusal) = self.server.serve(request, from, &route, body) {
                     self.feed(Input::Reply { request, result: Err(refusal) });
@@ -283,7 +297,7 @@ where
         if let Some(Err(error)) = self.lan.as_mut().map(Lan::refresh) {
             tracing::warn!(%error, "cannot look at the interfaces");
         }
-        match self.look_at_interfaces() {
+        match self.local_addresses() {
             Ok(addresses) if addresses != self.addresses => {
                 tracing::debug!(?addresses, "listening");
                 self.addresses.clone_from(&addresses);
@@ -294,8 +308,8 @@ where
         }
     }
 
-    fn look_at_interfaces(&self) -> std::io::Result<Vec<SocketAddr>> {
-        interfaces::addresses(self.transport.local_addr()?, &self.place.interfaces)
+    fn local_addresses(&self) -> std::io::Result<Vec<LocalAddress>> {
+        interfaces::addresses(self.transport.local_addr()?, &self.settings.interfaces)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Nodes over real sockets, in one process: discovery, storing and finding, asking, leaving. On loopback only, each test with a
 //! multicast port of its own; every wait is for a condition, with a deadline.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use butter::Node;
@@ -9,6 +10,7 @@ use butter::app::{CommandError, NodeBuilder, NodeHandle};
 use butter::core::config::Config;
 use butter::core::io::AskError;
 use butter::core::message::Refusal;
+use butter::driver::resolver::{Lookup, Resolver};
 use butter::overlay::data::{DataConfig, DataOverlay, GetError};
 use tokio::time::timeout;
 
@@ -170,6 +172,56 @@ async fn nodes_join_through_an_ambassador_without_multicast() {
         knows(node.handle(), 2).await;
     }
     assert_eq!(me(&a).await.via, None, "no NAT is between: whoever knows its address can dial it");
+}
+
+/// What a name stands for, to be changed during a test.
+#[derive(Clone, Debug, Default)]
+struct Names(Arc<Mutex<Vec<SocketAddr>>>);
+
+impl Names {
+    fn set(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
+        *self.0.lock().unwrap() = addresses.into_iter().collect();
+    }
+}
+
+impl Resolver for Names {
+    fn look_up(&self, name: String) -> Lookup {
+        assert_eq!(name, "ambassador.test:4001");
+        let addresses = self.0.lock().unwrap().clone();
+        let found = if addresses.is_empty() { Err(std::io::ErrorKind::NotFound.into()) } else { Ok(addresses) };
+        Box::pin(async { found })
+    }
+}
+
+#[tokio::test]
+async fn node_follows_the_name_of_its_ambassador_from_before_it_resolves_to_another_address() {
+    let ambassador = async || {
+        let config = Config { ambassador: true, discover: false, ..Config::default() };
+        let node = Node::builder().config(config).listen("127.0.0.1:0".parse().unwrap()).start().await.unwrap();
+        let at = node.handle().contact().await.unwrap().local[0];
+        (node, at)
+    };
+    let names = Names::default();
+    let config = Config { discover: false, join_names: vec!["ambassador.test:4001".to_owned()], ..Config::default() };
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let node = Node::builder().config(config).listen(listen).resolver(Arc::new(names.clone())).start().await.unwrap();
+    let known = async |ambassador: &Node| {
+        until("the ambassador is known", async || {
+            let known = node.handle().known_hosts().await.unwrap();
+            known.iter().any(|host| host.id == ambassador.handle().id())
+        })
+        .await;
+    };
+
+    // Nothing answers at the first address: the second is dialled at the same time.
+    let (first, at) = ambassador().await;
+    names.set(["127.0.0.1:9".parse().unwrap(), at]);
+    known(&first).await;
+
+    first.leave().await;
+    let (second, at) = ambassador().await;
+    names.set([at]);
+    known(&second).await;
 }
 
 #[tokio::test]

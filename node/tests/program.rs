@@ -185,7 +185,7 @@ fn what_cannot_be_done_is_said_with_its_remedy() {
         (run(&["--api", "0.0.0.0:0"]), 3, "--api-token"),
         (run(&["--api", "127.0.0.1:0", "--set", "heartbeat=2"]), 2, "with its unit"),
         (run(&["--api", "127.0.0.1:0", "--set", "beat=2s"]), 2, "heartbeat"),
-        (run(&["--api", "127.0.0.1:0", "--join", "nowhere"]), 2, "HOST:PORT"),
+        (run(&["--api", "127.0.0.1:0", "--join", "nowhere:port"]), 2, "HOST:PORT"),
         (vec!["id", &nobody], 3, "start one with `butter run`"),
         (nothing_there.to_vec(), 2, "64 hexadecimal digits"),
         (vec!["put", "/no/such/file", &nobody], 2, "/no/such/file"),

@@ -129,7 +129,8 @@ impl<V: Overlay> SimEngine<V> {
         place.node = Some(Box::new(NodeCore::new(id, config, seed, overlay)));
         (place.armed, place.deadline) = (Time::NEVER, Time::NEVER);
         let ipv6 = place.address6.map(|ip| SocketAddr::new(ip.into(), place.address.port()));
-        let listens = std::iter::once(place.address.into()).chain(ipv6).collect();
+        let listens =
+            std::iter::once(place.address.into()).chain(ipv6).map(|address: SocketAddr| address.into()).collect();
         self.handle(slot, Input::Addresses(listens));
         self.handle(slot, Input::Wake);
     }
@@ -255,6 +256,7 @@ fn perform<M: std::fmt::Debug + bincode::Encode, O>(
         Output::Probe { socket, to, probe } => transport.probe(slot, socket, to, probe),
         Output::OpenSocket { socket } => transport.open_socket(slot, socket),
         Output::CloseSocket { socket } => transport.close_socket(slot, socket),
+        Output::Resolve { name } => unreachable!("plans join by address and not by name: {name}"),
         Output::MapPort { port, lifetime } => transport.map_port(slot, port, lifetime),
         Output::Request { request, .. } => refused.push(request),
         Output::Done { id, outcome } => finished.push_back(CompletedCommand { at: transport.now(), slot, id, outcome }),

@@ -166,7 +166,7 @@ impl World {
             world.nodes.push(NodeCore::new(id(at), Arc::new(config), at as u64, overlay));
         }
         for at in 0..NODES {
-            world.give(at, Input::Addresses(vec![address((at as u8 * 60, 4001))]));
+            world.give(at, Input::Addresses(vec![address((at as u8 * 60, 4001)).into()]));
             world.give(at, Input::Wake);
         }
         world
@@ -302,7 +302,7 @@ impl World {
                 self.give(node(at), Input::PortMapped(mapping));
             }
             Step::Moved { node: at, hosts } => {
-                self.give(node(at), Input::Addresses(hosts.map(|host| address((host, 4001))).to_vec()));
+                self.give(node(at), Input::Addresses(hosts.map(|host| address((host, 4001)).into()).to_vec()));
             }
             Step::Put { node: at, length } => {
                 let value = Blob(vec![length as u8; usize::from(length) + 1].into());

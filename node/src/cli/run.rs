@@ -1,9 +1,8 @@
 //! `butter run`: checked arguments become a node.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use anyhow::Context;
 use butter_cli::{chain, values};
 use clap::Args;
 
@@ -17,6 +16,9 @@ use butter::driver::transport::TransportError;
 
 use super::{ApiArgs, Failure};
 
+/// Port of peers, unless an address names another.
+const DEFAULT_PORT: u16 = 4001;
+
 #[derive(Args, Debug)]
 #[command(after_help = after_help())]
 pub(super) struct RunArgs {
@@ -29,8 +31,8 @@ pub(super) struct RunArgs {
     /// Serve as an ambassador: a publicly reachable peer that introduces others and relays for them
     #[arg(long, env = "BUTTER_AMBASSADOR")]
     ambassador: bool,
-    /// Join through the ambassador at this address (repeatable)
-    #[arg(long, value_name = "HOST:PORT", env = "BUTTER_JOIN", value_delimiter = ',', value_parser = host_and_port)]
+    /// Join through the ambassador at this address (repeatable); a name is looked up at each try
+    #[arg(long, value_name = "HOST[:PORT]", env = "BUTTER_JOIN", value_delimiter = ',', value_parser = host_and_port)]
     join: Vec<String>,
     /// Use only this interface for discovery on the LAN, such as `lo` (repeatable) [default: all but loopback]
     #[arg(long, value_name = "IF", env = "BUTTER_LAN", value_delimiter = ',')]
@@ -63,7 +65,7 @@ Examples:
 Exit status: 0 the node has left; 2 wrong arguments; 3 the node cannot be started.";
 
 pub(super) async fn run(args: RunArgs, api: ApiArgs) -> Result<(), Failure> {
-    let config = config(&args).await?;
+    let config = config(&args)?;
     let mut node = Node::builder()
         .config(config)
         .listen(args.listen)
@@ -100,7 +102,7 @@ pub(super) fn remedy(error: &StartError) -> Option<String> {
     })
 }
 
-async fn config(args: &RunArgs) -> Result<NodeConfig, Failure> {
+fn config(args: &RunArgs) -> Result<NodeConfig, Failure> {
     let mut config = NodeConfig::from(Config { ambassador: args.ambassador, ..Config::default() });
     for (key, value) in &args.set {
         config.set(key, value).map_err(|error| Failure::Usage(error.into()))?;
@@ -108,8 +110,11 @@ async fn config(args: &RunArgs) -> Result<NodeConfig, Failure> {
     if args.no_discover {
         config.core_mut().discover = false;
     }
-    for name in &args.join {
-        config.core_mut().join.extend(resolve(name).await?);
+    for ambassador in &args.join {
+        match ambassador.parse() {
+            Ok(address) => config.core_mut().join.push(address),
+            Err(_) => config.core_mut().join_names.push(ambassador.clone()),
+        }
     }
     Ok(config)
 }
@@ -126,9 +131,23 @@ fn setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// An ambassador as HOST:PORT. Without a port it is the one at which nodes listen by default.
 fn host_and_port(text: &str) -> Result<String, String> {
-    let has_port = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if has_port { Ok(text.to_owned()) } else { Err("expected HOST:PORT, such as 203.0.113.1:4001".to_owned()) }
+    if text.parse::<SocketAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    if let Ok(ip) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, DEFAULT_PORT).to_string());
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse::<u16>().ok()),
+        None => (text, Some(DEFAULT_PORT)),
+    };
+    let is_name = !host.is_empty() && !host.contains([':', '/', '[', ' ']);
+    match port {
+        Some(port) if is_name && port != 0 => Ok(format!("{host}:{port}")),
+        _ => Err("expected HOST or HOST:PORT, such as ambassador.example.org:4001".to_owned()),
+    }
 }
 
 fn multicast_group(text: &str) -> Result<SocketAddrV4, String> {
@@ -136,13 +155,4 @@ fn multicast_group(text: &str) -> Result<SocketAddrV4, String> {
     group
         .filter(|group| group.ip().is_multicast())
         .ok_or_else(|| format!("expected an IPv4 multicast address with a port, such as {GROUP}"))
-}
-
-/// The first address of `name`: an ambassador is one peer.
-async fn resolve(name: &str) -> Result<Option<SocketAddr>, Failure> {
-    if let Ok(address) = name.parse() {
-        return Ok(Some(address));
-    }
-    let found = tokio::net::lookup_host(name).await.with_context(|| format!("cannot resolve {name}"));
-    Ok(found.map_err(Failure::Environment)?.next())
 }

@@ -12,6 +12,8 @@ pub struct Config {
     pub auto_ambassador: bool,
     /// Ambassadors to join through, by address.
     pub join: Vec<SocketAddr>,
+    /// Ambassadors to join through, as HOST:PORT. A name is looked up at each try, and all its addresses are dialled.
+    pub join_names: Vec<String>,
     /// Look for peers on the LAN by multicast.
     pub discover: bool,
     /// Ask the NAT on the way out to forward a port (PCP, NAT-PMP, UPnP).
@@ -34,6 +36,7 @@ impl Default for Config {
             ambassador: false,
             auto_ambassador: true,
             join: Vec::new(),
+            join_names: Vec::new(),
             discover: true,
             port_mapping: true,
             ping: Duration::from_secs(1),

@@ -1,6 +1,6 @@
 //! What goes into a node and what comes out: the whole boundary between the pure core and the world.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::blob::Blob;
@@ -40,6 +40,41 @@ pub struct ForwardedPort {
     pub external_address: SocketAddr,
     /// For how long, unless it is asked for again.
     pub lifetime: Duration,
+}
+
+/// An address at which this node listens, with the size of the network that it is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalAddress {
+    /// The address and port at which peers on that network reach this node.
+    pub address: SocketAddr,
+    /// Length of the network's prefix, in bits.
+    pub prefix_len: u8,
+}
+
+impl From<SocketAddr> for LocalAddress {
+    /// For a network whose size is not known: a /24 or a /64.
+    fn from(address: SocketAddr) -> Self {
+        LocalAddress { address, prefix_len: if address.is_ipv4() { 24 } else { 64 } }
+    }
+}
+
+impl LocalAddress {
+    /// Whether `ip` is on the same network.
+    pub fn is_near(&self, ip: IpAddr) -> bool {
+        match (self.address.ip(), ip) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let host_bits = 32_u32.saturating_sub(self.prefix_len.into());
+                let differ = u32::from(own) ^ u32::from(other);
+                (own.is_loopback() && other.is_loopback()) || differ.checked_shr(host_bits).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let host_bits = 128_u32.saturating_sub(self.prefix_len.into());
+                let differ = u128::from(own) ^ u128::from(other);
+                differ.checked_shr(host_bits).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
 }
 
 /// How a link runs.
@@ -147,7 +182,14 @@ pub enum Input<M, C> {
     /// What the NAT now forwards to this node, in answer to [`Output::MapPort`]; `None` if nothing.
     PortMapped(Option<ForwardedPort>),
     /// The addresses at which this node listens have changed (or are known for the first time).
-    Addresses(Vec<SocketAddr>),
+    Addresses(Vec<LocalAddress>),
+    /// What a name of [`super::config::Config::join_names`] stands for now, in answer to [`Output::Resolve`].
+    Resolved {
+        /// The name that was looked up.
+        name: String,
+        /// Its addresses of both families; none if it does not resolve.
+        addresses: Vec<SocketAddr>,
+    },
     /// The deadline has come. Harmless when early.
     Wake,
 }
@@ -288,6 +330,11 @@ pub enum Output<M, O> {
         port: u16,
         /// How long it is to last.
         lifetime: Duration,
+    },
+    /// Look up the addresses of a name, HOST:PORT. Answered by [`Input::Resolved`].
+    Resolve {
+        /// The name, as configured.
+        name: String,
     },
     /// A peer's request for the application. Answered by [`Input::Reply`].
     Request {

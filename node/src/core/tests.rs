@@ -84,7 +84,7 @@ impl Net {
         let at = self.nodes.len();
         self.nodes.push(Some(NodeCore::new(id(at), Arc::new(config), at as u64, Silent)));
         self.wakes.push(Time::NEVER);
-        self.give(at, Input::Addresses(vec![address(at)]));
+        self.give(at, Input::Addresses(vec![address(at).into()]));
         self.give(at, Input::Wake);
         at
     }
@@ -146,6 +146,7 @@ impl Net {
             Output::MapPort { .. } => self.post(at, DELAY, Input::PortMapped(None)),
             Output::AllowRelay { .. }
             | Output::Probe { .. }
+            | Output::Resolve { .. }
             | Output::OpenSocket { .. }
             | Output::CloseSocket { .. } => {}
         }
@@ -259,7 +260,7 @@ fn with_an_ambassador_and_no_multicast_they_meet_too() {
     net.kill(0);
     net.run(Duration::from_secs(20));
     net.nodes[0] = Some(NodeCore::new(id(0), Arc::new(Config { ambassador: true, ..Config::default() }), 99, Silent));
-    net.give(0, Input::Addresses(vec![address(0)]));
+    net.give(0, Input::Addresses(vec![address(0).into()]));
     net.give(0, Input::Wake);
     net.run(Duration::from_secs(10));
     assert_eq!(net.components(), [31]);

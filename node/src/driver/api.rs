@@ -46,7 +46,7 @@ pub enum ApiError {
     /// It would be open to everybody.
     #[error("the control API at {0} is reachable from other machines and has no token")]
     NoToken(ApiAddress),
-    /// Too short to keep anybody out.
+    /// The token is shorter than [`TOKEN_MIN`] and could be guessed.
     #[error("the API token is too short: at least {TOKEN_MIN} characters, as from `openssl rand -hex 16`")]
     ShortToken,
     /// The address cannot be listened on.

@@ -29,9 +29,9 @@ pub enum IdentityError {
     /// The file or its folder cannot be read or written.
     #[error("cannot use {path}", path = path.display())]
     Io {
-        /// Which.
+        /// The file or its folder.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// Others could read the key.

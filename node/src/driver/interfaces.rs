@@ -3,7 +3,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use if_addrs::{IfOperStatus, get_if_addrs};
+use if_addrs::{IfAddr, IfOperStatus, get_if_addrs};
+
+use crate::core::io::LocalAddress;
 
 /// An interface with an IPv4 address: a LAN to look for peers on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,10 +17,12 @@ pub(super) struct Interface {
 
 /// An address of an interface.
 #[derive(Clone, Debug)]
-struct Place {
+struct InterfaceAddress {
     name: String,
     index: u32,
     ip: IpAddr,
+    /// Length of the prefix of the interface's network, in bits.
+    prefix_len: u8,
 }
 
 /// Every interface with an IPv4 address, or those named in `only`. Loopback counts when named, or when there is nothing else.
@@ -42,12 +46,22 @@ pub(super) fn lans(only: &[String]) -> io::Result<Vec<Interface>> {
 ///
 /// # Errors
 /// If the system does not tell.
-pub(super) fn addresses(bound: SocketAddr, only: &[String]) -> io::Result<Vec<SocketAddr>> {
+pub(super) fn addresses(bound: SocketAddr, only: &[String]) -> io::Result<Vec<LocalAddress>> {
     if !bound.ip().is_unspecified() {
-        return Ok(vec![bound]);
+        let on = up()?.into_iter().find(|interface| interface.ip() == bound.ip());
+        let known = on.map(|interface| LocalAddress { address: bound, prefix_len: prefix_len(&interface) });
+        return Ok(vec![known.unwrap_or_else(|| bound.into())]);
     }
-    let reachable = places(only)?.into_iter().map(|place| place.ip).filter(|ip| bound.is_ipv6() || ip.is_ipv4());
-    Ok(reachable.map(|ip| SocketAddr::new(ip, bound.port())).collect())
+    let reachable = places(only)?.into_iter().filter(|place| bound.is_ipv6() || place.ip.is_ipv4());
+    let address = |ip| SocketAddr::new(ip, bound.port());
+    Ok(reachable.map(|place| LocalAddress { address: address(place.ip), prefix_len: place.prefix_len }).collect())
+}
+
+fn prefix_len(interface: &if_addrs::Interface) -> u8 {
+    match &interface.addr {
+        IfAddr::V4(address) => address.prefixlen,
+        IfAddr::V6(address) => address.prefixlen,
+    }
 }
 
 /// Names of all interfaces that are up.
@@ -61,7 +75,7 @@ pub(super) fn names() -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn places(only: &[String]) -> io::Result<Vec<Place>> {
+fn places(only: &[String]) -> io::Result<Vec<InterfaceAddress>> {
     let all = up()?;
     let wanted = |interface: &&if_addrs::Interface| {
         if only.is_empty() { !interface.is_loopback() } else { only.contains(&interface.name) }
@@ -73,10 +87,11 @@ fn places(only: &[String]) -> io::Result<Vec<Place>> {
     // A link-local IPv6 address means nothing without its interface, which a contact cannot tell.
     let usable = chosen.into_iter().filter(|interface| !(interface.is_link_local() && interface.ip().is_ipv6()));
     let mut places: Vec<_> = usable
-        .map(|interface| Place {
+        .map(|interface| InterfaceAddress {
             name: interface.name.clone(),
             index: interface.index.unwrap_or(0),
             ip: interface.ip(),
+            prefix_len: prefix_len(interface),
         })
         .collect();
     // IPv4 first: it is what discovery speaks.
@@ -124,10 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_bound_to_one_address_is_there_only() {
+    fn socket_bound_to_one_address_listens_there_only_and_has_the_prefix_of_its_interface() {
         let bound = "127.0.0.1:4001".parse().unwrap();
-        assert_eq!(addresses(bound, &[]).unwrap(), [bound]);
+        // The loopback network is 127.0.0.0/8 on every Linux.
+        let expected = LocalAddress { address: bound, prefix_len: 8 };
+        assert_eq!(addresses(bound, &[]).unwrap(), [expected]);
         let anywhere = "0.0.0.0:4001".parse().unwrap();
-        assert_eq!(addresses(anywhere, &["lo".to_owned()]).unwrap(), [bound]);
+        assert_eq!(addresses(anywhere, &["lo".to_owned()]).unwrap(), [expected]);
     }
 }

@@ -38,7 +38,7 @@ use crate::core::probe::Probe;
 use crate::core::transport::{DIAL_TIMEOUT, MIGRATION_CHECK_EVERY, RelayQuota, TransportEvent};
 use crate::core::wire::{self, WireError};
 use accept::accept;
-use address::{bind, canonical, is_somebody};
+use address::{bind, is_somebody};
 use arrivals::Arrivals;
 use connection::{CloseCode, Reader, SendQueue};
 use counters::Counters;
@@ -51,6 +51,8 @@ use routes::{Route, is_virtual};
 use socket::Socket;
 use tls::Tls;
 use tunnel::Tunnel;
+
+pub(super) use address::canonical;
 
 mod accept;
 mod address;
@@ -105,9 +107,9 @@ pub enum TransportError {
     /// The address cannot be listened on.
     #[error("cannot listen on UDP {address}")]
     Bind {
-        /// Which.
+        /// The address to listen on.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// The key does not fit.

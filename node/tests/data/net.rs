@@ -121,7 +121,7 @@ impl Net {
             data,
         )));
         self.woken_at.push(Time::NEVER);
-        self.give(at, Input::Addresses(vec![address(at)]));
+        self.give(at, Input::Addresses(vec![address(at).into()]));
         self.give(at, Input::Wake);
         at
     }
@@ -226,7 +226,7 @@ impl Net {
                 };
                 assert!(self.ended.insert(id, ended).is_none(), "a command ends once");
             }
-            Output::Request { .. } | Output::AllowRelay { .. } | Output::MapPort { .. } => {}
+            Output::Request { .. } | Output::AllowRelay { .. } | Output::MapPort { .. } | Output::Resolve { .. } => {}
             Output::Probe { .. } | Output::OpenSocket { .. } | Output::CloseSocket { .. } => {}
         }
     }
@@ -257,7 +257,7 @@ impl Net {
             self.seed << 20 | 1 << 19 | at as u64,
             data,
         ));
-        self.give(at, Input::Addresses(vec![address(at)]));
+        self.give(at, Input::Addresses(vec![address(at).into()]));
         self.give(at, Input::Wake);
     }
 

@@ -158,7 +158,7 @@ impl<V: Overlay> NodeCore<V> {
         let reachable =
             |mapped: &SocketAddr| external_address.is_none_or(|external_address| external_address.ip() == mapped.ip());
         let mapped = self.port_map.address().filter(reachable);
-        let place = OwnAddresses { local: self.me.local.clone(), external_address, mapped };
+        let place = OwnAddresses { local: self.local_addresses.clone(), external_address, mapped };
         let home = self.rendezvous.home();
         self.links.set_home(home.map(|via| via.id));
         let via = home.filter(|_| place.is_behind_nat());

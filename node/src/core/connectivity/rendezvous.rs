@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::core::contact::{AmbassadorAddress, Contact};
 use crate::core::identity::NodeId;
 use crate::core::io::DialId;
@@ -22,6 +24,14 @@ const FALLBACK_RETRY_AFTER: Duration = Duration::from_secs(3);
 const FALLBACK_RETRY_AFTER_UNCONFIGURED: Duration = Duration::from_secs(30);
 /// Longest dial to an ambassador.
 const DIAL_WITHIN: Duration = Duration::from_secs(6);
+/// Longest lookup of an ambassador's name; the driver's own time-out is shorter.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
+/// Longest pause before a name that does not resolve is looked up again.
+const LOOKUP_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Doublings of that pause, from [`RETRY_AFTER`].
+const DOUBLINGS_MAX: u32 = 5;
+/// Most addresses of one name that are dialled.
+const ADDRESSES_PER_NAME_MAX: usize = 8;
 /// Introductions that an ambassador makes for one peer within [`INTRODUCTIONS_PER`].
 pub const INTRODUCTIONS_MAX: u32 = 256;
 /// Introductions that a node takes from one ambassador through which it is not met, within [`INTRODUCTIONS_PER`].
@@ -54,31 +64,62 @@ impl Budget {
     }
 }
 
-/// An address at which an ambassador should be.
+/// An ambassador to join through.
 #[derive(Debug)]
 struct ConfiguredAmbassador {
-    address: SocketAddr,
+    /// The name to look up before each try; `None` if it is configured by address.
+    name: Option<String>,
+    /// The configured address, or what the name stood for when last looked up.
+    addresses: Vec<SocketAddr>,
+    /// Dials under way, one for each address.
+    dials: SmallVec<[DialId; 1]>,
+    /// Lookups without a result since the last one with a result.
+    failed_lookups: u32,
     state: AmbassadorState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AmbassadorState {
-    /// To be dialled then.
+    /// The next try begins then.
     Idle(Time),
-    /// Not longer than until then.
-    Dialling(DialId, Time),
-    Linked(NodeId),
+    /// The name is being looked up, until then at the latest.
+    Resolving(Time),
+    /// Its addresses are being dialled, until then at the latest.
+    Dialling(Time),
+    /// The link to it is up.
+    Linked(AmbassadorAddress),
+}
+
+impl ConfiguredAmbassador {
+    fn new(name: Option<String>, addresses: Vec<SocketAddr>) -> Self {
+        let state = AmbassadorState::Idle(Time::ZERO);
+        ConfiguredAmbassador { name, addresses, dials: SmallVec::new(), failed_lookups: 0, state }
+    }
+
+    fn dial_all(&mut self, now: Time, dial: impl FnMut(SocketAddr) -> DialId) {
+        self.dials = self.addresses.iter().copied().map(dial).collect();
+        self.state = AmbassadorState::Dialling(now + DIAL_WITHIN);
+    }
+
+    fn linked(&self) -> Option<AmbassadorAddress> {
+        match self.state {
+            AmbassadorState::Linked(ambassador) => Some(ambassador),
+            _ => None,
+        }
+    }
+
+    fn is_linked_to(&self, peer: NodeId) -> bool {
+        self.linked().is_some_and(|ambassador| ambassador.id == peer)
+    }
 }
 
 impl Rendezvous {
-    /// To join through these addresses.
-    pub fn new(join: &[SocketAddr]) -> Self {
-        let configured = join
-            .iter()
-            .map(|&address| ConfiguredAmbassador { address, state: AmbassadorState::Idle(Time::ZERO) })
-            .collect();
+    /// To join through these addresses, and through what these names (HOST:PORT) stand for.
+    pub fn new(addresses: &[SocketAddr], names: &[String]) -> Self {
+        let by_address = addresses.iter().map(|&address| ConfiguredAmbassador::new(None, vec![address]));
+        let by_name = names.iter().map(|name| ConfiguredAmbassador::new(Some(name.clone()), Vec::new()));
         Rendezvous {
-            configured,
+            configured: by_address.chain(by_name).collect(),
             fallback_ambassador: None,
             fallback_at: Time::ZERO,
             asked: Budget::default(),
@@ -86,55 +127,95 @@ impl Rendezvous {
         }
     }
 
-    /// Addresses to dial now: `dial` does it and names the dial.
-    pub fn wake(&mut self, now: Time, mut dial: impl FnMut(SocketAddr) -> DialId) {
-        for gate in &mut self.configured {
-            if matches!(gate.state, AmbassadorState::Idle(at) | AmbassadorState::Dialling(_, at) if at <= now) {
-                gate.state = AmbassadorState::Dialling(dial(gate.address), now + DIAL_WITHIN);
+    /// Begins the tries that are due. `dial` dials an address and names the dial. Returns the names to look up.
+    pub fn wake(&mut self, now: Time, mut dial: impl FnMut(SocketAddr) -> DialId) -> Vec<String> {
+        let mut names = Vec::new();
+        for ambassador in &mut self.configured {
+            let (AmbassadorState::Idle(at) | AmbassadorState::Resolving(at) | AmbassadorState::Dialling(at)) =
+                ambassador.state
+            else {
+                continue;
+            };
+            if at > now {
+                continue;
             }
+            match &ambassador.name {
+                Some(name) => {
+                    names.push(name.clone());
+                    ambassador.state = AmbassadorState::Resolving(now + RESOLVE_WITHIN);
+                }
+                None => ambassador.dial_all(now, &mut dial),
+            }
+        }
+        names
+    }
+
+    /// A name was looked up: dials what it stands for. If that is nothing, it is looked up again after a growing pause.
+    pub fn resolved(
+        &mut self,
+        now: Time,
+        name: &str,
+        addresses: &[SocketAddr],
+        mut dial: impl FnMut(SocketAddr) -> DialId,
+    ) {
+        for ambassador in &mut self.configured {
+            let awaited = matches!(ambassador.state, AmbassadorState::Resolving(_));
+            if !awaited || ambassador.name.as_deref() != Some(name) {
+                continue;
+            }
+            if addresses.is_empty() {
+                let pause = RETRY_AFTER * 2_u32.saturating_pow(ambassador.failed_lookups.min(DOUBLINGS_MAX));
+                ambassador.failed_lookups += 1;
+                ambassador.state = AmbassadorState::Idle(now + pause.min(LOOKUP_PAUSE_MAX));
+                continue;
+            }
+            ambassador.failed_lookups = 0;
+            ambassador.addresses = addresses.iter().copied().take(ADDRESSES_PER_NAME_MAX).collect();
+            ambassador.dial_all(now, &mut dial);
         }
     }
 
     /// When [`Rendezvous::wake`] is due.
     pub fn deadline(&self) -> Deadline {
-        let due = self.configured.iter().filter_map(|gate| match gate.state {
-            AmbassadorState::Idle(at) | AmbassadorState::Dialling(_, at) => Some(at),
+        let due = self.configured.iter().filter_map(|ambassador| match ambassador.state {
+            AmbassadorState::Idle(at) | AmbassadorState::Resolving(at) | AmbassadorState::Dialling(at) => Some(at),
             AmbassadorState::Linked(_) => None,
         });
         Deadline { at: due.min().unwrap_or(Time::NEVER), why: "dialling an ambassador" }
     }
 
-    /// A link is up. Whether it leads to an ambassador that this node was told of.
+    /// A link is up. Whether it leads to a configured ambassador.
     pub fn link_up(&mut self, peer: NodeId, remote: Option<SocketAddr>) -> bool {
-        let Some(gate) = self.configured.iter_mut().find(|gate| Some(gate.address) == remote) else { return false };
-        gate.state = AmbassadorState::Linked(peer);
+        let Some(address) = remote else { return false };
+        let leads_there = |ambassador: &&mut ConfiguredAmbassador| ambassador.addresses.contains(&address);
+        let Some(ambassador) = self.configured.iter_mut().find(leads_there) else { return false };
+        ambassador.state = AmbassadorState::Linked(AmbassadorAddress { id: peer, address });
         (self.fallback_ambassador, self.fallback_at) = (None, Time::NEVER);
         true
     }
 
     /// A link is down: its ambassador is dialled again soon.
     pub fn link_down(&mut self, now: Time, peer: NodeId) {
-        for gate in self.configured.iter_mut().filter(|gate| gate.state == AmbassadorState::Linked(peer)) {
-            gate.state = AmbassadorState::Idle(now + RETRY_AFTER / 4);
+        for ambassador in self.configured.iter_mut().filter(|ambassador| ambassador.is_linked_to(peer)) {
+            ambassador.state = AmbassadorState::Idle(now + RETRY_AFTER / 4);
             self.fallback_at = now;
         }
         self.fallback_ambassador = self.fallback_ambassador.filter(|via| via.id != peer);
     }
 
-    /// A dial has failed.
+    /// A dial has failed. The next try begins soon after the last of an ambassador's dials.
     pub fn dial_failed(&mut self, now: Time, dial: DialId) {
-        for gate in self
-            .configured
-            .iter_mut()
-            .filter(|gate| matches!(gate.state, AmbassadorState::Dialling(own, _) if own == dial))
-        {
-            gate.state = AmbassadorState::Idle(now + RETRY_AFTER);
+        for ambassador in self.configured.iter_mut().filter(|ambassador| ambassador.dials.contains(&dial)) {
+            ambassador.dials.retain(|own| *own != dial);
+            if ambassador.dials.is_empty() && matches!(ambassador.state, AmbassadorState::Dialling(_)) {
+                ambassador.state = AmbassadorState::Idle(now + RETRY_AFTER);
+            }
         }
     }
 
     /// Whether a link to `peer` is to be kept although nothing is said over it.
     pub fn wants(&self, peer: NodeId) -> bool {
-        self.configured.iter().any(|gate| gate.state == AmbassadorState::Linked(peer))
+        self.configured.iter().any(|ambassador| ambassador.is_linked_to(peer))
             || self.fallback_ambassador.is_some_and(|via| via.id == peer)
     }
 
@@ -158,20 +239,9 @@ impl Rendezvous {
         self.fallback_ambassador = Some(via);
     }
 
-    /// The first linked ambassador of those that this node was told of.
+    /// The first configured ambassador that is linked.
     pub fn gate(&self) -> Option<AmbassadorAddress> {
-        self.configured.iter().find_map(|gate| match gate.state {
-            AmbassadorState::Linked(id) => Some(AmbassadorAddress { id, address: gate.address }),
-            AmbassadorState::Idle(_) | AmbassadorState::Dialling(..) => None,
-        })
-    }
-
-    /// Linked ambassadors that this node was told of.
-    pub fn linked(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.configured.iter().filter_map(|gate| match gate.state {
-            AmbassadorState::Linked(id) => Some(id),
-            AmbassadorState::Idle(_) | AmbassadorState::Dialling(..) => None,
-        })
+        self.configured.iter().find_map(ConfiguredAmbassador::linked)
     }
 
     /// Whether `peer` may have one more introduction.
@@ -196,4 +266,83 @@ pub fn as_seen(mut contact: Contact, remote: Option<SocketAddr>, by: AmbassadorA
         .filter(|mapped| external_address.is_none_or(|external_address| external_address.ip() == mapped.ip()));
     contact.set_mapped(mapped);
     contact
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "ambassador.test:4001";
+
+    fn at(s: u64) -> Time {
+        Time::from_micros(1_000_000 * s)
+    }
+
+    fn addresses() -> [SocketAddr; 2] {
+        ["[2001:db8::1]:4001", "203.0.113.1:4001"].map(|text| text.parse().unwrap())
+    }
+
+    fn by_name() -> Rendezvous {
+        Rendezvous::new(&[], &[NAME.to_owned()])
+    }
+
+    /// Answers a lookup; the addresses that are dialled then.
+    fn resolved(rendezvous: &mut Rendezvous, now: Time, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+        let mut dialled = Vec::new();
+        rendezvous.resolved(now, NAME, addresses, |address| {
+            dialled.push(address);
+            DialId(dialled.len() as u64)
+        });
+        dialled
+    }
+
+    fn wake(rendezvous: &mut Rendezvous, now: Time) -> Vec<String> {
+        rendezvous.wake(now, |address| panic!("{address} is not known by name"))
+    }
+
+    #[test]
+    fn name_that_does_not_resolve_is_looked_up_again_after_growing_pauses() {
+        let mut rendezvous = by_name();
+        let mut now = at(0);
+        for pause_s in [1, 2, 4, 8, 16, 30, 30] {
+            assert_eq!(wake(&mut rendezvous, now), [NAME]);
+            assert!(wake(&mut rendezvous, now).is_empty(), "one lookup at a time");
+            assert!(resolved(&mut rendezvous, now, &[]).is_empty());
+            assert_eq!(rendezvous.deadline().at, now + Duration::from_secs(pause_s));
+            now = rendezvous.deadline().at;
+        }
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_dialled_and_any_of_them_leads_to_the_ambassador() {
+        let mut rendezvous = by_name();
+        wake(&mut rendezvous, at(0));
+        assert_eq!(resolved(&mut rendezvous, at(1), &addresses()), addresses());
+        rendezvous.dial_failed(at(2), DialId(1));
+        assert_eq!(rendezvous.deadline().at, at(1) + DIAL_WITHIN, "the other dial is under way");
+        let peer = NodeId([7; 32]);
+        assert!(rendezvous.link_up(peer, Some(addresses()[1])));
+        assert_eq!(rendezvous.home(), Some(AmbassadorAddress { id: peer, address: addresses()[1] }));
+    }
+
+    #[test]
+    fn name_is_looked_up_again_after_the_link_is_lost_or_every_dial_has_failed() {
+        let mut rendezvous = by_name();
+        wake(&mut rendezvous, at(0));
+        resolved(&mut rendezvous, at(0), &addresses());
+        rendezvous.link_up(NodeId([7; 32]), Some(addresses()[0]));
+        rendezvous.link_down(at(9), NodeId([7; 32]));
+        assert_eq!(wake(&mut rendezvous, at(10)), [NAME]);
+        let elsewhere = "198.51.100.1:4001".parse().unwrap();
+        assert_eq!(resolved(&mut rendezvous, at(10), &[elsewhere]), [elsewhere]);
+        rendezvous.dial_failed(at(11), DialId(1));
+        assert_eq!(wake(&mut rendezvous, at(12)), [NAME]);
+    }
+
+    #[test]
+    fn lookup_that_is_never_answered_is_repeated() {
+        let mut rendezvous = by_name();
+        wake(&mut rendezvous, at(0));
+        assert_eq!(wake(&mut rendezvous, at(10)), [NAME]);
+    }
 }

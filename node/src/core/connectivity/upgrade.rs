@@ -285,7 +285,7 @@ impl<V: Overlay> NodeCore<V> {
 
     fn outlook(&self) -> PunchContext {
         let place = self.links.place();
-        let public = if self.me.ambassador { place.local.first().copied() } else { None };
+        let public = if self.me.ambassador { place.local.first().map(|own| own.address) } else { None };
         let public = public.or(place.external_address.filter(|_| !place.is_behind_nat()));
         let mut reflectors = self.links.reflectors(|peer| self.rendezvous.wants(peer));
         if reflectors.is_empty() {

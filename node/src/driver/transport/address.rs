@@ -28,7 +28,7 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 }
 
 /// The plain address of a peer: IPv4 is IPv4, also on a socket for both kinds.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+pub(in crate::driver) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::core::contact::Contact;
+use crate::core::io::LocalAddress;
 
 /// Where this node is, as far as it knows: decides which of a peer's addresses are worth a dial.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnAddresses {
-    /// Own addresses on own networks.
-    pub local: Vec<SocketAddr>,
+    /// Addresses of this node on its own networks.
+    pub local: Vec<LocalAddress>,
     /// Own address as ambassadors see it.
     pub external_address: Option<SocketAddr>,
     /// Own address that a NAT was asked to forward.
@@ -18,23 +19,22 @@ pub struct OwnAddresses {
 impl OwnAddresses {
     /// Whether a NAT sits between this node and its ambassador.
     pub fn is_behind_nat(&self) -> bool {
-        self.external_address.is_some_and(|external_address| !self.local.contains(&external_address))
+        self.external_address.is_some_and(|external_address| !self.has(external_address))
     }
 
     /// Whether this node is seen from outside at an address of its own.
     pub fn is_public(&self) -> bool {
-        self.external_address.is_some_and(|external_address| self.local.contains(&external_address))
+        self.external_address.is_some_and(|external_address| self.has(external_address))
     }
 
-    /// Whether `address` is on one of this node's own networks, taken as /24 or /64.
+    /// Whether this node listens at `address` itself.
+    fn has(&self, address: SocketAddr) -> bool {
+        self.local.iter().any(|own| own.address == address)
+    }
+
+    /// Whether `address` is on one of this node's own networks.
     pub fn is_near(&self, address: SocketAddr) -> bool {
-        self.local.iter().any(|own| match (own.ip(), address.ip()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                (a.is_loopback() && b.is_loopback()) || u32::from(a) >> 8 == u32::from(b) >> 8
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => u128::from(a) >> 64 == u128::from(b) >> 64,
-            _ => false,
-        })
+        self.local.iter().any(|own| own.is_near(address.ip()))
     }
 
     /// The addresses of `contact` that may be dialled from here, best first.
@@ -52,7 +52,7 @@ impl OwnAddresses {
             return if ipv4.is_empty() { near } else { ipv4 };
         }
         let mut addresses = Vec::new();
-        if self.local.iter().any(is_ipv6_host) {
+        if self.local.iter().any(|own| is_ipv6_host(&own.address)) {
             // Nothing translates between them: the best way between networks, if something lets it pass.
             addresses.extend(contact.local.iter().copied().filter(is_ipv6_host));
         }
@@ -86,7 +86,7 @@ mod tests {
 
     fn check(own: (&[&str], Option<&str>), peer: (&[&str], Option<&str>), expected: &[&str]) {
         let place = OwnAddresses {
-            local: addresses(own.0),
+            local: addresses(own.0).into_iter().map(LocalAddress::from).collect(),
             external_address: own.1.map(|text| text.parse().unwrap()),
             mapped: None,
         };
@@ -134,5 +134,29 @@ mod tests {
     fn addresses_that_mean_nothing_elsewhere_are_not_dialled() {
         check((&[HERE4, HERE6], Some(NAT_HERE)), (&["[fe80::3]:4001", "[::1]:4001"], Some(NAT_THERE)), &[NAT_THERE]);
         check((&[HERE4, "[fe80::2]:4001"], Some(NAT_HERE)), (&[THERE4, THERE6], Some(NAT_THERE)), &[NAT_THERE]);
+    }
+
+    #[test]
+    fn addresses_are_near_as_far_as_the_prefix_of_the_network_reaches() {
+        let near = |own: &str, prefix_len: u8, other: &str| {
+            let own = LocalAddress { address: own.parse().unwrap(), prefix_len };
+            own.is_near(other.parse().unwrap())
+        };
+        assert!(near("10.1.0.2:4001", 16, "10.1.7.3") && near("10.1.0.2:4001", 23, "10.1.1.3"));
+        assert!(!near("10.1.0.2:4001", 24, "10.1.7.3") && !near("10.1.0.2:4001", 25, "10.1.0.200"));
+        assert!(near("10.1.0.2:4001", 32, "10.1.0.2") && !near("10.1.0.2:4001", 32, "10.1.0.3"));
+        assert!(near("10.1.0.2:4001", 0, "192.0.2.1") && !near("10.1.0.2:4001", 0, "2001:db8::1"));
+        assert!(near("[2001:db8:1::2]:4001", 48, "2001:db8:1:7::3"));
+        assert!(!near("[2001:db8:1::2]:4001", 64, "2001:db8:1:7::3"));
+        assert!(near("127.0.0.1:4001", 32, "127.9.9.9"));
+    }
+
+    #[test]
+    fn peer_on_a_large_lan_is_dialled_at_its_lan_address_only() {
+        let own = LocalAddress { address: "10.1.0.2:4001".parse().unwrap(), prefix_len: 16 };
+        let place = OwnAddresses { local: vec![own], external_address: None, mapped: None };
+        let mut contact = Contact::at(NodeId([2; 32]), "10.1.7.3:4001".parse().unwrap());
+        contact.set_external("203.0.113.2:50000".parse().ok(), None);
+        assert_eq!(place.dialable(&contact), addresses(&["10.1.7.3:4001"]));
     }
 }

@@ -26,7 +26,7 @@ fn address(text: &str) -> SocketAddr {
 fn side() -> Side {
     let mut links = Links::new(false);
     let external_address = Some(address("203.0.113.1:50000"));
-    links.set_place(OwnAddresses { local: vec![address("10.1.0.2:4001")], external_address, mapped: None });
+    links.set_place(OwnAddresses { local: vec![address("10.1.0.2:4001").into()], external_address, mapped: None });
     Side { links, stats: Stats::default(), sink: Sink::default(), now: Time::ZERO }
 }
 

@@ -32,7 +32,7 @@ impl Bench {
     fn new(local: &[&str]) -> Self {
         let config = Config { join: vec![address(AMBASSADOR_AT)], discover: false, ..Config::default() };
         let mut bench = Bench(NodeCore::new(NodeId([9; 32]), Arc::new(config), 1, Silent), Time::ZERO);
-        bench.give(Input::Addresses(local.iter().map(|text| address(text)).collect()));
+        bench.give(Input::Addresses(local.iter().map(|text| address(text).into()).collect()));
         bench.give(Input::LinkUp { peer: AMBASSADOR, remote: Some(address(AMBASSADOR_AT)), dialled: true });
         let mut ambassador = contact(AMBASSADOR, &[AMBASSADOR_AT]);
         ambassador.ambassador = true;
