@@ -32,11 +32,11 @@ use crate::core::io::{ConnectReport, LinkPath};
 pub const HOPS_HEADER: &str = "butter-hops";
 /// Header of a found value: query messages that it took.
 pub const MESSAGES_HEADER: &str = "butter-messages";
-/// Path of [`StatusBody`].
+/// Path that serves [`StatusBody`] to GET requests.
 pub const STATUS_PATH: &str = "/v1/status";
-/// Path of [`PeersBody`].
+/// Path that serves [`PeersBody`] to GET requests.
 pub const PEERS_PATH: &str = "/v1/peers";
-/// Path of [`SnapshotBody`].
+/// Path that serves [`SnapshotBody`] to GET requests.
 pub const SNAPSHOT_PATH: &str = "/v1/snapshot";
 /// Path of values; `/v1/blobs/{id}` is one.
 pub const BLOBS_PATH: &str = "/v1/blobs";
@@ -54,7 +54,7 @@ pub const METRICS_PATH: &str = "/metrics";
 /// A node, at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusBody {
-    /// Who it is.
+    /// The node's identity, its public key.
     pub id: NodeId,
     /// Version of the program.
     pub version: String,
@@ -98,7 +98,7 @@ pub enum NatBody {
 }
 
 impl NatBody {
-    /// For a person.
+    /// A phrase for tables, in plain words.
     pub fn describe(self) -> &'static str {
         match self {
             NatBody::None => "none",
@@ -123,18 +123,18 @@ impl From<NatStatus> for NatBody {
 /// An ambassador through which a node can be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViaBody {
-    /// Who.
+    /// The ambassador's identity, its public key.
     pub id: NodeId,
-    /// Where it listens.
+    /// The address at which the ambassador listens.
     pub address: SocketAddr,
 }
 
 /// Storage that a node gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageBody {
-    /// Blocks kept.
+    /// Number of blocks that the node keeps.
     pub blocks: u64,
-    /// Bytes kept.
+    /// Total size of these blocks, in bytes.
     pub bytes: u64,
     /// Most bytes that it keeps.
     pub limit_bytes: u64,
@@ -154,14 +154,14 @@ pub struct GroupsBody {
 /// Everybody whom a node knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PeersBody {
-    /// Neighbours first.
+    /// Every known host, neighbours first.
     pub peers: Vec<PeerBody>,
 }
 
-/// A known host.
+/// A known host, as the node has heard of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerBody {
-    /// Who.
+    /// The host's identity, its public key.
     pub id: NodeId,
     /// Whether it is in the active view.
     pub neighbour: bool,
@@ -182,7 +182,7 @@ pub struct PeerBody {
 pub struct LinkBody {
     /// The peer's address as seen from here; `None` when relayed.
     pub remote: Option<SocketAddr>,
-    /// How it runs.
+    /// How the link runs; `None` while it comes up.
     pub path: Option<PathBody>,
     /// Whether this side dialled.
     pub dialled: bool,
@@ -219,17 +219,17 @@ impl From<ConnectReport> for ConnectBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PathBody {
-    /// See [`LinkPath::Lan`].
+    /// Within one network; see [`LinkPath::Lan`].
     Lan,
-    /// See [`LinkPath::Direct`].
+    /// To a public address; see [`LinkPath::Direct`].
     Direct,
-    /// See [`LinkPath::Mapped`].
+    /// To a forwarded port; see [`LinkPath::Mapped`].
     Mapped,
-    /// See [`LinkPath::Punched`].
+    /// By simultaneous dials; see [`LinkPath::Punched`].
     Punched,
-    /// See [`LinkPath::Predicted`].
+    /// By a predicted port; see [`LinkPath::Predicted`].
     Predicted,
-    /// See [`LinkPath::Relayed`].
+    /// Through an ambassador; see [`LinkPath::Relayed`].
     Relayed,
 }
 
@@ -278,13 +278,13 @@ impl PeerBody {
 /// What a testbed wants to see of a node: whom it knows, to whom it is linked, what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotBody {
-    /// Who it is.
+    /// The node's identity, its public key.
     pub id: NodeId,
     /// Whom it knows, neighbours first.
     pub known_hosts: Vec<NodeId>,
     /// How many of those are neighbours.
     pub neighbours: usize,
-    /// Its links.
+    /// Every link that is up.
     pub links: Vec<SnapshotLinkBody>,
     /// Blocks that it holds.
     pub blocks: Vec<BlockId>,
@@ -293,7 +293,7 @@ pub struct SnapshotBody {
 /// A link, at a glance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotLinkBody {
-    /// To whom.
+    /// The peer at the other end.
     pub peer: NodeId,
     /// The peer's address as seen from here; `None` when relayed.
     pub remote: Option<SocketAddr>,
@@ -310,10 +310,10 @@ pub struct PutBody {
     pub took_us: u64,
 }
 
-/// What went wrong.
+/// The body of every response that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// For a person.
+    /// The cause, in plain words.
     pub error: String,
 }
 

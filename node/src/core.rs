@@ -154,7 +154,7 @@ impl<V: Overlay> NodeCore<V> {
         &self.me
     }
 
-    /// The active view.
+    /// The neighbours, which form the active view.
     pub fn neighbours(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.hosts.neighbours()
     }
@@ -200,7 +200,7 @@ impl<V: Overlay> NodeCore<V> {
         self.stats.messages_unsendable += 1;
     }
 
-    /// The overlay.
+    /// The overlay that this node runs.
     pub fn overlay(&self) -> &V {
         &self.overlay
     }

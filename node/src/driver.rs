@@ -71,7 +71,7 @@ pub struct DriverSettings {
     pub interfaces: Vec<String>,
     /// Multicast group of the LAN's announcements; used if [`Config::discover`] is set.
     pub group: SocketAddrV4,
-    /// Looks up [`Config::join_names`].
+    /// Looks up the names in [`Config::join_names`].
     pub resolver: Arc<dyn Resolver>,
 }
 
@@ -93,7 +93,7 @@ pub enum StartError {
     /// The transport cannot listen for peers.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// No announcements.
+    /// Announcements can neither be sent nor received.
     #[error("cannot discover peers on the LAN")]
     Lan(#[from] LanError),
     /// The node's identity cannot be read or made.
@@ -102,10 +102,10 @@ pub enum StartError {
     /// The system does not tell its addresses.
     #[error("cannot list this machine's addresses")]
     Addresses(#[source] std::io::Error),
-    /// No signal handlers.
+    /// SIGTERM and SIGINT cannot be handled.
     #[error("cannot handle signals")]
     Signals(#[source] std::io::Error),
-    /// No control API.
+    /// The control API cannot listen.
     #[error(transparent)]
     Api(#[from] api::ApiError),
 }

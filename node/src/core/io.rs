@@ -36,7 +36,7 @@ impl SocketId {
 /// A port that the NAT on the way out forwards to this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardedPort {
-    /// The address outside.
+    /// The address on the NAT's outside that leads here.
     pub external_address: SocketAddr,
     /// For how long, unless it is asked for again.
     pub lifetime: Duration,
@@ -137,7 +137,7 @@ pub enum Input<M, C> {
     },
     /// A message over a link. It has the right shape and size; what it says is not to be trusted.
     Message {
-        /// The authenticated sender.
+        /// The sender, as the link has authenticated it.
         from: NodeId,
         /// The message, with valid shape and size.
         message: Message<M>,

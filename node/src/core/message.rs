@@ -62,14 +62,14 @@ pub enum MembershipMessage {
         /// Steps that the walk still takes.
         ttl: u8,
     },
-    /// "Be my neighbour."
+    /// Asks the receiver to become a neighbour of the sender.
     Neighbour {
         /// The sender's own contact, as it is now.
         contact: Contact,
         /// Set when the sender has no neighbour: then it may not be refused.
         urgent: bool,
     },
-    /// Answer to [`MembershipMessage::Neighbour`].
+    /// The answer to a [`MembershipMessage::Neighbour`].
     NeighbourReply {
         /// Whether the sender now counts the receiver as a neighbour.
         accepted: bool,
@@ -201,7 +201,7 @@ impl PunchMessage {
 /// A datagram on the LAN: multicast, or unicast in answer to one.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Announcement {
-    /// "Who is there?"
+    /// Asks which peers are on this LAN.
     Ping {
         /// The node that sends the ping.
         id: NodeId,

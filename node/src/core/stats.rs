@@ -8,7 +8,7 @@ pub const LATENCY_BUCKETS_S: [f64; 12] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.
 /// How an instrument behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstrumentKind {
-    /// Only grows.
+    /// Only grows while the node runs.
     Counter,
     /// Goes up and down.
     Gauge,
@@ -16,14 +16,14 @@ pub enum InstrumentKind {
     Histogram,
 }
 
-/// A named quantity.
+/// A quantity that a node reports as a metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Instrument {
     /// Metric name, with unit.
     pub name: &'static str,
-    /// One line.
+    /// One line for the HELP text.
     pub help: &'static str,
-    /// How it behaves.
+    /// Whether it is a counter, gauge or histogram.
     pub kind: InstrumentKind,
 }
 
@@ -32,7 +32,7 @@ pub struct Instrument {
 pub enum InstrumentValue<'a> {
     /// Of a counter or gauge.
     Number(f64),
-    /// Of a histogram.
+    /// The value of a histogram.
     Latencies(&'a Latencies),
 }
 
@@ -41,12 +41,12 @@ pub enum InstrumentValue<'a> {
 pub struct Latencies {
     /// Number in each bucket of [`LATENCY_BUCKETS_S`], not cumulated; the last holds those beyond.
     pub buckets: [u32; LATENCY_BUCKETS_S.len() + 1],
-    /// Sum, in seconds.
+    /// Sum of all latencies, in seconds.
     pub sum_s: f64,
 }
 
 impl Latencies {
-    /// Adds one.
+    /// Adds one latency to its bucket.
     pub fn record(&mut self, latency: std::time::Duration) {
         let seconds = latency.as_secs_f64();
         let bucket = LATENCY_BUCKETS_S.iter().position(|&bound| seconds <= bound).unwrap_or(LATENCY_BUCKETS_S.len());

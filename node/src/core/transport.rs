@@ -51,7 +51,7 @@ impl RelayQuota {
 /// What a transport reports to its node. `M` is the overlay's messages. [`Input::from`] hands it to the core.
 #[derive(Debug)]
 pub enum TransportEvent<M> {
-    /// See [`Input::LinkUp`].
+    /// A link is up: see [`Input::LinkUp`].
     LinkUp {
         /// The authenticated peer at the other end.
         peer: NodeId,
@@ -60,33 +60,33 @@ pub enum TransportEvent<M> {
         /// Whether this side dialled.
         dialled: bool,
     },
-    /// See [`Input::LinkDown`].
+    /// A link is down: see [`Input::LinkDown`].
     LinkDown {
         /// The peer at the other end.
         peer: NodeId,
     },
-    /// See [`Input::DialFailed`].
+    /// A dial has failed: see [`Input::DialFailed`].
     DialFailed {
         /// Names the dial that failed.
         dial: DialId,
     },
-    /// See [`Input::Message`].
+    /// A message has arrived: see [`Input::Message`].
     Message {
-        /// The authenticated sender.
+        /// The sender, as the link has authenticated it.
         from: NodeId,
         /// A message that is well-formed, and not to be trusted.
         message: Message<M>,
         /// Length of its frame, in bytes.
         bytes: u32,
     },
-    /// See [`Input::Announcement`].
+    /// A discovery datagram has arrived: see [`Input::Announcement`].
     Announcement {
         /// The address that it came from.
         from: SocketAddr,
         /// A datagram that is not authenticated.
         announcement: Announcement,
     },
-    /// See [`Input::ProbeReceived`].
+    /// A probe has arrived: see [`Input::ProbeReceived`].
     ProbeReceived {
         /// The own socket that it came to.
         socket: SocketId,
@@ -95,16 +95,16 @@ pub enum TransportEvent<M> {
         /// A datagram that is not authenticated.
         probe: Probe,
     },
-    /// See [`Input::SocketOpened`].
+    /// An extra socket is open: see [`Input::SocketOpened`].
     SocketOpened {
         /// The extra socket that is open now.
         socket: SocketId,
         /// The port that the system chose for it.
         port: u16,
     },
-    /// See [`Input::PortMapped`].
+    /// The NAT has answered: see [`Input::PortMapped`].
     PortMapped(Option<ForwardedPort>),
-    /// See [`Input::Wake`].
+    /// The node's deadline has come: see [`Input::Wake`].
     Wake,
 }
 

@@ -21,7 +21,7 @@ pub enum WireError {
     /// No bytes at all.
     #[error("an empty frame")]
     Empty,
-    /// Longer than [`FRAME_MAX`].
+    /// The frame is longer than [`FRAME_MAX`].
     #[error("a frame of {0} bytes, more than {FRAME_MAX}")]
     TooLong(usize),
     /// Another version of the protocol.
@@ -30,7 +30,7 @@ pub enum WireError {
     /// Bytes after the message's end.
     #[error("{0} bytes after the end of the message")]
     Trailing(usize),
-    /// Not a message.
+    /// The bytes are not an encoded message.
     #[error("not a message")]
     Malformed(#[from] bincode::error::DecodeError),
     /// The message's own `Encode` failed; the caller is at fault.

@@ -52,9 +52,9 @@ pub enum ApiError {
     /// The address cannot be listened on.
     #[error("the control API cannot listen on {address}")]
     Bind {
-        /// As configured.
+        /// The address to listen on, as configured.
         address: ApiAddress,
-        /// From the system.
+        /// The error of the system call.
         source: io::Error,
     },
 }
@@ -95,7 +95,7 @@ impl ApiAddress {
 /// Where the control API listens and who may use it.
 #[derive(Clone)]
 pub struct ApiSettings {
-    /// Where.
+    /// The address to listen on.
     pub address: ApiAddress,
     /// What each request must carry, if anything.
     pub token: Option<String>,

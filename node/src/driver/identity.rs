@@ -17,7 +17,7 @@ pub const KEY_FILE: &str = "identity.key";
 /// Longest key file that is read: a PKCS#8 ed25519 key has 83 bytes.
 const KEY_FILE_MAX: u64 = 1_024;
 
-/// A key pair.
+/// The key pair that a node is known by.
 pub struct Identity {
     id: NodeId,
     pkcs8: Vec<u8>,
@@ -31,19 +31,19 @@ pub enum IdentityError {
     Io {
         /// The file or its folder.
         path: PathBuf,
-        /// The system's error.
+        /// The error of the system call.
         source: io::Error,
     },
     /// Others could read the key.
     #[error("{path} is the secret key of a node, but others may read it: run `chmod 600 {path}`", path = path.display())]
     Exposed {
-        /// Which.
+        /// The file that holds the key.
         path: PathBuf,
     },
     /// The file holds something else.
     #[error("{path} holds no ed25519 key in PKCS#8 (DER): move it away, and a new identity is made", path = path.display())]
     NoKey {
-        /// Which.
+        /// The file that holds the key.
         path: PathBuf,
     },
     /// The operating system gives no random numbers.
@@ -93,7 +93,7 @@ impl Identity {
         }
     }
 
-    /// The public key.
+    /// The public key, which names the node.
     pub fn id(&self) -> NodeId {
         self.id
     }

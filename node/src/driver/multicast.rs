@@ -24,7 +24,7 @@ pub enum LanError {
     /// A named interface is not there.
     #[error("no interface `{name}` with an IPv4 address: expected one of {there}", there = there.join(", "))]
     NoInterface {
-        /// As given.
+        /// The name of the interface, as configured.
         name: String,
         /// Those that are up.
         there: Vec<String>,
@@ -35,9 +35,9 @@ pub enum LanError {
     /// A socket could not be set up.
     #[error("cannot join the multicast group {group}")]
     Io {
-        /// The group.
+        /// The multicast group, as configured.
         group: SocketAddrV4,
-        /// Why.
+        /// The error of the system call.
         source: io::Error,
     },
 }

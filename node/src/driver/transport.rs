@@ -97,7 +97,7 @@ pub struct LinkState {
     pub remote: Option<SocketAddr>,
     /// Whether this side dialled.
     pub dialled: bool,
-    /// Smoothed round trip.
+    /// Round trip as QUIC has measured and smoothed it.
     pub rtt: Duration,
 }
 
@@ -109,7 +109,7 @@ pub enum TransportError {
     Bind {
         /// The address to listen on.
         address: SocketAddr,
-        /// The system's error.
+        /// The error of the system call.
         source: io::Error,
     },
     /// The key does not fit.
@@ -236,7 +236,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         }
     }
 
-    /// As [`crate::core::io::Output::Dial`].
+    /// Dials a peer, as [`crate::core::io::Output::Dial`] asks.
     pub fn dial(&mut self, dial: DialId, peer: Option<NodeId>, to: DialTarget) {
         let begun = self.begin_dial(peer, to).filter(|_| self.dialling < DIALS_MAX);
         let Some(connecting) = begun else {
@@ -278,7 +278,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         Ok(0)
     }
 
-    /// As [`crate::core::io::Output::Probe`].
+    /// Sends a probe, as [`crate::core::io::Output::Probe`] asks.
     pub fn probe(&mut self, socket: SocketId, to: SocketAddr, probe: &Probe) {
         if is_virtual(to) || !is_somebody(to) {
             return;
@@ -297,7 +297,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         }
     }
 
-    /// As [`crate::core::io::Output::OpenSocket`].
+    /// Opens an extra socket, as [`crate::core::io::Output::OpenSocket`] asks.
     pub fn open_socket(&mut self, socket: SocketId) {
         match self.local_addr().and_then(|main| self.extras.open(socket, main)) {
             Ok(port) => self.ready.push_back(TransportEvent::SocketOpened { socket, port }),
@@ -305,7 +305,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         }
     }
 
-    /// As [`crate::core::io::Output::CloseSocket`].
+    /// Closes an extra socket, as [`crate::core::io::Output::CloseSocket`] asks.
     pub fn close_socket(&mut self, socket: SocketId) {
         self.extras.close(socket);
     }
@@ -317,7 +317,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         self.unlinked(peer);
     }
 
-    /// As [`crate::core::io::Output::AllowRelay`].
+    /// Begins to relay, as [`crate::core::io::Output::AllowRelay`] asks.
     pub fn allow_relay(&mut self, a: NodeId, b: NodeId) {
         if self.links.link(a).is_some() && self.links.link(b).is_some() {
             self.relay.allow(a, b);

@@ -64,7 +64,7 @@ impl ConnectRequests {
         room
     }
 
-    /// Whether none is.
+    /// Whether no link is requested.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

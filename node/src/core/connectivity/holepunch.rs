@@ -67,32 +67,32 @@ const ROUNDS: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(120)
 pub enum PunchAction {
     /// Say something to a peer over its link.
     AddressedMessage(NodeId, PunchMessage),
-    /// Send a probe.
+    /// Send a probe from one of the own sockets.
     Probe {
-        /// From which socket.
+        /// The own socket to send from.
         socket: SocketId,
-        /// Where.
+        /// The address to send to.
         to: SocketAddr,
-        /// What.
+        /// The request or response to send.
         probe: Probe,
     },
-    /// Dial a peer.
+    /// Dial a peer from one of the own sockets.
     Dial {
-        /// Whom.
+        /// The peer that must answer.
         peer: NodeId,
-        /// From which socket.
+        /// The own socket to dial from.
         socket: SocketId,
-        /// Where.
+        /// The address to dial.
         to: SocketAddr,
     },
     /// A socket is not needed any more.
     Close {
-        /// Which.
+        /// The extra socket to close.
         socket: SocketId,
     },
     /// What is known of where an ambassador sees this peer does not hold any more: have it introduce both again.
     Introduce(NodeId),
-    /// A try begins.
+    /// A try by this method begins; counted by metrics.
     Try(PunchMethod),
 }
 
@@ -384,7 +384,7 @@ impl HolePunch {
         }
     }
 
-    /// Now.
+    /// Begins the try that both sides have agreed on.
     fn begin(&mut self, now: Time, peer: NodeId, agreed: Agreed, acts: &mut Vec<PunchAction>) {
         let leads = self.pairs[&peer].leads;
         acts.push(PunchAction::Try(agreed.method));

@@ -117,7 +117,7 @@ pub struct LinkInfo {
 }
 
 impl<M> Links<M> {
-    /// None yet.
+    /// A table without links, for an ambassador or an ordinary node.
     pub fn new(ambassador: bool) -> Self {
         Links {
             up: BTreeMap::new(),

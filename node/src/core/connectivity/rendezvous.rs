@@ -36,7 +36,7 @@ const ADDRESSES_PER_NAME_MAX: usize = 8;
 pub const INTRODUCTIONS_MAX: u32 = 256;
 /// Introductions that a node takes from one ambassador through which it is not met, within [`INTRODUCTIONS_PER`].
 const INTRODUCED_MAX: u32 = 32;
-/// See [`INTRODUCTIONS_MAX`].
+/// Period over which introductions are counted; see [`INTRODUCTIONS_MAX`].
 pub const INTRODUCTIONS_PER: Duration = Duration::from_secs(10);
 
 /// Ambassadors that this node was told of, the one it met by itself, and the peers that it introduces if it is one itself.

@@ -16,7 +16,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// Probes that may stay unanswered.
 const PROBES: u8 = 3;
 
-/// Links in doubt.
+/// Links that may be dead, each with its probes.
 #[derive(Debug, Default)]
 pub struct Suspects(BTreeMap<NodeId, Suspect>);
 
@@ -29,7 +29,7 @@ struct Suspect {
     next_at: Time,
 }
 
-/// What is due.
+/// What to do about a suspect link.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SuspectAction {
     /// A probe with this token.

@@ -23,7 +23,7 @@ const RARE_PING: Duration = Duration::from_secs(30);
 /// Most answers per second.
 const ANSWERS_PER_S: u32 = 50;
 
-/// State of discovery.
+/// When to send the next ping, and how many were answered of late.
 #[derive(Debug)]
 pub struct Discovery {
     ping_at: Time,
@@ -41,11 +41,11 @@ pub enum DiscoveryOutcome {
         /// Whether this node should answer.
         answer: bool,
     },
-    /// A peer answered.
+    /// A peer has answered a ping.
     Hosts {
         /// Where it may be reached.
         contact: Contact,
-        /// Whom it knows.
+        /// Some of the hosts that it knows.
         hosts: Vec<Contact>,
     },
     /// Own echo, or not acceptable.

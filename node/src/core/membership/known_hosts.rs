@@ -46,7 +46,7 @@ struct NeighbourCandidate {
     until: Time,
 }
 
-/// Both views.
+/// The active and the passive view of known hosts.
 #[derive(Debug)]
 pub struct KnownHosts {
     own: NodeId,

@@ -17,7 +17,7 @@ use crate::core::time::Time;
 
 /// Sockets opened behind a NAT with random ports.
 pub const SOCKETS: usize = 256;
-/// Random ports probed.
+/// Random ports that one side probes in a try.
 pub const PORTS: usize = 1_024;
 /// Sockets opened behind a NAT with sequential ports.
 const SEQUENTIAL_SOCKETS: usize = 16;

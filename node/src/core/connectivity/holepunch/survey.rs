@@ -50,13 +50,13 @@ enum Stage {
 /// What a survey has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SurveyOutcome {
-    /// It goes on.
+    /// The survey is still under way.
     Nothing,
     NatStatus(NatReport),
     /// Every destination sees another port: new sockets must be looked at ([`NatSurvey::look_at_new`]), while no other look or try
     /// takes ports.
     Varies,
-    /// No observer answers.
+    /// No reflector answers within the time allowed.
     Failed,
 }
 
