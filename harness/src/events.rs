@@ -75,6 +75,18 @@ pub enum EventKind {
         /// Which.
         node: NodeIndex,
     },
+    /// A node runs no more after another operation than a kill or a stop.
+    Suspended {
+        /// Index of the node in the plan.
+        node: NodeIndex,
+        /// The operation's name.
+        op: &'static str,
+    },
+    /// An operation has changed networks otherwise than by a rebind or a link change.
+    NetworkChanged {
+        /// The operation's name.
+        op: &'static str,
+    },
     /// A network's NAT has forgotten every mapping.
     Rebound {
         /// Whose.

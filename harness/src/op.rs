@@ -96,10 +96,17 @@ impl Op {
         }
     }
 
-    /// The node that it starts or ends: one such operation at a time, and none else of that node meanwhile.
+    /// The node that it starts or ends, as [`Op::lifecycle`] does: one such operation at a time, and none else of that node
+    /// meanwhile.
     pub fn lifecycle_of(&self) -> Option<NodeIndex> {
+        self.lifecycle().and(self.node())
+    }
+
+    /// Whether its node runs before it and not after it, or the other way about. `None` if it changes neither.
+    pub fn lifecycle(&self) -> Option<Lifecycle> {
         match self {
-            Op::Start { node, .. } | Op::Kill { node } | Op::Stop { node } => Some(*node),
+            Op::Start { .. } => Some(Lifecycle::Begins),
+            Op::Kill { .. } | Op::Stop { .. } => Some(Lifecycle::Ends),
             _ => None,
         }
     }
@@ -138,6 +145,15 @@ impl Op {
             Op::Sample => "samples",
         }
     }
+}
+
+/// What an operation does to its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifecycle {
+    /// A node that is down runs: ends with [`OpResult::NodeStarted`].
+    Begins,
+    /// A node that runs does so no more: ends with [`OpResult::NodeStopped`].
+    Ends,
 }
 
 /// What the peer or the item of an operation is called in this run: known only while it is under way.

@@ -25,7 +25,7 @@ use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::metrics::history::MetricHistory;
 use crate::metrics::run::RunMetrics;
 use crate::metrics::series::Scrape;
-use crate::op::{Op, OpId, OpTarget};
+use crate::op::{Lifecycle, Op, OpId, OpTarget};
 use crate::plan::{EndCondition, NodeIndex, Plan};
 
 mod backend_events;
@@ -436,11 +436,11 @@ impl<B: Backend> Runner<'_, B> {
             &Op::Connect { node, peer, deadline } => {
                 return self.pair_queue.add(NodePair { step, node, peer, deadline });
             }
-            Op::Start { node, .. } if is_up => {
-                return self.incident(now, Some(*node), "cannot start: it is up already");
+            op if op.lifecycle() == Some(Lifecycle::Begins) && is_up => {
+                return self.incident(now, op.node(), "cannot start: it is up already");
             }
-            Op::Kill { node } | Op::Stop { node } if !is_up => {
-                return self.incident(now, Some(*node), "cannot be ended: it is down");
+            op if op.lifecycle() == Some(Lifecycle::Ends) && !is_up => {
+                return self.incident(now, op.node(), "cannot be ended: it is down");
             }
             &Op::Put { node, item } if !is_up => return self.stored(now, now, item, node, Err(IS_DOWN.to_owned())),
             Op::Put { node, .. } => (OpTarget::InPlan, self.answer_deadline(*node)),

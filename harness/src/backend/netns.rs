@@ -279,6 +279,11 @@ impl ProcessHost for Namespaces {
         timeout(END_DEADLINE, process.ended()).await.map(drop).context("it does not end when it is killed")
     }
 
+    async fn signal(run: &ProcessRun<Self>, node: NodeIndex, signal: Signal) -> anyhow::Result<()> {
+        run.host.process(node).context("it has no process")?.signal(signal);
+        Ok(())
+    }
+
     async fn stop(run: &ProcessRun<Self>, node: NodeIndex, instance: &ProcessInstance) -> anyhow::Result<()> {
         let process = run.host.process(node).context("it has no process")?;
         process.signal(Signal::SIGTERM);

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use nix::sys::signal::Signal;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -36,7 +37,7 @@ use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
 use crate::plan::{NodeIndex, Plan};
 use crate::progress::Progress;
 use client::ApiClient;
-use lifecycle::{LifecycleOp, LifecycleQueues, ProcessInstance, ProcessNode};
+use lifecycle::{LifecycleQueues, ProcessInstance, ProcessNode};
 
 /// Nodes that are let begin at once.
 const RELEASES_AT_ONCE: usize = 64;
@@ -59,6 +60,9 @@ pub(crate) trait ProcessHost: Send + Sync + Sized + 'static {
 
     /// SIGKILL. That the process has ended already is no error.
     fn kill(run: &ProcessRun<Self>, node: NodeIndex, instance: &ProcessInstance) -> impl HostFuture;
+
+    /// Sends a signal to the process.
+    fn signal(run: &ProcessRun<Self>, node: NodeIndex, signal: Signal) -> impl HostFuture;
 
     /// Asks the process to leave, and kills it if it does not within [`lifecycle::LEAVE_WITHIN`].
     fn stop(run: &ProcessRun<Self>, node: NodeIndex, instance: &ProcessInstance) -> impl HostFuture;
@@ -226,9 +230,7 @@ impl<H: ProcessHost> ProcessBackend<H> {
     pub(crate) fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
         self.reap();
         match op {
-            Op::Start { node, fresh } => self.lifecycle_op(id, node, LifecycleOp::Start { fresh }),
-            Op::Kill { node } => self.lifecycle_op(id, node, LifecycleOp::Kill),
-            Op::Stop { node } => self.lifecycle_op(id, node, LifecycleOp::Stop),
+            op if op.lifecycle().is_some() => self.lifecycle_op(id, op),
             other => {
                 let run = Arc::clone(self.up_and_running());
                 self.tasks.spawn(async move {
@@ -257,11 +259,12 @@ impl<H: ProcessHost> ProcessBackend<H> {
         self.run.take()
     }
 
-    fn lifecycle_op(&mut self, op: OpId, node: NodeIndex, lifecycle_op: LifecycleOp) {
+    fn lifecycle_op(&mut self, id: OpId, op: Op) {
+        let Some(node) = op.node() else { return };
         let run = Arc::clone(self.up_and_running());
-        if let Err(error) = run.node(node).submit(op, lifecycle_op) {
+        if let Err(error) = run.node(node).submit(id, op) {
             let result = OpResult::Failed { node: Some(node), reason: error.to_string() };
-            self.tasks.spawn(async move { run.report(Some(op), result).await });
+            self.tasks.spawn(async move { run.report(Some(id), result).await });
         }
     }
 

@@ -10,7 +10,7 @@ use super::{Inspection, Runner};
 use crate::backend::Backend;
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::metrics::series::Scrape;
-use crate::op::{BackendEvent, NodeSnapshot, Op, OpResult};
+use crate::op::{BackendEvent, Lifecycle, NodeSnapshot, Op, OpResult};
 use crate::plan::{ItemIndex, NodeIndex};
 
 impl<B: Backend> Runner<'_, B> {
@@ -22,13 +22,18 @@ impl<B: Backend> Runner<'_, B> {
         };
         let began = pending.submitted;
         match (&pending.op, event.result) {
-            (&Op::Start { node, .. }, OpResult::NodeStarted { id }) => {
+            (op, OpResult::NodeStarted { id }) if op.lifecycle() == Some(Lifecycle::Begins) => {
+                let Some(node) = op.node() else { return };
                 self.state.started(node, id);
                 self.record(at, EventKind::Started { node, id });
                 self.release(node, at);
             }
             (&Op::Kill { node }, OpResult::NodeStopped) => self.ended(at, node, EventKind::Killed { node }),
             (&Op::Stop { node }, OpResult::NodeStopped) => self.ended(at, node, EventKind::Stopped { node }),
+            (op, OpResult::NodeStopped) if op.lifecycle() == Some(Lifecycle::Ends) => {
+                let (Some(node), op) = (op.node(), op.name()) else { return };
+                self.ended(at, node, EventKind::Suspended { node, op });
+            }
             (&Op::Put { node, item }, OpResult::Stored(blocks)) if !blocks.is_empty() => {
                 self.stored(began, at, item, node, Ok(blocks));
             }
@@ -47,6 +52,9 @@ impl<B: Backend> Runner<'_, B> {
             }
             (&Op::Ping { node, peer, .. }, OpResult::PingAnswered) => self.answered(at, LinkEnd { node, peer }),
             (&Op::SetLink { network, .. }, OpResult::NetworkChanged) => self.record(at, EventKind::LinkSet { network }),
+            (op, OpResult::NetworkChanged) if op.node().is_none() => {
+                self.record(at, EventKind::NetworkChanged { op: op.name() });
+            }
             (&Op::Connect { node, peer, deadline }, OpResult::Connected(link)) => {
                 self.linked(at, node, peer, LinkResult::of(link, deadline));
             }
@@ -81,14 +89,15 @@ impl<B: Backend> Runner<'_, B> {
             self.incident(at, pending.op.node(), &about);
         }
         match &pending.op {
-            Op::Start { node, .. } | Op::Kill { node } | Op::Stop { node } => self.release(*node, at),
             &Op::Put { node, item } => self.stored(began, at, item, node, Err(reason)),
             &Op::Get { node, item } => self.retrieved(began, at, item, node, Retrieved::Unasked { why: reason }),
             &Op::Connect { node, peer, .. } => self.linked(at, node, peer, LinkResult::Down { why: reason }),
             &Op::Ping { node, peer, .. } => self.unanswered(at, LinkEnd { node, peer }),
             Op::Inspect => self.rebind_waiting(at, &[]),
             Op::Rebind { .. } => self.rebind_recovery.forget(pending.id),
-            Op::SetLink { .. } | Op::Sample => {}
+            op => {
+                op.lifecycle_of().into_iter().for_each(|node| self.release(node, at));
+            }
         }
     }
 

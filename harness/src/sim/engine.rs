@@ -61,6 +61,8 @@ pub struct SimEngine<V: Overlay> {
 #[derive(Debug)]
 struct Place<V: Overlay> {
     node: Option<Box<NodeCore<V>>>,
+    /// The node while it is frozen.
+    frozen: Option<Box<NodeCore<V>>>,
     address: SocketAddrV4,
     address6: Option<Ipv6Addr>,
     /// When its wake-up entry is due.
@@ -74,6 +76,7 @@ impl<V: Overlay> SimEngine<V> {
     pub fn new(plan: &Plan) -> Self {
         let place = |node: &NodePlan| Place {
             node: None,
+            frozen: None,
             address: SocketAddrV4::new(node.address, NODE_PORT),
             address6: node.address6,
             armed: Time::NEVER,
@@ -140,6 +143,30 @@ impl<V: Overlay> SimEngine<V> {
         if self.places[slot as usize].node.take().is_some() {
             self.transport.kill(slot);
         }
+    }
+
+    /// Freezes a node: it neither handles nor sends anything, and its links time out as those of a dead one do.
+    pub fn freeze(&mut self, slot: NodeSlot) {
+        let place = &mut self.places[slot as usize];
+        if let Some(node) = place.node.take() {
+            place.frozen = Some(node);
+            self.transport.kill(slot);
+        }
+    }
+
+    /// Lets a frozen node go on: it finds its links down, and the clock where it stands. Whether it was frozen.
+    pub fn thaw(&mut self, slot: NodeSlot) -> bool {
+        let place = &mut self.places[slot as usize];
+        let Some(node) = place.frozen.take() else { return false };
+        let (id, peers): (NodeId, Vec<NodeId>) = (node.me().id, node.linked().map(|(peer, _)| peer).collect());
+        place.node = Some(node);
+        (place.armed, place.deadline) = (Time::NEVER, Time::NEVER);
+        self.transport.start(slot, id);
+        for peer in peers {
+            self.handle(slot, Input::LinkDown { peer });
+        }
+        self.handle(slot, Input::Wake);
+        true
     }
 
     /// Ends a node that has [`Outcome::Left`]: its links are closed.

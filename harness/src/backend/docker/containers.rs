@@ -10,6 +10,7 @@ use bollard::Docker;
 use bollard::query_parameters::{
     InspectContainerOptions, KillContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
+use nix::sys::signal::Signal;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -65,14 +66,18 @@ impl ProcessHost for Containers {
     }
 
     async fn kill(run: &Shared, node: NodeIndex, instance: &ProcessInstance) -> anyhow::Result<()> {
-        let name = run.host.wiring.node_name(&run.plan, node);
-        let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
-        let killed = engine("kill", ENGINE_DEADLINE, run.host.docker.kill_container(&name, Some(options))).await;
+        let killed = Self::signal(run, node, Signal::SIGKILL).await;
         // It may have ended by itself a moment before: then the word of that comes.
         if killed.is_err() && timeout(ENDED_SETTLES, instance.ended.cancelled()).await.is_ok() {
             return Ok(());
         }
         killed
+    }
+
+    async fn signal(run: &Shared, node: NodeIndex, signal: Signal) -> anyhow::Result<()> {
+        let name = run.host.wiring.node_name(&run.plan, node);
+        let options = KillContainerOptionsBuilder::default().signal(signal.as_str()).build();
+        engine("signal", ENGINE_DEADLINE, run.host.docker.kill_container(&name, Some(options))).await
     }
 
     async fn stop(run: &Shared, node: NodeIndex, _: &ProcessInstance) -> anyhow::Result<()> {

@@ -30,20 +30,6 @@ const DEATH_NOTICE_DEADLINE: Duration = Duration::from_secs(5);
 /// Exit status of a process that SIGKILL ended, as shells and Docker show it.
 const KILLED: i64 = 128 + 9;
 
-/// What can be asked of a node's life.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum LifecycleOp {
-    /// Start it.
-    Start {
-        /// With a new identity and an empty store.
-        fresh: bool,
-    },
-    /// SIGKILL.
-    Kill,
-    /// Let it leave.
-    Stop,
-}
-
 /// One run of a node's process.
 #[derive(Clone, Debug)]
 pub(crate) struct ProcessInstance {
@@ -80,7 +66,7 @@ impl ProcessInstance {
 #[derive(Debug)]
 pub(crate) struct ProcessNode {
     pub(crate) client: ApiClient,
-    lifecycle_ops: mpsc::Sender<(OpId, LifecycleOp)>,
+    lifecycle_ops: mpsc::Sender<(OpId, Op)>,
     state: Mutex<NodeState>,
     /// Whether its store outlives its process.
     pub(crate) persistent: bool,
@@ -98,7 +84,7 @@ struct NodeState {
 const LIFECYCLE_OPS_MAX: usize = 64;
 
 /// The turns of each node that wait.
-pub(crate) type LifecycleQueues = Vec<mpsc::Receiver<(OpId, LifecycleOp)>>;
+pub(crate) type LifecycleQueues = Vec<mpsc::Receiver<(OpId, Op)>>;
 
 /// The nodes that are started with what they had.
 pub(crate) fn persistent_nodes(plan: &Plan) -> BTreeSet<NodeIndex> {
@@ -112,15 +98,15 @@ pub(crate) fn persistent_nodes(plan: &Plan) -> BTreeSet<NodeIndex> {
 
 impl ProcessNode {
     /// A node that has not run, and the queue of its turns, for [`serve`].
-    pub(crate) fn new(client: ApiClient, persistent: bool) -> (Self, mpsc::Receiver<(OpId, LifecycleOp)>) {
+    pub(crate) fn new(client: ApiClient, persistent: bool) -> (Self, mpsc::Receiver<(OpId, Op)>) {
         let (lifecycle_ops, queue) = mpsc::channel(LIFECYCLE_OPS_MAX);
         (ProcessNode { client, lifecycle_ops, state: Mutex::default(), persistent }, queue)
     }
 
     /// Asks for a turn.
-    pub(crate) fn submit(&self, op: OpId, lifecycle_op: LifecycleOp) -> anyhow::Result<()> {
+    pub(crate) fn submit(&self, id: OpId, op: Op) -> anyhow::Result<()> {
         self.lifecycle_ops
-            .try_send((op, lifecycle_op))
+            .try_send((id, op))
             .map_err(|_| anyhow!("more than {LIFECYCLE_OPS_MAX} starts and ends of this node wait already"))
     }
 
@@ -144,16 +130,17 @@ impl ProcessNode {
 pub(crate) async fn serve<H: ProcessHost>(
     run: Arc<ProcessRun<H>>,
     node: NodeIndex,
-    mut queue: mpsc::Receiver<(OpId, LifecycleOp)>,
+    mut queue: mpsc::Receiver<(OpId, Op)>,
 ) {
-    while let Some((op, lifecycle_op)) = queue.recv().await {
-        let done = match lifecycle_op {
-            LifecycleOp::Start { fresh } => start(&run, node, fresh).await.map(|id| OpResult::NodeStarted { id }),
-            LifecycleOp::Kill => kill(&run, node).await.map(|()| OpResult::NodeStopped),
-            LifecycleOp::Stop => stop(&run, node).await.map(|()| OpResult::NodeStopped),
+    while let Some((id, op)) = queue.recv().await {
+        let done = match &op {
+            Op::Start { fresh, .. } => start(&run, node, *fresh).await.map(|id| OpResult::NodeStarted { id }),
+            Op::Kill { .. } => kill(&run, node).await.map(|()| OpResult::NodeStopped),
+            Op::Stop { .. } => stop(&run, node).await.map(|()| OpResult::NodeStopped),
+            op => Err(anyhow!("a {} is no change of a node's life", op.name())),
         };
         let result = done.unwrap_or_else(|error| OpResult::Failed { node: Some(node), reason: format!("{error:#}") });
-        run.report(Some(op), result).await;
+        run.report(Some(id), result).await;
     }
 }
 

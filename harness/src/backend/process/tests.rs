@@ -40,6 +40,10 @@ impl ProcessHost for Counted {
         anyhow::bail!("no test kills one")
     }
 
+    async fn signal(_: &ProcessRun<Self>, _: NodeIndex, _: nix::sys::signal::Signal) -> anyhow::Result<()> {
+        anyhow::bail!("no test signals one")
+    }
+
     async fn stop(_: &ProcessRun<Self>, _: NodeIndex, _: &ProcessInstance) -> anyhow::Result<()> {
         anyhow::bail!("no test stops one")
     }
