@@ -42,6 +42,8 @@ pub enum Op {
     Kill { node: NodeIndex },
     /// Has a node leave gracefully. Ends with [`OpResult::NodeStopped`].
     Stop { node: NodeIndex },
+    /// Freezes a node, as SIGSTOP does. Ends with [`OpResult::NodeStopped`].
+    Pause { node: NodeIndex },
     /// Has a node store an item. Ends with [`OpResult::Stored`].
     Put { node: NodeIndex, item: ItemIndex },
     /// Has a node fetch an item, its target. Ends with [`OpResult::Found`] or [`OpResult::NotFound`].
@@ -88,7 +90,7 @@ impl Op {
     /// The node that acts, if one does.
     pub fn node(&self) -> Option<NodeIndex> {
         match self {
-            Op::Start { node, .. } | Op::Kill { node } | Op::Stop { node } => Some(*node),
+            Op::Start { node, .. } | Op::Kill { node } | Op::Stop { node } | Op::Pause { node } => Some(*node),
             Op::Put { node, .. } | Op::Get { node, .. } | Op::Connect { node, .. } | Op::Ping { node, .. } => {
                 Some(*node)
             }
@@ -106,7 +108,7 @@ impl Op {
     pub fn lifecycle(&self) -> Option<Lifecycle> {
         match self {
             Op::Start { .. } => Some(Lifecycle::Begins),
-            Op::Kill { .. } | Op::Stop { .. } => Some(Lifecycle::Ends),
+            Op::Kill { .. } | Op::Stop { .. } | Op::Pause { .. } => Some(Lifecycle::Ends),
             _ => None,
         }
     }
@@ -117,6 +119,7 @@ impl Op {
             Op::Start { .. } => "start",
             Op::Kill { .. } => "kill",
             Op::Stop { .. } => "stop",
+            Op::Pause { .. } => "pause",
             Op::Put { .. } => "put",
             Op::Get { .. } => "get",
             Op::Rebind { .. } => "rebind",
@@ -135,6 +138,7 @@ impl Op {
             Op::Start { fresh: false, .. } => "starts",
             Op::Kill { .. } => "kills",
             Op::Stop { .. } => "stops",
+            Op::Pause { .. } => "pauses",
             Op::Put { .. } => "puts",
             Op::Get { .. } => "gets",
             Op::Rebind { .. } => "rebinds",

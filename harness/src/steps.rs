@@ -24,6 +24,7 @@ mod join;
 mod kill;
 mod link;
 mod named;
+mod pause;
 mod rebind;
 mod reference;
 mod retrieve;
@@ -41,7 +42,7 @@ use state::{PlanState, SeedStream};
 use step::{ScheduleError, StepSource, StepSpec, Verb};
 
 /// Every verb, in the order of the reference.
-static VERBS: [&Verb; 12] = [
+static VERBS: [&Verb; 13] = [
     &join::VERB,
     &store::VERB,
     &retrieve::VERB,
@@ -49,6 +50,7 @@ static VERBS: [&Verb; 12] = [
     &kill::VERB,
     &stop::VERB,
     &start::VERB,
+    &pause::VERB,
     &settle::VERB,
     &rebind::VERB,
     &link::VERB,
@@ -57,11 +59,10 @@ static VERBS: [&Verb; 12] = [
 ];
 
 /// Verbs that the format reserves for later versions.
-const VERBS_RESERVED: [&str; 13] = [
+const VERBS_RESERVED: [&str; 12] = [
     "partition",
     "heal",
     "outage",
-    "pause",
     "resume",
     "disk-full",
     "corrupt-store",

@@ -282,6 +282,10 @@ impl Backend for SimBackend {
                 self.kill(node);
                 self.report(Some(id), OpResult::NodeStopped);
             }
+            (Op::Pause { node }, _) => {
+                self.engine.freeze(node.0 as NodeSlot);
+                self.report(Some(id), OpResult::NodeStopped);
+            }
             (Op::Stop { node }, _) => self.command(id, node, Command::Leave, LEAVE_WITHIN),
             (Op::Put { node, item }, _) => {
                 let put = DataCommand::Put { value: Blob(self.plan.items[item.0].bytes().into()) };

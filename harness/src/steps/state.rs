@@ -134,6 +134,8 @@ pub(crate) enum NodeLife {
     Up,
     /// It has failed or left.
     Down,
+    /// It is frozen.
+    Paused,
 }
 
 impl fmt::Display for NodeLife {
@@ -142,6 +144,7 @@ impl fmt::Display for NodeLife {
             NodeLife::Unstarted => "not started",
             NodeLife::Up => "alive",
             NodeLife::Down => "down",
+            NodeLife::Paused => "paused",
         })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use butter::core::identity::NodeId;
+use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -137,6 +138,7 @@ pub(crate) async fn serve<H: ProcessHost>(
             Op::Start { fresh, .. } => start(&run, node, *fresh).await.map(|id| OpResult::NodeStarted { id }),
             Op::Kill { .. } => kill(&run, node).await.map(|()| OpResult::NodeStopped),
             Op::Stop { .. } => stop(&run, node).await.map(|()| OpResult::NodeStopped),
+            Op::Pause { .. } => pause(&run, node).await.map(|()| OpResult::NodeStopped),
             op => Err(anyhow!("a {} is no change of a node's life", op.name())),
         };
         let result = done.unwrap_or_else(|error| OpResult::Failed { node: Some(node), reason: format!("{error:#}") });
@@ -246,6 +248,14 @@ async fn stop<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> anyhow::R
         Some(0) | None => Ok(()),
         Some(_) => bail!("the node {}{}", exit_text(&instance), H::last_output(run, node).await),
     }
+}
+
+/// Freezes the process of a node: nothing is asked of it until it goes on.
+async fn pause<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> anyhow::Result<()> {
+    run.node(node).live().context("the node is down")?;
+    H::signal(run, node, Signal::SIGSTOP).await?;
+    run.node(node).lock().answers = false;
+    Ok(())
 }
 
 /// The life that is about to be ended.
