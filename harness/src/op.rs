@@ -44,6 +44,8 @@ pub enum Op {
     Stop { node: NodeIndex },
     /// Freezes a node, as SIGSTOP does. Ends with [`OpResult::NodeStopped`].
     Pause { node: NodeIndex },
+    /// Lets a paused node go on, as SIGCONT does. Ends with [`OpResult::NodeStarted`].
+    Resume { node: NodeIndex },
     /// Has a node store an item. Ends with [`OpResult::Stored`].
     Put { node: NodeIndex, item: ItemIndex },
     /// Has a node fetch an item, its target. Ends with [`OpResult::Found`] or [`OpResult::NotFound`].
@@ -90,7 +92,11 @@ impl Op {
     /// The node that acts, if one does.
     pub fn node(&self) -> Option<NodeIndex> {
         match self {
-            Op::Start { node, .. } | Op::Kill { node } | Op::Stop { node } | Op::Pause { node } => Some(*node),
+            Op::Start { node, .. }
+            | Op::Kill { node }
+            | Op::Stop { node }
+            | Op::Pause { node }
+            | Op::Resume { node } => Some(*node),
             Op::Put { node, .. } | Op::Get { node, .. } | Op::Connect { node, .. } | Op::Ping { node, .. } => {
                 Some(*node)
             }
@@ -107,7 +113,7 @@ impl Op {
     /// Whether its node runs before it and not after it, or the other way about. `None` if it changes neither.
     pub fn lifecycle(&self) -> Option<Lifecycle> {
         match self {
-            Op::Start { .. } => Some(Lifecycle::Begins),
+            Op::Start { .. } | Op::Resume { .. } => Some(Lifecycle::Begins),
             Op::Kill { .. } | Op::Stop { .. } | Op::Pause { .. } => Some(Lifecycle::Ends),
             _ => None,
         }
@@ -120,6 +126,7 @@ impl Op {
             Op::Kill { .. } => "kill",
             Op::Stop { .. } => "stop",
             Op::Pause { .. } => "pause",
+            Op::Resume { .. } => "resume",
             Op::Put { .. } => "put",
             Op::Get { .. } => "get",
             Op::Rebind { .. } => "rebind",
@@ -139,6 +146,7 @@ impl Op {
             Op::Kill { .. } => "kills",
             Op::Stop { .. } => "stops",
             Op::Pause { .. } => "pauses",
+            Op::Resume { .. } => "resumes",
             Op::Put { .. } => "puts",
             Op::Get { .. } => "gets",
             Op::Rebind { .. } => "rebinds",

@@ -27,6 +27,7 @@ mod named;
 mod pause;
 mod rebind;
 mod reference;
+mod resume;
 mod retrieve;
 mod settle;
 mod start;
@@ -42,7 +43,7 @@ use state::{PlanState, SeedStream};
 use step::{ScheduleError, StepSource, StepSpec, Verb};
 
 /// Every verb, in the order of the reference.
-static VERBS: [&Verb; 13] = [
+static VERBS: [&Verb; 14] = [
     &join::VERB,
     &store::VERB,
     &retrieve::VERB,
@@ -51,6 +52,7 @@ static VERBS: [&Verb; 13] = [
     &stop::VERB,
     &start::VERB,
     &pause::VERB,
+    &resume::VERB,
     &settle::VERB,
     &rebind::VERB,
     &link::VERB,
@@ -59,20 +61,8 @@ static VERBS: [&Verb; 13] = [
 ];
 
 /// Verbs that the format reserves for later versions.
-const VERBS_RESERVED: [&str; 12] = [
-    "partition",
-    "heal",
-    "outage",
-    "resume",
-    "disk-full",
-    "corrupt-store",
-    "skew",
-    "load",
-    "wait",
-    "exec",
-    "parallel",
-    "repeat",
-];
+const VERBS_RESERVED: [&str; 11] =
+    ["partition", "heal", "outage", "disk-full", "corrupt-store", "skew", "load", "wait", "exec", "parallel", "repeat"];
 
 /// A step of the file.
 #[derive(Debug)]

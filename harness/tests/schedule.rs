@@ -275,3 +275,13 @@ fn started_nodes_are_those_that_are_down() {
     let up = "0 nodes of n are down at this step, and it takes 1".to_owned();
     assert_eq!(refused(3, &["start: {nodes: n}"]), (5, up));
 }
+
+#[test]
+fn paused_nodes_are_neither_alive_nor_down() {
+    let pause = "pause: {nodes: [n-1, n-3]}";
+    let plan = plan(3, 4, &[pause, "store: {items: 4}", "resume: {nodes: n, count: all}", "kill: {nodes: n}"]);
+    assert!(plan.items.iter().all(|item| [1, 3].contains(&item.by.0)));
+    assert_eq!((nodes_of(&plan, 2), nodes_of(&plan, 3)), (vec![0, 2], vec![0, 1, 2, 3]));
+    let none = "0 nodes of n are down at this step, and it takes 1".to_owned();
+    assert_eq!(refused(3, &[pause, "start: {nodes: n}"]), (6, none));
+}

@@ -286,6 +286,13 @@ impl Backend for SimBackend {
                 self.engine.freeze(node.0 as NodeSlot);
                 self.report(Some(id), OpResult::NodeStopped);
             }
+            (Op::Resume { node }, _) => {
+                self.engine.thaw(node.0 as NodeSlot);
+                match self.engine.node(node.0 as NodeSlot).map(|node| node.me().id) {
+                    Some(started) => self.report(Some(id), OpResult::NodeStarted { id: started }),
+                    None => self.failed(id, node, "the node is not paused"),
+                }
+            }
             (Op::Stop { node }, _) => self.command(id, node, Command::Leave, LEAVE_WITHIN),
             (Op::Put { node, item }, _) => {
                 let put = DataCommand::Put { value: Blob(self.plan.items[item.0].bytes().into()) };

@@ -139,6 +139,7 @@ pub(crate) async fn serve<H: ProcessHost>(
             Op::Kill { .. } => kill(&run, node).await.map(|()| OpResult::NodeStopped),
             Op::Stop { .. } => stop(&run, node).await.map(|()| OpResult::NodeStopped),
             Op::Pause { .. } => pause(&run, node).await.map(|()| OpResult::NodeStopped),
+            Op::Resume { .. } => resume(&run, node).await.map(|id| OpResult::NodeStarted { id }),
             op => Err(anyhow!("a {} is no change of a node's life", op.name())),
         };
         let result = done.unwrap_or_else(|error| OpResult::Failed { node: Some(node), reason: format!("{error:#}") });
@@ -256,6 +257,15 @@ async fn pause<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> anyhow::
     H::signal(run, node, Signal::SIGSTOP).await?;
     run.node(node).lock().answers = false;
     Ok(())
+}
+
+/// Lets a frozen process go on, and waits until it answers.
+async fn resume<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> anyhow::Result<NodeId> {
+    let here = run.node(node);
+    let instance = here.instance().filter(|instance| !instance.ended.is_cancelled());
+    let instance = instance.filter(|_| here.live().is_none()).context("the node is not paused")?;
+    H::signal(run, node, Signal::SIGCONT).await?;
+    release(run, node, &instance).await
 }
 
 /// The life that is about to be ended.
