@@ -15,6 +15,7 @@ use butter_harness::plan::builder::PlanBuilder;
 use butter_harness::plan::{NetworkIndex, NodeIndex, Plan};
 use butter_harness::sim::engine::{SimEngine, SpawnSpec};
 use butter_harness::sim::network::NodeSlot;
+use butter_harness::statistics::quantile;
 
 /// Runs of each pair.
 const SEEDS: u64 = 12;
@@ -130,7 +131,7 @@ fn every_pair_of_nats_is_linked_and_directly_where_possible() {
                 times.push(report.direct_after.unwrap_or(Duration::MAX));
             }
             times.sort();
-            let median = times[times.len() / 2];
+            let median = quantile(&times, 0.5);
             println!("{one:?} – {other:?}: {paths:?}, median {median:?}");
             let share = direct * 100 / SEEDS as u32;
             if share < one.direct_min(other) {

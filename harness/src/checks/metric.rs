@@ -1,6 +1,6 @@
 //! Metrics of nodes and routers, as sampled during the run.
 
-use butter::core::stats::InstrumentKind;
+use butter::core::stats::{Instrument, InstrumentKind};
 use butter::overlay::data::stats::each_instrument;
 
 use super::check::{Activity, BoundError, Form, MeasureFamily, Measurements, plain_number};
@@ -8,6 +8,7 @@ use super::words::{Fault, Names, Word};
 use crate::metrics::history::ROUTER_METRICS;
 use crate::plan::{Aggregate, Measure, Statistic};
 use crate::results::check_result::CheckUnit;
+use crate::router::stats::RouterStats;
 use crate::topology::diagnostics::{quoted, suggestion};
 use crate::topology::units::{Size, Time, Unit};
 
@@ -92,26 +93,23 @@ impl MeasureFamily for Metric {
     }
 }
 
-/// Names of all series that nodes expose and a check can use.
+/// Every metric that nodes and routers expose on all backends.
 fn known_metrics() -> Vec<(&'static str, InstrumentKind)> {
-    let mut names = Vec::new();
-    each_instrument(|instrument, _, _| {
-        if names.last() != Some(&(instrument.name, instrument.kind)) {
-            names.push((instrument.name, instrument.kind));
+    let mut known = Vec::new();
+    let mut add = |instrument: &Instrument| {
+        if known.last() != Some(&(instrument.name, instrument.kind)) {
+            known.push((instrument.name, instrument.kind));
         }
-    });
-    names
+    };
+    each_instrument(|instrument, _, _| add(&instrument));
+    RouterStats::default().each(Some(0), |instrument, _, _| add(instrument));
+    known
 }
 
 fn known_metric(name: &str) -> Result<(), (String, Option<String>)> {
-    if name.starts_with(ROUTER_METRICS) && name.len() > ROUTER_METRICS.len() {
-        return Ok(());
-    }
     let known = known_metrics();
     let base = ["_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
-    if let Some(base) = base
-        && known.contains(&(base, InstrumentKind::Histogram))
-    {
+    if base.is_some_and(|base| known.contains(&(base, InstrumentKind::Histogram))) {
         return Ok(());
     }
     match known.iter().find(|(known, _)| *known == name) {
@@ -121,8 +119,9 @@ fn known_metric(name: &str) -> Result<(), (String, Option<String>)> {
         }
         Some(_) => Ok(()),
         None => {
+            let exposes = if name.starts_with(ROUTER_METRICS) { "routers" } else { "nodes" };
             let help = suggestion(name, known.iter().map(|(name, _)| *name), "metrics");
-            Err((format!("nodes have no metric {}", quoted(name)), help))
+            Err((format!("{exposes} have no metric {}", quoted(name)), help))
         }
     }
 }

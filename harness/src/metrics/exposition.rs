@@ -115,7 +115,9 @@ impl Exposition {
             "TYPE" => {
                 let kinds = [MetricKind::Counter, MetricKind::Gauge, MetricKind::Histogram];
                 let kind = kinds.into_iter().find(|kind| kind.name() == value.trim_end());
-                if let (Some(kind), Some(family)) = (kind, self.family(name)) {
+                if let Some(kind) = kind
+                    && let Some(family) = self.family(name)
+                {
                     family.kind = kind;
                 }
             }

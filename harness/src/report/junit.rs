@@ -74,3 +74,44 @@ fn failure(message: &str) -> TestCaseStatus {
     status.set_message(message);
     status
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::BackendError;
+    use crate::probe::ProbeOutcome;
+    use crate::results::check_result::CheckUnit;
+    use crate::results::fixture;
+
+    fn not_played() -> RunResult {
+        let error = BackendError::from(anyhow::anyhow!("beta loses more"));
+        RunResult::not_played(&fixture::plan(), "netns", ProbeOutcome::Skipped, &error)
+    }
+
+    #[test]
+    fn run_that_was_not_played_is_an_error() {
+        let junit = xml(&[not_played()]).unwrap();
+        assert!(junit.contains("errors=\"1\"") && junit.contains("beta loses more"), "{junit}");
+    }
+
+    #[test]
+    fn failed_check_names_the_value_and_the_bound() {
+        let check = CheckResult {
+            text: "retrieval p95 <= 2s".to_owned(),
+            line: 1,
+            step: None,
+            unit: CheckUnit::Seconds,
+            comparison: Comparison::AtMost,
+            bound: 2.0,
+            value: Some(3.0),
+            passed: false,
+            reason: None,
+        };
+        let result = RunResult { verdict: RunVerdict::Failed, checks: vec![check], ..not_played() };
+        let junit = xml(&[result]).unwrap();
+        assert!(
+            junit.contains("failures=\"1\"") && junit.contains("measured 3.00 s, expected at most 2.00 s"),
+            "{junit}"
+        );
+    }
+}

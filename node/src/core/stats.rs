@@ -109,12 +109,12 @@ stats! {
     Stats;
     neighbours: u64 = Gauge "butter_neighbours" &[], "Peers in the active view";
     known_hosts: u64 = Gauge "butter_known_hosts" &[], "Hosts known: active and passive view";
-    links_lan: u64 = Gauge "butter_links" &[("path", "lan")], "Links by how they run";
-    links_direct: u64 = Gauge "butter_links" &[("path", "direct")], "Links by how they run";
-    links_mapped: u64 = Gauge "butter_links" &[("path", "mapped")], "Links by how they run";
-    links_punched: u64 = Gauge "butter_links" &[("path", "punched")], "Links by how they run";
-    links_predicted: u64 = Gauge "butter_links" &[("path", "predicted")], "Links by how they run";
-    links_relayed: u64 = Gauge "butter_links" &[("path", "relayed")], "Links by how they run";
+    links_lan: u64 = Gauge "butter_links" &[("path", "lan")], "Links by path";
+    links_direct: u64 = Gauge "butter_links" &[("path", "direct")], "Links by path";
+    links_mapped: u64 = Gauge "butter_links" &[("path", "mapped")], "Links by path";
+    links_punched: u64 = Gauge "butter_links" &[("path", "punched")], "Links by path";
+    links_predicted: u64 = Gauge "butter_links" &[("path", "predicted")], "Links by path";
+    links_relayed: u64 = Gauge "butter_links" &[("path", "relayed")], "Links by path";
     dials: u64 = Counter "butter_dials_total" &[], "Dials begun";
     dials_failed: u64 = Counter "butter_dials_failed_total" &[], "Dials that led to no link";
     link_seconds: Latencies = Histogram "butter_link_seconds" &[], "Time from the first want of a link until it is up";

@@ -57,7 +57,12 @@ fn every_measure_parses() {
         ("direct p50 <= 1s", of("direct", Statistic::Quantile(0.5)), AtMost, 1.0),
         ("metric max(butter_known_hosts) <= 64", metric("butter_known_hosts", Aggregate::Max), AtMost, 64.0),
         ("metric sum( butter_stored_bytes ) <= 1KiB", metric("butter_stored_bytes", Aggregate::Sum), AtMost, 1024.0),
-        ("metric avg(butter_router_x) <= 1", metric("butter_router_x", Aggregate::Avg), AtMost, 1.0),
+        (
+            "metric avg(butter_router_dropped_total) <= 1",
+            metric("butter_router_dropped_total", Aggregate::Avg),
+            AtMost,
+            1.0,
+        ),
     ] {
         assert_eq!(check(text), Ok((measure, comparison, bound)), "{text}");
     }
@@ -99,6 +104,10 @@ fn error_points_at_the_wrong_words_and_says_what_to_write() {
         (
             "metric max(butter_knwon_hosts) <= 64",
             "max(butter_knwon_hosts)|nodes have no metric 'butter_knwon_hosts'|did you mean 'butter_known_hosts'?",
+        ),
+        (
+            "metric max(butter_router_droped_total) <= 1",
+            "max(butter_router_droped_total)|routers have no metric 'butter_router_droped_total'|did you mean 'butter_router_dropped_total'?",
         ),
         (
             "metric max(butter_retrieval_seconds) <= 1",

@@ -116,8 +116,6 @@ fn run_that_was_not_played_says_why_and_what_the_probe_found() {
         json["probe"],
         serde_json::json!({"state": "refused", "network": "beta", "observation": "it loses more"})
     );
-    let junit = crate::report::junit::xml(&[result]).unwrap();
-    assert!(junit.contains("errors=\"1\"") && junit.contains("it loses more"), "{junit}");
 
     let other = RunResult::not_played(
         &fixture::plan(),

@@ -197,4 +197,35 @@ mod tests {
         }
         assert_eq!(text.matches("# TYPE butter_links gauge").count(), 1, "one family for all its series");
     }
+
+    /// What breaks the rules for names and help: `_total` for counters only, base units as a suffix, help in one phrase.
+    fn rule_broken(Instrument { name, help, kind }: Instrument) -> Option<&'static str> {
+        let plain = name.strip_suffix("_total").unwrap_or(name);
+        let is_lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let inside = |unit: &str| plain.split('_').any(|word| word == unit) && !plain.ends_with(&format!("_{unit}"));
+        match () {
+            () if !name.starts_with("butter_") || !name.chars().all(is_lower) => Some("the name is not snake case"),
+            () if name.ends_with("_total") != (kind == InstrumentKind::Counter) => Some("_total is for counters"),
+            () if kind == InstrumentKind::Histogram && !plain.ends_with("_seconds") => {
+                Some("a histogram is of seconds")
+            }
+            () if inside("seconds") || inside("bytes") => Some("the unit is not at the end"),
+            () if help.starts_with("Bytes") && !plain.ends_with("_bytes") => Some("bytes are _bytes"),
+            () if help.starts_with("Time") && !plain.ends_with("_seconds") => Some("times are _seconds"),
+            () if help.split(' ').count() < 2 || help.ends_with('.') => Some("the help is no phrase"),
+            () if !help.starts_with(|c: char| c.is_ascii_uppercase()) => Some("the help begins with a small letter"),
+            () => None,
+        }
+    }
+
+    #[test]
+    fn every_instrument_follows_the_rules_for_names_and_help() {
+        let mut broken = Vec::new();
+        let mut check = |instrument: Instrument| {
+            broken.extend(rule_broken(instrument).map(|rule| format!("{}: {rule}", instrument.name)));
+        };
+        Stats::default().each(|instrument, _, _| check(instrument));
+        Counters::default().each(|instrument, _, _| check(instrument));
+        assert_eq!(broken, [""; 0]);
+    }
 }
