@@ -64,7 +64,7 @@ pub struct StatusBody {
     pub ambassador: bool,
     /// Where it listens for peers on its own network.
     pub addresses: Vec<SocketAddr>,
-    /// Its address as peers on other networks see it, once one has told it.
+    /// Its address as peers on other networks see it, once one has reported it.
     pub external_address: Option<SocketAddr>,
     /// What is known of the NAT before it; `None` before it had a reason to look.
     #[serde(default)]
@@ -93,7 +93,7 @@ pub enum NatBody {
     EndpointIndependent,
     /// Another outside port for each destination, one after the other.
     Sequential,
-    /// Another outside port for each destination, of which nothing can be told before.
+    /// Another outside port for each destination, which cannot be predicted.
     Random,
 }
 
@@ -151,7 +151,7 @@ pub struct GroupsBody {
     pub over_replicated: u64,
 }
 
-/// Everybody whom a node knows.
+/// Every host that a node knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PeersBody {
     /// Every known host, neighbours first.
@@ -275,12 +275,12 @@ impl PeerBody {
     }
 }
 
-/// What a testbed wants to see of a node: whom it knows, to whom it is linked, what it holds.
+/// A node at one moment, for testbeds: its known hosts, links and blocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotBody {
     /// The node's identity, its public key.
     pub id: NodeId,
-    /// Whom it knows, neighbours first.
+    /// Its known hosts, neighbours first.
     pub known_hosts: Vec<NodeId>,
     /// How many of those are neighbours.
     pub neighbours: usize,

@@ -50,7 +50,7 @@ use requests::{BODY_MAX, ROUTE_MAX, Requests};
 use stats::{Instrument, InstrumentLabels, InstrumentValue, Stats};
 use time::{Deadline, Time};
 
-/// Peers to whom no link could be made, told on within one input; the rest follows at once after it.
+/// Unreachable peers that one input reports; the rest follows at once after it.
 const FAILURES_PER_INPUT: usize = 64;
 
 /// A peer: known hosts, discovery, links, requests, and the overlay `V` on top.
@@ -79,7 +79,7 @@ pub struct NodeCore<V: Overlay> {
 }
 
 impl<V: Overlay> NodeCore<V> {
-    /// A node that has just started and knows nobody. Give it [`Input::Addresses`] and then [`Input::Wake`] to begin.
+    /// A node that has just started and has no known host. Give it [`Input::Addresses`] and then [`Input::Wake`] to begin.
     ///
     /// `seed` decides all its randomness; two nodes of one network must not share one.
     pub fn new(id: NodeId, config: Arc<Config>, seed: u64, overlay: V) -> Self {
@@ -149,7 +149,7 @@ impl<V: Overlay> NodeCore<V> {
         self.deadline(now)
     }
 
-    /// This node, as others are told of it.
+    /// This node's contact, as peers get it.
     pub fn me(&self) -> &Contact {
         &self.me
     }
@@ -229,7 +229,7 @@ impl<V: Overlay> NodeCore<V> {
         }
     }
 
-    /// A peer is out of reach: whoever counts on it is told, the overlay apart.
+    /// A peer is out of reach: every module that counts on it takes note, except for the overlay.
     fn lost(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
         self.rendezvous.link_down(now, peer);
         self.connect_requests.lost(now, peer);
@@ -328,7 +328,7 @@ impl<V: Overlay> NodeCore<V> {
         sink.push(Output::Unicast { to, announcement });
     }
 
-    /// Somebody answers: the first such is asked to make this node known, others become candidates.
+    /// A peer has answered: the first one is asked to spread the word, others become candidates.
     fn meet(&mut self, now: Time, contact: Contact, sink: &mut Sink<V::Message, V::Outcome>) {
         if self.hosts.neighbour_count() == 0 {
             let says = self.hosts.join(contact, &self.me, &mut self.random);

@@ -53,7 +53,7 @@ pub mod transport;
 #[cfg(fuzzing)]
 pub use portmap::read_any as read_answer_of_gateway;
 
-/// How long a node may take to leave in good order.
+/// Longest time that a node takes to hand over and leave.
 pub const LEAVE_DEADLINE: Duration = Duration::from_secs(3);
 /// Pause between looks at the machine's interfaces.
 const INTERFACES_EVERY: Duration = Duration::from_secs(1);
@@ -131,7 +131,7 @@ pub struct Driver<V: Overlay> {
     sink: Sink<V::Message, V::Outcome>,
     /// Done since other tasks had a turn.
     outputs: usize,
-    /// Set once the node is told to leave.
+    /// Set once the node is asked to leave.
     leave_by: Option<Instant>,
     left: bool,
 }

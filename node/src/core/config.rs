@@ -18,7 +18,7 @@ pub struct Config {
     pub discover: bool,
     /// Ask the NAT on the way out to forward a port (PCP, NAT-PMP, UPnP).
     pub port_mapping: bool,
-    /// Pause between pings on the LAN while nobody is known.
+    /// Pause between pings on the LAN while no host is known.
     pub ping: Duration,
     /// Most neighbours: links that carry the overlay.
     pub active: usize,

@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn what_is_asked_beyond_an_address_is_refused() {
         let mut bytes = Probe::Request { token: TOKEN }.encode();
-        // CHANGE-REQUEST: have somebody else answer.
+        // CHANGE-REQUEST: have another address answer.
         bytes.extend([0, 3, 0, 4, 0, 0, 0, 6]);
         bytes[3] = 8;
         assert_eq!(Probe::decode(&bytes), None);

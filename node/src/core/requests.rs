@@ -89,7 +89,7 @@ impl Requests {
         Ok(request)
     }
 
-    /// The application has answered: whom to tell, and the peer's own number. `None` if it was too late.
+    /// The application has answered: the peer that asked, and the peer's own number. `None` if it was too late.
     pub fn served(&mut self, request: RequestId) -> Option<(NodeId, u64)> {
         self.serving.remove(&request).map(|serving| (serving.peer, serving.number))
     }

@@ -21,7 +21,7 @@ mod serve;
 pub(crate) use overlay::OverlayApi;
 pub(crate) use serve::ApiServer;
 
-/// Where the control API listens unless told otherwise.
+/// Where the control API listens by default.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:4080";
 /// Names the token in the environment.
 pub const TOKEN_VARIABLE: &str = "BUTTER_API_TOKEN";
@@ -43,7 +43,7 @@ pub struct BadAddress(String);
 /// Why there is no control API. The node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// It would be open to everybody.
+    /// Other machines could use it without a token.
     #[error("the control API at {0} is reachable from other machines and has no token")]
     NoToken(ApiAddress),
     /// The token is shorter than [`TOKEN_MIN`] and could be guessed.

@@ -16,7 +16,7 @@ use crate::core::identity::NodeId;
 use crate::core::io::RequestId;
 use crate::core::message::Refusal;
 
-/// Requests in handlers at once; beyond, peers are told that this node is busy.
+/// Requests in handlers at once; beyond, peers get [`Refusal::Busy`].
 pub const HANDLERS_MAX: usize = 256;
 
 /// What a handler returns. Of an error peers learn only that there was one.
@@ -81,7 +81,7 @@ impl Server {
                     failed(&route, &late)
                 }
             };
-            // When the node is gone there is nobody to tell.
+            // The node may be gone.
             _ = replies.send((request, result)).await;
             drop(room);
         });

@@ -58,7 +58,7 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// A new one, known to nobody else.
+    /// A new key pair from the system's randomness.
     ///
     /// # Errors
     /// If the system gives no random numbers.

@@ -107,7 +107,7 @@ fn up() -> io::Result<Vec<if_addrs::Interface>> {
     Ok(all)
 }
 
-/// IPv6 addresses that nobody should be told of: tentative, temporary, deprecated, or in use by another (`linux/if_addr.h`).
+/// IPv6 addresses to keep from peers: tentative, temporary, deprecated, or in use by another (`linux/if_addr.h`).
 fn unfit() -> Vec<Ipv6Addr> {
     const UNFIT: u8 = TEMPORARY | DAD_FAILED | DEPRECATED | TENTATIVE;
     const TEMPORARY: u8 = 0x01;

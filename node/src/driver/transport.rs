@@ -257,7 +257,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
                 }
                 Err(_) => Event::DialFailed { dial },
             };
-            // When the transport is gone there is nobody to tell.
+            // The transport may be gone.
             _ = sender.send(event).await;
         });
     }
@@ -441,7 +441,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         self.tidy_routes();
     }
 
-    /// Extra sockets that lead to nobody any more are given back.
+    /// Closes extra sockets that lead to no peer any more.
     fn tidy_routes(&mut self) {
         if !self.extras.has_routes() {
             return;
@@ -451,7 +451,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         self.extras.keep_routes(|remote| kept.contains(&remote));
     }
 
-    /// A peer that dialled may have come to another address: then that is told like a new link.
+    /// A peer that dialled may have come to another address: then that is reported like a new link.
     fn check_migrations(&mut self) {
         for (peer, link) in self.links.links_mut() {
             let remote = remote_of(&link.connection.connection);

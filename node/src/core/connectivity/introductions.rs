@@ -1,4 +1,4 @@
-//! What a node says and hears across networks: greetings, introductions, hosts told by ambassadors.
+//! What a node sends and receives across networks: greetings, introductions, hosts known to ambassadors.
 
 use std::net::SocketAddr;
 
@@ -63,7 +63,7 @@ impl<V: Overlay> NodeCore<V> {
             || (self.links.has_chosen(from) && self.rendezvous.may_be_introduced(now, from))
     }
 
-    /// An ambassador that this node was told of is linked: ask it for hosts, or to make this node known if it knows nobody.
+    /// A configured ambassador is linked: ask it for hosts, or join through it if this node has no neighbour.
     pub(in crate::core) fn greet_configured_ambassador(
         &mut self,
         now: Time,
@@ -103,7 +103,7 @@ impl<V: Overlay> NodeCore<V> {
         self.select_fallback_ambassador(now, sink);
     }
 
-    /// Whether this node is where `reflector` sees it: the ambassador that it was told of is believed, others only if enough of
+    /// Whether this node is where `reflector` sees it: the configured ambassador is believed, others only if enough of
     /// them agree, each at another address. A neighbour on the LAN sees a local address anyway.
     fn believes(&self, reflector: NodeId, seen: SocketAddr) -> bool {
         match self.rendezvous.gate() {
@@ -127,7 +127,7 @@ impl<V: Overlay> NodeCore<V> {
         }
     }
 
-    /// While none of the ambassadors that this node was told of can be reached, another must do: a linked one, else a known one.
+    /// While no configured ambassador can be reached, selects another one: a linked one, else a known one.
     pub(in crate::core) fn select_fallback_ambassador(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
         if self.me.ambassador || self.leaving.is_some() || !self.rendezvous.is_fallback_due(now) {
             return;
@@ -147,7 +147,7 @@ impl<V: Overlay> NodeCore<V> {
         }
     }
 
-    /// Takes note of where this node is; if that changes how it can be met, every linked peer is told.
+    /// Takes note of where this node is; if that changes how peers can reach it, sends a `Refresh` to every linked peer.
     pub(in crate::core) fn update_own_addresses(
         &mut self,
         now: Time,
@@ -181,7 +181,7 @@ impl<V: Overlay> NodeCore<V> {
         }
     }
 
-    /// Brings `from` and `peer` together, if both are linked here: each is told of the other at the same time.
+    /// Brings `from` and `peer` together, if both are linked here: each gets the other's contact at the same time.
     fn introduce(&mut self, now: Time, from: NodeId, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
         if !self.me.ambassador || !self.rendezvous.may_introduce(now, from) {
             return self.send(now, from, Message::Rendezvous(RendezvousMessage::Unknown { peer }), sink);

@@ -1,8 +1,8 @@
-//! The wider internet: ambassadors, to which a node keeps a link, which tell it the address they see and introduce peers.
+//! Ambassadors: a node keeps a link to them, they report the address at which they see it, and they introduce peers.
 //!
-//! An ambassador is an ordinary, publicly reachable peer that is willing: one that was told to serve, or one that found itself
-//! open to everybody ([`super::reachability`]). A node keeps a link to each ambassador that it was told of, its gates. While none
-//! of those can be reached it takes shelter with one of the others. What an ambassador says of a third peer is hearsay until a
+//! An ambassador is a publicly reachable peer: one that is configured as such, or one that found itself reachable
+//! ([`super::reachability`]). A node keeps a link to each configured ambassador. While none of those can be reached, it
+//! falls back to another one. What an ambassador says of a third peer is hearsay until a
 //! link proves it; what it relays it cannot read.
 
 use std::collections::BTreeMap;
@@ -18,9 +18,9 @@ use crate::core::time::{Deadline, Time};
 
 /// Pause before an ambassador that did not answer, or was lost, is dialled again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Pause between looks for a shelter, while none of the ambassadors that a node was told of is linked.
+/// Pause between searches for a fallback ambassador, while no configured one is linked.
 const FALLBACK_RETRY_AFTER: Duration = Duration::from_secs(3);
-/// The same for a node that was told of none: it may never need one.
+/// The same for a node without configured ambassadors: it may never need one.
 const FALLBACK_RETRY_AFTER_UNCONFIGURED: Duration = Duration::from_secs(30);
 /// Longest dial to an ambassador.
 const DIAL_WITHIN: Duration = Duration::from_secs(6);
@@ -39,12 +39,12 @@ const INTRODUCED_MAX: u32 = 32;
 /// Period over which introductions are counted; see [`INTRODUCTIONS_MAX`].
 pub const INTRODUCTIONS_PER: Duration = Duration::from_secs(10);
 
-/// Ambassadors that this node was told of, the one it met by itself, and the peers that it introduces if it is one itself.
+/// The configured ambassadors, the fallback, and how often peers were introduced of late.
 #[derive(Debug)]
 pub struct Rendezvous {
     configured: Vec<ConfiguredAmbassador>,
     fallback_ambassador: Option<AmbassadorAddress>,
-    /// When to look for a shelter; [`Time::NEVER`] while a gate is linked.
+    /// When to look for a fallback; [`Time::NEVER`] while a configured ambassador is linked.
     fallback_at: Time,
     asked: Budget,
     introduced: Budget,
@@ -224,7 +224,7 @@ impl Rendezvous {
         self.gate().or(self.fallback_ambassador)
     }
 
-    /// Whether it is time to look for a shelter.
+    /// Whether it is time to look for a fallback ambassador.
     pub fn is_fallback_due(&mut self, now: Time) -> bool {
         let seeks = self.fallback_at <= now && self.home().is_none();
         if seeks {
@@ -234,7 +234,7 @@ impl Rendezvous {
         seeks
     }
 
-    /// This node can be met through `via` as long as none of those that it was told of is linked.
+    /// Peers reach this node through `via` while no configured ambassador is linked.
     pub fn set_fallback_ambassador(&mut self, via: AmbassadorAddress) {
         self.fallback_ambassador = Some(via);
     }

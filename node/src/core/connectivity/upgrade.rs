@@ -98,7 +98,7 @@ impl<V: Overlay> NodeCore<V> {
         }
     }
 
-    /// What is known of the NAT before this node: `None` while nobody outside has been asked.
+    /// What is known of the NAT before this node: `None` before the first survey.
     pub fn nat(&self) -> Option<NatStatus> {
         match self.holepunch.nat() {
             _ if self.links.place().is_public() => Some(NatStatus::Absent),

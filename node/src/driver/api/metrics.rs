@@ -141,7 +141,7 @@ struct Process {
 }
 
 impl Process {
-    /// `None` where there is no `/proc`: the process is then not told of.
+    /// `None` where there is no `/proc`: the process then has no metrics.
     fn read() -> Option<Self> {
         let status = fs::read_to_string("/proc/self/status").ok()?;
         let number = |key: &str| -> Option<f64> {

@@ -32,7 +32,7 @@ const DATAGRAM_MAX: usize = 2_048;
 const DOCUMENT_MAX: usize = 128 << 10;
 /// Longest that one question over HTTP may take.
 const HTTP_WITHIN: Duration = Duration::from_secs(3);
-/// The port is somebody else's (WANIPConnection:1 §2.4.16).
+/// The port belongs to another host (WANIPConnection:1 §2.4.16).
 const CONFLICT: u16 = 718;
 /// It maps for ever only.
 const PERMANENT_ONLY: u16 = 725;
@@ -65,7 +65,7 @@ async fn map_by(gateway: &Gateway, wish: &Wish) -> Result<Forwarded, MapError> {
             Err(code) => return Err(MapError::Refused(format!("error {code}"))),
         }
     }
-    Err(MapError::Refused("every port that was tried is somebody else's".to_owned()))
+    Err(MapError::Refused("every port that was tried belongs to another host".to_owned()))
 }
 
 pub(super) async fn release(grant: &Grant) -> Result<(), MapError> {
