@@ -4,13 +4,16 @@
 use std::error::Error;
 use std::io;
 
+use crate::backend::BackendError;
 use crate::backend::docker::engine::EngineProblem;
 use crate::cli::error::CommandError;
 use crate::metrics::exposition::{ExpositionError, SampleError};
 use crate::net::nat::leases::Refused;
 use crate::net::packet::Malformed;
+use crate::netns::access::NamespaceError;
 use crate::planner;
-use crate::probe::RouterDiffers;
+use crate::probe::{ProbeError, RouterDiffers};
+use crate::programs::ProgramError;
 use crate::results::compare::CompareError;
 use crate::results::directory::DirectoryError;
 use crate::results::topology_shape::ShapeDifference;
@@ -69,6 +72,28 @@ fn engine_errors() -> Vec<Box<dyn Error>> {
     ]
 }
 
+fn backend_errors() -> Vec<Box<dyn Error>> {
+    let program = || ProgramError::Unreadable { path: "/bin/butter".into(), source: cause() };
+    let namespace = || NamespaceError::NotAvailable { source: cause().into(), remedy: text() };
+    let differs = || RouterDiffers { network: text(), observation: "it loses more".to_owned() };
+    let other = || anyhow::Error::from(cause()).context("cannot do it");
+    vec![
+        Box::new(BackendError::Program(program())),
+        Box::new(BackendError::Namespace(namespace())),
+        Box::new(BackendError::Engine(EngineProblem::NotLinux(text()))),
+        Box::new(BackendError::Probe(ProbeError::Differs(differs()))),
+        Box::new(BackendError::Removal { left: text(), remedy: "restart it".to_owned() }),
+        Box::new(BackendError::Other(other())),
+        Box::new(ProbeError::Failed(other())),
+        Box::new(NamespaceError::Restart(cause())),
+        Box::new(ProgramError::NoNode),
+        Box::new(ProgramError::NotAProgram("/bin/sh".into())),
+        Box::new(ProgramError::NotStatic("/bin/sh".into())),
+        Box::new(ProgramError::Build { program: text(), tree: "/src".into(), source: cause().into() }),
+        Box::new(ProgramError::OwnFile(cause())),
+    ]
+}
+
 fn record_errors() -> Vec<Box<dyn Error>> {
     let source = serde_json::from_str::<u8>("x").unwrap_err();
     let shape = ShapeDifference { part: "steps", values: [text(), "four".to_owned()] };
@@ -114,7 +139,8 @@ fn command_errors() -> Vec<Box<dyn Error>> {
 
 #[test]
 fn no_error_repeats_its_cause() {
-    let errors = [plan_errors(), network_errors(), engine_errors(), record_errors(), command_errors()];
+    let errors =
+        [plan_errors(), network_errors(), engine_errors(), backend_errors(), record_errors(), command_errors()];
     for error in errors.into_iter().flatten() {
         let repeated = butter_cli::chain::repeated_part(error.as_ref());
         assert_eq!(repeated, None, "{}", butter_cli::chain::one_line(error.as_ref()));

@@ -219,7 +219,7 @@ fn auto_takes_the_simulator_where_nothing_else_can_be_had_and_says_why() {
     let mut command = desk.command(&["run", "small.yaml", "--out", "out"]);
     let ran = Ran::from(command.env("BUTTER_NODE_BINARY", "/nonexistent/node").output().unwrap()).exits(0);
     let line = ran.stderr.lines().find(|line| line.starts_with("backend: sim")).unwrap_or_default();
-    has(line, &["docker is not usable", "/nonexistent/docker.sock", "/nonexistent/node cannot be read"]);
+    has(line, &["docker is not usable", "/nonexistent/docker.sock", "cannot read the program /nonexistent/node"]);
 }
 
 #[test]
