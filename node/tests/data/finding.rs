@@ -97,3 +97,28 @@ fn a_fresh_node_finds_everything() {
         assert_eq!(net.get(fresh, stored.id).unwrap().value, value(by, 500));
     }
 }
+
+#[test]
+fn expanding_ring_finds_a_near_block_with_fewer_messages_than_a_flood() {
+    let messages = |name: &str| {
+        let mut net = net(Retrieval::named(name).unwrap(), 60, 8);
+        let stored = net.put(3, &value(3, 500)).unwrap();
+        let holders = net.holders(stored.id);
+        let (asker, _) = net.linked_to(&holders);
+        let before = net.sum(|stats| stats.retrieval_messages);
+        net.get(asker, stored.id).unwrap_or_else(|error| panic!("{name}: {error}"));
+        net.run(SECOND * 5);
+        net.sum(|stats| stats.retrieval_messages) - before
+    };
+    let (ring, flood) = (messages("ring"), messages("flood"));
+    assert!(ring * 2 < flood, "{ring} messages of the ring, {flood} of the flood");
+}
+
+#[test]
+fn expanding_ring_grows_until_it_has_asked_everyone() {
+    let mut net = net(Retrieval::named("ring").unwrap(), 60, 9);
+    assert_eq!(net.get(7, BlockId([1; 32])), Err(GetError::NotFound));
+    let one_ring = net.node(7).neighbours().count() as u64;
+    let sent = net.node(7).overlay().stats().retrieval_messages;
+    assert_eq!(sent, one_ring * 4, "rings of 1, 2, 4 and 7 hops, each sent to every neighbour");
+}

@@ -19,9 +19,10 @@ mod auto;
 mod bfs;
 mod flood;
 pub(super) mod rbfs;
+mod ring;
 
 /// Every strategy, the default first. Values, help and parser of the setting `retrieval` come from here.
-const STRATEGIES: &[StrategyEntry] = &[auto::ENTRY, bfs::ENTRY, flood::ENTRY, rbfs::ENTRY];
+const STRATEGIES: &[StrategyEntry] = &[auto::ENTRY, bfs::ENTRY, flood::ENTRY, rbfs::ENTRY, ring::ENTRY];
 
 /// A search under way.
 pub(super) trait SearchStrategy: fmt::Debug + Send {
