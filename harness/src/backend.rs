@@ -21,14 +21,14 @@ pub(crate) mod process;
 /// however long the engine takes. Whatever is submitted is reported exactly once, within a deadline that the backend keeps.
 #[expect(async_fn_in_trait, reason = "played on one task; no Send bound is wanted")]
 pub trait Backend {
-    /// `docker`, `netns`, `sim`.
+    /// Its name: `docker`, `netns` or `sim`.
     fn name(&self) -> &'static str;
 
     /// Creates every network and router, starts every node that runs from the start, and returns when all of them answer.
-    /// The run's clock starts then. `progress` is told what is being done.
+    /// The run's clock starts then. `progress` shows what is being done.
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError>;
 
-    /// The run's clock.
+    /// The run's clock: zero until the backend is up.
     fn now(&self) -> RunTime;
 
     /// Begins an operation. `target` is what its peer or item is called in this run.

@@ -34,7 +34,7 @@ pub const TARGETS: [BenchTarget; 2] = [
 const LAN_NODES: usize = 50;
 /// Nodes per ambassador.
 const NODES_PER_AMBASSADOR: usize = 250;
-/// Ambassadors that a node is told of.
+/// Ambassadors that a node is configured with.
 const AMBASSADORS_TOLD: usize = 3;
 /// Length of an item, in bytes.
 const ITEM_BYTES: usize = 1_024;
@@ -48,9 +48,9 @@ const BEAT_FOR: Duration = Duration::from_secs(60);
 /// What a size should take at most.
 #[derive(Clone, Copy, Debug)]
 pub struct BenchTarget {
-    /// Nodes.
+    /// Number of nodes in the simulation.
     pub nodes: usize,
-    /// CPU seconds.
+    /// CPU seconds that it may take.
     pub cpu_s: f64,
     /// Peak resident memory, in bytes.
     pub peak_bytes: Option<u64>,
@@ -59,9 +59,9 @@ pub struct BenchTarget {
 /// What a simulation took.
 #[derive(Clone, Debug)]
 pub struct SimBench {
-    /// Nodes.
+    /// Number of nodes in the simulation.
     pub nodes: usize,
-    /// Join, store, beat.
+    /// The phases join, store and beat.
     pub phases: Vec<BenchPhase>,
     /// Items stored, of as many as there are nodes.
     pub stored: usize,
@@ -76,9 +76,9 @@ pub struct SimBench {
 /// What one phase took.
 #[derive(Clone, Debug)]
 pub struct BenchPhase {
-    /// Its name.
+    /// The name of the phase.
     pub name: &'static str,
-    /// Virtual seconds.
+    /// Seconds of the virtual clock.
     pub virtual_s: f64,
     /// CPU seconds, user and system.
     pub cpu_s: f64,
@@ -107,7 +107,7 @@ impl SimBench {
 /// # Errors
 /// Where the system does not tell what the process has used.
 pub fn sim(nodes: usize, seed: u64) -> anyhow::Result<SimBench> {
-    // Where the kernel cannot forget the peak so far, what is told includes it.
+    // Where the kernel cannot forget the peak so far, the figure includes it.
     fs::write("/proc/self/clear_refs", "5").ok();
     let before = status("RssAnon")?;
     let mut stopwatch = Stopwatch::new()?;
@@ -143,9 +143,9 @@ fn plan(nodes: usize, seed: u64) -> Plan {
             let link = LinkConfig { latency: Duration::from_millis(10), ..LinkConfig::default() };
             lan = builder.network(PlanBuilder::INTERNET, None, link);
         }
-        let told =
+        let configured =
             ambassadors.iter().copied().cycle().skip(place / LAN_NODES).take(AMBASSADORS_TOLD.min(ambassadors.len()));
-        builder.node_joining(lan, told.collect());
+        builder.node_joining(lan, configured.collect());
     }
     let mut plan = builder.into_plan();
     let item = |node| Item { size: ITEM_BYTES, seed: plan.seed ^ node as u64, by: NodeIndex(node) };

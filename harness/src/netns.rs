@@ -28,7 +28,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that enter namespaces. They live as long as anybody holds this.
 ///
-/// What a process that they start was told of its parent's death holds for the thread that started it.
+/// The parent-death signal of a process that they start follows the thread that started it.
 #[derive(Clone, Debug)]
 pub(crate) struct NamespaceWorkers {
     jobs: Sender<Job>,

@@ -33,7 +33,7 @@ pub enum ProbeOutcome {
     NotNeeded,
     /// It cannot be had here.
     NotAvailable {
-        /// For a person.
+        /// The reason, as text for the user.
         why: String,
     },
     /// It was not asked for.
@@ -56,7 +56,7 @@ pub enum ProbeOutcome {
 #[derive(Clone, Debug, PartialEq, Serialize, thiserror::Error)]
 #[error("{network} does not behave as declared: {observation}")]
 pub struct RouterDiffers {
-    /// Whose router.
+    /// The network that the router belongs to.
     pub network: String,
     /// What was declared and what was seen, for a person.
     pub observation: String,
@@ -89,9 +89,9 @@ impl ProbeError {
 /// Routers that were not probed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SkippedRouters {
-    /// For a person.
+    /// The reason, as text for the user.
     pub why: String,
-    /// Whose routers.
+    /// The networks that the routers belong to.
     pub networks: Vec<String>,
 }
 
@@ -115,11 +115,11 @@ impl From<&Uplink> for DeclaredRouter {
 /// How a router behaved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservedRouter {
-    /// Whose router.
+    /// The network that the router belongs to.
     pub network: String,
     /// Its NAT; `None` for one that routes plainly.
     pub nat: Option<ObservedNat>,
-    /// Its link.
+    /// What the uplink of the router did.
     #[serde(flatten)]
     pub measured: ObservedLink,
 }
@@ -154,7 +154,7 @@ impl ObservedLink {
 pub struct ObservedNat {
     /// When a new outside port was taken.
     pub mapping: Dependence,
-    /// Who could answer.
+    /// The hosts whose packets came in.
     pub filtering: Dependence,
     /// Whether inside reached inside through outside; `None` where the mapping does not let that be asked.
     pub hairpin: Option<bool>,

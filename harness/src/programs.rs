@@ -37,12 +37,12 @@ impl From<Programs> for ProgramChoice {
     }
 }
 
-/// Two static programs.
+/// The static programs that a run needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Programs {
-    /// `butter`.
+    /// File of the node, `butter`.
     pub node: PathBuf,
-    /// `harness`.
+    /// File of the router, `harness`.
     pub harness: PathBuf,
 }
 
@@ -304,9 +304,9 @@ mod tests {
 
     #[test]
     fn what_cargo_run_tells_of_a_package_is_not_passed_on() {
-        let told =
+        let variables =
             ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_ENCODED_RUSTFLAGS"];
-        assert_eq!(told.map(|name| names_a_package(OsStr::new(name))), [true, true, false, false, false]);
+        assert_eq!(variables.map(|name| names_a_package(OsStr::new(name))), [true, true, false, false, false]);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //!
 //! Deliberately absent: later fragments of IPv6 from outside, where a filter is (it knows flows, not datagrams, and none of the
 //! traffic here needs them); cutting packets of IPv6 that are too long for the next link, which only their sender may do (RFC 8200
-//! §4.5): it is told. An interface that is taken away ends the router's use of it: a container that is connected anew needs a new
+//! §4.5): the sender gets an error. An interface that is taken away ends the router's use of it: a container that is connected anew needs a new
 //! router process.
 
 use std::net::{SocketAddrV4, TcpListener};
@@ -63,7 +63,7 @@ pub fn main_from_env() -> anyhow::Result<()> {
     run(serde_json::from_str(&text).with_context(|| format!("{CONFIG_VARIABLE} is not a router's configuration"))?)
 }
 
-/// Routes until the process is told to end. Needs NET_RAW and NET_ADMIN in its network namespace.
+/// Routes until the process gets SIGTERM or SIGINT. Needs NET_RAW and NET_ADMIN in its network namespace.
 ///
 /// # Errors
 /// When an interface is missing or may not be used, or when one goes away. SIGTERM and SIGINT end the process at once.

@@ -14,10 +14,10 @@ use butter_harness::results::result::{RunResult, RunVerdict};
 use butter_harness::run::{RunRecord, StopSignal, run_plan};
 use butter_harness::topology::Overrides;
 
-#[path = "support/nobody.rs"]
-mod nobody;
+#[path = "support/silent.rs"]
+mod silent;
 
-use nobody::Nobody;
+use silent::SilentObserver;
 
 /// Plays a shipped topology. Fails with the summary of the run unless every check passes.
 fn passes(name: &str) -> RunResult {
@@ -32,8 +32,8 @@ fn run(name: &str, overrides: &Overrides) -> RunResult {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let played: RunRecord = runtime.block_on(async {
         let mut sim = SimBackend::new(&plan);
-        sim.up(&mut Nobody).await.expect("a simulation comes up");
-        run_plan(&plan, &mut sim, &mut Nobody, &StopSignal::default()).await
+        sim.up(&mut SilentObserver).await.expect("a simulation comes up");
+        run_plan(&plan, &mut sim, &mut SilentObserver, &StopSignal::default()).await
     });
     let checks = evaluate(&plan, &played.events, &played.metric_history);
     assert_eq!(checks.len(), plan.checks.len());

@@ -13,10 +13,10 @@ use butter_harness::planner;
 use butter_harness::run::{RunEnd, StopSignal, run_plan};
 use butter_harness::topology::Overrides;
 
-#[path = "support/nobody.rs"]
-mod nobody;
+#[path = "support/silent.rs"]
+mod silent;
 
-use nobody::Nobody;
+use silent::SilentObserver;
 
 #[derive(Debug, Default)]
 struct Total {
@@ -33,8 +33,8 @@ fn after_churn(die: &str, seed: u64) -> Total {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let played = runtime.block_on(async {
         let mut sim = SimBackend::new(&plan);
-        sim.up(&mut Nobody).await.expect("a simulation comes up");
-        run_plan(&plan, &mut sim, &mut Nobody, &StopSignal::default()).await
+        sim.up(&mut SilentObserver).await.expect("a simulation comes up");
+        run_plan(&plan, &mut sim, &mut SilentObserver, &StopSignal::default()).await
     });
     assert_eq!(played.ended, RunEnd::Finished, "seed {seed}");
     let looks = played.events.iter().rev().filter_map(|event| match event.kind {

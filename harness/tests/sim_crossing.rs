@@ -105,7 +105,7 @@ fn play(plan: &Plan, one: NodeIndex, other: NodeIndex) -> (ConnectReport, SimEng
     let peer = id(plan, other.0);
     engine.command(one.0 as NodeSlot, CommandId(1), Command::Connect { peer, contact: None });
     let until = engine.now() + Duration::from_secs(31);
-    let finished = engine.next(until).expect("a wanted link is told of in time");
+    let finished = engine.next(until).expect("a wanted link is reported in time");
     let Outcome::Connected(report) = finished.outcome else { panic!("{:?}", finished.outcome) };
     (report, engine)
 }
@@ -144,7 +144,7 @@ fn every_pair_of_nats_is_linked_and_directly_where_possible() {
 
 #[test]
 fn a_public_node_reaches_one_whose_nat_is_on_its_own_network() {
-    // Nobody but the ambassador knows both, and the one behind the NAT never asks.
+    // Only the ambassador knows both, and the one behind the NAT never asks.
     let mut builder = PlanBuilder::new(1).with("discover", "false").with("active", "2");
     builder.ambassador();
     let home = home(&mut builder, Kind::Random, 10);
@@ -156,7 +156,7 @@ fn a_public_node_reaches_one_whose_nat_is_on_its_own_network() {
     let (peer, contact) = (hidden_contact.id, Some(Box::new(hidden_contact)));
     engine.command(public.0 as NodeSlot, CommandId(1), Command::Connect { peer, contact });
     let until = engine.now() + Duration::from_secs(31);
-    let finished = engine.next(until).expect("it is told of in time");
+    let finished = engine.next(until).expect("it is reported in time");
     let Outcome::Connected(report) = finished.outcome else { panic!("{:?}", finished.outcome) };
     assert_eq!(report.path, Some(LinkPath::Direct), "{report:?}");
 }

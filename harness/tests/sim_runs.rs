@@ -15,10 +15,10 @@ use butter_harness::run::{RunEnd, RunRecord, StopSignal, run_plan};
 use butter_harness::sim::invariants;
 use butter_harness::topology::Overrides;
 
-#[path = "support/nobody.rs"]
-mod nobody;
+#[path = "support/silent.rs"]
+mod silent;
 
-use nobody::Nobody;
+use silent::SilentObserver;
 
 fn three_lans(seed: u64) -> Plan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/three-lans.yaml");
@@ -71,9 +71,9 @@ fn play_on_sim(plan: &Plan) -> (RunRecord, Checked) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let mut sim = Checked { sim: SimBackend::new(plan), config: plan.node_config(&plan.nodes[0]), looks: 0 };
-        sim.up(&mut Nobody).await.expect("a simulation comes up");
-        let played = run_plan(plan, &mut sim, &mut Nobody, &StopSignal::default()).await;
-        sim.down(&mut Nobody).await.expect("nothing is left of it");
+        sim.up(&mut SilentObserver).await.expect("a simulation comes up");
+        let played = run_plan(plan, &mut sim, &mut SilentObserver, &StopSignal::default()).await;
+        sim.down(&mut SilentObserver).await.expect("nothing is left of it");
         (played, sim)
     })
 }

@@ -63,7 +63,7 @@ pub struct NetnsOptions {
     pub logs: Option<PathBuf>,
     /// Whether routers are probed before nodes start.
     pub probe: bool,
-    /// For tests of the probe: what routers are told otherwise than the plan says.
+    /// For tests of the probe: changes the configuration of routers, against the plan.
     pub tamper: Option<fn(&mut RouterConfig)>,
 }
 

@@ -6,9 +6,9 @@
 //! | `operations` | puts, gets, looks and samples |
 //! | `exit` | how a process ended, in words |
 //! | `node_api`, `client` | the control API, and the ways to it |
-//! | `router_config` | what routers are told |
-//! | `node_command` | what nodes are told |
-//! | `neighbours` | whom a node may meet on its LAN |
+//! | `router_config` | the configuration of routers |
+//! | `node_command` | the command line of nodes |
+//! | `neighbours` | hosts that a node may meet on its LAN |
 
 pub(crate) mod client;
 pub(crate) mod exit;
@@ -54,7 +54,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the processes of nodes run in.
 pub(crate) trait ProcessHost: Send + Sync + Sized + 'static {
-    /// Starts the process of a node; with `anew` it finds nothing of what an earlier one kept. Its end is told to
+    /// Starts the process of a node; with `anew` it finds nothing of what an earlier one kept. Its end is reported to
     /// [`lifecycle::ended`] together with `instance`.
     fn begin(run: &Arc<ProcessRun<Self>>, node: NodeIndex, anew: bool, instance: &ProcessInstance) -> impl HostFuture;
 
@@ -105,7 +105,7 @@ impl<H: ProcessHost> ProcessRun<H> {
         self.clock.get().map_or(RunTime(0), |start| RunTime(start.elapsed().as_micros() as u64))
     }
 
-    /// Reports. Waits while too much is untaken; what nobody takes any more is dropped with the run.
+    /// Reports. Waits while too much is untaken; what is never taken is dropped with the run.
     pub(crate) async fn report(&self, op: Option<OpId>, result: OpResult) {
         let _ = self.reports.send(BackendEvent { at: self.now(), op, result }).await;
     }
@@ -158,7 +158,7 @@ impl<H: ProcessHost> ProcessRun<H> {
     }
 }
 
-/// A fleet that may be under way, the tasks that serve it, and what it has told.
+/// A fleet that may be under way, the tasks that serve it, and its events.
 #[derive(Debug)]
 pub(crate) struct ProcessBackend<H> {
     run: Option<Arc<ProcessRun<H>>>,

@@ -191,7 +191,7 @@ impl SimBackend {
     fn finish(&mut self, CompletedCommand { id, outcome, .. }: CompletedCommand<DataOutcome>) {
         // Those that ended too late were reported as failed.
         let Some(Waiting { op, node, .. }) = self.take_waiting(id) else { return };
-        let told = match outcome {
+        let result = match outcome {
             Outcome::Left => {
                 self.engine.leave(node.0 as NodeSlot);
                 self.fail_waiting(node, "the node has left");
@@ -209,7 +209,7 @@ impl SimBackend {
             Outcome::Answered(Ok(_) | Err(AskError::Refused(_))) => OpResult::PingAnswered,
             Outcome::Answered(Err(why)) => OpResult::Failed { node: Some(node), reason: why.to_string() },
         };
-        self.report(Some(op), told);
+        self.report(Some(op), result);
     }
 
     /// Ends what nodes have not ended by their deadlines.

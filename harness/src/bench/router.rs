@@ -1,7 +1,7 @@
 //! How fast the router is, beside Linux's own masquerade on the same machine in the same minutes: `harness bench router`.
 //!
 //! Two hosts in network namespaces, and between them a cable, Linux with nftables, or the router process. Round by round each
-//! of them in turn; told is the median of the rounds, so that another's load on the machine meets all alike.
+//! of them in turn; the result is the median of the rounds, so that another's load on the machine meets all alike.
 
 use std::fmt;
 use std::path::Path;
@@ -40,7 +40,7 @@ pub struct RouterBenchOptions {
     pub questions: usize,
 }
 
-/// What was measured.
+/// The figures that a bench measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct RouterBench {
     /// Of how many rounds the figures are medians.
@@ -55,7 +55,7 @@ pub struct RouterBench {
     pub impaired_tcp_bps: f64,
 }
 
-/// What is told of one thing between two hosts.
+/// The figures of one thing between two hosts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RouterFigures {
     /// Bits per second of a TCP stream.

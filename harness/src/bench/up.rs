@@ -16,11 +16,11 @@ use crate::results::timing::{Stopwatch, TimedPart};
 pub struct BenchSize {
     /// Home networks, behind NATs of three kinds in turn.
     pub lans: usize,
-    /// Nodes of each.
+    /// Number of nodes in each LAN.
     pub nodes: usize,
 }
 
-/// What it took.
+/// How long each part took.
 #[derive(Clone, Debug)]
 pub struct UpBench {
     backend: &'static str,

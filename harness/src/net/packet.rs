@@ -31,13 +31,13 @@ pub use checksum::{Checksum, complete};
 /// A packet whose headers have been read and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// Source address.
+    /// Source address of the header.
     pub source: Ipv4Addr,
-    /// Destination address.
+    /// Destination address of the header.
     pub destination: Ipv4Addr,
     /// IP's number of the protocol within.
     pub protocol: u8,
-    /// Hops left.
+    /// TTL: routers that it may still pass.
     pub ttl: u8,
     /// Whether it may not be cut.
     pub dont_fragment: bool,
@@ -49,18 +49,18 @@ pub struct Packet {
     pub total_len: usize,
     /// Which part of a datagram it is.
     pub fragment: Fragment,
-    /// What it carries.
+    /// The payload, as far as it was parsed.
     pub content: Content,
 }
 
 /// Which part of a datagram a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fragment {
-    /// All of it.
+    /// The whole datagram: not a fragment.
     Whole,
-    /// Its beginning.
+    /// The first fragment, with the ports.
     First,
-    /// Anything else.
+    /// A payload that is not parsed.
     Later,
 }
 
@@ -69,11 +69,11 @@ pub enum Fragment {
 pub enum Content {
     /// Part of a flow that can be translated.
     Flow {
-        /// Its addresses.
+        /// Addresses and ports of the packet.
         flow: Flow,
-        /// For TCP.
+        /// The flags, if it is TCP.
         tcp: TcpFlags,
-        /// For echo.
+        /// The kind, if it is an echo message.
         echo: Option<Echo>,
     },
     /// An ICMP error about a packet of this flow.
@@ -83,16 +83,16 @@ pub enum Content {
     },
     /// A fragment without ports.
     Later,
-    /// Anything else.
+    /// A payload that is not parsed.
     Other,
 }
 
 /// Which half of an ICMP echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Echo {
-    /// The question.
+    /// An echo request of ping.
     Request,
-    /// The answer.
+    /// An echo reply of ping.
     Reply,
 }
 
@@ -207,7 +207,7 @@ impl Packet {
         self.dont_fragment && self.fragment == Fragment::Whole
     }
 
-    /// Rewrites the identification.
+    /// Rewrites the identification and its checksum.
     pub fn identify(&self, bytes: &mut [u8], identification: u16) {
         let (old, new) = (self.identification.to_be_bytes(), identification.to_be_bytes());
         bytes[IP_IDENTIFICATION..IP_IDENTIFICATION + 2].copy_from_slice(&new);

@@ -134,7 +134,7 @@ fn trial_apart() -> anyhow::Result<()> {
     Err(anyhow!("{}", String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
-/// Enters a user namespace in which this user is root, and nobody else exists.
+/// Enters a user namespace in which this user is root, and the only one.
 fn enter_user_namespace() -> anyhow::Result<()> {
     let (user, group) = (geteuid(), getegid());
     // A mount namespace as well: file systems in memory are made in one's own only.

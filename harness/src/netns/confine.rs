@@ -1,12 +1,12 @@
-//! What a process may do: nothing but its networks. Told to the kernel between fork and exec.
+//! What a process may do: nothing but its networks. Set between fork and exec.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Nobody: owns nothing on the host either.
-pub(crate) const NOBODY: u32 = 65_534;
+/// User and group 65534, which own nothing on the host.
+pub(crate) const UNPRIVILEGED_ID: u32 = 65_534;
 
 /// `CAP_NET_ADMIN` and `CAP_NET_RAW` of `linux/capability.h`.
 const NET_ADMIN: i32 = 12;
@@ -19,7 +19,7 @@ const NO_ROOT: libc::c_ulong = 1 | 1 << 1;
 /// The power of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Privileges {
-    /// None. With `change_user` it runs as nobody, else as whoever plays the run.
+    /// None. With `change_user` it runs as user 65534, else as the user of the harness.
     Node {
         /// Whether there is such a user here: not in a namespace with one user.
         change_user: bool,
@@ -42,7 +42,7 @@ pub(super) fn confine(command: &mut Command, privileges: Privileges, folder: Opt
         }
         drop_capabilities(privileges)?;
         if privileges == (Privileges::Node { change_user: true }) {
-            become_nobody()?;
+            drop_user()?;
         }
         prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)?;
         // Last: a change of user would undo it.
@@ -73,12 +73,12 @@ fn drop_capabilities(privileges: Privileges) -> io::Result<()> {
     Ok(())
 }
 
-fn become_nobody() -> io::Result<()> {
+fn drop_user() -> io::Result<()> {
     // SAFETY: no groups are given, and the other calls take plain numbers.
     unsafe {
         done(libc::setgroups(0, std::ptr::null()))?;
-        done(libc::setresgid(NOBODY, NOBODY, NOBODY))?;
-        done(libc::setresuid(NOBODY, NOBODY, NOBODY))
+        done(libc::setresgid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID))?;
+        done(libc::setresuid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID))
     }
 }
 

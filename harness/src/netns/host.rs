@@ -49,7 +49,7 @@ pub(crate) struct InterfaceSpec {
 /// What a host's kernel does in IPv6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Ipv6Mode {
-    /// What it likes: nobody is there to talk to.
+    /// The kernel's default: no other host has IPv6 there.
     #[default]
     KernelDefault,
     /// It makes an address of what its router advertises.
@@ -70,7 +70,7 @@ impl BridgeNamespace {
         self.namespace.run(find).await
     }
 
-    /// Makes a host. It is gone when nobody holds it any more and no process or socket is in it.
+    /// Makes a host. It is gone when its last handle is dropped and no process or socket is in it.
     pub(crate) async fn host(&self, host: HostSpec) -> anyhow::Result<Namespace> {
         let bridges = self.namespace.clone();
         self.workers.make(move |here| host.wire(&bridges, here)).await.map(|(namespace, ())| namespace)
@@ -82,7 +82,7 @@ impl Ipv6Mode {
     fn set(self) -> anyhow::Result<()> {
         let settings: &[(&str, &str)] = match self {
             Ipv6Mode::KernelDefault => &[],
-            // Nobody else has these addresses: looking for that, or hesitating, would take a second.
+            // These addresses are unique: looking for that, or hesitating, would take a second.
             Ipv6Mode::Autoconfigured => &[
                 ("disable_ipv6", "0"),
                 ("accept_ra", "1"),
@@ -115,7 +115,7 @@ impl HostSpec {
         Netlink::open()?.perform(self.configuration(&interfaces))
     }
 
-    /// What its interfaces of these numbers are told.
+    /// The requests that configure its interfaces of these numbers.
     fn configuration(&self, interfaces: &[u32]) -> Vec<Request> {
         let mut requests = vec![netlink::up(LOOPBACK)];
         for (&index, end) in interfaces.iter().zip(&self.interfaces) {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Namespace;
 use super::confine::confine;
-pub(crate) use super::confine::{NOBODY, Privileges};
+pub(crate) use super::confine::{Privileges, UNPRIVILEGED_ID};
 
 /// Bytes of one process's log that are kept: the beginning.
 const KEPT_MAX: u64 = 4 << 20;
@@ -94,7 +94,7 @@ impl Process {
 
     /// Sends a signal, unless it has ended.
     pub(crate) fn signal(&self, signal: Signal) {
-        // Full: it has been told before.
+        // Full: earlier signals still wait.
         let _ = self.signals.try_send(signal);
     }
 

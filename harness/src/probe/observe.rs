@@ -28,7 +28,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 const SETTLED: Duration = Duration::from_millis(20);
 /// Copies of what may not come in: one at least passes a link that loses.
 const COPIES: usize = 100;
-/// How often that is looked at before what is declared to come in is told not to: on the worst link all copies are lost once in
+/// How often that is looked at before it is found that what is declared to come in does not: on the worst link all copies are lost once in
 /// 5,000 times, and so three times in a row once in 10¹¹.
 const LOOKS: usize = 3;
 /// Pause between what keeps a mapping from being idle: far below the shortest life ([`super::limits::LIFE_MIN`]).
@@ -44,7 +44,7 @@ const BURST_LEN: usize = 20;
 const BURST_PAUSE: Duration = Duration::from_millis(5);
 /// Bits of those on the wire, and room for what else is sent meanwhile.
 const BURST_BITS: u64 = BURST_LEN as u64 * 100 * 8;
-/// How often delay and losses are measured before they are told to be otherwise than declared, and the pause between, until which
+/// How often delay and losses are measured before they are found to differ from what is declared, and the pause between, until which
 /// jitter is another, too: a machine that is busy for a moment delays packets, and loses some.
 const MEASURED_MAX: usize = 10;
 const MEASURED_PAUSE: Duration = Duration::from_millis(200);
@@ -249,7 +249,7 @@ struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// Writes from inside to outside: as whom, seen there.
+    /// Writes from inside to outside: the address seen there.
     async fn out(&self, near: &ProbeSocket, far: &ProbeSocket) -> anyhow::Result<SocketAddrV4> {
         carry(near, far.address, far).await?.context("nothing gets out")
     }
@@ -306,7 +306,7 @@ impl Field<'_> {
         Ok(seen)
     }
 
-    /// Sends many copies of each message: from whom, where to, and its number. Always two in a row, because a link may lose just
+    /// Sends many copies of each message: its sender, its target and its number. Always two in a row, because a link may lose just
     /// every other packet.
     async fn copies(&self, messages: &[(&ProbeSocket, SocketAddrV4, u64)]) -> anyhow::Result<()> {
         for turn in 1..=COPIES / 2 {

@@ -1,4 +1,4 @@
-//! The probe by a process of its own, which may do what whoever sends it may not: it is told a survey, and tells findings.
+//! The probe by a process of its own, which may do what the harness may not: it reads a survey, and prints findings.
 
 use std::fs;
 use std::io::Write;
@@ -22,7 +22,7 @@ pub(crate) async fn main(survey: &Path) -> anyhow::Result<()> {
     let hosts = survey.hosts_at_home(&NamespaceWorkers::new(WORKERS)?).await?;
     let tell = |finding: Finding| {
         let line = serde_json::to_string(&finding).context("a finding as JSON")?;
-        writeln!(std::io::stdout().lock(), "{line}").context("nobody takes the findings")
+        writeln!(std::io::stdout().lock(), "{line}").context("the findings cannot be written")
     };
     survey.carry_out(&hosts, tell).await
 }

@@ -43,7 +43,7 @@ struct ProbeSite {
     bridge: String,
     subnet: Ipv4Net,
     gateway: Ipv4Addr,
-    /// So many as a [`ProbeHost`] needs, which nobody else has.
+    /// So many as a [`ProbeHost`] needs, which are free.
     addresses: Vec<Ipv4Addr>,
 }
 

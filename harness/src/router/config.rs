@@ -32,9 +32,9 @@ pub struct RouterConfig {
     pub pool: Vec<Ipv4Addr>,
     /// Ports that always lead inside.
     pub forwards: Vec<Forward>,
-    /// From inside outwards.
+    /// Link model for packets that leave the LAN.
     pub up: LinkConfig,
-    /// From outside in.
+    /// Link model for packets that enter the LAN.
     pub down: LinkConfig,
     /// Networks without a NAT, and the router there: an address in the inside or the outside subnet.
     pub routes: Vec<(Ipv4Net, Ipv4Addr)>,
@@ -52,11 +52,11 @@ pub struct RouterConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouterIpv6Config {
-    /// The LAN, whose hosts are told of it.
+    /// The LAN, to which the prefix is advertised.
     pub inside: SideConfig6,
     /// The network that the LAN is behind, if that has IPv6 too.
     pub outside: Option<SideConfig6>,
-    /// What comes in.
+    /// Which flows from outside may come in.
     pub firewall: Policy,
     /// Other networks, and the router there: an address in the inside or the outside subnet.
     pub routes: Vec<(Ipv6Net, Ipv6Addr)>,
@@ -66,7 +66,7 @@ pub struct RouterIpv6Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SideConfig6 {
-    /// The network.
+    /// The subnet of the network.
     pub subnet: Ipv6Net,
     /// The router's address there.
     pub address: Ipv6Addr,
@@ -85,7 +85,7 @@ impl RouterConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SideConfig {
-    /// The network.
+    /// The subnet of the network.
     pub subnet: Ipv4Net,
     /// The router's address there.
     pub address: Ipv4Addr,

@@ -37,19 +37,19 @@ pub struct RebindCommand {
     pub addresses: Vec<Ipv4Addr>,
 }
 
-/// Changes the uplink.
+/// Changes the models of the uplink.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetLinkCommand {
-    /// From inside outwards.
+    /// Link model for packets that leave the LAN.
     pub up: LinkConfig,
-    /// From outside in.
+    /// Link model for packets that enter the LAN.
     pub down: LinkConfig,
 }
 
 type Command = Box<dyn FnOnce(&mut RouterEngine, Time) + Send>;
 
-/// The asking end.
+/// The end that submits commands.
 #[derive(Clone, Debug)]
 pub struct Control {
     commands: SyncSender<Command>,

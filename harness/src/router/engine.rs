@@ -36,7 +36,7 @@ mod tests;
 use ipv4::ForwardPlan;
 use ipv6::Ipv6;
 
-/// A router.
+/// The data path of a router.
 #[derive(Debug)]
 pub struct RouterEngine {
     inside: Port,
@@ -137,7 +137,7 @@ impl RouterEngine {
         self.nat.as_mut()
     }
 
-    /// What was counted.
+    /// The counters since the start.
     pub fn stats(&self) -> &RouterStats {
         &self.stats
     }

@@ -2,7 +2,7 @@
 //! [`ssdp`]), as far as the NAT's configuration offers them.
 //!
 //! Everything listens on the LAN's interface alone and answers hosts of its subnet alone. A host gets mappings to itself and to
-//! nobody else.
+//! no other host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -45,7 +45,7 @@ pub struct Gateway {
     notes: Mutex<Notes>,
 }
 
-/// What clients have told about mappings, by inside endpoint.
+/// What clients have said about mappings, by inside endpoint.
 #[derive(Debug, Default)]
 struct Notes {
     nonces: BTreeMap<(Protocol, SocketAddrV4), pcp::PcpNonce>,
@@ -61,7 +61,7 @@ impl Gateway {
     /// Begins to answer, as tasks of this runtime. `rebinds` changes whenever the NAT has forgotten everything.
     ///
     /// # Errors
-    /// When a port is not to be had.
+    /// When a port is not available.
     pub fn serve(self, rebinds: watch::Receiver<u64>) -> anyhow::Result<()> {
         let gateway = Arc::new(self);
         let offers = &gateway.offers.mapping_protocols;

@@ -28,7 +28,7 @@ const NEVER: u32 = 8;
 pub struct AttachedInterface {
     /// The kernel's number of it.
     pub index: u32,
-    /// Its name.
+    /// Name of the interface, such as `eth0`.
     pub name: String,
     /// What the engine must know of it.
     pub interface: Interface,
@@ -37,7 +37,7 @@ pub struct AttachedInterface {
 /// The interfaces of a router.
 #[derive(Clone, Debug)]
 pub struct Interfaces {
-    /// The LAN's.
+    /// The interface on the LAN.
     pub inside: AttachedInterface,
     /// The one to the network that the LAN is behind.
     pub outside: Option<AttachedInterface>,

@@ -26,7 +26,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// The sockets of a router.
 #[derive(Debug)]
 pub struct Sockets {
-    /// On the LAN.
+    /// The socket on the LAN.
     pub inside: PacketSocket,
     /// On the network that it is behind.
     pub outside: Option<PacketSocket>,

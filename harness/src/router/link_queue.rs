@@ -38,7 +38,7 @@ pub enum LinkVerdict {
 #[derive(Clone, Debug)]
 pub struct QueuedFrame {
     due: Time,
-    /// To whom, when it arrives.
+    /// Next hop of the frame when it arrives.
     pub next_hop: IpAddr,
     /// What is left to do.
     pub offload: Offload,
@@ -58,7 +58,7 @@ impl QueuedFrame {
 }
 
 impl LinkQueue {
-    /// An empty one.
+    /// A queue without any frame.
     pub fn new(config: &LinkConfig, seed: u64) -> Self {
         LinkQueue {
             link: Link::new(config.clone(), seed),

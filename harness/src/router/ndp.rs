@@ -13,7 +13,7 @@ use super::offload::Offload;
 use crate::net::autoconf::link_local;
 use crate::net::packet::ipv6::{Packet6, icmp, is_icmp_intact};
 
-/// Types of messages.
+/// Types of ICMPv6 messages.
 pub const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const SOLICITATION: u8 = 135;
@@ -32,7 +32,7 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// Advertisements that follow each other quickly at the start, and how quickly. RFC 4861 wants 3 s or more between them, for
 /// the sake of slow links.
 pub const FIRST_ADVERTISEMENTS: u32 = 4;
-/// See [`FIRST_ADVERTISEMENTS`].
+/// Pause between the [`FIRST_ADVERTISEMENTS`].
 pub const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Pause between later ones: the least that RFC 4861 has as a default.
 pub const PAUSE: Duration = Duration::from_secs(200);
@@ -122,21 +122,21 @@ fn advertisement(own: Ipv6Addr, mac: Mac, to: Ipv6Addr, to_mac: Mac) -> Vec<u8> 
 }
 
 /// What a router says to all hosts of its LAN.
-pub fn router_advertisement(mac: Mac, told: RouterAdvertisement) -> Vec<u8> {
+pub fn router_advertisement(mac: Mac, advertisement: RouterAdvertisement) -> Vec<u8> {
     const HOPS: u8 = 64;
     const ON_LINK_AND_AUTONOMOUS: u8 = 0xc0;
-    let lifetime = if told.is_default { ROUTER_LIFETIME_S } else { 0 };
+    let lifetime = if advertisement.is_default { ROUTER_LIFETIME_S } else { 0 };
     let mut message = vec![ROUTER_ADVERTISEMENT, 0, 0, 0, HOPS, 0];
     message.extend_from_slice(&lifetime.to_be_bytes());
     message.extend_from_slice(&[0; 8]);
     add_link_layer(&mut message, SOURCE_LINK_LAYER, mac);
     message.extend_from_slice(&[MTU, 1, 0, 0]);
-    message.extend_from_slice(&told.mtu.to_be_bytes());
-    message.extend_from_slice(&[PREFIX, 4, told.prefix.prefix_len(), ON_LINK_AND_AUTONOMOUS]);
+    message.extend_from_slice(&advertisement.mtu.to_be_bytes());
+    message.extend_from_slice(&[PREFIX, 4, advertisement.prefix.prefix_len(), ON_LINK_AND_AUTONOMOUS]);
     message.extend_from_slice(&PREFIX_LIFETIME_S.to_be_bytes());
     message.extend_from_slice(&PREFIX_LIFETIME_S.to_be_bytes());
     message.extend_from_slice(&[0; 4]);
-    message.extend_from_slice(&told.prefix.network().octets());
+    message.extend_from_slice(&advertisement.prefix.network().octets());
     frame(TO_ALL_NODES, mac, &icmp(link_local(mac), ALL_NODES, HOP_LIMIT, &message))
 }
 

@@ -37,7 +37,7 @@ pub struct Neighbours<A = Ipv4Addr> {
     asking: BTreeMap<A, Asking>,
     /// The frame by which an own address asks for another.
     request: fn(A, Mac, A) -> Vec<u8>,
-    /// Whether the neighbours are still to be told of the addresses.
+    /// Whether the addresses still have to be announced to the neighbours.
     announcing: bool,
 }
 
@@ -142,7 +142,7 @@ impl<A: Copy + Ord> Neighbours<A> {
 
     /// Takes an answer for true, and sends what has waited for it.
     pub(super) fn learn(&mut self, now: Time, ip: A, mac: Mac, send: SendFrame<'_>) {
-        // A group's address is nobody's (RFC 1812 §3.3.2).
+        // A group's address belongs to no host (RFC 1812 §3.3.2).
         if mac[0] & 1 != 0 {
             return;
         }

@@ -59,7 +59,7 @@ impl Offload {
         Some(Offload { checksum: (flags & NEEDS_CSUM != 0).then_some((start, offset)), segments })
     }
 
-    /// Writes the header.
+    /// Writes the header of a frame.
     pub fn write(self) -> [u8; OFFLOAD_LEN] {
         let (start, offset) = self.checksum.unwrap_or_default();
         let (gso, size, header_len) = match self.segments {

@@ -60,13 +60,13 @@ const BACKLOG: i32 = 256;
 /// What the proxy needs to know.
 #[derive(Debug)]
 pub struct Proxy {
-    /// The LAN.
+    /// Subnet and address on the LAN.
     pub inside: SideConfig,
     /// The other side of the NAT, if there is one.
     pub outside: Option<SideConfig>,
     /// The name of its interface.
     pub inside_interface: String,
-    /// What is exposed.
+    /// The metrics that are exposed.
     pub metrics: Arc<RouterMetrics>,
     /// The way to the data path.
     pub control: Control,
@@ -79,7 +79,7 @@ pub struct Proxy {
 /// Listens on an interface, and on no other.
 ///
 /// # Errors
-/// When the address or the port is not to be had.
+/// When the address or the port is not available.
 pub fn listen(interface: &str, address: SocketAddrV4) -> anyhow::Result<TcpListener> {
     let bind = || -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
@@ -246,7 +246,7 @@ async fn pump(
     to: &mut (impl AsyncWrite + Unpin),
     moved: &std::sync::Mutex<Instant>,
 ) -> io::Result<()> {
-    let last = || *moved.lock().expect("nobody panics here");
+    let last = || *moved.lock().expect("no holder panics");
     let mut buffer = vec![0; TUNNEL_BUFFER];
     loop {
         let until = last() + IDLE_TIMEOUT;
@@ -259,7 +259,7 @@ async fn pump(
         if length == 0 {
             return to.shutdown().await;
         }
-        *moved.lock().expect("nobody panics here") = Instant::now();
+        *moved.lock().expect("no holder panics") = Instant::now();
         timeout(IDLE_TIMEOUT, to.write_all(&buffer[..length])).await??;
     }
 }

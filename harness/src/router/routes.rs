@@ -10,9 +10,9 @@ use super::frame::Side;
 /// Where a packet goes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextHop {
-    /// Through which side.
+    /// The side that the packet leaves by.
     pub side: Side,
-    /// To whom there.
+    /// Address of the next hop there.
     pub next: Ipv4Addr,
 }
 
@@ -58,9 +58,9 @@ impl Routes {
 /// Where an IPv6 packet goes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextHop6 {
-    /// Through which side.
+    /// The side that the packet leaves by.
     pub side: Side,
-    /// To whom there.
+    /// Address of the next hop there.
     pub next: Ipv6Addr,
 }
 

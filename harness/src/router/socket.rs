@@ -27,7 +27,7 @@ sockopt_impl!(
     /// What was dropped since they were last read.
     Statistics, GetOnly, libc::SOL_PACKET, libc::PACKET_STATISTICS, libc::tpacket_stats);
 
-/// A packet socket.
+/// An AF_PACKET socket on one interface.
 #[derive(Debug)]
 pub struct PacketSocket {
     socket: Socket,
@@ -36,11 +36,11 @@ pub struct PacketSocket {
 /// What a read brought.
 #[derive(Debug)]
 pub enum ReceivedFrame<'a> {
-    /// A frame.
+    /// A frame and what its checksum needs.
     Frame(Offload, &'a mut [u8]),
     /// A frame that asks for an unknown offload, or is too long for anything known.
     Unknown,
-    /// Nothing waits.
+    /// No frame waits to be read.
     Nothing,
 }
 

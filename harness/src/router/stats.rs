@@ -75,7 +75,7 @@ impl RouterStats {
         }
     }
 
-    /// Counts a drop.
+    /// Counts a packet that was dropped.
     pub fn drop(&mut self, cause: DropCause) {
         self.dropped[cause as usize] += 1;
     }
@@ -85,7 +85,7 @@ impl RouterStats {
         self.dropped[cause as usize]
     }
 
-    /// Counts forwarded packets.
+    /// Counts packets that were forwarded.
     pub fn forward(&mut self, direction: ForwardDirection, packets: u64, bytes: u64) {
         let to = &mut self.forwarded[direction as usize];
         to.packets += packets;
@@ -154,17 +154,17 @@ impl AlterationKind {
 /// Why a packet was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropCause {
-    /// [`NatDrop::NoMapping`].
+    /// The NAT has none, see [`NatDrop::NoMapping`].
     NoMapping,
-    /// [`NatDrop::Filtered`], or [`FirewallDrop::Unsolicited`].
+    /// A filter refused it: [`NatDrop::Filtered`], or [`FirewallDrop::Unsolicited`].
     Filtered,
-    /// [`NatDrop::NoPort`].
+    /// No external port is free, see [`NatDrop::NoPort`].
     NoPort,
-    /// [`NatDrop::NoHairpin`].
+    /// The NAT does no hairpinning, see [`NatDrop::NoHairpin`].
     NoHairpin,
-    /// [`NatDrop::Quota`], or [`FirewallDrop::Full`].
+    /// A host or table has its most: [`NatDrop::Quota`], or [`FirewallDrop::Full`].
     Quota,
-    /// [`LinkDrop::Lost`].
+    /// The link lost it, see [`LinkDrop::Lost`].
     Lost,
     /// [`LinkDrop::QueueFull`], or more waits on the link than the router holds.
     QueueFull,

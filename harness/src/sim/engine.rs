@@ -24,26 +24,26 @@ use super::transport::Transport;
 /// A node as it starts.
 #[derive(Debug)]
 pub struct SpawnSpec<V> {
-    /// Who it is.
+    /// Identity of the new node.
     pub id: NodeId,
     /// Its settings, shared with others of the same.
     pub config: Arc<Config>,
     /// Decides all its randomness.
     pub seed: u64,
-    /// Its overlay.
+    /// Overlay that the node runs.
     pub overlay: V,
 }
 
 /// A command that has ended.
 #[derive(Debug)]
 pub struct CompletedCommand<O> {
-    /// When.
+    /// Virtual time of the completion.
     pub at: Time,
-    /// At which node.
+    /// Slot of the node that ran it.
     pub slot: NodeSlot,
-    /// Which.
+    /// Identifier of the completed command.
     pub id: CommandId,
-    /// How.
+    /// What the command came to.
     pub outcome: Outcome<O>,
 }
 
@@ -91,7 +91,7 @@ impl<V: Overlay> SimEngine<V> {
         }
     }
 
-    /// The virtual clock.
+    /// The virtual clock, from the start.
     pub fn now(&self) -> Time {
         self.transport.now()
     }

@@ -16,23 +16,23 @@ use super::network::NodeSlot;
 pub enum Violation {
     /// More neighbours than allowed.
     TooManyNeighbours {
-        /// At which node.
+        /// Slot of the node that violates it.
         slot: NodeSlot,
-        /// How many.
+        /// The number that was found.
         neighbours: usize,
     },
     /// More known hosts than both views may hold.
     TooManyHosts {
-        /// At which node.
+        /// Slot of the node that violates it.
         slot: NodeSlot,
-        /// How many.
+        /// The number that was found.
         hosts: usize,
     },
     /// A host is known twice, or is the node itself.
     BadHost {
-        /// At which node.
+        /// Slot of the node that violates it.
         slot: NodeSlot,
-        /// Whom it knows.
+        /// The peer that it knows twice.
         host: NodeId,
     },
     /// The graph of known hosts falls apart.
@@ -42,9 +42,9 @@ pub enum Violation {
     },
     /// A block has more live copies than it should ever have.
     TooManyCopies {
-        /// Which.
+        /// The block in question.
         block: BlockId,
-        /// How many.
+        /// The number that was found.
         copies: usize,
     },
 }
@@ -61,7 +61,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What holds of each node at any moment: views are bounded, and name nobody twice.
+/// What holds of each node at any moment: views are bounded and name no peer twice.
 pub fn views<V: Overlay>(engine: &SimEngine<V>, config: &Config) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (slot, node) in engine.nodes() {

@@ -42,16 +42,16 @@ pub type NodeSlot = u32;
 pub struct RouterHop {
     /// The network on the router's inside.
     pub network: u32,
-    /// Which way.
+    /// Direction in which it passes the router.
     pub way: Way,
 }
 
 /// Which way a packet passes a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Outwards.
+    /// From the inner network outwards.
     Up,
-    /// Inwards.
+    /// From outside into the inner network.
     Down,
     /// From inside back inside, by the NAT's hairpin.
     Turn,
@@ -99,7 +99,7 @@ pub struct SimPacket {
     pub flow: Flow,
     /// Where it arrives next.
     pub device: PacketStop,
-    /// The routers passed.
+    /// The routers passed so far, in order.
     pub hops: Hops,
     /// Its size, with headers.
     pub bytes: usize,
@@ -108,7 +108,7 @@ pub struct SimPacket {
 /// Where a packet arrives next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketStop {
-    /// A node's socket.
+    /// The socket of a node.
     Node(NodeSlot),
     /// The router of this network, from inside.
     Outwards(usize),
@@ -317,7 +317,7 @@ impl Networks {
         router.pipes[1].change(down);
     }
 
-    /// To whom a packet would come that a node of `network` sent now, and as what; every NAT on the way takes note of it.
+    /// The node that a packet would reach that a node of `network` sent now, and as what; every NAT on the way takes note of it.
     pub fn resolve(&mut self, now: Time, network: usize, mut flow: Flow) -> Option<(NodeSlot, Flow)> {
         let mut device = self.next_device(network, *flow.destination.ip())?;
         for _ in 0..=HOPS_MAX {

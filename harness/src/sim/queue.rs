@@ -103,7 +103,7 @@ impl<E> EventQueue<E> {
         self.near.pop().map(|entry| (entry.at, entry.event))
     }
 
-    /// Pending events.
+    /// Number of events that are pending.
     pub fn len(&self) -> usize {
         self.near.len() + self.in_slots + self.far.len()
     }

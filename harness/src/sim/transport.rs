@@ -194,12 +194,12 @@ impl<M: Debug + Encode> Transport<M> {
         self.now
     }
 
-    /// Events so far.
+    /// Events that were handled so far.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// The networks.
+    /// The networks that packets cross.
     pub fn networks(&self) -> &Networks {
         &self.networks
     }
@@ -259,17 +259,17 @@ impl<M: Debug + Encode> Transport<M> {
         Ok(bytes)
     }
 
-    /// As [`butter::core::io::Output::Dial`].
+    /// Carries out [`butter::core::io::Output::Dial`] of a node.
     pub fn dial(&mut self, from: NodeSlot, dial: DialId, peer: Option<NodeId>, to: DialTarget) {
         self.begin_dial(from, dial, peer, to);
     }
 
-    /// As [`butter::core::io::Output::Close`].
+    /// Carries out [`butter::core::io::Output::Close`] of a node.
     pub fn close(&mut self, from: NodeSlot, peer: NodeId) {
         self.close_to(from, peer.prefix());
     }
 
-    /// As [`butter::core::io::Output::AllowRelay`].
+    /// Carries out [`butter::core::io::Output::AllowRelay`] of a node.
     pub fn allow_relay(&mut self, relay: NodeSlot, a: NodeId, b: NodeId) {
         let seat_of = |peer: NodeId| {
             let link = self.link_to(relay, peer.prefix())?;
@@ -359,7 +359,7 @@ impl<M: Debug + Encode> Transport<M> {
     }
 
     /// What nodes call an address.
-    fn told(&self, address: SocketAddrV4) -> SocketAddr {
+    fn reported_address(&self, address: SocketAddrV4) -> SocketAddr {
         let ip = labelled(*address.ip()).and_then(|slot| self.end(slot).address6);
         ip.map_or(address.into(), |ip| SocketAddrV6::new(ip, address.port(), 0, 0).into())
     }

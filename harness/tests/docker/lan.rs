@@ -70,7 +70,7 @@ async fn ask_everybody(run: &Docker) -> usize {
             // A full table shows here as "no buffer space": then no answer will come, which is what is counted.
             let _ = socket.send_to(QUESTION, SocketAddrV4::new(node.address, PROBE_PORT)).await;
         }
-        // So that answers do not pile up in sockets that nobody reads meanwhile.
+        // So that answers do not pile up in sockets that are not read meanwhile.
         tokio::task::yield_now().await;
     }
     let all = sockets.len() * (sockets.len() - 1);

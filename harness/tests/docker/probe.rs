@@ -28,7 +28,7 @@ fn plan() -> Plan {
     draft.0
 }
 
-/// Brings the plan up, its routers told otherwise by `tamper`: what the probe says.
+/// Brings the plan up, its routers configured otherwise by `tamper`: what the probe says.
 async fn probed(tamper: fn(&mut RouterConfig)) -> Result<ProbeOutcome, String> {
     let mut backend = DockerBackend::new(plan(), DockerOptions { probe: true, tamper: Some(tamper), ..options() });
     let up = backend.up(&mut Notes::default()).await.map_err(|error| error.to_string());
@@ -84,7 +84,7 @@ nodes:
 steps:
   - settle: {for: 1s}
 ";
-/// Nobody.
+/// User and group 65534.
 const ORDINARY: u32 = 65_534;
 
 /// Whoever may use the engine, and nothing else.

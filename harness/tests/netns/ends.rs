@@ -1,4 +1,4 @@
-//! Promise: nothing is left of a run, however it ends; and what ends by itself is told of.
+//! Promise: nothing is left of a run, however it ends; and what ends unexpectedly is reported.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -49,7 +49,7 @@ fn an_interrupted_run_ends_with_130_and_takes_its_processes_along() {
 }
 
 #[test]
-fn a_node_that_ends_by_itself_is_told_of_with_its_last_words() {
+fn node_that_dies_is_reported_with_its_last_output() {
     let Some(desk) = Desk::of(Player::Own) else { return };
     let mut playing = desk.play_endless();
     // As a panic ends it.
@@ -59,7 +59,7 @@ fn a_node_that_ends_by_itself_is_told_of_with_its_last_words() {
 }
 
 #[test]
-fn a_router_that_ends_by_itself_is_told_of() {
+fn router_that_dies_is_reported() {
     let Some(desk) = Desk::of(Player::Own) else { return };
     let mut playing = desk.play_endless();
     playing.routers()[0].signal(Signal::SIGKILL);

@@ -22,7 +22,7 @@ fn plan(nat: NatConfig) -> Plan {
     draft.0
 }
 
-/// Brings a plan up, its routers told otherwise by `tamper`: what the probe says.
+/// Brings a plan up, its routers configured otherwise by `tamper`: what the probe says.
 async fn probed(plan: Plan, tamper: fn(&mut RouterConfig)) -> Option<Result<ProbeOutcome, BackendError>> {
     let options = NetnsOptions { probe: true, tamper: Some(tamper), ..options()? };
     let mut backend = NetnsBackend::new(plan, options);

@@ -22,7 +22,7 @@ use crate::skipped::skipped;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// Set to make a machine without namespaces fail these tests instead of skipping them.
 const REQUIRED: &str = "BUTTER_REQUIRE_NETNS";
-/// Nobody.
+/// User and group 65534.
 const ORDINARY: u32 = 65_534;
 
 /// Goes on until somebody ends it.
@@ -46,7 +46,7 @@ steps:
 pub(crate) enum Player {
     /// Whoever runs the tests.
     Own,
-    /// Nobody, where root runs the tests; else as above.
+    /// User 65534, where root runs the tests; else as above.
     Ordinary,
 }
 

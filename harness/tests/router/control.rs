@@ -1,5 +1,5 @@
 //! The operator reaches the LAN's nodes through the control proxy; the nodes reach nothing of the management side; the router
-//! ends at once when it is told to.
+//! ends at once on SIGTERM.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddrV4;
@@ -57,7 +57,7 @@ fn the_operator_reaches_the_lan_and_nothing_else() {
     for to in ["203.0.113.11:4080", "10.1.0.1:4090", "10.9.0.1:4080", "127.0.0.1:4090", "localhost:4080"] {
         assert!(tunnel(&lab, to).0.contains(" 403 "), "{to}");
     }
-    assert!(tunnel(&lab, "10.1.0.2:9").0.contains(" 502 "), "nobody listens there");
+    assert!(tunnel(&lab, "10.1.0.2:9").0.contains(" 502 "), "no server listens there");
     far.set_nonblocking(true).unwrap();
     assert!(far.accept().is_err(), "nothing has left the LAN");
 }
@@ -164,7 +164,7 @@ fn a_rebind_forgets_every_mapping_and_changes_the_address() {
     };
     assert_eq!(seen(), "203.0.113.2:4001");
     assert_eq!(command(&lab, "/v1/rebind", r#"{"addresses": ["203.0.113.77"]}"#), OK);
-    far.send_to(b"to nobody", "203.0.113.77:4001").unwrap();
+    far.send_to(b"to no host", "203.0.113.77:4001").unwrap();
     eventually("the mapping is forgotten", || (lab.dropped("no_mapping") == 1).then_some(()));
     assert_eq!(seen(), "203.0.113.77:4001");
     far.send_to(b"answer", "203.0.113.77:4001").unwrap();

@@ -14,7 +14,7 @@ use crate::netns::{DEADLINE, available, http};
 
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 
-/// A lab whose router offers these, its NAT otherwise one that lets nobody in unasked.
+/// A lab whose router offers these, its NAT otherwise one that lets no packet in unasked.
 pub(crate) fn offering(protocols: &[MappingProtocol]) -> Lab {
     let mapping_protocols: BTreeSet<_> = protocols.iter().copied().collect();
     let nat = NatConfig { mapping_protocols, ..NatConfig::symmetric() };
@@ -111,7 +111,7 @@ fn pcp_maps_for_whoever_shows_the_nonce() {
     assert_eq!(ask(&client, &[9, 0, 0, 0])[..4], [2, 128, 0, 1], "an unknown version");
 }
 
-/// RFC 6887 §8.5: the epoch begins again, and those who listen are told.
+/// RFC 6887 §8.5: the epoch begins again, and those who listen get an announcement.
 #[test]
 fn a_rebind_is_told_and_ends_what_was_granted() {
     if !available("a_rebind_is_told_and_ends_what_was_granted") {
@@ -130,7 +130,7 @@ fn a_rebind_is_told_and_ends_what_was_granted() {
     let mut buffer = [0; 100];
     let (mut announced, mut address) = (false, false);
     while !(announced && address) {
-        let length = listener.recv(&mut buffer).expect("it is told of");
+        let length = listener.recv(&mut buffer).expect("it is announced");
         announced |= buffer[..4] == [2, 128, 0, 0];
         address |= buffer[..4] == [0, 128, 0, 0] && buffer[8..length] == OUTSIDE.octets();
     }
@@ -138,7 +138,7 @@ fn a_rebind_is_told_and_ends_what_was_granted() {
     assert_eq!(ask(&client, &pcp_map(2, 7_200, 5_000, &[]))[3], 0, "the port is free, and no nonce is remembered");
 }
 
-/// NAT-PMP tells an address, and each host takes it for its own: of several addresses none is told.
+/// NAT-PMP tells an address, and each host takes it for its own: of several addresses none is named.
 #[test]
 fn no_address_is_told_to_everybody_where_there_are_several() {
     if !available("no_address_is_told_to_everybody_where_there_are_several") {
@@ -155,7 +155,7 @@ fn no_address_is_told_to_everybody_where_there_are_several() {
     // Each time PCP's is the first of the two, so that the other one would come between.
     for _ in 0..2 {
         let mut buffer = [0; 100];
-        listener.recv(&mut buffer).expect("it is told of");
+        listener.recv(&mut buffer).expect("it is announced");
         assert_eq!(buffer[..4], [2, 128, 0, 0]);
     }
 }
@@ -231,7 +231,7 @@ fn upnp_maps_lists_and_deletes_what_is_the_clients_own() {
     assert!(!says(call(&lab, &SoapCall::new("ForceTermination", &[])), ">401<"));
 }
 
-/// Neither the internet nor the management network may ask, and nobody where nothing is offered.
+/// Neither the internet nor the management network may ask, and no host where nothing is offered.
 #[test]
 fn only_the_lan_may_ask_and_only_for_what_is_offered() {
     if !available("only_the_lan_may_ask_and_only_for_what_is_offered") {

@@ -137,7 +137,7 @@ fn echoes_are_answered_by_the_far_host_and_by_the_router_itself() {
     for to in [GATEWAY, OUTSIDE, FAR] {
         assert!(pings(&lab, to), "{to}");
     }
-    assert!(!pings(&lab, "2001:db8:1::dead"), "nobody has that address");
+    assert!(!pings(&lab, "2001:db8:1::dead"), "no host has that address");
 }
 
 /// Over links that count packets, what the host's segmentation offload left whole is cut; over perfect ones it passes as it is.

@@ -30,13 +30,13 @@ pub(crate) struct Lab {
     pub(crate) operator: Namespace,
     /// The router's namespace.
     pub(crate) router_namespace: Namespace,
-    /// What the router was told.
+    /// Configuration of the router.
     pub(crate) config: RouterConfig,
     /// Its process.
     pub(crate) router: Option<Router>,
 }
 
-/// What a router with this NAT and these links is told.
+/// Configuration of a router with this NAT and these links.
 pub(crate) fn config(nat: Option<NatConfig>, up: LinkConfig, down: LinkConfig) -> RouterConfig {
     let side = |subnet: &str, address: &str| SideConfig {
         subnet: subnet.parse().unwrap(),

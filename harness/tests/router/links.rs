@@ -144,7 +144,7 @@ fn copies_and_late_packets_reach_the_socket_so() {
         greatest = greatest.max(number);
     }
     assert_eq!(seen.len(), 500);
-    // Late ones at the end of fifty have nobody to overtake them.
+    // Late ones at the end of fifty have no packet to overtake them.
     assert!(overtaken > late / 2 && overtaken <= late, "{overtaken} of {late}");
 }
 

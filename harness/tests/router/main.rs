@@ -7,7 +7,7 @@
 //! - [`gateway`]: hosts get mappings for themselves by NAT-PMP, PCP and UPnP.
 //! - [`proofs`]: programs of others find all of that to be so; `BUTTER_REQUIRE_TOOLS=1` makes it a failure that one is missing.
 //! - [`ipv6`]: hosts have the planned addresses, and the filter is what was declared.
-//! - [`control`]: the operator reaches the nodes, the nodes do not reach the operator's side; the router ends when told to.
+//! - [`control`]: the operator reaches the nodes, the nodes do not reach the operator's side; the router ends on SIGTERM.
 //!
 //! Where namespaces cannot be made these tests say that they are skipped; `BUTTER_REQUIRE_NETNS=1` makes that a failure.
 

@@ -219,6 +219,6 @@ fn icmp_errors_find_their_way_in() {
     let near = lab.near.udp(&format!("{NEAR}:4001"));
     near.connect("203.0.113.11:9").unwrap();
     near.send(b"to a closed port").unwrap();
-    let error = near.recv(&mut [0; 16]).expect_err("nobody answers but by an error");
+    let error = near.recv(&mut [0; 16]).expect_err("no answer but an error");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
 }

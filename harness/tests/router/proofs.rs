@@ -222,7 +222,7 @@ fn observe(near: &Namespace, far: &Namespace) -> Vec<String> {
     // A closed port: the error finds its way back.
     let refused = near.udp("0.0.0.0:4003");
     refused.connect((FAR[0], 9)).unwrap();
-    refused.send(b"to nobody").unwrap();
+    refused.send(b"to no host").unwrap();
     seen.push(format!("a closed port: {:?}", refused.recv(&mut [0; 16]).map_err(|error| error.kind())));
     seen
 }

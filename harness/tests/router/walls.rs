@@ -54,8 +54,8 @@ fn a_lan_does_not_reach_a_private_address_of_another() {
 
     alpha_socket.send_to(b"private", "10.2.0.2:4001").unwrap();
     eventually("alpha's router has no route", || (lab.dropped("no_route") == 1).then_some(()));
-    let told = alpha_socket.take_error().unwrap();
-    assert!(told.is_none(), "an unconnected socket is told nothing: {told:?}");
+    let error = alpha_socket.take_error().unwrap();
+    assert!(error.is_none(), "an unconnected socket gets no error: {error:?}");
 
     // A host on the internet that sends to beta's router on purpose does not get past it either.
     lab.far.route("10.2.0.0/24".parse().unwrap(), "203.0.113.3".parse().unwrap());

@@ -36,7 +36,7 @@ fn who_leaves_or_closes_is_missed_at_once() {
     world.run(Duration::from_millis(100));
     assert_eq!(world.downs().iter().map(|&(slot, _)| slot).collect::<Vec<_>>(), [2, 0]);
     world.run(Duration::from_secs(10));
-    assert_eq!(world.downs().len(), 2, "nobody is told twice");
+    assert_eq!(world.downs().len(), 2, "no side gets the event twice");
     assert_eq!(world.heard(1), [], "nothing comes over a closed link");
 }
 

@@ -72,7 +72,7 @@ fn a_direct_link_takes_over_from_a_relayed_one() {
     world.run(Duration::from_secs(1));
     assert_eq!(world.seen(2, 1), None);
     world.link(2, 1);
-    assert_eq!(world.seen(1, 2), Some(world.address(2)), "the other side is told as well");
+    assert_eq!(world.seen(1, 2), Some(world.address(2)), "the other side sees it as well");
     world.transport.kill(0);
     world.run(Duration::from_secs(10));
     assert!(world.is_up(1, 2) && world.is_up(2, 1), "it needs no relay any more");

@@ -104,7 +104,7 @@ impl World {
         self.transport.send(from, id(to), Message::Ask { request: number, route: String::new(), body }).unwrap();
     }
 
-    /// What `slot` was told, in order of arrival, and when.
+    /// What `slot` received, in order of arrival, and when.
     pub(crate) fn heard(&self, slot: NodeSlot) -> Vec<(u64, Time)> {
         let heard = |(at, to, arrival): &(Time, NodeSlot, TransportEvent<()>)| match arrival {
             TransportEvent::Message { message: Message::Ask { request, .. }, .. } if *to == slot => {

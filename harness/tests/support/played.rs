@@ -281,7 +281,7 @@ fn recovery(event: &Event) -> Option<Recovery> {
 fn ip4(address: SocketAddr) -> Ipv4Addr {
     match address {
         SocketAddr::V4(address) => *address.ip(),
-        SocketAddr::V6(_) => panic!("{address} where nobody has IPv6"),
+        SocketAddr::V6(_) => panic!("{address} where no node has IPv6"),
     }
 }
 

@@ -58,9 +58,9 @@ pub struct HttpClient<C> {
 pub struct HttpAnswer {
     /// Status of the answer.
     pub status: StatusCode,
-    /// All its headers.
+    /// All headers of the answer.
     pub headers: HeaderMap,
-    /// The whole body.
+    /// The whole body of the answer.
     pub body: Bytes,
 }
 

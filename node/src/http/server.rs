@@ -50,7 +50,7 @@ pub struct HttpLimits {
 /// A socket that accepts connections.
 #[derive(Debug)]
 pub enum HttpListener {
-    /// Listens on TCP.
+    /// Listens on a TCP address.
     Tcp(TcpListener),
     /// Listens on a unix socket.
     Unix(UnixListener),
@@ -199,7 +199,7 @@ impl HttpServer {
 #[derive(Debug, Default)]
 struct ConnectionTable {
     open: Mutex<Open>,
-    /// Told when a connection ends or begins to wait for its client.
+    /// Notified when a connection ends or begins to wait for its client.
     changed: Notify,
     body_bytes: AtomicUsize,
 }

@@ -33,7 +33,7 @@ pub(crate) struct Containers {
     pub(super) docker: Docker,
     pub(super) wiring: Wiring,
     pub(super) workers: NamespaceWorkers,
-    /// Link-layer addresses of the routers' inside ends; empty where neighbours cannot be told.
+    /// Link-layer addresses of the routers' inside ends; empty where neighbour tables cannot be filled.
     gateways: BTreeMap<NetworkIndex, [u8; 6]>,
     created: Mutex<BTreeSet<NodeIndex>>,
     starts: Semaphore,
@@ -131,7 +131,7 @@ async fn tell_neighbours(run: &Shared, node: NodeIndex, name: &str) -> anyhow::R
     let Some(pid) = state.and_then(|state| state.pid).filter(|pid| *pid > 0) else { return Ok(()) };
     let result = of(&run.plan, node, *gateway);
     match neighbours::install(&run.host.workers, pid, run.plan.node(node).address, result).await {
-        // One that has just ended has no namespace any more; that it has ended is told by others.
+        // One that has just ended has no namespace any more; its end is reported elsewhere.
         Err(error) if Path::new(&format!("/proc/{pid}/ns/net")).exists() => {
             Err(error.context("telling it its neighbours"))
         }

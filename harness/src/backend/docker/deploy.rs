@@ -108,7 +108,7 @@ async fn start_router(
     }
 }
 
-/// Link-layer addresses of the routers' inside ends, if nodes can be told their neighbours; if not and it matters, says so.
+/// Link-layer addresses of the routers' inside ends, if the neighbour tables of nodes can be filled; if not and it matters, says so.
 async fn gateways(
     docker: &Docker,
     plan: &Plan,

@@ -31,7 +31,7 @@ const RECIPE: &str = include_str!("../../../../docker/Dockerfile");
 /// An image that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// `butter-testbed:0123456789ab`.
+    /// Name with a hash: `butter-testbed:0123456789ab`.
     pub tag: String,
     /// Whether it had to be built.
     pub built: bool,
@@ -126,7 +126,7 @@ async fn send(
     Ok(())
 }
 
-/// Removes all but the newest images of the testbed. One that is in use stays; whatever else keeps one is told, as it costs
+/// Removes all but the newest images of the testbed. One that is in use stays; whatever else keeps one is noted, as it costs
 /// nothing but room.
 async fn remove_old(docker: &Docker, newest: &str, progress: &mut dyn Progress) -> anyhow::Result<()> {
     let filters = HashMap::from([("label", vec![LABEL])]);

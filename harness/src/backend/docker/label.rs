@@ -138,9 +138,9 @@ impl Owner {
         Some(owner)
     }
 
-    /// Whether it lives, as far as can be told from here.
+    /// Whether it lives, as far as this process can see.
     pub(crate) fn living(&self) -> OwnerState {
-        // Another boot of this machine and another machine on the same engine are not to be told apart.
+        // Another boot of this machine and another machine on the same engine cannot be distinguished.
         if place().as_ref() != Some(&self.place) {
             return OwnerState::Unknown;
         }
@@ -160,7 +160,7 @@ fn place() -> Option<String> {
     Some(format!("{} {}", boot.trim(), namespace.display()))
 }
 
-/// When a process began: field 22 of `/proc/PID/stat` (proc_pid_stat(5)). A dead one that nobody waited for counts as gone.
+/// When a process began: field 22 of `/proc/PID/stat` (proc_pid_stat(5)). A dead one that was not waited for counts as gone.
 fn began(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses and may hold anything.

@@ -53,7 +53,7 @@ pub(crate) struct RunObjects {
 }
 
 impl RunObjects {
-    /// Whether the run's process is known to have gone, and nobody asked to keep what it left.
+    /// Whether the run's process is known to have gone, and no user asked to keep what it left.
     pub(crate) fn crashed(&self) -> bool {
         self.reason_to_spare().is_none()
     }

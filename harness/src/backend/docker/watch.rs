@@ -30,7 +30,7 @@ pub(crate) async fn serve(shared: Arc<Shared>) {
     let who = everybody(&shared);
     loop {
         let mut events = shared.host.docker.events(Some(options(&shared)));
-        // What ended while nobody listened is found by asking.
+        // What ended between two connections is found by asking.
         for (name, &whose) in &who {
             if let Who::Node(node) = whose {
                 catch_up(&shared, name, node).await;
@@ -89,7 +89,7 @@ async fn router_ended(shared: &Shared, name: &str, network: NetworkIndex, exit: 
     shared.report(None, OpResult::Failed { node: None, reason: why }).await;
 }
 
-/// Finds a node that ended while nobody listened.
+/// Finds a node that ended between two connections.
 async fn catch_up(shared: &Shared, name: &str, node: NodeIndex) {
     let Some(instance) = shared.node(node).live() else { return };
     let Ok(found) = shared.host.docker.inspect_container(name, None::<InspectContainerOptions>).await else { return };

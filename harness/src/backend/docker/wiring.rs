@@ -47,7 +47,7 @@ pub(crate) struct Wiring {
     pub(crate) sets_interfaces: bool,
     /// What the engine calls each router's inside address.
     pub(crate) spare: std::collections::BTreeMap<NetworkIndex, Ipv4Addr>,
-    /// What routers are told otherwise than the plan says.
+    /// Changes to the configuration of routers, against the plan.
     pub(crate) tamper: Option<fn(&mut RouterConfig)>,
 }
 
@@ -170,7 +170,7 @@ impl Wiring {
         }
     }
 
-    /// Has a container's kernel make an IPv6 address of what its router advertises. Nobody else has it: looking for that would
+    /// Has a container's kernel make an IPv6 address of what its router advertises. It is unique: looking for that would
     /// take a second, and where the engine takes no settings of single interfaces it does.
     fn autoconfiguration(&self) -> HashMap<String, String> {
         let mut sysctls = vec![("net.ipv6.conf.all.disable_ipv6", "0")];

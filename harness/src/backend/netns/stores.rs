@@ -10,7 +10,7 @@ use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{Gid, Uid, fchown};
 
-use crate::netns::process::NOBODY;
+use crate::netns::process::UNPRIVILEGED_ID;
 
 /// `FSCONFIG_CMD_CREATE` of `linux/mount.h`.
 const CREATE: libc::c_uint = 6;
@@ -19,16 +19,16 @@ const CREATE: libc::c_uint = 6;
 #[derive(Debug)]
 pub(super) struct NodeStores {
     root: OwnedFd,
-    /// Whether they belong to nobody, or to whoever plays the run.
-    nobodys: bool,
+    /// Whether they belong to the unprivileged user, or to the user who runs the harness.
+    unprivileged: bool,
     made: AtomicU32,
 }
 
 impl NodeStores {
     /// None yet.
-    pub(super) fn new(nobodys: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(unprivileged: bool) -> anyhow::Result<Self> {
         let root = memory().context("making a file system for the stores of nodes (needs Linux 5.2)")?;
-        Ok(NodeStores { root, nobodys, made: AtomicU32::new(0) })
+        Ok(NodeStores { root, unprivileged, made: AtomicU32::new(0) })
     }
 
     /// The store of a node, to work in; with `anew` it is another one, and empty.
@@ -46,8 +46,8 @@ impl NodeStores {
         }
         mkdirat(&self.root, name, Mode::S_IRWXU)?;
         let folder = self.open(name)?;
-        if self.nobodys {
-            fchown(&folder, Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY)))?;
+        if self.unprivileged {
+            fchown(&folder, Some(Uid::from_raw(UNPRIVILEGED_ID)), Some(Gid::from_raw(UNPRIVILEGED_ID)))?;
         }
         Ok(folder)
     }
@@ -80,7 +80,7 @@ fn memory() -> io::Result<OwnedFd> {
 fn call(make: impl FnOnce() -> libc::c_long) -> io::Result<OwnedFd> {
     match make() {
         -1 => Err(io::Error::last_os_error()),
-        // SAFETY: the kernel has just made it, and nobody else knows of it.
+        // SAFETY: the kernel has just made it, and no other owner exists.
         descriptor => Ok(unsafe { OwnedFd::from_raw_fd(descriptor as i32) }),
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct ProcessInstance {
     pub(crate) ended: CancellationToken,
     /// How it ended.
     exit: Arc<OnceLock<i64>>,
-    /// Whether its end was asked for, or is nobody's surprise yet because it is still starting.
+    /// Whether its end was asked for, or may happen because it is still starting.
     expected: Arc<AtomicBool>,
 }
 
@@ -205,7 +205,7 @@ pub(crate) async fn release<H: ProcessHost>(
     Ok(id)
 }
 
-/// Takes the word that a process has ended; reports it if nobody asked for that.
+/// Takes the word that a process has ended; reports it unless it was asked for.
 pub(crate) async fn ended<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex, instance: &ProcessInstance, exit: i64) {
     if instance.end(exit) {
         run.node(node).client.close_idle();

@@ -1,4 +1,4 @@
-//! Link-layer addresses told to nodes beforehand, so that large LANs do not fill the kernel's neighbour table.
+//! Link-layer addresses that nodes get beforehand, so that large LANs do not fill the kernel's neighbour table.
 //!
 //! That table is one for all namespaces of the machine: `gc_thresh3` entries, 1,024 as Linux comes. Fifty nodes of one LAN that
 //! all talk to each other need 2,450, and what does not fit loses its packets. Permanent entries are not counted.
@@ -28,7 +28,7 @@ pub(crate) fn demand(plan: &Plan) -> usize {
     (0..plan.networks.len()).map(|index| count(NetworkIndex(index))).sum()
 }
 
-/// Everybody whom a node may meet on its LAN. `gateway` is the link-layer address of its router.
+/// Every host that a node may meet on its LAN. `gateway` is the link-layer address of its router.
 pub(crate) fn of(plan: &Plan, node: NodeIndex, gateway: [u8; 6]) -> Vec<Neighbour> {
     let node = plan.node(node);
     let others =

@@ -20,7 +20,7 @@ use crate::op::{FoundValue, LinkSnapshot, NodeSnapshot, OpResult};
 use crate::plan::NodeIndex;
 use crate::router::control;
 
-/// How long a node may take to say who it is, whom it knows or what it counts.
+/// How long a node may take to answer for its status, peers or metrics.
 pub(crate) const INSPECT_DEADLINE: Duration = Duration::from_secs(10);
 /// What a put, get or link may take beyond the node's own deadlines.
 pub(crate) const MARGIN: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ pub(crate) async fn identity(client: &ApiClient) -> anyhow::Result<NodeId> {
     Ok(status.id)
 }
 
-/// Whom it knows, to whom it is linked and what it holds.
+/// Its known hosts, links and blocks.
 pub(crate) async fn view(client: &ApiClient, node: NodeIndex) -> anyhow::Result<NodeSnapshot> {
     let view: api::SnapshotBody =
         json(ask(client, Method::GET, api::SNAPSHOT_PATH, Bytes::new(), INSPECT_DEADLINE).await?)?;

@@ -112,7 +112,7 @@ fn live<H: ProcessHost>(run: &ProcessRun<H>) -> impl Iterator<Item = NodeIndex> 
     (0..run.nodes.len()).map(NodeIndex).filter(|node| run.node(*node).live().is_some())
 }
 
-/// A node that ends meanwhile does not answer; its end is told elsewhere.
+/// A node that ends meanwhile does not answer; its end is reported elsewhere.
 fn reported_or_logged<H: ProcessHost, T>(run: &ProcessRun<H>, node: NodeIndex, answer: anyhow::Result<T>) -> Option<T> {
     answer.inspect_err(|error| tracing::debug!("{} does not answer: {error:#}", run.plan.node(node).name)).ok()
 }

@@ -1,4 +1,4 @@
-//! What each router is told: its sides, its link, and the ways to networks without a NAT; and to forget that it was probed.
+//! The configuration of each router: its sides, its link, and the ways to networks without a NAT; and to forget that it was probed.
 
 use std::net::Ipv4Addr;
 
@@ -16,7 +16,7 @@ use crate::router::{RouterConfig, RouterIpv6Config, SideConfig, SideConfig6};
 /// TCP port of every router's control proxy and metrics.
 pub(crate) const CONTROL_PORT: u16 = 4_090;
 
-/// Routers that are told at once.
+/// Routers that are asked at once.
 const AT_ONCE: usize = 32;
 
 /// Has the routers of these networks be as if they had not been probed: no mappings, and counters at zero.

@@ -176,7 +176,7 @@ impl RouterProcess {
         let die_with_us = || set_pdeathsig(Signal::SIGKILL).map_err(std::io::Error::from);
         // SAFETY: between fork and exec only a system call is made, which allocates nothing and takes no lock.
         unsafe { command.pre_exec(die_with_us) };
-        // On this thread, not one that ends at once: the router is told when the thread that started it dies.
+        // On this thread, not one that ends at once: the router gets a signal when the thread that started it dies.
         let home = File::open("/proc/thread-self/ns/net").context("finding the own network namespace")?;
         setns(&namespace.file, CloneFlags::CLONE_NEWNET).context("entering a network namespace")?;
         let child = command.spawn();

@@ -31,7 +31,7 @@ const COUNTED_WITHIN: Duration = Duration::from_millis(1_200);
 /// The most that gets through.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Limit {
-    /// Packets a second.
+    /// Packets forwarded in a second.
     pub per_second: u32,
     /// What stops more of them.
     pub why: String,
@@ -171,9 +171,9 @@ mod tests {
             router_cpu_s,
         };
         let flooded = Flooded { sent: 100, received: 60, took_s: 0.5 };
-        let told = counters(15, 35, Some(2.4)).explain(&counters(10, 0, Some(2.0)), flooded, 40);
-        assert_eq!(told, "overrun (35 of 40 lost); the router used 80 % of a CPU");
-        let told = counters(0, 0, None).explain(&counters(0, 0, None), flooded, 0);
-        assert_eq!(told, "the sender sends no more");
+        let explanation = counters(15, 35, Some(2.4)).explain(&counters(10, 0, Some(2.0)), flooded, 40);
+        assert_eq!(explanation, "overrun (35 of 40 lost); the router used 80 % of a CPU");
+        let explanation = counters(0, 0, None).explain(&counters(0, 0, None), flooded, 0);
+        assert_eq!(explanation, "the sender sends no more");
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn stream(lab: &Lab, time: Duration) -> anyhow::Result<f64> {
         let sending = scope.spawn(|| write_until(&sender, &done));
         let measured = measure_stream(&receiver, time);
         done.store(true, Ordering::Relaxed);
-        // A writer that waits for room ends when nobody reads any more.
+        // A writer that waits for room ends when the reader has gone.
         drop(receiver);
         sending.join().expect("it does not panic");
         measured

@@ -54,12 +54,12 @@ impl Datagram {
 }
 
 impl<T: Copy> Fragments<T> {
-    /// None yet.
+    /// A table without any entry.
     pub fn new(seed: u64) -> Self {
         Fragments { went: HashMap::with_hasher(FixedState::with_seed(seed)), order: VecDeque::new() }
     }
 
-    /// Forgets them all.
+    /// Forgets all datagrams of the table.
     pub fn clear(&mut self) {
         self.went.clear();
         self.order.clear();

@@ -45,11 +45,11 @@ const NEIGHBOUR_LAST: u8 = 137;
 /// A packet whose headers have been read and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet6 {
-    /// Source address.
+    /// Source address of the header.
     pub source: Ipv6Addr,
-    /// Destination address.
+    /// Destination address of the header.
     pub destination: Ipv6Addr,
-    /// Hops left.
+    /// Hop limit: routers that it may still pass.
     pub hop_limit: u8,
     /// Number of the protocol behind all extensions.
     pub protocol: u8,
@@ -59,7 +59,7 @@ pub struct Packet6 {
     pub total_len: usize,
     /// Which part of a datagram it is.
     pub fragment: Fragment,
-    /// What it carries.
+    /// The payload, as far as it was parsed.
     pub content: Content6,
 }
 
@@ -68,11 +68,11 @@ pub struct Packet6 {
 pub enum Content6 {
     /// Part of a flow.
     Flow {
-        /// Its addresses.
+        /// Addresses and ports of the packet.
         flow: Flow6,
-        /// For TCP.
+        /// The flags, if it is TCP.
         tcp: TcpFlags,
-        /// For echo.
+        /// The kind, if it is an echo message.
         echo: Option<Echo>,
     },
     /// An ICMPv6 error about a packet of this flow.
@@ -84,7 +84,7 @@ pub enum Content6 {
     Neighbour(u8),
     /// A fragment without ports.
     Later,
-    /// Anything else.
+    /// A payload that is not parsed.
     Other,
 }
 

@@ -41,7 +41,7 @@ enum Rewrite {
     Error(Flow, Ipv4Addr, Ipv4Addr),
 }
 
-/// Why a packet is not forwarded, and what its sender is told.
+/// Why a packet is not forwarded, and the error that its sender gets.
 struct Refusal {
     cause: Option<DropCause>,
     problem: Option<Problem>,
@@ -158,7 +158,7 @@ impl RouterEngine {
         if self.is_spoofed(side, packet.source) { Err(DropCause::Spoofed.into()) } else { Ok(()) }
     }
 
-    /// Whether nobody on that side has this address. A host inside that could speak for others would have their ports and
+    /// Whether no host on that side has this address. A host inside that could speak for others would have their ports and
     /// mappings beside its own (RFC 6888 REQ-4, RFC 2827).
     fn is_spoofed(&self, side: Side, source: Ipv4Addr) -> bool {
         let from = self.routes.find(source).map(|hop| hop.side);
@@ -183,7 +183,7 @@ impl RouterEngine {
                 }
             }
             (Side::Outside, true) if own => self.plan_inbound(now, packet),
-            // Nothing from outside passes by the NAT, and an own address is nobody else's.
+            // Nothing from outside passes by the NAT, and an own address belongs to no other host.
             (Side::Outside, true) => Err(DropCause::NotForUs.into()),
             (Side::Outside, false) if own || packet.destination == self.inside.network.address => {
                 Err(DropCause::NotForUs.into())
@@ -224,7 +224,7 @@ impl RouterEngine {
     fn plan_inbound(&mut self, now: Time, packet: &Packet) -> Result<ForwardPlan, Refusal> {
         let nat = self.nat.as_mut().expect("only a NAT translates");
         let rewrite = match packet.content {
-            // A question to an own address is for nobody inside, whatever its identifier.
+            // A question to an own address is for no host inside, whatever its identifier.
             Content::Flow { echo: Some(Echo::Request), .. } | Content::Other => {
                 return Err(DropCause::Untranslatable.into());
             }

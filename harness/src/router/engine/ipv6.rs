@@ -51,7 +51,7 @@ impl Port6 {
     }
 }
 
-/// Why a packet is not forwarded, and what its sender is told.
+/// Why a packet is not forwarded, and the error that its sender gets.
 struct Refusal(DropCause, Option<PacketError6>);
 
 impl From<DropCause> for Refusal {
@@ -117,7 +117,7 @@ impl Ipv6 {
         if !is_plain_host(packet.source) {
             return Err(DropCause::Malformed.into());
         }
-        // Nobody speaks for the other side's addresses (RFC 6092 REC-4, REC-5).
+        // No host may use addresses of the other side (RFC 6092 REC-4, REC-5).
         if self.routes.find(packet.source).is_some_and(|hop| hop.side != side) {
             return Err(DropCause::Spoofed.into());
         }

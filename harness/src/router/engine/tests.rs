@@ -149,7 +149,7 @@ fn losses_are_counted() {
     assert_eq!(engine.stats().forwarded[0].packets, 0);
 }
 
-/// What a sender is told about a packet that goes nowhere.
+/// The error that a sender gets for a packet that goes nowhere.
 fn check_error(frame: Vec<u8>, cause: DropCause, kind: (u8, u8)) {
     let mut engine = engine(&config());
     let out = receive(&mut engine, Side::Inside, frame);
@@ -182,9 +182,9 @@ fn req_13_who_forbids_cutting_is_told_that_a_packet_is_too_long() {
 fn errors_are_limited() {
     let mut engine = engine(&config());
     let nowhere = udp(Side::Inside, ("10.1.0.2", 4001), ("10.2.0.2", 1));
-    let told =
+    let sent =
         (0..2 * ERRORS_PER_SECOND_MAX).filter(|_| !receive(&mut engine, Side::Inside, nowhere.clone()).is_empty());
-    assert_eq!(told.count(), ERRORS_PER_SECOND_MAX as usize);
+    assert_eq!(sent.count(), ERRORS_PER_SECOND_MAX as usize);
     let later = receive_with(&mut engine, ms(1_000), Side::Inside, Offload::default(), nowhere);
     assert_eq!(later.len(), 1);
 }
@@ -242,7 +242,7 @@ fn packets_wait_for_the_next_hop() {
     }
     assert_eq!(engine.stats().dropped(DropCause::Unresolved), 3, "no more than so many wait");
     let spoofed = arp(Side::Outside, ArpOperation::REPLY, ("203.0.113.7", [1; 6]), "203.0.113.2");
-    assert_eq!(receive(&mut engine, Side::Outside, spoofed), [], "a group is nobody's address");
+    assert_eq!(receive(&mut engine, Side::Outside, spoofed), [], "a group address belongs to no host");
     let reply = arp(Side::Outside, ArpOperation::REPLY, ("203.0.113.7", [4; 6]), "203.0.113.2");
     let sent = receive(&mut engine, Side::Outside, reply);
     assert_eq!(sent.len(), WAITING_MAX);
@@ -255,17 +255,17 @@ fn a_router_that_has_another_address_tells_its_neighbours_who_knew_it_as_another
     let mut rebound = engine(&config());
     rebound.rebind(Time::ZERO, &[ip("203.0.113.7")]);
     let due = rebound.next_due();
-    let told = advance(&mut rebound, due);
-    let announcement = arp_of(&told[0].2);
+    let sent = advance(&mut rebound, due);
+    let announcement = arp_of(&sent[0].2);
     assert_eq!(
-        (told.len(), announcement.sender_ipv4_addr(), announcement.target_ipv4_addr(), announcement.sender_mac),
+        (sent.len(), announcement.sender_ipv4_addr(), announcement.target_ipv4_addr(), announcement.sender_mac),
         (1, ip("203.0.113.7"), ip("203.0.113.7"), OUTSIDE.mac)
     );
     assert_eq!(rebound.next_due(), Time::NEVER, "once");
 
     let (mut other, far) = (engine(&config()), [4; 6]);
     let outwards = || udp(Side::Inside, ("10.1.0.2", 1), ("203.0.113.7", 1000));
-    let announced = || told[0].2.clone();
+    let announced = || sent[0].2.clone();
     assert_eq!(receive(&mut other, Side::Outside, announced()), []);
     assert_eq!(
         arp_of(&receive(&mut other, Side::Inside, outwards())[0].2).operation,

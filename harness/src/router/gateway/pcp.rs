@@ -47,11 +47,11 @@ pub enum PcpOperation {
 /// A mapping, or its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PcpMapping {
-    /// Whose it is.
+    /// The nonce that owns the mapping.
     pub nonce: PcpNonce,
-    /// Of which protocol.
+    /// Transport protocol of the mapping.
     pub protocol: Protocol,
-    /// The client's port.
+    /// The client's port on the LAN.
     pub inside: u16,
     /// The port that is wanted outside; 0 for any.
     pub outside: u16,
@@ -86,7 +86,7 @@ pub enum PcpFailure {
     Protocol = 9,
     /// It has all that it may have.
     Quota = 10,
-    /// The port or the address that is wanted is not to be had.
+    /// The suggested port or address is not available.
     External = 11,
     /// Another NAT is between client and server.
     AddressMismatch = 12,
@@ -153,7 +153,7 @@ fn options(mut bytes: &[u8]) -> Result<bool, PcpFailure> {
     Ok(exact)
 }
 
-/// The answer to ANNOUNCE, and what is told unasked when everything was forgotten (§14.1).
+/// The answer to ANNOUNCE, and what is sent unasked when everything was forgotten (§14.1).
 pub fn announced(epoch: u32) -> Vec<u8> {
     head(0, 0, 0, epoch)
 }

@@ -16,11 +16,11 @@ const MAP_LEN: usize = 12;
 /// What a client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PmpRequest {
-    /// The public address.
+    /// Asks for, or tells, the external address.
     Address,
     /// A mapping, or its end.
     Map {
-        /// Of which protocol.
+        /// Transport protocol of the mapping.
         protocol: Protocol,
         /// The client's port; 0, with a lifetime of 0, means all of them.
         inside: u16,
@@ -46,20 +46,20 @@ pub enum PmpFailure {
     Opcode = 5,
 }
 
-/// What a client is told.
+/// The answer to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PmpAnswer {
-    /// The public address.
+    /// Asks for, or tells, the external address.
     Address(Ipv4Addr),
     /// A mapping; without a port outside and a lifetime if it has ended.
     Mapped {
-        /// Of which protocol.
+        /// Transport protocol of the mapping.
         protocol: Protocol,
-        /// The client's port.
+        /// The client's port on the LAN.
         inside: u16,
-        /// The port outside.
+        /// The external port of the mapping.
         outside: u16,
-        /// In seconds.
+        /// Lifetime of the mapping, in seconds.
         lifetime: u32,
     },
 }

@@ -14,9 +14,9 @@ use super::{Gateway, MappingProtocol, Protocol, Refused, Wanted};
 
 /// Port of the server.
 const SERVER_PORT: u16 = 5_351;
-/// Where clients listen for what is told unasked.
+/// Where clients listen for what is sent unasked.
 const CLIENTS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 1), 5_350);
-/// How often it is told, with pauses that double from [`TELL_PAUSE`] (RFC 6886 §3.2.1, RFC 6887 §14.1.3).
+/// How often it is sent, with pauses that double from [`TELL_PAUSE`] (RFC 6886 §3.2.1, RFC 6887 §14.1.3).
 const TELL_TIMES: u32 = 10;
 /// See [`TELL_TIMES`].
 const TELL_PAUSE: Duration = Duration::from_millis(250);
@@ -175,7 +175,7 @@ impl Gateway {
             let ended = self.withdraw(map.protocol, inside).await?;
             return Ok(ended.map(|_| pcp::mapped(epoch, &map, None)).map_err(pcp_failure));
         }
-        // RFC 6887 §13.2: no mapping unless both are to be had, and a host is seen by one address alone.
+        // RFC 6887 §13.2: no mapping unless both are available, and a host is seen by one address alone.
         if map.exact && map.address.is_some_and(|address| address != outside) {
             return Ok(Err(pcp::PcpFailure::External));
         }

@@ -16,7 +16,7 @@ const ARGUMENT_MAX: usize = 256;
 /// Deepest nesting of a call: envelope, body, action, argument.
 const DEPTH_MAX: usize = 4;
 
-/// A call.
+/// A call of a UPnP action.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SoapCall {
     /// What is to be done.
@@ -69,7 +69,7 @@ impl SoapCall {
         SoapCall { action: action.to_owned(), arguments }
     }
 
-    /// As sent.
+    /// Its text, as the client sent it.
     pub fn to_xml(&self) -> String {
         let arguments: Vec<(&str, String)> =
             self.arguments.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
@@ -145,12 +145,12 @@ fn append(call: &mut SoapCall, open: &[String], text: &str) -> Result<(), SoapFa
     Ok(())
 }
 
-/// An answer's body.
+/// The body of a successful answer.
 pub fn answer(action: &str, arguments: &[(&str, String)]) -> String {
     envelope(&format!("{action}Response"), arguments)
 }
 
-/// A fault's body.
+/// The body of a UPnP fault.
 pub fn fault(SoapFault(code, words): SoapFault) -> String {
     format!(
         "{HEAD}<s:SoapFault><faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring><detail>\

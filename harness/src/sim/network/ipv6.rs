@@ -161,7 +161,7 @@ mod tests {
         assert!(!is_linked([open, stateful], false));
         assert!(is_linked([open, stateful], true));
         assert!(is_linked([stateful, stateful], true));
-        assert!(!is_linked([stateful, None], true), "without IPv6 nobody is there");
+        assert!(!is_linked([stateful, None], true), "without IPv6 no host is there");
     }
 
     #[test]

@@ -9,13 +9,13 @@ use crate::sim::network::LAN_LATENCY;
 #[derive(Debug)]
 pub(super) struct Datagram {
     from: NodeSlot,
-    /// Everybody else on the network, if nobody in particular.
+    /// All other nodes of the network if no receiver is given.
     to: Option<NodeSlot>,
     announcement: Announcement,
 }
 
 impl<M: Debug + Encode> Transport<M> {
-    /// As [`butter::core::io::Output::Announce`].
+    /// Carries out [`butter::core::io::Output::Announce`] of a node.
     pub fn announce(&mut self, from: NodeSlot, announcement: Announcement) {
         self.datagram(Datagram { from, to: None, announcement });
     }

@@ -265,7 +265,7 @@ impl<M: Debug + Encode> Transport<M> {
         if tell {
             let used = &self.links[self.link_to(slot, prefix).expect("one of the two is used")];
             let used_side = used.side_of(slot);
-            let remote = used.remotes[used_side].map(|remote| self.told(remote));
+            let remote = used.remotes[used_side].map(|remote| self.reported_address(remote));
             self.deliver(slot, TransportEvent::LinkUp { peer, remote, dialled: used_side == 0 });
         }
     }
@@ -331,7 +331,7 @@ impl<M: Debug + Encode> Transport<M> {
         self.links[key].flights += 1;
     }
 
-    /// The link is gone for one side, which is told.
+    /// The link is gone for one side, which gets an event.
     fn lose(&mut self, key: LinkKey, side: usize) {
         let link = &self.links[key];
         let (slot, peer) = (link.slots[side], link.ids[1 - side]);

@@ -50,7 +50,7 @@ impl Extra {
 }
 
 impl<M: Debug + Encode> Transport<M> {
-    /// As [`butter::core::io::Output::Probe`].
+    /// Carries out [`butter::core::io::Output::Probe`] of a node.
     pub fn probe(&mut self, from: NodeSlot, socket: SocketId, to: SocketAddr, probe: Probe) {
         let (Some(port), SocketAddr::V4(to)) = (self.open_port(from, socket), to) else { return };
         let port = if socket == SocketId::MAIN { self.port_towards(from, to) } else { port };
@@ -59,14 +59,14 @@ impl<M: Debug + Encode> Transport<M> {
         self.send_datagram(from, udp(source, to), bytes, Content::Probe { from, probe });
     }
 
-    /// As [`butter::core::io::Output::OpenSocket`].
+    /// Carries out [`butter::core::io::Output::OpenSocket`] of a node.
     pub fn open_socket(&mut self, slot: NodeSlot, socket: SocketId) {
         if let Some(port) = self.open_port(slot, socket) {
             self.deliver(slot, TransportEvent::SocketOpened { socket, port });
         }
     }
 
-    /// As [`butter::core::io::Output::CloseSocket`].
+    /// Carries out [`butter::core::io::Output::CloseSocket`] of a node.
     pub fn close_socket(&mut self, slot: NodeSlot, socket: SocketId) {
         let Some(port) = self.end(slot).extra.port(socket) else { return };
         let carries = |&(_, key): &(u64, LinkKey)| self.links[key].local_port(slot) == port;

@@ -19,7 +19,7 @@ use butter::core::transport::MIGRATION_CHECK_EVERY;
 const CARRIERS_PAUSE: Duration = Duration::from_millis(100);
 
 impl<M: Debug + Encode> Transport<M> {
-    /// As [`crate::op::Op::Rebind`].
+    /// Carries out [`crate::op::Op::Rebind`] on a network.
     pub fn rebind(&mut self, network: NetworkIndex, addresses: &[Ipv4Addr]) {
         self.networks.rebind(self.now, network.0, addresses);
         let network = network.0 as u32;
@@ -37,7 +37,7 @@ impl<M: Debug + Encode> Transport<M> {
         }
     }
 
-    /// As [`crate::op::Op::SetLink`].
+    /// Carries out [`crate::op::Op::SetLink`] on a network.
     pub fn set_link(&mut self, network: NetworkIndex, up: &LinkConfig, down: &LinkConfig) {
         self.networks.set_link(network.0, up, down);
         let network = network.0 as u32;
@@ -123,7 +123,7 @@ impl<M: Debug + Encode> Transport<M> {
         }
     }
 
-    /// To whom and which port something comes that a node sends now from a port of its own, and as what.
+    /// The node and port that something reaches that a node sends now from a port of its own, and as what.
     fn sent_now(&mut self, (from, port): (NodeSlot, u16), to: SocketAddrV4) -> Option<((NodeSlot, u16), Flow)> {
         let flow = udp(SocketAddrV4::new(self.end(from).address, port), to);
         let (slot, flow) = self.networks.resolve(self.now, self.end(from).network as usize, flow)?;

@@ -1,6 +1,6 @@
 //! Later fragments that came before their first one wait for it, each side's by themselves.
 //!
-//! Bounded in every way, so that a flood of them costs nobody else anything (RFC 4787 REQ-14a): whole packets and fragments in
+//! Bounded in every way, so that a flood of them costs other hosts nothing (RFC 4787 REQ-14a): whole packets and fragments in
 //! order never wait here.
 
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! Nobody speaks for the other side's addresses.
+//! No host may use addresses of the other side.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Nobody waits, nobody watches.
+//! Receives everything and shows nothing.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use butter_harness::metrics::series::Scrape;
 use butter_harness::progress::Progress;
 use butter_harness::run::{RunObserver, RunStatus};
 
-pub(crate) struct Nobody;
+pub(crate) struct SilentObserver;
 
-impl RunObserver for Nobody {
+impl RunObserver for SilentObserver {
     fn event(&mut self, _: &Event) {}
     fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
     fn status(&mut self, _: &RunStatus) {}
 }
 
-impl Progress for Nobody {
+impl Progress for SilentObserver {
     fn begin(&mut self, _: &str, _: u64) {}
     fn advance(&mut self, _: u64) {}
     fn note(&mut self, _: &str) {}
