@@ -7,9 +7,9 @@ use butter_harness::planner;
 use butter_harness::run::{RunEnd, RunRecord, StopSignal, run_plan};
 use butter_harness::topology::Overrides;
 
-#[path = "support/nobody.rs"]
-mod nobody;
-use nobody::Nobody;
+#[path = "support/silent.rs"]
+mod silent;
+use silent::SilentObserver;
 
 /// Plays steps on six nodes of one LAN and expects that all of them end as planned.
 fn played(steps: &str) -> RunRecord {
@@ -18,8 +18,8 @@ fn played(steps: &str) -> RunRecord {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let record = runtime.block_on(async {
         let mut sim = SimBackend::new(&plan);
-        sim.up(&mut Nobody).await.expect("nothing of the simulator can fail to start");
-        run_plan(&plan, &mut sim, &mut Nobody, &StopSignal::default()).await
+        sim.up(&mut SilentObserver).await.expect("nothing of the simulator can fail to start");
+        run_plan(&plan, &mut sim, &mut SilentObserver, &StopSignal::default()).await
     });
     assert_eq!(record.ended, RunEnd::Finished, "{:#?}", record.events);
     for event in &record.events {
