@@ -27,6 +27,7 @@ pub mod report;
 pub mod results;
 pub mod router;
 pub mod run;
+pub mod series;
 pub mod sim;
 pub mod statistics;
 pub mod steps;

@@ -1,11 +1,10 @@
 //! What nodes and routers count, from scrape to file and dashboard.
 //!
 //! Every instrument is defined once, with its help: those of nodes by the package `butter`, those of routers in
-//! `router/stats.rs`, those of the run in [`run`].
+//! `router/stats.rs`, those of the run in [`run`]. The data itself is in `series.rs`.
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`series`] | metrics as data |
 //! | [`exposition`], [`writer`] | read and write Prometheus' text format |
 //! | [`history`] | keeps the metrics that checks name |
 //! | [`samples`] | writes `samples.csv` |
@@ -17,6 +16,4 @@ pub mod federation;
 pub mod history;
 pub mod run;
 pub mod samples;
-pub mod series;
-
 pub mod writer;

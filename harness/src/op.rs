@@ -14,8 +14,8 @@ use serde::Serialize;
 use crate::duration_text;
 use crate::events::RunTime;
 use crate::index::{ItemIndex, NetworkIndex, NodeIndex};
-use crate::metrics::series::Scrape;
 use crate::net::link::LinkConfig;
+use crate::series::Scrape;
 
 /// Identifies a submitted operation. The submitter chooses it; it is unique within a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

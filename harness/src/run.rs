@@ -24,9 +24,9 @@ use crate::backend::Backend;
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::metrics::history::MetricHistory;
 use crate::metrics::run::RunMetrics;
-use crate::metrics::series::Scrape;
 use crate::op::{Lifecycle, Op, OpId, OpTarget};
 use crate::plan::{EndCondition, NodeIndex, Plan};
+use crate::series::Scrape;
 
 mod backend_events;
 mod pair_queue;

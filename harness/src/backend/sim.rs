@@ -16,10 +16,10 @@ use rand::Rng;
 
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
-use crate::metrics::series::Scrape;
 use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult, OpTarget};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::progress::Progress;
+use crate::series::Scrape;
 use crate::sim::engine::{CompletedCommand, SimEngine, SpawnSpec};
 use crate::sim::network::NodeSlot;
 use crate::sim::series::SimulatedSeries;

@@ -4,10 +4,10 @@ use super::evaluate::passes;
 use super::*;
 use crate::events::{Event, EventKind, LinkResult, Recovery, Retrieved, RunTime};
 use crate::metrics::history::MetricHistory;
-use crate::metrics::series::Source;
 use crate::plan::{Aggregate, Comparison, EndCondition, Measure, NetworkIndex, NodeIndex, Selection, Statistic};
 use crate::results::check_result::CheckResult;
 use crate::results::fixture::{self, check, found, looked, metric, retrieved, scrape, step_began, step_ended, stored};
+use crate::series::Source;
 
 /// The one verdict of one check over these events.
 fn judge(measure: Measure, comparison: Comparison, bound: f64, events: &[Event]) -> CheckResult {

@@ -10,12 +10,12 @@ use crate::backend::{Backend, BackendError};
 use crate::checks;
 use crate::events::{Event, RunTime};
 use crate::metrics::federation::Federation;
-use crate::metrics::series::Scrape;
 use crate::plan::Plan;
 use crate::results::directory::{Recorder, RunDirectory};
 use crate::results::result::RunResult;
 use crate::results::timing::RunTiming;
 use crate::run::{RunObserver, RunStatus, StopReason, StopSignal, run_plan};
+use crate::series::Scrape;
 
 /// One run that is to be played, with its options.
 pub(super) struct Session {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::series::{MetricFamily, MetricKind, Series};
+use crate::series::{MetricFamily, MetricKind, Series};
 
 /// Longest text, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4 << 20;

@@ -17,9 +17,9 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::run::{self, RunMetrics};
 use super::samples::names;
-use super::series::{MetricFamily, MetricKind, Scrape, Series};
 use super::writer::{CONTENT_TYPE, ExpositionWriter, line};
 use crate::plan::Plan;
+use crate::series::{MetricFamily, MetricKind, Scrape, Series};
 
 /// What the endpoint allows its clients: Prometheus, and a user who looks.
 const LIMITS: HttpLimits = HttpLimits {
@@ -172,9 +172,9 @@ mod tests {
     use super::*;
     use crate::events::RunTime;
     use crate::metrics::exposition::parse;
-    use crate::metrics::series::Source;
     use crate::plan::{NetworkIndex, NodeIndex};
     use crate::results::fixture::{self, scrape};
+    use crate::series::Source;
 
     fn federation() -> Federation {
         let federation = Federation::default();

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::events::RunTime;
-use crate::metrics::series::{Scrape, Source};
 use crate::plan::{Aggregate, Check, EndCondition, Plan, Statistic};
+use crate::series::{Scrape, Source};
 
 /// Most samples kept of one metric. Later ones replace the last and keep its extremes.
 const SAMPLES_MAX: usize = 100_000;

@@ -7,8 +7,8 @@
 use std::io::{self, Write};
 
 use crate::events::RunTime;
-use crate::metrics::series::{Scrape, Series, Source};
 use crate::plan::Plan;
+use crate::series::{Scrape, Series, Source};
 
 /// Most rows of a file, its header not counted.
 pub const ROWS_MAX: usize = 1_000_000;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::series::MetricKind;
+use crate::series::MetricKind;
 
 /// Content type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

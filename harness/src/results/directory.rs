@@ -8,11 +8,11 @@ use std::time::SystemTime;
 
 use crate::events::{Event, EventKind, RunTime};
 use crate::metrics::samples::Samples;
-use crate::metrics::series::Scrape;
 use crate::plan::Plan;
 use crate::results::result::RunResult;
 use crate::results::timing::{RunTiming, Stopwatch, TimedPart};
 use crate::run::{RunObserver, RunStatus};
+use crate::series::Scrape;
 
 /// Most names that are tried for a new directory.
 const NAMES_MAX: u32 = 1_000;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use butter::core::identity::{BlockId, NodeId};
 
 use crate::events::{Event, EventKind, Retrieved, RunTime};
-use crate::metrics::series::{Scrape, Series, Source};
 use crate::op::Op;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{
     Aggregate, Check, Comparison, EndCondition, Item, ItemIndex, Measure, NetworkIndex, NodeIndex, Plan, Statistic,
     Step, TimedOp,
 };
+use crate::series::{Scrape, Series, Source};
 
 /// Two networks of two nodes each (0, 1 on alpha; 2, 3 on beta) and one that is started later on beta (4); two items,
 /// stored from alpha and beta; a store step and a retrieve step.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::metrics::series::{Scrape, Source};
 use crate::plan::{NetworkRange, Plan};
+use crate::series::{Scrape, Source};
 
 /// An entry of `links` in `result.json`: link ends of one network's nodes, by path.
 #[derive(Clone, Debug, Serialize)]

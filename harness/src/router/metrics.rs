@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use super::stats::RouterStats;
-use crate::metrics::series::MetricKind;
 use crate::metrics::writer::ExpositionWriter;
+use crate::series::MetricKind;
 
 /// The counters of a router as last published.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use super::rebind_recovery::LinkEnd;
 use super::{Inspection, Runner};
 use crate::backend::Backend;
 use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
-use crate::metrics::series::Scrape;
 use crate::op::{BackendEvent, Lifecycle, NodeSnapshot, Op, OpResult};
 use crate::plan::{ItemIndex, NodeIndex};
+use crate::series::Scrape;
 
 impl<B: Backend> Runner<'_, B> {
     pub(super) fn take(&mut self, event: BackendEvent) {

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use super::*;
 use crate::backend::BackendError;
 use crate::events::Recovery;
-use crate::metrics::series::{Series, Source};
 use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, OpId, OpResult, OpTarget};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Item, ItemIndex, NetworkIndex, Step, TimedOp};
 use crate::progress::Progress;
+use crate::series::{Series, Source};
 
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);

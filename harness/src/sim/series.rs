@@ -7,9 +7,9 @@ use butter::core::stats::{InstrumentValue, InstrumentVisitor, LATENCY_BUCKETS_S,
 use butter::overlay::data::DataOverlay;
 use butter::overlay::data::stats::each_instrument;
 
-use crate::metrics::series::{MetricFamily, Scrape, Series, Source};
 use crate::plan::{NetworkIndex, NodeIndex};
 use crate::router::stats::RouterStats;
+use crate::series::{MetricFamily, Scrape, Series, Source};
 
 type Labels = Vec<(Arc<str>, Arc<str>)>;
 

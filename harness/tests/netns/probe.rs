@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use butter_harness::backend::netns::{NetnsBackend, NetnsOptions};
 use butter_harness::backend::{Backend, BackendError};
-use butter_harness::metrics::series::Source;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{Dependence, NatConfig, PortBlock};
 use butter_harness::op::{Op, OpResult};
 use butter_harness::plan::Plan;
 use butter_harness::probe::ProbeOutcome;
 use butter_harness::router::RouterConfig;
+use butter_harness::series::Source;
 
 use crate::played::{Draft, Notes, Played, joined};
 use crate::run::options;

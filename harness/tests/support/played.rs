@@ -9,7 +9,6 @@ use std::time::Duration;
 use butter::core::identity::{BlockId, NodeId};
 use butter_harness::backend::Backend;
 use butter_harness::events::{Event, EventKind, Recovery, RunTime};
-use butter_harness::metrics::series::{Scrape, Source};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::op::{BackendEvent, NodeSnapshot, Op, OpId, OpResult, OpTarget};
@@ -17,6 +16,7 @@ use butter_harness::plan::builder::PlanBuilder;
 use butter_harness::plan::{EndCondition, Item, ItemIndex, NetworkIndex, NodeIndex, Plan, Step, TimedOp, Uplink};
 use butter_harness::progress::Progress;
 use butter_harness::run::{RunEnd, RunObserver, RunStatus, StopSignal, run_plan};
+use butter_harness::series::{Scrape, Source};
 
 /// How long a single report may take to come.
 const PATIENCE: Duration = Duration::from_secs(90);

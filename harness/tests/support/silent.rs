@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use butter_harness::events::{Event, RunTime};
-use butter_harness::metrics::series::Scrape;
 use butter_harness::progress::Progress;
 use butter_harness::run::{RunObserver, RunStatus};
+use butter_harness::series::Scrape;
 
 pub(crate) struct SilentObserver;
 

@@ -12,9 +12,9 @@ use tokio::time::timeout;
 
 use super::{INSPECTIONS_AT_ONCE, ProcessHost, ProcessRun, node_api};
 use crate::metrics::exposition::Exposition;
-use crate::metrics::series::{Scrape, Source};
 use crate::op::{NodeSnapshot, Op, OpResult, OpTarget};
 use crate::plan::{NetworkIndex, NodeIndex};
+use crate::series::{Scrape, Source};
 
 /// Does it.
 pub(crate) async fn perform<H: ProcessHost>(run: &ProcessRun<H>, op: Op, target: OpTarget) -> OpResult {

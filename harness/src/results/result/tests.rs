@@ -4,13 +4,13 @@ use super::*;
 use crate::backend::BackendError;
 use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::metrics::history::MetricHistory;
-use crate::metrics::series::Source;
 use crate::plan::{Comparison, NodeIndex};
 use crate::probe::RouterDiffers;
 use crate::results::check_result::CheckUnit;
 use crate::results::fixture::{
     self, SeriesSpec, found, looked, retrieved, scrape, started, step_began, step_ended, stored,
 };
+use crate::series::Source;
 
 fn played(events: Vec<Event>) -> RunRecord {
     let links = |index, lan, relayed| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use butter::core::stats::{Instrument, InstrumentKind};
 
-use crate::plan::{NetworkIndex, NodeIndex};
+use crate::index::{NetworkIndex, NodeIndex};
 
 /// The metrics of one node or router at one moment.
 #[derive(Clone, Debug)]
