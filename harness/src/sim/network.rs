@@ -31,6 +31,8 @@ pub const LAN_LATENCY: Duration = Duration::from_micros(100);
 /// Routers that a packet may pass: each takes one off its TTL, with which hosts begin at 64 (RFC 1700), and what has but 1 left goes
 /// no further.
 const HOPS_MAX: usize = 63;
+/// Content of a packet, in bytes: what QUIC may assume of any path (RFC 9000 §14).
+pub const PACKET_BYTES: usize = 1_200;
 /// IP and UDP headers, in bytes.
 pub const HEADER_BYTES: usize = 28;
 
@@ -347,7 +349,7 @@ impl Networks {
         let mut carried = Carried { lost: 0, refused: 0, at: now };
         let mut left = bytes;
         for _ in 0..packets {
-            let size = left.min(crate::sim::transport::PACKET_BYTES);
+            let size = left.min(PACKET_BYTES);
             left -= size;
             match router.send(hop.way, now, size + HEADER_BYTES) {
                 Transit::Arrives(at) | Transit::Altered(at, Alteration { flipped: None, .. }) => {

@@ -32,7 +32,7 @@ use crate::net::nat::{Flow, Protocol};
 use crate::plan::{NODE_PORT, Plan};
 
 use super::network::ipv6::{is_label, label, labelled};
-use super::network::{Networks, NodeSlot, SimPacket};
+use super::network::{Networks, NodeSlot, PACKET_BYTES, SimPacket};
 use super::queue::EventQueue;
 
 mod dial;
@@ -49,8 +49,6 @@ use flight::Flight;
 use link::Link;
 use probe::{Content, Extra};
 
-/// Content of a packet, in bytes: what QUIC may assume of any path (RFC 9000 §14).
-pub const PACKET_BYTES: usize = 1_200;
 /// When an unanswered initial packet is sent again, after the first: three times [`INITIAL_RTT`], doubling.
 pub const DIAL_RETRIES: [Duration; 4] = [
     INITIAL_RTT.saturating_mul(3),
