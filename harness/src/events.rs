@@ -31,10 +31,10 @@ impl RunTime {
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
-    /// When.
+    /// When it happened, by the clock of the run.
     #[serde(rename = "at_us")]
     pub at: RunTime,
-    /// What.
+    /// The event itself.
     #[serde(flatten)]
     pub kind: EventKind,
 }
@@ -47,7 +47,7 @@ pub enum EventKind {
     StepBegan {
         /// Index into the plan's steps.
         step: usize,
-        /// Its verb.
+        /// The name of its verb.
         verb: &'static str,
     },
     /// A step ended.
@@ -59,20 +59,20 @@ pub enum EventKind {
     },
     /// A node was started and answers.
     Started {
-        /// Which.
+        /// Index of the node in the plan.
         node: NodeIndex,
-        /// Who it is now.
+        /// Its identity in this life.
         #[serde(serialize_with = "as_text")]
         id: NodeId,
     },
     /// A node was killed.
     Killed {
-        /// Which.
+        /// Index of the node in the plan.
         node: NodeIndex,
     },
-    /// A node left in good order.
+    /// A node has left gracefully.
     Stopped {
-        /// Which.
+        /// Index of the node in the plan.
         node: NodeIndex,
     },
     /// A node runs no more after another operation than a kill or a stop.
@@ -89,7 +89,7 @@ pub enum EventKind {
     },
     /// A network's NAT has forgotten every mapping.
     Rebound {
-        /// Whose.
+        /// Index of the network in the plan.
         network: NetworkIndex,
         /// Its addresses outside from then on.
         addresses: Vec<Ipv4Addr>,
@@ -100,32 +100,32 @@ pub enum EventKind {
     Recovered {
         /// Which rebind: the number of its [`EventKind::Rebound`] among those of the run, from 0.
         rebind: usize,
-        /// Who asked.
+        /// Index of the node that asked.
         node: NodeIndex,
-        /// Whom.
+        /// Index of the node at the other end.
         peer: NodeIndex,
-        /// What came of it.
+        /// How it ended.
         result: Recovery,
     },
     /// A network's uplink was changed.
     LinkSet {
-        /// Whose.
+        /// Index of the network in the plan.
         network: NetworkIndex,
     },
-    /// Something was asked of a node and did not come about, or a node ended by itself.
-    Trouble {
-        /// Which, if it was about one.
+    /// An operation failed without a result of its own, or a node ended by itself.
+    Incident {
+        /// Index of the node in the plan, if it is about one.
         node: Option<NodeIndex>,
-        /// What, for a person.
-        what: String,
+        /// The cause, as a message for the user.
+        message: String,
     },
     /// A put has ended.
     Stored {
-        /// Which item.
+        /// Index of the item in the plan.
         item: ItemIndex,
-        /// Who stored it.
+        /// Index of the node that stored it.
         node: NodeIndex,
-        /// How long it took.
+        /// Microseconds from its submission to its result.
         took_us: u64,
         /// Every block of it, or why there is none.
         #[serde(serialize_with = "stored_as_text")]
@@ -133,33 +133,33 @@ pub enum EventKind {
     },
     /// A get has ended.
     Retrieved {
-        /// Which item.
+        /// Index of the item in the plan.
         item: ItemIndex,
-        /// Who asked.
+        /// Index of the node that asked.
         node: NodeIndex,
-        /// How long it took.
+        /// Microseconds from its submission to its result.
         took_us: u64,
-        /// What came of it.
+        /// How it ended.
         result: Retrieved,
     },
     /// A link that was wanted is as direct as it will be, or was not made.
-    Linked {
-        /// Who asked for it.
+    Connected {
+        /// Index of the node that asked for it.
         from: NodeIndex,
-        /// To whom.
+        /// Index of the other node.
         to: NodeIndex,
-        /// What came of it.
+        /// How it ended.
         result: LinkResult,
     },
-    /// All live nodes were looked at.
-    Looked {
-        /// Live nodes.
+    /// A snapshot of every live node was taken.
+    Inspected {
+        /// Number of nodes that are up.
         live: usize,
         /// Components of their known-host graph.
         components: usize,
         /// Acknowledged items of which every block is held by a live node.
-        kept: usize,
-        /// Acknowledged items.
+        persistent: usize,
+        /// Items whose store was acknowledged.
         acknowledged: usize,
         /// Live copies of all blocks of acknowledged items.
         copies: usize,
@@ -193,18 +193,18 @@ pub enum Retrieved {
     Found {
         /// Hops to whoever had the first block.
         hops: u32,
-        /// Query messages.
+        /// Query messages that the search took.
         messages: u64,
     },
     /// Other bytes came: a fault of the node.
     WrongBytes,
-    /// The node says that nobody has it.
+    /// The node is sure that no live node has it.
     NotFound,
     /// No answer in time.
     TimedOut,
     /// The asking node could not be asked (it died, say).
     Unasked {
-        /// Why, for a person.
+        /// The cause, as a message for the user.
         why: String,
     },
     /// The item was never acknowledged, so it was not asked for.
@@ -215,9 +215,9 @@ pub enum Retrieved {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum LinkResult {
-    /// It is up.
+    /// The link is up.
     Up {
-        /// How it runs.
+        /// The path that its packets take.
         path: PathBody,
         /// Until it was up first; `None` if it was up before it was wanted.
         took_us: Option<u64>,
@@ -226,9 +226,9 @@ pub enum LinkResult {
         /// Tries to get past the relay.
         tries: u32,
     },
-    /// It is not.
+    /// There is no link.
     Down {
-        /// Why, for a person.
+        /// The cause, as a message for the user.
         why: String,
     },
 }

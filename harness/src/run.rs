@@ -109,7 +109,7 @@ pub struct RunStatus {
     /// Items acknowledged.
     pub acknowledged: usize,
     /// Items kept, and those that were acknowledged by then, when last inspected.
-    pub kept: Option<(usize, usize)>,
+    pub persistent: Option<(usize, usize)>,
     /// QueryCounts by how they ended.
     pub queries: QueryCounts,
 }
@@ -122,7 +122,7 @@ impl RunStatus {
             step: self.step,
             nodes_live: self.live,
             items_acknowledged: self.acknowledged,
-            items_persistent: self.kept.map(|(persistent, _)| persistent),
+            items_persistent: self.persistent.map(|(persistent, _)| persistent),
             queries: self.queries.by_outcome(),
         }
     }

@@ -38,7 +38,7 @@ fn after_churn(die: &str, seed: u64) -> Total {
     });
     assert_eq!(played.ended, RunEnd::Finished, "seed {seed}");
     let looks = played.events.iter().rev().filter_map(|event| match event.kind {
-        EventKind::Looked { kept, acknowledged, copies, blocks, .. } => {
+        EventKind::Inspected { persistent: kept, acknowledged, copies, blocks, .. } => {
             Some(Total { acknowledged, persistent: kept, copies, blocks })
         }
         _ => None,

@@ -95,7 +95,7 @@ fn three_lans_play_to_their_end() {
     for event in &played.events {
         match &event.kind {
             EventKind::StepEnded { problem: Some(problem), .. } => panic!("{problem}"),
-            EventKind::Trouble { what, .. } => panic!("{what}"),
+            EventKind::Incident { message: what, .. } => panic!("{what}"),
             EventKind::Retrieved { result: Retrieved::Found { .. }, .. } => found += 1,
             EventKind::Retrieved { result, .. } => panic!("{result:?}"),
             _ => {}

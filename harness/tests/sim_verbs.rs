@@ -33,7 +33,7 @@ fn played(steps: &str) -> RunRecord {
 /// Live nodes at each inspection, and components of what they know, without repetitions.
 fn inspections(record: &RunRecord) -> Vec<(usize, usize)> {
     let inspection = |kind: &EventKind| match *kind {
-        EventKind::Looked { live, components, .. } => Some((live, components)),
+        EventKind::Inspected { live, components, .. } => Some((live, components)),
         _ => None,
     };
     let mut seen: Vec<_> = record.events.iter().filter_map(|event| inspection(&event.kind)).collect();

@@ -52,7 +52,7 @@ mod tests {
         let mut plan = fixture::plan();
         let measure = Measure::new("incidents", Statistic::Main);
         plan.checks = vec![check("incidents == 0", measure, Comparison::Equal, 0.0)];
-        let incident = || event(EventKind::Trouble { node: None, what: "the router is slow".to_owned() });
+        let incident = || event(EventKind::Incident { node: None, message: "the router is slow".to_owned() });
         let passed = |events: &[_]| evaluate(&plan, events, &MetricHistory::default())[0].passed;
         assert_eq!([passed(&[]), passed(&[incident()])], [true, false]);
         let two = evaluate(&plan, &[incident(), incident()], &MetricHistory::default());

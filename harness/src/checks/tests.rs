@@ -40,7 +40,7 @@ fn connectivity_does_not_depend_on_who_dialled() {
     }
     let linked = |from, to, result| Event {
         at: RunTime(0),
-        kind: EventKind::Linked { from: NodeIndex(from), to: NodeIndex(to), result },
+        kind: EventKind::Connected { from: NodeIndex(from), to: NodeIndex(to), result },
     };
     let up = |us, direct: bool| LinkResult::Up {
         path: if direct { PathBody::Punched } else { PathBody::Relayed },

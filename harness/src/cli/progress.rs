@@ -71,7 +71,7 @@ impl ProgressDisplay {
             EventKind::StepEnded { step, problem: Some(problem) } => {
                 self.line(&format!("step {} did not end as planned: {problem}", step + 1));
             }
-            EventKind::Trouble { node, what } => {
+            EventKind::Incident { node, message: what } => {
                 let node = node.map_or(String::new(), |node| format!("{}: ", plan.node(node).name));
                 self.line(&format!("trouble: {node}{what}"));
             }
@@ -145,7 +145,7 @@ fn status_line(plan: &Plan, standing: &RunStatus) -> String {
         parts.push(format!("step {number} of {all}, {verb}{bound}"));
     }
     parts.push(format!("{} nodes", standing.live));
-    match standing.kept {
+    match standing.persistent {
         Some((kept, acknowledged)) if acknowledged > 0 => {
             parts.push(format!("{kept} of {acknowledged} items kept, {} lost", acknowledged - kept));
         }

@@ -30,7 +30,7 @@ pub struct ConnectivityTally {
 impl ConnectivityTally {
     /// Adds a finished link test, if the event is one.
     pub(super) fn add(&mut self, event: &Event) {
-        if let EventKind::Linked { from, to, result } = &event.kind {
+        if let EventKind::Connected { from, to, result } = &event.kind {
             self.tests.push(LinkTest { from: *from, to: *to, result: result.clone() });
         }
     }

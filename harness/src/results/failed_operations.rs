@@ -26,7 +26,7 @@ pub(super) fn failed_operations(events: &[Event]) -> Vec<FailedOperations> {
     for event in events {
         let failed = match &event.kind {
             EventKind::Stored { result: Err(why), .. } => Some(("put", why.as_str())),
-            EventKind::Linked { result: LinkResult::Down { why }, .. } => Some(("link", why.as_str())),
+            EventKind::Connected { result: LinkResult::Down { why }, .. } => Some(("link", why.as_str())),
             EventKind::Retrieved { result, .. } => query_failure(result).map(|why| ("get", why)),
             _ => None,
         };

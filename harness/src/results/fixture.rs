@@ -84,10 +84,10 @@ pub(crate) fn retrieved(item: usize, node: usize, took_us: u64, result: Retrieve
 }
 
 pub(crate) fn looked(kept: usize, acknowledged: usize) -> Event {
-    event(EventKind::Looked {
+    event(EventKind::Inspected {
         live: 4,
         components: 1,
-        kept,
+        persistent: kept,
         acknowledged,
         copies: 3 * kept,
         blocks: acknowledged,

@@ -23,7 +23,9 @@ impl Incident {
     /// The incident of an event, if it is one.
     pub(super) fn of(event: &Event) -> Option<Self> {
         match &event.kind {
-            EventKind::Trouble { node, what } => Some(Incident { at: event.at, node: *node, what: what.clone() }),
+            EventKind::Incident { node, message: what } => {
+                Some(Incident { at: event.at, node: *node, what: what.clone() })
+            }
             _ => None,
         }
     }

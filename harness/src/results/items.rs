@@ -46,7 +46,7 @@ impl ItemTally {
             EventKind::Stored { item, result: Ok(_), .. } => {
                 self.acknowledged.insert(*item);
             }
-            &EventKind::Looked { kept, acknowledged, copies, blocks, copies_max, .. } => {
+            &EventKind::Inspected { persistent: kept, acknowledged, copies, blocks, copies_max, .. } => {
                 self.snapshot = Some(ItemSnapshot { persistent: kept, acknowledged, copies, blocks, copies_max });
             }
             _ => {}

@@ -31,7 +31,7 @@ impl NodeTally {
             EventKind::Started { .. } => self.started += 1,
             EventKind::Killed { .. } => self.killed += 1,
             EventKind::Stopped { .. } => self.graceful_exits += 1,
-            EventKind::Looked { live, .. } => self.live = Some(*live),
+            EventKind::Inspected { live, .. } => self.live = Some(*live),
             _ => {}
         }
     }

@@ -142,7 +142,7 @@ impl<B: Backend> Runner<'_, B> {
 
     pub(super) fn linked(&mut self, at: RunTime, from: NodeIndex, to: NodeIndex, result: LinkResult) {
         self.pair_queue.end(from, to);
-        self.record(at, EventKind::Linked { from, to, result });
+        self.record(at, EventKind::Connected { from, to, result });
     }
 
     fn inspected(&mut self, at: RunTime, views: &[NodeSnapshot]) {
@@ -153,16 +153,16 @@ impl<B: Backend> Runner<'_, B> {
             }
         }
         let looked = self.state.look(views);
-        if let EventKind::Looked { components, kept, acknowledged, .. } = looked {
+        if let EventKind::Inspected { components, persistent: kept, acknowledged, .. } = looked {
             self.last_inspection = Some(Inspection { generation, components });
-            self.status.kept = Some((kept, acknowledged));
+            self.status.persistent = Some((kept, acknowledged));
         }
         self.record(at, looked);
         self.rebind_waiting(at, views);
     }
 
     pub(super) fn incident(&mut self, at: RunTime, node: Option<NodeIndex>, what: &str) {
-        self.record(at, EventKind::Trouble { node, what: what.to_owned() });
+        self.record(at, EventKind::Incident { node, message: what.to_owned() });
     }
 
     /// Writes an event down. Reports that overtook each other are put at the later one's time: the record never runs backwards.

@@ -143,10 +143,10 @@ impl RunState {
         }
         let kept = self.stored.values().filter(|blocks| blocks.iter().all(|block| copies[block] > 0)).count();
         let unseen = self.live.len().saturating_sub(views.len());
-        EventKind::Looked {
+        EventKind::Inspected {
             live: self.live.len(),
             components: components(&views) + unseen,
-            kept,
+            persistent: kept,
             acknowledged: self.stored.len(),
             copies: copies.values().sum(),
             blocks: copies.len(),

@@ -285,14 +285,14 @@ fn kinds(played: &RunRecord) -> Vec<String> {
 fn problems(played: &RunRecord) -> Vec<String> {
     let problem = |event: &Event| match &event.kind {
         EventKind::StepEnded { problem, .. } => problem.clone(),
-        EventKind::Trouble { what, .. } => Some(what.clone()),
+        EventKind::Incident { message: what, .. } => Some(what.clone()),
         _ => None,
     };
     played.events.iter().filter_map(problem).collect()
 }
 
 fn last_look(played: &RunRecord) -> &EventKind {
-    played.events.iter().rev().find(|e| matches!(e.kind, EventKind::Looked { .. })).map(|e| &e.kind).unwrap()
+    played.events.iter().rev().find(|e| matches!(e.kind, EventKind::Inspected { .. })).map(|e| &e.kind).unwrap()
 }
 
 fn results(played: &RunRecord) -> Vec<Retrieved> {
@@ -313,7 +313,7 @@ fn a_whole_run_is_played_in_order() {
     assert_eq!(
         kinds(&played),
         [
-            "looked",
+            "inspected",
             "step_began",
             "step_ended",
             "step_began",
@@ -324,20 +324,27 @@ fn a_whole_run_is_played_in_order() {
             "step_began",
             "killed",
             "started",
-            "looked",
+            "inspected",
             "step_ended",
             "step_began",
             "retrieved",
             "retrieved",
             "step_ended",
-            "looked",
+            "inspected",
         ]
     );
     let found = Retrieved::Found { hops: 2, messages: 5 };
     assert_eq!(results(&played), [found.clone(), found]);
     assert!(problems(&played).is_empty());
-    let kept =
-        EventKind::Looked { live: 5, components: 1, kept: 3, acknowledged: 3, copies: 6, blocks: 3, copies_max: 2 };
+    let kept = EventKind::Inspected {
+        live: 5,
+        components: 1,
+        persistent: 3,
+        acknowledged: 3,
+        copies: 6,
+        blocks: 3,
+        copies_max: 2,
+    };
     assert_eq!(format!("{:?}", last_look(&played)), format!("{kept:?}"));
     let took: Vec<RunTime> = played.events.iter().map(|event| event.at).collect();
     assert!(took.is_sorted(), "{took:?}");
@@ -355,7 +362,10 @@ fn an_item_is_lost_when_the_last_holder_of_a_block_dies() {
     let churn = step("churn", deaths, EndCondition::Elapsed { duration: 3 * S });
     let asks = step("retrieve", vec![(Duration::ZERO, get(1, 4))], EndCondition::Done { deadline: 20 * S });
     let played = run(&plan(vec![store(), churn, asks]), Faults::default());
-    assert!(matches!(last_look(&played), EventKind::Looked { kept: 0, acknowledged: 3, copies: 0, blocks: 3, .. }));
+    assert!(matches!(
+        last_look(&played),
+        EventKind::Inspected { persistent: 0, acknowledged: 3, copies: 0, blocks: 3, .. }
+    ));
     assert_eq!(results(&played), [Retrieved::NotFound]);
 }
 
@@ -430,7 +440,8 @@ fn a_nodes_actions_keep_their_order_however_long_a_start_takes() {
     let acts = vec![(Duration::ZERO, start(5)), (S, get(0, 5)), (2 * S, kill(5)), (2 * S, start(5))];
     let late = step("churn", acts, EndCondition::Elapsed { duration: 3 * S });
     let played = run(&plan(vec![store(), late]), Faults { start_takes: 7 * S, ..Faults::default() });
-    let order: Vec<String> = kinds(&played).into_iter().filter(|k| !k.starts_with("step") && k != "looked").collect();
+    let order: Vec<String> =
+        kinds(&played).into_iter().filter(|k| !k.starts_with("step") && k != "inspected").collect();
     assert_eq!(order, ["stored", "stored", "stored", "started", "retrieved", "killed", "started"]);
     assert!(problems(&played).is_empty());
 }
@@ -440,7 +451,7 @@ fn a_node_that_ends_by_itself_is_trouble_and_lives_no_more() {
     let wait = step("settle", vec![(2 * S, kill(3))], EndCondition::Elapsed { duration: 3 * S });
     let played = run(&plan(vec![wait]), Faults { crash: Some((RunTime(500_000), NodeIndex(3))), ..Faults::default() });
     assert_eq!(problems(&played), ["ended by itself", "cannot be ended: it is down"]);
-    assert!(matches!(last_look(&played), EventKind::Looked { live: 4, components: 1, .. }));
+    assert!(matches!(last_look(&played), EventKind::Inspected { live: 4, components: 1, .. }));
 }
 
 #[test]
@@ -473,7 +484,7 @@ fn pairs_are_linked_in_turn_and_what_comes_too_late_does_not_count() {
     assert_eq!(problems(&played), [""; 0]);
     let mut ended = Vec::new();
     for event in &played.events {
-        let EventKind::Linked { from, to, result } = &event.kind else { continue };
+        let EventKind::Connected { from, to, result } = &event.kind else { continue };
         let what = match result {
             LinkResult::Up { path, direct_us, .. } => format!("{} {direct_us:?}", path.name()),
             LinkResult::Down { why } => why.clone(),
