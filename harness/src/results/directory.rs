@@ -239,8 +239,8 @@ mod tests {
         let written = fs::read_to_string(scratch.path().join("events.jsonl")).unwrap();
         let looked: serde_json::Value = serde_json::from_str(written.lines().nth(1).unwrap()).unwrap();
         assert_eq!(
-            (&looked["event"], &looked["kept"], &looked["at_us"]),
-            (&"looked".into(), &1.into(), &1_000_000.into())
+            (&looked["event"], &looked["persistent"], &looked["at_us"]),
+            (&"inspected".into(), &1.into(), &1_000_000.into())
         );
         assert_eq!(written.lines().count(), 3);
     }
