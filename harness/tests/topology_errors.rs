@@ -34,14 +34,14 @@ fn every_broken_file_gets_its_message() {
     let mut differ = Vec::new();
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap();
-        let told = message(name, &std::fs::read_to_string(&file).unwrap(), &Overrides::default());
+        let reported = message(name, &std::fs::read_to_string(&file).unwrap(), &Overrides::default());
         let golden = file.with_extension("txt");
         if update {
-            std::fs::write(&golden, &told).unwrap();
+            std::fs::write(&golden, &reported).unwrap();
         }
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();
-        if told != expected {
-            differ.push(format!("=== {name}, expected:\n{expected}\n=== told:\n{told}"));
+        if reported != expected {
+            differ.push(format!("=== {name}, expected:\n{expected}\n=== reported:\n{reported}"));
         }
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));
@@ -72,11 +72,11 @@ fn set_is_held_to_what_there_is() {
         let set = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         message("x.yaml", text, &Overrides { set, ..Overrides::default() })
     };
-    let told = set(&[("ndoes", "4"), ("heartbeat", "4")]);
-    assert!(told.contains("setting ndoes=4") && told.contains("did you mean 'nodes'?"), "{told}");
-    assert!(told.contains("setting heartbeat=4") && told.contains("with its unit"), "{told}");
-    let told = set(&[("nodes", "none")]);
-    assert!(told.contains("x.yaml:3:") && told.contains("${nodes} is none"), "{told}");
+    let reported = set(&[("ndoes", "4"), ("heartbeat", "4")]);
+    assert!(reported.contains("setting ndoes=4") && reported.contains("did you mean 'nodes'?"), "{reported}");
+    assert!(reported.contains("setting heartbeat=4") && reported.contains("with its unit"), "{reported}");
+    let reported = set(&[("nodes", "none")]);
+    assert!(reported.contains("x.yaml:3:") && reported.contains("${nodes} is none"), "{reported}");
 }
 
 #[test]

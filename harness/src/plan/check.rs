@@ -23,15 +23,15 @@ pub struct Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comparison {
-    /// `>=`
+    /// At least the bound: `>=`.
     AtLeast,
-    /// `>`
+    /// More than the bound: `>`.
     Above,
-    /// `<=`
+    /// At most the bound: `<=`.
     AtMost,
-    /// `<`
+    /// Less than the bound: `<`.
     Below,
-    /// `==`
+    /// Exactly the bound: `==`.
     Equal,
 }
 

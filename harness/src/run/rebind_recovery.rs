@@ -123,7 +123,7 @@ impl<B: Backend> Runner<'_, B> {
         }
     }
 
-    /// A NAT has forgotten everything since `began`, when its router was told.
+    /// A NAT has no mapping since `began`, when its router received the rebind.
     pub(super) fn rebound(
         &mut self,
         op: OpId,
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::plan::testing;
 
-    /// Who asks whom when the NAT of `alpha` has forgotten everything.
+    /// Which nodes ping which peers after the NAT of `alpha` was rebound.
     fn ends(links: &[(usize, usize, Option<&str>)]) -> Vec<(usize, usize)> {
         let mut plan = testing::plan();
         // A network behind alpha, with a node.

@@ -28,7 +28,7 @@ pub struct QueryCounts {
     pub found: u64,
     /// Other bytes came.
     pub wrong_bytes: u64,
-    /// The node said that nobody has it.
+    /// The node said that no peer has it.
     pub not_found: u64,
     /// No answer in time.
     pub timed_out: u64,
@@ -132,7 +132,7 @@ impl RunState {
     }
 
     /// What the views of the live nodes say together. Views of others, who died meanwhile, do not count; live nodes without a
-    /// view hold nothing and know nobody.
+    /// view hold nothing and have no known hosts.
     pub(super) fn look(&self, views: &[NodeSnapshot]) -> EventKind {
         let views: Vec<&NodeSnapshot> = views.iter().filter(|view| self.is_live(view.node)).collect();
         let mut copies: BTreeMap<BlockId, usize> = self.stored.values().flatten().map(|&block| (block, 0)).collect();

@@ -16,7 +16,7 @@ use crate::series::{Series, Source};
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 
-/// A backend with a virtual clock, on which a value is kept by its item's first three live nodes, and which can be told to
+/// A backend with a virtual clock, on which a value is kept by its item's first three live nodes, and which can be made to
 /// misbehave.
 struct Fake {
     now: RunTime,
@@ -38,11 +38,11 @@ struct Faults {
     never_report_looks: bool,
     fail_looks: bool,
     wrong_bytes: bool,
-    /// Nobody knows anybody before then.
+    /// No node knows another before then.
     joined_at: RunTime,
     start_takes: Duration,
     clock_stands_still: bool,
-    /// Nobody answers another before then, and the last of those who run from the start never does.
+    /// No node answers another before then, and the last of the initial nodes never does.
     silent_until: RunTime,
     crash: Option<(RunTime, NodeIndex)>,
 }

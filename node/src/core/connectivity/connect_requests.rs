@@ -1,4 +1,4 @@
-//! Links that the application wants ([`crate::core::io::Command::Connect`]): tried again until they are up, and told of once they are
+//! Links that the application wants ([`crate::core::io::Command::Connect`]): tried again until they are up, and reported once they are
 //! as direct as they will be.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::core::time::{Deadline, Time};
 
 /// Most links wanted at once.
 pub const WANTED_MAX: usize = 1_024;
-/// When the state of a wanted link is told, whatever it is.
+/// When the state of a requested link is reported, whatever it is.
 pub const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// Pause before another attempt, after one that led to no link.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -81,7 +81,7 @@ impl ConnectRequests {
         }
     }
 
-    /// Peers to whom a link is to be tried again now, and how the application would reach them.
+    /// Peers to which a link is to be tried again now, and how the application would reach them.
     pub fn due(&mut self, now: Time) -> Vec<(NodeId, Option<Contact>)> {
         let due = self.0.iter_mut().filter(|want| want.again_at <= now);
         due.map(|want| {

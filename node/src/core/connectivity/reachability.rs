@@ -1,4 +1,4 @@
-//! Whether this node is open to everybody: then it may serve others as an ambassador, without having been told to.
+//! Whether this node is publicly reachable: then it may serve others as an ambassador, without being configured as one.
 //!
 //! Two things must come together: it is seen from outside at an address of its own, and hosts of other networks have dialled it
 //! without having been introduced, which neither a NAT nor a stateful filter would have let pass. So the proof costs no message.

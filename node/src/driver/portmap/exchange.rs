@@ -33,7 +33,7 @@ async fn exchange_at<T>(
     question: &[u8],
     read: impl Fn(&[u8]) -> Option<Result<T, MapError>>,
 ) -> Result<T, MapError> {
-    // Connected, so that the system lets nobody else's datagrams in, and tells if nobody listens.
+    // Connected, so that the system drops datagrams of others, and reports a closed port.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
     socket.connect((gateway, port)).await?;
     let mut datagram = [0; DATAGRAM_MAX];

@@ -44,7 +44,7 @@ pub(super) async fn accept<M: Send + 'static>(
             let done = timeout(DIAL_TIMEOUT, connecting).await;
             drop(permit);
             if let Ok(Ok(connection)) = done {
-                // When the transport is gone there is nobody to tell.
+                // Without the transport no receiver is left.
                 _ = sender.send(Event::Connected { connection, dial: None }).await;
             }
         });

@@ -19,7 +19,7 @@ use crate::core::identity::NodeId;
 use crate::core::message::Message;
 use crate::core::wire::{self, FRAME_MAX};
 
-/// Why a connection was closed, as told to the other end.
+/// Why a connection was closed, as sent to the other end.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CloseCode {
     /// The link is not wanted any more.
@@ -132,7 +132,7 @@ impl<M: Decode<()>> Reader<M> {
             () = self.read_frames() => {}
             () = self.read_datagrams() => {}
         }
-        // When the transport is gone there is nobody to tell.
+        // Without the transport no receiver is left.
         _ = self.events.send(Event::Lost { peer: self.peer, id: self.id }).await;
     }
 
@@ -170,7 +170,7 @@ impl<M: Decode<()>> Reader<M> {
                     message: Box::new(message),
                     bytes: bytes.len() as u32,
                 };
-                // When the transport is gone there is nobody to tell.
+                // Without the transport no receiver is left.
                 _ = self.events.send(frame).await;
             }
             Err(error) => self.malformed(&error.to_string()),

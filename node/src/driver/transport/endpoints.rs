@@ -1,6 +1,6 @@
 //! The two QUIC endpoints: one for direct links and one for relayed ones.
 //!
-//! They share nothing, not even the key of their connection ids. So a packet of a direct link that a relay delivers is nobody's,
+//! They share nothing, not even the key of their connection ids. So a packet of a direct link that a relay delivers belongs to no connection,
 //! and no connection can ever pass from one kind to the other, whatever peers send.
 
 use std::io;
@@ -42,7 +42,7 @@ impl Endpoints {
         })
     }
 
-    /// Connections in all, also those of which nobody knows yet.
+    /// Connections in all, also those that are not reported yet.
     pub(super) fn open_connections(&self) -> usize {
         self.direct.open_connections() + self.relayed.open_connections()
     }

@@ -1,6 +1,6 @@
 //! Probes, and extra sockets beside the one at which the node listens.
 //!
-//! A probe that comes to any socket is told to the node. What else comes to an extra one is QUIC's, but only from an address
+//! A probe that comes to any socket is reported to the node. What else comes to an extra one is QUIC's, but only from an address
 //! to which that socket is the way: [`Extras::route`] makes it so. Addresses of IPv4 are known here as such, also beside a main
 //! socket that takes both kinds: extra ones take IPv4 alone then.
 
@@ -77,7 +77,7 @@ impl Extras {
         (Arc::new(Extras { counters, probes, arrived, routed: AtomicBool::new(false), table: Mutex::default() }), queue)
     }
 
-    /// Whether a datagram is a probe: then the node is told.
+    /// Whether a datagram is a probe: then it is reported to the node.
     pub(super) fn take_probe(&self, socket: SocketId, from: SocketAddr, datagram: &[u8]) -> bool {
         let begins = datagram.first().is_some_and(|&byte| Probe::begins_with(byte));
         if !begins || datagram.len() > PROBE_MAX {
@@ -198,7 +198,7 @@ fn send_to(socket: &AsyncSocket, datagram: &[u8], to: SocketAddr) -> io::Result<
 async fn read(extras: Arc<Extras>, id: SocketId, socket: Arc<AsyncSocket>) {
     let mut buffer = [0; DATAGRAM_MAX];
     loop {
-        // An error is about something sent earlier: nobody listens there.
+        // An error is about something sent earlier, to a closed port.
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
             tokio::task::yield_now().await;
             continue;

@@ -125,7 +125,7 @@ impl<C> LinkTable<C> {
         self.peers.iter_mut().filter_map(|(&peer, entries)| Some((peer, entries.first_mut()?)))
     }
 
-    /// Everybody to whom there is a link.
+    /// Every peer to which there is a link.
     pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.peers.keys().copied()
     }

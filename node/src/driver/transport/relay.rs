@@ -5,7 +5,7 @@
 //! | bytes | from an end to its relay | from the relay to the other end |
 //! | --- | --- | --- |
 //! | 1 | [`FORWARD`] | [`DELIVER`] |
-//! | 32 | for whom | from whom: set by the relay, which knows whose link it came over |
+//! | 32 | receiver | sender: set by the relay, which knows whose link it came over |
 //! | rest | a QUIC packet between the ends | the same |
 
 use std::cmp::Reverse;
@@ -116,7 +116,7 @@ impl Relay {
         }
     }
 
-    /// Where a packet comes from that was delivered; `None` if nothing could go back, since then nobody would forget the route.
+    /// Where a packet comes from that was delivered; `None` if nothing could go back, because such a route would never be removed.
     fn source(&self, route: Route) -> Option<SocketAddr> {
         let carriers = self.carriers();
         carriers.contains_key(&route.relay).then(|| self.routes.address(route))
@@ -140,7 +140,7 @@ impl Relay {
     }
 }
 
-/// Who may be carried to whom, and how much.
+/// Which pairs may be carried, and how much.
 #[derive(Debug)]
 struct Grants {
     quota: RelayQuota,
@@ -161,7 +161,7 @@ impl Grants {
         self.pairs.entry(pair(a, b)).or_insert_with(|| Bucket::full(self.quota.pair_rate, now));
     }
 
-    /// Of whoever is in most pairs, the one that has been silent for longest: so nobody's burst costs others theirs.
+    /// Of whoever is in most pairs, the one that has been silent for longest: so that no peer's burst costs others theirs.
     fn give_one_up(&mut self) {
         let mut shares = BTreeMap::<NodeId, usize>::new();
         for peer in self.pairs.keys().flat_map(|&(a, b)| [a, b]) {

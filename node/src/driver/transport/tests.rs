@@ -104,7 +104,7 @@ async fn many_messages_arrive_once_each() {
 #[tokio::test]
 async fn a_full_send_queue_drops_and_counts() {
     let (mut a, b) = linked().await;
-    // Nobody reads at b's node: its event queue, its windows and then a's send queue fill.
+    // The node of b does not read: its event queue, its windows and then a's send queue fill.
     for _ in 0..SEND_QUEUE_BYTES / 60_000 + 200 {
         a.transport.send(b.id, &message(60_000)).unwrap();
     }
@@ -168,7 +168,7 @@ async fn simultaneous_dials_end_in_one_link_and_lose_nothing() {
         })
         .await;
     }
-    // The one that is not kept goes away by itself; nobody is told of a link that is down.
+    // The one that is not kept goes away by itself; no link is reported as down.
     let one_left = async |node: &mut Node| {
         timeout(DEADLINE, async {
             while node.transport.endpoints.open_connections() > 1 {
@@ -272,7 +272,7 @@ async fn a_socket_for_any_address_reaches_peers_of_either_kind_and_relayed_ones(
     assert!(matches!(b.next().await, TransportEvent::Message { message: got, .. } if got == message(60_000)));
     b.dial(3, &a);
     let (up_a, up_b) = tokio::join!(a.up(), b.up());
-    assert_eq!((up_a.1, up_b.1), (Some(b.address), Some(a.address)), "IPv4 is told as IPv4");
+    assert_eq!((up_a.1, up_b.1), (Some(b.address), Some(a.address)), "IPv4 is reported as IPv4");
 }
 
 #[tokio::test]

@@ -33,52 +33,52 @@ pub enum DataMessage {
     Probe {
         /// Comes back in the answer.
         stamp: u64,
-        /// For whom the sender asks, if not for itself.
+        /// The peer that asked for this probe, if another did.
         asker: Option<NodeId>,
     },
     /// "I am."
     ProbeAck {
-        /// As in the probe.
+        /// The stamp of the probe.
         stamp: u64,
-        /// As in the probe.
+        /// The asker of the probe, if any.
         asker: Option<NodeId>,
     },
     /// "I do not hear this peer: do you?"
     IndirectProbe {
-        /// Whom.
+        /// The peer that does not answer.
         peer: NodeId,
         /// Comes back in the answer.
         stamp: u64,
     },
     /// "I do: it has just answered me."
     IndirectAck {
-        /// Who is alive.
+        /// The peer that has just answered.
         peer: NodeId,
-        /// As in the question.
+        /// The stamp of the question.
         stamp: u64,
     },
     /// "I do not hear this peer: look for yourself."
     Suspect {
-        /// Whom.
+        /// The peer that is suspected.
         peer: NodeId,
     },
-    /// "These expect my beats beside you: when you miss me, tell them."
+    /// "These peers also expect my heartbeats: when you miss me, notify them."
     PeerList {
-        /// At most [`CONTACTS_MAX`].
+        /// The watchers of the sender, at most [`CONTACTS_MAX`].
         contacts: Vec<Contact>,
     },
     /// "Join the groups of these blocks", with the blocks: one message and its answer are a whole repair.
     Invite {
         /// Chosen by the sender; comes back in the answer.
         batch: u64,
-        /// At most [`BLOCKS_MAX`].
+        /// The blocks with their groups, at most [`BLOCKS_MAX`].
         items: Vec<InvitedBlock>,
         /// How to reach the other members, at most [`CONTACTS_MAX`].
         contacts: Vec<Contact>,
     },
     /// Answer to [`DataMessage::Invite`].
     InviteReply {
-        /// As in the invitation.
+        /// The batch of the invitation.
         batch: u64,
         /// Blocks that the sender now holds.
         taken: Vec<BlockId>,
@@ -89,7 +89,7 @@ pub enum DataMessage {
     },
     /// "These are the groups' members now."
     Views {
-        /// At most [`VIEWS_MAX`].
+        /// The new views, at most [`VIEWS_MAX`].
         views: Vec<BlockGroup>,
         /// How to reach new members, at most [`CONTACTS_MAX`].
         contacts: Vec<Contact>,
@@ -107,37 +107,37 @@ pub enum DataMessage {
     SyncReply {
         /// End of the range that was compared.
         to: BlockId,
-        /// Views that win over those told, or that were not told; at most [`VIEWS_MAX`].
+        /// Views that win over those of the sync, or that it lacks; at most [`VIEWS_MAX`].
         views: Vec<BlockGroup>,
         /// Blocks that the sender of the sync believes to be here and that are not; at most [`VIEWS_MAX`].
         lost: Vec<BlockId>,
     },
     /// "I hold these beyond their groups: do you hold them, so that I may drop them?"
     Confirm {
-        /// At most [`VIEWS_MAX`].
+        /// The groups in question, at most [`VIEWS_MAX`].
         views: Vec<BlockGroup>,
     },
     /// Answer to [`DataMessage::Confirm`].
     ConfirmReply {
         /// Held by the sender as a member, in these views (not older than those asked about).
         held: Vec<BlockGroup>,
-        /// Not held.
+        /// Blocks that the sender does not hold.
         lost: Vec<BlockId>,
     },
-    /// "Have you any of these blocks? If not, whom else may I ask?"
+    /// "Have you any of these blocks? If not, which peers may I ask?"
     Find {
         /// Chosen by the sender; comes back in the answer.
         query: u64,
-        /// At most [`BLOCKS_MAX`].
+        /// The blocks that are wanted, at most [`BLOCKS_MAX`].
         ids: Vec<BlockId>,
         /// Whether neighbours are wanted if none is held.
         hosts: bool,
     },
     /// Answer to [`DataMessage::Find`].
     FindReply {
-        /// As in the question.
+        /// The query of the question.
         query: u64,
-        /// Those that are held.
+        /// Those blocks that the sender holds.
         blocks: Vec<Block>,
         /// Neighbours of the answerer, at most [`CONTACTS_MAX`].
         hosts: Vec<Contact>,
@@ -146,7 +146,7 @@ pub enum DataMessage {
     Flood {
         /// Chosen at random by the asker; names the query everywhere.
         query: u64,
-        /// What is wanted.
+        /// The block that is wanted.
         id: BlockId,
         /// Hops left, this one included.
         ttl: u8,
@@ -157,18 +157,18 @@ pub enum DataMessage {
     },
     /// The block, on its way back.
     FloodReply {
-        /// As in the query.
+        /// The number of the query.
         query: u64,
-        /// The block.
+        /// The block that was found.
         block: Block,
         /// Hops from the asker to whoever had it.
         hops: u8,
         /// Who had it: may be asked for more.
         holder: Box<Contact>,
     },
-    /// "All to whom I passed the query have answered" (the echo algorithm, Chang 1982).
+    /// "All peers that I passed the query to have answered" (the echo algorithm, Chang 1982).
     FloodAck {
-        /// As in the query.
+        /// The number of the query.
         query: u64,
         /// Messages that carried the query from here on.
         messages: u32,
@@ -178,20 +178,20 @@ pub enum DataMessage {
 /// A block that is pushed, and the group that it belongs to.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct InvitedBlock {
-    /// What the sender calls it.
+    /// The id of the block, verified on arrival.
     pub id: BlockId,
     /// The group, the receiver included.
     pub view: GroupView,
-    /// The block.
+    /// The block with its bytes.
     pub block: Block,
 }
 
-/// A group's members.
+/// The members of a group, with its block.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct BlockGroup {
-    /// The group's block.
+    /// The block that names the group.
     pub id: BlockId,
-    /// Its members.
+    /// The members and the epoch.
     pub view: GroupView,
 }
 

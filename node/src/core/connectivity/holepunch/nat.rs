@@ -25,7 +25,7 @@ pub enum MappingBehaviour {
         /// From one to the next.
         step: u8,
     },
-    /// Every destination gets another port, of which nothing can be told before.
+    /// Every destination gets another port, which cannot be predicted.
     Random,
 }
 
@@ -35,7 +35,7 @@ pub(super) const PORT_MIN: u16 = 1_024;
 const STEP_MAX: u16 = 8;
 
 impl NatReport {
-    /// Whether what a peer says fits what its introducer has seen of it, so that nobody can point probes at others.
+    /// Whether what a peer says fits what its introducer has seen of it, so that no peer can point probes at others.
     pub(super) fn is_sound(&self, observed_ip: IpAddr) -> bool {
         let step_fits = match self.ports {
             MappingBehaviour::Sequential { step, .. } => (1..=STEP_MAX).contains(&u16::from(step)),

@@ -29,7 +29,7 @@ pub(super) struct RelayedPair {
     pub(super) number: u32,
     pub(super) tries: u32,
     pub(super) tries_in_round: u32,
-    /// Offers and surveys of this round that nobody has answered.
+    /// Offers and surveys of this round without an answer.
     pub(super) misses_in_round: u32,
     pub(super) rounds: usize,
     /// Whether nothing more is tried for now.

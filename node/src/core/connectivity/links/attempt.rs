@@ -32,7 +32,7 @@ pub(super) struct LinkAttempt<M> {
     waiting: Vec<Message<M>>,
     dials: SmallVec<[DialId; 2]>,
     stage: Stage,
-    /// The peer's own ambassador, as long as nobody has been asked there.
+    /// The peer's own ambassador, as long as it has not been asked.
     via: Option<AmbassadorAddress>,
     began: Time,
     answering: bool,
@@ -41,7 +41,7 @@ pub(super) struct LinkAttempt<M> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Dials only: nobody was asked for an introduction.
+    /// Dials only, without a request for an introduction.
     Dialling,
     /// That ambassador was asked, at that time.
     Asked(NodeId, Time),
@@ -81,7 +81,7 @@ impl<M> LinkAttempt<M> {
         self.answering && self.waiting.is_empty()
     }
 
-    /// This node wants the link as well, and is told if it does not come about.
+    /// This node wants the link as well, and is notified if it fails.
     pub(super) fn adopt(&mut self) {
         self.answering = false;
     }

@@ -12,7 +12,7 @@ use crate::core::stats::Stats;
 use crate::core::time::Time;
 
 impl<M> Links<M> {
-    /// Dials whoever is at `address`; the link that comes of it is told by its remote address.
+    /// Dials whoever is at `address`; the resulting link is recognised by its remote address.
     pub fn dial_address<O>(&mut self, address: SocketAddr, stats: &mut Stats, sink: &mut Sink<M, O>) -> DialId {
         stats.dials += 1;
         let dial = self.new_dial();
@@ -85,7 +85,7 @@ impl<M> Links<M> {
         }
     }
 
-    /// An ambassador does not know a peer to whom it was asked to introduce this node.
+    /// An ambassador does not know the peer to which it was asked to introduce this node.
     pub fn introduction_refused<O>(&mut self, now: Time, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
         if let Some(step) = self.attempts.get_mut(&peer).map(LinkAttempt::introduction_refused) {
             self.take_step(now, peer, step, stats, sink);

@@ -98,7 +98,7 @@ fn an_introduction_spans_networks() {
     let mut elsewhere = contact(7);
     elsewhere.set_external(Some(SocketAddr::from(([203, 0, 113, 9], 5))), None);
     known.note_host(elsewhere, random);
-    let told = known.introduce_to(NodeId([9; 32]), 2, random);
-    assert_eq!(told.len(), 2);
-    assert!(told.iter().any(|contact| contact.id.0[0] == 7), "{told:?}");
+    let reported = known.introduce_to(NodeId([9; 32]), 2, random);
+    assert_eq!(reported.len(), 2);
+    assert!(reported.iter().any(|contact| contact.id.0[0] == 7), "{reported:?}");
 }

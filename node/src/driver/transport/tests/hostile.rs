@@ -15,7 +15,7 @@ use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, UdpPoller};
 use super::super::relay::DELIVER;
 use super::*;
 
-/// A socket that holds back what it is to send, once it is told to.
+/// A socket that holds back what it is to send, once it is asked to.
 #[derive(Debug)]
 struct Tapped {
     real: Arc<dyn AsyncUdpSocket>,
@@ -78,7 +78,7 @@ impl Hostile {
         Hostile { tls: Tls::new(identity).unwrap(), endpoint, socket }
     }
 
-    /// A link to `node`, which has told of it.
+    /// A link to `node`, which has reported it.
     async fn link(&self, node: &mut Node) -> Connection {
         let config = self.tls.client(Some(node.id), false).unwrap();
         let connecting = self.endpoint.connect_with(config, node.address, SERVER_NAME).unwrap();

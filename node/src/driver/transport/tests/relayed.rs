@@ -85,5 +85,5 @@ async fn what_led_through_a_relay_is_forgotten_with_its_link() {
     a.transport.close(r.id);
     assert_eq!(a.transport.relay.routes.route(address), None);
     a.transport.relay.received(r.id, &delivered);
-    assert_eq!(a.transport.counters.relay_lost.get(), 1, "what still comes makes no route that nobody would forget");
+    assert_eq!(a.transport.counters.relay_lost.get(), 1, "what still comes makes no route that would never be removed");
 }
