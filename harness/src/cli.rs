@@ -94,7 +94,7 @@ enum Command {
 /// The log filter unless `HARNESS_LOG` is set.
 const LOG_DEFAULT: &str = "error";
 
-/// The program.
+/// Runs the program `harness`.
 pub fn main() -> ExitCode {
     bugs::ask_for_reports("harness", env!("CARGO_PKG_REPOSITORY"));
     output::start(arguments::color(std::env::args_os()));

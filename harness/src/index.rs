@@ -26,7 +26,7 @@ impl NetworkRange {
         NetworkIndex(self.first.0 + number % self.count)
     }
 
-    /// All of them.
+    /// All indices, in ascending order.
     pub fn iter(self) -> impl Iterator<Item = NetworkIndex> {
         (self.first.0..self.first.0 + self.count).map(NetworkIndex)
     }

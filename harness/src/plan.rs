@@ -32,14 +32,14 @@ pub const NODE_PORT: u16 = 4_001;
 /// Port of every node's control API (TCP).
 pub const API_PORT: u16 = 4_080;
 
-/// A whole run.
+/// Everything that a run will do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
-    /// Of the topology.
+    /// Name of the topology, as its file has it.
     pub name: String,
     /// One line, from the file; may be empty.
     pub description: String,
-    /// Decides everything random.
+    /// Seed of every random choice in the run.
     pub seed: u64,
     /// SHA-256 of the file's text and of the values that override its variables and settings, in hexadecimal.
     pub topology_hash: String,
@@ -118,23 +118,23 @@ impl Uplink {
     }
 }
 
-/// A node.
+/// A node, with its place in the networks.
 #[derive(Clone, Debug, Serialize)]
 pub struct NodePlan {
     /// `a-1`; a group without a count has its own name.
     pub name: String,
     /// As in the file; `fresh` for those of retrieve steps.
     pub group: String,
-    /// Where it is.
+    /// The network that it is in.
     pub network: NetworkIndex,
-    /// Its address there.
+    /// Its IPv4 address in that network.
     pub address: Ipv4Addr,
     /// Its IPv6 address there, if the network has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address6: Option<Ipv6Addr>,
     /// Whether it serves as an ambassador.
     pub ambassador: bool,
-    /// Ambassadors that it is told of.
+    /// Ambassadors that it is configured with.
     pub join: Vec<NodeIndex>,
     /// Settings that differ from the node's defaults: keys and values of [`NodeConfig::set`], already checked.
     pub settings: Vec<(String, String)>,
@@ -147,9 +147,9 @@ pub struct NodePlan {
 pub struct Item {
     /// Its length in bytes. Its bytes are [`Item::bytes`].
     pub size: usize,
-    /// Decides its bytes.
+    /// Seed of the bytes of the item.
     pub seed: u64,
-    /// Who stores it.
+    /// The node that stores the item.
     pub by: NodeIndex,
 }
 
@@ -164,7 +164,7 @@ impl Item {
 }
 
 impl Plan {
-    /// A network.
+    /// The network with this index.
     pub fn network(&self, index: NetworkIndex) -> &Network {
         &self.networks[index.0]
     }
@@ -205,7 +205,7 @@ impl Plan {
         if networks.count == 1 { &first.name } else { &first.group }
     }
 
-    /// A node.
+    /// The node with this index.
     pub fn node(&self, index: NodeIndex) -> &NodePlan {
         &self.nodes[index.0]
     }
@@ -216,12 +216,12 @@ impl Plan {
         self.nodes.iter().map(|node| node.group.as_str()).filter(|group| seen.insert(*group)).collect()
     }
 
-    /// The addresses of the ambassadors that a node is told of.
+    /// The addresses of the ambassadors that a node is configured with.
     pub fn join_addresses(&self, node: &NodePlan) -> Vec<SocketAddrV4> {
         node.join.iter().map(|&ambassador| SocketAddrV4::new(self.node(ambassador).address, NODE_PORT)).collect()
     }
 
-    /// Addresses of a network that nobody has, the last first.
+    /// Free addresses of a network, the last first.
     pub fn free_addresses(&self, network: NetworkIndex) -> impl Iterator<Item = Ipv4Addr> {
         let here = self.network(network);
         let mut used: BTreeSet<Ipv4Addr> =

@@ -34,7 +34,7 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
 /// Quantiles of durations by nearest rank, in seconds. `None` where no duration has that rank.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DurationQuantiles {
-    /// Median, in seconds.
+    /// The median (50th percentile), in seconds.
     pub p50: Option<f64>,
     /// 95th percentile, in seconds.
     pub p95: Option<f64>,
@@ -52,7 +52,7 @@ impl DurationQuantiles {
 /// A share measured on a sample: `part` of `whole` trials succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proportion {
-    /// Trials that succeeded.
+    /// Number of trials that succeeded.
     pub part: u64,
     /// All trials of the sample.
     pub whole: u64,

@@ -60,9 +60,9 @@ pub trait Overlay: Sized {
 pub enum OverlayInput<M, C> {
     /// A message from a peer's overlay: well-formed, but its content is not trusted.
     Message {
-        /// The authenticated sender.
+        /// The peer that sent it, authenticated.
         from: NodeId,
-        /// The decoded message.
+        /// The decoded message, not yet trusted.
         message: M,
     },
     /// A link is up.
@@ -84,7 +84,7 @@ pub enum OverlayInput<M, C> {
     Command {
         /// Identifies the command in [`OverlayContext::done`].
         id: CommandId,
-        /// The command itself.
+        /// The command of the application.
         command: C,
     },
     /// The node is leaving: hand over what should outlive it, then call [`OverlayContext::left`].

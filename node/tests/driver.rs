@@ -151,7 +151,7 @@ async fn whoever_falls_silent_is_forgotten() {
     let mut nodes = started([butter(19_709), butter(19_709)]).await;
     drop(nodes.remove(0));
     let left = nodes[0].handle();
-    until("nobody is known", async || left.known_hosts().await.unwrap().is_empty()).await;
+    until("no host is known", async || left.known_hosts().await.unwrap().is_empty()).await;
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ impl Node {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// StatusBody code and body; `None` when nobody answers.
+    /// Status code and body; `None` without an answer.
     fn http(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
         let mut stream = UnixStream::connect(&self.socket).ok()?;
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -178,17 +178,17 @@ fn refusals_have_a_reason_and_a_status() {
 #[test]
 fn what_cannot_be_done_is_said_with_its_remedy() {
     let folder = tempfile::tempdir().unwrap();
-    let nobody = format!("--api=unix:{}/none", folder.path().display());
+    let no_node = format!("--api=unix:{}/none", folder.path().display());
     let run = |more: &[&'static str]| [&["run", "--no-discover", "--listen", "127.0.0.1:0"], more].concat();
-    let nothing_there: &[&str] = &["get", "00", &nobody];
+    let nothing_there: &[&str] = &["get", "00", &no_node];
     for (arguments, status, remedy) in [
         (run(&["--api", "0.0.0.0:0"]), 3, "--api-token"),
         (run(&["--api", "127.0.0.1:0", "--set", "heartbeat=2"]), 2, "with its unit"),
         (run(&["--api", "127.0.0.1:0", "--set", "beat=2s"]), 2, "heartbeat"),
         (run(&["--api", "127.0.0.1:0", "--join", "nowhere:port"]), 2, "HOST:PORT"),
-        (vec!["id", &nobody], 3, "start one with `butter run`"),
+        (vec!["id", &no_node], 3, "start one with `butter run`"),
         (nothing_there.to_vec(), 2, "64 hexadecimal digits"),
-        (vec!["put", "/no/such/file", &nobody], 2, "/no/such/file"),
+        (vec!["put", "/no/such/file", &no_node], 2, "/no/such/file"),
         (vec!["run", "--lan", "wlan9", "--api", "127.0.0.1:0", "--listen", "127.0.0.1:0"], 3, "--no-discover"),
     ] {
         let output = output(butter(&arguments));

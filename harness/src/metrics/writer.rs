@@ -19,7 +19,7 @@ impl ExpositionWriter {
         writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a string takes everything");
     }
 
-    /// Writes a series.
+    /// Writes one series with its value.
     pub fn series(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         self.0.push_str(&line(name, labels, value));
         self.0.push('\n');
@@ -31,7 +31,7 @@ impl ExpositionWriter {
         self.0.push('\n');
     }
 
-    /// The text.
+    /// The whole text that was written.
     pub fn finish(self) -> String {
         self.0
     }

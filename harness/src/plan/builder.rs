@@ -98,7 +98,7 @@ impl PlanBuilder {
         self
     }
 
-    /// The internet.
+    /// The network at the root of the tree.
     pub const INTERNET: NetworkIndex = NetworkIndex(0);
 
     /// A network of up to 250 nodes behind another.
@@ -140,7 +140,7 @@ impl PlanBuilder {
         &mut self.plan
     }
 
-    /// The plan.
+    /// The plan that was built.
     pub fn into_plan(self) -> Plan {
         self.plan
     }

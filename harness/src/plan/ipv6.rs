@@ -26,7 +26,7 @@ pub struct Network6 {
 }
 
 impl Network6 {
-    /// On this subnet.
+    /// The IPv6 side of a network with this subnet.
     pub fn new(subnet: Ipv6Net, subnet_allocated: bool) -> Self {
         Network6 { subnet, subnet_allocated, gateway: (u128::from(subnet.network()) | 1).into() }
     }

@@ -17,7 +17,7 @@ pub struct Step {
     pub summary: String,
     /// Its operations, in order of time.
     pub ops: Vec<TimedOp>,
-    /// When it ends.
+    /// The condition that ends the step.
     pub ends: EndCondition,
     /// Line in the file, from 1.
     pub line: usize,
@@ -29,7 +29,7 @@ pub struct TimedOp {
     /// Time from the beginning of its step.
     #[serde(serialize_with = "duration_text::serialize")]
     pub after: Duration,
-    /// The operation itself.
+    /// The operation that is submitted then.
     #[serde(flatten)]
     pub op: Op,
 }

@@ -1,4 +1,4 @@
-//! From a model topology to the plan: addresses, nodes, who joins through whom, the timeline.
+//! From a model topology to the plan: addresses, nodes, their ambassadors, the timeline.
 
 use std::net::SocketAddrV4;
 use std::time::Duration;

@@ -26,7 +26,7 @@ pub(super) struct RunState {
 pub struct QueryCounts {
     /// The right bytes came.
     pub found: u64,
-    /// Other bytes came.
+    /// Gets that returned other bytes.
     pub wrong_bytes: u64,
     /// The node said that no peer has it.
     pub not_found: u64,

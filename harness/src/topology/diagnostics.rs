@@ -22,7 +22,7 @@ const NAME_COMPARED_BYTES: usize = 48;
 /// Bytes of a file's text.
 pub type Span = Range<usize>;
 
-/// One fault.
+/// One fault of a file, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// What is wrong, in one line.

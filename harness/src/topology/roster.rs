@@ -1,4 +1,4 @@
-//! NodeSelector plays: every node with its address and the ambassadors that it is told of.
+//! NodeSelector plays: every node with its address and the ambassadors that it is configured with.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use crate::plan::{NetworkIndex, NodeIndex, NodePlan};
 use crate::topology::addresses::HostAddresses;
 use crate::topology::check::{AddressNeed, FRESH, NodeSelector, TopologyModel};
 
-/// Most ambassadors that a node is told of. Where more can be reached, each node is told of others.
+/// Most ambassadors that a node is configured with. Where more can be reached, each node gets others.
 const AMBASSADORS_TOLD: usize = 32;
 
 /// Every node, and where to find it.

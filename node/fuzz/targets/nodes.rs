@@ -43,7 +43,7 @@ enum Step<'a> {
         a: u8,
         b: u8,
     },
-    /// The oldest but `skip` arrives, as if `from` had sent it if that is told, with a byte changed.
+    /// The oldest but `skip` arrives, as if `from` had sent it if that is given, with a byte changed.
     Deliver {
         skip: u8,
         from: Option<u8>,

@@ -91,7 +91,7 @@ pub fn apply<C>(table: &[ConfigKey<C>], config: &mut C, key: &str, value: &str) 
     (known.apply)(config, value.trim()).map_err(bad)
 }
 
-/// The core's settings.
+/// All settings of the core, in the order of help texts.
 pub const SETTINGS: &[ConfigKey<Config>] = &[
     ConfigKey::new("discover", "true", "look for peers on the LAN by multicast", |config, text| {
         values::flag(text).map(|value| config.discover = value)
@@ -141,7 +141,7 @@ pub enum ConfigError {
 pub mod values {
     use std::time::Duration;
 
-    /// `true` or `false`.
+    /// Parses `true` or `false`.
     pub fn flag(text: &str) -> Result<bool, &'static str> {
         text.parse().map_err(|_| "true or false")
     }

@@ -43,7 +43,7 @@ impl<E: std::error::Error> From<NodeStopped> for CommandError<E> {
 pub struct AskCommand {
     /// A known host or any linked peer.
     pub peer: NodeId,
-    /// Selects the behaviour.
+    /// Route that selects the server behaviour.
     pub route: String,
     /// The request for the behaviour.
     pub body: Blob,
@@ -137,7 +137,7 @@ impl NodeCommand<DataOverlay> for PutCommand {
 /// Finds a value in the network.
 #[derive(Clone, Copy, Debug)]
 pub struct GetCommand {
-    /// As in [`StoredValue::id`].
+    /// The id that a put returned: [`StoredValue::id`].
     pub id: BlockId,
 }
 

@@ -74,7 +74,7 @@ pub enum DataCommand {
     },
     /// Find the value with an id.
     Get {
-        /// As in [`StoredValue::id`].
+        /// The id that a put returned: [`StoredValue::id`].
         id: BlockId,
     },
 }
@@ -85,9 +85,9 @@ pub const VALUE_MAX: usize = 64 << 20;
 /// The outcome of a command of the data overlay.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DataOutcome {
-    /// Result of [`DataCommand::Put`].
+    /// The result of a [`DataCommand::Put`].
     Put(Result<StoredValue, PutError>),
-    /// Result of [`DataCommand::Get`].
+    /// The result of a [`DataCommand::Get`].
     Get(Result<FoundValue, GetError>),
 }
 
@@ -115,7 +115,7 @@ pub struct FoundValue {
 /// Why a put failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PutError {
-    /// Nothing was stored.
+    /// The value is too large; nothing was stored.
     #[error("a value holds at most {VALUE_MAX} bytes")]
     TooLarge,
     /// Too few peers accepted a block in time. The copies that were made stay, unacknowledged.
@@ -157,7 +157,7 @@ pub enum GetError {
     Busy,
 }
 
-/// The default overlay.
+/// The default overlay: stores and finds blocks.
 #[derive(Debug)]
 pub struct DataOverlay {
     settings: Arc<DataConfig>,

@@ -25,7 +25,7 @@ use rand::Rng;
 pub(crate) const DELAY: Duration = Duration::from_millis(20);
 /// How long a link to a silent node stays up.
 pub(crate) const IDLE: Duration = Duration::from_secs(5);
-/// How long a dial to nobody takes to fail.
+/// How long a dial to an unused address takes to fail.
 const DIAL_FAILS: Duration = Duration::from_secs(3);
 
 type In = Input<DataMessage, DataCommand>;
@@ -222,7 +222,7 @@ impl Net {
                     Outcome::Overlay(DataOutcome::Put(result)) => Ended::Put(result),
                     Outcome::Overlay(DataOutcome::Get(result)) => Ended::Got(result),
                     Outcome::Left => Ended::Left,
-                    Outcome::Answered(_) | Outcome::Connected(_) => unreachable!("nobody asks"),
+                    Outcome::Answered(_) | Outcome::Connected(_) => unreachable!("no test asks"),
                 };
                 assert!(self.ended.insert(id, ended).is_none(), "a command ends once");
             }
@@ -266,7 +266,7 @@ impl Net {
         self.give(to, Input::Message { from: id(from, self.seed), message: Message::Overlay(message) });
     }
 
-    /// Two nodes between whom a link is up.
+    /// Two nodes with a link between them.
     pub(crate) fn linked_pair(&self) -> (usize, usize) {
         self.links.iter().copied().find(|&(a, b)| self.nodes[a].is_some() && self.nodes[b].is_some()).expect("some are")
     }

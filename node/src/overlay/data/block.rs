@@ -30,7 +30,7 @@ const MANIFEST_DOMAIN: &[u8] = b"butter manifest 1";
 pub enum BlockKind {
     /// A value, or a part of one.
     Part,
-    /// An encoded [`Manifest`].
+    /// An encoded [`Manifest`], the parts of a larger value.
     Manifest,
 }
 
@@ -59,7 +59,7 @@ impl Block {
         self.len() <= BLOCK_MAX && self.id() == id
     }
 
-    /// Number of bytes.
+    /// Number of bytes of the payload.
     pub fn len(&self) -> usize {
         self.bytes.0.len()
     }

@@ -20,7 +20,7 @@ pub(super) const CONTACTS_MAX: usize = 16;
 /// A message between two data overlays. See [`super::persist`] and [`super::retrieve`] for what each is for.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum DataMessage {
-    /// "I am alive."
+    /// "This node is alive and well."
     Heartbeat {
         /// The next one comes within this many milliseconds.
         next_ms: u32,
@@ -29,14 +29,14 @@ pub enum DataMessage {
         /// Blocks that the sender holds: its load.
         held: u32,
     },
-    /// "Are you alive?"
+    /// "Answer, if you are alive."
     Probe {
         /// Comes back in the answer.
         stamp: u64,
         /// The peer that asked for this probe, if another did.
         asker: Option<NodeId>,
     },
-    /// "I am."
+    /// "Yes, this node is alive."
     ProbeAck {
         /// The stamp of the probe.
         stamp: u64,
@@ -76,7 +76,7 @@ pub enum DataMessage {
         /// How to reach the other members, at most [`CONTACTS_MAX`].
         contacts: Vec<Contact>,
     },
-    /// Answer to [`DataMessage::Invite`].
+    /// The answer to a [`DataMessage::Invite`].
     InviteReply {
         /// The batch of the invitation.
         batch: u64,
@@ -117,7 +117,7 @@ pub enum DataMessage {
         /// The groups in question, at most [`VIEWS_MAX`].
         views: Vec<BlockGroup>,
     },
-    /// Answer to [`DataMessage::Confirm`].
+    /// The answer to a [`DataMessage::Confirm`].
     ConfirmReply {
         /// Held by the sender as a member, in these views (not older than those asked about).
         held: Vec<BlockGroup>,
@@ -133,7 +133,7 @@ pub enum DataMessage {
         /// Whether neighbours are wanted if none is held.
         hosts: bool,
     },
-    /// Answer to [`DataMessage::Find`].
+    /// The answer to a [`DataMessage::Find`].
     FindReply {
         /// The query of the question.
         query: u64,

@@ -12,7 +12,7 @@ fn hosts(number: u8, active: usize) -> KnownHosts {
     KnownHosts::new(NodeId([number; 32]), active, 8)
 }
 
-/// Plays messages between peers until nobody has anything to say.
+/// Plays messages between peers until no message is left.
 fn settle(peers: &mut [KnownHosts], mut says: Vec<(u8, AddressedMessage)>, random: &mut Random) {
     for _ in 0..10_000 {
         let Some((from, (to, message))) = says.pop() else { return };

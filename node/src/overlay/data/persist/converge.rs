@@ -102,7 +102,7 @@ impl Persist {
         last: BlockId,
         views: Vec<BlockGroup>,
     ) {
-        let told: Vec<BlockId> = views.iter().map(|viewed| viewed.id).collect();
+        let sent: Vec<BlockId> = views.iter().map(|viewed| viewed.id).collect();
         let (mut better, mut lost) = (Vec::new(), Vec::new());
         for BlockGroup { id, view } in views {
             if self.holds(id) {
@@ -111,8 +111,8 @@ impl Persist {
                 lost.push(id);
             }
         }
-        let untold = self.shared(from, first, last).filter(|viewed| told.binary_search(&viewed.id).is_err());
-        better.extend(untold);
+        let unsent = self.shared(from, first, last).filter(|viewed| sent.binary_search(&viewed.id).is_err());
+        better.extend(unsent);
         better.truncate(VIEWS_MAX);
         ctx.send(from, DataMessage::SyncReply { to: last, views: better, lost });
     }

@@ -1,4 +1,4 @@
-//! LeaveState in good order: every group gets another member in this node's place before it goes.
+//! Leaves gracefully: every group gets another member in this node's place before it goes.
 
 use std::time::Duration;
 

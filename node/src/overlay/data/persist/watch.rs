@@ -143,8 +143,8 @@ impl Persist {
             // Dialling an unknown address takes longer than that peer needs to notice by itself.
             let peer_list =
                 peer_list.into_iter().filter(|&friend| ctx.is_linked(friend) || ctx.contact(friend).is_some());
-            let told: BTreeSet<NodeId> = others.into_iter().chain(peer_list).collect();
-            for other in told {
+            let watchers: BTreeSet<NodeId> = others.into_iter().chain(peer_list).collect();
+            for other in watchers {
                 ctx.send(other, DataMessage::Suspect { peer: suspect });
             }
         }
