@@ -23,10 +23,10 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::NatStatus;
-use crate::core::connectivity::holepunch::MappingBehaviour;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::{ConnectReport, LinkPath};
+use crate::core::nat_report::MappingBehaviour;
 
 /// Header of a found value: hops from the node to whoever had its first block.
 pub const HOPS_HEADER: &str = "butter-hops";

@@ -16,18 +16,21 @@ pub mod config;
 pub mod connectivity;
 pub mod contact;
 pub mod identity;
+mod introductions;
 pub mod io;
 pub mod membership;
 pub mod message;
+pub mod nat_report;
 pub mod probe;
 pub mod random;
 pub mod requests;
 pub mod stats;
 pub mod time;
 pub mod transport;
+pub(crate) mod upgrade;
 pub mod wire;
 
-pub use connectivity::upgrade::NatStatus;
+pub use upgrade::NatStatus;
 
 use config::Config;
 use connectivity::connect_requests::ConnectRequests;
@@ -37,7 +40,6 @@ use connectivity::port_map::PortMap;
 use connectivity::reachability::Reachability;
 use connectivity::rendezvous::Rendezvous;
 use connectivity::suspects::Suspects;
-use connectivity::upgrade::ProbeResponder;
 use contact::{Contact, Quality};
 use identity::NodeId;
 use io::{AskError, Command, CommandId, Input, LocalAddress, Outcome, Output, Sink};
@@ -49,6 +51,7 @@ use random::Random;
 use requests::{BODY_MAX, ROUTE_MAX, Requests};
 use stats::{Instrument, InstrumentLabels, InstrumentValue, Stats};
 use time::{Deadline, Time};
+use upgrade::ProbeResponder;
 
 /// Unreachable peers that one input reports; the rest follows at once after it.
 const FAILURES_PER_INPUT: usize = 64;

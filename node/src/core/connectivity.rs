@@ -4,9 +4,7 @@
 //! | --- | --- |
 //! | [`links`] | which links are up, which are being made, what waits to be sent |
 //! | [`rendezvous`] | ambassadors: the configured ones and the fallback |
-//! | `introductions` | greetings and introductions, as [`crate::core::NodeCore`] carries them out |
 //! | [`holepunch`] | from a relayed link to a direct one |
-//! | `upgrade` | hole punching, probes and port mapping, as [`crate::core::NodeCore`] carries them out |
 //! | [`connect_requests`] | links that the application asked for |
 //! | [`port_map`] | when to ask the NAT to forward a port |
 //! | [`reachability`] | whether this node is publicly reachable |
@@ -14,10 +12,8 @@
 
 pub mod connect_requests;
 pub mod holepunch;
-mod introductions;
 pub mod links;
 pub mod port_map;
 pub mod reachability;
 pub mod rendezvous;
 pub mod suspects;
-pub(crate) mod upgrade;

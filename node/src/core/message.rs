@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use bincode::{Decode, Encode};
 
 use super::blob::Blob;
-use super::connectivity::holepunch::NatReport;
 use super::contact::{Contact, Quality};
 use super::identity::NodeId;
+use super::nat_report::NatReport;
 use super::probe::Token;
 
 /// A message over a link. `M` is the overlay's own vocabulary.

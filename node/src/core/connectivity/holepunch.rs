@@ -12,7 +12,7 @@
 //! the peer, in bounded number and at a bounded rate.
 //!
 //! Here: all relayed links and what is due of them. `pair`: how far one has come. `negotiation`: what its two ends say to each other.
-//! `survey`: looking at the own NAT. `nat`: what was seen of a NAT, and what follows. `spray`: which probes go where.
+//! `survey`: looking at the own NAT. `spray`: which probes go where.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +23,7 @@ use rand::RngExt;
 use crate::core::identity::NodeId;
 use crate::core::io::SocketId;
 use crate::core::message::PunchMessage;
+use crate::core::nat_report::{MappingBehaviour, NatReport, PunchMethod};
 use crate::core::probe::Probe;
 use crate::core::random::Random;
 use crate::core::time::{Deadline, Time};
@@ -30,7 +31,6 @@ use pair::{ANSWER_WITHIN, Agreed, PairState, RelayedPair, SurveyGoal};
 use spray::ProbeSpray;
 use survey::{NatSurvey, SurveyOutcome};
 
-mod nat;
 mod negotiation;
 mod pair;
 mod spray;
@@ -38,7 +38,6 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use nat::{MappingBehaviour, NatReport, PunchMethod};
 pub use spray::{PORTS, SOCKETS};
 
 /// Most peers with relayed links that are kept in mind; links to more stay relayed.

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::holepunch::PunchMethod;
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
 use crate::core::io::{DialId, Output, Sink};
 use crate::core::message::{Message, RendezvousMessage};
+use crate::core::nat_report::PunchMethod;
 use crate::core::stats::Stats;
 use crate::core::time::{Deadline, Time};
 
@@ -26,7 +26,7 @@ mod tests;
 use attempt::LinkAttempt;
 use contact_cache::ContactCache;
 pub use own_addresses::OwnAddresses;
-pub(super) use own_addresses::is_ipv6_host;
+pub(in crate::core) use own_addresses::is_ipv6_host;
 
 /// Most links of an ordinary node.
 pub const LINKS_MAX: usize = 256;

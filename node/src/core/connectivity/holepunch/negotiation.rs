@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::nat::{MappingBehaviour, NatReport, PunchMethod};
 use super::pair::{ANSWER_WITHIN, Agreed, Agreement, PairState, SurveyGoal};
 use super::{HolePunch, PunchAction, PunchContext, TRIES_MAX, busy_pause, survey};
 use crate::core::identity::NodeId;
 use crate::core::message::PunchMessage;
+use crate::core::nat_report::{MappingBehaviour, NatReport, PunchMethod};
 use crate::core::time::Time;
 
 impl HolePunch {

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::PunchAction;
-use super::nat::{NatReport, PunchMethod};
 use super::spray::ProbeSpray;
 use super::survey::NatSurvey;
+use crate::core::nat_report::{NatReport, PunchMethod};
 use crate::core::probe::Token;
 use crate::core::time::Time;
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::nat::{MappingBehaviour, NatReport, PORT_MIN, PunchMethod};
 use super::{ExtraSockets, PunchAction};
 use crate::core::io::SocketId;
+use crate::core::nat_report::{MappingBehaviour, NatReport, PORT_MIN, PunchMethod};
 use crate::core::probe::{Probe, Token};
 use crate::core::random::Random;
 use crate::core::time::Time;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::nat::{MappingBehaviour, NatReport};
 use super::{ExtraSockets, PunchAction};
 use crate::core::io::SocketId;
+use crate::core::nat_report::{MappingBehaviour, NatReport};
 use crate::core::probe::{Probe, TOKEN_BYTES, Token};
 use crate::core::random::Random;
 use crate::core::time::Time;

@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use smallvec::SmallVec;
 
 use super::{Link, Links};
-use crate::core::connectivity::holepunch::PunchMethod;
 use crate::core::contact::AmbassadorAddress;
 use crate::core::identity::NodeId;
 use crate::core::io::LinkPath;
+use crate::core::nat_report::PunchMethod;
 use crate::core::stats::Stats;
 
 /// Most ambassadors that are asked how they see this node.

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::links::OwnAddresses;
-use super::rendezvous;
+use super::connectivity::links::OwnAddresses;
+use super::connectivity::rendezvous;
 use crate::core::NodeCore;
 use crate::core::contact::{AmbassadorAddress, Contact};
 use crate::core::identity::NodeId;

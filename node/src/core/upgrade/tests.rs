@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::*;
 use crate::core::config::Config;
-use crate::core::connectivity::holepunch::{MappingBehaviour, NatReport};
 use crate::core::connectivity::links::UNUSED_AFTER;
 use crate::core::contact::AmbassadorAddress;
 use crate::core::io::{Command, ForwardedPort, Input};
 use crate::core::message::MembershipMessage;
+use crate::core::nat_report::{MappingBehaviour, NatReport};
 use crate::core::tests::{Nothing, Silent};
 
 const AMBASSADOR: NodeId = NodeId([1; 32]);

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::connect_requests::LinkStanding;
-use super::holepunch::{MappingBehaviour, PunchAction, PunchContext, PunchMethod};
-use super::links::{LinkInfo, is_ipv6_host};
-use super::port_map;
-use super::suspects::SuspectAction;
+use super::connectivity::connect_requests::LinkStanding;
+use super::connectivity::holepunch::{PunchAction, PunchContext};
+use super::connectivity::links::{LinkInfo, is_ipv6_host};
+use super::connectivity::port_map;
+use super::connectivity::suspects::SuspectAction;
+use super::nat_report::{MappingBehaviour, PunchMethod};
 use crate::core::NodeCore;
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;

@@ -30,13 +30,13 @@ pub enum MappingBehaviour {
 }
 
 /// Lowest port that a NAT is expected to give.
-pub(super) const PORT_MIN: u16 = 1_024;
+pub(crate) const PORT_MIN: u16 = 1_024;
 /// Largest distance between ports that are given one after the other: others may be given in between.
 const STEP_MAX: u16 = 8;
 
 impl NatReport {
     /// Whether what a peer says fits what its introducer has seen of it, so that no peer can point probes at others.
-    pub(super) fn is_sound(&self, observed_ip: IpAddr) -> bool {
+    pub(crate) fn is_sound(&self, observed_ip: IpAddr) -> bool {
         let step_fits = match self.ports {
             MappingBehaviour::Sequential { step, .. } => (1..=STEP_MAX).contains(&u16::from(step)),
             MappingBehaviour::EndpointIndependent | MappingBehaviour::Random => true,
@@ -45,7 +45,7 @@ impl NatReport {
     }
 
     /// The outside port that is given `places` after the next.
-    pub(super) fn predicted(&self, places: i32) -> SocketAddr {
+    pub(crate) fn predicted(&self, places: i32) -> SocketAddr {
         let MappingBehaviour::Sequential { next, step } = self.ports else { return self.seen };
         let range = i32::from(u16::MAX - PORT_MIN) + 1;
         let ahead = i32::from(next) - i32::from(PORT_MIN) + places * i32::from(step);
@@ -56,7 +56,7 @@ impl NatReport {
 
 impl MappingBehaviour {
     /// What ports tell that were given to three new sockets at about the same time, in whatever order.
-    pub(super) fn of_sequence(mut given: [u16; 3]) -> MappingBehaviour {
+    pub(crate) fn of_sequence(mut given: [u16; 3]) -> MappingBehaviour {
         given.sort_unstable();
         let [first, second, third] = given;
         let steps = [second - first, third - second];
@@ -82,7 +82,7 @@ pub enum PunchMethod {
 
 impl PunchMethod {
     /// What to try between two NATs; `None` where nothing but luck would help. The same from both sides.
-    pub(super) fn between(one: MappingBehaviour, other: MappingBehaviour) -> Option<PunchMethod> {
+    pub(crate) fn between(one: MappingBehaviour, other: MappingBehaviour) -> Option<PunchMethod> {
         match (one, other) {
             (MappingBehaviour::EndpointIndependent, MappingBehaviour::EndpointIndependent) => {
                 Some(PunchMethod::Simultaneous)
