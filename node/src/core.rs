@@ -15,8 +15,8 @@ pub mod blob;
 pub mod config;
 pub mod connectivity;
 pub mod contact;
+pub mod cx;
 pub mod identity;
-mod introductions;
 pub mod io;
 pub mod membership;
 pub mod message;
@@ -27,31 +27,25 @@ pub mod requests;
 pub mod stats;
 pub mod time;
 pub mod transport;
-pub(crate) mod upgrade;
 pub mod wire;
 
-pub use upgrade::NatStatus;
+pub use connectivity::upgrade::NatStatus;
 
 use config::Config;
-use connectivity::connect_requests::ConnectRequests;
-use connectivity::holepunch::HolePunch;
-use connectivity::links::{LinkInfo, Links};
-use connectivity::port_map::PortMap;
-use connectivity::reachability::Reachability;
-use connectivity::rendezvous::Rendezvous;
-use connectivity::suspects::Suspects;
+use connectivity::Connectivity;
+use connectivity::links::LinkInfo;
 use contact::{Contact, Quality};
+use cx::Cx;
 use identity::NodeId;
-use io::{AskError, Command, CommandId, Input, LocalAddress, Outcome, Output, Sink};
+use io::{AskError, Command, CommandId, Input, Outcome, Output, Sink};
 use membership::discovery;
 use membership::discovery::{Discovery, DiscoveryOutcome};
-use membership::known_hosts::{AddressedMessage, KnownHosts};
+use membership::known_hosts::KnownHosts;
 use message::{Announcement, Message, Refusal};
 use random::Random;
 use requests::{BODY_MAX, ROUTE_MAX, Requests};
 use stats::{Instrument, InstrumentLabels, InstrumentValue, Stats};
 use time::{Deadline, Time};
-use upgrade::ProbeResponder;
 
 /// Unreachable peers that one input reports; the rest follows at once after it.
 const FAILURES_PER_INPUT: usize = 64;
@@ -61,19 +55,10 @@ const FAILURES_PER_INPUT: usize = 64;
 pub struct NodeCore<V: Overlay> {
     config: Arc<Config>,
     me: Contact,
-    /// The addresses of `me`, with the sizes of their networks.
-    local_addresses: Vec<LocalAddress>,
     random: Random,
     hosts: KnownHosts,
     discover: Discovery,
-    rendezvous: Rendezvous,
-    links: Links<V::Message>,
-    connect_requests: ConnectRequests,
-    port_map: PortMap,
-    holepunch: HolePunch,
-    suspects: Suspects,
-    probe_responder: ProbeResponder,
-    reachability: Reachability,
+    connectivity: Connectivity<V::Message>,
     requests: Requests,
     stats: Stats,
     overlay: V,
@@ -90,18 +75,10 @@ impl<V: Overlay> NodeCore<V> {
         let ambassador = config.ambassador;
         NodeCore {
             me: Contact { id, addresses: Arc::default(), ambassador, quality },
-            local_addresses: Vec::new(),
             random: random::child(seed, 0),
             hosts: KnownHosts::new(id, config.active, config.passive),
             discover: Discovery::new(config.discover),
-            rendezvous: Rendezvous::new(&config.join, &config.join_names),
-            links: Links::new(ambassador),
-            connect_requests: ConnectRequests::default(),
-            port_map: PortMap::new(config.port_mapping),
-            holepunch: HolePunch::new(random::child(seed, 1)),
-            suspects: Suspects::default(),
-            probe_responder: ProbeResponder::default(),
-            reachability: Reachability::default(),
+            connectivity: Connectivity::new(&config, random::child(seed, 1)),
             requests: Requests::default(),
             stats: Stats::default(),
             overlay,
@@ -121,33 +98,25 @@ impl<V: Overlay> NodeCore<V> {
         match input {
             Input::LinkUp { peer, remote, dialled } => self.link_up(now, LinkInfo { peer, remote, dialled }, sink),
             Input::LinkDown { peer } => self.link_down(now, peer, sink),
-            Input::DialFailed { dial } => {
-                if !self.links.dial_failed(now, dial, &mut self.stats, sink) {
-                    self.rendezvous.dial_failed(now, dial);
-                }
-            }
+            Input::DialFailed { dial } => self.with(now, sink, |net, cx| net.dial_failed(cx, dial)),
             Input::Message { from, message } => self.message(now, from, message, sink),
             Input::Announcement { from, announcement } => self.heard(now, from, announcement, sink),
             Input::Command { id, command } => self.command(now, id, command, sink),
             Input::Reply { request, result } => self.reply(now, request, result, sink),
-            Input::ProbeReceived { socket, from, probe } => self.probed(now, socket, from, probe, sink),
-            Input::SocketOpened { socket, port } => self.probe_responder.opened(socket, port),
-            Input::PortMapped(mapping) => self.mapped(now, mapping, sink),
-            Input::Addresses(mut local) => {
-                local.truncate(contact::ADDRESSES_MAX);
-                let addresses = Arc::make_mut(&mut self.me.addresses);
-                addresses.local = local.iter().map(|own| own.address).collect();
-                self.local_addresses = local;
-                self.update_own_addresses(now, self.me.external_address, sink);
+            Input::ProbeReceived { socket, from, probe } => {
+                self.with(now, sink, |net, cx| net.probed(cx, socket, from, probe));
             }
-            Input::Resolved { name, addresses } => self
-                .rendezvous
-                .resolved(now, &name, &addresses, |address| self.links.dial_address(address, &mut self.stats, sink)),
+            Input::SocketOpened { socket, port } => self.connectivity.socket_opened(socket, port),
+            Input::PortMapped(mapping) => self.with(now, sink, |net, cx| net.mapped(cx, mapping)),
+            Input::Addresses(local) => self.with(now, sink, |net, cx| net.set_local_addresses(cx, local)),
+            Input::Resolved { name, addresses } => self.with(now, sink, |net, cx| net.resolved(cx, &name, &addresses)),
             Input::Wake => self.wake(now, sink),
         }
         self.report_unreachable(now, sink);
-        self.clean_up_closed(now, sink);
-        self.settle_connect_requests(now, sink);
+        self.with(now, sink, |net, cx| {
+            net.clean_up_closed(cx);
+            net.settle_connect_requests(cx);
+        });
         self.finish_leaving(sink);
         self.deadline(now)
     }
@@ -169,12 +138,17 @@ impl<V: Overlay> NodeCore<V> {
 
     /// How the link to `peer` runs, if there is one.
     pub fn path(&self, peer: NodeId) -> Option<io::LinkPath> {
-        self.links.path(peer)
+        self.connectivity.links().path(peer)
+    }
+
+    /// What is known of the NAT before this node; `None` before the first survey.
+    pub fn nat(&self) -> Option<NatStatus> {
+        self.connectivity.nat()
     }
 
     /// Every linked peer with its address as seen from here; `None` if the link is relayed.
     pub fn linked(&self) -> impl Iterator<Item = (NodeId, Option<SocketAddr>)> + '_ {
-        self.links.linked().map(|peer| (peer, self.links.remote(peer)))
+        self.connectivity.links().linked().map(|peer| (peer, self.connectivity.links().remote(peer)))
     }
 
     /// What it has counted, with gauges as of now.
@@ -182,7 +156,7 @@ impl<V: Overlay> NodeCore<V> {
         let mut stats = self.stats.clone();
         stats.neighbours = self.hosts.neighbour_count() as u64;
         stats.known_hosts = self.hosts.len() as u64;
-        self.links.gauges(&mut stats);
+        self.connectivity.links().gauges(&mut stats);
         stats
     }
 
@@ -208,25 +182,41 @@ impl<V: Overlay> NodeCore<V> {
         &self.overlay
     }
 
+    /// Has the connectivity machine handle something, with the rest of the node as its context.
+    fn with<R>(
+        &mut self,
+        now: Time,
+        sink: &mut Sink<V::Message, V::Outcome>,
+        handle: impl FnOnce(&mut Connectivity<V::Message>, &mut Cx<'_, V::Message, V::Outcome>) -> R,
+    ) -> R {
+        let mut cx = Cx {
+            now,
+            config: &self.config,
+            me: &mut self.me,
+            hosts: &mut self.hosts,
+            random: &mut self.random,
+            stats: &mut self.stats,
+            sink,
+            is_leaving: self.leaving.is_some(),
+        };
+        handle(&mut self.connectivity, &mut cx)
+    }
+
     fn link_up(&mut self, now: Time, link: LinkInfo, sink: &mut Sink<V::Message, V::Outcome>) {
-        let LinkInfo { peer, remote, .. } = link;
+        let peer = link.peer;
         if peer == self.me.id {
             return;
         }
-        let is_configured = self.rendezvous.link_up(peer, remote);
         self.refresh_me(now);
-        if self.links.link_up(now, link, &self.me, &mut self.stats, sink) {
+        let registration = self.with(now, sink, |net, cx| net.register_link(cx, link));
+        if registration.is_new {
             self.notify_overlay(now, OverlayInput::LinkUp { peer }, sink);
         }
-        self.cross(now, link, sink);
-        self.update_own_addresses(now, self.me.external_address, sink);
-        if is_configured {
-            self.greet_configured_ambassador(now, peer, remote, sink);
-        }
+        self.with(now, sink, |net, cx| net.follow_up_link(cx, link, registration));
     }
 
     fn link_down(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
-        if self.links.link_down(peer) {
+        if self.connectivity.link_down(peer) {
             self.lost(now, peer, sink);
             self.notify_overlay(now, OverlayInput::LinkDown { peer }, sink);
         }
@@ -234,12 +224,11 @@ impl<V: Overlay> NodeCore<V> {
 
     /// A peer is out of reach: every module that counts on it takes note, except for the overlay.
     fn lost(&mut self, now: Time, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
-        self.rendezvous.link_down(now, peer);
-        self.connect_requests.lost(now, peer);
-        self.stop_crossing(now, peer, sink);
-        self.update_own_addresses(now, self.me.external_address, sink);
-        self.hosts.remove(peer);
-        self.select_fallback_ambassador(now, sink);
+        self.with(now, sink, |net, cx| net.peer_lost(cx, peer));
+        self.fail_requests_to(peer, sink);
+    }
+
+    fn fail_requests_to(&mut self, peer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
         for command in self.requests.lost(peer) {
             sink.done(command, Outcome::Answered(Err(AskError::Unreachable)));
         }
@@ -247,22 +236,9 @@ impl<V: Overlay> NodeCore<V> {
 
     fn report_unreachable(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
         for _ in 0..FAILURES_PER_INPUT {
-            let Some(peer) = self.links.take_failed() else { return };
+            let Some(peer) = self.connectivity.take_failed() else { return };
             self.lost(now, peer, sink);
             self.notify_overlay(now, OverlayInput::Unreachable { peer }, sink);
-        }
-    }
-
-    /// Links that this node has closed itself leave nothing behind.
-    fn clean_up_closed(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
-        while let Some(peer) = self.links.take_closed() {
-            self.connect_requests.lost(now, peer);
-            self.stop_crossing(now, peer, sink);
-            if self.rendezvous.wants(peer) {
-                self.rendezvous.link_down(now, peer);
-                self.update_own_addresses(now, self.me.external_address, sink);
-                self.select_fallback_ambassador(now, sink);
-            }
         }
     }
 
@@ -273,21 +249,18 @@ impl<V: Overlay> NodeCore<V> {
         message: Message<V::Message>,
         sink: &mut Sink<V::Message, V::Outcome>,
     ) {
-        if !self.links.is_up(from) {
+        if !self.connectivity.links().is_up(from) {
             return;
         }
         self.stats.messages_received += 1;
-        self.links.used(now, from);
+        self.connectivity.links_mut().used(now, from);
         match message {
             Message::Membership(message) => {
-                if let Some(contact) = message.sender().filter(|contact| contact.id == from && contact.is_bounded()) {
-                    self.reintroduce_if_moved(contact, sink);
-                    self.links.greeted(from, contact.clone());
-                }
-                let says = self.hosts.handle(now, from, message, &self.me, &mut self.random);
-                self.say(now, says, sink);
+                self.with(now, sink, |net, cx| net.membership_message(cx, from, message));
             }
-            Message::Rendezvous(message) => self.wider_message(now, from, message, sink),
+            Message::Rendezvous(message) => {
+                self.with(now, sink, |net, cx| net.rendezvous_message(cx, from, message));
+            }
             Message::Ask { request, route, body } => self.asked(now, from, request, route, body, sink),
             Message::Answer { request, result } => {
                 if let Some((command, result)) = self.requests.answered(from, request, result) {
@@ -316,11 +289,11 @@ impl<V: Overlay> NodeCore<V> {
             }
             DiscoveryOutcome::Hosts { contact, hosts } => {
                 self.hosts.note_hosts(hosts, &mut self.random);
-                self.meet(now, contact, sink);
+                self.with(now, sink, |net, cx| net.meet(cx, contact));
             }
             DiscoveryOutcome::Nothing => {}
         }
-        self.recruit_neighbours(now, sink);
+        self.with(now, sink, |net, cx| net.recruit_neighbours(cx));
     }
 
     fn answer_ping(&mut self, to: SocketAddr, newcomer: NodeId, sink: &mut Sink<V::Message, V::Outcome>) {
@@ -329,16 +302,6 @@ impl<V: Overlay> NodeCore<V> {
         let announcement = Announcement::Pong { id: self.me.id, port, quality: self.me.quality, hosts };
         self.stats.announcements_sent += 1;
         sink.push(Output::Unicast { to, announcement });
-    }
-
-    /// A peer has answered: the first one is asked to spread the word, others become candidates.
-    fn meet(&mut self, now: Time, contact: Contact, sink: &mut Sink<V::Message, V::Outcome>) {
-        if self.hosts.neighbour_count() == 0 {
-            let says = self.hosts.join(contact, &self.me, &mut self.random);
-            self.say(now, says, sink);
-        } else {
-            self.hosts.note_host(contact, &mut self.random);
-        }
     }
 
     fn command(
@@ -354,11 +317,13 @@ impl<V: Overlay> NodeCore<V> {
                 let number =
                     if fits { self.requests.ask(now, peer, id, self.config.deadline) } else { Err(AskError::TooLarge) };
                 match number {
-                    Ok(request) => self.send(now, peer, Message::Ask { request, route, body }, sink),
+                    Ok(request) => {
+                        self.with(now, sink, |net, cx| net.send(cx, peer, Message::Ask { request, route, body }))
+                    }
                     Err(error) => sink.done(id, Outcome::Answered(Err(error))),
                 }
             }
-            Command::Connect { peer, contact } => self.connect(now, id, peer, contact, sink),
+            Command::Connect { peer, contact } => self.with(now, sink, |net, cx| net.connect(cx, id, peer, contact)),
             Command::Leave if self.leaving.is_some() => sink.done(id, Outcome::Left),
             Command::Leave => {
                 self.leaving = Some(id);
@@ -384,7 +349,9 @@ impl<V: Overlay> NodeCore<V> {
             }
             Ok(request) => self.reply(now, request, Err(Refusal::NoSuchRoute), sink),
             Err(refusal) => {
-                self.send(now, from, Message::Answer { request: number, result: Err(refusal) }, sink);
+                self.with(now, sink, |net, cx| {
+                    net.send(cx, from, Message::Answer { request: number, result: Err(refusal) })
+                });
             }
         }
     }
@@ -398,8 +365,8 @@ impl<V: Overlay> NodeCore<V> {
     ) {
         let Some((peer, number)) = self.requests.served(request) else { return };
         let result = result.and_then(|body| if body.0.len() <= BODY_MAX { Ok(body) } else { Err(Refusal::Failed) });
-        if self.links.is_up(peer) {
-            self.send(now, peer, Message::Answer { request: number, result }, sink);
+        if self.connectivity.links().is_up(peer) {
+            self.with(now, sink, |net, cx| net.send(cx, peer, Message::Answer { request: number, result }));
         }
     }
 
@@ -410,28 +377,19 @@ impl<V: Overlay> NodeCore<V> {
             self.stats.announcements_sent += 1;
             sink.push(Output::Announce(ping));
         }
-        let names = self.rendezvous.wake(now, |address| self.links.dial_address(address, &mut self.stats, sink));
-        for name in names {
-            sink.push(Output::Resolve { name });
-        }
-        self.select_fallback_ambassador(now, sink);
-        self.recruit_neighbours(now, sink);
-        self.wake_crossings(now, sink);
-        let wanted =
-            |peer| self.hosts.is_neighbour(peer) || self.rendezvous.wants(peer) || self.connect_requests.wants(peer);
-        self.links.wake(now, wanted, &mut self.stats, sink);
+        let dead = self.with(now, sink, |net, cx| {
+            net.wake_rendezvous(cx);
+            net.recruit_neighbours(cx);
+            net.wake_upgrades(cx)
+        });
+        // What was asked over a dead link is lost with it.
+        dead.into_iter().for_each(|peer| self.fail_requests_to(peer, sink));
+        self.with(now, sink, |net, cx| net.wake_links(cx));
         for command in self.requests.expire(now) {
             sink.done(command, Outcome::Answered(Err(AskError::TimedOut)));
         }
         if self.overlay.deadline().at <= now {
             self.notify_overlay(now, OverlayInput::Wake, sink);
-        }
-    }
-
-    fn recruit_neighbours(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
-        if self.leaving.is_none() && self.hosts.deadline().at <= now {
-            let says = self.hosts.wake(now, self.config.refresh, &self.me, &mut self.random);
-            self.say(now, says, sink);
         }
     }
 
@@ -448,30 +406,19 @@ impl<V: Overlay> NodeCore<V> {
             return;
         }
         let Some(command) = self.leaving else { return };
-        let linked: Vec<NodeId> = self.links.linked().collect();
+        let linked: Vec<NodeId> = self.connectivity.links().linked().collect();
         for peer in linked {
-            self.links.abandon(peer, sink);
+            self.connectivity.links_mut().abandon(peer, sink);
         }
         sink.done(command, Outcome::Left);
     }
 
     fn deadline(&self, now: Time) -> Deadline {
-        let failures = if self.links.has_failed() { now } else { Time::NEVER };
+        let failures = if self.connectivity.links().has_failed() { now } else { Time::NEVER };
         let requests = self.requests.deadline().or(Deadline { at: failures, why: "telling of failed links" });
         let hosts = if self.leaving.is_some() { Deadline::NEVER } else { self.hosts.deadline() };
-        let peers = hosts.or(self.discover.deadline()).or(self.rendezvous.deadline()).or(self.crossings_deadline());
-        self.overlay.deadline().or(self.links.deadline()).or(peers).or(requests)
-    }
-
-    fn say(&mut self, now: Time, says: Vec<AddressedMessage>, sink: &mut Sink<V::Message, V::Outcome>) {
-        for (contact, message) in says {
-            let known = Some(&contact);
-            self.links.send(now, contact.id, Message::Membership(message), known, &mut self.stats, sink);
-        }
-    }
-
-    fn send(&mut self, now: Time, peer: NodeId, message: Message<V::Message>, sink: &mut Sink<V::Message, V::Outcome>) {
-        self.links.send(now, peer, message, self.hosts.get(peer), &mut self.stats, sink);
+        let peers = hosts.or(self.discover.deadline()).or(self.connectivity.deadline());
+        self.overlay.deadline().or(self.connectivity.links().deadline()).or(peers).or(requests)
     }
 
     fn notify_overlay(
@@ -487,7 +434,7 @@ impl<V: Overlay> NodeCore<V> {
             stats: &mut self.stats,
             me: &self.me,
             hosts: &mut self.hosts,
-            links: &mut self.links,
+            links: self.connectivity.links_mut(),
             sink,
             left: &mut self.left,
         };
