@@ -1,9 +1,14 @@
 //! What a process may do: nothing but its networks. Set between fork and exec.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+
+use nix::errno::Errno;
+use nix::sys::prctl::{set_no_new_privs, set_pdeathsig};
+use nix::sys::signal::Signal;
+use nix::unistd::{Gid, Uid, chdir, fchdir, getpid, getppid, setgroups, setresgid, setresuid};
 
 /// User and group 65534, which own nothing on the host.
 pub(crate) const UNPRIVILEGED_ID: u32 = 65_534;
@@ -31,25 +36,22 @@ pub(crate) enum Privileges {
 /// Confines what `command` starts. It ends when the thread that starts it ends, and works in `folder` if one is given, else
 /// in `/`.
 pub(super) fn confine(command: &mut Command, privileges: Privileges, folder: Option<OwnedFd>) {
-    // SAFETY: getpid has no preconditions.
-    let parent = unsafe { libc::getpid() };
+    let parent = getpid();
     let apply = move || {
         match &folder {
-            // SAFETY: a plain system call on a descriptor that is held.
-            Some(folder) => done(unsafe { libc::fchdir(folder.as_raw_fd()) })?,
-            // SAFETY: a constant C string.
-            None => done(unsafe { libc::chdir(c"/".as_ptr()) })?,
+            Some(folder) => fchdir(folder)?,
+            None => chdir(c"/")?,
         }
         drop_capabilities(privileges)?;
         if privileges == (Privileges::Node { change_user: true }) {
             drop_user()?;
         }
-        prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)?;
+        set_no_new_privs()?;
         // Last: a change of user would undo it.
-        prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0)?;
-        // SAFETY: getppid has no preconditions.
-        if unsafe { libc::getppid() } != parent {
-            return Err(io::Error::other("the harness has ended"));
+        set_pdeathsig(Signal::SIGKILL)?;
+        if getppid() != parent {
+            // The harness has ended. An error with a text would allocate.
+            return Err(Errno::ESRCH.into());
         }
         Ok(())
     };
@@ -74,19 +76,16 @@ fn drop_capabilities(privileges: Privileges) -> io::Result<()> {
 }
 
 fn drop_user() -> io::Result<()> {
-    // SAFETY: no groups are given, and the other calls take plain numbers.
-    unsafe {
-        done(libc::setgroups(0, std::ptr::null()))?;
-        done(libc::setresgid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID))?;
-        done(libc::setresuid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID))
-    }
+    let (user, group) = (Uid::from_raw(UNPRIVILEGED_ID), Gid::from_raw(UNPRIVILEGED_ID));
+    setgroups(&[])?;
+    setresgid(group, group, group)?;
+    Ok(setresuid(user, user, user)?)
 }
 
 fn prctl(option: libc::c_int, first: libc::c_ulong, second: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: the options used here take numbers only.
-    done(unsafe { libc::prctl(option, first, second, 0, 0) })
-}
-
-fn done(result: libc::c_int) -> io::Result<()> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    // SAFETY: every option that is used here takes plain numbers, and none changes memory of this process.
+    match unsafe { libc::prctl(option, first, second, 0, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
