@@ -1,207 +1,16 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-use butter::api::{ConnectBody, PathBody};
-use butter::core::identity::NodeId;
-use bytes::Bytes;
+use std::collections::VecDeque;
 
 use super::*;
-use crate::backend::BackendError;
 use crate::events::Recovery;
-use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, OpId, OpResult, OpTarget};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Item, ItemIndex, NetworkIndex, Step, TimedOp};
-use crate::progress::Progress;
-use crate::series::{Series, Source};
+
+mod fake_backend;
+
+use fake_backend::{BackendFaults, FakeBackend};
 
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
-
-/// A backend with a virtual clock, on which a value is kept by its item's first three live nodes, and which can be made to
-/// misbehave.
-struct Fake {
-    now: RunTime,
-    /// In order of time, then of submission.
-    due: BTreeMap<(RunTime, u64), BackendEvent>,
-    sequence: u64,
-    live: BTreeSet<NodeIndex>,
-    items: Vec<Item>,
-    lives: BTreeMap<NodeIndex, u8>,
-    holders: BTreeMap<BlockIdKey, (Bytes, BTreeSet<NodeIndex>)>,
-    faults: Faults,
-}
-
-type BlockIdKey = butter::core::identity::BlockId;
-
-#[derive(Default)]
-struct Faults {
-    never_report_puts: bool,
-    never_report_looks: bool,
-    fail_looks: bool,
-    wrong_bytes: bool,
-    /// No node knows another before then.
-    joined_at: RunTime,
-    start_takes: Duration,
-    clock_stands_still: bool,
-    /// No node answers another before then, and the last of the initial nodes never does.
-    silent_until: RunTime,
-    crash: Option<(RunTime, NodeIndex)>,
-}
-
-impl Fake {
-    fn new(plan: &Plan, faults: Faults) -> Self {
-        let live = plan.nodes.iter().enumerate().filter(|(_, n)| n.from_start).map(|(i, _)| NodeIndex(i)).collect();
-        let mut fake = Fake {
-            now: RunTime(0),
-            due: BTreeMap::new(),
-            sequence: 0,
-            live,
-            items: plan.items.clone(),
-            lives: BTreeMap::new(),
-            holders: BTreeMap::new(),
-            faults,
-        };
-        if let Some((at, node)) = fake.faults.crash {
-            fake.live.remove(&node);
-            fake.tell(at, None, OpResult::Failed { node: Some(node), reason: "ended by itself".to_owned() });
-        }
-        fake
-    }
-
-    fn tell(&mut self, at: RunTime, op: Option<OpId>, result: OpResult) {
-        self.sequence += 1;
-        self.due.insert((at, self.sequence), BackendEvent { at, op, result });
-    }
-
-    fn id(&self, node: NodeIndex) -> NodeId {
-        let mut id = [self.lives.get(&node).copied().unwrap_or(0); 32];
-        id[0] = node.0 as u8;
-        NodeId(id)
-    }
-
-    fn views(&self) -> Vec<NodeSnapshot> {
-        let everyone: Vec<NodeId> = self.live.iter().map(|&node| self.id(node)).collect();
-        let knows = if self.now < self.faults.joined_at { Vec::new() } else { everyone };
-        let view = |&node: &NodeIndex| NodeSnapshot {
-            node,
-            id: self.id(node),
-            neighbours: knows.len(),
-            known_hosts: knows.clone(),
-            links: self.links(node),
-            blocks: self.holders.iter().filter(|(_, (_, by))| by.contains(&node)).map(|(&id, _)| id).collect(),
-        };
-        self.live.iter().map(view).collect()
-    }
-
-    /// Everybody is linked to everybody: to two through a relay, to others on the LAN.
-    fn links(&self, node: NodeIndex) -> Vec<LinkSnapshot> {
-        let others = self.live.iter().filter(|&&other| other != node);
-        let remote = |other: &NodeIndex| (other.0 < 3).then(|| ([10, 0, 0, other.0 as u8], 1).into());
-        others.map(|other| LinkSnapshot { peer: self.id(*other), remote: remote(other) }).collect()
-    }
-
-    fn end(&mut self, node: NodeIndex) {
-        self.live.remove(&node);
-        for (_, by) in self.holders.values_mut() {
-            by.remove(&node);
-        }
-    }
-}
-
-impl Backend for Fake {
-    fn name(&self) -> &'static str {
-        "fake"
-    }
-
-    async fn up(&mut self, _: &mut dyn Progress) -> Result<(), BackendError> {
-        Ok(())
-    }
-
-    fn now(&self) -> RunTime {
-        self.now
-    }
-
-    fn submit(&mut self, op: OpId, action: Op, target: OpTarget) {
-        let soon = self.now.plus(10 * MS);
-        match (action, target) {
-            (Op::Start { node, .. }, _) => {
-                self.live.insert(node);
-                *self.lives.entry(node).or_default() += 1;
-                let (at, id) = (self.now.plus(self.faults.start_takes), self.id(node));
-                self.tell(at, Some(op), OpResult::NodeStarted { id });
-            }
-            (Op::Kill { node } | Op::Stop { node }, _) => {
-                self.end(node);
-                self.tell(soon, Some(op), OpResult::NodeStopped);
-            }
-            (Op::Put { .. }, _) if self.faults.never_report_puts => {}
-            (Op::Put { item, .. }, _) => {
-                let value = Bytes::from(self.items[item.0].bytes());
-                let id = butter::core::identity::BlockId([value.len() as u8; 32]);
-                let by = self.live.iter().copied().take(3).collect();
-                self.holders.insert(id, (value, by));
-                self.tell(soon, Some(op), OpResult::Stored(vec![id]));
-            }
-            (Op::Get { .. }, OpTarget::Item(id)) => {
-                let kept = self.holders.get(&id).filter(|(_, by)| !by.is_empty());
-                let what = match kept {
-                    None => OpResult::NotFound { certain: true },
-                    Some(_) if self.faults.wrong_bytes => OpResult::Found(found(Bytes::from_static(b"?"))),
-                    Some((value, _)) => OpResult::Found(found(value.clone())),
-                };
-                self.tell(soon, Some(op), what);
-            }
-            (Op::Rebind { .. } | Op::SetLink { .. }, _) => self.tell(soon, Some(op), OpResult::NetworkChanged),
-            // First through a relay; a direct link takes the longer the higher the node.
-            (Op::Connect { node, .. }, OpTarget::Peer(_)) => {
-                let (took_us, direct_us) = (Some(20_000), Some(100_000 * node.0 as u64));
-                let said = ConnectBody { path: Some(PathBody::Punched), took_us, direct_us, tries: 1 };
-                self.tell(self.now.plus(S), Some(op), OpResult::Connected(said));
-            }
-            (Op::Ping { node, deadline: within, .. }, OpTarget::Peer(peer))
-                if self.now < self.faults.silent_until || peer == self.id(NodeIndex(4)) =>
-            {
-                let (node, why) = (Some(node), "no answer in time".to_owned());
-                self.tell(self.now.plus(within), Some(op), OpResult::Failed { node, reason: why });
-            }
-            (Op::Ping { .. }, OpTarget::Peer(_)) => self.tell(soon, Some(op), OpResult::PingAnswered),
-            (Op::Inspect, _) if self.faults.never_report_looks => {}
-            (Op::Inspect, _) if self.faults.fail_looks => {
-                self.tell(self.now, Some(op), OpResult::Failed { node: None, reason: "engine gone".to_owned() });
-            }
-            (Op::Inspect, _) => self.tell(self.now, Some(op), OpResult::Inspected(self.views())),
-            (Op::Sample, _) => {
-                let series = |node: NodeIndex| Series { name: "m".into(), labels: Vec::new(), value: node.0 as f64 };
-                let scrape =
-                    |&node| Scrape { source: Source::Node(node), families: Arc::default(), series: vec![series(node)] };
-                self.tell(self.now, Some(op), OpResult::Sampled(self.live.iter().map(scrape).collect()));
-            }
-            (op, target) => panic!("{op:?} for {target:?}"),
-        }
-    }
-
-    async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {
-        match self.due.first_key_value() {
-            Some((&(at, _), _)) if at <= until => {
-                self.now = self.now.max(at);
-                self.due.pop_first().map(|(_, report)| report)
-            }
-            _ => {
-                if !self.faults.clock_stands_still {
-                    self.now = self.now.max(until);
-                }
-                None
-            }
-        }
-    }
-
-    async fn down(&mut self, _: &mut dyn Progress) -> Result<(), BackendError> {
-        Ok(())
-    }
-}
-
-fn found(value: Bytes) -> FoundValue {
-    FoundValue { value, hops: 2, messages: 5 }
-}
 
 /// Five nodes from the start, two later; three items of 1, 2 and 3 bytes, stored by the first node.
 fn plan(steps: Vec<Step>) -> Plan {
@@ -257,15 +66,15 @@ impl RunObserver for Heard {
     }
 }
 
-fn run_with(plan: &Plan, faults: Faults, stop: &StopSignal) -> (RunRecord, Heard) {
+fn run_with(plan: &Plan, faults: BackendFaults, stop: &StopSignal) -> (RunRecord, Heard) {
     let mut heard = Heard::default();
-    let mut fake = Fake::new(plan, faults);
+    let mut fake = FakeBackend::new(plan, faults);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let played = runtime.block_on(run_plan(plan, &mut fake, &mut heard, stop));
     (played, heard)
 }
 
-fn run(plan: &Plan, faults: Faults) -> RunRecord {
+fn run(plan: &Plan, faults: BackendFaults) -> RunRecord {
     run_with(plan, faults, &StopSignal::default()).0
 }
 
@@ -308,7 +117,7 @@ fn a_whole_run_is_played_in_order() {
     let churn = step("churn", vec![(S, kill(1)), (2 * S, start(5))], EndCondition::Elapsed { duration: 3 * S });
     let gets =
         step("retrieve", vec![(Duration::ZERO, get(0, 5)), (S, get(2, 0))], EndCondition::Done { deadline: 20 * S });
-    let played = run(&plan(vec![join(), store(), churn, gets]), Faults::default());
+    let played = run(&plan(vec![join(), store(), churn, gets]), BackendFaults::default());
     assert_eq!(played.ended, RunEnd::Finished);
     assert_eq!(
         kinds(&played),
@@ -353,7 +162,10 @@ fn a_whole_run_is_played_in_order() {
 #[test]
 fn two_runs_leave_the_same_record() {
     let steps = || vec![join(), store(), step("churn", vec![(S, kill(2))], EndCondition::Elapsed { duration: 9 * S })];
-    assert_eq!(lines(&run(&plan(steps()), Faults::default())), lines(&run(&plan(steps()), Faults::default())));
+    assert_eq!(
+        lines(&run(&plan(steps()), BackendFaults::default())),
+        lines(&run(&plan(steps()), BackendFaults::default()))
+    );
 }
 
 #[test]
@@ -361,7 +173,7 @@ fn an_item_is_lost_when_the_last_holder_of_a_block_dies() {
     let deaths = (0..3).map(|i| (S, kill(i))).collect();
     let churn = step("churn", deaths, EndCondition::Elapsed { duration: 3 * S });
     let asks = step("retrieve", vec![(Duration::ZERO, get(1, 4))], EndCondition::Done { deadline: 20 * S });
-    let played = run(&plan(vec![store(), churn, asks]), Faults::default());
+    let played = run(&plan(vec![store(), churn, asks]), BackendFaults::default());
     assert!(matches!(
         last_look(&played),
         EventKind::Inspected { persistent: 0, acknowledged: 3, copies: 0, blocks: 3, .. }
@@ -371,7 +183,7 @@ fn an_item_is_lost_when_the_last_holder_of_a_block_dies() {
 
 #[test]
 fn nodes_that_never_meet_end_the_run() {
-    let faults = Faults { joined_at: RunTime(60_000_000), ..Faults::default() };
+    let faults = BackendFaults { joined_at: RunTime(60_000_000), ..BackendFaults::default() };
     let played = run(&plan(vec![join(), store()]), faults);
     assert_eq!(played.ended, RunEnd::GaveUp);
     assert!(problems(&played)[0].contains("5 live nodes were still in 5 groups"), "{:?}", problems(&played));
@@ -380,7 +192,7 @@ fn nodes_that_never_meet_end_the_run() {
 
 #[test]
 fn nodes_that_meet_late_are_waited_for_by_looking() {
-    let faults = Faults { joined_at: RunTime(1_100_000), ..Faults::default() };
+    let faults = BackendFaults { joined_at: RunTime(1_100_000), ..BackendFaults::default() };
     let played = run(&plan(vec![join()]), faults);
     assert_eq!(played.ended, RunEnd::Finished);
     assert_eq!(played.events.last().unwrap().at, RunTime(1_250_000));
@@ -388,7 +200,7 @@ fn nodes_that_meet_late_are_waited_for_by_looking() {
 
 #[test]
 fn what_is_never_reported_is_trouble_and_ends() {
-    let played = run(&plan(vec![store()]), Faults { never_report_puts: true, ..Faults::default() });
+    let played = run(&plan(vec![store()]), BackendFaults { never_report_puts: true, ..BackendFaults::default() });
     assert_eq!(played.ended, RunEnd::Finished);
     let problems = problems(&played);
     assert_eq!(problems[0], "3 of its operations were not done within 30s");
@@ -399,9 +211,10 @@ fn what_is_never_reported_is_trouble_and_ends() {
 
 #[test]
 fn a_backend_that_cannot_look_is_not_asked_without_end() {
-    for faults in
-        [Faults { fail_looks: true, ..Faults::default() }, Faults { never_report_looks: true, ..Faults::default() }]
-    {
+    for faults in [
+        BackendFaults { fail_looks: true, ..BackendFaults::default() },
+        BackendFaults { never_report_looks: true, ..BackendFaults::default() },
+    ] {
         let played = run(&plan(vec![join()]), faults);
         assert_eq!(played.ended, RunEnd::GaveUp);
         assert!(played.events.len() < 60, "{:?}", lines(&played));
@@ -411,7 +224,7 @@ fn a_backend_that_cannot_look_is_not_asked_without_end() {
 #[test]
 fn a_clock_that_stands_still_ends_the_run() {
     let wait = step("settle", Vec::new(), EndCondition::Elapsed { duration: S });
-    let played = run(&plan(vec![wait]), Faults { clock_stands_still: true, ..Faults::default() });
+    let played = run(&plan(vec![wait]), BackendFaults { clock_stands_still: true, ..BackendFaults::default() });
     assert_eq!(played.ended, RunEnd::GaveUp);
     assert!(problems(&played)[0].contains("stands still"));
 }
@@ -419,7 +232,7 @@ fn a_clock_that_stands_still_ends_the_run() {
 #[test]
 fn other_bytes_are_told_apart() {
     let asks = step("retrieve", vec![(Duration::ZERO, get(1, 4))], EndCondition::Done { deadline: 20 * S });
-    let played = run(&plan(vec![store(), asks]), Faults { wrong_bytes: true, ..Faults::default() });
+    let played = run(&plan(vec![store(), asks]), BackendFaults { wrong_bytes: true, ..BackendFaults::default() });
     assert_eq!(results(&played), [Retrieved::WrongBytes]);
 }
 
@@ -430,7 +243,8 @@ fn what_was_never_stored_is_not_asked_for_and_the_dead_are_not_asked() {
         (Duration::ZERO, Op::Put { node: NodeIndex(0), item: ItemIndex(1) }),
         (S, get(1, 6)),
     ];
-    let played = run(&plan(vec![step("retrieve", acts, EndCondition::Done { deadline: 20 * S })]), Faults::default());
+    let played =
+        run(&plan(vec![step("retrieve", acts, EndCondition::Done { deadline: 20 * S })]), BackendFaults::default());
     let unasked = Retrieved::Unasked { why: "the node is down".to_owned() };
     assert_eq!(results(&played), [Retrieved::NeverStored, unasked]);
 }
@@ -439,7 +253,7 @@ fn what_was_never_stored_is_not_asked_for_and_the_dead_are_not_asked() {
 fn a_nodes_actions_keep_their_order_however_long_a_start_takes() {
     let acts = vec![(Duration::ZERO, start(5)), (S, get(0, 5)), (2 * S, kill(5)), (2 * S, start(5))];
     let late = step("churn", acts, EndCondition::Elapsed { duration: 3 * S });
-    let played = run(&plan(vec![store(), late]), Faults { start_takes: 7 * S, ..Faults::default() });
+    let played = run(&plan(vec![store(), late]), BackendFaults { start_takes: 7 * S, ..BackendFaults::default() });
     let order: Vec<String> =
         kinds(&played).into_iter().filter(|k| !k.starts_with("step") && k != "inspected").collect();
     assert_eq!(order, ["stored", "stored", "stored", "started", "retrieved", "killed", "started"]);
@@ -449,7 +263,10 @@ fn a_nodes_actions_keep_their_order_however_long_a_start_takes() {
 #[test]
 fn a_node_that_ends_by_itself_is_trouble_and_lives_no_more() {
     let wait = step("settle", vec![(2 * S, kill(3))], EndCondition::Elapsed { duration: 3 * S });
-    let played = run(&plan(vec![wait]), Faults { crash: Some((RunTime(500_000), NodeIndex(3))), ..Faults::default() });
+    let played = run(
+        &plan(vec![wait]),
+        BackendFaults { crash: Some((RunTime(500_000), NodeIndex(3))), ..BackendFaults::default() },
+    );
     assert_eq!(problems(&played), ["ended by itself", "cannot be ended: it is down"]);
     assert!(matches!(last_look(&played), EventKind::Inspected { live: 4, components: 1, .. }));
 }
@@ -459,14 +276,14 @@ fn a_stop_ends_the_step_and_the_run() {
     let stop = StopSignal::default();
     assert!(stop.request(StopReason::Interrupted));
     assert!(!stop.request(StopReason::TimeLimit));
-    let (played, _) = run_with(&plan(vec![join(), store()]), Faults::default(), &stop);
+    let (played, _) = run_with(&plan(vec![join(), store()]), BackendFaults::default(), &stop);
     assert_eq!(played.ended, RunEnd::Stopped(StopReason::Interrupted));
 }
 
 #[test]
 fn metrics_are_sampled_every_second_and_progress_is_told() {
     let wait = step("settle", Vec::new(), EndCondition::Elapsed { duration: 4 * S });
-    let (played, heard) = run_with(&plan(vec![wait]), Faults::default(), &StopSignal::default());
+    let (played, heard) = run_with(&plan(vec![wait]), BackendFaults::default(), &StopSignal::default());
     let seconds: VecDeque<u64> = heard.samples.iter().map(|at| at.0 / 1_000_000).collect();
     assert_eq!(seconds, [0, 1, 2, 3, 4]);
     assert_eq!(played.last_sample.unwrap().0, RunTime(4_000_000));
@@ -479,8 +296,10 @@ fn pairs_are_linked_in_turn_and_what_comes_too_late_does_not_count() {
     let link = |node, peer| Op::Connect { node: NodeIndex(node), peer: NodeIndex(peer), deadline: 250 * MS };
     let pairs = [(0, 1), (1, 2), (3, 1), (2, 3), (4, 0), (1, 4)];
     let acts = [(Duration::ZERO, kill(4))].into_iter().chain(pairs.map(|(node, peer)| (100 * MS, link(node, peer))));
-    let played =
-        run(&plan(vec![step("connect", acts.collect(), EndCondition::Done { deadline: 30 * S })]), Faults::default());
+    let played = run(
+        &plan(vec![step("connect", acts.collect(), EndCondition::Done { deadline: 30 * S })]),
+        BackendFaults::default(),
+    );
     assert_eq!(problems(&played), [""; 0]);
     let mut ended = Vec::new();
     for event in &played.events {
@@ -510,7 +329,7 @@ fn each_end_of_a_link_over_a_rebound_nat_asks_until_it_is_answered() {
     let rebind = vec![(Duration::ZERO, Op::Rebind { network: NetworkIndex(0), addresses })];
     let kill = step("churn", vec![(S, kill(2))], EndCondition::Elapsed { duration: 2 * S });
     let plan = plan(vec![join(), step("rebind", rebind, EndCondition::Done { deadline: 30 * S }), kill]);
-    let played = run(&plan, Faults { silent_until: RunTime(3_000_000), ..Faults::default() });
+    let played = run(&plan, BackendFaults { silent_until: RunTime(3_000_000), ..BackendFaults::default() });
     let rebound = played.events.iter().position(|e| matches!(e.kind, EventKind::Rebound { ends: 8, .. }));
     let ended = played.events.iter().position(|e| matches!(e.kind, EventKind::StepEnded { step: 1, .. }));
     assert!(rebound.unwrap() < ended.unwrap(), "the step does not wait for links");
@@ -535,6 +354,6 @@ fn a_nat_is_rebound_also_when_nobody_tells_of_links() {
     let addresses = vec![[10, 1, 0, 9].into()];
     let rebind = vec![(Duration::ZERO, Op::Rebind { network: NetworkIndex(0), addresses })];
     let plan = plan(vec![step("rebind", rebind, EndCondition::Done { deadline: 30 * S })]);
-    let played = run(&plan, Faults { fail_looks: true, ..Faults::default() });
+    let played = run(&plan, BackendFaults { fail_looks: true, ..BackendFaults::default() });
     assert!(played.events.iter().any(|event| matches!(event.kind, EventKind::Rebound { ends: 0, .. })));
 }
