@@ -25,6 +25,7 @@ pub mod probe;
 pub mod random;
 pub mod requests;
 pub mod stats;
+pub mod storage;
 pub mod time;
 pub mod transport;
 pub mod wire;
@@ -110,6 +111,7 @@ impl<V: Overlay> NodeCore<V> {
             Input::PortMapped(mapping) => self.with(now, sink, |net, cx| net.mapped(cx, mapping)),
             Input::Addresses(local) => self.with(now, sink, |net, cx| net.set_local_addresses(cx, local)),
             Input::Resolved { name, addresses } => self.with(now, sink, |net, cx| net.resolved(cx, &name, &addresses)),
+            Input::Stored(completion) => self.notify_overlay(now, OverlayInput::Stored(completion), sink),
             Input::Wake => self.wake(now, sink),
         }
         self.report_unreachable(now, sink);

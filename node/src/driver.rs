@@ -26,6 +26,7 @@ use crate::core::NodeCore;
 use crate::core::config::Config;
 use crate::core::io::{Command, CommandId, Input, LocalAddress, Outcome, Output, Sink};
 use crate::core::message::Announcement;
+use crate::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreRequest};
 use crate::core::time::Deadline;
 use crate::core::transport::{RelayQuota, TransportEvent};
 use crate::overlay::Overlay;
@@ -121,6 +122,7 @@ pub struct Driver<V: Overlay> {
     port_mapping: PortMapping,
     lookups: Lookups,
     server: Server,
+    store: Box<dyn BlockStore>,
     replies: mpsc::Receiver<Reply>,
     commands: mpsc::Receiver<ToNode<V>>,
     under_way: BTreeMap<CommandId, oneshot::Sender<Outcome<V::Outcome>>>,
@@ -170,6 +172,7 @@ where
             lan,
             port_mapping: PortMapping::default(),
             server,
+            store: Box::new(MemoryStore::default()),
             replies,
             commands,
             under_way: BTreeMap::new(),
@@ -258,6 +261,10 @@ where
                 if let Err(refusal) = self.server.serve(request, from, &route, body) {
                     self.feed(Input::Reply { request, result: Err(refusal) });
                 }
+            }
+            Output::Store(StoreRequest { id, op }) => {
+                let result = self.store.execute(op);
+                self.feed(Input::Stored(StoreCompletion { id, result }));
             }
             Output::Done { id, outcome } => {
                 self.left |= matches!(outcome, Outcome::Left);

@@ -61,6 +61,8 @@ fn core_errors() -> Vec<Box<dyn Error>> {
         Box::new(PutError::TooFewCopies { copies: 1, wanted: 3, lacking: 1, blocks: 2 }),
         Box::new(PutError::Busy),
         Box::new(PutError::Full { wanted: 9, free: 4 }),
+        Box::new(PutError::Storage),
+        Box::new(crate::core::storage::StoreError("no space left".to_owned())),
         Box::new(GetError::NotFound),
         Box::new(GetError::TimedOut),
         Box::new(GetError::Busy),

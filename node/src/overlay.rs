@@ -13,11 +13,12 @@ use crate::core::config::Config;
 use crate::core::connectivity::links::Links;
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
-use crate::core::io::{CommandId, Outcome, Sink};
+use crate::core::io::{CommandId, Outcome, Output, Sink};
 use crate::core::membership::known_hosts::KnownHosts;
 use crate::core::message::Message;
 use crate::core::random::Random;
 use crate::core::stats::{InstrumentVisitor, Stats};
+use crate::core::storage::{StoreCompletion, StoreRequest};
 use crate::core::time::{Deadline, Time};
 
 pub mod data;
@@ -91,6 +92,8 @@ pub enum OverlayInput<M, C> {
     Leave,
     /// The deadline may have passed. Early wake-ups are harmless.
     Wake,
+    /// An operation of [`OverlayContext::submit_to_store`] is complete.
+    Stored(StoreCompletion),
 }
 
 /// The node as an overlay sees it while it handles an input.
@@ -146,6 +149,11 @@ impl<M, O> OverlayContext<'_, M, O> {
     pub fn evict(&mut self, peer: NodeId) {
         self.hosts.remove(peer);
         self.links.abandon(peer, self.sink);
+    }
+
+    /// Submits an operation on the block store of whoever runs the node. [`OverlayInput::Stored`] follows.
+    pub fn submit_to_store(&mut self, request: StoreRequest) {
+        self.sink.push(Output::Store(request));
     }
 
     /// Completes a command with its outcome.

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use butter::core::NodeCore;
 use butter::core::config::Config;
 use butter::core::identity::NodeId;
-use butter::core::io::{Command, CommandId, Input, Outcome, Output, Sink};
+use butter::core::io::{Command, CommandId, Input, Outcome, Output, RequestId, Sink};
 use butter::core::message::Refusal;
+use butter::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreRequest};
 use butter::core::time::{Deadline, Time};
 use butter::core::transport::TransportEvent;
 use butter::overlay::Overlay;
@@ -61,6 +62,8 @@ pub struct SimEngine<V: Overlay> {
 #[derive(Debug)]
 struct Place<V: Overlay> {
     node: Option<Box<NodeCore<V>>>,
+    /// For overlays that do not store blocks themselves.
+    store: MemoryStore,
     /// The node while it is frozen.
     frozen: Option<Box<NodeCore<V>>>,
     address: SocketAddrV4,
@@ -76,6 +79,7 @@ impl<V: Overlay> SimEngine<V> {
     pub fn new(plan: &Plan) -> Self {
         let place = |node: &NodePlan| Place {
             node: None,
+            store: MemoryStore::default(),
             frozen: None,
             address: SocketAddrV4::new(node.address, NODE_PORT),
             address6: node.address6,
@@ -130,6 +134,7 @@ impl<V: Overlay> SimEngine<V> {
         self.transport.start(slot, id);
         let place = &mut self.places[slot as usize];
         place.node = Some(Box::new(NodeCore::new(id, config, seed, overlay)));
+        place.store = MemoryStore::default();
         (place.armed, place.deadline) = (Time::NEVER, Time::NEVER);
         let ipv6 = place.address6.map(|ip| SocketAddr::new(ip.into(), place.address.port()));
         let listens =
@@ -227,13 +232,19 @@ impl<V: Overlay> SimEngine<V> {
         // Requests are answered at once, as by a node without an application; that may ask for more.
         let mut sent = Sent::default();
         while !sink.0.is_empty() {
-            let mut refused = Vec::new();
+            let mut answers = Vec::new();
             for output in sink.0.drain(..) {
-                perform(&mut self.transport, &mut self.finished, slot, output, &mut refused, &mut sent);
+                perform(&mut self.transport, &mut self.finished, slot, output, &mut answers, &mut sent);
             }
             let node = place.node.as_mut().expect("nothing ends a node here");
-            for request in refused {
-                deadline = node.handle(now, Input::Reply { request, result: Err(Refusal::NoSuchRoute) }, &mut sink);
+            for answer in answers {
+                let input = match answer {
+                    LocalAnswer::Refused(request) => Input::Reply { request, result: Err(Refusal::NoSuchRoute) },
+                    LocalAnswer::Store(StoreRequest { id, op }) => {
+                        Input::Stored(StoreCompletion { id, result: place.store.execute(op) })
+                    }
+                };
+                deadline = node.handle(now, input, &mut sink);
             }
         }
         let node = place.node.as_mut().expect("nothing ends a node here");
@@ -261,13 +272,21 @@ struct Sent {
     unsendable: u32,
 }
 
+/// An input that answers an output at once.
+enum LocalAnswer {
+    /// A request of a peer: there is no application.
+    Refused(RequestId),
+    /// An operation on the node's store.
+    Store(StoreRequest),
+}
+
 /// Does what a node asks for.
 fn perform<M: std::fmt::Debug + bincode::Encode, O>(
     transport: &mut Transport<M>,
     finished: &mut VecDeque<CompletedCommand<O>>,
     slot: NodeSlot,
     output: Output<M, O>,
-    refused: &mut Vec<butter::core::io::RequestId>,
+    answers: &mut Vec<LocalAnswer>,
     sent: &mut Sent,
 ) {
     match output {
@@ -285,7 +304,8 @@ fn perform<M: std::fmt::Debug + bincode::Encode, O>(
         Output::CloseSocket { socket } => transport.close_socket(slot, socket),
         Output::Resolve { name } => unreachable!("plans join by address and not by name: {name}"),
         Output::MapPort { port, lifetime } => transport.map_port(slot, port, lifetime),
-        Output::Request { request, .. } => refused.push(request),
+        Output::Request { request, .. } => answers.push(LocalAnswer::Refused(request)),
+        Output::Store(request) => answers.push(LocalAnswer::Store(request)),
         Output::Done { id, outcome } => finished.push_back(CompletedCommand { at: transport.now(), slot, id, outcome }),
     }
 }

@@ -8,6 +8,7 @@ use super::contact::Contact;
 use super::identity::NodeId;
 use super::message::{Announcement, Message, Refusal};
 use super::probe::Probe;
+use super::storage::{StoreCompletion, StoreRequest};
 
 /// Names a dial, so that its failure is not confused with another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -192,6 +193,8 @@ pub enum Input<M, C> {
     },
     /// The deadline has come. Harmless when early.
     Wake,
+    /// An operation on the block store is complete, in answer to [`Output::Store`].
+    Stored(StoreCompletion),
 }
 
 /// What an application wants of its node.
@@ -347,6 +350,8 @@ pub enum Output<M, O> {
         /// The request body that the behaviour receives.
         body: Blob,
     },
+    /// Execute an operation on the block store. Answered by [`Input::Stored`].
+    Store(StoreRequest),
     /// A command has ended.
     Done {
         /// The command, as [`Input::Command`] named it.

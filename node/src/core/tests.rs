@@ -148,6 +148,7 @@ impl Net {
             | Output::Probe { .. }
             | Output::Resolve { .. }
             | Output::OpenSocket { .. }
+            | Output::Store(_)
             | Output::CloseSocket { .. } => {}
         }
     }

@@ -20,6 +20,7 @@ use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
 use crate::core::stats::InstrumentVisitor;
+use crate::core::storage::StoreCompletion;
 use crate::core::time::Deadline;
 
 pub mod block;
@@ -40,7 +41,7 @@ pub use stats::DataStats;
 use persist::Persist;
 use put::Puts;
 use retrieve::Retrieve;
-use store::Store;
+use store::{CompletedOp, ReadPurpose, Store, WritePurpose};
 
 /// What the parts of the data overlay share while it handles an input. Dereferences to the node's [`OverlayContext`].
 struct DataCx<'a, 'n> {
@@ -133,6 +134,9 @@ pub enum PutError {
     /// Too many puts are under way, or the node is leaving; nothing was stored.
     #[error("too many puts are under way, or the node is leaving")]
     Busy,
+    /// A block could not be written to this node's store; copies that were made stay.
+    #[error("a block could not be written to the store of this node")]
+    Storage,
     /// This node has too little free storage; nothing was stored.
     #[error("the storage of this node is full: the value needs {wanted} bytes, {free} are free")]
     Full {
@@ -174,13 +178,20 @@ impl DataOverlay {
     pub fn new(settings: Arc<DataConfig>) -> Self {
         DataOverlay {
             stats: DataStats::default(),
-            store: Store::new(settings.storage),
+            store: Store::new(settings.storage, false),
             persist: Persist::new(&settings),
             puts: Puts::default(),
             retrieve: Retrieve::default(),
             deadline: Deadline::NEVER,
             settings,
         }
+    }
+
+    /// An overlay whose blocks the driver stores: every operation on a block goes through `Output::Store` and `Input::Stored`. A put
+    /// is acknowledged only once its blocks are written.
+    #[must_use]
+    pub fn with_deferred_store(settings: Arc<DataConfig>) -> Self {
+        DataOverlay { store: Store::new(settings.storage, true), ..DataOverlay::new(settings) }
     }
 
     /// Ids of all stored blocks, in a stable order.
@@ -214,6 +225,7 @@ impl Parts<'_> {
             OverlayInput::LinkDown { peer } => self.link_lost(cx, peer, false),
             OverlayInput::Unreachable { peer } => self.link_lost(cx, peer, true),
             OverlayInput::Command { id, command } => self.command(cx, id, command),
+            OverlayInput::Stored(completion) => self.stored(cx, completion),
             OverlayInput::Leave => {
                 self.persist.leave(cx);
                 self.wake(cx);
@@ -248,6 +260,34 @@ impl Parts<'_> {
             }
             DataCommand::Get { id: block } => self.retrieve.begin(cx, self.persist, id, block),
         }
+    }
+
+    fn stored(&mut self, cx: &mut DataCx<'_, '_>, completion: StoreCompletion) {
+        match cx.store.complete(completion) {
+            None => return,
+            Some(CompletedOp::Written { id, purpose: WritePurpose::Put, ok }) => {
+                if ok {
+                    self.persist.found_group(cx, id);
+                } else {
+                    if !self.persist.holds(id) {
+                        cx.delete_block(id);
+                    }
+                    self.puts.write_failed(cx, id);
+                }
+            }
+            Some(CompletedOp::Written { id, purpose: WritePurpose::Invited { answer, from, view }, ok }) => {
+                self.persist.note_alive(cx, from);
+                self.persist.invited_block_written(cx, id, (answer, view), ok);
+            }
+            Some(CompletedOp::Read { purpose, blocks, lost }) => {
+                lost.iter().for_each(|&id| self.persist.block_lost(cx, id));
+                match purpose {
+                    ReadPurpose::Invite { to } => self.persist.invite_read(cx, to, blocks),
+                    purpose => self.retrieve.blocks_read(cx, self.persist, purpose, blocks, &lost),
+                }
+            }
+        }
+        self.persist.settle(cx);
     }
 
     fn wake(&mut self, cx: &mut DataCx<'_, '_>) {

@@ -7,3 +7,4 @@ mod finding;
 mod hostile;
 mod keeping;
 mod net;
+mod storing;

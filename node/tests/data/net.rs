@@ -13,6 +13,7 @@ use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
 use butter::core::io::{Command, CommandId, DialTarget, Input, Outcome, Output, Sink};
 use butter::core::message::Message;
+use butter::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreError, StoreOp, StoreRequest};
 use butter::core::time::Time;
 use butter::core::wire;
 use butter::overlay::data::{
@@ -25,6 +26,8 @@ use rand::Rng;
 pub(crate) const DELAY: Duration = Duration::from_millis(20);
 /// How long a link to a silent node stays up.
 pub(crate) const IDLE: Duration = Duration::from_secs(5);
+/// How long an operation on a slow store takes.
+const STORE_TAKES: Duration = Duration::from_millis(5);
 /// How long a dial to an unused address takes to fail.
 const DIAL_FAILS: Duration = Duration::from_secs(3);
 
@@ -57,6 +60,12 @@ pub(crate) struct Net {
     commands: u64,
     ended: BTreeMap<CommandId, Ended>,
     pub(crate) messages: u64,
+    /// Blocks of nodes whose stores complete later.
+    stores: BTreeMap<usize, MemoryStore>,
+    /// Whether nodes leave storing to `stores`.
+    deferred: bool,
+    /// Whether writes to `stores` fail.
+    pub(crate) write_fails: bool,
 }
 
 pub(crate) fn id(at: usize, seed: u64) -> NodeId {
@@ -88,6 +97,15 @@ pub(crate) fn value(seed: usize, length: usize) -> Blob {
 impl Net {
     /// `count` nodes that have had ten seconds to meet.
     pub(crate) fn joined(count: usize, config: &DataConfig, seed: u64) -> Self {
+        Net::with_stores(count, config, seed, false)
+    }
+
+    /// As [`Net::joined`], with stores that complete operations after [`STORE_TAKES`].
+    pub(crate) fn with_slow_stores(count: usize, config: &DataConfig, seed: u64) -> Self {
+        Net::with_stores(count, config, seed, true)
+    }
+
+    fn with_stores(count: usize, config: &DataConfig, seed: u64, deferred: bool) -> Self {
         let mut net = Net {
             nodes: Vec::new(),
             now: Time::ZERO,
@@ -104,6 +122,9 @@ impl Net {
             commands: 0,
             ended: BTreeMap::new(),
             messages: 0,
+            stores: BTreeMap::new(),
+            deferred,
+            write_fails: false,
         };
         (0..count).for_each(|_| _ = net.start(config));
         net.run(Duration::from_secs(10));
@@ -113,7 +134,7 @@ impl Net {
     /// Starts a fresh node.
     pub(crate) fn start(&mut self, config: &DataConfig) -> usize {
         let at = self.nodes.len();
-        let data = DataOverlay::new(Arc::new(config.clone()));
+        let data = self.overlay(at, config);
         self.nodes.push(Some(NodeCore::new(
             id(at, self.seed),
             Arc::new(Config::default()),
@@ -124,6 +145,12 @@ impl Net {
         self.give(at, Input::Addresses(vec![address(at).into()]));
         self.give(at, Input::Wake);
         at
+    }
+
+    fn overlay(&mut self, at: usize, config: &DataConfig) -> DataOverlay {
+        self.stores.remove(&at);
+        let config = Arc::new(config.clone());
+        if self.deferred { DataOverlay::with_deferred_store(config) } else { DataOverlay::new(config) }
     }
 
     pub(crate) fn node(&self, at: usize) -> &NodeCore<DataOverlay> {
@@ -226,6 +253,14 @@ impl Net {
                 };
                 assert!(self.ended.insert(id, ended).is_none(), "a command ends once");
             }
+            Output::Store(StoreRequest { id, op }) => {
+                let written = matches!(op, StoreOp::Write { .. });
+                let result = match self.stores.entry(at).or_default().execute(op) {
+                    Ok(_) if written && self.write_fails => Err(StoreError("a test's disk".to_owned())),
+                    result => result,
+                };
+                self.post(at, STORE_TAKES, Input::Stored(StoreCompletion { id, result }));
+            }
             Output::Request { .. } | Output::AllowRelay { .. } | Output::MapPort { .. } | Output::Resolve { .. } => {}
             Output::Probe { .. } | Output::OpenSocket { .. } | Output::CloseSocket { .. } => {}
         }
@@ -250,7 +285,7 @@ impl Net {
     /// A node dies and comes back at once under its name, with nothing stored.
     pub(crate) fn restart(&mut self, at: usize, config: &DataConfig) {
         self.kill(at);
-        let data = DataOverlay::new(Arc::new(config.clone()));
+        let data = self.overlay(at, config);
         self.nodes[at] = Some(NodeCore::new(
             id(at, self.seed),
             Arc::new(Config::default()),

@@ -103,6 +103,7 @@ impl From<PutError> for Failure {
             PutError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             PutError::TooFewCopies { .. } => StatusCode::GATEWAY_TIMEOUT,
             PutError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            PutError::Storage => StatusCode::INTERNAL_SERVER_ERROR,
             PutError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
         Failure::new(status, error)

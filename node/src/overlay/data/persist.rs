@@ -10,6 +10,7 @@
 //! | [`repair`] | under-replicated groups recruit members, one leader at a time |
 //! | [`candidates`] | selection of peers to recruit |
 //! | [`converge`] | anti-entropy: heartbeat digests detect views that differ |
+//! | [`completion`] | what goes on when a block was read or written |
 //! | [`trim`] | surplus copies are dropped once the group confirms that it stores the block |
 //! | [`revisit`] | peers declared dead are contacted again, in case they are alive |
 //! | [`leave`] | graceful exit: hand over every group |
@@ -27,6 +28,7 @@ use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
 mod candidates;
+mod completion;
 mod converge;
 mod leave;
 mod peers;
@@ -36,6 +38,7 @@ mod trim;
 mod watch;
 
 use candidates::AvoidedPeers;
+use completion::InviteAnswers;
 use leave::LeaveState;
 use peers::GroupPeers;
 use repair::Repairs;
@@ -71,6 +74,8 @@ pub(super) struct Persist {
     changed: Vec<BlockId>,
     /// Surplus copies dropped since [`Persist::take_trimmed`].
     trimmed: Vec<BlockId>,
+    /// Answers to invitations whose blocks are being written.
+    invite_answers: InviteAnswers,
     leaving: Option<LeaveState>,
     next: Time,
 }
@@ -92,6 +97,7 @@ impl Persist {
             changed_views: BTreeMap::new(),
             changed: Vec::new(),
             trimmed: Vec::new(),
+            invite_answers: InviteAnswers::default(),
             leaving: None,
             next: Time::NEVER,
         }
@@ -274,7 +280,7 @@ impl Persist {
         }
         self.extras.remove(&id);
         self.repairs.forget(id);
-        ctx.store.remove(id);
+        ctx.delete_block(id);
     }
 
     /// Queues this group's view for `peer`.
@@ -301,8 +307,8 @@ impl Persist {
         }
     }
 
-    /// Whether this node stores the block.
-    fn holds(&self, id: BlockId) -> bool {
+    /// Whether this node stores the block as a member of its group or beyond it.
+    pub(super) fn holds(&self, id: BlockId) -> bool {
         self.groups.contains_key(&id)
     }
 

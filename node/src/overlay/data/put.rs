@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::block::split;
 use super::persist::Persist;
+use super::store::WritePurpose;
 use super::{DataCx, DataOutcome, PutError, StoredValue, VALUE_MAX};
 use crate::core::blob::Blob;
 use crate::core::identity::BlockId;
@@ -51,15 +52,24 @@ impl Puts {
             return Err(PutError::Busy);
         }
         let blocks = split(value);
-        let bytes = blocks.iter().filter(|(id, _)| ctx.store.get(*id).is_none()).map(|(_, block)| block.len()).sum();
+        let bytes = blocks.iter().filter(|(id, _)| !ctx.store.contains(*id)).map(|(_, block)| block.len()).sum();
         if !ctx.store.has_room(bytes, None) {
             return Err(PutError::Full { wanted: bytes as u64, free: ctx.store.free() });
         }
         let ids: Vec<BlockId> = blocks.iter().map(|(id, _)| *id).collect();
         for (id, block) in blocks {
-            let kept = ctx.store.insert(id, block, None);
-            assert!(kept, "room for all of them was found");
-            persist.found_group(ctx, id);
+            let reserved = ctx.store.reserve(id, block.len(), None);
+            assert!(reserved, "room for all of them was found");
+            let written = persist.holds(id).then_some(true);
+            let written = written.or_else(|| ctx.write_block(id, block, || WritePurpose::Put));
+            match written {
+                Some(true) => persist.found_group(ctx, id),
+                Some(false) => {
+                    ctx.delete_block(id);
+                    return Err(PutError::Storage);
+                }
+                None => {}
+            }
         }
         let waiting = ids.iter().copied().collect();
         let until = ctx.now + ctx.config.deadline;
@@ -81,6 +91,14 @@ impl Puts {
                 put.waiting.remove(id);
                 put.elsewhere.insert(*id);
             }
+        }
+    }
+
+    /// A block of the application could not be written: the puts that need it fail.
+    pub(super) fn write_failed(&mut self, ctx: &mut DataCx<'_, '_>, block: BlockId) {
+        for put in self.0.extract_if(.., |put| put.waiting.contains(&block)) {
+            ctx.stats.puts_failed += 1;
+            ctx.done(put.command, DataOutcome::Put(Err(PutError::Storage)));
         }
     }
 

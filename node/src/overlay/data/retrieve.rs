@@ -17,6 +17,7 @@ use super::DataCx;
 use super::block::Block;
 use super::message::{BLOCKS_MAX, CONTACTS_MAX, DataMessage};
 use super::persist::Persist;
+use super::store::ReadPurpose;
 use super::{DataOutcome, FoundValue, GetError};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
@@ -95,7 +96,8 @@ impl Retrieve {
             return;
         }
         self.last_get += 1;
-        let get = Get::new(command, id, ctx.now, ctx.now + ctx.config.deadline, ctx);
+        let until = ctx.now + ctx.config.deadline;
+        let get = Get::new(command, self.last_get, id, until, ctx);
         self.gets.insert(self.last_get, get);
         self.advance(ctx, persist, self.last_get);
     }
@@ -165,6 +167,28 @@ impl Retrieve {
             other => return Some(other),
         }
         None
+    }
+
+    /// Blocks for a peer or for a get of this node have been read. `lost` are those that the store does not have any more.
+    pub(super) fn blocks_read(
+        &mut self,
+        ctx: &mut DataCx<'_, '_>,
+        persist: &Persist,
+        purpose: ReadPurpose,
+        blocks: Vec<(BlockId, Block)>,
+        lost: &[BlockId],
+    ) {
+        match purpose {
+            ReadPurpose::Find { to, query, wanted, hosts } => answer_find(ctx, to, query, (wanted, hosts), blocks),
+            ReadPurpose::Flood { to, query, hops } => flooding::answer_flood(ctx, to, query, hops, blocks),
+            ReadPurpose::Get { get: number } => {
+                let Some(get) = self.gets.get_mut(&number) else { return };
+                lost.iter().for_each(|&id| get.stored_read(ctx, id, Vec::new()));
+                blocks.into_iter().for_each(|(id, block)| get.stored_read(ctx, id, vec![(id, block)]));
+                self.advance(ctx, persist, number);
+            }
+            ReadPurpose::Invite { .. } => {}
+        }
     }
 
     /// Handles the answer to a [`DataMessage::Find`].
@@ -284,8 +308,23 @@ impl Retrieve {
 
 /// Answers a peer that looks for blocks.
 fn serve(ctx: &mut DataCx<'_, '_>, to: NodeId, query: u64, ids: &[BlockId], hosts: bool) {
-    let blocks: Vec<Block> = ids.iter().take(BLOCKS_MAX).filter_map(|&id| ctx.store.get(id).cloned()).collect();
-    let hosts = if hosts && blocks.len() < ids.len() { neighbours_for(ctx, to) } else { Vec::new() };
+    let ids = &ids[..ids.len().min(BLOCKS_MAX)];
+    let wanted = ids.len();
+    if let Some(blocks) = ctx.read_blocks(ids, ReadPurpose::Find { to, query, wanted, hosts }) {
+        answer_find(ctx, to, query, (wanted, hosts), blocks);
+    }
+}
+
+/// Answers a `Find` for `wanted` blocks with those that were read, and with neighbours if `hosts` and one is missing.
+fn answer_find(
+    ctx: &mut DataCx<'_, '_>,
+    to: NodeId,
+    query: u64,
+    (wanted, hosts): (usize, bool),
+    blocks: Vec<(BlockId, Block)>,
+) {
+    let blocks: Vec<Block> = blocks.into_iter().map(|(_, block)| block).collect();
+    let hosts = if hosts && blocks.len() < wanted { neighbours_for(ctx, to) } else { Vec::new() };
     ctx.send(to, DataMessage::FindReply { query, blocks, hosts });
 }
 

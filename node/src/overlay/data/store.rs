@@ -1,37 +1,125 @@
-//! The blocks that this node keeps, in memory and within bounds.
+//! The blocks that this node stores: their index and limits in memory, their payloads in a [`BlockStore`].
+//!
+//! The index answers at once which blocks there are and how much room is left. Payloads are read and written by operations with
+//! completions: at once if this overlay owns the store (in memory), or later if the driver executes them (on a disk). An
+//! operation that cannot complete at once is remembered with its purpose, and goes on when its completion arrives.
 
 use std::collections::BTreeMap;
 
-use super::block::Block;
+use super::DataCx;
+use super::block::{Block, BlockKind};
+use super::view::GroupView;
 use crate::core::identity::{BlockId, NodeId};
+use crate::core::storage::{
+    BlockStore, MemoryStore, StoreCompletion, StoreError, StoreOp, StoreRecord, StoreRequest, StoreRequestId,
+};
 
-/// One peer may have at most this share of the storage filled: 1 / `PEER_SHARE`.
+/// One peer may fill at most this share of the storage: 1 / `PEER_SHARE`.
 const PEER_SHARE: u64 = 2;
 
-/// Blocks by id, their bytes counted against a limit, in total and for each peer that sent them.
+/// Stored blocks by id, their bytes counted against a limit, in total and for each peer that sent them.
 #[derive(Debug)]
 pub(super) struct Store {
-    blocks: BTreeMap<BlockId, Kept>,
+    blocks: BTreeMap<BlockId, IndexEntry>,
     used: u64,
     limit: u64,
-    /// Bytes kept at the wish of each peer. At most as many entries as blocks.
+    /// Bytes stored for each peer. At most as many entries as blocks.
     by_peer: BTreeMap<NodeId, u64>,
+    payloads: Payloads,
+    pending: BTreeMap<StoreRequestId, PendingOp>,
+    reads: BTreeMap<u64, PendingRead>,
+    last_request: u64,
+    last_read: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct IndexEntry {
+    bytes: u64,
+    /// The peer that sent the block; `None` if this node's own application did.
+    owner: Option<NodeId>,
+}
+
+/// Where the payloads are.
+#[derive(Debug)]
+enum Payloads {
+    /// In a store that this overlay owns: operations complete at once.
+    Inline(Box<dyn BlockStore>),
+    /// In a store of the driver: operations complete later.
+    Deferred,
+}
+
+/// What happens when a write completes.
+#[derive(Clone, Debug)]
+pub(super) enum WritePurpose {
+    /// The application puts the block: its group is created.
+    Put,
+    /// A peer sent the block: this node joins the group. Names the pending answer to the invitation.
+    Invited { answer: u64, from: NodeId, view: GroupView },
+}
+
+/// What happens when blocks are read.
+#[derive(Clone, Debug)]
+pub(super) enum ReadPurpose {
+    /// They are sent to a recruit.
+    Invite { to: NodeId },
+    /// They answer a `Find` for `wanted` blocks; with neighbours if `hosts` and one is missing.
+    Find { to: NodeId, query: u64, wanted: usize, hosts: bool },
+    /// The block answers a flooded query.
+    Flood { to: NodeId, query: u64, hops: u8 },
+    /// They are parts of a value that this node gets.
+    Get { get: u64 },
 }
 
 #[derive(Debug)]
-struct Kept {
-    block: Block,
-    /// Who had it stored; `None` if this node's own application did.
-    by: Option<NodeId>,
+enum PendingOp {
+    Write {
+        id: BlockId,
+        purpose: WritePurpose,
+    },
+    /// One block of a read, by the number of the read.
+    Read {
+        id: BlockId,
+        read: u64,
+    },
+    Delete,
+}
+
+#[derive(Debug)]
+struct PendingRead {
+    purpose: ReadPurpose,
+    waiting: usize,
+    blocks: Vec<(BlockId, Block)>,
+    lost: Vec<BlockId>,
+}
+
+/// A deferred operation that is complete.
+#[derive(Debug)]
+pub(super) enum CompletedOp {
+    /// A block was written, or not.
+    Written { id: BlockId, purpose: WritePurpose, ok: bool },
+    /// Blocks were read. Those in `lost` are not in the store any more.
+    Read { purpose: ReadPurpose, blocks: Vec<(BlockId, Block)>, lost: Vec<BlockId> },
 }
 
 impl Store {
-    pub(super) fn new(limit: u64) -> Self {
-        Store { blocks: BTreeMap::new(), used: 0, limit, by_peer: BTreeMap::new() }
+    /// With payloads in memory, or with those that the driver stores.
+    pub(super) fn new(limit: u64, deferred: bool) -> Self {
+        let payloads = if deferred { Payloads::Deferred } else { Payloads::Inline(Box::new(MemoryStore::default())) };
+        Store {
+            blocks: BTreeMap::new(),
+            used: 0,
+            limit,
+            by_peer: BTreeMap::new(),
+            payloads,
+            pending: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            last_request: 0,
+            last_read: 0,
+        }
     }
 
-    pub(super) fn get(&self, id: BlockId) -> Option<&Block> {
-        self.blocks.get(&id).map(|kept| &kept.block)
+    pub(super) fn contains(&self, id: BlockId) -> bool {
+        self.blocks.contains_key(&id)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = BlockId> + '_ {
@@ -54,86 +142,185 @@ impl Store {
         self.limit - self.used
     }
 
-    /// Whether `bytes` more may be kept at the wish of `by`.
-    pub(super) fn has_room(&self, bytes: usize, by: Option<NodeId>) -> bool {
-        let quota = match by {
+    /// Whether `bytes` more may be stored for `owner`.
+    pub(super) fn has_room(&self, bytes: usize, owner: Option<NodeId>) -> bool {
+        let quota = match owner {
             None => self.limit,
             Some(peer) => self.limit / PEER_SHARE - self.by_peer.get(&peer).copied().unwrap_or(0),
         };
         bytes as u64 <= self.free().min(quota)
     }
 
-    /// Keeps a block that was checked against its id. Returns whether there was room; one that is there already stays as it is.
-    pub(super) fn insert(&mut self, id: BlockId, block: Block, by: Option<NodeId>) -> bool {
+    /// Counts a block as stored. Returns whether there was room; an entry that is there already stays as it is.
+    pub(super) fn reserve(&mut self, id: BlockId, bytes: usize, owner: Option<NodeId>) -> bool {
         if self.blocks.contains_key(&id) {
             return true;
         }
-        if !self.has_room(block.len(), by) {
+        if !self.has_room(bytes, owner) {
             return false;
         }
-        self.used += block.len() as u64;
-        if let Some(peer) = by {
-            *self.by_peer.entry(peer).or_default() += block.len() as u64;
+        let bytes = bytes as u64;
+        self.used += bytes;
+        if let Some(peer) = owner {
+            *self.by_peer.entry(peer).or_default() += bytes;
         }
-        self.blocks.insert(id, Kept { block, by });
+        self.blocks.insert(id, IndexEntry { bytes, owner });
         true
     }
 
-    pub(super) fn remove(&mut self, id: BlockId) {
-        let Some(Kept { block, by }) = self.blocks.remove(&id) else { return };
-        self.used -= block.len() as u64;
-        if let Some(peer) = by
-            && let Some(bytes) = self.by_peer.get_mut(&peer)
+    /// Counts a block as not stored. Returns whether it was.
+    pub(super) fn release(&mut self, id: BlockId) -> bool {
+        let Some(IndexEntry { bytes, owner }) = self.blocks.remove(&id) else { return false };
+        self.used -= bytes;
+        if let Some(peer) = owner
+            && let Some(stored) = self.by_peer.get_mut(&peer)
         {
-            *bytes -= block.len() as u64;
-            if *bytes == 0 {
+            *stored -= bytes;
+            if *stored == 0 {
                 self.by_peer.remove(&peer);
             }
         }
+        true
     }
+
+    /// Takes the completion of a deferred operation. Returns what is complete with it.
+    pub(super) fn complete(&mut self, completion: StoreCompletion) -> Option<CompletedOp> {
+        match self.pending.remove(&completion.id)? {
+            PendingOp::Delete => None,
+            PendingOp::Write { id, purpose } => {
+                Some(CompletedOp::Written { id, purpose, ok: completion.result.is_ok() })
+            }
+            PendingOp::Read { id, read } => {
+                let pending = self.reads.get_mut(&read)?;
+                // What comes from a disk may be damaged: it is checked against its id.
+                match completion.result.ok().flatten().and_then(block_of).filter(|block| block.is(id)) {
+                    Some(block) => pending.blocks.push((id, block)),
+                    None => pending.lost.push(id),
+                }
+                pending.waiting -= 1;
+                if pending.waiting > 0 {
+                    return None;
+                }
+                let PendingRead { purpose, blocks, lost, .. } = self.reads.remove(&read)?;
+                Some(CompletedOp::Read { purpose, blocks, lost })
+            }
+        }
+    }
+}
+
+impl DataCx<'_, '_> {
+    /// Writes a block whose room is reserved. Returns whether it is written; `None` if a [`CompletedOp::Written`] follows.
+    pub(super) fn write_block(
+        &mut self,
+        id: BlockId,
+        block: Block,
+        purpose: impl FnOnce() -> WritePurpose,
+    ) -> Option<bool> {
+        let record = record_of(block);
+        match self.submit(StoreOp::Write { id, record }, || PendingOp::Write { id, purpose: purpose() }) {
+            Some(Ok(_)) => Some(true),
+            Some(Err(_)) => Some(false),
+            None => None,
+        }
+    }
+
+    /// Reads those of `ids` that are stored. Returns them in order; `None` if a [`CompletedOp::Read`] follows.
+    pub(super) fn read_blocks(&mut self, ids: &[BlockId], purpose: ReadPurpose) -> Option<Vec<(BlockId, Block)>> {
+        let stored: Vec<BlockId> = ids.iter().copied().filter(|&id| self.store.contains(id)).collect();
+        self.store.last_read += 1;
+        let (read, mut blocks, mut waiting) = (self.store.last_read, Vec::with_capacity(stored.len()), 0);
+        for id in stored {
+            match self.submit(StoreOp::Read { id }, || PendingOp::Read { id, read }) {
+                Some(result) => blocks.extend(result.ok().flatten().and_then(block_of).map(|block| (id, block))),
+                None => waiting += 1,
+            }
+        }
+        if waiting == 0 {
+            return Some(blocks);
+        }
+        self.store.reads.insert(read, PendingRead { purpose, waiting, blocks, lost: Vec::new() });
+        None
+    }
+
+    /// Deletes a block.
+    pub(super) fn delete_block(&mut self, id: BlockId) {
+        if self.store.release(id) {
+            // A block that cannot be deleted wastes room in the store and does no other harm.
+            _ = self.submit(StoreOp::Delete { id }, || PendingOp::Delete);
+        }
+    }
+
+    fn submit(
+        &mut self,
+        op: StoreOp,
+        pending: impl FnOnce() -> PendingOp,
+    ) -> Option<Result<Option<StoreRecord>, StoreError>> {
+        if let Payloads::Inline(store) = &mut self.store.payloads {
+            return Some(store.execute(op));
+        }
+        self.store.last_request += 1;
+        let id = StoreRequestId(self.store.last_request);
+        self.store.pending.insert(id, pending());
+        self.node.submit_to_store(StoreRequest { id, op });
+        None
+    }
+}
+
+const PART_TAG: u8 = 0;
+const MANIFEST_TAG: u8 = 1;
+
+fn record_of(block: Block) -> StoreRecord {
+    let tag = match block.kind {
+        BlockKind::Part => PART_TAG,
+        BlockKind::Manifest => MANIFEST_TAG,
+    };
+    StoreRecord { tag, bytes: block.bytes }
+}
+
+fn block_of(record: StoreRecord) -> Option<Block> {
+    let kind = match record.tag {
+        PART_TAG => BlockKind::Part,
+        MANIFEST_TAG => BlockKind::Manifest,
+        _ => return None,
+    };
+    Some(Block { kind, bytes: record.bytes })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::block::BlockKind;
     use super::*;
-    use crate::core::blob::Blob;
 
-    fn block(seed: u8, length: usize) -> (BlockId, Block) {
-        let block = Block { kind: BlockKind::Part, bytes: Blob::from(vec![seed; length]) };
-        (block.id(), block)
+    fn id(seed: u8) -> BlockId {
+        BlockId([seed; 32])
     }
 
     #[test]
     fn one_peer_cannot_fill_the_store() {
-        let mut store = Store::new(1_000);
+        let mut store = Store::new(1_000, false);
         let greedy = Some(NodeId([1; 32]));
-        let (first, second) = (block(1, 400), block(2, 400));
-        assert!(store.insert(first.0, first.1, greedy));
-        assert!(!store.insert(second.0, second.1.clone(), greedy), "800 of 1,000 bytes for one peer");
-        assert!(store.insert(second.0, second.1, Some(NodeId([2; 32]))));
-        let third = block(3, 300);
-        assert!(!store.insert(third.0, third.1, None), "full");
+        assert!(store.reserve(id(1), 400, greedy));
+        assert!(!store.reserve(id(2), 400, greedy), "800 of 1,000 bytes for one peer");
+        assert!(store.reserve(id(2), 400, Some(NodeId([2; 32]))));
+        assert!(!store.reserve(id(3), 300, None), "full");
     }
 
     proptest! {
         #[test]
         fn bytes_are_counted_exactly(steps in proptest::collection::vec((0u8..12, 0u8..4, any::<bool>()), 0..80)) {
-            let mut store = Store::new(3_000);
+            let mut store = Store::new(3_000, false);
             for (seed, peer, add) in steps {
-                let (id, block) = block(seed, 100 * usize::from(seed));
                 if add {
-                    store.insert(id, block, (peer > 0).then_some(NodeId([peer; 32])));
+                    store.reserve(id(seed), 100 * usize::from(seed), (peer > 0).then_some(NodeId([peer; 32])));
                 } else {
-                    store.remove(id);
+                    store.release(id(seed));
                 }
-                prop_assert_eq!(store.used, store.blocks.values().map(|kept| kept.block.len() as u64).sum::<u64>());
+                prop_assert_eq!(store.used, store.blocks.values().map(|entry| entry.bytes).sum::<u64>());
                 prop_assert!(store.used <= store.limit);
                 for (peer, bytes) in &store.by_peer {
-                    let counted = store.blocks.values().filter(|kept| kept.by == Some(*peer));
-                    prop_assert_eq!(*bytes, counted.map(|kept| kept.block.len() as u64).sum::<u64>());
+                    let counted = store.blocks.values().filter(|entry| entry.owner == Some(*peer));
+                    prop_assert_eq!(*bytes, counted.map(|entry| entry.bytes).sum::<u64>());
                     prop_assert!(*bytes <= 1_500);
                 }
             }

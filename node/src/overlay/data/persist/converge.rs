@@ -11,7 +11,7 @@ use super::{EPOCH_STEP_MAX, Persist, RESYNC};
 use crate::core::identity::{BlockId, NodeId};
 
 const FIRST: BlockId = BlockId([0; 32]);
-const LAST: BlockId = BlockId([255; 32]);
+pub(super) const LAST: BlockId = BlockId([255; 32]);
 
 impl Persist {
     /// Merges a view of a group whose block is stored here. Returns this node's own view if that one wins.

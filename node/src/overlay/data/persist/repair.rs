@@ -12,9 +12,11 @@ use smallvec::SmallVec;
 use super::super::DataCx;
 use super::super::block::Block;
 use super::super::message::{BLOCKS_MAX, BlockGroup, DataMessage, InvitedBlock};
+use super::super::store::{ReadPurpose, WritePurpose};
 use super::super::view::{GroupView, MEMBERS_MAX};
 use super::Persist;
 use super::candidates::CandidateQuery;
+use super::completion::InviteAnswer;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
@@ -66,14 +68,21 @@ pub(super) struct Repairs {
     /// Bytes of blocks in invitations under way.
     in_flight: u64,
     last_batch: u64,
+    /// Invitations whose blocks are being read.
+    reading: usize,
 }
 
 impl Repairs {
     /// When the next timer is due.
     pub(super) fn due(&self) -> Time {
         let answers = self.invites.values().map(|invite| invite.until).min().unwrap_or(Time::NEVER);
-        let full = self.invites.len() >= INVITES_MAX;
+        let full = self.invites.len() + self.reading >= INVITES_MAX;
         self.queue.first().filter(|_| !full).map_or(answers, |&(due, _)| due.min(answers))
+    }
+
+    /// The blocks of an invitation have been read.
+    pub(super) fn read_done(&mut self) {
+        self.reading -= 1;
     }
 
     /// Whether no job is left.
@@ -167,7 +176,7 @@ impl Persist {
     pub(super) fn repair(&mut self, ctx: &mut DataCx<'_, '_>) {
         let mut batches: BTreeMap<NodeId, Vec<BlockId>> = BTreeMap::new();
         let mut last: Option<(SmallVec<[NodeId; 4]>, Vec<NodeId>)> = None;
-        while self.repairs.invites.len() + batches.len() < INVITES_MAX
+        while self.repairs.invites.len() + self.repairs.reading + batches.len() < INVITES_MAX
             && let Some(id) = self.repairs.pop(ctx.now)
         {
             for candidate in self.recruits(ctx, id, &mut last) {
@@ -240,7 +249,16 @@ impl Persist {
 
     /// Sends blocks to `to`, with or without a job for them.
     pub(super) fn invite(&mut self, ctx: &mut DataCx<'_, '_>, to: NodeId, ids: Vec<BlockId>) {
-        let items: Vec<InvitedBlock> = ids.iter().filter_map(|&id| self.invited_item(ctx, to, id)).collect();
+        match ctx.read_blocks(&ids, ReadPurpose::Invite { to }) {
+            Some(blocks) => self.send_invite(ctx, to, blocks),
+            None => self.repairs.reading += 1,
+        }
+    }
+
+    /// Sends blocks that were read.
+    pub(super) fn send_invite(&mut self, ctx: &mut DataCx<'_, '_>, to: NodeId, blocks: Vec<(BlockId, Block)>) {
+        let items: Vec<InvitedBlock> =
+            blocks.into_iter().filter_map(|(id, block)| self.invited_item(to, id, block)).collect();
         let views: Vec<BlockGroup> =
             items.iter().map(|item| BlockGroup { id: item.id, view: item.view.clone() }).collect();
         let bytes: u64 = items.iter().map(|item| item.block.len() as u64).sum();
@@ -257,9 +275,8 @@ impl Persist {
         ctx.send(to, DataMessage::Invite { batch, items, contacts });
     }
 
-    fn invited_item(&self, ctx: &DataCx<'_, '_>, to: NodeId, id: BlockId) -> Option<InvitedBlock> {
+    fn invited_item(&self, to: NodeId, id: BlockId, block: Block) -> Option<InvitedBlock> {
         let view = self.groups.get(&id)?;
-        let block: Block = ctx.store.get(id)?.clone();
         let view = if view.contains(to) { view.clone() } else { self.grown(id, view, to) };
         Some(InvitedBlock { id, view, block })
     }
@@ -279,21 +296,35 @@ impl Persist {
         batch: u64,
         items: Vec<InvitedBlock>,
     ) {
-        let (mut taken, mut refused, mut views) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut taken, mut refused, mut views, mut writing) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for InvitedBlock { id, view, block } in items {
             if self.leaving.is_some() || !view.contains(self.me) {
                 refused.push(id);
             } else if self.groups.contains_key(&id) {
                 taken.push(id);
                 views.extend(self.merge(ctx, from, id, view));
-            } else if block.is(id) && ctx.store.insert(id, block, Some(from)) {
-                taken.push(id);
-                self.accept_view(ctx, id, view);
+            } else if block.is(id) && ctx.store.reserve(id, block.len(), Some(from)) {
+                let answer = self.invite_answers.next_number();
+                let purpose = || WritePurpose::Invited { answer, from, view: view.clone() };
+                match ctx.write_block(id, block, purpose) {
+                    Some(true) => {
+                        taken.push(id);
+                        self.accept_view(ctx, id, view);
+                    }
+                    Some(false) => {
+                        ctx.delete_block(id);
+                        refused.push(id);
+                    }
+                    None => writing += 1,
+                }
             } else {
                 refused.push(id);
             }
         }
-        ctx.send(from, DataMessage::InviteReply { batch, taken, refused, views });
+        let answer = InviteAnswer { to: from, batch, taken, refused, views, writing };
+        if let Some(answer) = self.invite_answers.add(answer) {
+            answer.send(ctx);
+        }
     }
 
     /// Handles the answer to an invitation.

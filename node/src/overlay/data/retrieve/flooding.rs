@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::super::DataCx;
 use super::super::block::Block;
 use super::super::message::DataMessage;
+use super::super::store::ReadPurpose;
 use super::strategy::rbfs;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
@@ -82,9 +83,10 @@ impl Floods {
     pub(super) fn pass_on(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, passed: FloodQuery) {
         let FloodQuery { query, id, hops, .. } = passed;
         let fresh = !self.seen.contains_key(&query);
-        if fresh && let Some(block) = ctx.store.get(id).cloned() {
-            let holder = Box::new(ctx.me.clone());
-            ctx.send(from, DataMessage::FloodReply { query, block, hops, holder });
+        if fresh && ctx.store.contains(id) {
+            if let Some(blocks) = ctx.read_blocks(&[id], ReadPurpose::Flood { to: from, query, hops }) {
+                answer_flood(ctx, from, query, hops, blocks);
+            }
             self.remember(ctx.now, query, FloodRecord::over(passed, from, ctx.now));
             return;
         }
@@ -205,6 +207,17 @@ impl Floods {
         for seen in self.seen.values_mut().filter(|seen| seen.from == FloodOrigin::Own(get)) {
             seen.from = FloodOrigin::Abandoned;
         }
+    }
+}
+
+/// Answers a flooded query with the block that was read, or acknowledges the query if the store has lost it.
+pub(super) fn answer_flood(ctx: &mut DataCx<'_, '_>, to: NodeId, query: u64, hops: u8, blocks: Vec<(BlockId, Block)>) {
+    match blocks.into_iter().next() {
+        Some((_, block)) => {
+            let holder = Box::new(ctx.me.clone());
+            ctx.send(to, DataMessage::FloodReply { query, block, hops, holder });
+        }
+        None => ctx.send(to, DataMessage::FloodAck { query, messages: 0 }),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::block::{Block, BlockKind, Manifest, children, join};
 use super::super::message::BLOCKS_MAX;
+use super::super::store::ReadPurpose;
 use super::super::{DataCx, FoundValue};
 use super::strategy::{SearchScope, SearchStep, SearchStrategy};
 use crate::core::contact::Contact;
@@ -22,7 +23,11 @@ pub(super) struct Get {
     pub(super) command: CommandId,
     pub(super) began: Time,
     pub(super) until: Time,
+    /// Its key among the gets under way.
+    number: u64,
     root: BlockId,
+    /// Blocks that are being read from the store, with their shapes.
+    reading: BTreeMap<BlockId, Option<(u8, u64)>>,
     /// Blocks verified against their ids.
     blocks: BTreeMap<BlockId, Block>,
     /// Blocks still wanted. Each with its shape: level of the manifest that lists it, and its bytes of the value.
@@ -64,12 +69,14 @@ pub(super) enum GetStep {
 
 impl Get {
     /// Wants the value named by `root`; takes the blocks that are stored here.
-    pub(super) fn new(command: CommandId, root: BlockId, began: Time, until: Time, ctx: &DataCx<'_, '_>) -> Self {
+    pub(super) fn new(command: CommandId, number: u64, root: BlockId, until: Time, ctx: &mut DataCx<'_, '_>) -> Self {
         let mut get = Get {
             command,
-            began,
+            began: ctx.now,
             until,
+            number,
             root,
+            reading: BTreeMap::new(),
             blocks: BTreeMap::new(),
             missing: BTreeMap::new(),
             asked: BTreeSet::new(),
@@ -84,20 +91,43 @@ impl Get {
     }
 
     /// Depth of the recursion is bounded by the manifests' levels.
-    fn want(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, shape: Option<(u8, u64)>) {
-        if self.blocks.contains_key(&id) || self.missing.contains_key(&id) {
+    fn want(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, shape: Option<(u8, u64)>) {
+        if self.blocks.contains_key(&id) || self.missing.contains_key(&id) || self.reading.contains_key(&id) {
             return;
         }
-        match ctx.store.get(id) {
-            Some(block) => self.keep(ctx, id, block.clone(), shape),
-            None => {
-                self.missing.insert(id, shape);
-            }
+        if !ctx.store.contains(id) {
+            self.missing.insert(id, shape);
+            return;
+        }
+        match ctx.read_blocks(&[id], ReadPurpose::Get { get: self.number }) {
+            Some(blocks) => self.take_stored(ctx, id, shape, blocks),
+            None => _ = self.reading.insert(id, shape),
+        }
+    }
+
+    /// Takes a block from the store; one that the store has lost is missing.
+    fn take_stored(
+        &mut self,
+        ctx: &mut DataCx<'_, '_>,
+        id: BlockId,
+        shape: Option<(u8, u64)>,
+        blocks: Vec<(BlockId, Block)>,
+    ) {
+        match blocks.into_iter().next() {
+            Some((_, block)) => self.keep(ctx, id, block, shape),
+            None => _ = self.missing.insert(id, shape),
+        }
+    }
+
+    /// The store has read a block, or has lost it.
+    pub(super) fn stored_read(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, blocks: Vec<(BlockId, Block)>) {
+        if let Some(shape) = self.reading.remove(&id) {
+            self.take_stored(ctx, id, shape, blocks);
         }
     }
 
     /// Takes a block that matches its id. Returns whether it was wanted.
-    pub(super) fn take(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, block: Block, hops: u32) -> bool {
+    pub(super) fn take(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, block: Block, hops: u32) -> bool {
         let Some(shape) = self.missing.remove(&id) else { return false };
         if id == self.root {
             self.hops = hops;
@@ -107,7 +137,7 @@ impl Get {
         true
     }
 
-    fn keep(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, block: Block, shape: Option<(u8, u64)>) {
+    fn keep(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, block: Block, shape: Option<(u8, u64)>) {
         let listed = match shape {
             Some((level, length)) => children(&block, level, length),
             None if block.kind == BlockKind::Part => Ok(None),
@@ -179,6 +209,9 @@ impl Get {
     pub(super) fn next(&mut self, scope: &mut SearchScope<'_, '_, '_>) -> GetStep {
         if self.malformed {
             return GetStep::NotFound;
+        }
+        if !self.reading.is_empty() {
+            return GetStep::Wait;
         }
         if self.missing.is_empty() {
             return match join(self.root, |id| self.blocks.get(&id)) {

@@ -1,0 +1,110 @@
+//! What goes on when a block was read or written by a store that does not complete at once.
+
+use std::collections::BTreeMap;
+
+use super::super::DataCx;
+use super::super::block::Block;
+use super::super::message::{BlockGroup, DataMessage};
+use super::super::view::GroupView;
+use super::Persist;
+use super::converge::LAST;
+use crate::core::identity::{BlockId, NodeId};
+
+/// The answer to an invitation. It is sent once all accepted blocks are written.
+#[derive(Debug)]
+pub(super) struct InviteAnswer {
+    pub(super) to: NodeId,
+    pub(super) batch: u64,
+    pub(super) taken: Vec<BlockId>,
+    pub(super) refused: Vec<BlockId>,
+    pub(super) views: Vec<BlockGroup>,
+    /// Blocks that are being written.
+    pub(super) writing: usize,
+}
+
+impl InviteAnswer {
+    pub(super) fn send(self, ctx: &mut DataCx<'_, '_>) {
+        let InviteAnswer { to, batch, taken, refused, views, .. } = self;
+        ctx.send(to, DataMessage::InviteReply { batch, taken, refused, views });
+    }
+}
+
+/// Answers that wait for writes, by number.
+#[derive(Debug, Default)]
+pub(super) struct InviteAnswers {
+    waiting: BTreeMap<u64, InviteAnswer>,
+    last: u64,
+}
+
+impl InviteAnswers {
+    /// The number that [`InviteAnswers::add`] will give to the next answer.
+    pub(super) fn next_number(&self) -> u64 {
+        self.last + 1
+    }
+
+    /// Adds an answer. Returns it if it waits for nothing.
+    pub(super) fn add(&mut self, answer: InviteAnswer) -> Option<InviteAnswer> {
+        if answer.writing == 0 {
+            return Some(answer);
+        }
+        self.last += 1;
+        self.waiting.insert(self.last, answer);
+        None
+    }
+
+    /// A block of an answer is written, or not. Returns the answer if it was the last one.
+    fn written(&mut self, number: u64, id: BlockId, ok: bool) -> Option<InviteAnswer> {
+        let answer = self.waiting.get_mut(&number)?;
+        let list = if ok { &mut answer.taken } else { &mut answer.refused };
+        list.push(id);
+        answer.writing -= 1;
+        if answer.writing == 0 { self.waiting.remove(&number) } else { None }
+    }
+}
+
+impl Persist {
+    /// A block that a peer has sent is written, or not: joins its group, and answers once the last one is.
+    pub(in super::super) fn invited_block_written(
+        &mut self,
+        ctx: &mut DataCx<'_, '_>,
+        id: BlockId,
+        (answer, view): (u64, GroupView),
+        ok: bool,
+    ) {
+        // Meanwhile the node may have begun to leave, or have got the block from elsewhere.
+        let ok = ok && self.leaving.is_none();
+        if self.holds(id) {
+            // It is stored as part of another invitation or put.
+        } else if ok {
+            self.accept_view(ctx, id, view);
+        } else {
+            ctx.delete_block(id);
+        }
+        if let Some(answer) = self.invite_answers.written(answer, id, ok) {
+            answer.send(ctx);
+        }
+    }
+
+    /// The blocks of an invitation are read.
+    pub(in super::super) fn invite_read(
+        &mut self,
+        ctx: &mut DataCx<'_, '_>,
+        to: NodeId,
+        blocks: Vec<(BlockId, Block)>,
+    ) {
+        self.repairs.read_done();
+        if !blocks.is_empty() {
+            self.send_invite(ctx, to, blocks);
+        }
+    }
+
+    /// The store has lost a block: leaves its group and tells the members, so that they replace this node.
+    pub(in super::super) fn block_lost(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
+        let members = self.groups.get(&id).map_or(Vec::new(), |view| view.members().to_vec());
+        self.drop_block(ctx, id);
+        for member in members.into_iter().filter(|&member| member != self.me && self.is_live(member)) {
+            ctx.send(member, DataMessage::SyncReply { to: LAST, views: Vec::new(), lost: vec![id] });
+        }
+        self.changed.push(id);
+    }
+}
