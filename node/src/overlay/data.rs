@@ -275,8 +275,7 @@ impl Parts<'_> {
                     self.puts.write_failed(cx, id);
                 }
             }
-            Some(CompletedOp::Written { id, purpose: WritePurpose::Invited { answer, from, view }, ok }) => {
-                self.persist.note_alive(cx, from);
+            Some(CompletedOp::Written { id, purpose: WritePurpose::Invited { answer, view }, ok }) => {
                 self.persist.invited_block_written(cx, id, (answer, view), ok);
             }
             Some(CompletedOp::Read { purpose, blocks, lost }) => {

@@ -54,7 +54,7 @@ pub(super) enum WritePurpose {
     /// The application puts the block: its group is created.
     Put,
     /// A peer sent the block: this node joins the group. Names the pending answer to the invitation.
-    Invited { answer: u64, from: NodeId, view: GroupView },
+    Invited { answer: u64, view: GroupView },
 }
 
 /// What happens when blocks are read.

@@ -305,7 +305,7 @@ impl Persist {
                 views.extend(self.merge(ctx, from, id, view));
             } else if block.is(id) && ctx.store.reserve(id, block.len(), Some(from)) {
                 let answer = self.invite_answers.next_number();
-                let purpose = || WritePurpose::Invited { answer, from, view: view.clone() };
+                let purpose = || WritePurpose::Invited { answer, view: view.clone() };
                 match ctx.write_block(id, block, purpose) {
                     Some(true) => {
                         taken.push(id);
