@@ -29,12 +29,12 @@ pub struct RebindTally {
 impl RebindTally {
     /// Adds a rebind, or how a link end fared, if the event is one.
     pub(super) fn add(&mut self, event: &Event) {
-        match &event.kind {
-            &EventKind::Rebound { network, ends, .. } => {
+        match event.kind {
+            EventKind::Rebound { network, ends, .. } => {
                 let rebind = NatRebind { at: event.at, network, link_ends: ends as u64, results: Vec::new() };
                 self.rebinds.push(rebind);
             }
-            &EventKind::Recovered { rebind, result, .. } => self.rebinds[rebind].results.push(result),
+            EventKind::Recovered { rebind, result, .. } => self.rebinds[rebind].results.push(result),
             _ => {}
         }
     }

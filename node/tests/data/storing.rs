@@ -27,8 +27,8 @@ fn values_in_slow_stores_are_replicated_found_and_repaired() {
 
 #[test]
 fn flooded_query_is_answered_from_a_slow_store() {
-    let mut config = DataConfig::default();
-    config.retrieval = butter::overlay::data::Retrieval::named("flood").unwrap();
+    let retrieval = butter::overlay::data::Retrieval::named("flood").unwrap();
+    let config = DataConfig { retrieval, ..DataConfig::default() };
     let mut net = Net::with_slow_stores(20, &config, 2);
     let stored = net.put(3, &value(1, 9_000)).unwrap();
     let asker = (0..20).find(|asker| !net.holders(stored.id).contains(asker)).unwrap();
