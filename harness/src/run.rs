@@ -85,7 +85,7 @@ pub enum RunEnd {
     Stopped(StopReason),
 }
 
-/// Who is told of a run while it is played.
+/// Observer of a run while it is played.
 pub trait RunObserver {
     /// Something was done or seen.
     fn event(&mut self, event: &Event);

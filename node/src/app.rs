@@ -42,17 +42,11 @@ pub use crate::driver::behaviours::{Answer, HANDLERS_MAX};
 pub use crate::driver::command::{
     AskCommand, CommandError, ConnectCommand, GetCommand, LeaveCommand, NodeCommand, OverlayCommand, PutCommand,
 };
-pub use crate::driver::handle::{InspectedNode, NodeHandle, NodeStopped};
+pub use crate::driver::handle::{AppOverlay, InspectedNode, NodeHandle, NodeStopped};
 use crate::driver::identity::Identity;
 use crate::driver::resolver::Resolver;
 use crate::driver::{Driver, DriverSettings};
-use crate::overlay::Overlay;
 use crate::overlay::data::{DataOverlay, FoundValue, GetError, PutError, StoredValue};
-
-/// An overlay that can run on real sockets: it and its messages can move between threads.
-pub trait AppOverlay: Overlay<Message: Send, Command: Send, Outcome: Send> + Send + 'static {}
-
-impl<V: Overlay<Message: Send, Command: Send, Outcome: Send> + Send + 'static> AppOverlay for V {}
 
 type Client<V> = Box<dyn FnOnce(NodeHandle<V>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 

@@ -35,11 +35,11 @@ async fn a_node_is_killed_started_stopped_and_missed() {
     // A node that ends unasked is reported.
     let name = format!("butter-{}-node-b-2", run.backend.run_id().unwrap());
     docker(&["kill", &name]);
-    let told = run.report().await;
-    assert_eq!(told.op, None);
+    let reported = run.report().await;
+    assert_eq!(reported.op, None);
     assert!(
-        matches!(&told.result, OpResult::Failed { node: Some(NodeIndex(4)), reason: why } if why.contains("SIGKILL")),
-        "{told:?}"
+        matches!(&reported.result, OpResult::Failed { node: Some(NodeIndex(4)), reason: why } if why.contains("SIGKILL")),
+        "{reported:?}"
     );
     run.look_until("one network of the rest", |views| joined(views, 3)).await;
     down(run).await;

@@ -15,6 +15,11 @@ use crate::core::identity::NodeId;
 use crate::core::io::{AskError, Command, ConnectReport, Outcome};
 use crate::overlay::Overlay;
 
+/// An overlay that can run on real sockets: it and its messages can move between threads.
+pub trait AppOverlay: Overlay<Message: Send, Command: Send, Outcome: Send> + Send + 'static {}
+
+impl<V: Overlay<Message: Send, Command: Send, Outcome: Send> + Send + 'static> AppOverlay for V {}
+
 /// Most commands that wait for the node; more callers wait for a place.
 const COMMANDS_MAX: usize = 1_024;
 

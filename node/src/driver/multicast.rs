@@ -118,11 +118,11 @@ impl Lan {
     pub(super) async fn next(&self) -> (SocketAddr, Announcement) {
         // One byte more than is allowed, so that what is longer is seen to be.
         let mut heard = [0; DATAGRAM_MAX + 1];
-        let mut told = [0; DATAGRAM_MAX + 1];
+        let mut unicast = [0; DATAGRAM_MAX + 1];
         loop {
             let (received, datagram) = tokio::select! {
                 received = self.listening.recv_from(&mut heard) => (received, &heard),
-                received = self.sending.recv_from(&mut told) => (received, &told),
+                received = self.sending.recv_from(&mut unicast) => (received, &unicast),
             };
             match received {
                 Ok((length, from)) if length <= DATAGRAM_MAX => match wire::decode(&datagram[..length]) {

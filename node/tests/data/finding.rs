@@ -74,7 +74,7 @@ fn dead_peers_do_not_stall_a_search() {
         for seed in 0..5 {
             let mut net = net(retrieval, 60, 60 + seed);
             let stored: Vec<_> = (0..10).map(|by| net.put(by, &value(by, 10_000)).unwrap()).collect();
-            // A quarter dies silently, and nobody has noticed when the search begins.
+            // A quarter dies silently, and no node has noticed when the search begins.
             (12..60).step_by(4).for_each(|at| net.kill(at));
             for stored in stored {
                 let began = net.now;

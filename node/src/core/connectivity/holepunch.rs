@@ -48,7 +48,7 @@ pub const TRIES_MAX: u32 = 64;
 const OFFERS_MAX: u32 = 2 * TRIES_MAX;
 /// Most probes of a peer that are answered in one try.
 const ANSWERS_MAX: u32 = 64;
-/// Most offers and looks at the own NAT in one round that nobody answers.
+/// Most offers and surveys in one round that stay without an answer.
 const MISSES_MAX: u32 = 6;
 /// Pause between tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -130,7 +130,7 @@ pub struct HolePunch {
     random: Random,
     sockets: ExtraSockets,
     pairs: BTreeMap<NodeId, RelayedPair>,
-    /// With whom ports are being predicted or many probed: one at a time, because others would be given the ports.
+    /// The peer with which ports are predicted or many are probed: one at a time, because others would be given the ports.
     busy_with: Option<NodeId>,
     /// What the last look at the own NAT has shown.
     nat: Option<MappingBehaviour>,
@@ -348,7 +348,7 @@ impl HolePunch {
         survey.look_at_new(now, &mut self.sockets, &mut self.random, acts);
     }
 
-    /// Ports are being looked at or probed for another peer: this one has to wait, and the other side is told.
+    /// Ports are being surveyed or probed for another peer: this one has to wait, and the other side is notified.
     fn wait(&mut self, now: Time, peer: NodeId, acts: &mut Vec<PunchAction>) {
         let Some(pair) = self.pairs.get_mut(&peer) else { return };
         // Before an offer the other side knows nothing yet.

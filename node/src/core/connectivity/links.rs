@@ -1,7 +1,7 @@
 //! Links to peers: which are up, which are being made, and what waits to be sent.
 //!
 //! A message to a peer without a link starts an [`attempt`] (made by `establish`): direct dials, an introduction, at last a relay.
-//! Known hosts decide whom to be linked to; here is only how.
+//! Known hosts decide which peers to link to; this module only decides how.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -207,7 +207,7 @@ impl<M> Links<M> {
         }
     }
 
-    /// Takes note of how a peer may be reached, as told by another.
+    /// Takes note of how a peer may be reached, as another peer reports it.
     pub fn learn(&mut self, contact: &Contact) {
         if contact.is_bounded() && !self.up.contains_key(&contact.id) {
             self.book.note(contact);
@@ -350,7 +350,7 @@ impl<M> Links<M> {
         }
     }
 
-    /// Goes on with what is due: later stages of attempts, links that nobody uses. `wanted` are not closed.
+    /// Goes on with what is due: later stages of attempts, unused links. `wanted` are not closed.
     pub fn wake<O>(&mut self, now: Time, wanted: impl Fn(NodeId) -> bool, stats: &mut Stats, sink: &mut Sink<M, O>) {
         let due: Vec<NodeId> =
             self.attempts.iter().filter(|(_, attempt)| attempt.due() <= now).map(|(&peer, _)| peer).collect();
@@ -371,7 +371,7 @@ impl<M> Links<M> {
         Deadline { at: attempts, why: "a link attempt" }.or(Deadline { at: sweep, why: "unused links" })
     }
 
-    /// The next peer to whom no link could be made, since the last call.
+    /// The next peer to which no link could be made, since the last call.
     pub fn take_failed(&mut self) -> Option<NodeId> {
         self.failed.pop()
     }

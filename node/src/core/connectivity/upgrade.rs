@@ -285,8 +285,8 @@ impl<M> Connectivity<M> {
         let mut reflectors = self.links.reflectors(|peer| self.rendezvous.wants(peer));
         if reflectors.is_empty() {
             // The link to the ambassador may run over IPv6, where no NAT can be looked at.
-            let told = self.rendezvous.home().map(|via| via.address);
-            reflectors.extend(told.filter(|address| address.is_ipv4() && !place.is_near(*address)));
+            let fallback = self.rendezvous.home().map(|via| via.address);
+            reflectors.extend(fallback.filter(|address| address.is_ipv4() && !place.is_near(*address)));
         }
         PunchContext { reflectors, public }
     }

@@ -1,4 +1,4 @@
-//! Finding peers on the LAN, as Butter does: who knows nobody pings the group; who hears a ping answers with what it knows.
+//! Finding peers on the LAN, as Butter does: a node without known hosts pings the group; a node that receives a ping answers with its own.
 //!
 //! On a crowded LAN only some answer, so that a newcomer hears a handful and not hundreds. A rare ping goes on after that,
 //! so that two groups of peers that formed apart on one LAN find each other.
@@ -16,7 +16,7 @@ use crate::core::time::{Deadline, Time};
 
 /// Answers that a newcomer should get on a crowded LAN, on average.
 const ANSWERS_TARGET: u32 = 6;
-/// Hosts told in an answer: keeps it within a datagram.
+/// Most hosts in an answer, which must fit a datagram.
 pub const HOSTS_PER_ANSWER: usize = 4;
 /// Pause between pings of a node that knows somebody.
 const RARE_PING: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ pub struct Discovery {
 /// What an announcement means for this node.
 #[derive(Debug, PartialEq, Eq)]
 pub enum DiscoveryOutcome {
-    /// Somebody looks for peers: consider it, and answer if told to.
+    /// Another node looks for peers: consider it, and answer if asked to.
     Newcomer {
         /// Where it may be reached.
         contact: Contact,

@@ -36,7 +36,7 @@ const CANDIDATE_ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// Pause before the active view is filled further, after a refusal.
 const AFTER_REFUSAL: Duration = Duration::from_secs(2);
 
-/// What to say, and to whom.
+/// A message, and the peer that receives it.
 pub type AddressedMessage = (Contact, MembershipMessage);
 
 /// A candidate that was asked to be a neighbour.
@@ -60,7 +60,7 @@ pub struct KnownHosts {
 }
 
 impl KnownHosts {
-    /// Nobody yet; at most `active_max` neighbours and `passive_max` others.
+    /// No hosts yet; at most `active_max` neighbours and `passive_max` others.
     pub fn new(own: NodeId, active_max: usize, passive_max: usize) -> Self {
         KnownHosts {
             own,
@@ -94,7 +94,7 @@ impl KnownHosts {
         self.active.len() + self.passive.len()
     }
 
-    /// Whether nobody is known.
+    /// Whether no host is known.
     pub fn is_empty(&self) -> bool {
         self.active.is_empty() && self.passive.is_empty()
     }
@@ -187,7 +187,7 @@ impl KnownHosts {
         }
     }
 
-    /// Takes contacts told by a peer or an ambassador.
+    /// Takes contacts that a peer or an ambassador sent.
     pub fn note_hosts(&mut self, contacts: impl IntoIterator<Item = Contact>, random: &mut Random) {
         for contact in contacts.into_iter().take(CONTACTS_MAX + 1) {
             self.note_host(contact, random);
@@ -346,7 +346,7 @@ impl KnownHosts {
         self.active.len() < self.active_max
     }
 
-    /// Takes `contact` into the active view; whoever has to make room is told.
+    /// Takes `contact` into the active view; a peer that has to make room is notified.
     fn admit(&mut self, contact: Contact, random: &mut Random) -> Vec<AddressedMessage> {
         if contact.id == self.own {
             return Vec::new();

@@ -17,11 +17,11 @@ use crate::api::{
     CONNECT_PATH, ConnectBody, ErrorBody, LEAVE_PATH, LinkBody, METRICS_PATH, PEERS_PATH, PING_PATH, PeerBody,
     PeersBody, SNAPSHOT_PATH, START_PATH, STATUS_PATH, SnapshotBody, SnapshotLinkBody, StatusBody, ViaBody,
 };
-use crate::app::AppOverlay;
 use crate::core::blob::Blob;
 use crate::core::identity::NodeId;
 use crate::core::io::AskError;
 use crate::driver::command::AskCommand;
+use crate::driver::handle::AppOverlay;
 use crate::driver::handle::{InspectedNode, NodeHandle, NodeStopped};
 
 type NodeState<V> = State<NodeHandle<V>>;

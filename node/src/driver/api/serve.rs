@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use super::overlay::OverlayApi;
 use super::routes::{self, Failure};
 use super::{ApiAddress, ApiError, ApiSettings, TOKEN_MIN};
-use crate::app::AppOverlay;
+use crate::driver::handle::AppOverlay;
 use crate::driver::handle::NodeHandle;
 use crate::http::server::{HttpLimits, HttpListener, HttpServer, ListenAddress};
 use crate::overlay::data::VALUE_MAX;

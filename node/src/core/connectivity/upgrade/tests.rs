@@ -62,7 +62,7 @@ impl Bench {
         self.hear(PEER, Message::Rendezvous(RendezvousMessage::Hello { contact: seen, seen: None }));
     }
 
-    /// Whether the node wants to be introduced to the peer once that has told these addresses.
+    /// Whether the node wants to be introduced to the peer once that has sent these addresses.
     fn meets_anew(&mut self, local: &[&str]) -> bool {
         let mut contact = contact(PEER, local);
         contact.set_external(Some(address("198.51.100.2:6000")), None);
@@ -85,7 +85,7 @@ fn a_relayed_peer_that_comes_to_ipv6_is_met_anew_a_few_times() {
     bench.link(None);
     assert!(!bench.meets_anew(&["10.9.0.2:4001"]), "nothing is new");
     assert!(!bench.meets_anew(&["10.9.0.2:4001", "10.8.0.2:4001"]), "it is behind the same NAT");
-    assert!(!bench.meets_anew(&["10.9.0.2:4001", "[fe80::2]:4001"]), "nobody else can dial that");
+    assert!(!bench.meets_anew(&["10.9.0.2:4001", "[fe80::2]:4001"]), "no other host can dial that");
     let met = (0..100).filter(|i| bench.meets_anew(&["10.9.0.2:4001", &format!("[2001:db8:2::{i}]:4001")])).count();
     assert_eq!(met, 4);
 }
@@ -101,7 +101,7 @@ fn a_relayed_peer_whose_nat_has_another_address_is_met_anew() {
     };
     assert!(!met("198.51.100.2:6001"), "another port only");
     assert!(met("198.51.100.3:6000"));
-    assert!(!met("198.51.100.3:6000"), "that was told already");
+    assert!(!met("198.51.100.3:6000"), "that was sent already");
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn a_nat_is_looked_at_also_where_the_ambassador_is_linked_over_ipv6() {
     let report = NatReport { seen: address("198.51.100.2:6000"), ports: MappingBehaviour::Random };
     let offer = Message::Rendezvous(RendezvousMessage::Punch(PunchMessage::Offer { number: 1, report }));
     let said = bench.hear(PEER, offer);
-    let told = address(AMBASSADOR_AT);
-    assert!(said.iter().any(|out| matches!(out, Output::Probe { to, .. } if *to == told)), "{said:?}");
+    let reported = address(AMBASSADOR_AT);
+    assert!(said.iter().any(|out| matches!(out, Output::Probe { to, .. } if *to == reported)), "{said:?}");
 }
 
 #[test]
@@ -136,12 +136,12 @@ fn who_wants_a_better_link_than_a_relayed_one_waits_for_the_dials_over_ipv6() {
     assert!(bench.meets_anew(&["10.9.0.2:4001", "[2001:db8:2::2]:4001"]));
     // The leader has given up.
     bench.hear(PEER, Message::Rendezvous(RendezvousMessage::Punch(PunchMessage::End)));
-    let told = |said: &[Output<Nothing, ()>]| said.iter().any(|out| matches!(out, Output::Done { .. }));
+    let reported = |said: &[Output<Nothing, ()>]| said.iter().any(|out| matches!(out, Output::Done { .. }));
     let said = bench.give(Input::Command { id: CommandId(7), command: Command::Connect { peer: PEER, contact: None } });
-    assert!(said.iter().any(introduces) && !told(&said), "{said:?}");
+    assert!(said.iter().any(introduces) && !reported(&said), "{said:?}");
     bench.1 = bench.1 + Duration::from_secs(1);
     let said = bench.give(Input::Wake);
-    assert!(told(&said), "{said:?}");
+    assert!(reported(&said), "{said:?}");
 }
 
 #[test]
@@ -179,14 +179,14 @@ fn what_was_asked_over_a_link_that_is_found_dead_has_no_answer() {
         bench.1 = bench.1 + Duration::from_millis(250);
     }
     let closed = said.iter().position(|out| matches!(out, Output::Close { peer: PEER }));
-    let told = said.iter().position(|out| {
+    let reported = said.iter().position(|out| {
         let Output::Done { id: CommandId(7), outcome } = out else { return false };
         matches!(outcome, Outcome::Answered(Err(AskError::Unreachable)))
     });
-    assert!(closed.is_some() && told > closed, "{said:?}");
+    assert!(closed.is_some() && reported > closed, "{said:?}");
 }
 
-/// Whether the node dials the peer after what it was told.
+/// Whether the node dials the peer after what it received.
 fn dials(said: &[Output<Nothing, ()>]) -> bool {
     said.iter().any(|out| matches!(out, Output::Dial { peer: Some(PEER), .. }))
 }
@@ -277,15 +277,15 @@ fn nothing_is_tried_any_more_for_a_relayed_link_that_was_closed_unused() {
 #[test]
 fn a_port_that_an_inner_nat_forwards_is_not_told_to_others() {
     let mut bench = Bench::new(&HERE[..1]);
-    let mut told = |external_address: &str| {
+    let mut reported = |external_address: &str| {
         bench.give(Input::PortMapped(Some(ForwardedPort {
             external_address: address(external_address),
             lifetime: port_map::LIFETIME,
         })));
         bench.0.me().mapped
     };
-    assert_eq!(told("192.168.0.7:4001"), None);
-    assert_eq!(told("198.51.100.1:4001"), Some(address("198.51.100.1:4001")));
+    assert_eq!(reported("192.168.0.7:4001"), None);
+    assert_eq!(reported("198.51.100.1:4001"), Some(address("198.51.100.1:4001")));
 }
 
 #[test]
