@@ -7,7 +7,6 @@
 //! | [`network`] | routers: where a packet goes, what [`crate::net::nat`] and [`crate::net::link`] do to it |
 //! | [`queue`] | what happens when |
 //! | [`series`] | metrics of nodes and routers as Prometheus has them |
-//! | [`builder`] | plans made in code, for benches and tests |
 //! | [`invariants`] | what must hold of every node at any moment |
 //!
 //! Events are ordered by (time, source, the source's own sequence), and nothing takes effect at the moment that it is

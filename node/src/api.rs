@@ -83,7 +83,7 @@ pub struct StatusBody {
     pub groups: Option<GroupsBody>,
 }
 
-/// What the NAT before a node does, in the order of how easily it is crossed: as [`Nat`].
+/// What the NAT before a node does, in the order of how easily it is crossed: as [`crate::core::NatStatus`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NatBody {

@@ -25,7 +25,7 @@ impl ExpositionWriter {
         self.0.push('\n');
     }
 
-    /// Writes a line that [`line`] has made.
+    /// Writes a line that [`line()`] has made.
     pub fn line(&mut self, line: &str) {
         self.0.push_str(line);
         self.0.push('\n');
