@@ -12,9 +12,9 @@ use butter_harness::net::nat::{NatConfig, PortBlock};
 use butter_harness::net::packet::ipv6::Packet6;
 use butter_harness::net::packet::{self, Packet};
 use butter_harness::router::engine::RouterEngine;
-use butter_harness::router::frame::{ETHERNET_LEN, Side, Interface, TYPE_IPV6};
+use butter_harness::router::frame::{ETHERNET_LEN, Interface, Side, TYPE_IPV6};
 use butter_harness::router::offload::{OFFLOAD_LEN, Offload};
-use butter_harness::router::{Ipv6Config, RouterConfig, Side, Side6};
+use butter_harness::router::{RouterConfig, RouterIpv6Config, SideConfig, SideConfig6};
 use libfuzzer_sys::fuzz_target;
 
 const INSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 1], mtu: 1_500 };
@@ -62,12 +62,12 @@ impl Kind {
 }
 
 fn engine(nat: u8) -> RouterEngine {
-    let side = |subnet: &str, address: &str, gateway: Option<&str>| Side {
+    let side = |subnet: &str, address: &str, gateway: Option<&str>| SideConfig {
         subnet: subnet.parse().unwrap(),
         address: address.parse().unwrap(),
         gateway: gateway.map(|gateway| gateway.parse().unwrap()),
     };
-    let side6 = |subnet: &str, address: &str| Side6 {
+    let side6 = |subnet: &str, address: &str| SideConfig6 {
         subnet: subnet.parse().unwrap(),
         address: address.parse().unwrap(),
         gateway: None,
@@ -86,7 +86,7 @@ fn engine(nat: u8) -> RouterEngine {
         down: LinkConfig::default(),
         routes: vec![],
         control_port: 0,
-        ipv6: Some(Ipv6Config {
+        ipv6: Some(RouterIpv6Config {
             inside: side6("2001:db8:1::/64", "2001:db8:1::1"),
             outside: Some(side6("2001:db8:2::/64", "2001:db8:2::2")),
             firewall: butter_harness::net::firewall::Policy::Stateful,
