@@ -164,7 +164,7 @@ fn refusals_have_a_reason_and_a_status() {
     for (method, path, body, status, why) in [
         ("GET", format!("/v1/blobs/{nothing}"), vec![], 404, "not found"),
         ("GET", "/v1/blobs/xyz".to_owned(), vec![], 400, "64 hexadecimal digits"),
-        ("POST", "/v1/blobs".to_owned(), vec![7; 10], 504, "copies could be made"),
+        ("POST", "/v1/blobs".to_owned(), vec![7; 10], 504, "too few copies"),
         ("POST", "/v1/blobs".to_owned(), vec![7; 100_000], 507, "storage of this node is full"),
         ("GET", "/elsewhere".to_owned(), vec![], 404, "nothing at this path"),
     ] {

@@ -158,7 +158,7 @@ impl SimBackend {
 
     fn command(&mut self, op: OpId, node: NodeIndex, command: Command<DataCommand>, within: Duration) {
         if self.engine.node(node.0 as NodeSlot).is_none() {
-            return self.failed(op, node, "the node does not run");
+            return self.failed(op, node, "the node is down");
         }
         let id = CommandId(self.next_command);
         self.next_command += 1;

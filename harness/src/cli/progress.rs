@@ -73,7 +73,7 @@ impl ProgressDisplay {
             }
             EventKind::Incident { node, message: what } => {
                 let node = node.map_or(String::new(), |node| format!("{}: ", plan.node(node).name));
-                self.line(&format!("trouble: {node}{what}"));
+                self.line(&format!("incident: {node}{what}"));
             }
             _ => {}
         }

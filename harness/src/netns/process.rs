@@ -220,7 +220,7 @@ impl Tail {
         let text = String::from_utf8_lossy(held.make_contiguous());
         let lines: Vec<&str> = text.trim_end().lines().collect();
         let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-        if last.is_empty() { String::new() } else { format!("; it last_output last:\n{}", last.join("\n")) }
+        if last.is_empty() { String::new() } else { format!("; it said last:\n{}", last.join("\n")) }
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
         let tail = Tail::default();
         assert_eq!(tail.quote(), "");
         (0..10_000).for_each(|line| tail.add(format!("line {line}\n").as_bytes()));
-        assert_eq!(tail.quote(), "; it last_output last:\nline 9995\nline 9996\nline 9997\nline 9998\nline 9999");
+        assert_eq!(tail.quote(), "; it said last:\nline 9995\nline 9996\nline 9997\nline 9998\nline 9999");
         assert!(tail.0.lock().unwrap().len() <= TAIL_MAX);
     }
 }

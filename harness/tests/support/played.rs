@@ -230,7 +230,7 @@ impl<B: Backend> Played<B> {
         assert!(matches!(self.act(Op::Kill { node: NodeIndex(1) }).await, OpResult::NodeStopped));
         assert!(self.look().await.iter().all(|view| view.node != NodeIndex(1)));
         let twice = self.act(Op::Kill { node: NodeIndex(1) }).await;
-        assert!(matches!(&twice, OpResult::Failed { reason: why, .. } if why.contains("does not run")), "{twice:?}");
+        assert!(matches!(&twice, OpResult::Failed { reason: why, .. } if why.contains("is down")), "{twice:?}");
         assert_ne!(self.started(NodeIndex(1), true).await, before[1].id);
 
         // Stopped: it leaves by itself. Started with what it had: the same one. Started fresh: another.

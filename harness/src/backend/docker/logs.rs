@@ -27,7 +27,7 @@ pub(crate) async fn quote(docker: &Docker, container: &str) -> String {
     if last_output.trim().is_empty() {
         String::new()
     } else {
-        format!("; it last_output last:\n{}", last_output.trim_end())
+        format!("; it said last:\n{}", last_output.trim_end())
     }
 }
 

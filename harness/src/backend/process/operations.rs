@@ -67,7 +67,7 @@ async fn call<H: ProcessHost>(
     let Some(instance) = run.node(node).live() else { return failed("the node is down".to_owned()) };
     let within = deadline + 2 * node_api::MARGIN;
     let call = timeout(within, async {
-        let _permit = room.acquire().await.context("the run is await_end")?;
+        let _permit = room.acquire().await.context("the run is over")?;
         call.await
     });
     tokio::select! {
