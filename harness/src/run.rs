@@ -375,7 +375,7 @@ impl<B: Backend> Runner<'_, B> {
         self.observer.status(&self.status);
     }
 
-    /// Looks at all nodes and waits for what is seen. A look that fails leaves trouble in the record and is tried no more.
+    /// Looks at all nodes and waits for what is seen. A look that fails leaves an incident in the record and is tried no more.
     async fn inspect_now(&mut self) -> Leave {
         let mut begun = false;
         while !begun || self.pending.inspects() || self.pending.samples() {

@@ -199,7 +199,7 @@ fn nodes_that_meet_late_are_waited_for_by_looking() {
 }
 
 #[test]
-fn what_is_never_reported_is_trouble_and_ends() {
+fn operation_that_is_never_reported_is_an_incident_and_ends() {
     let played = run(&plan(vec![store()]), BackendFaults { never_report_puts: true, ..BackendFaults::default() });
     assert_eq!(played.ended, RunEnd::Finished);
     let problems = problems(&played);
@@ -261,7 +261,7 @@ fn a_nodes_actions_keep_their_order_however_long_a_start_takes() {
 }
 
 #[test]
-fn a_node_that_ends_by_itself_is_trouble_and_lives_no_more() {
+fn node_that_ends_by_itself_is_an_incident_and_no_longer_alive() {
     let wait = step("settle", vec![(2 * S, kill(3))], EndCondition::Elapsed { duration: 3 * S });
     let played = run(
         &plan(vec![wait]),

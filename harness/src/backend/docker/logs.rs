@@ -24,11 +24,7 @@ pub(crate) async fn quote(docker: &Docker, container: &str) -> String {
     let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(TAIL_LINES).build();
     let lines: Result<Vec<_>, _> = docker.logs(container, Some(options)).try_collect().await;
     let last_output: String = lines.unwrap_or_default().iter().map(ToString::to_string).collect();
-    if last_output.trim().is_empty() {
-        String::new()
-    } else {
-        format!("; it said last:\n{}", last_output.trim_end())
-    }
+    if last_output.trim().is_empty() { String::new() } else { format!("; it said last:\n{}", last_output.trim_end()) }
 }
 
 /// Writes the log of every node and router that has a container: `NODE.log` and `router-NETWORK.log`.
