@@ -135,7 +135,7 @@ impl Progress for ProgressDisplay {
 /// A longer bound is not shown: it is that of many attempts, each of which may take its whole time.
 const SHOWN_BOUND_MAX_S: u64 = 600;
 
-/// `step 3 of 5, churn: at most 42 s left · 16 nodes · 60 of 60 items kept · 12 queries, 12 right`
+/// `step 3 of 5, churn: at most 42 s left · 16 nodes · 60 of 60 items persistent · 12 queries, 12 successful`
 fn status_line(plan: &Plan, standing: &RunStatus) -> String {
     let mut parts = Vec::new();
     if let Some(index) = standing.step {
@@ -147,13 +147,13 @@ fn status_line(plan: &Plan, standing: &RunStatus) -> String {
     parts.push(format!("{} nodes", standing.live));
     match standing.persistent {
         Some((kept, acknowledged)) if acknowledged > 0 => {
-            parts.push(format!("{kept} of {acknowledged} items kept, {} lost", acknowledged - kept));
+            parts.push(format!("{kept} of {acknowledged} items persistent, {} lost", acknowledged - kept));
         }
         _ if standing.acknowledged > 0 => parts.push(format!("{} items stored", standing.acknowledged)),
         _ => {}
     }
     if standing.queries.total() > 0 {
-        parts.push(format!("{} queries, {} right", standing.queries.total(), standing.queries.found));
+        parts.push(format!("{} queries, {} successful", standing.queries.total(), standing.queries.found));
     }
     parts.join(" · ")
 }
