@@ -170,7 +170,7 @@ impl Package {
         let for_tests: BTreeSet<Module> = files
             .iter()
             .flat_map(|(module, (_, children))| {
-                children.iter().map(|child| [module.as_slice(), &[child.clone()]].concat())
+                children.iter().map(|child| [module.as_slice(), std::slice::from_ref(child)].concat())
             })
             .collect();
         let is_for_tests = |module: &Module| (1..=module.len()).any(|end| for_tests.contains(&module[..end]));

@@ -12,13 +12,13 @@ use butter::core::NodeCore;
 use butter::core::blob::Blob;
 use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
-use butter::core::io::{Command, CommandId, Input, ForwardedPort, Output, RequestId, Sink, SocketId, DialTarget};
+use butter::core::io::{Command, CommandId, DialTarget, ForwardedPort, Input, Output, RequestId, Sink, SocketId};
 use butter::core::message::Refusal;
 use butter::core::probe::{Probe, Token};
 use butter::core::time::Time;
 use butter::core::wire;
 use butter::overlay::data::message::DataMessage;
-use butter::overlay::data::{DataConfig, DataOverlay, DataCommand, DataOutcome};
+use butter::overlay::data::{DataCommand, DataConfig, DataOutcome, DataOverlay};
 use libfuzzer_sys::fuzz_target;
 
 const NODES: usize = 4;
@@ -286,7 +286,10 @@ impl World {
             }
             Step::Probed { to, socket, from, datagram } => {
                 let Some(probe) = Probe::decode(datagram) else { return };
-                self.give(node(to), Input::ProbeReceived { socket: SocketId(socket.into()), from: address(from), probe });
+                self.give(
+                    node(to),
+                    Input::ProbeReceived { socket: SocketId(socket.into()), from: address(from), probe },
+                );
             }
             Step::AnswerProbe { skip, seen } => {
                 let Some((at, socket, from, token)) = self.probes.remove(skip.into()) else { return };
@@ -298,7 +301,8 @@ impl World {
             }
             Step::Mapped { node: at, external_address, lifetime_s } => {
                 let lifetime = Duration::from_secs(lifetime_s.into());
-                let mapping = external_address.map(|external_address| ForwardedPort { external_address: address(external_address), lifetime });
+                let mapping = external_address
+                    .map(|external_address| ForwardedPort { external_address: address(external_address), lifetime });
                 self.give(node(at), Input::PortMapped(mapping));
             }
             Step::Moved { node: at, hosts } => {
