@@ -21,8 +21,10 @@ async fn a_run_that_was_killed_is_removed() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // Kept to the end: a child whose output is closed ends at its next line.
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let run = lines
+        .by_ref()
         .map(Result::unwrap)
         .find_map(|line| Some(line.split_once("deployed run ")?.1.to_owned()))
         .expect("the child deploys its run");
