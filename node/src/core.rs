@@ -21,6 +21,8 @@ pub mod io;
 pub mod membership;
 pub mod message;
 pub mod nat_report;
+pub mod path;
+pub mod patience;
 pub mod probe;
 pub mod random;
 pub mod requests;
@@ -99,6 +101,7 @@ impl<V: Overlay> NodeCore<V> {
         match input {
             Input::LinkUp { peer, remote, dialled } => self.link_up(now, LinkInfo { peer, remote, dialled }, sink),
             Input::LinkDown { peer } => self.link_down(now, peer, sink),
+            Input::PathMeasured { peer, path } => self.connectivity.links_mut().path_measured(now, peer, &path),
             Input::DialFailed { dial } => self.with(now, sink, |net, cx| net.dial_failed(cx, dial)),
             Input::Message { from, message } => self.message(now, from, message, sink),
             Input::Announcement { from, announcement } => self.heard(now, from, announcement, sink),

@@ -244,6 +244,7 @@ where
                 }
             },
             Output::Dial { dial, peer, to } => self.transport.dial(dial, peer, to),
+            Output::MeasurePath { peer } => self.transport.measure_path(peer),
             Output::Close { peer } => self.transport.close(peer),
             Output::Announce(announcement) => {
                 self.lan.iter().for_each(|lan| lan.announce(&announcement));

@@ -8,6 +8,7 @@
 //! | [`api`] | the shapes of the control API, for its clients as well |
 //! | [`app`] | what an application holds: register behaviours, run a node, put, get, ask |
 //! | [`http`] | one HTTP server loop and one client, for the control API and for the testbed |
+//! | [`quic`] | settings of QUIC, measurements of its paths: for the driver, and for a simulator of it |
 //! | [`driver`] | the one tokio loop that plays a core over real sockets, and the control API |
 //!
 //! With `default-features = false` only the pure part is built: that is how the simulator uses it.
@@ -26,6 +27,8 @@ mod error_chains;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod overlay;
+#[cfg(feature = "quic")]
+pub mod quic;
 
 #[cfg(feature = "driver")]
 pub use app::Node;

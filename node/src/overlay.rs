@@ -16,6 +16,7 @@ use crate::core::identity::NodeId;
 use crate::core::io::{CommandId, Outcome, Output, Sink};
 use crate::core::membership::known_hosts::KnownHosts;
 use crate::core::message::Message;
+use crate::core::path::PathEstimate;
 use crate::core::random::Random;
 use crate::core::stats::{InstrumentVisitor, Stats};
 use crate::core::storage::{StoreCompletion, StoreRequest};
@@ -133,6 +134,16 @@ impl<M, O> OverlayContext<'_, M, O> {
     /// Whether a link to `peer` is up.
     pub fn is_linked(&self, peer: NodeId) -> bool {
         self.links.is_up(peer)
+    }
+
+    /// What is known of the path to a linked peer: how long waits for it should be, see [`crate::core::patience`].
+    pub fn path(&self, peer: NodeId) -> Option<&PathEstimate> {
+        self.links.path_estimate(peer)
+    }
+
+    /// Brings [`OverlayContext::path`] of a linked peer up to date. That takes effect after this input.
+    pub fn measure_path(&mut self, peer: NodeId) {
+        self.sink.push(Output::MeasurePath { peer });
     }
 
     /// The active view, in a stable order.

@@ -295,6 +295,7 @@ fn perform<M: std::fmt::Debug + bincode::Encode, O>(
             Err(_) => sent.unsendable += 1,
         },
         Output::Dial { dial, peer, to } => transport.dial(slot, dial, peer, to),
+        Output::MeasurePath { peer } => transport.measure_path(slot, peer),
         Output::Close { peer } => transport.close(slot, peer),
         Output::Announce(announcement) => transport.announce(slot, announcement),
         Output::Unicast { to, announcement } => transport.unicast(slot, to, announcement),

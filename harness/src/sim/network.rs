@@ -168,18 +168,26 @@ struct Router {
 struct Pipe {
     link: Link,
     latency: Duration,
+    /// In bytes per second.
+    rate: Option<u64>,
     /// Nothing but a delay: what passes through does not depend on what else does.
     perfect: bool,
 }
 
 impl Pipe {
     fn new(config: &LinkConfig, seed: u64) -> Self {
-        Pipe { link: Link::new(config.clone(), seed), latency: config.latency, perfect: config.only_delays() }
+        Pipe {
+            link: Link::new(config.clone(), seed),
+            latency: config.latency,
+            rate: config.rate_bps.map(|bps| bps / 8),
+            perfect: config.only_delays(),
+        }
     }
 
     fn change(&mut self, config: &LinkConfig) {
         self.link.change(config.clone());
         self.latency = config.latency;
+        self.rate = config.rate_bps.map(|bps| bps / 8);
         self.perfect = config.only_delays();
     }
 }
@@ -372,6 +380,12 @@ impl Networks {
     pub fn latency(&self, hop: RouterHop) -> (Duration, bool) {
         let router = self.networks[hop.network as usize].router.as_ref().expect("a hop passes a router");
         hop.way.side().map_or((Duration::ZERO, true), |side| (router.pipes[side].latency, router.pipes[side].perfect))
+    }
+
+    /// Bytes per second that a hop's link carries at most; `None` if it is not limited.
+    pub fn rate(&self, hop: RouterHop) -> Option<u64> {
+        let router = self.networks[hop.network as usize].router.as_ref().expect("a hop passes a router");
+        hop.way.side().and_then(|side| router.pipes[side].rate)
     }
 
     /// The shortest life of a mapping that nodes of this network depend on; `None` where no NAT is on the way out.

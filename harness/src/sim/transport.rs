@@ -23,8 +23,9 @@ use bincode::Encode;
 use butter::core::identity::NodeId;
 use butter::core::io::{DialId, DialTarget};
 use butter::core::message::Message;
+use butter::core::path::INITIAL_RTT;
 use butter::core::time::Time;
-use butter::core::transport::{DIAL_TIMEOUT, IDLE_TIMEOUT, INITIAL_RTT, KEEP_ALIVE, RelayQuota, TransportEvent};
+use butter::core::transport::{DIAL_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE, RelayQuota, TransportEvent};
 use butter::core::wire::WireError;
 use slotmap::SlotMap;
 
@@ -39,6 +40,7 @@ mod dial;
 mod discovery;
 mod flight;
 mod link;
+mod path;
 mod port_map;
 mod probe;
 mod rewire;
@@ -142,6 +144,11 @@ enum Event {
     Revive(LinkKey),
     /// A side of a link sees that its peer has come to another address.
     Moved {
+        link: LinkKey,
+        side: u8,
+    },
+    /// A side of a link looks whether its path has changed.
+    PathCheck {
         link: LinkKey,
         side: u8,
     },
@@ -312,6 +319,7 @@ impl<M: Debug + Encode> Transport<M> {
             Event::Refresh(network) => self.refresh(network as usize),
             Event::Revive(link) => self.revive(link),
             Event::Moved { link, side } => self.moved(link, usize::from(side)),
+            Event::PathCheck { link, side } => self.check_path(link, usize::from(side)),
         }
     }
 

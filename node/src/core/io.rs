@@ -7,6 +7,7 @@ use super::blob::Blob;
 use super::contact::Contact;
 use super::identity::NodeId;
 use super::message::{Announcement, Message, Refusal};
+use super::path::PathMeasurement;
 use super::probe::Probe;
 use super::storage::{StoreCompletion, StoreRequest};
 
@@ -130,6 +131,14 @@ pub enum Input<M, C> {
     LinkDown {
         /// Who was at the other end.
         peer: NodeId,
+    },
+    /// The path to a linked peer: when its link is up, when it has changed so that waits do, and in answer to
+    /// [`Output::MeasurePath`].
+    PathMeasured {
+        /// The linked peer at its other end.
+        peer: NodeId,
+        /// The path of the link as it is now.
+        path: PathMeasurement,
     },
     /// A dial did not lead to a link.
     DialFailed {
@@ -290,6 +299,11 @@ pub enum Output<M, O> {
     /// Close the link to `peer`. No [`Input::LinkDown`] follows.
     Close {
         /// The peer whose link is closed.
+        peer: NodeId,
+    },
+    /// Measure the path to a linked peer. Answered at once by [`Input::PathMeasured`]; not at all without a link.
+    MeasurePath {
+        /// The peer at its other end.
         peer: NodeId,
     },
     /// To the LAN's discovery group, on every interface.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::identity::NodeId;
 use super::io::{DialId, ForwardedPort, Input, SocketId};
 use super::message::{Announcement, Message};
+use super::path::PathMeasurement;
 use super::probe::Probe;
 
 /// Longest time from a dial to its [`Input::LinkUp`] or [`Input::DialFailed`].
@@ -18,10 +19,10 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between keep-alives of an idle link. Two may be lost before [`IDLE_TIMEOUT`], and the mapping of a NAT (30 s)
 /// never expires.
 pub const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
-/// Round trip that QUIC assumes before it has measured one. An initial packet is sent again after three of them.
-pub const INITIAL_RTT: Duration = Duration::from_millis(100);
-/// Pause between checks whether a peer's address has changed: a client may migrate (RFC 9000 §9).
-pub const MIGRATION_CHECK_EVERY: Duration = Duration::from_millis(500);
+/// Pause between checks of links: a client may migrate to another address (RFC 9000 §9), and a path may change.
+pub const LINK_CHECK_EVERY: Duration = Duration::from_millis(500);
+/// Least pause between two reports of a changed path: see [`TransportEvent::PathMeasured`].
+pub const PATH_REPORT_PAUSE: Duration = Duration::from_millis(200);
 /// Extra sockets that a node may have open at once. Hole punching with one peer opens 256 at most.
 pub const EXTRA_SOCKETS_MAX: usize = 768;
 
@@ -64,6 +65,13 @@ pub enum TransportEvent<M> {
     LinkDown {
         /// The peer at the other end.
         peer: NodeId,
+    },
+    /// A path was measured: see [`Input::PathMeasured`].
+    PathMeasured {
+        /// The linked peer at its other end.
+        peer: NodeId,
+        /// The path of the link as it is now.
+        path: PathMeasurement,
     },
     /// A dial has failed: see [`Input::DialFailed`].
     DialFailed {
@@ -123,6 +131,7 @@ impl<M, C> From<TransportEvent<M>> for Input<M, C> {
         match event {
             TransportEvent::LinkUp { peer, remote, dialled } => Input::LinkUp { peer, remote, dialled },
             TransportEvent::LinkDown { peer } => Input::LinkDown { peer },
+            TransportEvent::PathMeasured { peer, path } => Input::PathMeasured { peer, path },
             TransportEvent::DialFailed { dial } => Input::DialFailed { dial },
             TransportEvent::Message { from, message, .. } => Input::Message { from, message },
             TransportEvent::Announcement { from, announcement } => Input::Announcement { from, announcement },

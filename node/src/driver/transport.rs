@@ -11,7 +11,9 @@
 //! | `relay` | carrying packets for others, and being carried |
 //! | `extra` | probes, and extra sockets |
 //! | `links` | which of several connections to a peer is the link |
-//! | `connection` | reading and writing one connection |
+//! | `connection` | reading and closing one connection |
+//! | `send_queue` | what waits to be written to one connection |
+//! | `path_monitor` | what QUIC measures of a link's path |
 //! | `accept` | connections from outside |
 //! | `address` | sockets for either kind of address |
 //! | `event` | what the tasks of connections report |
@@ -35,19 +37,22 @@ use crate::core::identity::NodeId;
 use crate::core::io::{DialId, DialTarget, SocketId};
 use crate::core::message::Message;
 use crate::core::probe::Probe;
-use crate::core::transport::{DIAL_TIMEOUT, MIGRATION_CHECK_EVERY, RelayQuota, TransportEvent};
+use crate::core::transport::{DIAL_TIMEOUT, LINK_CHECK_EVERY, PATH_REPORT_PAUSE, RelayQuota, TransportEvent};
 use crate::core::wire::{self, WireError};
+use crate::quic::FrameClass;
 use accept::accept;
 use address::{bind, is_somebody};
 use arrivals::Arrivals;
-use connection::{CloseCode, Reader, SendQueue};
+use connection::{CloseCode, Reader};
 use counters::Counters;
 use endpoints::Endpoints;
 use event::Event;
 use extra::{Extras, Probed};
 use links::{ConnectionId, Entry, LinkTable, Removed};
+use path_monitor::PathMonitor;
 use relay::Relay;
 use routes::{Route, is_virtual};
+use send_queue::SendQueue;
 use socket::Socket;
 use tls::Tls;
 use tunnel::Tunnel;
@@ -63,8 +68,10 @@ mod endpoints;
 mod event;
 mod extra;
 mod links;
+mod path_monitor;
 mod relay;
 mod routes;
+mod send_queue;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -77,12 +84,6 @@ const MERGE_GRACE: Duration = Duration::from_secs(1);
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// How long a frame may take from its first byte to its last.
 const FRAME_DEADLINE: Duration = Duration::from_secs(30);
-/// Messages of one peer that are on their way at once.
-const STREAMS_MAX: u32 = 64;
-/// Bytes that wait to be sent to one peer; beyond, new messages are dropped.
-const SEND_QUEUE_BYTES: usize = 16 << 20;
-/// Frames that wait to be sent to one peer; beyond, new messages are dropped.
-const SEND_QUEUE_FRAMES: usize = 1 << 16;
 /// Messages from all peers that wait for the node; beyond, peers are held up.
 const EVENTS_MAX: usize = 256;
 /// Dials under way at once; beyond, they fail at once.
@@ -121,6 +122,7 @@ pub enum TransportError {
 struct Connected {
     connection: Connection,
     queue: SendQueue,
+    monitor: PathMonitor,
 }
 
 /// All links of a node.
@@ -136,7 +138,9 @@ pub struct Transport<M> {
     probes: mpsc::Receiver<Probed>,
     /// Dials from extra sockets under way, and where they go.
     from_extra: BTreeMap<DialId, SocketAddr>,
-    migration_check: Interval,
+    link_check: Interval,
+    /// Whether bulk is on its way, so that paths change quickly.
+    is_busy: bool,
     counters: Arc<Counters>,
     events: mpsc::Receiver<Event<M>>,
     sender: mpsc::Sender<Event<M>>,
@@ -175,8 +179,8 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         let endpoints = Endpoints::new(identity, &tls, socket.clone(), tunnel)
             .map_err(|source| TransportError::Bind { address, source })?;
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let mut migration_check = interval(MIGRATION_CHECK_EVERY);
-        migration_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut link_check = interval(LINK_CHECK_EVERY);
+        link_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let accepting = tokio::spawn(accept(endpoints.clone(), tls.clone(), counters.clone(), sender.clone()));
         Ok(Transport {
             me: identity.id(),
@@ -188,7 +192,8 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             extras,
             probes,
             from_extra: BTreeMap::new(),
-            migration_check,
+            link_check,
+            is_busy: false,
             counters,
             events,
             sender,
@@ -231,7 +236,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
                 Some(Probed { socket, from, probe }) = self.probes.recv() => {
                     return TransportEvent::ProbeReceived { socket, from, probe };
                 }
-                _ = self.migration_check.tick() => self.check_migrations(),
+                _ = self.link_check.tick() => self.check_links(),
             }
         }
     }
@@ -272,6 +277,10 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         let frame = wire::encode(message)?;
         let length = frame.len();
         if link.connection.queue.push(frame.into()) {
+            if FrameClass::of(length) == FrameClass::Bulk && !self.is_busy {
+                self.is_busy = true;
+                self.link_check.reset_after(PATH_REPORT_PAUSE);
+            }
             return Ok(length);
         }
         self.counters.frames_overflowed.add(1);
@@ -397,7 +406,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         let id = ConnectionId(self.connections);
         let remote = remote_of(&connection);
         let queue = self.start(peer, id, &connection);
-        let connected = Connected { connection, queue };
+        let connected = Connected { connection, queue, monitor: PathMonitor::new(Instant::now()) };
         let entry = Entry { id, remote, dialled: dial.is_some(), since: Instant::now(), connection: connected };
         let (added, excess) = self.links.add(peer, entry);
         for entry in excess {
@@ -424,7 +433,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             events: self.sender.clone(),
         };
         tokio::spawn(reader.run());
-        self.writers.spawn(connection::write(connection.clone(), end));
+        self.writers.spawn(send_queue::write(connection.clone(), end));
         queue
     }
 
@@ -433,6 +442,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         let connection = &link.connection.connection;
         self.relay.set_carrier(peer, link.remote.map(|_| connection.clone()));
         self.ready.push_back(TransportEvent::LinkUp { peer, remote: remote_of(connection), dialled: link.dialled });
+        self.measure_path(peer);
     }
 
     fn unlinked(&mut self, peer: NodeId) {
@@ -449,17 +459,6 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         let connected = self.links.entries().map(|entry| entry.connection.connection.remote_address());
         let kept: BTreeSet<SocketAddr> = connected.chain(self.from_extra.values().copied()).map(canonical).collect();
         self.extras.keep_routes(|remote| kept.contains(&remote));
-    }
-
-    /// A peer that dialled may have come to another address: then that is reported like a new link.
-    fn check_migrations(&mut self) {
-        for (peer, link) in self.links.links_mut() {
-            let remote = remote_of(&link.connection.connection);
-            if remote != link.remote {
-                link.remote = remote;
-                self.ready.push_back(TransportEvent::LinkUp { peer, remote, dialled: link.dialled });
-            }
-        }
     }
 }
 

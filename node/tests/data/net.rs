@@ -13,6 +13,7 @@ use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
 use butter::core::io::{Command, CommandId, DialTarget, Input, Outcome, Output, Sink};
 use butter::core::message::Message;
+use butter::core::path::PathMeasurement;
 use butter::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreError, StoreOp, StoreRequest};
 use butter::core::time::Time;
 use butter::core::wire;
@@ -52,6 +53,8 @@ pub(crate) struct Net {
     links: BTreeSet<(usize, usize)>,
     /// Pairs whose messages get lost although the link stays up.
     deaf: BTreeSet<(usize, usize)>,
+    /// When the first of each pair last heard of the other.
+    heard: BTreeMap<(usize, usize), Time>,
     /// Nodes that do nothing until then, and then all at once: stopped processes.
     frozen: BTreeMap<usize, Time>,
     sequence: u64,
@@ -115,6 +118,7 @@ impl Net {
             woken_at: Vec::new(),
             links: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            heard: BTreeMap::new(),
             frozen: BTreeMap::new(),
             sequence: 0,
             idle_wakes: 0,
@@ -205,6 +209,10 @@ impl Net {
                 let to = index(to);
                 let pair = (at.min(to), at.max(to));
                 if self.links.contains(&pair) && !self.deaf.contains(&pair) {
+                    self.heard.insert((to, at), self.now + DELAY);
+                    if self.nodes[to].is_some() {
+                        self.heard.insert((at, to), self.now + DELAY * 2);
+                    }
                     wire::encoded_len(&message).expect("it fits a frame");
                     self.messages += 1;
                     self.post(to, DELAY, Input::Message { from: id(at, self.seed), message });
@@ -228,6 +236,20 @@ impl Net {
                 }
             }
             Output::Dial { dial, .. } => self.post(at, DELAY, Input::DialFailed { dial }),
+            Output::MeasurePath { peer } => {
+                let to = index(peer);
+                if self.links.contains(&(at.min(to), at.max(to))) {
+                    let heard = self.heard.get(&(at, to)).copied().unwrap_or_default();
+                    let path = PathMeasurement {
+                        rtt: DELAY * 2,
+                        deviation: Duration::ZERO,
+                        window: 256 << 10,
+                        outstanding: 0,
+                        silence: self.now.since(heard),
+                    };
+                    self.post(at, Duration::ZERO, Input::PathMeasured { peer, path });
+                }
+            }
             Output::Close { peer } => self.cut(at, index(peer), DELAY),
             Output::Announce(announcement) => {
                 for other in self.live().filter(|&other| other != at).collect::<Vec<_>>() {

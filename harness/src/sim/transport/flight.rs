@@ -59,6 +59,9 @@ impl<M: Debug + Encode> Transport<M> {
             }
         }
         self.took_off(key);
+        if !perfect {
+            self.count_outstanding(key, from_side, |outstanding| outstanding + bytes as u64);
+        }
         let to = 1 - from_side as u8;
         let flight = self.flights.insert(Flight {
             link: key,
@@ -78,7 +81,12 @@ impl<M: Debug + Encode> Transport<M> {
         let link = &self.links[flight.link];
         if usize::from(hop) == link.hop_count() {
             flight.missing -= packets;
-            if flight.missing == 0 {
+            let (link, from_side, since) = (flight.link, usize::from(1 - flight.to), flight.since);
+            let is_whole = flight.missing == 0;
+            if attempt == 0 {
+                self.sample_path(link, from_side, since);
+            }
+            if is_whole {
                 self.land(key);
             }
             return;
@@ -116,8 +124,7 @@ impl<M: Debug + Encode> Transport<M> {
                 self.notice_silence(link, 0);
                 self.notice_silence(link, 1);
             }
-            self.flights.remove(key);
-            self.landed(link);
+            self.give_up(key);
             return;
         }
         let pause =
@@ -127,10 +134,18 @@ impl<M: Debug + Encode> Transport<M> {
         self.schedule(source, at, Event::Train { flight: key, hop: 0, packets, attempt });
     }
 
+    fn give_up(&mut self, key: FlightKey) {
+        let Some(Flight { link, to, bytes, .. }) = self.flights.remove(key) else { return };
+        self.count_outstanding(link, usize::from(1 - to), |outstanding| outstanding.saturating_sub(bytes.into()));
+        self.landed(link);
+    }
+
     /// All of a message has arrived.
     pub(super) fn land(&mut self, key: FlightKey) {
         let Some(Flight { link, to, content, bytes, .. }) = self.flights.remove(key) else { return };
         let side = usize::from(to);
+        self.links[link].heard.arrived(self.now, side);
+        self.count_outstanding(link, 1 - side, |outstanding| outstanding.saturating_sub(bytes.into()));
         match content {
             Content::Message(message) => self.land_message(link, side, message, bytes),
             Content::Up => self.land_up(link, side),

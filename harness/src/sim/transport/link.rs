@@ -6,6 +6,7 @@ use std::time::Duration;
 use butter::core::time::Time;
 use smallvec::SmallVec;
 
+use super::path::{LastHeard, SidePath};
 use super::*;
 use crate::sim::network::{Hops, LAN_LATENCY, RouterHop};
 
@@ -39,6 +40,9 @@ pub(super) struct Link {
     pub(super) cut: Option<Box<Cut>>,
     /// Messages under way.
     flights: u32,
+    pub(super) heard: LastHeard,
+    /// What each side knows of the path, once it is not perfect.
+    paths: Option<Box<[SidePath; 2]>>,
 }
 
 /// Where a link's mapping is forgotten.
@@ -128,6 +132,19 @@ impl Link {
         self.hops_from(side).any(|hop| hop.network == network && hop.way != crate::sim::network::Way::Down)
     }
 
+    /// What a side knows of a path that was not always perfect.
+    pub(super) fn side_path(&self, side: usize) -> Option<&SidePath> {
+        self.paths.as_deref().map(|paths| &paths[side])
+    }
+
+    /// What a side knows of a path that is not perfect, to change.
+    pub(super) fn side_path_mut(&mut self, side: usize) -> Option<&mut SidePath> {
+        if self.paths.is_none() && !self.perfect {
+            self.paths = Some(Box::default());
+        }
+        self.paths.as_deref_mut().map(|paths| &mut paths[side])
+    }
+
     pub(super) fn is_perfect(&self) -> bool {
         self.perfect && self.cut.is_none()
     }
@@ -211,6 +228,8 @@ impl<M: Debug + Encode> Transport<M> {
             broken: false,
             cut: None,
             flights: 0,
+            heard: LastHeard::new(self.now),
+            paths: None,
         })
     }
 
@@ -263,10 +282,12 @@ impl<M: Debug + Encode> Transport<M> {
             self.shut(key, side);
         }
         if tell {
-            let used = &self.links[self.link_to(slot, prefix).expect("one of the two is used")];
+            let used_key = self.link_to(slot, prefix).expect("one of the two is used");
+            let used = &self.links[used_key];
             let used_side = used.side_of(slot);
             let remote = used.remotes[used_side].map(|remote| self.reported_address(remote));
             self.deliver(slot, TransportEvent::LinkUp { peer, remote, dialled: used_side == 0 });
+            self.report_path(used_key, used_side);
         }
     }
 

@@ -13,7 +13,7 @@ use super::link::Cut;
 use super::*;
 use crate::net::link::LinkConfig;
 use crate::plan::NetworkIndex;
-use butter::core::transport::MIGRATION_CHECK_EVERY;
+use butter::core::transport::LINK_CHECK_EVERY;
 
 /// How long a relayed link waits for the links that carry it before it is looked at again.
 const CARRIERS_PAUSE: Duration = Duration::from_millis(100);
@@ -137,7 +137,7 @@ impl<M: Debug + Encode> Transport<M> {
 
     /// Where in the pause between two looks at its peers' addresses.
     fn until_look(&mut self, slot: NodeSlot) -> Duration {
-        self.part_of(slot, MIGRATION_CHECK_EVERY)
+        self.part_of(slot, LINK_CHECK_EVERY)
     }
 
     fn part_of(&mut self, slot: NodeSlot, pause: Duration) -> Duration {

@@ -12,6 +12,7 @@ use crate::core::identity::NodeId;
 use crate::core::io::{DialId, Output, Sink};
 use crate::core::message::{Message, RendezvousMessage};
 use crate::core::nat_report::PunchMethod;
+use crate::core::path::{PathEstimate, PathMeasurement};
 use crate::core::stats::Stats;
 use crate::core::time::{Deadline, Time};
 
@@ -73,6 +74,8 @@ struct Link {
     /// What led from a relayed link to this one.
     method: Option<PunchMethod>,
     used: Time,
+    /// `None` until the transport has measured it.
+    path: Option<PathEstimate>,
     contact: Option<Contact>,
     /// Apart, because most links have nothing of it, and a simulated node has many links.
     distant: Option<Box<RemoteLinkFacts>>,
@@ -266,11 +269,14 @@ impl<M> Links<M> {
             stats.link_direct_seconds.record(now.since(wanted));
         }
         let wanted = wanted.filter(|_| remote.is_none());
+        // Until a better path that replaces it is measured.
+        let path = known.as_ref().and_then(|link| link.path);
         let contact = known.and_then(|link| link.contact).or_else(|| self.book.take(peer));
         let seen = before.seen.filter(|_| same_way);
         let is_distant = seen.is_some() || observed_ip.is_some() || wanted.is_some();
         let distant = is_distant.then(|| RemoteLinkFacts { seen, observed_ip, asked: before.asked, wanted }.into());
-        let link = Link { greeted, remote, dialled, introduced, unsolicited, method, used: now, contact, distant };
+        let link =
+            Link { greeted, remote, dialled, introduced, unsolicited, method, used: now, path, contact, distant };
         self.up.insert(peer, link);
         let hello = RendezvousMessage::Hello { contact: me.clone(), seen: remote };
         let waiting = attempt.map(LinkAttempt::into_waiting).unwrap_or_default();
@@ -308,11 +314,27 @@ impl<M> Links<M> {
         }
     }
 
-    /// Something came over the link.
+    /// A message came over the link.
     pub fn used(&mut self, now: Time, peer: NodeId) {
         if let Some(link) = self.up.get_mut(&peer) {
             link.used = now;
+            if let Some(path) = &mut link.path {
+                path.note_heard(now);
+            }
         }
+    }
+
+    /// The transport has measured the path of a link.
+    pub fn path_measured(&mut self, now: Time, peer: NodeId, measured: &PathMeasurement) {
+        if let Some(link) = self.up.get_mut(&peer) {
+            let heard = link.path.map_or(Time::ZERO, |path| path.heard());
+            link.path = Some(PathEstimate::new(now, heard, measured));
+        }
+    }
+
+    /// What is known of the path to a linked peer; `None` without a link.
+    pub fn path_estimate(&self, peer: NodeId) -> Option<&PathEstimate> {
+        self.up.get(&peer)?.path.as_ref()
     }
 
     /// Gives a peer up: closes its link, ends its attempt, forgets how to reach it.

@@ -10,8 +10,9 @@ use super::counters::Counters;
 use super::endpoints::Endpoints;
 use super::event::Event;
 use super::routes::is_virtual;
-use super::tls::{self, Tls};
+use super::tls::Tls;
 use crate::core::transport::DIAL_TIMEOUT;
+use crate::quic::INCOMING_UNPROVEN_MAX;
 
 /// Handshakes from outside under way at once; beyond, newcomers are refused.
 const HANDSHAKES_MAX: usize = 256;
@@ -32,7 +33,7 @@ pub(super) async fn accept<M: Send + 'static>(
             incoming.refuse();
             continue;
         };
-        let busy = handshakes.available_permits() < HANDSHAKES_MAX - tls::INCOMING_UNPROVEN_MAX;
+        let busy = handshakes.available_permits() < HANDSHAKES_MAX - INCOMING_UNPROVEN_MAX;
         if busy && !incoming.remote_address_validated() && incoming.may_retry() {
             // Forged sources cost no state from here on. An error means that it could not be sent: the dialler tries again.
             _ = incoming.retry();

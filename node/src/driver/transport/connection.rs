@@ -1,23 +1,22 @@
-//! One connection: a task that reads from it and one that writes to it. A message is a uni-directional stream.
+//! One connection: how it is read and closed. A message is a uni-directional stream.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bincode::Decode;
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use quinn::{Connection, ReadToEndError, RecvStream, SendStream, VarInt};
+use quinn::{Connection, ReadToEndError, RecvStream, VarInt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::counters::Counters;
 use super::links::ConnectionId;
 use super::relay::Relay;
-use super::{CLOSE_GRACE, Event, FRAME_DEADLINE, SEND_QUEUE_BYTES, SEND_QUEUE_FRAMES, STREAMS_MAX};
+use super::{Event, FRAME_DEADLINE};
 use crate::core::identity::NodeId;
 use crate::core::message::Message;
 use crate::core::wire::{self, FRAME_MAX};
+use crate::quic::STREAMS_MAX;
 
 /// Why a connection was closed, as sent to the other end.
 #[derive(Clone, Copy, Debug)]
@@ -35,82 +34,6 @@ pub(super) enum CloseCode {
 /// Tells the other end and forgets the connection; what is not yet delivered is lost.
 pub(super) fn close(connection: &Connection, code: CloseCode) {
     connection.close(VarInt::from_u32(code as u32), b"");
-}
-
-/// Frames on their way to a connection, bounded in bytes and in number. When dropped, the connection is closed once all are delivered.
-#[derive(Debug)]
-pub(super) struct SendQueue {
-    frames: mpsc::Sender<Bytes>,
-    waiting: Arc<AtomicUsize>,
-}
-
-/// The end that a [`write`] task reads.
-#[derive(Debug)]
-pub(super) struct SendQueueEnd {
-    frames: mpsc::Receiver<Bytes>,
-    waiting: Arc<AtomicUsize>,
-}
-
-impl SendQueue {
-    pub(super) fn new() -> (Self, SendQueueEnd) {
-        let (sender, frames) = mpsc::channel(SEND_QUEUE_FRAMES);
-        let waiting = Arc::<AtomicUsize>::default();
-        (SendQueue { frames: sender, waiting: waiting.clone() }, SendQueueEnd { frames, waiting })
-    }
-
-    /// Whether there was room.
-    pub(super) fn push(&self, frame: Bytes) -> bool {
-        let length = cost(&frame);
-        if self.waiting.fetch_add(length, Ordering::Relaxed) + length > SEND_QUEUE_BYTES {
-            self.waiting.fetch_sub(length, Ordering::Relaxed);
-            return false;
-        }
-        match self.frames.try_send(frame) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.waiting.fetch_sub(length, Ordering::Relaxed);
-                false
-            }
-            // Without a reader the connection is gone, which its other task reports.
-            Err(mpsc::error::TrySendError::Closed(_)) => true,
-        }
-    }
-}
-
-/// What a frame counts for: its bytes and about what it costs to queue it.
-fn cost(frame: &Bytes) -> usize {
-    frame.len() + 64
-}
-
-/// Writes whatever is queued, in order; when the queue is dropped, waits until it is delivered and closes.
-pub(super) async fn write(connection: Connection, mut queue: SendQueueEnd) {
-    let mut last = None;
-    while let Some(frame) = queue.frames.recv().await {
-        let length = cost(&frame);
-        let written = write_frame(&connection, frame).await;
-        queue.waiting.fetch_sub(length, Ordering::Relaxed);
-        match written {
-            Some(stream) => last = Some(stream),
-            None => return,
-        }
-    }
-    if let Some(stream) = last {
-        // Delivered or not, the time is up.
-        _ = timeout(CLOSE_GRACE, stream.stopped()).await;
-    }
-    close(&connection, CloseCode::Done);
-}
-
-async fn write_frame(connection: &Connection, frame: Bytes) -> Option<SendStream> {
-    let mut stream = connection.open_uni().await.ok()?;
-    match stream.write_chunk(frame).await {
-        Ok(()) => {
-            stream.finish().ok()?;
-            Some(stream)
-        }
-        Err(quinn::WriteError::Stopped(_)) => Some(stream),
-        Err(_) => None,
-    }
 }
 
 /// What a reader needs.

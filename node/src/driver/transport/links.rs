@@ -110,6 +110,11 @@ impl<C> LinkTable<C> {
         self.peers.get(&peer)?.first()
     }
 
+    /// The link to `peer`, to change.
+    pub(super) fn link_mut(&mut self, peer: NodeId) -> Option<&mut Entry<C>> {
+        self.peers.get_mut(&peer)?.first_mut()
+    }
+
     /// A connection to `peer`, be it the link or not.
     pub(super) fn get(&self, peer: NodeId, id: ConnectionId) -> Option<&Entry<C>> {
         self.peers.get(&peer)?.iter().find(|entry| entry.id == id)

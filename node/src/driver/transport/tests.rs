@@ -3,6 +3,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use super::send_queue::SEND_QUEUE_BYTES;
 use super::*;
 use crate::core::blob::Blob;
 
@@ -24,8 +25,9 @@ fn node() -> Node {
 }
 
 impl Node {
+    /// The next event but measurements of paths.
     async fn next(&mut self) -> TransportEvent<Blob> {
-        timeout(DEADLINE, self.transport.next()).await.expect("an event within the deadline")
+        self.until(|event| Some(event).filter(|event| !matches!(event, TransportEvent::PathMeasured { .. }))).await
     }
 
     async fn until<T>(&mut self, mut wanted: impl FnMut(TransportEvent<Blob>) -> Option<T>) -> T {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, Connection, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn::{ClientConfig, Connection, ServerConfig, TransportConfig};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature_with_raw_key};
@@ -13,26 +13,14 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme};
 
-use super::STREAMS_MAX;
 use crate::core::identity::NodeId;
-use crate::core::transport::{IDLE_TIMEOUT, INITIAL_RTT, KEEP_ALIVE};
-use crate::core::wire::FRAME_MAX;
 use crate::driver::identity::Identity;
+use crate::quic::{INCOMING_UNPROVEN_MAX, transport_config};
 
 /// What a connection speaks; peers of another version are refused in the handshake.
 const ALPN: &[u8] = b"butter/1";
 /// Everything of an ed25519 SubjectPublicKeyInfo (RFC 8410) before the 32 bytes of the key.
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-/// UDP payload of a direct link from the start, so that a relayed packet of [`RELAYED_MTU`] fits one of its datagrams.
-const DIRECT_MTU: u16 = 1_350;
-/// UDP payload of a relayed link: QUIC's least.
-const RELAYED_MTU: u16 = 1_200;
-/// Bytes that a link may have in flight, each way. Small: memory is per link, and frames are at most [`FRAME_MAX`].
-const WINDOW: u32 = 4 * FRAME_MAX as u32;
-/// Bytes of relayed packets that wait at a link, each way.
-const DATAGRAM_BUFFER: usize = 64 * 1024;
-/// Handshakes from outside in hand before sources must prove their address by a retry.
-pub(super) const INCOMING_UNPROVEN_MAX: usize = 64;
 
 /// The configurations of all connections.
 #[derive(Debug)]
@@ -51,8 +39,8 @@ impl Tls {
         Ok(Tls {
             provider: Arc::new(ring::default_provider()),
             key: Arc::new(CertifiedKey::new(vec![public], signer)),
-            direct: Arc::new(transport_config(DIRECT_MTU, true)),
-            relayed: Arc::new(transport_config(RELAYED_MTU, false)),
+            direct: Arc::new(transport_config(false)),
+            relayed: Arc::new(transport_config(true)),
         })
     }
 
@@ -97,27 +85,6 @@ impl Tls {
 pub(super) fn peer_of(connection: &Connection) -> Option<NodeId> {
     let identity = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     node_id(identity.first()?)
-}
-
-fn transport_config(mtu: u16, direct: bool) -> TransportConfig {
-    let mut config = TransportConfig::default();
-    config
-        .initial_mtu(mtu)
-        .initial_rtt(INITIAL_RTT)
-        .max_idle_timeout(Some(IdleTimeout::try_from(IDLE_TIMEOUT).expect("seconds fit")))
-        .keep_alive_interval(Some(KEEP_ALIVE))
-        .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        .max_concurrent_uni_streams(VarInt::from_u32(STREAMS_MAX))
-        .stream_receive_window(VarInt::from_u32(FRAME_MAX as u32))
-        .receive_window(VarInt::from_u32(WINDOW))
-        .send_window(u64::from(WINDOW))
-        // Relays do not chain: a relayed link carries no relayed packets.
-        .datagram_receive_buffer_size(direct.then_some(DATAGRAM_BUFFER))
-        .datagram_send_buffer_size(DATAGRAM_BUFFER);
-    if !direct {
-        config.mtu_discovery_config(None);
-    }
-    config
 }
 
 fn public_key_info(id: NodeId) -> Vec<u8> {

@@ -1,0 +1,151 @@
+//! What a transport measures of the paths of its links: round trips, bytes under way, and when a peer was last heard.
+//!
+//! Where nothing but delays is on the way, all of that follows from the link. Elsewhere round trips are sampled from messages
+//! that were not sent again, and smoothed as QUIC does (RFC 9002 §5.3). Acknowledgements are taken for small: they wait in no
+//! queue. The window is what the slowest router on the way carries in a round trip.
+
+use butter::core::path::{INITIAL_WINDOW, PathMeasurement};
+use butter::core::transport::PATH_REPORT_PAUSE;
+
+use super::link::Link;
+use super::*;
+
+/// Most bytes in flight where no router limits the rate: about the window of the driver's QUIC.
+const WINDOW_MAX: u64 = 256 * 1024;
+
+/// What is known of a link that is not perfect, from one side.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SidePath {
+    /// Smoothed round trip and its mean deviation, once sampled.
+    round_trip: Option<(Duration, Duration)>,
+    /// Bytes of messages under way.
+    outstanding: u64,
+    reported: Option<(Time, PathMeasurement)>,
+    /// Whether an [`Event::PathCheck`] is to come.
+    is_checked: bool,
+}
+
+impl SidePath {
+    fn sample(&mut self, sample: Duration) {
+        self.round_trip = Some(match self.round_trip {
+            None => (sample, sample / 2),
+            Some((rtt, deviation)) => ((7 * rtt + sample) / 8, (3 * deviation + rtt.abs_diff(sample)) / 4),
+        });
+    }
+}
+
+/// When each side last heard of the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastHeard {
+    /// By a message.
+    message: [Time; 2],
+    /// By the acknowledgement of a message: this is when the message arrived.
+    delivered: [Time; 2],
+}
+
+impl LastHeard {
+    pub(super) fn new(now: Time) -> Self {
+        LastHeard { message: [now; 2], delivered: [now; 2] }
+    }
+
+    /// A message arrives at side `to`.
+    pub(super) fn arrived(&mut self, now: Time, to: usize) {
+        self.message[to] = now;
+        self.delivered[1 - to] = now;
+    }
+
+    fn by(&self, side: usize, now: Time, way_back: Duration) -> Time {
+        let acknowledged = self.delivered[side] + way_back;
+        if acknowledged <= now { self.message[side].max(acknowledged) } else { self.message[side] }
+    }
+}
+
+impl<M: Debug + Encode> Transport<M> {
+    /// Carries out [`butter::core::io::Output::MeasurePath`] of a node.
+    pub fn measure_path(&mut self, slot: NodeSlot, peer: NodeId) {
+        if let Some(key) = self.link_to(slot, peer.prefix()) {
+            self.report_path(key, self.links[key].side_of(slot));
+        }
+    }
+
+    /// Bytes of a message leave a side, or are under way no more.
+    pub(super) fn count_outstanding(&mut self, key: LinkKey, side: usize, change: impl FnOnce(u64) -> u64) {
+        if let Some(path) = self.links.get_mut(key).and_then(|link| link.side_path_mut(side)) {
+            path.outstanding = change(path.outstanding);
+            self.check_path_later(key, side);
+        }
+    }
+
+    /// What a side has sent at `since` has arrived at the first try.
+    pub(super) fn sample_path(&mut self, key: LinkKey, side: usize, since: Time) {
+        let sample = self.now.since(since) + self.links[key].one_way(1 - side);
+        if let Some(path) = self.links[key].side_path_mut(side) {
+            path.sample(sample);
+        }
+    }
+
+    /// Reports a path if it has changed enough.
+    pub(super) fn check_path(&mut self, key: LinkKey, side: usize) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        let Some(path) = link.side_path_mut(side) else { return };
+        path.is_checked = false;
+        let last = path.reported;
+        let path = self.path_of(key, side);
+        if last.is_none_or(|(_, last)| path.differs_from(&last)) {
+            self.report_path(key, side);
+        }
+    }
+
+    /// Tells a node about the path of the link that it uses.
+    pub(super) fn report_path(&mut self, key: LinkKey, side: usize) {
+        let link = &self.links[key];
+        let (slot, peer) = (link.slots()[side], link.ids()[1 - side]);
+        if self.link_to(slot, peer.prefix()) != Some(key) {
+            return;
+        }
+        let path = self.path_of(key, side);
+        if let Some(known) = self.links[key].side_path_mut(side) {
+            known.reported = Some((self.now, path));
+        }
+        self.deliver(slot, TransportEvent::PathMeasured { peer, path });
+    }
+
+    /// Reports are as rare as the driver's.
+    fn check_path_later(&mut self, key: LinkKey, side: usize) {
+        let measured = self.path_of(key, side);
+        let now = self.now;
+        let link = &mut self.links[key];
+        let slot = link.slots()[side];
+        let Some(path) = link.side_path_mut(side) else { return };
+        let at = match path.reported {
+            // The report of a link that comes up is still to come.
+            None => return,
+            Some((_, last)) if path.is_checked || !measured.differs_from(&last) => return,
+            Some((at, _)) => now.max(at + PATH_REPORT_PAUSE),
+        };
+        path.is_checked = true;
+        self.schedule(slot, at, Event::PathCheck { link: key, side: side as u8 });
+    }
+
+    fn path_of(&self, key: LinkKey, side: usize) -> PathMeasurement {
+        let link = &self.links[key];
+        let known = link.side_path(side);
+        let (rtt, deviation) = known.and_then(|path| path.round_trip).unwrap_or((link.round_trip(), Duration::ZERO));
+        let rate = link.hops_from(side).filter_map(|hop| self.networks.rate(hop)).min();
+        let carried = |rate: u64| (u128::from(rate) * rtt.as_micros() / 1_000_000) as u64;
+        PathMeasurement {
+            rtt,
+            deviation,
+            window: rate.map_or(WINDOW_MAX, |rate| carried(rate).clamp(INITIAL_WINDOW, WINDOW_MAX)),
+            outstanding: known.map_or(0, |path| path.outstanding),
+            silence: self.silence(link, side),
+        }
+    }
+
+    /// Time since a side heard of its peer. Keep-alives, which are not simulated, come over every link that works.
+    fn silence(&self, link: &Link, side: usize) -> Duration {
+        let silence = self.now.since(link.heard.by(side, self.now, link.one_way(1 - side)));
+        let works = !link.is_broken() && link.cut.is_none();
+        if works { silence.min(KEEP_ALIVE) } else { silence }
+    }
+}
