@@ -70,8 +70,8 @@ pub fn probe_timeout(path: &PathEstimate) -> Duration {
 pub fn answer_wait(path: Option<&PathEstimate>, exchange: Exchange, bounds: Bounds) -> Duration {
     let assumed = unmeasured();
     let path = path.unwrap_or(&assumed);
-    let bytes = path.outstanding() + exchange.request_bytes + exchange.answer_bytes;
-    let wait = PROBE_TIMEOUTS * probe_timeout(path) + path.transfer_time(bytes);
+    let bytes = path.outstanding().saturating_add(exchange.request_bytes).saturating_add(exchange.answer_bytes);
+    let wait = (PROBE_TIMEOUTS * probe_timeout(path)).saturating_add(path.transfer_time(bytes));
     bounds.clamp(back_off(wait, exchange.attempt))
 }
 
