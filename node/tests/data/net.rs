@@ -34,6 +34,13 @@ const DIAL_FAILS: Duration = Duration::from_secs(3);
 
 type In = Input<DataMessage, DataCommand>;
 
+/// The path to a node that was heard so long ago.
+fn path_to(at: usize, seed: u64, silence: Duration) -> In {
+    let path =
+        PathMeasurement { rtt: DELAY * 2, deviation: Duration::ZERO, window: 256 << 10, outstanding: 0, silence };
+    Input::PathMeasured { peer: id(at, seed), path }
+}
+
 /// How one of the commands ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -232,6 +239,8 @@ impl Net {
                         };
                         self.post(at, DELAY * 2, up(other, true));
                         self.post(other, DELAY * 2, up(at, false));
+                        self.post(at, DELAY * 2, path_to(other, seed, Duration::ZERO));
+                        self.post(other, DELAY * 2, path_to(at, seed, Duration::ZERO));
                     }
                 }
             }
@@ -240,14 +249,7 @@ impl Net {
                 let to = index(peer);
                 if self.links.contains(&(at.min(to), at.max(to))) {
                     let heard = self.heard.get(&(at, to)).copied().unwrap_or_default();
-                    let path = PathMeasurement {
-                        rtt: DELAY * 2,
-                        deviation: Duration::ZERO,
-                        window: 256 << 10,
-                        outstanding: 0,
-                        silence: self.now.since(heard),
-                    };
-                    self.post(at, Duration::ZERO, Input::PathMeasured { peer, path });
+                    self.post(at, Duration::ZERO, path_to(to, self.seed, self.now.since(heard)));
                 }
             }
             Output::Close { peer } => self.cut(at, index(peer), DELAY),

@@ -250,7 +250,8 @@ impl Persist {
         };
         let digest = view.digest(id);
         for peer in others(&view, self.me) {
-            if self.peers.share(peer, digest, ctx.now, self.heartbeat) {
+            let path = ctx.path(peer).copied();
+            if self.peers.share(peer, digest, ctx.now, self.heartbeat, path) {
                 self.measure_rtt(ctx, peer);
             }
         }

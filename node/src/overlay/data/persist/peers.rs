@@ -7,6 +7,8 @@
 use std::time::Duration;
 
 use crate::core::identity::NodeId;
+use crate::core::path::PathEstimate;
+use crate::core::patience::{self, Bounds, Exchange};
 use crate::core::time::Time;
 
 /// Fewest heartbeats that a node sends per interval, however few its peers.
@@ -15,15 +17,18 @@ const HEARTBEATS_MIN: u32 = 4;
 const HEARTBEATS_GAP: Duration = Duration::from_millis(500);
 /// Time for the first heartbeat of a new peer and for changed views to arrive.
 pub(super) const SETTLE: Duration = Duration::from_millis(500);
-/// Least allowance for a late heartbeat.
-const SLACK_MIN: Duration = Duration::from_millis(150);
+/// Allowance for a late heartbeat: it may be lost once, and wait for what goes ahead of it.
+const SLACK: Bounds = Bounds::new(Duration::from_millis(150), Duration::from_secs(5));
 /// Longest pause between heartbeats that a peer may announce.
 const PAUSE_MAX: Duration = Duration::from_secs(120);
-/// Bounds of the probe timeout.
-const PROBE_MIN: Duration = Duration::from_millis(200);
-const PROBE_MAX: Duration = Duration::from_secs(1);
-/// Probe timeout before any round trip was measured.
-const PROBE_UNKNOWN: Duration = Duration::from_millis(500);
+/// How long a linked peer may take to answer a probe.
+const PROBE_ANSWER: Bounds = Bounds::new(Duration::from_millis(200), Duration::from_secs(10));
+/// The same for a peer without a link: that has to be made first, perhaps with an ambassador's help.
+const PROBE_ANSWER_UNLINKED: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(5));
+/// Tries that finding a way to a peer is worth, in the back-off of its wait.
+const UNLINKED_ATTEMPT: u32 = 1;
+/// Length of a probe and of its answer.
+const PROBE_BYTES: u64 = 128;
 
 /// Liveness of a peer, as this node believes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +41,10 @@ pub(super) enum PeerStatus {
         stamp: u64,
         /// When the second probe is sent; never, once it was.
         again: Time,
-        /// When the peer is declared dead.
+        /// When the peer is declared dead, unless its link still brings something.
         until: Time,
+        /// Whether the transport was asked when it last heard the peer.
+        asked: bool,
     },
     /// It did not answer. Its record stays until its groups have replaced it or it is heard from again.
     Dead,
@@ -70,13 +77,15 @@ pub(super) struct GroupPeer {
     expect: Time,
     /// When the next heartbeat is due, as the last one announced.
     announced: Time,
+    /// The path to it when it was last linked.
+    path: Option<PathEstimate>,
     jitter_us: u32,
     rtt_us: u32,
     rtt_deviation_us: u32,
 }
 
 impl GroupPeer {
-    fn new(id: NodeId, now: Time, heartbeat: Duration) -> Self {
+    fn new(id: NodeId, now: Time, heartbeat: Duration, path: Option<PathEstimate>) -> Self {
         GroupPeer {
             id,
             status: PeerStatus::Alive,
@@ -90,8 +99,9 @@ impl GroupPeer {
             syncing: false,
             held: 0,
             next_heartbeat: now + SETTLE.min(heartbeat) / 2,
-            expect: now + heartbeat + SETTLE + SLACK_MIN,
+            expect: now + heartbeat + SETTLE + path_slack(path.as_ref()),
             announced: Time::NEVER,
+            path,
             jitter_us: 0,
             rtt_us: 0,
             rtt_deviation_us: 0,
@@ -111,14 +121,6 @@ impl GroupPeer {
         } else {
             self.rtt_deviation_us = (3 * self.rtt_deviation_us + rtt.abs_diff(self.rtt_us)) / 4;
             self.rtt_us = (7 * self.rtt_us + rtt) / 8;
-        }
-    }
-
-    /// Time within which it must answer a probe.
-    pub(super) fn probe_timeout(&self) -> Duration {
-        match self.rtt_us {
-            0 => PROBE_UNKNOWN,
-            rtt => Duration::from_micros((rtt + 4 * self.rtt_deviation_us).into()).clamp(PROBE_MIN, PROBE_MAX),
         }
     }
 
@@ -142,14 +144,25 @@ impl GroupPeer {
     }
 
     fn slack(&self, patience: u32) -> Duration {
-        Duration::from_micros(u64::from(self.jitter_us) * 4).max(SLACK_MIN) * patience
+        let jitter = Duration::from_micros(u64::from(self.jitter_us) * 4);
+        SLACK.clamp(jitter.max(path_slack(self.path.as_ref()))) * patience
+    }
+
+    /// Takes note of the path to it, if it is linked.
+    pub(super) fn note_path(&mut self, path: Option<PathEstimate>) {
+        self.path = path.or(self.path);
+    }
+
+    /// How long it may take to answer a probe.
+    pub(super) fn probe_wait(&self, is_linked: bool) -> Duration {
+        probe_wait(self.path.as_ref(), is_linked)
     }
 
     /// This node itself was stalled until `now`: a late heartbeat was not the peer's fault.
     pub(super) fn extend_allowance(&mut self, now: Time, patience: u32) {
         self.expect = self.expect.max(now + self.slack(patience));
         if let PeerStatus::Suspected { until, .. } = &mut self.status {
-            *until = (*until).max(now + PROBE_MIN);
+            *until = (*until).max(now + PROBE_ANSWER.floor);
         }
     }
 
@@ -241,11 +254,18 @@ impl GroupPeers {
         Some(before)
     }
 
-    /// Counts one more group shared with `id`. Returns whether the peer is new.
-    pub(super) fn share(&mut self, id: NodeId, digest: u64, now: Time, heartbeat: Duration) -> bool {
+    /// Counts one more group shared with `id`, to which `path` leads. Returns whether the peer is new.
+    pub(super) fn share(
+        &mut self,
+        id: NodeId,
+        digest: u64,
+        now: Time,
+        heartbeat: Duration,
+        path: Option<PathEstimate>,
+    ) -> bool {
         let found = self.list.binary_search_by(|peer| peer.id.cmp(&id));
         let at = found.unwrap_or_else(|at| {
-            self.list.insert(at, GroupPeer::new(id, now, heartbeat));
+            self.list.insert(at, GroupPeer::new(id, now, heartbeat, path));
             self.version += 1;
             at
         });
@@ -296,6 +316,20 @@ impl GroupPeers {
     }
 }
 
+/// How late a heartbeat may be over `path`: QUIC may have to send it again, and what goes ahead of it takes time.
+fn path_slack(path: Option<&PathEstimate>) -> Duration {
+    let wait =
+        path.map_or(Duration::ZERO, |path| patience::probe_timeout(path) + path.transfer_time(path.outstanding()));
+    SLACK.clamp(wait)
+}
+
+/// How long a peer may take to answer a probe. Without a link, `path` is the one that it was last linked by.
+fn probe_wait(path: Option<&PathEstimate>, is_linked: bool) -> Duration {
+    let (bounds, attempt) = if is_linked { (PROBE_ANSWER, 0) } else { (PROBE_ANSWER_UNLINKED, UNLINKED_ATTEMPT) };
+    let exchange = Exchange { request_bytes: PROBE_BYTES, answer_bytes: PROBE_BYTES, attempt };
+    patience::answer_wait(path, exchange, bounds)
+}
+
 /// Pause between two heartbeats to the same one of `live` peers.
 fn pause(live: u32, heartbeat: Duration) -> Duration {
     let wanted =
@@ -316,6 +350,7 @@ fn next_slot(now: Time, pause: Duration, slot: u32, of: u32, offset: u64) -> Tim
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::path::PathMeasurement;
 
     const HEARTBEAT: Duration = Duration::from_secs(2);
 
@@ -326,7 +361,7 @@ mod tests {
     fn peers(count: u8) -> GroupPeers {
         let mut peers = GroupPeers::default();
         for id in 0..count {
-            peers.share(NodeId([id; 32]), 1, Time::ZERO, HEARTBEAT);
+            peers.share(NodeId([id; 32]), 1, Time::ZERO, HEARTBEAT, None);
         }
         peers
     }
@@ -377,10 +412,37 @@ mod tests {
     }
 
     #[test]
+    fn waits_for_a_peer_grow_with_its_path_and_with_what_is_outstanding() {
+        let path = |rtt_ms, outstanding| {
+            let measured = PathMeasurement {
+                rtt: Duration::from_millis(rtt_ms),
+                deviation: Duration::from_millis(rtt_ms / 10),
+                window: 15_000,
+                outstanding,
+                silence: Duration::ZERO,
+            };
+            PathEstimate::new(Time::ZERO, Time::ZERO, &measured)
+        };
+        let lan = path(1, 0);
+        assert_eq!((path_slack(Some(&lan)), probe_wait(Some(&lan), true)), (SLACK.floor, PROBE_ANSWER.floor));
+        let mobile = path(300, 0);
+        assert_eq!(path_slack(Some(&mobile)), Duration::from_millis(300 + 4 * 30 + 25));
+        assert!(probe_wait(Some(&mobile), true) > 4 * path_slack(Some(&mobile)));
+        let busy = path(300, 60_000);
+        assert_eq!(path_slack(Some(&busy)), path_slack(Some(&mobile)) + Duration::from_millis(1_200));
+        assert!(probe_wait(None, false) > probe_wait(Some(&lan), true), "a link has to be made first");
+        let mut peers = peers(1);
+        let peer = peers.get_mut(NodeId([0; 32])).unwrap();
+        peer.note_path(Some(busy));
+        peer.record_heartbeat(ms(100), HEARTBEAT, 1);
+        assert!(!peer.is_missed(ms(3_700)) && peer.is_missed(ms(3_800)));
+    }
+
+    #[test]
     fn unsharing_a_group_reverts_sharing_it() {
         let mut peers = peers(2);
         let id = NodeId([1; 32]);
-        peers.share(id, 9, ms(1), HEARTBEAT);
+        peers.share(id, 9, ms(1), HEARTBEAT, None);
         peers.unshare(id, 1, ms(2));
         assert_eq!(peers.get(id).map(|peer| (peer.shared, peer.digest)), Some((1, 9)));
         peers.mark_dead(id);

@@ -3,6 +3,9 @@
 //! A missing heartbeat starts a suspicion: two quick probes, one indirect probe through another peer, and a `Suspect` message
 //! to all other group peers of the suspect, which then probe it at once. A node without an answer declares the suspect dead. A
 //! node that finds itself slow or wrong is more patient for a while (Lifeguard's local health).
+//!
+//! How long a suspicion lasts follows from the path to the suspect. A suspect from which anything has come since, be it an
+//! acknowledgement of the transport, is not dead: its answer waits behind other messages.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,14 +18,15 @@ use super::Persist;
 use super::peers::PeerStatus;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
+use crate::core::path::PathEstimate;
 use crate::core::time::Time;
 
 /// A node that is woken this much after its deadline was stalled.
 const STALL: Duration = Duration::from_millis(100);
 /// For this long after a peer proved itself alive, suspicions of other peers are ignored.
 const REPRIEVE: Duration = Duration::from_millis(500);
-/// Least probe timeout if a new link has to be made first.
-const RELINK: Duration = Duration::from_secs(1);
+/// Time in which the transport says when it last heard a suspect: it does so at once.
+const VERDICT_AFTER: Duration = Duration::from_millis(5);
 /// Longest plausible round trip.
 const RTT_MAX: Duration = Duration::from_secs(10);
 /// This many suspicions at once, if of more than half of the peers, count against this node's own health.
@@ -101,12 +105,12 @@ impl Persist {
     fn check_missed_heartbeats(&mut self, ctx: &mut DataCx<'_, '_>) {
         let mut missed = Vec::new();
         let mut again = Vec::new();
-        let mut dead = Vec::new();
+        let mut expired = Vec::new();
         for peer in self.peers.iter_mut() {
             match peer.status {
-                PeerStatus::Suspected { until, .. } if until <= ctx.now => dead.push(peer.id),
-                PeerStatus::Suspected { stamp, again: at, until } if at <= ctx.now => {
-                    peer.status = PeerStatus::Suspected { stamp, again: Time::NEVER, until };
+                PeerStatus::Suspected { until, .. } if until <= ctx.now => expired.push(peer.id),
+                PeerStatus::Suspected { stamp, again: at, until, asked } if at <= ctx.now => {
+                    peer.status = PeerStatus::Suspected { stamp, again: Time::NEVER, until, asked };
                     again.push((peer.id, stamp));
                 }
                 _ if peer.is_missed(ctx.now) => missed.push(peer.id),
@@ -120,17 +124,37 @@ impl Persist {
             ctx.send(peer, DataMessage::Probe { stamp, asker: None });
         }
         missed.into_iter().for_each(|peer| self.suspect(ctx, peer, true));
-        dead.into_iter().for_each(|peer| self.declare_dead(ctx, peer));
+        expired.into_iter().for_each(|peer| self.judge(ctx, peer));
+    }
+
+    /// The time of a suspect is up. Its link may still bring something: the transport is asked first.
+    fn judge(&mut self, ctx: &mut DataCx<'_, '_>, suspect: NodeId) {
+        let (now, salt) = (ctx.now, self.salt());
+        let patience = self.health.patience();
+        let Some(peer) = self.peers.get_mut(suspect) else { return };
+        let PeerStatus::Suspected { stamp, asked, .. } = peer.status else { return };
+        let Some(heard) = ctx.path(suspect).map(PathEstimate::heard) else { return self.declare_dead(ctx, suspect) };
+        if heard > Time::from_micros(stamp ^ salt) {
+            self.peers.heard_from(suspect, now, self.heartbeat, patience);
+            return;
+        }
+        if asked {
+            return self.declare_dead(ctx, suspect);
+        }
+        peer.status = PeerStatus::Suspected { stamp, again: Time::NEVER, until: now + VERDICT_AFTER, asked: true };
+        self.wake_at(now + VERDICT_AFTER);
+        ctx.measure_path(suspect);
     }
 
     /// Probes `suspect`, directly and through another peer. If `first_hand`, alerts its other group peers.
     fn suspect(&mut self, ctx: &mut DataCx<'_, '_>, suspect: NodeId, first_hand: bool) {
         let stamp = self.stamp(ctx.now);
         let patience = self.health.patience();
-        let linked = ctx.is_linked(suspect);
         let Some(peer) = self.peers.get_mut(suspect).filter(|peer| peer.status == PeerStatus::Alive) else { return };
-        let within = if linked { peer.probe_timeout() } else { peer.probe_timeout().max(RELINK) } * patience;
-        peer.status = PeerStatus::Suspected { stamp, again: ctx.now + within / 2, until: ctx.now + within };
+        peer.note_path(ctx.node.path(suspect).copied());
+        let within = peer.probe_wait(ctx.node.is_linked(suspect)) * patience;
+        let (again, until) = (ctx.now + within / 2, ctx.now + within);
+        peer.status = PeerStatus::Suspected { stamp, again, until, asked: false };
         let peer_list = peer.peer_list.clone();
         self.wake_at(ctx.now + within / 2);
         ctx.send(suspect, DataMessage::Probe { stamp, asker: None });
@@ -213,6 +237,7 @@ impl Persist {
             self.handle_stranger_heartbeat(ctx, from, digest);
             return;
         };
+        peer.note_path(ctx.node.path(from).copied());
         peer.record_heartbeat(ctx.now, Duration::from_millis(next_ms.into()), patience);
         peer.held = held;
         let settled = ctx.now.since(peer.changed) >= super::peers::SETTLE && ctx.now >= peer.sync_after;
