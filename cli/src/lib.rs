@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`arguments`] | arguments first, then environment variables for the options that they leave open |
+//! | [`given`] | which options stand on the command line itself |
 //! | [`values`] | parsers of values: switches, counts, durations, addresses, settings |
 //! | [`terminal`] | what an output stream can show: colour, progress, width, characters |
 //! | [`output`] | data on standard output, messages on standard error; failed writes are kept for the exit status |
@@ -15,6 +16,7 @@
 pub mod arguments;
 pub mod bugs;
 pub mod chain;
+pub mod given;
 pub mod logging;
 pub mod output;
 pub mod terminal;

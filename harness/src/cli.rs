@@ -8,11 +8,13 @@
 //! | `error` | errors of the commands, with their class and remedy |
 //! | `help` | examples, exit statuses and variables for the help texts |
 //! | `run` | `harness run`: every file checked, then played, reported |
+//! | `origin` | plans from files and from records |
 //! | `session` | one run from `up` to `down` |
 //! | `backend_choice` | which backend plays, and why |
 //! | `progress` | progress, for a terminal or for a log |
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, `plan`: nothing is deployed |
+//! | `samples` | `harness samples`: metrics of a run as CSV |
 //! | `compare` | `harness compare`: the records of two runs |
 //! | `machine` | `doctor`, `image`, `clean` |
 //! | `bench` | `bench sim`, `bench router`, `bench up` |
@@ -33,8 +35,10 @@ mod exit;
 mod help;
 mod inspect;
 mod machine;
+mod origin;
 mod progress;
 mod run;
+mod samples;
 mod session;
 mod signals;
 
@@ -71,6 +75,9 @@ enum Command {
     /// Compare two run records
     #[command(after_help = help::COMPARE)]
     Compare(compare::Args),
+    /// Print the metrics of a recorded run as CSV
+    #[command(after_help = help::SAMPLES)]
+    Samples(samples::Args),
     /// Remove what crashed runs left on the Docker engine
     #[command(after_help = help::CLEAN)]
     Clean(machine::CleanArgs),
@@ -133,6 +140,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Validate(args) => inspect::validate(&args),
         Command::Plan(args) => inspect::plan(&args),
         Command::Compare(args) => compare::compare(&args),
+        Command::Samples(args) => samples::samples(args)?,
         Command::Doctor => runtime.block_on(machine::doctor()),
         Command::Image => runtime.block_on(machine::image()),
         Command::Clean(args) => runtime.block_on(machine::clean(&args)),

@@ -16,6 +16,7 @@ use crate::probe::{ProbeError, RouterDiffers};
 use crate::programs::ProgramError;
 use crate::results::compare::CompareError;
 use crate::results::directory::DirectoryError;
+use crate::results::manifest::ManifestError;
 use crate::results::topology_shape::ShapeDifference;
 use crate::steps::state::NodeLife;
 use crate::steps::step::ScheduleError;
@@ -105,6 +106,10 @@ fn record_errors() -> Vec<Box<dyn Error>> {
         Box::new(CompareError::NothingInCommon),
         Box::new(DirectoryError::NotEmpty("out".into())),
         Box::new(DirectoryError::Io { path: "out".into(), source: cause() }),
+        Box::new(ManifestError::Missing("out".into())),
+        Box::new(ManifestError::Version { path: "out".into(), found: text() }),
+        Box::new(ManifestError::Unreadable { path: "out".into(), source: cause() }),
+        Box::new(ManifestError::Malformed { path: "out".into(), source: serde_json::from_str::<u8>("x").unwrap_err() }),
         Box::new(ExpositionError::TooLong(9)),
         Box::new(ExpositionError::TooManySeries),
         Box::new(ExpositionError::Malformed { line: 3, source: SampleError::Name }),
@@ -131,6 +136,9 @@ fn command_errors() -> Vec<Box<dyn Error>> {
         Box::new(CommandError::Metrics { address, source: cause() }),
         Box::new(CommandError::Backend(unusable.into())),
         Box::new(CommandError::Record(DirectoryError::Io { path: "out".into(), source: cause() })),
+        Box::new(CommandError::Manifest(ManifestError::Missing("out".into()))),
+        Box::new(CommandError::BackendsDiffer),
+        Box::new(CommandError::Samples { path: "out".into(), source: cause() }),
         Box::new(CommandError::Junit { path: "junit.xml".into(), source: cause() }),
         Box::new(CommandError::JunitText(text())),
         Box::new(CommandError::Write(lost)),

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`exposition`], [`writer`] | read and write Prometheus' text format |
 //! | [`history`] | keeps the metrics that checks name |
-//! | [`samples`] | writes `samples.csv` |
+//! | [`samples`] | writes `samples.csv.gz`, and reads it |
 //! | [`run`] | the metrics of the run itself |
 //! | [`federation`] | serves the latest metrics of a whole run again |
 

@@ -56,9 +56,34 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What must hold at the end.
     pub checks: Vec<Check>,
+    /// Variables and settings that it was made from.
+    #[serde(skip)]
+    pub inputs: ResolvedInputs,
     /// What is valid and probably not meant, such as a variable that no value contains: one sentence each.
     #[serde(skip)]
     pub notes: Vec<String>,
+}
+
+/// Variables and settings of a topology, with the values that they have in a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResolvedInputs {
+    /// Whether the file names a seed.
+    pub seed_in_file: bool,
+    /// Variables of the file, by name.
+    pub variables: Vec<ResolvedInput>,
+    /// Settings of all nodes, by name.
+    pub settings: Vec<ResolvedInput>,
+}
+
+/// A variable or setting with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedInput {
+    /// Its name in the file or on the command line.
+    pub name: String,
+    /// Its value in this run.
+    pub value: String,
+    /// Whether the value comes from elsewhere than the file.
+    pub overridden: bool,
 }
 
 /// A network: a LAN, or the internet.

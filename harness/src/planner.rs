@@ -16,7 +16,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::plan::Plan;
+use crate::plan::{Plan, ResolvedInputs};
 use crate::steps;
 use crate::steps::check::parse_checks;
 use crate::topology::check::{Outline, StepDemands};
@@ -84,10 +84,11 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
         return None;
     }
     let mut root = tree::parse(source, problems)?;
-    let vars::Substituted { settings, unused } = vars::substitute(&mut root, overrides, problems);
+    let vars::Substituted { settings, unused, variables } = vars::substitute(&mut root, overrides, problems);
     let mut raw = RawTopology::read(&root, problems);
-    raw.override_config(settings);
+    let settings = raw.override_config(settings);
     let (name, description, seed) = (raw.name.take(), std::mem::take(&mut raw.description), raw.seed);
+    let inputs = ResolvedInputs { seed_in_file: seed.is_some(), variables, settings };
     let seed = overrides.seed.or(seed).unwrap_or(SEED_DEFAULT);
     let mut entries = steps::read(&raw.steps, source, problems);
     let outline = Outline::new(&raw, problems)?;
@@ -111,6 +112,7 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
         nodes: assembled.nodes,
         items: assembled.items,
         steps: assembled.steps,
+        inputs,
         notes: notes(unused, entries.iter().all(|entry| entry.spec.checks().is_empty()) && checks.is_empty()),
         checks: checks.into_iter().map(|check| check.value).collect(),
     })

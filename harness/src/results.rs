@@ -9,6 +9,7 @@
 //! | [`steps`], [`check_result`], [`incidents`], [`failed_operations`] | how steps, checks and single operations came out |
 //! | [`topology_shape`] | what two runs must share to be comparable |
 //! | [`compare`] | whether two runs, for example on two backends, agree |
+//! | [`manifest`] | `run.json`: what the run was made from, so that it can be played again |
 //! | [`directory`] | the run's directory, and the record written into it during the run |
 
 pub mod check_result;
@@ -21,6 +22,7 @@ pub(crate) mod fixture;
 pub mod incidents;
 pub mod items;
 pub mod links;
+pub mod manifest;
 pub mod nodes;
 pub mod queries;
 pub mod rebind_recovery;

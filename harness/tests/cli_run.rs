@@ -107,14 +107,29 @@ fn a_run_in_an_empty_folder_passes_and_leaves_its_record() {
     );
     has(&ran.stderr, &["step 1 of 4: join", "record: runs/small-"]);
     let record = fs::read_dir(desk.path("runs")).unwrap().next().unwrap().unwrap().path();
-    for file in ["result.json", "events.jsonl", "samples.csv", "topology.yaml", "plan.json", "timing.json", "logs"] {
+    for file in [
+        "result.json",
+        "events.jsonl",
+        "samples.csv.gz",
+        "topology.yaml",
+        "plan.json",
+        "run.json",
+        "timing.json",
+        "logs",
+    ] {
         assert!(record.join(file).exists(), "{file} is missing");
     }
     assert_eq!(fs::read_to_string(record.join("topology.yaml")).unwrap(), SMALL);
     let result = json(&record.join("result.json"));
     assert_eq!((&result["verdict"], &result["seed"], &result["backend"]), (&"passed".into(), &3.into(), &"sim".into()));
     assert_eq!(result["queries"]["total"]["queries"], 6);
-    assert!(fs::read_to_string(record.join("samples.csv")).unwrap().contains(",butter_known_hosts,"));
+    let samples =
+        desk.harness(&["samples", record.to_str().unwrap(), "--metric", "butter_known_hosts", "--node", "n-2"]);
+    let rows: Vec<&str> = samples.stdout.lines().collect();
+    assert_eq!(rows[0], "time_s,node,network,group,metric,labels,value");
+    assert!(rows.len() > 2 && rows[1..].iter().all(|row| row.contains(",n-2,lan,n,butter_known_hosts,,")), "{rows:?}");
+    let none = desk.harness(&["samples", record.to_str().unwrap(), "--metric", "butter_konwn_hosts"]).exits(2);
+    has(&none.stderr, &["no sample of metric butter_konwn_hosts"]);
 }
 
 #[test]
@@ -127,7 +142,7 @@ fn the_same_file_and_seed_leave_the_same_bytes_however_many_run_at_once() {
         desk.harness(&arguments).exits(0);
     }
     for run in ["small-3", "other-3", "small-3-2"] {
-        for file in ["result.json", "events.jsonl", "samples.csv"] {
+        for file in ["result.json", "events.jsonl", "samples.csv.gz"] {
             let read = |out: &str| fs::read(desk.path(out).join(run).join(file)).unwrap();
             assert!(read("a") == read("b"), "{run}/{file} differs");
         }

@@ -87,6 +87,7 @@ pub struct DockerBackend {
     begun: Option<(Docker, RunLabels)>,
     operation: ProcessBackend<Containers>,
     probed: ProbeOutcome,
+    engine_version: Option<String>,
 }
 
 /// Whether a run on Docker can be had here.
@@ -102,12 +103,24 @@ pub async fn preflight() -> Result<(), BackendError> {
 impl DockerBackend {
     /// A run of `plan`. Nothing is created before [`Backend::up`].
     pub fn new(plan: Plan, options: DockerOptions) -> Self {
-        DockerBackend { plan, options, begun: None, operation: ProcessBackend::new(), probed: ProbeOutcome::Skipped }
+        DockerBackend {
+            plan,
+            options,
+            begun: None,
+            operation: ProcessBackend::new(),
+            probed: ProbeOutcome::Skipped,
+            engine_version: None,
+        }
     }
 
     /// The plan as it is played: after [`Backend::up`], with the subnets that were free.
     pub fn plan(&self) -> &Plan {
         self.operation.run().map_or(&self.plan, |run| &run.plan)
+    }
+
+    /// Version of the engine, once [`Backend::up`] has found it.
+    pub fn engine_version(&self) -> Option<&str> {
+        self.engine_version.as_deref()
     }
 
     /// What came of the self-probe.
@@ -139,6 +152,7 @@ impl Backend for DockerBackend {
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
         let engine = engine::connect().await?;
+        self.engine_version = engine.info.server_version.clone();
         note_crashed_runs(&engine.docker, progress).await?;
         let programs = programs::find(&self.options.programs, progress).await?;
         let image = image::ensure(&engine.docker, &programs, progress).await?;

@@ -39,7 +39,23 @@ pub(super) enum BackendKind {
     Sim,
 }
 
+impl BackendKind {
+    /// Its name in records.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            BackendKind::Docker => "docker",
+            BackendKind::Netns => "netns",
+            BackendKind::Sim => "sim",
+        }
+    }
+}
+
 impl BackendArg {
+    /// The backend of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        BackendArg::from_str(name, false).ok()
+    }
+
     /// Decides, and reports what `auto` took and why. For namespaces of an ordinary user, the program starts itself anew: then
     /// this does not return.
     pub(super) async fn choose(self) -> Result<BackendKind, BackendError> {
@@ -125,6 +141,14 @@ impl AnyBackend {
         match self {
             AnyBackend::Docker(backend) => Arc::new(backend.plan().clone()),
             AnyBackend::Netns(_) | AnyBackend::Sim(_) => Arc::clone(written),
+        }
+    }
+
+    /// Version of the Docker engine that plays the run, once the backend is up.
+    pub(super) fn engine_version(&self) -> Option<String> {
+        match self {
+            AnyBackend::Docker(backend) => backend.engine_version().map(str::to_owned),
+            AnyBackend::Netns(_) | AnyBackend::Sim(_) => None,
         }
     }
 

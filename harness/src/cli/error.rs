@@ -11,6 +11,7 @@ use crate::backend::BackendError;
 use crate::error_class::ErrorClass;
 use crate::netns::access::NamespaceError;
 use crate::results::directory::DirectoryError;
+use crate::results::manifest::ManifestError;
 
 /// Why a command fails.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,20 @@ pub(crate) enum CommandError {
     /// The record of a run has no directory, or cannot be written.
     #[error(transparent)]
     Record(#[from] DirectoryError),
+    /// A record cannot be played again. Nothing was created.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Records of different backends are to be played, and no backend is named. Nothing was created.
+    #[error("the records were made on different backends")]
+    BackendsDiffer,
+    /// The samples of a run cannot be read.
+    #[error("cannot read {path}")]
+    Samples {
+        /// The file in question.
+        path: PathBuf,
+        /// From the system or the decoder.
+        source: io::Error,
+    },
     /// The JUnit report cannot be written. The runs are over.
     #[error("cannot write the JUnit report {path}")]
     Junit {
@@ -67,7 +82,11 @@ impl CommandError {
     /// Who can do something about it.
     pub(crate) fn class(&self) -> ErrorClass {
         match self {
-            CommandError::LogFilter(_) | CommandError::Record(DirectoryError::NotEmpty(_)) => ErrorClass::User,
+            CommandError::LogFilter(_)
+            | CommandError::Record(DirectoryError::NotEmpty(_))
+            | CommandError::Manifest(_)
+            | CommandError::Samples { .. }
+            | CommandError::BackendsDiffer => ErrorClass::User,
             CommandError::JunitText(_) => ErrorClass::Bug,
             CommandError::Backend(error) => error.class(),
             CommandError::Runtime(_)
@@ -82,6 +101,8 @@ impl CommandError {
     pub(crate) fn remedy(&self) -> Option<String> {
         match self {
             CommandError::Backend(error) => error.remedy(),
+            CommandError::Manifest(error) => error.remedy(),
+            CommandError::BackendsDiffer => Some("name one with --backend".to_owned()),
             CommandError::Metrics { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("choose a free port: --metrics localhost:0".to_owned())
             }

@@ -37,6 +37,9 @@ Examples:
   harness run topologies/three-lans.yaml
   harness run topologies/churn.yaml --backend sim --seed 7 --set die=1/50
   cat one.yaml | harness run - --json
+  harness run runs/three-lans-20261129T140000Z-7
+
+A record is played again with the seed, values and options of then. Only options on the command line change it.
 
 Exit status: 0 all checks hold; 1 a check failed; 2 wrong arguments or file; 3 environment or time limit; 130 interrupted.";
 
@@ -73,6 +76,15 @@ Examples:
   harness compare runs/three-lans-1 runs/three-lans-2
 
 Exit status: 0 no difference is significant; 1 one is; 2 the records cannot be compared.";
+
+pub(super) const SAMPLES: &str = "\
+Prints the columns time_s, node, network, group, metric, labels and value. A router has the name of its network.
+
+Examples:
+  harness samples runs/three-lans-1 --metric butter_known_hosts
+  harness samples runs/three-lans-1 --node a-1 --node b-2 > samples.csv
+
+Exit status: 0 samples were printed; 2 there are none, or the record cannot be read.";
 
 pub(super) const CLEAN: &str = "\
 Examples:

@@ -2,18 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use butter_cli::given::GivenOptions;
 use butter_cli::{output, values};
 use clap::Args;
 
-use super::{Exit, complain, show, tell};
+use super::origin::{LoadedPlan, PlanOrigin, version_note};
+use super::{Exit, complain, fail, show, tell};
 use crate::plan::Plan;
 use crate::planner;
 use crate::results::directory::json;
+use crate::results::manifest::{ReplaySource, RunManifest};
 use crate::topology::Overrides;
 
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
-    /// Topology files; `-` reads standard input
+    /// Topology files or records of runs; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -22,7 +25,7 @@ pub(super) struct ValidateArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
-    /// Topology file; `-` reads standard input
+    /// Topology file or record of a run; `-` reads standard input
     file: PathBuf,
     /// Print JSON, as a run writes it to plan.json
     #[arg(long)]
@@ -34,12 +37,14 @@ pub(super) struct PlanArgs {
 /// Values that replace those of a file.
 #[derive(Clone, Debug, Args)]
 pub(super) struct OverrideArgs {
+    #[command(flatten)]
+    pub(super) given: GivenOptions,
     /// Random seed (overrides the file's)
     #[arg(long, env = "HARNESS_SEED", allow_negative_numbers = true, value_parser = values::count(0..=u64::MAX))]
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
     /// Set a variable of the file, or a setting of all nodes, such as die=1/50 or heartbeat=2s (repeatable)
     #[arg(long, value_name = "KEY=VALUE", env = "HARNESS_SET", value_parser = values::setting)]
-    set: Vec<(String, String)>,
+    pub(super) set: Vec<(String, String)>,
 }
 
 impl From<&OverrideArgs> for Overrides {
@@ -48,13 +53,28 @@ impl From<&OverrideArgs> for Overrides {
     }
 }
 
+impl OverrideArgs {
+    /// What a record says, with what stands on the command line in its place. Variables of the environment do not count: those
+    /// of the recorded run do.
+    fn over(&self, recorded: &RunManifest) -> Overrides {
+        let mut overrides = recorded.overrides();
+        if self.given.contains("seed") {
+            overrides.seed = self.seed;
+        }
+        if self.given.contains("set") {
+            overrides.set.extend(self.set.iter().cloned());
+        }
+        overrides
+    }
+}
+
 /// The name that stands for standard input on a command line.
 const STDIN: &str = "-";
 
 /// Every file's plan. The faults of all files are shown before this fails.
-pub(super) fn load_all(files: &[PathBuf], overrides: &OverrideArgs) -> Result<Vec<Plan>, Exit> {
+pub(super) fn load_all(files: &[PathBuf], overrides: &OverrideArgs) -> Result<Vec<LoadedPlan>, Exit> {
     check_stdin(files)?;
-    let plans: Vec<Option<Plan>> = files.iter().map(|file| load(file, overrides)).collect();
+    let plans: Vec<Option<LoadedPlan>> = files.iter().map(|file| load(file, overrides)).collect();
     plans.into_iter().collect::<Option<Vec<_>>>().ok_or(Exit::Usage)
 }
 
@@ -67,15 +87,25 @@ fn check_stdin(files: &[PathBuf]) -> Result<(), Exit> {
     Ok(())
 }
 
-fn load(file: &Path, overrides: &OverrideArgs) -> Option<Plan> {
-    let loaded = match file.as_os_str() == STDIN {
-        true => planner::load_from("stdin", std::io::stdin().lock(), &overrides.into()),
-        false => planner::load(file, &overrides.into()),
+/// The plan of a topology file, or of the record in a directory.
+fn load(file: &Path, overrides: &OverrideArgs) -> Option<LoadedPlan> {
+    let (loaded, origin) = if file.as_os_str() == STDIN {
+        let name = "stdin";
+        let loaded = planner::load_from(name, std::io::stdin().lock(), &overrides.into());
+        (loaded, PlanOrigin::File(name.to_owned()))
+    } else if file.is_dir() {
+        let source = ReplaySource::read(file).map_err(fail).ok()?;
+        let ReplaySource { manifest, topology } = &source;
+        version_note(&source).into_iter().for_each(|note| tell(&format!("note: {}: {note}", file.display())));
+        let loaded = planner::read(&manifest.topology, topology, &overrides.over(manifest));
+        (loaded, PlanOrigin::Record(file.to_owned(), Box::new(source.manifest)))
+    } else {
+        (planner::load(file, &overrides.into()), PlanOrigin::File(file.display().to_string()))
     };
     match loaded {
         Ok(plan) => {
             plan.notes.iter().for_each(|note| tell(&format!("note: {}: {note}", file.display())));
-            Some(plan)
+            Some(LoadedPlan { plan, origin })
         }
         Err(diagnostics) => {
             tell(diagnostics.render(output::stderr().color).trim_end());
@@ -91,7 +121,7 @@ pub(super) fn validate(args: &ValidateArgs) -> Exit {
     let mut exit = Exit::Passed;
     for file in &args.files {
         match load(file, &args.overrides) {
-            Some(plan) => show(&format!("{}: valid: {}\n", file.display(), sizes(&plan))),
+            Some(LoadedPlan { plan, .. }) => show(&format!("{}: valid: {}\n", file.display(), sizes(&plan))),
             None => exit = Exit::Usage,
         }
     }
@@ -112,7 +142,7 @@ fn sizes(plan: &Plan) -> String {
 }
 
 pub(super) fn plan(args: &PlanArgs) -> Exit {
-    let Some(plan) = load(&args.file, &args.overrides) else { return Exit::Usage };
+    let Some(LoadedPlan { plan, .. }) = load(&args.file, &args.overrides) else { return Exit::Usage };
     match args.json {
         true => output::data(json(&plan).as_bytes()),
         false => show(&planner::describe(&plan)),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use butter_cli::given::GivenOptions;
 use butter_cli::terminal::process_environment;
 use butter_cli::{chain, logging, output, values};
 use clap::Args as ClapArgs;
@@ -14,11 +15,11 @@ use tokio::runtime::Handle;
 use super::backend_choice::{BackendArg, BackendKind};
 use super::error::CommandError;
 use super::inspect::{OverrideArgs, load_all};
+use super::origin::{self, LoadedPlan};
 use super::session::{Session, SessionOutcome};
 use super::{Exit, fail, show, signals, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
-use crate::plan::Plan;
 use crate::report::{junit, summary};
 use crate::results::directory::{DirectoryError, RunDirectory};
 use crate::results::result::RunVerdict;
@@ -26,24 +27,26 @@ use crate::run::{StopReason, StopSignal};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// Topology files; `-` reads standard input
+    #[command(flatten)]
+    pub(super) given: GivenOptions,
+    /// Topology files, or directories of recorded runs to play again; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Backend that nodes and networks run on
     #[arg(long, value_enum, default_value = "auto", env = "HARNESS_BACKEND")]
-    backend: BackendArg,
+    pub(super) backend: BackendArg,
     #[command(flatten)]
-    overrides: OverrideArgs,
+    pub(super) overrides: OverrideArgs,
     /// Write the run's record to this directory, which must be empty; several files get a directory each in it
     /// [default: runs/NAME-TIME-SEED]
     #[arg(long, value_name = "DIR", env = "HARNESS_OUT")]
     out: Option<PathBuf>,
     /// Leave containers and networks in place, and print how to remove them (docker only)
     #[arg(long, env = "HARNESS_KEEP")]
-    keep: bool,
+    pub(super) keep: bool,
     /// Skip the self-probe, which checks that routers behave as declared
     #[arg(long, env = "HARNESS_NO_PROBE")]
-    no_probe: bool,
+    pub(super) no_probe: bool,
     /// Print result.json instead of the tables
     #[arg(long, env = "HARNESS_JSON")]
     json: bool,
@@ -58,7 +61,7 @@ pub(super) struct Args {
     jobs: u32,
     /// End a run that takes longer than this in real time, building and deploying included
     #[arg(long, value_name = "DURATION", env = "HARNESS_TIME_LIMIT", allow_hyphen_values = true, value_parser = values::duration)]
-    time_limit: Option<Duration>,
+    pub(super) time_limit: Option<Duration>,
 }
 
 pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
@@ -70,10 +73,10 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
         Ok(plans) => plans,
         Err(exit) => return exit,
     };
-    let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
+    let names: Vec<String> = plans.iter().map(|loaded| loaded.plan.name.clone()).collect();
     let interrupt = StopSignal::default();
     let signals = runtime.spawn(signals::serve(interrupt.clone()));
-    let prepared = runtime.block_on(prepare(&args));
+    let prepared = runtime.block_on(prepare(&args, &plans));
     let (kind, federation) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return fail(error),
@@ -95,8 +98,8 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
 }
 
 /// Chooses the backend, and begins to serve metrics.
-async fn prepare(args: &Args) -> Result<(BackendKind, Option<Federation>), CommandError> {
-    let kind = args.backend.choose().await?;
+async fn prepare(args: &Args, plans: &[LoadedPlan]) -> Result<(BackendKind, Option<Federation>), CommandError> {
+    let kind = origin::backend(args, plans)?.choose().await?;
     if args.keep && kind != BackendKind::Docker {
         tell("--keep is ignored: only the docker backend can leave a run in place");
     }
@@ -112,25 +115,27 @@ async fn prepare(args: &Args) -> Result<(BackendKind, Option<Federation>), Comma
 
 fn sessions(
     args: &Args,
-    plans: Vec<Plan>,
+    plans: Vec<LoadedPlan>,
     kind: BackendKind,
     federation: Option<&Federation>,
 ) -> Result<Vec<Session>, DirectoryError> {
     let several = plans.len() > 1;
     let now = SystemTime::now();
-    let session = |plan: Plan| {
+    let session = |LoadedPlan { plan, origin }: LoadedPlan| {
         let directory = match &args.out {
             None => RunDirectory::new(Path::new("runs"), &plan, Some(now))?,
             Some(out) if several => RunDirectory::new(out, &plan, None)?,
             Some(out) => RunDirectory::at(out)?,
         };
+        let options = origin.options(args);
         Ok(Session {
+            manifest: origin.manifest(&plan, kind, args),
             plan: Arc::new(plan),
             directory,
             kind,
-            keep: args.keep,
-            probe: !args.no_probe,
-            time_limit: args.time_limit,
+            keep: options.keep,
+            probe: options.probe,
+            time_limit: options.time_limit(),
             federation: federation.cloned(),
         })
     };

@@ -11,7 +11,8 @@ use crate::checks;
 use crate::events::{Event, RunTime};
 use crate::metrics::federation::Federation;
 use crate::plan::Plan;
-use crate::results::directory::{Recorder, RunDirectory};
+use crate::results::directory::{DirectoryError, Recorder, RunDirectory};
+use crate::results::manifest::{RunDurations, RunManifest};
 use crate::results::result::RunResult;
 use crate::results::timing::RunTiming;
 use crate::run::{RunObserver, RunStatus, StopReason, StopSignal, run_plan};
@@ -19,6 +20,7 @@ use crate::series::Scrape;
 
 /// One run that is to be played, with its options.
 pub(super) struct Session {
+    pub(super) manifest: RunManifest,
     pub(super) plan: Arc<Plan>,
     pub(super) directory: RunDirectory,
     pub(super) kind: BackendKind,
@@ -54,7 +56,7 @@ impl Session {
 
     async fn run_until(self, stop: &StopSignal) -> SessionOutcome {
         let mut outcome = SessionOutcome { result: None, stopped: None, failures: Vec::new() };
-        let logs = match self.directory.write_plan(&self.plan).and_then(|()| self.directory.logs()) {
+        let logs = match self.write_inputs().and_then(|()| self.directory.logs()) {
             Ok(logs) => logs,
             Err(error) => {
                 outcome.failures.push(error.into());
@@ -73,6 +75,7 @@ impl Session {
         };
         display.pause();
         timing.deploy_s = began.elapsed().as_secs_f64();
+        let engine = backend.engine_version();
         let is_up = matches!(up, Ok(Ok(())));
         match up {
             Ok(Ok(())) => {
@@ -92,10 +95,21 @@ impl Session {
         }
         timing.teardown_s = began.elapsed().as_secs_f64();
         timing.activities = display.finish();
-        if let Err(error) = self.directory.write_timing(&timing) {
+        let RunTiming { deploy_s, play_s, teardown_s, .. } = timing;
+        let mut manifest =
+            RunManifest { durations: Some(RunDurations { deploy_s, play_s, teardown_s }), ..self.manifest };
+        manifest.machine.engine = engine;
+        let written = self.directory.write_manifest(&manifest).and_then(|()| self.directory.write_timing(&timing));
+        if let Err(error) = written {
             outcome.failures.push(error.into());
         }
         outcome
+    }
+
+    /// Writes what the run is made from, so that it can be played again even if it is cut off.
+    fn write_inputs(&self) -> Result<(), DirectoryError> {
+        self.directory.write_manifest(&self.manifest)?;
+        self.directory.write_plan(&self.plan)
     }
 
     /// Records a result also for a run that could not be deployed: CI may read nothing else.

@@ -1,4 +1,4 @@
-//! The history of the metrics that checks name. All other metrics are written to `samples.csv` and not kept.
+//! The history of the metrics that checks name. All other metrics are written to `samples.csv.gz` and not kept.
 
 use std::collections::BTreeMap;
 

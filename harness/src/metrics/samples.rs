@@ -1,24 +1,43 @@
-//! `samples.csv`: every metric of every node and router over time, one row each.
+//! `samples.csv.gz`: every metric of every node and router over time, one row each, as compressed CSV.
+//!
+//! `pandas.read_csv("samples.csv.gz")` reads it, and so does `zcat`. The file is a row of complete gzip members (RFC 1952 §2.2).
+//! Each holds about [`MEMBER_BYTES`] of text, or [`MEMBER_SPAN`] of the run. So a run that is cut off leaves a readable file that
+//! lacks its last member at most.
 //!
 //! The file stays below [`ROWS_MAX`] rows, however large the run: whenever half of the remaining room is used up, every other
 //! sampling moment is left out from then on. A moment is written whole or not at all. The room lasts over an hour for 16
 //! nodes, and about a minute for 1,000 nodes. Checks do not depend on this file.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
 
 use crate::events::RunTime;
 use crate::plan::Plan;
 use crate::series::{Scrape, Series, Source};
 
+/// Name of the file in a record.
+pub const SAMPLES_FILE: &str = "samples.csv.gz";
 /// Most rows of a file, its header not counted.
 pub const ROWS_MAX: usize = 1_000_000;
+/// Bytes of text after which a member ends.
+const MEMBER_BYTES: usize = 512 << 10;
+/// Time on the run's clock after which a member ends.
+const MEMBER_SPAN: Duration = Duration::from_secs(10);
 
 const HEADER: [&str; 7] = ["time_s", "node", "network", "group", "metric", "labels", "value"];
 
-/// Writes `samples.csv`. A router is a row with the name of its network as node, in the group `router`.
+/// Writes the samples of a run. A router is a row with the name of its network as node, in the group `router`.
 #[derive(Debug)]
 pub struct Samples<W: Write> {
-    csv: csv::Writer<W>,
+    to: W,
+    /// Text of the member that is being made.
+    member: csv::Writer<Vec<u8>>,
+    /// When that member ends at the latest.
+    member_until: RunTime,
     rows: usize,
     rows_max: usize,
     /// Rows at which `every` doubles.
@@ -29,7 +48,7 @@ pub struct Samples<W: Write> {
 }
 
 impl<W: Write> Samples<W> {
-    /// Begins a file with its header.
+    /// Begins a file with its header. `to` should not buffer: whole members are written at once.
     ///
     /// # Errors
     /// If the header cannot be written.
@@ -38,9 +57,10 @@ impl<W: Write> Samples<W> {
     }
 
     fn bounded(to: W, rows_max: usize) -> io::Result<Self> {
-        let mut csv = csv::Writer::from_writer(to);
-        csv.write_record(HEADER)?;
-        Ok(Samples { csv, rows: 0, rows_max, thins_at: rows_max / 2, every: 1, moments: 0 })
+        let mut member = csv::Writer::from_writer(Vec::new());
+        member.write_record(HEADER)?;
+        let member_until = RunTime::default().plus(MEMBER_SPAN);
+        Ok(Samples { to, member, member_until, rows: 0, rows_max, thins_at: rows_max / 2, every: 1, moments: 0 })
     }
 
     /// Writes one sampling moment, unless it is one to be left out.
@@ -59,7 +79,7 @@ impl<W: Write> Samples<W> {
             let (node, network, group) = names(plan, scrape.source);
             for series in &scrape.series {
                 let value = series.value.to_string();
-                self.csv.write_record([&time, node, network, group, &series.name, &labels(series), &value])?;
+                self.member.write_record([&time, node, network, group, &series.name, &labels(series), &value])?;
             }
         }
         self.rows += rows;
@@ -67,15 +87,86 @@ impl<W: Write> Samples<W> {
             self.every *= 2;
             self.thins_at += (self.rows_max - self.thins_at) / 2;
         }
+        self.member.flush()?;
+        if self.member.get_ref().len() >= MEMBER_BYTES || at >= self.member_until {
+            self.end_member()?;
+            self.member_until = at.plus(MEMBER_SPAN);
+        }
         Ok(())
     }
 
-    /// Writes what is still buffered.
+    fn end_member(&mut self) -> io::Result<()> {
+        let ended = std::mem::replace(&mut self.member, csv::Writer::from_writer(Vec::new()));
+        let text = ended.into_inner().map_err(csv::IntoInnerError::into_error)?;
+        let mut member = GzEncoder::new(Vec::new(), Compression::default());
+        member.write_all(&text)?;
+        self.to.write_all(&member.finish()?)?;
+        self.to.flush()
+    }
+
+    /// Writes what is left.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn finish(mut self) -> io::Result<()> {
-        self.csv.flush()
+        self.member.flush()?;
+        if self.member.get_ref().is_empty() { Ok(()) } else { self.end_member() }
+    }
+}
+
+/// Which samples are wanted. Without names, all are.
+#[derive(Clone, Debug, Default)]
+pub struct SampleFilter {
+    /// Names of metrics; that of a histogram stands for all its series.
+    pub metrics: Vec<String>,
+    /// Names of nodes, and of networks for their routers.
+    pub nodes: Vec<String>,
+}
+
+impl SampleFilter {
+    fn takes(&self, node: &str, metric: &str) -> bool {
+        let is_metric = |name: &String| {
+            let suffix = metric.strip_prefix(name.as_str());
+            suffix.is_some_and(|suffix| ["", "_bucket", "_sum", "_count"].contains(&suffix))
+        };
+        (self.nodes.is_empty() || self.nodes.iter().any(|name| name == node))
+            && (self.metrics.is_empty() || self.metrics.iter().any(is_metric))
+    }
+}
+
+/// Copies the wanted samples of a file as plain CSV, with its header. Returns their number.
+///
+/// # Errors
+/// If the file is none of samples, or either stream fails. What could be read is written nevertheless.
+pub fn copy_samples(from: impl Read, filter: &SampleFilter, to: impl Write) -> io::Result<u64> {
+    let mut from = csv::Reader::from_reader(MultiGzDecoder::new(from));
+    let mut to = csv::Writer::from_writer(to);
+    if *from.headers().map_err(unwrapped)? != HEADER[..] {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its columns are not those of samples"));
+    }
+    to.write_record(HEADER)?;
+    let mut copied = 0;
+    let mut row = csv::StringRecord::new();
+    let read = loop {
+        match from.read_record(&mut row) {
+            Ok(true) if filter.takes(&row[1], &row[4]) => {
+                to.write_record(&row)?;
+                copied += 1;
+            }
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(error) => break Err(unwrapped(error)),
+        }
+    };
+    to.flush()?;
+    read.map(|()| copied)
+}
+
+/// The error of the stream, if it is one: its kind says more than that of CSV.
+fn unwrapped(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::new(io::ErrorKind::InvalidData, format!("{other:?}")),
     }
 }
 
@@ -109,7 +200,13 @@ mod tests {
             samples.write(&fixture::plan(), RunTime(second as u64 * 1_000_000), scrapes).unwrap();
         }
         samples.finish().unwrap();
-        String::from_utf8(file).unwrap().lines().map(ToOwned::to_owned).collect()
+        text_of(&file, &SampleFilter::default()).lines().map(ToOwned::to_owned).collect()
+    }
+
+    fn text_of(file: &[u8], filter: &SampleFilter) -> String {
+        let mut text = Vec::new();
+        copy_samples(file, filter, &mut text).unwrap();
+        String::from_utf8(text).unwrap()
     }
 
     #[test]
@@ -136,5 +233,47 @@ mod tests {
         assert!(rows.len() - 1 <= 64 && rows.len() > 50, "{}", rows.len());
         assert!(rows.last().unwrap().split('.').next().unwrap().parse::<u32>().unwrap() > 90, "{rows:?}");
         assert_eq!(rows.len() % 2, 1, "moments are whole");
+    }
+
+    #[test]
+    fn file_that_was_cut_off_has_its_whole_members() {
+        let moment = [scrape(Source::Node(NodeIndex(0)), &[("x", &[], 1.0)])];
+        let mut file = Vec::new();
+        let mut samples = Samples::new(&mut file).unwrap();
+        for second in 0..15 {
+            samples.write(&fixture::plan(), RunTime(second * 1_000_000), &moment).unwrap();
+        }
+        // As if the program were killed here.
+        drop(samples);
+        assert_eq!(text_of(&file, &SampleFilter::default()).lines().count(), 1 + 11);
+        let mut text = Vec::new();
+        file.truncate(file.len() - 5);
+        let error = copy_samples(&file[..], &SampleFilter::default(), &mut text).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{error}");
+        assert!(text.starts_with(b"time_s,node,"), "what could be read is there");
+    }
+
+    #[test]
+    fn filter_takes_metrics_and_nodes_by_name() {
+        let names = ["butter_links", "took_seconds_sum", "took_seconds_count", "took_secondsx"];
+        let series: Vec<fixture::SeriesSpec<'_>> = names.iter().map(|name| (*name, &[][..], 1.0)).collect();
+        let moment = [0, 1].map(|node| scrape(Source::Node(NodeIndex(node)), &series));
+        let mut file = Vec::new();
+        let mut samples = Samples::new(&mut file).unwrap();
+        samples.write(&fixture::plan(), RunTime(0), &moment).unwrap();
+        samples.finish().unwrap();
+        let count = |metrics: &[&str], nodes: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let filter = SampleFilter { metrics: owned(metrics), nodes: owned(nodes) };
+            text_of(&file, &filter).lines().count() - 1
+        };
+        assert_eq!((count(&[], &[]), count(&["butter_links"], &[]), count(&[], &["n-1"])), (8, 2, 4));
+        assert_eq!((count(&["took_seconds"], &["n-0"]), count(&["none"], &[])), (2, 0));
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let error = copy_samples(&b"this is plain text"[..], &SampleFilter::default(), Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
     }
 }

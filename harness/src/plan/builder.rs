@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
-use crate::plan::{Network, NetworkIndex, NodeIndex, NodePlan, Plan, Uplink};
+use crate::plan::{Network, NetworkIndex, NodeIndex, NodePlan, Plan, ResolvedInputs, Uplink};
 
 /// A plan under construction.
 #[derive(Clone, Debug)]
@@ -42,6 +42,7 @@ impl PlanBuilder {
             items: Vec::new(),
             steps: Vec::new(),
             checks: Vec::new(),
+            inputs: ResolvedInputs::default(),
             notes: Vec::new(),
         };
         PlanBuilder { plan, next_host: Vec::new(), settings: Vec::new() }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::events::{Event, EventKind, RunTime};
-use crate::metrics::samples::Samples;
+use crate::metrics::samples::{SAMPLES_FILE, Samples};
 use crate::plan::Plan;
+use crate::results::manifest::RunManifest;
 use crate::results::result::RunResult;
 use crate::results::timing::{RunTiming, Stopwatch, TimedPart};
 use crate::run::{RunObserver, RunStatus};
@@ -86,13 +87,21 @@ impl RunDirectory {
         Ok(logs)
     }
 
-    /// Writes the topology and the plan, which are enough to repeat the run.
+    /// Writes the topology and the plan.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn write_plan(&self, plan: &Plan) -> Result<(), DirectoryError> {
         self.write("topology.yaml", &plan.source)?;
         self.write("plan.json", &json(plan))
+    }
+
+    /// Writes what the run was made from; at its end once more, with what is known then.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_manifest(&self, manifest: &RunManifest) -> Result<(), DirectoryError> {
+        self.write("run.json", &json(manifest))
     }
 
     /// Writes the result of the run.
@@ -129,13 +138,13 @@ pub fn json(value: &impl serde::Serialize) -> String {
     text
 }
 
-/// Writes `events.jsonl` and `samples.csv` during the run, and measures the durations of its steps.
+/// Writes `events.jsonl` and `samples.csv.gz` during the run, and measures the durations of its steps.
 #[derive(Debug)]
 pub struct Recorder {
     plan: Arc<Plan>,
     path: PathBuf,
     events: BufWriter<File>,
-    samples: Samples<BufWriter<File>>,
+    samples: Samples<File>,
     steps: Stopwatch,
     /// The first write error: nothing is written after it.
     failed: Option<io::Error>,
@@ -147,7 +156,7 @@ impl Recorder {
     /// # Errors
     /// If its files cannot be made.
     pub fn new(plan: &Arc<Plan>, directory: &RunDirectory) -> Result<Self, DirectoryError> {
-        let samples = Samples::new(BufWriter::new(directory.create("samples.csv")?));
+        let samples = Samples::new(directory.create(SAMPLES_FILE)?);
         Ok(Recorder {
             plan: Arc::clone(plan),
             path: directory.path().to_owned(),

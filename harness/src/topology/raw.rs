@@ -1,11 +1,14 @@
 //! A topology as written: every key understood, every value of its type, and no name looked up yet.
 
+use std::collections::BTreeMap;
+
 use butter::config::{NodeConfig, SETTINGS};
 use butter::core::config::ConfigError;
 
 use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use super::fields::{Fields, MapSpec, Spanned, from_variable, key, scalar};
 use super::tree::{YamlKey, YamlNode, YamlValue};
+use crate::plan::ResolvedInput;
 
 pub(crate) mod link;
 pub(crate) mod nat;
@@ -98,9 +101,19 @@ impl RawTopology {
 }
 
 impl RawTopology {
-    /// Puts settings of the command line in place of those of the file's `config`.
-    pub(crate) fn override_config(&mut self, set: Vec<(String, String)>) {
+    /// Puts settings of the command line in place of those of the file's `config`. Returns all, by name.
+    pub(crate) fn override_config(&mut self, set: Vec<(String, String)>) -> Vec<ResolvedInput> {
+        let of_file = self.config.len();
         self.config.extend(set.into_iter().map(|(key, value)| Setting { key, value }));
+        // Of several values for one name the last counts.
+        let by_name: BTreeMap<&str, (usize, &Setting)> =
+            self.config.iter().enumerate().map(|(at, setting)| (setting.key.as_str(), (at, setting))).collect();
+        let resolved = |(at, setting): (usize, &Setting)| ResolvedInput {
+            name: setting.key.clone(),
+            value: setting.value.clone(),
+            overridden: at >= of_file,
+        };
+        by_name.into_values().map(resolved).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use butter::config::{NodeConfig, SETTINGS};
 use super::Overrides;
 use super::diagnostics::{Diagnostic, DiagnosticSink, quoted, suggestion};
 use super::tree::{YamlNode, YamlValue};
+use crate::plan::ResolvedInput;
 
 /// Longest text that a value may become.
 const EXPANDED_BYTES_MAX: usize = 4_096;
@@ -26,6 +27,8 @@ pub(crate) struct Substituted {
     pub(crate) settings: Vec<(String, String)>,
     /// Variables that no value contains.
     pub(crate) unused: Vec<String>,
+    /// Every variable with its value.
+    pub(crate) variables: Vec<ResolvedInput>,
 }
 
 /// Puts variables in their places.
@@ -37,8 +40,15 @@ pub(crate) fn substitute(root: &mut YamlNode, overrides: &Overrides, problems: &
     for (_, node) in entries.iter_mut().filter(|(key, _)| key.name != "vars") {
         expand(node, &mut vars, problems);
     }
+    let is_set = |name: &str| overrides.set.iter().any(|(set, _)| set == name);
+    let resolved = |(name, var): (&String, &Variable)| ResolvedInput {
+        name: name.clone(),
+        value: var.value.clone(),
+        overridden: is_set(name),
+    };
+    let variables = vars.iter().map(resolved).collect();
     let unused = vars.into_iter().filter(|(_, var)| !var.used).map(|(name, _)| name).collect();
-    Substituted { settings, unused }
+    Substituted { settings, unused, variables }
 }
 
 fn declare(node: &YamlNode, problems: &mut DiagnosticSink) -> BTreeMap<String, Variable> {
