@@ -26,6 +26,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -289,24 +290,25 @@ impl<V: AppOverlay> Node<V> {
     }
 }
 
-/// SIGTERM and SIGINT, caught from when this is made.
-struct Signals {
-    term: Signal,
-    int: Signal,
-}
+/// SIGTERM, SIGINT and, unless the process shall outlive its terminal, SIGHUP: caught from when this is made.
+struct Signals(Vec<Signal>);
 
 impl Signals {
     fn catch() -> Result<Self, StartError> {
-        let caught = |kind| signal(kind).map_err(StartError::Signals);
-        Ok(Signals { term: caught(SignalKind::terminate())?, int: caught(SignalKind::interrupt())? })
+        let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
+        if !butter_cli::hangup::is_ignored() {
+            kinds.push(SignalKind::hangup());
+        }
+        kinds.into_iter().map(|kind| signal(kind).map_err(StartError::Signals)).collect::<Result<_, _>>().map(Signals)
     }
 
-    /// The next of either.
+    /// The next of any.
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
+        std::future::poll_fn(|cx| match self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
     }
 }
 

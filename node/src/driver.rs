@@ -255,6 +255,7 @@ where
             Output::AllowRelay { a, b } => self.transport.allow_relay(a, b),
             Output::Probe { socket, to, probe } => self.transport.probe(socket, to, &probe),
             Output::OpenSocket { socket } => self.transport.open_socket(socket),
+            Output::ExpectDial { socket, from } => self.transport.expect_dial(socket, from),
             Output::CloseSocket { socket } => self.transport.close_socket(socket),
             Output::MapPort { port, lifetime } => self.port_mapping.ask(port, lifetime),
             Output::Resolve { name } => self.lookups.begin(name),

@@ -302,6 +302,7 @@ fn perform<M: std::fmt::Debug + bincode::Encode, O>(
         Output::AllowRelay { a, b } => transport.allow_relay(slot, a, b),
         Output::Probe { socket, to, probe } => transport.probe(slot, socket, to, probe),
         Output::OpenSocket { socket } => transport.open_socket(slot, socket),
+        Output::ExpectDial { socket, from } => transport.expect_dial(slot, socket, from),
         Output::CloseSocket { socket } => transport.close_socket(slot, socket),
         Output::Resolve { name } => unreachable!("plans join by address and not by name: {name}"),
         Output::MapPort { port, lifetime } => transport.map_port(slot, port, lifetime),

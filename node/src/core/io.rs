@@ -336,6 +336,14 @@ pub enum Output<M, O> {
         /// The socket to open.
         socket: SocketId,
     },
+    /// The node's peer may dial an extra socket from this address: what comes from there is its handshake. Holds until the socket
+    /// is closed.
+    ExpectDial {
+        /// The socket, which is open.
+        socket: SocketId,
+        /// The address that the peer's probes have come from.
+        from: SocketAddr,
+    },
     /// An extra socket is not needed any more. One that carries a link stays open until the link is down.
     CloseSocket {
         /// The socket to close.

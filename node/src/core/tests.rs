@@ -150,6 +150,7 @@ impl Net {
             | Output::Resolve { .. }
             | Output::OpenSocket { .. }
             | Output::Store(_)
+            | Output::ExpectDial { .. }
             | Output::CloseSocket { .. } => {}
         }
     }

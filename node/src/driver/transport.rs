@@ -314,6 +314,11 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         }
     }
 
+    /// Lets a peer dial an extra socket, as [`crate::core::io::Output::ExpectDial`] asks.
+    pub fn expect_dial(&mut self, socket: SocketId, from: SocketAddr) {
+        self.extras.expect(canonical(from), socket);
+    }
+
     /// Closes an extra socket, as [`crate::core::io::Output::CloseSocket`] asks.
     pub fn close_socket(&mut self, socket: SocketId) {
         self.extras.close(socket);

@@ -26,6 +26,11 @@ pub(super) struct Dialling {
 }
 
 impl Dialling {
+    /// Whether it goes from a port of a node to an address.
+    pub(super) fn leads_to(&self, slot: NodeSlot, port: u16, address: SocketAddrV4) -> bool {
+        self.is_from(slot, port) && matches!(self.to, To::Address(to) if to == address)
+    }
+
     pub(super) fn is_from(&self, slot: NodeSlot, port: u16) -> bool {
         self.from == slot && self.port == port
     }
@@ -105,8 +110,8 @@ impl<M: Debug + Encode> Transport<M> {
     pub(super) fn handshake(&mut self, at: NodeSlot, packet: SimPacket, handshake: Handshake) {
         match handshake {
             Handshake::Initial { dial, .. } => {
-                if self.dials.contains_key(dial) {
-                    let (seen, port) = (packet.flow.source, packet.flow.destination.port());
+                let (seen, port) = (packet.flow.source, packet.flow.destination.port());
+                if self.dials.contains_key(dial) && self.lets_in(at, port, seen) {
                     let life = self.end(at).life;
                     let answer = Handshake::Answer { dial, from: at, life, hops: packet.hops, seen, port };
                     self.send_packet(at, port, seen, answer);

@@ -18,6 +18,8 @@ pub(super) struct Extra {
     /// In the order in which they were opened.
     open: Vec<(SocketId, u16)>,
     given: u16,
+    /// Ports at which dials from an address are expected.
+    expected: Vec<(u16, SocketAddrV4)>,
 }
 
 impl Extra {
@@ -27,6 +29,15 @@ impl Extra {
 
     fn socket(&self, port: u16) -> Option<SocketId> {
         self.open.iter().find(|&&(_, open)| open == port).map(|&(socket, _)| socket)
+    }
+
+    fn close(&mut self, port: u16) {
+        self.open.retain(|&(_, open)| open != port);
+        self.stop_expecting(port);
+    }
+
+    fn stop_expecting(&mut self, port: u16) {
+        self.expected.retain(|&(expected, _)| expected != port);
     }
 
     /// The port of a socket, which is opened if it is not; `None` if too many are.
@@ -66,13 +77,30 @@ impl<M: Debug + Encode> Transport<M> {
         }
     }
 
+    /// Carries out [`butter::core::io::Output::ExpectDial`] of a node.
+    pub fn expect_dial(&mut self, slot: NodeSlot, socket: SocketId, from: SocketAddr) {
+        let extra = &mut self.end_mut(slot).extra;
+        let (Some(port), SocketAddr::V4(from)) = (extra.port(socket), from) else { return };
+        if !extra.expected.contains(&(port, from)) {
+            extra.expected.push((port, from));
+        }
+    }
+
+    /// Whether a handshake from an address is let in at a port. At extra ones only what the node itself dials or expects.
+    pub(super) fn lets_in(&self, slot: NodeSlot, port: u16, from: SocketAddrV4) -> bool {
+        port == NODE_PORT
+            || self.end(slot).extra.expected.contains(&(port, from))
+            || self.dials.values().any(|dialling| dialling.leads_to(slot, port, from))
+    }
+
     /// Carries out [`butter::core::io::Output::CloseSocket`] of a node.
     pub fn close_socket(&mut self, slot: NodeSlot, socket: SocketId) {
         let Some(port) = self.end(slot).extra.port(socket) else { return };
+        self.end_mut(slot).extra.stop_expecting(port);
         let carries = |&(_, key): &(u64, LinkKey)| self.links[key].local_port(slot) == port;
         let dials = |dialling: &Dialling| dialling.is_from(slot, port);
         if !self.end(slot).links.iter().any(carries) && !self.dials.values().any(dials) {
-            self.end_mut(slot).extra.open.retain(|&(open, _)| open != socket);
+            self.end_mut(slot).extra.close(port);
         }
     }
 
@@ -86,7 +114,7 @@ impl<M: Debug + Encode> Transport<M> {
     /// A link from this port is down: an extra socket goes with it.
     pub(super) fn release_port(&mut self, slot: NodeSlot, port: u16) {
         if port != NODE_PORT {
-            self.end_mut(slot).extra.open.retain(|&(_, open)| open != port);
+            self.end_mut(slot).extra.close(port);
         }
     }
 

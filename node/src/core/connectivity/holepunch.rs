@@ -46,7 +46,7 @@ pub const PAIRS_MAX: usize = 256;
 pub const TRIES_MAX: u32 = 64;
 /// Most offers to a peer while the link is the same: it may be busy, but not for ever.
 const OFFERS_MAX: u32 = 2 * TRIES_MAX;
-/// Most probes of a peer that are answered in one try.
+/// Most probes of a peer that are answered in one try; also the most pairs of endpoints over which it may dial.
 const ANSWERS_MAX: u32 = 64;
 /// Most offers and surveys in one round that stay without an answer.
 const MISSES_MAX: u32 = 6;
@@ -83,6 +83,13 @@ pub enum PunchAction {
         socket: SocketId,
         /// The address to dial.
         to: SocketAddr,
+    },
+    /// The peer may dial an extra socket from this address.
+    Expect {
+        /// The own socket, which is open.
+        socket: SocketId,
+        /// Where the peer's probe came from.
+        from: SocketAddr,
     },
     /// A socket is not needed any more.
     Close {
@@ -257,11 +264,16 @@ impl HolePunch {
             let agreed = pair.agreed().expect("just found");
             self.begin(now, peer, agreed, acts);
         }
-        let Some(RelayedPair { state: PairState::Trying { until, answers, met, spray, .. }, .. }) =
+        let Some(RelayedPair { state: PairState::Trying { until, answers, expected, met, spray, .. }, .. }) =
             self.pairs.get_mut(&peer)
         else {
             return true;
         };
+        // Each side dials over the pair of endpoints that it sees meet first, which need not be the other's.
+        if socket != SocketId::MAIN && *expected < ANSWERS_MAX {
+            *expected += 1;
+            acts.push(PunchAction::Expect { socket, from });
+        }
         if matches!(probe, Probe::Request { .. }) && *answers < ANSWERS_MAX {
             *answers += 1;
             acts.push(PunchAction::Probe {
@@ -398,7 +410,7 @@ impl HolePunch {
             let new = spray.insert(new);
             new.go_on(now, acts);
         }
-        self.set(peer, PairState::Trying { until, agreed, spray, answers: 0, met: None });
+        self.set(peer, PairState::Trying { until, agreed, spray, answers: 0, expected: 0, met: None });
     }
 
     /// No observer has answered, or the other side has not: no try was made, and one may be made soon.

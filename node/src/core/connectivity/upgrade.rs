@@ -270,6 +270,7 @@ impl<M> Connectivity<M> {
                     self.links.cross(cx.now, peer, to, cx.stats, cx.sink);
                 }
                 PunchAction::Introduce(peer) => self.links.request_introduction(peer, cx.stats, cx.sink),
+                PunchAction::Expect { socket, from } => cx.sink.push(Output::ExpectDial { socket, from }),
                 PunchAction::Close { socket } => cx.sink.push(Output::CloseSocket { socket }),
                 PunchAction::Try(PunchMethod::Simultaneous) => cx.stats.tries_simultaneous += 1,
                 PunchAction::Try(PunchMethod::Predicted) => cx.stats.tries_port_prediction += 1,

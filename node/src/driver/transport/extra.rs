@@ -1,10 +1,10 @@
 //! Probes, and extra sockets beside the one at which the node listens.
 //!
 //! A probe that comes to any socket is reported to the node. What else comes to an extra one is QUIC's, but only from an address
-//! to which that socket is the way: [`Extras::route`] makes it so. Addresses of IPv4 are known here as such, also beside a main
+//! to which that socket is the way: [`Extras::route`] makes it so, or a packet from an address that [`Extras::expect`] names. Addresses of IPv4 are known here as such, also beside a main
 //! socket that takes both kinds: extra ones take IPv4 alone then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +53,8 @@ pub(super) struct Extras {
 struct Table {
     sockets: BTreeMap<SocketId, Extra>,
     routes: BTreeMap<SocketAddr, SocketId>,
+    /// Where a peer's dial may come from, and to which socket.
+    expected: BTreeSet<(SocketId, SocketAddr)>,
 }
 
 #[derive(Debug)]
@@ -134,11 +136,19 @@ impl Extras {
         room
     }
 
+    /// From now on a packet from `remote` to that socket makes it the way there. Forgotten when the socket is closed.
+    pub(super) fn expect(&self, remote: SocketAddr, id: SocketId) {
+        let mut table = self.table();
+        if table.expected.len() < ROUTES_MAX && table.sockets.contains_key(&id) {
+            table.expected.insert((id, remote));
+        }
+    }
+
     /// Keeps the routes to these; sockets that were only kept for others are closed.
     pub(super) fn keep_routes(&self, kept: impl Fn(SocketAddr) -> bool) {
         let mut table = self.table();
-        table.routes.retain(|&remote, _| kept(remote));
-        let Table { sockets, routes } = &mut *table;
+        let Table { sockets, routes, expected } = &mut *table;
+        routes.retain(|&remote, id| kept(remote) || expected.contains(&(*id, remote)));
         self.routed.store(!routes.is_empty(), Ordering::Relaxed);
         sockets.retain(|id, extra| !extra.closing || routes.values().any(|routed| routed == id));
     }
@@ -151,6 +161,7 @@ impl Extras {
     /// The socket is not needed any more, unless it is the way to somebody.
     pub(super) fn close(&self, id: SocketId) {
         let mut table = self.table();
+        table.expected.retain(|&(socket, _)| socket != id);
         let routed = table.routes.values().any(|&routed| routed == id);
         match table.sockets.get_mut(&id) {
             Some(extra) if routed => extra.closing = true,
@@ -180,8 +191,20 @@ impl Extras {
         true
     }
 
-    fn leads(&self, remote: SocketAddr, id: SocketId) -> bool {
-        self.table().routes.get(&remote) == Some(&id)
+    /// Whether what came from `remote` to that socket is QUIC's. What was expected there becomes the way: both sides' NATs let
+    /// packets pass between these two endpoints.
+    fn accepts(&self, remote: SocketAddr, id: SocketId) -> bool {
+        let mut table = self.table();
+        if table.routes.get(&remote) == Some(&id) {
+            return true;
+        }
+        let known = table.routes.contains_key(&remote);
+        let expected = table.expected.contains(&(id, remote)) && (known || table.routes.len() < ROUTES_MAX);
+        if expected {
+            table.routes.insert(remote, id);
+            self.routed.store(true, Ordering::Relaxed);
+        }
+        expected
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -204,7 +227,7 @@ async fn read(extras: Arc<Extras>, id: SocketId, socket: Arc<AsyncSocket>) {
             continue;
         };
         let datagram = &buffer[..length];
-        if extras.take_probe(id, from, datagram) || !extras.leads(from, id) {
+        if extras.take_probe(id, from, datagram) || !extras.accepts(from, id) {
             continue;
         }
         let packet = Bytes::copy_from_slice(datagram);

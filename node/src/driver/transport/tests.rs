@@ -455,6 +455,28 @@ async fn what_comes_to_an_extra_socket_from_strangers_is_not_quics() {
     }
 }
 
+/// Each side dials over the pair of endpoints that it saw meet first. The other expects that.
+#[tokio::test]
+async fn a_peer_that_is_expected_at_an_extra_socket_gets_in_there() {
+    let (mut a, mut b) = (node(), node());
+    let (dialled, other, from) = (SocketId(9), SocketId(10), SocketId(11));
+    let port = async |node: &mut Node, socket| {
+        node.transport.open_socket(socket);
+        node.until(|event| match event {
+            TransportEvent::SocketOpened { port, .. } => Some(SocketAddr::from(([127, 0, 0, 1], port))),
+            _ => None,
+        })
+        .await
+    };
+    let (at_a, _, at_b) = (port(&mut a, dialled).await, port(&mut a, other).await, port(&mut b, from).await);
+    // It would dial from another socket itself.
+    a.transport.expect_dial(other, at_b);
+    a.transport.expect_dial(dialled, at_b);
+    b.transport.dial(DialId(4), Some(a.id), DialTarget::From { socket: from, to: at_a });
+    let (up_a, up_b) = tokio::join!(a.up(), b.up());
+    assert_eq!((up_a.0, up_a.1, up_b.0, up_b.1), (b.id, Some(at_b), a.id, Some(at_a)));
+}
+
 #[tokio::test]
 async fn message_that_is_too_long_for_a_frame_is_refused_and_the_link_stays_up() {
     let (mut a, mut b) = linked().await;

@@ -52,7 +52,16 @@ pub(super) enum PairState {
     /// Both reports are known; the leader begins then, the follower gives up then.
     Ready { at: Time, agreed: Agreed },
     /// Dials or probes are under way.
-    Trying { until: Time, agreed: Agreed, spray: Option<ProbeSpray>, answers: u32, met: Option<SocketAddr> },
+    Trying {
+        until: Time,
+        agreed: Agreed,
+        spray: Option<ProbeSpray>,
+        /// Probes of the peer that were answered.
+        answers: u32,
+        /// Times that its dial was said to be expected.
+        expected: u32,
+        met: Option<SocketAddr>,
+    },
 }
 
 /// What a survey is for.

@@ -112,6 +112,20 @@ fn a_flood_of_probes_leads_to_one_dial_and_a_bounded_number_of_answers() {
 }
 
 #[test]
+fn a_peer_is_expected_at_every_pair_of_endpoints_that_meets_up_to_a_bound() {
+    let mut crossing = follower();
+    let token = begin(&mut crossing, MappingBehaviour::Random);
+    let mut acts = Vec::new();
+    for port in 0..1_000 {
+        let (socket, from) = (SocketId(2 + u32::from(port) % 7), SocketAddr::new(observed_ip(), 5_000 + port));
+        crossing.probed(Time::ZERO, socket, from, Probe::Request { token }, &outlook(), &mut acts);
+    }
+    let expected = acts.iter().filter(|act| matches!(act, PunchAction::Expect { .. })).count();
+    let dials = acts.iter().filter(|act| matches!(act, PunchAction::Dial { .. })).count();
+    assert_eq!((expected, dials), (ANSWERS_MAX as usize, 1));
+}
+
+#[test]
 fn many_probes_are_sent_for_one_peer_at_a_time() {
     let mut crossing = follower();
     begin(&mut crossing, MappingBehaviour::Random);
