@@ -10,6 +10,7 @@
 //! | [`logging`] | the log filter of a variable, and the log on standard error |
 //! | [`bugs`] | a request for a report after a panic or a broken rule |
 //! | [`chain`] | an error with its causes on one line |
+//! | [`hangup`] | whether the process shall outlive its terminal |
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ pub mod arguments;
 pub mod bugs;
 pub mod chain;
 pub mod given;
+pub mod hangup;
 pub mod logging;
 pub mod output;
 pub mod terminal;

@@ -9,8 +9,10 @@ use crate::op::{BackendEvent, Op, OpId, OpTarget};
 use crate::probe::{ProbeError, RouterDiffers};
 use crate::programs::ProgramError;
 use crate::progress::Progress;
+use capacity::CapacityError;
 use docker::engine::EngineProblem;
 
+pub mod capacity;
 pub mod docker;
 pub mod netns;
 pub(crate) mod process;
@@ -57,6 +59,9 @@ pub enum BackendError {
     /// No Docker engine can be used here. Nothing was created.
     #[error(transparent)]
     Engine(#[from] EngineProblem),
+    /// The machine is too small for the plan. Nothing was created.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
     /// The self-probe failed, or a router does not behave as declared.
     #[error(transparent)]
     Probe(#[from] ProbeError),
@@ -75,6 +80,7 @@ impl BackendError {
             BackendError::Program(error) => error.remedy(),
             BackendError::Namespace(error) => error.remedy().map(str::to_owned),
             BackendError::Engine(error) => Some(error.remedy()),
+            BackendError::Capacity(error) => Some(error.remedy()),
             BackendError::Probe(error) => error.remedy().map(str::to_owned),
             BackendError::Removal { remedy, .. } => Some(remedy.clone()),
             BackendError::Other(_) => None,
@@ -95,6 +101,7 @@ impl BackendError {
             BackendError::Program(error) => error.class(),
             BackendError::Namespace(_)
             | BackendError::Engine(_)
+            | BackendError::Capacity(_)
             | BackendError::Probe(_)
             | BackendError::Removal { .. }
             | BackendError::Other(_) => ErrorClass::Environment,

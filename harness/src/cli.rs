@@ -9,6 +9,7 @@
 //! | `help` | examples, exit statuses and variables for the help texts |
 //! | `run` | `harness run`: every file checked, then played, reported |
 //! | `origin` | plans from files and from records |
+//! | `junit_file` | the JUnit report, whatever the end |
 //! | `session` | one run from `up` to `down` |
 //! | `backend_choice` | which backend plays, and why |
 //! | `progress` | progress, for a terminal or for a log |
@@ -34,6 +35,7 @@ pub(crate) mod error;
 mod exit;
 mod help;
 mod inspect;
+mod junit_file;
 mod machine;
 mod origin;
 mod progress;

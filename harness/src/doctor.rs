@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::backend::BackendError;
+use crate::backend::capacity::MachineRoom;
 use crate::backend::docker;
 use crate::backend::netns;
 use crate::backend::process;
@@ -17,6 +18,8 @@ const NEIGHBOURS_SMALL: usize = 1_024;
 pub struct MachineReport {
     /// In the order in which `--backend auto` considers them.
     pub backends: Vec<BackendReport>,
+    /// What there is of memory and descriptors.
+    pub room: MachineRoom,
 }
 
 /// Whether one backend is usable, with its restrictions.
@@ -71,6 +74,9 @@ impl fmt::Display for MachineReport {
                 writeln!(f, "{:8}   warning: {}\n{:8}   remedy: {}", "", warning.what, "", warning.remedy)?;
             }
         }
+        if let Some(nodes) = self.room.nodes() {
+            writeln!(f, "{:8} room for about {nodes} nodes on docker or netns, by memory and open files", "machine")?;
+        }
         Ok(())
     }
 }
@@ -82,7 +88,8 @@ pub async fn examine() -> MachineReport {
         usability: Usability::Works("simulated; needs nothing".to_owned()),
         warnings: Vec::new(),
     };
-    MachineReport { backends: vec![docker_here().await, netns_here().await, sim] }
+    let backends = vec![docker_here().await, netns_here().await, sim];
+    MachineReport { backends, room: MachineRoom::look() }
 }
 
 async fn docker_here() -> BackendReport {
@@ -132,7 +139,7 @@ mod tests {
     fn what_fails_is_shown_with_its_remedy() {
         let error = BackendError::Removal { left: "one network".to_owned(), remedy: "start it".to_owned() };
         let found = BackendReport { backend: "docker", usability: Usability::Fails(error), warnings: Vec::new() };
-        let examination = MachineReport { backends: vec![found] };
+        let examination = MachineReport { backends: vec![found], room: MachineRoom::look() };
         let text = examination.to_string();
         assert!(
             text.contains("docker   does not work: cannot remove everything: one network\n")

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io;
 
 use crate::backend::BackendError;
+use crate::backend::capacity::CapacityError;
 use crate::backend::docker::engine::EngineProblem;
 use crate::cli::error::CommandError;
 use crate::metrics::exposition::{ExpositionError, SampleError};
@@ -67,6 +68,9 @@ fn engine_errors() -> Vec<Box<dyn Error>> {
         Box::new(EngineProblem::Silent { at: text(), source }),
         Box::new(EngineProblem::Slow { at: text() }),
         Box::new(EngineProblem::BadAddress(text())),
+        Box::new(EngineProblem::Config { path: path(), source: cause() }),
+        Box::new(EngineProblem::Context { context: text(), source: cause() }),
+        Box::new(EngineProblem::OtherNamespace { bridge: text() }),
         Box::new(EngineProblem::TooOld { found: bollard::ClientVersion { major_version: 1, minor_version: 20 } }),
         Box::new(EngineProblem::NotLinux(text())),
         Box::new(EngineProblem::Elsewhere(text())),
@@ -76,13 +80,18 @@ fn engine_errors() -> Vec<Box<dyn Error>> {
 fn backend_errors() -> Vec<Box<dyn Error>> {
     let program = || ProgramError::Unreadable { path: "/bin/butter".into(), source: cause() };
     let namespace = || NamespaceError::NotAvailable { source: cause().into(), remedy: text() };
+    let too_many_files = || CapacityError::Descriptors { processes: 9, needed: 400, most: 256 };
     let differs = || RouterDiffers { network: text(), observation: "it loses more".to_owned() };
     let other = || anyhow::Error::from(cause()).context("cannot do it");
     vec![
         Box::new(BackendError::Program(program())),
         Box::new(BackendError::Namespace(namespace())),
         Box::new(BackendError::Engine(EngineProblem::NotLinux(text()))),
+        Box::new(BackendError::Capacity(too_many_files())),
         Box::new(BackendError::Probe(ProbeError::Differs(differs()))),
+        Box::new(too_many_files()),
+        Box::new(CapacityError::Bridge { network: text(), nodes: 2_000, most: 1_021 }),
+        Box::new(CapacityError::Memory { processes: 9, needed: 9 << 20, free: 1 << 20 }),
         Box::new(BackendError::Removal { left: text(), remedy: "restart it".to_owned() }),
         Box::new(BackendError::Other(other())),
         Box::new(ProbeError::Failed(other())),

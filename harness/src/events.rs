@@ -112,7 +112,21 @@ pub enum EventKind {
         /// Index of the network in the plan.
         network: NetworkIndex,
     },
-    /// An operation failed without a result of its own, or a node ended by itself.
+    /// A node ended without being asked to.
+    NodeDied {
+        /// Index of the node in the plan.
+        node: NodeIndex,
+        /// How it ended, as a message for the user.
+        message: String,
+    },
+    /// A router ended during the run: its network is cut off.
+    RouterDied {
+        /// Index of the network in the plan.
+        network: NetworkIndex,
+        /// How it ended, as a message for the user.
+        message: String,
+    },
+    /// An operation failed without a result of its own.
     Incident {
         /// Index of the node in the plan, if it is about one.
         node: Option<NodeIndex>,

@@ -14,6 +14,7 @@ mod error_chains;
 pub mod error_class;
 pub mod events;
 pub mod index;
+pub mod machine_load;
 pub mod metrics;
 pub mod net;
 pub mod netns;

@@ -220,7 +220,21 @@ pub enum OpResult {
     Inspected(Vec<NodeSnapshot>),
     /// The metrics of every live node and router that answered.
     Sampled(Vec<Scrape>),
-    /// The operation failed or, in an event without one, a node or a part of the backend ended by itself.
+    /// A node ended without being asked to. Completes no operation.
+    NodeDied {
+        /// The node that ended.
+        node: NodeIndex,
+        /// How it ended, with its last words.
+        reason: String,
+    },
+    /// A router ended during the run. Completes no operation.
+    RouterDied {
+        /// The network that has no router any more.
+        network: NetworkIndex,
+        /// How it ended, with its last words.
+        reason: String,
+    },
+    /// The operation failed or, in an event without one, something did not happen as planned.
     Failed {
         /// The node in question, if it was about one.
         node: Option<NodeIndex>,

@@ -1,101 +1,11 @@
 //! `harness run`, as a user has it: exit statuses, messages, the record that it leaves, and the same record each time.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
 
-use tempfile::TempDir;
+#[path = "support/cli_desk.rs"]
+mod cli_desk;
 
-/// A folder with a topology in it, and no Docker.
-struct Desk(TempDir);
-
-const SMALL: &str = "\
-name: small
-seed: 3
-networks:
-  lan: {}
-nodes:
-  n: {on: lan, count: 4}
-config: {heartbeat: 500ms}
-steps:
-  - join: {within: 30s}
-  - store: {items: 3, size: 1KiB..8KiB, from: all}
-  - settle: {for: 2s}
-  - retrieve: {items: all, from: [lan, fresh]}
-checks:
-  - stored == 100%
-  - persistence == 100%
-  - retrieval == 100%
-";
-
-impl Desk {
-    fn new() -> Self {
-        let desk = Desk(tempfile::tempdir().unwrap());
-        desk.write("small.yaml", SMALL);
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HARNESS_")) {
-            command.env_remove(name);
-        }
-        command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock").current_dir(self.0.path()).args(arguments);
-        command
-    }
-
-    fn harness(&self, arguments: &[&str]) -> Ran {
-        Ran::from(self.command(arguments).output().unwrap())
-    }
-
-    fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-struct Ran {
-    status: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
-}
-
-impl Ran {
-    #[track_caller]
-    fn exits(self, status: i32) -> Self {
-        assert_eq!(self.status, Some(status), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
-        self
-    }
-}
-
-#[track_caller]
-fn has(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "{part:?} is not in:\n{text}");
-    }
-}
-
-fn json(path: &Path) -> serde_json::Value {
-    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
-}
+use cli_desk::{Desk, Ran, SMALL, has, json};
 
 #[test]
 fn a_run_in_an_empty_folder_passes_and_leaves_its_record() {
@@ -244,49 +154,4 @@ fn metrics_that_cannot_be_served_exit_3() {
     let address = taken.local_addr().unwrap().to_string();
     let ran = desk.harness(&["run", "small.yaml", "--backend", "sim", "--metrics", &address]).exits(3);
     has(&ran.stderr, &["cannot serve metrics on", &address]);
-}
-
-/// A run that would take far longer than any test.
-fn endless(desk: &Desk) {
-    desk.write("endless.yaml", &SMALL.replace("for: 2s", "for: 20h"));
-}
-
-#[test]
-fn the_time_limit_ends_a_run_with_3() {
-    let desk = Desk::new();
-    endless(&desk);
-    let arguments = ["run", "endless.yaml", "--backend", "sim", "--out", "out", "--time-limit", "300ms"];
-    let ran = desk.harness(&arguments).exits(3);
-    has(&ran.stdout, &["STOPPED BY THE TIME LIMIT"]);
-    assert_eq!(json(&desk.path("out/result.json"))["verdict"], "time_limit");
-}
-
-/// Kills its process if a test ends before it.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn an_interrupt_ends_a_run_with_130_and_tells_what_was_done() {
-    let desk = Desk::new();
-    endless(&desk);
-    let arguments = ["run", "endless.yaml", "--backend", "sim", "--out", "out", "--time-limit", "60s"];
-    let mut command = desk.command(&arguments);
-    let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-    let stderr = BufReader::new(running.0.stderr.take().unwrap());
-    let mut lines = stderr.lines().map(|line| line.unwrap());
-    lines.find(|line| line.contains("step 3 of 4")).expect("the endless step begins");
-    let pid = nix::unistd::Pid::from_raw(running.0.id().try_into().unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
-    let rest: Vec<String> = lines.collect();
-    let status = running.0.wait().unwrap();
-    assert_eq!(status.code(), Some(130), "{rest:?}");
-    has(&rest.join("\n"), &["interrupted: ending the run", "record: out"]);
-    let result = json(&desk.path("out/result.json"));
-    assert_eq!((&result["verdict"], &result["items"]["acknowledged"]), (&"interrupted".into(), &3.into()));
 }

@@ -2,6 +2,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
+//! | `context` | the engine's address |
 //! | `engine` | reaches the engine, or says why it cannot be used and what to do |
 //! | `label` | names, labels, and whose a run is |
 //! | `subnets`, `networks` | chooses free subnets; creates the bridges |
@@ -18,6 +19,7 @@
 
 pub(crate) mod bare;
 mod containers;
+mod context;
 mod deploy;
 pub mod engine;
 pub mod image;
@@ -43,6 +45,7 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) use engine::connect;
 pub(crate) use neighbours::enters_namespaces;
 
+use crate::backend::capacity::MachineRoom;
 use crate::backend::process::{ProcessBackend, ProcessRun};
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
@@ -151,6 +154,7 @@ impl Backend for DockerBackend {
     }
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
+        MachineRoom::look().check(&self.plan)?;
         let engine = engine::connect().await?;
         self.engine_version = engine.info.server_version.clone();
         note_crashed_runs(&engine.docker, progress).await?;

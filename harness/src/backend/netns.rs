@@ -23,6 +23,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::backend::capacity::MachineRoom;
 use crate::backend::process::client::{ApiClient, Route, api_client};
 use crate::backend::process::exit::how_it_ended;
 use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, ProcessInstance};
@@ -117,6 +118,7 @@ impl NetnsBackend {
         if let Some(folder) = &self.options.logs {
             std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         }
+        MachineRoom::look().check(&self.plan)?;
         raise_descriptor_limit()?;
         progress.begin("creating networks", 0);
         let plan = &self.plan;
@@ -342,7 +344,6 @@ async fn start_router(
 async fn watch_router(run: Arc<ProcessRun<Namespaces>>, network: NetworkIndex) {
     let router = &run.host.routers[network.0];
     let exit = router.ended().await;
-    let name = &run.plan.network(network).name;
-    let why = format!("the router of network `{name}` {} unexpectedly{}", how_it_ended(exit), router.last_output());
-    run.report(None, OpResult::Failed { node: None, reason: why }).await;
+    let reason = format!("the router {} unexpectedly{}", how_it_ended(exit), router.last_output());
+    run.report(None, OpResult::RouterDied { network, reason }).await;
 }

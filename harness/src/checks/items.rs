@@ -112,7 +112,11 @@ fn nothing_stored(before: &Activity) -> Option<&'static str> {
 }
 
 fn snapshot(run: &Measurements<'_>) -> Result<ItemSnapshot, String> {
-    run.tally.items.snapshot.ok_or_else(|| "no snapshot of the nodes was taken".to_owned())
+    let missing = || match run.tally.items.snapshot {
+        None => "no snapshot of the nodes was taken",
+        Some(_) => "no snapshot of the nodes was taken since an item was acknowledged",
+    };
+    run.tally.items.telling_snapshot().copied().ok_or_else(|| missing().to_owned())
 }
 
 fn share(part: usize, whole: usize, nothing: &str) -> Result<f64, String> {

@@ -7,6 +7,7 @@ use butter_cli::{bugs, chain, output};
 use super::error::CommandError;
 use crate::error_class::ErrorClass;
 use crate::report::style::TableStyle;
+use crate::results::result::RunVerdict;
 
 /// How the program ends, in order of weight: of several runs the heaviest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +38,17 @@ impl From<ErrorClass> for Exit {
             ErrorClass::User => Exit::Usage,
             ErrorClass::Environment => Exit::Environment,
             ErrorClass::Bug => Exit::Bug,
+        }
+    }
+}
+
+impl From<RunVerdict> for Exit {
+    fn from(verdict: RunVerdict) -> Self {
+        match verdict {
+            RunVerdict::Passed => Exit::Passed,
+            RunVerdict::Failed => Exit::Failed,
+            RunVerdict::EnvironmentFailed | RunVerdict::TimeLimit | RunVerdict::NotPlayed => Exit::Environment,
+            RunVerdict::Interrupted => Exit::Interrupted,
         }
     }
 }
@@ -93,8 +105,8 @@ pub(super) fn show(text: &str) {
     output::text(text);
 }
 
-/// How tables are drawn on standard output: as wide as the terminal, in the characters of the locale.
+/// How tables are drawn on standard output: no wider than the terminal, in the characters of the locale.
 pub(super) fn table_style() -> TableStyle {
-    let (terminal, default) = (output::stdout(), TableStyle::default());
-    TableStyle { width: terminal.width.unwrap_or(default.width), charset: terminal.charset }
+    let terminal = output::stdout();
+    TableStyle { width: terminal.width, charset: terminal.charset }
 }

@@ -28,7 +28,8 @@ Exit status:
     0  All checks hold
     1  A check failed, or a step did not end as planned
     2  The command line, a variable or a file is wrong
-    3  The environment failed (no engine, no image, disk full), or the time limit ended the run
+    3  The environment failed (no engine, no image, disk full, a router died, the machine was saturated), or the time limit
+       ended the run
    70  A bug of this program
   130  Interrupted";
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use butter_cli::given::GivenOptions;
-use butter_cli::{output, values};
+use butter_cli::{chain, output, values};
 use clap::Args;
 
 use super::origin::{LoadedPlan, PlanOrigin, version_note};
@@ -71,30 +71,38 @@ impl OverrideArgs {
 /// The name that stands for standard input on a command line.
 const STDIN: &str = "-";
 
-/// Every file's plan. The faults of all files are shown before this fails.
-pub(super) fn load_all(files: &[PathBuf], overrides: &OverrideArgs) -> Result<Vec<LoadedPlan>, Exit> {
-    check_stdin(files)?;
-    let plans: Vec<Option<LoadedPlan>> = files.iter().map(|file| load(file, overrides)).collect();
-    plans.into_iter().collect::<Option<Vec<_>>>().ok_or(Exit::Usage)
+/// Every file's plan. The faults of all files are shown before this fails with what is wrong with each of them.
+pub(super) fn load_all(files: &[PathBuf], overrides: &OverrideArgs) -> Result<Vec<LoadedPlan>, Vec<Option<String>>> {
+    check_stdin(files).map_err(|error| vec![Some(error); files.len()])?;
+    let plans: Vec<Result<LoadedPlan, String>> = files.iter().map(|file| load(file, overrides)).collect();
+    if plans.iter().any(Result::is_err) {
+        return Err(plans.into_iter().map(Result::err).collect());
+    }
+    Ok(plans.into_iter().flatten().collect())
 }
 
 /// Standard input can be read once.
-fn check_stdin(files: &[PathBuf]) -> Result<(), Exit> {
+fn check_stdin(files: &[PathBuf]) -> Result<(), String> {
     if files.iter().filter(|file| file.as_os_str() == STDIN).count() > 1 {
-        complain("standard input (`-`) can be read only once");
-        return Err(Exit::Usage);
+        let error = "standard input (`-`) can be read only once";
+        complain(error);
+        return Err(error.to_owned());
     }
     Ok(())
 }
 
-/// The plan of a topology file, or of the record in a directory.
-fn load(file: &Path, overrides: &OverrideArgs) -> Option<LoadedPlan> {
+/// The plan of a topology file, or of the record in a directory; or its faults without colour, which are shown too.
+fn load(file: &Path, overrides: &OverrideArgs) -> Result<LoadedPlan, String> {
     let (loaded, origin) = if file.as_os_str() == STDIN {
         let name = "stdin";
         let loaded = planner::load_from(name, std::io::stdin().lock(), &overrides.into());
         (loaded, PlanOrigin::File(name.to_owned()))
     } else if file.is_dir() {
-        let source = ReplaySource::read(file).map_err(fail).ok()?;
+        let source = ReplaySource::read(file).map_err(|error| {
+            let text = chain::one_line(&error);
+            fail(error);
+            text
+        })?;
         let ReplaySource { manifest, topology } = &source;
         version_note(&source).into_iter().for_each(|note| tell(&format!("note: {}: {note}", file.display())));
         let loaded = planner::read(&manifest.topology, topology, &overrides.over(manifest));
@@ -105,24 +113,24 @@ fn load(file: &Path, overrides: &OverrideArgs) -> Option<LoadedPlan> {
     match loaded {
         Ok(plan) => {
             plan.notes.iter().for_each(|note| tell(&format!("note: {}: {note}", file.display())));
-            Some(LoadedPlan { plan, origin })
+            Ok(LoadedPlan { plan, origin })
         }
         Err(diagnostics) => {
             tell(diagnostics.render(output::stderr().color).trim_end());
-            None
+            Err(diagnostics.render(false).trim_end().to_owned())
         }
     }
 }
 
 pub(super) fn validate(args: &ValidateArgs) -> Exit {
-    if let Err(exit) = check_stdin(&args.files) {
-        return exit;
+    if check_stdin(&args.files).is_err() {
+        return Exit::Usage;
     }
     let mut exit = Exit::Passed;
     for file in &args.files {
         match load(file, &args.overrides) {
-            Some(LoadedPlan { plan, .. }) => show(&format!("{}: valid: {}\n", file.display(), sizes(&plan))),
-            None => exit = Exit::Usage,
+            Ok(LoadedPlan { plan, .. }) => show(&format!("{}: valid: {}\n", file.display(), sizes(&plan))),
+            Err(_) => exit = Exit::Usage,
         }
     }
     exit
@@ -142,7 +150,7 @@ fn sizes(plan: &Plan) -> String {
 }
 
 pub(super) fn plan(args: &PlanArgs) -> Exit {
-    let Some(LoadedPlan { plan, .. }) = load(&args.file, &args.overrides) else { return Exit::Usage };
+    let Ok(LoadedPlan { plan, .. }) = load(&args.file, &args.overrides) else { return Exit::Usage };
     match args.json {
         true => output::data(json(&plan).as_bytes()),
         false => show(&planner::describe(&plan)),

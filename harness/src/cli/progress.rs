@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::events::{Event, EventKind};
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::results::incidents::Incident;
 use crate::results::timing::{Stopwatch, TimedPart};
 use crate::run::RunStatus;
 
@@ -71,11 +72,12 @@ impl ProgressDisplay {
             EventKind::StepEnded { step, problem: Some(problem) } => {
                 self.line(&format!("step {} did not end as planned: {problem}", step + 1));
             }
-            EventKind::Incident { node, message: what } => {
-                let node = node.map_or(String::new(), |node| format!("{}: ", plan.node(node).name));
-                self.line(&format!("incident: {node}{what}"));
+            _ => {
+                if let Some(incident) = Incident::of(event) {
+                    let about = incident.about(plan).map_or(String::new(), |about| format!("{about}: "));
+                    self.line(&format!("incident: {about}{}", incident.what));
+                }
             }
-            _ => {}
         }
     }
 

@@ -15,15 +15,15 @@ use tokio::runtime::Handle;
 use super::backend_choice::{BackendArg, BackendKind};
 use super::error::CommandError;
 use super::inspect::{OverrideArgs, load_all};
+use super::junit_file::{JunitFile, ReportedRun};
 use super::origin::{self, LoadedPlan};
 use super::session::{Session, SessionOutcome};
 use super::{Exit, fail, show, signals, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
-use crate::report::{junit, summary};
+use crate::report::summary;
 use crate::results::directory::{DirectoryError, RunDirectory};
-use crate::results::result::RunVerdict;
-use crate::run::{StopReason, StopSignal};
+use crate::run::StopSignal;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -65,36 +65,62 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
-    // Nodes inherit this variable: a wrong one would end each of them.
-    if let Err(error) = logging::check(NODE_LOG_VARIABLE, process_environment(NODE_LOG_VARIABLE)) {
-        return fail(error);
-    }
-    let plans = match load_all(&args.files, &args.overrides) {
-        Ok(plans) => plans,
-        Err(exit) => return exit,
-    };
-    let names: Vec<String> = plans.iter().map(|loaded| loaded.plan.name.clone()).collect();
-    let interrupt = StopSignal::default();
-    let signals = runtime.spawn(signals::serve(interrupt.clone()));
-    let prepared = runtime.block_on(prepare(&args, &plans));
-    let (kind, federation) = match prepared {
-        Ok(prepared) => prepared,
+    let files: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
+    let junit = match args.junit.as_deref().map(|path| JunitFile::open(path, &files)).transpose() {
+        Ok(junit) => junit,
         Err(error) => return fail(error),
     };
-    let sessions = match sessions(&args, plans, kind, federation.as_ref()) {
-        Ok(sessions) => sessions,
-        Err(error) => return fail(error),
+    let (runs, exit) = match play(&args, &files, runtime) {
+        Ok(played) => played,
+        Err(NotBegun { errors, exit }) => {
+            let runs = files.into_iter().zip(errors).map(|(file, error)| ReportedRun::not_begun(file, error));
+            (runs.collect(), exit)
+        }
     };
-    let outcomes = play_all(sessions, args.jobs as usize, runtime, &interrupt, args.json);
-    signals.abort();
-    let exit = outcomes.iter().map(|(_, exit)| *exit).max().unwrap_or(Exit::Passed);
-    if names.len() > 1 {
-        tell(&closing_line(&names, &outcomes.iter().map(|(_, exit)| *exit).collect::<Vec<_>>()));
-    }
-    match args.junit.as_deref().map(|file| write_junit(file, outcomes)) {
+    match junit.map(|junit| junit.write(&runs)) {
         Some(Err(error)) => exit.max(fail(error)),
         None | Some(Ok(())) => exit,
     }
+}
+
+/// Why no run begins. The error has been shown.
+struct NotBegun {
+    /// What is wrong, for each file.
+    errors: Vec<Vec<String>>,
+    exit: Exit,
+}
+
+impl NotBegun {
+    /// For a reason that concerns all files.
+    fn any(files: &[String], error: impl Into<CommandError>) -> Self {
+        let error = error.into();
+        let errors = vec![vec![chain::one_line(&error)]; files.len()];
+        NotBegun { errors, exit: fail(error) }
+    }
+}
+
+/// Plays all files. Returns what is to be reported of each, and the heaviest exit.
+fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<ReportedRun>, Exit), NotBegun> {
+    // Nodes inherit this variable: a wrong one would end each of them.
+    logging::check(NODE_LOG_VARIABLE, process_environment(NODE_LOG_VARIABLE))
+        .map_err(|error| NotBegun::any(files, error))?;
+    let plans = load_all(&args.files, &args.overrides).map_err(|errors| {
+        let or_other = |error: Option<String>| vec![error.unwrap_or_else(|| "another file is wrong".to_owned())];
+        NotBegun { errors: errors.into_iter().map(or_other).collect(), exit: Exit::Usage }
+    })?;
+    let names: Vec<String> = plans.iter().map(|loaded| loaded.plan.name.clone()).collect();
+    let interrupt = StopSignal::default();
+    let signals = runtime.spawn(signals::serve(interrupt.clone()));
+    let (kind, federation) = runtime.block_on(prepare(args, &plans)).map_err(|error| NotBegun::any(files, error))?;
+    let sessions = sessions(args, plans, kind, federation.as_ref()).map_err(|error| NotBegun::any(files, error))?;
+    let runs = play_all(sessions, files, args, runtime, &interrupt);
+    signals.abort();
+    let exits: Vec<Exit> = runs.iter().map(|(_, exit)| *exit).collect();
+    if names.len() > 1 {
+        tell(&closing_line(&names, &exits));
+    }
+    let exit = exits.into_iter().max().unwrap_or(Exit::Passed);
+    Ok((runs.into_iter().map(|(run, _)| run).collect(), exit))
 }
 
 /// Chooses the backend, and begins to serve metrics.
@@ -142,29 +168,33 @@ fn sessions(
     plans.into_iter().map(session).collect()
 }
 
-/// Plays all of them, so many at once; each is reported as it ends. Outcomes come in the order of the files.
+/// Plays all of them, so many at once; each is reported as it ends. What comes back is in the order of the files.
 fn play_all(
     sessions: Vec<Session>,
-    jobs: usize,
+    files: &[String],
+    args: &Args,
     runtime: &Handle,
     interrupt: &StopSignal,
-    json: bool,
-) -> Vec<(SessionOutcome, Exit)> {
-    let threads = jobs.min(sessions.len());
+) -> Vec<(ReportedRun, Exit)> {
+    let threads = (args.jobs as usize).min(sessions.len());
     let slots: Vec<Mutex<Option<Session>>> = sessions.into_iter().map(|session| Mutex::new(Some(session))).collect();
-    let outcomes: Vec<Mutex<Option<(SessionOutcome, Exit)>>> = slots.iter().map(|_| Mutex::new(None)).collect();
+    let runs: Vec<Mutex<Option<(ReportedRun, Exit)>>> = slots.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     let work = || {
-        while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let index = slots.iter().position(|other| std::ptr::eq(other, slot)).expect("it is one of them");
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(slot) = slots.get(index) else { return };
             let session = slot.lock().expect("taken once").take().expect("taken once");
             if interrupt.requested().is_some() {
                 return;
             }
-            let path = session.directory.path().to_owned();
-            let mut outcome = runtime.block_on(session.run(interrupt));
-            let exit = report(&mut outcome, &path, json);
-            *outcomes[index].lock().expect("set once") = Some((outcome, exit));
+            let (began, path) = (SystemTime::now(), session.directory.path().to_owned());
+            let outcome = runtime.block_on(session.run(interrupt));
+            let took = began.elapsed().unwrap_or_default();
+            let result = Some(outcome.result.clone());
+            let (errors, exit) = report(outcome, &path, args.json);
+            let run = ReportedRun { file: files[index].clone(), began, took, result, errors };
+            *runs[index].lock().expect("set once") = Some((run, exit));
         }
     };
     std::thread::scope(|scope| {
@@ -172,35 +202,25 @@ fn play_all(
             scope.spawn(work);
         }
     });
-    let not_begun = || {
-        (
-            SessionOutcome { result: None, stopped: Some(StopReason::Interrupted), failures: Vec::new() },
-            Exit::Interrupted,
-        )
+    let not_begun = |file: &String| {
+        let errors = vec!["interrupted before the run began".to_owned()];
+        (ReportedRun::not_begun(file.clone(), errors), Exit::Interrupted)
     };
-    outcomes.into_iter().map(|outcome| outcome.into_inner().expect("set once").unwrap_or_else(not_begun)).collect()
+    let runs = runs.into_iter().map(|run| run.into_inner().expect("set once"));
+    files.iter().zip(runs).map(|(file, run)| run.unwrap_or_else(|| not_begun(file))).collect()
 }
 
-/// Shows the result of a run. Returns what it means for the exit status.
-fn report(outcome: &mut SessionOutcome, directory: &Path, json: bool) -> Exit {
-    if let Some(result) = &outcome.result {
-        match json {
-            true => output::data(result.to_json().as_bytes()),
-            false => show(&summary::render(result, table_style())),
-        }
+/// Shows the result of a run. Returns what went wrong beside it, and what all means for the exit status.
+fn report(outcome: SessionOutcome, directory: &Path, json: bool) -> (Vec<String>, Exit) {
+    match json {
+        true => output::data(outcome.result.to_json().as_bytes()),
+        false => show(&summary::render(&outcome.result, table_style())),
     }
-    let failed = outcome.failures.drain(..).map(fail).max();
-    if let (None, Some(stopped)) = (&outcome.result, outcome.stopped) {
-        tell(&format!("{stopped} before the first step"));
-    }
+    let errors: Vec<String> = outcome.failures.iter().map(|error| chain::one_line(error)).collect();
+    let failed = outcome.failures.into_iter().map(fail).max();
     tell(&format!("record: {}", directory.display()));
-    let played = match (outcome.stopped, &outcome.result) {
-        (Some(StopReason::Interrupted), _) => Exit::Interrupted,
-        (Some(StopReason::TimeLimit), _) => Exit::Environment,
-        (None, Some(result)) if result.verdict == RunVerdict::Passed => Exit::Passed,
-        (None, _) => Exit::Failed,
-    };
-    failed.map_or(played, |failed| failed.max(played))
+    let played = Exit::from(outcome.result.verdict);
+    (errors, failed.map_or(played, |failed| failed.max(played)))
 }
 
 /// `3 runs: 2 passed; cgnat failed (exit status 1)`
@@ -210,12 +230,6 @@ fn closing_line(names: &[String], exits: &[Exit]) -> String {
     let others: String =
         others.map(|(name, exit)| format!("; {name} {} (exit status {})", exit.word(), exit.code())).collect();
     format!("{} runs: {passed} passed{others}", names.len())
-}
-
-fn write_junit(file: &Path, outcomes: Vec<(SessionOutcome, Exit)>) -> Result<(), CommandError> {
-    let results: Vec<_> = outcomes.into_iter().filter_map(|(outcome, _)| outcome.result).collect();
-    let xml = junit::xml(&results).map_err(|error| CommandError::JunitText(chain::one_line(&error)))?;
-    std::fs::write(file, xml).map_err(|source| CommandError::Junit { path: file.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -230,9 +244,10 @@ mod tests {
     fn a_network_that_is_not_as_declared_ends_a_run_with_status_3() {
         let refused = RouterDiffers { network: "beta".to_owned(), observation: "it loses more".to_owned() };
         let error = BackendError::Probe(refused.into());
-        let result = RunResult::not_played(&fixture::plan(), "netns", ProbeOutcome::Skipped, &error);
+        let result = RunResult::not_deployed(&fixture::plan(), "netns", ProbeOutcome::Skipped, &error);
         let failures = vec![CommandError::from(error)];
-        let mut outcome = SessionOutcome { result: Some(result), stopped: None, failures };
-        assert_eq!(report(&mut outcome, Path::new("runs/x"), false).code(), 3);
+        let outcome = SessionOutcome { result, failures };
+        let (errors, exit) = report(outcome, Path::new("runs/x"), false);
+        assert_eq!((errors.len(), exit.code()), (1, 3));
     }
 }

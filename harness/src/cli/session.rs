@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use super::backend_choice::{AnyBackend, BackendKind, BackendSetup};
 use super::error::CommandError;
 use super::progress::ProgressDisplay;
-use crate::backend::{Backend, BackendError};
+use crate::backend::Backend;
 use crate::checks;
 use crate::events::{Event, RunTime};
+use crate::machine_load::LoadMonitor;
 use crate::metrics::federation::Federation;
 use crate::plan::Plan;
 use crate::results::directory::{DirectoryError, Recorder, RunDirectory};
 use crate::results::manifest::{RunDurations, RunManifest};
-use crate::results::result::RunResult;
+use crate::results::result::{RunResult, RunVerdict};
 use crate::results::timing::RunTiming;
 use crate::run::{RunObserver, RunStatus, StopReason, StopSignal, run_plan};
 use crate::series::Scrape;
@@ -33,10 +34,8 @@ pub(super) struct Session {
 /// How a session ended.
 #[derive(Debug)]
 pub(super) struct SessionOutcome {
-    /// Result of the run; `None` if it ended before the first step.
-    pub(super) result: Option<RunResult>,
-    /// Why it was stopped early, if it was.
-    pub(super) stopped: Option<StopReason>,
+    /// Result of the run: every end has one.
+    pub(super) result: RunResult,
     /// Errors, in the order in which they happened.
     pub(super) failures: Vec<CommandError>,
 }
@@ -55,14 +54,11 @@ impl Session {
     }
 
     async fn run_until(self, stop: &StopSignal) -> SessionOutcome {
-        let mut outcome = SessionOutcome { result: None, stopped: None, failures: Vec::new() };
         let logs = match self.write_inputs().and_then(|()| self.directory.logs()) {
             Ok(logs) => logs,
-            Err(error) => {
-                outcome.failures.push(error.into());
-                return outcome;
-            }
+            Err(error) => return self.not_recorded(error),
         };
+        let mut failures = Vec::new();
         let mut display = ProgressDisplay::new(&self.plan.name);
         let mut timing = RunTiming::default();
         let set_up =
@@ -77,21 +73,31 @@ impl Session {
         timing.deploy_s = began.elapsed().as_secs_f64();
         let engine = backend.engine_version();
         let is_up = matches!(up, Ok(Ok(())));
-        match up {
+        let result = match up {
             Ok(Ok(())) => {
                 let began = Instant::now();
-                self.play(&mut backend, &mut display, stop, &mut timing, &mut outcome).await;
+                let result = self.play(&mut backend, &mut display, stop, &mut timing, &mut failures).await;
                 timing.play_s = began.elapsed().as_secs_f64();
+                result
             }
-            Ok(Err(error)) => self.not_played(&backend, error, &mut outcome),
-            Err(why) => outcome.stopped = Some(why),
-        }
+            Ok(Err(error)) => {
+                let result = RunResult::not_deployed(&self.plan, backend.name(), backend.probed(), &error);
+                failures.push(error.into());
+                result
+            }
+            Err(why) => {
+                let reason = format!("{why} before the first step");
+                RunResult::not_played(&self.plan, backend.name(), why.into(), reason)
+            }
+        };
+        // Before the removal, which may take long: CI may read nothing else.
+        failures.extend(self.directory.write_result(&result).err().map(CommandError::from));
         let began = Instant::now();
         let kept = if self.keep && is_up { backend.keep(logs).await } else { None };
         match kept {
             Some(Ok(note)) => display.line(&note),
-            Some(Err(error)) => outcome.failures.push(error.into()),
-            None => outcome.failures.extend(backend.down(&mut display).await.err().map(CommandError::from)),
+            Some(Err(error)) => failures.push(error.into()),
+            None => failures.extend(backend.down(&mut display).await.err().map(CommandError::from)),
         }
         timing.teardown_s = began.elapsed().as_secs_f64();
         timing.activities = display.finish();
@@ -99,11 +105,9 @@ impl Session {
         let mut manifest =
             RunManifest { durations: Some(RunDurations { deploy_s, play_s, teardown_s }), ..self.manifest };
         manifest.machine.engine = engine;
-        let written = self.directory.write_manifest(&manifest).and_then(|()| self.directory.write_timing(&timing));
-        if let Err(error) = written {
-            outcome.failures.push(error.into());
-        }
-        outcome
+        let written = [self.directory.write_manifest(&manifest), self.directory.write_timing(&timing)];
+        failures.extend(written.into_iter().filter_map(Result::err).map(CommandError::from));
+        SessionOutcome { result, failures }
     }
 
     /// Writes what the run is made from, so that it can be played again even if it is cut off.
@@ -112,14 +116,13 @@ impl Session {
         self.directory.write_plan(&self.plan)
     }
 
-    /// Records a result also for a run that could not be deployed: CI may read nothing else.
-    fn not_played(&self, backend: &AnyBackend, error: BackendError, outcome: &mut SessionOutcome) {
-        let result = RunResult::not_played(&self.plan, backend.name(), backend.probed(), &error);
-        outcome.failures.push(error.into());
-        if let Err(error) = self.directory.write_result(&result) {
-            outcome.failures.push(error.into());
-        }
-        outcome.result = Some(result);
+    /// The directory does not take the inputs. The result, which is small, may still find room.
+    fn not_recorded(&self, error: DirectoryError) -> SessionOutcome {
+        let reason = butter_cli::chain::one_line(&error);
+        let result = RunResult::not_played(&self.plan, self.kind.name(), RunVerdict::NotPlayed, reason);
+        let written = self.directory.write_result(&result);
+        let failures = [Some(error), written.err()].into_iter().flatten().map(CommandError::from).collect();
+        SessionOutcome { result, failures }
     }
 
     async fn play(
@@ -128,30 +131,40 @@ impl Session {
         display: &mut ProgressDisplay,
         stop: &StopSignal,
         timing: &mut RunTiming,
-        outcome: &mut SessionOutcome,
-    ) {
+        failures: &mut Vec<CommandError>,
+    ) -> RunResult {
         let recorder = match Recorder::new(&self.plan, &self.directory) {
             Ok(recorder) => recorder,
-            Err(error) => return outcome.failures.push(error.into()),
+            Err(error) => {
+                let reason = butter_cli::chain::one_line(&error);
+                failures.push(error.into());
+                return RunResult::not_played(&self.plan, backend.name(), RunVerdict::NotPlayed, reason);
+            }
         };
         let plan = &backend.plan(&self.plan);
         if let Some(federation) = &self.federation {
             federation.begin(plan, backend.name());
         }
+        let monitor = if self.kind == BackendKind::Sim { None } else { self.monitor(failures) };
         let mut outlets = Outlets { plan, recorder, display, federation: self.federation.as_ref() };
         let played = run_plan(plan, backend, &mut outlets, stop).await;
+        let load = monitor.and_then(LoadMonitor::finish);
         let checks = checks::evaluate(plan, &played.events, &played.metric_history);
         let mut result = RunResult::of(plan, backend.name(), &played, checks);
         result.probe = backend.probed();
-        let written = outlets.recorder.finish().and_then(|steps| {
-            timing.steps = steps;
-            self.directory.write_result(&result)
-        });
-        if let Err(error) = written {
-            outcome.failures.push(error.into());
+        if let Some(load) = load {
+            result = result.on_machine(load);
         }
-        outcome.stopped = stop.requested().filter(|_| played.ended != crate::run::RunEnd::Finished);
-        outcome.result = Some(result);
+        match outlets.recorder.finish() {
+            Ok(steps) => timing.steps = steps,
+            Err(error) => failures.push(error.into()),
+        }
+        result
+    }
+
+    /// Observes the machine while real processes run.
+    fn monitor(&self, failures: &mut Vec<CommandError>) -> Option<LoadMonitor> {
+        LoadMonitor::begin().map_err(|error| failures.push(CommandError::Runtime(error))).ok()
     }
 }
 

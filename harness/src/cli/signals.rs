@@ -1,8 +1,9 @@
-//! Ctrl-C and SIGTERM: once, and the runs end and clean up; twice, and the program goes and says what it leaves.
+//! Ctrl-C, SIGTERM, and SIGHUP when the terminal is closed: once, and the runs end and clean up; twice, and the program goes and says what it leaves.
 
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use butter_cli::hangup;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 use super::{Exit, tell};
@@ -20,10 +21,12 @@ const LIST_WITHIN: Duration = Duration::from_secs(5);
 pub(super) async fn serve(stop: StopSignal) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = if hangup::is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
     loop {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            () = next(&mut hangup) => {}
         }
         if stop.request(StopReason::Interrupted) {
             tell("\ninterrupted: ending the run and removing what was created; once more to leave at once");
@@ -31,6 +34,14 @@ pub(super) async fn serve(stop: StopSignal) -> std::io::Result<()> {
         }
         tell(&left().await);
         std::process::exit(Exit::Interrupted.code().into());
+    }
+}
+
+/// The next of a signal that may be ignored: then never.
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => _ = signal.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -87,7 +87,8 @@ mod tests {
         let (relayed, failed) = (at("address", "port"), at("public", "public"));
         pairs[relayed] = pair("address", "port", &[(PathBody::Predicted, 1), (PathBody::Relayed, 1)], 0);
         pairs[failed] = pair("public", "public", &[(PathBody::Predicted, 1)], 1);
-        let text = grid(&pairs, TableStyle::default()).unwrap().to_string();
+        let style = TableStyle { width: Some(100), ..TableStyle::default() };
+        let text = grid(&pairs, style).unwrap().to_string();
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         assert_eq!(text.matches("predicted").count(), 64, "{text}");
         assert_eq!((text.matches("50 %").count(), text.matches("1 FAILED").count()), (3, 1), "{text}");

@@ -15,8 +15,14 @@ pub(super) fn table(items: &ItemResults, style: TableStyle) -> Option<Table> {
     let row = [
         items.planned.to_string(),
         items.acknowledged.to_string(),
-        format!("{} ({})", items.persistent, optional(items.persistent_share, percent)),
-        format!("{} ({})", optional(items.copies_mean, plain), items.copies_max),
+        match items.persistent {
+            Some(persistent) => format!("{persistent} ({})", optional(items.persistent_share, percent)),
+            None => "not inspected yet".to_owned(),
+        },
+        match items.copies_mean {
+            Some(mean) => format!("{} ({})", plain(mean), items.copies_max),
+            None => "–".to_owned(),
+        },
     ];
     add_row(&mut table, style, row);
     Some(right_aligned(table, 0))

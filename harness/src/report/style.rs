@@ -4,23 +4,21 @@ use butter_cli::terminal::Charset;
 use comfy_table::modifiers::UTF8_ROUND_CORNERS;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-/// Width of tables where no terminal says otherwise.
-pub const DEFAULT_WIDTH: u16 = 100;
 /// Narrowest table: in less room, words would be cut letter by letter.
 const WIDTH_MIN: u16 = 40;
 
 /// How tables are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableStyle {
-    /// Most columns of characters of a line.
-    pub width: u16,
+    /// Most columns of characters of a line; `None` for as many as the cells take, as in a file.
+    pub width: Option<u16>,
     /// Characters that tables are drawn with.
     pub charset: Charset,
 }
 
 impl Default for TableStyle {
     fn default() -> Self {
-        TableStyle { width: DEFAULT_WIDTH, charset: Charset::Utf8 }
+        TableStyle { width: None, charset: Charset::Utf8 }
     }
 }
 
@@ -33,7 +31,9 @@ impl TableStyle {
         } else {
             table.load_preset(presets::UTF8_FULL_CONDENSED).apply_modifier(UTF8_ROUND_CORNERS);
         }
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width.max(WIDTH_MIN));
+        if let Some(width) = self.width {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.max(WIDTH_MIN));
+        }
         table.set_header(header.into_iter().map(|title| Cell::new(self.charset.encode(&title.into()))));
         table
     }
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn tables_are_no_wider_than_their_style() {
-        let style = TableStyle { width: 60, charset: Charset::Utf8 };
+        let style = TableStyle { width: Some(60), charset: Charset::Utf8 };
         let mut table = style.table((0..8).map(|column| format!("column {column}")));
         add_row(&mut table, style, (0..8).map(|column| format!("value {column}")));
         let text = table.to_string();

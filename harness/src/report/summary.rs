@@ -10,15 +10,17 @@ const SHOWN_MAX: usize = 10;
 
 /// The summary, with a newline at its end.
 pub fn render(result: &RunResult, style: TableStyle) -> String {
-    let mut lines = vec![headline(result)];
-    if result.verdict != RunVerdict::NotPlayed {
+    let played = !result.steps.is_empty();
+    let mut lines = vec![headline(result, played)];
+    if played {
+        lines.extend(result.environment_faults.iter().take(SHOWN_MAX).map(|fault| format!("  environment: {fault}")));
         lines.extend(result.errors.iter().take(SHOWN_MAX).map(|error| format!("  error: {error}")));
         lines.extend(incidents(result));
         lines.extend(failed_operations(result));
     }
     let mut text = style.charset.encode(&lines.join("\n"));
     text.push('\n');
-    if result.verdict == RunVerdict::NotPlayed {
+    if !played {
         return text;
     }
     let tables = [
@@ -36,18 +38,19 @@ pub fn render(result: &RunResult, style: TableStyle) -> String {
     text
 }
 
-fn headline(result: &RunResult) -> String {
+fn headline(result: &RunResult, played: bool) -> String {
     let verdict = match result.verdict {
         RunVerdict::Passed => "PASSED",
         RunVerdict::Failed => "FAILED",
+        RunVerdict::EnvironmentFailed => "ENVIRONMENT FAILED",
         RunVerdict::Interrupted => "INTERRUPTED",
         RunVerdict::TimeLimit => "STOPPED BY THE TIME LIMIT",
         RunVerdict::NotPlayed => "NOT PLAYED",
     };
     let (name, backend, seed) = (&result.name, &result.backend, result.seed);
     let run = format!("{name} on {backend}, seed {seed}: {verdict}");
-    if result.verdict == RunVerdict::NotPlayed {
-        return run;
+    if !played {
+        return if result.verdict == RunVerdict::NotPlayed { run } else { format!("{run} before the first step") };
     }
     let passed = result.checks.iter().filter(|check| check.passed).count();
     let checks = match result.checks.len() as u64 {

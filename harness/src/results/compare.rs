@@ -29,7 +29,8 @@ struct Record {
 struct Items {
     planned: u64,
     acknowledged: u64,
-    persistent: u64,
+    /// Null if no snapshot was taken after the first acknowledgement.
+    persistent: Option<u64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -223,7 +224,10 @@ impl Record {
         let found = |summary: &Summary| of(summary.found, summary.queries, summary.latency_s.p50);
         let mut shares = BTreeMap::from([
             (ShareName::Stored, of(acknowledged, planned, None)),
-            (ShareName::Persistence, of(persistent, acknowledged, None)),
+            (
+                ShareName::Persistence,
+                persistent.map_or(of(0, 0, None), |persistent| of(persistent, acknowledged, None)),
+            ),
             (ShareName::Retrieval, found(&self.queries.total)),
         ]);
         for QueryPair { from, to, summary } in &self.queries.by_pair {

@@ -52,6 +52,11 @@ impl ItemTally {
             _ => {}
         }
     }
+
+    /// The last snapshot, unless all acknowledgements came after it.
+    pub fn telling_snapshot(&self) -> Option<&ItemSnapshot> {
+        self.snapshot.as_ref().filter(|snapshot| snapshot.acknowledged > 0 || self.acknowledged.is_empty())
+    }
 }
 
 /// The section `items` of `result.json`.
@@ -61,8 +66,9 @@ pub struct ItemResults {
     pub planned: usize,
     /// Items whose store was acknowledged.
     pub acknowledged: usize,
-    /// Acknowledged items of which a live node holds every block.
-    pub persistent: usize,
+    /// Acknowledged items of which a live node held every block at the last snapshot; null if there was none since the first
+    /// acknowledgement.
+    pub persistent: Option<usize>,
     /// `persistent / acknowledged`, both as of the last snapshot.
     pub persistent_share: Option<f64>,
     /// Mean number of live copies per block of the acknowledged items.
@@ -73,14 +79,34 @@ pub struct ItemResults {
 
 impl From<&ItemTally> for ItemResults {
     fn from(tally: &ItemTally) -> Self {
-        let snapshot = tally.snapshot.as_ref();
+        let snapshot = tally.telling_snapshot();
         ItemResults {
             planned: tally.planned,
             acknowledged: tally.acknowledged.len(),
-            persistent: snapshot.map_or(0, |snapshot| snapshot.persistent),
+            persistent: snapshot.map(|snapshot| snapshot.persistent),
             persistent_share: snapshot.and_then(|s| ratio(s.persistent as u64, s.acknowledged as u64)),
             copies_mean: snapshot.and_then(|s| ratio(s.copies as u64, s.blocks as u64)),
             copies_max: snapshot.map_or(0, |snapshot| snapshot.copies_max),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::fixture::{self, looked, stored};
+
+    #[test]
+    fn a_snapshot_from_before_the_first_acknowledgement_says_nothing_of_persistence() {
+        let results = |events: &[Event]| {
+            let mut tally = ItemTally::default();
+            events.iter().for_each(|event| tally.add(&fixture::plan(), event));
+            ItemResults::from(&tally)
+        };
+        let early = results(&[looked(0, 0), stored(0, true)]);
+        assert_eq!((early.acknowledged, early.persistent, early.persistent_share), (1, None, None));
+        let lost = results(&[stored(0, true), looked(0, 1)]);
+        assert_eq!((lost.persistent, lost.persistent_share), (Some(0), Some(0.0)));
+        assert_eq!(results(&[looked(0, 0)]).persistent, Some(0));
     }
 }

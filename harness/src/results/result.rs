@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::check_result::CheckResult;
 use super::connectivity::{GroupConnectivity, connectivity};
 use super::failed_operations::{FailedOperations, failed_operations};
-use super::incidents::IncidentResults;
+use super::incidents::{IncidentResults, unplanned_deaths};
 use super::items::ItemResults;
 use super::links::{NetworkLinks, links};
 use super::nodes::NodeResults;
@@ -15,6 +15,7 @@ use super::steps::{StepResult, errors, steps};
 use super::tally::Tally;
 use super::topology_shape::TopologyShape;
 use crate::backend::BackendError;
+use crate::machine_load::MachineLoad;
 use crate::metrics::history::MetricHistory;
 use crate::plan::Plan;
 use crate::probe::ProbeOutcome;
@@ -51,6 +52,11 @@ pub struct RunResult {
     pub run_s: f64,
     /// Why steps did not end as planned, or why nothing was played.
     pub errors: Vec<String>,
+    /// Why the environment was not the one that the topology declares: unplanned deaths, a saturated machine.
+    pub environment_faults: Vec<String>,
+    /// How well the machine kept up; `None` on a backend with a clock of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineLoad>,
     /// Every check with its bound and value.
     pub checks: Vec<CheckResult>,
     /// Items stored, and those still held by live nodes.
@@ -81,6 +87,8 @@ pub enum RunVerdict {
     Passed,
     /// A check failed, or a step did not end as planned.
     Failed,
+    /// A router or a node died unasked, or the machine was saturated: what checks measured proves nothing.
+    EnvironmentFailed,
     /// The user ended the run.
     Interrupted,
     /// The run reached its time limit.
@@ -89,17 +97,27 @@ pub enum RunVerdict {
     NotPlayed,
 }
 
+impl From<StopReason> for RunVerdict {
+    fn from(why: StopReason) -> Self {
+        match why {
+            StopReason::Interrupted => RunVerdict::Interrupted,
+            StopReason::TimeLimit => RunVerdict::TimeLimit,
+        }
+    }
+}
+
 impl RunResult {
     /// Sums up a run on the backend of this name. `checks` are how its checks came out.
     pub fn of(plan: &Plan, backend: &str, played: &RunRecord, checks: Vec<CheckResult>) -> Self {
         let tally = Tally::of(plan, &played.events);
         let steps = steps(plan, &played.events);
         let errors = errors(&steps);
+        let environment_faults = unplanned_deaths(plan, &tally.incidents);
         RunResult {
             schema_version: SCHEMA_VERSION,
             name: plan.name.clone(),
             description: plan.description.clone(),
-            verdict: verdict(&played.ended, &errors, &checks),
+            verdict: verdict(&played.ended, &errors, &environment_faults, &checks),
             backend: backend.to_owned(),
             probe: ProbeOutcome::default(),
             seed: plan.seed,
@@ -107,6 +125,8 @@ impl RunResult {
             topology: TopologyShape::of(plan),
             run_s: tally.end.as_secs_f64(),
             errors,
+            environment_faults,
+            machine: None,
             checks,
             items: ItemResults::from(&tally.items),
             queries: QueryResults::new(plan, &tally.queries),
@@ -120,20 +140,36 @@ impl RunResult {
         }
     }
 
+    /// Adds how well the machine kept up. A saturated one spoils the verdict.
+    #[must_use]
+    pub fn on_machine(mut self, load: MachineLoad) -> Self {
+        if let Some(fault) = load.fault() {
+            self.environment_faults.push(fault);
+            if matches!(self.verdict, RunVerdict::Passed | RunVerdict::Failed) {
+                self.verdict = RunVerdict::EnvironmentFailed;
+            }
+        }
+        self.machine = Some(load);
+        self
+    }
+
     /// The result of a run that could not be brought up.
-    pub fn not_played(plan: &Plan, backend: &str, probe: ProbeOutcome, error: &BackendError) -> Self {
+    pub fn not_deployed(plan: &Plan, backend: &str, probe: ProbeOutcome, error: &BackendError) -> Self {
+        RunResult {
+            probe: error.differing_router().cloned().map_or(probe, ProbeOutcome::Refused),
+            ..RunResult::not_played(plan, backend, RunVerdict::NotPlayed, butter_cli::chain::one_line(error))
+        }
+    }
+
+    /// The result of a run that ended before its first step, for this reason.
+    pub fn not_played(plan: &Plan, backend: &str, verdict: RunVerdict, reason: String) -> Self {
         let nothing = RunRecord {
             events: Vec::new(),
             metric_history: MetricHistory::default(),
             last_sample: None,
             ended: RunEnd::GaveUp,
         };
-        RunResult {
-            verdict: RunVerdict::NotPlayed,
-            probe: error.differing_router().cloned().map_or(probe, ProbeOutcome::Refused),
-            errors: vec![butter_cli::chain::one_line(error)],
-            ..RunResult::of(plan, backend, &nothing, Vec::new())
-        }
+        RunResult { verdict, errors: vec![reason], ..RunResult::of(plan, backend, &nothing, Vec::new()) }
     }
 
     /// The text of `result.json`.
@@ -144,10 +180,10 @@ impl RunResult {
     }
 }
 
-fn verdict(ended: &RunEnd, errors: &[String], checks: &[CheckResult]) -> RunVerdict {
+fn verdict(ended: &RunEnd, errors: &[String], environment_faults: &[String], checks: &[CheckResult]) -> RunVerdict {
     match ended {
-        RunEnd::Stopped(StopReason::Interrupted) => RunVerdict::Interrupted,
-        RunEnd::Stopped(StopReason::TimeLimit) => RunVerdict::TimeLimit,
+        RunEnd::Stopped(why) => (*why).into(),
+        RunEnd::Finished | RunEnd::GaveUp if !environment_faults.is_empty() => RunVerdict::EnvironmentFailed,
         RunEnd::Finished if errors.is_empty() && checks.iter().all(|check| check.passed) => RunVerdict::Passed,
         RunEnd::Finished | RunEnd::GaveUp => RunVerdict::Failed,
     }

@@ -70,12 +70,14 @@ impl<B: Backend> Runner<'_, B> {
 
     fn take_unasked(&mut self, at: RunTime, result: OpResult) {
         match result {
-            OpResult::Failed { node, reason } => {
-                self.incident(at, node, &reason);
-                if let Some(node) = node {
-                    self.state.ended(node);
-                }
+            OpResult::NodeDied { node, reason } => {
+                self.state.ended(node);
+                self.record(at, EventKind::NodeDied { node, message: reason });
             }
+            OpResult::RouterDied { network, reason } => {
+                self.record(at, EventKind::RouterDied { network, message: reason });
+            }
+            OpResult::Failed { node, reason } => self.incident(at, node, &reason),
             other => self.incident(at, None, &format!("the backend reported a result of no operation: {other:?}")),
         }
     }

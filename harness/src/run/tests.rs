@@ -94,7 +94,7 @@ fn kinds(played: &RunRecord) -> Vec<String> {
 fn problems(played: &RunRecord) -> Vec<String> {
     let problem = |event: &Event| match &event.kind {
         EventKind::StepEnded { problem, .. } => problem.clone(),
-        EventKind::Incident { message: what, .. } => Some(what.clone()),
+        EventKind::Incident { message, .. } | EventKind::NodeDied { message, .. } => Some(message.clone()),
         _ => None,
     };
     played.events.iter().filter_map(problem).collect()

@@ -26,7 +26,7 @@ const REQUIRED: &str = "BUTTER_REQUIRE_NETNS";
 const ORDINARY: u32 = 65_534;
 
 /// Goes on until somebody ends it.
-const ENDLESS: &str = "\
+pub(crate) const ENDLESS: &str = "\
 name: endless
 seed: 3
 networks:
@@ -114,8 +114,14 @@ impl Desk {
 
     /// Begins to play [`ENDLESS`]: its nodes have joined.
     pub(crate) fn play_endless(&self) -> Playing {
-        fs::write(self.path("t.yaml"), ENDLESS).unwrap();
-        let mut command = self.command(&["run", "t.yaml", "--backend", "netns", "--out", "out"]);
+        self.play(ENDLESS, &[])
+    }
+
+    /// Begins to play a topology of two steps, of which the second has begun.
+    pub(crate) fn play(&self, topology: &str, more: &[&str]) -> Playing {
+        fs::write(self.path("t.yaml"), topology).unwrap();
+        let arguments = ["run", "t.yaml", "--backend", "netns", "--out", "out"];
+        let mut command = self.command(&[&arguments, more].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut playing = Playing { child, lines };

@@ -1,20 +1,22 @@
 //! The way to a Docker engine that this backend can use, or why there is none and what to do about it.
 
 use std::env;
+use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::models::SystemInfo;
+use bollard::query_parameters::InspectNetworkOptions;
 use bollard::{ClientVersion, Docker};
+
+use super::context::{HOST_VARIABLE, engine_address};
 
 /// Oldest API that has all that is asked of it: that of Engine 20.10.
 const API_LEAST: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 /// How long the engine may take to say that it is there.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
-const HOST_VARIABLE: &str = "DOCKER_HOST";
 
 /// An engine that answers and can be used.
 #[derive(Clone, Debug)]
@@ -43,10 +45,27 @@ pub enum EngineProblem {
     Slow { at: String },
     #[error("{HOST_VARIABLE}={0} is not the address of a usable engine: expected unix:///path/to/docker.sock")]
     BadAddress(String),
+    #[error("the configuration of Docker, {path}, cannot be read")]
+    Config {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the Docker context `{context}` cannot be read")]
+    Context {
+        context: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("the Docker engine is too old: its API is {found}, and {API_LEAST} (Engine 20.10) is needed")]
     TooOld { found: ClientVersion },
     #[error("the Docker engine runs {0} containers, and Linux containers are needed")]
     NotLinux(String),
+    #[error(
+        "this program runs in another network namespace than the Docker engine, whose bridge {bridge} is not here: containers \
+         cannot be reached"
+    )]
+    OtherNamespace { bridge: String },
     #[error("the Docker engine runs elsewhere ({0}), and its networks cannot be reached from here")]
     Elsewhere(String),
 }
@@ -67,6 +86,14 @@ impl EngineProblem {
                 Err(_) => "See why: sudo systemctl status docker, sudo journalctl -u docker; or use the backend netns, or sim.".to_owned(),
             },
             EngineProblem::BadAddress(_) => "Write it as unix:///path/to/docker.sock, or unset DOCKER_HOST.".to_owned(),
+            EngineProblem::Config { .. } | EngineProblem::Context { .. } => {
+                "Choose another context: docker context use default; or name the engine in DOCKER_HOST; or use the backend netns, or sim."
+                    .to_owned()
+            }
+            EngineProblem::OtherNamespace { .. } => {
+                "Run it on the host, or give its container the host's network: docker run --network host …; or use the backend netns, or sim."
+                    .to_owned()
+            }
             EngineProblem::TooOld { .. } => "Install Docker Engine 20.10 or newer.".to_owned(),
             EngineProblem::NotLinux(_) => "Switch the engine to Linux containers.".to_owned(),
             EngineProblem::Elsewhere(_) => "Use an engine that runs on this very machine, as root (unset DOCKER_HOST, docker context use default); \
@@ -78,8 +105,7 @@ impl EngineProblem {
 
 /// Reaches the engine and makes sure that it can be used.
 pub(crate) async fn connect() -> Result<Engine, EngineProblem> {
-    let host = env::var(HOST_VARIABLE).ok().filter(|host| !host.is_empty());
-    let at = host.clone().unwrap_or_else(|| format!("unix://{DEFAULT_SOCKET}"));
+    let at = engine_address()?;
     if let Some(path) = at.strip_prefix("unix://") {
         knock(path.into())?;
     }
@@ -98,7 +124,25 @@ pub(crate) async fn connect() -> Result<Engine, EngineProblem> {
         return Err(EngineProblem::TooOld { found });
     }
     suits(&at, &info)?;
+    if let Some(bridge) = default_bridge(&docker).await.filter(|bridge| !has_interface(bridge)) {
+        return Err(EngineProblem::OtherNamespace { bridge });
+    }
     Ok(Engine { docker, info })
+}
+
+/// Interface of the engine's default network. `None` if the engine has no such network: then nothing can be said.
+async fn default_bridge(docker: &Docker) -> Option<String> {
+    let network = docker.inspect_network("bridge", None::<InspectNetworkOptions>).await.ok()?;
+    network.options?.remove("com.docker.network.bridge.name")
+}
+
+/// Whether the network namespace of this process has an interface of this name. Its table is not that of `/sys`, which belongs
+/// to the namespace in which it was mounted.
+fn has_interface(name: &str) -> bool {
+    let prefix = format!("{name}:");
+    // Without the table nothing speaks against it.
+    fs::read_to_string("/proc/net/dev")
+        .map_or(true, |table| table.lines().any(|line| line.trim_start().starts_with(&prefix)))
 }
 
 /// Tells apart why a socket does not open: the engine's client says the same of all of them.
@@ -135,6 +179,12 @@ fn suits(at: &str, info: &SystemInfo) -> Result<(), EngineProblem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn interfaces_are_those_of_the_own_namespace() {
+        assert!(has_interface("lo"));
+        assert!(!has_interface("docker-of-elsewhere"));
+    }
 
     #[test]
     fn a_socket_that_does_not_open_is_told_apart() {

@@ -17,6 +17,8 @@ const PUBLIC_POOL: [&str; 1] = ["198.18.0.0/15"];
 const PRIVATE_POOL: [&str; 4] = ["10.64.0.0/10", "10.128.0.0/9", "172.16.0.0/12", "192.168.0.0/16"];
 /// Prefix of the management network unless the routers need more room.
 const MANAGEMENT_PREFIX: u8 = 24;
+/// Routes with a shorter prefix lead to the internet, not to a network: VPNs write the default route as two halves or more.
+const ROUTE_PREFIX_MIN: u8 = 8;
 /// The engine takes three addresses of a subnet: network, gateway, broadcast.
 const RESERVED: u32 = 3;
 
@@ -106,7 +108,7 @@ pub(crate) fn spare_addresses(plan: &Plan) -> anyhow::Result<BTreeMap<NetworkInd
     plan.networks.iter().enumerate().map(spare).collect()
 }
 
-/// Destinations of the host's routes but the default one. Empty where the kernel does not tell.
+/// Destinations of the host's routes but those to the internet. Empty where the kernel does not tell.
 fn host_routes() -> anyhow::Result<Vec<Ipv4Net>> {
     match fs::read_to_string("/proc/net/route") {
         Ok(table) => Ok(routes(&table)),
@@ -121,7 +123,7 @@ fn routes(table: &str) -> Vec<Ipv4Net> {
     let address = |word: &str| u32::from_str_radix(word, 16).ok().map(|word| Ipv4Addr::from(word.to_ne_bytes()));
     let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     let nets = lines.filter_map(|words| Ipv4Net::with_netmask(address(words.get(1)?)?, address(words.get(7)?)?).ok());
-    nets.filter(|net| net.prefix_len() > 0).collect()
+    nets.filter(|net| net.prefix_len() >= ROUTE_PREFIX_MIN).collect()
 }
 
 #[cfg(test)]
@@ -183,10 +185,12 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_table_is_read() {
+    fn the_kernels_table_is_read_without_routes_to_the_internet() {
         let table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
                      eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
-                     docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
+                     docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n\
+                     tun9\t00000000\t0100FF0A\t0003\t0\t0\t0\t00000080\t0\t0\t0\n\
+                     tun9\t00000080\t0100FF0A\t0003\t0\t0\t0\t00000080\t0\t0\t0\n";
         assert_eq!(routes(table), ["172.17.0.0/16".parse().unwrap()]);
     }
 }

@@ -84,9 +84,8 @@ async fn ended(shared: &Shared, name: &str, who: Who, exit: i64) {
 
 async fn router_ended(shared: &Shared, name: &str, network: NetworkIndex, exit: i64) {
     let last_output = logs::quote(&shared.host.docker, name).await;
-    let network = &shared.plan.network(network).name;
-    let why = format!("the router of network `{network}` {} unexpectedly{last_output}", how_it_ended(exit));
-    shared.report(None, OpResult::Failed { node: None, reason: why }).await;
+    let reason = format!("the router {} unexpectedly{last_output}", how_it_ended(exit));
+    shared.report(None, OpResult::RouterDied { network, reason }).await;
 }
 
 /// Finds a node that ended between two connections.

@@ -210,8 +210,8 @@ pub(crate) async fn ended<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex, 
     if instance.end(exit) {
         run.node(node).client.close_idle();
         let last_output = H::last_output(run, node).await;
-        let why = format!("the node {} unexpectedly{last_output}", how_it_ended(exit));
-        run.report(None, OpResult::Failed { node: Some(node), reason: why }).await;
+        let reason = format!("the node {} unexpectedly{last_output}", how_it_ended(exit));
+        run.report(None, OpResult::NodeDied { node, reason }).await;
     }
 }
 

@@ -3,8 +3,9 @@ use std::sync::Arc;
 use super::*;
 use crate::backend::BackendError;
 use crate::events::{Event, EventKind, Retrieved, RunTime};
+use crate::machine_load::MachineLoad;
 use crate::metrics::history::MetricHistory;
-use crate::plan::{Comparison, NodeIndex};
+use crate::plan::{Comparison, NetworkIndex, NodeIndex};
 use crate::probe::RouterDiffers;
 use crate::results::check_result::CheckUnit;
 use crate::results::fixture::{
@@ -66,7 +67,7 @@ fn sections_follow_from_events_and_samples() {
     let result = result(events());
     assert_eq!(result.verdict, RunVerdict::Passed);
     let items = &result.items;
-    assert_eq!((items.planned, items.acknowledged, items.persistent), (2, 2, 2));
+    assert_eq!((items.planned, items.acknowledged, items.persistent), (2, 2, Some(2)));
     assert_eq!((items.persistent_share, items.copies_mean, items.copies_max), (Some(1.0), Some(3.0), 4));
     let queries = &result.queries;
     assert_eq!((queries.total.queries, queries.total.success_share), (3, Some(2.0 / 3.0)));
@@ -102,7 +103,7 @@ fn failed_check_step_error_or_early_end_is_no_pass() {
 #[test]
 fn run_that_was_not_played_says_why_and_what_the_probe_found() {
     let refused = RouterDiffers { network: "beta".to_owned(), observation: "it loses more".to_owned() };
-    let result = RunResult::not_played(
+    let result = RunResult::not_deployed(
         &fixture::plan(),
         "netns",
         ProbeOutcome::Skipped,
@@ -117,7 +118,7 @@ fn run_that_was_not_played_says_why_and_what_the_probe_found() {
         serde_json::json!({"state": "refused", "network": "beta", "observation": "it loses more"})
     );
 
-    let other = RunResult::not_played(
+    let other = RunResult::not_deployed(
         &fixture::plan(),
         "docker",
         ProbeOutcome::Skipped,
@@ -141,4 +142,43 @@ fn json_has_the_fields_that_others_rely_on() {
     assert_eq!(json["checks"][0]["comparison"], "at_least");
     assert_eq!(json["checks"][0]["unit"], "share");
     assert_eq!(json["queries"]["by_pair"][1]["latency_s"]["max"], 0.04);
+}
+
+#[test]
+fn deaths_that_nothing_asked_for_spoil_a_run_whatever_its_checks_say() {
+    let plan = fixture::plan();
+    let router = EventKind::RouterDied { network: NetworkIndex(1), message: "the router was killed".to_owned() };
+    let node = EventKind::NodeDied { node: NodeIndex(0), message: "the node was killed".to_owned() };
+    for (death, fault) in
+        [(router, "network `beta`: the router was killed after 1.0 s"), (node, "n-0: the node was killed after 1.0 s")]
+    {
+        let mut events = events();
+        events.push(fixture::event(death));
+        let dead = result(events.clone());
+        assert_eq!((dead.verdict, dead.environment_faults), (RunVerdict::EnvironmentFailed, vec![fault.to_owned()]));
+        assert_eq!(dead.incidents.total, 1);
+        let failed = RunResult::of(&plan, "sim", &played(events.clone()), vec![check(false)]);
+        assert_eq!(failed.verdict, RunVerdict::EnvironmentFailed);
+        let ended = RunEnd::Stopped(StopReason::Interrupted);
+        let interrupted = RunResult::of(&plan, "sim", &RunRecord { ended, ..played(events) }, vec![check(true)]);
+        assert_eq!(interrupted.verdict, RunVerdict::Interrupted);
+    }
+}
+
+#[test]
+fn a_saturated_machine_spoils_a_run() {
+    let load = |stalled_share| MachineLoad {
+        cores: 2,
+        timer_late_p99_ms: 1.0,
+        timer_late_max_ms: 900.0,
+        stalled_share,
+        cpu_pressure_share: Some(1.0),
+    };
+    assert_eq!(result(events()).on_machine(load(0.01)).verdict, RunVerdict::Passed);
+    let spoiled = result(events()).on_machine(load(0.3));
+    assert_eq!(spoiled.verdict, RunVerdict::EnvironmentFailed);
+    assert!(spoiled.environment_faults[0].contains("saturated"), "{:?}", spoiled.environment_faults);
+    let json: serde_json::Value = serde_json::from_str(&spoiled.to_json()).unwrap();
+    assert_eq!((&json["verdict"], &json["machine"]["cores"]), (&"environment_failed".into(), &2.into()));
+    assert!(serde_json::from_str::<serde_json::Value>(&result(events()).to_json()).unwrap().get("machine").is_none());
 }

@@ -63,7 +63,7 @@ impl FakeBackend {
         };
         if let Some((at, node)) = fake.faults.crash {
             fake.live.remove(&node);
-            fake.tell(at, None, OpResult::Failed { node: Some(node), reason: "ended by itself".to_owned() });
+            fake.tell(at, None, OpResult::NodeDied { node, reason: "ended by itself".to_owned() });
         }
         fake
     }

@@ -1,0 +1,29 @@
+//! SIGHUP, which a process gets when its terminal closes.
+
+/// The signal's number on every Linux architecture.
+const SIGHUP: u32 = 1;
+
+/// Whether this process was started to outlive its terminal, as by `nohup`. To be asked before a handler is installed.
+pub fn is_ignored() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, SIGHUP))
+}
+
+/// Whether the text of `/proc/PID/status` (proc(5)) says that a signal is ignored.
+fn ignores(status: &str, signal: u32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_of_ignored_signals_is_read() {
+        let status = |mask: &str| format!("Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\n");
+        assert!(ignores(&status("0000000000001001"), SIGHUP));
+        assert!(!ignores(&status("0000000000001000"), SIGHUP));
+        assert!(!ignores("Name:\tx\n", SIGHUP));
+    }
+}
