@@ -45,6 +45,7 @@ pub use crate::driver::command::{
 };
 pub use crate::driver::handle::{AppOverlay, InspectedNode, NodeHandle, NodeStopped};
 use crate::driver::identity::Identity;
+use crate::driver::store_lock::StoreLock;
 use crate::driver::resolver::Resolver;
 use crate::driver::{Driver, DriverSettings};
 use crate::overlay::data::{DataOverlay, FoundValue, GetError, PutError, StoredValue};
@@ -192,8 +193,9 @@ impl<V: AppOverlay> NodeBuilder<V> {
     /// Starts the node. With [`ApiSettings::start_paused`] that waits until a client asks it to start.
     ///
     /// # Errors
-    /// If a socket cannot be opened or the store cannot be used.
+    /// If a socket cannot be opened, or the store cannot be used or is in use.
     pub async fn start(self) -> Result<Node<V>, StartError> {
+        let lock = self.store.as_deref().map(StoreLock::take).transpose()?;
         let identity = match &self.store {
             Some(folder) => Identity::in_store(folder)?,
             None => Identity::generate()?,
@@ -216,7 +218,7 @@ impl<V: AppOverlay> NodeBuilder<V> {
         for client in self.clients {
             beside.spawn(client(handle.clone()));
         }
-        Ok(Node { handle, api: api_address, driver: node, beside })
+        Ok(Node { handle, api: api_address, driver: node, beside, _lock: lock })
     }
 
     /// Starts the node and runs it until [`NodeHandle::leave`], the control API, SIGTERM or SIGINT stops it. It then leaves
@@ -243,6 +245,8 @@ pub struct Node<V: AppOverlay = DataOverlay> {
     api: Option<ApiAddress>,
     driver: JoinSet<()>,
     beside: JoinSet<()>,
+    /// Of the store, if it has one.
+    _lock: Option<StoreLock>,
 }
 
 impl<V: AppOverlay> Node<V> {

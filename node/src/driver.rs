@@ -34,6 +34,7 @@ use behaviours::{Behaviours, Reply, Server};
 use clock::Clock;
 use handle::{InspectedNode, NodeHandle, ToNode};
 use identity::{Identity, IdentityError};
+use store_lock::StoreLockError;
 use multicast::{Lan, LanError};
 use portmap::PortMapping;
 use resolver::{Lookups, Resolver, SystemResolver};
@@ -49,6 +50,7 @@ mod interfaces;
 pub mod multicast;
 pub(crate) mod portmap;
 pub mod resolver;
+pub mod store_lock;
 pub mod transport;
 
 #[cfg(fuzzing)]
@@ -100,6 +102,9 @@ pub enum StartError {
     /// The node's identity cannot be read or made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The store is in use, or cannot be locked.
+    #[error(transparent)]
+    Store(#[from] StoreLockError),
     /// The system does not tell its addresses.
     #[error("cannot list this machine's addresses")]
     Addresses(#[source] std::io::Error),

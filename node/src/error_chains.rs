@@ -18,6 +18,7 @@ use crate::driver::api::{ApiError, BadAddress};
 use crate::driver::command::CommandError;
 use crate::driver::handle::NodeStopped;
 use crate::driver::identity::IdentityError;
+use crate::driver::store_lock::StoreLockError;
 use crate::driver::multicast::LanError;
 use crate::driver::portmap::MapError;
 use crate::driver::transport::TransportError;
@@ -86,6 +87,7 @@ fn driver_errors() -> Vec<Box<dyn Error>> {
         Box::new(StartError::Transport(bind())),
         Box::new(StartError::Lan(no_interface())),
         Box::new(StartError::Identity(identity())),
+        Box::new(StartError::Store(StoreLockError::InUse { store: "/store".into() })),
         Box::new(StartError::Addresses(cause())),
         Box::new(StartError::Signals(cause())),
         Box::new(StartError::Api(ApiError::Bind { address: api(), source: cause() })),
@@ -96,6 +98,8 @@ fn driver_errors() -> Vec<Box<dyn Error>> {
         Box::new(IdentityError::Exposed { path: "/store/key".into() }),
         Box::new(IdentityError::NoKey { path: "/store/key".into() }),
         Box::new(IdentityError::NoRandomness),
+        Box::new(StoreLockError::InUse { store: "/store".into() }),
+        Box::new(StoreLockError::Io { path: "/store/lock".into(), source: cause() }),
         Box::new(no_interface()),
         Box::new(LanError::NoGroup(group)),
         Box::new(LanError::Io { group, source: cause() }),

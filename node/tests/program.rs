@@ -274,6 +274,21 @@ fn a_killed_node_comes_back_as_itself() {
 }
 
 #[test]
+fn a_store_that_another_node_uses_is_refused_and_said_so() {
+    let store = tempfile::tempdir().unwrap();
+    let keep = ["--store", store.path().to_str().unwrap()];
+    let first = Node::start(19_806, &keep);
+    let id = first.says(&["id"]);
+    let mut second = butter(&["run", "--no-discover", "--listen", "127.0.0.1:0"]);
+    second.args(keep);
+    let refused = output(second);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(said.contains("another node uses the store"), "{said}");
+    assert_eq!(first.says(&["id"]), id);
+}
+
+#[test]
 fn two_nodes_find_each_other_without_being_told_anything() {
     // In a network of its own, where there is nothing but loopback: unshare is util-linux's. All its processes end with it.
     let namespace = |command: &str| {
