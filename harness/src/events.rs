@@ -5,7 +5,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use butter::api::{ConnectBody, PathBody};
+use butter::api::{ConnectBody, PathBody, SearchBody};
 use butter::core::identity::{BlockId, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -212,9 +212,11 @@ pub enum Retrieved {
     },
     /// Other bytes came: a fault of the node.
     WrongBytes,
-    /// The node is sure that no live node has it.
+    /// Every peer that the node should ask has answered, and none has it.
     NotFound,
-    /// No answer in time.
+    /// Not every peer had answered the node at its deadline.
+    Incomplete(SearchBody),
+    /// The node gave no answer in time.
     TimedOut,
     /// The asking node could not be asked (it died, say).
     Unasked {

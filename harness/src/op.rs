@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use butter::api::ConnectBody;
+use butter::api::{ConnectBody, SearchBody};
 use butter::core::identity::{BlockId, NodeId};
 use bytes::Bytes;
 use serde::Serialize;
@@ -48,7 +48,8 @@ pub enum Op {
     Resume { node: NodeIndex },
     /// Has a node store an item. Ends with [`OpResult::Stored`].
     Put { node: NodeIndex, item: ItemIndex },
-    /// Has a node fetch an item, its target. Ends with [`OpResult::Found`] or [`OpResult::NotFound`].
+    /// Has a node fetch an item, its target. Ends with [`OpResult::Found`], [`OpResult::NotFound`],
+    /// [`OpResult::Incomplete`] or [`OpResult::Unanswered`].
     Get { node: NodeIndex, item: ItemIndex },
     /// Drops every mapping of the network's NAT and gives it new external addresses. Ends with [`OpResult::NetworkChanged`].
     Rebind {
@@ -207,11 +208,12 @@ pub enum OpResult {
     Stored(Vec<BlockId>),
     /// The value was found.
     Found(FoundValue),
-    /// The get ended without a value.
-    NotFound {
-        /// Whether the node is sure that no live node has the value; otherwise the time ran out.
-        certain: bool,
-    },
+    /// The get ended without a value: every peer has answered.
+    NotFound,
+    /// The get ended without a value, and not every peer had answered.
+    Incomplete(SearchBody),
+    /// The node gave no answer to the get in time.
+    Unanswered,
     /// How the link runs.
     Connected(ConnectBody),
     /// The peer has answered.

@@ -5,8 +5,8 @@
 //! | `GET /v1/status` | [`StatusBody`] |
 //! | `GET /v1/peers` | [`PeersBody`] |
 //! | `GET /v1/snapshot` | [`SnapshotBody`] |
-//! | `POST /v1/blobs`, the value as body | 201 [`PutBody`]; 413 too large, 507 full, 504 too few copies in time |
-//! | `GET /v1/blobs/{id}` | the value, with [`HOPS_HEADER`] and [`MESSAGES_HEADER`]; 404 not found, 504 not within the deadline |
+//! | `POST /v1/blobs`, the value as body | 201 [`PutBody`]; 413 too large, 507 full, 504 too few copies in time, with [`ShortageBody`] |
+//! | `GET /v1/blobs/{id}` | the value, with [`HOPS_HEADER`] and [`MESSAGES_HEADER`]; 404 not found, 504 incomplete at the deadline, with [`SearchBody`] |
 //! | `POST /v1/connect/{id}` | [`ConnectBody`], once the link to that peer is as direct as it will be |
 //! | `POST /v1/ping/{id}` | 204 once that peer has answered a request; 502 it cannot be reached, 504 no answer within the deadline |
 //! | `POST /v1/start` | 204; starts a node that is paused at start, and changes nothing on one that runs |
@@ -27,6 +27,7 @@ use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::{ConnectReport, LinkPath};
 use crate::core::nat_report::MappingBehaviour;
+use crate::overlay::data::{CopyShortage, SearchTally};
 
 /// Header of a found value: hops from the node to whoever had its first block.
 pub const HOPS_HEADER: &str = "butter-hops";
@@ -315,6 +316,79 @@ pub struct PutBody {
 pub struct ErrorBody {
     /// The cause, in plain words.
     pub error: String,
+    /// What the user can do about it, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// Of a get that is incomplete: how many peers were asked, and what came of it.
+    #[serde(flatten)]
+    pub search: Option<SearchBody>,
+    /// Of a put that made too few copies: what is missing, and why.
+    #[serde(flatten)]
+    pub shortage: Option<ShortageBody>,
+}
+
+impl ErrorBody {
+    /// A cause without further facts.
+    pub fn new(error: impl ToString) -> Self {
+        ErrorBody { error: error.to_string(), remedy: None, search: None, shortage: None }
+    }
+}
+
+/// The peers that an incomplete search has asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchBody {
+    /// Peers that were asked; a flooded query counts each of its messages.
+    pub asked: u32,
+    /// Peers that have answered.
+    pub answered: u32,
+    /// Peers that were linked and had not answered at the deadline.
+    pub timed_out: u32,
+    /// Peers whose link was lost or could not be made.
+    pub unreachable: u32,
+}
+
+impl From<SearchTally> for SearchBody {
+    fn from(tally: SearchTally) -> Self {
+        let SearchTally { asked, answered, timed_out, unreachable } = tally;
+        SearchBody { asked, answered, timed_out, unreachable }
+    }
+}
+
+/// What a put lacked at its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShortageBody {
+    /// The id under which the copies that were made can be found.
+    pub id: BlockId,
+    /// Copies of the block with the fewest.
+    pub copies: usize,
+    /// Copies wanted: the setting `replicas`.
+    pub wanted: usize,
+    /// Number of blocks with too few copies.
+    pub lacking: usize,
+    /// Number of blocks of the value.
+    pub blocks: usize,
+    /// Peers that refused for lack of room.
+    pub no_room: usize,
+    /// Peers that could not write a block.
+    pub store_failed: usize,
+    /// Peers that are leaving the network.
+    pub leaving: usize,
+    /// Peers that had not answered at the deadline.
+    pub unanswered: usize,
+}
+
+impl ShortageBody {
+    /// What the put of the value with this id lacked.
+    pub fn new(id: BlockId, shortage: CopyShortage) -> Self {
+        let CopyShortage { copies, wanted, lacking, blocks, no_room, store_failed, leaving, unanswered } = shortage;
+        ShortageBody { id, copies, wanted, lacking, blocks, no_room, store_failed, leaving, unanswered }
+    }
+
+    /// The same as the overlay says it.
+    pub fn shortage(self) -> CopyShortage {
+        let ShortageBody { copies, wanted, lacking, blocks, no_room, store_failed, leaving, unanswered, .. } = self;
+        CopyShortage { copies, wanted, lacking, blocks, no_room, store_failed, leaving, unanswered }
+    }
 }
 
 macro_rules! as_text {

@@ -3,9 +3,10 @@
 //! | exit status | means |
 //! | --- | --- |
 //! | 0 | done |
-//! | 1 | the node could not do it: not found, no room, out of time |
+//! | 1 | the node could not do it: not found, no room, too few copies in time |
 //! | 2 | the command line or a variable is wrong |
 //! | 3 | the node cannot be started, none answers, or the output cannot be written |
+//! | 4 | not found so far, and not every peer has answered |
 
 use std::process::ExitCode;
 
@@ -41,9 +42,10 @@ Examples:
 
 Exit status:
   0  Done
-  1  The node could not do it: not found, no room, out of time
+  1  The node could not do it: not found, no room, too few copies in time
   2  The command line or a variable is wrong
-  3  The node cannot be started, none answers, or the output cannot be written";
+  3  The node cannot be started, none answers, or the output cannot be written
+  4  Not found so far, and not every peer has answered";
 
 /// Node of an unstructured peer-to-peer network: discover peers, keep data alive among them, and find it again
 #[derive(Debug, Parser)]
@@ -78,14 +80,16 @@ enum Command {
 /// Why the program ends without success.
 #[derive(Debug)]
 enum Failure {
-    /// Exit status 1.
-    Refused(anyhow::Error),
+    /// Exit status 1, with what the node says can be done about it.
+    Refused(anyhow::Error, Option<String>),
     /// Exit status 2.
     Usage(anyhow::Error),
     /// Exit status 3.
     Environment(anyhow::Error),
     /// Exit status 3: the node does not start.
     Start(StartError),
+    /// Exit status 4, with what the node says can be done about it.
+    Incomplete(anyhow::Error, Option<String>),
 }
 
 /// Parses the command line and does what it says.
@@ -139,10 +143,11 @@ fn api_address(text: &str) -> Result<ApiAddress, String> {
 /// Writes the failure to standard error and returns its exit status.
 fn report(failure: &Failure) -> u8 {
     let (status, text, remedy) = match failure {
-        Failure::Refused(error) => (1, format!("{error:#}"), None),
+        Failure::Refused(error, remedy) => (1, format!("{error:#}"), remedy.clone()),
         Failure::Usage(error) => (2, format!("{error:#}"), None),
         Failure::Environment(error) => (3, format!("{error:#}"), None),
         Failure::Start(error) => (3, chain::one_line(error), run::remedy(error)),
+        Failure::Incomplete(error, remedy) => (4, format!("{error:#}"), remedy.clone()),
     };
     output::error("butter", &text);
     if let Some(remedy) = remedy {

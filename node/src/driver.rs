@@ -207,6 +207,10 @@ where
                 tokio::task::yield_now().await;
             }
         }
+        let blocks = self.node.overlay().stored_here_alone();
+        if blocks > 0 {
+            tracing::warn!(blocks, "no peer has taken these blocks: they are lost with this node");
+        }
         tracing::info!(id = %self.node.me().id, "left");
         tokio::join!(self.port_mapping.release(), self.transport.shutdown());
     }

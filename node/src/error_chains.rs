@@ -25,7 +25,7 @@ use crate::driver::transport::TransportError;
 use crate::http::client::HttpError;
 use crate::http::server::BodyError;
 use crate::overlay::data::block::{BadManifest, JoinError};
-use crate::overlay::data::{GetError, PutError};
+use crate::overlay::data::{CopyShortage, GetError, PutError, SearchTally};
 
 fn cause() -> io::Error {
     io::Error::other("the cause of it all")
@@ -59,13 +59,13 @@ fn core_errors() -> Vec<Box<dyn Error>> {
         Box::new(WireError::Malformed(bincode::error::DecodeError::UnexpectedEnd { additional: 1 })),
         Box::new(WireError::Unencodable(bincode::error::EncodeError::UnexpectedEnd)),
         Box::new(PutError::TooLarge),
-        Box::new(PutError::TooFewCopies { copies: 1, wanted: 3, lacking: 1, blocks: 2 }),
+        Box::new(PutError::TooFewCopies { id: BlockId([7; 32]), shortage: CopyShortage::default() }),
         Box::new(PutError::Busy),
         Box::new(PutError::Full { wanted: 9, free: 4 }),
         Box::new(PutError::Storage),
         Box::new(crate::core::storage::StoreError("no space left".to_owned())),
         Box::new(GetError::NotFound),
-        Box::new(GetError::TimedOut),
+        Box::new(GetError::Incomplete(SearchTally::default())),
         Box::new(GetError::Busy),
         Box::new(BadManifest),
         Box::new(JoinError::Needs(BlockId([7; 32]))),

@@ -51,6 +51,11 @@ pub trait Overlay: Sized {
         0
     }
 
+    /// Number of blocks or the like that no other live peer is known to store: what is lost if this node ends now.
+    fn stored_here_alone(&self) -> u64 {
+        0
+    }
+
     /// Hands its instruments with their values to `visit`, always in the same order. They appear among the node's metrics.
     fn metrics(&self, visit: InstrumentVisitor<'_>) {
         _ = visit;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use butter::api::{PeersBody, SnapshotBody, StatusBody};
+use butter::api::{ErrorBody, PeersBody, SnapshotBody, StatusBody};
 use serde::de::DeserializeOwned;
 
 const BUTTER: &str = env!("CARGO_BIN_EXE_butter");
@@ -116,9 +116,13 @@ impl Node {
         });
     }
 
-    fn signal(&mut self, name: &str) -> std::process::ExitStatus {
+    fn send_signal(&self, name: &str) {
         let killed = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
         assert!(killed.success());
+    }
+
+    fn signal(&mut self, name: &str) -> std::process::ExitStatus {
+        self.send_signal(name);
         until("the node has ended", || self.process.try_wait().unwrap())
     }
 }
@@ -158,21 +162,69 @@ fn a_value_goes_in_at_one_node_and_comes_out_at_another() {
 fn refusals_have_a_reason_and_a_status() {
     let node = Node::start(19_802, &["--set", "deadline=100ms", "--set", "storage=4KiB"]);
     let nothing = "00".repeat(32);
-    let not_found = output(node.ask(&["get", &nothing]));
-    assert_eq!(not_found.status.code(), Some(1));
-    assert_eq!(String::from_utf8(not_found.stderr).unwrap(), "butter: not found\n");
+    let incomplete = output(node.ask(&["get", &nothing]));
+    assert_eq!(incomplete.status.code(), Some(4));
+    let text = String::from_utf8(incomplete.stderr).unwrap();
+    assert!(text.starts_with("butter: incomplete: no peer could be asked"), "{text}");
+    assert!(text.contains("remedy: "), "{text}");
     for (method, path, body, status, why) in [
-        ("GET", format!("/v1/blobs/{nothing}"), vec![], 404, "not found"),
+        ("GET", format!("/v1/blobs/{nothing}"), vec![], 504, "no neighbour"),
         ("GET", "/v1/blobs/xyz".to_owned(), vec![], 400, "64 hexadecimal digits"),
         ("POST", "/v1/blobs".to_owned(), vec![7; 10], 504, "too few copies"),
         ("POST", "/v1/blobs".to_owned(), vec![7; 100_000], 507, "storage of this node is full"),
         ("GET", "/elsewhere".to_owned(), vec![], 404, "nothing at this path"),
     ] {
         let (got, body) = node.http(method, &path, &body).unwrap();
-        let error: butter::api::ErrorBody = serde_json::from_slice(&body).unwrap();
+        let error: ErrorBody = serde_json::from_slice(&body).unwrap();
         assert_eq!(got, status, "{path}: {error:?}");
         assert!(error.error.contains(why), "{path}: {error:?}");
+        assert_eq!(error.search.is_some(), method == "GET" && status == 504, "{error:?}");
+        assert_eq!(error.shortage.is_some(), method == "POST" && status == 504, "{error:?}");
+        if let Some(shortage) = error.shortage {
+            assert_eq!((shortage.copies, shortage.wanted, shortage.lacking, shortage.unanswered), (1, 3, 1, 0));
+            assert!(error.error.contains(&shortage.id.to_string()), "{error:?}");
+            assert!(error.remedy.unwrap().contains("start more nodes"));
+        }
     }
+}
+
+#[test]
+fn stopped_holder_is_not_a_value_that_never_was() {
+    let settings = ["--set", "replicas=1", "--set", "deadline=2s"];
+    let nodes = [0; 3].map(|_| Node::start(19_808, &settings));
+    nodes.iter().for_each(|node| node.knows(2));
+    let id = nodes[0].put(b"kept by one alone");
+    let nothing = "00".repeat(32);
+    let get = |id: &str| {
+        let (status, body) = nodes[1].http("GET", &format!("/v1/blobs/{id}"), b"").unwrap();
+        (status, serde_json::from_slice::<ErrorBody>(&body).unwrap())
+    };
+    let (status, absent) = get(&nothing);
+    assert_eq!((status, absent.search), (404, None), "{absent:?}");
+    let not_found = output(nodes[1].ask(&["get", &nothing]));
+    assert_eq!(not_found.status.code(), Some(1));
+    assert_eq!(String::from_utf8(not_found.stderr).unwrap(), "butter: not found\n");
+
+    nodes[0].send_signal("-STOP");
+    let (status, unsure) = get(&id);
+    nodes[0].send_signal("-CONT");
+    let search = unsure.search.unwrap_or_else(|| panic!("{unsure:?}"));
+    assert_eq!((status, search.asked, search.answered), (504, 2, 1), "{unsure:?}");
+    assert_eq!(search.timed_out + search.unreachable, 1, "{unsure:?}");
+    assert!(unsure.remedy.unwrap().contains("ask again"));
+}
+
+#[test]
+fn node_that_leaves_alone_says_that_its_blocks_are_lost() {
+    let mut command = butter(&["run"]);
+    command.stderr(Stdio::piped());
+    let place = ["--listen", "127.0.0.1:0", "--lan", "lo", "--group", "224.0.0.1:19809", "--set", "replicas=1"];
+    let mut node = Node::start_as(command, &place);
+    node.put(b"one block");
+    assert!(node.signal("-TERM").success());
+    let mut log = String::new();
+    node.process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("WARN") && log.contains("blocks=1") && log.contains("lost with this node"), "{log}");
 }
 
 #[test]

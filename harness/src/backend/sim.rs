@@ -11,7 +11,7 @@ use butter::core::identity::NodeId;
 use butter::core::io::{AskError, Command, CommandId, Outcome};
 use butter::core::random::child;
 use butter::core::time::Time;
-use butter::overlay::data::{DataCommand, DataOutcome, DataOverlay, GetError};
+use butter::overlay::data::{DataCommand, DataOutcome, DataOverlay, GetError, PutError};
 use rand::Rng;
 
 use crate::backend::{Backend, BackendError};
@@ -198,13 +198,20 @@ impl SimBackend {
                 OpResult::NodeStopped
             }
             Outcome::Overlay(DataOutcome::Put(Ok(stored))) => OpResult::Stored(stored.blocks),
+            Outcome::Overlay(DataOutcome::Put(Err(PutError::TooFewCopies { shortage, .. }))) => {
+                OpResult::Failed { node: Some(node), reason: shortage.to_string() }
+            }
             Outcome::Overlay(DataOutcome::Put(Err(why))) => {
                 OpResult::Failed { node: Some(node), reason: why.to_string() }
             }
             Outcome::Overlay(DataOutcome::Get(Ok(found))) => {
                 OpResult::Found(FoundValue { value: found.value.0, hops: found.hops, messages: found.messages })
             }
-            Outcome::Overlay(DataOutcome::Get(Err(why))) => OpResult::NotFound { certain: why == GetError::NotFound },
+            Outcome::Overlay(DataOutcome::Get(Err(GetError::NotFound))) => OpResult::NotFound,
+            Outcome::Overlay(DataOutcome::Get(Err(GetError::Incomplete(tally)))) => OpResult::Incomplete(tally.into()),
+            Outcome::Overlay(DataOutcome::Get(Err(why @ GetError::Busy))) => {
+                OpResult::Failed { node: Some(node), reason: why.to_string() }
+            }
             Outcome::Connected(report) => OpResult::Connected(report.into()),
             Outcome::Answered(Ok(_) | Err(AskError::Refused(_))) => OpResult::PingAnswered,
             Outcome::Answered(Err(why)) => OpResult::Failed { node: Some(node), reason: why.to_string() },

@@ -204,7 +204,14 @@ mod tests {
             nodes_live: 4,
             items_acknowledged: 2,
             items_persistent: Some(1),
-            queries: [("found", 3), ("wrong_bytes", 0), ("not_found", 0), ("timed_out", 0), ("unasked", 0)],
+            queries: [
+                ("found", 3),
+                ("wrong_bytes", 0),
+                ("not_found", 0),
+                ("incomplete", 0),
+                ("timed_out", 0),
+                ("unasked", 0),
+            ],
         });
         federation
     }

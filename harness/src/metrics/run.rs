@@ -6,7 +6,7 @@ use crate::events::RunTime;
 use crate::plan::Plan;
 
 /// Number of outcomes that a query can have.
-pub const OUTCOMES: usize = 5;
+pub const OUTCOMES: usize = 6;
 
 /// What the run's own metrics say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -49,8 +49,10 @@ fn query_failure(result: &Retrieved) -> Option<&str> {
     match result {
         Retrieved::Found { .. } => None,
         Retrieved::WrongBytes => Some("the node returned other bytes than were stored"),
-        Retrieved::NotFound => Some("the node reported that no peer has the item"),
-        Retrieved::TimedOut => Some("no answer in time"),
+        Retrieved::NotFound => Some("every peer answered the node, and none has the item"),
+        Retrieved::Incomplete(search) if search.asked == 0 => Some("the node had no neighbour to ask"),
+        Retrieved::Incomplete(_) => Some("the time was up before every peer had answered the node"),
+        Retrieved::TimedOut => Some("the node gave no answer in time"),
         Retrieved::Unasked { why } => Some(why),
         Retrieved::NeverStored => Some("not sent, because the put of the item was never acknowledged"),
     }

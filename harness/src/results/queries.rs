@@ -135,7 +135,9 @@ pub struct QuerySummary {
     pub wrong_bytes: u64,
     /// Queries for which the node reported that no peer has the item.
     pub not_found: u64,
-    /// Queries without an answer in time.
+    /// Queries that ended before every peer had answered the node.
+    pub incomplete: u64,
+    /// Queries to which the node gave no answer in time.
     pub timed_out: u64,
     /// Queries that could not be sent, for example because the querying node is down.
     pub unasked: u64,
@@ -190,6 +192,7 @@ impl QuerySummary {
             found: figures.outcomes.found,
             wrong_bytes: figures.outcomes.wrong_bytes,
             not_found: figures.outcomes.not_found,
+            incomplete: figures.outcomes.incomplete,
             timed_out: figures.outcomes.timed_out,
             unasked: figures.outcomes.unasked,
             success_share: figures.success_share(),

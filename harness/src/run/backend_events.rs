@@ -43,9 +43,14 @@ impl<B: Backend> Runner<'_, B> {
                 let result = if right { Retrieved::Found { hops, messages } } else { Retrieved::WrongBytes };
                 self.retrieved(began, at, item, node, result);
             }
-            (&Op::Get { node, item }, OpResult::NotFound { certain }) => {
-                let result = if certain { Retrieved::NotFound } else { Retrieved::TimedOut };
-                self.retrieved(began, at, item, node, result);
+            (&Op::Get { node, item }, OpResult::NotFound) => {
+                self.retrieved(began, at, item, node, Retrieved::NotFound);
+            }
+            (&Op::Get { node, item }, OpResult::Incomplete(search)) => {
+                self.retrieved(began, at, item, node, Retrieved::Incomplete(search));
+            }
+            (&Op::Get { node, item }, OpResult::Unanswered) => {
+                self.retrieved(began, at, item, node, Retrieved::TimedOut);
             }
             (Op::Rebind { network, addresses }, OpResult::NetworkChanged) => {
                 self.rebound(id, began, at, *network, addresses.clone());

@@ -30,7 +30,9 @@ pub struct QueryCounts {
     pub wrong_bytes: u64,
     /// The node said that no peer has it.
     pub not_found: u64,
-    /// No answer in time.
+    /// Not every peer had answered the node in time.
+    pub incomplete: u64,
+    /// The node gave no answer in time.
     pub timed_out: u64,
     /// The asking node could not be asked.
     pub unasked: u64,
@@ -43,6 +45,7 @@ impl QueryCounts {
             Retrieved::Found { .. } => self.found += 1,
             Retrieved::WrongBytes => self.wrong_bytes += 1,
             Retrieved::NotFound => self.not_found += 1,
+            Retrieved::Incomplete(_) => self.incomplete += 1,
             Retrieved::TimedOut => self.timed_out += 1,
             Retrieved::Unasked { .. } => self.unasked += 1,
             Retrieved::NeverStored => {}
@@ -60,6 +63,7 @@ impl QueryCounts {
             ("found", self.found),
             ("wrong_bytes", self.wrong_bytes),
             ("not_found", self.not_found),
+            ("incomplete", self.incomplete),
             ("timed_out", self.timed_out),
             ("unasked", self.unasked),
         ]

@@ -96,16 +96,16 @@ impl ApiClient {
         if status.is_success() {
             return Ok(answer);
         }
-        let why = match serde_json::from_slice::<ErrorBody>(&answer.body) {
-            Ok(ErrorBody { error }) => error,
-            Err(_) => format!("HTTP status {status}"),
-        };
+        let body = serde_json::from_slice::<ErrorBody>(&answer.body);
+        let body = body.unwrap_or_else(|_| ErrorBody::new(format!("HTTP status {status}")));
+        let (why, remedy) = (body.error, body.remedy);
         Err(match status {
             StatusCode::UNAUTHORIZED => {
                 Failure::Usage(anyhow!("{why}: give its token with --api-token or {TOKEN_VARIABLE}"))
             }
             StatusCode::BAD_REQUEST => Failure::Usage(anyhow!(why)),
-            _ => Failure::Refused(anyhow!(why)),
+            _ if body.search.is_some() => Failure::Incomplete(anyhow!(why), remedy),
+            _ => Failure::Refused(anyhow!(why), remedy),
         })
     }
 }

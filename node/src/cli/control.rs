@@ -32,7 +32,8 @@ Examples:
   butter get ID > notes.txt
   butter get ID --output notes.txt
 
-Exit status: 0 found; 1 not found; 2 wrong arguments; 3 no node answers.";
+Exit status: 0 found; 1 not found; 2 wrong arguments; 3 no node answers;
+4 not found so far, and not every peer has answered.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ControlCommand {
@@ -106,13 +107,14 @@ async fn put(client: &ApiClient, file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Names the value that was not stored, by the id under which its copies can be found, and what to do.
+/// Names the value that was not stored, by the id under which its copies can be found.
 fn not_stored(error: Failure, value: &Bytes) -> Failure {
-    let Failure::Refused(error) = error else { return error };
+    let Failure::Refused(error, remedy) = error else { return error };
     let id = split(&Blob(value.clone())).first().map(|(id, _)| id.to_string()).unwrap_or_default();
-    Failure::Refused(error.context(format!(
-        "value {id} is not stored safely; copies made so far stay. See `butter peers` and `butter status`, then put it again"
-    )))
+    let text = error.to_string();
+    // The node names the value where copies were made.
+    let error = if text.contains(&id) { error } else { error.context(format!("value {id} is not stored")) };
+    Failure::Refused(error, remedy)
 }
 
 /// All of `file`, or of standard input for `-`.

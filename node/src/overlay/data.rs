@@ -7,6 +7,9 @@
 //! | [`view`] | the members of a block's group, and which of two views wins |
 //! | [`config`] | settings |
 //! | [`stats`] | instruments |
+//! | [`tally`] | how many peers a search has asked, and what came of it |
+//! | [`shortage`] | what a put lacks, and why |
+//! | `waits` | when an answer is late, and pauses before a question is asked again |
 //! | `store` | index of the stored blocks, limits, and where their payloads are |
 //! | `persist` | group maintenance: heartbeats, probes, repair, trimming, handover |
 //! | `put` | puts under way |
@@ -29,14 +32,19 @@ pub mod message;
 mod persist;
 mod put;
 mod retrieve;
+pub mod shortage;
 pub mod stats;
 mod store;
+pub mod tally;
 pub mod view;
+mod waits;
 
 pub use config::DataConfig;
 pub use message::DataMessage;
 pub use retrieve::Retrieval;
+pub use shortage::CopyShortage;
 pub use stats::DataStats;
+pub use tally::SearchTally;
 
 use persist::Persist;
 use put::Puts;
@@ -120,16 +128,12 @@ pub enum PutError {
     #[error("a value holds at most {VALUE_MAX} bytes")]
     TooLarge,
     /// Too few peers accepted a block in time. The copies that were made stay, unacknowledged.
-    #[error("{lacking} of {blocks} blocks have too few copies: {copies} of {wanted} at the deadline")]
+    #[error("value {id}: {shortage}")]
     TooFewCopies {
-        /// Copies of the block with the fewest.
-        copies: usize,
-        /// Copies wanted: the setting `replicas`.
-        wanted: usize,
-        /// Number of blocks with too few copies.
-        lacking: usize,
-        /// Number of blocks of the value.
-        blocks: usize,
+        /// The id under which the copies that were made can be found.
+        id: BlockId,
+        /// What is missing, and why.
+        shortage: CopyShortage,
     },
     /// Too many puts are under way, or the node is leaving; nothing was stored.
     #[error("too many puts are under way, or the node is leaving")]
@@ -150,12 +154,12 @@ pub enum PutError {
 /// Why a get failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GetError {
-    /// The search reached its end without finding the value, or its blocks do not form a value.
+    /// Every peer that should be asked has answered and none has the value, or its blocks do not form a value.
     #[error("not found")]
     NotFound,
-    /// The search was still under way at the deadline.
-    #[error("no answer within the deadline")]
-    TimedOut,
+    /// Not every peer that should be asked had answered at the deadline: a peer that is silent may have the value.
+    #[error("incomplete: {0}")]
+    Incomplete(SearchTally),
     /// Too many gets are under way, or the node is leaving; no peer was asked.
     #[error("too many gets are under way, or the node is leaving")]
     Busy,
@@ -281,7 +285,7 @@ impl Parts<'_> {
             Some(CompletedOp::Read { purpose, blocks, lost }) => {
                 lost.iter().for_each(|&id| self.persist.block_lost(cx, id));
                 match purpose {
-                    ReadPurpose::Invite { to } => self.persist.invite_read(cx, to, blocks),
+                    ReadPurpose::Invite { to, bytes } => self.persist.invite_read(cx, (to, bytes), blocks),
                     purpose => self.retrieve.blocks_read(cx, self.persist, purpose, blocks, &lost),
                 }
             }
@@ -321,6 +325,10 @@ impl Overlay for DataOverlay {
 
     fn storage_free(&self) -> u64 {
         self.store.free()
+    }
+
+    fn stored_here_alone(&self) -> u64 {
+        self.persist.held_alone() as u64
     }
 
     fn metrics(&self, visit: InstrumentVisitor<'_>) {

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use butter::core::identity::BlockId;
-use butter::overlay::data::{DataConfig, GetError, Retrieval};
+use butter::overlay::data::block::split;
+use butter::overlay::data::{DataConfig, GetError, Retrieval, SearchTally};
 
-use crate::net::{Net, value};
+use crate::net::{DELAY, Ended, Net, value};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Time in which a get finds the manifest of a value and some of its parts, but not all.
+const DELAYS_TO_PARTS: Duration = Duration::from_millis(8 * DELAY.as_millis() as u64);
 /// Strategies in which the asking node visits peers itself.
 const ITERATIVE: [&str; 2] = ["auto", "bfs"];
 
@@ -51,10 +54,65 @@ fn what_nobody_has_is_not_found_before_the_deadline() {
 }
 
 #[test]
-fn a_node_alone_finds_nothing() {
+fn node_without_neighbours_is_unsure_and_waits_for_some() {
     for retrieval in Retrieval::all() {
-        let mut net = net(retrieval, 1, 4);
-        assert_eq!(net.get(0, BlockId([1; 32])), Err(GetError::NotFound), "{retrieval:?}");
+        let config = DataConfig { retrieval, replicas: 1, ..DataConfig::default() };
+        let mut net = Net::joined(1, &config, 4);
+        assert_eq!(net.get(0, BlockId([1; 32])), Err(GetError::Incomplete(SearchTally::default())), "{retrieval:?}");
+        let get = net.begin_get(0, split(&value(1, 500))[0].0);
+        net.run(SECOND * 2);
+        let newcomer = net.start(&config);
+        net.put(newcomer, &value(1, 500)).unwrap();
+        let Ended::Got(found) = net.wait(get) else { panic!("a get ends as a get") };
+        assert_eq!(found.unwrap().value, value(1, 500), "{retrieval:?}: found at a node that has come up meanwhile");
+    }
+}
+
+#[test]
+fn silent_holder_makes_a_get_incomplete_and_is_waited_for() {
+    for retrieval in Retrieval::all() {
+        let config = DataConfig { retrieval, replicas: 1, ..DataConfig::default() };
+        let mut net = Net::joined(6, &config, 12);
+        let stored = net.put(0, &value(1, 500)).unwrap();
+        net.freeze(0, SECOND * 60);
+        let began = net.now;
+        let Err(GetError::Incomplete(tally)) = net.get(3, stored.id) else { panic!("{retrieval:?}: it is not sure") };
+        assert_eq!(net.now.since(began), SECOND * 10, "{retrieval:?}: the whole deadline");
+        assert!(tally.timed_out >= 1 && tally.unreachable == 0, "{retrieval:?}: {tally:?}");
+        assert!(tally.answered >= 1, "{retrieval:?}: {tally:?}");
+        net.freeze(0, SECOND * 7);
+        let found = net.get(3, stored.id).unwrap_or_else(|error| panic!("{retrieval:?}: {error}"));
+        assert_eq!(found.value, value(1, 500), "{retrieval:?}: the holder goes on before the deadline");
+    }
+}
+
+#[test]
+fn dead_holder_makes_a_get_incomplete() {
+    // A random share may leave the dead holder out.
+    for retrieval in Retrieval::all().filter(|retrieval| retrieval.name() != "rbfs") {
+        let config = DataConfig { retrieval, replicas: 1, ..DataConfig::default() };
+        let mut net = Net::joined(6, &config, 13);
+        let stored = net.put(0, &value(1, 500)).unwrap();
+        net.kill(0);
+        let Err(GetError::Incomplete(tally)) = net.get(3, stored.id) else { panic!("{retrieval:?}: not sure") };
+        assert!(tally.unreachable >= 1, "{retrieval:?}: {tally:?}");
+    }
+}
+
+#[test]
+fn holder_that_dies_or_stalls_in_mid_transfer_costs_no_get() {
+    for (seed, stalls) in [(20, false), (21, true), (22, false), (23, true)] {
+        let mut net = Net::joined(20, &DataConfig::default(), seed);
+        let stored = net.put(4, &value(4, 900_000)).unwrap();
+        let asker = (0..20).find(|asker| !net.holders(stored.id).contains(asker)).unwrap();
+        let get = net.begin_get(asker, stored.id);
+        net.run(DELAYS_TO_PARTS);
+        for holder in net.holders(stored.id).into_iter().filter(|&holder| holder != asker).skip(1) {
+            if stalls { net.freeze(holder, SECOND * 60) } else { net.kill(holder) }
+        }
+        let Ended::Got(found) = net.wait(get) else { panic!("a get ends as a get") };
+        let found = found.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(found.value, value(4, 900_000));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use butter::core::blob::Blob;
 use butter::core::identity::{BlockId, NodeId};
 use butter::overlay::data::block::{Block, BlockKind};
-use butter::overlay::data::message::{BlockGroup, InvitedBlock};
+use butter::overlay::data::message::{BlockGroup, FloodCounts, InvitedBlock};
 use butter::overlay::data::view::GroupView;
 use butter::overlay::data::{DataConfig, DataMessage};
 
@@ -64,7 +64,11 @@ fn answers_that_were_not_asked_for_change_nothing() {
     for number in 0..50 {
         let blocks = vec![Block { kind: BlockKind::Part, bytes: Blob::from(vec![7; 10]) }];
         net.inject(liar, node, DataMessage::FindReply { query: number, blocks, hosts: Vec::new() });
-        net.inject(liar, node, DataMessage::FloodAck { query: number, messages: 9 });
+        net.inject(
+            liar,
+            node,
+            DataMessage::FloodAck { query: number, counts: FloodCounts { messages: 9, ..FloodCounts::default() } },
+        );
         let (taken, refused) = (vec![stored.id], Vec::new());
         net.inject(liar, node, DataMessage::InviteReply { batch: number, taken, refused, views: Vec::new() });
         net.inject(liar, node, DataMessage::ConfirmReply { held: Vec::new(), lost: vec![stored.id] });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use butter::core::identity::BlockId;
 use butter::overlay::data::block::split;
-use butter::overlay::data::{DataConfig, PutError};
+use butter::overlay::data::{CopyShortage, DataConfig, PutError};
 
 use crate::net::{Ended, Net, value};
 
@@ -53,9 +53,10 @@ fn a_node_puts_its_values_with_few_buddies() {
 fn two_nodes_cannot_make_three_copies_and_say_so() {
     let mut net = Net::joined(2, &config(), 3);
     let result = net.put(0, &value(0, 100));
-    assert_eq!(result, Err(PutError::TooFewCopies { copies: 2, wanted: 3, lacking: 1, blocks: 1 }));
     // What was made stays, and is completed when somebody comes.
     let id = split(&value(0, 100))[0].0;
+    let shortage = CopyShortage { copies: 2, wanted: 3, lacking: 1, blocks: 1, ..CopyShortage::default() };
+    assert_eq!(result, Err(PutError::TooFewCopies { id, shortage }));
     assert_eq!(net.holders(id).len(), 2);
     net.start(&config());
     assert!(net.run_until(SECOND * 5, |net| net.holders(id).len() == 3).is_some());

@@ -51,5 +51,7 @@ fn peers_whose_stores_fail_do_not_count_as_copies() {
     net.run(Duration::from_millis(6));
     net.write_fails = true;
     let crate::net::Ended::Put(result) = net.wait(put) else { panic!("a put ends as a put") };
-    assert!(matches!(result, Err(PutError::TooFewCopies { copies: 1, wanted: 3, .. })), "{result:?}");
+    let Err(PutError::TooFewCopies { shortage, .. }) = result else { panic!("{result:?}") };
+    assert_eq!((shortage.copies, shortage.wanted, shortage.unanswered), (1, 3, 0));
+    assert!(shortage.store_failed >= 2, "{shortage}");
 }

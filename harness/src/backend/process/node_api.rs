@@ -91,11 +91,14 @@ pub(crate) async fn get(client: &ApiClient, id: BlockId, deadline: Duration) -> 
     let path = format!("{}/{id}", api::BLOBS_PATH);
     let answer = match timeout(deadline + MARGIN, client.call(Method::GET, &path, Bytes::new())).await {
         Ok(answer) => answer?,
-        Err(_) => return Ok(OpResult::NotFound { certain: false }),
+        Err(_) => return Ok(OpResult::Unanswered),
     };
     match answer.status {
-        StatusCode::NOT_FOUND => Ok(OpResult::NotFound { certain: true }),
-        StatusCode::GATEWAY_TIMEOUT => Ok(OpResult::NotFound { certain: false }),
+        StatusCode::NOT_FOUND => Ok(OpResult::NotFound),
+        StatusCode::GATEWAY_TIMEOUT => {
+            let body: api::ErrorBody = serde_json::from_slice(&answer.body).context("an answer of another shape")?;
+            Ok(OpResult::Incomplete(body.search.context("an incomplete search without its counts")?))
+        }
         _ => {
             let answer = success(answer)?;
             let hops = number(&answer.headers, api::HOPS_HEADER)?;
@@ -138,7 +141,8 @@ fn success(answer: HttpAnswer) -> anyhow::Result<HttpAnswer> {
     }
     let last_output = serde_json::from_slice::<api::ErrorBody>(&answer.body).map_or_else(
         |_| String::from_utf8_lossy(&answer.body[..answer.body.len().min(QUOTE_MAX)]).into_owned(),
-        |body| body.error,
+        // Without the id, so that puts that failed alike are counted together.
+        |body| body.shortage.map_or(body.error, |shortage| shortage.shortage().to_string()),
     );
     bail!("{} ({})", last_output.trim(), answer.status.as_u16())
 }

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 
 use super::routes::Failure;
-use crate::api::{BLOBS_PATH, GroupsBody, HOPS_HEADER, MESSAGES_HEADER, PutBody, StorageBody};
+use crate::api::{BLOBS_PATH, ErrorBody, GroupsBody, HOPS_HEADER, MESSAGES_HEADER, PutBody, ShortageBody, StorageBody};
 use crate::core::blob::Blob;
 use crate::core::identity::BlockId;
 use crate::driver::command::{GetCommand, PutCommand};
@@ -101,7 +101,12 @@ impl From<PutError> for Failure {
     fn from(error: PutError) -> Self {
         let status = match error {
             PutError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            PutError::TooFewCopies { .. } => StatusCode::GATEWAY_TIMEOUT,
+            PutError::TooFewCopies { id, shortage } => {
+                let remedy = Some(shortage.remedy().to_owned());
+                let shortage = Some(ShortageBody::new(id, shortage));
+                let body = ErrorBody { remedy, shortage, ..ErrorBody::new(error) };
+                return Failure::with_body(StatusCode::GATEWAY_TIMEOUT, body);
+            }
             PutError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
             PutError::Storage => StatusCode::INTERNAL_SERVER_ERROR,
             PutError::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -114,7 +119,11 @@ impl From<GetError> for Failure {
     fn from(error: GetError) -> Self {
         let status = match error {
             GetError::NotFound => StatusCode::NOT_FOUND,
-            GetError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            GetError::Incomplete(tally) => {
+                let remedy = Some(tally.remedy().to_owned());
+                let body = ErrorBody { remedy, search: Some(tally.into()), ..ErrorBody::new(error) };
+                return Failure::with_body(StatusCode::GATEWAY_TIMEOUT, body);
+            }
             GetError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
         Failure::new(status, error)

@@ -30,18 +30,22 @@ type NodeState<V> = State<NodeHandle<V>>;
 #[derive(Debug)]
 pub(super) struct Failure {
     status: StatusCode,
-    error: String,
+    body: Box<ErrorBody>,
 }
 
 impl Failure {
     pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
-        Failure { status, error: error.to_string() }
+        Failure::with_body(status, ErrorBody::new(error))
+    }
+
+    pub(super) fn with_body(status: StatusCode, body: ErrorBody) -> Self {
+        Failure { status, body: body.into() }
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, Json(ErrorBody { error: self.error })).into_response()
+        (self.status, Json(*self.body)).into_response()
     }
 }
 

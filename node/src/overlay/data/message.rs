@@ -3,6 +3,8 @@
 //! Every list that arrives is cut or refused by [`DataMessage::is_bounded`] before anything else looks at it, and the bounds
 //! are such that every message fits [`crate::core::wire::FRAME_MAX`].
 
+use std::ops::AddAssign;
+
 use bincode::{Decode, Encode};
 
 use super::block::{BLOCK_MAX, Block};
@@ -82,8 +84,8 @@ pub enum DataMessage {
         batch: u64,
         /// Blocks that the sender now holds.
         taken: Vec<BlockId>,
-        /// Blocks that it will not hold: no room.
-        refused: Vec<BlockId>,
+        /// Blocks that it will not hold.
+        refused: Vec<RefusedBlock>,
         /// Views it held already that win over those in the invitation.
         views: Vec<BlockGroup>,
     },
@@ -154,6 +156,8 @@ pub enum DataMessage {
         hops: u8,
         /// Pass it to a random share of the neighbours instead of all.
         random: bool,
+        /// Time within which the asker of this message wants it acknowledged, in milliseconds.
+        budget_ms: u32,
     },
     /// The block, on its way back.
     FloodReply {
@@ -166,13 +170,52 @@ pub enum DataMessage {
         /// Who had it: may be asked for more.
         holder: Box<Contact>,
     },
-    /// "All peers that I passed the query to have answered" (the echo algorithm, Chang 1982).
+    /// "This is what became of the query from here on" (the echo algorithm, Chang 1982).
     FloodAck {
         /// The number of the query.
         query: u64,
-        /// Messages that carried the query from here on.
-        messages: u32,
+        /// What became of it.
+        counts: FloodCounts,
     },
+}
+
+/// What became of a flooded query beyond a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct FloodCounts {
+    /// Messages that carried the query.
+    pub messages: u32,
+    /// Those that were not acknowledged in time.
+    pub timed_out: u32,
+    /// Those whose receiver could not be reached.
+    pub unreachable: u32,
+}
+
+impl AddAssign for FloodCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.messages = self.messages.saturating_add(other.messages);
+        self.timed_out = self.timed_out.saturating_add(other.timed_out);
+        self.unreachable = self.unreachable.saturating_add(other.unreachable);
+    }
+}
+
+/// A block that a peer will not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RefusedBlock {
+    /// The block in question.
+    pub id: BlockId,
+    /// Why the peer will not hold it.
+    pub reason: InviteRefusal,
+}
+
+/// Why a peer will not hold a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum InviteRefusal {
+    /// Its storage is full, or this peer's share of it.
+    NoRoom,
+    /// The block could not be written.
+    StoreFailed,
+    /// It is leaving the network.
+    Leaving,
 }
 
 /// A block that is pushed, and the group that it belongs to.

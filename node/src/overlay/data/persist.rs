@@ -8,6 +8,8 @@
 //! | [`peers`] | peers that share groups with this node, and the heartbeat schedule |
 //! | [`watch`] | failure detection by heartbeats and probes (SWIM: Das, Gupta, Motivala, DSN 2002; Lifeguard: Dadgar, Phillips, Currey 2018) |
 //! | [`repair`] | under-replicated groups recruit members, one leader at a time |
+//! | [`invites`] | invitations under way: blocks are pushed, and their acknowledgements are waited for |
+//! | [`pushes`] | how many bytes of them may be under way |
 //! | [`candidates`] | selection of peers to recruit |
 //! | [`converge`] | anti-entropy: heartbeat digests detect views that differ |
 //! | [`completion`] | what goes on when a block was read or written |
@@ -30,8 +32,10 @@ use crate::core::time::Time;
 mod candidates;
 mod completion;
 mod converge;
+mod invites;
 mod leave;
 mod peers;
+mod pushes;
 mod repair;
 mod revisit;
 mod trim;
@@ -48,8 +52,6 @@ use watch::LocalHealth;
 
 /// Largest step of an epoch that is accepted from a peer. Bounds the damage that a malicious peer can do.
 const EPOCH_STEP_MAX: u64 = 1 << 16;
-/// Pause before views are compared again with the same peer.
-const RESYNC: Duration = Duration::from_secs(1);
 
 /// The groups of this node and the protocol state that keeps them alive.
 #[derive(Debug)]
@@ -137,6 +139,11 @@ impl Persist {
         self.peers.iter().filter(|peer| peer.status == peers::PeerStatus::Alive).map(|peer| peer.id)
     }
 
+    /// Contacts of the live members of a block's group, for `peer`.
+    pub(super) fn other_holders(&self, ctx: &DataCx<'_, '_>, id: BlockId, peer: NodeId) -> Vec<Contact> {
+        self.viewed(id).map_or(Vec::new(), |viewed| self.contacts_of(ctx, peer, &[viewed]))
+    }
+
     /// When [`Persist::wake`] is due.
     pub(super) fn due(&self) -> Time {
         self.next
@@ -173,7 +180,10 @@ impl Persist {
         self.link_lost_to(ctx, peer, unreachable);
         if unreachable {
             self.withdraw_invites(ctx, peer);
+        } else {
+            self.repeat_invites(peer);
         }
+        self.settle(ctx);
     }
 
     /// Handles a message. The caller has checked its bounds and called [`Persist::note_alive`] for the sender.
@@ -251,9 +261,7 @@ impl Persist {
         let digest = view.digest(id);
         for peer in others(&view, self.me) {
             let path = ctx.path(peer).copied();
-            if self.peers.share(peer, digest, ctx.now, self.heartbeat, path) {
-                self.measure_rtt(ctx, peer);
-            }
+            self.peers.share(peer, digest, ctx.now, self.heartbeat, path);
         }
         if view.contains(self.me) {
             self.extras.remove(&id);

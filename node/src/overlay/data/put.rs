@@ -1,13 +1,14 @@
 //! Puts under way: a value is acknowledged once every block of it has r copies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::block::split;
+use super::message::InviteRefusal;
 use super::persist::Persist;
 use super::store::WritePurpose;
-use super::{DataCx, DataOutcome, PutError, StoredValue, VALUE_MAX};
+use super::{CopyShortage, DataCx, DataOutcome, PutError, StoredValue, VALUE_MAX};
 use crate::core::blob::Blob;
-use crate::core::identity::BlockId;
+use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
 use crate::core::time::Time;
 
@@ -127,11 +128,27 @@ impl Puts {
     pub(super) fn expire(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist) {
         let now = ctx.now;
         for put in self.0.extract_if(.., |put| put.until <= now || persist.is_leaving()) {
-            let copies = put.waiting.iter().map(|&id| persist.copies(id)).min().unwrap_or(0);
-            let wanted = ctx.settings.replicas;
-            let (lacking, blocks) = (put.waiting.len(), put.blocks.len());
             ctx.stats.puts_failed += 1;
-            ctx.done(put.command, DataOutcome::Put(Err(PutError::TooFewCopies { copies, wanted, lacking, blocks })));
+            let shortage = shortage_of(&put, persist, ctx.settings.replicas);
+            let error = PutError::TooFewCopies { id: put.blocks[0], shortage };
+            ctx.done(put.command, DataOutcome::Put(Err(error)));
         }
+    }
+}
+
+/// What a put lacks. A peer that did not take several blocks counts once, by the last reason that it gave.
+fn shortage_of(put: &Put, persist: &Persist, wanted: usize) -> CopyShortage {
+    let peers: BTreeMap<NodeId, Option<InviteRefusal>> =
+        put.waiting.iter().flat_map(|&id| persist.refusals(id)).collect();
+    let count = |reason| peers.values().filter(|&&given| given == reason).count();
+    CopyShortage {
+        copies: put.waiting.iter().map(|&id| persist.copies(id)).min().unwrap_or(0),
+        wanted,
+        lacking: put.waiting.len(),
+        blocks: put.blocks.len(),
+        no_room: count(Some(InviteRefusal::NoRoom)),
+        store_failed: count(Some(InviteRefusal::StoreFailed)),
+        leaving: count(Some(InviteRefusal::Leaving)),
+        unanswered: count(None),
     }
 }

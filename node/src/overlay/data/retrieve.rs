@@ -2,23 +2,27 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | [`get`] | one get: the blocks that it has and lacks, and its sources |
+//! | [`get`] | one get: the blocks that it has and lacks, and its next step |
+//! | [`sources`] | peers that have blocks of a value, and which is asked for what |
 //! | [`strategy`] | the search strategies and their table |
 //! | [`visits`] | iterative search: the asking node visits peers |
 //! | [`flooding`] | forwarded queries: peers pass them on and acknowledge them |
+//! | [`open_floods`] | the forwarded queries of one round |
 //!
 //! Whichever way the first block is found, its holder becomes a source. The parts of a large value are requested from sources,
-//! several requests at a time. Only blocks that no source has are searched for anew.
+//! several requests at a time. Only blocks that no source has, or sends in time, are searched for anew.
+//!
+//! A link is reliable: as long as it is up, the answer may still come. So no peer is given up before its link is lost or the get
+//! ends. When an answer is late, others are asked beside it. A get ends as not found only when all have answered.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::DataCx;
-use super::block::Block;
+use super::block::{BLOCK_MAX, Block, BlockKind};
 use super::message::{BLOCKS_MAX, CONTACTS_MAX, DataMessage};
 use super::persist::Persist;
 use super::store::ReadPurpose;
-use super::{DataOutcome, FoundValue, GetError};
+use super::{DataCx, DataOutcome, FoundValue, GetError, waits};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
@@ -26,24 +30,22 @@ use crate::core::time::Time;
 
 mod flooding;
 mod get;
+mod open_floods;
+mod sources;
 mod strategy;
 mod visits;
 
 use flooding::{FloodEnd, FloodQuery, Floods};
 use get::{Get, GetStep};
+use sources::SourceRequest;
 use strategy::SearchScope;
 
 pub use strategy::Retrieval;
 
 /// Most gets under way.
 const GETS_MAX: usize = 256;
-/// A peer that has not answered after this no longer counts as being asked: others are asked beside it.
-const SLOW: Duration = Duration::from_millis(250);
-/// Time for an answer over a link that is up, and over one that has to be made.
-const ANSWER_LINKED: Duration = Duration::from_secs(1);
-const ANSWER_UNLINKED: Duration = Duration::from_millis(2_500);
-/// Time for an answer with parts.
-const ANSWER_PARTS: Duration = Duration::from_secs(3);
+/// Times that one visit is repeated over a link that stays up.
+const REPEATS_MAX: u32 = 2;
 
 /// Gets under way, and queries passed on for others.
 #[derive(Debug, Default)]
@@ -63,8 +65,12 @@ struct FindQuery {
     ids: Vec<BlockId>,
     /// Hops to the peer if this is a visit; otherwise it is asked for parts.
     visit: Option<u32>,
-    slow_at: Time,
-    until: Time,
+    /// Whether its answer is late.
+    late: bool,
+    /// Times that it was repeated.
+    repeats: u32,
+    /// When it is late, or is repeated; never once nothing but the answer can follow.
+    next: Time,
 }
 
 /// The answer to a [`DataMessage::Find`].
@@ -81,17 +87,11 @@ struct FloodFound {
     holder: Box<Contact>,
 }
 
-impl FindQuery {
-    fn due(&self, now: Time) -> Time {
-        if self.visit.is_some() && self.slow_at > now { self.slow_at } else { self.until }
-    }
-}
-
 impl Retrieve {
     /// Begins to look for a value.
     pub(super) fn begin(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist, command: CommandId, id: BlockId) {
         if self.gets.len() >= GETS_MAX || persist.is_leaving() {
-            ctx.stats.retrievals_timed_out += 1;
+            ctx.stats.retrievals_refused += 1;
             ctx.done(command, DataOutcome::Get(Err(GetError::Busy)));
             return;
         }
@@ -104,16 +104,16 @@ impl Retrieve {
 
     /// When [`Retrieve::wake`] is due, seen from `now`.
     pub(super) fn due(&self, now: Time) -> Time {
-        let queries = self.queries.values().map(|query| query.due(now)).min().unwrap_or(Time::NEVER);
-        let gets = self.gets.values().map(|get| get.until).min().unwrap_or(Time::NEVER);
+        let queries = self.queries.values().map(|query| query.next).min().unwrap_or(Time::NEVER);
+        let gets = self.gets.values().map(|get| get.due(now)).min().unwrap_or(Time::NEVER);
         queries.min(gets).min(self.floods.due())
     }
 
-    /// Gives up what has taken too long, and goes on without it.
+    /// Notices what is late, repeats questions and ends gets whose time is up.
     pub(super) fn wake(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist) {
-        let expired: Vec<u64> =
-            self.queries.iter().filter(|(_, query)| query.until <= ctx.now).map(|(&number, _)| number).collect();
-        expired.into_iter().for_each(|number| self.unanswered(number));
+        let due: Vec<u64> =
+            self.queries.iter().filter(|(_, query)| query.next <= ctx.now).map(|(&number, _)| number).collect();
+        due.into_iter().for_each(|number| self.late(ctx, number));
         let ended = self.floods.wake(ctx);
         self.floods_ended(&ended);
         let over: Vec<u64> = self
@@ -122,7 +122,10 @@ impl Retrieve {
             .filter(|(_, get)| get.until <= ctx.now || persist.is_leaving())
             .map(|(&number, _)| number)
             .collect();
-        over.into_iter().for_each(|number| self.end(ctx, number, Err(GetError::TimedOut)));
+        for number in over {
+            let tally = self.gets[&number].tally(ctx);
+            self.end(ctx, number, Err(GetError::Incomplete(tally)));
+        }
         self.advance_all(ctx, persist);
     }
 
@@ -132,7 +135,7 @@ impl Retrieve {
             self.queries.iter().filter(|(_, query)| query.peer == peer).map(|(&number, _)| number).collect();
         let ended = self.floods.lost(ctx, peer);
         if !lost.is_empty() || !ended.is_empty() {
-            lost.into_iter().for_each(|number| self.unanswered(number));
+            lost.into_iter().for_each(|number| self.unreachable(ctx.now, number));
             self.floods_ended(&ended);
             self.advance_all(ctx, persist);
         }
@@ -147,20 +150,21 @@ impl Retrieve {
         message: DataMessage,
     ) -> Option<DataMessage> {
         match message {
-            DataMessage::Find { query, ids, hosts } => serve(ctx, from, query, &ids, hosts),
+            DataMessage::Find { query, ids, hosts } => serve(ctx, persist, from, query, &ids, hosts),
             DataMessage::FindReply { query, blocks, hosts } => {
                 self.answered(ctx, persist, from, FindReply { query, blocks, hosts });
             }
-            DataMessage::Flood { query, id, ttl, hops, random } => {
-                self.floods.pass_on(ctx, from, FloodQuery { query, id, ttl, hops, random });
+            DataMessage::Flood { query, id, ttl, hops, random, budget_ms } => {
+                let budget = Duration::from_millis(budget_ms.into());
+                self.floods.pass_on(ctx, from, FloodQuery { query, id, ttl, hops, random, budget });
             }
             DataMessage::FloodReply { query, block, hops, holder } => {
                 if let Some(get) = self.floods.answered(ctx, from, query, &block, hops, &holder) {
                     self.flood_found(ctx, persist, get, FloodFound { block, hops, holder });
                 }
             }
-            DataMessage::FloodAck { query, messages } => {
-                let ended = self.floods.acknowledged(ctx, from, query, messages);
+            DataMessage::FloodAck { query, counts } => {
+                let ended = self.floods.acknowledged(ctx, from, query, counts);
                 self.floods_ended(ended.as_slice());
                 ended.iter().for_each(|ended| self.advance(ctx, persist, ended.get));
             }
@@ -179,7 +183,9 @@ impl Retrieve {
         lost: &[BlockId],
     ) {
         match purpose {
-            ReadPurpose::Find { to, query, wanted, hosts } => answer_find(ctx, to, query, (wanted, hosts), blocks),
+            ReadPurpose::Find { to, query, wanted, hosts } => {
+                answer_find(ctx, persist, to, query, (wanted, hosts), blocks);
+            }
             ReadPurpose::Flood { to, query, hops } => flooding::answer_flood(ctx, to, query, hops, blocks),
             ReadPurpose::Get { get: number } => {
                 let Some(get) = self.gets.get_mut(&number) else { return };
@@ -208,13 +214,16 @@ impl Retrieve {
                 brought |= get.take(ctx, id, block, hops);
             }
         }
-        if query.visit.is_some() {
-            get.visited(ctx, from, hops, hosts);
-        } else {
-            get.parts_answered(from, &query.ids);
-        }
         if brought {
-            get.add_source(from);
+            get.add_source(ctx.now, from);
+        }
+        match query.visit {
+            None => get.parts_answered(from, &query.ids),
+            Some(_) if brought => {
+                get.visited(ctx, from, hops, Vec::new());
+                get.add_hints(hosts);
+            }
+            Some(_) => get.visited(ctx, from, hops, hosts),
         }
         self.advance(ctx, persist, query.get);
     }
@@ -226,7 +235,7 @@ impl Retrieve {
         let id = block.id();
         if get.take(ctx, id, block, u32::from(hops)) && holder.id != ctx.me.id {
             ctx.learn(&holder);
-            get.add_source(holder.id);
+            get.add_source(ctx.now, holder.id);
         }
         self.advance(ctx, persist, number);
     }
@@ -234,18 +243,38 @@ impl Retrieve {
     fn floods_ended(&mut self, ended: &[FloodEnd]) {
         for flood in ended {
             if let Some(get) = self.gets.get_mut(&flood.get) {
-                get.flood_ended(flood.query, flood.messages);
+                get.flood_ended(*flood);
             }
         }
     }
 
-    /// A peer will not answer.
-    fn unanswered(&mut self, number: u64) {
+    /// The answer to a question is late: others are asked beside it. A visit is repeated, in case it was lost with an older link.
+    fn late(&mut self, ctx: &mut DataCx<'_, '_>, number: u64) {
+        let Some(query) = self.queries.get_mut(&number) else { return };
+        let is_first = !std::mem::replace(&mut query.late, true);
+        let may_repeat = query.visit.is_some() && query.repeats < REPEATS_MAX;
+        if is_first {
+            if query.visit.is_none()
+                && let Some(get) = self.gets.get_mut(&query.get)
+            {
+                get.source_late(query.peer, &query.ids);
+            }
+        } else if may_repeat {
+            query.repeats += 1;
+            ctx.stats.retrieval_messages += 1;
+            ctx.send(query.peer, DataMessage::Find { query: number, ids: query.ids.clone(), hosts: true });
+        }
+        let pause = waits::repeat(ctx, query.peer, query.repeats);
+        query.next = if query.visit.is_some() && query.repeats < REPEATS_MAX { ctx.now + pause } else { Time::NEVER };
+    }
+
+    /// The link to a peer is lost, or could not be made: it will not answer.
+    fn unreachable(&mut self, now: Time, number: u64) {
         let Some(query) = self.queries.remove(&number) else { return };
         if let Some(get) = self.gets.get_mut(&query.get) {
             match query.visit {
                 Some(_) => get.visit_failed(query.peer),
-                None => get.source_failed(query.peer, &query.ids),
+                None => get.source_lost(now, query.peer, &query.ids),
             }
         }
     }
@@ -258,14 +287,21 @@ impl Retrieve {
     /// Sends whatever a get wants next, or ends it.
     fn advance(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist, number: u64) {
         loop {
-            let slow = |query: &&FindQuery| query.get == number && query.visit.is_some() && query.slow_at <= ctx.now;
+            let slow = |query: &&FindQuery| query.get == number && query.visit.is_some() && query.late;
             let slow = self.queries.values().filter(slow).count();
             let Some(get) = self.gets.get_mut(&number) else { return };
-            let mut scope = SearchScope { cx: &mut *ctx, persist, floods: &mut self.floods, get: number, slow };
+            let until = get.until;
+            let mut scope = SearchScope { cx: &mut *ctx, persist, floods: &mut self.floods, get: number, slow, until };
             match get.next(&mut scope) {
                 GetStep::Wait => return,
-                GetStep::Ask { peer, ids } => self.find(ctx, number, peer, ids, None),
-                GetStep::Visit { peer, ids, hops } => self.find(ctx, number, peer, ids, Some(hops)),
+                GetStep::Ask(SourceRequest { peer, ids, bytes }) => {
+                    let query = FindQuery::new(number, peer, ids, None, ctx.now + waits::answer(ctx, peer, bytes));
+                    self.find(ctx, query);
+                }
+                GetStep::Visit { peer, ids, hops } => {
+                    let late_at = ctx.now + waits::answer(ctx, peer, BLOCK_MAX as u64);
+                    self.find(ctx, FindQuery::new(number, peer, ids, Some(hops), late_at));
+                }
                 GetStep::Search(ids) => {
                     let retrieval = scope.cx.settings.retrieval;
                     get.search(retrieval.begin(&mut scope, ids));
@@ -280,17 +316,12 @@ impl Retrieve {
         }
     }
 
-    fn find(&mut self, ctx: &mut DataCx<'_, '_>, get: u64, peer: NodeId, ids: Vec<BlockId>, visit: Option<u32>) {
+    fn find(&mut self, ctx: &mut DataCx<'_, '_>, query: FindQuery) {
         self.last_query += 1;
-        let within = match (visit.is_some(), ctx.is_linked(peer)) {
-            (false, _) => ANSWER_PARTS,
-            (true, true) => ANSWER_LINKED,
-            (true, false) => ANSWER_UNLINKED,
-        };
-        let query = FindQuery { get, peer, ids: ids.clone(), visit, slow_at: ctx.now + SLOW, until: ctx.now + within };
+        let (peer, ids, hosts) = (query.peer, query.ids.clone(), query.visit.is_some());
         self.queries.insert(self.last_query, query);
         ctx.stats.retrieval_messages += 1;
-        ctx.send(peer, DataMessage::Find { query: self.last_query, ids, hosts: visit.is_some() });
+        ctx.send(peer, DataMessage::Find { query: self.last_query, ids, hosts });
     }
 
     fn end(&mut self, ctx: &mut DataCx<'_, '_>, number: u64, result: Result<FoundValue, GetError>) {
@@ -300,31 +331,45 @@ impl Retrieve {
         *match result {
             Ok(_) => &mut ctx.stats.retrievals_found,
             Err(GetError::NotFound) => &mut ctx.stats.retrievals_not_found,
-            Err(_) => &mut ctx.stats.retrievals_timed_out,
+            Err(GetError::Incomplete(_)) => &mut ctx.stats.retrievals_incomplete,
+            Err(GetError::Busy) => &mut ctx.stats.retrievals_refused,
         } += 1;
         ctx.done(get.command, DataOutcome::Get(result));
     }
 }
 
-/// Answers a peer that looks for blocks.
-fn serve(ctx: &mut DataCx<'_, '_>, to: NodeId, query: u64, ids: &[BlockId], hosts: bool) {
-    let ids = &ids[..ids.len().min(BLOCKS_MAX)];
-    let wanted = ids.len();
-    if let Some(blocks) = ctx.read_blocks(ids, ReadPurpose::Find { to, query, wanted, hosts }) {
-        answer_find(ctx, to, query, (wanted, hosts), blocks);
+impl FindQuery {
+    fn new(get: u64, peer: NodeId, ids: Vec<BlockId>, visit: Option<u32>, late_at: Time) -> Self {
+        FindQuery { get, peer, ids, visit, late: false, repeats: 0, next: late_at }
     }
 }
 
-/// Answers a `Find` for `wanted` blocks with those that were read, and with neighbours if `hosts` and one is missing.
+/// Answers a peer that looks for blocks.
+fn serve(ctx: &mut DataCx<'_, '_>, persist: &Persist, to: NodeId, query: u64, ids: &[BlockId], hosts: bool) {
+    let ids = &ids[..ids.len().min(BLOCKS_MAX)];
+    let wanted = ids.len();
+    if let Some(blocks) = ctx.read_blocks(ids, ReadPurpose::Find { to, query, wanted, hosts }) {
+        answer_find(ctx, persist, to, query, (wanted, hosts), blocks);
+    }
+}
+
+/// Answers a `Find` for `wanted` blocks with those that were read. If `hosts`, names peers to ask next: neighbours if a block is
+/// missing, other holders if a large value begins here.
 fn answer_find(
     ctx: &mut DataCx<'_, '_>,
+    persist: &Persist,
     to: NodeId,
     query: u64,
     (wanted, hosts): (usize, bool),
     blocks: Vec<(BlockId, Block)>,
 ) {
+    let hosts = match blocks.iter().find(|(_, block)| block.kind == BlockKind::Manifest) {
+        _ if !hosts => Vec::new(),
+        _ if blocks.len() < wanted => neighbours_for(ctx, to),
+        Some((id, _)) => persist.other_holders(ctx, *id, to),
+        None => Vec::new(),
+    };
     let blocks: Vec<Block> = blocks.into_iter().map(|(_, block)| block).collect();
-    let hosts = if hosts && blocks.len() < wanted { neighbours_for(ctx, to) } else { Vec::new() };
     ctx.send(to, DataMessage::FindReply { query, blocks, hosts });
 }
 

@@ -18,7 +18,8 @@ stats! {
     puts_failed: u64 = Counter "butter_puts_total" &[("result", "failed")], "Puts by result";
     retrievals_found: u64 = Counter "butter_retrievals_total" &[("result", "found")], "Gets by result";
     retrievals_not_found: u64 = Counter "butter_retrievals_total" &[("result", "not_found")], "Gets by result";
-    retrievals_timed_out: u64 = Counter "butter_retrievals_total" &[("result", "timed_out")], "Gets by result";
+    retrievals_incomplete: u64 = Counter "butter_retrievals_total" &[("result", "incomplete")], "Gets by result";
+    retrievals_refused: u64 = Counter "butter_retrievals_total" &[("result", "refused")], "Gets by result";
     retrieval_messages: u64 = Counter "butter_retrieval_messages_total" &[], "Query messages sent while looking for blocks";
     retrieval_seconds: Latencies = Histogram "butter_retrieval_seconds" &[], "Time from a get to the verified value";
 }

@@ -60,8 +60,8 @@ pub(super) enum WritePurpose {
 /// What happens when blocks are read.
 #[derive(Clone, Debug)]
 pub(super) enum ReadPurpose {
-    /// They are sent to a recruit.
-    Invite { to: NodeId },
+    /// They are sent to a recruit. So many bytes are counted as under way to it.
+    Invite { to: NodeId, bytes: u64 },
     /// They answer a `Find` for `wanted` blocks; with neighbours if `hosts` and one is missing.
     Find { to: NodeId, query: u64, wanted: usize, hosts: bool },
     /// The block answers a flooded query.
@@ -120,6 +120,11 @@ impl Store {
 
     pub(super) fn contains(&self, id: BlockId) -> bool {
         self.blocks.contains_key(&id)
+    }
+
+    /// Length of a stored block.
+    pub(super) fn bytes_of(&self, id: BlockId) -> Option<u64> {
+        self.blocks.get(&id).map(|entry| entry.bytes)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = BlockId> + '_ {

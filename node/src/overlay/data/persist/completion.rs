@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::DataCx;
 use super::super::block::Block;
-use super::super::message::{BlockGroup, DataMessage};
+use super::super::message::{BlockGroup, DataMessage, InviteRefusal, RefusedBlock};
 use super::super::view::GroupView;
 use super::Persist;
 use super::converge::LAST;
@@ -16,7 +16,7 @@ pub(super) struct InviteAnswer {
     pub(super) to: NodeId,
     pub(super) batch: u64,
     pub(super) taken: Vec<BlockId>,
-    pub(super) refused: Vec<BlockId>,
+    pub(super) refused: Vec<RefusedBlock>,
     pub(super) views: Vec<BlockGroup>,
     /// Blocks that are being written.
     pub(super) writing: usize,
@@ -53,10 +53,12 @@ impl InviteAnswers {
     }
 
     /// A block of an answer is written, or not. Returns the answer if it was the last one.
-    fn written(&mut self, number: u64, id: BlockId, ok: bool) -> Option<InviteAnswer> {
+    fn written(&mut self, number: u64, id: BlockId, result: Result<(), InviteRefusal>) -> Option<InviteAnswer> {
         let answer = self.waiting.get_mut(&number)?;
-        let list = if ok { &mut answer.taken } else { &mut answer.refused };
-        list.push(id);
+        match result {
+            Ok(()) => answer.taken.push(id),
+            Err(reason) => answer.refused.push(RefusedBlock { id, reason }),
+        }
         answer.writing -= 1;
         if answer.writing == 0 { self.waiting.remove(&number) } else { None }
     }
@@ -72,15 +74,19 @@ impl Persist {
         ok: bool,
     ) {
         // Meanwhile the node may have begun to leave, or have got the block from elsewhere.
-        let ok = ok && self.leaving.is_none();
+        let result = match ok {
+            _ if self.leaving.is_some() => Err(InviteRefusal::Leaving),
+            true => Ok(()),
+            false => Err(InviteRefusal::StoreFailed),
+        };
         if self.holds(id) {
             // It is stored as part of another invitation or put.
-        } else if ok {
+        } else if result.is_ok() {
             self.accept_view(ctx, id, view);
         } else {
             ctx.delete_block(id);
         }
-        if let Some(answer) = self.invite_answers.written(answer, id, ok) {
+        if let Some(answer) = self.invite_answers.written(answer, id, result) {
             answer.send(ctx);
         }
     }
@@ -89,13 +95,11 @@ impl Persist {
     pub(in super::super) fn invite_read(
         &mut self,
         ctx: &mut DataCx<'_, '_>,
-        to: NodeId,
+        (to, bytes): (NodeId, u64),
         blocks: Vec<(BlockId, Block)>,
     ) {
-        self.repairs.read_done();
-        if !blocks.is_empty() {
-            self.send_invite(ctx, to, blocks);
-        }
+        self.repairs.invites.read_done();
+        self.send_invite(ctx, (to, bytes), blocks);
     }
 
     /// The store has lost a block: leaves its group and tells the members, so that they replace this node.

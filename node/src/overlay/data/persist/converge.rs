@@ -4,10 +4,10 @@
 //! two compare their views page by page, and each adopts the greater one. A member that lacks the block reports it and is
 //! replaced.
 
-use super::super::DataCx;
 use super::super::message::{BlockGroup, DataMessage, VIEWS_MAX};
 use super::super::view::GroupView;
-use super::{EPOCH_STEP_MAX, Persist, RESYNC};
+use super::super::{DataCx, waits};
+use super::{EPOCH_STEP_MAX, Persist};
 use crate::core::identity::{BlockId, NodeId};
 
 const FIRST: BlockId = BlockId([0; 32]);
@@ -64,7 +64,7 @@ impl Persist {
     /// The digest of a peer differs: sends it this node's views of the shared groups.
     pub(super) fn begin_sync(&mut self, ctx: &mut DataCx<'_, '_>, with: NodeId) {
         if let Some(peer) = self.peers.get_mut(with) {
-            peer.sync_after = ctx.now + RESYNC;
+            peer.sync_after = ctx.now + waits::resync(ctx, with);
             peer.syncing = true;
             self.send_page(ctx, with, FIRST);
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::DataCx;
+use super::super::view::GroupView;
 use super::Persist;
 use crate::core::identity::BlockId;
 use crate::core::time::Time;
@@ -40,6 +41,12 @@ impl Persist {
             self.schedule_repair(id, ctx.now);
         }
         self.wake_at(ctx.now);
+    }
+
+    /// Number of blocks that no other live member of their groups stores.
+    pub(in super::super) fn held_alone(&self) -> usize {
+        let others = |view: &&GroupView| view.members().iter().any(|&member| member != self.me && self.is_live(member));
+        self.groups.values().filter(|view| !others(view)).count()
     }
 
     /// Whether this node is leaving.

@@ -80,8 +80,6 @@ pub(super) struct GroupPeer {
     /// The path to it when it was last linked.
     path: Option<PathEstimate>,
     jitter_us: u32,
-    rtt_us: u32,
-    rtt_deviation_us: u32,
 }
 
 impl GroupPeer {
@@ -103,24 +101,6 @@ impl GroupPeer {
             announced: Time::NEVER,
             path,
             jitter_us: 0,
-            rtt_us: 0,
-            rtt_deviation_us: 0,
-        }
-    }
-
-    /// The smoothed round trip, if one was measured.
-    pub(super) fn rtt(&self) -> Option<Duration> {
-        (self.rtt_us > 0).then(|| Duration::from_micros(self.rtt_us.into()))
-    }
-
-    /// Smooths the round trip as TCP does (RFC 6298).
-    pub(super) fn record_rtt(&mut self, rtt: Duration) {
-        let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).clamp(1, 10_000_000);
-        if self.rtt_us == 0 {
-            (self.rtt_us, self.rtt_deviation_us) = (rtt, rtt / 2);
-        } else {
-            self.rtt_deviation_us = (3 * self.rtt_deviation_us + rtt.abs_diff(self.rtt_us)) / 4;
-            self.rtt_us = (7 * self.rtt_us + rtt) / 8;
         }
     }
 
@@ -254,7 +234,7 @@ impl GroupPeers {
         Some(before)
     }
 
-    /// Counts one more group shared with `id`, to which `path` leads. Returns whether the peer is new.
+    /// Counts one more group shared with `id`, to which `path` leads.
     pub(super) fn share(
         &mut self,
         id: NodeId,
@@ -262,7 +242,7 @@ impl GroupPeers {
         now: Time,
         heartbeat: Duration,
         path: Option<PathEstimate>,
-    ) -> bool {
+    ) {
         let found = self.list.binary_search_by(|peer| peer.id.cmp(&id));
         let at = found.unwrap_or_else(|at| {
             self.list.insert(at, GroupPeer::new(id, now, heartbeat, path));
@@ -273,7 +253,6 @@ impl GroupPeers {
         peer.shared += 1;
         peer.digest ^= digest;
         peer.changed = now;
-        found.is_err()
     }
 
     /// Counts one group less shared with `id`.

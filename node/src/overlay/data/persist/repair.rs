@@ -9,30 +9,25 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::super::DataCx;
 use super::super::block::Block;
-use super::super::message::{BLOCKS_MAX, BlockGroup, DataMessage, InvitedBlock};
-use super::super::store::{ReadPurpose, WritePurpose};
+use super::super::message::{InviteRefusal, InvitedBlock, RefusedBlock};
+use super::super::store::WritePurpose;
 use super::super::view::{GroupView, MEMBERS_MAX};
+use super::super::{DataCx, waits};
 use super::Persist;
 use super::candidates::CandidateQuery;
 use super::completion::InviteAnswer;
+use super::invites::Invites;
+use super::pushes::Pushes;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
 /// Most invitations under way at one time.
 const INVITES_MAX: usize = 16;
-/// Least pause for each rank below the highest.
-const RANK: Duration = Duration::from_millis(300);
-/// Time for the member that last changed a group to complete it.
-const OTHERS_TURN: Duration = Duration::from_secs(2);
-/// Pause before a group without candidates looks for some again.
-const RETRY: Duration = Duration::from_secs(1);
-/// Least time for an answer over an established link, and over one that has to be made.
-const ANSWER_LINKED: Duration = Duration::from_millis(300);
-const ANSWER_UNLINKED: Duration = Duration::from_secs(1);
-/// Slowest link for which the answer timeout allows, in bytes per millisecond.
-const BYTES_PER_MS: u64 = 256;
+/// Most peers remembered for each block that did not take it.
+const REFUSALS_MAX: usize = 16;
+/// Pause before a group without candidates looks for some again. No peer is waited for, so no path says how long.
+const RECRUIT_EVERY: Duration = Duration::from_secs(1);
 
 /// Repair of an under-replicated group.
 #[derive(Debug, Default)]
@@ -47,15 +42,8 @@ struct RepairJob {
     declined_by: SmallVec<[NodeId; 2]>,
     /// The block is new and of this node's own application.
     own: bool,
-}
-
-#[derive(Debug)]
-struct Invite {
-    to: NodeId,
-    /// The blocks, each with the digest of the offered view.
-    offers: Vec<(BlockId, u64)>,
-    until: Time,
-    bytes: u64,
+    /// Peers that did not take a block of this node's own application, and why: `None` without an answer.
+    refusals: Vec<(NodeId, Option<InviteRefusal>)>,
 }
 
 /// Repair jobs and invitations under way.
@@ -64,25 +52,20 @@ pub(super) struct Repairs {
     jobs: BTreeMap<BlockId, RepairJob>,
     /// Every job with a due time.
     queue: BTreeSet<(Time, BlockId)>,
-    invites: BTreeMap<u64, Invite>,
-    /// Bytes of blocks in invitations under way.
-    in_flight: u64,
-    last_batch: u64,
-    /// Invitations whose blocks are being read.
-    reading: usize,
+    pub(super) invites: Invites,
+    pub(super) pushes: Pushes,
 }
 
 impl Repairs {
     /// When the next timer is due.
     pub(super) fn due(&self) -> Time {
-        let answers = self.invites.values().map(|invite| invite.until).min().unwrap_or(Time::NEVER);
-        let full = self.invites.len() + self.reading >= INVITES_MAX;
-        self.queue.first().filter(|_| !full).map_or(answers, |&(due, _)| due.min(answers))
+        let answers = self.invites.due();
+        self.queue.first().filter(|_| !self.is_full()).map_or(answers, |&(due, _)| due.min(answers))
     }
 
-    /// The blocks of an invitation have been read.
-    pub(super) fn read_done(&mut self) {
-        self.reading -= 1;
+    /// Whether no more candidates are to be invited now.
+    fn is_full(&self) -> bool {
+        self.invites.under_way() >= INVITES_MAX || self.pushes.is_full()
     }
 
     /// Whether no job is left.
@@ -138,7 +121,8 @@ impl Persist {
         }
         let above = view.members().iter().filter(able).filter(|&&member| member > self.me).count() as u32;
         let rank = if self.leaving.is_some() { 0 } else { above };
-        self.schedule_repair(id, ctx.now + self.rank_pause() * rank);
+        let pause = if rank == 0 { Duration::ZERO } else { waits::rank_pause(ctx, self.peer_ids()) * rank };
+        self.schedule_repair(id, ctx.now + pause);
     }
 
     /// Another member has changed the group and may still be repairing it: postpones this node's turn.
@@ -147,12 +131,11 @@ impl Persist {
         let rank = job.due.since(ctx.now);
         self.repairs.queue.remove(&(job.due, id));
         self.repairs.jobs.get_mut(&id).expect("just seen").due = Time::NEVER;
-        self.schedule_repair(id, ctx.now + OTHERS_TURN + rank * 2);
+        self.schedule_repair(id, ctx.now + waits::others_turn(ctx, self.peer_ids()) + rank * 2);
     }
 
-    /// Two round trips to the farthest peer, and not less than [`RANK`].
-    fn rank_pause(&self) -> Duration {
-        self.peers.iter().filter_map(|peer| peer.rtt()).max().map_or(RANK, |rtt| (rtt * 2).clamp(RANK, RETRY))
+    fn peer_ids(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.peers.iter().map(|peer| peer.id)
     }
 
     pub(super) fn schedule_repair(&mut self, id: BlockId, due: Time) {
@@ -172,26 +155,17 @@ impl Persist {
         self.review(ctx, id);
     }
 
-    /// Runs every job that is due, as far as the window of invitations allows.
+    /// Runs every job that is due, as far as the limits of invitations allow.
     pub(super) fn repair(&mut self, ctx: &mut DataCx<'_, '_>) {
-        let mut batches: BTreeMap<NodeId, Vec<BlockId>> = BTreeMap::new();
         let mut last: Option<(SmallVec<[NodeId; 4]>, Vec<NodeId>)> = None;
-        while self.repairs.invites.len() + self.repairs.reading + batches.len() < INVITES_MAX
+        while !self.repairs.is_full()
             && let Some(id) = self.repairs.pop(ctx.now)
         {
             for candidate in self.recruits(ctx, id, &mut last) {
-                let batch = batches.entry(candidate).or_default();
-                batch.push(id);
-                if batch.len() == BLOCKS_MAX {
-                    let batch = std::mem::take(batch);
-                    batches.remove(&candidate);
-                    self.invite(ctx, candidate, batch);
-                }
+                self.repairs.pushes.queue(candidate, [id]);
             }
         }
-        for (candidate, ids) in batches {
-            self.invite(ctx, candidate, ids);
-        }
+        self.push_queued(ctx);
         self.wake_at(self.repairs.due());
     }
 
@@ -230,7 +204,7 @@ impl Persist {
         job.asked.extend(chosen.iter().copied());
         if chosen.len() < lacking {
             job.declined_by.clear();
-            self.schedule_repair(id, ctx.now + RETRY);
+            self.schedule_repair(id, ctx.now + RECRUIT_EVERY);
         }
         chosen
     }
@@ -247,35 +221,7 @@ impl Persist {
         }
     }
 
-    /// Sends blocks to `to`, with or without a job for them.
-    pub(super) fn invite(&mut self, ctx: &mut DataCx<'_, '_>, to: NodeId, ids: Vec<BlockId>) {
-        match ctx.read_blocks(&ids, ReadPurpose::Invite { to }) {
-            Some(blocks) => self.send_invite(ctx, to, blocks),
-            None => self.repairs.reading += 1,
-        }
-    }
-
-    /// Sends blocks that were read.
-    pub(super) fn send_invite(&mut self, ctx: &mut DataCx<'_, '_>, to: NodeId, blocks: Vec<(BlockId, Block)>) {
-        let items: Vec<InvitedBlock> =
-            blocks.into_iter().filter_map(|(id, block)| self.invited_item(to, id, block)).collect();
-        let views: Vec<BlockGroup> =
-            items.iter().map(|item| BlockGroup { id: item.id, view: item.view.clone() }).collect();
-        let bytes: u64 = items.iter().map(|item| item.block.len() as u64).sum();
-        self.repairs.last_batch += 1;
-        let batch = self.repairs.last_batch;
-        let rtt = self.peers.get(to).and_then(|peer| peer.rtt());
-        let linked = rtt.map_or(ANSWER_LINKED, |rtt| ANSWER_LINKED.max(rtt * 3));
-        let least = if ctx.is_linked(to) { linked } else { ANSWER_UNLINKED };
-        self.repairs.in_flight += bytes;
-        let within = least + Duration::from_millis(self.repairs.in_flight / BYTES_PER_MS);
-        let offers = views.iter().map(|viewed| (viewed.id, viewed.view.digest(viewed.id))).collect();
-        self.repairs.invites.insert(batch, Invite { to, offers, until: ctx.now + within, bytes });
-        let contacts = self.contacts_of(ctx, to, &views);
-        ctx.send(to, DataMessage::Invite { batch, items, contacts });
-    }
-
-    fn invited_item(&self, to: NodeId, id: BlockId, block: Block) -> Option<InvitedBlock> {
+    pub(super) fn invited_item(&self, to: NodeId, id: BlockId, block: Block) -> Option<InvitedBlock> {
         let view = self.groups.get(&id)?;
         let view = if view.contains(to) { view.clone() } else { self.grown(id, view, to) };
         Some(InvitedBlock { id, view, block })
@@ -298,8 +244,11 @@ impl Persist {
     ) {
         let (mut taken, mut refused, mut views, mut writing) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for InvitedBlock { id, view, block } in items {
-            if self.leaving.is_some() || !view.contains(self.me) {
-                refused.push(id);
+            let refuse = |reason| RefusedBlock { id, reason };
+            if self.leaving.is_some() {
+                refused.push(refuse(InviteRefusal::Leaving));
+            } else if !view.contains(self.me) {
+                refused.push(refuse(InviteRefusal::NoRoom));
             } else if self.groups.contains_key(&id) {
                 taken.push(id);
                 views.extend(self.merge(ctx, from, id, view));
@@ -313,47 +262,17 @@ impl Persist {
                     }
                     Some(false) => {
                         ctx.delete_block(id);
-                        refused.push(id);
+                        refused.push(refuse(InviteRefusal::StoreFailed));
                     }
                     None => writing += 1,
                 }
             } else {
-                refused.push(id);
+                refused.push(refuse(InviteRefusal::NoRoom));
             }
         }
         let answer = InviteAnswer { to: from, batch, taken, refused, views, writing };
         if let Some(answer) = self.invite_answers.add(answer) {
             answer.send(ctx);
-        }
-    }
-
-    /// Handles the answer to an invitation.
-    pub(super) fn handle_invite_reply(
-        &mut self,
-        ctx: &mut DataCx<'_, '_>,
-        from: NodeId,
-        batch: u64,
-        taken: &[BlockId],
-        refused: &[BlockId],
-        views: Vec<BlockGroup>,
-    ) {
-        self.handle_views(ctx, from, views);
-        if self.repairs.invites.get(&batch).is_none_or(|invite| invite.to != from) {
-            // Too late: another peer was recruited. The sender will trim its surplus copies.
-            taken.iter().for_each(|&id| self.announce_view_to(from, id));
-            return;
-        }
-        let invite = self.repairs.invites.remove(&batch).expect("it was just there");
-        self.repairs.in_flight -= invite.bytes;
-        if !refused.is_empty() {
-            self.avoided.add(ctx.now, from);
-        }
-        for (id, offered) in invite.offers {
-            if taken.contains(&id) {
-                self.admit(ctx, id, from, Some(offered));
-            } else {
-                self.declined(ctx, id, from);
-            }
         }
     }
 
@@ -385,6 +304,18 @@ impl Persist {
         self.review(ctx, id);
     }
 
+    /// Peers that did not take a block of this node's own application, and why: `None` without an answer so far.
+    pub(in super::super) fn refusals(&self, id: BlockId) -> impl Iterator<Item = (NodeId, Option<InviteRefusal>)> + '_ {
+        let job = self.repairs.jobs.get(&id);
+        let asked = job.map_or(&[][..], |job| &job.asked).iter().map(|&asked| (asked, None));
+        asked.chain(job.map_or(&[][..], |job| &job.refusals).iter().copied())
+    }
+
+    /// Whether `peer` is still wanted as a holder of the block.
+    pub(super) fn is_asked(&self, id: BlockId, peer: NodeId) -> bool {
+        self.repairs.jobs.get(&id).is_some_and(|job| job.asked.contains(&peer))
+    }
+
     /// Whether enough live members store the block.
     pub(super) fn is_full(&self, id: BlockId, view: &GroupView) -> bool {
         let missing = self.repairs.jobs.get(&id).map_or(&[][..], |job| &job.missing);
@@ -392,36 +323,19 @@ impl Persist {
             >= self.replicas
     }
 
-    /// `peer` declines the block.
-    fn declined(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, peer: NodeId) {
+    /// `peer` declines the block, or does not answer.
+    pub(super) fn declined(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, peer: NodeId, reason: Option<InviteRefusal>) {
         if let Some(job) = self.repairs.jobs.get_mut(&id) {
             job.asked.retain(|asked| *asked != peer);
+            if job.own {
+                job.refusals.retain(|(other, _)| *other != peer);
+                job.refusals.truncate(REFUSALS_MAX - 1);
+                job.refusals.push((peer, reason));
+            }
             if !job.declined_by.contains(&peer) {
                 job.declined_by.push(peer);
             }
             self.schedule_repair(id, ctx.now);
-        }
-    }
-
-    /// Withdraws invitations that were not answered in time.
-    pub(super) fn expire_invites(&mut self, ctx: &mut DataCx<'_, '_>) {
-        self.give_up(ctx, |invite, now| invite.until <= now);
-    }
-
-    /// Withdraws invitations to an unreachable peer.
-    pub(super) fn withdraw_invites(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
-        self.give_up(ctx, |invite, _| invite.to == peer);
-    }
-
-    fn give_up(&mut self, ctx: &mut DataCx<'_, '_>, over: impl Fn(&Invite, Time) -> bool) {
-        let gone: Vec<u64> =
-            self.repairs.invites.iter().filter(|(_, invite)| over(invite, ctx.now)).map(|(&batch, _)| batch).collect();
-        for batch in gone {
-            let invite = self.repairs.invites.remove(&batch).expect("it was just there");
-            self.repairs.in_flight -= invite.bytes;
-            self.avoided.add(ctx.now, invite.to);
-            self.preferred_peers.retain(|preferred| *preferred != invite.to);
-            invite.offers.into_iter().for_each(|(id, _)| self.declined(ctx, id, invite.to));
         }
     }
 }

@@ -5,19 +5,16 @@
 //! that lacks it. A group with too few members admits the holder. If no member answers, the holder creates the group anew.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::super::DataCx;
 use super::super::message::{BLOCKS_MAX, BlockGroup, DataMessage, VIEWS_MAX};
 use super::super::view::GroupView;
+use super::super::{DataCx, waits};
 use super::Persist;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
-/// Pause before members are asked again. Doubles each time, up to eight times this.
-const PAUSE: Duration = Duration::from_secs(1);
 /// After this many rounds without any answer the members are considered gone.
 const UNANSWERED_MAX: u32 = 4;
 
@@ -48,7 +45,8 @@ impl Persist {
         let mut orphans = Vec::new();
         let due = self.extras.iter_mut().filter(|(_, extra)| extra.due <= ctx.now);
         for (&id, extra) in due {
-            extra.due = ctx.now + PAUSE * (1 << extra.unanswered.min(3));
+            let members = self.groups[&id].members().iter().copied();
+            extra.due = ctx.now + waits::confirm_pause(ctx, members, extra.unanswered);
             extra.unanswered += 1;
             if extra.unanswered > UNANSWERED_MAX {
                 orphans.push(id);
@@ -122,7 +120,7 @@ impl Persist {
         let give: Vec<BlockId> = lost.iter().copied().filter(wanted).collect();
         for ids in give.chunks(BLOCKS_MAX) {
             ids.iter().for_each(|id| self.extras.get_mut(id).expect("just filtered").unanswered = 0);
-            self.invite(ctx, from, ids.to_vec());
+            self.repairs.pushes.queue(from, ids.iter().copied());
         }
     }
 }

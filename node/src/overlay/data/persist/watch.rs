@@ -27,8 +27,6 @@ const STALL: Duration = Duration::from_millis(100);
 const REPRIEVE: Duration = Duration::from_millis(500);
 /// Time in which the transport says when it last heard a suspect: it does so at once.
 const VERDICT_AFTER: Duration = Duration::from_millis(5);
-/// Longest plausible round trip.
-const RTT_MAX: Duration = Duration::from_secs(10);
 /// This many suspicions at once, if of more than half of the peers, count against this node's own health.
 const DOUBT: usize = 3;
 
@@ -62,12 +60,6 @@ impl LocalHealth {
 }
 
 impl Persist {
-    /// Measures the round trip to a new peer.
-    pub(super) fn measure_rtt(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
-        let stamp = self.stamp(ctx.now);
-        ctx.send(peer, DataMessage::Probe { stamp, asker: None });
-    }
-
     /// Sends the heartbeats that are due and checks for missing ones.
     pub(super) fn watch(&mut self, ctx: &mut DataCx<'_, '_>) {
         self.health.recover(ctx.now);
@@ -253,18 +245,9 @@ impl Persist {
         stamp: u64,
         asker: Option<NodeId>,
     ) {
-        match asker {
-            Some(asker) if self.peers.get(asker).is_some() => {
-                ctx.send(asker, DataMessage::IndirectAck { peer: from, stamp });
-            }
-            Some(_) => {}
-            None => {
-                let sent = Time::from_micros(stamp ^ self.salt());
-                let Some(peer) = self.peers.get_mut(from) else { return };
-                if sent < ctx.now && ctx.now.since(sent) <= RTT_MAX {
-                    peer.record_rtt(ctx.now.since(sent));
-                }
-            }
+        // Whatever comes from a peer proves that it is alive, its own answer too.
+        if let Some(asker) = asker.filter(|&asker| self.peers.get(asker).is_some()) {
+            ctx.send(asker, DataMessage::IndirectAck { peer: from, stamp });
         }
     }
 

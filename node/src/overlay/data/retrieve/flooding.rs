@@ -3,14 +3,17 @@
 //! A node acknowledges a query that it has seen before at once. It acknowledges any other when all peers that it forwarded the
 //! query to have done so (the echo algorithm: Chang, IEEE TSE 1982). So the origin knows when every peer was asked, and how many
 //! messages that took. A block travels back along the path of the query.
+//!
+//! Each query carries the time that is left for it. A node waits for its peers until that time is up, less what its own
+//! acknowledgement needs. Then it acknowledges the query all the same, and says how many did not.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::DataCx;
 use super::super::block::Block;
-use super::super::message::DataMessage;
+use super::super::message::{DataMessage, FloodCounts};
 use super::super::store::ReadPurpose;
+use super::super::{DataCx, SearchTally, waits};
 use super::strategy::rbfs;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
@@ -20,8 +23,8 @@ use crate::core::time::Time;
 const SEEN_MAX: usize = 1_024;
 /// How long an answered query is remembered.
 const SEEN_FOR: Duration = Duration::from_secs(15);
-/// Time for acknowledgements, for each hop that the query has left.
-const PER_HOP: Duration = Duration::from_millis(300);
+/// Longest time that a query of another node is waited for.
+const BUDGET_MAX: Duration = Duration::from_secs(60);
 /// Most hops that a query of another node is forwarded.
 const TTL_MAX: u8 = 32;
 
@@ -37,8 +40,8 @@ struct FloodRecord {
     from: FloodOrigin,
     /// Peers that have not acknowledged it.
     waiting: Vec<NodeId>,
-    /// Messages that carried the query from here on, as acknowledged so far.
-    messages: u64,
+    /// What became of the query from here on, as acknowledged so far.
+    counts: FloodCounts,
     /// Whether it is answered: all peers have acknowledged it, its time is up, or the block was found.
     answered: bool,
     /// Deadline of the answer; after the answer, when the record may be forgotten.
@@ -63,19 +66,22 @@ pub(super) struct FloodQuery {
     pub(super) ttl: u8,
     pub(super) hops: u8,
     pub(super) random: bool,
+    /// Time within which it is acknowledged.
+    pub(super) budget: Duration,
 }
 
-/// A query of this node's own that every peer has acknowledged.
+/// A query of this node's own that has come to its end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FloodEnd {
     pub(super) get: u64,
     pub(super) query: u64,
-    pub(super) messages: u64,
+    /// Messages that carried the query, each counted as a peer that was asked.
+    pub(super) tally: SearchTally,
 }
 
 impl Floods {
-    /// Floods a query of this node's own. Returns whether there was a neighbour to send it to.
-    pub(super) fn send_own(&mut self, ctx: &mut DataCx<'_, '_>, get: u64, query: FloodQuery) -> bool {
+    /// Floods a query of this node's own. Returns the number of neighbours that it was sent to.
+    pub(super) fn send_own(&mut self, ctx: &mut DataCx<'_, '_>, get: u64, query: FloodQuery) -> u32 {
         self.send_on(ctx, FloodOrigin::Own(get), query)
     }
 
@@ -90,33 +96,39 @@ impl Floods {
             self.remember(ctx.now, query, FloodRecord::over(passed, from, ctx.now));
             return;
         }
-        let left = FloodQuery { ttl: passed.ttl.min(TTL_MAX).saturating_sub(1), ..passed };
-        if fresh && left.ttl > 0 && self.send_on(ctx, FloodOrigin::Peer(from), left) {
+        let ttl = passed.ttl.min(TTL_MAX).saturating_sub(1);
+        let budget = passed.budget.min(BUDGET_MAX).saturating_sub(waits::answer(ctx, from, 0));
+        let left = FloodQuery { ttl, budget, ..passed };
+        let out_of_time = fresh && ttl > 0 && budget.is_zero();
+        if fresh && ttl > 0 && !budget.is_zero() && self.send_on(ctx, FloodOrigin::Peer(from), left) > 0 {
             return;
         }
         if fresh {
             self.remember(ctx.now, query, FloodRecord::over(passed, from, ctx.now));
         }
-        ctx.send(from, DataMessage::FloodAck { query, messages: 0 });
+        let counts = FloodCounts { timed_out: u32::from(out_of_time), ..FloodCounts::default() };
+        ctx.send(from, DataMessage::FloodAck { query, counts });
     }
 
-    /// Forwards a query to neighbours. Returns whether there was one.
-    fn send_on(&mut self, ctx: &mut DataCx<'_, '_>, from: FloodOrigin, passed: FloodQuery) -> bool {
+    /// Forwards a query to neighbours. Returns their number.
+    fn send_on(&mut self, ctx: &mut DataCx<'_, '_>, from: FloodOrigin, passed: FloodQuery) -> u32 {
         let others: Vec<NodeId> = ctx.neighbours().filter(|&neighbour| from != FloodOrigin::Peer(neighbour)).collect();
         let waiting = if passed.random { rbfs::sample_neighbours(ctx, others) } else { others };
         let hops = passed.hops.saturating_add(1);
-        let until = ctx.now + PER_HOP * u32::from(passed.ttl);
-        let messages = waiting.len() as u64;
-        let seen = FloodRecord { id: passed.id, from, waiting: waiting.clone(), messages, answered: false, until };
+        let until = ctx.now + passed.budget;
+        let messages = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
+        let counts = FloodCounts { messages, ..FloodCounts::default() };
+        let seen = FloodRecord { id: passed.id, from, waiting: waiting.clone(), counts, answered: false, until };
         if waiting.is_empty() || !self.remember(ctx.now, passed.query, seen) {
-            return false;
+            return 0;
         }
         for neighbour in waiting {
             ctx.stats.retrieval_messages += 1;
-            let FloodQuery { query, id, ttl, random, .. } = passed;
-            ctx.send(neighbour, DataMessage::Flood { query, id, ttl, hops, random });
+            let FloodQuery { query, id, ttl, random, budget, .. } = passed;
+            let budget_ms = u32::try_from(budget.as_millis()).unwrap_or(u32::MAX);
+            ctx.send(neighbour, DataMessage::Flood { query, id, ttl, hops, random, budget_ms });
         }
-        true
+        messages
     }
 
     /// Adds a record. Returns whether there was room.
@@ -166,11 +178,11 @@ impl Floods {
         ctx: &mut DataCx<'_, '_>,
         from: NodeId,
         query: u64,
-        messages: u32,
+        counts: FloodCounts,
     ) -> Option<FloodEnd> {
         let seen = self.seen.get_mut(&query).filter(|seen| seen.waiting.contains(&from))?;
         seen.waiting.retain(|waiting| *waiting != from);
-        seen.messages += u64::from(messages);
+        seen.counts += counts;
         if seen.waiting.is_empty() { seen.answer(ctx, query) } else { None }
     }
 
@@ -179,6 +191,7 @@ impl Floods {
         let mut ended = Vec::new();
         for (&query, seen) in self.seen.iter_mut().filter(|(_, seen)| seen.waiting.contains(&peer)) {
             seen.waiting.retain(|waiting| *waiting != peer);
+            seen.counts.unreachable = seen.counts.unreachable.saturating_add(1);
             if seen.waiting.is_empty() {
                 ended.extend(seen.answer(ctx, query));
             }
@@ -217,7 +230,7 @@ pub(super) fn answer_flood(ctx: &mut DataCx<'_, '_>, to: NodeId, query: u64, hop
             let holder = Box::new(ctx.me.clone());
             ctx.send(to, DataMessage::FloodReply { query, block, hops, holder });
         }
-        None => ctx.send(to, DataMessage::FloodAck { query, messages: 0 }),
+        None => ctx.send(to, DataMessage::FloodAck { query, counts: FloodCounts::default() }),
     }
 }
 
@@ -229,7 +242,7 @@ impl FloodRecord {
             id: passed.id,
             from: FloodOrigin::Peer(from),
             waiting: Vec::new(),
-            messages: 0,
+            counts: FloodCounts::default(),
             answered: true,
             until,
         }
@@ -246,12 +259,11 @@ impl FloodRecord {
             return None;
         }
         self.close(ctx.now);
+        let silent = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        self.counts.timed_out = self.counts.timed_out.saturating_add(silent);
         match self.from {
-            FloodOrigin::Own(get) => return Some(FloodEnd { get, query, messages: self.messages }),
-            FloodOrigin::Peer(peer) => {
-                let messages = u32::try_from(self.messages).unwrap_or(u32::MAX);
-                ctx.send(peer, DataMessage::FloodAck { query, messages });
-            }
+            FloodOrigin::Own(get) => return Some(FloodEnd { get, query, tally: self.counts.into() }),
+            FloodOrigin::Peer(peer) => ctx.send(peer, DataMessage::FloodAck { query, counts: self.counts }),
             FloodOrigin::Abandoned => {}
         }
         None

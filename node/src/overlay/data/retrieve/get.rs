@@ -1,21 +1,18 @@
 //! One get: the blocks that it has and lacks, and its next step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::super::block::{Block, BlockKind, Manifest, children, join};
 use super::super::message::BLOCKS_MAX;
 use super::super::store::ReadPurpose;
-use super::super::{DataCx, FoundValue};
+use super::super::{DataCx, FoundValue, SearchTally};
+use super::flooding::FloodEnd;
+use super::sources::{SourceRequest, Sources};
 use super::strategy::{SearchScope, SearchStep, SearchStrategy};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
 use crate::core::time::Time;
-
-/// Requests for parts under way at one source.
-const REQUESTS_PER_SOURCE: usize = 4;
-/// Peers that are asked for parts.
-const SOURCES_MAX: usize = 8;
 
 /// A get under way.
 #[derive(Debug)]
@@ -32,22 +29,26 @@ pub(super) struct Get {
     blocks: BTreeMap<BlockId, Block>,
     /// Blocks still wanted. Each with its shape: level of the manifest that lists it, and its bytes of the value.
     missing: BTreeMap<BlockId, Option<(u8, u64)>>,
-    /// Blocks requested from a source without an answer yet.
-    asked: BTreeSet<BlockId>,
-    sources: Vec<Source>,
+    sources: Sources,
+    /// Peers that were visited or asked for parts, and what came of it.
+    contacted: BTreeMap<NodeId, ContactState>,
     search: Option<Box<dyn SearchStrategy>>,
+    /// Whether the search may go on by itself at the time that it names.
+    search_waits: bool,
     hops: u32,
     messages: u64,
     /// The blocks do not form a value.
     malformed: bool,
 }
 
-/// A peer that had a block of the value.
-#[derive(Debug)]
-struct Source {
-    peer: NodeId,
-    lacks: BTreeSet<BlockId>,
-    requests: usize,
+/// What came of asking a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ContactState {
+    /// It has not answered yet.
+    Open,
+    Answered,
+    /// Its link was lost or could not be made.
+    Unreachable,
 }
 
 /// The next step of a get.
@@ -56,14 +57,14 @@ pub(super) enum GetStep {
     /// Answers are awaited.
     Wait,
     /// Ask a source for parts.
-    Ask { peer: NodeId, ids: Vec<BlockId> },
+    Ask(SourceRequest),
     /// Visit a peer.
     Visit { peer: NodeId, ids: Vec<BlockId>, hops: u32 },
     /// Start a search for these blocks.
     Search(Vec<BlockId>),
     /// The value is complete.
     Found(FoundValue),
-    /// Every reachable peer was asked.
+    /// Every peer that should be asked has answered.
     NotFound,
 }
 
@@ -79,9 +80,10 @@ impl Get {
             reading: BTreeMap::new(),
             blocks: BTreeMap::new(),
             missing: BTreeMap::new(),
-            asked: BTreeSet::new(),
-            sources: Vec::new(),
+            sources: Sources::default(),
+            contacted: BTreeMap::new(),
             search: None,
+            search_waits: false,
             hops: 0,
             messages: 0,
             malformed: false,
@@ -132,7 +134,7 @@ impl Get {
         if id == self.root {
             self.hops = hops;
         }
-        self.asked.remove(&id);
+        self.sources.arrived(id);
         self.keep(ctx, id, block, shape);
         true
     }
@@ -156,26 +158,31 @@ impl Get {
     }
 
     /// `peer` had a block of the value.
-    pub(super) fn add_source(&mut self, peer: NodeId) {
-        if self.sources.len() < SOURCES_MAX && self.sources.iter().all(|source| source.peer != peer) {
-            self.sources.push(Source { peer, lacks: BTreeSet::new(), requests: 0 });
-        }
+    pub(super) fn add_source(&mut self, now: Time, peer: NodeId) {
+        self.sources.add(now, peer);
+    }
+
+    /// A holder has named other holders.
+    pub(super) fn add_hints(&mut self, hints: Vec<Contact>) {
+        self.sources.add_hints(hints);
     }
 
     /// A source has answered: it lacks whatever it was asked for and is still missing.
     pub(super) fn parts_answered(&mut self, peer: NodeId, ids: &[BlockId]) {
         let lacking: Vec<BlockId> = ids.iter().copied().filter(|id| self.missing.contains_key(id)).collect();
-        ids.iter().for_each(|id| _ = self.asked.remove(id));
-        if let Some(source) = self.sources.iter_mut().find(|source| source.peer == peer) {
-            source.requests -= 1;
-            source.lacks.extend(lacking);
-        }
+        self.sources.answered(peer, ids, lacking);
+        self.contacted.insert(peer, ContactState::Answered);
     }
 
-    /// A source does not answer.
-    pub(super) fn source_failed(&mut self, peer: NodeId, ids: &[BlockId]) {
-        ids.iter().for_each(|id| _ = self.asked.remove(id));
-        self.sources.retain(|source| source.peer != peer);
+    /// A source is late.
+    pub(super) fn source_late(&mut self, peer: NodeId, ids: &[BlockId]) {
+        self.sources.is_late(peer, ids);
+    }
+
+    /// The link to a source is lost.
+    pub(super) fn source_lost(&mut self, now: Time, peer: NodeId, ids: &[BlockId]) {
+        self.sources.lost(now, peer, ids);
+        self.contacted.insert(peer, ContactState::Unreachable);
     }
 
     /// Starts a search.
@@ -185,28 +192,51 @@ impl Get {
 
     /// A visited peer has answered.
     pub(super) fn visited(&mut self, ctx: &DataCx<'_, '_>, peer: NodeId, hops: u32, hosts: Vec<Contact>) {
+        self.contacted.insert(peer, ContactState::Answered);
         if let Some(search) = &mut self.search {
             search.visited(ctx, peer, hops, hosts);
         }
     }
 
-    /// A visited peer did not answer.
+    /// The link to a visited peer is lost, or could not be made.
     pub(super) fn visit_failed(&mut self, peer: NodeId) {
+        self.contacted.insert(peer, ContactState::Unreachable);
         if let Some(search) = &mut self.search {
             search.visit_failed(peer);
         }
     }
 
-    /// All peers have acknowledged a flooded query.
-    pub(super) fn flood_ended(&mut self, query: u64, messages: u64) {
-        self.messages += messages;
+    /// A flooded query has come to its end.
+    pub(super) fn flood_ended(&mut self, ended: FloodEnd) {
+        self.messages += u64::from(ended.tally.asked);
         if let Some(search) = &mut self.search {
-            search.flood_ended(query);
+            search.flood_ended(ended);
         }
+    }
+
+    /// When [`Get::next`] is to be called again without an event; at the latest when the time is up.
+    pub(super) fn due(&self, now: Time) -> Time {
+        let search = self.search.as_ref().filter(|_| self.search_waits).map_or(Time::NEVER, |search| search.due());
+        self.until.min(search).min(self.sources.due(now))
+    }
+
+    /// Who was asked so far, and what came of it. A peer that is being linked at the moment is unreachable.
+    pub(super) fn tally(&self, ctx: &DataCx<'_, '_>) -> SearchTally {
+        let mut tally = self.search.as_ref().map(|search| search.flooded()).unwrap_or_default();
+        for (&peer, &state) in &self.contacted {
+            tally.asked += 1;
+            match state {
+                ContactState::Answered => tally.answered += 1,
+                ContactState::Open if ctx.is_linked(peer) => tally.timed_out += 1,
+                ContactState::Open | ContactState::Unreachable => tally.unreachable += 1,
+            }
+        }
+        tally
     }
 
     /// What to do now.
     pub(super) fn next(&mut self, scope: &mut SearchScope<'_, '_, '_>) -> GetStep {
+        self.search_waits = false;
         if self.malformed {
             return GetStep::NotFound;
         }
@@ -220,43 +250,46 @@ impl Get {
                 Err(_) => GetStep::NotFound,
             };
         }
-        if let Some(next) = self.ask_source() {
-            return next;
-        }
-        if !self.asked.is_empty() {
-            return GetStep::Wait;
-        }
-        self.continue_search(scope)
-    }
-
-    fn ask_source(&mut self) -> Option<GetStep> {
-        for source in self.sources.iter_mut().filter(|source| source.requests < REQUESTS_PER_SOURCE) {
-            let wanted = self.missing.keys().filter(|id| !self.asked.contains(id) && !source.lacks.contains(id));
-            let ids: Vec<BlockId> = wanted.copied().take(BLOCKS_MAX).collect();
-            if !ids.is_empty() {
-                source.requests += 1;
+        let now = scope.cx.now;
+        loop {
+            if let Some(request) = self.sources.next_request(now, self.missing.keys()) {
                 self.messages += 1;
-                self.asked.extend(ids.iter().copied());
-                return Some(GetStep::Ask { peer: source.peer, ids });
+                self.contacted.insert(request.peer, ContactState::Open);
+                return GetStep::Ask(request);
+            }
+            if self.sources.has_prompt() {
+                return GetStep::Wait;
+            }
+            if !self.sources.take_hint(scope.cx) {
+                return self.continue_search(scope);
             }
         }
-        None
     }
 
     fn continue_search(&mut self, scope: &mut SearchScope<'_, '_, '_>) -> GetStep {
-        let missing = &self.missing;
-        let useful = |search: &&mut Box<dyn SearchStrategy>| search.wanted().iter().any(|id| missing.contains_key(id));
+        let (missing, sources) = (&self.missing, &self.sources);
+        let is_sought = |id: &BlockId| missing.contains_key(id) && !sources.is_awaited(*id);
+        let useful = |search: &&mut Box<dyn SearchStrategy>| search.wanted().iter().any(is_sought);
         let Some(search) = self.search.as_mut().filter(useful) else {
-            return GetStep::Search(missing.keys().copied().take(BLOCKS_MAX).collect());
+            return GetStep::Search(missing.keys().copied().filter(is_sought).take(BLOCKS_MAX).collect());
         };
         match search.next(scope) {
             SearchStep::Visit { peer, hops } => {
                 let ids = search.wanted().iter().copied().filter(|id| missing.contains_key(id)).collect();
                 self.messages += 1;
+                self.contacted.insert(peer, ContactState::Open);
                 GetStep::Visit { peer, ids, hops }
             }
-            SearchStep::Wait => GetStep::Wait,
-            SearchStep::Exhausted => GetStep::NotFound,
+            SearchStep::Wait => {
+                self.search_waits = true;
+                GetStep::Wait
+            }
+            SearchStep::Exhausted if self.have_all_answered(scope.cx.now) => GetStep::NotFound,
+            SearchStep::Exhausted => GetStep::Wait,
         }
+    }
+
+    fn have_all_answered(&self, now: Time) -> bool {
+        self.sources.is_idle(now) && self.contacted.values().all(|&state| state == ContactState::Answered)
     }
 }

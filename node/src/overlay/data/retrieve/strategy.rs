@@ -9,11 +9,12 @@ use std::sync::LazyLock;
 
 use rand::RngExt;
 
-use super::super::DataCx;
 use super::super::persist::Persist;
-use super::flooding::{FloodQuery, Floods};
+use super::super::{DataCx, SearchTally, waits};
+use super::flooding::{FloodEnd, FloodQuery, Floods};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
+use crate::core::time::Time;
 
 mod auto;
 mod bfs;
@@ -43,9 +44,19 @@ pub(super) trait SearchStrategy: fmt::Debug + Send {
         _ = peer;
     }
 
-    /// Every peer that a flooded query reached has acknowledged it.
-    fn flood_ended(&mut self, query: u64) {
-        _ = query;
+    /// A flooded query has come to its end.
+    fn flood_ended(&mut self, ended: FloodEnd) {
+        _ = ended;
+    }
+
+    /// When [`SearchStrategy::next`] is to be called again without an event.
+    fn due(&self) -> Time {
+        Time::NEVER
+    }
+
+    /// What its last flooded queries have come to. Visits are counted by the get itself.
+    fn flooded(&self) -> SearchTally {
+        SearchTally::default()
     }
 }
 
@@ -54,9 +65,9 @@ pub(super) trait SearchStrategy: fmt::Debug + Send {
 pub(super) enum SearchStep {
     /// Ask a peer, that many hops away, for the wanted blocks and its neighbours.
     Visit { peer: NodeId, hops: u32 },
-    /// Answers are awaited.
+    /// Answers are awaited, or the next round.
     Wait,
-    /// Every reachable peer was asked.
+    /// Every peer that should be asked has answered.
     Exhausted,
 }
 
@@ -69,15 +80,23 @@ pub(super) struct SearchScope<'s, 'a, 'n> {
     pub(super) get: u64,
     /// Visits that are slow, so that others may be made beside them.
     pub(super) slow: usize,
+    /// Deadline of the get.
+    pub(super) until: Time,
 }
 
 impl SearchScope<'_, '_, '_> {
-    /// Floods a query for a block over `ttl` hops: to all neighbours, or to a random share. Returns its number, or `None` if
-    /// there was no neighbour to send it to.
-    pub(super) fn flood(&mut self, id: BlockId, ttl: u8, random: bool) -> Option<u64> {
+    /// Floods a query for a block over `ttl` hops: to all neighbours, or to a random share. Returns its number and how many
+    /// neighbours it was sent to, or `None` if there was none.
+    pub(super) fn flood(&mut self, id: BlockId, ttl: u8, random: bool) -> Option<(u64, u32)> {
         let query = self.cx.random.random();
-        let sent = self.floods.send_own(self.cx, self.get, FloodQuery { query, id, ttl, hops: 0, random });
-        sent.then_some(query)
+        let budget = self.until.since(self.cx.now);
+        let sent = self.floods.send_own(self.cx, self.get, FloodQuery { query, id, ttl, hops: 0, random, budget });
+        (sent > 0).then_some((query, sent))
+    }
+
+    /// Whether a flood over `ttl` hops that begins now may be acknowledged before the get ends.
+    pub(super) fn has_time_for_flood(&self, ttl: u8) -> bool {
+        waits::flood(self.cx, ttl) < self.until.since(self.cx.now)
     }
 }
 

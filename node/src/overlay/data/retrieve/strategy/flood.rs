@@ -1,9 +1,13 @@
 //! Flooding (Gnutella): every peer forwards the query to all its neighbours, up to a number of hops.
+//!
+//! A flood that not all peers have acknowledged is repeated after a pause: its answer may be the one that was lost.
 
-use std::collections::BTreeSet;
-
+use super::super::super::{SearchTally, waits};
+use super::super::flooding::FloodEnd;
+use super::super::open_floods::OpenFloods;
 use super::{SearchScope, SearchStep, SearchStrategy, StrategyEntry};
 use crate::core::identity::BlockId;
+use crate::core::time::Time;
 
 /// Most blocks searched for at a time, each by its own query.
 pub(super) const QUERIES_MAX: usize = 4;
@@ -11,24 +15,28 @@ pub(super) const QUERIES_MAX: usize = 4;
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "flood",
     summary: "forward to all neighbours",
-    begin: |scope, wanted| Box::new(FloodSearch::begin(scope, wanted, false)),
+    begin: |_, wanted| Box::new(FloodSearch::new(wanted, false)),
 };
 
-/// One flooded query for each wanted block.
+/// Rounds of one flooded query for each wanted block.
 #[derive(Debug)]
 pub(super) struct FloodSearch {
     wanted: Vec<BlockId>,
-    /// Queries without all acknowledgements.
-    open: BTreeSet<u64>,
+    /// Whether each peer forwards the queries to a random share of its neighbours.
+    random: bool,
+    /// Number of rounds so far.
+    rounds: u32,
+    open: OpenFloods,
+    next_round: Time,
+    /// Whether the time that is left is too short for another round.
+    is_over: bool,
 }
 
 impl FloodSearch {
-    /// Sends the queries. If `random`, each peer forwards them to a random share of its neighbours.
-    pub(super) fn begin(scope: &mut SearchScope<'_, '_, '_>, mut wanted: Vec<BlockId>, random: bool) -> Self {
+    /// Floods nothing yet. If `random`, each peer forwards queries to a random share of its neighbours.
+    pub(super) fn new(mut wanted: Vec<BlockId>, random: bool) -> Self {
         wanted.truncate(QUERIES_MAX);
-        let ttl = scope.cx.settings.ttl;
-        let open = wanted.iter().filter_map(|&id| scope.flood(id, ttl, random)).collect();
-        FloodSearch { wanted, open }
+        FloodSearch { wanted, random, rounds: 0, open: OpenFloods::default(), next_round: Time::ZERO, is_over: false }
     }
 }
 
@@ -37,11 +45,31 @@ impl SearchStrategy for FloodSearch {
         &self.wanted
     }
 
-    fn next(&mut self, _: &mut SearchScope<'_, '_, '_>) -> SearchStep {
-        if self.open.is_empty() { SearchStep::Exhausted } else { SearchStep::Wait }
+    fn next(&mut self, scope: &mut SearchScope<'_, '_, '_>) -> SearchStep {
+        if self.open.has_ended_completely() {
+            return SearchStep::Exhausted;
+        }
+        self.is_over = self.rounds > 0 && !scope.has_time_for_flood(scope.cx.settings.ttl);
+        if self.open.is_empty() && self.next_round <= scope.cx.now && !self.is_over {
+            self.open.begin_round();
+            for &id in &self.wanted {
+                self.open.sent(scope.flood(id, scope.cx.settings.ttl, self.random));
+            }
+            self.next_round = scope.cx.now + waits::round_pause(self.rounds);
+            self.rounds += 1;
+        }
+        SearchStep::Wait
     }
 
-    fn flood_ended(&mut self, query: u64) {
-        self.open.remove(&query);
+    fn flood_ended(&mut self, ended: FloodEnd) {
+        self.open.ended(ended);
+    }
+
+    fn due(&self) -> Time {
+        if self.open.is_empty() && !self.is_over { self.next_round } else { Time::NEVER }
+    }
+
+    fn flooded(&self) -> SearchTally {
+        self.open.tally()
     }
 }

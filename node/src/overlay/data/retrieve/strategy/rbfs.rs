@@ -9,7 +9,7 @@ use crate::core::random::sample;
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "rbfs",
     summary: "forward to a random share of the neighbours",
-    begin: |scope, wanted| Box::new(FloodSearch::begin(scope, wanted, true)),
+    begin: |_, wanted| Box::new(FloodSearch::new(wanted, true)),
 };
 
 /// A share of `neighbours`, at least one of them.

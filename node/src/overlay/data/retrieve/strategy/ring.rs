@@ -1,19 +1,22 @@
 //! Expanding ring: floods with a growing number of hops until a ring finds the blocks (Lv et al., ICS 2002).
 //!
-//! A popular block is found nearby, without asking the whole network. A rare one costs a few more messages than one flood.
+//! A popular block is found nearby, without asking the whole network. A rare one costs a few more messages than one flood. A
+//! ring with a slow peer does not hold up the next one.
 
-use std::collections::BTreeSet;
-
+use super::super::super::{SearchTally, waits};
+use super::super::flooding::FloodEnd;
+use super::super::open_floods::OpenFloods;
 use super::flood::QUERIES_MAX;
 use super::{SearchScope, SearchStep, SearchStrategy, StrategyEntry};
 use crate::core::identity::BlockId;
+use crate::core::time::Time;
 
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "ring",
     summary: "flood over 1, 2, 4, ... hops",
     begin: |_, mut wanted| {
         wanted.truncate(QUERIES_MAX);
-        Box::new(RingSearch { wanted, ttl: 0, open: BTreeSet::new() })
+        Box::new(RingSearch { wanted, ttl: 0, rounds: 0, open: OpenFloods::default(), next_round: Time::ZERO })
     },
 };
 
@@ -23,8 +26,30 @@ struct RingSearch {
     wanted: Vec<BlockId>,
     /// Hops of the current round; 0 before the first one.
     ttl: u8,
-    /// Queries of the current round without all acknowledgements.
-    open: BTreeSet<u64>,
+    /// Number of rounds over all hops.
+    rounds: u32,
+    /// Queries of the current round.
+    open: OpenFloods,
+    /// When the next round begins although this one is open, or was not acknowledged by all.
+    next_round: Time,
+}
+
+impl RingSearch {
+    fn is_widest(&self, ttl_max: u8) -> bool {
+        self.ttl >= ttl_max
+    }
+
+    fn begin_round(&mut self, scope: &mut SearchScope<'_, '_, '_>, ttl_max: u8) {
+        self.ttl = (self.ttl * 2).clamp(1, ttl_max);
+        self.open.begin_round();
+        for &id in &self.wanted {
+            self.open.sent(scope.flood(id, self.ttl, false));
+        }
+        let widest = self.is_widest(ttl_max);
+        let pause = if widest { waits::round_pause(self.rounds) } else { waits::flood(scope.cx, self.ttl) };
+        self.next_round = scope.cx.now + pause;
+        self.rounds += u32::from(widest);
+    }
 }
 
 impl SearchStrategy for RingSearch {
@@ -34,14 +59,32 @@ impl SearchStrategy for RingSearch {
 
     fn next(&mut self, scope: &mut SearchScope<'_, '_, '_>) -> SearchStep {
         let ttl_max = scope.cx.settings.ttl;
-        if self.open.is_empty() && self.ttl < ttl_max {
-            self.ttl = (self.ttl * 2).clamp(1, ttl_max);
-            self.open = self.wanted.iter().filter_map(|&id| scope.flood(id, self.ttl, false)).collect();
+        // A narrow ring gives way to the next one as soon as it has ended; the widest one is repeated if it must be.
+        loop {
+            let early = self.next_round > scope.cx.now;
+            match self.is_widest(ttl_max) {
+                true if self.open.has_ended_completely() => return SearchStep::Exhausted,
+                true if early || !self.open.is_empty() => return SearchStep::Wait,
+                true if self.rounds > 0 && !scope.has_time_for_flood(ttl_max) => {
+                    self.next_round = Time::NEVER;
+                    return SearchStep::Wait;
+                }
+                false if early && !self.open.has_ended() => return SearchStep::Wait,
+                _ => self.begin_round(scope, ttl_max),
+            }
         }
-        if self.open.is_empty() { SearchStep::Exhausted } else { SearchStep::Wait }
     }
 
-    fn flood_ended(&mut self, query: u64) {
-        self.open.remove(&query);
+    fn flood_ended(&mut self, ended: FloodEnd) {
+        self.open.ended(ended);
+    }
+
+    fn due(&self) -> Time {
+        let ttl_is_final = self.rounds > 0;
+        if ttl_is_final && !self.open.is_empty() { Time::NEVER } else { self.next_round }
+    }
+
+    fn flooded(&self) -> SearchTally {
+        self.open.tally()
     }
 }
