@@ -287,6 +287,7 @@ impl Net {
             }
             Output::Request { .. } | Output::AllowRelay { .. } | Output::MapPort { .. } | Output::Resolve { .. } => {}
             Output::Probe { .. } | Output::OpenSocket { .. } | Output::CloseSocket { .. } => {}
+            Output::ExpectDial { .. } => {}
         }
     }
 
