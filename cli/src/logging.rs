@@ -35,6 +35,17 @@ pub fn start(variable: &'static str, value: Option<OsString>, default: &str) -> 
     Ok(())
 }
 
+/// A log filter, as an option takes it.
+///
+/// # Errors
+/// If the text is none.
+pub fn filter(text: &str) -> Result<String, String> {
+    match parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(reason) => Err(format!("{reason}; expected levels such as `info` or `warn,butter=debug`")),
+    }
+}
+
 /// Checks a filter for another program, such as one that inherits the variable.
 ///
 /// # Errors

@@ -15,6 +15,7 @@
 //! | `progress` | progress, for a terminal or for a log |
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, `plan`: nothing is deployed |
+//! | `explain` | `harness explain`: stories of a run |
 //! | `samples` | `harness samples`: metrics of a run as CSV |
 //! | `compare` | `harness compare`: the records of two runs |
 //! | `machine` | `doctor`, `image`, `clean` |
@@ -33,6 +34,7 @@ mod bench;
 mod compare;
 pub(crate) mod error;
 mod exit;
+mod explain;
 mod help;
 mod inspect;
 mod junit_file;
@@ -77,6 +79,9 @@ enum Command {
     /// Compare two run records
     #[command(after_help = help::COMPARE)]
     Compare(compare::Args),
+    /// Explain what failed in a recorded run, and why
+    #[command(after_help = help::EXPLAIN)]
+    Explain(explain::Args),
     /// Print the metrics of a recorded run as CSV
     #[command(after_help = help::SAMPLES)]
     Samples(samples::Args),
@@ -142,6 +147,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Validate(args) => inspect::validate(&args),
         Command::Plan(args) => inspect::plan(&args),
         Command::Compare(args) => compare::compare(&args),
+        Command::Explain(args) => explain::explain(&args)?,
         Command::Samples(args) => samples::samples(args)?,
         Command::Doctor => runtime.block_on(machine::doctor()),
         Command::Image => runtime.block_on(machine::image()),

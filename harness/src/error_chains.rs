@@ -8,6 +8,7 @@ use crate::backend::BackendError;
 use crate::backend::capacity::CapacityError;
 use crate::backend::docker::engine::EngineProblem;
 use crate::cli::error::CommandError;
+use crate::explain::{RecordError, StoryError};
 use crate::metrics::exposition::{ExpositionError, SampleError};
 use crate::net::nat::leases::Refused;
 use crate::net::packet::Malformed;
@@ -115,6 +116,14 @@ fn record_errors() -> Vec<Box<dyn Error>> {
         Box::new(CompareError::NothingInCommon),
         Box::new(DirectoryError::NotEmpty("out".into())),
         Box::new(DirectoryError::Io { path: "out".into(), source: cause() }),
+        Box::new(RecordError::Unreadable { path: "out".into(), source: cause() }),
+        Box::new(RecordError::Malformed {
+            path: "out".into(),
+            line: 3,
+            source: serde_json::from_str::<u8>("x").unwrap_err(),
+        }),
+        Box::new(StoryError::NoItem(7)),
+        Box::new(StoryError::NoQuery { wanted: 7, queries: 3 }),
         Box::new(ManifestError::Missing("out".into())),
         Box::new(ManifestError::Version { path: "out".into(), found: text() }),
         Box::new(ManifestError::Unreadable { path: "out".into(), source: cause() }),
@@ -147,6 +156,7 @@ fn command_errors() -> Vec<Box<dyn Error>> {
         Box::new(CommandError::Record(DirectoryError::Io { path: "out".into(), source: cause() })),
         Box::new(CommandError::Manifest(ManifestError::Missing("out".into()))),
         Box::new(CommandError::BackendsDiffer),
+        Box::new(CommandError::Events(RecordError::Unreadable { path: "out".into(), source: cause() })),
         Box::new(CommandError::Samples { path: "out".into(), source: cause() }),
         Box::new(CommandError::Junit { path: "junit.xml".into(), source: cause() }),
         Box::new(CommandError::JunitText(text())),

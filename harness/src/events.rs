@@ -147,6 +147,8 @@ pub enum EventKind {
     },
     /// A get has ended.
     Retrieved {
+        /// Number of the query among all of the run, from 0 in the order of their ends.
+        query: usize,
         /// Index of the item in the plan.
         item: ItemIndex,
         /// Index of the node that asked.
@@ -165,6 +167,19 @@ pub enum EventKind {
         /// How it ended.
         result: LinkResult,
     },
+    /// Other nodes hold an item than in the inspection before.
+    HoldersChanged {
+        /// Index of the item in the plan.
+        item: ItemIndex,
+        /// Number of its blocks.
+        blocks: usize,
+        /// The live nodes that hold any of them.
+        holders: Vec<ItemHolder>,
+        /// Number of blocks that no live node holds.
+        missing_blocks: usize,
+        /// The first of those.
+        missing: Vec<MissingBlock>,
+    },
     /// A snapshot of every live node was taken.
     Inspected {
         /// Number of nodes that are up.
@@ -182,6 +197,25 @@ pub enum EventKind {
         /// Most live copies of one block.
         copies_max: usize,
     },
+}
+
+/// A node that holds blocks of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ItemHolder {
+    /// Index of the node in the plan.
+    pub node: NodeIndex,
+    /// How many blocks of the item it holds.
+    pub blocks: usize,
+}
+
+/// A block that no live node holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissingBlock {
+    /// Its id.
+    #[serde(serialize_with = "as_text")]
+    pub block: BlockId,
+    /// The nodes that held it when it was last seen.
+    pub last_holders: Vec<NodeIndex>,
 }
 
 /// What became of one end of a link.

@@ -13,6 +13,7 @@ pub mod duration_text;
 mod error_chains;
 pub mod error_class;
 pub mod events;
+pub mod explain;
 pub mod index;
 pub mod machine_load;
 pub mod metrics;

@@ -10,12 +10,14 @@
 //! | [`topology_shape`] | what two runs must share to be comparable |
 //! | [`compare`] | whether two runs, for example on two backends, agree |
 //! | [`manifest`] | `run.json`: what the run was made from, so that it can be played again |
+//! | `event_line` | how `events.jsonl` writes an event |
 //! | [`directory`] | the run's directory, and the record written into it during the run |
 
 pub mod check_result;
 pub mod compare;
 pub mod connectivity;
 pub mod directory;
+mod event_line;
 pub mod failed_operations;
 #[cfg(test)]
 pub(crate) mod fixture;

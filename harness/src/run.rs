@@ -5,11 +5,12 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | `crossings` | pairs of nodes that are to be linked |
-//! | `ledger` | what is true by now: who lives, what was acknowledged, what is kept |
+//! | `holders` | who holds each item, from one inspection to the next |
+//! | `pair_queue` | pairs of nodes that are to be linked |
+//! | `state` | what is true by now: who lives, what was acknowledged, what is persistent |
 //! | `pending` | what was submitted and not reported yet |
-//! | `recoveries` | links over NATs that have forgotten everything |
-//! | `reports` | what a backend reports, taken into both |
+//! | `rebind_recovery` | links over NATs that have forgotten everything |
+//! | `backend_events` | what a backend reports, taken into both |
 //! | `stop` | how a run is ended early |
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -25,10 +26,11 @@ use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::metrics::history::MetricHistory;
 use crate::metrics::run::RunMetrics;
 use crate::op::{Lifecycle, Op, OpId, OpTarget};
-use crate::plan::{EndCondition, NodeIndex, Plan};
+use crate::plan::{EndCondition, NodeIndex, Plan, Step};
 use crate::series::Scrape;
 
 mod backend_events;
+mod holders;
 mod pair_queue;
 mod pending;
 mod rebind_recovery;
@@ -152,6 +154,7 @@ pub async fn run_plan<B: Backend>(
         last_inspection: None,
         inspect_begun: None,
         inspect_generation: 0,
+        queries_ended: 0,
         idle_turns: 0,
         status: RunStatus::default(),
     };
@@ -189,6 +192,8 @@ struct Runner<'a, B> {
     inspect_begun: Option<RunTime>,
     /// As [`RunState::generation`] then.
     inspect_generation: u64,
+    /// Queries that have ended, those that were never sent included.
+    queries_ended: usize,
     idle_turns: u32,
     status: RunStatus,
 }
@@ -247,7 +252,8 @@ impl<B: Backend> Runner<'_, B> {
         self.record(began, EventKind::StepBegan { step: index, verb: step.verb });
         let mut left = self.play_step(index, began).await;
         if matches!(left, Leave::Over)
-            && matches!(step.ends, EndCondition::Elapsed { .. } | EndCondition::Checked { .. })
+            && (matches!(step.ends, EndCondition::Elapsed { .. } | EndCondition::Checked { .. })
+                || changes_holders(step))
         {
             left = self.inspect_now().await;
         }
@@ -472,6 +478,12 @@ impl<B: Backend> Runner<'_, B> {
     fn answer_deadline(&self, node: NodeIndex) -> Duration {
         self.plan.node_config(self.plan.node(node)).core.deadline + ANSWER_MARGIN
     }
+}
+
+/// Whether a step without inspections of its own may leave items with other holders.
+fn changes_holders(step: &Step) -> bool {
+    let changes = |op: &Op| matches!(op, Op::Put { .. }) || op.lifecycle().is_some();
+    matches!(step.ends, EndCondition::Done { .. }) && step.ops.iter().any(|timed| changes(&timed.op))
 }
 
 fn inspect_pause(ends: &EndCondition) -> Option<Duration> {

@@ -90,7 +90,7 @@ fn cross(one: Kind, other: Kind, seed: u64) -> (ConnectReport, SimEngine<DataOve
 fn start(plan: &Plan) -> SimEngine<DataOverlay> {
     let mut engine = SimEngine::new(plan);
     for (slot, node) in plan.nodes.iter().enumerate() {
-        let NodeConfig { core: config, data } = plan.node_config(node);
+        let NodeConfig { core: config, data, .. } = plan.node_config(node);
         let overlay = DataOverlay::new(data);
         let seed = plan.seed * 1_000 + slot as u64;
         engine.start(slot as NodeSlot, SpawnSpec { id: id(plan, slot), config, seed, overlay });

@@ -17,7 +17,7 @@ use butter_harness::sim::network::NodeSlot;
 fn start_all(plan: &Plan) -> SimEngine<DataOverlay> {
     let mut engine = SimEngine::new(plan);
     for (slot, node) in plan.nodes.iter().enumerate() {
-        let NodeConfig { core: config, data } = plan.node_config(node);
+        let NodeConfig { core: config, data, .. } = plan.node_config(node);
         let mut id = [slot as u8; 32];
         id[31] = plan.seed as u8;
         let overlay = DataOverlay::new(data);

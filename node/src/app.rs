@@ -97,7 +97,7 @@ impl NodeBuilder<DataOverlay> {
     /// Replaces the settings of the core and of the data overlay.
     #[must_use]
     pub fn config(mut self, config: impl Into<NodeConfig>) -> Self {
-        let NodeConfig { core, data } = config.into();
+        let NodeConfig { core, data, .. } = config.into();
         self.config = core;
         self.overlay = DataOverlay::new(data);
         self

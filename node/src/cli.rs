@@ -29,7 +29,7 @@ const LOG_DEFAULT: &str = "info,quinn_udp=error";
 
 /// Variables that belong to no option.
 const OTHER_VARIABLES: &[OtherVariable] = &[
-    (LOG_VARIABLE, "Log filter: info (default), warn, or butter=debug"),
+    (LOG_VARIABLE, "Log filter: info (default), warn, or butter=debug; as --log of run"),
     ("NO_COLOR", "Do not colour output"),
     ("CLICOLOR_FORCE", "Colour output that is not shown on a terminal"),
 ];
@@ -109,7 +109,11 @@ fn start() -> u8 {
         Ok(cli) => cli,
         Err(error) => return if error.show() { 0 } else { 2 },
     };
-    if let Err(error) = logging::start(LOG_VARIABLE, process_environment(LOG_VARIABLE), LOG_DEFAULT) {
+    let filter = match &cli.command {
+        Command::Run(args) => args.log_filter().map(Into::into),
+        Command::Control(_) => process_environment(LOG_VARIABLE),
+    };
+    if let Err(error) = logging::start(LOG_VARIABLE, filter, LOG_DEFAULT) {
         return report(&Failure::Usage(error.into()));
     }
     execute(cli).map_or_else(|failure| report(&failure), |()| 0)

@@ -2,22 +2,42 @@
 
 use std::sync::{Arc, LazyLock};
 
-use crate::core::config::{self, Config, ConfigError, Setting};
+use tracing::level_filters::LevelFilter;
+
+use crate::core::config::{self, Config, ConfigError, ConfigKey, Setting};
 use crate::overlay::data::config::{DATA_SETTINGS, DataConfig};
 
 /// Every setting that a topology file or `--set` may change.
 pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
     let core = config::SETTINGS.iter().map(|key| key.setting);
-    core.chain(DATA_SETTINGS.iter().map(|key| key.setting)).collect()
+    let data = DATA_SETTINGS.iter().map(|key| key.setting);
+    core.chain(data).chain(PROGRAM_SETTINGS.iter().map(|key| key.setting)).collect()
 });
 
-/// Settings of the core and of the data overlay. Cheap to clone, so that simulated nodes share them.
+/// Settings of the program that runs a node. A simulated node ignores them.
+const PROGRAM_SETTINGS: &[ConfigKey<ProgramConfig>] =
+    &[ConfigKey::new("log", "debug", "log filter: a level, or levels of targets", |config, text| {
+        is_log_filter(text)
+            .then(|| config.log = Some(text.to_owned()))
+            .ok_or("levels such as info or warn,butter=debug")
+    })];
+
+/// Settings of the program that runs a node, rather than of the node itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgramConfig {
+    /// The log filter: `LEVEL` or `TARGET=LEVEL`, separated by commas. `None` leaves it to the program.
+    pub log: Option<String>,
+}
+
+/// Settings of the core, of the data overlay and of the program. Cheap to clone, so that simulated nodes share them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeConfig {
     /// Settings of the core, whichever overlay runs.
     pub core: Arc<Config>,
     /// Settings of the data overlay.
     pub data: Arc<DataConfig>,
+    /// Settings of the program.
+    pub program: Arc<ProgramConfig>,
 }
 
 impl NodeConfig {
@@ -38,6 +58,8 @@ impl NodeConfig {
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         if DATA_SETTINGS.iter().any(|known| known.setting.name == key) {
             config::apply(&*DATA_SETTINGS, self.data_mut(), key, value)
+        } else if PROGRAM_SETTINGS.iter().any(|known| known.setting.name == key) {
+            config::apply(PROGRAM_SETTINGS, Arc::make_mut(&mut self.program), key, value)
         } else {
             config::apply(config::SETTINGS, self.core_mut(), key, value)
         }
@@ -46,14 +68,20 @@ impl NodeConfig {
 
 impl From<Config> for NodeConfig {
     fn from(core: Config) -> Self {
-        NodeConfig { core: Arc::new(core), data: Arc::default() }
+        NodeConfig { core: Arc::new(core), ..NodeConfig::default() }
     }
 }
 
 impl From<DataConfig> for NodeConfig {
     fn from(data: DataConfig) -> Self {
-        NodeConfig { core: Arc::default(), data: Arc::new(data) }
+        NodeConfig { data: Arc::new(data), ..NodeConfig::default() }
     }
+}
+
+/// Whether a text is a list of levels, each with or without a target.
+fn is_log_filter(text: &str) -> bool {
+    let level = |directive: &str| directive.rsplit_once('=').map_or(directive, |(_, level)| level).trim().to_owned();
+    !text.trim().is_empty() && text.split(',').all(|directive| level(directive).parse::<LevelFilter>().is_ok())
 }
 
 #[cfg(test)]
@@ -77,6 +105,7 @@ mod tests {
         assert!(error.to_string().contains("auto, bfs"), "{error}");
         assert!(config.set("storage", "64").is_err());
         assert!(config.set("replicas", "0").is_err());
+        assert!(config.set("log", "inffo").is_err() && config.set("log", "warn,butter=loud").is_err());
         assert!(config.set("beat", "1s").unwrap_err().to_string().contains("beat"));
         assert_eq!(config, NodeConfig::default());
     }

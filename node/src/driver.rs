@@ -288,6 +288,11 @@ where
     }
 
     fn take_event(&mut self, event: TransportEvent<V::Message>) {
+        match &event {
+            TransportEvent::LinkUp { peer, remote, dialled } => tracing::debug!(%peer, ?remote, dialled, "link up"),
+            TransportEvent::LinkDown { peer } => tracing::debug!(%peer, "link down"),
+            _ => {}
+        }
         self.node.count_bytes(0, event.message_bytes());
         self.feed(event.into());
     }

@@ -90,6 +90,8 @@ fn wrong_values_of_options_say_what_is_expected() {
         (&["--group", "10.0.0.1:9999"], "expected an IPv4 multicast address"),
         (&["--set", "heartbeat"], "expected KEY=VALUE"),
         (&["--set", "beat=2s"], "heartbeat"),
+        (&["--set", "log=inffo"], "levels such as info"),
+        (&["--log", "inffo"], "expected levels such as `info`"),
         (&["--ambasador"], "--ambassador"),
     ] {
         let (status, stderr) = run(arguments, &[]);

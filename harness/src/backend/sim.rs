@@ -135,7 +135,7 @@ impl SimBackend {
         let seed = child(of_node, purpose::START + life.starts).next_u64();
         let mut id = NodeId([0; 32]);
         child(of_node, purpose::IDENTITY + life.identity).fill_bytes(&mut id.0);
-        let NodeConfig { core: config, data } = NodeConfig::clone(&self.configs[node.0]);
+        let NodeConfig { core: config, data, .. } = NodeConfig::clone(&self.configs[node.0]);
         let overlay = DataOverlay::new(data);
         self.engine.start(node.0 as NodeSlot, SpawnSpec { id, config, seed, overlay });
         id

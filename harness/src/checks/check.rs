@@ -6,7 +6,7 @@ use super::words::{Fault, Names, Word};
 use crate::metrics::history::MetricHistory;
 use crate::op::Op;
 use crate::plan::{Item, Measure, NetworkIndex, NodePlan, Plan, Step};
-use crate::results::check_result::CheckUnit;
+use crate::results::check_result::{CheckFailures, CheckUnit};
 use crate::results::tally::Tally;
 use crate::topology::units::{Time, Unit, any_share, is_plain_number};
 
@@ -43,6 +43,12 @@ pub(crate) trait MeasureFamily: Sync {
     /// # Errors
     /// If there is nothing to measure, with the reason.
     fn evaluate(&self, measure: &Measure, run: &Measurements<'_>) -> Result<f64, String>;
+
+    /// The items or queries that keep the value from its best.
+    fn failures(&self, measure: &Measure, run: &Measurements<'_>) -> Option<CheckFailures> {
+        _ = (measure, run);
+        None
+    }
 }
 
 /// A form of a family's checks.

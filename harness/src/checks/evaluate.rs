@@ -38,8 +38,15 @@ fn evaluate_on(
 ) -> Vec<CheckResult> {
     let tally = Tally::of(plan, events);
     let run = Measurements { plan, tally: &tally, metrics };
-    let measured = |check: &Check| family(check.measure.family).evaluate(&check.measure, &run);
-    checks.iter().map(|check| result(check, step, measured(check))).collect()
+    let judged = |check: &Check| {
+        let family = family(check.measure.family);
+        let mut judged = result(check, step, family.evaluate(&check.measure, &run));
+        if !judged.passed {
+            judged.failures = family.failures(&check.measure, &run);
+        }
+        judged
+    };
+    checks.iter().map(judged).collect()
 }
 
 fn result(check: &Check, step: Option<usize>, measured: Result<f64, String>) -> CheckResult {
@@ -57,6 +64,7 @@ fn result(check: &Check, step: Option<usize>, measured: Result<f64, String>) -> 
         value: measured.as_ref().ok().copied(),
         passed: measured.as_ref().is_ok_and(|&value| passes(value, check.comparison, check.bound)),
         reason: measured.err(),
+        failures: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::check::{Activity, Form, MeasureFamily, Measurements};
 use super::words::{Fault, Names, Word, nothing_more};
 use crate::plan::{Measure, Statistic};
-use crate::results::check_result::CheckUnit;
+use crate::results::check_result::{CheckFailures, CheckUnit};
 use crate::results::items::ItemSnapshot;
 use crate::statistics::ratio;
 
@@ -43,6 +43,10 @@ impl MeasureFamily for Persistence {
         let snapshot = snapshot(run)?;
         share(snapshot.persistent, snapshot.acknowledged, "no item was acknowledged")
     }
+
+    fn failures(&self, _: &Measure, run: &Measurements<'_>) -> Option<CheckFailures> {
+        CheckFailures::of("item", run.tally.items.lost.iter().map(|item| item.0))
+    }
 }
 
 impl MeasureFamily for Stored {
@@ -73,6 +77,10 @@ impl MeasureFamily for Stored {
     fn evaluate(&self, _: &Measure, run: &Measurements<'_>) -> Result<f64, String> {
         let items = &run.tally.items;
         share(items.acknowledged.len(), items.planned, "no item was to be stored")
+    }
+
+    fn failures(&self, _: &Measure, run: &Measurements<'_>) -> Option<CheckFailures> {
+        CheckFailures::of("item", run.tally.items.refused.iter().map(|item| item.0))
     }
 }
 

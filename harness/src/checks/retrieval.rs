@@ -2,8 +2,9 @@
 
 use super::check::{Activity, Form, MeasureFamily, Measurements};
 use super::words::{Fault, Names, Word, from_to, is_quantile, network, nothing_more, quantile};
+use crate::events::Retrieved;
 use crate::plan::{Measure, NetworkIndex, NetworkRange, Selection, Statistic};
-use crate::results::check_result::CheckUnit;
+use crate::results::check_result::{CheckFailures, CheckUnit};
 use crate::results::queries::QueryFigures;
 
 /// Measures of queries.
@@ -85,6 +86,16 @@ impl MeasureFamily for Retrieval {
             Statistic::WorstPair => worst_pair(run),
             _ => success_share(run, networks(&measure.from), networks(&measure.to)),
         }
+    }
+
+    fn failures(&self, measure: &Measure, run: &Measurements<'_>) -> Option<CheckFailures> {
+        if !matches!(measure.statistic, Statistic::Main | Statistic::WorstPair) {
+            return None;
+        }
+        let (from, to) = (networks(&measure.from), networks(&measure.to));
+        let queries = run.tally.queries.queries.iter().filter(|query| is_in(from, query.from) && is_in(to, query.to));
+        let failed = queries.filter(|query| !matches!(query.result, Retrieved::Found { .. }));
+        CheckFailures::of("query", failed.map(|query| query.number))
     }
 }
 

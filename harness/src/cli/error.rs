@@ -9,6 +9,7 @@ use butter_cli::output::WriteError;
 
 use crate::backend::BackendError;
 use crate::error_class::ErrorClass;
+use crate::explain::RecordError;
 use crate::netns::access::NamespaceError;
 use crate::results::directory::DirectoryError;
 use crate::results::manifest::ManifestError;
@@ -42,6 +43,9 @@ pub(crate) enum CommandError {
     /// Records of different backends are to be played, and no backend is named. Nothing was created.
     #[error("the records were made on different backends")]
     BackendsDiffer,
+    /// The events of a run cannot be read.
+    #[error(transparent)]
+    Events(#[from] RecordError),
     /// The samples of a run cannot be read.
     #[error("cannot read {path}")]
     Samples {
@@ -86,6 +90,7 @@ impl CommandError {
             | CommandError::Record(DirectoryError::NotEmpty(_))
             | CommandError::Manifest(_)
             | CommandError::Samples { .. }
+            | CommandError::Events(_)
             | CommandError::BackendsDiffer => ErrorClass::User,
             CommandError::JunitText(_) => ErrorClass::Bug,
             CommandError::Backend(error) => error.class(),

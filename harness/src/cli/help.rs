@@ -6,12 +6,12 @@ use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::programs::NODE_BINARY_VARIABLE;
 
 /// Holds the log filter.
-pub(super) const LOG_VARIABLE: &str = "HARNESS_LOG";
+pub(super) use crate::backend::process::node_command::ROUTER_LOG_VARIABLE as LOG_VARIABLE;
 
 /// Variables that belong to no option.
 pub(super) const OTHER_VARIABLES: &[OtherVariable] = &[
-    (LOG_VARIABLE, "Log filter: error (default), info, or butter_harness=debug"),
-    (NODE_LOG_VARIABLE, "Log filter of the nodes of a run"),
+    (LOG_VARIABLE, "Log filter, of routers as well: error (default), info, or butter_harness=debug"),
+    (NODE_LOG_VARIABLE, "Log filter of the nodes of a run, unless their `config` has `log`"),
     (NODE_BINARY_VARIABLE, "Node program to run: a static Linux executable"),
     ("DOCKER_HOST", "Address of the Docker engine"),
     ("NO_COLOR", "Do not colour output"),
@@ -77,6 +77,16 @@ Examples:
   harness compare runs/three-lans-1 runs/three-lans-2
 
 Exit status: 0 no difference is significant; 1 one is; 2 the records cannot be compared.";
+
+pub(super) const EXPLAIN: &str = "\
+Lists lost items, failed puts and queries, nodes that were down at the end, and incidents, each with its cause.
+
+Examples:
+  harness explain runs/three-lans-1
+  harness explain runs/three-lans-1 item 17
+  harness explain runs/three-lans-1 query 203
+
+Exit status: 0 the story is printed; 2 there is no such record, item or query.";
 
 pub(super) const SAMPLES: &str = "\
 Prints the columns time_s, node, network, group, metric, labels and value. A router has the name of its network.

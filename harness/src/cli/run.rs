@@ -23,6 +23,7 @@ use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
 use crate::report::summary;
 use crate::results::directory::{DirectoryError, RunDirectory};
+use crate::results::result::RunVerdict;
 use crate::run::StopSignal;
 
 #[derive(Debug, ClapArgs)]
@@ -219,6 +220,9 @@ fn report(outcome: SessionOutcome, directory: &Path, json: bool) -> (Vec<String>
     let errors: Vec<String> = outcome.failures.iter().map(|error| chain::one_line(error)).collect();
     let failed = outcome.failures.into_iter().map(fail).max();
     tell(&format!("record: {}", directory.display()));
+    if outcome.result.verdict == RunVerdict::Failed {
+        tell(&format!("explain: harness explain {}", directory.display()));
+    }
     let played = Exit::from(outcome.result.verdict);
     (errors, failed.map_or(played, |failed| failed.max(played)))
 }

@@ -1,7 +1,7 @@
 //! One run from `up` to `down`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::backend_choice::{AnyBackend, BackendKind, BackendSetup};
 use super::error::CommandError;
@@ -125,6 +125,12 @@ impl Session {
         SessionOutcome { result, failures }
     }
 
+    /// When the run's clock was zero; `None` of a simulated clock.
+    fn clock_began(&self, backend: &AnyBackend) -> Option<SystemTime> {
+        let passed = Duration::from_micros(backend.now().0);
+        (self.kind != BackendKind::Sim).then(|| SystemTime::now().checked_sub(passed)).flatten()
+    }
+
     async fn play(
         &self,
         backend: &mut AnyBackend,
@@ -133,7 +139,7 @@ impl Session {
         timing: &mut RunTiming,
         failures: &mut Vec<CommandError>,
     ) -> RunResult {
-        let recorder = match Recorder::new(&self.plan, &self.directory) {
+        let recorder = match Recorder::new(&self.plan, &self.directory, self.clock_began(backend)) {
             Ok(recorder) => recorder,
             Err(error) => {
                 let reason = butter_cli::chain::one_line(&error);

@@ -80,6 +80,7 @@ mod tests {
             value: None,
             passed: false,
             reason: Some("no snapshot of the nodes was taken".to_owned()),
+            failures: None,
         };
         assert_eq!(measured(&check), "not measurable: no snapshot of the nodes was taken");
         assert_eq!(measured(&CheckResult { value: Some(0.5), ..check }), "50 %");

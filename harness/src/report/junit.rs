@@ -190,6 +190,7 @@ mod tests {
             value,
             passed: false,
             reason: value.is_none().then(|| "no query was made".to_owned()),
+            failures: None,
         }
     }
 

@@ -3,10 +3,13 @@
 use super::format::{plural, seconds};
 use super::style::TableStyle;
 use super::{checks, connectivity, items, links, nodes, queries, rebind_recovery};
+use crate::results::check_result::{CheckFailures, CheckResult};
 use crate::results::result::{RunResult, RunVerdict};
 
 /// Most errors, incidents and reasons of failure shown, of each.
 const SHOWN_MAX: usize = 10;
+/// Items or queries that the line of a failed check names.
+const NAMED_MAX: usize = 3;
 
 /// The summary, with a newline at its end.
 pub fn render(result: &RunResult, style: TableStyle) -> String {
@@ -15,6 +18,7 @@ pub fn render(result: &RunResult, style: TableStyle) -> String {
     if played {
         lines.extend(result.environment_faults.iter().take(SHOWN_MAX).map(|fault| format!("  environment: {fault}")));
         lines.extend(result.errors.iter().take(SHOWN_MAX).map(|error| format!("  error: {error}")));
+        lines.extend(failed_checks(result));
         lines.extend(incidents(result));
         lines.extend(failed_operations(result));
     }
@@ -58,6 +62,23 @@ fn headline(result: &RunResult, played: bool) -> String {
         all => format!("{passed} of {} passed", plural(all, "check")),
     };
     format!("{run} after {} ({checks})", seconds(result.run_s))
+}
+
+/// `  persistence >= 99%: items 17, 20, 31 and 4 more failed`
+fn failed_checks(result: &RunResult) -> impl Iterator<Item = String> {
+    let line = |check: &CheckResult| {
+        let CheckFailures { subject, total, first } = check.failures.as_ref()?;
+        let numbers: Vec<String> = first.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+        let subject = match (*subject, *total) {
+            (subject, 1) => subject.to_owned(),
+            ("query", _) => "queries".to_owned(),
+            (subject, _) => format!("{subject}s"),
+        };
+        let more = total.saturating_sub(numbers.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        Some(format!("  {}: {subject} {}{more} failed", check.text, numbers.join(", ")))
+    };
+    result.checks.iter().filter_map(line).take(SHOWN_MAX)
 }
 
 fn incidents(result: &RunResult) -> Vec<String> {

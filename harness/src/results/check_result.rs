@@ -25,6 +25,31 @@ pub struct CheckResult {
     pub passed: bool,
     /// Why nothing could be measured.
     pub reason: Option<String>,
+    /// The items or queries that a failed check is about.
+    pub failures: Option<CheckFailures>,
+}
+
+/// Most failures that a check lists.
+const FAILURES_MAX: usize = 100;
+
+/// Items or queries because of which a check failed. `harness explain` tells the story of each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckFailures {
+    /// What they are: `item` or `query`.
+    pub subject: &'static str,
+    /// How many there are.
+    pub total: usize,
+    /// Numbers of the first hundred.
+    pub first: Vec<usize>,
+}
+
+impl CheckFailures {
+    /// These failures; `None` if there are none.
+    pub fn of(subject: &'static str, numbers: impl IntoIterator<Item = usize>) -> Option<Self> {
+        let all: Vec<usize> = numbers.into_iter().collect();
+        let first = all.iter().copied().take(FAILURES_MAX).collect();
+        (!all.is_empty()).then_some(CheckFailures { subject, total: all.len(), first })
+    }
 }
 
 /// Unit of a measured value.

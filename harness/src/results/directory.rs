@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::event_line;
 use crate::events::{Event, EventKind, RunTime};
 use crate::metrics::samples::{SAMPLES_FILE, Samples};
 use crate::plan::Plan;
@@ -145,23 +146,25 @@ pub struct Recorder {
     path: PathBuf,
     events: BufWriter<File>,
     samples: Samples<File>,
+    begun: Option<SystemTime>,
     steps: Stopwatch,
     /// The first write error: nothing is written after it.
     failed: Option<io::Error>,
 }
 
 impl Recorder {
-    /// Begins the record of a run.
+    /// Begins the record of a run. `begun` is when the run's clock was zero, unless that clock is simulated.
     ///
     /// # Errors
     /// If its files cannot be made.
-    pub fn new(plan: &Arc<Plan>, directory: &RunDirectory) -> Result<Self, DirectoryError> {
+    pub fn new(plan: &Arc<Plan>, directory: &RunDirectory, begun: Option<SystemTime>) -> Result<Self, DirectoryError> {
         let samples = Samples::new(directory.create(SAMPLES_FILE)?);
         Ok(Recorder {
             plan: Arc::clone(plan),
             path: directory.path().to_owned(),
             events: BufWriter::new(directory.create("events.jsonl")?),
             samples: samples.map_err(|source| io_error(directory.path(), source))?,
+            begun,
             steps: Stopwatch::default(),
             failed: None,
         })
@@ -193,8 +196,8 @@ impl RunObserver for Recorder {
             _ => {}
         }
         self.attempt(|this| {
-            serde_json::to_writer(&mut this.events, event)?;
-            this.events.write_all(b"\n")
+            let line = event_line::line(event, &this.plan, this.begun)?;
+            this.events.write_all(line.as_bytes())
         });
     }
 
@@ -238,7 +241,7 @@ mod tests {
     fn record_has_a_line_for_each_event() {
         let scratch = tempfile::tempdir().unwrap();
         let directory = RunDirectory::at(scratch.path()).unwrap();
-        let mut recorder = Recorder::new(&Arc::new(fixture::plan()), &directory).unwrap();
+        let mut recorder = Recorder::new(&Arc::new(fixture::plan()), &directory, None).unwrap();
         for event in [step_began(0), looked(1, 2), step_ended(0)] {
             recorder.event(&event);
         }
@@ -258,7 +261,7 @@ mod tests {
     fn unwritable_record_is_an_error() {
         let scratch = tempfile::tempdir().unwrap();
         let directory = RunDirectory::at(scratch.path()).unwrap();
-        let mut recorder = Recorder::new(&Arc::new(fixture::plan()), &directory).unwrap();
+        let mut recorder = Recorder::new(&Arc::new(fixture::plan()), &directory, None).unwrap();
         recorder.events = BufWriter::with_capacity(0, File::open("/dev/null").unwrap());
         recorder.event(&looked(1, 2));
         assert!(recorder.finish().is_err());

@@ -80,7 +80,7 @@ pub(crate) fn found(hops: u32, messages: u64) -> Retrieved {
 }
 
 pub(crate) fn retrieved(item: usize, node: usize, took_us: u64, result: Retrieved) -> Event {
-    event(EventKind::Retrieved { item: ItemIndex(item), node: NodeIndex(node), took_us, result })
+    event(EventKind::Retrieved { query: 0, item: ItemIndex(item), node: NodeIndex(node), took_us, result })
 }
 
 pub(crate) fn looked(kept: usize, acknowledged: usize) -> Event {

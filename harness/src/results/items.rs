@@ -16,6 +16,10 @@ pub struct ItemTally {
     pub planned: usize,
     /// Items whose store was acknowledged.
     pub acknowledged: BTreeSet<ItemIndex>,
+    /// Items whose store failed.
+    pub refused: BTreeSet<ItemIndex>,
+    /// Items of which no live node held every block at the last inspection.
+    pub lost: BTreeSet<ItemIndex>,
     /// The last snapshot of all live nodes.
     pub snapshot: Option<ItemSnapshot>,
 }
@@ -45,6 +49,15 @@ impl ItemTally {
             }
             EventKind::Stored { item, result: Ok(_), .. } => {
                 self.acknowledged.insert(*item);
+            }
+            EventKind::Stored { item, result: Err(_), .. } => {
+                self.refused.insert(*item);
+            }
+            EventKind::HoldersChanged { item, missing_blocks: 0, .. } => {
+                self.lost.remove(item);
+            }
+            EventKind::HoldersChanged { item, .. } => {
+                self.lost.insert(*item);
             }
             &EventKind::Inspected { persistent: kept, acknowledged, copies, blocks, copies_max, .. } => {
                 self.snapshot = Some(ItemSnapshot { persistent: kept, acknowledged, copies, blocks, copies_max });

@@ -21,6 +21,8 @@ pub struct QueryTally {
 /// A planned query for an acknowledged item, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Query {
+    /// Number of the query in the run, from 0.
+    pub number: usize,
     /// The item that was asked for.
     pub item: ItemIndex,
     /// Network of the querying node.
@@ -38,7 +40,8 @@ impl QueryTally {
     pub(super) fn add(&mut self, plan: &Plan, event: &Event) {
         match &event.kind {
             EventKind::Retrieved { result: Retrieved::NeverStored, .. } => self.never_stored += 1,
-            EventKind::Retrieved { item, node, took_us, result } => self.queries.push(Query {
+            EventKind::Retrieved { query, item, node, took_us, result } => self.queries.push(Query {
+                number: *query,
                 item: *item,
                 from: plan.node(*node).network,
                 to: plan.node(plan.items[item.0].by).network,

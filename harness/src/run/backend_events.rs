@@ -143,8 +143,11 @@ impl<B: Backend> Runner<'_, B> {
         node: NodeIndex,
         result: Retrieved,
     ) {
+        let query = self.queries_ended;
+        self.queries_ended += 1;
         self.state.queries.count(&result);
-        self.record(at, EventKind::Retrieved { item, node, took_us: at.0.saturating_sub(began.0), result });
+        let took_us = at.0.saturating_sub(began.0);
+        self.record(at, EventKind::Retrieved { query, item, node, took_us, result });
     }
 
     pub(super) fn linked(&mut self, at: RunTime, from: NodeIndex, to: NodeIndex, result: LinkResult) {
@@ -165,6 +168,9 @@ impl<B: Backend> Runner<'_, B> {
             self.status.persistent = Some((kept, acknowledged));
         }
         self.record(at, looked);
+        for change in self.state.holder_changes(views) {
+            self.record(at, change);
+        }
         self.rebind_waiting(at, views);
     }
 

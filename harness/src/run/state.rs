@@ -1,9 +1,10 @@
 //! What is true of a run by now: who lives, which items were acknowledged, what became of queries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use butter::core::identity::{BlockId, NodeId};
 
+use super::holders::HolderBook;
 use crate::events::{EventKind, Retrieved};
 use crate::metrics::run::OUTCOMES;
 use crate::op::NodeSnapshot;
@@ -19,6 +20,7 @@ pub(super) struct RunState {
     /// Acknowledged items with their blocks, the one that names them first.
     stored: BTreeMap<ItemIndex, Vec<BlockId>>,
     pub(super) queries: QueryCounts,
+    holders: HolderBook,
 }
 
 /// QueryCounts by how they ended.
@@ -79,6 +81,7 @@ impl RunState {
             generation: 0,
             stored: BTreeMap::new(),
             queries: QueryCounts::default(),
+            holders: HolderBook::default(),
         }
     }
 
@@ -133,6 +136,14 @@ impl RunState {
 
     pub(super) fn acknowledged(&self) -> usize {
         self.stored.len()
+    }
+
+    /// How the holders of items have changed since the last call, by the views of the live nodes.
+    pub(super) fn holder_changes(&mut self, views: &[NodeSnapshot]) -> Vec<EventKind> {
+        let views: Vec<&NodeSnapshot> = views.iter().filter(|view| self.is_live(view.node)).collect();
+        let seen: BTreeSet<NodeIndex> = views.iter().map(|view| view.node).collect();
+        let unseen = self.live.keys().copied().filter(|node| !seen.contains(node)).collect();
+        self.holders.compare(&self.stored, &views, &unseen)
     }
 
     /// What the views of the live nodes say together. Views of others, who died meanwhile, do not count; live nodes without a

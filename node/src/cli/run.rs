@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use butter_cli::{chain, values};
+use butter_cli::given::GivenOptions;
+use butter_cli::{chain, logging, values};
 use clap::Args;
 
 use butter::Node;
@@ -14,7 +15,7 @@ use butter::driver::api::{ApiAddress, ApiError, ApiSettings, DEFAULT_ADDRESS, TO
 use butter::driver::multicast::GROUP;
 use butter::driver::transport::TransportError;
 
-use super::{ApiArgs, Failure};
+use super::{ApiArgs, Failure, LOG_VARIABLE};
 
 /// Port of peers, unless an address names another.
 const DEFAULT_PORT: u16 = 4001;
@@ -22,6 +23,8 @@ const DEFAULT_PORT: u16 = 4001;
 #[derive(Args, Debug)]
 #[command(after_help = after_help())]
 pub(super) struct RunArgs {
+    #[command(flatten)]
+    given: GivenOptions,
     /// Listen for peers at this UDP address; port 0 is a free one, [::] is any address of both IPv4 and IPv6
     #[arg(long, value_name = "HOST:PORT", env = "BUTTER_LISTEN", default_value = "[::]:4001", value_parser = values::socket_address)]
     listen: SocketAddr,
@@ -46,9 +49,21 @@ pub(super) struct RunArgs {
     /// Open no socket for peers until `butter start`, so that nodes can start together
     #[arg(long, env = "BUTTER_START_PAUSED")]
     start_paused: bool,
+    /// Log filter: a level from off to trace, or levels of targets such as info,butter=debug [default: info]
+    #[arg(long, value_name = "FILTER", env = LOG_VARIABLE, value_parser = logging::filter)]
+    log: Option<String>,
     /// Change a setting (repeatable); see the list below
     #[arg(long, value_name = "KEY=VALUE", env = "BUTTER_SET", value_parser = setting)]
     set: Vec<(String, String)>,
+}
+
+impl RunArgs {
+    /// The log filter: the option wins over the setting, and the setting over the variable.
+    pub(super) fn log_filter(&self) -> Option<&str> {
+        let setting = self.set.iter().rev().find(|(key, _)| key == "log").map(|(_, value)| value.as_str());
+        let option = self.log.as_deref();
+        if self.given.contains("log") { option } else { setting.or(option) }
+    }
 }
 
 fn after_help() -> String {
@@ -61,6 +76,7 @@ Examples:
   butter run
   butter run --store ~/.butter --join ambassador.example.org:4001
   butter run --ambassador --set replicas=5 --set heartbeat=2s
+  butter run --log debug,quinn_proto=warn
 
 Exit status: 0 the node has left; 2 wrong arguments; 3 the node cannot be started.";
 
@@ -155,4 +171,33 @@ fn multicast_group(text: &str) -> Result<SocketAddrV4, String> {
     group
         .filter(|group| group.ip().is_multicast())
         .ok_or_else(|| format!("expected an IPv4 multicast address with a port, such as {GROUP}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    fn filter(arguments: &[&str], variable: &str) -> Option<String> {
+        let arguments = std::iter::once("program").chain(arguments.iter().copied()).map(Into::into);
+        let environment = |name: &str| (name == LOG_VARIABLE).then(|| variable.into());
+        let matches = butter_cli::arguments::parse(Program::command(), arguments, &environment, &[]).unwrap();
+        Program::from_arg_matches(&matches).unwrap().run.log_filter().map(str::to_owned)
+    }
+
+    #[test]
+    fn log_option_wins_over_the_setting_and_the_setting_over_the_variable() {
+        let (option, setting) = (["--log", "trace"], ["--set", "log=debug"]);
+        assert_eq!(filter(&[option, setting].concat(), "warn").as_deref(), Some("trace"));
+        assert_eq!(filter(&setting, "warn").as_deref(), Some("debug"));
+        assert_eq!(filter(&[], "warn").as_deref(), Some("warn"));
+        assert_eq!(filter(&[], ""), None);
+    }
 }

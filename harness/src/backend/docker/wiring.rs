@@ -202,7 +202,7 @@ impl Wiring {
         Ok(ContainerCreateBody {
             // Only root's processes are given capabilities by the engine.
             user: Some("0:0".to_owned()),
-            env: Some(vec![format!("{CONFIG_VARIABLE}={config}")]),
+            env: Some(router_environment(&config)),
             entrypoint: Some(vec!["/harness".to_owned()]),
             cmd: Some(vec!["router".to_owned()]),
             host_config: Some(host),
@@ -276,6 +276,13 @@ fn gone(removed: Result<(), Error>) -> Result<(), Error> {
 fn node_environment(token: &str) -> Vec<String> {
     let inherited = node_command::inherited_variables();
     let variables = [(TOKEN_VARIABLE, token.to_owned())].into_iter().chain(inherited);
+    variables.map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// The variables of a router's container: its configuration, and what routers inherit from this process.
+fn router_environment(config: &str) -> Vec<String> {
+    let inherited = node_command::inherited_by_routers();
+    let variables = [(CONFIG_VARIABLE, config.to_owned())].into_iter().chain(inherited);
     variables.map(|(name, value)| format!("{name}={value}")).collect()
 }
 

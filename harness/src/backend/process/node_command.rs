@@ -7,10 +7,22 @@ use crate::plan::{API_PORT, NODE_PORT, NodeIndex, Plan};
 /// Holds the log filter of nodes, here as there.
 pub(crate) const LOG_VARIABLE: &str = "BUTTER_LOG";
 
+/// Holds the log filter of this program, and of the routers that it starts.
+pub(crate) const ROUTER_LOG_VARIABLE: &str = "HARNESS_LOG";
+
 /// The variables of this process that nodes inherit: their log filter, if one is set.
 pub(crate) fn inherited_variables() -> Vec<(&'static str, String)> {
-    let filter = std::env::var(LOG_VARIABLE).ok().filter(|filter| !filter.is_empty());
-    filter.map(|filter| (LOG_VARIABLE, filter)).into_iter().collect()
+    inherited(LOG_VARIABLE)
+}
+
+/// The same of routers.
+pub(crate) fn inherited_by_routers() -> Vec<(&'static str, String)> {
+    inherited(ROUTER_LOG_VARIABLE)
+}
+
+fn inherited(variable: &'static str) -> Vec<(&'static str, String)> {
+    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+    value.map(|value| (variable, value)).into_iter().collect()
 }
 
 /// The arguments of a node's program. Its control API listens on `api`; what outlives it is in the folder `store`, if it keeps

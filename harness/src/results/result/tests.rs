@@ -55,6 +55,7 @@ fn check(passed: bool) -> CheckResult {
         value: Some(if passed { 1.0 } else { 0.5 }),
         passed,
         reason: None,
+        failures: None,
     }
 }
 

@@ -75,7 +75,10 @@ async fn put(State(node): DataNode, value: Result<Bytes, BytesRejection>) -> Res
         None => Failure::new(rejection.status(), rejection.body_text()),
     })?;
     let begun = Instant::now();
-    let stored = node.execute(PutCommand { value: Blob(value) }).await??;
+    let length = value.len();
+    let stored = node.execute(PutCommand { value: Blob(value) }).await?;
+    let stored = stored.inspect_err(|error| tracing::debug!(length, %error, "a put has failed"))?;
+    tracing::debug!(id = %stored.id, length, took = ?begun.elapsed(), "stored");
     let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     let body = PutBody { id: stored.id, blocks: stored.blocks, took_us };
     Ok((StatusCode::CREATED, Json(body)).into_response())
@@ -89,7 +92,10 @@ fn over_budget<'a>(rejection: &'a (dyn std::error::Error + 'static)) -> Option<&
 
 async fn fetch(State(node): DataNode, Path(id): Path<String>) -> Result<Response, Failure> {
     let id: BlockId = id.parse().map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error))?;
-    let found = node.execute(GetCommand { id }).await??;
+    let begun = Instant::now();
+    let found = node.execute(GetCommand { id }).await?;
+    let found = found.inspect_err(|error| tracing::debug!(%id, took = ?begun.elapsed(), %error, "a get has failed"))?;
+    tracing::debug!(%id, hops = found.hops, messages = found.messages, took = ?begun.elapsed(), "found");
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/octet-stream"));
     headers.insert(HeaderName::from_static(HOPS_HEADER), found.hops.into());
