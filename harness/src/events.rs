@@ -126,6 +126,18 @@ pub enum EventKind {
         /// How it ended, as a message for the user.
         message: String,
     },
+    /// Nothing passes between nodes of different sides from then on.
+    Partitioned {
+        /// The partition's name.
+        name: String,
+        /// Indices of the nodes of each side in the plan.
+        sides: Vec<Vec<NodeIndex>>,
+    },
+    /// Partitions have ended.
+    Healed {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// An operation failed without a result of its own.
     Incident {
         /// Index of the node in the plan, if it is about one.

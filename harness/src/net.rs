@@ -10,3 +10,4 @@ pub mod firewall;
 pub mod link;
 pub mod nat;
 pub mod packet;
+pub mod zone;

@@ -65,6 +65,18 @@ pub enum Op {
         /// From outside into the network.
         down: Box<LinkConfig>,
     },
+    /// Lets nothing pass between nodes of different sides. Ends with [`OpResult::NetworkChanged`].
+    Partition {
+        /// Identifies it among those in force.
+        name: String,
+        /// Nodes that reach each other, two sides at least.
+        sides: Vec<Vec<NodeIndex>>,
+    },
+    /// Ends partitions. Ends with [`OpResult::NetworkChanged`].
+    Heal {
+        /// The partitions meant.
+        names: Vec<String>,
+    },
     /// Has a node link to a peer, its target, as directly as possible. Ends with [`OpResult::Connected`].
     Connect {
         node: NodeIndex,
@@ -101,7 +113,8 @@ impl Op {
             Op::Put { node, .. } | Op::Get { node, .. } | Op::Connect { node, .. } | Op::Ping { node, .. } => {
                 Some(*node)
             }
-            Op::Rebind { .. } | Op::SetLink { .. } | Op::Inspect | Op::Sample => None,
+            Op::Rebind { .. } | Op::SetLink { .. } | Op::Partition { .. } | Op::Heal { .. } => None,
+            Op::Inspect | Op::Sample => None,
         }
     }
 
@@ -132,6 +145,8 @@ impl Op {
             Op::Get { .. } => "get",
             Op::Rebind { .. } => "rebind",
             Op::SetLink { .. } => "link change",
+            Op::Partition { .. } => "partition",
+            Op::Heal { .. } => "heal",
             Op::Connect { .. } => "connect",
             Op::Ping { .. } => "ping",
             Op::Inspect => "inspection",
@@ -152,6 +167,8 @@ impl Op {
             Op::Get { .. } => "gets",
             Op::Rebind { .. } => "rebinds",
             Op::SetLink { .. } => "link changes",
+            Op::Partition { .. } => "partitions",
+            Op::Heal { .. } => "heals",
             Op::Connect { .. } => "connects",
             Op::Ping { .. } => "pings",
             Op::Inspect => "inspections",

@@ -16,6 +16,7 @@ use crate::net::nat::{Forward, NatConfig};
 pub mod builder;
 mod check;
 pub mod ipv6;
+pub mod partitions;
 mod relocate;
 mod step;
 #[cfg(test)]

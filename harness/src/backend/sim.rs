@@ -317,6 +317,14 @@ impl Backend for SimBackend {
                 self.engine.transport_mut().set_link(network, &up, &down);
                 self.report(Some(id), OpResult::NetworkChanged);
             }
+            (Op::Partition { name, sides }, _) => {
+                self.engine.transport_mut().partition(&name, &sides);
+                self.report(Some(id), OpResult::NetworkChanged);
+            }
+            (Op::Heal { names }, _) => {
+                self.engine.transport_mut().heal(&names);
+                self.report(Some(id), OpResult::NetworkChanged);
+            }
             (Op::Connect { node, .. }, OpTarget::Peer(peer)) => {
                 let link = Command::Connect { peer, contact: None };
                 self.command(id, node, link, CONNECT_WITHIN + ANSWER_MARGIN);

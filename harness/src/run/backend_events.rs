@@ -57,6 +57,12 @@ impl<B: Backend> Runner<'_, B> {
             }
             (&Op::Ping { node, peer, .. }, OpResult::PingAnswered) => self.answered(at, LinkEnd { node, peer }),
             (&Op::SetLink { network, .. }, OpResult::NetworkChanged) => self.record(at, EventKind::LinkSet { network }),
+            (Op::Partition { name, sides }, OpResult::NetworkChanged) => {
+                self.record(at, EventKind::Partitioned { name: name.clone(), sides: sides.clone() });
+            }
+            (Op::Heal { names }, OpResult::NetworkChanged) => {
+                self.record(at, EventKind::Healed { names: names.clone() })
+            }
             (op, OpResult::NetworkChanged) if op.node().is_none() => {
                 self.record(at, EventKind::NetworkChanged { op: op.name() });
             }

@@ -12,6 +12,7 @@
 //! - **Keep-alives** are not simulated one by one: NAT mappings of a live link are refreshed often enough that they never
 //!   expire. A mapping that lives shorter than [`KEEP_ALIVE`] is kept nevertheless.
 //! - **Rebind**: a link over a NAT that forgets goes on if QUIC would migrate it. See [`rewire`].
+//! - **Partition**: what arrives from a node that is cut off is lost. See [`partition`].
 //! - **Relay**: a link through an ambassador takes the way of the two links that carry it, and goes down with either.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -30,6 +31,7 @@ use butter::core::wire::WireError;
 use slotmap::SlotMap;
 
 use crate::net::nat::{Flow, Protocol};
+use crate::plan::partitions::PartitionState;
 use crate::plan::{NODE_PORT, Plan};
 
 use super::network::ipv6::{is_label, label, labelled};
@@ -40,6 +42,7 @@ mod dial;
 mod discovery;
 mod flight;
 mod link;
+mod partition;
 mod path;
 mod port_map;
 mod probe;
@@ -82,6 +85,7 @@ pub struct Transport<M> {
     now: Time,
     queue: EventQueue<Event>,
     networks: Networks,
+    partitions: PartitionState,
     /// By network: the seats of live nodes, in order.
     live: Vec<Vec<NodeSlot>>,
     ends: Vec<End>,
@@ -142,6 +146,11 @@ enum Event {
     Refresh(u32),
     /// One of a link's ends sends a keep-alive after a NAT on its way has forgotten it.
     Revive(LinkKey),
+    /// Nothing has arrived over a link since then, if it is still cut by a partition.
+    Parted {
+        link: LinkKey,
+        since: Time,
+    },
     /// A side of a link sees that its peer has come to another address.
     Moved {
         link: LinkKey,
@@ -180,6 +189,7 @@ impl<M: Debug + Encode> Transport<M> {
             seats6: plan.nodes.iter().zip(0..).filter_map(|(node, slot)| Some((node.address6?, slot))).collect(),
             sequences: vec![0; networks.len()],
             networks,
+            partitions: PartitionState::new(plan),
             links: SlotMap::with_key(),
             flights: SlotMap::with_key(),
             dials: SlotMap::with_key(),
@@ -310,7 +320,7 @@ impl<M: Debug + Encode> Transport<M> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Wake(slot) => self.deliver(slot, TransportEvent::Wake),
-            Event::Arrive(flight) => self.land(flight),
+            Event::Arrive(flight) => self.arrive(flight),
             Event::Train { flight, hop, packets, attempt } => self.train(flight, hop, packets, attempt),
             Event::SimPacket(key) => self.packet_arrives(key),
             Event::DialTick(dial) => self.dial_tick(dial),
@@ -318,6 +328,7 @@ impl<M: Debug + Encode> Transport<M> {
             Event::Datagram(key) => self.datagram_arrives(key),
             Event::Refresh(network) => self.refresh(network as usize),
             Event::Revive(link) => self.revive(link),
+            Event::Parted { link, since } => self.parted_for_long(link, since),
             Event::Moved { link, side } => self.moved(link, usize::from(side)),
             Event::PathCheck { link, side } => self.check_path(link, usize::from(side)),
         }

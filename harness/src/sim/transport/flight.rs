@@ -80,6 +80,9 @@ impl<M: Debug + Encode> Transport<M> {
         let Some(flight) = self.flights.get_mut(key) else { return };
         let link = &self.links[flight.link];
         if usize::from(hop) == link.hop_count() {
+            if link.is_parted() {
+                return self.send_again(key, packets, attempt + 1, IDLE_TIMEOUT);
+            }
             flight.missing -= packets;
             let (link, from_side, since) = (flight.link, usize::from(1 - flight.to), flight.since);
             let is_whole = flight.missing == 0;
@@ -138,6 +141,15 @@ impl<M: Debug + Encode> Transport<M> {
         let Some(Flight { link, to, bytes, .. }) = self.flights.remove(key) else { return };
         self.count_outstanding(link, usize::from(1 - to), |outstanding| outstanding.saturating_sub(bytes.into()));
         self.landed(link);
+    }
+
+    /// A whole message reaches the end of a path without luck or queues.
+    pub(super) fn arrive(&mut self, key: FlightKey) {
+        let Some(flight) = self.flights.get(key) else { return };
+        if self.links[flight.link].is_parted() {
+            return self.send_again(key, flight.missing, 1, IDLE_TIMEOUT);
+        }
+        self.land(key);
     }
 
     /// All of a message has arrived.

@@ -38,6 +38,8 @@ pub(super) struct Link {
     pub(super) broken: bool,
     /// A NAT on the way has forgotten it, and nothing was sent outwards through that one since.
     pub(super) cut: Option<Box<Cut>>,
+    /// Since when a partition lets nothing arrive over it, if one does.
+    pub(super) parted_since: Option<Time>,
     /// Messages under way.
     flights: u32,
     pub(super) heard: LastHeard,
@@ -146,7 +148,12 @@ impl Link {
     }
 
     pub(super) fn is_perfect(&self) -> bool {
-        self.perfect && self.cut.is_none()
+        self.perfect && self.cut.is_none() && !self.is_parted()
+    }
+
+    /// Whether a partition lets nothing arrive.
+    pub(super) fn is_parted(&self) -> bool {
+        self.parted_since.is_some()
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -212,7 +219,7 @@ impl<M: Debug + Encode> Transport<M> {
         let relaying = if way.relay.is_some() { LAN_LATENCY } else { Duration::ZERO };
         let ahead = relaying + self.spread(slots[0]);
         let (one_way, perfect) = self.measure(&way.hops, ahead);
-        self.links.insert(Link {
+        let key = self.links.insert(Link {
             slots,
             ids: slots.map(|slot| self.end(slot).id),
             lives: slots.map(|slot| self.end(slot).life),
@@ -227,10 +234,13 @@ impl<M: Debug + Encode> Transport<M> {
             perfect,
             broken: false,
             cut: None,
+            parted_since: None,
             flights: 0,
             heard: LastHeard::new(self.now),
             paths: None,
-        })
+        });
+        self.judge_link(key);
+        key
     }
 
     /// Time from each side to the other without luck or queues, and whether there is nothing else on the way.

@@ -145,7 +145,7 @@ impl<M: Debug + Encode> Transport<M> {
     /// Time since a side heard of its peer. Keep-alives, which are not simulated, come over every link that works.
     fn silence(&self, link: &Link, side: usize) -> Duration {
         let silence = self.now.since(link.heard.by(side, self.now, link.one_way(1 - side)));
-        let works = !link.is_broken() && link.cut.is_none();
+        let works = !link.is_broken() && link.cut.is_none() && !link.is_parted();
         if works { silence.min(KEEP_ALIVE) } else { silence }
     }
 }

@@ -150,7 +150,8 @@ impl<M: Debug + Encode> Transport<M> {
             PacketFate::Delivered(slot) => {
                 let (packet, content) = self.packets.remove(key).expect("just seen");
                 let socket = self.socket_at(slot, packet.flow.destination.port());
-                let Some(socket) = socket.filter(|_| self.end(slot).alive) else { return };
+                let is_heard = self.end(slot).alive && !self.are_cut(content.sender(), slot);
+                let Some(socket) = socket.filter(|_| is_heard) else { return };
                 match content {
                     Content::Handshake(handshake) => self.handshake(slot, packet, handshake),
                     Content::Probe { probe, .. } => {

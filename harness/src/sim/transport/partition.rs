@@ -1,0 +1,60 @@
+//! Partitions: what arrives at a node from one that is cut off from it is lost.
+
+use super::*;
+use crate::plan::NodeIndex;
+use crate::plan::partitions::PartitionSides;
+
+impl<M: Debug + Encode> Transport<M> {
+    /// Carries out [`crate::op::Op::Partition`].
+    pub fn partition(&mut self, name: &str, sides: &PartitionSides) {
+        self.partitions.begin(name, sides);
+        self.judge_links();
+    }
+
+    /// Carries out [`crate::op::Op::Heal`].
+    pub fn heal(&mut self, names: &[String]) {
+        self.partitions.heal(names);
+        self.judge_links();
+    }
+
+    /// Whether what one node sends is lost at the other.
+    pub(super) fn are_cut(&self, from: NodeSlot, to: NodeSlot) -> bool {
+        self.partitions.are_cut(NodeIndex(from as usize), NodeIndex(to as usize))
+    }
+
+    fn judge_links(&mut self) {
+        let keys: Vec<LinkKey> = self.links.keys().collect();
+        keys.into_iter().for_each(|key| self.judge_link(key));
+    }
+
+    /// Notes whether anything arrives over a link. One over which nothing does for long breaks.
+    pub(super) fn judge_link(&mut self, key: LinkKey) {
+        let link = &self.links[key];
+        let [a, b] = link.slots();
+        let is_parted = match link.relay {
+            Some(relay) => self.are_cut(a, relay) || self.are_cut(relay, b),
+            None => self.are_cut(a, b),
+        };
+        let (now, link) = (self.now, &mut self.links[key]);
+        if !is_parted {
+            link.parted_since = None;
+        } else if link.parted_since.is_none() {
+            link.parted_since = Some(now);
+            let at = now + link.round_trip() + IDLE_TIMEOUT;
+            self.schedule(a, at, Event::Parted { link: key, since: now });
+        }
+    }
+
+    /// Nothing has arrived over a link since then, unless its partition has healed meanwhile.
+    pub(super) fn parted_for_long(&mut self, key: LinkKey, since: Time) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if link.broken || link.parted_since != Some(since) {
+            return;
+        }
+        link.broken = true;
+        let [x, y] = link.slots();
+        self.break_relayed(x, y);
+        self.notice_silence(key, 0);
+        self.notice_silence(key, 1);
+    }
+}
