@@ -3,6 +3,7 @@
 //! - [`config`]: what a backend tells a router.
 //! - [`engine`]: the router without its sockets: frames in, frames out, some of them later. It has [`routes`], the two links as
 //!   [`link_queue`]s, its own ARP as [`neighbours`] and the same of IPv6 as [`ndp`], and counts into [`stats`].
+//! - [`zone_marks`]: which side of a partition a packet comes from.
 //! - [`frame`]: frames and sides. [`offload`]: what hosts leave to the network card.
 //! - [`io`]: the loop between [`socket`]s and engine; [`interfaces`]: which ones, and their addresses.
 //! - [`gateway`]: what hosts of the LAN may ask for, mappings that is.
@@ -40,6 +41,7 @@ pub mod proxy;
 pub mod routes;
 pub mod socket;
 pub mod stats;
+pub mod zone_marks;
 
 pub use config::{RouterConfig, RouterIpv6Config, SideConfig, SideConfig6};
 use engine::RouterEngine;

@@ -11,6 +11,7 @@ use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{NatConfig, PortBlock};
 use butter_harness::net::packet::ipv6::Packet6;
 use butter_harness::net::packet::{self, Packet};
+use butter_harness::net::zone::Zone;
 use butter_harness::router::engine::RouterEngine;
 use butter_harness::router::frame::{ETHERNET_LEN, Interface, Side, TYPE_IPV6};
 use butter_harness::router::offload::{OFFLOAD_LEN, Offload};
@@ -97,6 +98,7 @@ fn engine(nat: u8) -> RouterEngine {
             (Ipv4Addr::new(10, 1, 0, 2), [2, 0, 0, 0, 1, 2]),
             (Ipv4Addr::new(203, 0, 113, 1), [2, 0, 0, 0, 2, 1]),
         ],
+        zones: vec![(Ipv4Addr::new(10, 1, 0, 2).into(), Zone::new(9).expect("below the bound"))],
     };
     RouterEngine::new(&config, INSIDE, Some(OUTSIDE))
 }

@@ -111,6 +111,9 @@ pub enum Malformed {
 }
 
 /// Where the parts of an IPv4 header are.
+/// The DSCP field, and two bits for congestion (RFC 3168).
+const IP_TOS: usize = 1;
+const ECN_MASK: u8 = 0b11;
 const IP_IDENTIFICATION: usize = 4;
 const IP_FRAGMENT: usize = 6;
 const IP_TTL: usize = 8;
@@ -228,6 +231,14 @@ pub fn decrement_ttl(bytes: &mut [u8]) {
     let old = [bytes[IP_TTL], bytes[IP_TTL + 1]];
     bytes[IP_TTL] = old[0].checked_sub(1).expect("the caller looked");
     let new = [bytes[IP_TTL], bytes[IP_TTL + 1]];
+    checksum::update(bytes, IP_CHECKSUM, &old, &new, Checksum::Complete);
+}
+
+/// Sets the DSCP field (RFC 2474) and leaves the congestion bits beside it.
+pub fn set_dscp(bytes: &mut [u8], dscp: u8) {
+    let old = [bytes[0], bytes[IP_TOS]];
+    bytes[IP_TOS] = dscp << 2 | old[1] & ECN_MASK;
+    let new = [bytes[0], bytes[IP_TOS]];
     checksum::update(bytes, IP_CHECKSUM, &old, &new, Checksum::Complete);
 }
 

@@ -1,6 +1,6 @@
 //! What a backend tells a router.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::net::firewall::Policy;
 use crate::net::link::LinkConfig;
 use crate::net::nat::{Forward, NatConfig};
+use crate::net::zone::Zone;
 
 /// A router, as [`super::main_from_env`] reads it from the environment (JSON).
 ///
@@ -46,6 +47,8 @@ pub struct RouterConfig {
     pub seed: u64,
     /// Hosts whose link-layer addresses are known and never asked for.
     pub neighbours: Vec<(Ipv4Addr, [u8; 6])>,
+    /// Hosts on either side whose packets are marked with their zone; none if the run has no partition.
+    pub zones: Vec<(IpAddr, Zone)>,
 }
 
 /// IPv6 of a router.

@@ -19,6 +19,7 @@ use super::neighbours::Neighbours;
 use super::offload::Offload;
 use super::routes::Routes;
 use super::stats::{DropCause, ForwardDirection, RouterStats};
+use super::zone_marks::ZoneMarks;
 use crate::net::link::LinkConfig;
 use crate::net::nat::Nat;
 use crate::net::nat::identification::Identifications;
@@ -52,6 +53,7 @@ pub struct RouterEngine {
     /// Of what the NAT sends.
     identifications: Identifications,
     errors: ErrorLimit,
+    zones: ZoneMarks,
     ipv6: Option<Ipv6>,
     stats: RouterStats,
     /// Reused for each segment that is cut.
@@ -108,6 +110,7 @@ impl RouterEngine {
             out_of_order: Default::default(),
             identifications: Identifications::new(seed(7)),
             errors: ErrorLimit::default(),
+            zones: ZoneMarks::new(&config.zones),
             ipv6,
             stats: RouterStats::default(),
             segment: Vec::new(),

@@ -57,6 +57,7 @@ pub(crate) fn config(nat: Option<NatConfig>, up: LinkConfig, down: LinkConfig) -
         ipv6: None,
         seed: 7,
         neighbours: Vec::new(),
+        zones: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The configuration of each router: its sides, its link, and the ways to networks without a NAT; and to forget that it was probed.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -10,7 +10,9 @@ use super::client::ApiClient;
 use super::node_api;
 use crate::net::firewall::Policy;
 use crate::net::link::LinkConfig;
-use crate::plan::{Network, NetworkIndex, Plan};
+use crate::net::zone::Zone;
+use crate::plan::partitions::PartitionState;
+use crate::plan::{Network, NetworkIndex, NodeIndex, Plan};
 use crate::router::{RouterConfig, RouterIpv6Config, SideConfig, SideConfig6};
 
 /// TCP port of every router's control proxy and metrics.
@@ -52,7 +54,26 @@ pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: SideConfig) -
         // Routers of one run differ in their luck; the odd constant spreads neighbouring indices (SplitMix64).
         seed: plan.seed ^ (index.0 as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         neighbours: Vec::new(),
+        zones: zones(plan, index),
     }
+}
+
+/// The zones of the nodes on both of a router's networks. Others are marked by the routers in front of them.
+fn zones(plan: &Plan, index: NetworkIndex) -> Vec<(IpAddr, Zone)> {
+    let partitions = PartitionState::new(plan);
+    if !partitions.is_used() {
+        return Vec::new();
+    }
+    let outside = plan.network(index).behind.as_ref().map(|uplink| uplink.to);
+    let nodes = plan.nodes.iter().enumerate();
+    let nodes = nodes.filter(|(_, node)| node.network == index || Some(node.network) == outside);
+    nodes
+        .flat_map(|(at, node)| {
+            let addresses = [Some(node.address.into()), node.address6.map(IpAddr::from)];
+            addresses.into_iter().flatten().map(move |address| (address, at))
+        })
+        .map(|(address, at)| (address, partitions.zone(NodeIndex(at))))
+        .collect()
 }
 
 /// The same for IPv6, if the network has any.

@@ -148,6 +148,7 @@ fn config(link: LinkConfig) -> RouterConfig {
         control_port: CONTROL_PORT,
         seed: 1,
         neighbours: Vec::new(),
+        zones: Vec::new(),
     }
 }
 

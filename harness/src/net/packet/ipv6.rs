@@ -149,6 +149,12 @@ pub fn decrement_hop_limit(bytes: &mut [u8]) {
     bytes[HOP_LIMIT] = bytes[HOP_LIMIT].checked_sub(1).expect("the caller looked");
 }
 
+/// Sets the DSCP field (RFC 2474), which lies across the first two bytes.
+pub fn set_dscp(bytes: &mut [u8], dscp: u8) {
+    bytes[0] = bytes[0] & 0xf0 | dscp >> 2;
+    bytes[1] = bytes[1] & 0x3f | dscp << 6;
+}
+
 /// Whether one host has the address, which is neither a link's own nor a group's.
 pub fn is_plain_host(ip: Ipv6Addr) -> bool {
     !ip.is_multicast() && !ip.is_unspecified() && !ip.is_loopback() && !ip.is_unicast_link_local()

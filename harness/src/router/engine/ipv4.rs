@@ -74,6 +74,7 @@ impl RouterEngine {
     ) {
         let Ok(packet) = Packet::parse(&frame[ETHERNET_LEN..]) else { return self.stats.drop(DropCause::Malformed) };
         let frame = &mut frame[..ETHERNET_LEN + packet.total_len];
+        self.zones.mark(&packet, &mut frame[ETHERNET_LEN..]);
         let forwarded = self.forward(now, side, offload, &packet, frame, out);
         let has_gone = forwarded.is_ok();
         match forwarded {

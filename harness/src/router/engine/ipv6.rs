@@ -183,6 +183,7 @@ impl RouterEngine {
         if ipv6.is_own(packet.destination) {
             return ipv6.answer(side, &packet, frame, out);
         }
+        self.zones.mark6(&packet, &mut frame[ETHERNET_LEN..]);
         if let Err(Refusal(cause, problem)) = self.forward6(now, side, offload, &packet, frame, out) {
             self.stats.drop(cause);
             let Some(problem) = problem else { return };

@@ -12,6 +12,7 @@ use crate::net::packet::{Content, Fragment, Packet};
 mod damage;
 mod fragments;
 mod sources;
+mod zones;
 
 const INSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 1], mtu: 1_500 };
 const OUTSIDE: Interface = Interface { mac: [2, 0, 0, 0, 0, 2], mtu: 1_500 };
@@ -40,6 +41,7 @@ fn config() -> RouterConfig {
         ipv6: None,
         seed: 1,
         neighbours: vec![(ip("10.1.0.2"), HOST), (ip("203.0.113.9"), FAR)],
+        zones: Vec::new(),
     }
 }
 
