@@ -27,7 +27,7 @@ use butter_cli::terminal::process_environment;
 use butter_cli::{arguments, bugs, logging, output};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::netns::access;
+use crate::netns::{access, arrival_filter};
 
 mod backend_choice;
 mod bench;
@@ -100,6 +100,12 @@ enum Command {
         /// Routers to probe, as JSON
         survey: std::path::PathBuf,
     },
+    /// Filter what this container receives
+    #[command(hide = true)]
+    ArrivalFilter {
+        /// What is dropped, as JSON
+        filter: String,
+    },
     /// Try to create a user namespace, in a process of its own
     #[command(hide = true)]
     NamespaceTrial,
@@ -135,9 +141,10 @@ fn start() -> Exit {
 }
 
 fn execute(command: Command) -> Result<Exit, CommandError> {
-    // Both need the process as it is, without other threads.
-    match command {
+    // These need the process as it is, without other threads.
+    match &command {
         Command::Router => return Ok(crate::router::main_from_env().map(|()| Exit::Passed)?),
+        Command::ArrivalFilter { filter } => return Ok(arrival_filter::main(filter).map(|()| Exit::Passed)?),
         Command::NamespaceTrial => return Ok(if access::trial_main() { Exit::Passed } else { Exit::Failed }),
         _ => {}
     }
@@ -156,6 +163,6 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Prober { survey } => {
             runtime.block_on(crate::probe::remote_prober::main(&survey)).map(|()| Exit::Passed)?
         }
-        Command::Router | Command::NamespaceTrial => unreachable!("handled above"),
+        Command::Router | Command::ArrivalFilter { .. } | Command::NamespaceTrial => unreachable!("handled above"),
     })
 }

@@ -3,10 +3,12 @@
 //! A socket belongs to the namespace of the thread that made it, wherever it is used afterwards, and a process starts in the
 //! namespace of the thread that starts it. So only making and starting needs one of these threads.
 //!
-//! [`access`]: whether namespaces can be had. [`host`]: namespaces with cables to bridges. [`netlink`]: what the kernel is asked for
-//! in one. [`process`], `confine`: starts programs in one, without power; listens to them.
+//! [`access`]: whether namespaces can be had. [`arrival_filter`]: what a host does not receive. [`host`]: namespaces with cables to
+//! bridges. [`netlink`]: what the kernel is asked for in one. [`process`], `confine`: starts programs in one, without power; listens
+//! to them.
 
 pub mod access;
+pub(crate) mod arrival_filter;
 mod confine;
 pub(crate) mod host;
 pub(crate) mod netlink;

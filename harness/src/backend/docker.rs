@@ -12,6 +12,7 @@
 //! | `probing`, `prober` | the self-probe |
 //! | `bare` | what the engine itself needs for as many containers |
 //! | `neighbours` | keeps large LANs out of the kernel's neighbour table |
+//! | `filtering` | what nodes do not receive |
 //! | `logs`, `teardown` | what is left of a run, and that nothing else is |
 //!
 //! Invariant: everything created carries the run's label, so whatever becomes of this process, [`Backend::down`] or
@@ -22,6 +23,7 @@ mod containers;
 mod context;
 mod deploy;
 pub mod engine;
+mod filtering;
 pub mod image;
 pub(crate) mod label;
 mod logs;

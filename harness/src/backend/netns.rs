@@ -32,6 +32,7 @@ use crate::backend::process::{ProcessBackend, ProcessHost, ProcessRun, node_api,
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::netns::access::{self, NamespaceAccess};
+use crate::netns::arrival_filter::ArrivalFilter;
 use crate::netns::process::{Privileges, Process, ProcessSpec, Program};
 use crate::netns::{Namespace, NamespaceWorkers, raise_descriptor_limit};
 use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
@@ -293,6 +294,10 @@ impl ProcessHost for Namespaces {
             Ok(_) => Ok(()),
             Err(_) => Self::kill(run, node, instance).await,
         }
+    }
+
+    async fn filter(run: &ProcessRun<Self>, node: NodeIndex, filter: ArrivalFilter) -> anyhow::Result<()> {
+        run.host.namespaces.nodes[node.0].run(move || filter.install()).await
     }
 
     async fn last_output(run: &ProcessRun<Self>, node: NodeIndex) -> String {

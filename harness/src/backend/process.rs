@@ -8,6 +8,7 @@
 //! | `node_api`, `client` | the control API, and the ways to it |
 //! | `router_config` | the configuration of routers |
 //! | `node_command` | the command line of nodes |
+//! | `partition` | what nodes do not receive while a partition is in force |
 //! | `neighbours` | hosts that a node may meet on its LAN |
 
 pub(crate) mod client;
@@ -17,11 +18,12 @@ pub(crate) mod neighbours;
 pub(crate) mod node_api;
 pub(crate) mod node_command;
 pub(crate) mod operations;
+pub(crate) mod partition;
 pub(crate) mod router_config;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -33,7 +35,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::backend::BackendError;
 use crate::events::RunTime;
+use crate::netns::arrival_filter::ArrivalFilter;
 use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
+use crate::plan::partitions::PartitionState;
 use crate::plan::{NodeIndex, Plan};
 use crate::progress::Progress;
 use client::ApiClient;
@@ -67,6 +71,9 @@ pub(crate) trait ProcessHost: Send + Sync + Sized + 'static {
     /// Asks the process to leave, and kills it if it does not within [`lifecycle::LEAVE_WITHIN`].
     fn stop(run: &ProcessRun<Self>, node: NodeIndex, instance: &ProcessInstance) -> impl HostFuture;
 
+    /// Has a node that has begun receive nothing that the filter drops, in place of an earlier filter.
+    fn filter(run: &ProcessRun<Self>, node: NodeIndex, filter: ArrivalFilter) -> impl HostFuture;
+
     /// The last lines that a node wrote, ready to follow an error message; empty when there are none.
     fn last_output(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = String> + Send;
 }
@@ -85,6 +92,7 @@ pub(crate) struct ProcessRun<H> {
     pub(crate) nodes: Vec<ProcessNode>,
     /// One for each network's router.
     pub(crate) routers: Vec<ApiClient>,
+    partitions: Mutex<PartitionState>,
     /// How long each node takes at most for a put or get, by its own settings.
     deadlines: Vec<Duration>,
     inspections: Semaphore,
@@ -194,6 +202,7 @@ impl<H: ProcessHost> ProcessBackend<H> {
         let run = Arc::new(ProcessRun {
             host,
             deadlines: plan.nodes.iter().map(|node| plan.node_config(node).core.deadline).collect(),
+            partitions: Mutex::new(PartitionState::new(&plan)),
             plan,
             nodes,
             routers,

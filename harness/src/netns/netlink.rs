@@ -7,13 +7,15 @@ use std::os::fd::RawFd;
 use anyhow::{Context, bail};
 use ipnet::Ipv4Net;
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkMessage};
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use rtnetlink::packet_route::route::RouteType;
+use rtnetlink::packet_route::tc::{TcAttribute, TcHandle, TcMessage, TcOption};
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
 use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -157,6 +159,62 @@ pub(crate) fn default_route(gateway: Ipv4Addr) -> Request {
         message: RouteNetlinkMessage::NewRoute(message),
         flags: NLM_F_CREATE | NLM_F_EXCL,
         what: "adding the default route",
+    }
+}
+
+/// Lets an interface look at what arrives: see [`arrival_program`].
+pub(crate) fn arrival_hook(index: u32) -> Request {
+    let message = hook(index);
+    Request {
+        message: RouteNetlinkMessage::NewQueueDiscipline(message),
+        flags: NLM_F_CREATE,
+        what: "hooking into what an interface receives (the kernel needs CONFIG_NET_SCH_INGRESS)",
+    }
+}
+
+/// Takes the hook away, and its program.
+pub(crate) fn no_arrival_hook(index: u32) -> Request {
+    let message = RouteNetlinkMessage::DelQueueDiscipline(hook(index));
+    Request { message, flags: 0, what: "removing the hook into what an interface receives" }
+}
+
+fn hook(index: u32) -> TcMessage {
+    let mut message = TcMessage::with_index(index as i32);
+    message.header.handle = TcHandle { major: u16::MAX, minor: 0 };
+    message.header.parent = TcHandle::CLSACT;
+    message.attributes.push(TcAttribute::Kind("clsact".to_owned()));
+    message
+}
+
+/// The number of the one program behind a hook, and its place in the order of programs.
+const PROGRAM: u32 = 1;
+/// All protocols (linux/if_ether.h).
+const ETH_P_ALL: u16 = 3;
+/// Attributes of a program of classic BPF (linux/pkt_cls.h).
+const TCA_BPF_OPS_LEN: u16 = 4;
+const TCA_BPF_OPS: u16 = 5;
+const TCA_BPF_FLAGS: u16 = 8;
+/// What the program returns is what becomes of the frame.
+const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
+
+/// Has a program of classic BPF, so many instructions in the kernel's layout, decide on each frame that arrives; in place of the
+/// one before.
+pub(crate) fn arrival_program(index: u32, instructions: u16, program: Vec<u8>) -> Request {
+    let mut message = TcMessage::with_index(index as i32);
+    message.header.handle = TcHandle::from(PROGRAM);
+    message.header.parent = TcHandle { major: u16::MAX, minor: TcHandle::MIN_INGRESS };
+    message.header.info = PROGRAM << 16 | u32::from(ETH_P_ALL.to_be());
+    let option = |kind, value| TcOption::Other(DefaultNla::new(kind, value));
+    let options = vec![
+        option(TCA_BPF_OPS_LEN, instructions.to_ne_bytes().to_vec()),
+        option(TCA_BPF_OPS, program),
+        option(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes().to_vec()),
+    ];
+    message.attributes.extend([TcAttribute::Kind("bpf".to_owned()), TcAttribute::Options(options)]);
+    Request {
+        message: RouteNetlinkMessage::NewTrafficFilter(message),
+        flags: NLM_F_CREATE | NLM_F_REPLACE,
+        what: "filtering what an interface receives (the kernel needs CONFIG_NET_CLS_BPF)",
     }
 }
 

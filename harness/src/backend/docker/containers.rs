@@ -15,11 +15,12 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::wiring::Wiring;
-use super::{Shared, logs, neighbours};
+use super::{Shared, filtering, logs, neighbours};
 use crate::backend::process::lifecycle::{LEAVE_WITHIN, ProcessInstance};
 use crate::backend::process::neighbours::of;
 use crate::backend::process::{ProcessHost, ProcessRun};
 use crate::netns::NamespaceWorkers;
+use crate::netns::arrival_filter::ArrivalFilter;
 use crate::plan::{NetworkIndex, NodeIndex};
 
 /// Containers that are started at once: more at a time costs the engine more in all, and it has been seen to leak endpoints.
@@ -85,6 +86,10 @@ impl ProcessHost for Containers {
         let options = StopContainerOptionsBuilder::default().t(LEAVE_WITHIN.as_secs() as i32).build();
         let stop = run.host.docker.stop_container(&name, Some(options));
         engine("stop", ENGINE_DEADLINE + LEAVE_WITHIN, stop).await
+    }
+
+    async fn filter(run: &Shared, node: NodeIndex, filter: ArrivalFilter) -> anyhow::Result<()> {
+        filtering::install(run, node, &filter).await
     }
 
     async fn last_output(run: &Shared, node: NodeIndex) -> String {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::ApiClient;
 use super::exit::how_it_ended;
-use super::{ProcessHost, ProcessRun, node_api};
+use super::{ProcessHost, ProcessRun, node_api, partition};
 use crate::op::{Op, OpId, OpResult};
 use crate::plan::{NodeIndex, Plan};
 
@@ -71,12 +71,16 @@ pub(crate) struct ProcessNode {
     state: Mutex<NodeState>,
     /// Whether its store outlives its process.
     pub(crate) persistent: bool,
+    /// Held while what it receives is changed.
+    pub(crate) filtering: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct NodeState {
     /// Since it was started; also after it ended by itself, until it is asked for again.
     instance: Option<ProcessInstance>,
+    /// Whether its process has begun.
+    begun: bool,
     /// Whether that life has answered.
     answers: bool,
 }
@@ -101,7 +105,8 @@ impl ProcessNode {
     /// A node that has not run, and the queue of its turns, for [`serve`].
     pub(crate) fn new(client: ApiClient, persistent: bool) -> (Self, mpsc::Receiver<(OpId, Op)>) {
         let (lifecycle_ops, queue) = mpsc::channel(LIFECYCLE_OPS_MAX);
-        (ProcessNode { client, lifecycle_ops, state: Mutex::default(), persistent }, queue)
+        let (state, filtering) = Default::default();
+        (ProcessNode { client, lifecycle_ops, state, persistent, filtering }, queue)
     }
 
     /// Asks for a turn.
@@ -115,6 +120,12 @@ impl ProcessNode {
     pub(crate) fn live(&self) -> Option<ProcessInstance> {
         let state = self.lock();
         state.instance.clone().filter(|instance| state.answers && !instance.ended.is_cancelled())
+    }
+
+    /// The life of a node whose process has begun and not ended.
+    pub(crate) fn begun(&self) -> Option<ProcessInstance> {
+        let state = self.lock();
+        state.instance.clone().filter(|instance| state.begun && !instance.ended.is_cancelled())
     }
 
     /// The present or last life.
@@ -172,7 +183,7 @@ pub(crate) async fn launch<H: ProcessHost>(
     {
         let mut state = here.lock();
         state.instance = Some(instance.clone());
-        state.answers = false;
+        (state.begun, state.answers) = (false, false);
     }
     // Without a store that outlives it, a new process has forgotten everything anyway.
     let anew = fresh && ran && here.persistent;
@@ -181,6 +192,8 @@ pub(crate) async fn launch<H: ProcessHost>(
         instance.end(0);
         return Err(error);
     }
+    here.lock().begun = true;
+    partition::keep(run, node).await?;
     Ok(instance)
 }
 

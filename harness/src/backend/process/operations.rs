@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{INSPECTIONS_AT_ONCE, ProcessHost, ProcessRun, node_api};
+use super::{INSPECTIONS_AT_ONCE, ProcessHost, ProcessRun, node_api, partition};
 use crate::metrics::exposition::Exposition;
 use crate::op::{NodeSnapshot, Op, OpResult, OpTarget};
 use crate::plan::{NetworkIndex, NodeIndex};
@@ -39,6 +39,10 @@ pub(crate) async fn perform<H: ProcessHost>(run: &ProcessRun<H>, op: Op, target:
         (Op::SetLink { network, up, down }, _) => {
             changed(node_api::set_link(&run.routers[network.0], &up, &down).await)
         }
+        (Op::Partition { name, sides }, _) => {
+            changed(partition::change(run, |partitions| partitions.begin(&name, &sides)).await)
+        }
+        (Op::Heal { names }, _) => changed(partition::change(run, |partitions| partitions.heal(&names)).await),
         (Op::Inspect, _) => OpResult::Inspected(look(run).await),
         (Op::Sample, _) => OpResult::Sampled(sample(run).await),
         (op, target) => {

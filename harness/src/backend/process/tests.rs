@@ -48,6 +48,10 @@ impl ProcessHost for Counted {
         anyhow::bail!("no test stops one")
     }
 
+    async fn filter(_: &ProcessRun<Self>, _: NodeIndex, _: ArrivalFilter) -> anyhow::Result<()> {
+        anyhow::bail!("no test has a partition")
+    }
+
     async fn last_output(_: &ProcessRun<Self>, _: NodeIndex) -> String {
         String::new()
     }
