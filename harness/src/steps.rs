@@ -24,6 +24,7 @@ mod join;
 mod kill;
 mod link;
 mod named;
+mod partition;
 mod pause;
 mod rebind;
 mod reference;
@@ -43,7 +44,7 @@ use state::{PlanState, SeedStream};
 use step::{ScheduleError, StepSource, StepSpec, Verb};
 
 /// Every verb, in the order of the reference.
-static VERBS: [&Verb; 14] = [
+static VERBS: [&Verb; 15] = [
     &join::VERB,
     &store::VERB,
     &retrieve::VERB,
@@ -56,13 +57,14 @@ static VERBS: [&Verb; 14] = [
     &settle::VERB,
     &rebind::VERB,
     &link::VERB,
+    &partition::VERB,
     &connect::VERB,
     &check::VERB,
 ];
 
 /// Verbs that the format reserves for later versions.
-const VERBS_RESERVED: [&str; 11] =
-    ["partition", "heal", "outage", "disk-full", "corrupt-store", "skew", "load", "wait", "exec", "parallel", "repeat"];
+const VERBS_RESERVED: [&str; 10] =
+    ["heal", "outage", "disk-full", "corrupt-store", "skew", "load", "wait", "exec", "parallel", "repeat"];
 
 /// A step of the file.
 #[derive(Debug)]

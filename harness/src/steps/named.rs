@@ -37,6 +37,11 @@ impl NodeNames {
         }
     }
 
+    /// A name or a list of names that is the value of `key`, or an element of it.
+    pub(crate) fn read_value(node: &YamlNode, key: &str, problems: &mut DiagnosticSink) -> Self {
+        NodeNames { written: names_in(node, key, problems), found: Vec::new() }
+    }
+
     /// The value of a key that has to be there.
     pub(crate) fn read_needed(fields: &Fields<'_>, key: &str, problems: &mut DiagnosticSink) -> Self {
         fields.need(key, problems);
@@ -125,7 +130,8 @@ fn read_names(fields: &Fields<'_>, key: &str, problems: &mut DiagnosticSink) -> 
     fields.get(key).map(|node| names_in(node, key, problems)).unwrap_or_default()
 }
 
-fn names_in(node: &YamlNode, key: &str, problems: &mut DiagnosticSink) -> Vec<Spanned<String>> {
+/// A name or a list of names.
+pub(super) fn names_in(node: &YamlNode, key: &str, problems: &mut DiagnosticSink) -> Vec<Spanned<String>> {
     let list = match &node.value {
         YamlValue::List(items) => items.as_slice(),
         _ => std::slice::from_ref(node),

@@ -3,6 +3,7 @@
 //! Pure: the same topology and seed give the same operations on every machine. No dead node is ended or used, as far as a plan
 //! can know; what ends otherwise in a run is the run's to report.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use rand::RngExt;
 
 use super::named::NodeNames;
 use super::step::ScheduleError;
+use crate::plan::partitions::{PartitionSides, zones};
 use crate::plan::{Item, NetworkIndex, NodeIndex, NodePlan};
 use crate::topology::check::{NodeSelector, TopologyModel};
 use crate::topology::roster::NodeRoster;
@@ -33,6 +35,10 @@ pub(crate) struct PlanState<'p> {
     /// Every item stored so far.
     pub(crate) items: Vec<Item>,
     uplinks: UplinkStates<'p>,
+    /// Every partition so far.
+    partitions: Vec<PartitionSides>,
+    /// Names of those in force.
+    partitions_in_force: BTreeSet<String>,
     /// Operations of the steps before.
     ops: usize,
     /// Steps with fresh nodes so far.
@@ -52,7 +58,18 @@ impl<'p> PlanState<'p> {
         let life = |node: &NodePlan| if node.from_start { NodeLife::Up } else { NodeLife::Unstarted };
         let lives = roster.nodes.iter().map(life).collect();
         let grace = WORKLOAD_GRACE + deadline;
-        PlanState { model, roster, lives, items: Vec::new(), uplinks, ops: 0, fresh_steps: 0, grace }
+        PlanState {
+            model,
+            roster,
+            lives,
+            items: Vec::new(),
+            uplinks,
+            partitions: Vec::new(),
+            partitions_in_force: BTreeSet::new(),
+            ops: 0,
+            fresh_steps: 0,
+            grace,
+        }
     }
 
     /// The nodes that are meant, dead or alive, each once and in order.
@@ -117,6 +134,28 @@ impl<'p> PlanState<'p> {
     pub(crate) fn count_ops(&mut self, ops: usize) -> Result<(), ScheduleError> {
         self.ops += ops;
         if self.ops > OPS_MAX { Err(ScheduleError::TooManyOps) } else { Ok(()) }
+    }
+
+    /// The nodes that are on none of these sides, in order.
+    pub(crate) fn others<'s>(&self, sides: impl Iterator<Item = &'s Vec<NodeIndex>>) -> Vec<NodeIndex> {
+        let named: BTreeSet<NodeIndex> = sides.flatten().copied().collect();
+        (0..self.roster.nodes.len()).map(NodeIndex).filter(|node| !named.contains(node)).collect()
+    }
+
+    /// Notes that a partition begins.
+    ///
+    /// # Errors
+    /// If one of this name is in force, a node is on two sides, or the plan divides its nodes too often.
+    pub(crate) fn partition(&mut self, name: &str, sides: &PartitionSides) -> Result<(), ScheduleError> {
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = sides.iter().flatten().find(|node| !seen.insert(**node)) {
+            return Err(ScheduleError::OnTwoSides { node: self.node(*twice).name.clone() });
+        }
+        if !self.partitions_in_force.insert(name.to_owned()) {
+            return Err(ScheduleError::PartitionInForce { name: name.to_owned() });
+        }
+        self.partitions.push(sides.clone());
+        zones(&self.partitions, self.roster.nodes.len()).map(drop).ok_or(ScheduleError::TooManyZones)
     }
 
     /// How networks are joined, for steps that change that.
@@ -190,5 +229,5 @@ pub(crate) fn shuffle<T>(random: &mut Random, items: &mut [T]) {
 
 /// The indices of networks, each once, in the order of the plan.
 pub(crate) fn in_plan_order(networks: impl IntoIterator<Item = NetworkIndex>) -> Vec<NetworkIndex> {
-    std::collections::BTreeSet::from_iter(networks).into_iter().collect()
+    BTreeSet::from_iter(networks).into_iter().collect()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::churn::CHURN_DRAWS_MAX;
 use super::connect::PAIRS_MAX;
 use super::state::{NodeLife, OPS_MAX, PlanState, SeedStream};
+use crate::net::zone::ZONES_MAX;
 use crate::plan::Check;
 use crate::plan::{EndCondition, NetworkIndex, TimedOp};
 use crate::topology::check::NameTable;
@@ -150,6 +151,27 @@ pub(crate) enum ScheduleError {
     /// Churn would take too long to draw.
     #[error("so many nodes for so many seconds are more than {CHURN_DRAWS_MAX} draws")]
     TooManyDraws,
+    /// A partition with a side without nodes.
+    #[error("no node is on the side of {names}")]
+    EmptySide {
+        /// As named in the file.
+        names: String,
+    },
+    /// A node cannot be cut off from itself.
+    #[error("{node} is on two sides")]
+    OnTwoSides {
+        /// Name of the node.
+        node: String,
+    },
+    /// Partitions that are in force at once have names of their own.
+    #[error("a partition called {name} is in force at this step")]
+    PartitionInForce {
+        /// Name of the partition.
+        name: String,
+    },
+    /// Packets have no room for so many marks.
+    #[error("with this step the partitions divide the nodes into more than {ZONES_MAX} sets")]
+    TooManyZones,
     /// Choosing would take too long.
     #[error("this step has more than {PAIRS_MAX} pairs of nodes to choose from")]
     TooManyPairs,
@@ -164,6 +186,10 @@ impl ScheduleError {
             ScheduleError::TooFewNodes { .. } => "name other nodes, or change the steps before",
             ScheduleError::NothingStored => "store before: - store: {items: 60}",
             ScheduleError::FewerStored { .. } => "fetch all of them: items: all",
+            ScheduleError::EmptySide { .. } => "name a side that has nodes",
+            ScheduleError::OnTwoSides { .. } => "name it on one side, or on none if it reaches both",
+            ScheduleError::PartitionInForce { .. } => "heal it before, or give this one another name: name: second",
+            ScheduleError::TooManyZones => "use fewer sides, or fewer different partitions",
             ScheduleError::TooManyPairs => "name fewer nodes: among: [a, b]",
             ScheduleError::TooManyOps | ScheduleError::TooManyDraws => "use fewer nodes or items, or less time",
         }
