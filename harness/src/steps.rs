@@ -20,6 +20,7 @@ use crate::topology::tree::{YamlKey, YamlNode, YamlValue};
 pub(crate) mod check;
 mod churn;
 mod connect;
+mod heal;
 mod join;
 mod kill;
 mod link;
@@ -44,7 +45,7 @@ use state::{PlanState, SeedStream};
 use step::{ScheduleError, StepSource, StepSpec, Verb};
 
 /// Every verb, in the order of the reference.
-static VERBS: [&Verb; 15] = [
+static VERBS: [&Verb; 16] = [
     &join::VERB,
     &store::VERB,
     &retrieve::VERB,
@@ -58,13 +59,14 @@ static VERBS: [&Verb; 15] = [
     &rebind::VERB,
     &link::VERB,
     &partition::VERB,
+    &heal::VERB,
     &connect::VERB,
     &check::VERB,
 ];
 
 /// Verbs that the format reserves for later versions.
-const VERBS_RESERVED: [&str; 10] =
-    ["heal", "outage", "disk-full", "corrupt-store", "skew", "load", "wait", "exec", "parallel", "repeat"];
+const VERBS_RESERVED: [&str; 9] =
+    ["outage", "disk-full", "corrupt-store", "skew", "load", "wait", "exec", "parallel", "repeat"];
 
 /// A step of the file.
 #[derive(Debug)]

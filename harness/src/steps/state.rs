@@ -158,6 +158,21 @@ impl<'p> PlanState<'p> {
         zones(&self.partitions, self.roster.nodes.len()).map(drop).ok_or(ScheduleError::TooManyZones)
     }
 
+    /// Notes that partitions end: those of these names, or all. Their names.
+    ///
+    /// # Errors
+    /// If one of them, or any at all, is not in force.
+    pub(crate) fn heal(&mut self, names: &[String]) -> Result<Vec<String>, ScheduleError> {
+        if names.is_empty() {
+            let all: Vec<String> = std::mem::take(&mut self.partitions_in_force).into_iter().collect();
+            return if all.is_empty() { Err(ScheduleError::NotPartitioned { name: None }) } else { Ok(all) };
+        }
+        match names.iter().find(|name| !self.partitions_in_force.remove(*name)) {
+            Some(name) => Err(ScheduleError::NotPartitioned { name: Some(name.clone()) }),
+            None => Ok(names.to_vec()),
+        }
+    }
+
     /// How networks are joined, for steps that change that.
     pub(crate) fn uplinks(&mut self) -> &mut UplinkStates<'p> {
         &mut self.uplinks

@@ -172,6 +172,12 @@ pub(crate) enum ScheduleError {
     /// Packets have no room for so many marks.
     #[error("with this step the partitions divide the nodes into more than {ZONES_MAX} sets")]
     TooManyZones,
+    /// Nothing to heal.
+    #[error("no partition{} is in force at this step", name.as_ref().map_or(String::new(), |name| format!(" called {name}")))]
+    NotPartitioned {
+        /// Name of the partition, if one is named.
+        name: Option<String>,
+    },
     /// Choosing would take too long.
     #[error("this step has more than {PAIRS_MAX} pairs of nodes to choose from")]
     TooManyPairs,
@@ -190,6 +196,7 @@ impl ScheduleError {
             ScheduleError::OnTwoSides { .. } => "name it on one side, or on none if it reaches both",
             ScheduleError::PartitionInForce { .. } => "heal it before, or give this one another name: name: second",
             ScheduleError::TooManyZones => "use fewer sides, or fewer different partitions",
+            ScheduleError::NotPartitioned { .. } => "partition before: - partition: [alpha, beta]",
             ScheduleError::TooManyPairs => "name fewer nodes: among: [a, b]",
             ScheduleError::TooManyOps | ScheduleError::TooManyDraws => "use fewer nodes or items, or less time",
         }
