@@ -4,7 +4,7 @@ use butter_harness::backend::Backend;
 use butter_harness::op::{Op, OpResult, OpTarget};
 use butter_harness::plan::NodeIndex;
 
-use crate::support::{ITEM, Notes, backend, changing, docker, docker_is_here, down, homes, joined, left_of, lives, up};
+use crate::support::{ITEM, Notes, backend, changing, cut, docker, docker_is_here, down, homes, joined, left_of, lives, up};
 
 #[tokio::test]
 async fn what_one_home_stores_another_finds() {
@@ -75,6 +75,27 @@ async fn first_container(topology: &str) {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn a_paused_node_is_missed_and_goes_on() {
+    if !docker_is_here().await {
+        return;
+    }
+    let mut run = up(lives().0).await;
+    run.pause_and_resume().await;
+    down(run).await;
+}
+
+#[tokio::test]
+async fn sides_of_a_partition_do_not_reach_each_other_until_it_heals() {
+    if !docker_is_here().await {
+        return;
+    }
+    let mut run = up(cut().0).await;
+    let plan = run.backend.plan().clone();
+    run.partition_and_heal(&plan).await;
+    down(run).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use butter_harness::netns::access;
 use butter_harness::plan::Plan;
 use butter_harness::programs;
 
-use crate::played::{Played, changing, homes, joined, lives};
+use crate::played::{Played, changing, cut, homes, joined, lives};
 use crate::skipped::skipped;
 
 /// The programs of this build, or `None` where this process cannot make namespaces itself.
@@ -41,6 +41,21 @@ async fn a_node_is_killed_started_and_stopped() {
     let Some(mut run) = up(lives().0).await else { return };
     run.kill_start_and_stop().await;
     run.look_until("one network again", |views| joined(views, 5)).await;
+    run.down().await;
+}
+
+#[tokio::test]
+async fn a_paused_node_is_missed_and_goes_on() {
+    let Some(mut run) = up(lives().0).await else { return };
+    run.pause_and_resume().await;
+    run.down().await;
+}
+
+#[tokio::test]
+async fn sides_of_a_partition_do_not_reach_each_other_until_it_heals() {
+    let plan = cut().0;
+    let Some(mut run) = up(plan.clone()).await else { return };
+    run.partition_and_heal(&plan).await;
     run.down().await;
 }
 

@@ -21,6 +21,9 @@ use butter_harness::series::{Scrape, Source};
 /// How long a single report may take to come.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long a node may take to answer another.
+const PING_DEADLINE: Duration = Duration::from_secs(2);
+
 /// Keeps what is noted.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(pub(crate) Vec<String>);
@@ -133,6 +136,20 @@ pub(crate) fn changing() -> Draft {
     draft
 }
 
+/// Pairs of nodes of [`cut`] on one side, the second across two NATs without an ambassador.
+const SAME_SIDE: [(usize, usize); 3] = [(0, 1), (2, 4), (1, 3)];
+/// Pairs on different sides: on one LAN, across NATs, and with the ambassador.
+const OTHER_SIDE: [(usize, usize); 4] = [(1, 2), (4, 3), (1, 4), (2, 0)];
+
+/// Two home networks with two nodes each, of which one is on each side of a partition; the ambassador is on the first.
+pub(crate) fn cut() -> Draft {
+    let mut draft = homes("cut", 2);
+    let sides = [vec![0, 1, 3], vec![2, 4]].map(|side| side.into_iter().map(NodeIndex).collect()).to_vec();
+    draft.announce(Op::Partition { name: "split".to_owned(), sides });
+    draft.announce(Op::Heal { names: vec!["split".to_owned()] });
+    draft
+}
+
 /// A backend that is up, and the actions submitted to it.
 pub(crate) struct Played<B> {
     pub(crate) backend: B,
@@ -239,6 +256,73 @@ impl<B: Backend> Played<B> {
         assert_eq!(self.started(KEEPER, false).await, before[2].id);
         assert!(matches!(self.act(Op::Kill { node: KEEPER }).await, OpResult::NodeStopped));
         assert_ne!(self.started(KEEPER, true).await, before[2].id);
+    }
+
+    /// Asks from one node whether another answers in time. Both are known by what was seen of them.
+    pub(crate) async fn answers(&mut self, views: &[NodeSnapshot], node: usize, peer: usize) -> bool {
+        let id = views.iter().find(|view| view.node == NodeIndex(peer)).expect("a live peer").id;
+        let ping = Op::Ping { node: NodeIndex(node), peer: NodeIndex(peer), deadline: PING_DEADLINE };
+        match self.act_on(ping, OpTarget::Peer(id)).await {
+            OpResult::PingAnswered => true,
+            OpResult::Failed { .. } => false,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// In [`lives`]: a node freezes, is missed, and goes on as the same.
+    pub(crate) async fn pause_and_resume(&mut self) {
+        let before = self.look_until("one network", |views| joined(views, 5)).await;
+        assert!(self.answers(&before, 3, 1).await, "before");
+        assert!(matches!(self.act(Op::Pause { node: NodeIndex(1) }).await, OpResult::NodeStopped));
+        assert!(!self.answers(&before, 3, 1).await, "frozen");
+        assert!(self.look().await.iter().all(|view| view.node != NodeIndex(1)));
+        let twice = self.act(Op::Pause { node: NodeIndex(1) }).await;
+        assert!(matches!(&twice, OpResult::Failed { reason: why, .. } if why.contains("is down")), "{twice:?}");
+        let resumed = self.act(Op::Resume { node: NodeIndex(1) }).await;
+        assert!(matches!(resumed, OpResult::NodeStarted { id } if id == before[1].id), "{resumed:?}");
+        self.look_until("one network again", |views| joined(views, 5)).await;
+        self.until_answered(&before, 3, 1).await;
+    }
+
+    /// In [`cut`]: nodes of two sides do not reach each other, on one LAN and across NATs, until that is healed.
+    pub(crate) async fn partition_and_heal(&mut self, plan: &Plan) {
+        let mut views = self.look_until("one network", |views| joined(views, 5)).await;
+        for (node, peer) in SAME_SIDE.into_iter().chain(OTHER_SIDE) {
+            self.until_answered(&views, node, peer).await;
+        }
+        let [partition, heal] = [0, 1].map(|step| plan.steps[step].ops[0].op.clone());
+        assert!(matches!(self.act(partition).await, OpResult::NetworkChanged));
+        self.sides_are_cut(&views).await;
+
+        // Another node in the place of one that was killed is on the same side.
+        let replaced = NodeIndex(1);
+        assert!(matches!(self.act(Op::Kill { node: replaced }).await, OpResult::NodeStopped));
+        let id = self.started(replaced, true).await;
+        views.iter_mut().filter(|view| view.node == replaced).for_each(|view| view.id = id);
+        self.until_answered(&views, 1, 3).await;
+        self.sides_are_cut(&views).await;
+
+        assert!(matches!(self.act(heal).await, OpResult::NetworkChanged));
+        for (node, peer) in SAME_SIDE.into_iter().chain(OTHER_SIDE) {
+            self.until_answered(&views, node, peer).await;
+        }
+    }
+
+    async fn sides_are_cut(&mut self, views: &[NodeSnapshot]) {
+        for (node, peer) in SAME_SIDE {
+            assert!(self.answers(views, node, peer).await, "{node} and {peer} are on one side");
+        }
+        for (node, peer) in OTHER_SIDE {
+            assert!(!self.answers(views, node, peer).await, "{node} and {peer} are on different sides");
+        }
+    }
+
+    /// Asks until the other answers.
+    async fn until_answered(&mut self, views: &[NodeSnapshot], node: usize, peer: usize) {
+        let until = self.backend.now().0 + PATIENCE.as_micros() as u64;
+        while !self.answers(views, node, peer).await {
+            assert!(self.backend.now().0 < until, "{peer} does not answer {node} within {PATIENCE:?}");
+        }
     }
 
     /// Plays [`changing`], with the subnets that the backend has given it.
