@@ -285,6 +285,9 @@ impl Backend for SimBackend {
                 let started = OpResult::NodeStarted { id: self.start(node, fresh) };
                 self.report(Some(id), started);
             }
+            (Op::Kill { node } | Op::Pause { node }, _) if self.engine.node(node.0 as NodeSlot).is_none() => {
+                self.failed(id, node, "the node is down");
+            }
             (Op::Kill { node }, _) => {
                 self.kill(node);
                 self.report(Some(id), OpResult::NodeStopped);

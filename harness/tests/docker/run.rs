@@ -4,7 +4,9 @@ use butter_harness::backend::Backend;
 use butter_harness::op::{Op, OpResult, OpTarget};
 use butter_harness::plan::NodeIndex;
 
-use crate::support::{ITEM, Notes, backend, changing, cut, docker, docker_is_here, down, homes, joined, left_of, lives, up};
+use crate::support::{
+    ITEM, Notes, backend, changing, cut, docker, docker_is_here, down, homes, joined, left_of, lives, up,
+};
 
 #[tokio::test]
 async fn what_one_home_stores_another_finds() {

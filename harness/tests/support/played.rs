@@ -322,6 +322,8 @@ impl<B: Backend> Played<B> {
         let until = self.backend.now().0 + PATIENCE.as_micros() as u64;
         while !self.answers(views, node, peer).await {
             assert!(self.backend.now().0 < until, "{peer} does not answer {node} within {PATIENCE:?}");
+            let pause = RunTime(self.backend.now().0 + 200_000);
+            assert!(self.backend.next(pause).await.is_none(), "nothing else was asked for");
         }
     }
 
