@@ -1,8 +1,8 @@
 //! Checks: bounds for values that are measured in a run. Nothing here has seen a backend.
 //!
 //! Every measure is in the file of its family, behind [`check::MeasureFamily`], and in one table, [`FAMILIES`]: parsing,
-//! suggestions, preconditions, evaluation and the reference come from it. A check whose value cannot be measured fails and
-//! says why.
+//! suggestions, preconditions, evaluation and the reference come from it. A check whose value cannot be measured
+//! leaves the run without a verdict, and says why.
 //!
 //! | module | what it holds |
 //! | --- | --- |

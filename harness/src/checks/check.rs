@@ -49,6 +49,12 @@ pub(crate) trait MeasureFamily: Sync {
         _ = (measure, run);
         None
     }
+
+    /// Whether the run did what is measured, although there is no value: such as times of queries of which none succeeded. A check
+    /// then fails; otherwise it is left open.
+    fn was_exercised(&self, _run: &Measurements<'_>) -> bool {
+        false
+    }
 }
 
 /// A form of a family's checks.

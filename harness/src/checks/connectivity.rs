@@ -54,6 +54,10 @@ impl MeasureFamily for Connectivity {
         }
     }
 
+    fn was_exercised(&self, run: &Measurements<'_>) -> bool {
+        !run.tally.connectivity.tests.is_empty()
+    }
+
     fn evaluate(&self, measure: &Measure, run: &Measurements<'_>) -> Result<f64, String> {
         let tests = &run.tally.connectivity.tests;
         match measure.statistic {

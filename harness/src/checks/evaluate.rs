@@ -41,6 +41,7 @@ fn evaluate_on(
     let judged = |check: &Check| {
         let family = family(check.measure.family);
         let mut judged = result(check, step, family.evaluate(&check.measure, &run));
+        judged.exercised |= family.was_exercised(&run);
         if !judged.passed {
             judged.failures = family.failures(&check.measure, &run);
         }
@@ -62,6 +63,7 @@ fn result(check: &Check, step: Option<usize>, measured: Result<f64, String>) -> 
         comparison: check.comparison,
         bound: check.bound,
         value: measured.as_ref().ok().copied(),
+        exercised: measured.is_ok(),
         passed: measured.as_ref().is_ok_and(|&value| passes(value, check.comparison, check.bound)),
         reason: measured.err(),
         failures: None,

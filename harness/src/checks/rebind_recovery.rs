@@ -50,6 +50,10 @@ impl MeasureFamily for RebindRecovered {
         (!before.rebound).then_some("no rebind step before it makes a NAT drop its mappings")
     }
 
+    fn was_exercised(&self, run: &Measurements<'_>) -> bool {
+        RecoveryFigures::of(&run.tally.rebinds.rebinds).share().is_some()
+    }
+
     fn evaluate(&self, measure: &Measure, run: &Measurements<'_>) -> Result<f64, String> {
         let figures = RecoveryFigures::of(&run.tally.rebinds.rebinds);
         let share = figures.share().ok_or_else(|| "no link ran through a NAT that was rebound".to_owned())?;

@@ -77,6 +77,10 @@ impl MeasureFamily for Retrieval {
         }
     }
 
+    fn was_exercised(&self, run: &Measurements<'_>) -> bool {
+        !run.tally.queries.queries.is_empty()
+    }
+
     fn evaluate(&self, measure: &Measure, run: &Measurements<'_>) -> Result<f64, String> {
         let figures = || QueryFigures::of(&run.tally.queries.queries);
         let no_success = || "no query succeeded".to_owned();

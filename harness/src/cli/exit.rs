@@ -14,6 +14,8 @@ use crate::results::result::RunVerdict;
 pub(super) enum Exit {
     /// All checks hold.
     Passed,
+    /// Nothing failed, but something could not be measured or judged.
+    Inconclusive,
     /// A check failed, or a step did not end as planned.
     Failed,
     /// The command line, a variable or a file is wrong.
@@ -46,6 +48,7 @@ impl From<RunVerdict> for Exit {
     fn from(verdict: RunVerdict) -> Self {
         match verdict {
             RunVerdict::Passed => Exit::Passed,
+            RunVerdict::Inconclusive => Exit::Inconclusive,
             RunVerdict::Failed => Exit::Failed,
             RunVerdict::EnvironmentFailed | RunVerdict::TimeLimit | RunVerdict::NotPlayed => Exit::Environment,
             RunVerdict::Interrupted => Exit::Interrupted,
@@ -58,6 +61,7 @@ impl Exit {
     pub(super) fn word(self) -> &'static str {
         match self {
             Exit::Passed => "passed",
+            Exit::Inconclusive => "was inconclusive",
             Exit::Failed => "failed",
             Exit::Usage | Exit::Environment | Exit::Bug => "could not be played to its end",
             Exit::Interrupted => "was interrupted",
@@ -71,6 +75,7 @@ impl Exit {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Environment => 3,
+            Exit::Inconclusive => 4,
             Exit::Bug => bugs::EXIT_STATUS,
             Exit::Interrupted => 130,
         }

@@ -30,6 +30,7 @@ Exit status:
     2  The command line, a variable or a file is wrong
     3  The environment failed (no engine, no image, disk full, a router died, the machine was saturated), or the time limit
        ended the run
+    4  Nothing failed, but a check could not be measured, or there is none
    70  A bug of this program
   130  Interrupted";
 
@@ -71,12 +72,15 @@ Examples:
 Exit status: 0 the image exists; 3 it cannot be built.";
 
 pub(super) const COMPARE: &str = "\
-Compares shares, such as persistence and retrieval, of the same topology: for example from two backends or versions.
+Compares two sets of runs of one topology, for example from two backends or versions. Four runs in each set are enough for a
+test over runs; fewer show only whether pairs of nodes connect alike.
 
 Examples:
-  harness compare runs/three-lans-1 runs/three-lans-2
+  harness compare runs/before runs/after
+  harness compare runs/netns-1 runs/netns-2 -- runs/sim-*
+  harness compare --tolerance 5% runs/netns runs/sim
 
-Exit status: 0 no difference is significant; 1 one is; 2 the records cannot be compared.";
+Exit status: 0 no difference is significant; 1 one is; 2 the records cannot be compared; 4 too few runs to judge anything.";
 
 pub(super) const EXPLAIN: &str = "\
 Lists lost items, failed puts and queries, nodes that were down at the end, and incidents, each with its cause.

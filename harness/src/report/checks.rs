@@ -14,7 +14,11 @@ pub(super) fn table(checks: &[CheckResult], style: TableStyle) -> Option<Table> 
     let mut table = style.table(["check", "measured", "pass"]);
     for check in checks {
         let step = check.step.map_or(String::new(), |step| format!(" (step {})", step + 1));
-        let passed = if check.passed { "yes" } else { "NO" };
+        let passed = match (check.passed, check.has_failed()) {
+            (true, _) => "yes",
+            (false, true) => "NO",
+            (false, false) => "–",
+        };
         add_row(&mut table, style, [format!("{}{step}", check.text), measured(check), passed.to_owned()]);
     }
     Some(table)

@@ -78,6 +78,7 @@ mod tests {
             comparison: Comparison::AtLeast,
             bound: 0.99,
             value: None,
+            exercised: false,
             passed: false,
             reason: Some("no snapshot of the nodes was taken".to_owned()),
             failures: None,

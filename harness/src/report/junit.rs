@@ -95,7 +95,10 @@ fn properties(result: &RunResult) -> Vec<(&'static str, String)> {
 fn completion_case(run: &JunitRun<'_>) -> TestCase {
     let verdict = run.result.map(|result| result.verdict);
     let mut reasons: Vec<String> = match verdict {
-        None | Some(RunVerdict::Passed | RunVerdict::Failed | RunVerdict::EnvironmentFailed) => Vec::new(),
+        None
+        | Some(RunVerdict::Passed | RunVerdict::Inconclusive | RunVerdict::Failed | RunVerdict::EnvironmentFailed) => {
+            Vec::new()
+        }
         Some(RunVerdict::Interrupted) => vec!["the run was interrupted".to_owned()],
         Some(RunVerdict::TimeLimit) => vec!["the run reached its time limit".to_owned()],
         Some(RunVerdict::NotPlayed) => run.result.map(|result| result.errors.clone()).unwrap_or_default(),
@@ -124,10 +127,10 @@ fn step_case(index: usize, step: &StepResult) -> TestCase {
 }
 
 fn check_case(check: &CheckResult) -> TestCase {
-    let status = match (check.passed, check.value) {
+    let status = match (check.passed, check.has_failed()) {
         (true, _) => TestCaseStatus::success(),
-        (false, Some(_)) => failure(&format!("measured {}, expected {}", measured(check), bound(check))),
-        (false, None) => {
+        (false, true) => failure(&format!("measured {}, expected {}", measured(check), bound(check))),
+        (false, false) => {
             let reason = check.reason.as_deref().unwrap_or("nothing was measured");
             let mut status = TestCaseStatus::skipped();
             status.set_message(format!("not measured: {reason}; expected {}", bound(check)));
@@ -188,6 +191,7 @@ mod tests {
             comparison: Comparison::AtMost,
             bound: 2.0,
             value,
+            exercised: value.is_some(),
             passed: false,
             reason: value.is_none().then(|| "no query was made".to_owned()),
             failures: None,

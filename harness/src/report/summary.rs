@@ -45,6 +45,7 @@ pub fn render(result: &RunResult, style: TableStyle) -> String {
 fn headline(result: &RunResult, played: bool) -> String {
     let verdict = match result.verdict {
         RunVerdict::Passed => "PASSED",
+        RunVerdict::Inconclusive => "INCONCLUSIVE",
         RunVerdict::Failed => "FAILED",
         RunVerdict::EnvironmentFailed => "ENVIRONMENT FAILED",
         RunVerdict::Interrupted => "INTERRUPTED",
@@ -58,7 +59,7 @@ fn headline(result: &RunResult, played: bool) -> String {
     }
     let passed = result.checks.iter().filter(|check| check.passed).count();
     let checks = match result.checks.len() as u64 {
-        0 => "the topology has no checks".to_owned(),
+        0 => "the topology has no checks, so nothing says what must hold".to_owned(),
         all => format!("{passed} of {} passed", plural(all, "check")),
     };
     format!("{run} after {} ({checks})", seconds(result.run_s))

@@ -21,6 +21,8 @@ pub struct CheckResult {
     pub bound: f64,
     /// The measured value; null if nothing could be measured.
     pub value: Option<f64>,
+    /// Whether the run did what is measured. If not, the check says nothing of the run.
+    pub exercised: bool,
     /// Whether the value is within the bound. False if nothing could be measured.
     pub passed: bool,
     /// Why nothing could be measured.
@@ -49,6 +51,13 @@ impl CheckFailures {
         let all: Vec<usize> = numbers.into_iter().collect();
         let first = all.iter().copied().take(FAILURES_MAX).collect();
         (!all.is_empty()).then_some(CheckFailures { subject, total: all.len(), first })
+    }
+}
+
+impl CheckResult {
+    /// Whether the run did what is measured, and not as well as the bound wants.
+    pub fn has_failed(&self) -> bool {
+        !self.passed && self.exercised
     }
 }
 

@@ -85,6 +85,8 @@ pub struct RunResult {
 pub enum RunVerdict {
     /// Every check passed, and every step ended as planned.
     Passed,
+    /// Nothing failed, but a check could not be measured, or the file has none.
+    Inconclusive,
     /// A check failed, or a step did not end as planned.
     Failed,
     /// A router or a node died unasked, or the machine was saturated: what checks measured proves nothing.
@@ -184,7 +186,9 @@ fn verdict(ended: &RunEnd, errors: &[String], environment_faults: &[String], che
     match ended {
         RunEnd::Stopped(why) => (*why).into(),
         RunEnd::Finished | RunEnd::GaveUp if !environment_faults.is_empty() => RunVerdict::EnvironmentFailed,
-        RunEnd::Finished if errors.is_empty() && checks.iter().all(|check| check.passed) => RunVerdict::Passed,
-        RunEnd::Finished | RunEnd::GaveUp => RunVerdict::Failed,
+        RunEnd::GaveUp => RunVerdict::Failed,
+        RunEnd::Finished if !errors.is_empty() || checks.iter().any(CheckResult::has_failed) => RunVerdict::Failed,
+        RunEnd::Finished if checks.is_empty() || !checks.iter().all(|check| check.passed) => RunVerdict::Inconclusive,
+        RunEnd::Finished => RunVerdict::Passed,
     }
 }

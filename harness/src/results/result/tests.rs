@@ -53,6 +53,7 @@ fn check(passed: bool) -> CheckResult {
         comparison: Comparison::AtLeast,
         bound: 0.99,
         value: Some(if passed { 1.0 } else { 0.5 }),
+        exercised: true,
         passed,
         reason: None,
         failures: None,
@@ -87,6 +88,13 @@ fn failed_check_step_error_or_early_end_is_no_pass() {
     let verdict = |played: &RunRecord, passed| RunResult::of(&plan, "sim", played, vec![check(passed)]).verdict;
     assert_eq!(verdict(&played(events()), true), RunVerdict::Passed);
     assert_eq!(verdict(&played(events()), false), RunVerdict::Failed);
+    // A check that could not be measured, or none at all, leaves it open; one that has failed does not.
+    let open = CheckResult { value: None, exercised: false, ..check(false) };
+    let verdict_of = |checks| RunResult::of(&plan, "sim", &played(events()), checks).verdict;
+    assert_eq!(verdict_of(vec![check(true), open.clone()]), RunVerdict::Inconclusive);
+    assert_eq!(verdict_of(vec![check(false), open]), RunVerdict::Failed);
+    assert_eq!(verdict_of(vec![CheckResult { value: None, ..check(false) }]), RunVerdict::Failed);
+    assert_eq!(verdict_of(Vec::new()), RunVerdict::Inconclusive);
     let mut late = events();
     late[4].kind = EventKind::StepEnded { step: 0, problem: Some("too late".to_owned()) };
     let result = result(late);
