@@ -43,6 +43,16 @@ fn is_open(most: u64) -> bool {
     [u64::from(u16::MAX), u64::from(u32::MAX), u64::MAX].contains(&most)
 }
 
+/// A part of a whole, as `5%` or `0.05`.
+///
+/// # Errors
+/// If the text is no such part.
+pub fn share(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.trim().strip_suffix('%').map_or((text.trim(), 1.0), |number| (number.trim_end(), 0.01));
+    let share = number.parse().ok().map(|number: f64| number * unit).filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a share from 0% to 100%, such as 5%".to_owned())
+}
+
 /// A duration of more than nothing, with its unit.
 ///
 /// # Errors
@@ -127,6 +137,14 @@ mod tests {
             assert_eq!(count(range)(text).unwrap_err(), why, "{text}");
         }
         assert_eq!(count(0..=u64::MAX)("18446744073709551615"), Ok(u64::MAX));
+    }
+
+    #[test]
+    fn shares_are_percents_or_parts_of_one() {
+        assert_eq!(["5%", "0.05", "0%", "100 %"].map(share), [Ok(0.05), Ok(0.05), Ok(0.0), Ok(1.0)]);
+        for text in ["101%", "-1%", "5", "", "nan"] {
+            assert!(share(text).is_err(), "{text}");
+        }
     }
 
     #[test]

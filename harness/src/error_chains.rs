@@ -19,6 +19,7 @@ use crate::programs::ProgramError;
 use crate::results::compare::CompareError;
 use crate::results::directory::DirectoryError;
 use crate::results::manifest::ManifestError;
+use crate::results::run_set::RunSetError;
 use crate::results::topology_shape::ShapeDifference;
 use crate::steps::state::NodeLife;
 use crate::steps::step::ScheduleError;
@@ -109,11 +110,14 @@ fn record_errors() -> Vec<Box<dyn Error>> {
     let source = serde_json::from_str::<u8>("x").unwrap_err();
     let shape = ShapeDifference { part: "steps", values: [text(), "four".to_owned()] };
     vec![
-        Box::new(CompareError::NotARecord { run: 0, source }),
-        Box::new(CompareError::Version { run: 1, version: 1 }),
+        Box::new(RunSetError::NotARecord { path: "out".into(), source }),
+        Box::new(RunSetError::Version { path: "out".into(), version: 1 }),
+        Box::new(RunSetError::Unreadable { path: "out".into(), source: cause() }),
+        Box::new(RunSetError::NoRuns("out".into())),
         Box::new(CompareError::Names([text(), "four".to_owned()])),
         Box::new(CompareError::Shape(shape)),
-        Box::new(CompareError::NothingInCommon),
+        Box::new(CompareError::NotEnded { set: "A", seed: 1, verdict: text() }),
+        Box::new(CompareError::Backends { set: "B", backends: [text(), "four".to_owned()] }),
         Box::new(DirectoryError::NotEmpty("out".into())),
         Box::new(DirectoryError::Io { path: "out".into(), source: cause() }),
         Box::new(RecordError::Unreadable { path: "out".into(), source: cause() }),

@@ -8,9 +8,10 @@
 //! | [`items`], [`nodes`], [`queries`], [`connectivity`], [`rebind_recovery`], [`links`] | a section each: how it is tallied, and what the result says of it |
 //! | [`steps`], [`check_result`], [`incidents`], [`failed_operations`] | how steps, checks and single operations came out |
 //! | [`topology_shape`] | what two runs must share to be comparable |
-//! | [`compare`] | whether two runs, for example on two backends, agree |
 //! | [`manifest`] | `run.json`: what the run was made from, so that it can be played again |
 //! | `event_line` | how `events.jsonl` writes an event |
+//! | [`run_set`] | what the records of several runs say, as values |
+//! | [`compare`] | whether two sets of runs, for example on two backends, agree |
 //! | [`directory`] | the run's directory, and the record written into it during the run |
 
 pub mod check_result;
@@ -29,6 +30,7 @@ pub mod nodes;
 pub mod queries;
 pub mod rebind_recovery;
 pub mod result;
+pub mod run_set;
 pub mod steps;
 pub mod tally;
 pub mod timing;

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod permutation;
+
 /// Standard deviations to each side that hold 95 % of a normal distribution.
 pub const Z_95: f64 = 1.959_963_984_540_054;
-/// Standard deviations to each side that hold 99.9 %: of fifty such statements together all are true 95 times in 100.
-pub const Z_999: f64 = 3.290_526_731_491_895;
 
 /// `part / whole`. `None` if the whole is 0.
 pub fn ratio(part: u64, whole: u64) -> Option<f64> {
@@ -29,6 +29,40 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     quantile(&values, 0.5)
+}
+
+/// Mean and sample standard deviation; the latter is 0 of a single value. `None` without values.
+pub fn mean_and_deviation(values: &[f64]) -> Option<(f64, f64)> {
+    let count = values.len() as f64;
+    let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / count)?;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    Some((mean, if values.len() > 1 { (squares / (count - 1.0)).sqrt() } else { 0.0 }))
+}
+
+/// 97.5 % quantiles of Student's distribution, from one degree of freedom on.
+const STUDENT_975: [f64; 30] = [
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+    2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+];
+
+/// The 95 % interval of the true mean of which these values are samples, by Student's distribution. `None` of fewer than two.
+pub fn mean_interval(values: &[f64]) -> Option<(f64, f64)> {
+    let (mean, deviation) = mean_and_deviation(values).filter(|_| values.len() > 1)?;
+    let freedom = values.len() - 1;
+    // Beyond the table, the first two terms of its expansion for many degrees of freedom (Fisher 1925).
+    let beyond = || Z_95 + (Z_95.powi(3) + Z_95) / (4.0 * freedom as f64);
+    let t = STUDENT_975.get(freedom - 1).copied().unwrap_or_else(beyond);
+    let half = t * deviation / (values.len() as f64).sqrt();
+    Some((mean - half, mean + half))
+}
+
+/// Standard deviations to each side of a normal distribution that leave `alpha` outside, to about three digits (Abramowitz and
+/// Stegun 26.2.23). `alpha` is above 0 and below 1.
+pub fn z_outside(alpha: f64) -> f64 {
+    let t = (-2.0 * (alpha / 2.0).ln()).sqrt();
+    let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
+    let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
+    t - above / below
 }
 
 /// Quantiles of durations by nearest rank, in seconds. `None` where no duration has that rank.
@@ -84,9 +118,9 @@ impl Proportion {
         Some((low, high))
     }
 
-    /// Whether both may be samples of one true share. `None` if either has no trials.
-    pub fn agrees_with(self, other: Proportion, z: f64) -> Option<bool> {
-        self.difference(other, z).map(|(low, high)| low <= 0.0 && high >= 0.0)
+    /// Whether both may be samples of true shares that differ by no more than `tolerance`. `None` if either has no trials.
+    pub fn agrees_with(self, other: Proportion, z: f64, tolerance: f64) -> Option<bool> {
+        self.difference(other, z).map(|(low, high)| low <= tolerance && high >= -tolerance)
     }
 }
 
@@ -139,11 +173,37 @@ mod tests {
     }
 
     #[test]
-    fn shares_agree_unless_chance_cannot_explain_the_difference() {
-        assert_eq!(of(20, 20).agrees_with(of(1_035, 1_035), Z_999), Some(true));
-        assert_eq!(of(0, 20).agrees_with(of(1_035, 1_035), Z_999), Some(false));
-        assert_eq!(of(15, 20).agrees_with(of(700, 1_000), Z_999), Some(true));
-        assert_eq!(of(10, 20).agrees_with(of(990, 1_000), Z_999), Some(false));
-        assert_eq!(of(0, 0).agrees_with(of(1, 1), Z_999), None);
+    fn shares_agree_unless_chance_or_tolerance_explains_the_difference() {
+        let z = z_outside(0.001);
+        let agrees = |one: Proportion, other: Proportion, tolerance| one.agrees_with(other, z, tolerance);
+        assert_eq!(agrees(of(20, 20), of(1_035, 1_035), 0.0), Some(true));
+        assert_eq!(agrees(of(0, 20), of(1_035, 1_035), 0.0), Some(false));
+        assert_eq!(agrees(of(15, 20), of(700, 1_000), 0.0), Some(true));
+        assert_eq!(agrees(of(10, 20), of(990, 1_000), 0.0), Some(false));
+        assert_eq!(agrees(of(18, 20), of(1_000, 1_000), 0.0), Some(false));
+        assert_eq!(agrees(of(18, 20), of(1_000, 1_000), 0.1), Some(true));
+        assert_eq!(agrees(of(0, 0), of(1, 1), 0.0), None);
+    }
+
+    #[test]
+    fn mean_has_students_interval() {
+        let (low, high) = mean_interval(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+        // 3 ± 2.776 · √2.5 / √5
+        assert!((low - 1.037).abs() < 1e-3 && (high - 4.963).abs() < 1e-3, "{low} {high}");
+        assert_eq!(
+            (mean_interval(&[1.0]), mean_and_deviation(&[1.0]), mean_and_deviation(&[])),
+            (None, Some((1.0, 0.0)), None)
+        );
+        let many: Vec<f64> = (0..101).map(f64::from).collect();
+        let (low, high) = mean_interval(&many).unwrap();
+        // Of 100 degrees of freedom the quantile is 1.984.
+        assert!(((high - low) / 2.0 - 1.984 * mean_and_deviation(&many).unwrap().1 / 101.0_f64.sqrt()).abs() < 0.01);
+    }
+
+    #[test]
+    fn quantiles_of_the_normal_distribution_are_those_of_tables() {
+        for (alpha, z) in [(0.05, 1.960), (0.01, 2.576), (0.001, 3.291), (0.000_1, 3.891)] {
+            assert!((z_outside(alpha) - z).abs() < 1e-3, "{alpha}: {}", z_outside(alpha));
+        }
     }
 }

@@ -63,6 +63,6 @@ fn compare_holds_the_records_of_two_runs_against_each_other() {
     for (out, seed) in [(&one, "1"), (&other, "2")] {
         tells(&["run", "one-lan.yaml", "--backend", "sim", "--seed", seed, "--out", out], 0, &["PASSED"], &[]);
     }
-    tells(&["compare", &one, &other], 0, &["B: one-lan on sim, seed 2: passed", "shares agree"], &[]);
-    tells(&["compare", &one, "none"], 2, &[], &["cannot read none/result.json"]);
+    tells(&["compare", &one, &other], 4, &["B: one-lan on sim, seed 2: passed", "too few runs"], &[]);
+    tells(&["compare", &one, "none"], 2, &[], &["cannot read none"]);
 }

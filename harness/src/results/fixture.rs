@@ -106,3 +106,17 @@ pub(crate) fn scrape(source: Source, series: &[SeriesSpec<'_>]) -> Scrape {
     };
     Scrape { source, families: Arc::default(), series: series.iter().map(one).collect() }
 }
+
+/// A `result.json` of a run in which so many pairs of the groups `a` and `b` were to link, so many of them directly.
+pub(crate) fn record(backend: &str, seed: u64, pairs: u64, direct: u64) -> serde_json::Value {
+    serde_json::json!({
+        "schema_version": super::result::SCHEMA_VERSION, "name": "t", "verdict": "passed", "backend": backend, "seed": seed,
+        "topology": {"networks": ["a", "b"], "groups": ["a", "b"], "steps": ["store", "connect"]},
+        "items": {"planned": 10, "acknowledged": 10, "persistent": 10},
+        "queries": {"total": {"queries": 0, "found": 0, "latency_s": {}}, "by_pair": []},
+        "connectivity": [{
+            "from": "a", "to": "b", "pairs": pairs, "connected": pairs, "direct": direct,
+            "connected_s": {"p50": (pairs > 0).then_some(0.05)},
+        }],
+    })
+}

@@ -157,6 +157,8 @@ pub enum ValueOrigin {
     CommandLine,
     /// An environment variable.
     Environment,
+    /// A value that the file's sweep takes in its turn.
+    Sweep,
     /// Nothing says it.
     Default,
 }
@@ -164,7 +166,7 @@ pub enum ValueOrigin {
 impl ValueOrigin {
     /// Whether it replaces what the file says.
     pub fn overrides_file(self) -> bool {
-        matches!(self, ValueOrigin::CommandLine | ValueOrigin::Environment)
+        matches!(self, ValueOrigin::CommandLine | ValueOrigin::Environment | ValueOrigin::Sweep)
     }
 }
 
