@@ -10,6 +10,7 @@
 //! | `run` | `harness run`: every file checked, then played, reported |
 //! | `origin` | plans from files and from records |
 //! | `junit_file` | the JUnit report, whatever the end |
+//! | `seeds` | one topology with many seeds |
 //! | `session` | one run from `up` to `down` |
 //! | `backend_choice` | which backend plays, and why |
 //! | `progress` | progress, for a terminal or for a log |
@@ -43,6 +44,7 @@ mod origin;
 mod progress;
 mod run;
 mod samples;
+mod seeds;
 mod session;
 mod signals;
 

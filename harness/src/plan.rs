@@ -19,6 +19,7 @@ pub mod ipv6;
 pub mod partitions;
 mod relocate;
 mod step;
+pub mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -60,6 +61,9 @@ pub struct Plan {
     /// Variables and settings that it was made from.
     #[serde(skip)]
     pub inputs: ResolvedInputs,
+    /// What the file varies. The plan itself is that of the file's own values.
+    #[serde(skip)]
+    pub sweep: sweep::Sweep,
     /// What is valid and probably not meant, such as a variable that no value contains: one sentence each.
     #[serde(skip)]
     pub notes: Vec<String>,

@@ -90,6 +90,7 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
     let (name, description, seed) = (raw.name.take(), std::mem::take(&mut raw.description), raw.seed);
     let inputs = ResolvedInputs { seed_in_file: seed.is_some(), variables, settings };
     let seed = overrides.seed.or(seed).unwrap_or(SEED_DEFAULT);
+    let sweep = std::mem::take(&mut raw.sweep);
     let mut entries = steps::read(&raw.steps, source, problems);
     let outline = Outline::new(&raw, problems)?;
     let names = outline.names(&raw, source);
@@ -112,6 +113,7 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
         nodes: assembled.nodes,
         items: assembled.items,
         steps: assembled.steps,
+        sweep,
         inputs,
         notes: notes(unused, entries.iter().all(|entry| entry.spec.checks().is_empty()) && checks.is_empty()),
         checks: checks.into_iter().map(|check| check.value).collect(),

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | [`summary`] | the verdict and all sections, on a terminal |
 //! | `checks`, `items`, `nodes`, `queries`, `connectivity`, `rebind_recovery`, `links` | one section each, as a table |
-//! | [`comparison`] | two runs side by side |
+//! | [`comparison`] | two sets of runs side by side |
+//! | [`run_table`] | several runs in one table |
 //! | [`junit`] | steps and checks as test cases, for CI |
 //! | [`style`] | how wide tables are, and with which characters they are drawn |
 //! | `format` | numbers with their units |
@@ -19,5 +20,6 @@ mod links;
 mod nodes;
 mod queries;
 mod rebind_recovery;
+pub mod run_table;
 pub mod style;
 pub mod summary;

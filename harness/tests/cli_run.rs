@@ -155,3 +155,72 @@ fn metrics_that_cannot_be_served_exit_3() {
     let ran = desk.harness(&["run", "small.yaml", "--backend", "sim", "--metrics", &address]).exits(3);
     has(&ran.stderr, &["cannot serve metrics on", &address]);
 }
+
+#[test]
+fn seeds_are_played_once_each_and_shown_in_one_table() {
+    let desk = Desk::new();
+    let many = ["run", "small.yaml", "--backend", "sim", "--seeds", "1..4", "--out", "many", "--jobs", "2"];
+    let ran = desk.harness(&many).exits(0);
+    has(&ran.stdout, &["small on sim, 4 runs: 4 passed", "95 % interval", "retrieval messages"]);
+    let result = |seed: u64| desk.path(&format!("many/small-{seed}/result.json"));
+    let first = fs::read(result(1)).unwrap();
+
+    // What was cut off is played again, and nothing else.
+    fs::remove_file(result(3)).unwrap();
+    let again = desk.harness(&many).exits(0);
+    has(&again.stderr, &["3 of 4 runs were played before", "seed 3: PASSED"]);
+    assert!(!again.stderr.contains("seed 1: PASSED") && again.stdout == ran.stdout, "{}", again.stderr);
+    assert_eq!(fs::read(result(1)).unwrap(), first);
+
+    let other = ["run", "small.yaml", "--backend", "sim", "--seeds", "4", "--out", "many", "--set", "heartbeat=1s"];
+    has(&desk.harness(&other).exits(2).stderr, &["small-4 holds a run of another topology"]);
+    has(&desk.harness(&["run", "small.yaml", "--seeds", "4..1"]).exits(2).stderr, &["expected seeds such as 1..20"]);
+}
+
+#[test]
+fn sets_of_like_runs_agree_and_those_of_unlike_settings_do_not() {
+    let desk = Desk::new();
+    let play = |out: &str, seeds: &str, heartbeat: &str| {
+        let set = format!("heartbeat={heartbeat}");
+        let run = ["run", "small.yaml", "--backend", "sim", "--seeds", seeds, "--out", out, "--set", &set];
+        desk.harness(&run).exits(0);
+    };
+    play("one", "1..4", "500ms");
+    play("other", "5..8", "500ms");
+    let alike = desk.harness(&["compare", "one", "other"]).exits(0);
+    has(&alike.stdout, &["A: small on sim, 4 runs (seeds 1 to 4): 4 passed", "0 differ", "tested over runs"]);
+    let single = desk.harness(&["compare", "one/small-1", "other/small-5"]).exits(4);
+    has(&single.stdout, &["too few runs", "0 agree, 0 differ"]);
+    let divided = ["compare", "one/small-1", "one/small-2", "one/small-3", "one/small-4", "--", "other"];
+    assert_eq!(desk.harness(&divided).exits(0).stdout, alike.stdout);
+    has(&desk.harness(&["compare", "one"]).exits(2).stderr, &["two sets are compared"]);
+}
+
+#[test]
+fn a_run_without_checks_is_inconclusive() {
+    let desk = Desk::new();
+    desk.write("open.yaml", SMALL.split("checks:").next().unwrap());
+    let ran = desk.harness(&["run", "open.yaml", "--backend", "sim", "--out", "o"]).exits(4);
+    has(&ran.stdout, &["INCONCLUSIVE", "the topology has no checks"]);
+    assert_eq!(json(&desk.path("o/result.json"))["verdict"], "inconclusive");
+}
+
+#[test]
+fn a_sweep_is_played_for_every_combination_and_each_run_replays() {
+    let desk = Desk::new();
+    let swept = format!("{SMALL}vars: {{items: 3}}\nsweep: {{items: [2, 4], heartbeat: [500ms]}}\nruns: 2\n");
+    desk.write("swept.yaml", &swept.replace("items: 3, size", "items: \"${items}\", size"));
+    let ran = desk.harness(&["run", "swept.yaml", "--backend", "sim", "--out", "s", "--jobs", "2"]).exits(0);
+    has(&ran.stdout, &["small on sim, 4 runs: 4 passed", "items=2, heartbeat=500ms", "items=4, heartbeat=500ms"]);
+    let mut records: Vec<_> = fs::read_dir(desk.path("s")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    records.sort();
+    let planned = |record: &PathBuf| json(&record.join("result.json"))["items"]["planned"].as_u64().unwrap();
+    let mut planned: Vec<u64> = records.iter().map(planned).collect();
+    planned.sort_unstable();
+    assert_eq!(planned, [2, 2, 4, 4]);
+    desk.harness(&["run", records[0].to_str().unwrap(), "--out", "again"]).exits(0);
+    let results = [records[0].join("result.json"), desk.path("again/result.json")].map(|path| fs::read(path).unwrap());
+    assert!(results[0] == results[1], "the record replays as it was");
+    desk.write("wrong.yaml", &format!("{SMALL}sweep: {{lives: [1, 2]}}\n"));
+    has(&desk.harness(&["run", "wrong.yaml", "--backend", "sim"]).exits(2).stderr, &["lives"]);
+}

@@ -13,6 +13,7 @@ use crate::explain::RecordError;
 use crate::netns::access::NamespaceError;
 use crate::results::directory::DirectoryError;
 use crate::results::manifest::ManifestError;
+use crate::results::run_set::RunSetError;
 
 /// Why a command fails.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,12 @@ pub(crate) enum CommandError {
     /// A record cannot be played again. Nothing was created.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// Records cannot be read. Nothing was created.
+    #[error(transparent)]
+    RunSet(#[from] RunSetError),
+    /// The directory for a run with this seed holds another one. Nothing was created.
+    #[error("{0} holds a run of another topology, with other settings or on another backend")]
+    OtherRuns(PathBuf),
     /// Records of different backends are to be played, and no backend is named. Nothing was created.
     #[error("the records were made on different backends")]
     BackendsDiffer,
@@ -89,6 +96,8 @@ impl CommandError {
             CommandError::LogFilter(_)
             | CommandError::Record(DirectoryError::NotEmpty(_))
             | CommandError::Manifest(_)
+            | CommandError::RunSet(_)
+            | CommandError::OtherRuns(_)
             | CommandError::Samples { .. }
             | CommandError::Events(_)
             | CommandError::BackendsDiffer => ErrorClass::User,
@@ -107,6 +116,7 @@ impl CommandError {
         match self {
             CommandError::Backend(error) => error.remedy(),
             CommandError::Manifest(error) => error.remedy(),
+            CommandError::OtherRuns(_) => Some("choose another directory with --out".to_owned()),
             CommandError::BackendsDiffer => Some("name one with --backend".to_owned()),
             CommandError::Metrics { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("choose a free port: --metrics localhost:0".to_owned())

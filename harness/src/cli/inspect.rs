@@ -54,11 +54,16 @@ impl From<&OverrideArgs> for Overrides {
 }
 
 impl OverrideArgs {
+    /// The same with another seed, and with these values unless the command line says otherwise.
+    pub(super) fn with(&self, seed: u64, set: &[(String, String)]) -> Self {
+        OverrideArgs { seed: Some(seed), set: [set, &self.set].concat(), ..self.clone() }
+    }
+
     /// What a record says, with what stands on the command line in its place. Variables of the environment do not count: those
     /// of the recorded run do.
     fn over(&self, recorded: &RunManifest) -> Overrides {
         let mut overrides = recorded.overrides();
-        if self.given.contains("seed") {
+        if self.given.contains("seed") || self.given.contains("seeds") {
             overrides.seed = self.seed;
         }
         if self.given.contains("set") {
@@ -74,7 +79,7 @@ const STDIN: &str = "-";
 /// Every file's plan. The faults of all files are shown before this fails with what is wrong with each of them.
 pub(super) fn load_all(files: &[PathBuf], overrides: &OverrideArgs) -> Result<Vec<LoadedPlan>, Vec<Option<String>>> {
     check_stdin(files).map_err(|error| vec![Some(error); files.len()])?;
-    let plans: Vec<Result<LoadedPlan, String>> = files.iter().map(|file| load(file, overrides)).collect();
+    let plans: Vec<Result<LoadedPlan, String>> = files.iter().map(|file| load(file, overrides, true)).collect();
     if plans.iter().any(Result::is_err) {
         return Err(plans.into_iter().map(Result::err).collect());
     }
@@ -91,8 +96,13 @@ fn check_stdin(files: &[PathBuf]) -> Result<(), String> {
     Ok(())
 }
 
+/// A file's plan with other values, when its notes have been shown.
+pub(super) fn load_again(file: &Path, overrides: &OverrideArgs) -> Result<LoadedPlan, String> {
+    load(file, overrides, false)
+}
+
 /// The plan of a topology file, or of the record in a directory; or its faults without colour, which are shown too.
-fn load(file: &Path, overrides: &OverrideArgs) -> Result<LoadedPlan, String> {
+fn load(file: &Path, overrides: &OverrideArgs, with_notes: bool) -> Result<LoadedPlan, String> {
     let (loaded, origin) = if file.as_os_str() == STDIN {
         let name = "stdin";
         let loaded = planner::load_from(name, std::io::stdin().lock(), &overrides.into());
@@ -104,7 +114,10 @@ fn load(file: &Path, overrides: &OverrideArgs) -> Result<LoadedPlan, String> {
             text
         })?;
         let ReplaySource { manifest, topology } = &source;
-        version_note(&source).into_iter().for_each(|note| tell(&format!("note: {}: {note}", file.display())));
+        version_note(&source)
+            .filter(|_| with_notes)
+            .into_iter()
+            .for_each(|note| tell(&format!("note: {}: {note}", file.display())));
         let loaded = planner::read(&manifest.topology, topology, &overrides.over(manifest));
         (loaded, PlanOrigin::Record(file.to_owned(), Box::new(source.manifest)))
     } else {
@@ -112,7 +125,10 @@ fn load(file: &Path, overrides: &OverrideArgs) -> Result<LoadedPlan, String> {
     };
     match loaded {
         Ok(plan) => {
-            plan.notes.iter().for_each(|note| tell(&format!("note: {}: {note}", file.display())));
+            plan.notes
+                .iter()
+                .filter(|_| with_notes)
+                .for_each(|note| tell(&format!("note: {}: {note}", file.display())));
             Ok(LoadedPlan { plan, origin })
         }
         Err(diagnostics) => {
@@ -128,7 +144,7 @@ pub(super) fn validate(args: &ValidateArgs) -> Exit {
     }
     let mut exit = Exit::Passed;
     for file in &args.files {
-        match load(file, &args.overrides) {
+        match load(file, &args.overrides, true) {
             Ok(LoadedPlan { plan, .. }) => show(&format!("{}: valid: {}\n", file.display(), sizes(&plan))),
             Err(_) => exit = Exit::Usage,
         }
@@ -150,7 +166,7 @@ fn sizes(plan: &Plan) -> String {
 }
 
 pub(super) fn plan(args: &PlanArgs) -> Exit {
-    let Ok(LoadedPlan { plan, .. }) = load(&args.file, &args.overrides) else { return Exit::Usage };
+    let Ok(LoadedPlan { plan, .. }) = load(&args.file, &args.overrides, true) else { return Exit::Usage };
     match args.json {
         true => output::data(json(&plan).as_bytes()),
         false => show(&planner::describe(&plan)),

@@ -57,7 +57,7 @@ impl PlanOrigin {
 
     /// What `run.json` says of a run of `plan` that begins now.
     pub(super) fn manifest(&self, plan: &Plan, kind: BackendKind, args: &Args) -> RunManifest {
-        let (variables, settings) = resolved_values(&plan.inputs, |name| self.origin_of(name, &args.overrides));
+        let (variables, settings) = resolved_values(&plan.inputs, |name| self.origin_of(plan, name, &args.overrides));
         RunManifest {
             schema_version: MANIFEST_VERSION,
             program: ProgramVersion::of_this_program(),
@@ -84,18 +84,20 @@ impl PlanOrigin {
     }
 
     /// Where the value came from that overrides the file's.
-    fn origin_of(&self, name: &str, overrides: &OverrideArgs) -> ValueOrigin {
+    fn origin_of(&self, plan: &Plan, name: &str, overrides: &OverrideArgs) -> ValueOrigin {
         let is_set_now = overrides.given.contains("set") && overrides.set.iter().any(|(set, _)| set == name);
         match self.recorded() {
             _ if is_set_now => ValueOrigin::CommandLine,
             Some(recorded) => recorded.origin_of(name).unwrap_or(ValueOrigin::CommandLine),
+            None if overrides.set.iter().any(|(set, _)| set == name) => ValueOrigin::Environment,
+            None if plan.sweep.variables.iter().any(|(swept, _)| swept == name) => ValueOrigin::Sweep,
             None => ValueOrigin::Environment,
         }
     }
 
     fn origin_of_seed(&self, plan: &Plan, overrides: &OverrideArgs) -> ValueOrigin {
         match self.recorded() {
-            _ if overrides.given.contains("seed") => ValueOrigin::CommandLine,
+            _ if overrides.given.contains("seed") || overrides.given.contains("seeds") => ValueOrigin::CommandLine,
             Some(recorded) => recorded.seed.from,
             None if overrides.seed.is_some() => ValueOrigin::Environment,
             None if plan.inputs.seed_in_file => ValueOrigin::File,

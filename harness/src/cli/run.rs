@@ -14,16 +14,18 @@ use tokio::runtime::Handle;
 
 use super::backend_choice::{BackendArg, BackendKind};
 use super::error::CommandError;
-use super::inspect::{OverrideArgs, load_all};
+use super::inspect::OverrideArgs;
 use super::junit_file::{JunitFile, ReportedRun};
 use super::origin::{self, LoadedPlan};
+use super::seeds::{self, PlanSet, SeedList};
 use super::session::{Session, SessionOutcome};
 use super::{Exit, fail, show, signals, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
-use crate::report::summary;
-use crate::results::directory::{DirectoryError, RunDirectory};
+use crate::report::{run_table, summary};
+use crate::results::directory::RunDirectory;
 use crate::results::result::RunVerdict;
+use crate::results::run_set::RunFigures;
 use crate::run::StopSignal;
 
 #[derive(Debug, ClapArgs)]
@@ -38,6 +40,10 @@ pub(super) struct Args {
     pub(super) backend: BackendArg,
     #[command(flatten)]
     pub(super) overrides: OverrideArgs,
+    /// Play each file once for each seed, such as 1..20, and show mean and spread over the runs. With --out, runs that are
+    /// recorded there already are not played again
+    #[arg(long, value_name = "SEEDS", env = "HARNESS_SEEDS", conflicts_with = "seed", value_parser = seeds::parse)]
+    seeds: Option<SeedList>,
     /// Write the run's record to this directory, which must be empty; several files get a directory each in it
     /// [default: runs/NAME-TIME-SEED]
     #[arg(long, value_name = "DIR", env = "HARNESS_OUT")]
@@ -105,19 +111,34 @@ fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<Reported
     // Nodes inherit this variable: a wrong one would end each of them.
     logging::check(NODE_LOG_VARIABLE, process_environment(NODE_LOG_VARIABLE))
         .map_err(|error| NotBegun::any(files, error))?;
-    let plans = load_all(&args.files, &args.overrides).map_err(|errors| {
+    let loaded = seeds::load(&args.files, &args.overrides, args.seeds.as_ref()).map_err(|errors| {
         let or_other = |error: Option<String>| vec![error.unwrap_or_else(|| "another file is wrong".to_owned())];
         NotBegun { errors: errors.into_iter().map(or_other).collect(), exit: Exit::Usage }
     })?;
+    let PlanSet { plans, labels, files: of_plans, is_repeated } = loaded;
     let names: Vec<String> = plans.iter().map(|loaded| loaded.plan.name.clone()).collect();
     let interrupt = StopSignal::default();
     let signals = runtime.spawn(signals::serve(interrupt.clone()));
     let (kind, federation) = runtime.block_on(prepare(args, &plans)).map_err(|error| NotBegun::any(files, error))?;
-    let sessions = sessions(args, plans, kind, federation.as_ref()).map_err(|error| NotBegun::any(files, error))?;
-    let runs = play_all(sessions, files, args, runtime, &interrupt);
+    let plans = plans.into_iter().zip(of_plans).collect();
+    let Sessions { sessions, files: of_sessions, mut played } =
+        sessions(args, plans, is_repeated, kind, federation.as_ref()).map_err(|error| NotBegun::any(files, error))?;
+    let shown = match is_repeated {
+        _ if args.json => Shown::Json,
+        true => Shown::Line,
+        false => Shown::Tables,
+    };
+    let runs = play_all(sessions, &of_sessions, args.jobs as usize, shown, runtime, &interrupt);
     signals.abort();
-    let exits: Vec<Exit> = runs.iter().map(|(_, exit)| *exit).collect();
-    if names.len() > 1 {
+    let mut exits: Vec<Exit> = runs.iter().map(|(_, exit)| *exit).collect();
+    if is_repeated {
+        exits.extend(played.iter().map(|run| verdict_exit(&run.verdict)));
+        played.extend(runs.iter().filter_map(|(run, _)| run.result.as_ref()).map(RunFigures::of));
+        played.sort_by(|one, other| (&one.name, one.seed).cmp(&(&other.name, other.seed)));
+        if shown == Shown::Line {
+            show(&run_table::render(&played, &labels, table_style()));
+        }
+    } else if names.len() > 1 {
         tell(&closing_line(&names, &exits));
     }
     let exit = exits.into_iter().max().unwrap_or(Exit::Passed);
@@ -140,16 +161,51 @@ async fn prepare(args: &Args, plans: &[LoadedPlan]) -> Result<(BackendKind, Opti
     Ok((kind, Some(federation)))
 }
 
+/// Runs that are to be played with the files that they are of, and those of the same call that were played before.
+struct Sessions {
+    sessions: Vec<Session>,
+    files: Vec<String>,
+    played: Vec<RunFigures>,
+}
+
+/// What is shown of each run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Tables,
+    /// How it ended; a table of all runs follows.
+    Line,
+    Json,
+}
+
 fn sessions(
     args: &Args,
-    plans: Vec<LoadedPlan>,
+    plans: Vec<(LoadedPlan, String)>,
+    is_repeated: bool,
     kind: BackendKind,
     federation: Option<&Federation>,
-) -> Result<Vec<Session>, DirectoryError> {
-    let several = plans.len() > 1;
+) -> Result<Sessions, CommandError> {
+    let several = plans.len() > 1 || is_repeated;
     let now = SystemTime::now();
+    let time = humantime::format_rfc3339_seconds(now).to_string().replace([':', '-'], "");
+    let (mut played, mut files, mut to_play) = (Vec::new(), Vec::new(), Vec::new());
+    for (loaded, file) in plans {
+        let before = args.out.as_deref().filter(|_| is_repeated);
+        match before.map(|out| seeds::already_played(out, &loaded.plan, kind)).transpose()?.flatten() {
+            Some(figures) => played.push(figures),
+            None => {
+                to_play.push(loaded);
+                files.push(file);
+            }
+        }
+    }
+    if !played.is_empty() {
+        tell(&format!("{} of {} runs were played before", played.len(), played.len() + to_play.len()));
+    }
     let session = |LoadedPlan { plan, origin }: LoadedPlan| {
         let directory = match &args.out {
+            None if is_repeated => {
+                RunDirectory::new(&Path::new("runs").join(format!("{}-{time}", plan.name)), &plan, None)?
+            }
             None => RunDirectory::new(Path::new("runs"), &plan, Some(now))?,
             Some(out) if several => RunDirectory::new(out, &plan, None)?,
             Some(out) => RunDirectory::at(out)?,
@@ -166,18 +222,20 @@ fn sessions(
             federation: federation.cloned(),
         })
     };
-    plans.into_iter().map(session).collect()
+    let sessions = to_play.into_iter().map(session).collect::<Result<_, CommandError>>()?;
+    Ok(Sessions { sessions, files, played })
 }
 
 /// Plays all of them, so many at once; each is reported as it ends. What comes back is in the order of the files.
 fn play_all(
     sessions: Vec<Session>,
     files: &[String],
-    args: &Args,
+    jobs: usize,
+    shown: Shown,
     runtime: &Handle,
     interrupt: &StopSignal,
 ) -> Vec<(ReportedRun, Exit)> {
-    let threads = (args.jobs as usize).min(sessions.len());
+    let threads = jobs.min(sessions.len());
     let slots: Vec<Mutex<Option<Session>>> = sessions.into_iter().map(|session| Mutex::new(Some(session))).collect();
     let runs: Vec<Mutex<Option<(ReportedRun, Exit)>>> = slots.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
@@ -193,7 +251,7 @@ fn play_all(
             let outcome = runtime.block_on(session.run(interrupt));
             let took = began.elapsed().unwrap_or_default();
             let result = Some(outcome.result.clone());
-            let (errors, exit) = report(outcome, &path, args.json);
+            let (errors, exit) = report(outcome, &path, shown);
             let run = ReportedRun { file: files[index].clone(), began, took, result, errors };
             *runs[index].lock().expect("set once") = Some((run, exit));
         }
@@ -212,10 +270,11 @@ fn play_all(
 }
 
 /// Shows the result of a run. Returns what went wrong beside it, and what all means for the exit status.
-fn report(outcome: SessionOutcome, directory: &Path, json: bool) -> (Vec<String>, Exit) {
-    match json {
-        true => output::data(outcome.result.to_json().as_bytes()),
-        false => show(&summary::render(&outcome.result, table_style())),
+fn report(outcome: SessionOutcome, directory: &Path, shown: Shown) -> (Vec<String>, Exit) {
+    match shown {
+        Shown::Json => output::data(outcome.result.to_json().as_bytes()),
+        Shown::Tables => show(&summary::render(&outcome.result, table_style())),
+        Shown::Line => tell(summary::render(&outcome.result, table_style()).lines().next().unwrap_or_default()),
     }
     let errors: Vec<String> = outcome.failures.iter().map(|error| chain::one_line(error)).collect();
     let failed = outcome.failures.into_iter().map(fail).max();
@@ -225,6 +284,15 @@ fn report(outcome: SessionOutcome, directory: &Path, json: bool) -> (Vec<String>
     }
     let played = Exit::from(outcome.result.verdict);
     (errors, failed.map_or(played, |failed| failed.max(played)))
+}
+
+/// What the verdict of a run that was played before means for the exit status.
+fn verdict_exit(verdict: &str) -> Exit {
+    match verdict {
+        "passed" => Exit::Passed,
+        "inconclusive" => Exit::Inconclusive,
+        _ => Exit::Failed,
+    }
 }
 
 /// `3 runs: 2 passed; cgnat failed (exit status 1)`
@@ -251,7 +319,7 @@ mod tests {
         let result = RunResult::not_deployed(&fixture::plan(), "netns", ProbeOutcome::Skipped, &error);
         let failures = vec![CommandError::from(error)];
         let outcome = SessionOutcome { result, failures };
-        let (errors, exit) = report(outcome, Path::new("runs/x"), false);
+        let (errors, exit) = report(outcome, Path::new("runs/x"), Shown::Tables);
         assert_eq!((errors.len(), exit.code()), (1, 3));
     }
 }

@@ -43,6 +43,7 @@ impl PlanBuilder {
             steps: Vec::new(),
             checks: Vec::new(),
             inputs: ResolvedInputs::default(),
+            sweep: Default::default(),
             notes: Vec::new(),
         };
         PlanBuilder { plan, next_host: Vec::new(), settings: Vec::new() }

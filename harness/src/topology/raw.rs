@@ -9,6 +9,7 @@ use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use super::fields::{Fields, MapSpec, Spanned, from_variable, key, scalar};
 use super::tree::{YamlKey, YamlNode, YamlValue};
 use crate::plan::ResolvedInput;
+use crate::plan::sweep::{RUNS_MAX, Sweep};
 
 pub(crate) mod link;
 pub(crate) mod nat;
@@ -35,6 +36,7 @@ pub(crate) struct RawTopology {
     /// Not read yet: see [`crate::steps`].
     pub(crate) steps: Vec<YamlNode>,
     pub(crate) checks: Vec<Spanned<String>>,
+    pub(crate) sweep: Sweep,
 }
 
 /// Some nodes of one sort on one network.
@@ -67,8 +69,10 @@ static TOPOLOGY: MapSpec = MapSpec {
         key("config", "{replicas: 3}", "settings of all nodes"),
         key("steps", "[{join: {within: 30s}}]", "what happens, in order"),
         key("checks", "[persistence >= 99%]", "what must hold at the end"),
+        key("sweep", "{die: [1/50, 1/20]}", "variables or settings with the values that they take in turn"),
+        key("runs", "5", "how often each combination is run, each time with a seed of its own"),
     ],
-    later: &["sweep", "runs"],
+    later: &[],
 };
 
 static GROUP: MapSpec = MapSpec {
@@ -96,6 +100,7 @@ impl RawTopology {
             config: fields.get("config").map(|node| read_config(node, problems)).unwrap_or_default(),
             steps: read_steps(&fields, problems),
             checks: read_checks(fields.get("checks"), problems),
+            sweep: read_sweep(&fields, problems),
         }
     }
 }
@@ -115,6 +120,32 @@ impl RawTopology {
         };
         by_name.into_values().map(resolved).collect()
     }
+}
+
+/// What the file varies.
+fn read_sweep(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> Sweep {
+    let mut sweep = Sweep { variables: Vec::new(), runs: fields.count("runs", 1, RUNS_MAX, problems) };
+    let Some((key, node)) = fields.entry("sweep") else { return sweep };
+    let example = "such as sweep: {die: [1/50, 1/20]}";
+    let YamlValue::Map(entries) = &node.value else {
+        problems.add(Diagnostic::at(&node.span, format!("`sweep` is a map, not {}", node.shape())).help(example));
+        return sweep;
+    };
+    for (name, values) in entries {
+        match &values.value {
+            YamlValue::List(values) if !values.is_empty() => {
+                let values = values.iter().filter_map(|value| scalar(value, example, problems));
+                sweep.variables.push((name.name.clone(), values.map(str::to_owned).collect()));
+            }
+            _ => problems.add(
+                Diagnostic::at(&values.span, format!("{} takes a list of values", quoted(&name.name))).help(example),
+            ),
+        }
+    }
+    if sweep.len() > RUNS_MAX {
+        problems.add(Diagnostic::at(&key.span, format!("a sweep has at most {RUNS_MAX} runs, not {}", sweep.len())));
+    }
+    sweep
 }
 
 /// The entries of a map of named things that has to be there and hold at least one.
