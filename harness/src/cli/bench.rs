@@ -1,5 +1,6 @@
 //! `harness bench`: how fast the testbed itself is.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,15 +10,16 @@ use tokio::runtime::Handle;
 
 use super::backend_choice::{AnyBackend, BackendArg, BackendKind, BackendSetup};
 use super::progress::ProgressDisplay;
-use super::{Exit, fail, show};
+use super::{Exit, complain, fail, show};
 use crate::backend::BackendError;
 use crate::backend::docker::bare;
 use crate::backend::docker::image;
 use crate::bench::up::{BenchSize, UpBench};
-use crate::bench::{self, router};
+use crate::bench::{self, false_alarms, router};
 use crate::netns::access::NamespaceError;
 use crate::programs::{self, ProgramChoice};
 use crate::progress::Progress;
+use crate::results::run_set;
 
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
@@ -53,6 +55,15 @@ enum BenchTarget {
     },
     /// Measure the router against Linux's own masquerade, in network namespaces
     Router(RouterArgs),
+    /// Measure how often compare finds a difference between sets of runs that differ in their seeds alone
+    Compare {
+        /// Directory of a thousand runs or so, as from harness run FILE --backend sim --seeds 1..1000 --out DIR
+        #[arg(value_name = "DIR")]
+        runs: PathBuf,
+        /// Runs in each set; each run is in one set at most
+        #[arg(long, default_value = "5", value_parser = values::count(4..=1_000u16))]
+        per_set: u16,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +98,7 @@ pub(super) fn run(args: &BenchArgs, runtime: &Handle) -> Exit {
                 false => BackendError::Other(what),
             })
         }),
+        BenchTarget::Compare { runs, per_set } => compare(runs, (*per_set).into()),
         BenchTarget::Up { backend, lans, nodes, within } => {
             let size = BenchSize { lans: (*lans).into(), nodes: (*nodes).into() };
             runtime.block_on(up(*backend, size, *within)).unwrap_or_else(fail)
@@ -108,6 +120,23 @@ fn sim(sizes: &[u32], seed: u64) -> Exit {
         }
     }
     exit
+}
+
+fn compare(runs: &Path, per_set: usize) -> Exit {
+    let runs = match run_set::load(&[runs.to_owned()]) {
+        Ok(runs) => runs,
+        Err(error) => return fail(error),
+    };
+    match false_alarms::measure(&runs, per_set) {
+        Ok(measured) => {
+            show(&format!("{measured}\n"));
+            if measured.keeps_level() { Exit::Passed } else { Exit::Failed }
+        }
+        Err(error) => {
+            complain(&format!("cannot compare these runs: {error}"));
+            Exit::Usage
+        }
+    }
 }
 
 fn router(args: &RouterArgs) -> anyhow::Result<Exit> {
