@@ -1,6 +1,7 @@
 //! `harness run`, as a user has it: exit statuses, messages, the record that it leaves, and the same record each time.
 
 use std::fs;
+use std::path::PathBuf;
 
 #[path = "support/cli_desk.rs"]
 mod cli_desk;
