@@ -76,7 +76,7 @@ fn sections_follow_from_events_and_samples() {
     let pairs: Vec<_> = queries.by_pair.iter().map(|pair| (&*pair.from, &*pair.to, pair.summary.found)).collect();
     assert_eq!(pairs, [("alpha", "beta", 0), ("beta", "alpha", 1), ("beta", "beta", 1)]);
     assert_eq!(queries.by_pair[1].summary.latency_s.p95, Some(0.04));
-    let reason = "the node reported that no peer has the item".to_owned();
+    let reason = "every peer answered the node, and none has the item".to_owned();
     assert_eq!(result.failed_operations, [FailedOperations { operation: "get", reason, count: 1 }]);
     let links: Vec<_> = result.links.iter().map(|l| (&*l.network, l.nodes, l.lan, l.relayed)).collect();
     assert_eq!(links, [("alpha", 2, 2, 0), ("beta", 1, 0, 3)]);
