@@ -43,6 +43,7 @@ use identity::NodeId;
 use io::{AskError, Command, CommandId, Input, Outcome, Output, Sink};
 use membership::discovery;
 use membership::discovery::{Discovery, DiscoveryOutcome};
+use membership::isolation::Isolation;
 use membership::known_hosts::KnownHosts;
 use message::{Announcement, Message, Refusal};
 use random::Random;
@@ -63,6 +64,7 @@ pub struct NodeCore<V: Overlay> {
     discover: Discovery,
     connectivity: Connectivity<V::Message>,
     requests: Requests,
+    isolation: Isolation,
     stats: Stats,
     overlay: V,
     leaving: Option<CommandId>,
@@ -83,6 +85,7 @@ impl<V: Overlay> NodeCore<V> {
             discover: Discovery::new(config.discover),
             connectivity: Connectivity::new(&config, random::child(seed, 1)),
             requests: Requests::default(),
+            isolation: Isolation::default(),
             stats: Stats::default(),
             overlay,
             leaving: None,
@@ -101,7 +104,7 @@ impl<V: Overlay> NodeCore<V> {
         match input {
             Input::LinkUp { peer, remote, dialled } => self.link_up(now, LinkInfo { peer, remote, dialled }, sink),
             Input::LinkDown { peer } => self.link_down(now, peer, sink),
-            Input::PathMeasured { peer, path } => self.connectivity.links_mut().path_measured(now, peer, &path),
+            Input::PathMeasured { peer, path } => self.connectivity.path_measured(now, peer, &path),
             Input::DialFailed { dial } => self.with(now, sink, |net, cx| net.dial_failed(cx, dial)),
             Input::Message { from, message } => self.message(now, from, message, sink),
             Input::Announcement { from, announcement } => self.heard(now, from, announcement, sink),
@@ -123,6 +126,7 @@ impl<V: Overlay> NodeCore<V> {
             net.settle_connect_requests(cx);
         });
         self.finish_leaving(sink);
+        self.isolation.update(now, self.hosts.neighbour_count());
         self.deadline(now)
     }
 
@@ -139,6 +143,11 @@ impl<V: Overlay> NodeCore<V> {
     /// Every known host, neighbours first.
     pub fn known_hosts(&self) -> impl Iterator<Item = &Contact> + '_ {
         self.hosts.contacts()
+    }
+
+    /// How long this node has been without a neighbour.
+    pub fn isolation(&self) -> &Isolation {
+        &self.isolation
     }
 
     /// How the link to `peer` runs, if there is one.
@@ -161,6 +170,8 @@ impl<V: Overlay> NodeCore<V> {
         let mut stats = self.stats.clone();
         stats.neighbours = self.hosts.neighbour_count() as u64;
         stats.known_hosts = self.hosts.len() as u64;
+        stats.isolated = u64::from(self.isolation.since().is_some());
+        stats.isolated_longest_ms = self.isolation.longest().as_millis() as u64;
         self.connectivity.links().gauges(&mut stats);
         stats
     }

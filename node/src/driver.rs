@@ -60,6 +60,8 @@ pub use portmap::read_any as read_answer_of_gateway;
 pub const LEAVE_DEADLINE: Duration = Duration::from_secs(3);
 /// Pause between looks at the machine's interfaces.
 const INTERFACES_EVERY: Duration = Duration::from_secs(1);
+/// Time without a neighbour after which the log says so.
+const ISOLATION_NOTICED_AFTER: Duration = Duration::from_secs(2);
 /// Outputs done before other tasks get a turn.
 const OUTPUTS_PER_TURN: usize = 1_024;
 /// Commands under way; beyond, those who give them wait.
@@ -138,6 +140,8 @@ pub struct Driver<V: Overlay> {
     sink: Sink<V::Message, V::Outcome>,
     /// Done since other tasks had a turn.
     outputs: usize,
+    /// Whether it was reported that the node has no neighbour.
+    isolation_reported: bool,
     /// Set once the node is asked to leave.
     leave_by: Option<Instant>,
     left: bool,
@@ -187,6 +191,7 @@ where
             deadline: Deadline::NEVER,
             sink: Sink::default(),
             outputs: 0,
+            isolation_reported: false,
             leave_by: None,
             left: false,
         };
@@ -230,7 +235,10 @@ where
                 tracing::warn!("leaving without having handed over everything: the time is up");
                 self.left = true;
             }
-            _ = self.interfaces.tick() => self.refresh_interfaces(),
+            _ = self.interfaces.tick() => {
+                self.refresh_interfaces();
+                self.report_isolation();
+            }
         }
     }
 
@@ -313,6 +321,28 @@ where
                 transport: &self.transport,
                 uptime: self.clock.now().since(crate::core::time::Time::ZERO),
             }),
+        }
+    }
+
+    /// Says so when the node has no neighbour for a while, and when it has one again.
+    fn report_isolation(&mut self) {
+        let isolation = self.node.isolation();
+        let Some(since) = isolation.since() else {
+            if std::mem::take(&mut self.isolation_reported) {
+                tracing::info!(neighbours = self.node.neighbours().count(), "linked to neighbours");
+            }
+            return;
+        };
+        let time = self.clock.now().since(since);
+        if time < ISOLATION_NOTICED_AFTER || self.isolation_reported || self.leave_by.is_some() {
+            return;
+        }
+        self.isolation_reported = true;
+        let seconds = time.as_secs();
+        if isolation.had_neighbours() {
+            tracing::warn!(seconds, "no neighbour is left: looking for one");
+        } else {
+            tracing::info!(seconds, "no neighbour yet: looking for one");
         }
     }
 

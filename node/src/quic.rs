@@ -11,7 +11,7 @@ use quinn_proto::congestion::Controller;
 use quinn_proto::{IdleTimeout, TransportConfig, VarInt};
 
 use crate::core::path::{INITIAL_RTT, PathMeasurement};
-use crate::core::transport::{IDLE_TIMEOUT, KEEP_ALIVE};
+use crate::core::transport::{IDLE, KEEP_ALIVE};
 use crate::core::wire::FRAME_MAX;
 
 mod congestion;
@@ -65,13 +65,14 @@ impl FrameClass {
     }
 }
 
-/// The settings of a direct or of a relayed connection.
+/// The settings of a direct or of a relayed connection. The end of a link that is silent for less than the idle time here is up
+/// to the transport: see [`crate::core::transport::idle_wait`].
 pub fn transport_config(relayed: bool) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .initial_mtu(if relayed { RELAYED_MTU } else { DIRECT_MTU })
         .initial_rtt(INITIAL_RTT)
-        .max_idle_timeout(Some(IdleTimeout::try_from(IDLE_TIMEOUT).expect("seconds fit")))
+        .max_idle_timeout(Some(IdleTimeout::try_from(IDLE.ceiling).expect("seconds fit")))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(STREAMS_MAX))

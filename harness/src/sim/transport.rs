@@ -7,7 +7,7 @@
 //! - **Message**: reliable. A lost packet is sent again after twice the round trip (RFC 9002's probe time-out, at least
 //!   [`PROBE_MIN`]), doubling. Messages are not held up by each other. There is no congestion control: what finds a full
 //!   queue is sent again at the same pace until there is room. See [`flight`].
-//! - **Silence**: whoever dies is missed by its peers after [`IDLE_TIMEOUT`]. A link whose packets no longer get through is
+//! - **Silence**: whoever dies is missed by its peers after [`idle_wait`]. A link whose packets no longer get through is
 //!   gone as late.
 //! - **Keep-alives** are not simulated one by one: NAT mappings of a live link are refreshed often enough that they never
 //!   expire. A mapping that lives shorter than [`KEEP_ALIVE`] is kept nevertheless.
@@ -26,7 +26,7 @@ use butter::core::io::{DialId, DialTarget};
 use butter::core::message::Message;
 use butter::core::path::INITIAL_RTT;
 use butter::core::time::Time;
-use butter::core::transport::{DIAL_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE, RelayQuota, TransportEvent};
+use butter::core::transport::{DIAL_TIMEOUT, KEEP_ALIVE, RelayQuota, TransportEvent, idle_wait};
 use butter::core::wire::WireError;
 use slotmap::SlotMap;
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use butter::core::time::Time;
-use butter::core::transport::{IDLE_TIMEOUT, KEEP_ALIVE, TransportEvent};
+use butter::core::transport::{IDLE, KEEP_ALIVE, TransportEvent};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::NetworkIndex;
@@ -46,7 +46,7 @@ fn a_link_goes_on_over_a_nat_that_forgets_if_its_client_is_behind_it() {
         world.rebind(A, new);
         assert!(world.hears(A, OUT, Duration::from_millis(100)), "what it sends makes a new mapping at once");
         assert!(world.hears(OUT, A, Duration::from_millis(100)), "which is answered to");
-        world.run(IDLE_TIMEOUT * 3);
+        world.run(IDLE.floor * 3);
         assert!(world.is_up(A, OUT) && world.is_up(OUT, A));
     }
 }
@@ -76,12 +76,12 @@ fn a_link_to_a_server_behind_a_nat_that_forgets_survives_only_with_the_same_endp
         assert!(world.is_up(B, A));
         world.rebind(A, new);
         let rebound = world.transport.now();
-        world.run(IDLE_TIMEOUT * 2);
+        world.run(IDLE.floor * 2);
         assert_eq!([world.is_up(A, B), world.is_up(B, A)], [!new; 2], "new address: {new}");
         let noticed = |(at, _, what): &(Time, NodeSlot, TransportEvent<()>)| {
             matches!(what, TransportEvent::LinkDown { .. }).then(|| at.since(rebound))
         };
-        assert!(world.arrived.iter().filter_map(noticed).all(|after| after >= IDLE_TIMEOUT));
+        assert!(world.arrived.iter().filter_map(noticed).all(|after| after >= IDLE.floor));
         assert!(world.is_up(A, OUT), "this one migrates");
     }
 }
@@ -95,7 +95,7 @@ fn a_punched_link_breaks_where_the_other_nat_does_not_know_the_new_endpoint() {
         // Of two links the one that the greater id dialled stays: A would let B migrate.
         assert!(world.is_up(A, B));
         world.rebind(B, true);
-        world.run(IDLE_TIMEOUT * 2);
+        world.run(IDLE.floor * 2);
         assert_eq!([world.is_up(A, B), world.is_up(B, A)], [survives; 2]);
     }
 }
@@ -109,7 +109,7 @@ fn a_punched_link_survives_two_nats_that_forget_and_keep_their_endpoints() {
         assert!(world.is_up(A, B));
         world.rebind(A, new);
         world.rebind(B, new);
-        world.run(IDLE_TIMEOUT * 2);
+        world.run(IDLE.floor * 2);
         assert_eq!([world.is_up(A, B), world.is_up(B, A)], [!new; 2]);
     }
 }

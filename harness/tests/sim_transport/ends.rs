@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use butter::core::transport::IDLE_TIMEOUT;
+use butter::core::transport::IDLE;
 use butter_harness::net::nat::NatConfig;
 
 use crate::world::{World, id, link, two_homes};
@@ -19,7 +19,7 @@ fn a_silent_death_is_noticed_after_the_idle_time() {
     assert_eq!(downs.iter().map(|&(slot, _)| slot).collect::<Vec<_>>(), [0, 2]);
     for (_, at) in downs {
         let after = at.since(death);
-        assert!(after >= IDLE_TIMEOUT && after < IDLE_TIMEOUT + Duration::from_millis(100), "{after:?}");
+        assert!(after >= IDLE.floor && after < IDLE.floor + Duration::from_millis(100), "{after:?}");
     }
 }
 

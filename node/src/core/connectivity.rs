@@ -22,8 +22,10 @@ use super::identity::NodeId;
 use super::io::{DialId, LocalAddress, Output, SocketId};
 use super::membership::known_hosts::AddressedMessage;
 use super::message::{MembershipMessage, Message};
+use super::path::PathMeasurement;
+use super::patience;
 use super::random::Random;
-use super::time::Deadline;
+use super::time::{Deadline, Time};
 use connect_requests::ConnectRequests;
 use holepunch::HolePunch;
 use links::{LinkInfo, Links};
@@ -145,6 +147,14 @@ impl<M> Connectivity<M> {
         }
     }
 
+    /// The transport has measured the path of a link.
+    pub fn path_measured(&mut self, now: Time, peer: NodeId, path: &PathMeasurement) {
+        self.links.path_measured(now, peer, path);
+        if let Some(path) = self.links.path_estimate(peer) {
+            self.holepunch.note_probe_timeout(peer, patience::probe_timeout(path));
+        }
+    }
+
     /// A dial has failed.
     pub fn dial_failed<O>(&mut self, cx: &mut Cx<'_, M, O>, dial: DialId) {
         if !self.links.dial_failed(cx.now, dial, cx.stats, cx.sink) {
@@ -174,7 +184,8 @@ impl<M> Connectivity<M> {
     /// Dials ambassadors that are due, and finds another one while none of them is linked.
     pub fn wake_rendezvous<O>(&mut self, cx: &mut Cx<'_, M, O>) {
         let dial = |address| self.links.dial_address(address, cx.stats, cx.sink);
-        for name in self.rendezvous.wake(cx.now, dial) {
+        let is_isolated = cx.hosts.neighbour_count() == 0;
+        for name in self.rendezvous.wake(cx.now, is_isolated, dial) {
             cx.sink.push(Output::Resolve { name });
         }
         self.select_fallback_ambassador(cx);
@@ -199,7 +210,8 @@ impl<M> Connectivity<M> {
             self.reintroduce_if_moved(cx, contact);
             self.links.greeted(from, contact.clone());
         }
-        let says = cx.hosts.handle(cx.now, from, message, cx.me, cx.random);
+        let paths = |peer| self.links.path_estimate(peer).copied();
+        let says = cx.hosts.handle(cx.now, from, message, cx.me, cx.random, &paths);
         self.say(cx, says);
     }
 
@@ -220,7 +232,8 @@ impl<M> Connectivity<M> {
 
     pub(in crate::core) fn recruit_neighbours<O>(&mut self, cx: &mut Cx<'_, M, O>) {
         if !cx.is_leaving && cx.hosts.deadline().at <= cx.now {
-            let says = cx.hosts.wake(cx.now, cx.config.refresh, cx.me, cx.random);
+            let paths = |peer| self.links.path_estimate(peer).copied();
+            let says = cx.hosts.wake(cx.now, cx.config.refresh, cx.me, cx.random, &paths);
             self.say(cx, says);
         }
     }

@@ -75,6 +75,11 @@ pub fn answer_wait(path: Option<&PathEstimate>, exchange: Exchange, bounds: Boun
     bounds.clamp(back_off(wait, exchange.attempt))
 }
 
+/// So many probe time-outs, within `bounds`: for waits that take several messages or dials.
+pub fn probe_timeouts(count: u32, probe_timeout: Duration, bounds: Bounds) -> Duration {
+    bounds.clamp(probe_timeout.saturating_mul(count))
+}
+
 /// `wait`, doubled for each try before.
 pub fn back_off(wait: Duration, attempt: u32) -> Duration {
     wait.saturating_mul(1 << attempt.min(DOUBLINGS_MAX))

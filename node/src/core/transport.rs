@@ -9,14 +9,19 @@ use std::time::Duration;
 use super::identity::NodeId;
 use super::io::{DialId, ForwardedPort, Input, SocketId};
 use super::message::{Announcement, Message};
-use super::path::PathMeasurement;
+use super::path::{PathEstimate, PathMeasurement};
+use super::patience::{self, Bounds};
 use super::probe::Probe;
+use super::time::Time;
 
 /// Longest time from a dial to its [`Input::LinkUp`] or [`Input::DialFailed`].
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Silence after which a link counts as down.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause between keep-alives of an idle link. Two may be lost before [`IDLE_TIMEOUT`], and the mapping of a NAT (30 s)
+/// Silence after which a link counts as down: see [`idle_wait`].
+pub const IDLE: Bounds = Bounds::new(Duration::from_secs(5), Duration::from_secs(15));
+/// Probe time-outs of silence after which a link counts as down. Losses come in bursts: on a slow path, so many packets of
+/// either side would have to be lost in a row.
+const IDLE_PROBE_TIMEOUTS: u32 = 20;
+/// Pause between keep-alives of an idle link. Two may be lost before [`IDLE`] is over, and the mapping of a NAT (30 s)
 /// never expires.
 pub const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
 /// Pause between checks of links: a client may migrate to another address (RFC 9000 §9), and a path may change.
@@ -25,6 +30,12 @@ pub const LINK_CHECK_EVERY: Duration = Duration::from_millis(500);
 pub const PATH_REPORT_PAUSE: Duration = Duration::from_millis(200);
 /// Extra sockets that a node may have open at once. Hole punching with one peer opens 256 at most.
 pub const EXTRA_SOCKETS_MAX: usize = 768;
+
+/// Silence after which a link over this path counts as down. The transport closes it then.
+pub fn idle_wait(path: &PathMeasurement) -> Duration {
+    let estimate = PathEstimate::new(Time::ZERO, Time::ZERO, path);
+    IDLE.clamp(IDLE_PROBE_TIMEOUTS * patience::probe_timeout(&estimate))
+}
 
 /// What an ambassador carries for others at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

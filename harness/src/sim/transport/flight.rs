@@ -94,12 +94,13 @@ impl<M: Debug + Encode> Transport<M> {
             }
             return;
         }
-        let from_side = usize::from(1 - flight.to);
+        let (link_key, from_side) = (flight.link, usize::from(1 - flight.to));
         let source = link.slots()[from_side];
         let passes = link.hop_from(from_side, usize::from(hop));
         if link.is_cut_at(passes) {
             self.networks.forgotten(passes, packets);
-            return self.send_again(key, packets, attempt + 1, IDLE_TIMEOUT);
+            let patience = self.idle_wait(link_key, from_side);
+            return self.send_again(key, packets, attempt + 1, patience);
         }
         // All packets but a message's last are full; which of them these are does not matter.
         let bytes = (flight.bytes as usize).min(usize::from(packets) * PACKET_BYTES);
@@ -113,7 +114,8 @@ impl<M: Debug + Encode> Transport<M> {
             self.send_again(key, refused, attempt, STALL_MAX);
         }
         if lost > 0 {
-            self.send_again(key, lost, attempt + 1, IDLE_TIMEOUT);
+            let patience = self.idle_wait(link_key, from_side);
+            self.send_again(key, lost, attempt + 1, patience);
         }
     }
 

@@ -338,7 +338,7 @@ impl<M: Debug + Encode> Transport<M> {
 
     /// From now on nothing gets through to `side`.
     pub(super) fn expect_silence(&mut self, key: LinkKey, side: usize) {
-        let at = self.now + self.links[key].one_way(1 - side) + IDLE_TIMEOUT;
+        let at = self.now + self.links[key].one_way(1 - side) + self.idle_wait(key, side);
         let source = self.links[key].slots[side];
         self.schedule(source, at, Event::Silence { link: key, side: side as u8 });
     }

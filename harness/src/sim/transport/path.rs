@@ -142,6 +142,11 @@ impl<M: Debug + Encode> Transport<M> {
         }
     }
 
+    /// Silence after which a side takes a link for down.
+    pub(super) fn idle_wait(&self, key: LinkKey, side: usize) -> Duration {
+        idle_wait(&self.path_of(key, side))
+    }
+
     /// Time since a side heard of its peer. Keep-alives, which are not simulated, come over every link that works.
     fn silence(&self, link: &Link, side: usize) -> Duration {
         let silence = self.now.since(link.heard.by(side, self.now, link.one_way(1 - side)));

@@ -3,7 +3,7 @@
 //! A NAT that forgets drops what comes in for its inside until somebody there sends again, which happens with the next message
 //! or keep-alive. That makes a new mapping, and the peer sees another address. QUIC goes on if the peer is the one that was
 //! dialled: a server lets its clients migrate (RFC 9000 §9), a client does not let its server. And only if every other NAT on
-//! the way lets the new address in. Otherwise both sides hear nothing more, and miss each other after [`IDLE_TIMEOUT`].
+//! the way lets the new address in. Otherwise both sides hear nothing more, and miss each other after [`idle_wait`].
 
 use std::net::Ipv4Addr;
 
@@ -65,7 +65,7 @@ impl<M: Debug + Encode> Transport<M> {
             self.break_relayed(x, y);
             for side in 0..2 {
                 // What it heard last came before the mapping was forgotten.
-                let at = cut.since + self.links[key].one_way(1 - side) + IDLE_TIMEOUT;
+                let at = cut.since + self.links[key].one_way(1 - side) + self.idle_wait(key, side);
                 let slot = self.links[key].slots()[side];
                 self.schedule(slot, at, Event::Silence { link: key, side: side as u8 });
             }

@@ -24,11 +24,12 @@ use crate::core::identity::NodeId;
 use crate::core::io::SocketId;
 use crate::core::message::PunchMessage;
 use crate::core::nat_report::{MappingBehaviour, NatReport, PunchMethod};
+use crate::core::patience::{Bounds, probe_timeouts};
 use crate::core::probe::Probe;
 use crate::core::random::Random;
 use crate::core::time::{Deadline, Time};
-use pair::{ANSWER_WITHIN, Agreed, PairState, RelayedPair, SurveyGoal};
-use spray::ProbeSpray;
+use pair::{Agreed, PairState, RelayedPair, SurveyGoal};
+use spray::{ProbeSpray, Sides};
 use survey::{NatSurvey, SurveyOutcome};
 
 mod negotiation;
@@ -54,10 +55,10 @@ const MISSES_MAX: u32 = 6;
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Longest pause before a peer that was busy, or this node itself, is bothered again.
 const BUSY_MAX: Duration = Duration::from_millis(1_500);
-/// How long simultaneous dials are waited for.
-const DIALS_WITHIN: Duration = Duration::from_secs(2);
-/// How long a dial over endpoints that have met is waited for.
-const DIAL_WITHIN: Duration = Duration::from_secs(3);
+/// How long simultaneous dials are waited for: six probe time-outs of the relayed link.
+const SIMULTANEOUS_DIALS: Bounds = Bounds::new(Duration::from_secs(2), Duration::from_secs(6));
+/// How long a dial over endpoints that have met is waited for: eight of them.
+const DIAL: Bounds = Bounds::new(Duration::from_secs(3), Duration::from_secs(9));
 /// Pauses before all is tried anew, when nothing has helped.
 const ROUNDS: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(120)];
 
@@ -179,6 +180,13 @@ impl HolePunch {
         self.release(peer);
     }
 
+    /// The relayed link to `peer` has been measured: waits for the peer follow from that.
+    pub fn note_probe_timeout(&mut self, peer: NodeId, probe_timeout: Duration) {
+        if let Some(pair) = self.pairs.get_mut(&peer) {
+            pair.probe_timeout = probe_timeout;
+        }
+    }
+
     /// Somebody waits for a better link to `peer`: a pause is cut short.
     pub fn hurry(&mut self, now: Time, peer: NodeId) {
         let Some(pair) = self.pairs.get_mut(&peer).filter(|pair| pair.leads && pair.exhausted) else { return };
@@ -264,8 +272,11 @@ impl HolePunch {
             let agreed = pair.agreed().expect("just found");
             self.begin(now, peer, agreed, acts);
         }
-        let Some(RelayedPair { state: PairState::Trying { until, answers, expected, met, spray, .. }, .. }) =
-            self.pairs.get_mut(&peer)
+        let Some(RelayedPair {
+            state: PairState::Trying { until, answers, expected, met, spray, .. },
+            probe_timeout,
+            ..
+        }) = self.pairs.get_mut(&peer)
         else {
             return true;
         };
@@ -284,7 +295,7 @@ impl HolePunch {
         }
         if met.is_none() {
             *met = Some(from);
-            *until = now + DIAL_WITHIN;
+            *until = now + probe_timeouts(8, *probe_timeout, DIAL);
             if let Some(spray) = spray {
                 spray.stop(*until);
             }
@@ -317,6 +328,7 @@ impl HolePunch {
 
     fn go_on(&mut self, now: Time, peer: NodeId, outlook: &PunchContext, acts: &mut Vec<PunchAction>) {
         let Some(pair) = self.pairs.get_mut(&peer) else { return };
+        let answer_wait = pair.answer_wait();
         match &mut pair.state {
             PairState::Idle(at) if *at <= now && pair.number >= OFFERS_MAX => self.exhausted(now, peer, acts),
             PairState::Idle(at) if *at <= now => self.survey(now, peer, SurveyGoal::Offer, outlook, acts),
@@ -333,7 +345,7 @@ impl HolePunch {
                     SurveyOutcome::Failed => self.missed(now, peer, acts),
                 }
             }
-            PairState::Offered { at, .. } if *at + ANSWER_WITHIN <= now => self.missed(now, peer, acts),
+            PairState::Offered { at, .. } if *at + answer_wait <= now => self.missed(now, peer, acts),
             PairState::Offered { .. } => {}
             PairState::Ready { at, agreed } if *at <= now => {
                 let agreed = *agreed;
@@ -389,7 +401,8 @@ impl HolePunch {
                 acts,
             );
         }
-        match NatSurvey::begin(now, &outlook.reflectors, &mut self.random, acts) {
+        let Some(pair) = self.pairs.get(&peer) else { return };
+        match NatSurvey::begin(now, pair.probe_timeout, &outlook.reflectors, &mut self.random, acts) {
             Some(survey) => self.set(peer, PairState::Surveying { survey, since: now, goal }),
             None => self.missed(now, peer, acts),
         }
@@ -397,15 +410,16 @@ impl HolePunch {
 
     /// Begins the try that both sides have agreed on.
     fn begin(&mut self, now: Time, peer: NodeId, agreed: Agreed, acts: &mut Vec<PunchAction>) {
-        let leads = self.pairs[&peer].leads;
+        let (leads, probe_timeout) = (self.pairs[&peer].leads, self.pairs[&peer].probe_timeout);
         acts.push(PunchAction::Try(agreed.method));
         let mut spray = None;
-        let mut until = now + DIALS_WITHIN;
+        let mut until = now + probe_timeouts(6, probe_timeout, SIMULTANEOUS_DIALS);
         if agreed.method == PunchMethod::Simultaneous {
             acts.push(PunchAction::Dial { peer, socket: SocketId::MAIN, to: agreed.theirs.seen });
         } else {
             let reports = (agreed.mine, agreed.theirs);
-            let new = ProbeSpray::new(now, agreed.token, reports, leads, &mut self.sockets, &mut self.random);
+            let sides = Sides { reports, leads, probe_timeout };
+            let new = ProbeSpray::new(now, agreed.token, sides, &mut self.sockets, &mut self.random);
             until = new.until();
             let new = spray.insert(new);
             new.go_on(now, acts);

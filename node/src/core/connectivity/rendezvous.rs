@@ -22,8 +22,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const FALLBACK_RETRY_AFTER: Duration = Duration::from_secs(3);
 /// The same for a node without configured ambassadors: it may never need one.
 const FALLBACK_RETRY_AFTER_UNCONFIGURED: Duration = Duration::from_secs(30);
-/// Longest dial to an ambassador.
+/// Longest dial to an ambassador: the transport's own time-out is shorter.
 const DIAL_WITHIN: Duration = Duration::from_secs(6);
+/// The same for a node without neighbours: it dials anew, so that packets go out soon after its network has come back. QUIC
+/// sends those of one dial at growing pauses.
+const REDIAL_ISOLATED: Duration = Duration::from_millis(1_500);
 /// Longest lookup of an ambassador's name; the driver's own time-out is shorter.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
 /// Longest pause before a name that does not resolve is looked up again.
@@ -96,9 +99,9 @@ impl ConfiguredAmbassador {
         ConfiguredAmbassador { name, addresses, dials: SmallVec::new(), failed_lookups: 0, state }
     }
 
-    fn dial_all(&mut self, now: Time, dial: impl FnMut(SocketAddr) -> DialId) {
+    fn dial_all(&mut self, until: Time, dial: impl FnMut(SocketAddr) -> DialId) {
         self.dials = self.addresses.iter().copied().map(dial).collect();
-        self.state = AmbassadorState::Dialling(now + DIAL_WITHIN);
+        self.state = AmbassadorState::Dialling(until);
     }
 
     fn linked(&self) -> Option<AmbassadorAddress> {
@@ -127,8 +130,10 @@ impl Rendezvous {
         }
     }
 
-    /// Begins the tries that are due. `dial` dials an address and names the dial. Returns the names to look up.
-    pub fn wake(&mut self, now: Time, mut dial: impl FnMut(SocketAddr) -> DialId) -> Vec<String> {
+    /// Begins the tries that are due. `dial` dials an address and names the dial. Returns the names to look up. An isolated node,
+    /// one without neighbours, does not wait for dials to fail.
+    pub fn wake(&mut self, now: Time, is_isolated: bool, mut dial: impl FnMut(SocketAddr) -> DialId) -> Vec<String> {
+        let within = if is_isolated { REDIAL_ISOLATED } else { DIAL_WITHIN };
         let mut names = Vec::new();
         for ambassador in &mut self.configured {
             let (AmbassadorState::Idle(at) | AmbassadorState::Resolving(at) | AmbassadorState::Dialling(at)) =
@@ -144,7 +149,7 @@ impl Rendezvous {
                     names.push(name.clone());
                     ambassador.state = AmbassadorState::Resolving(now + RESOLVE_WITHIN);
                 }
-                None => ambassador.dial_all(now, &mut dial),
+                None => ambassador.dial_all(now + within, &mut dial),
             }
         }
         names
@@ -171,7 +176,7 @@ impl Rendezvous {
             }
             ambassador.failed_lookups = 0;
             ambassador.addresses = addresses.iter().copied().take(ADDRESSES_PER_NAME_MAX).collect();
-            ambassador.dial_all(now, &mut dial);
+            ambassador.dial_all(now + DIAL_WITHIN, &mut dial);
         }
     }
 
@@ -297,7 +302,7 @@ mod tests {
     }
 
     fn wake(rendezvous: &mut Rendezvous, now: Time) -> Vec<String> {
-        rendezvous.wake(now, |address| panic!("{address} is not known by name"))
+        rendezvous.wake(now, false, |address| panic!("{address} is not known by name"))
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::core::identity::NodeId;
+use crate::core::patience::Bounds;
 use crate::core::probe::Token;
 use crate::core::time::{Deadline, Time};
 
 /// Most links in doubt at once; more are left to the transport's own time-out.
 pub const SUSPECTS_MAX: usize = 512;
-/// Pause between probes.
-const AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// Pause between probes: the probe time-out of the link's path.
+const PROBE_PAUSE: Bounds = Bounds::new(Duration::from_millis(250), Duration::from_secs(2));
 /// Probes that may stay unanswered.
 const PROBES: u8 = 3;
 
@@ -25,6 +26,7 @@ struct Suspect {
     remote: SocketAddr,
     expected_reflection: Option<SocketAddr>,
     token: Token,
+    pause: Duration,
     sent: u8,
     next_at: Time,
 }
@@ -40,7 +42,7 @@ pub enum SuspectAction {
 
 impl Suspects {
     /// The link to `peer` at `remote` is in doubt; [`Suspects::wake`] is due. `token` is drawn at random. If the peer sees this
-    /// node otherwise than as `expected_reflection`, the link is dead.
+    /// node otherwise than as `expected_reflection`, the link is dead. Answers may take as long as `probe_timeout`.
     pub fn suspect(
         &mut self,
         now: Time,
@@ -48,9 +50,11 @@ impl Suspects {
         remote: SocketAddr,
         expected_reflection: Option<SocketAddr>,
         token: Token,
+        probe_timeout: Duration,
     ) {
+        let pause = PROBE_PAUSE.clamp(probe_timeout);
         if self.0.len() < SUSPECTS_MAX {
-            self.0.entry(peer).or_insert(Suspect { remote, expected_reflection, token, sent: 0, next_at: now });
+            self.0.entry(peer).or_insert(Suspect { remote, expected_reflection, token, pause, sent: 0, next_at: now });
         }
     }
 
@@ -85,7 +89,7 @@ impl Suspects {
                 return false;
             }
             suspect.sent += 1;
-            suspect.next_at = now + AGAIN_AFTER;
+            suspect.next_at = now + suspect.pause;
             due.push(SuspectAction::Probe(suspect.remote, suspect.token));
             true
         });
@@ -117,20 +121,20 @@ mod tests {
     #[test]
     fn a_link_without_an_answer_is_dead_after_three_probes() {
         let mut suspects = Suspects::default();
-        suspects.suspect(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
+        suspects.suspect(Time::ZERO, PEER, remote(), Some(mine()), TOKEN, Duration::ZERO);
         for probe in 0..3 {
-            let now = Time::ZERO + AGAIN_AFTER * probe;
+            let now = Time::ZERO + PROBE_PAUSE.floor * probe;
             assert_eq!(suspects.deadline().at, now);
             assert_eq!(suspects.wake(now), [SuspectAction::Probe(remote(), TOKEN)]);
         }
-        assert_eq!(suspects.wake(Time::ZERO + AGAIN_AFTER * 3), [SuspectAction::Dead(PEER)]);
+        assert_eq!(suspects.wake(Time::ZERO + PROBE_PAUSE.floor * 3), [SuspectAction::Dead(PEER)]);
         assert_eq!(suspects.deadline(), Deadline { at: Time::NEVER, why: "a link in suspect" });
     }
 
     #[test]
     fn only_an_answer_from_the_peers_address_clears_it() {
         let mut suspects = Suspects::default();
-        suspects.suspect(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
+        suspects.suspect(Time::ZERO, PEER, remote(), Some(mine()), TOKEN, Duration::ZERO);
         assert!(!suspects.answered(Time::ZERO, TOKEN, "203.0.113.9:4001".parse().unwrap(), mine()));
         assert!(!suspects.answered(Time::ZERO, Token([3; 12]), remote(), mine()));
         assert!(suspects.answered(Time::ZERO, TOKEN, remote(), mine()));
@@ -140,7 +144,7 @@ mod tests {
     #[test]
     fn a_link_whose_other_end_sees_another_address_is_dead() {
         let mut suspects = Suspects::default();
-        suspects.suspect(Time::ZERO, PEER, remote(), Some(mine()), TOKEN);
+        suspects.suspect(Time::ZERO, PEER, remote(), Some(mine()), TOKEN, Duration::ZERO);
         assert!(suspects.answered(Time::ZERO, TOKEN, remote(), "198.51.100.7:9".parse().unwrap()));
         assert_eq!(suspects.wake(Time::ZERO), [SuspectAction::Dead(PEER)]);
     }

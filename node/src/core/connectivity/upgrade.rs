@@ -17,6 +17,7 @@ use crate::core::identity::NodeId;
 use crate::core::io::{CommandId, ConnectReport, DialTarget, ForwardedPort, Outcome, Output, SocketId};
 use crate::core::message::{Message, PunchMessage, RendezvousMessage};
 use crate::core::nat_report::{MappingBehaviour, PunchMethod};
+use crate::core::patience;
 use crate::core::probe::{Probe, Token};
 use crate::core::time::{Deadline, Time};
 
@@ -166,7 +167,9 @@ impl<M> Connectivity<M> {
     pub(in crate::core) fn suspect<O>(&mut self, cx: &mut Cx<'_, M, O>, peer: NodeId) {
         if let Some(remote) = self.links.remote(peer) {
             let expected_reflection = self.links.expected_reflection(peer);
-            self.suspects.suspect(cx.now, peer, remote, expected_reflection, Token(cx.random.random()));
+            let probe_timeout = self.links.path_estimate(peer).map(patience::probe_timeout).unwrap_or_default();
+            let token = Token(cx.random.random());
+            self.suspects.suspect(cx.now, peer, remote, expected_reflection, token, probe_timeout);
         }
     }
 

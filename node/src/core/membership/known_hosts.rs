@@ -13,10 +13,15 @@ use rand::RngExt;
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
 use crate::core::message::MembershipMessage;
+use crate::core::path::PathEstimate;
+use crate::core::patience::{self, Bounds, Exchange};
 use crate::core::random::{Random, sample};
 use crate::core::time::{Deadline, Time};
 
 pub mod classes;
+mod former;
+
+use former::FormerHosts;
 
 /// Steps of a newcomer's random walk (HyParView's ARWL).
 const WALK: u8 = 5;
@@ -31,10 +36,17 @@ pub const CONTACTS_MAX: usize = 16;
 const CANDIDATES_MAX: usize = 2;
 /// Candidates asked at a time in all, with those that random walks have brought.
 const CANDIDATES_FROM_WALKS_MAX: usize = 8;
-/// How long a candidate may take.
-const CANDIDATE_ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// How long a candidate may take to answer.
+const CANDIDATE_ANSWER: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(10));
+/// Tries that finding a way to a candidate without a link is worth, in the back-off of its wait.
+const UNLINKED_ATTEMPT: u32 = 1;
+/// Length of the question to a candidate, and of the answer.
+const CANDIDATE_BYTES: u64 = 256;
 /// Pause before the active view is filled further, after a refusal.
 const AFTER_REFUSAL: Duration = Duration::from_secs(2);
+
+/// The path to a peer, if it is linked.
+pub type PathLookup<'a> = &'a dyn Fn(NodeId) -> Option<PathEstimate>;
 
 /// A message, and the peer that receives it.
 pub type AddressedMessage = (Contact, MembershipMessage);
@@ -53,6 +65,7 @@ pub struct KnownHosts {
     active: Vec<Contact>,
     passive: Vec<Contact>,
     candidates: Vec<NeighbourCandidate>,
+    former: FormerHosts,
     active_max: usize,
     passive_max: usize,
     fill_at: Time,
@@ -67,6 +80,7 @@ impl KnownHosts {
             active: Vec::new(),
             passive: Vec::new(),
             candidates: Vec::new(),
+            former: FormerHosts::default(),
             active_max,
             passive_max,
             fill_at: Time::ZERO,
@@ -109,8 +123,14 @@ impl KnownHosts {
         self.active.iter().any(|contact| contact.id == peer)
     }
 
-    /// Forgets a host. Whether it was a neighbour.
+    /// Forgets a host, but for when no other is left. Whether it was a neighbour.
     pub fn remove(&mut self, peer: NodeId) -> bool {
+        let mut known = self.contacts().chain(self.candidates.iter().map(|candidate| &candidate.contact));
+        let lost = known.find(|contact| contact.id == peer).cloned();
+        drop(known);
+        if let Some(contact) = lost {
+            self.former.add(contact);
+        }
         self.passive.retain(|contact| contact.id != peer);
         self.candidates.retain(|candidate| candidate.contact.id != peer);
         let before = self.active.len();
@@ -147,6 +167,7 @@ impl KnownHosts {
         message: MembershipMessage,
         me: &Contact,
         random: &mut Random,
+        paths: PathLookup<'_>,
     ) -> Vec<AddressedMessage> {
         // Whoever speaks for another, or at too great length, is not heard.
         if message.sender().is_some_and(|contact| contact.id != from || !contact.is_bounded()) {
@@ -154,7 +175,7 @@ impl KnownHosts {
         }
         match message {
             MembershipMessage::Join(contact) => self.joined(contact, random),
-            MembershipMessage::ForwardJoin { newcomer, ttl } => self.walk(now, from, newcomer, ttl, me, random),
+            MembershipMessage::ForwardJoin { newcomer, ttl } => self.walk(now, from, newcomer, ttl, me, random, paths),
             MembershipMessage::Neighbour { contact, urgent } => {
                 let accepted = urgent || self.is_neighbour(from) || self.wants(&contact);
                 let mut says = if accepted { self.admit(contact.clone(), random) } else { Vec::new() };
@@ -210,11 +231,18 @@ impl KnownHosts {
     }
 
     /// What is due: candidates for an active view with room, the regular exchange.
-    pub fn wake(&mut self, now: Time, refresh: Duration, me: &Contact, random: &mut Random) -> Vec<AddressedMessage> {
+    pub fn wake(
+        &mut self,
+        now: Time,
+        refresh: Duration,
+        me: &Contact,
+        random: &mut Random,
+        paths: PathLookup<'_>,
+    ) -> Vec<AddressedMessage> {
         let mut says = Vec::new();
         self.candidates.retain(|candidate| candidate.until > now);
         if now >= self.fill_at {
-            self.recruit_neighbours(now, me, random, &mut says);
+            self.recruit_neighbours(now, me, random, paths, &mut says);
         }
         if self.refresh_at == Time::NEVER && !self.is_empty() {
             // The first exchange comes early and at random, so that nodes that start together do not beat in step.
@@ -237,6 +265,10 @@ impl KnownHosts {
     }
 
     fn can_recruit(&self) -> bool {
+        if self.is_empty() {
+            return self.candidates.len() < CANDIDATES_FROM_WALKS_MAX
+                && self.former.iter().any(|contact| !self.is_candidate(contact.id));
+        }
         self.active.len() + self.candidates.len() < self.active_max
             && self.candidates.len() < CANDIDATES_MAX
             && self.passive.iter().any(|contact| !self.is_candidate(contact.id))
@@ -246,7 +278,17 @@ impl KnownHosts {
         self.candidates.iter().any(|candidate| candidate.contact.id == peer)
     }
 
-    fn recruit_neighbours(&mut self, now: Time, me: &Contact, random: &mut Random, says: &mut Vec<AddressedMessage>) {
+    fn recruit_neighbours(
+        &mut self,
+        now: Time,
+        me: &Contact,
+        random: &mut Random,
+        paths: PathLookup<'_>,
+        says: &mut Vec<AddressedMessage>,
+    ) {
+        if self.is_empty() {
+            return self.turn_to_former(now, me, random, paths, says);
+        }
         while self.can_recruit() {
             let free: Vec<usize> =
                 (0..self.passive.len()).filter(|&at| !self.is_candidate(self.passive[at].id)).collect();
@@ -254,12 +296,16 @@ impl KnownHosts {
                 free.iter().copied().filter(|&at| self.passive[at].network() != me.network()).collect();
             let pool = if self.lacks_other_networks(me) && !elsewhere.is_empty() { elsewhere } else { free };
             let candidate = self.passive[pool[random.random_range(0..pool.len())]].clone();
-            says.push(self.ask(now, candidate, me));
+            says.push(self.ask(now, candidate, me, paths));
         }
     }
 
-    fn ask(&mut self, now: Time, contact: Contact, me: &Contact) -> AddressedMessage {
-        self.candidates.push(NeighbourCandidate { contact: contact.clone(), until: now + CANDIDATE_ANSWER_WITHIN });
+    fn ask(&mut self, now: Time, contact: Contact, me: &Contact, paths: PathLookup<'_>) -> AddressedMessage {
+        let path = paths(contact.id);
+        let attempt = if path.is_some() { 0 } else { UNLINKED_ATTEMPT };
+        let exchange = Exchange { request_bytes: CANDIDATE_BYTES, answer_bytes: CANDIDATE_BYTES, attempt };
+        let until = now + patience::answer_wait(path.as_ref(), exchange, CANDIDATE_ANSWER);
+        self.candidates.push(NeighbourCandidate { contact: contact.clone(), until });
         (contact, MembershipMessage::Neighbour { contact: me.clone(), urgent: self.active.is_empty() })
     }
 
@@ -309,6 +355,7 @@ impl KnownHosts {
         ttl: u8,
         me: &Contact,
         random: &mut Random,
+        paths: PathLookup<'_>,
     ) -> Vec<AddressedMessage> {
         if newcomer.id == self.own || !newcomer.is_bounded() {
             return Vec::new();
@@ -320,7 +367,7 @@ impl KnownHosts {
             let ask = !self.is_neighbour(newcomer.id)
                 && !self.is_candidate(newcomer.id)
                 && self.candidates.len() < CANDIDATES_FROM_WALKS_MAX;
-            return if ask { vec![self.ask(now, newcomer, me)] } else { Vec::new() };
+            return if ask { vec![self.ask(now, newcomer, me, paths)] } else { Vec::new() };
         }
         let next = next[random.random_range(0..next.len())].clone();
         if ttl == WALK_PASSIVE {
@@ -337,7 +384,7 @@ impl KnownHosts {
         if accepted {
             return self.admit(contact, random);
         }
-        self.fill_at = now + AFTER_REFUSAL;
+        self.fill_at = if self.active.is_empty() { now } else { now + AFTER_REFUSAL };
         Vec::new()
     }
 
@@ -353,6 +400,7 @@ impl KnownHosts {
         }
         self.candidates.retain(|candidate| candidate.contact.id != contact.id);
         self.passive.retain(|known| known.id != contact.id);
+        self.former.back(contact.id);
         if let Some(known) = self.active.iter_mut().find(|known| known.id == contact.id) {
             *known = contact;
             return Vec::new();

@@ -29,6 +29,8 @@ pub(super) enum CloseCode {
     Malformed = 2,
     /// The dialler meant somebody else, or itself.
     Unwanted = 3,
+    /// Nothing came for longer than the path explains.
+    Silent = 4,
 }
 
 /// Tells the other end and forgets the connection; what is not yet delivered is lost.

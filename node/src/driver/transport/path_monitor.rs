@@ -5,10 +5,11 @@ use std::time::Instant;
 use bincode::{Decode, Encode};
 use quinn::Connection;
 
+use super::connection::{self, CloseCode};
 use super::{Connected, Transport, remote_of};
 use crate::core::identity::NodeId;
 use crate::core::path::PathMeasurement;
-use crate::core::transport::{PATH_REPORT_PAUSE, TransportEvent};
+use crate::core::transport::{PATH_REPORT_PAUSE, TransportEvent, idle_wait};
 use crate::quic;
 
 /// Watches the path of one connection.
@@ -56,6 +57,12 @@ impl PathMonitor {
         })
     }
 
+    /// Whether nothing has come for longer than the path, as last reported, explains.
+    fn is_silent(&self, now: Instant) -> bool {
+        let silence = now.saturating_duration_since(self.heard);
+        self.reported.is_some_and(|(_, path)| silence >= idle_wait(&path))
+    }
+
     fn measure(&mut self, now: Instant, connection: &Connection, outstanding: u64) -> Option<PathMeasurement> {
         let datagrams = connection.stats().udp_rx.datagrams;
         if datagrams != self.datagrams {
@@ -79,7 +86,8 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         self.ready.extend(path.map(|path| TransportEvent::PathMeasured { peer, path }));
     }
 
-    /// A peer that dialled may have come to another address: then that is reported like a new link. And a path may have changed.
+    /// A peer that dialled may have come to another address: then that is reported like a new link. A path may have changed, or
+    /// carry nothing any more.
     pub(super) fn check_links(&mut self) {
         let now = Instant::now();
         self.is_busy = false;
@@ -93,6 +101,10 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             let outstanding = queue.outstanding();
             self.is_busy |= outstanding > 0;
             let path = monitor.report_change(now, connection, outstanding);
+            if monitor.is_silent(now) {
+                tracing::debug!(?peer, "a link is silent for too long");
+                connection::close(connection, CloseCode::Silent);
+            }
             self.ready.extend(path.map(|path| TransportEvent::PathMeasured { peer, path }));
         }
         if self.is_busy {

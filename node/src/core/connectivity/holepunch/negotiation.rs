@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::pair::{ANSWER_WITHIN, Agreed, Agreement, PairState, SurveyGoal};
+use super::pair::{Agreed, Agreement, PairState, SurveyGoal};
 use super::{HolePunch, PunchAction, PunchContext, TRIES_MAX, busy_pause, survey};
 use crate::core::identity::NodeId;
 use crate::core::message::PunchMessage;
@@ -86,13 +86,11 @@ impl HolePunch {
                 if !self.reserve_for(peer, method) {
                     return self.wait(now, peer, acts);
                 }
-                let number = self.pairs[&peer].number;
+                let (number, answer_wait) = (self.pairs[&peer].number, self.pairs[&peer].answer_wait());
                 let token = survey::token(&mut self.random);
                 let agreed = method.map(|method| Agreed { token, mine, theirs, method });
-                let state = agreed.map_or(PairState::Idle(Time::NEVER), |agreed| PairState::Ready {
-                    at: now + ANSWER_WITHIN,
-                    agreed,
-                });
+                let state = agreed
+                    .map_or(PairState::Idle(Time::NEVER), |agreed| PairState::Ready { at: now + answer_wait, agreed });
                 self.set(peer, state);
                 let spent_us = u32::try_from(now.since(since).as_micros()).unwrap_or(u32::MAX);
                 acts.push(PunchAction::AddressedMessage(

@@ -7,17 +7,18 @@ use super::PunchAction;
 use super::spray::ProbeSpray;
 use super::survey::NatSurvey;
 use crate::core::nat_report::{NatReport, PunchMethod};
+use crate::core::patience::{self, Bounds, probe_timeouts};
 use crate::core::probe::Token;
 use crate::core::time::Time;
 
 /// Most introductions to a peer that says that it has come to other addresses, while the link is the same.
 pub(super) const REINTRODUCTIONS_MAX: u8 = 4;
 /// How long the dials after such an introduction are waited for.
-const REINTRODUCTION_WITHIN: Duration = Duration::from_secs(1);
+const REINTRODUCTION_DIALS: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(5));
 /// From a relayed link to the first try: the dials after the introduction may still succeed.
 const BEGIN_AFTER: Duration = Duration::from_millis(150);
-/// How long the other side may take to answer: its survey takes up to 2 s.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// How long the other side may take to answer: twelve probe time-outs, of which its survey takes up to eight.
+const OFFER_ANSWER: Bounds = Bounds::new(Duration::from_secs(4), Duration::from_secs(18));
 
 #[derive(Debug)]
 pub(super) struct RelayedPair {
@@ -38,6 +39,8 @@ pub(super) struct RelayedPair {
     reintroductions: u8,
     /// Until when the dials after such a meeting are waited for.
     pub(super) reintroduced_until: Option<Time>,
+    /// Of the relayed link.
+    pub(super) probe_timeout: Duration,
     pub(super) state: PairState,
 }
 
@@ -102,6 +105,7 @@ impl RelayedPair {
             exhausted: false,
             reintroductions: 0,
             reintroduced_until: None,
+            probe_timeout: patience::probe_timeout(&patience::unmeasured()),
             state: PairState::Idle(if leads { now + BEGIN_AFTER } else { Time::NEVER }),
         }
     }
@@ -117,9 +121,14 @@ impl RelayedPair {
     pub(super) fn may_reintroduce_and_wait(&mut self, now: Time) -> bool {
         let may = self.may_reintroduce();
         if may {
-            self.reintroduced_until = Some(now + REINTRODUCTION_WITHIN);
+            self.reintroduced_until = Some(now + probe_timeouts(3, self.probe_timeout, REINTRODUCTION_DIALS));
         }
         may
+    }
+
+    /// How long the other side may take to answer an offer, or to begin what was agreed on.
+    pub(super) fn answer_wait(&self) -> Duration {
+        probe_timeouts(12, self.probe_timeout, OFFER_ANSWER)
     }
 
     pub(super) fn agreed(&self) -> Option<Agreed> {
@@ -134,7 +143,7 @@ impl RelayedPair {
         let state = match &self.state {
             PairState::Idle(at) | PairState::Ready { at, .. } => *at,
             PairState::Surveying { survey, .. } => survey.due(),
-            PairState::Offered { at, .. } => *at + ANSWER_WITHIN,
+            PairState::Offered { at, .. } => *at + self.answer_wait(),
             PairState::Trying { until, spray, .. } => spray.as_ref().map_or(*until, ProbeSpray::due).min(*until),
         };
         self.reintroduced_until.map_or(state, |reintroduced_until| reintroduced_until.min(state))

@@ -11,6 +11,7 @@ use rand::RngExt;
 use super::{ExtraSockets, PunchAction};
 use crate::core::io::SocketId;
 use crate::core::nat_report::{MappingBehaviour, NatReport, PORT_MIN, PunchMethod};
+use crate::core::patience::Bounds;
 use crate::core::probe::{Probe, Token};
 use crate::core::random::Random;
 use crate::core::time::Time;
@@ -34,14 +35,27 @@ const ORDERED_TICK: Duration = Duration::from_millis(2);
 const PORTS_PER_TICK: usize = 4;
 /// New sockets in a volley: 800 a second.
 const SOCKETS_PER_TICK: usize = 16;
-/// Pause before everything is sent again, where it is little.
-const AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// Pause before everything is sent again, where it is little: the probe time-out of the relayed link.
+const PROBE_PAUSE: Bounds = Bounds::new(Duration::from_millis(250), Duration::from_secs(1));
 /// How often it is.
 const AGAIN_MAX: u8 = 3;
-/// When a try with few probes is over.
-const FEW_WITHIN: Duration = Duration::from_millis(1_500);
-/// When a try with many is: they take 5.1 s, the last of them a round trip.
-const MANY_WITHIN: Duration = Duration::from_secs(7);
+/// When a try with few probes is over: all are sent, and the last ones have had two probe time-outs.
+const FEW: Bounds = Bounds::new(Duration::from_millis(1_500), Duration::from_secs(6));
+/// When a try with many is: they take [`MANY_SENT_IN`], and the last ones two probe time-outs.
+const MANY: Bounds = Bounds::new(Duration::from_secs(7), Duration::from_secs(10));
+/// Time that it takes to send many probes at their bounded rate.
+const MANY_SENT_IN: Duration = Duration::from_millis(5_120);
+
+/// What both sides of a try know, and how far they are apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sides {
+    /// Of this side's NAT, then of the other's.
+    pub(super) reports: (NatReport, NatReport),
+    /// Whether this side leads.
+    pub(super) leads: bool,
+    /// Of the relayed link between them.
+    pub(super) probe_timeout: Duration,
+}
 
 /// Probes of one try, sent little by little.
 #[derive(Debug)]
@@ -51,18 +65,18 @@ pub(super) struct ProbeSpray {
     sent: usize,
     per_tick: usize,
     tick: Duration,
+    pause: Duration,
     again: u8,
     next_at: Time,
     until: Time,
 }
 
 impl ProbeSpray {
-    /// What this side does, `mine` being its NAT, as the one that leads or not.
+    /// What this side does.
     pub(super) fn new(
         now: Time,
         token: Token,
-        (mine, theirs): (NatReport, NatReport),
-        leads: bool,
+        Sides { reports: (mine, theirs), leads, probe_timeout }: Sides,
         sockets: &mut ExtraSockets,
         random: &mut Random,
     ) -> Self {
@@ -97,8 +111,10 @@ impl ProbeSpray {
             (false, _) => (shots.len(), TICK),
         };
         let again = if many { 0 } else { AGAIN_MAX };
-        let until = now + if many { MANY_WITHIN } else { FEW_WITHIN };
-        ProbeSpray { token, shots, sent: 0, per_tick, tick, again, next_at: now, until }
+        let pause = PROBE_PAUSE.clamp(probe_timeout);
+        let few = FEW.clamp(pause * u32::from(AGAIN_MAX) + 2 * probe_timeout);
+        let takes = if many { MANY.clamp(MANY_SENT_IN + 2 * probe_timeout) } else { few };
+        ProbeSpray { token, shots, sent: 0, per_tick, tick, pause, again, next_at: now, until: now + takes }
     }
 
     /// Sends what is due. Whether it goes on.
@@ -118,7 +134,7 @@ impl ProbeSpray {
             now + self.tick
         } else if self.again > 0 {
             (self.again, self.sent) = (self.again - 1, 0);
-            now + AGAIN_AFTER
+            now + self.pause
         } else {
             self.until
         };
@@ -174,7 +190,8 @@ mod tests {
         let mut now = Time::ZERO;
         let reports = (report(mine), report(theirs));
         let mut sockets = ExtraSockets::default();
-        let mut spray = ProbeSpray::new(now, Token([1; 12]), reports, leads, &mut sockets, &mut child(7, 0));
+        let sides = Sides { reports, leads, probe_timeout: Duration::from_millis(100) };
+        let mut spray = ProbeSpray::new(now, Token([1; 12]), sides, &mut sockets, &mut child(7, 0));
         let mut sent = Vec::new();
         loop {
             let mut acts = Vec::new();

@@ -9,12 +9,13 @@ use rand::Rng;
 use super::{ExtraSockets, PunchAction};
 use crate::core::io::SocketId;
 use crate::core::nat_report::{MappingBehaviour, NatReport};
+use crate::core::patience::Bounds;
 use crate::core::probe::{Probe, TOKEN_BYTES, Token};
 use crate::core::random::Random;
 use crate::core::time::Time;
 
-/// Pause before unanswered probes are sent again.
-const AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// Pause before unanswered probes are sent again: the probe time-out of a link through an ambassador, which reflects as well.
+const PROBE_PAUSE: Bounds = Bounds::new(Duration::from_millis(250), Duration::from_secs(2));
 /// How often.
 const AGAIN_MAX: u8 = 3;
 /// Sockets whose ports tell how the next ones will be given.
@@ -25,6 +26,7 @@ const NEW_SOCKETS: usize = 3;
 pub(super) struct NatSurvey {
     asked: Vec<Asked>,
     stage: Stage,
+    pause: Duration,
     again_at: Time,
     again: u8,
 }
@@ -67,19 +69,20 @@ pub(super) fn token(random: &mut Random) -> Token {
 }
 
 impl NatSurvey {
-    /// Asks `reflectors`, of which the first two count.
+    /// Asks `reflectors`, of which the first two count. Their answers may take as long as `probe_timeout`.
     pub(super) fn begin(
         now: Time,
+        probe_timeout: Duration,
         reflectors: &[SocketAddr],
         random: &mut Random,
         acts: &mut Vec<PunchAction>,
     ) -> Option<Self> {
         reflectors.first()?;
-        let mut survey = NatSurvey { asked: Vec::new(), stage: Stage::Main, again_at: now, again: 0 };
+        let pause = PROBE_PAUSE.clamp(probe_timeout);
+        let mut survey = NatSurvey { asked: Vec::new(), stage: Stage::Main, pause, again_at: now + pause, again: 0 };
         for &to in reflectors.iter().take(2) {
             survey.ask(SocketId::MAIN, to, random, acts);
         }
-        survey.again_at = now + AGAIN_AFTER;
         Some(survey)
     }
 
@@ -153,7 +156,7 @@ impl NatSurvey {
         for _ in 0..NEW_SOCKETS {
             self.ask(sockets.open(), reflector, random, acts);
         }
-        (self.again, self.again_at) = (0, now + AGAIN_AFTER);
+        (self.again, self.again_at) = (0, now + self.pause);
     }
 
     fn ask_again(&mut self, now: Time, acts: &mut Vec<PunchAction>) {
@@ -161,7 +164,7 @@ impl NatSurvey {
             return;
         }
         self.again += 1;
-        self.again_at = now + AGAIN_AFTER;
+        self.again_at = now + self.pause;
         for asked in self.asked.iter().filter(|asked| asked.seen.is_none()) {
             acts.push(PunchAction::Probe {
                 socket: asked.socket,

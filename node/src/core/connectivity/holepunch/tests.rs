@@ -146,7 +146,7 @@ fn a_peer_may_lead_a_bounded_number_of_tries() {
     let mut accepted = 0;
     for number in 0..10 * TRIES_MAX {
         let mut acts = Vec::new();
-        let now = Time::ZERO + ANSWER_WITHIN * number;
+        let now = Time::ZERO + Duration::from_secs(4) * number;
         crossing.wake(now, &outlook(), &mut acts);
         crossing.handle(now, PEER, offer(number, MappingBehaviour::EndpointIndependent), &outlook(), &mut acts);
         accepted += acts

@@ -12,20 +12,20 @@ use crate::core::contact::AmbassadorAddress;
 use crate::core::identity::NodeId;
 use crate::core::io::DialId;
 use crate::core::message::Message;
+use crate::core::patience::{Bounds, probe_timeouts};
 use crate::core::time::Time;
+use crate::core::transport::DIAL_TIMEOUT;
 
 /// Most messages that wait for a link; more are dropped.
 pub(super) const WAITING_MAX: usize = 64;
 /// Most dials of one attempt that are under way: more addresses are not dialled.
 const DIALS_MAX: usize = 16;
-/// How long direct dials may take before the relay is tried beside them.
-const RELAY_AFTER: Duration = Duration::from_millis(300);
-/// How long the ambassador may take to answer.
-const INTRODUCTION_WITHIN: Duration = Duration::from_secs(2);
-/// When an attempt with dials alone is given up.
-const DIALS_WITHIN: Duration = Duration::from_secs(2);
-/// When an attempt is given up after its last resort: a dial takes that long to fail.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+/// How long direct dials may take before the relay is tried beside them: two probe time-outs.
+const RELAY_AFTER: Bounds = Bounds::new(Duration::from_millis(300), Duration::from_millis(1_500));
+/// How long the ambassador may take to answer: six probe time-outs.
+const INTRODUCTION_ANSWER: Bounds = Bounds::new(Duration::from_secs(2), Duration::from_secs(8));
+/// When an attempt with dials alone is given up: after six probe time-outs.
+const DIALS_ALONE: Bounds = Bounds::new(Duration::from_secs(2), DIAL_TIMEOUT);
 
 #[derive(Debug)]
 pub(super) struct LinkAttempt<M> {
@@ -37,6 +37,8 @@ pub(super) struct LinkAttempt<M> {
     began: Time,
     answering: bool,
     observed_ip: Option<IpAddr>,
+    /// Of the path to the ambassador: nothing else is known of what is on the way to the peer.
+    probe_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +66,22 @@ pub(super) enum AttemptStep {
 }
 
 impl<M> LinkAttempt<M> {
-    /// `asked`: the ambassador that is being asked. `via`: another one that may be asked after it.
-    pub(super) fn new(now: Time, asked: Option<NodeId>, via: Option<AmbassadorAddress>) -> Self {
+    /// `asked`: the ambassador that is being asked. `via`: another one that may be asked after it. Waits follow from
+    /// `probe_timeout`.
+    pub(super) fn new(
+        now: Time,
+        asked: Option<NodeId>,
+        via: Option<AmbassadorAddress>,
+        probe_timeout: Duration,
+    ) -> Self {
         let stage = asked.map_or(Stage::Dialling, |ambassador| Stage::Asked(ambassador, now));
         let (waiting, dials) = (Vec::new(), SmallVec::new());
-        LinkAttempt { waiting, dials, stage, via, began: now, answering: false, observed_ip: None }
+        LinkAttempt { waiting, dials, stage, via, began: now, answering: false, observed_ip: None, probe_timeout }
     }
 
     /// The other side of somebody else's attempt: it dials, but needs neither relay nor success.
-    pub(super) fn answering(now: Time) -> Self {
-        LinkAttempt { stage: Stage::Last(now), answering: true, ..LinkAttempt::new(now, None, None) }
+    pub(super) fn answering(now: Time, probe_timeout: Duration) -> Self {
+        LinkAttempt { stage: Stage::Last(now), answering: true, ..LinkAttempt::new(now, None, None, probe_timeout) }
     }
 
     /// Whether nothing of this node waits for the link.
@@ -178,11 +186,12 @@ impl<M> LinkAttempt<M> {
     }
 
     pub(super) fn due(&self) -> Time {
+        let wait = |count, bounds| probe_timeouts(count, self.probe_timeout, bounds);
         match self.stage {
-            Stage::Dialling => self.began + DIALS_WITHIN,
-            Stage::Asked(_, at) | Stage::Reaching(_, at) => at + INTRODUCTION_WITHIN,
-            Stage::Introduced(_, at) => at + RELAY_AFTER,
-            Stage::Last(since) => since + GIVE_UP_AFTER,
+            Stage::Dialling => self.began + wait(6, DIALS_ALONE),
+            Stage::Asked(_, at) | Stage::Reaching(_, at) => at + wait(6, INTRODUCTION_ANSWER),
+            Stage::Introduced(_, at) => at + wait(2, RELAY_AFTER),
+            Stage::Last(since) => since + DIAL_TIMEOUT,
         }
     }
 

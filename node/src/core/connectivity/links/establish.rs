@@ -1,6 +1,7 @@
 //! From a wish to a link: attempts from their first dial to their end.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::attempt::{AttemptStep, LinkAttempt};
 use super::{ANSWERING_MAX, ATTEMPTS_MAX, Links};
@@ -8,6 +9,7 @@ use crate::core::contact::{AmbassadorAddress, Contact};
 use crate::core::identity::NodeId;
 use crate::core::io::{DialId, DialTarget, Output, Sink};
 use crate::core::message::{Message, RendezvousMessage};
+use crate::core::patience;
 use crate::core::stats::Stats;
 use crate::core::time::Time;
 
@@ -50,7 +52,8 @@ impl<M> Links<M> {
         if !self.attempts.contains_key(&peer) && !self.may_answer() {
             return;
         }
-        let attempt = self.attempts.entry(peer).or_insert_with(|| LinkAttempt::answering(now));
+        let pace = self.pace(Some(by));
+        let attempt = self.attempts.entry(peer).or_insert_with(|| LinkAttempt::answering(now, pace));
         let addresses = attempt.introduced(now, by, observed_ip, self.place.dialable(contact));
         self.dial_all(peer, addresses, stats, sink);
     }
@@ -80,7 +83,8 @@ impl<M> Links<M> {
     pub fn cross<O>(&mut self, now: Time, peer: NodeId, to: DialTarget, stats: &mut Stats, sink: &mut Sink<M, O>) {
         let relayed = self.up.get(&peer).is_some_and(|link| link.remote.is_none());
         if relayed && (self.attempts.contains_key(&peer) || self.attempts.len() < ATTEMPTS_MAX) {
-            self.attempts.entry(peer).or_insert_with(|| LinkAttempt::answering(now));
+            let pace = self.pace(None);
+            self.attempts.entry(peer).or_insert_with(|| LinkAttempt::answering(now, pace));
             self.dial(peer, to, stats, sink);
         }
     }
@@ -129,7 +133,7 @@ impl<M> Links<M> {
         if addresses.is_empty() && introducer.is_none() && via.is_none() {
             return false;
         }
-        self.attempts.insert(peer, LinkAttempt::new(now, introducer, via));
+        self.attempts.insert(peer, LinkAttempt::new(now, introducer, via, self.pace(introducer)));
         self.dial_all(peer, addresses, stats, sink);
         if let Some(introducer) = introducer {
             ask(introducer, peer, stats, sink);
@@ -137,6 +141,12 @@ impl<M> Links<M> {
             self.introduction_refused(now, peer, stats, sink);
         }
         true
+    }
+
+    /// The probe time-out of the path to an ambassador, or else to this node's own: what is known of the way to a peer.
+    fn pace(&self, introducer: Option<NodeId>) -> Duration {
+        let path = [introducer, self.home].into_iter().flatten().find_map(|id| self.path_estimate(id));
+        path.map_or_else(|| patience::probe_timeout(&patience::unmeasured()), patience::probe_timeout)
     }
 
     /// A linked ambassador for an introduction: the peer's own if possible, else this node's.

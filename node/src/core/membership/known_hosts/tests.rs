@@ -18,7 +18,7 @@ fn settle(peers: &mut [KnownHosts], mut says: Vec<(u8, AddressedMessage)>, rando
         let Some((from, (to, message))) = says.pop() else { return };
         let at = usize::from(to.id.0[0]);
         let me = contact(to.id.0[0]);
-        let more = peers[at].handle(Time::ZERO, NodeId([from; 32]), message, &me, random);
+        let more = peers[at].handle(Time::ZERO, NodeId([from; 32]), message, &me, random, &|_| None);
         says.extend(more.into_iter().map(|say| (me.id.0[0], say)));
     }
     panic!("they never stop talking");
@@ -38,7 +38,7 @@ fn a_node_that_nobody_knows_is_let_in() {
     assert!(!peers[1].is_neighbour(NodeId([0; 32])));
     // The evicted one asks urgently and may not be refused.
     let mut says = Vec::new();
-    peers[0].recruit_neighbours(Time::ZERO, &contact(0), random, &mut says);
+    peers[0].recruit_neighbours(Time::ZERO, &contact(0), random, &|_| None, &mut says);
     assert!(matches!(says[0].1, MembershipMessage::Neighbour { urgent: true, .. }), "{says:?}");
     settle(&mut peers, says.into_iter().map(|say| (0, say)).collect(), random);
     assert_eq!(peers[0].neighbour_count(), 1);
@@ -56,6 +56,7 @@ fn views_are_bounded_and_hold_nobody_twice() {
             MembershipMessage::Join(contact(number % 50 + 1)),
             &contact(0),
             random,
+            &|_| None,
         );
         let mut ids: Vec<NodeId> = known.contacts().map(|contact| contact.id).collect();
         assert!(known.neighbour_count() <= 4 && ids.len() <= 12);
@@ -84,7 +85,7 @@ fn nobody_speaks_for_another() {
     let random = &mut child(4, 1);
     let mut known = hosts(0, 4);
     let forged = MembershipMessage::Neighbour { contact: contact(5), urgent: true };
-    assert!(known.handle(Time::ZERO, NodeId([6; 32]), forged, &contact(0), random).is_empty());
+    assert!(known.handle(Time::ZERO, NodeId([6; 32]), forged, &contact(0), random, &|_| None).is_empty());
     assert!(known.is_empty());
 }
 
@@ -101,4 +102,32 @@ fn an_introduction_spans_networks() {
     let reported = known.introduce_to(NodeId([9; 32]), 2, random);
     assert_eq!(reported.len(), 2);
     assert!(reported.iter().any(|contact| contact.id.0[0] == 7), "{reported:?}");
+}
+
+#[test]
+fn node_that_has_lost_all_hosts_asks_them_again_one_each_second() {
+    let random = &mut child(3, 1);
+    let mut known = hosts(0, 4);
+    for number in 1..=40 {
+        known.note_host(contact(number), random);
+    }
+    for number in 1..=40 {
+        known.remove(NodeId([number; 32]));
+    }
+    assert!(known.is_empty());
+    let mut asked = std::collections::BTreeSet::new();
+    let mut now = Time::ZERO;
+    for _ in 0..5 {
+        let says = known.wake(now, Duration::from_secs(10), &contact(0), random, &|_| None);
+        let [(to, MembershipMessage::Neighbour { urgent: true, .. })] = &says[..] else { panic!("{says:?}") };
+        assert!(asked.insert(to.id), "{to:?} was asked a moment ago");
+        assert_eq!(known.deadline().at, now + Duration::from_secs(1));
+        now = known.deadline().at;
+    }
+    let (peer, reply) = (asked.pop_first().unwrap(), MembershipMessage::NeighbourReply { accepted: true });
+    known.ask(now, contact(peer.0[0]), &contact(0), &|_| None);
+    known.handle(now, peer, reply, &contact(0), random, &|_| None);
+    assert!(known.is_neighbour(peer));
+    known.remove(peer);
+    assert!(known.former.iter().count() <= 16 && known.former.iter().any(|contact| contact.id == peer));
 }

@@ -1,0 +1,69 @@
+//! Hosts that a node has lost: to be asked when it knows no other, as after its own network was cut off.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::{AddressedMessage, CANDIDATES_FROM_WALKS_MAX, KnownHosts, PathLookup};
+use crate::core::contact::Contact;
+use crate::core::identity::NodeId;
+use crate::core::random::Random;
+use crate::core::time::Time;
+
+/// Most lost hosts that are remembered; beyond, the one that was lost first is forgotten.
+const FORMER_MAX: usize = 16;
+/// Pause before another lost host is asked.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The same once [`EAGER_MAX`] were asked in vain.
+const PAUSE_LONG: Duration = Duration::from_secs(10);
+/// Lost hosts that are asked at the shorter pause. About two minutes: longer outages are rare, and dials cost packets.
+const EAGER_MAX: u32 = 120;
+
+/// Lost hosts, the last one lost at the end.
+#[derive(Debug, Default)]
+pub(super) struct FormerHosts {
+    contacts: Vec<Contact>,
+    /// How many were asked since any came back.
+    asked: u32,
+}
+
+impl FormerHosts {
+    pub(super) fn add(&mut self, contact: Contact) {
+        self.contacts.retain(|known| known.id != contact.id);
+        if self.contacts.len() >= FORMER_MAX {
+            self.contacts.remove(0);
+        }
+        self.contacts.push(contact);
+    }
+
+    /// A neighbour was found, perhaps one that was lost.
+    pub(super) fn back(&mut self, peer: NodeId) {
+        self.contacts.retain(|known| known.id != peer);
+        self.asked = 0;
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Contact> + '_ {
+        self.contacts.iter()
+    }
+}
+
+impl KnownHosts {
+    /// No host is known: asks one of those that were lost.
+    pub(super) fn turn_to_former(
+        &mut self,
+        now: Time,
+        me: &Contact,
+        random: &mut Random,
+        paths: PathLookup<'_>,
+        says: &mut Vec<AddressedMessage>,
+    ) {
+        let free: Vec<&Contact> = self.former.iter().filter(|contact| !self.is_candidate(contact.id)).collect();
+        if free.is_empty() || self.candidates.len() >= CANDIDATES_FROM_WALKS_MAX {
+            return;
+        }
+        let contact = free[random.random_range(0..free.len())].clone();
+        says.push(self.ask(now, contact, me, paths));
+        self.former.asked = self.former.asked.saturating_add(1);
+        self.fill_at = now + if self.former.asked < EAGER_MAX { PAUSE } else { PAUSE_LONG };
+    }
+}
