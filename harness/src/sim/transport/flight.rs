@@ -123,7 +123,9 @@ impl<M: Debug + Encode> Transport<M> {
     fn send_again(&mut self, key: FlightKey, packets: u16, attempt: u8, patience: Duration) {
         let Some(flight) = self.flights.get(key) else { return };
         let link = &self.links[flight.link];
-        if link.is_broken() || self.now.since(flight.since) > patience {
+        // A link that brings anything at all lives, however long one message has waited.
+        let quiet_since = flight.since.max(link.heard.by(usize::from(1 - flight.to), self.now, Duration::ZERO));
+        if link.is_broken() || self.now.since(quiet_since) > patience {
             let link = flight.link;
             if !self.links[link].is_broken() {
                 self.notice_silence(link, 0);

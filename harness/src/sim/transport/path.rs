@@ -54,7 +54,8 @@ impl LastHeard {
         self.delivered[1 - to] = now;
     }
 
-    fn by(&self, side: usize, now: Time, way_back: Duration) -> Time {
+    /// When `side` last heard of the other, whose acknowledgements take `way_back`.
+    pub(super) fn by(&self, side: usize, now: Time, way_back: Duration) -> Time {
         let acknowledged = self.delivered[side] + way_back;
         if acknowledged <= now { self.message[side].max(acknowledged) } else { self.message[side] }
     }

@@ -287,7 +287,7 @@ impl KnownHosts {
         says: &mut Vec<AddressedMessage>,
     ) {
         if self.is_empty() {
-            return self.turn_to_former(now, me, random, paths, says);
+            return self.turn_to_former(now, me, paths, says);
         }
         while self.can_recruit() {
             let free: Vec<usize> =

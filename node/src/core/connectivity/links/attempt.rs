@@ -20,7 +20,7 @@ use crate::core::transport::DIAL_TIMEOUT;
 pub(super) const WAITING_MAX: usize = 64;
 /// Most dials of one attempt that are under way: more addresses are not dialled.
 const DIALS_MAX: usize = 16;
-/// How long direct dials may take before the relay is tried beside them: two probe time-outs.
+/// How long direct dials may take before the relay is tried beside them: a probe time-out.
 const RELAY_AFTER: Bounds = Bounds::new(Duration::from_millis(300), Duration::from_millis(1_500));
 /// How long the ambassador may take to answer: six probe time-outs.
 const INTRODUCTION_ANSWER: Bounds = Bounds::new(Duration::from_secs(2), Duration::from_secs(8));
@@ -190,7 +190,7 @@ impl<M> LinkAttempt<M> {
         match self.stage {
             Stage::Dialling => self.began + wait(6, DIALS_ALONE),
             Stage::Asked(_, at) | Stage::Reaching(_, at) => at + wait(6, INTRODUCTION_ANSWER),
-            Stage::Introduced(_, at) => at + wait(2, RELAY_AFTER),
+            Stage::Introduced(_, at) => at + wait(1, RELAY_AFTER),
             Stage::Last(since) => since + DIAL_TIMEOUT,
         }
     }

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
-
 use super::{AddressedMessage, CANDIDATES_FROM_WALKS_MAX, KnownHosts, PathLookup};
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
-use crate::core::random::Random;
 use crate::core::time::Time;
 
 /// Most lost hosts that are remembered; beyond, the one that was lost first is forgotten.
@@ -19,7 +16,7 @@ const PAUSE_LONG: Duration = Duration::from_secs(10);
 /// Lost hosts that are asked at the shorter pause. About two minutes: longer outages are rare, and dials cost packets.
 const EAGER_MAX: u32 = 120;
 
-/// Lost hosts, the last one lost at the end.
+/// Lost hosts. The next to be asked is at the end: the last one lost, or else the one that was asked longest ago.
 #[derive(Debug, Default)]
 pub(super) struct FormerHosts {
     contacts: Vec<Contact>,
@@ -53,15 +50,15 @@ impl KnownHosts {
         &mut self,
         now: Time,
         me: &Contact,
-        random: &mut Random,
         paths: PathLookup<'_>,
         says: &mut Vec<AddressedMessage>,
     ) {
-        let free: Vec<&Contact> = self.former.iter().filter(|contact| !self.is_candidate(contact.id)).collect();
-        if free.is_empty() || self.candidates.len() >= CANDIDATES_FROM_WALKS_MAX {
+        if self.candidates.len() >= CANDIDATES_FROM_WALKS_MAX {
             return;
         }
-        let contact = free[random.random_range(0..free.len())].clone();
+        let Some(at) = self.former.contacts.iter().rposition(|contact| !self.is_candidate(contact.id)) else { return };
+        let contact = self.former.contacts.remove(at);
+        self.former.contacts.insert(0, contact.clone());
         says.push(self.ask(now, contact, me, paths));
         self.former.asked = self.former.asked.saturating_add(1);
         self.fill_at = now + if self.former.asked < EAGER_MAX { PAUSE } else { PAUSE_LONG };

@@ -146,6 +146,11 @@ impl GroupPeer {
         }
     }
 
+    /// Something that came from it at `heard`, be it no heartbeat, proves it alive for a while.
+    pub(super) fn excuse(&mut self, heard: Time, patience: u32) {
+        self.expect = self.expect.max(heard + self.slack(patience));
+    }
+
     /// Whether its heartbeat is overdue.
     pub(super) fn is_missed(&self, now: Time) -> bool {
         self.status == PeerStatus::Alive && self.expect <= now

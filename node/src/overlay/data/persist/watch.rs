@@ -109,6 +109,14 @@ impl Persist {
                 _ => {}
             }
         }
+        let (now, patience) = (ctx.now, self.health.patience());
+        missed.retain(|&peer| {
+            let (heard, peer) = (ctx.path(peer).map(PathEstimate::heard), self.peers.get_mut(peer));
+            peer.is_some_and(|peer| {
+                heard.into_iter().for_each(|heard| peer.excuse(heard, patience));
+                peer.is_missed(now)
+            })
+        });
         if missed.len() >= DOUBT && missed.len() * 2 > self.peers.live() {
             self.health.worse(ctx.now);
         }
