@@ -79,6 +79,8 @@ pub fn transport_config(relayed: bool) -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(FRAME_MAX as u32))
         .receive_window(VarInt::from_u32(WINDOW))
         .send_window(u64::from(WINDOW))
+        // In order of sending: of several long messages over a slow path, the first one arrives early.
+        .send_fairness(false)
         .congestion_controller_factory(MeasuredControllerConfig::shared())
         // Relays do not chain: a relayed link carries no relayed packets.
         .datagram_receive_buffer_size((!relayed).then_some(DATAGRAM_BUFFER))
