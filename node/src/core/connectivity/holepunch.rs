@@ -28,10 +28,12 @@ use crate::core::patience::{Bounds, probe_timeouts};
 use crate::core::probe::Probe;
 use crate::core::random::Random;
 use crate::core::time::{Deadline, Time};
+use extra_sockets::ExtraSockets;
 use pair::{Agreed, PairState, RelayedPair, SurveyGoal};
 use spray::{ProbeSpray, Sides};
 use survey::{NatSurvey, SurveyOutcome};
 
+mod extra_sockets;
 mod negotiation;
 mod pair;
 mod spray;
@@ -110,26 +112,6 @@ pub struct PunchContext {
     pub reflectors: Vec<SocketAddr>,
     /// The own address, if no NAT is before it.
     pub public: Option<SocketAddr>,
-}
-
-/// Gives numbers to extra sockets.
-#[derive(Debug)]
-pub(super) struct ExtraSockets {
-    last: u32,
-}
-
-impl Default for ExtraSockets {
-    fn default() -> Self {
-        ExtraSockets { last: crate::core::io::SocketId::ALTERNATE.0 }
-    }
-}
-
-impl ExtraSockets {
-    fn open(&mut self) -> SocketId {
-        // Numbers come back only after four billion others.
-        self.last = self.last.checked_add(1).unwrap_or(SocketId::ALTERNATE.0 + 1);
-        SocketId(self.last)
-    }
 }
 
 /// All relayed links that might do without the relay.
