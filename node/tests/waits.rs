@@ -66,11 +66,12 @@ fn in_sources() -> Named {
             later.push((format!("{}::{name}", module_of(&source, file)), value));
         }
     }
-    // What names another constant comes after it.
-    later.sort_by_key(|(_, value)| !value.contains("Duration::"));
-    for (name, value) in later {
-        let durations = durations(&value, &found);
-        found.insert(name, durations);
+    // Once more for those that name another constant.
+    for _ in 0..2 {
+        for (name, value) in &later {
+            let durations = durations(value, &found);
+            found.insert(name.clone(), durations);
+        }
     }
     found
 }
