@@ -45,8 +45,8 @@ pub use crate::driver::command::{
 };
 pub use crate::driver::handle::{AppOverlay, InspectedNode, NodeHandle, NodeStopped};
 use crate::driver::identity::Identity;
-use crate::driver::store_lock::StoreLock;
 use crate::driver::resolver::Resolver;
+use crate::driver::store_lock::StoreLock;
 use crate::driver::{Driver, DriverSettings};
 use crate::overlay::data::{DataOverlay, FoundValue, GetError, PutError, StoredValue};
 

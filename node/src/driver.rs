@@ -34,10 +34,10 @@ use behaviours::{Behaviours, Reply, Server};
 use clock::Clock;
 use handle::{InspectedNode, NodeHandle, ToNode};
 use identity::{Identity, IdentityError};
-use store_lock::StoreLockError;
 use multicast::{Lan, LanError};
 use portmap::PortMapping;
 use resolver::{Lookups, Resolver, SystemResolver};
+use store_lock::StoreLockError;
 use transport::{Transport, TransportError};
 
 pub mod api;
