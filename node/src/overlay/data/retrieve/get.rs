@@ -257,7 +257,8 @@ impl Get {
                 self.contacted.insert(request.peer, ContactState::Open);
                 return GetStep::Ask(request);
             }
-            if self.sources.has_prompt() {
+            // A source that is late with one request may still answer another in time.
+            if self.sources.has_prompt() || self.missing.keys().all(|&id| self.sources.is_awaited(id)) {
                 return GetStep::Wait;
             }
             if !self.sources.take_hint(scope.cx) {

@@ -274,6 +274,21 @@ mod tests {
     }
 
     #[test]
+    fn source_that_is_late_with_one_request_may_answer_another_in_time() {
+        let (mut sources, missing) = (Sources::default(), blocks(60));
+        sources.add(Time::ZERO, A);
+        let first = sources.next_request(Time::ZERO, missing.iter()).unwrap();
+        sources.answered(A, &first.ids, Vec::new());
+        first.ids.iter().for_each(|&id| sources.arrived(id));
+        let missing = &missing[WINDOW_MIN..];
+        let requests: Vec<_> = std::iter::from_fn(|| sources.next_request(Time::ZERO, missing.iter())).collect();
+        assert!(requests.len() >= 2);
+        sources.is_late(A, &requests[0].ids);
+        assert!(!sources.has_prompt(), "nothing more is asked of it");
+        assert!(!sources.is_awaited(requests[0].ids[0]) && sources.is_awaited(requests[1].ids[0]));
+    }
+
+    #[test]
     fn lost_source_is_asked_again_after_a_pause() {
         let (mut sources, missing) = (Sources::default(), blocks(2));
         sources.add(Time::ZERO, A);
