@@ -47,7 +47,7 @@ impl Outage {
         let plan = builder.into_plan();
         let mut engine = SimEngine::new(&plan);
         for (slot, node) in plan.nodes.iter().enumerate() {
-            let NodeConfig { core: config, data } = plan.node_config(node);
+            let NodeConfig { core: config, data, .. } = plan.node_config(node);
             let spawn = SpawnSpec {
                 id: id(&plan, slot),
                 config,

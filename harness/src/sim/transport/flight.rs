@@ -81,7 +81,9 @@ impl<M: Debug + Encode> Transport<M> {
         let link = &self.links[flight.link];
         if usize::from(hop) == link.hop_count() {
             if link.is_parted() {
-                return self.send_again(key, packets, attempt + 1, IDLE_TIMEOUT);
+                let (link, from_side) = (flight.link, usize::from(1 - flight.to));
+                let patience = self.idle_wait(link, from_side);
+                return self.send_again(key, packets, attempt + 1, patience);
             }
             flight.missing -= packets;
             let (link, from_side, since) = (flight.link, usize::from(1 - flight.to), flight.since);
@@ -151,7 +153,8 @@ impl<M: Debug + Encode> Transport<M> {
     pub(super) fn arrive(&mut self, key: FlightKey) {
         let Some(flight) = self.flights.get(key) else { return };
         if self.links[flight.link].is_parted() {
-            return self.send_again(key, flight.missing, 1, IDLE_TIMEOUT);
+            let patience = self.idle_wait(flight.link, usize::from(1 - flight.to));
+            return self.send_again(key, flight.missing, 1, patience);
         }
         self.land(key);
     }

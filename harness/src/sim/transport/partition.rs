@@ -35,12 +35,13 @@ impl<M: Debug + Encode> Transport<M> {
             Some(relay) => self.are_cut(a, relay) || self.are_cut(relay, b),
             None => self.are_cut(a, b),
         };
+        let idle_wait = self.idle_wait(key, 0).max(self.idle_wait(key, 1));
         let (now, link) = (self.now, &mut self.links[key]);
         if !is_parted {
             link.parted_since = None;
         } else if link.parted_since.is_none() {
             link.parted_since = Some(now);
-            let at = now + link.round_trip() + IDLE_TIMEOUT;
+            let at = now + link.round_trip() + idle_wait;
             self.schedule(a, at, Event::Parted { link: key, since: now });
         }
     }

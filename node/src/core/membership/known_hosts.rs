@@ -175,7 +175,9 @@ impl KnownHosts {
         }
         match message {
             MembershipMessage::Join(contact) => self.joined(contact, random),
-            MembershipMessage::ForwardJoin { newcomer, ttl } => self.walk(now, from, newcomer, ttl, me, random, paths),
+            MembershipMessage::ForwardJoin { newcomer, ttl } => {
+                self.walk(now, from, (newcomer, ttl), me, random, paths)
+            }
             MembershipMessage::Neighbour { contact, urgent } => {
                 let accepted = urgent || self.is_neighbour(from) || self.wants(&contact);
                 let mut says = if accepted { self.admit(contact.clone(), random) } else { Vec::new() };
@@ -351,8 +353,7 @@ impl KnownHosts {
         &mut self,
         now: Time,
         from: NodeId,
-        newcomer: Contact,
-        ttl: u8,
+        (newcomer, ttl): (Contact, u8),
         me: &Contact,
         random: &mut Random,
         paths: PathLookup<'_>,
