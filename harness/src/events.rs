@@ -5,7 +5,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use butter::api::{ConnectBody, PathBody, SearchBody};
+use butter::api::{AnswerBody, ConnectBody, PathBody, SearchBody};
 use butter::core::identity::{BlockId, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -169,6 +169,9 @@ pub enum EventKind {
         took_us: u64,
         /// How it ended.
         result: Retrieved,
+        /// The nodes that were asked, unless it found the item.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        asked_nodes: Vec<AskedNode>,
     },
     /// A link that was wanted is as direct as it will be, or was not made.
     Connected {
@@ -228,6 +231,21 @@ pub struct MissingBlock {
     pub block: BlockId,
     /// The nodes that held it when it was last seen.
     pub last_holders: Vec<NodeIndex>,
+}
+
+/// A node that a get has asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AskedNode {
+    /// Index of the node in the plan; `None` for an identity that no node of the run has.
+    pub node: Option<NodeIndex>,
+    /// When it was asked, in microseconds after the node received the get.
+    pub after_us: u64,
+    /// Microseconds until its answer or the loss of its link; `None` if neither came.
+    pub took_us: Option<u64>,
+    /// The path of the link when it was asked; `None` if there was none.
+    pub path: Option<PathBody>,
+    /// What came of it.
+    pub answer: AnswerBody,
 }
 
 /// What became of one end of a link.

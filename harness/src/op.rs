@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use butter::api::{ConnectBody, SearchBody};
+use butter::api::{AskedPeerBody, ConnectBody, SearchBody};
 use butter::core::identity::{BlockId, NodeId};
 use bytes::Bytes;
 use serde::Serialize;
@@ -226,9 +226,17 @@ pub enum OpResult {
     /// The value was found.
     Found(FoundValue),
     /// The get ended without a value: every peer has answered.
-    NotFound,
+    NotFound {
+        /// The peers that were asked.
+        asked: Vec<AskedPeerBody>,
+    },
     /// The get ended without a value, and not every peer had answered.
-    Incomplete(SearchBody),
+    Incomplete {
+        /// How many peers were asked, and what came of it.
+        search: SearchBody,
+        /// The peers that were asked.
+        asked: Vec<AskedPeerBody>,
+    },
     /// The node gave no answer to the get in time.
     Unanswered,
     /// How the link runs.

@@ -117,8 +117,27 @@ fn paused_holders_explain_a_failed_query() {
     let steps = "  - store: {items: 1, size: 2KiB, from: h}\n  - pause: {nodes: [h]}\n  - retrieve: {items: all, from: q-1}\n  - resume: {nodes: [h]}\n  - settle: {for: 5s}\n";
     let played = play(&with_steps(steps, "retrieval == 100%"), 1);
     assert!(played.stdout.contains("retrieval == 100%: query 0 failed"), "{}", played.stdout);
-    played.explains(&["query", "0"], &["cause: no live node held the item", "h-1 was paused at", "h-3 was paused at"]);
+    let story = played
+        .explains(&["query", "0"], &["cause: no live node held the item", "h-1 was paused at", "h-3 was paused at"]);
+    // The evidence: which nodes the search has asked, over which path, and what they answered.
+    assert!(story.contains("asked q-2 over a lan link: it did not have it, after "), "{story}");
+    let silent = ["h-1", "h-2", "h-3"].map(|node| format!("asked {node} over a lan link: "));
+    let asked = |line: &&str| silent.iter().any(|asked| line.contains(asked));
+    let answers: Vec<&str> = story.lines().filter(asked).collect();
+    let is_silent = |line: &&str| line.ends_with("no answer") || line.contains("it could not be reached");
+    assert!(answers.len() >= 3 && answers.iter().all(is_silent), "{story}");
     played.explains(&[], &["lost items: 0", "failed queries: 1", "h-2 was paused at"]);
+}
+
+#[test]
+fn partition_explains_a_failed_query() {
+    let steps = "  - store: {items: 1, size: 2KiB, from: h}\n  - partition: {sides: [[h], [q]], name: split}\n  - retrieve: {items: all, from: q-1}\n  - heal: split\n  - settle: {for: 5s}\n";
+    let played = play(&with_steps(steps, "retrieval == 100%"), 1);
+    played.explains(
+        &["query", "0"],
+        &["the item was held by h-1, h-2 and h-3", "cause: the partition split kept q-1 apart"],
+    );
+    played.explains(&["item", "0"], &["the partition split began", "the partition split ended"]);
 }
 
 #[test]

@@ -27,12 +27,14 @@ use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::{ConnectReport, LinkPath};
 use crate::core::nat_report::MappingBehaviour;
-use crate::overlay::data::{CopyShortage, SearchTally};
+use crate::overlay::data::{AskedPeer, CopyShortage, PeerAnswer, SearchTally};
 
 /// Header of a found value: hops from the node to whoever had its first block.
 pub const HOPS_HEADER: &str = "butter-hops";
 /// Header of a found value: query messages that it took.
 pub const MESSAGES_HEADER: &str = "butter-messages";
+/// Header of a get that asks for the peers that it has asked; of a found value: these, as JSON (a list of [`AskedPeerBody`]).
+pub const TRACE_HEADER: &str = "butter-trace";
 /// Path that serves [`StatusBody`] to GET requests.
 pub const STATUS_PATH: &str = "/v1/status";
 /// Path that serves [`PeersBody`] to GET requests.
@@ -325,12 +327,62 @@ pub struct ErrorBody {
     /// Of a put that made too few copies: what is missing, and why.
     #[serde(flatten)]
     pub shortage: Option<ShortageBody>,
+    /// Of a get: the peers that it has asked, at most the first 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_peers: Vec<AskedPeerBody>,
 }
 
 impl ErrorBody {
     /// A cause without further facts.
     pub fn new(error: impl ToString) -> Self {
-        ErrorBody { error: error.to_string(), remedy: None, search: None, shortage: None }
+        ErrorBody { error: error.to_string(), remedy: None, search: None, shortage: None, asked_peers: Vec::new() }
+    }
+}
+
+/// A question of a get to a peer: as [`AskedPeer`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedPeerBody {
+    /// The peer that was asked.
+    pub peer: NodeId,
+    /// Time from the command to the question, in microseconds.
+    pub after_us: u64,
+    /// How the link ran then; `None` if it had to be made first.
+    pub path: Option<PathBody>,
+    /// Time from the question to its end, in microseconds; `None` without an end.
+    pub took_us: Option<u64>,
+    /// What came of it.
+    pub answer: AnswerBody,
+}
+
+/// What came of a question to a peer: as [`PeerAnswer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerBody {
+    /// See [`PeerAnswer::Silent`].
+    Silent,
+    /// See [`PeerAnswer::Had`].
+    Had,
+    /// See [`PeerAnswer::Lacked`].
+    Lacked,
+    /// See [`PeerAnswer::Unreachable`].
+    Unreachable,
+}
+
+impl From<&AskedPeer> for AskedPeerBody {
+    fn from(asked: &AskedPeer) -> Self {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        AskedPeerBody {
+            peer: asked.peer,
+            after_us: micros(asked.after),
+            path: asked.path.map(Into::into),
+            took_us: asked.took.map(micros),
+            answer: match asked.answer {
+                PeerAnswer::Silent => AnswerBody::Silent,
+                PeerAnswer::Had => AnswerBody::Had,
+                PeerAnswer::Lacked => AnswerBody::Lacked,
+                PeerAnswer::Unreachable => AnswerBody::Unreachable,
+            },
+        }
     }
 }
 

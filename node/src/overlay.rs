@@ -13,7 +13,7 @@ use crate::core::config::Config;
 use crate::core::connectivity::links::Links;
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
-use crate::core::io::{CommandId, Outcome, Output, Sink};
+use crate::core::io::{CommandId, LinkPath, Outcome, Output, Sink};
 use crate::core::membership::known_hosts::KnownHosts;
 use crate::core::message::Message;
 use crate::core::path::PathEstimate;
@@ -139,6 +139,11 @@ impl<M, O> OverlayContext<'_, M, O> {
     /// Whether a link to `peer` is up.
     pub fn is_linked(&self, peer: NodeId) -> bool {
         self.links.is_up(peer)
+    }
+
+    /// How the link to `peer` runs; `None` if none is up.
+    pub fn link_path(&self, peer: NodeId) -> Option<LinkPath> {
+        self.links.path(peer)
     }
 
     /// What is known of the path to a linked peer: how long waits for it should be, see [`crate::core::patience`].

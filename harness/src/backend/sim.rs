@@ -204,12 +204,16 @@ impl SimBackend {
             Outcome::Overlay(DataOutcome::Put(Err(why))) => {
                 OpResult::Failed { node: Some(node), reason: why.to_string() }
             }
-            Outcome::Overlay(DataOutcome::Get(Ok(found))) => {
+            Outcome::Overlay(DataOutcome::Get(Ok(found), _)) => {
                 OpResult::Found(FoundValue { value: found.value.0, hops: found.hops, messages: found.messages })
             }
-            Outcome::Overlay(DataOutcome::Get(Err(GetError::NotFound))) => OpResult::NotFound,
-            Outcome::Overlay(DataOutcome::Get(Err(GetError::Incomplete(tally)))) => OpResult::Incomplete(tally.into()),
-            Outcome::Overlay(DataOutcome::Get(Err(why @ GetError::Busy))) => {
+            Outcome::Overlay(DataOutcome::Get(Err(GetError::NotFound), asked)) => {
+                OpResult::NotFound { asked: asked.iter().map(Into::into).collect() }
+            }
+            Outcome::Overlay(DataOutcome::Get(Err(GetError::Incomplete(tally)), asked)) => {
+                OpResult::Incomplete { search: tally.into(), asked: asked.iter().map(Into::into).collect() }
+            }
+            Outcome::Overlay(DataOutcome::Get(Err(why @ GetError::Busy), _)) => {
                 OpResult::Failed { node: Some(node), reason: why.to_string() }
             }
             Outcome::Connected(report) => OpResult::Connected(report.into()),

@@ -80,7 +80,14 @@ pub(crate) fn found(hops: u32, messages: u64) -> Retrieved {
 }
 
 pub(crate) fn retrieved(item: usize, node: usize, took_us: u64, result: Retrieved) -> Event {
-    event(EventKind::Retrieved { query: 0, item: ItemIndex(item), node: NodeIndex(node), took_us, result })
+    event(EventKind::Retrieved {
+        query: 0,
+        item: ItemIndex(item),
+        node: NodeIndex(node),
+        took_us,
+        result,
+        asked_nodes: Vec::new(),
+    })
 }
 
 pub(crate) fn looked(kept: usize, acknowledged: usize) -> Event {

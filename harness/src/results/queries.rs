@@ -40,7 +40,7 @@ impl QueryTally {
     pub(super) fn add(&mut self, plan: &Plan, event: &Event) {
         match &event.kind {
             EventKind::Retrieved { result: Retrieved::NeverStored, .. } => self.never_stored += 1,
-            EventKind::Retrieved { query, item, node, took_us, result } => self.queries.push(Query {
+            EventKind::Retrieved { query, item, node, took_us, result, .. } => self.queries.push(Query {
                 number: *query,
                 item: *item,
                 from: plan.node(*node).network,

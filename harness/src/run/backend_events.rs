@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use butter::api::AskedPeerBody;
 use butter::core::identity::BlockId;
 
 use super::pending::PendingOp;
 use super::rebind_recovery::LinkEnd;
 use super::{Inspection, Runner};
 use crate::backend::Backend;
-use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
+use crate::events::{AskedNode, Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::op::{BackendEvent, Lifecycle, NodeSnapshot, Op, OpResult};
 use crate::plan::{ItemIndex, NodeIndex};
 use crate::series::Scrape;
@@ -43,11 +44,11 @@ impl<B: Backend> Runner<'_, B> {
                 let result = if right { Retrieved::Found { hops, messages } } else { Retrieved::WrongBytes };
                 self.retrieved(began, at, item, node, result);
             }
-            (&Op::Get { node, item }, OpResult::NotFound) => {
-                self.retrieved(began, at, item, node, Retrieved::NotFound);
+            (&Op::Get { node, item }, OpResult::NotFound { asked }) => {
+                self.not_found(began, at, (item, node), Retrieved::NotFound, &asked);
             }
-            (&Op::Get { node, item }, OpResult::Incomplete(search)) => {
-                self.retrieved(began, at, item, node, Retrieved::Incomplete(search));
+            (&Op::Get { node, item }, OpResult::Incomplete { search, asked }) => {
+                self.not_found(began, at, (item, node), Retrieved::Incomplete(search), &asked);
             }
             (&Op::Get { node, item }, OpResult::Unanswered) => {
                 self.retrieved(began, at, item, node, Retrieved::TimedOut);
@@ -141,6 +142,7 @@ impl<B: Backend> Runner<'_, B> {
         self.record(at, EventKind::Stored { item, node, took_us: at.0.saturating_sub(began.0), result });
     }
 
+    /// A get has ended otherwise than by an answer of peers.
     pub(super) fn retrieved(
         &mut self,
         began: RunTime,
@@ -149,11 +151,31 @@ impl<B: Backend> Runner<'_, B> {
         node: NodeIndex,
         result: Retrieved,
     ) {
+        self.not_found(began, at, (item, node), result, &[]);
+    }
+
+    /// A get has ended, after it has asked these peers.
+    fn not_found(
+        &mut self,
+        began: RunTime,
+        at: RunTime,
+        (item, node): (ItemIndex, NodeIndex),
+        result: Retrieved,
+        asked: &[AskedPeerBody],
+    ) {
         let query = self.queries_ended;
         self.queries_ended += 1;
         self.state.queries.count(&result);
         let took_us = at.0.saturating_sub(began.0);
-        self.record(at, EventKind::Retrieved { query, item, node, took_us, result });
+        let asked_nodes = asked.iter().map(|asked| AskedNode {
+            node: self.state.node_of(asked.peer),
+            after_us: asked.after_us,
+            took_us: asked.took_us,
+            path: asked.path,
+            answer: asked.answer,
+        });
+        let asked_nodes = asked_nodes.collect();
+        self.record(at, EventKind::Retrieved { query, item, node, took_us, result, asked_nodes });
     }
 
     pub(super) fn linked(&mut self, at: RunTime, from: NodeIndex, to: NodeIndex, result: LinkResult) {

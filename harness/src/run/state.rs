@@ -15,6 +15,8 @@ use crate::plan::{ItemIndex, NodeIndex, Plan};
 pub(super) struct RunState {
     /// Live nodes, with their identity once it is known.
     live: BTreeMap<NodeIndex, Option<NodeId>>,
+    /// Identities of all lives so far.
+    identities: BTreeMap<NodeId, NodeIndex>,
     /// Counts changes to `live`.
     generation: u64,
     /// Acknowledged items with their blocks, the one that names them first.
@@ -78,6 +80,7 @@ impl RunState {
         let from_start = plan.nodes.iter().enumerate().filter(|(_, node)| node.from_start);
         RunState {
             live: from_start.map(|(index, _)| (NodeIndex(index), None)).collect(),
+            identities: BTreeMap::new(),
             generation: 0,
             stored: BTreeMap::new(),
             queries: QueryCounts::default(),
@@ -105,6 +108,7 @@ impl RunState {
 
     pub(super) fn started(&mut self, node: NodeIndex, id: NodeId) {
         self.live.insert(node, Some(id));
+        self.identities.insert(id, node);
         self.generation += 1;
     }
 
@@ -119,6 +123,7 @@ impl RunState {
         match self.live.get_mut(&node) {
             Some(known @ None) => {
                 *known = Some(id);
+                self.identities.insert(id, node);
                 true
             }
             _ => false,
@@ -136,6 +141,11 @@ impl RunState {
 
     pub(super) fn acknowledged(&self) -> usize {
         self.stored.len()
+    }
+
+    /// The node that has this identity, or had it.
+    pub(super) fn node_of(&self, id: NodeId) -> Option<NodeIndex> {
+        self.identities.get(&id).copied()
     }
 
     /// How the holders of items have changed since the last call, by the views of the live nodes.

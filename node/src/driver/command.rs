@@ -5,7 +5,9 @@ use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::{AskError, Command, ConnectReport, Outcome};
 use crate::overlay::Overlay;
-use crate::overlay::data::{DataCommand, DataOutcome, DataOverlay, FoundValue, GetError, PutError, StoredValue};
+use crate::overlay::data::{
+    AskedPeer, DataCommand, DataOutcome, DataOverlay, FoundValue, GetError, PutError, StoredValue,
+};
 
 use super::handle::NodeStopped;
 
@@ -149,6 +151,25 @@ impl NodeCommand<DataOverlay> for GetCommand {
     }
 
     fn outcome(outcome: Outcome<DataOutcome>) -> Option<Self::Outcome> {
-        if let Outcome::Overlay(DataOutcome::Get(result)) = outcome { Some(result) } else { None }
+        if let Outcome::Overlay(DataOutcome::Get(result, _)) = outcome { Some(result) } else { None }
+    }
+}
+
+/// As [`GetCommand`]; also returns which peers were asked, and what came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct TracedGetCommand {
+    /// The id that a put returned: [`StoredValue::id`].
+    pub id: BlockId,
+}
+
+impl NodeCommand<DataOverlay> for TracedGetCommand {
+    type Outcome = (Result<FoundValue, GetError>, Vec<AskedPeer>);
+
+    fn into_command(self) -> Command<DataCommand> {
+        Command::Overlay(DataCommand::Get { id: self.id })
+    }
+
+    fn outcome(outcome: Outcome<DataOutcome>) -> Option<Self::Outcome> {
+        if let Outcome::Overlay(DataOutcome::Get(result, asked)) = outcome { Some((result, asked)) } else { None }
     }
 }

@@ -42,6 +42,7 @@ mod waits;
 pub use config::DataConfig;
 pub use message::DataMessage;
 pub use retrieve::Retrieval;
+pub use retrieve::trace::{AskedPeer, PeerAnswer};
 pub use shortage::CopyShortage;
 pub use stats::DataStats;
 pub use tally::SearchTally;
@@ -96,8 +97,8 @@ pub const VALUE_MAX: usize = 64 << 20;
 pub enum DataOutcome {
     /// The result of a [`DataCommand::Put`].
     Put(Result<StoredValue, PutError>),
-    /// The result of a [`DataCommand::Get`].
-    Get(Result<FoundValue, GetError>),
+    /// The result of a [`DataCommand::Get`], and the questions to peers that it took, at most the first 64.
+    Get(Result<FoundValue, GetError>, Vec<AskedPeer>),
 }
 
 /// A value that has `replicas` copies of each block.

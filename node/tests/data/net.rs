@@ -271,7 +271,7 @@ impl Net {
             Output::Done { id, outcome } => {
                 let ended = match outcome {
                     Outcome::Overlay(DataOutcome::Put(result)) => Ended::Put(result),
-                    Outcome::Overlay(DataOutcome::Get(result)) => Ended::Got(result),
+                    Outcome::Overlay(DataOutcome::Get(result, _)) => Ended::Got(result),
                     Outcome::Left => Ended::Left,
                     Outcome::Answered(_) | Outcome::Connected(_) => unreachable!("no test asks"),
                 };

@@ -94,10 +94,14 @@ pub(crate) async fn get(client: &ApiClient, id: BlockId, deadline: Duration) -> 
         Err(_) => return Ok(OpResult::Unanswered),
     };
     match answer.status {
-        StatusCode::NOT_FOUND => Ok(OpResult::NotFound),
+        StatusCode::NOT_FOUND => {
+            let body: api::ErrorBody = serde_json::from_slice(&answer.body).context("an answer of another shape")?;
+            Ok(OpResult::NotFound { asked: body.asked_peers })
+        }
         StatusCode::GATEWAY_TIMEOUT => {
             let body: api::ErrorBody = serde_json::from_slice(&answer.body).context("an answer of another shape")?;
-            Ok(OpResult::Incomplete(body.search.context("an incomplete search without its counts")?))
+            let search = body.search.context("an incomplete search without its counts")?;
+            Ok(OpResult::Incomplete { search, asked: body.asked_peers })
         }
         _ => {
             let answer = success(answer)?;

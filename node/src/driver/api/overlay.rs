@@ -11,10 +11,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 
 use super::routes::Failure;
-use crate::api::{BLOBS_PATH, ErrorBody, GroupsBody, HOPS_HEADER, MESSAGES_HEADER, PutBody, ShortageBody, StorageBody};
+use crate::api::{
+    AskedPeerBody, BLOBS_PATH, ErrorBody, GroupsBody, HOPS_HEADER, MESSAGES_HEADER, PutBody, ShortageBody, StorageBody,
+    TRACE_HEADER,
+};
 use crate::core::blob::Blob;
 use crate::core::identity::BlockId;
-use crate::driver::command::{GetCommand, PutCommand};
+use crate::driver::command::{PutCommand, TracedGetCommand};
 use crate::driver::handle::NodeHandle;
 use crate::http::server::BodyError;
 use crate::overlay::Overlay;
@@ -90,16 +93,30 @@ fn over_budget<'a>(rejection: &'a (dyn std::error::Error + 'static)) -> Option<&
     chain.filter_map(|error| error.downcast_ref()).find(|error| matches!(error, BodyError::OverBudget))
 }
 
-async fn fetch(State(node): DataNode, Path(id): Path<String>) -> Result<Response, Failure> {
+async fn fetch(State(node): DataNode, Path(id): Path<String>, request: HeaderMap) -> Result<Response, Failure> {
     let id: BlockId = id.parse().map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error))?;
+    let wants_trace = request.contains_key(TRACE_HEADER);
     let begun = Instant::now();
-    let found = node.execute(GetCommand { id }).await?;
-    let found = found.inspect_err(|error| tracing::debug!(%id, took = ?begun.elapsed(), %error, "a get has failed"))?;
+    let (found, asked) = node.execute(TracedGetCommand { id }).await?;
+    let asked: Vec<AskedPeerBody> = asked.iter().map(Into::into).collect();
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(%id, took = ?begun.elapsed(), %error, "a get has failed");
+            return Err(Failure::from(error).with_asked_peers(asked));
+        }
+    };
     tracing::debug!(%id, hops = found.hops, messages = found.messages, took = ?begun.elapsed(), "found");
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/octet-stream"));
     headers.insert(HeaderName::from_static(HOPS_HEADER), found.hops.into());
     headers.insert(HeaderName::from_static(MESSAGES_HEADER), found.messages.into());
+    if wants_trace {
+        let asked =
+            serde_json::to_string(&asked).map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+        let asked = asked.parse().map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+        headers.insert(HeaderName::from_static(TRACE_HEADER), asked);
+    }
     Ok((headers, found.value.0).into_response())
 }
 

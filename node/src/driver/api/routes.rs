@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 use super::metrics;
 use super::overlay::{OverlayApi, OverlayStatus};
 use crate::api::{
-    CONNECT_PATH, ConnectBody, ErrorBody, LEAVE_PATH, LinkBody, METRICS_PATH, PEERS_PATH, PING_PATH, PeerBody,
-    PeersBody, SNAPSHOT_PATH, START_PATH, STATUS_PATH, SnapshotBody, SnapshotLinkBody, StatusBody, ViaBody,
+    AskedPeerBody, CONNECT_PATH, ConnectBody, ErrorBody, LEAVE_PATH, LinkBody, METRICS_PATH, PEERS_PATH, PING_PATH,
+    PeerBody, PeersBody, SNAPSHOT_PATH, START_PATH, STATUS_PATH, SnapshotBody, SnapshotLinkBody, StatusBody, ViaBody,
 };
 use crate::core::blob::Blob;
 use crate::core::identity::NodeId;
@@ -36,6 +36,12 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
         Failure::with_body(status, ErrorBody::new(error))
+    }
+
+    /// The same, with the peers that a get has asked.
+    pub(super) fn with_asked_peers(mut self, asked: Vec<AskedPeerBody>) -> Self {
+        self.body.asked_peers = asked;
+        self
     }
 
     pub(super) fn with_body(status: StatusCode, body: ErrorBody) -> Self {

@@ -5,6 +5,7 @@
 //! | [`get`] | one get: the blocks that it has and lacks, and its next step |
 //! | [`sources`] | peers that have blocks of a value, and which is asked for what |
 //! | [`strategy`] | the search strategies and their table |
+//! | [`trace`] | what was asked of each peer, and what came of it |
 //! | [`visits`] | iterative search: the asking node visits peers |
 //! | [`flooding`] | forwarded queries: peers pass them on and acknowledge them |
 //! | [`open_floods`] | the forwarded queries of one round |
@@ -33,12 +34,14 @@ mod get;
 mod open_floods;
 mod sources;
 mod strategy;
+pub(super) mod trace;
 mod visits;
 
 use flooding::{FloodEnd, FloodQuery, Floods};
 use get::{Get, GetStep};
 use sources::SourceRequest;
 use strategy::SearchScope;
+use trace::PeerAnswer;
 
 pub use strategy::Retrieval;
 
@@ -92,7 +95,7 @@ impl Retrieve {
     pub(super) fn begin(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist, command: CommandId, id: BlockId) {
         if self.gets.len() >= GETS_MAX || persist.is_leaving() {
             ctx.stats.retrievals_refused += 1;
-            ctx.done(command, DataOutcome::Get(Err(GetError::Busy)));
+            ctx.done(command, DataOutcome::Get(Err(GetError::Busy), Vec::new()));
             return;
         }
         self.last_get += 1;
@@ -214,6 +217,8 @@ impl Retrieve {
                 brought |= get.take(ctx, id, block, hops);
             }
         }
+        let answer = if brought { PeerAnswer::Had } else { PeerAnswer::Lacked };
+        get.trace.ended(ctx.now, get.began, from, answer);
         if brought {
             get.add_source(ctx.now, from);
         }
@@ -272,6 +277,7 @@ impl Retrieve {
     fn unreachable(&mut self, now: Time, number: u64) {
         let Some(query) = self.queries.remove(&number) else { return };
         if let Some(get) = self.gets.get_mut(&query.get) {
+            get.trace.ended(now, get.began, query.peer, PeerAnswer::Unreachable);
             match query.visit {
                 Some(_) => get.visit_failed(query.peer),
                 None => get.source_lost(now, query.peer, &query.ids),
@@ -319,6 +325,9 @@ impl Retrieve {
     fn find(&mut self, ctx: &mut DataCx<'_, '_>, query: FindQuery) {
         self.last_query += 1;
         let (peer, ids, hosts) = (query.peer, query.ids.clone(), query.visit.is_some());
+        if let Some(get) = self.gets.get_mut(&query.get) {
+            get.trace.asked(ctx, get.began, peer);
+        }
         self.queries.insert(self.last_query, query);
         ctx.stats.retrieval_messages += 1;
         ctx.send(peer, DataMessage::Find { query: self.last_query, ids, hosts });
@@ -334,7 +343,7 @@ impl Retrieve {
             Err(GetError::Incomplete(_)) => &mut ctx.stats.retrievals_incomplete,
             Err(GetError::Busy) => &mut ctx.stats.retrievals_refused,
         } += 1;
-        ctx.done(get.command, DataOutcome::Get(result));
+        ctx.done(get.command, DataOutcome::Get(result, get.trace.into_asked()));
     }
 }
 

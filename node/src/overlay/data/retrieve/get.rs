@@ -9,6 +9,7 @@ use super::super::{DataCx, FoundValue, SearchTally};
 use super::flooding::FloodEnd;
 use super::sources::{SourceRequest, Sources};
 use super::strategy::{SearchScope, SearchStep, SearchStrategy};
+use super::trace::SearchTrace;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
@@ -39,6 +40,8 @@ pub(super) struct Get {
     messages: u64,
     /// The blocks do not form a value.
     malformed: bool,
+    /// What was asked of each peer.
+    pub(super) trace: SearchTrace,
 }
 
 /// What came of asking a peer.
@@ -87,6 +90,7 @@ impl Get {
             hops: 0,
             messages: 0,
             malformed: false,
+            trace: SearchTrace::default(),
         };
         get.want(ctx, root, None);
         get
