@@ -15,6 +15,7 @@ use crate::net::nat::{Forward, NatConfig};
 
 pub mod builder;
 mod check;
+mod fidelity;
 pub mod ipv6;
 pub mod partitions;
 mod relocate;
@@ -27,6 +28,7 @@ use ipv6::{Network6, Uplink6};
 
 pub use crate::index::{ItemIndex, NetworkIndex, NetworkRange, NodeIndex};
 pub use check::{Aggregate, Check, Comparison, Measure, Selection, Statistic};
+pub use fidelity::{Fidelity, FidelityChoice};
 pub use step::{EndCondition, Step, TimedOp};
 
 /// Port on which every node listens for peers (UDP).
@@ -43,6 +45,8 @@ pub struct Plan {
     pub description: String,
     /// Seed of every random choice in the run.
     pub seed: u64,
+    /// How closely the simulator is to follow QUIC; other backends run QUIC itself.
+    pub fidelity: FidelityChoice,
     /// SHA-256 of the file's text and of the values that override its variables and settings, in hexadecimal.
     pub topology_hash: String,
     /// The file's text, for the run's directory.

@@ -91,6 +91,7 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
     let inputs = ResolvedInputs { seed_in_file: seed.is_some(), variables, settings };
     let seed = overrides.seed.or(seed).unwrap_or(SEED_DEFAULT);
     let sweep = std::mem::take(&mut raw.sweep);
+    let fidelity = raw.fidelity.unwrap_or_default();
     let mut entries = steps::read(&raw.steps, source, problems);
     let outline = Outline::new(&raw, problems)?;
     let names = outline.names(&raw, source);
@@ -107,6 +108,7 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
         name: name.unwrap_or_else(|| topology::name_from(stem)),
         description,
         seed,
+        fidelity,
         topology_hash: topology_hash(text, overrides),
         source: text.to_owned(),
         networks: assembled.networks,

@@ -2,6 +2,14 @@
 //!
 //! The driver takes them for real sockets. A simulator that runs `quinn-proto` takes the same ones.
 //!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`limits`] | bounds and graces of links, and why they are closed |
+//! | [`link_table`] | which of several connections to a peer is the link |
+//! | [`relay`] | what a relay carries, and for which pairs |
+//! | [`routes`] | the addresses by which QUIC knows peers behind relays |
+//! | [`handshake`] | how long the messages of a handshake are |
+//!
 //! A message is a uni-directional stream. Short messages, which keep peers and groups alive, go ahead of long ones: see
 //! [`FrameClass`].
 
@@ -15,6 +23,11 @@ use crate::core::transport::{IDLE, KEEP_ALIVE};
 use crate::core::wire::FRAME_MAX;
 
 mod congestion;
+pub mod handshake;
+pub mod limits;
+pub mod link_table;
+pub mod relay;
+pub mod routes;
 
 pub use congestion::{MeasuredController, MeasuredControllerConfig};
 

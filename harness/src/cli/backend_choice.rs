@@ -13,7 +13,7 @@ use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::netns::access::{self, NamespaceAccess};
 use crate::op::{BackendEvent, Op, OpId, OpTarget};
-use crate::plan::Plan;
+use crate::plan::{FidelityChoice, Plan};
 use crate::probe::ProbeOutcome;
 use crate::programs;
 use crate::progress::Progress;
@@ -29,6 +29,27 @@ pub(super) enum BackendArg {
     Netns,
     /// Simulated in virtual time
     Sim,
+}
+
+/// As `--fidelity` takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FidelityArg {
+    /// Chosen by the program: today message
+    Auto,
+    /// A model of QUIC, for many nodes
+    Message,
+    /// QUIC itself, packet by packet
+    Packet,
+}
+
+impl From<FidelityArg> for FidelityChoice {
+    fn from(fidelity: FidelityArg) -> Self {
+        match fidelity {
+            FidelityArg::Auto => FidelityChoice::Auto,
+            FidelityArg::Message => FidelityChoice::Message,
+            FidelityArg::Packet => FidelityChoice::Packet,
+        }
+    }
 }
 
 /// The backend that will play.

@@ -32,6 +32,9 @@ pub(crate) enum CommandError {
         /// From the system.
         source: io::Error,
     },
+    /// A fidelity was asked for where nodes are real processes. Nothing was deployed.
+    #[error("a fidelity is the simulator's, and on this backend nodes run QUIC itself")]
+    FidelityOfRealQuic,
     /// A backend, an image or a router failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -94,6 +97,7 @@ impl CommandError {
     pub(crate) fn class(&self) -> ErrorClass {
         match self {
             CommandError::LogFilter(_)
+            | CommandError::FidelityOfRealQuic
             | CommandError::Record(DirectoryError::NotEmpty(_))
             | CommandError::Manifest(_)
             | CommandError::RunSet(_)
@@ -118,6 +122,9 @@ impl CommandError {
             CommandError::Manifest(error) => error.remedy(),
             CommandError::OtherRuns(_) => Some("choose another directory with --out".to_owned()),
             CommandError::BackendsDiffer => Some("name one with --backend".to_owned()),
+            CommandError::FidelityOfRealQuic => {
+                Some("choose the simulator with --backend sim, or leave --fidelity out".to_owned())
+            }
             CommandError::Metrics { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("choose a free port: --metrics localhost:0".to_owned())
             }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::backend_choice::{BackendArg, BackendKind};
+use super::backend_choice::{BackendArg, BackendKind, FidelityArg};
 use super::error::CommandError;
 use super::help::OTHER_VARIABLES;
 use super::inspect::OverrideArgs;
 use super::run::Args;
-use crate::plan::Plan;
+use crate::plan::{FidelityChoice, Plan};
 use crate::results::manifest::{
     MANIFEST_VERSION, Machine, ProgramVersion, ReplaySource, ResolvedSeed, RunManifest, RunOptions, ValueOrigin,
     resolved_values,
@@ -23,6 +23,14 @@ const VARIABLE_PREFIX: &str = "HARNESS_";
 pub(super) struct LoadedPlan {
     pub(super) plan: Plan,
     pub(super) origin: PlanOrigin,
+}
+
+impl LoadedPlan {
+    /// The fidelity that the command line asks for; without it, that of the record, and then the file's.
+    pub(super) fn choose_fidelity(&mut self, asked: Option<FidelityArg>) {
+        let recorded = self.origin.recorded().and_then(|manifest| manifest.fidelity).map(FidelityChoice::from);
+        self.plan.fidelity = asked.map(FidelityChoice::from).or(recorded).unwrap_or(self.plan.fidelity);
+    }
 }
 
 /// Where a plan comes from.
@@ -72,7 +80,7 @@ impl PlanOrigin {
                 PlanOrigin::Record(_, recorded) => recorded.topology.clone(),
             },
             backend: kind.name().to_owned(),
-            fidelity: None,
+            fidelity: (kind == BackendKind::Sim).then(|| plan.sim_fidelity()),
             seed: ResolvedSeed { value: plan.seed, from: self.origin_of_seed(plan, &args.overrides) },
             variables,
             settings,

@@ -12,7 +12,7 @@ use butter_cli::{chain, logging, output, values};
 use clap::Args as ClapArgs;
 use tokio::runtime::Handle;
 
-use super::backend_choice::{BackendArg, BackendKind};
+use super::backend_choice::{BackendArg, BackendKind, FidelityArg};
 use super::error::CommandError;
 use super::inspect::OverrideArgs;
 use super::junit_file::{JunitFile, ReportedRun};
@@ -44,6 +44,9 @@ pub(super) struct Args {
     /// recorded there already are not played again
     #[arg(long, value_name = "SEEDS", env = "HARNESS_SEEDS", conflicts_with = "seed", value_parser = seeds::parse)]
     seeds: Option<SeedList>,
+    /// How closely the simulator follows QUIC (overrides the file's)
+    #[arg(long, value_enum, env = "HARNESS_FIDELITY")]
+    pub(super) fidelity: Option<FidelityArg>,
     /// Write the run's record to this directory, which must be empty; several files get a directory each in it
     /// [default: runs/NAME-TIME-SEED]
     #[arg(long, value_name = "DIR", env = "HARNESS_OUT")]
@@ -115,7 +118,8 @@ fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<Reported
         let or_other = |error: Option<String>| vec![error.unwrap_or_else(|| "another file is wrong".to_owned())];
         NotBegun { errors: errors.into_iter().map(or_other).collect(), exit: Exit::Usage }
     })?;
-    let PlanSet { plans, labels, files: of_plans, is_repeated } = loaded;
+    let PlanSet { mut plans, labels, files: of_plans, is_repeated } = loaded;
+    plans.iter_mut().for_each(|loaded| loaded.choose_fidelity(args.fidelity));
     let names: Vec<String> = plans.iter().map(|loaded| loaded.plan.name.clone()).collect();
     let interrupt = StopSignal::default();
     let signals = runtime.spawn(signals::serve(interrupt.clone()));
@@ -148,6 +152,9 @@ fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<Reported
 /// Chooses the backend, and begins to serve metrics.
 async fn prepare(args: &Args, plans: &[LoadedPlan]) -> Result<(BackendKind, Option<Federation>), CommandError> {
     let kind = origin::backend(args, plans)?.choose().await?;
+    if args.fidelity.is_some() && kind != BackendKind::Sim {
+        return Err(CommandError::FidelityOfRealQuic);
+    }
     if args.keep && kind != BackendKind::Docker {
         tell("--keep is ignored: only the docker backend can leave a run in place");
     }

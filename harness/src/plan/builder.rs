@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
-use crate::plan::{Network, NetworkIndex, NodeIndex, NodePlan, Plan, ResolvedInputs, Uplink};
+use crate::plan::{FidelityChoice, Network, NetworkIndex, NodeIndex, NodePlan, Plan, ResolvedInputs, Uplink};
 
 /// A plan under construction.
 #[derive(Clone, Debug)]
@@ -35,6 +35,7 @@ impl PlanBuilder {
             name: name.to_owned(),
             description: String::new(),
             seed,
+            fidelity: FidelityChoice::default(),
             topology_hash: String::new(),
             source: String::new(),
             networks: Vec::new(),

@@ -62,7 +62,8 @@ fn headline(result: &RunResult, played: bool) -> String {
         0 => "the topology has no checks, so nothing says what must hold".to_owned(),
         all => format!("{passed} of {} passed", plural(all, "check")),
     };
-    format!("{run} after {} ({checks})", seconds(result.run_s))
+    let fidelity = result.fidelity.map_or_else(String::new, |fidelity| format!("; fidelity {fidelity}"));
+    format!("{run} after {} ({checks}{fidelity})", seconds(result.run_s))
 }
 
 /// `  persistence >= 99%: items 17, 20, 31 and 4 more failed`

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::ResolvedInputs;
+use crate::plan::{Fidelity, ResolvedInputs};
 use crate::topology::Overrides;
 
 /// Version of the shape of `run.json`. A record of another version is refused.
@@ -86,7 +86,7 @@ pub struct RunManifest {
     /// Name of the backend: `docker`, `netns` or `sim`.
     pub backend: String,
     /// How closely the simulator models transport; null on other backends.
-    pub fidelity: Option<String>,
+    pub fidelity: Option<Fidelity>,
     /// Random seed of the run.
     pub seed: ResolvedSeed,
     /// Variables of the topology.

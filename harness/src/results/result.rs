@@ -17,7 +17,7 @@ use super::topology_shape::TopologyShape;
 use crate::backend::BackendError;
 use crate::machine_load::MachineLoad;
 use crate::metrics::history::MetricHistory;
-use crate::plan::Plan;
+use crate::plan::{Fidelity, Plan};
 use crate::probe::ProbeOutcome;
 use crate::run::{RunEnd, RunRecord, StopReason};
 
@@ -26,6 +26,9 @@ mod tests;
 
 /// Version of the shape of `result.json`: raised when a field changes its meaning or goes, not when one is added.
 pub const SCHEMA_VERSION: u32 = 2;
+
+/// Name of the backend that has a fidelity.
+const SIMULATOR: &str = "sim";
 
 /// Everything that is known of a run after its end.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +43,9 @@ pub struct RunResult {
     pub verdict: RunVerdict,
     /// Name of the backend: `docker`, `netns` or `sim`.
     pub backend: String,
+    /// How closely the simulator followed QUIC; absent where nodes ran QUIC itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fidelity: Option<Fidelity>,
     /// What the self-probe of the routers found.
     pub probe: ProbeOutcome,
     /// Random seed of the run.
@@ -121,6 +127,7 @@ impl RunResult {
             description: plan.description.clone(),
             verdict: verdict(&played.ended, &errors, &environment_faults, &checks),
             backend: backend.to_owned(),
+            fidelity: (backend == SIMULATOR).then(|| plan.sim_fidelity()),
             probe: ProbeOutcome::default(),
             seed: plan.seed,
             topology_hash: plan.topology_hash.clone(),

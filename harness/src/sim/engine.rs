@@ -145,30 +145,32 @@ impl<V: Overlay> SimEngine<V> {
 
     /// Silences a node. Its commands end no more.
     pub fn kill(&mut self, slot: NodeSlot) {
-        if self.places[slot as usize].node.take().is_some() {
+        let place = &mut self.places[slot as usize];
+        if place.node.take().is_some() || place.frozen.take().is_some() {
             self.transport.kill(slot);
         }
     }
 
-    /// Freezes a node: it neither handles nor sends anything, and its links time out as those of a dead one do.
+    /// Freezes a node: it neither handles nor sends anything, and its peers miss it as they do a dead one.
     pub fn freeze(&mut self, slot: NodeSlot) {
         let place = &mut self.places[slot as usize];
         if let Some(node) = place.node.take() {
             place.frozen = Some(node);
-            self.transport.kill(slot);
+            self.transport.freeze(slot);
         }
     }
 
-    /// Lets a frozen node go on: it finds its links down, and the clock where it stands. Whether it was frozen.
+    /// Lets a frozen node go on. Whether it was frozen.
     pub fn thaw(&mut self, slot: NodeSlot) -> bool {
         let place = &mut self.places[slot as usize];
         let Some(node) = place.frozen.take() else { return false };
         let (id, peers): (NodeId, Vec<NodeId>) = (node.me().id, node.linked().map(|(peer, _)| peer).collect());
         place.node = Some(node);
         (place.armed, place.deadline) = (Time::NEVER, Time::NEVER);
-        self.transport.start(slot, id);
-        for peer in peers {
-            self.handle(slot, Input::LinkDown { peer });
+        if !self.transport.thaw(slot, id) {
+            for peer in peers {
+                self.handle(slot, Input::LinkDown { peer });
+            }
         }
         self.handle(slot, Input::Wake);
         true
@@ -281,7 +283,7 @@ enum LocalAnswer {
 }
 
 /// Does what a node asks for.
-fn perform<M: std::fmt::Debug + bincode::Encode, O>(
+fn perform<M: std::fmt::Debug + bincode::Encode + bincode::Decode<()>, O>(
     transport: &mut Transport<M>,
     finished: &mut VecDeque<CompletedCommand<O>>,
     slot: NodeSlot,

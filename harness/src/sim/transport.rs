@@ -1,6 +1,7 @@
 //! What lies between nodes: links as QUIC makes and keeps them, and discovery on a LAN.
 //!
-//! Modelled, not encoded: messages are passed by value, and cost as many packets as their encoding would take.
+//! There are two fidelities ([`Fidelity`]). With `packet` every node runs QUIC itself: see [`packet`]. With `message` QUIC is
+//! modelled: messages are passed by value, and cost as many packets as their encoding would take. The model:
 //!
 //! - **Dial**: an initial packet through every NAT on the way, sent again after [`DIAL_RETRIES`], given up after
 //!   [`DIAL_TIMEOUT`]; its answer; a confirmation. See [`dial`].
@@ -20,7 +21,7 @@ use std::fmt::Debug;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
-use bincode::Encode;
+use bincode::{Decode, Encode};
 use butter::core::identity::NodeId;
 use butter::core::io::{DialId, DialTarget};
 use butter::core::message::Message;
@@ -32,7 +33,7 @@ use slotmap::SlotMap;
 
 use crate::net::nat::{Flow, Protocol};
 use crate::plan::partitions::PartitionState;
-use crate::plan::{NODE_PORT, Plan};
+use crate::plan::{Fidelity, NODE_PORT, Plan};
 
 use super::network::ipv6::{is_label, label, labelled};
 use super::network::{Networks, NodeSlot, PACKET_BYTES, SimPacket};
@@ -42,6 +43,7 @@ mod dial;
 mod discovery;
 mod flight;
 mod link;
+mod packet;
 mod partition;
 mod path;
 mod port_map;
@@ -52,6 +54,7 @@ use dial::{Dialling, Handshake};
 use discovery::Datagram;
 use flight::Flight;
 use link::Link;
+use packet::PacketModel;
 use probe::{Content, Extra};
 
 /// When an unanswered initial packet is sent again, after the first: three times [`INITIAL_RTT`], doubling.
@@ -100,6 +103,8 @@ pub struct Transport<M> {
     datagrams: SlotMap<DatagramKey, Datagram>,
     ready: VecDeque<(NodeSlot, TransportEvent<M>)>,
     events: u64,
+    /// With fidelity `packet`.
+    packet: Option<Box<PacketModel<M>>>,
 }
 
 /// A node's socket.
@@ -118,8 +123,8 @@ struct End {
     luck: u64,
     /// Pairs between which this node relays, the lower seat first, in the order allowed.
     relayed: VecDeque<(NodeSlot, NodeSlot)>,
-    /// Most of them; beyond, the one that it allowed first is given up.
-    relayed_max: usize,
+    /// What it relays at most; beyond, the pair that it allowed first is given up.
+    quota: RelayQuota,
     extra: Extra,
 }
 
@@ -161,9 +166,21 @@ enum Event {
         link: LinkKey,
         side: u8,
     },
+    /// The time that a connection of a node's QUIC wanted to be woken at.
+    QuicTimer {
+        slot: NodeSlot,
+        connection: u32,
+    },
+    /// A node looks at its links.
+    LinkCheck(NodeSlot),
+    /// A process that leaves has waited for long enough.
+    HostEnds {
+        slot: NodeSlot,
+        life: u32,
+    },
 }
 
-impl<M: Debug + Encode> Transport<M> {
+impl<M: Debug + Encode + Decode<()>> Transport<M> {
     /// The networks of `plan`, with every node still down.
     pub fn new(plan: &Plan) -> Self {
         let networks = Networks::new(plan);
@@ -178,7 +195,7 @@ impl<M: Debug + Encode> Transport<M> {
             sequence: 0,
             luck: plan.seed ^ (slot as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93),
             relayed: VecDeque::new(),
-            relayed_max: RelayQuota::of(node.ambassador).pairs,
+            quota: RelayQuota::of(node.ambassador),
             extra: Extra::default(),
         });
         let mut transport = Transport {
@@ -197,9 +214,12 @@ impl<M: Debug + Encode> Transport<M> {
             datagrams: SlotMap::with_key(),
             ready: VecDeque::new(),
             events: 0,
+            packet: (plan.sim_fidelity() == Fidelity::Packet).then(|| Box::new(PacketModel::new(plan))),
         };
-        for network in 0..transport.networks.len() {
-            transport.schedule_refresh(network);
+        if !transport.is_packet() {
+            for network in 0..transport.networks.len() {
+                transport.schedule_refresh(network);
+            }
         }
         transport
     }
@@ -225,32 +245,44 @@ impl<M: Debug + Encode> Transport<M> {
         assert!(!end.alive, "a node is started once at a time");
         end.alive = true;
         end.life += 1;
+        end.extra = Extra::default();
         end.id = id;
         let network = end.network as usize;
         if let Err(place) = self.live[network].binary_search(&slot) {
             self.live[network].insert(place, slot);
         }
+        self.start_host(slot, id);
     }
 
     /// A node falls silent. What it has sent still arrives.
     pub fn kill(&mut self, slot: NodeSlot) {
+        let links = self.take_out(slot);
+        self.end_mut(slot).extra = Extra::default();
+        for (_, key) in links {
+            self.forsake(key, slot);
+        }
+        self.kill_host(slot);
+    }
+
+    /// A node lives no more; returns the links that it had.
+    fn take_out(&mut self, slot: NodeSlot) -> Vec<(u64, LinkKey)> {
         let end = self.end_mut(slot);
         end.alive = false;
         end.relayed = VecDeque::new();
-        end.extra = Extra::default();
         let links = std::mem::take(&mut end.links);
         let network = end.network as usize;
         if let Ok(place) = self.live[network].binary_search(&slot) {
             self.live[network].remove(place);
         }
         self.ready.retain(|&(to, _)| to != slot);
-        for (_, key) in links {
-            self.forsake(key, slot);
-        }
+        links
     }
 
     /// A node closes all its links and goes.
     pub fn leave(&mut self, slot: NodeSlot) {
+        if self.is_packet() {
+            return self.leave_host(slot);
+        }
         let peers: Vec<u64> = self.end(slot).links.iter().map(|&(prefix, _)| prefix).collect();
         for prefix in peers {
             self.close_to(slot, prefix);
@@ -268,6 +300,9 @@ impl<M: Debug + Encode> Transport<M> {
     /// # Errors
     /// If the message has no frame, because it is too long.
     pub fn send(&mut self, from: NodeSlot, to: NodeId, message: Message<M>) -> Result<usize, WireError> {
+        if self.is_packet() {
+            return self.send_over_host(from, to, &message);
+        }
         let Some(link) = self.link_to(from, to.prefix()) else { return Ok(0) };
         let bytes = butter::core::wire::encoded_len(&message)?;
         self.launch(link, from, flight::Content::Message(message), bytes);
@@ -276,25 +311,34 @@ impl<M: Debug + Encode> Transport<M> {
 
     /// Carries out [`butter::core::io::Output::Dial`] of a node.
     pub fn dial(&mut self, from: NodeSlot, dial: DialId, peer: Option<NodeId>, to: DialTarget) {
+        if self.is_packet() {
+            return self.dial_from_host(from, dial, peer, to);
+        }
         self.begin_dial(from, dial, peer, to);
     }
 
     /// Carries out [`butter::core::io::Output::Close`] of a node.
     pub fn close(&mut self, from: NodeSlot, peer: NodeId) {
+        if self.is_packet() {
+            return self.close_at_host(from, peer);
+        }
         self.close_to(from, peer.prefix());
     }
 
     /// Carries out [`butter::core::io::Output::AllowRelay`] of a node.
     pub fn allow_relay(&mut self, relay: NodeSlot, a: NodeId, b: NodeId) {
+        if self.is_packet() {
+            return self.allow_relay_at_host(relay, a, b);
+        }
         let seat_of = |peer: NodeId| {
             let link = self.link_to(relay, peer.prefix())?;
             Some(self.links[link].peer_of(relay))
         };
         let (Some(a), Some(b)) = (seat_of(a), seat_of(b)) else { return };
         let pair = (a.min(b), a.max(b));
-        let End { relayed, relayed_max, .. } = self.end_mut(relay);
+        let End { relayed, quota, .. } = self.end_mut(relay);
         relayed.retain(|known| *known != pair);
-        if relayed.len() >= *relayed_max {
+        if relayed.len() >= quota.pairs {
             relayed.pop_front();
         }
         relayed.push_back(pair);
@@ -305,6 +349,12 @@ impl<M: Debug + Encode> Transport<M> {
         loop {
             if let Some(arrival) = self.ready.pop_front() {
                 return Some(arrival);
+            }
+            if self.is_packet() {
+                self.settle_hosts();
+                if !self.ready.is_empty() {
+                    continue;
+                }
             }
             let Some((at, event)) = self.queue.pop(until) else {
                 self.now = self.now.max(until);
@@ -331,11 +381,16 @@ impl<M: Debug + Encode> Transport<M> {
             Event::Parted { link, since } => self.parted_for_long(link, since),
             Event::Moved { link, side } => self.moved(link, usize::from(side)),
             Event::PathCheck { link, side } => self.check_path(link, usize::from(side)),
+            Event::QuicTimer { slot, connection } => self.quic_timer(slot, connection),
+            Event::LinkCheck(slot) => self.check_links(slot),
+            Event::HostEnds { slot, life } => self.host_ends(slot, life),
         }
     }
 
     fn deliver(&mut self, to: NodeSlot, arrival: TransportEvent<M>) {
-        self.ready.push_back((to, arrival));
+        if let Some(arrival) = self.hold(to, arrival) {
+            self.ready.push_back((to, arrival));
+        }
     }
 
     /// Nothing takes effect at the moment that it is decided: the earliest is the next microsecond.

@@ -8,8 +8,8 @@ use butter::core::config::ConfigError;
 use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use super::fields::{Fields, MapSpec, Spanned, from_variable, key, scalar};
 use super::tree::{YamlKey, YamlNode, YamlValue};
-use crate::plan::ResolvedInput;
 use crate::plan::sweep::{RUNS_MAX, Sweep};
+use crate::plan::{FidelityChoice, ResolvedInput};
 
 pub(crate) mod link;
 pub(crate) mod nat;
@@ -30,6 +30,7 @@ pub(crate) struct RawTopology {
     pub(crate) name: Option<String>,
     pub(crate) description: String,
     pub(crate) seed: Option<u64>,
+    pub(crate) fidelity: Option<FidelityChoice>,
     pub(crate) networks: Vec<RawNetwork>,
     pub(crate) groups: Vec<RawGroup>,
     pub(crate) config: Vec<Setting>,
@@ -63,6 +64,7 @@ static TOPOLOGY: MapSpec = MapSpec {
         key("name", "three-lans", "names the run's directory; the file's name if absent"),
         key("description", "what it shows, in one line", "shown in reports"),
         key("seed", "7", "decides everything random; 1 if absent"),
+        key("fidelity", "packet", "how closely the simulator follows QUIC: auto, message or packet; auto if absent"),
         key("vars", "{die: 1/100}", "variables for `${name}` in values; --set overrides them"),
         key("networks", "{lan: {}}", "the internet and all networks behind it"),
         key("nodes", "{a: {on: lan, count: 5}}", "node groups"),
@@ -95,6 +97,7 @@ impl RawTopology {
             name: fields.text("name", problems).and_then(|name| checked_name(&name, "a topology", problems)),
             description: fields.text("description", problems).map(|text| one_line(&text.value)).unwrap_or_default(),
             seed: fields.count("seed", 0, u64::MAX, problems),
+            fidelity: fields.word("fidelity", &FidelityChoice::NAMES, problems),
             networks: named(&fields, "networks", problems, network::read),
             groups: named(&fields, "nodes", problems, read_group),
             config: fields.get("config").map(|node| read_config(node, problems)).unwrap_or_default(),

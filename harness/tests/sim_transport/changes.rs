@@ -11,7 +11,7 @@ use butter_harness::plan::NetworkIndex;
 use butter_harness::router::stats::DropCause;
 use butter_harness::sim::network::NodeSlot;
 
-use crate::world::{A, B, OUT, World, link, two_homes};
+use super::world::{A, B, OUT, World, is_packet, link, two_homes};
 
 /// Two networks behind these NATs, a node on each, and the internet with one.
 fn two_nats([one, other]: [NatConfig; 2]) -> World {
@@ -58,8 +58,11 @@ fn what_comes_for_a_forgotten_mapping_waits_for_the_inside_to_send() {
     world.link(A, OUT);
     world.rebind(A, true);
     assert!(!world.hears(OUT, A, Duration::from_millis(60)), "40 ms would do");
-    let dropped = world.transport.networks().router(1).unwrap().0.dropped(DropCause::NoMapping);
-    assert!(dropped >= 1, "{dropped}");
+    if !is_packet() {
+        // A packet for an address that is not there any more reaches no router.
+        let dropped = world.transport.networks().router(1).unwrap().0.dropped(DropCause::NoMapping);
+        assert!(dropped >= 1, "{dropped}");
+    }
     world.run(KEEP_ALIVE + Duration::from_secs(2));
     assert_eq!(world.heard(A).len(), 1, "it was sent again after the next keep-alive");
 }

@@ -7,7 +7,7 @@ use butter::core::transport::DIAL_TIMEOUT;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::builder::PlanBuilder;
 
-use crate::world::{OUT, World, id, link, two_homes};
+use super::world::{OUT, World, id, link, two_homes};
 
 type Home = (&'static str, fn() -> NatConfig);
 

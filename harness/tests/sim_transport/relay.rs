@@ -9,7 +9,7 @@ use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::builder::PlanBuilder;
 use butter_harness::sim::network::NodeSlot;
 
-use crate::world::{World, id, link, two_homes};
+use super::world::{World, id, link, two_homes};
 
 #[test]
 fn a_relayed_link_carries_until_its_relay_dies() {

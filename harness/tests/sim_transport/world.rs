@@ -12,7 +12,7 @@ use butter::core::transport::{DIAL_TIMEOUT, TransportEvent};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::builder::PlanBuilder;
-use butter_harness::plan::{NODE_PORT, Plan};
+use butter_harness::plan::{FidelityChoice, NODE_PORT, Plan};
 use butter_harness::sim::network::NodeSlot;
 use butter_harness::sim::transport::Transport;
 
@@ -30,6 +30,11 @@ pub(crate) struct World {
     pub(crate) arrived: Vec<(Time, NodeSlot, TransportEvent<()>)>,
 }
 
+/// Whether nodes run QUIC itself.
+pub(crate) fn is_packet() -> bool {
+    super::FIDELITY == FidelityChoice::Packet
+}
+
 pub(crate) fn id(slot: NodeSlot) -> NodeId {
     let mut id = [0; 32];
     id[7] = slot as u8 + 1;
@@ -37,7 +42,8 @@ pub(crate) fn id(slot: NodeSlot) -> NodeId {
 }
 
 impl World {
-    pub(crate) fn new(plan: Plan) -> Self {
+    pub(crate) fn new(mut plan: Plan) -> Self {
+        plan.fidelity = super::FIDELITY;
         let mut transport = Transport::new(&plan);
         for slot in 0..plan.nodes.len() as NodeSlot {
             transport.start(slot, id(slot));

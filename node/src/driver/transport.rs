@@ -6,11 +6,9 @@
 //! | `endpoints` | the two QUIC endpoints, for direct and for relayed links |
 //! | `socket` | the UDP socket of direct links |
 //! | `tunnel` | what takes its place for relayed links |
-//! | `routes` | the addresses by which QUIC knows peers behind relays |
 //! | `arrivals` | packets that came by another way than the UDP socket |
 //! | `relay` | carrying packets for others, and being carried |
 //! | `extra` | probes, and extra sockets |
-//! | `links` | which of several connections to a peer is the link |
 //! | `connection` | reading and closing one connection |
 //! | `send_queue` | what waits to be written to one connection |
 //! | `path_monitor` | what QUIC measures of a link's path |
@@ -18,6 +16,8 @@
 //! | `address` | sockets for either kind of address |
 //! | `event` | what the tasks of connections report |
 //! | [`counters`] | what all this counts |
+//!
+//! What it shares with the simulator is in [`crate::quic`]: settings and limits, and the rules of links and relays.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -40,18 +40,19 @@ use crate::core::probe::Probe;
 use crate::core::transport::{DIAL_TIMEOUT, LINK_CHECK_EVERY, PATH_REPORT_PAUSE, RelayQuota, TransportEvent};
 use crate::core::wire::{self, WireError};
 use crate::quic::FrameClass;
+use crate::quic::limits::{CLOSE_GRACE, CloseCode, DIALS_MAX, MERGE_GRACE};
+use crate::quic::link_table::{ConnectionId, LinkEntry, LinkTable, RemovedLink};
+use crate::quic::routes::{RelayRoute, is_virtual};
 use accept::accept;
 use address::{bind, is_somebody};
 use arrivals::Arrivals;
-use connection::{CloseCode, Reader};
+use connection::Reader;
 use counters::Counters;
 use endpoints::Endpoints;
 use event::Event;
 use extra::{Extras, Probed};
-use links::{ConnectionId, Entry, LinkTable, Removed};
 use path_monitor::PathMonitor;
 use relay::Relay;
-use routes::{Route, is_virtual};
 use send_queue::SendQueue;
 use socket::Socket;
 use tls::Tls;
@@ -67,10 +68,8 @@ pub mod counters;
 mod endpoints;
 mod event;
 mod extra;
-mod links;
 mod path_monitor;
 mod relay;
-mod routes;
 mod send_queue;
 mod socket;
 #[cfg(test)]
@@ -78,18 +77,8 @@ mod tests;
 mod tls;
 mod tunnel;
 
-/// How long a connection that is not kept is still read.
-const MERGE_GRACE: Duration = Duration::from_secs(1);
-/// How long a link that is closed may take to deliver what was sent over it.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
-/// How long a frame may take from its first byte to its last.
-const FRAME_DEADLINE: Duration = Duration::from_secs(30);
 /// Messages from all peers that wait for the node; beyond, peers are held up.
 const EVENTS_MAX: usize = 256;
-/// Dials under way at once; beyond, they fail at once.
-const DIALS_MAX: usize = 512;
-/// Name that QUIC wants in a dial. Peers are known by key; it is never sent.
-const SERVER_NAME: &str = "butter";
 
 /// How a link runs at the moment.
 #[derive(Clone, Copy, Debug)]
@@ -357,7 +346,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
             (DialTarget::Relay { relay }, Some(peer)) => {
                 // A relay of a relay would carry nothing: datagrams run over direct links only.
                 self.links.link(relay)?.remote?;
-                (self.relay.routes.address(Route { relay, peer }), true)
+                (self.relay.routes.address(RelayRoute { relay, peer }), true)
             }
             (DialTarget::Relay { .. }, None) => return None,
         };
@@ -382,12 +371,12 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
                 self.ready.push_back(TransportEvent::DialFailed { dial });
             }
             Event::Lost { peer, id } => match self.links.remove(peer, id) {
-                Removed::Nothing => self.tidy_routes(),
-                Removed::Link => {
+                RemovedLink::Nothing => self.tidy_routes(),
+                RemovedLink::Link => {
                     self.linked(peer);
                     self.tidy_routes();
                 }
-                Removed::Peer => {
+                RemovedLink::Peer => {
                     self.unlinked(peer);
                     self.ready.push_back(TransportEvent::LinkDown { peer });
                 }
@@ -412,7 +401,7 @@ impl<M: Encode + Decode<()> + Send + 'static> Transport<M> {
         let remote = remote_of(&connection);
         let queue = self.start(peer, id, &connection);
         let connected = Connected { connection, queue, monitor: PathMonitor::new(Instant::now()) };
-        let entry = Entry { id, remote, dialled: dial.is_some(), since: Instant::now(), connection: connected };
+        let entry = LinkEntry { id, remote, dialled: dial.is_some(), since: Instant::now(), connection: connected };
         let (added, excess) = self.links.add(peer, entry);
         for entry in excess {
             connection::close(&entry.connection.connection, CloseCode::Superseded);

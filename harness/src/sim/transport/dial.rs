@@ -72,7 +72,7 @@ impl Handshake {
     }
 }
 
-impl<M: Debug + Encode> Transport<M> {
+impl<M: Debug + Encode + Decode<()>> Transport<M> {
     pub(super) fn begin_dial(&mut self, from: NodeSlot, id: DialId, peer: Option<NodeId>, to: DialTarget) {
         let to = match to {
             DialTarget::Address(SocketAddr::V4(address)) => (To::Address(address), Some(NODE_PORT)),

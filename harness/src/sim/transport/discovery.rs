@@ -14,7 +14,7 @@ pub(super) struct Datagram {
     announcement: Announcement,
 }
 
-impl<M: Debug + Encode> Transport<M> {
+impl<M: Debug + Encode + Decode<()>> Transport<M> {
     /// Carries out [`butter::core::io::Output::Announce`] of a node.
     pub fn announce(&mut self, from: NodeSlot, announcement: Announcement) {
         self.datagram(Datagram { from, to: None, announcement });

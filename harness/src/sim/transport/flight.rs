@@ -35,7 +35,7 @@ pub(super) enum Content<M> {
     RelayAnswer(DialKey),
 }
 
-impl<M: Debug + Encode> Transport<M> {
+impl<M: Debug + Encode + Decode<()>> Transport<M> {
     /// Sends something from one end of a link to the other.
     pub(super) fn launch(&mut self, key: LinkKey, from: NodeSlot, content: Content<M>, bytes: usize) {
         let link = &self.links[key];

@@ -213,7 +213,7 @@ impl Link {
     }
 }
 
-impl<M: Debug + Encode> Transport<M> {
+impl<M: Debug + Encode + Decode<()>> Transport<M> {
     /// A link of which neither side has heard yet.
     pub(super) fn lay(&mut self, slots: [NodeSlot; 2], way: Way) -> LinkKey {
         let relaying = if way.relay.is_some() { LAN_LATENCY } else { Duration::ZERO };

@@ -4,7 +4,7 @@ use super::*;
 use crate::plan::NodeIndex;
 use crate::plan::partitions::PartitionSides;
 
-impl<M: Debug + Encode> Transport<M> {
+impl<M: Debug + Encode + Decode<()>> Transport<M> {
     /// Carries out [`crate::op::Op::Partition`].
     pub fn partition(&mut self, name: &str, sides: &PartitionSides) {
         self.partitions.begin(name, sides);

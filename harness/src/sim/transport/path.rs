@@ -61,9 +61,12 @@ impl LastHeard {
     }
 }
 
-impl<M: Debug + Encode> Transport<M> {
+impl<M: Debug + Encode + Decode<()>> Transport<M> {
     /// Carries out [`butter::core::io::Output::MeasurePath`] of a node.
     pub fn measure_path(&mut self, slot: NodeSlot, peer: NodeId) {
+        if self.is_packet() {
+            return self.measure_path_at_host(slot, peer);
+        }
         if let Some(key) = self.link_to(slot, peer.prefix()) {
             self.report_path(key, self.links[key].side_of(slot));
         }

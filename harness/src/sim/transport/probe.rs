@@ -6,6 +6,7 @@ use butter::core::io::SocketId;
 use butter::core::probe::Probe;
 use butter::core::transport::EXTRA_SOCKETS_MAX;
 
+use super::packet::QuicPacket;
 use super::*;
 use crate::sim::network::{HEADER_BYTES, LAN_LATENCY, PacketFate};
 
@@ -23,7 +24,11 @@ pub(super) struct Extra {
 }
 
 impl Extra {
-    fn port(&self, socket: SocketId) -> Option<u16> {
+    pub(super) fn has(&self, socket: SocketId) -> bool {
+        self.port(socket).is_some()
+    }
+
+    pub(super) fn port(&self, socket: SocketId) -> Option<u16> {
         self.open.iter().find(|(open, _)| *open == socket).map(|&(_, port)| port)
     }
 
@@ -31,7 +36,7 @@ impl Extra {
         self.open.iter().find(|&&(_, open)| open == port).map(|&(socket, _)| socket)
     }
 
-    fn close(&mut self, port: u16) {
+    pub(super) fn close(&mut self, port: u16) {
         self.open.retain(|&(_, open)| open != port);
         self.stop_expecting(port);
     }
@@ -60,7 +65,7 @@ impl Extra {
     }
 }
 
-impl<M: Debug + Encode> Transport<M> {
+impl<M: Debug + Encode + Decode<()>> Transport<M> {
     /// Carries out [`butter::core::io::Output::Probe`] of a node.
     pub fn probe(&mut self, from: NodeSlot, socket: SocketId, to: SocketAddr, probe: Probe) {
         let (Some(port), SocketAddr::V4(to)) = (self.open_port(from, socket), to) else { return };
@@ -79,6 +84,9 @@ impl<M: Debug + Encode> Transport<M> {
 
     /// Carries out [`butter::core::io::Output::ExpectDial`] of a node.
     pub fn expect_dial(&mut self, slot: NodeSlot, socket: SocketId, from: SocketAddr) {
+        if self.is_packet() {
+            return self.expect_dial_at_host(slot, socket, from);
+        }
         let extra = &mut self.end_mut(slot).extra;
         let (Some(port), SocketAddr::V4(from)) = (extra.port(socket), from) else { return };
         if !extra.expected.contains(&(port, from)) {
@@ -97,6 +105,9 @@ impl<M: Debug + Encode> Transport<M> {
     pub fn close_socket(&mut self, slot: NodeSlot, socket: SocketId) {
         let Some(port) = self.end(slot).extra.port(socket) else { return };
         self.end_mut(slot).extra.stop_expecting(port);
+        if self.host_keeps_socket(slot, socket) {
+            return;
+        }
         let carries = |&(_, key): &(u64, LinkKey)| self.links[key].local_port(slot) == port;
         let dials = |dialling: &Dialling| dialling.is_from(slot, port);
         if !self.end(slot).links.iter().any(carries) && !self.dials.values().any(dials) {
@@ -106,6 +117,9 @@ impl<M: Debug + Encode> Transport<M> {
 
     /// The port from which a node sends to an address: its link's, if it has one there.
     fn port_towards(&self, slot: NodeSlot, to: SocketAddrV4) -> u16 {
+        if let Some(socket) = self.host_socket_towards(slot, to) {
+            return self.end(slot).extra.port(socket).unwrap_or(NODE_PORT);
+        }
         let links = self.end(slot).links.iter().map(|&(_, key)| &self.links[key]);
         let mut there = links.filter(|link| link.keeps_alive(slot) == Some(to)).map(|link| link.local_port(slot));
         there.next().unwrap_or(NODE_PORT)
@@ -149,6 +163,10 @@ impl<M: Debug + Encode> Transport<M> {
             PacketFate::Dropped => drop(self.packets.remove(key)),
             PacketFate::Delivered(slot) => {
                 let (packet, content) = self.packets.remove(key).expect("just seen");
+                let content = match content {
+                    Content::Quic(quic) => return self.quic_packet_arrives(slot, &packet, quic),
+                    content => content,
+                };
                 let socket = self.socket_at(slot, packet.flow.destination.port());
                 let is_heard = self.end(slot).alive && !self.are_cut(content.sender(), slot);
                 let Some(socket) = socket.filter(|_| is_heard) else { return };
@@ -158,6 +176,7 @@ impl<M: Debug + Encode> Transport<M> {
                         let from = SocketAddr::V4(packet.flow.source);
                         self.deliver(slot, TransportEvent::ProbeReceived { socket, from, probe });
                     }
+                    Content::Quic(_) => unreachable!("it was taken above"),
                 }
             }
         }
@@ -168,7 +187,12 @@ impl<M: Debug + Encode> Transport<M> {
 #[derive(Debug)]
 pub(super) enum Content {
     Handshake(Handshake),
-    Probe { from: NodeSlot, probe: Probe },
+    Probe {
+        from: NodeSlot,
+        probe: Probe,
+    },
+    /// With fidelity `packet`.
+    Quic(QuicPacket),
 }
 
 impl Content {
@@ -176,6 +200,7 @@ impl Content {
         match self {
             Content::Handshake(handshake) => handshake.sender(),
             Content::Probe { from, .. } => *from,
+            Content::Quic(quic) => quic.from,
         }
     }
 }

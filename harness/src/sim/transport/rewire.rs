@@ -18,10 +18,11 @@ use butter::core::transport::LINK_CHECK_EVERY;
 /// How long a relayed link waits for the links that carry it before it is looked at again.
 const CARRIERS_PAUSE: Duration = Duration::from_millis(100);
 
-impl<M: Debug + Encode> Transport<M> {
+impl<M: Debug + Encode + Decode<()>> Transport<M> {
     /// Carries out [`crate::op::Op::Rebind`] on a network.
     pub fn rebind(&mut self, network: NetworkIndex, addresses: &[Ipv4Addr]) {
         self.networks.rebind(self.now, network.0, addresses);
+        // With fidelity `packet`, QUIC itself sees to the rest.
         let network = network.0 as u32;
         // The filter of IPv6 forgets nothing: its addresses are the nodes' own.
         let over = |link: &Link| !link.broken && !link.is_ipv6() && (0..2).any(|side| link.goes_out_at(side, network));
@@ -140,7 +141,7 @@ impl<M: Debug + Encode> Transport<M> {
         self.part_of(slot, LINK_CHECK_EVERY)
     }
 
-    fn part_of(&mut self, slot: NodeSlot, pause: Duration) -> Duration {
+    pub(super) fn part_of(&mut self, slot: NodeSlot, pause: Duration) -> Duration {
         let steps = pause.as_micros() as u64 / SPREAD_US;
         self.spread(slot) * steps as u32
     }

@@ -9,15 +9,12 @@ use tokio::time::timeout;
 use super::counters::Counters;
 use super::endpoints::Endpoints;
 use super::event::Event;
-use super::routes::is_virtual;
 use super::tls::Tls;
 use crate::core::transport::DIAL_TIMEOUT;
 use crate::quic::INCOMING_UNPROVEN_MAX;
+use crate::quic::limits::{CONNECTIONS_MAX, HANDSHAKES_MAX};
+use crate::quic::routes::is_virtual;
 
-/// Handshakes from outside under way at once; beyond, newcomers are refused.
-const HANDSHAKES_MAX: usize = 256;
-/// Connections in all; beyond, newcomers are refused.
-const CONNECTIONS_MAX: usize = 4_096;
 /// Takes connections from outside until the endpoints are closed.
 pub(super) async fn accept<M: Send + 'static>(
     endpoints: Endpoints,

@@ -9,29 +9,15 @@ use quinn::{Connection, ReadToEndError, RecvStream, VarInt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::Event;
 use super::counters::Counters;
-use super::links::ConnectionId;
 use super::relay::Relay;
-use super::{Event, FRAME_DEADLINE};
 use crate::core::identity::NodeId;
 use crate::core::message::Message;
 use crate::core::wire::{self, FRAME_MAX};
 use crate::quic::STREAMS_MAX;
-
-/// Why a connection was closed, as sent to the other end.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum CloseCode {
-    /// The link is not wanted any more.
-    Done = 0,
-    /// Another connection to the same peer is kept.
-    Superseded = 1,
-    /// A frame was no message.
-    Malformed = 2,
-    /// The dialler meant somebody else, or itself.
-    Unwanted = 3,
-    /// Nothing came for longer than the path explains.
-    Silent = 4,
-}
+use crate::quic::limits::{CloseCode, FRAME_DEADLINE};
+use crate::quic::link_table::ConnectionId;
 
 /// Tells the other end and forgets the connection; what is not yet delivered is lost.
 pub(super) fn close(connection: &Connection, code: CloseCode) {

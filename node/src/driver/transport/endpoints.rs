@@ -10,13 +10,12 @@ use std::sync::Arc;
 use quinn::{AsyncUdpSocket, ClientConfig, ConnectError, Connecting, Endpoint, EndpointConfig, Incoming, TokioRuntime};
 use quinn_proto::HashedConnectionIdGenerator;
 
-use super::SERVER_NAME;
-use super::connection::CloseCode;
-use super::routes::is_virtual;
 use super::socket::Socket;
 use super::tls::Tls;
 use super::tunnel::Tunnel;
 use crate::driver::identity::Identity;
+use crate::quic::limits::{CloseCode, SERVER_NAME};
+use crate::quic::routes::is_virtual;
 
 /// Both of a node.
 #[derive(Clone, Debug)]

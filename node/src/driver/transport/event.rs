@@ -2,10 +2,10 @@
 
 use quinn::Connection;
 
-use super::links::ConnectionId;
 use crate::core::identity::NodeId;
 use crate::core::io::DialId;
 use crate::core::message::Message;
+use crate::quic::link_table::ConnectionId;
 
 /// Reports of those tasks.
 #[derive(Debug)]

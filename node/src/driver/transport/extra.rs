@@ -18,10 +18,10 @@ use tokio::task::AbortHandle;
 
 use super::arrivals::Arrived;
 use super::counters::Counters;
-use super::routes::is_virtual;
 use crate::core::io::SocketId;
 use crate::core::probe::{PROBE_MAX, Probe};
 use crate::core::transport::EXTRA_SOCKETS_MAX;
+use crate::quic::routes::is_virtual;
 
 /// Addresses to which an extra socket is the way.
 const ROUTES_MAX: usize = 1_024;

@@ -5,12 +5,13 @@ use std::time::Instant;
 use bincode::{Decode, Encode};
 use quinn::Connection;
 
-use super::connection::{self, CloseCode};
+use super::connection;
 use super::{Connected, Transport, remote_of};
 use crate::core::identity::NodeId;
 use crate::core::path::PathMeasurement;
 use crate::core::transport::{PATH_REPORT_PAUSE, TransportEvent, idle_wait};
 use crate::quic;
+use crate::quic::limits::CloseCode;
 
 /// Watches the path of one connection.
 #[derive(Debug)]

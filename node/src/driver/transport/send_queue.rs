@@ -13,15 +13,10 @@ use quinn::{Connection, SendStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::CLOSE_GRACE;
-use super::connection::{CloseCode, close};
+use super::connection::close;
 use crate::core::wire::FRAME_MAX;
+use crate::quic::limits::{CLOSE_GRACE, CloseCode, SEND_QUEUE_BYTES, SEND_QUEUE_FRAMES, queue_cost};
 use crate::quic::{BULK_BYTES_MAX, BULK_STREAMS_MAX, FrameClass};
-
-/// Bytes that wait to be sent to one peer; beyond, new messages are dropped.
-pub(super) const SEND_QUEUE_BYTES: usize = 16 << 20;
-/// Frames of one class that wait to be sent to one peer; beyond, new messages are dropped.
-const SEND_QUEUE_FRAMES: usize = 1 << 16;
 
 /// Frames on their way to a connection, bounded in bytes and in number. When dropped, the connection is closed once all are delivered.
 #[derive(Debug)]
@@ -50,7 +45,7 @@ impl SendQueue {
 
     /// Whether there was room.
     pub(super) fn push(&self, frame: Bytes) -> bool {
-        let length = cost(&frame);
+        let length = queue_cost(frame.len());
         if self.outstanding.fetch_add(length, Ordering::Relaxed) + length > SEND_QUEUE_BYTES {
             self.outstanding.fetch_sub(length, Ordering::Relaxed);
             return false;
@@ -76,11 +71,6 @@ impl SendQueue {
     }
 }
 
-/// What a frame counts for: its bytes and about what it costs to queue it.
-fn cost(frame: &Bytes) -> usize {
-    frame.len() + 64
-}
-
 /// Writes whatever is queued, each class in order. When the queue is dropped, waits until all is delivered and closes.
 pub(super) async fn write(connection: Connection, queue: SendQueueEnd) {
     let SendQueueEnd { control, bulk, outstanding } = queue;
@@ -91,7 +81,7 @@ pub(super) async fn write(connection: Connection, queue: SendQueueEnd) {
 async fn write_control(connection: &Connection, mut frames: mpsc::Receiver<Bytes>, outstanding: &AtomicUsize) {
     let mut last = None;
     while let Some(frame) = frames.recv().await {
-        let length = cost(&frame);
+        let length = queue_cost(frame.len());
         let written = write_frame(connection, frame).await;
         outstanding.fetch_sub(length, Ordering::Relaxed);
         match written {
@@ -117,7 +107,7 @@ async fn write_bulk(connection: &Connection, mut frames: mpsc::Receiver<Bytes>, 
             }
             frame = frames.recv(), if has_room => {
                 let Some(frame) = frame else { break };
-                let (length, cost) = (frame.len(), cost(&frame));
+                let (length, cost) = (frame.len(), queue_cost(frame.len()));
                 let Some(stream) = write_frame(connection, frame).await else { return };
                 bytes += length;
                 in_flight.push(async move {

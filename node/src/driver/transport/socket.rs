@@ -13,8 +13,8 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 
 use super::arrivals::Arrivals;
 use super::extra::Extras;
-use super::routes::is_virtual;
 use crate::core::io::SocketId;
+use crate::quic::routes::is_virtual;
 
 /// The IPv6 address that stands for one of IPv4.
 fn mapped(address: SocketAddr) -> SocketAddr {

@@ -3,9 +3,9 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use super::send_queue::SEND_QUEUE_BYTES;
 use super::*;
 use crate::core::blob::Blob;
+use crate::quic::limits::SEND_QUEUE_BYTES;
 
 mod hostile;
 mod paths;

@@ -46,6 +46,12 @@ impl Tls {
 
     /// For a connection that is dialled. The handshake fails unless `expected`, if given, is at the other end.
     pub(super) fn client(&self, expected: Option<NodeId>, relayed: bool) -> Result<ClientConfig, Error> {
+        let mut config = ClientConfig::new(self.client_crypto(expected)?);
+        config.transport_config(self.transport(relayed));
+        Ok(config)
+    }
+
+    fn client_crypto(&self, expected: Option<NodeId>) -> Result<Arc<QuicClientConfig>, Error> {
         let mut config = rustls::ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
@@ -55,10 +61,7 @@ impl Tls {
         // A resumed session would carry an identity that is not proven anew.
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
-        let crypto = QuicClientConfig::try_from(config).map_err(|error| Error::General(error.to_string()))?;
-        let mut config = ClientConfig::new(Arc::new(crypto));
-        config.transport_config(self.transport(relayed));
-        Ok(config)
+        QuicClientConfig::try_from(config).map(Arc::new).map_err(|error| Error::General(error.to_string()))
     }
 
     /// For a connection that is accepted.
@@ -214,17 +217,4 @@ impl ClientCertVerifier for PeerVerifier {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_ed25519_key_is_an_identity() {
-        let id = NodeId([7; 32]);
-        let info = public_key_info(id);
-        assert_eq!(info.len(), 44);
-        assert_eq!(node_id(&info), Some(id));
-        assert_eq!(node_id(&info[..43]), None);
-        assert_eq!(node_id(&[0; 44]), None);
-        assert_eq!(node_id(&[info, vec![0]].concat()), None);
-    }
-}
+mod tests;

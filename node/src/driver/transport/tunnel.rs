@@ -14,9 +14,7 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 
 use super::arrivals::Arrivals;
 use super::relay::Relay;
-
-/// Packets that QUIC may hand over at once: as many as it ever does.
-const SEGMENTS_MAX: usize = 10;
+use crate::quic::limits::SEGMENTS_MAX;
 
 /// Reaches peers through relays only, and is reached through them only.
 #[derive(Debug)]

@@ -12,8 +12,9 @@ use futures_util::FutureExt;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, UdpPoller};
 
-use super::super::relay::DELIVER;
 use super::*;
+use crate::quic::limits::SERVER_NAME;
+use crate::quic::relay::DELIVER;
 
 /// A socket that holds back what it is to send, once it is asked to.
 #[derive(Debug)]

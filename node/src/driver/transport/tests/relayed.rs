@@ -1,8 +1,7 @@
 //! Links through a relay.
 
-use bytes::Bytes;
-
 use super::*;
+use crate::quic::relay::{DELIVER, RelayFrame};
 
 /// Three nodes: a and b linked to the relay r only.
 async fn around_a_relay() -> (Node, Node, Node) {
@@ -77,8 +76,8 @@ async fn a_relay_forgets_a_pair_when_one_of_it_is_gone() {
 #[tokio::test]
 async fn what_led_through_a_relay_is_forgotten_with_its_link() {
     let (mut a, b, r) = around_a_relay().await;
-    let route = Route { relay: r.id, peer: b.id };
-    let delivered = Bytes::from([&[relay::DELIVER][..], &b.id.0, b"a packet"].concat());
+    let route = RelayRoute { relay: r.id, peer: b.id };
+    let delivered = RelayFrame::encode(DELIVER, b.id, b"a packet");
     a.transport.relay.received(r.id, &delivered);
     let address = a.transport.relay.routes.address(route);
     assert_eq!((a.transport.relay.routes.route(address), a.transport.counters.relay_lost.get()), (Some(route), 0));

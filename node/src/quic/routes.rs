@@ -18,22 +18,22 @@ const ROUTES_MAX: usize = 4_096;
 
 /// Where a virtual address leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Route {
+pub struct RelayRoute {
     /// The ambassador that carries.
-    pub(super) relay: NodeId,
+    pub relay: NodeId,
     /// Who is on its other side.
-    pub(super) peer: NodeId,
+    pub peer: NodeId,
 }
 
 /// Which virtual address stands for which route.
 #[derive(Debug, Default)]
-pub(super) struct Routes(Mutex<RouteTable>);
+pub struct RelayRoutes(Mutex<RouteTable>);
 
 #[derive(Debug, Default)]
 struct RouteTable {
     /// By relay and by who is on its other side.
     addresses: BTreeMap<NodeId, BTreeMap<NodeId, Used>>,
-    routes: BTreeMap<u32, Route>,
+    routes: BTreeMap<u32, RelayRoute>,
     last: u32,
     clock: u64,
 }
@@ -45,7 +45,7 @@ struct Used {
 }
 
 /// Whether `address` is a virtual one. No real packet may come from there or go there.
-pub(super) fn is_virtual(address: SocketAddr) -> bool {
+pub fn is_virtual(address: SocketAddr) -> bool {
     index_of(address).is_some()
 }
 
@@ -56,19 +56,19 @@ fn index_of(address: SocketAddr) -> Option<u32> {
     }
 }
 
-impl Routes {
+impl RelayRoutes {
     /// The virtual address of `route`, made if there is none.
-    pub(super) fn address(&self, route: Route) -> SocketAddr {
+    pub fn address(&self, route: RelayRoute) -> SocketAddr {
         self.table().address(route)
     }
 
     /// Where `address` leads.
-    pub(super) fn route(&self, address: SocketAddr) -> Option<Route> {
+    pub fn route(&self, address: SocketAddr) -> Option<RelayRoute> {
         self.table().routes.get(&index_of(address)?).copied()
     }
 
     /// Gives up every route through `relay`.
-    pub(super) fn forget(&self, relay: NodeId) {
+    pub fn forget(&self, relay: NodeId) {
         self.table().forget(relay);
     }
 
@@ -78,7 +78,7 @@ impl Routes {
 }
 
 impl RouteTable {
-    fn address(&mut self, route: Route) -> SocketAddr {
+    fn address(&mut self, route: RelayRoute) -> SocketAddr {
         self.clock += 1;
         let known = self.addresses.get_mut(&route.relay).and_then(|peers| peers.get_mut(&route.peer));
         if let Some(used) = known {
@@ -139,9 +139,9 @@ mod tests {
 
     #[test]
     fn an_address_leads_back_to_its_route() {
-        let routes = Routes::default();
-        let first = Route { relay: node(1), peer: node(2) };
-        let second = Route { relay: node(3), peer: node(2) };
+        let routes = RelayRoutes::default();
+        let first = RelayRoute { relay: node(1), peer: node(2) };
+        let second = RelayRoute { relay: node(3), peer: node(2) };
         let address = routes.address(first);
         assert!(is_virtual(address));
         assert_ne!(routes.address(second), address);
@@ -152,13 +152,13 @@ mod tests {
 
     #[test]
     fn a_relay_that_floods_only_loses_its_own_oldest() {
-        let routes = Routes::default();
-        let honest = Route { relay: node(1), peer: node(2) };
+        let routes = RelayRoutes::default();
+        let honest = RelayRoute { relay: node(1), peer: node(2) };
         let address = routes.address(honest);
-        let first = Route { relay: node(9), peer: node(0) };
+        let first = RelayRoute { relay: node(9), peer: node(0) };
         let gone = routes.address(first);
         for peer in 1..=ROUTES_PER_RELAY_MAX as u32 {
-            routes.address(Route { relay: node(9), peer: node(peer) });
+            routes.address(RelayRoute { relay: node(9), peer: node(peer) });
         }
         assert_eq!(routes.route(address), Some(honest));
         assert_eq!(routes.route(gone), None);
@@ -167,12 +167,12 @@ mod tests {
 
     #[test]
     fn relays_that_flood_together_leave_one_with_few_routes_what_it_has_and_needs() {
-        let routes = Routes::default();
-        let honest = |peer| Route { relay: node(1), peer: node(peer) };
+        let routes = RelayRoutes::default();
+        let honest = |peer| RelayRoute { relay: node(1), peer: node(peer) };
         let before = routes.address(honest(1));
         let flood = || {
             for i in 0..2 * ROUTES_MAX as u32 {
-                routes.address(Route { relay: node(100 + i % 10), peer: node(i) });
+                routes.address(RelayRoute { relay: node(100 + i % 10), peer: node(i) });
             }
         };
         flood();
@@ -185,9 +185,9 @@ mod tests {
 
     #[test]
     fn a_relay_that_is_gone_leaves_no_route() {
-        let routes = Routes::default();
-        let kept = Route { relay: node(2), peer: node(1) };
-        let (gone, stays) = (routes.address(Route { relay: node(1), peer: node(1) }), routes.address(kept));
+        let routes = RelayRoutes::default();
+        let kept = RelayRoute { relay: node(2), peer: node(1) };
+        let (gone, stays) = (routes.address(RelayRoute { relay: node(1), peer: node(1) }), routes.address(kept));
         routes.forget(node(1));
         assert_eq!((routes.route(gone), routes.route(stays)), (None, Some(kept)));
         let table = routes.table();

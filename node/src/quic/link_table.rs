@@ -23,42 +23,43 @@ const AT_ONCE: Duration = DIAL_TIMEOUT;
 
 /// Names a connection. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ConnectionId(pub(super) u64);
+pub struct ConnectionId(pub u64);
 
 /// A connection to a peer.
 #[derive(Debug)]
-pub(super) struct Entry<C> {
-    pub(super) id: ConnectionId,
+pub struct LinkEntry<C> {
+    /// Names the connection.
+    pub id: ConnectionId,
     /// The peer's address as seen from here; `None` when relayed.
-    pub(super) remote: Option<SocketAddr>,
+    pub remote: Option<SocketAddr>,
     /// Whether this side dialled.
-    pub(super) dialled: bool,
+    pub dialled: bool,
     /// When it was made.
-    pub(super) since: Instant,
+    pub since: Instant,
     /// The connection itself.
-    pub(super) connection: C,
+    pub connection: C,
 }
 
 /// All connections, by peer.
 #[derive(Debug)]
-pub(super) struct LinkTable<C> {
+pub struct LinkTable<C> {
     me: NodeId,
     /// The link first. Never empty.
-    peers: BTreeMap<NodeId, Vec<Entry<C>>>,
+    peers: BTreeMap<NodeId, Vec<LinkEntry<C>>>,
 }
 
 /// What a new connection changes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Added {
+pub struct AddedLink {
     /// Whether it is the link now.
-    pub(super) is_link: bool,
+    pub is_link: bool,
     /// What this side has to close after a grace.
-    pub(super) retire: Vec<ConnectionId>,
+    pub retire: Vec<ConnectionId>,
 }
 
 /// What the loss of a connection changes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Removed {
+pub enum RemovedLink {
     /// Nothing: it was not the link, or is long forgotten.
     Nothing,
     /// Another connection is the link now.
@@ -68,80 +69,81 @@ pub(super) enum Removed {
 }
 
 impl<C> LinkTable<C> {
-    pub(super) fn new(me: NodeId) -> Self {
+    /// The links of a node that has none yet.
+    pub fn new(me: NodeId) -> Self {
         LinkTable { me, peers: BTreeMap::new() }
     }
 
     /// Adds a connection that is authenticated.
-    pub(super) fn add(&mut self, peer: NodeId, entry: Entry<C>) -> (Added, Vec<Entry<C>>) {
+    pub fn add(&mut self, peer: NodeId, entry: LinkEntry<C>) -> (AddedLink, Vec<LinkEntry<C>>) {
         let entries = self.peers.entry(peer).or_default();
         let is_link = entries.first().is_none_or(|link| replaces(self.me, peer, link, &entry));
         entries.insert(if is_link { 0 } else { 1 }, entry);
         let excess = entries.split_off(entries.len().min(PER_PEER_MAX));
         let closes = self.me > peer;
         let retire = entries.iter().skip(1).filter(|_| closes).map(|entry| entry.id).collect();
-        (Added { is_link, retire }, excess)
+        (AddedLink { is_link, retire }, excess)
     }
 
     /// Takes out a connection that is gone.
-    pub(super) fn remove(&mut self, peer: NodeId, id: ConnectionId) -> Removed {
-        let Some(entries) = self.peers.get_mut(&peer) else { return Removed::Nothing };
-        let Some(position) = entries.iter().position(|entry| entry.id == id) else { return Removed::Nothing };
+    pub fn remove(&mut self, peer: NodeId, id: ConnectionId) -> RemovedLink {
+        let Some(entries) = self.peers.get_mut(&peer) else { return RemovedLink::Nothing };
+        let Some(position) = entries.iter().position(|entry| entry.id == id) else { return RemovedLink::Nothing };
         entries.remove(position);
         if entries.is_empty() {
             self.peers.remove(&peer);
-            Removed::Peer
+            RemovedLink::Peer
         } else if position == 0 {
             // Of what is left, the best by the same rules; a direct one first.
             entries.sort_by_key(|entry| (entry.remote.is_none(), std::cmp::Reverse(entry.since)));
-            Removed::Link
+            RemovedLink::Link
         } else {
-            Removed::Nothing
+            RemovedLink::Nothing
         }
     }
 
     /// Takes out every connection to `peer`.
-    pub(super) fn remove_peer(&mut self, peer: NodeId) -> Vec<Entry<C>> {
+    pub fn remove_peer(&mut self, peer: NodeId) -> Vec<LinkEntry<C>> {
         self.peers.remove(&peer).unwrap_or_default()
     }
 
     /// The link to `peer`.
-    pub(super) fn link(&self, peer: NodeId) -> Option<&Entry<C>> {
+    pub fn link(&self, peer: NodeId) -> Option<&LinkEntry<C>> {
         self.peers.get(&peer)?.first()
     }
 
     /// The link to `peer`, to change.
-    pub(super) fn link_mut(&mut self, peer: NodeId) -> Option<&mut Entry<C>> {
+    pub fn link_mut(&mut self, peer: NodeId) -> Option<&mut LinkEntry<C>> {
         self.peers.get_mut(&peer)?.first_mut()
     }
 
     /// A connection to `peer`, be it the link or not.
-    pub(super) fn get(&self, peer: NodeId, id: ConnectionId) -> Option<&Entry<C>> {
+    pub fn get(&self, peer: NodeId, id: ConnectionId) -> Option<&LinkEntry<C>> {
         self.peers.get(&peer)?.iter().find(|entry| entry.id == id)
     }
 
     /// All connections.
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry<C>> + '_ {
+    pub fn entries(&self) -> impl Iterator<Item = &LinkEntry<C>> + '_ {
         self.peers.values().flatten()
     }
 
     /// All links, to change.
-    pub(super) fn links_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut Entry<C>)> + '_ {
+    pub fn links_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut LinkEntry<C>)> + '_ {
         self.peers.iter_mut().filter_map(|(&peer, entries)| Some((peer, entries.first_mut()?)))
     }
 
     /// Every peer to which there is a link.
-    pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
+    pub fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.peers.keys().copied()
     }
 }
 
-fn replaces<C>(me: NodeId, peer: NodeId, link: &Entry<C>, new: &Entry<C>) -> bool {
+fn replaces<C>(me: NodeId, peer: NodeId, link: &LinkEntry<C>, new: &LinkEntry<C>) -> bool {
     if link.remote.is_none() != new.remote.is_none() {
         return link.remote.is_none();
     }
     let at_once = new.since.saturating_duration_since(link.since) < AT_ONCE;
-    let is_ipv6 = |entry: &Entry<C>| entry.remote.is_some_and(|remote| remote.is_ipv6());
+    let is_ipv6 = |entry: &LinkEntry<C>| entry.remote.is_some_and(|remote| remote.is_ipv6());
     match (is_ipv6(link), is_ipv6(new)) {
         (was, is) if at_once && was != is => is,
         _ if at_once && link.dialled != new.dialled => new.dialled == (me > peer),
@@ -166,8 +168,8 @@ mod tests {
         ipv6: bool,
     }
 
-    fn entry(made: Made, me: NodeId, start: Instant) -> Entry<()> {
-        Entry {
+    fn entry(made: Made, me: NodeId, start: Instant) -> LinkEntry<()> {
+        LinkEntry {
             id: ConnectionId(made.id),
             remote: (!made.relayed).then(|| if made.ipv6 { "[2001:db8::1]:1" } else { "192.0.2.1:1" }.parse().unwrap()),
             dialled: made.by == me,
@@ -246,10 +248,10 @@ mod tests {
             Made { id: 2, by: HIGH, relayed: false, at_s: 0, ipv6: false },
         ];
         let (mut table, _) = table(LOW, HIGH, &made, start);
-        assert_eq!(table.remove(HIGH, ConnectionId(2)), Removed::Link);
+        assert_eq!(table.remove(HIGH, ConnectionId(2)), RemovedLink::Link);
         assert_eq!(table.link(HIGH).unwrap().id, ConnectionId(1));
-        assert_eq!(table.remove(HIGH, ConnectionId(2)), Removed::Nothing);
-        assert_eq!(table.remove(HIGH, ConnectionId(1)), Removed::Peer);
+        assert_eq!(table.remove(HIGH, ConnectionId(2)), RemovedLink::Nothing);
+        assert_eq!(table.remove(HIGH, ConnectionId(1)), RemovedLink::Peer);
         assert!(table.link(HIGH).is_none());
     }
 

@@ -1,0 +1,111 @@
+//! `harness agree`: the same topologies on the simulator and on real backends, and whether what they measure agrees.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use butter_cli::chain;
+use clap::Args as ClapArgs;
+use tokio::runtime::Handle;
+
+use super::backend_choice::BackendArg;
+use super::seeds::{self, SeedList};
+use super::{Exit, complain, run, show, table_style, tell};
+use crate::report::agreement as table;
+use crate::results::agreement::agreement;
+use crate::results::run_set::{self, RunFigures};
+
+/// The backend that the others are compared with.
+const REFERENCE: BackendArg = BackendArg::Sim;
+/// A line of a topology whose nodes share every core with something else.
+const BUSY_CORES: &str = "x-busy-cores: true";
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Topology files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Real backends to compare with the simulator
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "netns", env = "HARNESS_BACKEND")]
+    backend: Vec<BackendArg>,
+    /// Seeds with which each topology is played on each backend
+    #[arg(long, value_name = "SEEDS", default_value = "1..3", env = "HARNESS_SEEDS", value_parser = seeds::parse)]
+    seeds: SeedList,
+    /// Directory for the records; runs that are recorded there already are not played again
+    #[arg(long, value_name = "DIR", default_value = "runs/agree", env = "HARNESS_OUT")]
+    out: PathBuf,
+}
+
+pub(super) fn agree(args: &Args, runtime: &Handle) -> Exit {
+    let busy: Vec<PathBuf> = args.files.iter().filter(|file| wants_busy_cores(file)).cloned().collect();
+    let quiet: Vec<PathBuf> = args.files.iter().filter(|file| !busy.contains(file)).cloned().collect();
+    let real: Vec<BackendArg> = args.backend.iter().copied().filter(|backend| *backend != REFERENCE).collect();
+    let mut folders = Vec::new();
+    for &backend in [REFERENCE].iter().chain(&real) {
+        let out = args.out.join(backend.name());
+        for (files, is_busy) in [(&quiet, false), (&busy, true)] {
+            if files.is_empty() {
+                continue;
+            }
+            let cores = (is_busy && backend != REFERENCE).then(BusyCores::begin);
+            let exit = run::run(run::Args::of_set(files.clone(), backend, args.seeds.clone(), out.clone()), runtime);
+            drop(cores);
+            // Checks that fail are a result like any other; what could not be played is none.
+            if !matches!(exit, Exit::Passed | Exit::Failed | Exit::Inconclusive) {
+                return exit;
+            }
+        }
+        folders.push(out);
+    }
+    match run_set::load(&folders) {
+        Ok(runs) => judge(&runs, &real),
+        Err(error) => {
+            complain(&chain::one_line(&error));
+            Exit::Environment
+        }
+    }
+}
+
+fn judge(runs: &[RunFigures], real: &[BackendArg]) -> Exit {
+    let mut exit = Exit::Passed;
+    for backend in real {
+        let rows = agreement(runs, REFERENCE.name(), backend.name());
+        show(&format!("\n{}", table::render(&rows, table_style())));
+        if rows.iter().any(|row| !row.agrees) {
+            exit = Exit::Failed;
+        }
+    }
+    exit
+}
+
+fn wants_busy_cores(file: &Path) -> bool {
+    // A file that cannot be read is reported by the run.
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().any(|line| line.split('#').next().unwrap_or_default().trim_end() == BUSY_CORES)
+}
+
+/// Keeps every core busy until it is dropped.
+struct BusyCores(Arc<AtomicBool>);
+
+impl BusyCores {
+    fn begin() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        tell(&format!("keeping {cores} cores busy"));
+        let goes_on = Arc::new(AtomicBool::new(true));
+        for _ in 0..cores {
+            let goes_on = Arc::clone(&goes_on);
+            std::thread::spawn(move || {
+                while goes_on.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        BusyCores(goes_on)
+    }
+}
+
+impl Drop for BusyCores {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
