@@ -18,6 +18,7 @@
 //! | `inspect` | `validate`, `plan`: nothing is deployed |
 //! | `explain` | `harness explain`: stories of a run |
 //! | `samples` | `harness samples`: metrics of a run as CSV |
+//! | `agree` | `harness agree`: simulator and reality side by side |
 //! | `compare` | `harness compare`: the records of two runs |
 //! | `machine` | `doctor`, `image`, `clean` |
 //! | `bench` | `bench sim`, `bench router`, `bench up` |
@@ -30,6 +31,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::netns::{access, arrival_filter};
 
+mod agree;
 mod backend_choice;
 mod bench;
 mod compare;
@@ -78,6 +80,9 @@ enum Command {
     /// Build the container image of nodes and routers, unless it exists
     #[command(after_help = help::IMAGE)]
     Image,
+    /// Play topologies on the simulator and on real backends, and compare what they measure
+    #[command(after_help = help::AGREE)]
+    Agree(agree::Args),
     /// Compare two run records
     #[command(after_help = help::COMPARE)]
     Compare(compare::Args),
@@ -155,6 +160,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Run(args) => run::run(args, runtime.handle()),
         Command::Validate(args) => inspect::validate(&args),
         Command::Plan(args) => inspect::plan(&args),
+        Command::Agree(args) => agree::agree(&args, runtime.handle()),
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args)?,
         Command::Samples(args) => samples::samples(args)?,

@@ -10,6 +10,7 @@
 //! | [`style`] | how wide tables are, and with which characters they are drawn |
 //! | `format` | numbers with their units |
 
+pub mod agreement;
 mod checks;
 pub mod comparison;
 mod connectivity;

@@ -14,6 +14,7 @@
 //! | [`compare`] | whether two sets of runs, for example on two backends, agree |
 //! | [`directory`] | the run's directory, and the record written into it during the run |
 
+pub mod agreement;
 pub mod check_result;
 pub mod compare;
 pub mod connectivity;

@@ -42,6 +42,18 @@ pub(super) enum FidelityArg {
     Packet,
 }
 
+impl BackendArg {
+    /// As it stands on the command line.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            BackendArg::Auto => "auto",
+            BackendArg::Docker => "docker",
+            BackendArg::Netns => "netns",
+            BackendArg::Sim => "sim",
+        }
+    }
+}
+
 impl From<FidelityArg> for FidelityChoice {
     fn from(fidelity: FidelityArg) -> Self {
         match fidelity {

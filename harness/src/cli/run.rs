@@ -74,6 +74,28 @@ pub(super) struct Args {
     pub(super) time_limit: Option<Duration>,
 }
 
+impl Args {
+    /// Each file once for each seed on a backend, into one directory, from which a later call goes on.
+    pub(super) fn of_set(files: Vec<PathBuf>, backend: BackendArg, seeds: SeedList, out: PathBuf) -> Self {
+        Args {
+            given: GivenOptions::default(),
+            files,
+            backend,
+            overrides: OverrideArgs { given: GivenOptions::default(), seed: None, set: Vec::new() },
+            seeds: Some(seeds),
+            fidelity: (backend == BackendArg::Sim).then_some(FidelityArg::Packet),
+            out: Some(out),
+            keep: false,
+            no_probe: false,
+            json: false,
+            junit: None,
+            metrics: None,
+            jobs: 1,
+            time_limit: None,
+        }
+    }
+}
+
 pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
     let files: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
     let junit = match args.junit.as_deref().map(|path| JunitFile::open(path, &files)).transpose() {

@@ -13,7 +13,8 @@ pub fn render(rows: &[AgreementRow], style: TableStyle) -> String {
     let mut table = style.table(header);
     for row in rows {
         let unit = row.measure.unit();
-        let mean = |figure: Option<AgreementFigure>| figure.map_or("–".to_owned(), |figure| in_unit(figure.mean, unit));
+        let mean =
+            |figure: Option<AgreementFigure>| figure.map_or("–".to_owned(), |figure| in_unit(figure.mean, unit));
         let interval = |figure: Option<AgreementFigure>| {
             let interval = figure.and_then(|figure| figure.interval);
             interval.map_or("–".to_owned(), |(low, high)| range(low, high, unit))
