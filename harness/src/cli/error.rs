@@ -24,6 +24,9 @@ pub(crate) enum CommandError {
     /// The system gives no threads. Nothing was done.
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
+    /// Ctrl-C and SIGTERM cannot be handled. Nothing was done.
+    #[error("cannot handle signals")]
+    Signals(#[source] io::Error),
     /// Metrics cannot be served at the address. Nothing was deployed.
     #[error("cannot serve metrics on {address}")]
     Metrics {
@@ -108,6 +111,7 @@ impl CommandError {
             CommandError::JunitText(_) => ErrorClass::Bug,
             CommandError::Backend(error) => error.class(),
             CommandError::Runtime(_)
+            | CommandError::Signals(_)
             | CommandError::Metrics { .. }
             | CommandError::Record(DirectoryError::Io { .. })
             | CommandError::Junit { .. }

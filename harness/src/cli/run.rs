@@ -19,7 +19,8 @@ use super::junit_file::{JunitFile, ReportedRun};
 use super::origin::{self, LoadedPlan};
 use super::seeds::{self, PlanSet, SeedList};
 use super::session::{Session, SessionOutcome};
-use super::{Exit, fail, show, signals, table_style, tell};
+use super::signals::{self, CaughtSignals};
+use super::{Exit, fail, show, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
 use crate::report::{run_table, summary};
@@ -144,7 +145,12 @@ fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<Reported
     plans.iter_mut().for_each(|loaded| loaded.choose_fidelity(args.fidelity));
     let names: Vec<String> = plans.iter().map(|loaded| loaded.plan.name.clone()).collect();
     let interrupt = StopSignal::default();
-    let signals = runtime.spawn(signals::serve(interrupt.clone()));
+    // Caught before anything is created, not only once a worker has time for it.
+    let caught = {
+        let _within = runtime.enter();
+        CaughtSignals::catch().map_err(|error| NotBegun::any(files, CommandError::Signals(error)))?
+    };
+    let signals = runtime.spawn(signals::serve(caught, interrupt.clone()));
     let (kind, federation) = runtime.block_on(prepare(args, &plans)).map_err(|error| NotBegun::any(files, error))?;
     let plans = plans.into_iter().zip(of_plans).collect();
     let Sessions { sessions, files: of_sessions, mut played } =

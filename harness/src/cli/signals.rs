@@ -1,5 +1,7 @@
-//! Ctrl-C, SIGTERM, and SIGHUP when the terminal is closed: once, and the runs end and clean up; twice, and the program goes and says what it leaves.
+//! Ctrl-C, SIGTERM, and SIGHUP when the terminal is closed. Once, and the runs end and clean up. Twice, and the program leaves
+//! and says what is left.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use butter_cli::hangup;
@@ -14,34 +16,42 @@ use crate::run::{StopReason, StopSignal};
 /// How long the list of what is left may take.
 const LIST_WITHIN: Duration = Duration::from_secs(5);
 
-/// Asks `stop` at the first signal and ends the program at the second.
-///
-/// # Errors
-/// If the signals cannot be had.
-pub(super) async fn serve(stop: StopSignal) -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = if hangup::is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            () = next(&mut hangup) => {}
+/// Signals that end a run, caught from when this is made.
+pub(super) struct CaughtSignals(Vec<Signal>);
+
+impl CaughtSignals {
+    /// Catches them from now on. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(super) fn catch() -> std::io::Result<Self> {
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        if !hangup::is_ignored() {
+            kinds.push(SignalKind::hangup());
         }
+        kinds.into_iter().map(signal).collect::<Result<_, _>>().map(CaughtSignals)
+    }
+
+    /// Waits for the next of them.
+    async fn next(&mut self) {
+        std::future::poll_fn(|cx| match self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+}
+
+/// Asks `stop` at the first signal and ends the program at the second.
+pub(super) async fn serve(mut signals: CaughtSignals, stop: StopSignal) {
+    loop {
+        signals.next().await;
         if stop.request(StopReason::Interrupted) {
             tell("\ninterrupted: ending the run and removing what was created; once more to leave at once");
             continue;
         }
         tell(&left().await);
         std::process::exit(Exit::Interrupted.code().into());
-    }
-}
-
-/// The next of a signal that may be ignored: then never.
-async fn next(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => _ = signal.recv().await,
-        None => std::future::pending().await,
     }
 }
 
