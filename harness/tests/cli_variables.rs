@@ -11,6 +11,7 @@ const SWITCH: (&[&str], &[&str]) =
 
 const CASES: &[Case] = &[
     ("HARNESS_BACKEND", &["auto", "docker", "netns", "sim"], &["dokcer", "Sim,"]),
+    ("HARNESS_FIDELITY", &["auto", "message", "packet"], &["packets", "1"]),
     ("HARNESS_JOBS", &["1", "8"], &["0", "-1", "many"]),
     ("HARNESS_JSON", SWITCH.0, SWITCH.1),
     ("HARNESS_JUNIT", &["a,b.xml"], &[]),
@@ -20,6 +21,7 @@ const CASES: &[Case] = &[
     ("HARNESS_NO_PROBE", SWITCH.0, SWITCH.1),
     ("HARNESS_OUT", &["some folder"], &[]),
     ("HARNESS_SEED", &["0", "18446744073709551615"], &["-1", "1.5", "x"]),
+    ("HARNESS_SEEDS", &["1..3", "3,5,8"], &["4..1", "x"]),
     ("HARNESS_SET", &["die=1/50", "from=a,b", "die=1/50,heartbeat=2s"], &["die", "=1"]),
     ("HARNESS_TIME_LIMIT", &["90s", "5m 10s"], &["90", "-10s", "0s", "soon"]),
     ("BUTTER_LOG", &["debug", "butter=trace,warn"], &["inffo"]),

@@ -171,7 +171,7 @@ impl<V: Overlay> NodeCore<V> {
         stats.neighbours = self.hosts.neighbour_count() as u64;
         stats.known_hosts = self.hosts.len() as u64;
         stats.isolated = u64::from(self.isolation.since().is_some());
-        stats.isolated_longest_ms = self.isolation.longest().as_millis() as u64;
+        stats.isolated_longest_s = self.isolation.longest().as_secs_f64();
         self.connectivity.links().gauges(&mut stats);
         stats
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use butter_cli::chain;
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use tokio::runtime::Handle;
 
 use super::backend_choice::BackendArg;
@@ -20,14 +20,32 @@ const REFERENCE: BackendArg = BackendArg::Sim;
 /// A line of a topology whose nodes share every core with something else.
 const BUSY_CORES: &str = "x-busy-cores: true";
 
+/// A backend that is compared with the simulator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RealBackendArg {
+    /// Each node and router in a container
+    Docker,
+    /// Each node and router in a network namespace
+    Netns,
+}
+
+impl From<RealBackendArg> for BackendArg {
+    fn from(backend: RealBackendArg) -> Self {
+        match backend {
+            RealBackendArg::Docker => BackendArg::Docker,
+            RealBackendArg::Netns => BackendArg::Netns,
+        }
+    }
+}
+
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// Topology files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Real backends to compare with the simulator
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "netns", env = "HARNESS_BACKEND")]
-    backend: Vec<BackendArg>,
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "netns")]
+    backend: Vec<RealBackendArg>,
     /// Seeds with which each topology is played on each backend
     #[arg(long, value_name = "SEEDS", default_value = "1..3", env = "HARNESS_SEEDS", value_parser = seeds::parse)]
     seeds: SeedList,
@@ -39,7 +57,7 @@ pub(super) struct Args {
 pub(super) fn agree(args: &Args, runtime: &Handle) -> Exit {
     let busy: Vec<PathBuf> = args.files.iter().filter(|file| wants_busy_cores(file)).cloned().collect();
     let quiet: Vec<PathBuf> = args.files.iter().filter(|file| !busy.contains(file)).cloned().collect();
-    let real: Vec<BackendArg> = args.backend.iter().copied().filter(|backend| *backend != REFERENCE).collect();
+    let real: Vec<BackendArg> = args.backend.iter().map(|&backend| backend.into()).collect();
     let mut folders = Vec::new();
     for &backend in [REFERENCE].iter().chain(&real) {
         let out = args.out.join(backend.name());

@@ -19,7 +19,7 @@ pub(super) struct Args {
     #[arg(last = true, value_name = "B")]
     second: Vec<PathBuf>,
     /// Differences that do not count: of shares in points, of times and counts as a part of the greater one
-    #[arg(long, value_name = "SHARE", default_value = "0%", env = "HARNESS_TOLERANCE", allow_hyphen_values = true, value_parser = values::share)]
+    #[arg(long, value_name = "SHARE", default_value = "0%", allow_hyphen_values = true, value_parser = values::share)]
     tolerance: f64,
 }
 

@@ -110,7 +110,7 @@ stats! {
     neighbours: u64 = Gauge "butter_neighbours" &[], "Peers in the active view";
     known_hosts: u64 = Gauge "butter_known_hosts" &[], "Hosts known: active and passive view";
     isolated: u64 = Gauge "butter_isolated" &[], "Whether the node has no neighbour: 1 or 0";
-    isolated_longest_ms: u64 = Gauge "butter_isolated_longest_milliseconds" &[], "Longest time without a neighbour since the first one";
+    isolated_longest_s: f64 = Gauge "butter_isolated_longest_seconds" &[], "Longest time without a neighbour since the first one";
     links_lan: u64 = Gauge "butter_links" &[("path", "lan")], "Links by path";
     links_direct: u64 = Gauge "butter_links" &[("path", "direct")], "Links by path";
     links_mapped: u64 = Gauge "butter_links" &[("path", "mapped")], "Links by path";

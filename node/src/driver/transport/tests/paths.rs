@@ -29,6 +29,8 @@ async fn path_is_measured_with_the_link_when_asked_and_when_bytes_are_outstandin
     for _ in 0..100 {
         a.transport.send(b.id, &message(60_000)).unwrap();
     }
+    // Asked for before anything of it can be on its way: reports by themselves may come only when all has arrived.
+    a.transport.measure_path(b.id);
     while measured(&mut a, b.id).await.outstanding < 60_000 {}
     let to = b.id;
     let arrive = async {
