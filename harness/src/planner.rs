@@ -137,7 +137,7 @@ fn topology_hash(text: &str, overrides: &Overrides) -> String {
 /// What is valid and probably not meant.
 fn notes(unused: Vec<String>, checks_nothing: bool) -> Vec<String> {
     let unused = unused.into_iter().map(|name| format!("the variable `{name}` is used nowhere"));
-    let unchecked = "no check says what must hold: the run passes if its steps end in time".to_owned();
+    let unchecked = "no check says what must hold: the run can fail, but not pass".to_owned();
     unused.chain(checks_nothing.then_some(unchecked)).collect()
 }
 

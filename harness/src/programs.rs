@@ -121,8 +121,13 @@ async fn harness(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<
     }
 }
 
+/// The node's program as the environment names it. Empty is unset.
+fn named_node() -> Option<PathBuf> {
+    env::var_os(NODE_BINARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 async fn node(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<PathBuf, ProgramError> {
-    if let Some(path) = choice.node.clone().or_else(|| env::var_os(NODE_BINARY_VARIABLE).map(PathBuf::from)) {
+    if let Some(path) = choice.node.clone().or_else(named_node) {
         return given(&path);
     }
     if let Some(tree) = source_tree()
@@ -143,7 +148,7 @@ async fn node(choice: &ProgramChoice, progress: &mut dyn Progress) -> Result<Pat
 
 /// What `doctor` says about the node's program: where it would come from, or that there is none.
 pub(crate) async fn node_origin() -> Result<String, ProgramError> {
-    if let Some(path) = env::var_os(NODE_BINARY_VARIABLE).map(PathBuf::from) {
+    if let Some(path) = named_node() {
         return given(&path).map(|path| format!("{NODE_BINARY_VARIABLE}: {}", path.display()));
     }
     if let Some(tree) = source_tree()

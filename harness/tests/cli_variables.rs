@@ -27,13 +27,14 @@ const CASES: &[Case] = &[
     ("BUTTER_LOG", &["debug", "butter=trace,warn"], &["inffo"]),
 ];
 
-/// Runs a file that is not there: variables are read before it is.
+/// Runs a file that is not there, in a folder of its own: variables are read before it is.
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HARNESS_") || name.starts_with("BUTTER_")) {
         command.env_remove(name);
     }
-    command.args(["run", "none.yaml"]).args(arguments).envs(variables.iter().copied());
+    let folder = tempfile::tempdir().unwrap();
+    command.current_dir(folder.path()).args(["run", "none.yaml"]).args(arguments).envs(variables.iter().copied());
     let Output { status, stderr, .. } = command.output().unwrap();
     (status.code(), String::from_utf8(stderr).unwrap())
 }

@@ -401,7 +401,7 @@ steps:
 fn unused_variables_and_missing_checks_are_noted() {
     let text =
         "vars: {a: 3, b: 4}\nnetworks: {lan: {}}\nnodes: {n: {on: lan, count: '${a}'}}\nsteps: [settle: {for: 1s}]\n";
-    let unchecked = "no check says what must hold: the run passes if its steps end in time";
+    let unchecked = "no check says what must hold: the run can fail, but not pass";
     assert_eq!(read(text).notes, ["the variable `b` is used nowhere", unchecked]);
     let quiet = text.replace(", b: 4", "").replace("settle: {for: 1s}", "store: {items: 1}, check: [stored == 100%]");
     assert_eq!(read(&quiet).notes, [""; 0]);

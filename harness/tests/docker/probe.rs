@@ -83,6 +83,8 @@ nodes:
   ambassador: {on: internet, ambassador: true}
 steps:
   - settle: {for: 1s}
+checks:
+  - incidents == 0
 ";
 /// User and group 65534.
 const ORDINARY: u32 = 65_534;

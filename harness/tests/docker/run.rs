@@ -40,7 +40,7 @@ async fn a_node_is_killed_started_stopped_and_missed() {
     let reported = run.report().await;
     assert_eq!(reported.op, None);
     assert!(
-        matches!(&reported.result, OpResult::Failed { node: Some(NodeIndex(4)), reason: why } if why.contains("SIGKILL")),
+        matches!(&reported.result, OpResult::NodeDied { node: NodeIndex(4), reason } if reason.contains("SIGKILL")),
         "{reported:?}"
     );
     run.look_until("one network of the rest", |views| joined(views, 3)).await;

@@ -84,7 +84,9 @@ fn a_link_to_a_server_behind_a_nat_that_forgets_survives_only_with_the_same_endp
         let noticed = |(at, _, what): &(Time, NodeSlot, TransportEvent<()>)| {
             matches!(what, TransportEvent::LinkDown { .. }).then(|| at.since(rebound))
         };
-        assert!(world.arrived.iter().filter_map(noticed).all(|after| after >= IDLE.floor));
+        // QUIC counts from what it heard last, which may have been before (RFC 9000 §10.1).
+        let spread = if is_packet() { KEEP_ALIVE } else { Duration::ZERO };
+        assert!(world.arrived.iter().filter_map(noticed).all(|after| after >= IDLE.floor - spread));
         assert!(world.is_up(A, OUT), "this one migrates");
     }
 }

@@ -85,7 +85,8 @@ impl Choice {
 fn current_context(folder: &Path) -> Result<Option<String>, EngineProblem> {
     let path = folder.join("config.json");
     match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // That of another user does not count, as with Docker's own program.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
         read => {
             let config = read.and_then(|text| Ok(serde_json::from_slice::<Config>(&text)?));
             let config = config.map_err(|source| EngineProblem::Config { path, source })?;

@@ -1,56 +1,71 @@
-//! What a node's container does not receive: set from within by a command of its image, which the engine gives the power to.
+//! What a node's container does not receive. A node has no power over its network, so the filter is set from outside: by this
+//! process, if it may enter the container's network namespace, or else by a container that shares it.
 
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use bollard::exec::{CreateExecOptions, StartExecResults};
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    InspectContainerOptions, RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptions,
+};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::Shared;
-use crate::netns::arrival_filter::{ArrivalFilter, COMMAND};
+use super::neighbours::{enters_namespaces, may_enter};
+use super::{Shared, logs};
+use crate::netns::arrival_filter::ArrivalFilter;
 use crate::plan::NodeIndex;
 
-/// How long the engine may take for the command.
+/// How long it may take.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Most of what the command says that is quoted.
-const OUTPUT_MAX: usize = 4_096;
 
 /// Installs a filter in the container of a node, which runs.
 ///
 /// # Errors
-/// If the engine does not carry the command out, or the kernel cannot filter.
+/// If neither way is open, or the kernel cannot filter.
 pub(super) async fn install(run: &Shared, node: NodeIndex, filter: &ArrivalFilter) -> anyhow::Result<()> {
-    let installed = timeout(DEADLINE, execute(run, node, filter)).await;
-    installed.map_err(|_| anyhow!("the engine does not filter what it receives within {} s", DEADLINE.as_secs()))?
+    let installed = timeout(DEADLINE, async {
+        match enters_namespaces() {
+            true => from_outside(run, node, filter).await,
+            false => from_beside(run, node, filter).await,
+        }
+    });
+    installed.await.map_err(|_| anyhow!("filtering what it receives takes more than {} s", DEADLINE.as_secs()))?
 }
 
-async fn execute(run: &Shared, node: NodeIndex, filter: &ArrivalFilter) -> anyhow::Result<()> {
+async fn from_outside(run: &Shared, node: NodeIndex, filter: &ArrivalFilter) -> anyhow::Result<()> {
+    let name = run.host.wiring.node_name(&run.plan, node);
+    let inspected = run.host.docker.inspect_container(&name, None::<InspectContainerOptions>).await;
+    let state = inspected.context("asking the engine for its process")?.state;
+    let pid = state.and_then(|state| state.pid).filter(|pid| *pid > 0).context("it has ended")?;
+    if !may_enter(&run.host.workers, pid).await {
+        return from_beside(run, node, filter).await;
+    }
+    let filter = filter.clone();
+    let installed = run.host.workers.open(pid)?.run(move || filter.install()).await;
+    installed.context("filtering what it receives")
+}
+
+async fn from_beside(run: &Shared, node: NodeIndex, filter: &ArrivalFilter) -> anyhow::Result<()> {
     let docker = &run.host.docker;
     let filter = serde_json::to_string(filter).context("a filter as JSON")?;
-    let options = CreateExecOptions {
-        cmd: Some(vec!["/harness".to_owned(), COMMAND.to_owned(), filter]),
-        // The container itself has no power over its network.
-        privileged: Some(true),
-        user: Some("0:0".to_owned()),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        ..CreateExecOptions::default()
-    };
-    let name = run.host.wiring.node_name(&run.plan, node);
-    let id = docker.create_exec(&name, options).await.context("the engine takes no command for it")?.id;
-    let started = docker.start_exec(&id, None).await.context("the engine does not carry a command out in it")?;
-    let StartExecResults::Attached { mut output, .. } = started else {
-        bail!("the engine does not attach to a command")
-    };
-    let mut said = String::new();
-    while let Some(piece) = output.next().await {
-        let piece = piece.context("listening to a command")?.into_bytes();
-        said.push_str(&String::from_utf8_lossy(&piece[..piece.len().min(OUTPUT_MAX.saturating_sub(said.len()))]));
+    let name = run.host.wiring.create_filter(docker, &run.plan, node, filter).await?;
+    let carried_out = carry_out(run, &name).await;
+    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    let removed = docker.remove_container(&name, Some(options)).await;
+    carried_out?;
+    removed.with_context(|| format!("removing the container {name}"))
+}
+
+async fn carry_out(run: &Shared, name: &str) -> anyhow::Result<()> {
+    let docker = &run.host.docker;
+    docker.start_container(name, None::<StartContainerOptions>).await.context("the engine cannot start a filter")?;
+    let ended = docker.wait_container(name, None::<WaitContainerOptions>).next().await;
+    match ended.context("the engine does not say how a filter ended")? {
+        Ok(_) => Ok(()),
+        Err(Error::DockerContainerWaitError { code, .. }) => {
+            bail!("filtering what it receives fails with status {code}{}", logs::quote(docker, name).await)
+        }
+        Err(error) => Err(error).context("waiting for a filter"),
     }
-    let code = docker.inspect_exec(&id).await.context("asking the engine how a command ended")?.exit_code;
-    if code != Some(0) {
-        bail!("filtering what it receives fails: {}", said.trim());
-    }
-    Ok(())
 }

@@ -32,6 +32,8 @@ pub(crate) enum ObjectRole {
     Network,
     /// What probes the routers.
     Prober,
+    /// What sets the filter of a node.
+    Filter,
     /// The network that the harness reaches routers through.
     Management,
 }
@@ -43,6 +45,7 @@ impl ObjectRole {
             ObjectRole::Router => "router",
             ObjectRole::Network => "network",
             ObjectRole::Prober => "prober",
+            ObjectRole::Filter => "filter",
             ObjectRole::Management => "management",
         }
     }

@@ -16,6 +16,7 @@ use super::label::{ObjectRole, RunLabels};
 use super::networks::Networks;
 use crate::backend::process::{node_command, router_config};
 use crate::net::autoconf::mac;
+use crate::netns::arrival_filter::COMMAND as FILTER_COMMAND;
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::router::{CONFIG_VARIABLE, RouterConfig, SideConfig};
 
@@ -33,6 +34,8 @@ const LOG_MAX: &str = "4m";
 const STORE: &str = "/store";
 /// Each of the up to 512 namespaces of a probe takes some of the kernel's memory.
 const PROBER_MEMORY: i64 = 1 << 30;
+/// Memory of what sets a filter.
+const FILTER_MEMORY: i64 = 64 << 20;
 /// Where the prober finds what to probe, from the root.
 pub(crate) const SURVEY: &str = "survey.json";
 
@@ -147,6 +150,34 @@ impl Wiring {
             host_config: Some(host),
             ..ContainerCreateBody::default()
         }
+    }
+
+    /// Creates the container that sets the filter of a node, whose network namespace it shares. Returns its name.
+    pub(crate) async fn create_filter(
+        &self,
+        docker: &Docker,
+        plan: &Plan,
+        node: NodeIndex,
+        filter: String,
+    ) -> anyhow::Result<String> {
+        let node_name = &plan.node(node).name;
+        let name = self.run_labels.name(ObjectRole::Filter, node_name);
+        let host = HostConfig {
+            cap_add: Some(vec!["NET_ADMIN".to_owned()]),
+            network_mode: Some(format!("container:{}", self.node_name(plan, node))),
+            ..confined(FILTER_MEMORY)
+        };
+        let body = ContainerCreateBody {
+            image: Some(self.image.clone()),
+            user: Some("0:0".to_owned()),
+            entrypoint: Some(vec!["/harness".to_owned()]),
+            cmd: Some(vec![FILTER_COMMAND.to_owned(), filter]),
+            labels: Some(self.run_labels.labels(ObjectRole::Filter, node_name)),
+            host_config: Some(host),
+            ..ContainerCreateBody::default()
+        };
+        create(docker, &name, body).await?;
+        Ok(name)
     }
 
     fn node_body(&self, plan: &Plan, index: NodeIndex, persistent: bool) -> ContainerCreateBody {
