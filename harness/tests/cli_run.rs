@@ -39,8 +39,8 @@ fn a_run_in_an_empty_folder_passes_and_leaves_its_record() {
     let rows: Vec<&str> = samples.stdout.lines().collect();
     assert_eq!(rows[0], "time_s,node,network,group,metric,labels,value");
     assert!(rows.len() > 2 && rows[1..].iter().all(|row| row.contains(",n-2,lan,n,butter_known_hosts,,")), "{rows:?}");
-    let none = desk.harness(&["samples", record.to_str().unwrap(), "--metric", "butter_konwn_hosts"]).exits(2);
-    has(&none.stderr, &["no sample of metric butter_konwn_hosts"]);
+    let none = desk.harness(&["samples", record.to_str().unwrap(), "--metric", "butter_no_such_hosts"]).exits(2);
+    has(&none.stderr, &["no sample of metric butter_no_such_hosts"]);
 }
 
 #[test]
