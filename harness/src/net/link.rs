@@ -32,9 +32,11 @@ use rate::Rate;
 #[serde(deny_unknown_fields)]
 pub struct LinkConfig {
     /// One-way delay, before jitter is added.
+    #[serde(with = "crate::duration_text")]
     pub latency: Duration,
     /// Standard deviation of the delay; packets keep their order. What it is for a packet, it is for those that are sent within
     /// [`LinkConfig::coherence`] after it.
+    #[serde(with = "crate::duration_text")]
     pub jitter: Duration,
     /// How the delay is spread around the latency.
     pub distribution: Distribution,
@@ -47,6 +49,7 @@ pub struct LinkConfig {
     /// Share of packets that come late, by [`LinkConfig::reorder_gap`], and so behind some that were sent after them; 0..1.
     pub reorder: f64,
     /// How late those are.
+    #[serde(with = "crate::duration_text")]
     pub reorder_gap: Duration,
     /// Share of packets with one flipped bit, 0..1.
     pub corrupt: f64,

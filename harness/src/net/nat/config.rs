@@ -18,8 +18,10 @@ pub struct NatConfig {
     /// Whether inside hosts reach each other through outside addresses (RFC 4787 §6).
     pub hairpin: bool,
     /// Life of an idle UDP mapping (RFC 4787 §4.3).
+    #[serde(with = "crate::duration_text")]
     pub udp_timeout: Duration,
     /// Life of an idle established TCP connection (RFC 5382 §5).
+    #[serde(with = "crate::duration_text")]
     pub tcp_timeout: Duration,
     /// Outside addresses, from 1. An inside host keeps to one of them (RFC 4787 REQ-2).
     pub pool: u8,
