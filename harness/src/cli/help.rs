@@ -73,7 +73,7 @@ Exit status: 0 the image exists; 3 it cannot be built.";
 
 pub(super) const AGREE: &str = "\
 The simulator plays with the fidelity packet. Means over seeds agree if shares lie within the other's 95 % interval, latencies
-differ by no more than 15 %, messages by 10 %, and copies by 2 %.
+differ by no more than 15 % or 5 ms, messages by 10 %, and copies by 2 %.
 
 Examples:
   harness agree topologies/agreement/*.yaml
