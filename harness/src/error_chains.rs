@@ -44,6 +44,11 @@ fn plan_errors() -> Vec<Box<dyn Error>> {
         Box::new(ScheduleError::TooManyOps),
         Box::new(ScheduleError::TooManyDraws),
         Box::new(ScheduleError::TooManyPairs),
+        Box::new(ScheduleError::EmptySide { names: text() }),
+        Box::new(ScheduleError::OnTwoSides { node: text() }),
+        Box::new(ScheduleError::PartitionInForce { name: text() }),
+        Box::new(ScheduleError::TooManyZones),
+        Box::new(ScheduleError::NotPartitioned { name: Some(text()) }),
     ]
 }
 
@@ -161,6 +166,9 @@ fn command_errors() -> Vec<Box<dyn Error>> {
         Box::new(CommandError::Record(DirectoryError::Io { path: "out".into(), source: cause() })),
         Box::new(CommandError::Manifest(ManifestError::Missing("out".into()))),
         Box::new(CommandError::BackendsDiffer),
+        Box::new(CommandError::FidelityOfRealQuic),
+        Box::new(CommandError::RunSet(RunSetError::NoRuns("out".into()))),
+        Box::new(CommandError::OtherRuns("out".into())),
         Box::new(CommandError::Events(RecordError::Unreadable { path: "out".into(), source: cause() })),
         Box::new(CommandError::Samples { path: "out".into(), source: cause() }),
         Box::new(CommandError::Junit { path: "junit.xml".into(), source: cause() }),
