@@ -1,10 +1,42 @@
-//! SIGHUP, which a process gets when its terminal closes.
+//! Signals that ask a process to end: SIGINT, SIGTERM, and SIGHUP, which it gets when its terminal closes.
+
+use std::io;
+use std::task::Poll;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signal's number on every Linux architecture.
 const SIGHUP: u32 = 1;
 
+/// SIGINT, SIGTERM and, unless the process shall outlive its terminal, SIGHUP: caught from when this is made.
+#[derive(Debug)]
+pub struct EndSignals(Vec<Signal>);
+
+impl EndSignals {
+    /// Catches them from now on. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn catch() -> io::Result<Self> {
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        if !outlives_terminal() {
+            kinds.push(SignalKind::hangup());
+        }
+        kinds.into_iter().map(signal).collect::<Result<_, _>>().map(EndSignals)
+    }
+
+    /// Waits for the next of them.
+    pub async fn next(&mut self) {
+        std::future::poll_fn(|cx| match self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+}
+
 /// Whether this process was started to outlive its terminal, as by `nohup`. To be asked before a handler is installed.
-pub fn is_ignored() -> bool {
+fn outlives_terminal() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, SIGHUP))
 }
 

@@ -10,15 +10,15 @@
 //! | [`logging`] | the log filter of a variable, and the log on standard error |
 //! | [`bugs`] | a request for a report after a panic or a broken rule |
 //! | [`chain`] | an error with its causes on one line |
-//! | [`hangup`] | whether the process shall outlive its terminal |
+//! | [`end_signals`] | signals that ask the process to end |
 
 #![forbid(unsafe_code)]
 
 pub mod arguments;
 pub mod bugs;
 pub mod chain;
+pub mod end_signals;
 pub mod given;
-pub mod hangup;
 pub mod logging;
 pub mod output;
 pub mod terminal;

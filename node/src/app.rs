@@ -26,10 +26,9 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
+use butter_cli::end_signals::EndSignals;
 use bytes::Bytes;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::config::NodeConfig;
@@ -228,7 +227,7 @@ impl<V: AppOverlay> NodeBuilder<V> {
     /// If it cannot start.
     pub async fn run(self) -> Result<(), StartError> {
         // Install the handlers first: PID 1 of a container ignores SIGTERM without one, even during start-up.
-        let mut signals = Signals::catch()?;
+        let mut signals = EndSignals::catch().map_err(StartError::Signals)?;
         let started = tokio::select! {
             started = self.start() => started?,
             () = signals.next() => return Ok(()),
@@ -281,7 +280,7 @@ impl<V: AppOverlay> Node<V> {
     }
 
     /// Waits until the node has stopped by itself, or stops it when a signal arrives.
-    async fn run_until_signal(mut self, mut signals: Signals) {
+    async fn run_until_signal(mut self, mut signals: EndSignals) {
         tokio::select! {
             () = self.stopped() => return,
             () = signals.next() => tracing::info!("leaving"),
@@ -291,28 +290,6 @@ impl<V: AppOverlay> Node<V> {
             () = async { tokio::join!(handle.leave(), self.stopped()); } => {}
             () = signals.next() => tracing::warn!("ended without leaving"),
         }
-    }
-}
-
-/// SIGTERM, SIGINT and, unless the process shall outlive its terminal, SIGHUP: caught from when this is made.
-struct Signals(Vec<Signal>);
-
-impl Signals {
-    fn catch() -> Result<Self, StartError> {
-        let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
-        if !butter_cli::hangup::is_ignored() {
-            kinds.push(SignalKind::hangup());
-        }
-        kinds.into_iter().map(|kind| signal(kind).map_err(StartError::Signals)).collect::<Result<_, _>>().map(Signals)
-    }
-
-    /// The next of any.
-    async fn next(&mut self) {
-        std::future::poll_fn(|cx| match self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
     }
 }
 

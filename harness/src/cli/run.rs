@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use butter_cli::end_signals::EndSignals;
 use butter_cli::given::GivenOptions;
 use butter_cli::terminal::process_environment;
 use butter_cli::{chain, logging, output, values};
@@ -19,13 +20,12 @@ use super::junit_file::{JunitFile, ReportedRun};
 use super::origin::{self, LoadedPlan};
 use super::seeds::{self, PlanSet, SeedList};
 use super::session::{Session, SessionOutcome};
-use super::signals::{self, CaughtSignals};
-use super::{Exit, fail, show, table_style, tell};
+use super::{Exit, fail, show, signals, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
 use crate::report::{run_table, summary};
 use crate::results::directory::RunDirectory;
-use crate::results::result::RunVerdict;
+use crate::results::result::{RunResult, RunVerdict};
 use crate::results::run_set::RunFigures;
 use crate::run::StopSignal;
 
@@ -148,7 +148,7 @@ fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<Reported
     // Caught before anything is created, not only once a worker has time for it.
     let caught = {
         let _within = runtime.enter();
-        CaughtSignals::catch().map_err(|error| NotBegun::any(files, CommandError::Signals(error)))?
+        EndSignals::catch().map_err(|error| NotBegun::any(files, CommandError::Signals(error)))?
     };
     let signals = runtime.spawn(signals::serve(caught, interrupt.clone()));
     let (kind, federation) = runtime.block_on(prepare(args, &plans)).map_err(|error| NotBegun::any(files, error))?;
@@ -283,11 +283,10 @@ fn play_all(
                 return;
             }
             let (began, path) = (SystemTime::now(), session.directory.path().to_owned());
-            let outcome = runtime.block_on(session.run(interrupt));
+            let SessionOutcome { result, failures } = runtime.block_on(session.run(interrupt));
             let took = began.elapsed().unwrap_or_default();
-            let result = Some(outcome.result.clone());
-            let (errors, exit) = report(outcome, &path, shown);
-            let run = ReportedRun { file: files[index].clone(), began, took, result, errors };
+            let (errors, exit) = report(&result, failures, &path, shown);
+            let run = ReportedRun { file: files[index].clone(), began, took, result: Some(result), errors };
             *runs[index].lock().expect("set once") = Some((run, exit));
         }
     };
@@ -305,19 +304,19 @@ fn play_all(
 }
 
 /// Shows the result of a run. Returns what went wrong beside it, and what all means for the exit status.
-fn report(outcome: SessionOutcome, directory: &Path, shown: Shown) -> (Vec<String>, Exit) {
+fn report(result: &RunResult, failures: Vec<CommandError>, directory: &Path, shown: Shown) -> (Vec<String>, Exit) {
     match shown {
-        Shown::Json => output::data(outcome.result.to_json().as_bytes()),
-        Shown::Tables => show(&summary::render(&outcome.result, table_style())),
-        Shown::Line => tell(summary::render(&outcome.result, table_style()).lines().next().unwrap_or_default()),
+        Shown::Json => output::data(result.to_json().as_bytes()),
+        Shown::Tables => show(&summary::render(result, table_style())),
+        Shown::Line => tell(summary::render(result, table_style()).lines().next().unwrap_or_default()),
     }
-    let errors: Vec<String> = outcome.failures.iter().map(|error| chain::one_line(error)).collect();
-    let failed = outcome.failures.into_iter().map(fail).max();
+    let errors: Vec<String> = failures.iter().map(|error| chain::one_line(error)).collect();
+    let failed = failures.into_iter().map(fail).max();
     tell(&format!("record: {}", directory.display()));
-    if outcome.result.verdict == RunVerdict::Failed {
+    if result.verdict == RunVerdict::Failed {
         tell(&format!("explain: harness explain {}", directory.display()));
     }
-    let played = Exit::from(outcome.result.verdict);
+    let played = Exit::from(result.verdict);
     (errors, failed.map_or(played, |failed| failed.max(played)))
 }
 
@@ -353,8 +352,7 @@ mod tests {
         let error = BackendError::Probe(refused.into());
         let result = RunResult::not_deployed(&fixture::plan(), "netns", ProbeOutcome::Skipped, &error);
         let failures = vec![CommandError::from(error)];
-        let outcome = SessionOutcome { result, failures };
-        let (errors, exit) = report(outcome, Path::new("runs/x"), Shown::Tables);
+        let (errors, exit) = report(&result, failures, Path::new("runs/x"), Shown::Tables);
         assert_eq!((errors.len(), exit.code()), (1, 3));
     }
 }

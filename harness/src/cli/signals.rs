@@ -1,11 +1,9 @@
 //! Ctrl-C, SIGTERM, and SIGHUP when the terminal is closed. Once, and the runs end and clean up. Twice, and the program leaves
 //! and says what is left.
 
-use std::task::Poll;
 use std::time::Duration;
 
-use butter_cli::hangup;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use butter_cli::end_signals::EndSignals;
 use tokio::time::timeout;
 
 use super::{Exit, tell};
@@ -16,34 +14,8 @@ use crate::run::{StopReason, StopSignal};
 /// How long the list of what is left may take.
 const LIST_WITHIN: Duration = Duration::from_secs(5);
 
-/// Signals that end a run, caught from when this is made.
-pub(super) struct CaughtSignals(Vec<Signal>);
-
-impl CaughtSignals {
-    /// Catches them from now on. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// If the system refuses.
-    pub(super) fn catch() -> std::io::Result<Self> {
-        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
-        if !hangup::is_ignored() {
-            kinds.push(SignalKind::hangup());
-        }
-        kinds.into_iter().map(signal).collect::<Result<_, _>>().map(CaughtSignals)
-    }
-
-    /// Waits for the next of them.
-    async fn next(&mut self) {
-        std::future::poll_fn(|cx| match self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
-    }
-}
-
 /// Asks `stop` at the first signal and ends the program at the second.
-pub(super) async fn serve(mut signals: CaughtSignals, stop: StopSignal) {
+pub(super) async fn serve(mut signals: EndSignals, stop: StopSignal) {
     loop {
         signals.next().await;
         if stop.request(StopReason::Interrupted) {
