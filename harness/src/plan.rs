@@ -115,6 +115,9 @@ pub struct Network {
     pub behind: Option<Uplink>,
     /// Where it is said to be; shown in reports.
     pub region: Option<String>,
+    /// Log filter of its router, if the file names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// How a network is joined to the one it is behind.

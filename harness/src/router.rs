@@ -104,6 +104,7 @@ pub fn run(config: RouterConfig) -> anyhow::Result<()> {
         rebound,
     };
     serve_beside(gateway.map(|gateway| (gateway, rebinds)), proxy, listener)?;
+    tracing::info!(inside = %config.inside.subnet, outside = ?config.outside.map(|outside| outside.address), "routes");
     io::run(&mut engine, &sockets, &commands, &metrics)
 }
 

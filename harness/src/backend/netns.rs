@@ -321,8 +321,11 @@ async fn start_router(
     let process_spec = ProcessSpec {
         program: Arc::clone(program),
         arguments: vec!["router".to_owned()],
-        variables: [vec![(CONFIG_VARIABLE, serde_json::to_string(&config)?)], node_command::inherited_by_routers()]
-            .concat(),
+        variables: [
+            vec![(CONFIG_VARIABLE, serde_json::to_string(&config)?)],
+            node_command::router_variables(plan.network(network)),
+        ]
+        .concat(),
         privileges: Privileges::Router,
         folder: None,
         log: options.logs.as_ref().map(|logs| logs.join(format!("router-{}.log", plan.network(network).name))),

@@ -65,6 +65,7 @@ impl PlanBuilder {
             ipv6: None,
             behind,
             region: None,
+            log: None,
         });
         self.next_host.push(2);
         NetworkIndex(self.plan.networks.len() - 1)

@@ -87,6 +87,7 @@ fn networks(
         ipv6,
         behind: network.behind.map(|to| uplink(network, to, &mut hosts[to.0], ipv6.and(subnets6[to.0]))),
         region: network.region.clone(),
+        log: network.log.clone(),
     };
     model.networks.iter().zip(subnets).zip(subnets6).map(network).collect()
 }

@@ -81,6 +81,9 @@ fn network(plan: &Plan, networks: NetworkRange) -> String {
     if let Some(region) = &network.region {
         let _ = write!(line, "; region {region}");
     }
+    if let Some(filter) = &network.log {
+        let _ = write!(line, "; router logs {filter}");
+    }
     line
 }
 

@@ -134,6 +134,7 @@ impl Proxy {
         if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || !addresses.iter().all(fits) {
             return Err(Unfit::Refused(format!("from 1 to {ADDRESSES_MAX} addresses of {}", outside.subnet)));
         }
+        tracing::info!(?addresses, "the NAT forgets every mapping");
         self.control.ask(move |engine, now| engine.rebind(now, &addresses)).await.map_err(Unfit::Failed)?;
         self.rebound.send_modify(|times| *times += 1);
         Ok(())
@@ -144,6 +145,7 @@ impl Proxy {
         if !up.is_sound() || !down.is_sound() {
             return Err(Unfit::Refused("shares are from 0 to 1, and a rate is more than nothing".to_owned()));
         }
+        tracing::info!(?up, ?down, "the uplink changes");
         self.control.ask(move |engine, _| engine.set_link(&up, &down)).await.map_err(Unfit::Failed)
     }
 

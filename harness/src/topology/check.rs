@@ -64,6 +64,8 @@ pub(crate) struct NetworkModel {
     pub(crate) up: LinkConfig,
     pub(crate) down: LinkConfig,
     pub(crate) region: Option<String>,
+    /// Log filter of its router.
+    pub(crate) log: Option<String>,
 }
 
 /// A port that always leads to a node.
@@ -142,12 +144,12 @@ impl Outline {
 impl NetworkModel {
     /// Number `number` of those that `raw` makes, counted from 0.
     fn new(raw: &RawNetwork, number: usize, behind: Option<NetworkIndex>) -> Self {
-        let RawNetwork { name, subnet, ipv6, nat, link, region, count, .. } = raw.clone();
+        let RawNetwork { name, subnet, ipv6, nat, link, region, log, count, .. } = raw.clone();
         let (up, down) = link.over((&LinkConfig::default(), &LinkConfig::default()));
         let group = name.value.clone();
         let value = if count.is_some() { format!("{group}-{}", number + 1) } else { name.value };
         let name = Spanned { value, span: name.span };
-        NetworkModel { name, group, subnet, ipv6, behind, nat, forwards: Vec::new(), rebinds: 0, up, down, region }
+        NetworkModel { name, group, subnet, ipv6, behind, nat, forwards: Vec::new(), rebinds: 0, up, down, region, log }
     }
 }
 

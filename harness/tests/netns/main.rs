@@ -3,6 +3,7 @@
 //! - [`run`]: a plan is played as on any other backend.
 //! - [`user`]: an ordinary user needs no more than root.
 //! - [`ends`]: nothing is left, however a run ends.
+//! - [`logs`]: logs are as the topology asks for.
 //! - [`probe`]: a network that does not behave as declared is not played on.
 //! - [`walls`]: nodes have no power, and reach nothing but their networks.
 //!
@@ -14,6 +15,7 @@ mod played;
 mod skipped;
 
 mod ends;
+mod logs;
 mod probe;
 mod run;
 mod support;

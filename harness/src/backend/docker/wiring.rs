@@ -17,7 +17,7 @@ use super::networks::Networks;
 use crate::backend::process::{node_command, router_config};
 use crate::net::autoconf::mac;
 use crate::netns::arrival_filter::COMMAND as FILTER_COMMAND;
-use crate::plan::{NetworkIndex, NodeIndex, Plan};
+use crate::plan::{Network, NetworkIndex, NodeIndex, Plan};
 use crate::router::{CONFIG_VARIABLE, RouterConfig, SideConfig};
 
 /// The node's variable for the token of its control API.
@@ -233,7 +233,7 @@ impl Wiring {
         Ok(ContainerCreateBody {
             // Only root's processes are given capabilities by the engine.
             user: Some("0:0".to_owned()),
-            env: Some(router_environment(&config)),
+            env: Some(router_environment(&config, plan.network(network))),
             entrypoint: Some(vec!["/harness".to_owned()]),
             cmd: Some(vec!["router".to_owned()]),
             host_config: Some(host),
@@ -310,10 +310,10 @@ fn node_environment(token: &str) -> Vec<String> {
     variables.map(|(name, value)| format!("{name}={value}")).collect()
 }
 
-/// The variables of a router's container: its configuration, and what routers inherit from this process.
-fn router_environment(config: &str) -> Vec<String> {
-    let inherited = node_command::inherited_by_routers();
-    let variables = [(CONFIG_VARIABLE, config.to_owned())].into_iter().chain(inherited);
+/// The variables of a router's container: its configuration and its log filter.
+fn router_environment(config: &str, network: &Network) -> Vec<String> {
+    let log = node_command::router_variables(network);
+    let variables = [(CONFIG_VARIABLE, config.to_owned())].into_iter().chain(log);
     variables.map(|(name, value)| format!("{name}={value}")).collect()
 }
 

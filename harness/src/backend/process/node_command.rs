@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::plan::{API_PORT, NODE_PORT, NodeIndex, Plan};
+use crate::plan::{API_PORT, NODE_PORT, Network, NodeIndex, Plan};
 
 /// Holds the log filter of nodes, here as there.
 pub(crate) const LOG_VARIABLE: &str = "BUTTER_LOG";
@@ -15,9 +15,12 @@ pub(crate) fn inherited_variables() -> Vec<(&'static str, String)> {
     inherited(LOG_VARIABLE)
 }
 
-/// The same of routers.
-pub(crate) fn inherited_by_routers() -> Vec<(&'static str, String)> {
-    inherited(ROUTER_LOG_VARIABLE)
+/// The log filter of a network's router: the file's, or the one of this process if it has any.
+pub(crate) fn router_variables(network: &Network) -> Vec<(&'static str, String)> {
+    match &network.log {
+        Some(filter) => vec![(ROUTER_LOG_VARIABLE, filter.clone())],
+        None => inherited(ROUTER_LOG_VARIABLE),
+    }
 }
 
 fn inherited(variable: &'static str) -> Vec<(&'static str, String)> {

@@ -62,6 +62,21 @@ impl Refusal {
     }
 }
 
+/// What the NAT has decided about a packet of `flow`.
+fn translated(flow: Flow, verdict: Verdict) -> Result<Rewrite, Refusal> {
+    let Flow { protocol, source, destination } = flow;
+    match verdict {
+        Verdict::Pass(seen) | Verdict::Hairpin(seen) => {
+            tracing::trace!(?protocol, %source, %destination, as_source = %seen.source, as_destination = %seen.destination, "translated");
+            Ok(Rewrite::Flow(seen))
+        }
+        Verdict::Drop(why) => {
+            tracing::debug!(?protocol, %source, %destination, ?why, "the NAT drops a packet");
+            Err(DropCause::from(why).into())
+        }
+    }
+}
+
 impl RouterEngine {
     /// A frame with an IPv4 packet has come, for this router.
     pub(super) fn receive4(
@@ -202,10 +217,7 @@ impl RouterEngine {
             Content::Flow { echo: Some(Echo::Reply), .. } | Content::Other => {
                 return Err(DropCause::Untranslatable.into());
             }
-            Content::Flow { flow, tcp, .. } => match nat.outbound(now, flow, tcp) {
-                Verdict::Pass(flow) | Verdict::Hairpin(flow) => Rewrite::Flow(flow),
-                Verdict::Drop(why) => return Err(DropCause::from(why).into()),
-            },
+            Content::Flow { flow, tcp, .. } => translated(flow, nat.outbound(now, flow, tcp))?,
             // It comes from the endpoint that the packet in question was sent to.
             Content::Error { about } if nat.addresses().contains(&packet.destination) => {
                 let about = nat.hairpin_error(now, about).ok_or(DropCause::NoMapping)?;
@@ -229,10 +241,7 @@ impl RouterEngine {
             Content::Flow { echo: Some(Echo::Request), .. } | Content::Other => {
                 return Err(DropCause::Untranslatable.into());
             }
-            Content::Flow { flow, tcp, .. } => match nat.inbound(now, flow, tcp) {
-                Verdict::Pass(flow) | Verdict::Hairpin(flow) => Rewrite::Flow(flow),
-                Verdict::Drop(why) => return Err(DropCause::from(why).into()),
-            },
+            Content::Flow { flow, tcp, .. } => translated(flow, nat.inbound(now, flow, tcp))?,
             Content::Error { about } => {
                 let about = nat.inbound_error(now, about).ok_or(DropCause::NoMapping)?;
                 Rewrite::Error(about, packet.source, *about.source.ip())

@@ -32,6 +32,8 @@ pub(crate) struct RawNetwork {
     pub(crate) forwards: Vec<RawForward>,
     pub(crate) link: LinkChange,
     pub(crate) region: Option<String>,
+    /// Log filter of its router.
+    pub(crate) log: Option<String>,
     /// Keys that mean something only for a network behind another.
     pub(crate) uplink_keys: Vec<Spanned<&'static str>>,
 }
@@ -68,6 +70,7 @@ static NETWORK: MapSpec = MapSpec {
         key("nat", "port-restricted", "address translation of its router: a preset or a map; plain routing if absent"),
         key("link", "{latency: 10ms}", "its uplink: a preset or a map; perfect if absent"),
         key("region", "eu", "where it is said to be, shown in reports"),
+        key("log", "debug", "log filter of its router; that of the harness if absent"),
         key("count", "7", "how many such networks"),
         key("ipv6", "true", "whether it has IPv6 beside IPv4"),
         key("subnet6", "2001:db8:7::/64", "its IPv6 addresses, a /64; a free subnet if absent"),
@@ -80,7 +83,7 @@ const POLICIES: [(&str, Policy); 2] = [("stateful", Policy::Stateful), ("open", 
 
 pub(crate) fn read(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -> RawNetwork {
     let fields = Fields::open(node, &key.span, &NETWORK, problems);
-    let uplink_keys = ["nat", "link", "count", "firewall6"]
+    let uplink_keys = ["nat", "link", "count", "firewall6", "log"]
         .into_iter()
         .filter_map(|name| fields.entry(name).map(|(key, _)| Spanned { value: name, span: key.span.clone() }))
         .collect();
@@ -104,7 +107,19 @@ pub(crate) fn read(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink
         forwards: nat.forwards,
         link: fields.entry("link").map(|(key, node)| link::read(node, &key.span, problems)).unwrap_or_default(),
         region: fields.text("region", problems).map(|region| region.value),
+        log: fields.text("log", problems).and_then(|text| log_filter(text, problems)),
         uplink_keys,
+    }
+}
+
+fn log_filter(text: Spanned<String>, problems: &mut DiagnosticSink) -> Option<String> {
+    match butter_cli::logging::filter(&text.value) {
+        Ok(filter) => Some(filter),
+        Err(reason) => {
+            let what = format!("{} is no log filter", quoted(&text.value));
+            problems.add(Diagnostic::at(&text.span, what).help(reason));
+            None
+        }
     }
 }
 
