@@ -5,7 +5,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use butter::api::{AnswerBody, ConnectBody, PathBody, SearchBody};
+use butter::api::{AnswerBody, ConnectBody, PathBody, RepairFailureBody, SearchBody};
 use butter::core::identity::{BlockId, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -172,6 +172,20 @@ pub enum EventKind {
         /// The nodes that were asked, unless it found the item.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         asked_nodes: Vec<AskedNode>,
+    },
+    /// A node found no further holder for a block of an item. What fails in the same way again is not repeated.
+    RepairFailed {
+        /// Index of the item in the plan.
+        item: ItemIndex,
+        /// Index of the node that repairs.
+        node: NodeIndex,
+        /// The block.
+        #[serde(serialize_with = "as_text")]
+        block: BlockId,
+        /// Index of the node that was to hold it; `None` without a candidate, or for an identity that no node of the run has.
+        peer: Option<NodeIndex>,
+        /// What came of it.
+        failure: RepairFailureBody,
     },
     /// A link that was wanted is as direct as it will be, or was not made.
     Connected {

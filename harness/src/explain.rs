@@ -8,11 +8,13 @@
 //! | `fates` | whether a node was up at a moment, and if not, what had happened to it |
 //! | `partitions` | which nodes a partition kept apart at a moment |
 //! | `items` | the story of an item: its holders, their ends, its loss |
+//! | `links` | links that did not come up, stayed relayed, or did not come back after a rebind |
 //! | `queries` | the story of a query: which nodes it asked, and why it failed |
 //! | `overview` | everything that failed, one line each |
 
 mod fates;
 mod items;
+mod links;
 mod overview;
 mod partitions;
 mod queries;

@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use butter::api::{AskedPeerBody, ConnectBody, SearchBody};
+use butter::api::{AskedPeerBody, ConnectBody, FailedRepairBody, SearchBody};
 use butter::core::identity::{BlockId, NodeId};
 use bytes::Bytes;
 use serde::Serialize;
@@ -296,6 +296,8 @@ pub struct NodeSnapshot {
     pub links: Vec<LinkSnapshot>,
     /// The blocks that it holds.
     pub blocks: Vec<BlockId>,
+    /// Its last repairs that brought no copy, oldest first.
+    pub failed_repairs: Vec<FailedRepairBody>,
 }
 
 /// A link at one moment, as one of its ends sees it.

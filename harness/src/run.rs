@@ -30,6 +30,7 @@ use crate::plan::{EndCondition, NodeIndex, Plan, Step};
 use crate::series::Scrape;
 
 mod backend_events;
+mod failed_repairs;
 mod holders;
 mod pair_queue;
 mod pending;

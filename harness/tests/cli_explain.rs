@@ -177,3 +177,46 @@ fn missing_records_items_and_queries_are_usage_errors() {
         harness(played.scratch.path(), arguments, 2);
     }
 }
+
+#[test]
+fn peers_without_room_explain_why_repair_did_not_save_an_item() {
+    let steps = "  - store: {items: 1, size: 2KiB, from: h-1}\n  - kill: {nodes: [h-2]}\n  - settle: {for: 8s}\n  - kill: {nodes: [h-1, h-3]}\n  - settle: {for: 5s}\n";
+    let played = play(&with_steps(steps, "persistence == 100%"), 1);
+    played.explains(
+        &["item", "0"],
+        &["wanted q-1 to hold it: no room", "wanted q-2 to hold it: no room", "; repairs failed: ", "no room ("],
+    );
+    played.explains(&[], &["item 0: all of its holders were gone", "no room ("]);
+}
+
+#[test]
+fn lack_of_candidates_explains_why_repair_did_not_save_an_item() {
+    let steps = "  - store: {items: 1, size: 2KiB, from: h-1}\n  - kill: {nodes: [h-2, q]}\n  - settle: {for: 8s}\n  - kill: {nodes: [h-1, h-3]}\n";
+    let played = play(&with_steps(steps, "persistence == 100%"), 1);
+    played
+        .explains(&["item", "0"], &["wanted a further holder and knew no candidate", "; repairs failed: no candidate"]);
+}
+
+#[test]
+fn partition_explains_links_that_do_not_come_up() {
+    let topology = "\
+name: broken
+seed: 5
+networks:
+  internet: {}
+  left: {behind: internet, nat: port-restricted}
+  right: {behind: internet, nat: port-restricted}
+nodes:
+  hub: {on: internet, ambassador: true}
+  l: {on: left}
+  r: {on: right}
+steps:
+  - join: {within: 30s}
+  - partition: {sides: [[l], [hub, r]], name: split}
+  - connect: {among: [l, r], within: 5s}
+checks:
+  - connected == 100%
+";
+    let played = play(topology, 1);
+    played.explains(&[], &["links that did not come up: 1", "; the partition split kept them apart"]);
+}

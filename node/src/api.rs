@@ -29,6 +29,10 @@ use crate::core::io::{ConnectReport, LinkPath};
 use crate::core::nat_report::MappingBehaviour;
 use crate::overlay::data::{AskedPeer, CopyShortage, PeerAnswer, SearchTally};
 
+mod failed_repair;
+
+pub use failed_repair::{FailedRepairBody, RepairFailureBody};
+
 /// Header of a found value: hops from the node to whoever had its first block.
 pub const HOPS_HEADER: &str = "butter-hops";
 /// Header of a found value: query messages that it took.
@@ -291,6 +295,9 @@ pub struct SnapshotBody {
     pub links: Vec<SnapshotLinkBody>,
     /// Blocks that it holds.
     pub blocks: Vec<BlockId>,
+    /// Its last repairs that brought no copy, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_repairs: Vec<FailedRepairBody>,
 }
 
 /// A link, at a glance.

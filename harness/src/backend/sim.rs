@@ -247,6 +247,7 @@ impl SimBackend {
             neighbours: node.neighbours().count(),
             links: node.linked().map(|(peer, remote)| LinkSnapshot { peer, remote }).collect(),
             blocks: node.overlay().blocks().collect(),
+            failed_repairs: node.overlay().failed_repairs().map(Into::into).collect(),
         };
         self.engine.nodes().map(view).collect()
     }

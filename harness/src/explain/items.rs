@@ -1,6 +1,6 @@
 //! The story of an item: its holders, their ends, its loss.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fates::{Fate, split};
 use super::record::{HoldersChange, Record, RecordedKind, StoredResult};
@@ -29,6 +29,9 @@ pub(super) fn story(record: &Record, item: usize) -> Option<String> {
             }
             RecordedKind::RouterDied { network, message } if !holders.is_empty() => {
                 Some(format!("network {network} was cut off: {message}"))
+            }
+            RecordedKind::RepairFailed { item: other, node, peer, failure } if *other == item => {
+                Some(repair_line(node, peer.as_deref(), failure))
             }
             RecordedKind::Stopped { node } if holders.contains(node.as_str()) => Some(format!("{node} left")),
             RecordedKind::Suspended { node, op } if holders.contains(node.as_str()) => {
@@ -89,7 +92,8 @@ pub(super) fn cause(record: &Record, item: usize) -> Option<String> {
         return Some(format!("its put was refused or failed: {error}"));
     }
     let (seen, change) = record.holders(item).last()?;
-    (change.missing_blocks > 0).then(|| loss(record, item, seen, change))
+    let tried = failed_repairs(record, item).map_or_else(String::new, |tried| format!("; repairs failed: {tried}"));
+    (change.missing_blocks > 0).then(|| format!("{}{tried}", loss(record, item, seen, change)))
 }
 
 /// Why no live node held a part of an item, as an inspection at `seen` found.
@@ -153,6 +157,33 @@ fn stored_line(node: &str, took_us: u64, result: &StoredResult) -> String {
         }
         StoredResult::Error(error) => format!("{node} could not store it, after {}: {error}", seconds(took_us)),
     }
+}
+
+fn repair_line(node: &str, peer: Option<&str>, failure: &str) -> String {
+    let peer = peer.unwrap_or("a node of no run");
+    match failure {
+        "no_candidate" => format!("{node} wanted a further holder and knew no candidate"),
+        "no_room" => format!("{node} wanted {peer} to hold it: no room"),
+        "store_failed" => format!("{node} wanted {peer} to hold it: its store failed"),
+        "leaving" => format!("{node} wanted {peer} to hold it: it was leaving"),
+        "unanswered" => format!("{node} wanted {peer} to hold it: no answer"),
+        other => format!("{node} wanted {peer} to hold it: {other}"),
+    }
+}
+
+/// Attempts to find further holders for an item that failed, by what came of them; nothing if there were none.
+fn failed_repairs(record: &Record, item: usize) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in &record.events {
+        if let RecordedKind::RepairFailed { item: other, failure, .. } = &event.kind
+            && *other == item
+        {
+            *counts.entry(failure).or_default() += 1;
+        }
+    }
+    let counts: Vec<String> =
+        counts.iter().map(|(failure, count)| format!("{} ({count})", failure.replace('_', " "))).collect();
+    (!counts.is_empty()).then(|| list(&counts))
 }
 
 fn holders_line(change: &HoldersChange) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::fates::Fate;
 use super::record::{Record, RecordedKind, StoredResult};
-use super::{items, queries, seconds};
+use super::{items, links, queries, seconds};
 
 /// Most lines of a section. What is left out is counted.
 const LINES_MAX: usize = 100;
@@ -19,6 +19,9 @@ pub fn overview(record: &Record) -> String {
         ("lost items", lost_items(record)),
         ("failed puts", failed_puts(record)),
         ("failed queries", failed_queries(record)),
+        ("links that did not come up", links::failed(record)),
+        ("relayed links", links::relayed(record)),
+        ("links that were lost in a rebind", links::lost_in_rebinds(record)),
         ("nodes that were down at the end", dead_nodes(record)),
         ("dead routers", dead_routers(record)),
         ("incidents", incidents(record)),

@@ -103,8 +103,42 @@ pub(super) enum RecordedKind {
     },
     HoldersChanged(HoldersChange),
     Retrieved(RecordedQuery),
+    RepairFailed {
+        item: usize,
+        node: String,
+        peer: Option<String>,
+        failure: String,
+    },
+    Connected {
+        from: String,
+        to: String,
+        result: RecordedLink,
+    },
+    Rebound {
+        network: String,
+    },
+    Recovered {
+        rebind: usize,
+        node: String,
+        peer: String,
+        result: RecordedRecovery,
+    },
     #[serde(other)]
     Other,
+}
+
+/// How a link that was wanted came about.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub(super) enum RecordedLink {
+    Up { path: String, tries: u32 },
+    Down { why: String },
+}
+
+/// What became of one end of a link after a rebind.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct RecordedRecovery {
+    pub(super) outcome: String,
 }
 
 /// How a put ended.

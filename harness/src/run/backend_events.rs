@@ -196,8 +196,10 @@ impl<B: Backend> Runner<'_, B> {
             self.status.persistent = Some((kept, acknowledged));
         }
         self.record(at, looked);
-        for change in self.state.holder_changes(views) {
-            self.record(at, change);
+        // What was tried comes before what came of it.
+        let failed = self.state.new_failed_repairs(views);
+        for event in failed.into_iter().chain(self.state.holder_changes(views)) {
+            self.record(at, event);
         }
         self.rebind_waiting(at, views);
     }

@@ -114,6 +114,7 @@ mod tests {
             neighbours: 0,
             links: Vec::new(),
             blocks: blocks.iter().map(|&number| block(number)).collect(),
+            failed_repairs: Vec::new(),
         }
     }
 

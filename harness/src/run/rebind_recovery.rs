@@ -230,6 +230,7 @@ mod tests {
                 neighbours: 0,
                 links,
                 blocks: vec![],
+                failed_repairs: vec![],
             }
         };
         let views: Vec<_> = (0..4).map(view).collect();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use butter::core::identity::{BlockId, NodeId};
 
+use super::failed_repairs::FailedRepairBook;
 use super::holders::HolderBook;
 use crate::events::{EventKind, Retrieved};
 use crate::metrics::run::OUTCOMES;
@@ -23,6 +24,7 @@ pub(super) struct RunState {
     stored: BTreeMap<ItemIndex, Vec<BlockId>>,
     pub(super) queries: QueryCounts,
     holders: HolderBook,
+    failed_repairs: FailedRepairBook,
 }
 
 /// QueryCounts by how they ended.
@@ -85,6 +87,7 @@ impl RunState {
             stored: BTreeMap::new(),
             queries: QueryCounts::default(),
             holders: HolderBook::default(),
+            failed_repairs: FailedRepairBook::default(),
         }
     }
 
@@ -154,6 +157,12 @@ impl RunState {
         let seen: BTreeSet<NodeIndex> = views.iter().map(|view| view.node).collect();
         let unseen = self.live.keys().copied().filter(|node| !seen.contains(node)).collect();
         self.holders.compare(&self.stored, &views, &unseen)
+    }
+
+    /// Repairs of acknowledged items that the live nodes have failed at since the last call.
+    pub(super) fn new_failed_repairs(&mut self, views: &[NodeSnapshot]) -> Vec<EventKind> {
+        let views: Vec<&NodeSnapshot> = views.iter().filter(|view| self.is_live(view.node)).collect();
+        self.failed_repairs.new_in(&views, &self.stored, |id| self.identities.get(&id).copied())
     }
 
     /// What the views of the live nodes say together. Views of others, who died meanwhile, do not count; live nodes without a

@@ -40,7 +40,8 @@ pub mod view;
 mod waits;
 
 pub use config::DataConfig;
-pub use message::DataMessage;
+pub use message::{DataMessage, InviteRefusal};
+pub use persist::{FailedRepair, RepairFailure};
 pub use retrieve::Retrieval;
 pub use retrieve::trace::{AskedPeer, PeerAnswer};
 pub use shortage::CopyShortage;
@@ -202,6 +203,11 @@ impl DataOverlay {
     /// Ids of all stored blocks, in a stable order.
     pub fn blocks(&self) -> impl Iterator<Item = BlockId> + '_ {
         self.store.ids()
+    }
+
+    /// Repairs of under-replicated groups that brought no copy: the last ones, oldest first.
+    pub fn failed_repairs(&self) -> impl Iterator<Item = &FailedRepair> {
+        self.persist.failed_repairs()
     }
 
     /// Counters, and gauges as of now.

@@ -46,9 +46,9 @@ pub(crate) async fn view(client: &ApiClient, node: NodeIndex) -> anyhow::Result<
     if view.neighbours > view.known_hosts.len() {
         bail!("it has {} neighbours among {} known hosts", view.neighbours, view.known_hosts.len());
     }
-    let api::SnapshotBody { id, known_hosts, neighbours, links, blocks } = view;
+    let api::SnapshotBody { id, known_hosts, neighbours, links, blocks, failed_repairs } = view;
     let links = links.into_iter().map(|api::SnapshotLinkBody { peer, remote }| LinkSnapshot { peer, remote }).collect();
-    Ok(NodeSnapshot { node, id, known_hosts, neighbours, links, blocks })
+    Ok(NodeSnapshot { node, id, known_hosts, neighbours, links, blocks, failed_repairs })
 }
 
 /// What it counts; of a router as well.

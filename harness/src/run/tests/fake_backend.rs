@@ -89,6 +89,7 @@ impl FakeBackend {
             known_hosts: knows.clone(),
             links: self.links(node),
             blocks: self.holders.iter().filter(|(_, (_, by))| by.contains(&node)).map(|(&id, _)| id).collect(),
+            failed_repairs: Vec::new(),
         };
         self.live.iter().map(view).collect()
     }

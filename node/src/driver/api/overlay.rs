@@ -12,8 +12,8 @@ use axum::{Json, Router};
 
 use super::routes::Failure;
 use crate::api::{
-    AskedPeerBody, BLOBS_PATH, ErrorBody, GroupsBody, HOPS_HEADER, MESSAGES_HEADER, PutBody, ShortageBody, StorageBody,
-    TRACE_HEADER,
+    AskedPeerBody, BLOBS_PATH, ErrorBody, FailedRepairBody, GroupsBody, HOPS_HEADER, MESSAGES_HEADER, PutBody,
+    ShortageBody, StorageBody, TRACE_HEADER,
 };
 use crate::core::blob::Blob;
 use crate::core::identity::BlockId;
@@ -35,6 +35,7 @@ pub(super) struct OverlayStatus {
     pub(super) storage: Option<StorageBody>,
     pub(super) groups: Option<GroupsBody>,
     pub(super) blocks: Vec<BlockId>,
+    pub(super) failed_repairs: Vec<FailedRepairBody>,
 }
 
 impl<V: Overlay> OverlayApi<V> {
@@ -69,7 +70,12 @@ fn data_status(overlay: &DataOverlay) -> OverlayStatus {
         healthy: stats.groups_healthy,
         over_replicated: stats.groups_over_replicated,
     };
-    OverlayStatus { storage: Some(storage), groups: Some(groups), blocks: overlay.blocks().collect() }
+    OverlayStatus {
+        storage: Some(storage),
+        groups: Some(groups),
+        blocks: overlay.blocks().collect(),
+        failed_repairs: overlay.failed_repairs().map(Into::into).collect(),
+    }
 }
 
 async fn put(State(node): DataNode, value: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {

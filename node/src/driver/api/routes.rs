@@ -157,6 +157,7 @@ fn snapshot_of<V: AppOverlay>(seen: &InspectedNode<'_, V>, overlay: OverlayStatu
         neighbours: seen.node.neighbours().count(),
         links: seen.node.linked().map(|(peer, remote)| SnapshotLinkBody { peer, remote }).collect(),
         blocks: overlay.blocks,
+        failed_repairs: overlay.failed_repairs,
     }
 }
 

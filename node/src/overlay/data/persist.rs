@@ -10,6 +10,7 @@
 //! | [`repair`] | under-replicated groups recruit members, one leader at a time |
 //! | [`invites`] | invitations under way: blocks are pushed, and their acknowledgements are waited for |
 //! | [`pushes`] | how many bytes of them may be under way |
+//! | [`failed_repairs`] | repairs that brought no copy, and why |
 //! | [`candidates`] | selection of peers to recruit |
 //! | [`converge`] | anti-entropy: heartbeat digests detect views that differ |
 //! | [`completion`] | what goes on when a block was read or written |
@@ -32,6 +33,7 @@ use crate::core::time::Time;
 mod candidates;
 mod completion;
 mod converge;
+mod failed_repairs;
 mod invites;
 mod leave;
 mod peers;
@@ -43,6 +45,8 @@ mod watch;
 
 use candidates::AvoidedPeers;
 use completion::InviteAnswers;
+use failed_repairs::FailedRepairs;
+pub use failed_repairs::{FailedRepair, RepairFailure};
 use leave::LeaveState;
 use peers::GroupPeers;
 use repair::Repairs;
@@ -78,6 +82,7 @@ pub(super) struct Persist {
     trimmed: Vec<BlockId>,
     /// Answers to invitations whose blocks are being written.
     invite_answers: InviteAnswers,
+    failed_repairs: FailedRepairs,
     leaving: Option<LeaveState>,
     next: Time,
 }
@@ -100,6 +105,7 @@ impl Persist {
             changed: Vec::new(),
             trimmed: Vec::new(),
             invite_answers: InviteAnswers::default(),
+            failed_repairs: FailedRepairs::default(),
             leaving: None,
             next: Time::NEVER,
         }
@@ -127,6 +133,11 @@ impl Persist {
     /// Blocks whose groups have changed since the last call.
     pub(super) fn take_changed(&mut self) -> Vec<BlockId> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Repairs that brought no copy: the last ones, oldest first.
+    pub(super) fn failed_repairs(&self) -> impl Iterator<Item = &FailedRepair> {
+        self.failed_repairs.iter()
     }
 
     /// Surplus copies dropped since the last call: r others store these blocks.

@@ -17,6 +17,7 @@ use super::super::{DataCx, waits};
 use super::Persist;
 use super::candidates::CandidateQuery;
 use super::completion::InviteAnswer;
+use super::failed_repairs::RepairFailure;
 use super::invites::Invites;
 use super::pushes::Pushes;
 use crate::core::identity::{BlockId, NodeId};
@@ -203,6 +204,9 @@ impl Persist {
         }
         job.asked.extend(chosen.iter().copied());
         if chosen.len() < lacking {
+            if !job.own && job.asked.is_empty() {
+                self.failed_repairs.note(id, RepairFailure::NoCandidate);
+            }
             job.declined_by.clear();
             self.schedule_repair(id, ctx.now + RECRUIT_EVERY);
         }
@@ -331,6 +335,10 @@ impl Persist {
                 job.refusals.retain(|(other, _)| *other != peer);
                 job.refusals.truncate(REFUSALS_MAX - 1);
                 job.refusals.push((peer, reason));
+            } else {
+                let unanswered = RepairFailure::Unanswered(peer);
+                let failure = reason.map_or(unanswered, |reason| RepairFailure::Refused(peer, reason));
+                self.failed_repairs.note(id, failure);
             }
             if !job.declined_by.contains(&peer) {
                 job.declined_by.push(peer);
