@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`exposition`], [`writer`] | read and write Prometheus' text format |
 //! | [`history`] | keeps the metrics that checks name |
+//! | [`traffic`] | sums up what nodes send |
 //! | [`samples`] | writes `samples.csv.gz`, and reads it |
 //! | [`run`] | the metrics of the run itself |
 //! | [`federation`] | serves the latest metrics of a whole run again |
@@ -16,4 +17,5 @@ pub mod federation;
 pub mod history;
 pub mod run;
 pub mod samples;
+pub mod traffic;
 pub mod writer;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::events::RunTime;
+use crate::metrics::traffic::{TrafficResults, TrafficTally};
 use crate::plan::{Aggregate, Check, EndCondition, Plan, Statistic};
 use crate::series::{Scrape, Source};
 
@@ -12,10 +13,11 @@ const SAMPLES_MAX: usize = 100_000;
 /// Prefix of the metrics of routers. All others are those of nodes.
 pub const ROUTER_METRICS: &str = "butter_router_";
 
-/// Samples of the metrics that the checks of a run name.
+/// Samples of the metrics that the checks of a run name, and what nodes have sent.
 #[derive(Clone, Debug, Default)]
 pub struct MetricHistory {
     metrics: BTreeMap<String, Vec<Sample>>,
+    traffic: TrafficTally,
 }
 
 /// One metric over all nodes, or over all routers, at one moment. A source with several series of that name counts with
@@ -41,11 +43,13 @@ impl MetricHistory {
             Statistic::Metric { name, .. } => Some((name.clone(), Vec::new())),
             _ => None,
         };
-        MetricHistory { metrics: plan.checks.iter().chain(in_steps).filter_map(name).collect() }
+        let metrics = plan.checks.iter().chain(in_steps).filter_map(name).collect();
+        MetricHistory { metrics, traffic: TrafficTally::default() }
     }
 
     /// Adds a sample of all nodes and routers.
     pub fn take(&mut self, at: RunTime, scrapes: &[Scrape]) {
+        self.traffic.take(at, scrapes);
         for (name, history) in &mut self.metrics {
             let of_routers = name.starts_with(ROUTER_METRICS);
             let counts = |source| matches!(source, Source::Router(_)) == of_routers;
@@ -64,6 +68,11 @@ impl MetricHistory {
             }
             history.push(now);
         }
+    }
+
+    /// What nodes have sent by the last sample.
+    pub fn traffic(&self) -> TrafficResults {
+        self.traffic.results()
     }
 
     /// The metric until `end`: extremes over all samples, sum and mean of the last one. `None` if no source exposed it.

@@ -12,7 +12,7 @@ use crate::statistics::{mean_and_deviation, mean_interval};
 const LATENCY_TOLERANCE: f64 = 0.15;
 /// Difference of latencies that is none, in seconds: real processes wait that long for a core, simulated ones never do.
 const LATENCY_SLACK_S: f64 = 0.005;
-/// Largest relative difference of messages per query.
+/// Largest relative difference of messages and bytes, per query and per node.
 const MESSAGES_TOLERANCE: f64 = 0.10;
 /// Largest relative difference of copies per block.
 const COPIES_TOLERANCE: f64 = 0.02;
@@ -44,7 +44,7 @@ pub struct AgreementRow {
 }
 
 /// Measures that are judged.
-const MEASURES: [MeasureName; 7] = [
+const MEASURES: [MeasureName; 9] = [
     MeasureName::Stored,
     MeasureName::Persistence,
     MeasureName::Copies,
@@ -52,6 +52,8 @@ const MEASURES: [MeasureName; 7] = [
     MeasureName::RetrievalP50,
     MeasureName::RetrievalP95,
     MeasureName::RetrievalMessages,
+    MeasureName::NodeMessages,
+    MeasureName::NodeBytes,
 ];
 
 /// Compares the runs of `backend` with those of `reference`, topology by topology, in the order of their names.
@@ -90,7 +92,9 @@ fn agrees(measure: &MeasureName, figures: [Option<AgreementFigure>; 2]) -> bool 
         MeasureName::RetrievalP50 | MeasureName::RetrievalP95 => {
             difference <= LATENCY_SLACK_S || within(LATENCY_TOLERANCE)
         }
-        MeasureName::RetrievalMessages => within(MESSAGES_TOLERANCE),
+        MeasureName::RetrievalMessages | MeasureName::NodeMessages | MeasureName::NodeBytes => {
+            within(MESSAGES_TOLERANCE)
+        }
         MeasureName::Copies => within(COPIES_TOLERANCE),
         _ => difference <= SHARE_TOLERANCE || one.holds(other.mean) || other.holds(one.mean),
     }

@@ -17,6 +17,7 @@ use super::topology_shape::TopologyShape;
 use crate::backend::BackendError;
 use crate::machine_load::MachineLoad;
 use crate::metrics::history::MetricHistory;
+use crate::metrics::traffic::TrafficResults;
 use crate::plan::{Fidelity, Plan};
 use crate::probe::ProbeOutcome;
 use crate::run::{RunEnd, RunRecord, StopReason};
@@ -79,6 +80,8 @@ pub struct RunResult {
     pub failed_operations: Vec<FailedOperations>,
     /// Starts and ends of nodes.
     pub nodes: NodeResults,
+    /// What nodes have sent.
+    pub traffic: TrafficResults,
     /// Every step that was begun.
     pub steps: Vec<StepResult>,
     /// Operations that did not happen as planned, and nodes that ended without being asked to.
@@ -144,6 +147,7 @@ impl RunResult {
             links: played.last_sample.as_ref().map_or_else(Vec::new, |(_, scrapes)| links(plan, scrapes)),
             failed_operations: failed_operations(&played.events),
             nodes: NodeResults::new(plan, &tally.nodes),
+            traffic: played.metric_history.traffic(),
             steps,
             incidents: IncidentResults::new(plan, &tally.incidents),
         }

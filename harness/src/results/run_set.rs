@@ -88,6 +88,8 @@ pub enum MeasureName {
     RetrievalP50,
     RetrievalP95,
     RetrievalMessages,
+    NodeMessages,
+    NodeBytes,
     Connected(String, String),
     Direct(String, String),
     ConnectedP50(String, String),
@@ -98,7 +100,10 @@ impl MeasureName {
     pub fn unit(&self) -> CheckUnit {
         match self {
             MeasureName::RetrievalP50 | MeasureName::RetrievalP95 | MeasureName::ConnectedP50(..) => CheckUnit::Seconds,
-            MeasureName::Copies | MeasureName::RetrievalMessages => CheckUnit::Plain,
+            MeasureName::Copies
+            | MeasureName::RetrievalMessages
+            | MeasureName::NodeMessages
+            | MeasureName::NodeBytes => CheckUnit::Plain,
             _ => CheckUnit::Share,
         }
     }
@@ -121,6 +126,8 @@ impl fmt::Display for MeasureName {
             MeasureName::RetrievalP50 => f.write_str("retrieval p50"),
             MeasureName::RetrievalP95 => f.write_str("retrieval p95"),
             MeasureName::RetrievalMessages => f.write_str("retrieval messages"),
+            MeasureName::NodeMessages => f.write_str("messages per node and s"),
+            MeasureName::NodeBytes => f.write_str("bytes per node and s"),
             MeasureName::Connected(one, other) => write!(f, "connected: {one}, {other}"),
             MeasureName::Direct(one, other) => write!(f, "direct: {one}, {other}"),
             MeasureName::ConnectedP50(one, other) => write!(f, "connected p50: {one}, {other}"),
@@ -225,6 +232,8 @@ struct Record {
     items: Items,
     queries: Queries,
     connectivity: Vec<Pair>,
+    #[serde(default)]
+    traffic: Traffic,
 }
 
 #[derive(Debug, Deserialize)]
@@ -251,6 +260,12 @@ struct Summary {
     latency_s: DurationQuantiles,
     #[serde(default)]
     messages_mean: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Traffic {
+    messages_per_node_s: Option<f64>,
+    bytes_per_node_s: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -299,6 +314,8 @@ impl Record {
             (MeasureName::RetrievalP50, total.latency_s.p50),
             (MeasureName::RetrievalP95, total.latency_s.p95),
             (MeasureName::RetrievalMessages, total.messages_mean),
+            (MeasureName::NodeMessages, self.traffic.messages_per_node_s),
+            (MeasureName::NodeBytes, self.traffic.bytes_per_node_s),
         ];
         let connected = self
             .connectivity
