@@ -2,6 +2,7 @@
 //!
 //! Start reading at [`plan`] (what a topology file becomes), [`backend`] (what plays it) and [`run`] (how).
 
+pub mod adversary;
 pub mod backend;
 pub mod bench;
 pub mod checks;

@@ -10,6 +10,7 @@ use butter::core::config::Config;
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
+use crate::adversary::Behaviour;
 use crate::net::link::LinkConfig;
 use crate::net::nat::{Forward, NatConfig};
 
@@ -177,6 +178,9 @@ pub struct NodePlan {
     pub settings: Vec<(String, String)>,
     /// Whether it runs from the beginning.
     pub from_start: bool,
+    /// What it does to others; an honest node does nothing of the sort.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub behaviours: Vec<Behaviour>,
 }
 
 /// A value to store.

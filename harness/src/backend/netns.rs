@@ -29,7 +29,7 @@ use crate::backend::process::exit::how_it_ended;
 use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, ProcessInstance};
 use crate::backend::process::router_config::{self, CONTROL_PORT};
 use crate::backend::process::{ProcessBackend, ProcessHost, ProcessRun, node_api, node_command};
-use crate::backend::{Backend, BackendError};
+use crate::backend::{Backend, BackendError, refuse_hostile};
 use crate::events::RunTime;
 use crate::netns::access::{self, NamespaceAccess};
 use crate::netns::arrival_filter::ArrivalFilter;
@@ -157,6 +157,7 @@ impl Backend for NetnsBackend {
     }
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
+        refuse_hostile(&self.plan)?;
         let (host, routers) = self.routers(progress).await?;
         if self.options.probe {
             self.probed = probe(&self.plan, &host.namespaces, &routers, progress).await?;

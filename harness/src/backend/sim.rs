@@ -14,6 +14,7 @@ use butter::core::time::Time;
 use butter::overlay::data::{DataCommand, DataOutcome, DataOverlay, GetError, PutError};
 use rand::Rng;
 
+use crate::adversary::Adversary;
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult, OpTarget};
@@ -131,14 +132,34 @@ impl SimBackend {
         let life = &mut self.lives[node.0];
         life.identity += u64::from(fresh);
         life.starts += 1;
+        let starts = life.starts;
         let of_node = child(self.plan.seed, purpose::NODE + node.0 as u64).next_u64();
-        let seed = child(of_node, purpose::START + life.starts).next_u64();
-        let mut id = NodeId([0; 32]);
-        child(of_node, purpose::IDENTITY + life.identity).fill_bytes(&mut id.0);
+        let seed = child(of_node, purpose::START + starts).next_u64();
+        let id = self.id_of(node);
         let NodeConfig { core: config, data, .. } = NodeConfig::clone(&self.configs[node.0]);
         let overlay = DataOverlay::new(data);
+        let behaviours = &self.plan.nodes[node.0].behaviours;
+        if !behaviours.is_empty() {
+            let adversary = Adversary::new(id, behaviours, &self.hostile_ids(), seed);
+            self.engine.interpose(node.0 as NodeSlot, Box::new(adversary));
+        }
         self.engine.start(node.0 as NodeSlot, SpawnSpec { id, config, seed, overlay });
         id
+    }
+
+    /// The identity of a node in its present life.
+    fn id_of(&self, node: NodeIndex) -> NodeId {
+        let of_node = child(self.plan.seed, purpose::NODE + node.0 as u64).next_u64();
+        let mut id = NodeId([0; 32]);
+        child(of_node, purpose::IDENTITY + self.lives[node.0].identity).fill_bytes(&mut id.0);
+        id
+    }
+
+    /// The hostile nodes, which know each other.
+    fn hostile_ids(&self) -> Vec<NodeId> {
+        let nodes = self.plan.nodes.iter().enumerate();
+        let hostile = nodes.filter(|(_, node)| !node.behaviours.is_empty());
+        hostile.map(|(index, _)| self.id_of(NodeIndex(index))).collect()
     }
 
     fn kill(&mut self, node: NodeIndex) {
@@ -246,10 +267,15 @@ impl SimBackend {
             known_hosts: node.known_hosts().map(|contact| contact.id).collect(),
             neighbours: node.neighbours().count(),
             links: node.linked().map(|(peer, remote)| LinkSnapshot { peer, remote }).collect(),
-            blocks: node.overlay().blocks().collect(),
+            // A hostile node holds nothing that counts.
+            blocks: node.overlay().blocks().filter(|_| self.is_honest(slot)).collect(),
             failed_repairs: node.overlay().failed_repairs().map(Into::into).collect(),
         };
         self.engine.nodes().map(view).collect()
+    }
+
+    fn is_honest(&self, slot: NodeSlot) -> bool {
+        self.plan.nodes[slot as usize].behaviours.is_empty()
     }
 
     fn sample(&self) -> Vec<Scrape> {

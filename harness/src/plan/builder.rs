@@ -85,6 +85,7 @@ impl PlanBuilder {
             join: Vec::new(),
             settings: self.settings.clone(),
             from_start: true,
+            behaviours: Vec::new(),
         });
         &mut self.plan.nodes[index]
     }

@@ -137,6 +137,10 @@ fn group(plan: &Plan, name: &str, members: &[usize]) -> String {
     if first.ambassador {
         line.push_str(", ambassador");
     }
+    if !first.behaviours.is_empty() {
+        let names: Vec<&str> = first.behaviours.iter().map(|behaviour| behaviour.name()).collect();
+        let _ = write!(line, ", hostile: {}", names.join(" and "));
+    }
     if !first.from_start {
         line.push_str(", started by a retrieve step");
     } else if first.join.is_empty() && !first.ambassador {

@@ -17,6 +17,7 @@ use butter::core::time::{Deadline, Time};
 use butter::core::transport::TransportEvent;
 use butter::overlay::Overlay;
 
+use crate::adversary::Interposer;
 use crate::plan::{NODE_PORT, NodePlan, Plan};
 
 use super::network::NodeSlot;
@@ -62,6 +63,8 @@ pub struct SimEngine<V: Overlay> {
 #[derive(Debug)]
 struct Place<V: Overlay> {
     node: Option<Box<NodeCore<V>>>,
+    /// What stands between the node and its network, if it is hostile.
+    interposer: Option<Box<dyn Interposer<V::Message, V::Command, V::Outcome>>>,
     /// For overlays that do not store blocks themselves.
     store: MemoryStore,
     /// The node while it is frozen.
@@ -79,6 +82,7 @@ impl<V: Overlay> SimEngine<V> {
     pub fn new(plan: &Plan) -> Self {
         let place = |node: &NodePlan| Place {
             node: None,
+            interposer: None,
             store: MemoryStore::default(),
             frozen: None,
             address: SocketAddrV4::new(node.address, NODE_PORT),
@@ -141,6 +145,11 @@ impl<V: Overlay> SimEngine<V> {
             std::iter::once(place.address.into()).chain(ipv6).map(|address: SocketAddr| address.into()).collect();
         self.handle(slot, Input::Addresses(listens));
         self.handle(slot, Input::Wake);
+    }
+
+    /// Puts something between a place and its network: whatever node runs there is hostile from now on.
+    pub fn interpose(&mut self, slot: NodeSlot, interposer: Box<dyn Interposer<V::Message, V::Command, V::Outcome>>) {
+        self.places[slot as usize].interposer = Some(interposer);
     }
 
     /// Silences a node. Its commands end no more.
@@ -224,13 +233,20 @@ impl<V: Overlay> SimEngine<V> {
         }
     }
 
-    fn handle(&mut self, slot: NodeSlot, input: Input<V::Message, V::Command>) {
+    fn handle(&mut self, slot: NodeSlot, mut input: Input<V::Message, V::Command>) {
         let now = self.now();
         let place = &mut self.places[slot as usize];
         let Some(node) = &mut place.node else { return };
         self.handled += 1;
         let mut sink = std::mem::take(&mut self.sink);
-        let mut deadline = node.handle(now, input, &mut sink);
+        let is_seen = place.interposer.as_mut().is_none_or(|interposer| interposer.receive(now, &mut input));
+        let mut deadline = Deadline { at: place.deadline, why: "as before" };
+        if is_seen {
+            deadline = node.handle(now, input, &mut sink);
+        }
+        if let Some(interposer) = &mut place.interposer {
+            interposer.emit(now, &mut sink);
+        }
         // Requests are answered at once, as by a node without an application; that may ask for more.
         let mut sent = Sent::default();
         while !sink.0.is_empty() {
@@ -254,7 +270,7 @@ impl<V: Overlay> SimEngine<V> {
         (0..sent.unsendable).for_each(|_| node.count_unsendable());
         self.sink = sink;
         let Deadline { at, .. } = deadline;
-        place.deadline = at;
+        place.deadline = place.interposer.as_ref().map_or(at, |interposer| at.min(interposer.due()));
         self.arm(slot);
     }
 

@@ -8,6 +8,7 @@ use butter::core::config::ConfigError;
 use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use super::fields::{Fields, MapSpec, Spanned, from_variable, key, scalar};
 use super::tree::{YamlKey, YamlNode, YamlValue};
+use crate::adversary::Behaviour;
 use crate::plan::sweep::{RUNS_MAX, Sweep};
 use crate::plan::{FidelityChoice, ResolvedInput};
 
@@ -48,6 +49,8 @@ pub(crate) struct RawGroup {
     /// `None`: one node that bears the group's own name.
     pub(crate) count: Option<u64>,
     pub(crate) ambassador: bool,
+    /// What its nodes do to others.
+    pub(crate) behaviours: Vec<Behaviour>,
     pub(crate) config: Vec<Setting>,
 }
 
@@ -77,12 +80,17 @@ static TOPOLOGY: MapSpec = MapSpec {
     later: &[],
 };
 
+/// What `behaviour` means; names every one.
+const BEHAVIOUR_DOC: &str = "what its nodes do to others, on sim: a list, or words joined by '+', of drop, boast, steal-views, \
+    accuse, wrong-bytes, mute, poison, flood, fill and eclipse; none if absent";
+
 static GROUP: MapSpec = MapSpec {
     what: "a node group",
     keys: &[
         key("on", "alpha", "the network, or networks of one name, that its nodes are on"),
         key("count", "5", "how many nodes; one node with the group's own name if absent"),
         key("ambassador", "true", "whether its nodes serve as ambassadors; false if absent"),
+        key("behaviour", "[drop, boast]", BEHAVIOUR_DOC),
         key("config", "{storage: 64MiB}", "settings of its nodes"),
     ],
     later: &[],
@@ -190,8 +198,36 @@ fn read_group(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -> 
         on: fields.text("on", problems),
         count: fields.count("count", 1, NODES_MAX, problems),
         ambassador: fields.flag("ambassador", problems).unwrap_or(false),
+        behaviours: fields.get("behaviour").map(|node| read_behaviours(node, problems)).unwrap_or_default(),
         config: fields.get("config").map(|node| read_config(node, problems)).unwrap_or_default(),
     }
+}
+
+/// A list of behaviours, or one text that joins them by `+`, so that a sweep may vary it.
+fn read_behaviours(node: &YamlNode, problems: &mut DiagnosticSink) -> Vec<Behaviour> {
+    let example = "such as behaviour: [drop, boast]";
+    let words: Vec<(&YamlNode, &str)> = match &node.value {
+        YamlValue::List(items) => {
+            items.iter().filter_map(|item| Some((item, scalar(item, example, problems)?))).collect()
+        }
+        _ => {
+            let text = scalar(node, example, problems).unwrap_or("none");
+            if text == "none" { Vec::new() } else { text.split('+').map(|word| (node, word.trim())).collect() }
+        }
+    };
+    let mut behaviours = Vec::new();
+    for (node, word) in words {
+        match Behaviour::NAMES.iter().find(|(name, _)| *name == word) {
+            Some(&(_, behaviour)) if !behaviours.contains(&behaviour) => behaviours.push(behaviour),
+            Some(_) => {}
+            None => {
+                let problem = Diagnostic::at(&node.span, format!("{} is no behaviour", quoted(word)));
+                let help = suggestion(word, Behaviour::NAMES.iter().map(|(name, _)| *name), "behaviours");
+                problems.add(Diagnostic { help, ..from_variable(problem, node) });
+            }
+        }
+    }
+    behaviours
 }
 
 fn read_config(node: &YamlNode, problems: &mut DiagnosticSink) -> Vec<Setting> {

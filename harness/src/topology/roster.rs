@@ -46,6 +46,7 @@ impl NodeRoster {
                     join: Vec::new(),
                     settings: group.settings.clone(),
                     from_start: true,
+                    behaviours: group.behaviours.clone(),
                 });
             }
         }
@@ -73,6 +74,7 @@ impl NodeRoster {
                 join: Vec::new(),
                 settings: model.settings.clone(),
                 from_start: false,
+                behaviours: Vec::new(),
             });
         }
         self.fresh.push(added);

@@ -23,6 +23,8 @@ use butter::overlay::data::{
 };
 use rand::Rng;
 
+use crate::adversary::{Adversary, Interposer};
+
 /// How long a message takes.
 pub(crate) const DELAY: Duration = Duration::from_millis(20);
 /// How long a link to a silent node stays up.
@@ -64,12 +66,15 @@ pub(crate) struct Net {
     heard: BTreeMap<(usize, usize), Time>,
     /// Nodes that do nothing until then, and then all at once: stopped processes.
     frozen: BTreeMap<usize, Time>,
+    /// What stands between hostile nodes and the network.
+    adversaries: BTreeMap<usize, Adversary>,
     sequence: u64,
     idle_wakes: u32,
     why: &'static str,
     commands: u64,
     ended: BTreeMap<CommandId, Ended>,
     pub(crate) messages: u64,
+    messages_of_honest: u64,
     /// Blocks of nodes whose stores complete later.
     stores: BTreeMap<usize, MemoryStore>,
     /// Whether nodes leave storing to `stores`.
@@ -127,12 +132,14 @@ impl Net {
             deaf: BTreeSet::new(),
             heard: BTreeMap::new(),
             frozen: BTreeMap::new(),
+            adversaries: BTreeMap::new(),
             sequence: 0,
             idle_wakes: 0,
             why: "",
             commands: 0,
             ended: BTreeMap::new(),
             messages: 0,
+            messages_of_honest: 0,
             stores: BTreeMap::new(),
             deferred,
             write_fails: false,
@@ -196,11 +203,28 @@ impl Net {
         self.due.insert((self.now + after, self.sequence), (to, input));
     }
 
-    fn give(&mut self, at: usize, input: In) {
+    /// Messages that honest nodes have sent.
+    pub(crate) fn messages_of_honest(&self) -> u64 {
+        self.messages_of_honest
+    }
+
+    /// Makes a node hostile.
+    pub(crate) fn corrupt(&mut self, at: usize, adversary: Adversary) {
+        self.adversaries.insert(at, adversary);
+    }
+
+    fn give(&mut self, at: usize, mut input: In) {
         let mut sink = Sink::default();
         let Some(node) = &mut self.nodes[at] else { return };
+        let mut adversary = self.adversaries.get_mut(&at);
+        let is_seen = adversary.as_mut().is_none_or(|adversary| adversary.receive(self.now, &mut input));
+        let input = if is_seen { input } else { Input::Wake };
         let deadline = node.handle(self.now, input, &mut sink);
-        let wake = deadline.at;
+        let mut wake = deadline.at;
+        if let Some(adversary) = adversary {
+            adversary.emit(self.now, &mut sink);
+            wake = wake.min(adversary.due());
+        }
         self.why = deadline.why;
         self.wakes.remove(&(self.woken_at[at], at));
         self.woken_at[at] = wake;
@@ -222,6 +246,7 @@ impl Net {
                     }
                     wire::encoded_len(&message).expect("it fits a frame");
                     self.messages += 1;
+                    self.messages_of_honest += u64::from(!self.adversaries.contains_key(&at));
                     self.post(to, DELAY, Input::Message { from: id(at, self.seed), message });
                 }
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use butter::config::{NodeConfig, SETTINGS};
 
 use super::{FRESH, NetworkNames, RESERVED, numbered};
+use crate::adversary::Behaviour;
 use crate::plan::{NetworkIndex, NetworkRange};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
 use crate::topology::fields::Spanned;
@@ -18,6 +19,8 @@ pub(crate) struct GroupModel {
     pub(crate) networks: Option<NetworkRange>,
     pub(crate) count: Option<u64>,
     pub(crate) ambassador: bool,
+    /// As [`crate::plan::NodePlan::behaviours`].
+    pub(crate) behaviours: Vec<Behaviour>,
     /// As [`crate::plan::NodePlan::settings`].
     pub(crate) settings: Vec<(String, String)>,
 }
@@ -60,6 +63,7 @@ pub(crate) fn check(raw: &RawTopology, places: &NetworkNames, problems: &mut Dia
             networks: on.map(|(_, networks)| networks),
             count: group.count,
             ambassador: group.ambassador,
+            behaviours: group.behaviours.clone(),
             settings: settings(&[&raw.config, &group.config]),
         });
     }
