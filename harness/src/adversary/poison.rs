@@ -26,7 +26,7 @@ pub struct PoisonEpochs {
     known: BTreeSet<BlockId>,
 }
 
-/// A block that nobody has put.
+/// A block that no application has put.
 pub(super) fn made_up(act: &mut Act<'_>, length: usize) -> Block {
     let mut bytes = vec![0; length];
     act.random.fill_bytes(&mut bytes);
