@@ -1,6 +1,8 @@
-//! QUIC's congestion controller, with a record of the round trips that it is shown.
+//! QUIC's congestion controller: Cubic above what the path is known to carry, with a record of the round trips that it is shown.
 //!
-//! QUIC keeps the variance of the round trip to itself. A controller sees every acknowledged packet, and so can keep its own.
+//! Cubic takes every loss for congestion, so a radio link that loses one packet in thirty is left nearly empty. What a path
+//! has carried, it can carry again: see [`carried`]. QUIC keeps the variance of the round trip to itself. A controller sees
+//! every acknowledged packet, and so can keep its own.
 
 use std::any::Any;
 use std::fmt;
@@ -11,6 +13,10 @@ use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics, CubicConfig};
 
 use crate::core::path::{INITIAL_RTT, MAX_ACK_DELAY};
+
+mod carried;
+
+use carried::CarriedWindow;
 
 /// Makes a [`MeasuredController`] for each connection.
 #[derive(Debug, Default)]
@@ -29,6 +35,7 @@ impl ControllerFactory for MeasuredControllerConfig {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         Box::new(MeasuredController {
             cubic: self.cubic.clone().build(now, current_mtu),
+            carried: CarriedWindow::new(now),
             rtt: INITIAL_RTT,
             deviation: INITIAL_RTT / 2,
             sample: None,
@@ -40,6 +47,7 @@ impl ControllerFactory for MeasuredControllerConfig {
 /// Cubic, and what it has shown of the path.
 pub struct MeasuredController {
     cubic: Box<dyn Controller>,
+    carried: CarriedWindow,
     /// Smoothed round trip before the acknowledgement at hand.
     rtt: Duration,
     deviation: Duration,
@@ -76,6 +84,7 @@ impl Controller for MeasuredController {
         let sample = now.saturating_duration_since(sent);
         self.sample = Some(self.sample.map_or(sample, |newest| newest.min(sample)));
         self.rtt = rtt.get();
+        self.carried.acknowledged(sent, bytes, rtt.min());
         self.cubic.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
@@ -87,10 +96,12 @@ impl Controller for MeasuredController {
             self.deviation = if self.measured { (3 * self.deviation + deviation) / 4 } else { sample / 2 };
             self.measured = true;
         }
+        self.carried.acknowledgement_ended(now, app_limited);
         self.cubic.on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent_congestion: bool, lost_bytes: u64) {
+        self.carried.lost(lost_bytes, is_persistent_congestion);
         self.cubic.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
     }
 
@@ -99,16 +110,18 @@ impl Controller for MeasuredController {
     }
 
     fn window(&self) -> u64 {
-        self.cubic.window()
+        self.cubic.window().max(self.carried.window())
     }
 
     fn metrics(&self) -> ControllerMetrics {
-        self.cubic.metrics()
+        let mut metrics = self.cubic.metrics();
+        metrics.congestion_window = self.window();
+        metrics
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        let Self { rtt, deviation, sample, measured, .. } = *self;
-        Box::new(MeasuredController { cubic: self.cubic.clone_box(), rtt, deviation, sample, measured })
+        let Self { carried, rtt, deviation, sample, measured, .. } = *self;
+        Box::new(MeasuredController { cubic: self.cubic.clone_box(), carried, rtt, deviation, sample, measured })
     }
 
     fn initial_window(&self) -> u64 {

@@ -208,6 +208,7 @@ impl Retrieve {
             return;
         }
         let query = self.queries.remove(&number).expect("it was just there");
+        self.go_on_waiting(ctx, from);
         let Some(get) = self.gets.get_mut(&query.get) else { return };
         let hops = query.visit.unwrap_or(1);
         let mut brought = false;
@@ -251,6 +252,20 @@ impl Retrieve {
                 get.flood_ended(*flood);
             }
         }
+    }
+
+    /// `peer` has answered a question, so the link carries its answers, one after the other: the next ones are given time anew.
+    /// No peer gains more by it than one wait for each answer that it gives.
+    fn go_on_waiting(&mut self, ctx: &DataCx<'_, '_>, peer: NodeId) {
+        let late_at = ctx.now + waits::answer(ctx, peer, self.asked_of(peer));
+        for query in self.queries.values_mut().filter(|query| query.peer == peer && !query.late) {
+            query.next = query.next.max(late_at);
+        }
+    }
+
+    /// Bytes that `peer` has to send at most before it has answered every question.
+    fn asked_of(&self, peer: NodeId) -> u64 {
+        self.queries.values().filter(|query| query.peer == peer).map(FindQuery::bytes_max).sum()
     }
 
     /// The answer to a question is late: others are asked beside it. A visit is repeated, in case it was lost with an older link.
@@ -300,13 +315,9 @@ impl Retrieve {
             let mut scope = SearchScope { cx: &mut *ctx, persist, floods: &mut self.floods, get: number, slow, until };
             match get.next(&mut scope) {
                 GetStep::Wait => return,
-                GetStep::Ask(SourceRequest { peer, ids, bytes }) => {
-                    let query = FindQuery::new(number, peer, ids, None, ctx.now + waits::answer(ctx, peer, bytes));
-                    self.find(ctx, query);
-                }
+                GetStep::Ask(SourceRequest { peer, ids }) => self.find(ctx, FindQuery::new(number, peer, ids, None)),
                 GetStep::Visit { peer, ids, hops } => {
-                    let late_at = ctx.now + waits::answer(ctx, peer, BLOCK_MAX as u64);
-                    self.find(ctx, FindQuery::new(number, peer, ids, Some(hops), late_at));
+                    self.find(ctx, FindQuery::new(number, peer, ids, Some(hops)));
                 }
                 GetStep::Search(ids) => {
                     let retrieval = scope.cx.settings.retrieval;
@@ -322,8 +333,10 @@ impl Retrieve {
         }
     }
 
-    fn find(&mut self, ctx: &mut DataCx<'_, '_>, query: FindQuery) {
+    fn find(&mut self, ctx: &mut DataCx<'_, '_>, mut query: FindQuery) {
         self.last_query += 1;
+        let bytes = self.asked_of(query.peer) + query.bytes_max();
+        query.next = ctx.now + waits::answer(ctx, query.peer, bytes);
         let (peer, ids, hosts) = (query.peer, query.ids.clone(), query.visit.is_some());
         if let Some(get) = self.gets.get_mut(&query.get) {
             get.trace.asked(ctx, get.began, peer);
@@ -348,8 +361,14 @@ impl Retrieve {
 }
 
 impl FindQuery {
-    fn new(get: u64, peer: NodeId, ids: Vec<BlockId>, visit: Option<u32>, late_at: Time) -> Self {
-        FindQuery { get, peer, ids, visit, late: false, repeats: 0, next: late_at }
+    fn new(get: u64, peer: NodeId, ids: Vec<BlockId>, visit: Option<u32>) -> Self {
+        FindQuery { get, peer, ids, visit, late: false, repeats: 0, next: Time::NEVER }
+    }
+
+    /// Bytes of blocks that the answer brings at most. A source has most of the blocks, and a visited peer hardly more than one.
+    fn bytes_max(&self) -> u64 {
+        let blocks = if self.visit.is_some() { 1 } else { self.ids.len() };
+        (blocks * BLOCK_MAX) as u64
     }
 }
 

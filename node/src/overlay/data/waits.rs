@@ -33,7 +33,7 @@ const RESYNC: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(1
 /// Bytes of a full invitation.
 const BATCH_BYTES: u64 = (BLOCKS_MAX * BLOCK_MAX) as u64;
 
-/// When an answer of `bytes` from `peer` is late. Asking others beside it costs little, so this allows for one lost packet.
+/// When an answer from `peer`, which has `bytes` to send until then, is late. Asking others beside it costs little, so this allows for one lost packet.
 pub(super) fn answer(cx: &DataCx<'_, '_>, peer: NodeId, bytes: u64) -> Duration {
     let wait = match cx.path(peer) {
         Some(path) => 2 * patience::probe_timeout(path) + path.transfer_time(bytes.saturating_add(path.outstanding())),

@@ -85,6 +85,7 @@ impl Persist {
     /// Sends as many of the queued blocks as the paths carry.
     pub(super) fn push_queued(&mut self, ctx: &mut DataCx<'_, '_>) {
         for to in self.repairs.pushes.waiting_peers() {
+            self.withdraw_surplus(ctx, to);
             while let Some((ids, bytes)) = self.take_queued(ctx, to) {
                 self.repairs.pushes.sent(to, bytes);
                 match ctx.read_blocks(&ids, ReadPurpose::Invite { to, bytes }) {
@@ -92,6 +93,21 @@ impl Persist {
                     None => self.repairs.invites.reading += 1,
                 }
             }
+        }
+    }
+
+    /// Does not push to `to` what its groups do not need any more: a peer that was given up has taken it after all. With one more
+    /// member than that, a group would keep it.
+    fn withdraw_surplus(&mut self, ctx: &DataCx<'_, '_>, to: NodeId) {
+        let is_surplus = |&id: &BlockId| {
+            let full = self.groups.get(&id).is_some_and(|view| !view.contains(to) && self.is_full(id, view));
+            full && !self.extras.contains_key(&id)
+        };
+        let surplus: Vec<BlockId> = self.repairs.pushes.queued_for(to).filter(is_surplus).collect();
+        for id in surplus {
+            self.repairs.pushes.withdraw(to, id);
+            self.not_asked(id, to);
+            self.review(ctx, id);
         }
     }
 

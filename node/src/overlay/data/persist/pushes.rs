@@ -101,6 +101,21 @@ impl Pushes {
         self.queued.keys().copied().collect()
     }
 
+    /// Blocks that wait for room to go to `to`.
+    pub(super) fn queued_for(&self, to: NodeId) -> impl Iterator<Item = BlockId> + '_ {
+        self.queued.get(&to).into_iter().flatten().copied()
+    }
+
+    /// A block need not go to `to` any more.
+    pub(super) fn withdraw(&mut self, to: NodeId, id: BlockId) {
+        if let Some(queue) = self.queued.get_mut(&to) {
+            queue.retain(|queued| *queued != id);
+            if queue.is_empty() {
+                self.queued.remove(&to);
+            }
+        }
+    }
+
     /// Takes the blocks for `to` that may be sent now, at most as many as one message holds. `bytes_of` says how long each
     /// is; `None` if it need not be sent any more. Returns them with their bytes.
     pub(super) fn take(

@@ -320,6 +320,13 @@ impl Persist {
         self.repairs.jobs.get(&id).is_some_and(|job| job.asked.contains(&peer))
     }
 
+    /// `peer` is not awaited as a holder of the block any more.
+    pub(super) fn not_asked(&mut self, id: BlockId, peer: NodeId) {
+        if let Some(job) = self.repairs.jobs.get_mut(&id) {
+            job.asked.retain(|asked| *asked != peer);
+        }
+    }
+
     /// Whether enough live members store the block.
     pub(super) fn is_full(&self, id: BlockId, view: &GroupView) -> bool {
         let missing = self.repairs.jobs.get(&id).map_or(&[][..], |job| &job.missing);

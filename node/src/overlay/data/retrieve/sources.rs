@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 
-use super::super::block::BLOCK_MAX;
 use super::super::message::BLOCKS_MAX;
 use super::super::{DataCx, waits};
 use crate::core::contact::Contact;
@@ -56,8 +55,6 @@ struct PartRequest {
 pub(super) struct SourceRequest {
     pub(super) peer: NodeId,
     pub(super) ids: Vec<BlockId>,
-    /// Bytes that the source has to send before the last of these blocks has arrived.
-    pub(super) bytes: u64,
 }
 
 /// The sources of one value.
@@ -137,7 +134,7 @@ impl Sources {
                     request.at.push(source.peer);
                     request.is_prompt = true;
                 }
-                return Some(SourceRequest { peer: source.peer, bytes: (source.under_way * BLOCK_MAX) as u64, ids });
+                return Some(SourceRequest { peer: source.peer, ids });
             }
         }
         None
