@@ -9,7 +9,7 @@ use butter::overlay::data::DataOverlay;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::plan::builder::PlanBuilder;
-use butter_harness::plan::{NetworkIndex, NodeIndex, Plan};
+use butter_harness::plan::{FidelityChoice, NetworkIndex, NodeIndex, Plan};
 use butter_harness::sim::engine::{SimEngine, SpawnSpec};
 use butter_harness::sim::network::NodeSlot;
 
@@ -29,6 +29,7 @@ fn link(loss: f64) -> LinkConfig {
 
 struct Outage {
     engine: SimEngine<DataOverlay>,
+    ambassador: NodeSlot,
     home: NetworkIndex,
     /// The node whose network is cut off.
     alone: NodeSlot,
@@ -36,15 +37,15 @@ struct Outage {
 
 impl Outage {
     /// An ambassador and six nodes on the internet, and one node behind a NAT.
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, fidelity: FidelityChoice) -> Self {
         let mut builder = PlanBuilder::new(seed).with("discover", "false");
-        builder.ambassador();
+        let NodeIndex(ambassador) = builder.ambassador();
         for _ in 0..6 {
             builder.node(PlanBuilder::INTERNET);
         }
         let home = builder.network(PlanBuilder::INTERNET, Some(NatConfig::port_restricted()), link(0.0));
         let NodeIndex(alone) = builder.node(home);
-        let plan = builder.into_plan();
+        let plan = Plan { fidelity, ..builder.into_plan() };
         let mut engine = SimEngine::new(&plan);
         for (slot, node) in plan.nodes.iter().enumerate() {
             let NodeConfig { core: config, data, .. } = plan.node_config(node);
@@ -56,7 +57,7 @@ impl Outage {
             };
             engine.start(slot as NodeSlot, spawn);
         }
-        let mut outage = Outage { engine, home, alone: alone as NodeSlot };
+        let mut outage = Outage { engine, ambassador: ambassador as NodeSlot, home, alone: alone as NodeSlot };
         outage.run(Duration::from_secs(10));
         assert!(outage.neighbours() > 0, "it has joined");
         outage
@@ -86,18 +87,34 @@ impl Outage {
     }
 }
 
-#[test]
-fn node_that_was_cut_off_is_linked_again_within_seconds_of_its_link_s_return() {
+/// Cuts the node off, kills the ambassador meanwhile if so wanted, and sees to it that the node comes back.
+fn node_comes_back(fidelity: FidelityChoice, ambassador_dies: bool) {
     for seed in 1..=SEEDS {
-        let mut outage = Outage::new(seed);
+        let mut outage = Outage::new(seed, fidelity);
         outage.set_loss(1.0);
-        outage.run(OUTAGE);
+        outage.run(OUTAGE / 2);
+        if ambassador_dies {
+            outage.engine.kill(outage.ambassador);
+        }
+        outage.run(OUTAGE / 2);
         assert_eq!(outage.neighbours(), 0, "seed {seed}: nothing gets through");
         let stats = outage.engine.node(outage.alone).expect("it runs").stats();
         assert_eq!(stats.isolated, 1);
         assert!(stats.isolated_longest_s >= 10.0, "seed {seed}: {} s", stats.isolated_longest_s);
         outage.set_loss(0.0);
         let back = outage.back_after();
-        assert!(back <= BACK_WITHIN, "seed {seed}: after {back:?}");
+        assert!(back <= BACK_WITHIN, "{fidelity:?}, seed {seed}: after {back:?}");
     }
+}
+
+#[test]
+fn node_that_was_cut_off_is_linked_again_within_seconds_of_its_link_s_return() {
+    node_comes_back(FidelityChoice::Message, false);
+    node_comes_back(FidelityChoice::Packet, false);
+}
+
+#[test]
+fn node_that_was_cut_off_comes_back_although_its_ambassador_has_died_meanwhile() {
+    node_comes_back(FidelityChoice::Message, true);
+    node_comes_back(FidelityChoice::Packet, true);
 }

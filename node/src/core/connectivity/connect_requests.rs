@@ -28,6 +28,8 @@ struct ConnectRequest {
     since: Time,
     up_after: Option<Duration>,
     direct_after: Option<Duration>,
+    /// Tries to get past the relay. Their count elsewhere ends once one has succeeded.
+    tries: u32,
     /// When to try again; [`Time::NEVER`] while something is being tried or the link is up.
     again_at: Time,
 }
@@ -58,6 +60,7 @@ impl ConnectRequests {
                 since: now,
                 up_after: None,
                 direct_after: None,
+                tries: 0,
                 again_at,
             });
         }
@@ -97,6 +100,7 @@ impl ConnectRequests {
         self.0.retain_mut(|want| {
             let stands = standing(want.peer);
             let since = now.since(want.since);
+            want.tries = want.tries.max(stands.tries);
             let direct = stands.path.is_some_and(|path| path != LinkPath::Relayed);
             if stands.path.is_some() {
                 want.up_after.get_or_insert(since);
@@ -108,9 +112,8 @@ impl ConnectRequests {
             let settled_well = stands.greeted && (direct || stands.path.is_some() && !stands.improving);
             let done = settled_well || since >= CONNECT_WITHIN;
             if done {
-                let (took, direct_after) = (want.up_after, want.direct_after);
-                settled
-                    .push((want.command, ConnectReport { path: stands.path, took, direct_after, tries: stands.tries }));
+                let ConnectRequest { up_after: took, direct_after, tries, .. } = *want;
+                settled.push((want.command, ConnectReport { path: stands.path, took, direct_after, tries }));
             }
             !done
         });
@@ -161,10 +164,9 @@ mod tests {
     fn a_direct_link_is_told_of_at_once() {
         let mut wanted = wanted();
         assert_eq!(wanted.settle(at(300), |_| RELAYED), []);
-        let [(_, report)] = wanted.settle(at(500), |_| LinkStanding { path: Some(LinkPath::Punched), ..RELAYED })[..]
-        else {
-            panic!("it is settled")
-        };
+        let punched = LinkStanding { path: Some(LinkPath::Punched), improving: false, tries: 0, ..RELAYED };
+        let [(_, report)] = wanted.settle(at(500), |_| punched)[..] else { panic!("it is settled") };
+        assert_eq!(report.tries, 1, "as many as there were while it was relayed");
         assert_eq!(report.took, Some(Duration::from_millis(300)));
         assert_eq!(report.direct_after, Some(Duration::from_millis(500)));
     }

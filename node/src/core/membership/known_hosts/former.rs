@@ -25,8 +25,12 @@ pub(super) struct FormerHosts {
 }
 
 impl FormerHosts {
+    /// A host is lost. One that was asked in vain keeps its turn, or the others would never have theirs.
     pub(super) fn add(&mut self, contact: Contact) {
-        self.contacts.retain(|known| known.id != contact.id);
+        if let Some(known) = self.contacts.iter_mut().find(|known| known.id == contact.id) {
+            *known = contact;
+            return;
+        }
         if self.contacts.len() >= FORMER_MAX {
             self.contacts.remove(0);
         }

@@ -131,3 +131,26 @@ fn node_that_has_lost_all_hosts_asks_them_again_one_each_second() {
     known.remove(peer);
     assert!(known.former.iter().count() <= 16 && known.former.iter().any(|contact| contact.id == peer));
 }
+
+#[test]
+fn lost_host_that_is_asked_in_vain_does_not_take_the_turn_of_others() {
+    let random = &mut child(4, 1);
+    let mut known = hosts(0, 4);
+    for number in 1..=6 {
+        known.note_host(contact(number), random);
+    }
+    for number in 1..=6 {
+        known.remove(NodeId([number; 32]));
+    }
+    let mut asked = Vec::new();
+    for at in 0..6 {
+        let now = Time::from_micros(at * 1_000_000);
+        let says = known.wake(now, Duration::from_secs(10), &contact(0), random, &|_| None);
+        asked.extend(says.into_iter().map(|(to, _)| to.id.0[0]));
+        // The dial to the one before has failed meanwhile.
+        if let [.., before, _] = asked[..] {
+            known.remove(NodeId([before; 32]));
+        }
+    }
+    assert_eq!(asked, [6, 5, 4, 3, 2, 1]);
+}
