@@ -87,6 +87,13 @@ pub enum EventKind {
         /// The operation's name.
         op: &'static str,
     },
+    /// An operation has changed the disk or the store of a node.
+    StoreChanged {
+        /// Index of the node in the plan.
+        node: NodeIndex,
+        /// Name of the operation that did it.
+        op: &'static str,
+    },
     /// A network's NAT has forgotten every mapping.
     Rebound {
         /// Index of the network in the plan.

@@ -95,6 +95,20 @@ pub enum Op {
         #[serde(serialize_with = "duration_text::serialize")]
         deadline: Duration,
     },
+    /// Has the disk of a node be full, or have room again. Ends with [`OpResult::StoreChanged`].
+    FillDisk {
+        node: NodeIndex,
+        /// Whether it is full from then on.
+        full: bool,
+    },
+    /// Damages blocks in the store of a node. Ends with [`OpResult::StoreChanged`].
+    CorruptStore {
+        node: NodeIndex,
+        /// Share of the blocks, 0..1.
+        share: f64,
+        /// Decides which of the blocks.
+        seed: u64,
+    },
     /// Takes a snapshot of every live node. Ends with [`OpResult::Inspected`].
     Inspect,
     /// Takes every metric of every live node and router. Ends with [`OpResult::Sampled`].
@@ -109,7 +123,9 @@ impl Op {
             | Op::Kill { node }
             | Op::Stop { node }
             | Op::Pause { node }
-            | Op::Resume { node } => Some(*node),
+            | Op::Resume { node }
+            | Op::FillDisk { node, .. }
+            | Op::CorruptStore { node, .. } => Some(*node),
             Op::Put { node, .. } | Op::Get { node, .. } | Op::Connect { node, .. } | Op::Ping { node, .. } => {
                 Some(*node)
             }
@@ -149,6 +165,8 @@ impl Op {
             Op::Heal { .. } => "heal",
             Op::Connect { .. } => "connect",
             Op::Ping { .. } => "ping",
+            Op::FillDisk { .. } => "change of a disk's room",
+            Op::CorruptStore { .. } => "damage to a store",
             Op::Inspect => "inspection",
             Op::Sample => "sample",
         }
@@ -171,6 +189,8 @@ impl Op {
             Op::Heal { .. } => "heals",
             Op::Connect { .. } => "connects",
             Op::Ping { .. } => "pings",
+            Op::FillDisk { .. } => "changes of disks' room",
+            Op::CorruptStore { .. } => "damages to stores",
             Op::Inspect => "inspections",
             Op::Sample => "samples",
         }
@@ -221,6 +241,8 @@ pub enum OpResult {
     NodeStopped,
     /// The router has taken the change.
     NetworkChanged,
+    /// The disk or the store is changed.
+    StoreChanged,
     /// The value has enough copies. Lists each of its blocks, the one that names the value first.
     Stored(Vec<BlockId>),
     /// The value was found.

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
+use butter::api::StoragePlace;
 use butter::config::NodeConfig;
 use butter::core::config::Config;
 use ipnet::Ipv4Net;
@@ -172,6 +173,8 @@ pub struct NodePlan {
     pub address6: Option<Ipv6Addr>,
     /// Whether it serves as an ambassador.
     pub ambassador: bool,
+    /// Whether its blocks outlive it.
+    pub store: StoragePlace,
     /// Ambassadors that it is configured with.
     pub join: Vec<NodeIndex>,
     /// Settings that differ from the node's defaults: keys and values of [`NodeConfig::set`], already checked.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`engine`] | plays [`butter::core::NodeCore`]s: hands them what arrives, does what they ask for, wakes them |
 //! | [`transport`] | links between nodes as QUIC makes them: handshakes, messages, silence, relays; multicast |
+//! | `disk` | the disk of a node, which loses what is not synced |
 //! | [`network`] | routers: where a packet goes, what [`crate::net::nat`] and [`crate::net::link`] do to it |
 //! | [`queue`] | what happens when |
 //! | [`series`] | metrics of nodes and routers as Prometheus has them |
@@ -14,6 +15,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod disk;
 pub mod engine;
 pub mod invariants;
 pub mod network;

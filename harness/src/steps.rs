@@ -20,6 +20,8 @@ use crate::topology::tree::{YamlKey, YamlNode, YamlValue};
 pub(crate) mod check;
 mod churn;
 mod connect;
+mod corrupt_store;
+mod disk_full;
 mod heal;
 mod join;
 mod kill;
@@ -45,7 +47,7 @@ use state::{PlanState, SeedStream};
 use step::{ScheduleError, StepSource, StepSpec, Verb};
 
 /// Every verb, in the order of the reference.
-static VERBS: [&Verb; 16] = [
+static VERBS: [&Verb; 18] = [
     &join::VERB,
     &store::VERB,
     &retrieve::VERB,
@@ -60,13 +62,14 @@ static VERBS: [&Verb; 16] = [
     &link::VERB,
     &partition::VERB,
     &heal::VERB,
+    &disk_full::VERB,
+    &corrupt_store::VERB,
     &connect::VERB,
     &check::VERB,
 ];
 
 /// Verbs that the format reserves for later versions.
-const VERBS_RESERVED: [&str; 9] =
-    ["outage", "disk-full", "corrupt-store", "skew", "load", "wait", "exec", "parallel", "repeat"];
+const VERBS_RESERVED: [&str; 7] = ["outage", "skew", "load", "wait", "exec", "parallel", "repeat"];
 
 /// A step of the file.
 #[derive(Debug)]

@@ -137,14 +137,31 @@ pub struct ViaBody {
 }
 
 /// Storage that a node gives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageBody {
     /// Number of blocks that the node keeps.
     pub blocks: u64,
-    /// Total size of these blocks, in bytes.
+    /// What these blocks cost, in bytes, overhead included.
     pub bytes: u64,
     /// Most bytes that it keeps.
     pub limit_bytes: u64,
+    /// Whether the blocks outlive the node.
+    #[serde(default)]
+    pub place: StoragePlace,
+    /// Why it takes no blocks, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// Where a node keeps blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoragePlace {
+    /// They end with the node.
+    #[default]
+    Memory,
+    /// They are there after a restart.
+    Disk,
 }
 
 /// Peer Content Groups by state.

@@ -45,6 +45,7 @@ pub use crate::driver::command::{
 pub use crate::driver::handle::{AppOverlay, InspectedNode, NodeHandle, NodeStopped};
 use crate::driver::identity::Identity;
 use crate::driver::resolver::Resolver;
+use crate::driver::store::{OpenStoreError, OpenedStore};
 use crate::driver::store_lock::StoreLock;
 use crate::driver::{Driver, DriverSettings};
 use crate::overlay::data::{DataOverlay, FoundValue, GetError, PutError, StoredValue};
@@ -58,6 +59,7 @@ pub struct NodeBuilder<V: AppOverlay> {
     overlay_api: OverlayApi<V>,
     driver: DriverSettings,
     store: Option<PathBuf>,
+    blocks_in_memory: bool,
     api: Option<ApiSettings>,
     behaviours: Behaviours,
     clients: Vec<Client<V>>,
@@ -69,6 +71,7 @@ impl<V: AppOverlay> fmt::Debug for NodeBuilder<V> {
             .field("config", &self.config)
             .field("driver", &self.driver)
             .field("store", &self.store)
+            .field("blocks_in_memory", &self.blocks_in_memory)
             .field("api", &self.api)
             .field("behaviours", &self.behaviours)
             .field("clients", &self.clients.len())
@@ -85,6 +88,7 @@ impl Node<DataOverlay> {
             overlay_api: OverlayApi::data(),
             driver: DriverSettings::default(),
             store: None,
+            blocks_in_memory: false,
             api: None,
             behaviours: Behaviours::default(),
             clients: Vec::new(),
@@ -110,9 +114,10 @@ impl NodeBuilder<DataOverlay> {
     #[must_use]
     pub fn overlay<W: AppOverlay>(self, overlay: W) -> NodeBuilder<W> {
         assert!(self.clients.is_empty(), "the overlay is chosen before clients are added");
-        let NodeBuilder { config, driver, store, api, behaviours, .. } = self;
+        let NodeBuilder { config, driver, store, blocks_in_memory, api, behaviours, .. } = self;
         let overlay_api = OverlayApi::none();
-        NodeBuilder { config, overlay, overlay_api, driver, store, api, behaviours, clients: Vec::new() }
+        let clients = Vec::new();
+        NodeBuilder { config, overlay, overlay_api, driver, store, blocks_in_memory, api, behaviours, clients }
     }
 }
 
@@ -152,10 +157,18 @@ impl<V: AppOverlay> NodeBuilder<V> {
         self
     }
 
-    /// Stores what should outlive the node, such as its identity, in this folder.
+    /// Keeps what should outlive the node in this folder: its identity and the blocks that it stores. Without it a node has a
+    /// new identity, and its blocks are in memory.
     #[must_use]
     pub fn store(mut self, folder: impl Into<PathBuf>) -> Self {
         self.store = Some(folder.into());
+        self
+    }
+
+    /// Keeps the blocks in memory also with [`NodeBuilder::store`]: then only the identity outlives the node.
+    #[must_use]
+    pub fn blocks_in_memory(mut self) -> Self {
+        self.blocks_in_memory = true;
         self
     }
 
@@ -194,10 +207,14 @@ impl<V: AppOverlay> NodeBuilder<V> {
     /// # Errors
     /// If a socket cannot be opened, or the store cannot be used or is in use.
     pub async fn start(self) -> Result<Node<V>, StartError> {
-        let lock = self.store.as_deref().map(StoreLock::take).transpose()?;
+        let lock = self.store.as_deref().map(StoreLock::take).transpose().map_err(OpenStoreError::from)?;
         let identity = match &self.store {
             Some(folder) => Identity::in_store(folder)?,
             None => Identity::generate()?,
+        };
+        let (store, lock) = match (self.store, lock) {
+            (Some(folder), Some(lock)) if !self.blocks_in_memory => (Some(OpenedStore::open(&folder, lock)?), None),
+            (_, lock) => (None, lock),
         };
         let api = match &self.api {
             Some(settings) => Some(ApiServer::bind(settings).await?),
@@ -206,7 +223,7 @@ impl<V: AppOverlay> NodeBuilder<V> {
         if let Some(api) = &api {
             api.wait_for_start().await;
         }
-        let (driver, handle) = Driver::open(&identity, self.config, self.overlay, self.driver, self.behaviours)?;
+        let (driver, handle) = Driver::open(&identity, self.config, self.overlay, self.driver, self.behaviours, store)?;
         let mut node = JoinSet::new();
         node.spawn(driver.run());
         let mut beside = JoinSet::new();
@@ -244,7 +261,7 @@ pub struct Node<V: AppOverlay = DataOverlay> {
     api: Option<ApiAddress>,
     driver: JoinSet<()>,
     beside: JoinSet<()>,
-    /// Of the store, if it has one.
+    /// Of the store, unless it is held together with the blocks.
     _lock: Option<StoreLock>,
 }
 

@@ -117,6 +117,7 @@ impl<V: Overlay> NodeCore<V> {
             Input::PortMapped(mapping) => self.with(now, sink, |net, cx| net.mapped(cx, mapping)),
             Input::Addresses(local) => self.with(now, sink, |net, cx| net.set_local_addresses(cx, local)),
             Input::Resolved { name, addresses } => self.with(now, sink, |net, cx| net.resolved(cx, &name, &addresses)),
+            Input::StoreOpened(contents) => self.notify_overlay(now, OverlayInput::StoreOpened(contents), sink),
             Input::Stored(completion) => self.notify_overlay(now, OverlayInput::Stored(completion), sink),
             Input::Wake => self.wake(now, sink),
         }

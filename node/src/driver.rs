@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`identity`] | the key that a node is |
 //! | [`transport`] | links over QUIC, direct and relayed |
+//! | [`store`] | blocks on a disk |
 //! | [`multicast`] | announcements on the LAN |
 //! | `portmap` | ports that the NAT forwards here |
 //! | [`resolver`] | looking up the names of ambassadors |
@@ -26,7 +27,7 @@ use crate::core::NodeCore;
 use crate::core::config::Config;
 use crate::core::io::{Command, CommandId, Input, LocalAddress, Outcome, Output, Sink};
 use crate::core::message::Announcement;
-use crate::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreRequest};
+use crate::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreContents, StoreRequest};
 use crate::core::time::Deadline;
 use crate::core::transport::{RelayQuota, TransportEvent};
 use crate::overlay::Overlay;
@@ -37,7 +38,7 @@ use identity::{Identity, IdentityError};
 use multicast::{Lan, LanError};
 use portmap::PortMapping;
 use resolver::{Lookups, Resolver, SystemResolver};
-use store_lock::StoreLockError;
+use store::{OpenStoreError, OpenedStore, StoreThread};
 use transport::{Transport, TransportError};
 
 pub mod api;
@@ -50,6 +51,7 @@ mod interfaces;
 pub mod multicast;
 pub(crate) mod portmap;
 pub mod resolver;
+pub mod store;
 pub mod store_lock;
 pub mod transport;
 
@@ -104,9 +106,12 @@ pub enum StartError {
     /// The node's identity cannot be read or made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The store is in use, or cannot be locked.
+    /// The store is in use, or cannot be opened.
     #[error(transparent)]
-    Store(#[from] StoreLockError),
+    Store(#[from] OpenStoreError),
+    /// The system gives no thread to the block store, or no signals.
+    #[error("cannot start the thread of the block store")]
+    StoreThread(#[source] std::io::Error),
     /// The system does not tell its addresses.
     #[error("cannot list this machine's addresses")]
     Addresses(#[source] std::io::Error),
@@ -116,6 +121,36 @@ pub enum StartError {
     /// The control API cannot listen.
     #[error(transparent)]
     Api(#[from] api::ApiError),
+}
+
+/// Where the blocks of a node are, if its overlay has not its own place for them.
+#[derive(Debug)]
+enum NodeStore {
+    Memory(MemoryStore),
+    /// On a disk; with what was there at the start, until the node knows it.
+    Disk(StoreThread, Option<StoreContents>),
+}
+
+impl NodeStore {
+    fn describe(&self) -> String {
+        match self {
+            NodeStore::Memory(_) => "memory".to_owned(),
+            NodeStore::Disk(thread, _) => thread.folder().display().to_string(),
+        }
+    }
+
+    async fn next(&mut self) -> StoreCompletion {
+        match self {
+            NodeStore::Memory(_) => std::future::pending().await,
+            NodeStore::Disk(thread, _) => thread.next().await,
+        }
+    }
+
+    async fn close(self) {
+        if let NodeStore::Disk(thread, _) = self {
+            thread.close().await;
+        }
+    }
 }
 
 /// A node with all its sockets, ready to be played.
@@ -129,7 +164,7 @@ pub struct Driver<V: Overlay> {
     port_mapping: PortMapping,
     lookups: Lookups,
     server: Server,
-    store: Box<dyn BlockStore>,
+    store: NodeStore,
     replies: mpsc::Receiver<Reply>,
     commands: mpsc::Receiver<ToNode<V>>,
     under_way: BTreeMap<CommandId, oneshot::Sender<Outcome<V::Outcome>>>,
@@ -165,7 +200,15 @@ where
         overlay: V,
         settings: DriverSettings,
         behaviours: Behaviours,
+        store: Option<OpenedStore>,
     ) -> Result<(Self, NodeHandle<V>), StartError> {
+        let store = match store {
+            None => NodeStore::Memory(MemoryStore::default()),
+            Some(opened) => {
+                let (thread, contents) = StoreThread::start(opened).map_err(StartError::StoreThread)?;
+                NodeStore::Disk(thread, Some(contents))
+            }
+        };
         let transport = Transport::listen(identity, settings.listen, RelayQuota::of(config.ambassador))?;
         let lan = config.discover.then(|| Lan::open(settings.group, settings.interfaces.clone())).transpose()?;
         let (server, replies) = Server::new(behaviours, config.deadline);
@@ -181,7 +224,7 @@ where
             lan,
             port_mapping: PortMapping::default(),
             server,
-            store: Box::new(MemoryStore::default()),
+            store,
             replies,
             commands,
             under_way: BTreeMap::new(),
@@ -201,7 +244,14 @@ where
 
     /// Plays the node until it has left.
     pub async fn run(mut self) {
-        tracing::info!(id = %self.node.me().id, "up");
+        let kept = self.store.describe();
+        tracing::info!(id = %self.node.me().id, store = kept, "up");
+        if let NodeStore::Disk(_, contents) = &mut self.store
+            && let Some(contents) = contents.take()
+        {
+            tracing::info!(blocks = contents.blocks.len(), "back with the blocks of the store");
+            self.feed(Input::StoreOpened(contents));
+        }
         tracing::debug!(addresses = ?self.addresses, "listening");
         self.feed(Input::Addresses(self.addresses.clone()));
         self.feed(Input::Wake);
@@ -217,7 +267,7 @@ where
             tracing::warn!(blocks, "no peer has taken these blocks: they are lost with this node");
         }
         tracing::info!(id = %self.node.me().id, "left");
-        tokio::join!(self.port_mapping.release(), self.transport.shutdown());
+        tokio::join!(self.port_mapping.release(), self.transport.shutdown(), self.store.close());
     }
 
     /// Waits for whatever comes first and takes it.
@@ -229,6 +279,7 @@ where
             Some(command) = self.commands.recv(), if self.under_way.len() < UNDER_WAY_MAX => self.take_command(command),
             (from, announcement) = next_announcement(self.lan.as_ref()) => self.take_event(TransportEvent::Announcement { from, announcement }),
             port = self.port_mapping.next() => self.take_event(TransportEvent::PortMapped(port)),
+            completion = self.store.next() => self.feed(Input::Stored(completion)),
             (name, addresses) = self.lookups.next() => self.feed(Input::Resolved { name, addresses }),
             () = sleep_until_some(wake) => self.take_event(TransportEvent::Wake),
             () = sleep_until_some(self.leave_by) => {
@@ -281,10 +332,14 @@ where
                     self.feed(Input::Reply { request, result: Err(refusal) });
                 }
             }
-            Output::Store(StoreRequest { id, op }) => {
-                let result = self.store.execute(op);
-                self.feed(Input::Stored(StoreCompletion { id, result }));
-            }
+            Output::Store(request) => match &mut self.store {
+                NodeStore::Disk(thread, _) => thread.submit(request),
+                NodeStore::Memory(store) => {
+                    let StoreRequest { id, op } = request;
+                    let result = store.execute(op);
+                    self.feed(Input::Stored(StoreCompletion { id, result }));
+                }
+            },
             Output::Done { id, outcome } => {
                 self.left |= matches!(outcome, Outcome::Left);
                 if let Some(waiting) = self.under_way.remove(&id) {

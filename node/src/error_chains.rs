@@ -12,6 +12,7 @@ use crate::core::config::ConfigError;
 use crate::core::identity::{BlockId, IdError};
 use crate::core::io::AskError;
 use crate::core::message::Refusal;
+use crate::core::storage::{StoreError, StoreFault};
 use crate::core::wire::WireError;
 use crate::driver::StartError;
 use crate::driver::api::{ApiError, BadAddress};
@@ -20,6 +21,7 @@ use crate::driver::handle::NodeStopped;
 use crate::driver::identity::IdentityError;
 use crate::driver::multicast::LanError;
 use crate::driver::portmap::MapError;
+use crate::driver::store::{DiskStoreError, OpenStoreError};
 use crate::driver::store_lock::StoreLockError;
 use crate::driver::transport::TransportError;
 use crate::http::client::HttpError;
@@ -62,8 +64,11 @@ fn core_errors() -> Vec<Box<dyn Error>> {
         Box::new(PutError::TooFewCopies { id: BlockId([7; 32]), shortage: CopyShortage::default() }),
         Box::new(PutError::Busy),
         Box::new(PutError::Full { wanted: 9, free: 4 }),
-        Box::new(PutError::Storage),
-        Box::new(crate::core::storage::StoreError("no space left".to_owned())),
+        Box::new(PutError::Storage(StoreFault::DiskFull)),
+        Box::new(PutError::Storage(StoreFault::Failed)),
+        Box::new(PutError::Storage(StoreFault::Busy)),
+        Box::new(StoreError { fault: StoreFault::DiskFull, reason: "no space left".to_owned() }),
+        Box::new(StoreFault::Failed),
         Box::new(GetError::NotFound),
         Box::new(GetError::Incomplete(SearchTally::default())),
         Box::new(GetError::Busy),
@@ -81,13 +86,15 @@ fn driver_errors() -> Vec<Box<dyn Error>> {
     let api = || crate::driver::api::ApiAddress::Tcp(address);
     let bind = || TransportError::Bind { address, source: cause() };
     let no_interface = || LanError::NoInterface { name: "eth7".to_owned(), there: vec!["lo".to_owned()] };
+    let disk = || DiskStoreError::Open { path: "/store/blocks.redb".into(), source: redb::Error::Io(cause()) };
     let identity = || IdentityError::Io { path: "/store/key".into(), source: cause() };
     vec![
         Box::new(bad),
         Box::new(StartError::Transport(bind())),
         Box::new(StartError::Lan(no_interface())),
         Box::new(StartError::Identity(identity())),
-        Box::new(StartError::Store(StoreLockError::InUse { store: "/store".into() })),
+        Box::new(StartError::Store(StoreLockError::InUse { store: "/store".into() }.into())),
+        Box::new(StartError::StoreThread(cause())),
         Box::new(StartError::Addresses(cause())),
         Box::new(StartError::Signals(cause())),
         Box::new(StartError::Api(ApiError::Bind { address: api(), source: cause() })),
@@ -100,6 +107,11 @@ fn driver_errors() -> Vec<Box<dyn Error>> {
         Box::new(IdentityError::NoRandomness),
         Box::new(StoreLockError::InUse { store: "/store".into() }),
         Box::new(StoreLockError::Io { path: "/store/lock".into(), source: cause() }),
+        Box::new(OpenStoreError::Lock(StoreLockError::Io { path: "/store/lock".into(), source: cause() })),
+        Box::new(OpenStoreError::Disk(disk())),
+        Box::new(disk()),
+        Box::new(DiskStoreError::Version { path: "/store/blocks.redb".into(), found: 9 }),
+        Box::new(DiskStoreError::Aside { path: "/store/blocks.redb".into(), source: cause() }),
         Box::new(no_interface()),
         Box::new(LanError::NoGroup(group)),
         Box::new(LanError::Io { group, source: cause() }),

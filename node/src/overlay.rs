@@ -19,7 +19,7 @@ use crate::core::message::Message;
 use crate::core::path::PathEstimate;
 use crate::core::random::Random;
 use crate::core::stats::{InstrumentVisitor, Stats};
-use crate::core::storage::{StoreCompletion, StoreRequest};
+use crate::core::storage::{StoreCompletion, StoreContents, StoreRequest};
 use crate::core::time::{Deadline, Time};
 
 pub mod data;
@@ -98,6 +98,8 @@ pub enum OverlayInput<M, C> {
     Leave,
     /// The deadline may have passed. Early wake-ups are harmless.
     Wake,
+    /// The node has a block store that outlives it, with these contents. Comes before any other input, or never.
+    StoreOpened(StoreContents),
     /// An operation of [`OverlayContext::submit_to_store`] is complete.
     Stored(StoreCompletion),
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use butter::api::{ErrorBody, PeersBody, SnapshotBody, StatusBody};
+use butter::api::{ErrorBody, PeersBody, PutBody, SnapshotBody, StatusBody, StoragePlace};
 use serde::de::DeserializeOwned;
 
 const BUTTER: &str = env!("CARGO_BIN_EXE_butter");
@@ -123,8 +123,12 @@ impl Node {
 
     fn signal(&mut self, name: &str) -> std::process::ExitStatus {
         self.send_signal(name);
-        until("the node has ended", || self.process.try_wait().unwrap())
+        until_ended(self)
     }
+}
+
+fn until_ended(node: &mut Node) -> std::process::ExitStatus {
+    until("the node has ended", || node.process.try_wait().unwrap())
 }
 
 #[test]
@@ -323,6 +327,76 @@ fn a_killed_node_comes_back_as_itself() {
     let second = output(butter(&["run", "--no-discover", "--listen", "127.0.0.1:0", &api]));
     assert_eq!(second.status.code(), Some(3));
     assert_eq!(first.says(&["id"]), id);
+}
+
+/// Ends a node at random instants while it stores values. It alone holds them: what it has acknowledged must be there again.
+#[test]
+fn nothing_acknowledged_is_lost_by_kills_at_random_instants() {
+    const ROUNDS: u64 = 30;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().to_str().unwrap();
+    let mut acknowledged: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut pause = 0x9E37_79B9_u64;
+    for round in 0..ROUNDS {
+        let mut node = Node::start(19_816, &["--set", "replicas=1", "--no-discover", "--store", store]);
+        for (id, value) in &acknowledged {
+            let found = node.http("GET", &format!("/v1/blobs/{id}"), b"").expect("an answer");
+            assert!(found == (200, value.clone()), "round {round}: {id} was acknowledged: {}", found.0);
+        }
+        pause = pause.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let until = Instant::now() + Duration::from_micros(pause % 150_000);
+        let kept = std::thread::scope(|scope| {
+            let puts = scope.spawn(|| {
+                let mut kept = Vec::new();
+                for number in 0_u64.. {
+                    let length = [10, 3_000, 9_000][(number % 3) as usize];
+                    let value: Vec<u8> = (0..length).map(|at| (round * 7 + number * 13 + at) as u8).collect();
+                    let Some((201, body)) = node.http("POST", "/v1/blobs", &value) else { break };
+                    let id = serde_json::from_slice::<PutBody>(&body).unwrap().id;
+                    kept.push((id.to_string(), value));
+                }
+                kept
+            });
+            std::thread::sleep(until.saturating_duration_since(Instant::now()));
+            node.send_signal("-KILL");
+            puts.join().unwrap()
+        });
+        acknowledged.extend(kept);
+        until_ended(&mut node);
+    }
+    assert!(acknowledged.len() as u64 > ROUNDS, "{} values in {ROUNDS} rounds", acknowledged.len());
+}
+
+#[test]
+fn a_full_disk_is_named_and_the_node_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    // A limit on the length of files, in blocks of 512 or 1,024 bytes, stands for a full disk.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -f 8192; exec \"$0\" \"$@\"", BUTTER, "run", "--no-discover"]);
+    limited.env_clear().env("BUTTER_LOG", "off").stdin(Stdio::null());
+    let store = folder.path().to_str().unwrap();
+    let node = Node::start_as(limited, &["--listen", "127.0.0.1:0", "--set", "replicas=1", "--store", store]);
+    let value = |number: u32| number.to_le_bytes().repeat(16_384);
+    let mut stored = Vec::new();
+    let refusal = loop {
+        let (status, body) = node.http("POST", "/v1/blobs", &value(stored.len() as u32)).expect("an answer");
+        if status != 201 {
+            break (status, serde_json::from_slice::<ErrorBody>(&body).unwrap().error);
+        }
+        stored.push(serde_json::from_slice::<PutBody>(&body).unwrap().id);
+        assert!(stored.len() < 1_000, "the disk is never full");
+    };
+    assert_eq!(refusal.0, 507, "{refusal:?}");
+    assert!(refusal.1.contains("no space is left on the disk"), "{refusal:?}");
+    let status: StatusBody = node.json("/v1/status");
+    let storage = status.storage.unwrap();
+    assert_eq!(storage.place, StoragePlace::Disk);
+    assert!(storage.fault.unwrap().contains("no space is left"));
+    assert!(node.says(&["status"]).contains("takes no blocks: no space is left on the disk"));
+    for (number, id) in stored.iter().enumerate() {
+        let found = node.http("GET", &format!("/v1/blobs/{id}"), b"").expect("an answer");
+        assert!(found == (200, value(number as u32)), "{number} of {}: {}", stored.len(), found.0);
+    }
 }
 
 #[test]

@@ -301,6 +301,13 @@ impl ProcessHost for Namespaces {
         run.host.namespaces.nodes[node.0].run(move || filter.install()).await
     }
 
+    /// A node works in its store.
+    const STORE: &str = "cwd";
+
+    async fn process_id(run: &ProcessRun<Self>, node: NodeIndex) -> anyhow::Result<i32> {
+        run.host.process(node).and_then(|process| process.id()).context("it has no process")
+    }
+
     async fn last_output(run: &ProcessRun<Self>, node: NodeIndex) -> String {
         run.host.process(node).map_or_else(String::new, |process| process.last_output())
     }

@@ -9,9 +9,11 @@
 //! | `router_config` | the configuration of routers |
 //! | `node_command` | the command line of nodes |
 //! | `partition` | what nodes do not receive while a partition is in force |
+//! | `disks` | disks that are full or damaged |
 //! | `neighbours` | hosts that a node may meet on its LAN |
 
 pub(crate) mod client;
+mod disks;
 pub(crate) mod exit;
 pub(crate) mod lifecycle;
 pub(crate) mod neighbours;
@@ -73,6 +75,12 @@ pub(crate) trait ProcessHost: Send + Sync + Sized + 'static {
 
     /// Has a node that has begun receive nothing that the filter drops, in place of an earlier filter.
     fn filter(run: &ProcessRun<Self>, node: NodeIndex, filter: ArrivalFilter) -> impl HostFuture;
+
+    /// Where a node's process has its store, within its folder of proc(5).
+    const STORE: &str;
+
+    /// The number of the process of a node, which runs.
+    fn process_id(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = anyhow::Result<i32>> + Send;
 
     /// The last lines that a node wrote, ready to follow an error message; empty when there are none.
     fn last_output(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = String> + Send;

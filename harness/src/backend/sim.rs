@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use butter::api::StoragePlace;
 use butter::config::NodeConfig;
 use butter::core::NodeCore;
 use butter::core::blob::Blob;
@@ -143,6 +144,9 @@ impl SimBackend {
             let adversary = Adversary::new(id, behaviours, &self.hostile_ids(), seed);
             self.engine.interpose(node.0 as NodeSlot, Box::new(adversary));
         }
+        if self.plan.node(node).store == StoragePlace::Disk && (fresh || starts == 1) {
+            self.engine.give_disk(node.0 as NodeSlot);
+        }
         self.engine.start(node.0 as NodeSlot, SpawnSpec { id, config, seed, overlay });
         id
     }
@@ -202,6 +206,13 @@ impl SimBackend {
 
     fn failed(&mut self, op: OpId, node: NodeIndex, why: &str) {
         self.report(Some(op), OpResult::Failed { node: Some(node), reason: why.to_owned() });
+    }
+
+    fn store_changed(&mut self, op: OpId, node: NodeIndex, done: bool) {
+        match done {
+            true => self.report(Some(op), OpResult::StoreChanged),
+            false => self.failed(op, node, "it keeps its blocks in memory"),
+        }
     }
 
     fn report(&mut self, op: Option<OpId>, result: OpResult) {
@@ -366,6 +377,14 @@ impl Backend for SimBackend {
             (Op::Ping { node, deadline, .. }, OpTarget::Peer(peer)) => {
                 let ask = Command::Ask { peer, route: String::new(), body: Blob::default() };
                 self.command(id, node, ask, deadline);
+            }
+            (Op::FillDisk { node, full }, _) => {
+                let done = self.engine.fill_disk(node.0 as NodeSlot, full);
+                self.store_changed(id, node, done);
+            }
+            (Op::CorruptStore { node, share, seed }, _) => {
+                let done = self.engine.corrupt_store(node.0 as NodeSlot, share, seed);
+                self.store_changed(id, node, done);
             }
             (Op::Inspect, _) => {
                 let seen = self.look();

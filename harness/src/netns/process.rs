@@ -63,6 +63,7 @@ pub(crate) struct ProcessSpec {
 /// A process. Killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
+    id: Option<i32>,
     signals: mpsc::Sender<Signal>,
     tail: Arc<Tail>,
     end: Arc<ProcessEnd>,
@@ -87,9 +88,15 @@ impl Process {
         let (child, output) = namespace.run(spawn).await?;
         let output = pipe::Receiver::from_owned_fd(output.into()).context("listening to a process")?;
         let (signals, queue) = mpsc::channel(SIGNALS_MAX);
-        let process = Process { signals, tail: Arc::default(), end: Arc::default() };
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        let process = Process { id, signals, tail: Arc::default(), end: Arc::default() };
         tokio::spawn(attend(child, queue, output, log, Arc::clone(&process.tail), Arc::clone(&process.end)));
         Ok(process)
+    }
+
+    /// Its number; `None` once it has ended.
+    pub(crate) fn id(&self) -> Option<i32> {
+        self.id.filter(|_| !self.end.over.is_cancelled())
     }
 
     /// Sends a signal, unless it has ended.

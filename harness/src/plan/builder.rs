@@ -5,6 +5,7 @@
 
 use std::net::Ipv4Addr;
 
+use butter::api::StoragePlace;
 use ipnet::Ipv4Net;
 
 use crate::net::link::LinkConfig;
@@ -82,6 +83,7 @@ impl PlanBuilder {
             address,
             address6: None,
             ambassador: false,
+            store: StoragePlace::Memory,
             join: Vec::new(),
             settings: self.settings.clone(),
             from_start: true,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use butter::api::StoragePlace;
+
 use crate::net::firewall::Policy;
 use crate::op::Op;
 use crate::plan::{EndCondition, NetworkRange, Plan, Step, TimedOp, Uplink};
@@ -140,6 +142,9 @@ fn group(plan: &Plan, name: &str, members: &[usize]) -> String {
     if !first.behaviours.is_empty() {
         let names: Vec<&str> = first.behaviours.iter().map(|behaviour| behaviour.name()).collect();
         let _ = write!(line, ", hostile: {}", names.join(" and "));
+    }
+    if first.store == StoragePlace::Disk {
+        line.push_str(", blocks on disk");
     }
     if !first.from_start {
         line.push_str(", started by a retrieve step");

@@ -64,6 +64,10 @@ impl<B: Backend> Runner<'_, B> {
             (Op::Heal { names }, OpResult::NetworkChanged) => {
                 self.record(at, EventKind::Healed { names: names.clone() })
             }
+            (op, OpResult::StoreChanged) if op.node().is_some() => {
+                let (Some(node), op) = (op.node(), op.name()) else { return };
+                self.record(at, EventKind::StoreChanged { node, op });
+            }
             (op, OpResult::NetworkChanged) if op.node().is_none() => {
                 self.record(at, EventKind::NetworkChanged { op: op.name() });
             }

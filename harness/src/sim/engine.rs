@@ -20,6 +20,7 @@ use butter::overlay::Overlay;
 use crate::adversary::Interposer;
 use crate::plan::{NODE_PORT, NodePlan, Plan};
 
+use super::disk::ModelDisk;
 use super::network::NodeSlot;
 use super::transport::Transport;
 
@@ -67,6 +68,8 @@ struct Place<V: Overlay> {
     interposer: Option<Box<dyn Interposer<V::Message, V::Command, V::Outcome>>>,
     /// For overlays that do not store blocks themselves.
     store: MemoryStore,
+    /// The node's disk, if it has one.
+    disk: Option<ModelDisk>,
     /// The node while it is frozen.
     frozen: Option<Box<NodeCore<V>>>,
     address: SocketAddrV4,
@@ -84,6 +87,7 @@ impl<V: Overlay> SimEngine<V> {
             node: None,
             interposer: None,
             store: MemoryStore::default(),
+            disk: None,
             frozen: None,
             address: SocketAddrV4::new(node.address, NODE_PORT),
             address6: node.address6,
@@ -143,6 +147,9 @@ impl<V: Overlay> SimEngine<V> {
         let ipv6 = place.address6.map(|ip| SocketAddr::new(ip.into(), place.address.port()));
         let listens =
             std::iter::once(place.address.into()).chain(ipv6).map(|address: SocketAddr| address.into()).collect();
+        if let Some(contents) = self.places[slot as usize].disk.as_ref().map(ModelDisk::contents) {
+            self.handle(slot, Input::StoreOpened(contents));
+        }
         self.handle(slot, Input::Addresses(listens));
         self.handle(slot, Input::Wake);
     }
@@ -152,10 +159,26 @@ impl<V: Overlay> SimEngine<V> {
         self.places[slot as usize].interposer = Some(interposer);
     }
 
+    /// Gives the next node that starts there an empty disk. The nodes after it find what is on it.
+    pub fn give_disk(&mut self, slot: NodeSlot) {
+        self.places[slot as usize].disk = Some(ModelDisk::default());
+    }
+
+    /// Has the disk of a node be full, or have room again. Whether there is a disk.
+    pub fn fill_disk(&mut self, slot: NodeSlot, full: bool) -> bool {
+        self.places[slot as usize].disk.as_mut().map(|disk| disk.fill(full)).is_some()
+    }
+
+    /// Damages a share of the blocks on the disk of a node. Whether there is a disk.
+    pub fn corrupt_store(&mut self, slot: NodeSlot, share: f64, seed: u64) -> bool {
+        self.places[slot as usize].disk.as_mut().map(|disk| disk.corrupt(share, seed)).is_some()
+    }
+
     /// Silences a node. Its commands end no more.
     pub fn kill(&mut self, slot: NodeSlot) {
         let place = &mut self.places[slot as usize];
         if place.node.take().is_some() || place.frozen.take().is_some() {
+            place.disk.iter_mut().for_each(ModelDisk::crash);
             self.transport.kill(slot);
         }
     }
@@ -187,7 +210,10 @@ impl<V: Overlay> SimEngine<V> {
 
     /// Ends a node that has [`Outcome::Left`]: its links are closed.
     pub fn leave(&mut self, slot: NodeSlot) {
-        if self.places[slot as usize].node.take().is_some() {
+        let place = &mut self.places[slot as usize];
+        if place.node.take().is_some() {
+            // No node is left to hear what was written.
+            place.disk.iter_mut().for_each(|disk| _ = disk.sync());
             self.transport.leave(slot);
         }
     }
@@ -226,7 +252,11 @@ impl<V: Overlay> SimEngine<V> {
             return;
         }
         place.armed = Time::NEVER;
-        if place.deadline <= now {
+        let synced = place.disk.as_mut().filter(|disk| disk.due() <= now).map_or(Vec::new(), ModelDisk::sync);
+        for completion in synced {
+            self.handle(slot, Input::Stored(completion));
+        }
+        if self.places[slot as usize].deadline <= now {
             self.handle(slot, Input::Wake);
         } else {
             self.arm(slot);
@@ -258,9 +288,16 @@ impl<V: Overlay> SimEngine<V> {
             for answer in answers {
                 let input = match answer {
                     LocalAnswer::Refused(request) => Input::Reply { request, result: Err(Refusal::NoSuchRoute) },
-                    LocalAnswer::Store(StoreRequest { id, op }) => {
-                        Input::Stored(StoreCompletion { id, result: place.store.execute(op) })
-                    }
+                    LocalAnswer::Store(request) => match &mut place.disk {
+                        Some(disk) => match disk.submit(now, request) {
+                            Some(completion) => Input::Stored(completion),
+                            None => continue,
+                        },
+                        None => {
+                            let StoreRequest { id, op } = request;
+                            Input::Stored(StoreCompletion { id, result: place.store.execute(op) })
+                        }
+                    },
                 };
                 deadline = node.handle(now, input, &mut sink);
             }
@@ -276,8 +313,9 @@ impl<V: Overlay> SimEngine<V> {
 
     fn arm(&mut self, slot: NodeSlot) {
         let place = &mut self.places[slot as usize];
-        if place.deadline < place.armed {
-            place.armed = self.transport.wake_at(slot, place.deadline);
+        let due = place.disk.as_ref().map_or(Time::NEVER, ModelDisk::due).min(place.deadline);
+        if due < place.armed {
+            place.armed = self.transport.wake_at(slot, due);
         }
     }
 }

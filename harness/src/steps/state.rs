@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use butter::api::StoragePlace;
 use butter::core::random::{Random, child, sample};
 use rand::RngExt;
 
@@ -119,6 +120,24 @@ impl<'p> PlanState<'p> {
         Ok(nodes)
     }
 
+    /// As [`PlanState::pick`], for nodes with blocks on a disk.
+    ///
+    /// # Errors
+    /// As there, or if one keeps its blocks in memory.
+    pub(crate) fn pick_with_disks(
+        &self,
+        names: &NodeNames,
+        life: NodeLife,
+        count: Option<u64>,
+        seeds: &SeedStream,
+    ) -> Result<Vec<NodeIndex>, ScheduleError> {
+        let nodes = self.pick(names, life, count, seeds)?;
+        match nodes.iter().find(|&&node| self.node(node).store != StoragePlace::Disk) {
+            Some(&node) => Err(ScheduleError::NoDisk { node: self.node(node).name.clone() }),
+            None => Ok(nodes),
+        }
+    }
+
     /// The nodes that join for this step, one on each network that has any.
     pub(crate) fn take_fresh(&mut self) -> Vec<NodeIndex> {
         self.fresh_steps += 1;
@@ -220,6 +239,7 @@ pub(crate) enum SeedPurpose {
     Order = 6,
     Pairs = 7,
     Picks = 8,
+    Damage = 9,
 }
 
 impl SeedStream {

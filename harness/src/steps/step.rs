@@ -178,6 +178,12 @@ pub(crate) enum ScheduleError {
         /// Name of the partition, if one is named.
         name: Option<String>,
     },
+    /// What is in memory has no disk.
+    #[error("{node} keeps its blocks in memory")]
+    NoDisk {
+        /// Name of the node.
+        node: String,
+    },
     /// Choosing would take too long.
     #[error("this step has more than {PAIRS_MAX} pairs of nodes to choose from")]
     TooManyPairs,
@@ -197,6 +203,7 @@ impl ScheduleError {
             ScheduleError::PartitionInForce { .. } => "heal it before, or give this one another name: name: second",
             ScheduleError::TooManyZones => "use fewer sides, or fewer different partitions",
             ScheduleError::NotPartitioned { .. } => "partition before: - partition: [alpha, beta]",
+            ScheduleError::NoDisk { .. } => "give its node group a disk: store: disk",
             ScheduleError::TooManyPairs => "name fewer nodes: among: [a, b]",
             ScheduleError::TooManyOps | ScheduleError::TooManyDraws => "use fewer nodes or items, or less time",
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use butter::api::StoragePlace;
 use butter::config::{NodeConfig, SETTINGS};
 use butter::core::config::ConfigError;
 
@@ -51,6 +52,7 @@ pub(crate) struct RawGroup {
     pub(crate) ambassador: bool,
     /// What its nodes do to others.
     pub(crate) behaviours: Vec<Behaviour>,
+    pub(crate) store: StoragePlace,
     pub(crate) config: Vec<Setting>,
 }
 
@@ -91,10 +93,18 @@ static GROUP: MapSpec = MapSpec {
         key("count", "5", "how many nodes; one node with the group's own name if absent"),
         key("ambassador", "true", "whether its nodes serve as ambassadors; false if absent"),
         key("behaviour", "[drop, boast]", BEHAVIOUR_DOC),
+        key(
+            "store",
+            "disk",
+            "where its nodes keep blocks: memory, or disk, where they outlive the process; memory if absent",
+        ),
         key("config", "{storage: 64MiB}", "settings of its nodes"),
     ],
     later: &[],
 };
+
+/// Where nodes keep blocks, as users write it.
+const STORES: [(&str, StoragePlace); 2] = [("memory", StoragePlace::Memory), ("disk", StoragePlace::Disk)];
 
 impl RawTopology {
     /// Reads the tree.
@@ -199,6 +209,7 @@ fn read_group(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -> 
         count: fields.count("count", 1, NODES_MAX, problems),
         ambassador: fields.flag("ambassador", problems).unwrap_or(false),
         behaviours: fields.get("behaviour").map(|node| read_behaviours(node, problems)).unwrap_or_default(),
+        store: fields.word("store", &STORES, problems).unwrap_or_default(),
         config: fields.get("config").map(|node| read_config(node, problems)).unwrap_or_default(),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use butter::api::StoragePlace;
+
 use crate::plan::{NetworkIndex, NodeIndex, NodePlan};
 use crate::topology::addresses::HostAddresses;
 use crate::topology::check::{AddressNeed, FRESH, NodeSelector, TopologyModel};
@@ -43,6 +45,7 @@ impl NodeRoster {
                     address: hosts[network.0].node(),
                     address6: None,
                     ambassador: group.ambassador,
+                    store: group.store,
                     join: Vec::new(),
                     settings: group.settings.clone(),
                     from_start: true,
@@ -71,6 +74,7 @@ impl NodeRoster {
                 address: hosts[network].node(),
                 address6: None,
                 ambassador: false,
+                store: StoragePlace::Memory,
                 join: Vec::new(),
                 settings: model.settings.clone(),
                 from_start: false,

@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use butter::api::{
     BLOBS_PATH, GroupsBody, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, PeerBody, PeersBody,
-    PutBody, START_PATH, STATUS_PATH, StatusBody,
+    PutBody, START_PATH, STATUS_PATH, StatusBody, StoragePlace,
 };
 use butter::core::blob::Blob;
 use butter::core::identity::BlockId;
@@ -175,9 +175,14 @@ fn status_text(status: &StatusBody) -> String {
         ("listening", list(&status.addresses)),
         ("neighbours", format!("{} of {} known hosts", status.neighbours, status.known_hosts)),
     ];
-    lines.extend(status.storage.map(|storage| {
+    lines.extend(status.storage.as_ref().map(|storage| {
         let (used, limit) = (bytesize::ByteSize(storage.bytes), bytesize::ByteSize(storage.limit_bytes));
-        ("storage", format!("{} blocks, {used} of {limit}", storage.blocks))
+        let place = match storage.place {
+            StoragePlace::Memory => "in memory",
+            StoragePlace::Disk => "on disk",
+        };
+        let fault = storage.fault.as_ref().map_or(String::new(), |fault| format!("; takes no blocks: {fault}"));
+        ("storage", format!("{} blocks {place}, {used} of {limit}{fault}", storage.blocks))
     }));
     lines.extend(status.groups.map(|groups| {
         let GroupsBody { under_replicated, healthy, over_replicated } = groups;

@@ -28,9 +28,12 @@ pub(super) struct RunArgs {
     /// Listen for peers at this UDP address; port 0 is a free one, [::] is any address of both IPv4 and IPv6
     #[arg(long, value_name = "HOST:PORT", env = "BUTTER_LISTEN", default_value = "[::]:4001", value_parser = values::socket_address)]
     listen: SocketAddr,
-    /// Keep the node's identity and other lasting state in this directory
+    /// Keep the node's identity and the blocks that it stores in this directory; without it both end with the node
     #[arg(long, value_name = "DIR", env = "BUTTER_STORE")]
     store: Option<PathBuf>,
+    /// Keep blocks in memory also with --store: only the identity outlives the node
+    #[arg(long, env = "BUTTER_BLOCKS_IN_MEMORY", requires = "store")]
+    blocks_in_memory: bool,
     /// Serve as an ambassador: a publicly reachable peer that introduces others and relays for them
     #[arg(long, env = "BUTTER_AMBASSADOR")]
     ambassador: bool,
@@ -90,6 +93,9 @@ pub(super) async fn run(args: RunArgs, api: ApiArgs) -> Result<(), Failure> {
         .api(ApiSettings { address: api.api, token: api.api_token, start_paused: args.start_paused });
     if let Some(folder) = args.store {
         node = node.store(folder);
+    }
+    if args.blocks_in_memory {
+        node = node.blocks_in_memory();
     }
     node.run().await.map_err(Failure::Start)
 }

@@ -9,7 +9,7 @@ use super::identity::NodeId;
 use super::message::{Announcement, Message, Refusal};
 use super::path::PathMeasurement;
 use super::probe::Probe;
-use super::storage::{StoreCompletion, StoreRequest};
+use super::storage::{StoreCompletion, StoreContents, StoreRequest};
 
 /// Names a dial, so that its failure is not confused with another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -202,6 +202,8 @@ pub enum Input<M, C> {
     },
     /// The deadline has come. Harmless when early.
     Wake,
+    /// There is a block store that outlives the node, with these contents: comes before any other input, or never.
+    StoreOpened(StoreContents),
     /// An operation on the block store is complete, in answer to [`Output::Store`].
     Stored(StoreCompletion),
 }

@@ -10,6 +10,7 @@
 //! | [`tally`] | how many peers a search has asked, and what came of it |
 //! | [`shortage`] | what a put lacks, and why |
 //! | `waits` | when an answer is late, and pauses before a question is asked again |
+//! | `note` | what is noted beside a stored block, for a restart |
 //! | `store` | index of the stored blocks, limits, and where their payloads are |
 //! | `persist` | group maintenance: heartbeats, probes, repair, trimming, handover |
 //! | `put` | puts under way |
@@ -23,12 +24,13 @@ use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
 use crate::core::stats::InstrumentVisitor;
-use crate::core::storage::StoreCompletion;
+use crate::core::storage::{StoreCompletion, StoreContents, StoreFault};
 use crate::core::time::Deadline;
 
 pub mod block;
 pub mod config;
 pub mod message;
+mod note;
 mod persist;
 mod put;
 mod retrieve;
@@ -141,12 +143,12 @@ pub enum PutError {
     #[error("too many puts are under way, or the node is leaving")]
     Busy,
     /// A block could not be written to this node's store; copies that were made stay.
-    #[error("a block could not be written to the store of this node")]
-    Storage,
+    #[error("a block could not be written: {0}")]
+    Storage(StoreFault),
     /// This node has too little free storage; nothing was stored.
     #[error("the storage of this node is full: the value needs {wanted} bytes, {free} are free")]
     Full {
-        /// Bytes that the new blocks of the value need.
+        /// Bytes that the new blocks of the value need, overhead included.
         wanted: u64,
         /// Free bytes of this node's storage.
         free: u64,
@@ -184,7 +186,7 @@ impl DataOverlay {
     pub fn new(settings: Arc<DataConfig>) -> Self {
         DataOverlay {
             stats: DataStats::default(),
-            store: Store::new(settings.storage, false),
+            store: Store::new(settings.storage),
             persist: Persist::new(&settings),
             puts: Puts::default(),
             retrieve: Retrieve::default(),
@@ -193,11 +195,14 @@ impl DataOverlay {
         }
     }
 
-    /// An overlay whose blocks the driver stores: every operation on a block goes through `Output::Store` and `Input::Stored`. A put
-    /// is acknowledged only once its blocks are written.
-    #[must_use]
-    pub fn with_deferred_store(settings: Arc<DataConfig>) -> Self {
-        DataOverlay { store: Store::new(settings.storage, true), ..DataOverlay::new(settings) }
+    /// Whether stored blocks outlive this node.
+    pub fn is_lasting(&self) -> bool {
+        self.store.is_lasting()
+    }
+
+    /// Why the store refuses blocks, if it does.
+    pub fn store_fault(&self) -> Option<StoreFault> {
+        self.store.fault()
     }
 
     /// Ids of all stored blocks, in a stable order.
@@ -216,6 +221,7 @@ impl DataOverlay {
         stats.blocks = self.store.len() as u64;
         stats.stored_bytes = self.store.used();
         stats.storage_limit_bytes = self.store.limit();
+        stats.store_failing = u64::from(self.store.fault().is_some());
         self.persist.gauges(&mut stats);
         stats
     }
@@ -232,10 +238,11 @@ impl Parts<'_> {
     fn handle(&mut self, cx: &mut DataCx<'_, '_>, input: OverlayInput<DataMessage, DataCommand>) {
         match input {
             OverlayInput::Message { from, message } => self.message(cx, from, message),
-            OverlayInput::LinkUp { peer } => self.persist.note_alive(cx, peer),
+            OverlayInput::LinkUp { peer } => self.persist.link_up(cx, peer),
             OverlayInput::LinkDown { peer } => self.link_lost(cx, peer, false),
             OverlayInput::Unreachable { peer } => self.link_lost(cx, peer, true),
             OverlayInput::Command { id, command } => self.command(cx, id, command),
+            OverlayInput::StoreOpened(contents) => self.store_opened(cx, contents),
             OverlayInput::Stored(completion) => self.stored(cx, completion),
             OverlayInput::Leave => {
                 self.persist.leave(cx);
@@ -273,27 +280,40 @@ impl Parts<'_> {
         }
     }
 
+    fn store_opened(&mut self, cx: &mut DataCx<'_, '_>, contents: StoreContents) {
+        let state = contents.state.clone();
+        let noted = cx.store.open(contents);
+        self.persist.come_back(cx, noted, state);
+        self.persist.settle(cx);
+    }
+
     fn stored(&mut self, cx: &mut DataCx<'_, '_>, completion: StoreCompletion) {
         match cx.store.complete(completion) {
             None => return,
-            Some(CompletedOp::Written { id, purpose: WritePurpose::Put, ok }) => {
-                if ok {
-                    self.persist.found_group(cx, id);
-                } else {
-                    if !self.persist.holds(id) {
-                        cx.delete_block(id);
+            Some(CompletedOp::Written { id, purpose, result }) => {
+                cx.stats.store_write_errors += u64::from(result.is_err());
+                match (purpose, result) {
+                    (WritePurpose::Put, Ok(())) => self.persist.found_group(cx, id),
+                    (WritePurpose::Put, Err(fault)) => {
+                        if !self.persist.holds(id) {
+                            cx.delete_block(id);
+                        }
+                        self.puts.write_failed(cx, id, fault);
                     }
-                    self.puts.write_failed(cx, id);
+                    (WritePurpose::Invited { answer, view }, result) => {
+                        self.persist.invited_block_written(cx, id, (answer, view), result);
+                    }
                 }
             }
-            Some(CompletedOp::Written { id, purpose: WritePurpose::Invited { answer, view }, ok }) => {
-                self.persist.invited_block_written(cx, id, (answer, view), ok);
-            }
-            Some(CompletedOp::Read { purpose, blocks, lost }) => {
+            Some(CompletedOp::Read { purpose, blocks, lost, unread }) => {
+                cx.stats.blocks_damaged += lost.len() as u64;
                 lost.iter().for_each(|&id| self.persist.block_lost(cx, id));
                 match purpose {
-                    ReadPurpose::Invite { to, bytes } => self.persist.invite_read(cx, (to, bytes), blocks),
-                    purpose => self.retrieve.blocks_read(cx, self.persist, purpose, blocks, &lost),
+                    ReadPurpose::Invite { to, bytes } => self.persist.invite_read(cx, (to, bytes), blocks, &unread),
+                    purpose => {
+                        let missing = [lost, unread].concat();
+                        self.retrieve.blocks_read(cx, self.persist, purpose, blocks, &missing);
+                    }
                 }
             }
         }

@@ -42,7 +42,9 @@ fn one_peer_fills_half_of_the_storage_at_most() {
         let message = invite(&net, greedy, node, block(seed).id(), block(seed));
         net.inject(greedy, node, message);
     }
-    assert_eq!(net.node(node).overlay().stats().stored_bytes, 32 << 10);
+    let (stats, half) = (net.node(node).overlay().stats(), 32 << 10);
+    let each = stats.stored_bytes / stats.blocks;
+    assert!(stats.stored_bytes <= half && stats.stored_bytes + each > half, "{stats:?}");
 }
 
 #[test]
@@ -72,11 +74,7 @@ fn answers_that_were_not_asked_for_change_nothing() {
         let (taken, refused) = (vec![stored.id], Vec::new());
         net.inject(liar, node, DataMessage::InviteReply { batch: number, taken, refused, views: Vec::new() });
         net.inject(liar, node, DataMessage::ConfirmReply { held: Vec::new(), lost: vec![stored.id] });
-        net.inject(
-            liar,
-            node,
-            DataMessage::SyncReply { to: BlockId([0; 32]), views: Vec::new(), lost: vec![stored.id] },
-        );
+        net.inject(liar, node, DataMessage::SyncReply { views: Vec::new(), lost: vec![stored.id] });
     }
     drop(net.wait(get));
     net.run(SECOND * 20);

@@ -64,10 +64,10 @@ fn two_nodes_cannot_make_three_copies_and_say_so() {
 
 #[test]
 fn a_full_node_stores_nothing_and_full_peers_are_passed_over() {
-    let tiny = DataConfig { storage: 10_000, ..config() };
+    let tiny = DataConfig { storage: 12_000, ..config() };
     let mut net = Net::joined(3, &tiny, 4);
     let full = net.put(0, &value(0, 20_000));
-    assert!(matches!(full, Err(PutError::Full { wanted: 20_000.., free: 10_000 })), "{full:?}");
+    assert!(matches!(full, Err(PutError::Full { wanted: 20_000.., free: 12_000 })), "{full:?}");
     assert_eq!(net.node(0).overlay().blocks().count(), 0);
     (0..4).for_each(|_| _ = net.start(&config()));
     net.run(SECOND * 10);

@@ -6,6 +6,7 @@
 #[allow(dead_code, unreachable_pub, reason = "a module of the harness, which uses all of it")]
 mod adversary;
 mod churn;
+mod comeback;
 mod finding;
 mod hostile;
 mod keeping;

@@ -14,7 +14,7 @@ use butter::core::identity::{BlockId, NodeId};
 use butter::core::io::{Command, CommandId, DialTarget, Input, Outcome, Output, Sink};
 use butter::core::message::Message;
 use butter::core::path::PathMeasurement;
-use butter::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreError, StoreOp, StoreRequest};
+use butter::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreError, StoreFault, StoreOp, StoreRequest};
 use butter::core::time::Time;
 use butter::core::wire;
 use butter::overlay::data::{
@@ -152,23 +152,21 @@ impl Net {
     /// Starts a fresh node.
     pub(crate) fn start(&mut self, config: &DataConfig) -> usize {
         let at = self.nodes.len();
-        let data = self.overlay(at, config);
-        self.nodes.push(Some(NodeCore::new(
-            id(at, self.seed),
-            Arc::new(Config::default()),
-            self.seed << 20 | at as u64,
-            data,
-        )));
+        self.nodes.push(None);
         self.woken_at.push(Time::NEVER);
-        self.give(at, Input::Addresses(vec![address(at).into()]));
-        self.give(at, Input::Wake);
+        self.boot(at, config, self.seed << 20 | at as u64);
         at
     }
 
-    fn overlay(&mut self, at: usize, config: &DataConfig) -> DataOverlay {
-        self.stores.remove(&at);
-        let config = Arc::new(config.clone());
-        if self.deferred { DataOverlay::with_deferred_store(config) } else { DataOverlay::new(config) }
+    fn boot(&mut self, at: usize, config: &DataConfig, seed: u64) {
+        let data = DataOverlay::new(Arc::new(config.clone()));
+        self.nodes[at] = Some(NodeCore::new(id(at, self.seed), Arc::new(Config::default()), seed, data));
+        if self.deferred {
+            let contents = self.stores.entry(at).or_default().contents().expect("memory does not fail");
+            self.give(at, Input::StoreOpened(contents));
+        }
+        self.give(at, Input::Addresses(vec![address(at).into()]));
+        self.give(at, Input::Wake);
     }
 
     pub(crate) fn node(&self, at: usize) -> &NodeCore<DataOverlay> {
@@ -305,7 +303,9 @@ impl Net {
             Output::Store(StoreRequest { id, op }) => {
                 let written = matches!(op, StoreOp::Write { .. });
                 let result = match self.stores.entry(at).or_default().execute(op) {
-                    Ok(_) if written && self.write_fails => Err(StoreError("a test's disk".to_owned())),
+                    Ok(_) if written && self.write_fails => {
+                        Err(StoreError { fault: StoreFault::Failed, reason: "a test's disk".to_owned() })
+                    }
                     result => result,
                 };
                 self.post(at, STORE_TAKES, Input::Stored(StoreCompletion { id, result }));
@@ -335,15 +335,18 @@ impl Net {
     /// A node dies and comes back at once under its name, with nothing stored.
     pub(crate) fn restart(&mut self, at: usize, config: &DataConfig) {
         self.kill(at);
-        let data = self.overlay(at, config);
-        self.nodes[at] = Some(NodeCore::new(
-            id(at, self.seed),
-            Arc::new(Config::default()),
-            self.seed << 20 | 1 << 19 | at as u64,
-            data,
-        ));
-        self.give(at, Input::Addresses(vec![address(at).into()]));
-        self.give(at, Input::Wake);
+        self.stores.remove(&at);
+        self.come_back(at, config);
+    }
+
+    /// A node that was killed starts again under its name, with what is in its store.
+    pub(crate) fn come_back(&mut self, at: usize, config: &DataConfig) {
+        self.boot(at, config, self.seed << 20 | 1 << 19 | at as u64);
+    }
+
+    /// The store of a node, for damage.
+    pub(crate) fn store(&mut self, at: usize) -> &mut MemoryStore {
+        self.stores.get_mut(&at).expect("the nodes have stores")
     }
 
     /// Has `to` receive a message as if `from` had sent it; both must be linked.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use butter::core::storage::StoreFault;
 use butter::overlay::data::{DataConfig, PutError};
 
 use crate::net::{Net, value};
@@ -39,7 +40,7 @@ fn flooded_query_is_answered_from_a_slow_store() {
 fn put_whose_block_cannot_be_written_fails_and_stores_nothing() {
     let mut net = Net::with_slow_stores(6, &DataConfig::default(), 3);
     net.write_fails = true;
-    assert_eq!(net.put(2, &value(2, 500)), Err(PutError::Storage));
+    assert_eq!(net.put(2, &value(2, 500)), Err(PutError::Storage(StoreFault::Failed)));
     assert_eq!(net.sum(|stats| stats.blocks), 0);
     assert_eq!(net.sum(|stats| stats.stored_bytes), 0);
 }

@@ -92,6 +92,12 @@ impl ProcessHost for Containers {
         filtering::install(run, node, &filter).await
     }
 
+    const STORE: &str = "root/store";
+
+    async fn process_id(run: &Shared, node: NodeIndex) -> anyhow::Result<i32> {
+        filtering::process_id(run, node).await
+    }
+
     async fn last_output(run: &Shared, node: NodeIndex) -> String {
         logs::quote(&run.host.docker, &run.host.wiring.node_name(&run.plan, node)).await
     }

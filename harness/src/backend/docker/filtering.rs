@@ -33,11 +33,17 @@ pub(super) async fn install(run: &Shared, node: NodeIndex, filter: &ArrivalFilte
     installed.await.map_err(|_| anyhow!("filtering what it receives takes more than {} s", DEADLINE.as_secs()))?
 }
 
-async fn from_outside(run: &Shared, node: NodeIndex, filter: &ArrivalFilter) -> anyhow::Result<()> {
+/// The number of the process of a node, as the engine sees it.
+pub(super) async fn process_id(run: &Shared, node: NodeIndex) -> anyhow::Result<i32> {
     let name = run.host.wiring.node_name(&run.plan, node);
     let inspected = run.host.docker.inspect_container(&name, None::<InspectContainerOptions>).await;
     let state = inspected.context("asking the engine for its process")?.state;
     let pid = state.and_then(|state| state.pid).filter(|pid| *pid > 0).context("it has ended")?;
+    i32::try_from(pid).context("the number of its process")
+}
+
+async fn from_outside(run: &Shared, node: NodeIndex, filter: &ArrivalFilter) -> anyhow::Result<()> {
+    let pid = process_id(run, node).await?.into();
     if !may_enter(&run.host.workers, pid).await {
         return from_beside(run, node, filter).await;
     }

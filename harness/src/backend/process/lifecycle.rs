@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use butter::api::StoragePlace;
 use butter::core::identity::NodeId;
 use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
@@ -91,14 +92,15 @@ const LIFECYCLE_OPS_MAX: usize = 64;
 /// The turns of each node that wait.
 pub(crate) type LifecycleQueues = Vec<mpsc::Receiver<(OpId, Op)>>;
 
-/// The nodes that are started with what they had.
+/// The nodes that are started with what they had, and those with blocks on a disk.
 pub(crate) fn persistent_nodes(plan: &Plan) -> BTreeSet<NodeIndex> {
     let ops = plan.steps.iter().flat_map(|step| &step.ops);
-    ops.filter_map(|timed| match timed.op {
+    let restarted = ops.filter_map(|timed| match timed.op {
         Op::Start { node, fresh: false } => Some(node),
         _ => None,
-    })
-    .collect()
+    });
+    let on_disk = (0..plan.nodes.len()).map(NodeIndex).filter(|&node| plan.node(node).store == StoragePlace::Disk);
+    restarted.chain(on_disk).collect()
 }
 
 impl ProcessNode {

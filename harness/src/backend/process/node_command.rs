@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use butter::api::StoragePlace;
+
 use crate::plan::{API_PORT, NODE_PORT, Network, NodeIndex, Plan};
 
 /// Holds the log filter of nodes, here as there.
@@ -45,6 +47,9 @@ pub(crate) fn arguments(plan: &Plan, node: NodeIndex, api: Ipv4Addr, store: Opti
     }
     if let Some(store) = store {
         option("--store", store.to_owned());
+        if node.store == StoragePlace::Memory {
+            arguments.push("--blocks-in-memory".to_owned());
+        }
     }
     if node.ambassador {
         arguments.push("--ambassador".to_owned());

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{INSPECTIONS_AT_ONCE, ProcessHost, ProcessRun, node_api, partition};
+use super::{INSPECTIONS_AT_ONCE, ProcessHost, ProcessRun, disks, node_api, partition};
 use crate::metrics::exposition::Exposition;
 use crate::op::{NodeSnapshot, Op, OpResult, OpTarget};
 use crate::plan::{NetworkIndex, NodeIndex};
@@ -43,6 +43,10 @@ pub(crate) async fn perform<H: ProcessHost>(run: &ProcessRun<H>, op: Op, target:
             changed(partition::change(run, |partitions| partitions.begin(&name, &sides)).await)
         }
         (Op::Heal { names }, _) => changed(partition::change(run, |partitions| partitions.heal(&names)).await),
+        (Op::FillDisk { node, full }, _) => store_changed(node, disks::fill(run, node, full).await),
+        (Op::CorruptStore { node, share, seed }, _) => {
+            store_changed(node, disks::corrupt(run, node, share, seed).await)
+        }
         (Op::Inspect, _) => OpResult::Inspected(look(run).await),
         (Op::Sample, _) => OpResult::Sampled(sample(run).await),
         (op, target) => {
@@ -55,6 +59,13 @@ fn changed(answer: anyhow::Result<()>) -> OpResult {
     answer.map_or_else(
         |error| OpResult::Failed { node: None, reason: format!("{error:#}") },
         |()| OpResult::NetworkChanged,
+    )
+}
+
+fn store_changed(node: NodeIndex, answer: anyhow::Result<()>) -> OpResult {
+    answer.map_or_else(
+        |error| OpResult::Failed { node: Some(node), reason: format!("{error:#}") },
+        |()| OpResult::StoreChanged,
     )
 }
 

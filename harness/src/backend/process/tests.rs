@@ -52,6 +52,12 @@ impl ProcessHost for Counted {
         anyhow::bail!("no test has a partition")
     }
 
+    const STORE: &str = "cwd";
+
+    async fn process_id(_: &ProcessRun<Self>, _: NodeIndex) -> anyhow::Result<i32> {
+        anyhow::bail!("no test changes a disk")
+    }
+
     async fn last_output(_: &ProcessRun<Self>, _: NodeIndex) -> String {
         String::new()
     }

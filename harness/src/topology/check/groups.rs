@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use butter::api::StoragePlace;
 use butter::config::{NodeConfig, SETTINGS};
 
 use super::{FRESH, NetworkNames, RESERVED, numbered};
@@ -21,6 +22,7 @@ pub(crate) struct GroupModel {
     pub(crate) ambassador: bool,
     /// As [`crate::plan::NodePlan::behaviours`].
     pub(crate) behaviours: Vec<Behaviour>,
+    pub(crate) store: StoragePlace,
     /// As [`crate::plan::NodePlan::settings`].
     pub(crate) settings: Vec<(String, String)>,
 }
@@ -64,6 +66,7 @@ pub(crate) fn check(raw: &RawTopology, places: &NetworkNames, problems: &mut Dia
             count: group.count,
             ambassador: group.ambassador,
             behaviours: group.behaviours.clone(),
+            store: group.store,
             settings: settings(&[&raw.config, &group.config]),
         });
     }

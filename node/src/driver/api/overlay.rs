@@ -13,10 +13,11 @@ use axum::{Json, Router};
 use super::routes::Failure;
 use crate::api::{
     AskedPeerBody, BLOBS_PATH, ErrorBody, FailedRepairBody, GroupsBody, HOPS_HEADER, MESSAGES_HEADER, PutBody,
-    ShortageBody, StorageBody, TRACE_HEADER,
+    ShortageBody, StorageBody, StoragePlace, TRACE_HEADER,
 };
 use crate::core::blob::Blob;
 use crate::core::identity::BlockId;
+use crate::core::storage::StoreFault;
 use crate::driver::command::{PutCommand, TracedGetCommand};
 use crate::driver::handle::NodeHandle;
 use crate::http::server::BodyError;
@@ -63,8 +64,13 @@ fn data_routes(handle: NodeHandle<DataOverlay>) -> Router {
 
 fn data_status(overlay: &DataOverlay) -> OverlayStatus {
     let stats = overlay.stats();
-    let storage =
-        StorageBody { blocks: stats.blocks, bytes: stats.stored_bytes, limit_bytes: stats.storage_limit_bytes };
+    let storage = StorageBody {
+        blocks: stats.blocks,
+        bytes: stats.stored_bytes,
+        limit_bytes: stats.storage_limit_bytes,
+        place: if overlay.is_lasting() { StoragePlace::Disk } else { StoragePlace::Memory },
+        fault: overlay.store_fault().map(|fault| fault.to_string()),
+    };
     let groups = GroupsBody {
         under_replicated: stats.groups_under_replicated,
         healthy: stats.groups_healthy,
@@ -137,7 +143,9 @@ impl From<PutError> for Failure {
                 return Failure::with_body(StatusCode::GATEWAY_TIMEOUT, body);
             }
             PutError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
-            PutError::Storage => StatusCode::INTERNAL_SERVER_ERROR,
+            PutError::Storage(StoreFault::DiskFull) => StatusCode::INSUFFICIENT_STORAGE,
+            PutError::Storage(StoreFault::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            PutError::Storage(StoreFault::Failed) => StatusCode::INTERNAL_SERVER_ERROR,
             PutError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
         Failure::new(status, error)

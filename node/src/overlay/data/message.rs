@@ -16,6 +16,8 @@ use crate::core::identity::{BlockId, NodeId};
 pub(super) const BLOCKS_MAX: usize = 12;
 /// Most views in one message: 96 × (an id and a view of 16 members) fit a frame, with contacts.
 pub(super) const VIEWS_MAX: usize = 96;
+/// Most ranges in one message.
+pub(super) const RANGES_MAX: usize = 16;
 /// Most contacts in one message.
 pub(super) const CONTACTS_MAX: usize = 16;
 
@@ -30,6 +32,8 @@ pub enum DataMessage {
         digest: u64,
         /// Blocks that the sender holds: its load.
         held: u32,
+        /// Drawn when the sender started: another one tells that it has restarted.
+        incarnation: u64,
     },
     /// "Answer, if you are alive."
     Probe {
@@ -96,6 +100,18 @@ pub enum DataMessage {
         /// How to reach new members, at most [`CONTACTS_MAX`].
         contacts: Vec<Contact>,
     },
+    /// "These are digests of the groups that I believe to share with you, by ranges of ids: where do we differ?"
+    Ranges {
+        /// At most [`RANGES_MAX`], in ascending order, without overlap.
+        ranges: Vec<RangeDigest>,
+    },
+    /// "I hold no block with an id in this range."
+    Vacant {
+        /// First id of the range.
+        from: BlockId,
+        /// Last id of the range.
+        to: BlockId,
+    },
     /// "These are all groups with ids in this range that I believe to share with you."
     Sync {
         /// First id of the range.
@@ -107,8 +123,6 @@ pub enum DataMessage {
     },
     /// Answer to [`DataMessage::Sync`]: where the answerer knows otherwise.
     SyncReply {
-        /// End of the range that was compared.
-        to: BlockId,
         /// Views that win over those of the sync, or that it lacks; at most [`VIEWS_MAX`].
         views: Vec<BlockGroup>,
         /// Blocks that the sender of the sync believes to be here and that are not; at most [`VIEWS_MAX`].
@@ -229,6 +243,19 @@ pub struct InvitedBlock {
     pub block: Block,
 }
 
+/// The groups that a node shares with a peer, within a range of ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RangeDigest {
+    /// First id of the range.
+    pub from: BlockId,
+    /// Last id of the range.
+    pub to: BlockId,
+    /// Number of groups.
+    pub count: u32,
+    /// [`GroupView::digest`] of all of them, combined by exclusive or.
+    pub digest: u64,
+}
+
 /// The members of a group, with its block.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct BlockGroup {
@@ -256,6 +283,11 @@ impl DataMessage {
                     && views.is_sorted_by(|a, b| a.id < b.id)
                     && views.iter().all(|viewed| (*from..=*to).contains(&viewed.id))
             }
+            DataMessage::Ranges { ranges } => {
+                ranges.len() <= RANGES_MAX
+                    && ranges.iter().all(|range| range.from <= range.to)
+                    && ranges.is_sorted_by(|a, b| a.to < b.from)
+            }
             DataMessage::SyncReply { views, lost, .. } => views_bounded(views) && lost.len() <= VIEWS_MAX,
             DataMessage::Confirm { views } => views_bounded(views),
             DataMessage::ConfirmReply { held, lost } => views_bounded(held) && lost.len() <= VIEWS_MAX,
@@ -273,6 +305,7 @@ impl DataMessage {
             | DataMessage::IndirectProbe { .. }
             | DataMessage::IndirectAck { .. }
             | DataMessage::Suspect { .. }
+            | DataMessage::Vacant { .. }
             | DataMessage::Flood { .. }
             | DataMessage::FloodAck { .. } => true,
         }
@@ -327,7 +360,7 @@ mod tests {
         check_fits(&DataMessage::Invite { batch: u64::MAX, items: vec![item; BLOCKS_MAX], contacts: contacts.clone() });
         check_fits(&DataMessage::Views { views: vec![viewed.clone(); VIEWS_MAX], contacts: contacts.clone() });
         let lost = vec![viewed.id; VIEWS_MAX];
-        check_fits(&DataMessage::SyncReply { to: viewed.id, views: vec![viewed; VIEWS_MAX], lost });
+        check_fits(&DataMessage::SyncReply { views: vec![viewed; VIEWS_MAX], lost });
         check_fits(&DataMessage::FindReply { query: u64::MAX, blocks: vec![block; BLOCKS_MAX], hosts: contacts });
     }
 
@@ -341,5 +374,16 @@ mod tests {
         assert!(!sync(unsorted.clone()).is_bounded());
         unsorted.reverse();
         assert!(sync(unsorted).is_bounded());
+        let id = |seed| BlockId([seed; 32]);
+        let ranges = |bounds: &[(u8, u8)]| DataMessage::Ranges {
+            ranges: bounds
+                .iter()
+                .map(|&(from, to)| RangeDigest { from: id(from), to: id(to), count: 1, digest: 1 })
+                .collect(),
+        };
+        assert!(ranges(&[(1, 1), (2, 5)]).is_bounded());
+        for bad in [&[(1, 2), (2, 5)][..], &[(2, 1)], &[(3, 4), (1, 2)], &[(0, 0); RANGES_MAX + 1]] {
+            assert!(!ranges(bad).is_bounded(), "{bad:?}");
+        }
     }
 }

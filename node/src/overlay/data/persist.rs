@@ -13,6 +13,8 @@
 //! | [`failed_repairs`] | repairs that brought no copy, and why |
 //! | [`candidates`] | selection of peers to recruit |
 //! | [`converge`] | anti-entropy: heartbeat digests detect views that differ |
+//! | [`comeback`] | a node that restarts with its blocks takes its place in their groups again |
+//! | [`ranges`] | where the views of two nodes differ, found by digests of ranges |
 //! | [`completion`] | what goes on when a block was read or written |
 //! | [`trim`] | surplus copies are dropped once the group confirms that it stores the block |
 //! | [`revisit`] | peers declared dead are contacted again, in case they are alive |
@@ -31,6 +33,7 @@ use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
 mod candidates;
+mod comeback;
 mod completion;
 mod converge;
 mod failed_repairs;
@@ -38,12 +41,14 @@ mod invites;
 mod leave;
 mod peers;
 mod pushes;
+mod ranges;
 mod repair;
 mod revisit;
 mod trim;
 mod watch;
 
 use candidates::AvoidedPeers;
+use comeback::Comeback;
 use completion::InviteAnswers;
 use failed_repairs::FailedRepairs;
 pub use failed_repairs::{FailedRepair, RepairFailure};
@@ -52,7 +57,7 @@ use peers::GroupPeers;
 use repair::Repairs;
 use revisit::Revisits;
 use trim::ExtraCopy;
-use watch::LocalHealth;
+use watch::{LocalHealth, ReceivedHeartbeat};
 
 /// Largest step of an epoch that is accepted from a peer. Bounds the damage that a malicious peer can do.
 const EPOCH_STEP_MAX: u64 = 1 << 16;
@@ -84,6 +89,9 @@ pub(super) struct Persist {
     invite_answers: InviteAnswers,
     failed_repairs: FailedRepairs,
     leaving: Option<LeaveState>,
+    comeback: Comeback,
+    /// Drawn at the first heartbeat; 0 before.
+    incarnation: u64,
     next: Time,
 }
 
@@ -107,6 +115,8 @@ impl Persist {
             invite_answers: InviteAnswers::default(),
             failed_repairs: FailedRepairs::default(),
             leaving: None,
+            comeback: Comeback::default(),
+            incarnation: 0,
             next: Time::NEVER,
         }
     }
@@ -119,15 +129,21 @@ impl Persist {
     /// Creates the group of a block that this node's application puts and that the store already has.
     pub(super) fn found_group(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
         if !self.groups.contains_key(&id) {
-            self.set_view(ctx, id, GroupView::new(1, [self.me]));
+            self.set_view(ctx, id, self.founding_view());
         }
         self.repairs.own(id);
         self.schedule_repair(id, ctx.now);
     }
 
-    /// Number of live members of a block's group, in this node's view.
+    /// The view of a group that this node founds.
+    pub(super) fn founding_view(&self) -> GroupView {
+        GroupView::new(1, [self.me])
+    }
+
+    /// Number of live members of a block's group that are not known to lack it, in this node's view.
     pub(super) fn copies(&self, id: BlockId) -> usize {
-        self.groups.get(&id).map_or(0, |view| view.members().iter().filter(|&&member| self.is_live(member)).count())
+        let holds = |member: &&NodeId| self.is_live(**member) && !self.repairs.is_missing(id, **member);
+        self.groups.get(&id).map_or(0, |view| view.members().iter().filter(holds).count())
     }
 
     /// Blocks whose groups have changed since the last call.
@@ -203,7 +219,10 @@ impl Persist {
             self.wake_at(ctx.now);
         }
         match message {
-            DataMessage::Heartbeat { next_ms, digest, held } => self.handle_heartbeat(ctx, from, next_ms, digest, held),
+            DataMessage::Heartbeat { next_ms, digest, held, incarnation } => {
+                let pause = Duration::from_millis(next_ms.into());
+                self.handle_heartbeat(ctx, from, ReceivedHeartbeat { pause, digest, held, incarnation });
+            }
             DataMessage::Probe { stamp, asker } => ctx.send(from, DataMessage::ProbeAck { stamp, asker }),
             DataMessage::ProbeAck { stamp, asker } => self.handle_probe_ack(ctx, from, stamp, asker),
             DataMessage::IndirectProbe { peer, stamp } => self.handle_indirect_probe(ctx, from, peer, stamp),
@@ -222,7 +241,9 @@ impl Persist {
                 self.handle_views(ctx, from, views);
             }
             DataMessage::Sync { from: first, to, views } => self.handle_sync(ctx, from, first, to, views),
-            DataMessage::SyncReply { to, views, lost } => self.handle_sync_reply(ctx, from, to, views, &lost),
+            DataMessage::SyncReply { views, lost } => self.handle_sync_reply(ctx, from, views, &lost),
+            DataMessage::Ranges { ranges } => self.handle_ranges(ctx, from, &ranges),
+            DataMessage::Vacant { from: first, to } => self.handle_vacant(ctx, from, first, to),
             DataMessage::Confirm { views } => self.handle_confirm(ctx, from, views),
             DataMessage::ConfirmReply { held, lost } => self.handle_confirm_reply(ctx, from, held, &lost),
             DataMessage::Find { .. }
@@ -277,10 +298,14 @@ impl Persist {
         if view.contains(self.me) {
             self.extras.remove(&id);
         } else {
-            self.extras.insert(id, ExtraCopy::new(ctx.now));
-            self.wake_at(ctx.now);
+            let due = self.comeback.not_before(ctx.now);
+            self.extras.insert(id, ExtraCopy::new(due));
+            self.wake_at(due);
         }
-        if let Some(old) = self.groups.insert(id, view) {
+        let old = self.groups.insert(id, view);
+        if let Some(old) = old {
+            // The first view is noted together with the block.
+            ctx.note_view(id, &self.groups[&id]);
             for peer in others(&old, self.me) {
                 self.peers.unshare(peer, old.digest(id), ctx.now);
             }

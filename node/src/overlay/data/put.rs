@@ -10,6 +10,7 @@ use super::{CopyShortage, DataCx, DataOutcome, PutError, StoredValue, VALUE_MAX}
 use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
+use crate::core::storage::StoreFault;
 use crate::core::time::Time;
 
 /// Most puts under way.
@@ -53,21 +54,23 @@ impl Puts {
             return Err(PutError::Busy);
         }
         let blocks = split(value);
-        let bytes = blocks.iter().filter(|(id, _)| !ctx.store.contains(*id)).map(|(_, block)| block.len()).sum();
-        if !ctx.store.has_room(bytes, None) {
-            return Err(PutError::Full { wanted: bytes as u64, free: ctx.store.free() });
+        let new = blocks.iter().filter(|(id, _)| !ctx.store.contains(*id));
+        let wanted = new.map(|(_, block)| ctx.store.cost(block.len())).sum();
+        if !ctx.store.has_room(wanted, None) {
+            return Err(PutError::Full { wanted, free: ctx.store.free() });
         }
         let ids: Vec<BlockId> = blocks.iter().map(|(id, _)| *id).collect();
         for (id, block) in blocks {
             let reserved = ctx.store.reserve(id, block.len(), None);
             assert!(reserved, "room for all of them was found");
             let written = persist.holds(id).then_some(true);
-            let written = written.or_else(|| ctx.write_block(id, block, || WritePurpose::Put));
+            let written =
+                written.or_else(|| ctx.write_block(id, block, &persist.founding_view(), || WritePurpose::Put));
             match written {
                 Some(true) => persist.found_group(ctx, id),
                 Some(false) => {
                     ctx.delete_block(id);
-                    return Err(PutError::Storage);
+                    return Err(PutError::Storage(StoreFault::Failed));
                 }
                 None => {}
             }
@@ -96,10 +99,10 @@ impl Puts {
     }
 
     /// A block of the application could not be written: the puts that need it fail.
-    pub(super) fn write_failed(&mut self, ctx: &mut DataCx<'_, '_>, block: BlockId) {
+    pub(super) fn write_failed(&mut self, ctx: &mut DataCx<'_, '_>, block: BlockId, fault: StoreFault) {
         for put in self.0.extract_if(.., |put| put.waiting.contains(&block)) {
             ctx.stats.puts_failed += 1;
-            ctx.done(put.command, DataOutcome::Put(Err(PutError::Storage)));
+            ctx.done(put.command, DataOutcome::Put(Err(PutError::Storage(fault))));
         }
     }
 

@@ -3,15 +3,20 @@
 //! The index answers at once which blocks there are and how much room is left. Payloads are read and written by operations with
 //! completions: at once if this overlay owns the store (in memory), or later if the driver executes them (on a disk). An
 //! operation that cannot complete at once is remembered with its purpose, and goes on when its completion arrives.
+//!
+//! The limit counts what blocks cost where they are, overhead included.
 
 use std::collections::BTreeMap;
 
 use super::DataCx;
 use super::block::{Block, BlockKind};
+use super::note::BlockNote;
 use super::view::GroupView;
+use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::storage::{
-    BlockStore, MemoryStore, StoreCompletion, StoreError, StoreOp, StoreRecord, StoreRequest, StoreRequestId,
+    BlockStore, MemoryStore, StoreCompletion, StoreContents, StoreCosts, StoreError, StoreFault, StoreOp, StoreRecord,
+    StoreRequest, StoreRequestId,
 };
 
 /// One peer may fill at most this share of the storage: 1 / `PEER_SHARE`.
@@ -23,6 +28,9 @@ pub(super) struct Store {
     blocks: BTreeMap<BlockId, IndexEntry>,
     used: u64,
     limit: u64,
+    costs: StoreCosts,
+    /// Why the last write failed, if it did.
+    fault: Option<StoreFault>,
     /// Bytes stored for each peer. At most as many entries as blocks.
     by_peer: BTreeMap<NodeId, u64>,
     payloads: Payloads,
@@ -34,7 +42,8 @@ pub(super) struct Store {
 
 #[derive(Clone, Copy, Debug)]
 struct IndexEntry {
-    bytes: u64,
+    /// Length of the block.
+    len: u64,
     /// The peer that sent the block; `None` if this node's own application did.
     owner: Option<NodeId>,
 }
@@ -81,7 +90,8 @@ enum PendingOp {
         id: BlockId,
         read: u64,
     },
-    Delete,
+    /// Nothing goes on when it completes.
+    Unawaited,
 }
 
 #[derive(Debug)]
@@ -90,25 +100,29 @@ struct PendingRead {
     waiting: usize,
     blocks: Vec<(BlockId, Block)>,
     lost: Vec<BlockId>,
+    unread: Vec<BlockId>,
 }
 
 /// A deferred operation that is complete.
 #[derive(Debug)]
 pub(super) enum CompletedOp {
     /// A block was written, or not.
-    Written { id: BlockId, purpose: WritePurpose, ok: bool },
-    /// Blocks were read. Those in `lost` are not in the store any more.
-    Read { purpose: ReadPurpose, blocks: Vec<(BlockId, Block)>, lost: Vec<BlockId> },
+    Written { id: BlockId, purpose: WritePurpose, result: Result<(), StoreFault> },
+    /// Blocks were read. Those in `lost` are damaged or not in the store any more; those in `unread` are there, but the store
+    /// has no time for them.
+    Read { purpose: ReadPurpose, blocks: Vec<(BlockId, Block)>, lost: Vec<BlockId>, unread: Vec<BlockId> },
 }
 
 impl Store {
-    /// With payloads in memory, or with those that the driver stores.
-    pub(super) fn new(limit: u64, deferred: bool) -> Self {
-        let payloads = if deferred { Payloads::Deferred } else { Payloads::Inline(Box::new(MemoryStore::default())) };
+    /// With payloads in memory.
+    pub(super) fn new(limit: u64) -> Self {
+        let payloads = Payloads::Inline(Box::new(MemoryStore::default()));
         Store {
             blocks: BTreeMap::new(),
             used: 0,
             limit,
+            costs: StoreCosts::default(),
+            fault: None,
             by_peer: BTreeMap::new(),
             payloads,
             pending: BTreeMap::new(),
@@ -118,13 +132,42 @@ impl Store {
         }
     }
 
+    /// From now on the driver stores the payloads, and these are there. Returns what is noted of each; nothing if it cannot be
+    /// read.
+    pub(super) fn open(&mut self, contents: StoreContents) -> Vec<(BlockId, Option<BlockNote>)> {
+        (self.payloads, self.costs) = (Payloads::Deferred, contents.costs);
+        let mut noted = Vec::with_capacity(contents.blocks.len());
+        for stored in contents.blocks {
+            let note = BlockNote::decode(&stored.note);
+            // Also beyond the limit, which may be lower than before: what is stored is not thrown away.
+            self.insert(stored.id, stored.len.into(), note.as_ref().and_then(|note| note.owner));
+            noted.push((stored.id, note));
+        }
+        noted
+    }
+
+    /// Whether what is stored outlives this node.
+    pub(super) fn is_lasting(&self) -> bool {
+        matches!(self.payloads, Payloads::Deferred)
+    }
+
+    /// Why the last write failed, if it did.
+    pub(super) fn fault(&self) -> Option<StoreFault> {
+        self.fault
+    }
+
+    /// The peer that sent a block; `None` if this node's own application did, or it is not stored.
+    pub(super) fn owner(&self, id: BlockId) -> Option<NodeId> {
+        self.blocks.get(&id).and_then(|entry| entry.owner)
+    }
+
     pub(super) fn contains(&self, id: BlockId) -> bool {
         self.blocks.contains_key(&id)
     }
 
     /// Length of a stored block.
     pub(super) fn bytes_of(&self, id: BlockId) -> Option<u64> {
-        self.blocks.get(&id).map(|entry| entry.bytes)
+        self.blocks.get(&id).map(|entry| entry.len)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = BlockId> + '_ {
@@ -143,44 +186,55 @@ impl Store {
         self.limit
     }
 
+    /// Bytes that may still be used; none while the store refuses writes.
     pub(super) fn free(&self) -> u64 {
-        self.limit - self.used
+        if self.fault.is_some() { 0 } else { self.limit.saturating_sub(self.used) }
     }
 
-    /// Whether `bytes` more may be stored for `owner`.
-    pub(super) fn has_room(&self, bytes: usize, owner: Option<NodeId>) -> bool {
+    /// What a block of `len` bytes costs.
+    pub(super) fn cost(&self, len: usize) -> u64 {
+        self.costs.of(len as u64)
+    }
+
+    /// Whether blocks that cost so many bytes together may be stored for `owner`.
+    pub(super) fn has_room(&self, cost: u64, owner: Option<NodeId>) -> bool {
         let quota = match owner {
             None => self.limit,
-            Some(peer) => self.limit / PEER_SHARE - self.by_peer.get(&peer).copied().unwrap_or(0),
+            Some(peer) => (self.limit / PEER_SHARE).saturating_sub(self.by_peer.get(&peer).copied().unwrap_or(0)),
         };
-        bytes as u64 <= self.free().min(quota)
+        cost <= self.limit.saturating_sub(self.used).min(quota)
     }
 
     /// Counts a block as stored. Returns whether there was room; an entry that is there already stays as it is.
-    pub(super) fn reserve(&mut self, id: BlockId, bytes: usize, owner: Option<NodeId>) -> bool {
+    pub(super) fn reserve(&mut self, id: BlockId, len: usize, owner: Option<NodeId>) -> bool {
         if self.blocks.contains_key(&id) {
             return true;
         }
-        if !self.has_room(bytes, owner) {
+        if !self.has_room(self.cost(len), owner) {
             return false;
         }
-        let bytes = bytes as u64;
-        self.used += bytes;
-        if let Some(peer) = owner {
-            *self.by_peer.entry(peer).or_default() += bytes;
-        }
-        self.blocks.insert(id, IndexEntry { bytes, owner });
+        self.insert(id, len as u64, owner);
         true
+    }
+
+    fn insert(&mut self, id: BlockId, len: u64, owner: Option<NodeId>) {
+        let cost = self.costs.of(len);
+        self.used += cost;
+        if let Some(peer) = owner {
+            *self.by_peer.entry(peer).or_default() += cost;
+        }
+        self.blocks.insert(id, IndexEntry { len, owner });
     }
 
     /// Counts a block as not stored. Returns whether it was.
     pub(super) fn release(&mut self, id: BlockId) -> bool {
-        let Some(IndexEntry { bytes, owner }) = self.blocks.remove(&id) else { return false };
-        self.used -= bytes;
+        let Some(IndexEntry { len, owner }) = self.blocks.remove(&id) else { return false };
+        let cost = self.costs.of(len);
+        self.used -= cost;
         if let Some(peer) = owner
             && let Some(stored) = self.by_peer.get_mut(&peer)
         {
-            *stored -= bytes;
+            *stored -= cost;
             if *stored == 0 {
                 self.by_peer.remove(&peer);
             }
@@ -191,38 +245,46 @@ impl Store {
     /// Takes the completion of a deferred operation. Returns what is complete with it.
     pub(super) fn complete(&mut self, completion: StoreCompletion) -> Option<CompletedOp> {
         match self.pending.remove(&completion.id)? {
-            PendingOp::Delete => None,
+            PendingOp::Unawaited => None,
             PendingOp::Write { id, purpose } => {
-                Some(CompletedOp::Written { id, purpose, ok: completion.result.is_ok() })
+                let result = completion.result.map(|_| ()).map_err(|error| error.fault);
+                // A store that is only busy takes other blocks soon.
+                self.fault = result.err().filter(|&fault| fault != StoreFault::Busy);
+                Some(CompletedOp::Written { id, purpose, result })
             }
             PendingOp::Read { id, read } => {
                 let pending = self.reads.get_mut(&read)?;
+                let is_busy = completion.result.as_ref().is_err_and(|error| error.fault == StoreFault::Busy);
                 // What comes from a disk may be damaged: it is checked against its id.
                 match completion.result.ok().flatten().and_then(block_of).filter(|block| block.is(id)) {
                     Some(block) => pending.blocks.push((id, block)),
+                    None if is_busy => pending.unread.push(id),
                     None => pending.lost.push(id),
                 }
                 pending.waiting -= 1;
                 if pending.waiting > 0 {
                     return None;
                 }
-                let PendingRead { purpose, blocks, lost, .. } = self.reads.remove(&read)?;
-                Some(CompletedOp::Read { purpose, blocks, lost })
+                let PendingRead { purpose, blocks, lost, unread, .. } = self.reads.remove(&read)?;
+                Some(CompletedOp::Read { purpose, blocks, lost, unread })
             }
         }
     }
 }
 
 impl DataCx<'_, '_> {
-    /// Writes a block whose room is reserved. Returns whether it is written; `None` if a [`CompletedOp::Written`] follows.
+    /// Writes a block whose room is reserved, of a group with this view. Returns whether it is written; `None` if a
+    /// [`CompletedOp::Written`] follows.
     pub(super) fn write_block(
         &mut self,
         id: BlockId,
         block: Block,
+        view: &GroupView,
         purpose: impl FnOnce() -> WritePurpose,
     ) -> Option<bool> {
         let record = record_of(block);
-        match self.submit(StoreOp::Write { id, record }, || PendingOp::Write { id, purpose: purpose() }) {
+        let note = self.note_of(id, view);
+        match self.submit(StoreOp::Write { id, record, note }, || PendingOp::Write { id, purpose: purpose() }) {
             Some(Ok(_)) => Some(true),
             Some(Err(_)) => Some(false),
             None => None,
@@ -243,7 +305,8 @@ impl DataCx<'_, '_> {
         if waiting == 0 {
             return Some(blocks);
         }
-        self.store.reads.insert(read, PendingRead { purpose, waiting, blocks, lost: Vec::new() });
+        let (lost, unread) = (Vec::new(), Vec::new());
+        self.store.reads.insert(read, PendingRead { purpose, waiting, blocks, lost, unread });
         None
     }
 
@@ -251,8 +314,29 @@ impl DataCx<'_, '_> {
     pub(super) fn delete_block(&mut self, id: BlockId) {
         if self.store.release(id) {
             // A block that cannot be deleted wastes room in the store and does no other harm.
-            _ = self.submit(StoreOp::Delete { id }, || PendingOp::Delete);
+            _ = self.submit(StoreOp::Delete { id }, || PendingOp::Unawaited);
         }
+    }
+
+    /// Notes the view of a block's group, for a restart.
+    pub(super) fn note_view(&mut self, id: BlockId, view: &GroupView) {
+        if self.store.is_lasting() && self.store.contains(id) {
+            let note = self.note_of(id, view);
+            // A restart with an older view costs some messages and does no other harm.
+            _ = self.submit(StoreOp::Annotate { id, note }, || PendingOp::Unawaited);
+        }
+    }
+
+    /// Keeps what this overlay wants to know after a restart, beside what is noted of each block.
+    pub(super) fn keep_state(&mut self, state: Blob) {
+        if self.store.is_lasting() {
+            _ = self.submit(StoreOp::KeepState { state }, || PendingOp::Unawaited);
+        }
+    }
+
+    /// The note of a block; empty where nothing lasts.
+    fn note_of(&self, id: BlockId, view: &GroupView) -> Blob {
+        if self.store.is_lasting() { BlockNote::encode(self.store.owner(id), view) } else { Blob::default() }
     }
 
     fn submit(
@@ -303,10 +387,11 @@ mod tests {
 
     #[test]
     fn one_peer_cannot_fill_the_store() {
-        let mut store = Store::new(1_000, false);
+        let overhead = StoreCosts::default().entry;
+        let mut store = Store::new(1_000 + 2 * overhead);
         let greedy = Some(NodeId([1; 32]));
         assert!(store.reserve(id(1), 400, greedy));
-        assert!(!store.reserve(id(2), 400, greedy), "800 of 1,000 bytes for one peer");
+        assert!(!store.reserve(id(2), 400, greedy), "two of at most two blocks for one peer");
         assert!(store.reserve(id(2), 400, Some(NodeId([2; 32]))));
         assert!(!store.reserve(id(3), 300, None), "full");
     }
@@ -314,19 +399,20 @@ mod tests {
     proptest! {
         #[test]
         fn bytes_are_counted_exactly(steps in proptest::collection::vec((0u8..12, 0u8..4, any::<bool>()), 0..80)) {
-            let mut store = Store::new(3_000, false);
+            let mut store = Store::new(6_000);
+            let cost = |entry: &IndexEntry| StoreCosts::default().of(entry.len);
             for (seed, peer, add) in steps {
                 if add {
                     store.reserve(id(seed), 100 * usize::from(seed), (peer > 0).then_some(NodeId([peer; 32])));
                 } else {
                     store.release(id(seed));
                 }
-                prop_assert_eq!(store.used, store.blocks.values().map(|entry| entry.bytes).sum::<u64>());
+                prop_assert_eq!(store.used, store.blocks.values().map(cost).sum::<u64>());
                 prop_assert!(store.used <= store.limit);
                 for (peer, bytes) in &store.by_peer {
                     let counted = store.blocks.values().filter(|entry| entry.owner == Some(*peer));
-                    prop_assert_eq!(*bytes, counted.map(|entry| entry.bytes).sum::<u64>());
-                    prop_assert!(*bytes <= 1_500);
+                    prop_assert_eq!(*bytes, counted.map(cost).sum::<u64>());
+                    prop_assert!(*bytes <= 3_000);
                 }
             }
         }

@@ -29,7 +29,7 @@ const OTHERS_TURN: Bounds = Bounds::new(Duration::from_secs(2), Duration::from_s
 /// Pause before members are asked again whether they hold a surplus copy's block.
 const CONFIRM_PAUSE: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(8));
 /// Pause before views are compared again with the same peer.
-const RESYNC: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(10));
+pub(super) const RESYNC: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(10));
 /// Bytes of a full invitation.
 const BATCH_BYTES: u64 = (BLOCKS_MAX * BLOCK_MAX) as u64;
 

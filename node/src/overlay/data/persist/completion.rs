@@ -7,8 +7,9 @@ use super::super::block::Block;
 use super::super::message::{BlockGroup, DataMessage, InviteRefusal, RefusedBlock};
 use super::super::view::GroupView;
 use super::Persist;
-use super::converge::LAST;
+
 use crate::core::identity::{BlockId, NodeId};
+use crate::core::storage::StoreFault;
 
 /// The answer to an invitation. It is sent once all accepted blocks are written.
 #[derive(Debug)]
@@ -71,13 +72,14 @@ impl Persist {
         ctx: &mut DataCx<'_, '_>,
         id: BlockId,
         (answer, view): (u64, GroupView),
-        ok: bool,
+        written: Result<(), StoreFault>,
     ) {
         // Meanwhile the node may have begun to leave, or have got the block from elsewhere.
-        let result = match ok {
+        let result = match written {
             _ if self.leaving.is_some() => Err(InviteRefusal::Leaving),
-            true => Ok(()),
-            false => Err(InviteRefusal::StoreFailed),
+            Ok(()) => Ok(()),
+            Err(StoreFault::DiskFull) => Err(InviteRefusal::NoRoom),
+            Err(StoreFault::Failed | StoreFault::Busy) => Err(InviteRefusal::StoreFailed),
         };
         if self.holds(id) {
             // It is stored as part of another invitation or put.
@@ -91,14 +93,16 @@ impl Persist {
         }
     }
 
-    /// The blocks of an invitation are read.
+    /// The blocks of an invitation are read. For those in `unread` the store has no time.
     pub(in super::super) fn invite_read(
         &mut self,
         ctx: &mut DataCx<'_, '_>,
         (to, bytes): (NodeId, u64),
         blocks: Vec<(BlockId, Block)>,
+        unread: &[BlockId],
     ) {
         self.repairs.invites.read_done();
+        unread.iter().for_each(|&id| self.declined(ctx, id, to, None));
         self.send_invite(ctx, (to, bytes), blocks);
     }
 
@@ -107,7 +111,7 @@ impl Persist {
         let members = self.groups.get(&id).map_or(Vec::new(), |view| view.members().to_vec());
         self.drop_block(ctx, id);
         for member in members.into_iter().filter(|&member| member != self.me && self.is_live(member)) {
-            ctx.send(member, DataMessage::SyncReply { to: LAST, views: Vec::new(), lost: vec![id] });
+            ctx.send(member, DataMessage::SyncReply { views: Vec::new(), lost: vec![id] });
         }
         self.changed.push(id);
     }

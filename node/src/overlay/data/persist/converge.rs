@@ -1,16 +1,16 @@
 //! Anti-entropy: members converge on the greatest view of each group.
 //!
 //! Every heartbeat carries a digest of the groups that the sender believes to share with the receiver. If the digests differ, the
-//! two compare their views page by page, and each adopts the greater one. A member that lacks the block reports it and is
-//! replaced.
+//! two find the ranges of ids that differ ([`super::ranges`]), send each other their views there, and each adopts the greater one.
+//! A member that lacks the block reports it and is replaced.
 
+use super::super::DataCx;
 use super::super::message::{BlockGroup, DataMessage, VIEWS_MAX};
 use super::super::view::GroupView;
-use super::super::{DataCx, waits};
 use super::{EPOCH_STEP_MAX, Persist};
 use crate::core::identity::{BlockId, NodeId};
 
-const FIRST: BlockId = BlockId([0; 32]);
+pub(super) const FIRST: BlockId = BlockId([0; 32]);
 pub(super) const LAST: BlockId = BlockId([255; 32]);
 
 impl Persist {
@@ -57,40 +57,18 @@ impl Persist {
             }
         }
         if !lost.is_empty() {
-            ctx.send(from, DataMessage::SyncReply { to: LAST, views: Vec::new(), lost });
+            ctx.send(from, DataMessage::SyncReply { views: Vec::new(), lost });
         }
     }
 
-    /// The digest of a peer differs: sends it this node's views of the shared groups.
-    pub(super) fn begin_sync(&mut self, ctx: &mut DataCx<'_, '_>, with: NodeId) {
-        if let Some(peer) = self.peers.get_mut(with) {
-            peer.sync_after = ctx.now + waits::resync(ctx, with);
-            peer.syncing = true;
-            self.send_page(ctx, with, FIRST);
-        }
-    }
-
-    /// A node without a shared group sends a digest. An empty page makes it list the groups that it believes to share.
-    pub(super) fn handle_stranger_heartbeat(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, digest: u64) {
-        if digest != 0 {
-            ctx.send(from, DataMessage::Sync { from: FIRST, to: LAST, views: Vec::new() });
-        }
-    }
-
-    fn send_page(&mut self, ctx: &mut DataCx<'_, '_>, with: NodeId, from: BlockId) {
-        let mut views: Vec<BlockGroup> = self.shared(with, from, LAST).take(VIEWS_MAX + 1).collect();
+    /// Sends this node's views of a range.
+    pub(super) fn send_page(&self, ctx: &mut DataCx<'_, '_>, with: NodeId, from: BlockId, to: BlockId) {
+        let shared = self.shared_views(with, from, to).take(VIEWS_MAX + 1);
+        let mut views: Vec<BlockGroup> = shared.map(|(id, view)| BlockGroup { id, view: view.clone() }).collect();
         let cut = views.len() > VIEWS_MAX;
         views.truncate(VIEWS_MAX);
-        let to = views.last().filter(|_| cut).map_or(LAST, |viewed| viewed.id);
+        let to = views.last().filter(|_| cut).map_or(to, |viewed| viewed.id);
         ctx.send(with, DataMessage::Sync { from, to, views });
-    }
-
-    /// Groups with ids from `first` to `last` that this node shares with `peer`.
-    fn shared(&self, peer: NodeId, first: BlockId, last: BlockId) -> impl Iterator<Item = BlockGroup> + '_ {
-        let both = move |view: &GroupView| view.contains(peer) && view.contains(self.me);
-        // BTreeMap panics on a reversed range, and this range comes from a peer.
-        let range = self.groups.range(first.min(last)..=last);
-        range.filter(move |(_, view)| both(view)).map(|(&id, view)| BlockGroup { id, view: view.clone() })
     }
 
     /// Handles a page of a peer's views: answers with newer and unlisted views, and with missing blocks.
@@ -111,10 +89,10 @@ impl Persist {
                 lost.push(id);
             }
         }
-        let unsent = self.shared(from, first, last).filter(|viewed| sent.binary_search(&viewed.id).is_err());
-        better.extend(unsent);
+        let unsent = self.shared_views(from, first, last).filter(|(id, _)| sent.binary_search(id).is_err());
+        better.extend(unsent.map(|(id, view)| BlockGroup { id, view: view.clone() }));
         better.truncate(VIEWS_MAX);
-        ctx.send(from, DataMessage::SyncReply { to: last, views: better, lost });
+        ctx.send(from, DataMessage::SyncReply { views: better, lost });
     }
 
     /// Handles the answer to a page: newer views, and blocks that the peer lacks.
@@ -122,43 +100,10 @@ impl Persist {
         &mut self,
         ctx: &mut DataCx<'_, '_>,
         from: NodeId,
-        to: BlockId,
         views: Vec<BlockGroup>,
         lost: &[BlockId],
     ) {
         self.handle_views(ctx, from, views);
         lost.iter().for_each(|&id| self.member_lost(ctx, id, from));
-        let Some(peer) = self.peers.get_mut(from).filter(|peer| peer.syncing) else { return };
-        match successor(to) {
-            Some(next) => self.send_page(ctx, from, next),
-            None => peer.syncing = false,
-        }
-    }
-}
-
-/// The next id, if there is one.
-fn successor(id: BlockId) -> Option<BlockId> {
-    let mut next = id;
-    for byte in next.0.iter_mut().rev() {
-        *byte = byte.wrapping_add(1);
-        if *byte != 0 {
-            return Some(next);
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn successor_carries_and_ends_at_the_last_id() {
-        let mut id = FIRST;
-        id.0[31] = 255;
-        let next = successor(id).unwrap();
-        assert_eq!((next.0[30], next.0[31]), (1, 0));
-        assert!(next > id);
-        assert_eq!(successor(LAST), None);
     }
 }

@@ -69,8 +69,8 @@ pub(super) struct GroupPeer {
     pub(super) peer_list: Vec<NodeId>,
     /// [`GroupPeers::version`] of the last peer list sent to it.
     list_version_sent: u32,
-    /// Whether a comparison is under way.
-    pub(super) syncing: bool,
+    /// Its incarnation, as its last heartbeat said; 0 before the first.
+    pub(super) incarnation: u64,
     /// Blocks that it stores, as its last heartbeat said.
     pub(super) held: u32,
     next_heartbeat: Time,
@@ -94,7 +94,7 @@ impl GroupPeer {
             trusted_until: now,
             peer_list: Vec::new(),
             list_version_sent: 0,
-            syncing: false,
+            incarnation: 0,
             held: 0,
             next_heartbeat: now + SETTLE.min(heartbeat) / 2,
             expect: now + heartbeat + SETTLE + path_slack(path.as_ref()),
@@ -151,6 +151,11 @@ impl GroupPeer {
         self.expect = self.expect.max(heard + self.slack(patience));
     }
 
+    /// Has a heartbeat sent to it at `at` instead of in its turn.
+    pub(super) fn send_heartbeat_at(&mut self, at: Time) {
+        self.next_heartbeat = self.next_heartbeat.min(at);
+    }
+
     /// Whether its heartbeat is overdue.
     pub(super) fn is_missed(&self, now: Time) -> bool {
         self.status == PeerStatus::Alive && self.expect <= now
@@ -201,6 +206,11 @@ impl GroupPeers {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut GroupPeer> + '_ {
         self.list.iter_mut()
+    }
+
+    /// Grows with every change of the set of live peers.
+    pub(super) fn version(&self) -> u64 {
+        self.version.into()
     }
 
     /// Number of peers that are not dead.

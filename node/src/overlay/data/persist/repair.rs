@@ -69,6 +69,16 @@ impl Repairs {
         self.invites.under_way() >= INVITES_MAX || self.pushes.is_full()
     }
 
+    /// Whether `peer` is a member of a group and is known to lack its block.
+    pub(super) fn awaits_copies_at(&self, peer: NodeId) -> bool {
+        self.jobs.values().any(|job| job.missing.contains(&peer))
+    }
+
+    /// Whether a member is known to lack the block of its group.
+    pub(super) fn is_missing(&self, id: BlockId, member: NodeId) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.missing.contains(&member))
+    }
+
     /// Whether no job is left.
     pub(super) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
@@ -123,7 +133,7 @@ impl Persist {
         let above = view.members().iter().filter(able).filter(|&&member| member > self.me).count() as u32;
         let rank = if self.leaving.is_some() { 0 } else { above };
         let pause = if rank == 0 { Duration::ZERO } else { waits::rank_pause(ctx, self.peer_ids()) * rank };
-        self.schedule_repair(id, ctx.now + pause);
+        self.schedule_repair(id, self.comeback.not_before(ctx.now) + pause);
     }
 
     /// Another member has changed the group and may still be repairing it: postpones this node's turn.
@@ -186,7 +196,9 @@ impl Persist {
             }
             return Vec::new();
         }
-        let mut members: SmallVec<[NodeId; 4]> = view.members().iter().chain(&job.asked).copied().collect();
+        // Members that lack the block may get it again: those that have just come back empty have room.
+        let others = view.members().iter().filter(|member| !job.missing.contains(member));
+        let mut members: SmallVec<[NodeId; 4]> = others.chain(&job.asked).copied().collect();
         members.push(self.me);
         let chosen = match last {
             Some((same, chosen)) if *same == members && job.declined_by.is_empty() && chosen.len() == lacking => {
@@ -259,7 +271,7 @@ impl Persist {
             } else if block.is(id) && ctx.store.reserve(id, block.len(), Some(from)) {
                 let answer = self.invite_answers.next_number();
                 let purpose = || WritePurpose::Invited { answer, view: view.clone() };
-                match ctx.write_block(id, block, purpose) {
+                match ctx.write_block(id, block, &view, purpose) {
                     Some(true) => {
                         taken.push(id);
                         self.accept_view(ctx, id, view);

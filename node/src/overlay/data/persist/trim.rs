@@ -29,8 +29,8 @@ pub(super) struct ExtraCopy {
 }
 
 impl ExtraCopy {
-    pub(super) fn new(now: Time) -> Self {
-        ExtraCopy { due: now, confirmed: SmallVec::new(), unanswered: 0 }
+    pub(super) fn new(due: Time) -> Self {
+        ExtraCopy { due, confirmed: SmallVec::new(), unanswered: 0 }
     }
 
     pub(super) fn due(&self) -> Time {

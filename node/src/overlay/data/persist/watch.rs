@@ -30,6 +30,16 @@ const VERDICT_AFTER: Duration = Duration::from_millis(5);
 /// This many suspicions at once, if of more than half of the peers, count against this node's own health.
 const DOUBT: usize = 3;
 
+/// What a heartbeat says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReceivedHeartbeat {
+    /// Until the next one.
+    pub(super) pause: Duration,
+    pub(super) digest: u64,
+    pub(super) held: u32,
+    pub(super) incarnation: u64,
+}
+
 /// Lifeguard's local health multiplier: grows while this node is slow or wrong.
 #[derive(Debug, Default)]
 pub(super) struct LocalHealth {
@@ -69,15 +79,20 @@ impl Persist {
             self.peers.iter_mut().for_each(|peer| peer.extend_allowance(ctx.now, patience));
         }
         let held = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
+        while self.incarnation == 0 {
+            self.incarnation = ctx.random.random();
+        }
+        let incarnation = self.incarnation;
         for heartbeat in self.peers.due_heartbeats(ctx.now, self.heartbeat, self.salt()) {
             // Rounded up: a heartbeat may arrive before the announced moment, not after it.
             let next_ms = u32::try_from(heartbeat.pause.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX);
-            ctx.send(heartbeat.to, DataMessage::Heartbeat { next_ms, digest: heartbeat.digest, held });
+            ctx.send(heartbeat.to, DataMessage::Heartbeat { next_ms, digest: heartbeat.digest, held, incarnation });
             if heartbeat.list_changed {
                 self.send_peer_list(ctx, heartbeat.to);
             }
         }
         self.check_missed_heartbeats(ctx);
+        self.keep_contacts(ctx);
     }
 
     /// Sends `peer` the list of this node's other group peers.
@@ -199,6 +214,7 @@ impl Persist {
     /// A message from `from` proves that it is alive.
     pub(in super::super) fn note_alive(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId) {
         let patience = self.health.patience();
+        self.comeback.heard(from);
         match self.peers.heard_from(from, ctx.now, self.heartbeat, patience) {
             None => {}
             Some(PeerStatus::Dead) => {
@@ -215,8 +231,20 @@ impl Persist {
         }
     }
 
+    /// There is a link to `peer`: it may have restarted, so it gets a heartbeat at once.
+    pub(in super::super) fn link_up(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
+        self.note_alive(ctx, peer);
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.send_heartbeat_at(ctx.now);
+            self.wake_at(ctx.now);
+        }
+    }
+
     /// The transport reports that `peer` may be gone.
     pub(super) fn link_lost_to(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId, unreachable: bool) {
+        if self.comeback.awaits(ctx.now, peer) {
+            return;
+        }
         match self.peers.get(peer).map(|peer| peer.status) {
             Some(PeerStatus::Suspected { .. }) if unreachable => self.declare_dead(ctx, peer),
             Some(PeerStatus::Alive) => self.suspect(ctx, peer, true),
@@ -224,23 +252,20 @@ impl Persist {
         }
     }
 
-    pub(super) fn handle_heartbeat(
-        &mut self,
-        ctx: &mut DataCx<'_, '_>,
-        from: NodeId,
-        next_ms: u32,
-        digest: u64,
-        held: u32,
-    ) {
+    pub(super) fn handle_heartbeat(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, heartbeat: ReceivedHeartbeat) {
+        let ReceivedHeartbeat { pause, digest, held, incarnation } = heartbeat;
         let patience = self.health.patience();
         let Some(peer) = self.peers.get_mut(from) else {
             self.handle_stranger_heartbeat(ctx, from, digest);
             return;
         };
         peer.note_path(ctx.node.path(from).copied());
-        peer.record_heartbeat(ctx.now, Duration::from_millis(next_ms.into()), patience);
+        peer.record_heartbeat(ctx.now, pause, patience);
         peer.held = held;
-        let settled = ctx.now.since(peer.changed) >= super::peers::SETTLE && ctx.now >= peer.sync_after;
+        let restarted = peer.incarnation != 0 && std::mem::replace(&mut peer.incarnation, incarnation) != incarnation;
+        peer.incarnation = incarnation;
+        // What it has after a restart is known at once, not after a pause.
+        let settled = restarted || ctx.now.since(peer.changed) >= super::peers::SETTLE && ctx.now >= peer.sync_after;
         if peer.digest != digest && settled {
             self.begin_sync(ctx, from);
         }
