@@ -93,3 +93,37 @@ fn damaged_block_is_found_when_it_is_read_and_copied_anew() {
     let healthy = |net: &Net| net.holders(stored.id).len() == 3 && net.sum(|stats| stats.groups_under_replicated) == 0;
     assert!(net.run_until(SECOND * 20, healthy).is_some());
 }
+
+/// Blocks of a node that restarts: time until all groups have their copies again.
+fn full_again(with_blocks: bool) -> (usize, Duration) {
+    let mut net = Net::with_slow_stores(12, &config(), 9);
+    for part in 0..40 {
+        net.put(part % 12, &value(part, 4_000_000)).expect("there are peers enough");
+    }
+    net.run(SECOND * 5);
+    let total = net.sum(|stats| stats.blocks);
+    let busiest = (0..12).max_by_key(|&at| net.node(at).overlay().stats().blocks).unwrap();
+    let held = net.node(busiest).overlay().stats().blocks as usize;
+    match with_blocks {
+        true => {
+            net.kill(busiest);
+            net.come_back(busiest, &config());
+        }
+        false => net.restart(busiest, &config()),
+    }
+    let full =
+        |net: &Net| net.sum(|stats| stats.blocks) == total && net.sum(|stats| stats.groups_under_replicated) == 0;
+    let took = net.run_until(SECOND * 300, full);
+    (held, took.expect("full again within five minutes"))
+}
+
+#[test]
+#[ignore = "takes minutes: cargo test -p butter --test data -- --ignored forty_thousand --nocapture"]
+fn forty_thousand_blocks_are_full_again_soon_after_a_restart() {
+    let (held, with) = full_again(true);
+    println!("restart with {held} blocks: full again after {with:?}");
+    assert!(with < SECOND * 5, "{with:?}");
+    let (held, without) = full_again(false);
+    println!("restart without the {held} blocks: full again after {without:?}");
+    assert!(without < SECOND * 60, "{without:?}");
+}
