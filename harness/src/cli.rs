@@ -17,6 +17,7 @@
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, `plan`: nothing is deployed |
 //! | `explain` | `harness explain`: stories of a run |
+//! | `explore` | `harness explore`: random scenarios, and what must hold in each |
 //! | `samples` | `harness samples`: metrics of a run as CSV |
 //! | `agree` | `harness agree`: simulator and reality side by side |
 //! | `compare` | `harness compare`: the records of two runs |
@@ -38,6 +39,7 @@ mod compare;
 pub(crate) mod error;
 mod exit;
 mod explain;
+mod explore;
 mod help;
 mod inspect;
 mod junit_file;
@@ -89,6 +91,9 @@ enum Command {
     /// Explain what failed in a recorded run, and why
     #[command(after_help = help::EXPLAIN)]
     Explain(explain::Args),
+    /// Play random scenarios on the simulator and check what must hold in each
+    #[command(after_help = help::EXPLORE)]
+    Explore(explore::Args),
     /// Print the metrics of a recorded run as CSV
     #[command(after_help = help::SAMPLES)]
     Samples(samples::Args),
@@ -163,6 +168,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Agree(args) => agree::agree(&args, runtime.handle()),
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args)?,
+        Command::Explore(args) => explore::explore(&args)?,
         Command::Samples(args) => samples::samples(args)?,
         Command::Doctor => runtime.block_on(machine::doctor()),
         Command::Image => runtime.block_on(machine::image()),

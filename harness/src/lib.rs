@@ -15,6 +15,7 @@ mod error_chains;
 pub mod error_class;
 pub mod events;
 pub mod explain;
+pub mod explore;
 pub mod index;
 pub mod machine_load;
 pub mod metrics;

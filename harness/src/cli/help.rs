@@ -102,6 +102,17 @@ Examples:
 
 Exit status: 0 the story is printed; 2 there is no such record, item or query.";
 
+pub(super) const EXPLORE: &str = "\
+Each scenario follows from its seed: networks, NATs, nodes, settings and faults. Nothing may be lost by a live node, acknowledged
+too early, or be neither found nor healed after two minutes of quiet. A scenario in which something does not hold is made as small
+as it gets, and written to a topology file.
+
+Examples:
+  harness explore --runs 10000 --jobs 2
+  harness explore runs/explore/explored-17.yaml
+
+Exit status: 0 everything holds; 1 something does not; 2 a file is not valid.";
+
 pub(super) const SAMPLES: &str = "\
 Prints the columns time_s, node, network, group, metric, labels and value. A router has the name of its network.
 

@@ -1,0 +1,117 @@
+//! What must hold at the end of a run, after a time of quiet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use butter::overlay::data::DataOverlay;
+
+use super::breach::Breach;
+use crate::events::{Event, EventKind, Retrieved};
+use crate::plan::{NodeIndex, Plan};
+use crate::run::RunRecord;
+use crate::sim::engine::SimEngine;
+use crate::sim::invariants;
+
+/// What does not hold, by the record of the run and by the nodes as they are at its end.
+pub(super) fn breaches(plan: &Plan, record: &RunRecord, engine: &SimEngine<DataOverlay>) -> Vec<Breach> {
+    let mut breaches = of_steps(&record.events);
+    breaches.extend(of_drops(plan, &record.events));
+    breaches.extend(of_queries(&record.events));
+    breaches.extend(of_copies(plan, engine));
+    match invariants::components(engine) {
+        0 | 1 => {}
+        components => breaches.push(Breach::Apart { components }),
+    }
+    let live = engine.nodes().count();
+    let isolated = engine.nodes().filter(|(_, node)| node.neighbours().count() == 0).count();
+    if live > 1 && isolated > 0 {
+        breaches.push(Breach::Isolated { nodes: isolated });
+    }
+    breaches
+}
+
+fn of_steps(events: &[Event]) -> Vec<Breach> {
+    let breach = |event: &Event| match &event.kind {
+        EventKind::StepEnded { step, problem: Some(problem) } => {
+            Some(Breach::Step { step: step + 1, problem: problem.clone() })
+        }
+        EventKind::Incident { message, .. } => Some(Breach::Incident { at: event.at, message: message.clone() }),
+        _ => None,
+    };
+    events.iter().filter_map(breach).collect()
+}
+
+/// Items that are lost though nodes that held them last have run ever since. Fewer nodes than an item has copies must have
+/// ended since then: otherwise others may have held it between two inspections.
+fn of_drops(plan: &Plan, events: &[Event]) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
+    for (index, event) in events.iter().enumerate() {
+        let EventKind::HoldersChanged { item, missing, missing_blocks, .. } = &event.kind else { continue };
+        let since = seen.insert(item.0, index).unwrap_or(0);
+        if *missing_blocks == 0 {
+            continue;
+        }
+        let ended: BTreeSet<NodeIndex> = events[since..index].iter().filter_map(end_of).collect();
+        let replicas = plan.nodes.first().map_or(0, |node| plan.node_config(node).data.replicas);
+        if ended.len() >= replicas {
+            continue;
+        }
+        let last: BTreeSet<NodeIndex> = missing.iter().flat_map(|block| block.last_holders.iter().copied()).collect();
+        let up: Vec<String> =
+            last.iter().filter(|node| !ended.contains(node)).map(|&node| plan.node(node).name.clone()).collect();
+        if !up.is_empty() {
+            breaches.push(Breach::Dropped { item: item.0, at: event.at, nodes: up });
+        }
+    }
+    breaches
+}
+
+fn end_of(event: &Event) -> Option<NodeIndex> {
+    match event.kind {
+        EventKind::Killed { node }
+        | EventKind::Stopped { node }
+        | EventKind::Suspended { node, .. }
+        | EventKind::NodeDied { node, .. } => Some(node),
+        _ => None,
+    }
+}
+
+/// Queries of the last step that did not find what live nodes hold, and queries at any time that returned wrong bytes.
+fn of_queries(events: &[Event]) -> Vec<Breach> {
+    let last_step = events.iter().rposition(|event| matches!(event.kind, EventKind::StepBegan { .. })).unwrap_or(0);
+    let mut lost = BTreeSet::new();
+    let mut breaches = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        match &event.kind {
+            EventKind::HoldersChanged { item, missing_blocks: 0, .. } => {
+                lost.remove(item);
+            }
+            EventKind::HoldersChanged { item, .. } => {
+                lost.insert(*item);
+            }
+            EventKind::Retrieved { query, result: Retrieved::WrongBytes, .. } => {
+                breaches.push(Breach::WrongBytes { query: *query });
+            }
+            EventKind::Retrieved { query, item, result, .. } if index > last_step && !lost.contains(item) => {
+                let outcome = match result {
+                    Retrieved::NotFound => "not found".to_owned(),
+                    Retrieved::Incomplete(_) => "incomplete".to_owned(),
+                    Retrieved::TimedOut => "timed out".to_owned(),
+                    Retrieved::Unasked { why } => format!("unasked ({why})"),
+                    Retrieved::Found { .. } | Retrieved::WrongBytes | Retrieved::NeverStored => continue,
+                };
+                breaches.push(Breach::Unfound { query: *query, item: item.0, outcome });
+            }
+            _ => {}
+        }
+    }
+    breaches
+}
+
+fn of_copies(plan: &Plan, engine: &SimEngine<DataOverlay>) -> Option<Breach> {
+    let replicas = plan.nodes.first().map_or(0, |node| plan.node_config(node).data.replicas);
+    let wanted = replicas.min(engine.nodes().count());
+    let wrong: Vec<usize> = invariants::copies(engine).into_values().filter(|&copies| copies != wanted).collect();
+    let (fewest, most) = (wrong.iter().min()?, wrong.iter().max()?);
+    Some(Breach::Copies { blocks: wrong.len(), fewest: *fewest, most: *most, wanted })
+}

@@ -1,0 +1,112 @@
+//! What may not happen in a run.
+
+use std::fmt;
+
+use crate::events::RunTime;
+use crate::sim::invariants::Violation;
+
+/// Something that may not be, and was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// A node's views are too large, or name a host twice.
+    View {
+        /// When an inspection has seen it.
+        at: RunTime,
+        /// What was seen.
+        violation: Violation,
+    },
+    /// A put was acknowledged with fewer copies than wanted, though no node had ended for long.
+    EarlyAcknowledgement {
+        /// When.
+        at: RunTime,
+        /// Copies of the block that has fewest.
+        copies: usize,
+        /// Copies that were wanted.
+        wanted: usize,
+    },
+    /// A step did not end as planned.
+    Step {
+        /// Its number, from 1.
+        step: usize,
+        /// What went wrong.
+        problem: String,
+    },
+    /// An operation failed without a result of its own.
+    Incident {
+        /// When.
+        at: RunTime,
+        /// The cause.
+        message: String,
+    },
+    /// A query returned other bytes than were stored.
+    WrongBytes {
+        /// Number of the query.
+        query: usize,
+    },
+    /// An item is lost though nodes that held it have run ever since.
+    Dropped {
+        /// The item.
+        item: usize,
+        /// When its loss was seen.
+        at: RunTime,
+        /// The nodes that held it last and still run.
+        nodes: Vec<String>,
+    },
+    /// After quiet, a query did not find an item that live nodes hold.
+    Unfound {
+        /// Number of the query.
+        query: usize,
+        /// The item.
+        item: usize,
+        /// How the query ended.
+        outcome: String,
+    },
+    /// After quiet, a block has other than the wanted number of copies.
+    Copies {
+        /// Blocks of which that is so.
+        blocks: usize,
+        /// Fewest copies of one.
+        fewest: usize,
+        /// Most copies of one.
+        most: usize,
+        /// Copies that were wanted.
+        wanted: usize,
+    },
+    /// After quiet, the known hosts of live nodes form several components.
+    Apart {
+        /// How many.
+        components: usize,
+    },
+    /// After quiet, a node has no neighbour.
+    Isolated {
+        /// How many nodes.
+        nodes: usize,
+    },
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |at: &RunTime| format!("{:.3} s", at.as_secs_f64());
+        match self {
+            Breach::View { at, violation } => write!(f, "at {}: {violation}", seconds(at)),
+            Breach::EarlyAcknowledgement { at, copies, wanted } => {
+                write!(f, "at {}: a put was acknowledged with {copies} of {wanted} copies", seconds(at))
+            }
+            Breach::Step { step, problem } => write!(f, "step {step}: {problem}"),
+            Breach::Incident { at, message } => write!(f, "at {}: {message}", seconds(at)),
+            Breach::WrongBytes { query } => write!(f, "query {query} returned other bytes than were stored"),
+            Breach::Dropped { item, at, nodes } => {
+                let nodes = nodes.join(", ");
+                write!(f, "at {}: item {item} is lost, though nodes that held it still run ({nodes})", seconds(at))
+            }
+            Breach::Unfound { query, item, outcome } => {
+                write!(f, "query {query} ended as {outcome}, though live nodes hold item {item}")
+            }
+            Breach::Copies { blocks, fewest, most, wanted } => {
+                write!(f, "after quiet, {blocks} blocks have {fewest} to {most} copies; wanted were {wanted}")
+            }
+            Breach::Apart { components } => write!(f, "after quiet, the known hosts form {components} components"),
+            Breach::Isolated { nodes } => write!(f, "after quiet, nodes without a neighbour: {nodes}"),
+        }
+    }
+}
