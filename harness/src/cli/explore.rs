@@ -47,16 +47,16 @@ pub(super) fn explore(args: &Args) -> Result<Exit, CommandError> {
     }
     let search = Search::default();
     std::thread::scope(|scope| {
-        for _ in 0..args.jobs {
-            scope.spawn(|| search.work(args));
-        }
-        search.tell_progress(args.runs);
+        let workers: Vec<_> = (0..args.jobs).map(|_| scope.spawn(|| search.work(args))).collect();
+        search.tell_progress(args.runs, || workers.iter().all(|worker| worker.is_finished()));
     });
-    let Found { coverage, mut failures } = search.found.into_inner().expect("no thread has panicked");
-    failures.sort_by_key(|(seed, _)| *seed);
-    for (seed, breach) in &failures {
-        let path = write(&args.out, *seed, breach)?;
-        show(&format!("seed {seed}: {}\n  {}\n", breach.1, path.display()));
+    let Found { coverage, mut failures, unwritable } = search.found.into_inner().expect("no thread has panicked");
+    if let Some(error) = unwritable {
+        return Err(error.into());
+    }
+    failures.sort_by_key(|failure| failure.seed);
+    for FailedScenario { seed, breach, path } in &failures {
+        show(&format!("seed {seed}: {breach}\n  {}\n", path.display()));
     }
     show(&format!("{coverage}"));
     coverage.never().for_each(|subject| tell(&format!("never seen: {subject}")));
@@ -76,8 +76,18 @@ struct Search {
 #[derive(Debug, Default)]
 struct Found {
     coverage: Coverage,
-    /// Each with its seed, the smallest scenario, and what does not hold there.
-    failures: Vec<(u64, (Scenario, Breach))>,
+    failures: Vec<FailedScenario>,
+    /// Why the smallest scenario of one of them could not be written.
+    unwritable: Option<DirectoryError>,
+}
+
+/// A seed in whose scenario something does not hold.
+#[derive(Debug)]
+struct FailedScenario {
+    seed: u64,
+    breach: Breach,
+    /// The file of the smallest scenario.
+    path: PathBuf,
 }
 
 impl Search {
@@ -90,17 +100,23 @@ impl Search {
             let seed = args.seed.wrapping_add(number);
             let scenario = Scenario::random(seed);
             let Exploration { breaches, coverage } = explore::play_scenario(&scenario);
-            let failure = breaches.into_iter().next().map(|breach| (seed, explore::shrink(scenario, breach)));
+            let smallest = breaches.into_iter().next().map(|breach| explore::shrink(scenario, breach));
             let mut found = self.found.lock().expect("no thread has panicked");
             found.coverage.add(&coverage);
-            found.failures.extend(failure);
+            if let Some((scenario, breach)) = smallest {
+                // At once, for whoever interrupts the search.
+                match write(&args.out, seed, &scenario, &breach) {
+                    Ok(path) => found.failures.push(FailedScenario { seed, breach, path }),
+                    Err(error) => found.unwritable = Some(error),
+                }
+            }
             self.ended.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn tell_progress(&self, runs: u64) {
+    fn tell_progress(&self, runs: u64, is_over: impl Fn() -> bool) {
         let mut told = Instant::now();
-        while self.ended.load(Ordering::Relaxed) < runs {
+        while !is_over() {
             std::thread::sleep(Duration::from_millis(50));
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
@@ -113,7 +129,7 @@ impl Search {
 }
 
 /// Writes the scenario to a file that says what does not hold in it.
-fn write(out: &Path, seed: u64, (scenario, breach): &(Scenario, Breach)) -> Result<PathBuf, CommandError> {
+fn write(out: &Path, seed: u64, scenario: &Scenario, breach: &Breach) -> Result<PathBuf, DirectoryError> {
     let path = out.join(format!("explored-{seed}.yaml"));
     let unwritable = |source| DirectoryError::Io { path: path.clone(), source };
     fs::create_dir_all(out).map_err(unwritable)?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use butter::core::identity::BlockId;
 use butter::overlay::data::DataOverlay;
 
 use super::breach::Breach;
@@ -16,7 +17,7 @@ pub(super) fn breaches(plan: &Plan, record: &RunRecord, engine: &SimEngine<DataO
     let mut breaches = of_steps(&record.events);
     breaches.extend(of_drops(plan, &record.events));
     breaches.extend(of_queries(&record.events));
-    breaches.extend(of_copies(plan, engine));
+    breaches.extend(of_copies(plan, &record.events, engine));
     match invariants::components(engine) {
         0 | 1 => {}
         components => breaches.push(Breach::Apart { components }),
@@ -108,10 +109,21 @@ fn of_queries(events: &[Event]) -> Vec<Breach> {
     breaches
 }
 
-fn of_copies(plan: &Plan, engine: &SimEngine<DataOverlay>) -> Option<Breach> {
+/// Blocks of acknowledged items that somebody holds, and of which there are too few copies or too many.
+fn of_copies(plan: &Plan, events: &[Event], engine: &SimEngine<DataOverlay>) -> Option<Breach> {
     let replicas = plan.nodes.first().map_or(0, |node| plan.node_config(node).data.replicas);
     let wanted = replicas.min(engine.nodes().count());
-    let wrong: Vec<usize> = invariants::copies(engine).into_values().filter(|&copies| copies != wanted).collect();
+    let acknowledged: BTreeSet<BlockId> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Stored { result: Ok(blocks), .. } => Some(blocks),
+            _ => None,
+        })
+        .flatten()
+        .copied()
+        .collect();
+    let copies = invariants::copies(engine).into_iter().filter(|(block, _)| acknowledged.contains(block));
+    let wrong: Vec<usize> = copies.map(|(_, copies)| copies).filter(|&copies| copies != wanted).collect();
     let (fewest, most) = (wrong.iter().min()?, wrong.iter().max()?);
     Some(Breach::Copies { blocks: wrong.len(), fewest: *fewest, most: *most, wanted })
 }

@@ -234,8 +234,7 @@ impl fmt::Display for Scenario {
         for (index, step) in self.steps.iter().enumerate() {
             self.write_step(index, step, f)?;
         }
-        writeln!(f, "  - settle: {{for: {QUIET_S}s}}\n  - retrieve: {{items: all, from: all}}")?;
-        writeln!(f, "\nchecks:\n  - retrieval >= 0%")
+        writeln!(f, "  - settle: {{for: {QUIET_S}s}}\n  - retrieve: {{items: all, from: all}}")
     }
 }
 

@@ -86,6 +86,7 @@ mod tests {
     fn every_cut_leaves_less_and_a_valid_file() {
         for seed in 0..20 {
             let scenario = Scenario::random(seed);
+            assert!(matches!(scenario.steps[0], ScenarioStep::Store { .. }), "seed {seed}");
             let cuts: Vec<Scenario> = smaller(&scenario).collect();
             assert!(!cuts.is_empty() && cuts.iter().all(|cut| *cut != scenario && cut.is_valid()), "seed {seed}");
         }
