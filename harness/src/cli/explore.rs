@@ -115,11 +115,11 @@ impl Search {
     }
 
     fn tell_progress(&self, runs: u64, is_over: impl Fn() -> bool) {
-        let mut told = Instant::now();
+        let mut last_line = Instant::now();
         while !is_over() {
             std::thread::sleep(Duration::from_millis(50));
-            if told.elapsed() >= TELL_EVERY {
-                told = Instant::now();
+            if last_line.elapsed() >= TELL_EVERY {
+                last_line = Instant::now();
                 let failures = self.found.lock().map_or(0, |found| found.failures.len());
                 let ended = self.ended.load(Ordering::Relaxed);
                 tell(&format!("{ended} of {runs} scenarios, {failures} in which something does not hold"));

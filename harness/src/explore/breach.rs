@@ -12,12 +12,12 @@ pub enum Breach {
     View {
         /// When an inspection has seen it.
         at: RunTime,
-        /// What was seen.
+        /// What the inspection has seen.
         violation: Violation,
     },
     /// A put was acknowledged with fewer copies than wanted, though no node had ended for long.
     EarlyAcknowledgement {
-        /// When.
+        /// When it was seen.
         at: RunTime,
         /// Copies of the block that has fewest.
         copies: usize,
@@ -28,14 +28,14 @@ pub enum Breach {
     Step {
         /// Its number, from 1.
         step: usize,
-        /// What went wrong.
+        /// What went wrong in it.
         problem: String,
     },
     /// An operation failed without a result of its own.
     Incident {
-        /// When.
+        /// When it was seen.
         at: RunTime,
-        /// The cause.
+        /// The cause, as a message.
         message: String,
     },
     /// A query returned other bytes than were stored.
@@ -45,7 +45,7 @@ pub enum Breach {
     },
     /// An item is lost though nodes that held it have run ever since.
     Dropped {
-        /// The item.
+        /// Number of the item.
         item: usize,
         /// When its loss was seen.
         at: RunTime,
@@ -56,7 +56,7 @@ pub enum Breach {
     Unfound {
         /// Number of the query.
         query: usize,
-        /// The item.
+        /// Number of the item.
         item: usize,
         /// How the query ended.
         outcome: String,
@@ -74,12 +74,12 @@ pub enum Breach {
     },
     /// After quiet, the known hosts of live nodes form several components.
     Apart {
-        /// How many.
+        /// How many components.
         components: usize,
     },
     /// After quiet, a node has no neighbour.
     Isolated {
-        /// How many nodes.
+        /// How many nodes have none.
         nodes: usize,
     },
 }

@@ -26,7 +26,7 @@ const LOSSES: [u32; 6] = [0, 0, 0, 5, 10, 20];
 pub struct Scenario {
     /// Seed of the scenario and of its run.
     pub seed: u64,
-    /// Number of ambassadors.
+    /// Number of ambassadors on the internet.
     pub ambassadors: u32,
     /// Home networks, in order of their names.
     pub homes: Vec<Home>,
@@ -45,7 +45,7 @@ pub struct Scenario {
 pub struct Home {
     /// Number in its name.
     pub number: u32,
-    /// Its NAT.
+    /// Preset of its NAT.
     pub nat: &'static str,
     /// Whether it is behind a carrier's NAT, too.
     pub is_behind_carrier: bool,
@@ -53,7 +53,7 @@ pub struct Home {
     pub latency_ms: u32,
     /// Loss on its link, in thousandths.
     pub loss_permille: u32,
-    /// Number of nodes.
+    /// Number of its nodes.
     pub nodes: u32,
 }
 
@@ -62,7 +62,7 @@ pub struct Home {
 pub enum ScenarioStep {
     /// Items are stored from everywhere.
     Store {
-        /// How many.
+        /// How many items.
         items: u32,
         /// Largest size, in KiB.
         most_kib: u32,
@@ -80,42 +80,42 @@ pub enum ScenarioStep {
     },
     /// The first nodes of a home are killed, and started again after some seconds if there are any.
     Kill {
-        /// The home.
+        /// Number of the home network.
         home: u32,
-        /// How many nodes.
+        /// How many of its nodes.
         nodes: u32,
         /// Seconds until they start again; 0 for never.
         back_after_s: u32,
     },
     /// All nodes of a home freeze for some seconds.
     Pause {
-        /// The home.
+        /// Number of the home network.
         home: u32,
-        /// How long.
+        /// How long, in seconds.
         seconds: u32,
     },
     /// A home is parted from everybody else for some seconds.
     Partition {
-        /// The home.
+        /// Number of the home network.
         home: u32,
-        /// How long.
+        /// How long, in seconds.
         seconds: u32,
     },
     /// The NAT of a home forgets its mappings.
     Rebind {
-        /// The home.
+        /// Number of the home network.
         home: u32,
     },
     /// The link of a home loses a lot for some seconds.
     Lossy {
-        /// The home.
+        /// Number of the home network.
         home: u32,
-        /// Loss, in percent.
+        /// Loss of packets, in percent.
         percent: u32,
-        /// How long.
+        /// How long, in seconds.
         seconds: u32,
     },
-    /// Nothing happens.
+    /// Nothing happens for a while.
     Settle {
         /// For so many seconds.
         seconds: u32,
