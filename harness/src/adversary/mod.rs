@@ -95,7 +95,7 @@ impl Behaviour {
             Behaviour::Poison => Box::new(poison::PoisonEpochs::default()),
             Behaviour::Flood => Box::new(overload::FloodSearches),
             Behaviour::Fill => Box::new(overload::FillStores),
-            Behaviour::Eclipse => Box::new(overload::CrowdNeighbours::default()),
+            Behaviour::Eclipse => Box::new(overload::CrowdNeighbours),
         }
     }
 }
@@ -190,7 +190,11 @@ impl Adversary {
     fn each(&mut self, mut ask: impl FnMut(&mut dyn Attack, &mut Act<'_>) -> bool) -> bool {
         let Adversary { me, contact, allies, attacks, linked, random, said, .. } = self;
         let mut act = Act { me: *me, contact: contact.as_ref(), allies, linked, random, said };
-        attacks.iter_mut().fold(true, |yes, attack| ask(attack.as_mut(), &mut act) && yes)
+        let mut all = true;
+        for attack in attacks {
+            all &= ask(attack.as_mut(), &mut act);
+        }
+        all
     }
 }
 

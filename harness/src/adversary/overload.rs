@@ -51,7 +51,7 @@ impl Attack for FillStores {
 }
 
 /// `eclipse`: asks every linked peer to be its neighbour; that may not be refused to a peer that has none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct CrowdNeighbours;
 
 impl Attack for CrowdNeighbours {

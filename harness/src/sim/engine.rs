@@ -60,12 +60,15 @@ pub struct SimEngine<V: Overlay> {
     handled: u64,
 }
 
+/// What may stand between a node with the overlay `V` and its network.
+type InterposerOf<V> = dyn Interposer<<V as Overlay>::Message, <V as Overlay>::Command, <V as Overlay>::Outcome>;
+
 /// A place in the plan, and the node that runs there.
 #[derive(Debug)]
 struct Place<V: Overlay> {
     node: Option<Box<NodeCore<V>>>,
     /// What stands between the node and its network, if it is hostile.
-    interposer: Option<Box<dyn Interposer<V::Message, V::Command, V::Outcome>>>,
+    interposer: Option<Box<InterposerOf<V>>>,
     /// For overlays that do not store blocks themselves.
     store: MemoryStore,
     /// The node's disk, if it has one.
