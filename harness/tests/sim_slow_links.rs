@@ -61,6 +61,27 @@ checks:
   - copies <= 3.1
 ";
 
+/// A node behind a slow link that has the only copies of half a megabyte leaves.
+const LEAVING: &str = "
+name: leaving
+networks:
+  internet: {}
+  campus: {behind: internet, nat: none, link: {latency: 4ms}}
+  bus: {behind: internet, nat: symmetric, link: {preset: 3g}}
+nodes:
+  hub: {on: internet, ambassador: true}
+  c: {on: campus, count: 5}
+  b: {on: bus, count: 1}
+config: {replicas: 1, heartbeat: 1s}
+steps:
+  - join: {within: 30s}
+  - store: {items: 16, size: 32KiB, from: [b]}
+  - stop: {nodes: [b], count: 1}
+checks:
+  - stored == 100%
+  - persistence == 100%
+";
+
 /// Plays `text` with each of the first `seeds` seeds and these variables: every check passes.
 fn passes(text: &str, seeds: u64, set: &[(&str, &str)]) {
     for seed in 1..=seeds {
@@ -91,4 +112,9 @@ fn values_are_found_over_mobile_links_and_satellites_that_lose_packets() {
 #[test]
 fn values_are_stored_and_found_over_an_uplink_that_is_busy_and_loses_packets() {
     passes(SATURATED_UPLINK, 10, &[]);
+}
+
+#[test]
+fn node_behind_a_slow_link_takes_its_time_to_hand_over_and_leave() {
+    passes(LEAVING, 4, &[]);
 }

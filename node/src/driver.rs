@@ -58,8 +58,8 @@ pub mod transport;
 #[cfg(fuzzing)]
 pub use portmap::read_any as read_answer_of_gateway;
 
-/// Longest time that a node takes to hand over and leave.
-pub const LEAVE_DEADLINE: Duration = Duration::from_secs(3);
+/// Longest time that a node takes to hand over and leave: longer than its overlay takes.
+pub const LEAVE_DEADLINE: Duration = Duration::from_millis(9_500);
 /// Pause between looks at the machine's interfaces.
 const INTERFACES_EVERY: Duration = Duration::from_secs(1);
 /// Time without a neighbour after which the log says so.

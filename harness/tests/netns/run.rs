@@ -1,11 +1,14 @@
 //! Promise: a plan is played as on any other backend.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use butter_harness::backend::netns::{NetnsBackend, NetnsOptions};
+use butter_harness::checks;
 use butter_harness::netns::access;
 use butter_harness::plan::Plan;
-use butter_harness::programs;
+use butter_harness::run::{RunEnd, StopSignal, run_plan};
+use butter_harness::topology::Overrides;
+use butter_harness::{planner, programs};
 
 use crate::played::{Played, changing, cut, homes, joined, lives};
 use crate::skipped::skipped;
@@ -64,5 +67,18 @@ async fn links_go_on_when_a_nat_forgets_and_a_link_gets_slow() {
     let plan = changing().0;
     let Some(mut run) = up(plan.clone()).await else { return };
     run.rebind_and_slow_down(&plan).await;
+    run.down().await;
+}
+
+#[tokio::test]
+async fn a_home_that_was_cut_off_is_back_within_seconds_of_its_link_s_return() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/outage.yaml");
+    let plan = planner::load(&file, &Overrides::default()).expect("it is valid");
+    let Some(mut run) = up(plan.clone()).await else { return };
+    let played = run_plan(&plan, &mut run.backend, &mut run.notes, &StopSignal::default()).await;
+    assert_eq!(played.ended, RunEnd::Finished);
+    for result in checks::evaluate(&plan, &played.events, &played.metric_history) {
+        assert!(result.passed, "{result:?}");
+    }
     run.down().await;
 }

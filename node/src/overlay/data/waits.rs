@@ -30,10 +30,13 @@ const OTHERS_TURN: Bounds = Bounds::new(Duration::from_secs(2), Duration::from_s
 const CONFIRM_PAUSE: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(8));
 /// Pause before views are compared again with the same peer.
 pub(super) const RESYNC: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(10));
+/// Time for a node that leaves to hand its blocks over. Whoever stops a service kills it after ten seconds, as Docker does.
+const HANDOVER: Bounds = Bounds::new(Duration::from_millis(2_500), Duration::from_secs(9));
 /// Bytes of a full invitation.
 const BATCH_BYTES: u64 = (BLOCKS_MAX * BLOCK_MAX) as u64;
 
-/// When an answer from `peer`, which has `bytes` to send until then, is late. Asking others beside it costs little, so this allows for one lost packet.
+/// When an answer from `peer`, which has `bytes` to send until then, is late. Asking others beside it costs little, so this
+/// allows for one lost packet.
 pub(super) fn answer(cx: &DataCx<'_, '_>, peer: NodeId, bytes: u64) -> Duration {
     let wait = match cx.path(peer) {
         Some(path) => 2 * patience::probe_timeout(path) + path.transfer_time(bytes.saturating_add(path.outstanding())),
@@ -86,6 +89,12 @@ pub(super) fn others_turn(cx: &DataCx<'_, '_>, peers: impl Iterator<Item = NodeI
 pub(super) fn confirm_pause(cx: &DataCx<'_, '_>, peers: impl Iterator<Item = NodeId>, attempt: u32) -> Duration {
     let wait = slowest(cx, peers, |path| 4 * patience::probe_timeout(path) + path.transfer_time(path.outstanding()));
     CONFIRM_PAUSE.clamp(patience::back_off(wait.max(CONFIRM_PAUSE.floor), attempt))
+}
+
+/// Time to hand `bytes` over to neighbours: the slowest one may get them all.
+pub(super) fn handover(cx: &DataCx<'_, '_>, bytes: u64) -> Duration {
+    let push = |path: &PathEstimate| 4 * patience::probe_timeout(path) + path.transfer_time(bytes);
+    HANDOVER.clamp(slowest(cx, cx.neighbours(), push))
 }
 
 /// Pause before views are compared again with `peer`.

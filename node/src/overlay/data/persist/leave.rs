@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::DataCx;
 use super::super::view::GroupView;
+use super::super::{DataCx, waits};
 use super::Persist;
 use crate::core::identity::BlockId;
 use crate::core::time::Time;
 
-/// Deadline of the handover. After it the node leaves anyway and its groups repair themselves.
-const WITHIN: Duration = Duration::from_millis(2_500);
 /// Time for the last messages to be sent.
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -28,15 +26,16 @@ impl LeaveState {
 }
 
 impl Persist {
-    /// Starts the handover.
+    /// Starts the handover. After its deadline the node leaves anyway, and its groups repair themselves.
     pub(in super::super) fn leave(&mut self, ctx: &mut DataCx<'_, '_>) {
         if self.leaving.is_some() {
             return;
         }
         let own: Vec<BlockId> =
             self.groups.iter().filter(|(_, view)| view.contains(self.me)).map(|(&id, _)| id).collect();
-        let nothing = own.is_empty();
-        self.leaving = Some(LeaveState { until: if nothing { ctx.now } else { ctx.now + WITHIN }, gone: false });
+        let bytes = own.iter().filter_map(|&id| ctx.store.bytes_of(id)).sum();
+        let within = if own.is_empty() { Duration::ZERO } else { waits::handover(ctx, bytes) };
+        self.leaving = Some(LeaveState { until: ctx.now + within, gone: false });
         for id in own {
             self.schedule_repair(id, ctx.now);
         }
