@@ -76,6 +76,9 @@ pub struct StatusBody {
     /// What is known of the NAT before it; `None` before it had a reason to look.
     #[serde(default)]
     pub nat: Option<NatBody>,
+    /// Where another node with the same identity was heard on the LAN: each takes the other's links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub double: Option<SocketAddr>,
     /// The ambassador through which it can be met.
     pub via: Option<ViaBody>,
     /// Peers in the active view.

@@ -131,6 +131,11 @@ impl<V: Overlay> NodeCore<V> {
         self.deadline(now)
     }
 
+    /// Where another node with this node's identity was heard last.
+    pub fn double(&self) -> Option<SocketAddr> {
+        self.discover.double()
+    }
+
     /// This node's contact, as peers get it.
     pub fn me(&self) -> &Contact {
         &self.me
@@ -297,7 +302,7 @@ impl<V: Overlay> NodeCore<V> {
     ) {
         self.stats.announcements_received += 1;
         let known = self.hosts.len();
-        match self.discover.heard(now, from, announcement, self.me.id, known, &mut self.random) {
+        match self.discover.heard(now, from, announcement, &self.me, known, &mut self.random) {
             DiscoveryOutcome::Newcomer { contact, answer } => {
                 if answer {
                     self.answer_ping(from, contact.id, sink);
@@ -308,6 +313,7 @@ impl<V: Overlay> NodeCore<V> {
                 self.hosts.note_hosts(hosts, &mut self.random);
                 self.with(now, sink, |net, cx| net.meet(cx, contact));
             }
+            DiscoveryOutcome::Double => self.stats.doubles_heard += 1,
             DiscoveryOutcome::Nothing => {}
         }
         self.with(now, sink, |net, cx| net.recruit_neighbours(cx));

@@ -177,6 +177,8 @@ pub struct Driver<V: Overlay> {
     outputs: usize,
     /// Whether it was reported that the node has no neighbour.
     isolation_reported: bool,
+    /// Where another node with this identity was said to be.
+    double_reported: Option<SocketAddr>,
     /// Set once the node is asked to leave.
     leave_by: Option<Instant>,
     left: bool,
@@ -235,6 +237,7 @@ where
             sink: Sink::default(),
             outputs: 0,
             isolation_reported: false,
+            double_reported: None,
             leave_by: None,
             left: false,
         };
@@ -289,6 +292,7 @@ where
             _ = self.interfaces.tick() => {
                 self.refresh_interfaces();
                 self.report_isolation();
+                self.report_double();
             }
         }
     }
@@ -398,6 +402,15 @@ where
             tracing::warn!(seconds, "no neighbour is left: looking for one");
         } else {
             tracing::info!(seconds, "no neighbour yet: looking for one");
+        }
+    }
+
+    /// Says so when another node has this identity.
+    fn report_double(&mut self) {
+        let double = self.node.double();
+        if let Some(at) = double.filter(|_| double != self.double_reported) {
+            self.double_reported = double;
+            tracing::warn!(%at, "another node has this identity: give each node a store of its own, for copies take each other's links");
         }
     }
 

@@ -414,9 +414,9 @@ fn a_store_that_another_node_uses_is_refused_and_said_so() {
     assert_eq!(first.says(&["id"]), id);
 }
 
-#[test]
-fn two_nodes_find_each_other_without_being_told_anything() {
-    // In a network of its own, where there is nothing but loopback: unshare is util-linux's. All its processes end with it.
+/// A shell command in a network of its own, where there is nothing but loopback: unshare is util-linux's. All its processes end
+/// with it. `None` where that cannot be made.
+fn in_own_network(command: &str) -> Option<Command> {
     let namespace = |command: &str| {
         let mut unshare = Command::new("unshare");
         unshare
@@ -428,15 +428,43 @@ fn two_nodes_find_each_other_without_being_told_anything() {
         // What `eprintln!` prints is captured, and `.ci/run` counts these lines.
         let reason = "namespaces cannot be made here (unshare --net --map-root-user --pid; ip link set lo up)";
         writeln!(std::io::stderr(), "skipped: {reason}").expect("standard error is open");
-        return;
+        return None;
     }
+    Some(namespace(&format!("ip link set lo up; {command}")))
+}
+
+#[test]
+fn two_nodes_on_copies_of_one_store_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |store: &str, more: &str| {
+        format!(
+            "{BUTTER} run --lan lo --listen 127.0.0.1:0 --api unix:{store}.sock --store {store} 2>{store}.log {more}"
+        )
+    };
+    let script = format!(
+        "(timeout 1 {BUTTER} run --lan lo --listen 127.0.0.1:0 --api unix:a.sock --store a || true); cp -a a b; {} {}",
+        run("a", "&"),
+        run("b", "")
+    );
+    let Some(mut command) = in_own_network(&script) else { return };
+    let mut nodes = command.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("both say so", || {
+        let says = |log: &str| {
+            let log = std::fs::read_to_string(folder.path().join(log)).unwrap_or_default();
+            log.contains("another node has this identity")
+        };
+        (says("a.log") && says("b.log")).then_some(())
+    });
+    nodes.kill().unwrap();
+    nodes.wait().unwrap();
+}
+
+#[test]
+fn two_nodes_find_each_other_without_being_told_anything() {
     let folder = tempfile::tempdir().unwrap();
     let second = folder.path().join("second");
-    let script = format!(
-        "ip link set lo up; {BUTTER} run --listen 0.0.0.0:4002 --api unix:{} & {BUTTER} run \"$@\"",
-        second.display()
-    );
-    let mut command = namespace(&script);
+    let script = format!("{BUTTER} run --listen 0.0.0.0:4002 --api unix:{} & {BUTTER} run \"$@\"", second.display());
+    let Some(mut command) = in_own_network(&script) else { return };
     command.arg("sh");
     let first = Node::start_as(command, &[]);
     first.knows(1);

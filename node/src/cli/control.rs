@@ -193,6 +193,7 @@ fn status_text(status: &StatusBody) -> String {
     let external_address = [
         status.external_address.map(|external_address| ("seen as", external_address.to_string())),
         status.nat.map(|nat| ("NAT", nat.describe().to_owned())),
+        status.double.map(|at| ("double", format!("another node with this identity is at {at}"))),
         status.via.map(|via| ("met through", format!("{} at {}", via.id, via.address))),
     ];
     lines.splice(4..4, external_address.into_iter().flatten());

@@ -136,6 +136,7 @@ stats! {
     messages_dropped: u64 = Counter "butter_messages_dropped_total" &[], "Messages to peers that could not be reached";
     messages_unsendable: u64 = Counter "butter_messages_unsendable_total" &[], "Messages dropped because they are too long for a frame";
     announcements_sent: u64 = Counter "butter_announcements_sent_total" &[], "Discovery datagrams sent";
+    doubles_heard: u64 = Counter "butter_doubles_heard_total" &[], "Announcements of other nodes with the identity of this one";
     announcements_received: u64 = Counter "butter_announcements_received_total" &[], "Discovery datagrams received";
     requests_served: u64 = Counter "butter_requests_served_total" &[], "Requests from peers handed to the application";
 }

@@ -110,6 +110,7 @@ fn status() -> api::StatusBody {
         addresses: vec![],
         external_address: None,
         nat: None,
+        double: None,
         via: None,
         neighbours: 0,
         known_hosts: 0,

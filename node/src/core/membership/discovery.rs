@@ -1,7 +1,8 @@
 //! Finding peers on the LAN, as Butter does: a node without known hosts pings the group; a node that receives a ping answers with its own.
 //!
 //! On a crowded LAN only some answer, so that a newcomer hears a handful and not hundreds. A rare ping goes on after that,
-//! so that two groups of peers that formed apart on one LAN find each other.
+//! so that two groups of peers that formed apart on one LAN find each other. Whoever announces itself with this node's identity
+//! from elsewhere runs on a copy of its store: the two would take each other's links.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +10,6 @@ use std::time::Duration;
 use rand::RngExt;
 
 use crate::core::contact::Contact;
-use crate::core::identity::NodeId;
 use crate::core::message::Announcement;
 use crate::core::random::Random;
 use crate::core::time::{Deadline, Time};
@@ -29,6 +29,8 @@ pub struct Discovery {
     ping_at: Time,
     answers: u32,
     answers_since: Time,
+    /// Where another node with this node's identity was heard last.
+    double: Option<SocketAddr>,
 }
 
 /// What an announcement means for this node.
@@ -48,6 +50,8 @@ pub enum DiscoveryOutcome {
         /// Some of the hosts that it knows.
         hosts: Vec<Contact>,
     },
+    /// Another node has this node's identity: it runs on a copy of the store.
+    Double,
     /// Own echo, or not acceptable.
     Nothing,
 }
@@ -55,7 +59,13 @@ pub enum DiscoveryOutcome {
 impl Discovery {
     /// Looking for peers from the first wake-up, unless `enabled` is unset.
     pub fn new(enabled: bool) -> Self {
-        Discovery { ping_at: if enabled { Time::ZERO } else { Time::NEVER }, answers: 0, answers_since: Time::ZERO }
+        let ping_at = if enabled { Time::ZERO } else { Time::NEVER };
+        Discovery { ping_at, answers: 0, answers_since: Time::ZERO, double: None }
+    }
+
+    /// Where another node with this node's identity was heard last.
+    pub fn double(&self) -> Option<SocketAddr> {
+        self.double
     }
 
     /// The ping that is due, if one is.
@@ -89,22 +99,30 @@ impl Discovery {
         now: Time,
         from: SocketAddr,
         announcement: Announcement,
-        own: NodeId,
+        me: &Contact,
         hosts_known: usize,
         random: &mut Random,
     ) -> DiscoveryOutcome {
         match announcement {
-            Announcement::Ping { id, port } if id != own && port != 0 => {
+            Announcement::Ping { id, port } if id != me.id && port != 0 => {
                 let known = u32::try_from(hosts_known).unwrap_or(u32::MAX).max(1);
                 let answer = random.random_range(0..known) < ANSWERS_TARGET && self.may_answer(now);
                 DiscoveryOutcome::Newcomer { contact: Contact::at(id, SocketAddr::new(from.ip(), port)), answer }
             }
-            Announcement::Pong { id, port, quality, mut hosts } if id != own && port != 0 => {
+            Announcement::Pong { id, port, quality, mut hosts } if id != me.id && port != 0 => {
                 hosts.truncate(HOSTS_PER_ANSWER);
                 let contact = Contact { quality, ..Contact::at(id, SocketAddr::new(from.ip(), port)) };
                 DiscoveryOutcome::Hosts { contact, hosts }
             }
-            Announcement::Ping { .. } | Announcement::Pong { .. } => DiscoveryOutcome::Nothing,
+            Announcement::Ping { id, port } | Announcement::Pong { id, port, .. } => {
+                let at = SocketAddr::new(from.ip(), port);
+                let is_echo = me.local.is_empty() || me.local.contains(&at);
+                if id != me.id || port == 0 || is_echo {
+                    return DiscoveryOutcome::Nothing;
+                }
+                self.double = Some(at);
+                DiscoveryOutcome::Double
+            }
         }
     }
 
@@ -120,6 +138,7 @@ impl Discovery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::identity::NodeId;
     use crate::core::random::child;
 
     fn me() -> Contact {
@@ -147,7 +166,7 @@ mod tests {
         let answers = |known: usize, random: &mut Random| {
             let from = "10.0.0.2:9999".parse().unwrap();
             let answers = |_: &u32| {
-                let heard = Discovery::new(true).heard(Time::ZERO, from, ping.clone(), NodeId([1; 32]), known, random);
+                let heard = Discovery::new(true).heard(Time::ZERO, from, ping.clone(), &me(), known, random);
                 matches!(heard, DiscoveryOutcome::Newcomer { answer: true, .. })
             };
             (0..300).filter(answers).count()
@@ -158,9 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_of_oneself_is_nothing() {
-        let ping = Announcement::Ping { id: me().id, port: 4001 };
-        let heard = Discovery::new(true).heard(Time::ZERO, me().local[0], ping, me().id, 0, &mut child(1, 1));
-        assert_eq!(heard, DiscoveryOutcome::Nothing);
+    fn an_echo_of_oneself_is_nothing_and_ones_identity_elsewhere_is_a_double() {
+        let heard = |port, from: &str| {
+            let ping = Announcement::Ping { id: me().id, port };
+            let mut discover = Discovery::new(true);
+            let outcome = discover.heard(Time::ZERO, from.parse().unwrap(), ping, &me(), 0, &mut child(1, 1));
+            (outcome, discover.double().map(|at| at.to_string()))
+        };
+        assert_eq!(heard(4001, "10.0.0.1:9999"), (DiscoveryOutcome::Nothing, None));
+        assert_eq!(heard(4001, "10.0.0.7:9999"), (DiscoveryOutcome::Double, Some("10.0.0.7:4001".to_owned())));
+        assert_eq!(heard(4002, "10.0.0.1:9999"), (DiscoveryOutcome::Double, Some("10.0.0.1:4002".to_owned())));
     }
 }

@@ -124,6 +124,7 @@ fn status_of<V: AppOverlay>(seen: &InspectedNode<'_, V>, overlay: OverlayStatus)
         addresses: me.local.clone(),
         external_address: me.external_address,
         nat: seen.node.nat().map(Into::into),
+        double: seen.node.double(),
         via: me.via.map(|via| ViaBody { id: via.id, address: via.address }),
         neighbours: stats.neighbours,
         known_hosts: stats.known_hosts,
