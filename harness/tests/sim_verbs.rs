@@ -2,7 +2,7 @@
 
 use butter_harness::backend::Backend;
 use butter_harness::backend::sim::SimBackend;
-use butter_harness::events::EventKind;
+use butter_harness::events::{EventKind, Retrieved};
 use butter_harness::planner;
 use butter_harness::run::{RunEnd, RunRecord, StopSignal, run_plan};
 use butter_harness::topology::Overrides;
@@ -13,7 +13,15 @@ use silent::SilentObserver;
 
 /// Plays steps on six nodes of one LAN and expects that all of them end as planned.
 fn played(steps: &str) -> RunRecord {
-    let text = format!("networks: {{lan: {{}}}}\nnodes: {{n: {{on: lan, count: 6}}}}\nsteps:\n{steps}");
+    played_with("memory", steps)
+}
+
+fn topology(store: &str, steps: &str) -> String {
+    format!("networks: {{lan: {{}}}}\nnodes: {{n: {{on: lan, count: 6, store: {store}}}}}\nsteps:\n{steps}")
+}
+
+fn played_with(store: &str, steps: &str) -> RunRecord {
+    let text = topology(store, steps);
     let plan = planner::read("verbs.yaml", &text, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let record = runtime.block_on(async {
@@ -68,4 +76,51 @@ fn killed_and_stopped_nodes_come_back_when_they_are_started() {
     );
     assert!(inspections(&record).iter().any(|(live, _)| *live == 3), "{:?}", inspections(&record));
     assert_eq!(inspections(&record).last(), Some(&(6, 1)));
+}
+
+/// How many gets found their values, and how many did not.
+fn gets(record: &RunRecord) -> (usize, usize) {
+    let results = record.events.iter().filter_map(|event| match &event.kind {
+        EventKind::Retrieved { result, .. } => Some(matches!(result, Retrieved::Found { .. })),
+        _ => None,
+    });
+    results.fold((0, 0), |(found, not), is_found| if is_found { (found + 1, not) } else { (found, not + 1) })
+}
+
+const ALL_OFF_AND_ON: &str = "- join: {within: 30s}\n- store: {items: 20, size: 2KiB..9KiB}\n- kill: {nodes: n}\n\
+    - start: {nodes: n}\n- settle: {for: 15s}\n- retrieve: {from: n-2}\n";
+
+#[test]
+fn blocks_on_disks_outlive_a_power_cut_and_blocks_in_memory_do_not() {
+    assert_eq!(gets(&played_with("disk", ALL_OFF_AND_ON)), (20, 0));
+    assert_eq!(gets(&played_with("memory", ALL_OFF_AND_ON)), (0, 20));
+}
+
+#[test]
+fn full_and_damaged_disks_cost_no_item() {
+    let record = played_with(
+        "disk",
+        "- join: {within: 30s}\n- store: {items: 20, size: 2KiB..9KiB}\n\
+         - corrupt-store: {nodes: n, count: 2}\n- disk-full: {nodes: n, count: 2}\n- retrieve: {from: n}\n\
+         - check: [metric sum(butter_blocks_damaged_total) >= 1, retrieval == 100%]\n\
+         - disk-full: {nodes: n, full: false}\n- store: {items: 5}\n- settle: {for: 10s}\n- retrieve: {from: n-1}\n",
+    );
+    assert_eq!(gets(&record).1, 0);
+    let changed = |op: &str| {
+        record
+            .events
+            .iter()
+            .filter(|event| matches!(event.kind, EventKind::StoreChanged { op: of, .. } if of == op))
+            .count()
+    };
+    assert_eq!((changed("damage to a store"), changed("change of a disk's room")), (2, 8));
+}
+
+#[test]
+fn disks_of_nodes_without_any_cannot_fail() {
+    for step in ["disk-full", "corrupt-store"] {
+        let text = topology("memory", &format!("- {step}: {{nodes: n}}\n"));
+        let wrong = planner::read("verbs.yaml", &text, &Overrides::default()).unwrap_err().to_string();
+        assert!(wrong.contains("n-1 keeps its blocks in memory") && wrong.contains("store: disk"), "{wrong}");
+    }
 }
