@@ -16,7 +16,8 @@ use crate::topology::units::Share;
 pub(super) static VERB: Verb = Verb {
     name: "corrupt-store",
     formerly: &[],
-    doc: "Blocks on the disks of nodes are damaged; of real nodes those of more than two kilobytes. Needs `store: disk`.",
+    doc: "Blocks on the disks of nodes are damaged: of real nodes those of more than two kilobytes, and what a node has cached shows \
+          it after a restart. Needs `store: disk`.",
     keys: &MapSpec {
         what: "a corrupt-store step",
         keys: &[

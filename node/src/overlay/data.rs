@@ -288,7 +288,7 @@ impl Parts<'_> {
     }
 
     fn stored(&mut self, cx: &mut DataCx<'_, '_>, completion: StoreCompletion) {
-        match cx.store.complete(completion) {
+        match cx.store.complete(cx.node.now, completion) {
             None => return,
             Some(CompletedOp::Written { id, purpose, result }) => {
                 cx.stats.store_write_errors += u64::from(result.is_err());
@@ -321,6 +321,7 @@ impl Parts<'_> {
     }
 
     fn wake(&mut self, cx: &mut DataCx<'_, '_>) {
+        cx.store.reopen(cx.node.now);
         self.persist.wake(cx);
         self.puts.expire(cx, self.persist);
         self.retrieve.wake(cx, self.persist);

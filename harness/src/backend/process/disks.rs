@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -30,7 +30,8 @@ pub(super) async fn fill<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex, f
         true => std::fs::metadata(&path).with_context(|| format!("looking at {}", path.display()))?.len(),
         false => libc::RLIM_INFINITY,
     };
-    limit_files(process, limit).context("limiting the length of its files")
+    let limited = tokio::task::spawn_blocking(move || limit_files(process, limit)).await;
+    limited.context("limiting the length of its files")?.context("limiting the length of its files")
 }
 
 /// Changes a share of the pages with contents.
@@ -77,12 +78,32 @@ fn corrupt_file(file: &File, share: f64, seed: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Limits how long the files of a process may become; what is beyond fails.
+/// Limits how long the files of a process may become; what is beyond fails. Whoever the process belongs to may do that. So a
+/// thread of its own takes that identity, and ends: credentials of Linux belong to threads.
 fn limit_files(process: i32, limit: u64) -> io::Result<()> {
-    let limits = libc::rlimit { rlim_cur: limit, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: `limits` is a valid structure that is only read, and no old limits are asked for.
-    let changed = unsafe { libc::prlimit(process, libc::RLIMIT_FSIZE, &raw const limits, std::ptr::null_mut()) };
-    if changed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let owner = std::fs::metadata(format!("/proc/{process}"))?;
+    let limited = std::thread::spawn(move || {
+        become_owner(owner.uid(), owner.gid())?;
+        let limits = libc::rlimit { rlim_cur: limit, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: `limits` is a valid structure that is only read, and no old limits are asked for.
+        done(unsafe { libc::prlimit(process, libc::RLIMIT_FSIZE, &raw const limits, std::ptr::null_mut()) }.into())
+    });
+    limited.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Gives the calling thread, and no other, the identity of a user.
+fn become_owner(user: u32, group: u32) -> io::Result<()> {
+    if user == nix::unistd::geteuid().as_raw() {
+        return Ok(());
+    }
+    // SAFETY: the system calls take numbers alone. The C library's functions would change all threads.
+    done(unsafe { libc::syscall(libc::SYS_setresgid, group, group, group) })?;
+    // SAFETY: as before.
+    done(unsafe { libc::syscall(libc::SYS_setresuid, user, user, user) })
+}
+
+fn done(result: libc::c_long) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

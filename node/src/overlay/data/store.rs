@@ -7,6 +7,7 @@
 //! The limit counts what blocks cost where they are, overhead included.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::DataCx;
 use super::block::{Block, BlockKind};
@@ -18,7 +19,10 @@ use crate::core::storage::{
     BlockStore, MemoryStore, StoreCompletion, StoreContents, StoreCosts, StoreError, StoreFault, StoreOp, StoreRecord,
     StoreRequest, StoreRequestId,
 };
+use crate::core::time::Time;
 
+/// How long no room is advertised after a write has failed.
+const CLOSED_FOR: Duration = Duration::from_secs(10);
 /// One peer may fill at most this share of the storage: 1 / `PEER_SHARE`.
 const PEER_SHARE: u64 = 2;
 
@@ -31,6 +35,8 @@ pub(super) struct Store {
     costs: StoreCosts,
     /// Why the last write failed, if it did.
     fault: Option<StoreFault>,
+    /// Until then no room is advertised: a write has failed.
+    closed_until: Time,
     /// Bytes stored for each peer. At most as many entries as blocks.
     by_peer: BTreeMap<NodeId, u64>,
     payloads: Payloads,
@@ -123,6 +129,7 @@ impl Store {
             limit,
             costs: StoreCosts::default(),
             fault: None,
+            closed_until: Time::ZERO,
             by_peer: BTreeMap::new(),
             payloads,
             pending: BTreeMap::new(),
@@ -186,9 +193,16 @@ impl Store {
         self.limit
     }
 
-    /// Bytes that may still be used; none while the store refuses writes.
+    /// Bytes that may still be used; none for some time after a write has failed.
     pub(super) fn free(&self) -> u64 {
-        if self.fault.is_some() { 0 } else { self.limit.saturating_sub(self.used) }
+        if self.closed_until > Time::ZERO { 0 } else { self.limit.saturating_sub(self.used) }
+    }
+
+    /// Lets blocks come again some time after a write has failed: only another write can show that there is room.
+    pub(super) fn reopen(&mut self, now: Time) {
+        if self.closed_until <= now {
+            self.closed_until = Time::ZERO;
+        }
     }
 
     /// What a block of `len` bytes costs.
@@ -243,13 +257,14 @@ impl Store {
     }
 
     /// Takes the completion of a deferred operation. Returns what is complete with it.
-    pub(super) fn complete(&mut self, completion: StoreCompletion) -> Option<CompletedOp> {
+    pub(super) fn complete(&mut self, now: Time, completion: StoreCompletion) -> Option<CompletedOp> {
         match self.pending.remove(&completion.id)? {
             PendingOp::Unawaited => None,
             PendingOp::Write { id, purpose } => {
                 let result = completion.result.map(|_| ()).map_err(|error| error.fault);
                 // A store that is only busy takes other blocks soon.
                 self.fault = result.err().filter(|&fault| fault != StoreFault::Busy);
+                self.closed_until = self.fault.map_or(Time::ZERO, |_| now + CLOSED_FOR);
                 Some(CompletedOp::Written { id, purpose, result })
             }
             PendingOp::Read { id, read } => {
