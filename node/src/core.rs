@@ -104,7 +104,11 @@ impl<V: Overlay> NodeCore<V> {
         match input {
             Input::LinkUp { peer, remote, dialled } => self.link_up(now, LinkInfo { peer, remote, dialled }, sink),
             Input::LinkDown { peer } => self.link_down(now, peer, sink),
-            Input::PathMeasured { peer, path } => self.connectivity.path_measured(now, peer, &path),
+            Input::PathMeasured { peer, path } => {
+                self.connectivity.path_measured(now, peer, &path);
+                // Waits that begin later follow from it; nothing is to be done now.
+                return self.deadline(now);
+            }
             Input::DialFailed { dial } => self.with(now, sink, |net, cx| net.dial_failed(cx, dial)),
             Input::Message { from, message } => self.message(now, from, message, sink),
             Input::Announcement { from, announcement } => self.heard(now, from, announcement, sink),

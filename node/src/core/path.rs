@@ -2,6 +2,7 @@
 //!
 //! Waits follow from it: see [`super::patience`].
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::time::Time;
@@ -50,7 +51,8 @@ fn apart(x: u64, y: u64, step: u64) -> bool {
 /// What a node knows of the path to a linked peer. Small: a simulated node has many links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathEstimate {
-    rtt_us: u32,
+    /// Never zero, so that a path that is not measured takes no more room.
+    rtt_us: NonZeroU32,
     deviation_us: u32,
     window: u32,
     outstanding: u32,
@@ -63,7 +65,7 @@ impl PathEstimate {
         let us = |duration: Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
         let bytes = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
         PathEstimate {
-            rtt_us: us(measured.rtt),
+            rtt_us: NonZeroU32::new(us(measured.rtt)).unwrap_or(NonZeroU32::MIN),
             deviation_us: us(measured.deviation),
             window: bytes(measured.window),
             outstanding: bytes(measured.outstanding),
@@ -73,7 +75,7 @@ impl PathEstimate {
 
     /// Smoothed round trip.
     pub fn rtt(&self) -> Duration {
-        Duration::from_micros(self.rtt_us.into())
+        Duration::from_micros(u32::from(self.rtt_us).into())
     }
 
     /// Mean deviation of the round trip.
@@ -98,7 +100,7 @@ impl PathEstimate {
 
     /// Bytes per second that the path is known to carry.
     pub fn rate(&self) -> u64 {
-        (u64::from(self.window) * 1_000_000 / u64::from(self.rtt_us.max(1))).max(1)
+        (u64::from(self.window) * 1_000_000 / u64::from(u32::from(self.rtt_us))).max(1)
     }
 
     /// Time that so many bytes take over this path, beside the round trip.
