@@ -30,7 +30,7 @@ use ipv6::{Network6, Uplink6};
 
 pub use crate::index::{ItemIndex, NetworkIndex, NetworkRange, NodeIndex};
 pub use check::{Aggregate, Check, Comparison, Measure, Selection, Statistic};
-pub use fidelity::{Fidelity, FidelityChoice};
+pub use fidelity::{Fidelity, FidelityChoice, PACKET_NODES_MAX};
 pub use step::{EndCondition, Step, TimedOp};
 
 /// Port on which every node listens for peers (UDP).

@@ -7,6 +7,7 @@ use butter_harness::backend::sim::SimBackend;
 
 use butter_harness::checks::evaluate;
 
+use butter_harness::plan::{FidelityChoice, Plan};
 use butter_harness::planner;
 use butter_harness::report::style::TableStyle;
 use butter_harness::report::summary::render;
@@ -28,7 +29,11 @@ fn passes(name: &str) -> RunResult {
 
 fn run(name: &str, overrides: &Overrides) -> RunResult {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../topologies/{name}.yaml"));
-    let plan = planner::load(&path, overrides).unwrap_or_else(|wrong| panic!("{wrong}"));
+    // With QUIC itself `sim_packet` plays them.
+    let plan = Plan {
+        fidelity: FidelityChoice::Message,
+        ..planner::load(&path, overrides).unwrap_or_else(|wrong| panic!("{wrong}"))
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let played: RunRecord = runtime.block_on(async {
         let mut sim = SimBackend::new(&plan);

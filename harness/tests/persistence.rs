@@ -9,6 +9,7 @@ use butter_harness::backend::Backend;
 use butter_harness::backend::sim::SimBackend;
 
 use butter_harness::events::EventKind;
+use butter_harness::plan::{FidelityChoice, Plan};
 use butter_harness::planner;
 use butter_harness::run::{RunEnd, StopSignal, run_plan};
 use butter_harness::topology::Overrides;
@@ -30,6 +31,8 @@ fn after_churn(die: &str, seed: u64) -> Total {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/churn.yaml");
     let overrides = Overrides { seed: Some(seed), set: vec![("die".into(), die.into())] };
     let plan = planner::load(&path, &overrides).expect("it is valid");
+    // Forty runs of a hundred nodes: QUIC itself would take minutes.
+    let plan = Plan { fidelity: FidelityChoice::Message, ..plan };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let played = runtime.block_on(async {
         let mut sim = SimBackend::new(&plan);

@@ -5,7 +5,7 @@ use std::path::Path;
 use butter_harness::backend::Backend;
 use butter_harness::backend::sim::SimBackend;
 use butter_harness::events::{EventKind, Retrieved};
-use butter_harness::plan::{NodeIndex, Plan};
+use butter_harness::plan::{FidelityChoice, NodeIndex, Plan};
 use butter_harness::planner;
 use butter_harness::run::{RunEnd, RunRecord, StopSignal, run_plan};
 use butter_harness::topology::Overrides;
@@ -53,7 +53,7 @@ fn shipped_topology_finds_nothing_across_and_everything_inside_whatever_the_seed
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/partition.yaml");
     for seed in 1..=6 {
         let plan = planner::load(&file, &Overrides { seed: Some(seed), ..Overrides::default() });
-        let plan = plan.unwrap_or_else(|wrong| panic!("{wrong}"));
+        let plan = Plan { fidelity: FidelityChoice::Message, ..plan.unwrap_or_else(|wrong| panic!("{wrong}")) };
         let record = play(&plan);
         assert_eq!(record.ended, RunEnd::Finished);
         let (mut is_parted, mut counts) = (false, [0; 3]);

@@ -8,7 +8,7 @@ use butter_harness::backend::sim::SimBackend;
 use butter_harness::backend::{Backend, BackendError};
 use butter_harness::events::{EventKind, Retrieved, RunTime};
 use butter_harness::op::{BackendEvent, Op, OpId, OpTarget};
-use butter_harness::plan::Plan;
+use butter_harness::plan::{Fidelity, Plan};
 use butter_harness::planner;
 use butter_harness::progress::Progress;
 use butter_harness::run::{RunEnd, RunRecord, StopSignal, run_plan};
@@ -20,9 +20,11 @@ mod silent;
 
 use silent::SilentObserver;
 
-fn three_lans(seed: u64) -> Plan {
+fn three_lans(seed: u64, fidelity: Fidelity) -> Plan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/three-lans.yaml");
-    planner::load(&path, &Overrides { seed: Some(seed), ..Overrides::default() }).expect("it is valid")
+    let plan = planner::load(&path, &Overrides { seed: Some(seed), ..Overrides::default() }).expect("it is valid");
+    assert_eq!(plan.sim_fidelity(), Fidelity::Packet, "so few nodes run QUIC itself");
+    Plan { fidelity: fidelity.into(), ..plan }
 }
 
 /// The simulator, with its invariants checked at each look.
@@ -87,7 +89,7 @@ fn record(plan: &Plan) -> String {
 
 #[test]
 fn three_lans_play_to_their_end() {
-    let (played, sim) = play_on_sim(&three_lans(7));
+    let (played, sim) = play_on_sim(&three_lans(7, Fidelity::Message));
     assert_eq!(played.ended, RunEnd::Finished);
     assert!(sim.looks > 10, "invariants were looked at {} times", sim.looks);
     assert_eq!(invariants::joined(sim.sim.engine()), []);
@@ -106,7 +108,10 @@ fn three_lans_play_to_their_end() {
 
 #[test]
 fn the_same_seed_leaves_the_same_record() {
-    let first = record(&three_lans(7));
-    assert!(first == record(&three_lans(7)), "the same seed");
-    assert!(first != record(&three_lans(8)), "another seed");
+    for fidelity in [Fidelity::Message, Fidelity::Packet] {
+        let record = |seed| record(&three_lans(seed, fidelity));
+        let first = record(7);
+        assert!(first == record(7), "the same seed with {fidelity}");
+        assert!(first != record(8), "another seed with {fidelity}");
+    }
 }

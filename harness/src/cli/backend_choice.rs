@@ -34,7 +34,7 @@ pub(super) enum BackendArg {
 /// As `--fidelity` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum FidelityArg {
-    /// Chosen by the program: today message
+    /// packet for up to 100 nodes that run from the start, message for more
     Auto,
     /// A model of QUIC, for many nodes
     Message,

@@ -1,7 +1,8 @@
 //! Plans made in code rather than from a file, for benches and tests.
 //!
 //! [`PlanBuilder::new`] begins with an internet and gives every network and node its address; [`PlanBuilder::empty`] begins with
-//! nothing and takes addresses from its caller. Whatever else a plan can hold is changed through [`PlanBuilder::plan_mut`].
+//! nothing and takes addresses from its caller. Whatever else a plan can hold is changed through [`PlanBuilder::plan_mut`]. The
+//! simulator plays it with the fidelity `message` unless that is changed.
 
 use std::net::Ipv4Addr;
 
@@ -36,7 +37,7 @@ impl PlanBuilder {
             name: name.to_owned(),
             description: String::new(),
             seed,
-            fidelity: FidelityChoice::default(),
+            fidelity: FidelityChoice::Message,
             topology_hash: String::new(),
             source: String::new(),
             networks: Vec::new(),

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Plan;
 
+/// Most nodes that run from the start for which the simulator takes [`Fidelity::Packet`] by itself. A run of so many over churn
+/// takes some seconds of CPU time; links, and with them QUIC's work, grow faster than nodes do.
+pub const PACKET_NODES_MAX: usize = 100;
+
 /// How closely the simulator follows QUIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -29,7 +33,7 @@ impl fmt::Display for Fidelity {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FidelityChoice {
-    /// What the simulator takes by itself: [`Fidelity::Message`].
+    /// [`Fidelity::Packet`] for up to [`PACKET_NODES_MAX`] nodes that run from the start, beyond that [`Fidelity::Message`].
     #[default]
     Auto,
     /// [`Fidelity::Message`] for any number of nodes.
@@ -56,9 +60,34 @@ impl From<Fidelity> for FidelityChoice {
 impl Plan {
     /// The fidelity with which the simulator plays it.
     pub fn sim_fidelity(&self) -> Fidelity {
+        let nodes = self.nodes.iter().filter(|node| node.from_start).count();
         match self.fidelity {
             FidelityChoice::Packet => Fidelity::Packet,
+            FidelityChoice::Auto if nodes <= PACKET_NODES_MAX => Fidelity::Packet,
             FidelityChoice::Auto | FidelityChoice::Message => Fidelity::Message,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::builder::PlanBuilder;
+
+    #[test]
+    fn few_nodes_run_quic_itself_and_many_a_model_unless_a_fidelity_is_chosen() {
+        let plan = |choice, nodes| {
+            let mut builder = PlanBuilder::new(1);
+            (0..nodes).for_each(|_| drop(builder.node(PlanBuilder::INTERNET)));
+            // It runs later, in the place of another.
+            let replacement = builder.node(PlanBuilder::INTERNET);
+            builder.plan_mut().nodes[replacement.0].from_start = false;
+            Plan { fidelity: choice, ..builder.into_plan() }
+        };
+        let (few, many) = (PACKET_NODES_MAX, PACKET_NODES_MAX + 1);
+        assert_eq!(plan(FidelityChoice::Auto, few).sim_fidelity(), Fidelity::Packet);
+        assert_eq!(plan(FidelityChoice::Auto, many).sim_fidelity(), Fidelity::Message);
+        assert_eq!(plan(FidelityChoice::Message, few).sim_fidelity(), Fidelity::Message);
+        assert_eq!(plan(FidelityChoice::Packet, many).sim_fidelity(), Fidelity::Packet);
     }
 }

@@ -69,7 +69,11 @@ static TOPOLOGY: MapSpec = MapSpec {
         key("name", "three-lans", "names the run's directory; the file's name if absent"),
         key("description", "what it shows, in one line", "shown in reports"),
         key("seed", "7", "decides everything random; 1 if absent"),
-        key("fidelity", "packet", "how closely the simulator follows QUIC: auto, message or packet; auto if absent"),
+        key(
+            "fidelity",
+            "packet",
+            "how closely the simulator follows QUIC: auto (packet for up to 100 nodes), message or packet; auto if absent",
+        ),
         key("vars", "{die: 1/100}", "variables for `${name}` in values; --set overrides them"),
         key("networks", "{lan: {}}", "the internet and all networks behind it"),
         key("nodes", "{a: {on: lan, count: 5}}", "node groups"),
