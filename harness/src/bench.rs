@@ -1,11 +1,12 @@
-//! How fast the testbed itself is: in [`mod@router`] the router, in [`mod@up`] a backend, in
-//! [`mod@false_alarms`] the comparison of runs, and here the simulator, with the memory
+//! How fast and how true the testbed itself is: in [`mod@router`] the router, in [`mod@up`] a backend, in
+//! [`mod@false_alarms`] the comparison of runs, in [`mod@fidelity`] the model of QUIC, and here the simulator, with the memory
 //! that a simulated node takes: `harness bench sim`.
 //!
 //! LANs of 50 nodes behind plain routers, and ambassadors on the internet. Everybody joins, everybody stores one item, and
 //! then 60 virtual seconds pass with a heartbeat of one second.
 
 pub mod false_alarms;
+pub mod fidelity;
 pub mod router;
 pub mod up;
 

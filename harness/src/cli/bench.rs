@@ -14,6 +14,7 @@ use super::{Exit, complain, fail, show};
 use crate::backend::BackendError;
 use crate::backend::docker::bare;
 use crate::backend::docker::image;
+use crate::bench::fidelity::{FidelityCell, FidelityTable};
 use crate::bench::up::{BenchSize, UpBench};
 use crate::bench::{self, false_alarms, router};
 use crate::netns::access::NamespaceError;
@@ -55,6 +56,15 @@ enum BenchTarget {
     },
     /// Measure the router against Linux's own masquerade, in network namespaces
     Router(RouterArgs),
+    /// Measure how closely the simulator's model of QUIC follows QUIC itself, on a grid of links and lengths
+    Fidelity {
+        /// Exchanges in each cell of the grid
+        #[arg(long, default_value = "2000", value_parser = values::count(20..=1_000_000u32))]
+        exchanges: u32,
+        /// Random seed
+        #[arg(long, default_value = "1", env = "HARNESS_SEED", allow_negative_numbers = true, value_parser = values::count(0..=u64::MAX))]
+        seed: u64,
+    },
     /// Measure how often compare finds a difference between sets of runs that differ in their seeds alone
     Compare {
         /// Directory of a thousand runs or so, as from harness run FILE --backend sim --seeds 1..1000 --out DIR
@@ -98,6 +108,11 @@ pub(super) fn run(args: &BenchArgs, runtime: &Handle) -> Exit {
                 false => BackendError::Other(what),
             })
         }),
+        BenchTarget::Fidelity { exchanges, seed } => {
+            let table = FidelityTable::measure(FidelityCell::grid(), *exchanges as usize, *seed);
+            show(&format!("{table}\n"));
+            if table.misses().next().is_none() { Exit::Passed } else { Exit::Failed }
+        }
         BenchTarget::Compare { runs, per_set } => compare(runs, (*per_set).into()),
         BenchTarget::Up { backend, lans, nodes, within } => {
             let size = BenchSize { lans: (*lans).into(), nodes: (*nodes).into() };

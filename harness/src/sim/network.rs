@@ -168,10 +168,10 @@ struct Router {
 struct Pipe {
     link: Link,
     latency: Duration,
-    /// In bytes per second.
-    rate: Option<u64>,
     /// Nothing but a delay: what passes through does not depend on what else does.
     perfect: bool,
+    /// Whether a packet's size or number matters.
+    counts_packets: bool,
 }
 
 impl Pipe {
@@ -179,16 +179,16 @@ impl Pipe {
         Pipe {
             link: Link::new(config.clone(), seed),
             latency: config.latency,
-            rate: config.rate_bps.map(|bps| bps / 8),
             perfect: config.only_delays(),
+            counts_packets: config.counts_packets(),
         }
     }
 
     fn change(&mut self, config: &LinkConfig) {
         self.link.change(config.clone());
         self.latency = config.latency;
-        self.rate = config.rate_bps.map(|bps| bps / 8);
         self.perfect = config.only_delays();
+        self.counts_packets = config.counts_packets();
     }
 }
 
@@ -350,14 +350,15 @@ impl Networks {
         (0..packets).for_each(|_| stats.drop(DropCause::NoMapping));
     }
 
-    /// Sends so many packets of a known path through one hop. Returns how many were lost, how many found the queue full,
-    /// and when the last of the others leaves the link.
+    /// Sends packets of a known path, with so many bytes of UDP payload in all, through one hop. Returns how many were lost, how
+    /// many found the queue full, and when the last of the others leaves the link.
     pub fn carry(&mut self, hop: RouterHop, now: Time, packets: u16, bytes: usize) -> Carried {
         let router = self.router_mut(hop);
         let mut carried = Carried { lost: 0, refused: 0, at: now };
+        let full = bytes.div_ceil(usize::from(packets.max(1)));
         let mut left = bytes;
         for _ in 0..packets {
-            let size = left.min(PACKET_BYTES);
+            let size = left.min(full);
             left -= size;
             match router.send(hop.way, now, size + HEADER_BYTES) {
                 Transit::Arrives(at) | Transit::Altered(at, Alteration { flipped: None, .. }) => {
@@ -382,10 +383,10 @@ impl Networks {
         hop.way.side().map_or((Duration::ZERO, true), |side| (router.pipes[side].latency, router.pipes[side].perfect))
     }
 
-    /// Bytes per second that a hop's link carries at most; `None` if it is not limited.
-    pub fn rate(&self, hop: RouterHop) -> Option<u64> {
+    /// Whether a packet's size or number matters to the links of a router, either way.
+    pub fn counts_packets(&self, hop: RouterHop) -> bool {
         let router = self.networks[hop.network as usize].router.as_ref().expect("a hop passes a router");
-        hop.way.side().and_then(|side| router.pipes[side].rate)
+        router.pipes.iter().any(|pipe| pipe.counts_packets)
     }
 
     /// The shortest life of a mapping that nodes of this network depend on; `None` where no NAT is on the way out.

@@ -5,9 +5,10 @@
 //!
 //! - **Dial**: an initial packet through every NAT on the way, sent again after [`DIAL_RETRIES`], given up after
 //!   [`DIAL_TIMEOUT`]; its answer; a confirmation. See [`dial`].
-//! - **Message**: reliable. A lost packet is sent again after twice the round trip (RFC 9002's probe time-out, at least
-//!   [`PROBE_MIN`]), doubling. Messages are not held up by each other. There is no congestion control: what finds a full
-//!   queue is sent again at the same pace until there is room. See [`flight`].
+//! - **Message**: reliable, in packets that QUIC's congestion control and pacer let out one by one, and its loss recovery sends
+//!   again; short messages first. Only acknowledgements are no packets: they are neither lost nor queued. What fits the first
+//!   window of a path that nothing but delays is one event. See [`flight`], [`sender`] and [`congestion`]. How far that is from
+//!   QUIC itself, `harness bench fidelity` measures.
 //! - **Silence**: whoever dies is missed by its peers after [`idle_wait`]. A link whose packets no longer get through is
 //!   gone as late.
 //! - **Keep-alives** are not simulated one by one: NAT mappings of a live link are refreshed often enough that they never
@@ -39,6 +40,7 @@ use super::network::ipv6::{is_label, label, labelled};
 use super::network::{Networks, NodeSlot, PACKET_BYTES, SimPacket};
 use super::queue::EventQueue;
 
+mod congestion;
 mod dial;
 mod discovery;
 mod flight;
@@ -49,6 +51,7 @@ mod path;
 mod port_map;
 mod probe;
 mod rewire;
+mod sender;
 
 use dial::{Dialling, Handshake};
 use discovery::Datagram;
@@ -64,8 +67,6 @@ pub const DIAL_RETRIES: [Duration; 4] = [
     INITIAL_RTT.saturating_mul(21),
     INITIAL_RTT.saturating_mul(45),
 ];
-/// Shortest time before a packet is taken for lost.
-pub const PROBE_MIN: Duration = Duration::from_millis(30);
 /// Largest constant difference between links of one LAN, in microseconds: keeps nodes from moving in step.
 const SPREAD_US: u64 = 50;
 
@@ -133,12 +134,23 @@ enum Event {
     Wake(NodeSlot),
     /// A whole message of a path without luck or queues arrives.
     Arrive(FlightKey),
-    /// Packets of a message reach the given hop of their path, or its end.
+    /// Packets that a side has sent together reach the given hop of their path, or its end.
     Train {
-        flight: FlightKey,
+        link: LinkKey,
+        number: u32,
         hop: u8,
-        packets: u16,
-        attempt: u8,
+        side: u8,
+    },
+    /// A side hears what of its packets has arrived, up to a number.
+    Acknowledged {
+        link: LinkKey,
+        number: u32,
+        side: u8,
+    },
+    /// The time at which a side wanted to look again at what it has sent.
+    SenderTimer {
+        link: LinkKey,
+        side: u8,
     },
     SimPacket(PacketKey),
     DialTick(DialKey),
@@ -151,10 +163,10 @@ enum Event {
     Refresh(u32),
     /// One of a link's ends sends a keep-alive after a NAT on its way has forgotten it.
     Revive(LinkKey),
-    /// Nothing has arrived over a link since then, if it is still cut by a partition.
+    /// Nothing has arrived over a link for long, if it is still cut by the same partition.
     Parted {
         link: LinkKey,
-        since: Time,
+        parting: u32,
     },
     /// A side of a link sees that its peer has come to another address.
     Moved {
@@ -179,6 +191,9 @@ enum Event {
         life: u32,
     },
 }
+
+// Millions are pending, and each is moved twice.
+const _: () = assert!(size_of::<Event>() == 16);
 
 impl<M: Debug + Encode + Decode<()>> Transport<M> {
     /// The networks of `plan`, with every node still down.
@@ -371,14 +386,16 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         match event {
             Event::Wake(slot) => self.deliver(slot, TransportEvent::Wake),
             Event::Arrive(flight) => self.arrive(flight),
-            Event::Train { flight, hop, packets, attempt } => self.train(flight, hop, packets, attempt),
+            Event::Train { link, number, hop, side } => self.train(link, number, hop, usize::from(side)),
+            Event::Acknowledged { link, number, side } => self.hear_acknowledgement(link, number, usize::from(side)),
+            Event::SenderTimer { link, side } => self.sender_times_out(link, usize::from(side)),
             Event::SimPacket(key) => self.packet_arrives(key),
             Event::DialTick(dial) => self.dial_tick(dial),
             Event::Silence { link, side } => self.notice_silence(link, usize::from(side)),
             Event::Datagram(key) => self.datagram_arrives(key),
             Event::Refresh(network) => self.refresh(network as usize),
             Event::Revive(link) => self.revive(link),
-            Event::Parted { link, since } => self.parted_for_long(link, since),
+            Event::Parted { link, parting } => self.parted_for_long(link, parting),
             Event::Moved { link, side } => self.moved(link, usize::from(side)),
             Event::PathCheck { link, side } => self.check_path(link, usize::from(side)),
             Event::QuicTimer { slot, connection } => self.quic_timer(slot, connection),

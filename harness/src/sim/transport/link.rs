@@ -7,6 +7,7 @@ use butter::core::time::Time;
 use smallvec::SmallVec;
 
 use super::path::{LastHeard, SidePath};
+use super::sender::Sender;
 use super::*;
 use crate::sim::network::{Hops, LAN_LATENCY, RouterHop};
 
@@ -28,23 +29,32 @@ pub(super) struct Link {
     pub(super) relay: Option<NodeSlot>,
     /// When it was laid.
     since: Time,
-    /// Time from each side to the other without luck or queues.
-    pub(super) one_way: [Duration; 2],
-    /// What of it is spent before the first hop, beyond [`LAN_LATENCY`].
-    pub(super) ahead: Duration,
-    /// Without luck or queues.
-    pub(super) perfect: bool,
+    pub(super) pace: LinkPace,
     /// Nothing gets through any more.
     pub(super) broken: bool,
     /// A NAT on the way has forgotten it, and nothing was sent outwards through that one since.
     pub(super) cut: Option<Box<Cut>>,
-    /// Since when a partition lets nothing arrive over it, if one does.
-    pub(super) parted_since: Option<Time>,
+    /// Whether a partition lets nothing arrive over it, and how often that has begun.
+    pub(super) is_parted: bool,
+    pub(super) partings: u32,
     /// Messages under way.
     flights: u32,
     pub(super) heard: LastHeard,
     /// What each side knows of the path, once it is not perfect.
     paths: Option<Box<[SidePath; 2]>>,
+}
+
+/// How packets fare on the way that a link takes. Small: every message looks at it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LinkPace {
+    /// Time from each side to the other without luck or queues, in microseconds.
+    one_way_us: [u64; 2],
+    /// What of it is spent before the first hop, beyond [`LAN_LATENCY`], in microseconds.
+    pub(super) ahead_us: u32,
+    /// Without luck or queues.
+    pub(super) perfect: bool,
+    /// Whether a packet's size or number matters somewhere on the way.
+    pub(super) counts_packets: bool,
 }
 
 /// Where a link's mapping is forgotten.
@@ -134,26 +144,30 @@ impl Link {
         self.hops_from(side).any(|hop| hop.network == network && hop.way != crate::sim::network::Way::Down)
     }
 
-    /// What a side knows of a path that was not always perfect.
+    /// What a side knows of a path, once it has sent packets over it one by one.
     pub(super) fn side_path(&self, side: usize) -> Option<&SidePath> {
         self.paths.as_deref().map(|paths| &paths[side])
     }
 
-    /// What a side knows of a path that is not perfect, to change.
+    /// What a side knows of a path, to change.
     pub(super) fn side_path_mut(&mut self, side: usize) -> Option<&mut SidePath> {
-        if self.paths.is_none() && !self.perfect {
-            self.paths = Some(Box::default());
-        }
         self.paths.as_deref_mut().map(|paths| &mut paths[side])
     }
 
+    /// One side as a sender of packets.
+    pub(super) fn sender_mut(&mut self, side: usize, now: Time) -> &mut Sender {
+        let round_trip = self.round_trip();
+        let paths = self.paths.get_or_insert_with(|| Box::new([0, 1].map(|_| SidePath::new(now, round_trip))));
+        &mut paths[side].sender
+    }
+
     pub(super) fn is_perfect(&self) -> bool {
-        self.perfect && self.cut.is_none() && !self.is_parted()
+        self.pace.perfect && self.cut.is_none() && !self.is_parted()
     }
 
     /// Whether a partition lets nothing arrive.
     pub(super) fn is_parted(&self) -> bool {
-        self.parted_since.is_some()
+        self.is_parted
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -166,16 +180,16 @@ impl Link {
 
     /// From a side to the other.
     pub(super) fn one_way(&self, side: usize) -> Duration {
-        self.one_way[side]
+        Duration::from_micros(self.pace.one_way_us[side])
     }
 
     pub(super) fn round_trip(&self) -> Duration {
-        self.one_way[0] + self.one_way[1]
+        self.one_way(0) + self.one_way(1)
     }
 
     /// When what leaves now reaches the first hop.
     pub(super) fn first_hop(&self, now: Time) -> Time {
-        now + LAN_LATENCY + self.ahead
+        now + LAN_LATENCY + Duration::from_micros(self.pace.ahead_us.into())
     }
 
     /// Whether `side` may still hear of it for the first time.
@@ -218,7 +232,7 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
     pub(super) fn lay(&mut self, slots: [NodeSlot; 2], way: Way) -> LinkKey {
         let relaying = if way.relay.is_some() { LAN_LATENCY } else { Duration::ZERO };
         let ahead = relaying + self.spread(slots[0]);
-        let (one_way, perfect) = self.measure(&way.hops, ahead);
+        let pace = self.pace_of(&way.hops, ahead.as_micros() as u32);
         let key = self.links.insert(Link {
             slots,
             ids: slots.map(|slot| self.end(slot).id),
@@ -229,12 +243,11 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
             hops: way.hops,
             relay: way.relay,
             since: self.now,
-            one_way,
-            ahead,
-            perfect,
+            pace,
             broken: false,
             cut: None,
-            parted_since: None,
+            is_parted: false,
+            partings: 0,
             flights: 0,
             heard: LastHeard::new(self.now),
             paths: None,
@@ -243,13 +256,19 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         key
     }
 
-    /// Time from each side to the other without luck or queues, and whether there is nothing else on the way.
-    pub(super) fn measure(&self, hops: &Hops, ahead: Duration) -> ([Duration; 2], bool) {
-        let start = ([LAN_LATENCY * (hops.len() as u32 + 1) + ahead; 2], true);
-        hops.iter().fold(start, |([there, back], perfect), &hop| {
-            let (latency, simple) = self.networks.latency(hop);
-            let (latency_back, simple_back) = self.networks.latency(hop.mirrored());
-            ([there + latency, back + latency_back], perfect && simple && simple_back)
+    /// How packets fare on a way.
+    pub(super) fn pace_of(&self, hops: &Hops, ahead_us: u32) -> LinkPace {
+        let us = |duration: Duration| duration.as_micros() as u64;
+        let devices = us(LAN_LATENCY) * (hops.len() as u64 + 1) + u64::from(ahead_us);
+        let start = LinkPace { one_way_us: [devices; 2], ahead_us, perfect: true, counts_packets: false };
+        hops.iter().fold(start, |mut pace, &hop| {
+            for (side, hop) in [hop, hop.mirrored()].into_iter().enumerate() {
+                let (latency, is_simple) = self.networks.latency(hop);
+                pace.one_way_us[side] += us(latency);
+                pace.perfect &= is_simple;
+            }
+            pace.counts_packets |= self.networks.counts_packets(hop);
+            pace
         })
     }
 

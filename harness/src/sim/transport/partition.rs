@@ -35,21 +35,20 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
             Some(relay) => self.are_cut(a, relay) || self.are_cut(relay, b),
             None => self.are_cut(a, b),
         };
-        let idle_wait = self.idle_wait(key, 0).max(self.idle_wait(key, 1));
-        let (now, link) = (self.now, &mut self.links[key]);
-        if !is_parted {
-            link.parted_since = None;
-        } else if link.parted_since.is_none() {
-            link.parted_since = Some(now);
-            let at = now + link.round_trip() + idle_wait;
-            self.schedule(a, at, Event::Parted { link: key, since: now });
+        let was_parted = std::mem::replace(&mut self.links[key].is_parted, is_parted);
+        if is_parted && !was_parted {
+            let idle_wait = self.idle_wait(key, 0).max(self.idle_wait(key, 1));
+            let (now, link) = (self.now, &mut self.links[key]);
+            link.partings += 1;
+            let (at, parting) = (now + link.round_trip() + idle_wait, link.partings);
+            self.schedule(a, at, Event::Parted { link: key, parting });
         }
     }
 
-    /// Nothing has arrived over a link since then, unless its partition has healed meanwhile.
-    pub(super) fn parted_for_long(&mut self, key: LinkKey, since: Time) {
+    /// Nothing has arrived over a link for long, unless its partition has healed meanwhile.
+    pub(super) fn parted_for_long(&mut self, key: LinkKey, parting: u32) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if link.broken || link.parted_since != Some(since) {
+        if link.broken || !link.is_parted || link.partings != parting {
             return;
         }
         link.broken = true;

@@ -1,23 +1,22 @@
 //! What a transport measures of the paths of its links: round trips, bytes under way, and when a peer was last heard.
 //!
-//! Where nothing but delays is on the way, all of that follows from the link. Elsewhere round trips are sampled from messages
-//! that were not sent again, and smoothed as QUIC does (RFC 9002 §5.3). Acknowledgements are taken for small: they wait in no
-//! queue. The window is what the slowest router on the way carries in a round trip.
+//! Where nothing but delays is on the way, all of that follows from the link. Elsewhere it is what the side's [`Sender`] knows.
 
-use butter::core::path::{INITIAL_WINDOW, PathMeasurement};
+use butter::core::path::PathMeasurement;
 use butter::core::transport::PATH_REPORT_PAUSE;
 
+use super::congestion::WINDOW_FIRST;
 use super::link::Link;
+use super::sender::Sender;
 use super::*;
 
-/// Most bytes in flight where no router limits the rate: about the window of the driver's QUIC.
-const WINDOW_MAX: u64 = 256 * 1024;
+/// Bytes in flight where no router limits the rate and only short messages were sent: about the window of the driver's QUIC.
+const WINDOW_IDLE: u64 = 256 * 1024;
 
-/// What is known of a link that is not perfect, from one side.
-#[derive(Clone, Debug, Default)]
+/// One side of a link that sends packet by packet.
+#[derive(Clone, Debug)]
 pub(super) struct SidePath {
-    /// Smoothed round trip and its mean deviation, once sampled.
-    round_trip: Option<(Duration, Duration)>,
+    pub(super) sender: Sender,
     /// Bytes of messages under way.
     outstanding: u64,
     reported: Option<(Time, PathMeasurement)>,
@@ -26,11 +25,8 @@ pub(super) struct SidePath {
 }
 
 impl SidePath {
-    fn sample(&mut self, sample: Duration) {
-        self.round_trip = Some(match self.round_trip {
-            None => (sample, sample / 2),
-            Some((rtt, deviation)) => ((7 * rtt + sample) / 8, (3 * deviation + rtt.abs_diff(sample)) / 4),
-        });
+    pub(super) fn new(now: Time, round_trip: Duration) -> Self {
+        SidePath { sender: Sender::new(now, round_trip), outstanding: 0, reported: None, is_checked: false }
     }
 }
 
@@ -80,14 +76,6 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         }
     }
 
-    /// What a side has sent at `since` has arrived at the first try.
-    pub(super) fn sample_path(&mut self, key: LinkKey, side: usize, since: Time) {
-        let sample = self.now.since(since) + self.links[key].one_way(1 - side);
-        if let Some(path) = self.links[key].side_path_mut(side) {
-            path.sample(sample);
-        }
-    }
-
     /// Reports a path if it has changed enough.
     pub(super) fn check_path(&mut self, key: LinkKey, side: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
@@ -108,7 +96,11 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
             return;
         }
         let path = self.path_of(key, side);
-        if let Some(known) = self.links[key].side_path_mut(side) {
+        let link = &mut self.links[key];
+        if !link.pace.perfect {
+            link.sender_mut(side, self.now);
+        }
+        if let Some(known) = link.side_path_mut(side) {
             known.reported = Some((self.now, path));
         }
         self.deliver(slot, TransportEvent::PathMeasured { peer, path });
@@ -133,16 +125,23 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
 
     fn path_of(&self, key: LinkKey, side: usize) -> PathMeasurement {
         let link = &self.links[key];
-        let known = link.side_path(side);
-        let (rtt, deviation) = known.and_then(|path| path.round_trip).unwrap_or((link.round_trip(), Duration::ZERO));
-        let rate = link.hops_from(side).filter_map(|hop| self.networks.rate(hop)).min();
-        let carried = |rate: u64| (u128::from(rate) * rtt.as_micros() / 1_000_000) as u64;
+        let silence = self.silence(link, side);
+        let Some(SidePath { sender, outstanding, .. }) = link.side_path(side) else {
+            return PathMeasurement {
+                rtt: link.round_trip(),
+                deviation: Duration::ZERO,
+                window: if link.pace.perfect { WINDOW_IDLE } else { WINDOW_FIRST },
+                outstanding: 0,
+                silence,
+            };
+        };
+        let deviation = if sender.is_measured { sender.round_trip.deviation } else { Duration::ZERO };
         PathMeasurement {
-            rtt,
+            rtt: sender.round_trip.smoothed,
             deviation,
-            window: rate.map_or(WINDOW_MAX, |rate| carried(rate).clamp(INITIAL_WINDOW, WINDOW_MAX)),
-            outstanding: known.map_or(0, |path| path.outstanding),
-            silence: self.silence(link, side),
+            window: sender.window.bytes(),
+            outstanding: *outstanding,
+            silence,
         }
     }
 

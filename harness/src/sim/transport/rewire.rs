@@ -46,9 +46,8 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         let keys: Vec<LinkKey> = self.links.iter().filter(|(_, link)| over(link)).map(|(key, _)| key).collect();
         for key in keys {
             let link = &self.links[key];
-            let (one_way, perfect) = self.measure(&link.hops, link.ahead);
-            let link = &mut self.links[key];
-            (link.one_way, link.perfect) = (one_way, perfect);
+            let pace = self.pace_of(&link.hops, link.pace.ahead_us);
+            self.links[key].pace = pace;
         }
     }
 
