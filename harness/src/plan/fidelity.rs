@@ -78,7 +78,9 @@ mod tests {
     fn few_nodes_run_quic_itself_and_many_a_model_unless_a_fidelity_is_chosen() {
         let plan = |choice, nodes| {
             let mut builder = PlanBuilder::new(1);
-            (0..nodes).for_each(|_| drop(builder.node(PlanBuilder::INTERNET)));
+            for _ in 0..nodes {
+                builder.node(PlanBuilder::INTERNET);
+            }
             // It runs later, in the place of another.
             let replacement = builder.node(PlanBuilder::INTERNET);
             builder.plan_mut().nodes[replacement.0].from_start = false;
