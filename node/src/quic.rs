@@ -29,7 +29,7 @@ pub mod link_table;
 pub mod relay;
 pub mod routes;
 
-pub use congestion::{MeasuredController, MeasuredControllerConfig};
+pub use congestion::{CarriedWindow, MeasuredController, MeasuredControllerConfig};
 
 /// Messages of one peer that are on their way at once, each way.
 pub const STREAMS_MAX: u32 = 64;

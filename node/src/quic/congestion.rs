@@ -13,10 +13,11 @@ use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics, CubicConfig};
 
 use crate::core::path::{INITIAL_RTT, MAX_ACK_DELAY};
+use crate::core::time::Time;
 
 mod carried;
 
-use carried::CarriedWindow;
+pub use carried::CarriedWindow;
 
 /// Makes a [`MeasuredController`] for each connection.
 #[derive(Debug, Default)]
@@ -35,7 +36,8 @@ impl ControllerFactory for MeasuredControllerConfig {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         Box::new(MeasuredController {
             cubic: self.cubic.clone().build(now, current_mtu),
-            carried: CarriedWindow::new(now),
+            began: now,
+            carried: CarriedWindow::new(Time::ZERO),
             rtt: INITIAL_RTT,
             deviation: INITIAL_RTT / 2,
             sample: None,
@@ -47,6 +49,8 @@ impl ControllerFactory for MeasuredControllerConfig {
 /// Cubic, and what it has shown of the path.
 pub struct MeasuredController {
     cubic: Box<dyn Controller>,
+    /// What `carried` counts from.
+    began: Instant,
     carried: CarriedWindow,
     /// Smoothed round trip before the acknowledgement at hand.
     rtt: Duration,
@@ -66,6 +70,10 @@ impl MeasuredController {
     pub fn deviation(&self) -> Duration {
         self.deviation
     }
+
+    fn time(&self, instant: Instant) -> Time {
+        Time::ZERO + instant.saturating_duration_since(self.began)
+    }
 }
 
 impl fmt::Debug for MeasuredController {
@@ -84,7 +92,7 @@ impl Controller for MeasuredController {
         let sample = now.saturating_duration_since(sent);
         self.sample = Some(self.sample.map_or(sample, |newest| newest.min(sample)));
         self.rtt = rtt.get();
-        self.carried.acknowledged(sent, bytes, rtt.min());
+        self.carried.acknowledged(self.time(sent), bytes, rtt.min());
         self.cubic.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
@@ -96,7 +104,7 @@ impl Controller for MeasuredController {
             self.deviation = if self.measured { (3 * self.deviation + deviation) / 4 } else { sample / 2 };
             self.measured = true;
         }
-        self.carried.acknowledgement_ended(now, app_limited);
+        self.carried.acknowledgement_ended(self.time(now), app_limited);
         self.cubic.on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
     }
 
@@ -120,8 +128,9 @@ impl Controller for MeasuredController {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        let Self { carried, rtt, deviation, sample, measured, .. } = *self;
-        Box::new(MeasuredController { cubic: self.cubic.clone_box(), carried, rtt, deviation, sample, measured })
+        let Self { began, carried, rtt, deviation, sample, measured, .. } = *self;
+        let cubic = self.cubic.clone_box();
+        Box::new(MeasuredController { cubic, began, carried, rtt, deviation, sample, measured })
     }
 
     fn initial_window(&self) -> u64 {

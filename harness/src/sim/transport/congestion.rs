@@ -1,12 +1,14 @@
-//! What QUIC may have in flight, how fast it sends that, and what it knows of the round trip: as `quinn-proto` reckons.
+//! What QUIC may have in flight, how fast it sends that, and what it knows of the round trip: as `quinn-proto` and the node's
+//! controller reckon.
 //!
-//! Cubic (RFC 9438) as in `quinn-proto`, its pacer, and RFC 9002's estimate of the round trip. Persistent congestion is left out:
+//! Cubic (RFC 9438) as in `quinn-proto`, above what the path is known to carry ([`CarriedWindow`]); its pacer, and RFC 9002's estimate of the round trip. Persistent congestion is left out:
 //! a window that has lost everything for so long is as small already. Numbers are integers, or floating point by single
 //! operations that are rounded alike everywhere.
 
 use std::time::Duration;
 
 use butter::core::time::Time;
+use butter::quic::CarriedWindow;
 
 /// UDP payload of a full packet: what `quinn-proto` finds by probing on Ethernet.
 pub(super) const DATAGRAM_BYTES: u64 = 1_452;
@@ -31,16 +33,18 @@ pub(super) struct RoundTrip {
     pub(super) smoothed: Duration,
     pub(super) deviation: Duration,
     latest: Duration,
+    pub(super) shortest: Duration,
 }
 
 impl RoundTrip {
     /// After the handshake, which has taken one sample.
     pub(super) fn new(first: Duration) -> Self {
-        RoundTrip { smoothed: first, deviation: first / 2, latest: first }
+        RoundTrip { smoothed: first, deviation: first / 2, latest: first, shortest: first }
     }
 
     pub(super) fn sample(&mut self, sample: Duration) {
         self.latest = sample;
+        self.shortest = self.shortest.min(sample);
         self.deviation = (3 * self.deviation + self.smoothed.abs_diff(sample)) / 4;
         self.smoothed = (7 * self.smoothed + sample) / 8;
     }
@@ -57,9 +61,45 @@ impl RoundTrip {
     }
 }
 
+/// What may be in flight, in bytes.
+#[derive(Clone, Debug)]
+pub(super) struct SendWindow {
+    cubic: CubicWindow,
+    carried: CarriedWindow,
+}
+
+impl SendWindow {
+    pub(super) fn new(now: Time) -> Self {
+        SendWindow { cubic: CubicWindow::new(), carried: CarriedWindow::new(now) }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.cubic.bytes.max(self.carried.window())
+    }
+
+    /// Something is acknowledged that was sent at `sent`. Whether the sender has less to send than it may.
+    pub(super) fn acknowledged(&mut self, now: Time, sent: Time, bytes: u64, known: &RoundTrip, is_idle: bool) {
+        self.carried.acknowledged(sent, bytes, known.shortest);
+        if !is_idle {
+            self.cubic.acknowledged(now, sent, bytes, known.smoothed);
+        }
+    }
+
+    /// All that one acknowledgement says was counted.
+    pub(super) fn acknowledgement_ended(&mut self, now: Time, is_idle: bool) {
+        self.carried.acknowledgement_ended(now, is_idle);
+    }
+
+    /// So much is lost. The last of it was sent at `sent`.
+    pub(super) fn lost(&mut self, now: Time, sent: Time, bytes: u64) {
+        self.carried.lost(bytes, false);
+        self.cubic.lost(now, sent);
+    }
+}
+
 /// Cubic's window, in bytes.
 #[derive(Clone, Debug)]
-pub(super) struct CubicWindow {
+struct CubicWindow {
     bytes: u64,
     threshold: u64,
     /// When the last reduction was, or growth beyond the threshold began.
@@ -72,16 +112,12 @@ pub(super) struct CubicWindow {
 }
 
 impl CubicWindow {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         CubicWindow { bytes: WINDOW_FIRST, threshold: u64::MAX, since: None, most: 0, plateau_s: 0.0, grown: 0 }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Something is acknowledged that was sent at `sent`, while the window was what limits the sender.
-    pub(super) fn acknowledged(&mut self, now: Time, sent: Time, bytes: u64, round_trip: Duration) {
+    fn acknowledged(&mut self, now: Time, sent: Time, bytes: u64, round_trip: Duration) {
         if self.since.is_some_and(|since| sent <= since) {
             return;
         }
@@ -121,7 +157,7 @@ impl CubicWindow {
     }
 
     /// Something is lost that was sent at `sent`.
-    pub(super) fn lost(&mut self, now: Time, sent: Time) {
+    fn lost(&mut self, now: Time, sent: Time) {
         if self.since.is_some_and(|since| sent <= since) {
             return;
         }
@@ -210,15 +246,15 @@ mod tests {
     fn a_window_doubles_each_round_until_something_is_lost_and_comes_back_to_what_it_was() {
         let mut window = CubicWindow::new();
         window.acknowledged(at(100), at(0), WINDOW_FIRST, ROUND);
-        assert_eq!(window.bytes(), 2 * WINDOW_FIRST);
+        assert_eq!(window.bytes, 2 * WINDOW_FIRST);
         let (lost, reduced) = (at(200), 2 * WINDOW_FIRST * 7 / 10);
         window.lost(lost, at(150));
         window.lost(at(210), at(160));
-        assert_eq!(window.bytes(), reduced, "once for what was in flight together");
+        assert_eq!(window.bytes, reduced, "once for what was in flight together");
         window.acknowledged(at(250), at(190), DATAGRAM_BYTES, ROUND);
-        assert_eq!(window.bytes(), reduced, "nothing grows by what was sent before");
+        assert_eq!(window.bytes, reduced, "nothing grows by what was sent before");
         let mut now = lost;
-        while window.bytes() < 2 * WINDOW_FIRST {
+        while window.bytes < 2 * WINDOW_FIRST {
             now = now + Duration::from_millis(5);
             window.acknowledged(now, now - Duration::from_millis(1), DATAGRAM_BYTES, ROUND);
         }

@@ -7,8 +7,8 @@ use crate::sim::network::Carried;
 
 /// Bytes of a message that is one event on a path without luck or queues: less than the window that every link begins with.
 const AT_ONCE_BYTES: usize = 10_000;
-/// UDP payload beyond what [`PACKET_BYTES`] counts: none is longer.
-const TRAIN_MAX: u8 = u8::MAX;
+/// Packets of a train: as many as are acknowledged together.
+const TRAIN_MAX: u8 = 2;
 
 /// A message under way.
 #[derive(Debug)]

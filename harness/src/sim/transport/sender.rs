@@ -14,7 +14,7 @@ use butter::core::time::Time;
 use butter::quic::{FrameClass, WINDOW};
 
 use super::FlightKey;
-use super::congestion::{CubicWindow, DATAGRAM_BYTES, PacketPacer, RoundTrip};
+use super::congestion::{DATAGRAM_BYTES, PacketPacer, RoundTrip, SendWindow};
 
 /// What a full packet carries of a message: the rest is QUIC's header, that of a stream's frame, and a tag.
 pub(super) const PIECE_BYTES: u64 = DATAGRAM_BYTES - PACKET_OVERHEAD;
@@ -100,7 +100,7 @@ pub(super) struct Sender {
     base: u32,
     largest_acknowledged: Option<u32>,
     in_flight: u64,
-    pub(super) window: CubicWindow,
+    pub(super) window: SendWindow,
     pacer: PacketPacer,
     pub(super) round_trip: RoundTrip,
     /// Whether anything was acknowledged yet.
@@ -120,7 +120,7 @@ pub(super) struct Sender {
 
 impl Sender {
     pub(super) fn new(now: Time, round_trip: Duration) -> Self {
-        let window = CubicWindow::new();
+        let window = SendWindow::new(now);
         Sender {
             again: VecDeque::new(),
             waiting: Default::default(),
@@ -253,19 +253,18 @@ impl Sender {
 
     /// What has arrived up to a number is acknowledged; that takes `back`. Whether it says anything new.
     pub(super) fn acknowledged(&mut self, now: Time, number: u32, back: Duration) -> bool {
-        let (is_idle, round_trip) = (self.is_idle, self.round_trip.smoothed);
+        let (is_idle, round_trip) = (self.is_idle, self.round_trip);
         let known = number.checked_sub(self.base).map_or(0, |places| places as usize + 1);
         let mut newest = None;
         for (place, train) in self.sent.iter_mut().take(known).enumerate() {
             let Some(arrived) = train.arrived.filter(|_| train.fate == Fate::UnderWay) else { continue };
             train.fate = Fate::Acknowledged;
             self.in_flight -= u64::from(train.bytes);
-            if !is_idle {
-                self.window.acknowledged(now, train.at, train.bytes.into(), round_trip);
-            }
+            self.window.acknowledged(now, train.at, train.bytes.into(), &round_trip, is_idle);
             newest = Some((self.base + place as u32, arrived.since(train.at) + back));
         }
         let Some((newest, sample)) = newest else { return false };
+        self.window.acknowledgement_ended(now, is_idle);
         if self.largest_acknowledged.is_none_or(|largest| newest > largest) {
             self.largest_acknowledged = Some(newest);
             self.round_trip.sample(sample);
@@ -280,7 +279,7 @@ impl Sender {
     fn detect_losses(&mut self, now: Time) {
         let Some(largest) = self.largest_acknowledged else { return };
         let loss_delay = self.round_trip.loss_delay();
-        let mut lost_at = None;
+        let mut lost = None::<(Time, u64)>;
         self.loss_at = None;
         let before = largest.saturating_sub(self.base) as usize;
         for (place, train) in self.sent.iter_mut().take(before).enumerate() {
@@ -292,14 +291,14 @@ impl Sender {
                 train.fate = Fate::Lost;
                 self.in_flight -= u64::from(train.bytes);
                 self.again.extend(train.pieces);
-                lost_at = Some(train.at);
+                lost = Some((train.at, lost.map_or(0, |(_, bytes)| bytes) + u64::from(train.bytes)));
             } else {
                 let at = train.at + loss_delay;
                 self.loss_at = Some(self.loss_at.map_or(at, |known| known.min(at)));
             }
         }
-        if let Some(sent) = lost_at {
-            self.window.lost(now, sent);
+        if let Some((sent, bytes)) = lost {
+            self.window.lost(now, sent, bytes);
         }
     }
 

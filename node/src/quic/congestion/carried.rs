@@ -5,7 +5,9 @@
 //! trip may be in flight: so acknowledgements that are late or come together do not hold the sender back, and a sender finds
 //! out whether the path carries more. A path that loses a large share of its packets is left to Cubic.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::core::time::Time;
 
 /// Round trips whose rates count.
 const ROUNDS: usize = 8;
@@ -16,10 +18,10 @@ const CONGESTED_ONE_IN: u64 = 5;
 
 /// What a path has carried.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CarriedWindow {
+pub struct CarriedWindow {
     /// The round trip under way, and when it began. It ends once something is acknowledged that was sent in it.
     round: Round,
-    began: Instant,
+    began: Time,
     ends: bool,
     /// The latest round trips. The oldest one is in the place `next`.
     rounds: [Round; ROUNDS],
@@ -38,24 +40,24 @@ struct Round {
 
 impl CarriedWindow {
     /// Of a path that has carried nothing yet.
-    pub(super) fn new(now: Instant) -> Self {
+    pub fn new(now: Time) -> Self {
         let round = Round::default();
         CarriedWindow { round, began: now, ends: false, rounds: [round; ROUNDS], next: 0, min_rtt: Duration::ZERO }
     }
 
     /// `bytes` that were sent at `sent` have arrived. The shortest round trip so far is `min_rtt`.
-    pub(super) fn acknowledged(&mut self, sent: Instant, bytes: u64, min_rtt: Duration) {
+    pub fn acknowledged(&mut self, sent: Time, bytes: u64, min_rtt: Duration) {
         self.round.delivered += bytes;
         self.ends |= sent >= self.began;
         self.min_rtt = min_rtt;
     }
 
     /// All that was acknowledged at `now` has been counted.
-    pub(super) fn acknowledgement_ended(&mut self, now: Instant, app_limited: bool) {
+    pub fn acknowledgement_ended(&mut self, now: Time, app_limited: bool) {
         if !std::mem::take(&mut self.ends) {
             return;
         }
-        let took = now.saturating_duration_since(self.began).max(self.min_rtt);
+        let took = now.since(self.began).max(self.min_rtt);
         let rate = u128::from(self.round.delivered) * 1_000_000 / took.as_micros().max(1);
         let round = Round { rate: u64::try_from(rate).unwrap_or(u64::MAX), ..std::mem::take(&mut self.round) };
         self.began = now;
@@ -67,7 +69,7 @@ impl CarriedWindow {
     }
 
     /// `bytes` are lost. If that is `persistent`, nothing arrives any more: what the path has carried says nothing of it.
-    pub(super) fn lost(&mut self, bytes: u64, persistent: bool) {
+    pub fn lost(&mut self, bytes: u64, persistent: bool) {
         self.round.lost += bytes;
         if persistent {
             self.rounds = Default::default();
@@ -75,7 +77,7 @@ impl CarriedWindow {
     }
 
     /// The window in bytes below which losses do not bring the connection; 0 if the path is congested.
-    pub(super) fn window(&self) -> u64 {
+    pub fn window(&self) -> u64 {
         let sum = |bytes: fn(&Round) -> u64| self.rounds.iter().map(bytes).sum::<u64>();
         let (delivered, lost) = (sum(|round| round.delivered), sum(|round| round.lost));
         if lost.saturating_mul(CONGESTED_ONE_IN) >= delivered.saturating_add(lost) {
@@ -101,19 +103,19 @@ mod tests {
     /// A path that delivers `packets` in each of so many round trips, loses `lost` beside them, and its sender.
     struct SteadyPath {
         carried: CarriedWindow,
-        now: Instant,
+        now: Time,
     }
 
     impl SteadyPath {
         fn new() -> Self {
-            let now = Instant::now();
+            let now = Time::ZERO;
             SteadyPath { carried: CarriedWindow::new(now), now }
         }
 
         fn carry(&mut self, rounds: usize, packets: u64, lost: u64, app_limited: bool) -> u64 {
             for _ in 0..rounds {
                 let sent = self.now;
-                self.now += RTT;
+                self.now = self.now + RTT;
                 self.carried.lost(lost * PACKET, false);
                 for _ in 0..packets {
                     self.carried.acknowledged(sent, PACKET, RTT);
