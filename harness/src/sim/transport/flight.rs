@@ -97,15 +97,17 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         if let Some(number) = acknowledges.filter(|_| sends) {
             self.schedule(source, arrives, Event::Acknowledged { link: key, number, side: 1 - side as u8 });
         }
-        self.arm_sender(key, side);
+        self.arm_sender(key, side, Time::NEVER);
     }
 
-    fn arm_sender(&mut self, key: LinkKey, side: usize) {
+    /// Sees to it that a side looks again when it has to, and not after `latest`.
+    fn arm_sender(&mut self, key: LinkKey, side: usize, latest: Time) {
         let now = self.now;
         let Some(link) = self.links.get_mut(key) else { return };
         let slot = link.slots()[side];
         let sender = link.sender_mut(side, now);
-        let Some(at) = sender.next_timeout().filter(|&at| at < sender.armed) else { return };
+        let next = sender.next_timeout().map(|at| at.min(latest));
+        let Some(at) = next.filter(|&at| at < sender.armed) else { return };
         let armed = self.schedule(slot, at, Event::SenderTimer { link: key, side: side as u8 });
         self.links[key].sender_mut(side, now).armed = armed;
     }
@@ -127,7 +129,8 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         }
         let heard = self.links[key].heard.by(side, now, Duration::ZERO);
         // A link that brings anything at all lives, however long one message has waited.
-        if oldest.is_some_and(|oldest| now.since(oldest.max(heard)) > self.idle_wait(key, side)) {
+        let silent_at = oldest.map_or(Time::NEVER, |oldest| oldest.max(heard) + self.idle_wait(key, side));
+        if silent_at <= now {
             self.abandon(key, side);
             self.notice_silence(key, 0);
             self.notice_silence(key, 1);
@@ -135,6 +138,8 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         }
         self.links[key].sender_mut(side, now).time_out(now);
         self.pump(key, side);
+        // Probe time-outs grow, and the last one would come long after the link counts as down.
+        self.arm_sender(key, side, silent_at);
     }
 
     /// A side delivers nothing more.
