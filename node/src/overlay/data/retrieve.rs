@@ -68,6 +68,7 @@ struct FindQuery {
     ids: Vec<BlockId>,
     /// Hops to the peer if this is a visit; otherwise it is asked for parts.
     visit: Option<u32>,
+    asked: Time,
     /// Whether its answer is late.
     late: bool,
     /// Times that it was repeated.
@@ -208,7 +209,7 @@ impl Retrieve {
             return;
         }
         let query = self.queries.remove(&number).expect("it was just there");
-        self.go_on_waiting(ctx, from);
+        self.go_on_waiting(ctx, from, number);
         let Some(get) = self.gets.get_mut(&query.get) else { return };
         let hops = query.visit.unwrap_or(1);
         let mut brought = false;
@@ -254,12 +255,13 @@ impl Retrieve {
         }
     }
 
-    /// `peer` has answered a question, so the link carries its answers, one after the other: the next ones are given time anew.
-    /// No peer gains more by it than one wait for each answer that it gives.
-    fn go_on_waiting(&mut self, ctx: &DataCx<'_, '_>, peer: NodeId) {
+    /// `peer` has answered question `number`, so the link carries its answers, one after the other: those to later questions are
+    /// given time anew, within the bounds of that wait. Earlier ones are overdue: they may have been lost with an older link.
+    fn go_on_waiting(&mut self, ctx: &DataCx<'_, '_>, peer: NodeId, number: u64) {
         let late_at = ctx.now + waits::answer(ctx, peer, self.asked_of(peer));
-        for query in self.queries.values_mut().filter(|query| query.peer == peer && !query.late) {
-            query.next = query.next.max(late_at);
+        let later = self.queries.range_mut(number..).map(|(_, query)| query);
+        for query in later.filter(|query| query.peer == peer && !query.late) {
+            query.next = query.next.max(late_at.min(query.asked + waits::answer_max()));
         }
     }
 
@@ -336,7 +338,7 @@ impl Retrieve {
     fn find(&mut self, ctx: &mut DataCx<'_, '_>, mut query: FindQuery) {
         self.last_query += 1;
         let bytes = self.asked_of(query.peer) + query.bytes_max();
-        query.next = ctx.now + waits::answer(ctx, query.peer, bytes);
+        (query.asked, query.next) = (ctx.now, ctx.now + waits::answer(ctx, query.peer, bytes));
         let (peer, ids, hosts) = (query.peer, query.ids.clone(), query.visit.is_some());
         if let Some(get) = self.gets.get_mut(&query.get) {
             get.trace.asked(ctx, get.began, peer);
@@ -362,7 +364,7 @@ impl Retrieve {
 
 impl FindQuery {
     fn new(get: u64, peer: NodeId, ids: Vec<BlockId>, visit: Option<u32>) -> Self {
-        FindQuery { get, peer, ids, visit, late: false, repeats: 0, next: Time::NEVER }
+        FindQuery { get, peer, ids, visit, asked: Time::NEVER, late: false, repeats: 0, next: Time::NEVER }
     }
 
     /// Bytes of blocks that the answer brings at most. A source has most of the blocks, and a visited peer hardly more than one.

@@ -45,6 +45,11 @@ pub(super) fn answer(cx: &DataCx<'_, '_>, peer: NodeId, bytes: u64) -> Duration 
     LATE_ANSWER.clamp(wait)
 }
 
+/// When an answer is late, however much the peer has to send before.
+pub(super) fn answer_max() -> Duration {
+    LATE_ANSWER.ceiling
+}
+
 /// Pause before a question is repeated to a peer that is late with its answer.
 pub(super) fn repeat(cx: &DataCx<'_, '_>, peer: NodeId, repeats: u32) -> Duration {
     patience::answer_wait(cx.path(peer), Exchange { attempt: repeats, ..Exchange::default() }, REPEAT)
