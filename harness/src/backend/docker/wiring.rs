@@ -387,7 +387,9 @@ mod tests {
     fn a_node_that_keeps_its_store_has_a_volume() {
         let plan = testing::plan();
         let body = wiring(&plan).node_body(&plan, NodeIndex(0), true);
-        assert!(body.cmd.unwrap().ends_with(&["--store".into(), "/store".into(), "--ambassador".into()]));
+        assert!(
+            body.cmd.unwrap().ends_with(&["--store", "/store", "--blocks-in-memory", "--ambassador"].map(String::from))
+        );
         assert!(body.host_config.unwrap().binds.unwrap()[0].ends_with("-node-ambassador:/store"));
     }
 
