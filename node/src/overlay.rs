@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 
 use bincode::{Decode, Encode};
 
@@ -146,6 +147,11 @@ impl<M, O> OverlayContext<'_, M, O> {
     /// How the link to `peer` runs; `None` if none is up.
     pub fn link_path(&self, peer: NodeId) -> Option<LinkPath> {
         self.links.path(peer)
+    }
+
+    /// The address at which this node sees `peer`; `None` if no direct link is up.
+    pub fn seen_at(&self, peer: NodeId) -> Option<SocketAddr> {
+        self.links.remote(peer)
     }
 
     /// What is known of the path to a linked peer: how long waits for it should be, see [`crate::core::patience`].

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use butter::core::identity::{BlockId, NodeId};
 use butter::core::message::Message;
 use butter::overlay::data::DataMessage;
-use butter::overlay::data::message::BlockGroup;
+use butter::overlay::data::message::{BlockGroup, HeldBlock, PossessionProof};
 use butter::overlay::data::view::GroupView;
 
 use super::{Act, Attack};
@@ -50,10 +50,11 @@ impl Attack for StealGroups {
             | DataMessage::InviteReply { views, .. } => self.note_all(views),
             DataMessage::Find { ids, .. } => ids.iter().for_each(|&id| self.note(id, UNKNOWN_EPOCH)),
             DataMessage::Flood { id, .. } => self.note(*id, UNKNOWN_EPOCH),
-            DataMessage::Confirm { views } => {
+            DataMessage::Confirm { nonce, views } => {
                 self.note_all(views);
-                let held = std::mem::take(views);
-                act.say(from, DataMessage::ConfirmReply { held, lost: Vec::new() });
+                let (nonce, proof) = (*nonce, PossessionProof([0; 32]));
+                let held = views.drain(..).map(|BlockGroup { id, view }| HeldBlock { id, view, proof }).collect();
+                act.say(from, DataMessage::ConfirmReply { nonce, held, lost: Vec::new() });
                 return false;
             }
             _ => {}

@@ -5,7 +5,8 @@ use butter::core::identity::NodeId;
 use butter::core::message::Message;
 use butter::overlay::data::DataMessage;
 use butter::overlay::data::block::Block;
-use butter::overlay::data::message::FloodCounts;
+use butter::overlay::data::message::{ChallengeAnswer, FloodCounts, PossessionProof};
+use rand::{Rng, RngExt};
 
 use super::{Act, Attack};
 
@@ -22,8 +23,19 @@ impl Attack for DropBlocks {
         true
     }
 
-    fn says(&mut self, _: &mut Act<'_>, _: NodeId, message: &mut Message<DataMessage>) -> bool {
+    fn says(&mut self, act: &mut Act<'_>, _: NodeId, message: &mut Message<DataMessage>) -> bool {
         match message {
+            // Without the block it can only guess, or admit the loss.
+            Message::Overlay(DataMessage::Heartbeat { answer: Some(ChallengeAnswer { proof, .. }), .. }) => {
+                let mut guess = PossessionProof([0; 32]);
+                act.random.fill_bytes(&mut guess.0);
+                *proof = act.random.random_bool(0.5).then_some(guess);
+                true
+            }
+            Message::Overlay(DataMessage::ConfirmReply { held, .. }) => {
+                held.iter_mut().for_each(|held| act.random.fill_bytes(&mut held.proof.0));
+                true
+            }
             Message::Overlay(DataMessage::FindReply { blocks, hosts, .. }) => {
                 blocks.clear();
                 hosts.clear();

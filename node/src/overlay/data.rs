@@ -238,7 +238,10 @@ impl Parts<'_> {
     fn handle(&mut self, cx: &mut DataCx<'_, '_>, input: OverlayInput<DataMessage, DataCommand>) {
         match input {
             OverlayInput::Message { from, message } => self.message(cx, from, message),
-            OverlayInput::LinkUp { peer } => self.persist.link_up(cx, peer),
+            OverlayInput::LinkUp { peer } => {
+                self.persist.note_linked(cx, peer);
+                self.persist.link_up(cx, peer);
+            }
             OverlayInput::LinkDown { peer } => self.link_lost(cx, peer, false),
             OverlayInput::Unreachable { peer } => self.link_lost(cx, peer, true),
             OverlayInput::Command { id, command } => self.command(cx, id, command),
@@ -251,11 +254,17 @@ impl Parts<'_> {
             OverlayInput::Wake => self.wake(cx),
         }
         self.puts.trimmed(&self.persist.take_trimmed());
+        self.puts.held_by(&self.persist.take_proven());
         let changed = self.persist.take_changed();
         self.puts.changed(cx, self.persist, &changed);
+        for (id, known) in self.puts.unproven(&changed) {
+            self.persist.question_members(id, &known);
+        }
+        self.persist.ask_queued(cx);
     }
 
-    fn message(&mut self, cx: &mut DataCx<'_, '_>, from: NodeId, message: DataMessage) {
+    fn message(&mut self, cx: &mut DataCx<'_, '_>, from: NodeId, mut message: DataMessage) {
+        message.remove_invalid_items();
         if !message.is_bounded() {
             return;
         }
@@ -310,6 +319,7 @@ impl Parts<'_> {
                 lost.iter().for_each(|&id| self.persist.block_lost(cx, id));
                 match purpose {
                     ReadPurpose::Invite { to, bytes } => self.persist.invite_read(cx, (to, bytes), blocks, &unread),
+                    ReadPurpose::Possession(purpose) => self.persist.possession_read(cx, purpose, &blocks),
                     purpose => {
                         let missing = [lost, unread].concat();
                         self.retrieve.blocks_read(cx, self.persist, purpose, blocks, &missing);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use butter::core::blob::Blob;
 use butter::core::identity::{BlockId, NodeId};
 use butter::overlay::data::block::{Block, BlockKind};
-use butter::overlay::data::message::{BlockGroup, FloodCounts, InvitedBlock};
+use butter::overlay::data::message::{BlockGroup, FloodCounts, InvitedBlock, Nonce};
 use butter::overlay::data::view::GroupView;
 use butter::overlay::data::{DataConfig, DataMessage};
 
@@ -73,7 +73,11 @@ fn answers_that_were_not_asked_for_change_nothing() {
         );
         let (taken, refused) = (vec![stored.id], Vec::new());
         net.inject(liar, node, DataMessage::InviteReply { batch: number, taken, refused, views: Vec::new() });
-        net.inject(liar, node, DataMessage::ConfirmReply { held: Vec::new(), lost: vec![stored.id] });
+        net.inject(
+            liar,
+            node,
+            DataMessage::ConfirmReply { nonce: Nonce([0; 16]), held: Vec::new(), lost: vec![stored.id] },
+        );
         net.inject(liar, node, DataMessage::SyncReply { views: Vec::new(), lost: vec![stored.id] });
     }
     drop(net.wait(get));
@@ -93,7 +97,7 @@ fn a_stranger_cannot_talk_a_group_out_of_its_block() {
         let view = GroupView::new(epoch, [net.id(stranger), NodeId([200; 32]), NodeId([201; 32])]);
         let views = vec![BlockGroup { id: stored.id, view }];
         net.inject(stranger, member, DataMessage::Views { views: views.clone(), contacts: Vec::new() });
-        net.inject(stranger, member, DataMessage::Confirm { views });
+        net.inject(stranger, member, DataMessage::Confirm { nonce: Nonce([0; 16]), views });
     }
     net.run(SECOND * 60);
     assert_eq!(net.holders(stored.id).len(), 3, "held by {:?}, once by {holders:?}", net.holders(stored.id));

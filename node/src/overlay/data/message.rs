@@ -18,6 +18,8 @@ pub(super) const BLOCKS_MAX: usize = 12;
 pub(super) const VIEWS_MAX: usize = 96;
 /// Most ranges in one message.
 pub(super) const RANGES_MAX: usize = 16;
+/// Most blocks that one message asks proofs for: a proof costs the hash of a block.
+pub(super) const PROOFS_MAX: usize = 24;
 /// Most contacts in one message.
 pub(super) const CONTACTS_MAX: usize = 16;
 
@@ -34,6 +36,10 @@ pub enum DataMessage {
         held: u32,
         /// Drawn when the sender started: another one tells that it has restarted.
         incarnation: u64,
+        /// "Do you hold this one?"
+        challenge: Option<Challenge>,
+        /// The answer to the last such question of the receiver.
+        answer: Option<ChallengeAnswer>,
     },
     /// "Answer, if you are alive."
     Probe {
@@ -128,15 +134,19 @@ pub enum DataMessage {
         /// Blocks that the sender of the sync believes to be here and that are not; at most [`VIEWS_MAX`].
         lost: Vec<BlockId>,
     },
-    /// "I hold these beyond their groups: do you hold them, so that I may drop them?"
+    /// "Do you hold these?"
     Confirm {
-        /// The groups in question, at most [`VIEWS_MAX`].
+        /// What the proofs are to be made with.
+        nonce: Nonce,
+        /// The groups in question, at most [`PROOFS_MAX`].
         views: Vec<BlockGroup>,
     },
     /// The answer to a [`DataMessage::Confirm`].
     ConfirmReply {
-        /// Held by the sender as a member, in these views (not older than those asked about).
-        held: Vec<BlockGroup>,
+        /// The nonce of the question.
+        nonce: Nonce,
+        /// Held by the sender, with its views of their groups.
+        held: Vec<HeldBlock>,
         /// Blocks that the sender does not hold.
         lost: Vec<BlockId>,
     },
@@ -191,6 +201,43 @@ pub enum DataMessage {
         /// What became of it.
         counts: FloodCounts,
     },
+}
+
+/// Makes a proof of possession one for this question only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Nonce(pub [u8; 16]);
+
+/// SHA-256 of a nonce, the holder's id and the block's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PossessionProof(pub [u8; 32]);
+
+/// A question for one block, to be answered with a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Challenge {
+    /// The block in question.
+    pub id: BlockId,
+    /// What the proof is to be made with.
+    pub nonce: Nonce,
+}
+
+/// The answer to a [`Challenge`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ChallengeAnswer {
+    /// The question: an earlier one may have been for the same block.
+    pub challenge: Challenge,
+    /// `None` if the sender does not hold it.
+    pub proof: Option<PossessionProof>,
+}
+
+/// A block that the sender holds, and shows to hold.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct HeldBlock {
+    /// The block in question.
+    pub id: BlockId,
+    /// The sender's view of its group.
+    pub view: GroupView,
+    /// Shows that the sender holds it.
+    pub proof: PossessionProof,
 }
 
 /// What became of a flooded query beyond a peer.
@@ -266,6 +313,21 @@ pub struct BlockGroup {
 }
 
 impl DataMessage {
+    /// Removes the items whose view no honest node could have sent: one of them does not cost the others.
+    pub(super) fn remove_invalid_items(&mut self) {
+        let is_valid = |viewed: &BlockGroup| viewed.view.is_valid();
+        match self {
+            DataMessage::Invite { items, .. } => items.retain(|item| item.view.is_valid()),
+            DataMessage::InviteReply { views, .. }
+            | DataMessage::Views { views, .. }
+            | DataMessage::Sync { views, .. }
+            | DataMessage::SyncReply { views, .. }
+            | DataMessage::Confirm { views, .. } => views.retain(is_valid),
+            DataMessage::ConfirmReply { held, .. } => held.retain(|held| held.view.is_valid()),
+            _ => {}
+        }
+    }
+
     /// Whether every list keeps its bound and every block its size. A message that does not comes from no honest node.
     pub(super) fn is_bounded(&self) -> bool {
         match self {
@@ -289,8 +351,10 @@ impl DataMessage {
                     && ranges.is_sorted_by(|a, b| a.to < b.from)
             }
             DataMessage::SyncReply { views, lost, .. } => views_bounded(views) && lost.len() <= VIEWS_MAX,
-            DataMessage::Confirm { views } => views_bounded(views),
-            DataMessage::ConfirmReply { held, lost } => views_bounded(held) && lost.len() <= VIEWS_MAX,
+            DataMessage::Confirm { views, .. } => views.len() <= PROOFS_MAX && views_bounded(views),
+            DataMessage::ConfirmReply { held, lost, .. } => {
+                held.len() <= PROOFS_MAX && held.iter().all(|held| held.view.is_valid()) && lost.len() <= PROOFS_MAX
+            }
             DataMessage::PeerList { contacts } => contacts_bounded(contacts),
             DataMessage::Find { ids, .. } => ids.len() <= BLOCKS_MAX,
             DataMessage::FindReply { blocks, hosts, .. } => {

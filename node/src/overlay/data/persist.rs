@@ -15,6 +15,8 @@
 //! | [`converge`] | anti-entropy: heartbeat digests detect views that differ |
 //! | [`comeback`] | a node that restarts with its blocks takes its place in their groups again |
 //! | [`ranges`] | where the views of two nodes differ, found by digests of ranges |
+//! | [`possession`] | proofs that peers hold what they claim to hold |
+//! | [`observed`] | what this node has seen of peers itself |
 //! | [`completion`] | what goes on when a block was read or written |
 //! | [`trim`] | surplus copies are dropped once the group confirms that it stores the block |
 //! | [`revisit`] | peers declared dead are contacted again, in case they are alive |
@@ -39,7 +41,9 @@ mod converge;
 mod failed_repairs;
 mod invites;
 mod leave;
+mod observed;
 mod peers;
+mod possession;
 mod pushes;
 mod ranges;
 mod repair;
@@ -53,7 +57,10 @@ use completion::InviteAnswers;
 use failed_repairs::FailedRepairs;
 pub use failed_repairs::{FailedRepair, RepairFailure};
 use leave::LeaveState;
+use observed::ObservedPeers;
 use peers::GroupPeers;
+pub(super) use possession::PossessionRead;
+use possession::{DistrustedPeers, Questions};
 use repair::Repairs;
 use revisit::Revisits;
 use trim::ExtraCopy;
@@ -61,6 +68,8 @@ use watch::{LocalHealth, ReceivedHeartbeat};
 
 /// Largest step of an epoch that is accepted from a peer. Bounds the damage that a malicious peer can do.
 const EPOCH_STEP_MAX: u64 = 1 << 16;
+/// Greatest epoch of a group that is not known yet. From there, steps do not lead to an epoch that no message may hold.
+const EPOCH_FIRST_MAX: u64 = 1 << 32;
 
 /// The groups of this node and the protocol state that keeps them alive.
 #[derive(Debug)]
@@ -78,6 +87,11 @@ pub(super) struct Persist {
     /// First choice for blocks of this node's own application; most recent last, at most [`candidates::PREFERRED_PEERS_MAX`].
     preferred_peers: SmallVec<[NodeId; 2]>,
     avoided: AvoidedPeers,
+    distrusted: DistrustedPeers,
+    observed: ObservedPeers,
+    questions: Questions,
+    /// Peers that have shown or acknowledged to hold a block, since [`Persist::take_proven`].
+    proven: Vec<(BlockId, NodeId)>,
     revisits: Revisits,
     /// Views to send to each peer, gathered while an input is handled.
     changed_views: BTreeMap<NodeId, BTreeSet<BlockId>>,
@@ -108,6 +122,10 @@ impl Persist {
             extras: BTreeMap::new(),
             preferred_peers: SmallVec::new(),
             avoided: AvoidedPeers::default(),
+            distrusted: DistrustedPeers::default(),
+            observed: ObservedPeers::default(),
+            questions: Questions::default(),
+            proven: Vec::new(),
             revisits: Revisits::default(),
             changed_views: BTreeMap::new(),
             changed: Vec::new(),
@@ -131,6 +149,7 @@ impl Persist {
         if !self.groups.contains_key(&id) {
             self.set_view(ctx, id, self.founding_view());
         }
+        self.question_members(id, &[]);
         self.repairs.own(id);
         self.schedule_repair(id, ctx.now);
     }
@@ -138,12 +157,6 @@ impl Persist {
     /// The view of a group that this node founds.
     pub(super) fn founding_view(&self) -> GroupView {
         GroupView::new(1, [self.me])
-    }
-
-    /// Number of live members of a block's group that are not known to lack it, in this node's view.
-    pub(super) fn copies(&self, id: BlockId) -> usize {
-        let holds = |member: &&NodeId| self.is_live(**member) && !self.repairs.is_missing(id, **member);
-        self.groups.get(&id).map_or(0, |view| view.members().iter().filter(holds).count())
     }
 
     /// Blocks whose groups have changed since the last call.
@@ -156,6 +169,11 @@ impl Persist {
         self.failed_repairs.iter()
     }
 
+    /// Peers that have shown or acknowledged to hold a block, since the last call.
+    pub(super) fn take_proven(&mut self) -> Vec<(BlockId, NodeId)> {
+        std::mem::take(&mut self.proven)
+    }
+
     /// Surplus copies dropped since the last call: r others store these blocks.
     pub(super) fn take_trimmed(&mut self) -> Vec<BlockId> {
         std::mem::take(&mut self.trimmed)
@@ -163,7 +181,8 @@ impl Persist {
 
     /// Live peers that share groups with this node. They are linked and likely to store related blocks.
     pub(super) fn live_peers(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.peers.iter().filter(|peer| peer.status == peers::PeerStatus::Alive).map(|peer| peer.id)
+        let live = self.peers.iter().filter(|peer| peer.status == peers::PeerStatus::Alive).map(|peer| peer.id);
+        live.filter(|&peer| !self.distrusted.contains(peer))
     }
 
     /// Contacts of the live members of a block's group, for `peer`.
@@ -181,6 +200,7 @@ impl Persist {
         if ctx.now < self.next {
             return;
         }
+        self.distrusted.expire(ctx.now);
         self.watch(ctx);
         self.expire_invites(ctx);
         if self.leaving.is_none() {
@@ -192,13 +212,15 @@ impl Persist {
         let extras =
             self.extras.values().filter(|_| self.leaving.is_none()).map(ExtraCopy::due).min().unwrap_or(Time::NEVER);
         let visits = if self.leaving.is_none() { self.revisits.due() } else { Time::NEVER };
-        self.next = self.peers.due().min(self.repairs.due()).min(extras).min(visits).min(leaving);
+        let due = self.peers.due().min(self.repairs.due()).min(self.distrusted.due());
+        self.next = due.min(extras).min(visits).min(leaving);
     }
 
     /// Completes the handling of an input: recruits members and broadcasts changed views.
     pub(super) fn settle(&mut self, ctx: &mut DataCx<'_, '_>) {
         self.repair(ctx);
         self.broadcast_changed_views(ctx);
+        self.ask_queued(ctx);
         self.finish_leaving(ctx);
     }
 
@@ -219,9 +241,10 @@ impl Persist {
             self.wake_at(ctx.now);
         }
         match message {
-            DataMessage::Heartbeat { next_ms, digest, held, incarnation } => {
+            DataMessage::Heartbeat { next_ms, digest, held, incarnation, challenge, answer } => {
                 let pause = Duration::from_millis(next_ms.into());
-                self.handle_heartbeat(ctx, from, ReceivedHeartbeat { pause, digest, held, incarnation });
+                let heartbeat = ReceivedHeartbeat { pause, digest, held, incarnation, challenge, answer };
+                self.handle_heartbeat(ctx, from, heartbeat);
             }
             DataMessage::Probe { stamp, asker } => ctx.send(from, DataMessage::ProbeAck { stamp, asker }),
             DataMessage::ProbeAck { stamp, asker } => self.handle_probe_ack(ctx, from, stamp, asker),
@@ -244,8 +267,10 @@ impl Persist {
             DataMessage::SyncReply { views, lost } => self.handle_sync_reply(ctx, from, views, &lost),
             DataMessage::Ranges { ranges } => self.handle_ranges(ctx, from, &ranges),
             DataMessage::Vacant { from: first, to } => self.handle_vacant(ctx, from, first, to),
-            DataMessage::Confirm { views } => self.handle_confirm(ctx, from, views),
-            DataMessage::ConfirmReply { held, lost } => self.handle_confirm_reply(ctx, from, held, &lost),
+            DataMessage::Confirm { nonce, views } => self.handle_confirm(ctx, from, nonce, views),
+            DataMessage::ConfirmReply { nonce, held, lost } => {
+                self.handle_confirm_reply(ctx, from, nonce, (held, &lost));
+            }
             DataMessage::Find { .. }
             | DataMessage::FindReply { .. }
             | DataMessage::Flood { .. }
@@ -275,7 +300,15 @@ impl Persist {
     }
 
     fn is_live(&self, member: NodeId) -> bool {
-        if member == self.me { self.leaving.is_none() } else { !self.peers.is_dead(member) }
+        if member == self.me {
+            return self.leaving.is_none();
+        }
+        !self.peers.is_dead(member) && !self.distrusted.contains(member)
+    }
+
+    /// Whether `peer` is live and was not found to claim blocks that it does not hold.
+    pub(super) fn counts(&self, peer: NodeId) -> bool {
+        self.is_live(peer)
     }
 
     /// Replaces this node's view of a group by the `view` of another member.
@@ -298,8 +331,10 @@ impl Persist {
         if view.contains(self.me) {
             self.extras.remove(&id);
         } else {
+            let before = self.extras.remove(&id);
+            let former = self.groups.get(&id).filter(|old| old.contains(self.me)).cloned();
             let due = self.comeback.not_before(ctx.now);
-            self.extras.insert(id, ExtraCopy::new(due));
+            self.extras.insert(id, ExtraCopy::new(due, before, former));
             self.wake_at(due);
         }
         let old = self.groups.insert(id, view);

@@ -28,6 +28,8 @@ struct Put {
     waiting: BTreeSet<BlockId>,
     /// Those that r others were found to hold, so that this node has dropped them.
     elsewhere: BTreeSet<BlockId>,
+    /// Peers that have acknowledged or shown to this node, since the put began, that they hold a block.
+    holders: BTreeMap<BlockId, BTreeSet<NodeId>>,
     until: Time,
 }
 
@@ -77,7 +79,14 @@ impl Puts {
         }
         let waiting = ids.iter().copied().collect();
         let until = ctx.now + ctx.config.deadline;
-        self.0.push(Put { command, blocks: ids.clone(), waiting, elsewhere: BTreeSet::new(), until });
+        self.0.push(Put {
+            command,
+            blocks: ids.clone(),
+            waiting,
+            elsewhere: BTreeSet::new(),
+            holders: BTreeMap::new(),
+            until,
+        });
         // What was stored before has its copies: no change will tell of it.
         self.changed(ctx, persist, &ids);
         Ok(())
@@ -98,6 +107,26 @@ impl Puts {
         }
     }
 
+    /// Peers have acknowledged or shown that they hold blocks.
+    pub(super) fn held_by(&mut self, proven: &[(BlockId, NodeId)]) {
+        for put in &mut self.0 {
+            for &(id, peer) in proven.iter().filter(|(id, _)| put.blocks.contains(id)) {
+                put.holders.entry(id).or_default().insert(peer);
+            }
+        }
+    }
+
+    /// Blocks of puts under way whose groups have changed, each with the peers that are known to hold it: others are to be asked.
+    pub(super) fn unproven(&self, changed: &[BlockId]) -> Vec<(BlockId, Vec<NodeId>)> {
+        let mut unproven = Vec::new();
+        for put in &self.0 {
+            for id in changed.iter().filter(|id| put.waiting.contains(id)) {
+                unproven.push((*id, put.holders.get(id).into_iter().flatten().copied().collect()));
+            }
+        }
+        unproven
+    }
+
     /// A block of the application could not be written: the puts that need it fail.
     pub(super) fn write_failed(&mut self, ctx: &mut DataCx<'_, '_>, block: BlockId, fault: StoreFault) {
         for put in self.0.extract_if(.., |put| put.waiting.contains(&block)) {
@@ -111,14 +140,15 @@ impl Puts {
         let wanted = ctx.settings.replicas;
         for put in &mut self.0 {
             for id in changed {
-                if put.waiting.contains(id) && persist.copies(*id) >= wanted {
+                if put.waiting.contains(id) && put.copies(persist, *id) >= wanted {
                     put.waiting.remove(id);
                 }
             }
             if put.waiting.is_empty() {
                 // A copy may have died while others were made.
-                let lacks = |id: &BlockId| persist.copies(*id) < wanted && !put.elsewhere.contains(id);
-                put.waiting.extend(put.blocks.iter().copied().filter(lacks));
+                let lacks = |id: &BlockId| put.copies(persist, *id) < wanted && !put.elsewhere.contains(id);
+                let lacking: Vec<BlockId> = put.blocks.iter().copied().filter(lacks).collect();
+                put.waiting.extend(lacking);
             }
         }
         for put in self.0.extract_if(.., |put| put.waiting.is_empty()) {
@@ -139,13 +169,21 @@ impl Puts {
     }
 }
 
+impl Put {
+    /// Live nodes that are known to hold a block, this one included. What others say of each other does not count.
+    fn copies(&self, persist: &Persist, id: BlockId) -> usize {
+        let others = self.holders.get(&id).into_iter().flatten().filter(|&&peer| persist.counts(peer)).count();
+        others + usize::from(persist.holds(id))
+    }
+}
+
 /// What a put lacks. A peer that did not take several blocks counts once, by the last reason that it gave.
 fn shortage_of(put: &Put, persist: &Persist, wanted: usize) -> CopyShortage {
     let peers: BTreeMap<NodeId, Option<InviteRefusal>> =
         put.waiting.iter().flat_map(|&id| persist.refusals(id)).collect();
     let count = |reason| peers.values().filter(|&&given| given == reason).count();
     CopyShortage {
-        copies: put.waiting.iter().map(|&id| persist.copies(id)).min().unwrap_or(0),
+        copies: put.waiting.iter().map(|&id| put.copies(persist, id)).min().unwrap_or(0),
         wanted,
         lacking: put.waiting.len(),
         blocks: put.blocks.len(),

@@ -197,7 +197,7 @@ impl Retrieve {
                 blocks.into_iter().for_each(|(id, block)| get.stored_read(ctx, id, vec![(id, block)]));
                 self.advance(ctx, persist, number);
             }
-            ReadPurpose::Invite { .. } => {}
+            ReadPurpose::Invite { .. } | ReadPurpose::Possession(_) => {}
         }
     }
 

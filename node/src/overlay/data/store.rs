@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::DataCx;
 use super::block::{Block, BlockKind};
 use super::note::BlockNote;
+use super::persist::PossessionRead;
 use super::view::GroupView;
 use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
@@ -83,6 +84,8 @@ pub(super) enum ReadPurpose {
     Flood { to: NodeId, query: u64, hops: u8 },
     /// They are parts of a value that this node gets.
     Get { get: u64 },
+    /// They prove possession, or are compared with a proof.
+    Possession(PossessionRead),
 }
 
 #[derive(Debug)]

@@ -28,6 +28,8 @@ const RANK_PAUSE: Bounds = Bounds::new(Duration::from_millis(300), Duration::fro
 const OTHERS_TURN: Bounds = Bounds::new(Duration::from_secs(2), Duration::from_secs(10));
 /// Pause before members are asked again whether they hold a surplus copy's block.
 const CONFIRM_PAUSE: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(8));
+/// Time for a peer to prove that it holds a block, before heartbeats without the proof count against it.
+const PROOF_ANSWER: Bounds = Bounds::new(Duration::from_secs(2), Duration::from_secs(15));
 /// Pause before views are compared again with the same peer.
 pub(super) const RESYNC: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(10));
 /// Time for a node that leaves to hand its blocks over. Whoever stops a service kills it after ten seconds, as Docker does.
@@ -105,6 +107,11 @@ pub(super) fn handover(cx: &DataCx<'_, '_>, bytes: u64) -> Duration {
 /// Pause before views are compared again with `peer`.
 pub(super) fn resync(cx: &DataCx<'_, '_>, peer: NodeId) -> Duration {
     patience::answer_wait(cx.path(peer), Exchange::default(), RESYNC)
+}
+
+/// Time for `peer` to prove that it holds a block.
+pub(super) fn proof(cx: &DataCx<'_, '_>, peer: NodeId) -> Duration {
+    patience::answer_wait(cx.path(peer), Exchange { attempt: 1, ..Exchange::default() }, PROOF_ANSWER)
 }
 
 fn slowest(

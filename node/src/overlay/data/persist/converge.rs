@@ -7,6 +7,7 @@
 use super::super::DataCx;
 use super::super::message::{BlockGroup, DataMessage, VIEWS_MAX};
 use super::super::view::GroupView;
+use super::trim::ExtraCopy;
 use super::{EPOCH_STEP_MAX, Persist};
 use crate::core::identity::{BlockId, NodeId};
 
@@ -23,11 +24,33 @@ impl Persist {
         view: GroupView,
     ) -> Option<BlockGroup> {
         let own = self.groups.get(&id)?;
+        if view > *own && !self.distrusted.contains(from) && !self.is_of_group(id, from) {
+            // A stranger may know better, as after a partition. It has to show that it holds the block.
+            self.question(from, id);
+            return None;
+        }
+        self.merge_of_holder(ctx, from, id, view)
+    }
+
+    /// Whether `peer` belongs to the group, or did when this node was a member.
+    fn is_of_group(&self, id: BlockId, peer: NodeId) -> bool {
+        let of_former = |extra: &ExtraCopy| extra.was_member(peer);
+        self.groups[&id].contains(peer) || self.extras.get(&id).is_some_and(of_former)
+    }
+
+    /// Merges a view from a peer that belongs to the group or has shown that it holds the block.
+    pub(super) fn merge_of_holder(
+        &mut self,
+        ctx: &mut DataCx<'_, '_>,
+        from: NodeId,
+        id: BlockId,
+        view: GroupView,
+    ) -> Option<BlockGroup> {
+        let own = self.groups.get(&id)?;
         if view <= *own {
             return (view < *own).then(|| BlockGroup { id, view: own.clone() });
         }
-        let entitled = own.contains(from) || view.contains(from);
-        if !entitled || view.epoch - own.epoch > EPOCH_STEP_MAX {
+        if self.distrusted.contains(from) || view.epoch - own.epoch > EPOCH_STEP_MAX {
             return None;
         }
         // The old and the new leader inform the members that were removed. If the old leader was removed too, it may not know:
@@ -89,8 +112,11 @@ impl Persist {
                 lost.push(id);
             }
         }
-        let unsent = self.shared_views(from, first, last).filter(|(id, _)| sent.binary_search(id).is_err());
-        better.extend(unsent.map(|(id, view)| BlockGroup { id, view: view.clone() }));
+        // Nothing is shared with a stranger, and finding that out would cost a look at every group.
+        if self.peers.get(from).is_some() {
+            let unsent = self.shared_views(from, first, last).filter(|(id, _)| sent.binary_search(id).is_err());
+            better.extend(unsent.map(|(id, view)| BlockGroup { id, view: view.clone() }).take(VIEWS_MAX));
+        }
         better.truncate(VIEWS_MAX);
         ctx.send(from, DataMessage::SyncReply { views: better, lost });
     }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::possession::PossessionRecord;
 use crate::core::identity::NodeId;
 use crate::core::path::PathEstimate;
 use crate::core::patience::{self, Bounds, Exchange};
@@ -71,6 +72,8 @@ pub(super) struct GroupPeer {
     list_version_sent: u32,
     /// Its incarnation, as its last heartbeat said; 0 before the first.
     pub(super) incarnation: u64,
+    /// Questions for blocks, and what came of them.
+    pub(super) possession: PossessionRecord,
     /// Blocks that it stores, as its last heartbeat said.
     pub(super) held: u32,
     next_heartbeat: Time,
@@ -95,6 +98,7 @@ impl GroupPeer {
             peer_list: Vec::new(),
             list_version_sent: 0,
             incarnation: 0,
+            possession: PossessionRecord::default(),
             held: 0,
             next_heartbeat: now + SETTLE.min(heartbeat) / 2,
             expect: now + heartbeat + SETTLE + path_slack(path.as_ref()),

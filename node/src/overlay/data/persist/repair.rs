@@ -14,12 +14,12 @@ use super::super::message::{InviteRefusal, InvitedBlock, RefusedBlock};
 use super::super::store::WritePurpose;
 use super::super::view::{GroupView, MEMBERS_MAX};
 use super::super::{DataCx, waits};
-use super::Persist;
 use super::candidates::CandidateQuery;
 use super::completion::InviteAnswer;
 use super::failed_repairs::RepairFailure;
 use super::invites::Invites;
 use super::pushes::Pushes;
+use super::{EPOCH_FIRST_MAX, Persist};
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
@@ -27,6 +27,8 @@ use crate::core::time::Time;
 const INVITES_MAX: usize = 16;
 /// Most peers remembered for each block that did not take it.
 const REFUSALS_MAX: usize = 16;
+/// Times that one repair waits for another member: a member that goes on announcing changes cannot stop it.
+const DEFERRALS_MAX: u32 = 4;
 /// Pause before a group without candidates looks for some again. No peer is waited for, so no path says how long.
 const RECRUIT_EVERY: Duration = Duration::from_secs(1);
 
@@ -41,6 +43,8 @@ struct RepairJob {
     asked: SmallVec<[NodeId; 2]>,
     /// Peers that declined the block.
     declined_by: SmallVec<[NodeId; 2]>,
+    /// Times that it waited for another member to complete the group.
+    deferrals: u32,
     /// The block is new and of this node's own application.
     own: bool,
     /// Peers that did not take a block of this node's own application, and why: `None` without an answer.
@@ -138,10 +142,12 @@ impl Persist {
 
     /// Another member has changed the group and may still be repairing it: postpones this node's turn.
     pub(super) fn defer_repair(&mut self, ctx: &DataCx<'_, '_>, id: BlockId) {
-        let Some(job) = self.repairs.jobs.get(&id).filter(|job| !job.own && job.asked.is_empty()) else { return };
+        let may_wait = |job: &&RepairJob| !job.own && job.asked.is_empty() && job.deferrals < DEFERRALS_MAX;
+        let Some(job) = self.repairs.jobs.get(&id).filter(may_wait) else { return };
         let rank = job.due.since(ctx.now);
         self.repairs.queue.remove(&(job.due, id));
-        self.repairs.jobs.get_mut(&id).expect("just seen").due = Time::NEVER;
+        let job = self.repairs.jobs.get_mut(&id).expect("just seen");
+        (job.due, job.deferrals) = (Time::NEVER, job.deferrals + 1);
         self.schedule_repair(id, ctx.now + waits::others_turn(ctx, self.peer_ids()) + rank * 2);
     }
 
@@ -263,7 +269,7 @@ impl Persist {
             let refuse = |reason| RefusedBlock { id, reason };
             if self.leaving.is_some() {
                 refused.push(refuse(InviteRefusal::Leaving));
-            } else if !view.contains(self.me) {
+            } else if !view.contains(self.me) || (!self.holds(id) && view.epoch > EPOCH_FIRST_MAX) {
                 refused.push(refuse(InviteRefusal::NoRoom));
             } else if self.groups.contains_key(&id) {
                 taken.push(id);
@@ -295,6 +301,7 @@ impl Persist {
     /// `recruit` stores the block now and becomes a member if the group still needs one. `offered` is the digest of the view
     /// that came with the block.
     pub(super) fn admit(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, recruit: NodeId, offered: Option<u64>) {
+        self.proven.push((id, recruit));
         let own = self.repairs.jobs.get_mut(&id).is_some_and(|job| {
             job.asked.retain(|asked| *asked != recruit);
             job.missing.retain(|missing| *missing != recruit);

@@ -1,107 +1,102 @@
 //! Surplus copies: how an over-replicated group shrinks without losing the block.
 //!
 //! After concurrent repairs, a network merge or a false suspicion, a node may store a block without being a member of its group.
-//! It drops the copy only when r members have confirmed, in one view, that they store the block. It sends the block to a member
-//! that lacks it. A group with too few members admits the holder. If no member answers, the holder creates the group anew.
-
-use std::collections::BTreeMap;
+//! It drops the copy only when r members have shown, in one view, that they store the block (see [`super::possession`]). It sends
+//! the block to a member that lacks it. A group with too few members admits the holder. If no member can show the block, the
+//! holder restores the group to which it belonged: a live member cannot be talked out of its group.
 
 use smallvec::SmallVec;
 
-use super::super::message::{BLOCKS_MAX, BlockGroup, DataMessage, VIEWS_MAX};
 use super::super::view::GroupView;
 use super::super::{DataCx, waits};
 use super::Persist;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
-/// After this many rounds without any answer the members are considered gone.
+/// After this many rounds without any proof the members are considered gone.
 const UNANSWERED_MAX: u32 = 4;
 
 /// A surplus copy: the block of a group without this node.
 #[derive(Debug)]
 pub(super) struct ExtraCopy {
     due: Time,
-    /// Members that confirmed, in this node's view, that they store the block.
+    /// Members that have shown, in this node's view, that they store the block.
     confirmed: SmallVec<[NodeId; 3]>,
-    /// Rounds of questions since the last answer.
+    /// Rounds of questions since the last proof.
     unanswered: u32,
+    /// The group when this node was last a member: restored if the present members cannot show the block.
+    former: Option<GroupView>,
 }
 
 impl ExtraCopy {
-    pub(super) fn new(due: Time) -> Self {
-        ExtraCopy { due, confirmed: SmallVec::new(), unanswered: 0 }
+    /// `before` is the surplus copy under an older view, `former` the last view with this node as a member. Rounds without a
+    /// proof are carried over: a peer that goes on sending views does not make this node wait.
+    pub(super) fn new(due: Time, before: Option<ExtraCopy>, former: Option<GroupView>) -> Self {
+        let (unanswered, old) = before.map_or((0, None), |extra| (extra.unanswered, extra.former));
+        ExtraCopy { due, confirmed: SmallVec::new(), unanswered, former: former.or(old) }
     }
 
     pub(super) fn due(&self) -> Time {
         self.due
     }
+
+    /// Asks again at `at` at the latest.
+    pub(super) fn ask_at(&mut self, at: Time) {
+        self.due = self.due.min(at);
+    }
+
+    /// Whether `peer` was a member when this node was.
+    pub(super) fn was_member(&self, peer: NodeId) -> bool {
+        self.former.as_ref().is_some_and(|former| former.contains(peer))
+    }
 }
 
 impl Persist {
-    /// Asks the groups of surplus copies for confirmation, where that is due.
+    /// Asks the groups of surplus copies for proofs, where that is due.
     pub(super) fn trim(&mut self, ctx: &mut DataCx<'_, '_>) {
-        let mut questions: BTreeMap<NodeId, Vec<BlockGroup>> = BTreeMap::new();
-        let mut orphans = Vec::new();
-        let due = self.extras.iter_mut().filter(|(_, extra)| extra.due <= ctx.now);
-        for (&id, extra) in due {
-            let members = self.groups[&id].members().iter().copied();
-            extra.due = ctx.now + waits::confirm_pause(ctx, members, extra.unanswered);
+        let due: Vec<BlockId> =
+            self.extras.iter().filter(|(_, extra)| extra.due <= ctx.now).map(|(&id, _)| id).collect();
+        for id in due {
+            let members: SmallVec<[NodeId; 3]> =
+                self.groups[&id].members().iter().copied().filter(|&member| self.is_live(member)).collect();
+            let extra = self.extras.get_mut(&id).expect("it was just there");
+            extra.due = ctx.now + waits::confirm_pause(ctx, members.iter().copied(), extra.unanswered);
             extra.unanswered += 1;
-            if extra.unanswered > UNANSWERED_MAX {
-                orphans.push(id);
+            if extra.unanswered > UNANSWERED_MAX || members.is_empty() {
+                self.restore_group(ctx, id);
                 continue;
             }
-            let view = &self.groups[&id];
-            for &member in view.members().iter().filter(|member| !extra.confirmed.contains(member)) {
-                questions.entry(member).or_default().push(BlockGroup { id, view: view.clone() });
-            }
-        }
-        for (member, views) in questions {
-            for views in views.chunks(VIEWS_MAX) {
-                ctx.send(member, DataMessage::Confirm { views: views.to_vec() });
-            }
-        }
-        for id in orphans {
-            let epoch = self.groups[&id].epoch + 1;
-            self.set_view(ctx, id, GroupView::new(epoch, [self.me]));
+            let asked: SmallVec<[NodeId; 3]> =
+                members.into_iter().filter(|member| !extra.confirmed.contains(member)).collect();
+            asked.into_iter().for_each(|member| self.question(member, id));
         }
     }
 
-    /// Answers a holder of surplus copies that asks whether it may drop them.
-    pub(super) fn handle_confirm(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, views: Vec<BlockGroup>) {
-        let (mut held, mut lost) = (Vec::new(), Vec::new());
-        for BlockGroup { id, view } in views {
-            if !self.holds(id) {
-                lost.push(id);
-                continue;
-            }
-            self.merge(ctx, from, id, view);
-            if self.would_readmit(id, from) {
-                self.admit(ctx, id, from, None);
-            }
-            held.extend(self.viewed(id));
-        }
-        ctx.send(from, DataMessage::ConfirmReply { held, lost });
+    /// No member has shown that it holds the block: the group is again what it was, as far as it lives.
+    fn restore_group(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
+        let former = self.extras.get(&id).and_then(|extra| extra.former.clone());
+        let others = former.iter().flat_map(|former| former.members()).copied();
+        let members: Vec<NodeId> = others.filter(|&member| self.is_live(member)).chain([self.me]).collect();
+        let epoch = self.groups[&id].epoch + 1;
+        self.set_view(ctx, id, GroupView::new(epoch, members));
+        self.announce_view_to_members(id, self.me);
     }
 
     /// Whether this node leads an under-replicated group, so that the holder may become a member without a transfer.
-    fn would_readmit(&self, id: BlockId, holder: NodeId) -> bool {
+    pub(super) fn would_readmit(&self, id: BlockId, holder: NodeId) -> bool {
         let view = &self.groups[&id];
         let leader = view.members().iter().rev().copied().find(|&member| self.is_live(member));
         leader == Some(self.me) && !view.contains(holder) && !self.is_full(id, view)
     }
 
-    /// Handles an answer: drops copies that r members store, sends blocks that a member lacks.
-    pub(super) fn handle_confirm_reply(
-        &mut self,
-        ctx: &mut DataCx<'_, '_>,
-        from: NodeId,
-        held: Vec<BlockGroup>,
-        lost: &[BlockId],
-    ) {
-        for BlockGroup { id, view } in held {
-            let Some(extra) = self.extras.get_mut(&id) else { continue };
+    /// A peer has shown that it holds a block that this node holds too.
+    pub(super) fn possession_proven(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, id: BlockId, view: GroupView) {
+        if !self.holds(id) {
+            return;
+        }
+        self.proven.push((id, from));
+        self.changed.push(id);
+        if let Some(extra) = self.extras.get_mut(&id) {
             extra.unanswered = 0;
             let own = &self.groups[&id];
             if view == *own && own.contains(from) {
@@ -112,15 +107,21 @@ impl Persist {
                     self.drop_block(ctx, id);
                     self.trimmed.push(id);
                 }
-            } else if self.merge(ctx, from, id, view).is_some() {
-                self.announce_view_to(from, id);
+                return;
             }
         }
-        let wanted = |id: &BlockId| self.extras.contains_key(id) && self.groups[id].contains(from);
-        let give: Vec<BlockId> = lost.iter().copied().filter(wanted).collect();
-        for ids in give.chunks(BLOCKS_MAX) {
-            ids.iter().for_each(|id| self.extras.get_mut(id).expect("just filtered").unanswered = 0);
-            self.repairs.pushes.queue(from, ids.iter().copied());
+        if self.merge_of_holder(ctx, from, id, view).is_some() {
+            self.announce_view_to(from, id);
         }
+        if self.would_readmit(id, from) {
+            self.admit(ctx, id, from, None);
+        }
+    }
+
+    /// Sends blocks beyond their groups to a member that lacks them.
+    pub(super) fn give_lost(&mut self, to: NodeId, lost: &[BlockId]) {
+        let is_wanted = |id: &BlockId| self.extras.contains_key(id) && self.groups[id].contains(to);
+        let given: Vec<BlockId> = lost.iter().copied().filter(is_wanted).collect();
+        self.repairs.pushes.queue(to, given);
     }
 }

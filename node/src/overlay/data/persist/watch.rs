@@ -13,9 +13,10 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::super::DataCx;
-use super::super::message::{CONTACTS_MAX, DataMessage};
+use super::super::message::{CONTACTS_MAX, Challenge, ChallengeAnswer, DataMessage};
 use super::Persist;
 use super::peers::PeerStatus;
+use super::possession::PossessionRecord;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::path::PathEstimate;
@@ -38,6 +39,8 @@ pub(super) struct ReceivedHeartbeat {
     pub(super) digest: u64,
     pub(super) held: u32,
     pub(super) incarnation: u64,
+    pub(super) challenge: Option<Challenge>,
+    pub(super) answer: Option<ChallengeAnswer>,
 }
 
 /// Lifeguard's local health multiplier: grows while this node is slow or wrong.
@@ -86,7 +89,10 @@ impl Persist {
         for heartbeat in self.peers.due_heartbeats(ctx.now, self.heartbeat, self.salt()) {
             // Rounded up: a heartbeat may arrive before the announced moment, not after it.
             let next_ms = u32::try_from(heartbeat.pause.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX);
-            ctx.send(heartbeat.to, DataMessage::Heartbeat { next_ms, digest: heartbeat.digest, held, incarnation });
+            let (challenge, answer) = self.possession_for(ctx, heartbeat.to);
+            let digest = heartbeat.digest;
+            let message = DataMessage::Heartbeat { next_ms, digest, held, incarnation, challenge, answer };
+            ctx.send(heartbeat.to, message);
             if heartbeat.list_changed {
                 self.send_peer_list(ctx, heartbeat.to);
             }
@@ -198,6 +204,7 @@ impl Persist {
 
     fn declare_dead(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
         self.peers.mark_dead(peer);
+        self.observed.forget(peer);
         self.preferred_peers.retain(|preferred| *preferred != peer);
         ctx.stats.peer_failures_detected += 1;
         let shared: Vec<BlockId> =
@@ -253,7 +260,7 @@ impl Persist {
     }
 
     pub(super) fn handle_heartbeat(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, heartbeat: ReceivedHeartbeat) {
-        let ReceivedHeartbeat { pause, digest, held, incarnation } = heartbeat;
+        let ReceivedHeartbeat { pause, digest, held, incarnation, challenge, answer } = heartbeat;
         let patience = self.health.patience();
         let Some(peer) = self.peers.get_mut(from) else {
             self.handle_stranger_heartbeat(ctx, from, digest);
@@ -264,11 +271,18 @@ impl Persist {
         peer.held = held;
         let restarted = peer.incarnation != 0 && std::mem::replace(&mut peer.incarnation, incarnation) != incarnation;
         peer.incarnation = incarnation;
+        if restarted {
+            peer.possession = PossessionRecord::default();
+        }
         // What it has after a restart is known at once, not after a pause.
         let settled = restarted || ctx.now.since(peer.changed) >= super::peers::SETTLE && ctx.now >= peer.sync_after;
         if peer.digest != digest && settled {
             self.begin_sync(ctx, from);
         }
+        if let Some(challenge) = challenge {
+            self.handle_challenge(ctx, from, challenge);
+        }
+        self.handle_challenge_answer(ctx, from, answer);
     }
 
     pub(super) fn handle_probe_ack(
