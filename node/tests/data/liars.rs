@@ -118,26 +118,22 @@ const ALL: &[Behaviour] = &[Behaviour::Drop, Behaviour::Boast, Behaviour::StealV
 const DROP_AND_BOAST: &[Behaviour] = &[Behaviour::Drop, Behaviour::Boast];
 
 #[test]
-#[ignore = "not kept yet"]
 fn items_outlive_three_liars_in_calm() {
     rig(3, 0.0).check(ALL, 1..4, 0.99);
 }
 
 #[test]
-#[ignore = "not kept yet"]
 fn items_outlive_three_liars_and_churn() {
     rig(3, 0.01).check(ALL, 1..4, 0.99);
     rig(3, 0.02).check(ALL, 1..4, 0.98);
 }
 
 #[test]
-#[ignore = "not kept yet"]
 fn liars_that_boast_do_not_crowd_out_honest_holders() {
     rig(3, 0.01).check(DROP_AND_BOAST, 1..4, 0.99);
 }
 
 #[test]
-#[ignore = "not kept yet"]
 fn a_third_of_liars_in_calm_costs_few_items() {
     rig(10, 0.0).check(ALL, 1..4, 0.95);
 }

@@ -5,6 +5,7 @@
 #[path = "../../../harness/src/adversary/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a module of the harness, which uses all of it")]
 mod adversary;
+mod attacks;
 mod churn;
 mod comeback;
 mod finding;
