@@ -87,6 +87,7 @@ mod tests {
             Plan { fidelity: choice, ..builder.into_plan() }
         };
         let (few, many) = (PACKET_NODES_MAX, PACKET_NODES_MAX + 1);
+        assert_eq!(PACKET_NODES_MAX, 100, "help and documents say so");
         assert_eq!(plan(FidelityChoice::Auto, few).sim_fidelity(), Fidelity::Packet);
         assert_eq!(plan(FidelityChoice::Auto, many).sim_fidelity(), Fidelity::Message);
         assert_eq!(plan(FidelityChoice::Message, few).sim_fidelity(), Fidelity::Message);

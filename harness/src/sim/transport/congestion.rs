@@ -1,9 +1,9 @@
 //! What QUIC may have in flight, how fast it sends that, and what it knows of the round trip: as `quinn-proto` and the node's
 //! controller reckon.
 //!
-//! Cubic (RFC 9438) as in `quinn-proto`, above what the path is known to carry ([`CarriedWindow`]); its pacer, and RFC 9002's estimate of the round trip. Persistent congestion is left out:
-//! a window that has lost everything for so long is as small already. Numbers are integers, or floating point by single
-//! operations that are rounded alike everywhere.
+//! Cubic (RFC 9438) as in `quinn-proto`, above what the path is known to carry ([`CarriedWindow`]); its pacer; and RFC 9002's
+//! estimate of the round trip. Persistent congestion is left out: a window that has lost everything for so long is as small
+//! already. Numbers are integers, or floating point by single operations that are rounded alike everywhere.
 
 use std::time::Duration;
 
