@@ -175,9 +175,9 @@ impl CubicWindow {
 
 /// The whole part of a cube root.
 fn cube_root(number: u64) -> u64 {
-    let (mut low, mut high) = (0, 2_642_245);
+    let (mut low, mut high) = (0u64, 2_642_245u64);
     while low < high {
-        let middle = (low + high + 1) / 2;
+        let middle = (low + high).div_ceil(2);
         if middle * middle * middle <= number { low = middle } else { high = middle - 1 }
     }
     low
