@@ -201,6 +201,15 @@ pub enum DataMessage {
         /// What became of it.
         counts: FloodCounts,
     },
+    /// "Peers come back that I had given up": the receiver, which shares groups, visits those that it has given up.
+    Reunion,
+    /// To a recruit: this peer held these blocks, was given up, and may come back.
+    Absent {
+        /// How to reach it.
+        peer: Contact,
+        /// Blocks that the receiver holds now.
+        blocks: Vec<BlockId>,
+    },
 }
 
 /// Makes a proof of possession one for this question only.
@@ -356,6 +365,7 @@ impl DataMessage {
                 held.len() <= PROOFS_MAX && held.iter().all(|held| held.view.is_valid()) && lost.len() <= PROOFS_MAX
             }
             DataMessage::PeerList { contacts } => contacts_bounded(contacts),
+            DataMessage::Absent { peer, blocks } => peer.is_bounded() && blocks.len() <= VIEWS_MAX,
             DataMessage::Find { ids, .. } => ids.len() <= BLOCKS_MAX,
             DataMessage::FindReply { blocks, hosts, .. } => {
                 blocks.len() <= BLOCKS_MAX
@@ -369,6 +379,7 @@ impl DataMessage {
             | DataMessage::IndirectProbe { .. }
             | DataMessage::IndirectAck { .. }
             | DataMessage::Suspect { .. }
+            | DataMessage::Reunion
             | DataMessage::Vacant { .. }
             | DataMessage::Flood { .. }
             | DataMessage::FloodAck { .. } => true,

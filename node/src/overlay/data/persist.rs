@@ -221,6 +221,7 @@ impl Persist {
         self.repair(ctx);
         self.broadcast_changed_views(ctx);
         self.ask_queued(ctx);
+        self.send_absent(ctx);
         self.finish_leaving(ctx);
     }
 
@@ -237,9 +238,7 @@ impl Persist {
 
     /// Handles a message. The caller has checked its bounds and called [`Persist::note_alive`] for the sender.
     pub(super) fn handle(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, message: DataMessage) {
-        if self.revisits.heard(ctx.now, from) {
-            self.wake_at(ctx.now);
-        }
+        self.lost_peer_heard(ctx, from);
         match message {
             DataMessage::Heartbeat { next_ms, digest, held, incarnation, challenge, answer } => {
                 let pause = Duration::from_millis(next_ms.into());
@@ -250,6 +249,8 @@ impl Persist {
             DataMessage::ProbeAck { stamp, asker } => self.handle_probe_ack(ctx, from, stamp, asker),
             DataMessage::IndirectProbe { peer, stamp } => self.handle_indirect_probe(ctx, from, peer, stamp),
             DataMessage::IndirectAck { peer, stamp } => self.handle_indirect_ack(ctx, from, peer, stamp),
+            DataMessage::Reunion => self.handle_reunion(ctx, from),
+            DataMessage::Absent { peer, blocks } => self.handle_absent(ctx, from, peer, blocks),
             DataMessage::Suspect { peer } => self.handle_suspicion(ctx, peer),
             DataMessage::PeerList { contacts } => self.handle_peer_list(ctx, from, &contacts),
             DataMessage::Invite { batch, items, contacts } => {

@@ -319,6 +319,7 @@ impl Persist {
                 self.set_view(ctx, id, grown);
                 self.announce_view_to_members(id, recruit);
                 ctx.stats.repairs += u64::from(!own);
+                self.revisits.recruited(recruit, id);
             }
         }
         if own {
