@@ -20,6 +20,7 @@
 //! | [`completion`] | what goes on when a block was read or written |
 //! | [`trim`] | surplus copies are dropped once the group confirms that it stores the block |
 //! | [`revisit`] | peers declared dead are contacted again, in case they are alive |
+//! | [`left_groups`] | groups that this node has left, for peers that still count on it |
 //! | [`leave`] | graceful exit: hand over every group |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,7 @@ mod converge;
 mod failed_repairs;
 mod invites;
 mod leave;
+mod left_groups;
 mod observed;
 mod peers;
 mod possession;
@@ -57,6 +59,7 @@ use completion::InviteAnswers;
 use failed_repairs::FailedRepairs;
 pub use failed_repairs::{FailedRepair, RepairFailure};
 use leave::LeaveState;
+use left_groups::LeftGroups;
 use observed::ObservedPeers;
 use peers::GroupPeers;
 pub(super) use possession::PossessionRead;
@@ -93,6 +96,7 @@ pub(super) struct Persist {
     /// Peers that have shown or acknowledged to hold a block, since [`Persist::take_proven`].
     proven: Vec<(BlockId, NodeId)>,
     revisits: Revisits,
+    left_groups: LeftGroups,
     /// Views to send to each peer, gathered while an input is handled.
     changed_views: BTreeMap<NodeId, BTreeSet<BlockId>>,
     /// Blocks whose groups have changed since [`Persist::take_changed`].
@@ -127,6 +131,7 @@ impl Persist {
             questions: Questions::default(),
             proven: Vec::new(),
             revisits: Revisits::default(),
+            left_groups: LeftGroups::default(),
             changed_views: BTreeMap::new(),
             changed: Vec::new(),
             trimmed: Vec::new(),
@@ -353,7 +358,11 @@ impl Persist {
 
     /// Drops a block and its group.
     fn drop_block(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
-        if let Some(view) = self.groups.remove(&id).filter(|view| view.contains(self.me)) {
+        let group = self.groups.remove(&id);
+        if let Some(view) = group.as_ref().filter(|view| !view.contains(self.me)) {
+            self.left_groups.add(ctx.now, id, view.clone());
+        }
+        if let Some(view) = group.filter(|view| view.contains(self.me)) {
             let digest = view.digest(id);
             for &member in view.members().iter().filter(|&&member| member != self.me) {
                 self.peers.unshare(member, digest, ctx.now);

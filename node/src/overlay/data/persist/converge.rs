@@ -73,6 +73,7 @@ impl Persist {
         for BlockGroup { id, view } in views {
             if !self.holds(id) {
                 if view.contains(self.me) {
+                    self.tell_left_group(ctx, from, id);
                     lost.push(id);
                 }
             } else if self.merge(ctx, from, id, view).is_some() {
@@ -109,6 +110,7 @@ impl Persist {
             if self.holds(id) {
                 better.extend(self.merge(ctx, from, id, view));
             } else if view.contains(self.me) {
+                self.tell_left_group(ctx, from, id);
                 lost.push(id);
             }
         }

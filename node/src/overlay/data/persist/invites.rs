@@ -182,7 +182,9 @@ impl Persist {
             self.repairs.invites.given_up.remove(&batch);
         }
         for &id in taken {
-            if offered.contains(&id) {
+            if !self.holds(id) {
+                self.tell_left_group(ctx, from, id);
+            } else if offered.contains(&id) {
                 self.admit(ctx, id, from, None);
             } else {
                 self.announce_view_to(from, id);

@@ -307,7 +307,14 @@ impl Persist {
             job.missing.retain(|missing| *missing != recruit);
             job.own
         });
-        let Some(view) = self.groups.get(&id).filter(|view| view.contains(self.me)) else { return };
+        let Some(view) = self.groups.get(&id).filter(|view| view.contains(self.me)) else {
+            // The group has gone on without this node: the recruit must not believe in the one that it was invited to.
+            match self.holds(id) {
+                true => self.announce_view_to(recruit, id),
+                false => self.tell_left_group(ctx, recruit, id),
+            }
+            return;
+        };
         if !view.contains(recruit) {
             if self.is_full(id, view) {
                 self.announce_view_to(recruit, id);
