@@ -45,13 +45,15 @@ fn of_steps(events: &[Event]) -> Vec<Breach> {
 /// ended since then: otherwise others may have held it between two inspections.
 fn of_drops(plan: &Plan, events: &[Event]) -> Vec<Breach> {
     let mut breaches = Vec::new();
+    // Where each item was last seen whole.
     let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
     for (index, event) in events.iter().enumerate() {
         let EventKind::HoldersChanged { item, missing, missing_blocks, .. } = &event.kind else { continue };
-        let since = seen.insert(item.0, index).unwrap_or(0);
         if *missing_blocks == 0 {
+            seen.insert(item.0, index);
             continue;
         }
+        let since = seen.get(&item.0).copied().unwrap_or(0);
         let ended: BTreeSet<NodeIndex> = events[since..index].iter().filter_map(end_of).collect();
         let replicas = plan.nodes.first().map_or(0, |node| plan.node_config(node).data.replicas);
         if ended.len() >= replicas {
