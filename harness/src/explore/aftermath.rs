@@ -18,7 +18,8 @@ pub(super) fn breaches(plan: &Plan, record: &RunRecord, engine: &SimEngine<DataO
     breaches.extend(of_drops(plan, &record.events));
     breaches.extend(of_queries(&record.events));
     breaches.extend(of_copies(plan, &record.events, engine));
-    match invariants::components(engine) {
+    // Searches go from neighbour to neighbour.
+    match invariants::neighbour_components(engine) {
         0 | 1 => {}
         components => breaches.push(Breach::Apart { components }),
     }

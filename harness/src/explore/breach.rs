@@ -72,7 +72,7 @@ pub enum Breach {
         /// Copies that were wanted.
         wanted: usize,
     },
-    /// After quiet, the known hosts of live nodes form several components.
+    /// After quiet, live nodes and their neighbours form several components.
     Apart {
         /// How many components.
         components: usize,
@@ -105,7 +105,7 @@ impl fmt::Display for Breach {
             Breach::Copies { blocks, fewest, most, wanted } => {
                 write!(f, "after quiet, {blocks} blocks have {fewest} to {most} copies; wanted were {wanted}")
             }
-            Breach::Apart { components } => write!(f, "after quiet, the known hosts form {components} components"),
+            Breach::Apart { components } => write!(f, "after quiet, nodes and their neighbours form {components} components"),
             Breach::Isolated { nodes } => write!(f, "after quiet, nodes without a neighbour: {nodes}"),
         }
     }

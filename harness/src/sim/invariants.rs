@@ -82,11 +82,22 @@ pub fn views<V: Overlay>(engine: &SimEngine<V>, config: &Config) -> Vec<Violatio
 
 /// Components of the graph in which two live nodes are joined when one knows the other.
 pub fn components<V: Overlay>(engine: &SimEngine<V>) -> usize {
+    components_by(engine, usize::MAX)
+}
+
+/// Components of the graph in which two live nodes are joined when one is a neighbour of the other.
+pub fn neighbour_components<V: Overlay>(engine: &SimEngine<V>) -> usize {
+    components_by(engine, 0)
+}
+
+/// Components of the graph of neighbours and of so many other hosts that each node knows.
+fn components_by<V: Overlay>(engine: &SimEngine<V>, others: usize) -> usize {
     let places: BTreeMap<NodeId, usize> =
         engine.nodes().enumerate().map(|(place, (_, node))| (node.me().id, place)).collect();
     let mut leaders: Vec<usize> = (0..places.len()).collect();
     for (place, (_, node)) in engine.nodes().enumerate() {
-        for other in node.known_hosts().filter_map(|contact| places.get(&contact.id)) {
+        let known = node.known_hosts().take(node.neighbours().count().saturating_add(others));
+        for other in known.filter_map(|contact| places.get(&contact.id)) {
             let (one, two) = (leader(&mut leaders, place), leader(&mut leaders, *other));
             leaders[one] = two;
         }

@@ -308,7 +308,14 @@ impl KnownHosts {
         let exchange = Exchange { request_bytes: CANDIDATE_BYTES, answer_bytes: CANDIDATE_BYTES, attempt };
         let until = now + patience::answer_wait(path.as_ref(), exchange, CANDIDATE_ANSWER);
         self.candidates.push(NeighbourCandidate { contact: contact.clone(), until });
-        (contact, MembershipMessage::Neighbour { contact: me.clone(), urgent: self.active.is_empty() })
+        let urgent = self.is_cut_off(me) && (self.active.is_empty() || contact.network() != me.network());
+        (contact, MembershipMessage::Neighbour { contact: me.clone(), urgent })
+    }
+
+    /// Whether no neighbour is on another network: a few nodes of one network, whose views have room for them alone, would else
+    /// be found by nobody while the views of all others are full.
+    fn is_cut_off(&self, me: &Contact) -> bool {
+        self.active.iter().all(|contact| contact.network() == me.network())
     }
 
     /// Links within one network must not use up the active view, or networks would come apart.

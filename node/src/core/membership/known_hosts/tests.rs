@@ -154,3 +154,28 @@ fn lost_host_that_is_asked_in_vain_does_not_take_the_turn_of_others() {
     }
     assert_eq!(asked, [6, 5, 4, 3, 2, 1]);
 }
+
+#[test]
+fn node_with_neighbours_of_its_own_network_alone_is_let_in_elsewhere() {
+    let random = &mut child(6, 1);
+    let elsewhere = |number: u8| {
+        let mut host = contact(number);
+        host.set_external(Some(SocketAddr::from(([203, 0, 113, number], 5))), None);
+        host
+    };
+    let mut known = hosts(0, 4);
+    known.admit(contact(1), random);
+    known.note_host(elsewhere(7), random);
+    let asks = |known: &mut KnownHosts, random: &mut Random| {
+        let mut says = Vec::new();
+        known.recruit_neighbours(Time::ZERO, &contact(0), random, &|_| None, &mut says);
+        let is_urgent =
+            |message: &MembershipMessage| matches!(message, MembershipMessage::Neighbour { urgent: true, .. });
+        says.iter().map(|(to, message)| (to.id.0[0], is_urgent(message))).collect::<Vec<_>>()
+    };
+    assert_eq!(asks(&mut known, random), [(7, true)]);
+    let reply = MembershipMessage::NeighbourReply { accepted: true };
+    known.handle(Time::ZERO, NodeId([7; 32]), reply, &contact(0), random, &|_| None);
+    known.note_host(elsewhere(8), random);
+    assert_eq!(asks(&mut known, random), [(8, false)]);
+}
