@@ -105,7 +105,9 @@ impl fmt::Display for Breach {
             Breach::Copies { blocks, fewest, most, wanted } => {
                 write!(f, "after quiet, {blocks} blocks have {fewest} to {most} copies; wanted were {wanted}")
             }
-            Breach::Apart { components } => write!(f, "after quiet, nodes and their neighbours form {components} components"),
+            Breach::Apart { components } => {
+                write!(f, "after quiet, nodes and their neighbours form {components} components")
+            }
             Breach::Isolated { nodes } => write!(f, "after quiet, nodes without a neighbour: {nodes}"),
         }
     }

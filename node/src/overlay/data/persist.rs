@@ -21,6 +21,7 @@
 //! | [`trim`] | surplus copies are dropped once the group confirms that it stores the block |
 //! | [`revisit`] | peers declared dead are contacted again, in case they are alive |
 //! | [`left_groups`] | groups that this node has left, for peers that still count on it |
+//! | [`rechecks`] | live peers that were left out of a group hear of it once more |
 //! | [`leave`] | graceful exit: hand over every group |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,7 @@ mod peers;
 mod possession;
 mod pushes;
 mod ranges;
+mod rechecks;
 mod repair;
 mod revisit;
 mod trim;
@@ -64,6 +66,7 @@ use observed::ObservedPeers;
 use peers::GroupPeers;
 pub(super) use possession::PossessionRead;
 use possession::{DistrustedPeers, Questions};
+use rechecks::Rechecks;
 use repair::Repairs;
 use revisit::Revisits;
 use trim::ExtraCopy;
@@ -97,6 +100,7 @@ pub(super) struct Persist {
     proven: Vec<(BlockId, NodeId)>,
     revisits: Revisits,
     left_groups: LeftGroups,
+    rechecks: Rechecks,
     /// Views to send to each peer, gathered while an input is handled.
     changed_views: BTreeMap<NodeId, BTreeSet<BlockId>>,
     /// Blocks whose groups have changed since [`Persist::take_changed`].
@@ -132,6 +136,7 @@ impl Persist {
             proven: Vec::new(),
             revisits: Revisits::default(),
             left_groups: LeftGroups::default(),
+            rechecks: Rechecks::default(),
             changed_views: BTreeMap::new(),
             changed: Vec::new(),
             trimmed: Vec::new(),
@@ -210,13 +215,15 @@ impl Persist {
         self.expire_invites(ctx);
         if self.leaving.is_none() {
             self.revisit(ctx);
+            self.recheck(ctx);
             self.trim(ctx);
         }
         self.settle(ctx);
         let leaving = self.leaving.as_ref().map_or(Time::NEVER, LeaveState::due);
         let extras =
             self.extras.values().filter(|_| self.leaving.is_none()).map(ExtraCopy::due).min().unwrap_or(Time::NEVER);
-        let visits = if self.leaving.is_none() { self.revisits.due() } else { Time::NEVER };
+        let visits = self.revisits.due().min(self.rechecks.due());
+        let visits = if self.leaving.is_none() { visits } else { Time::NEVER };
         let due = self.peers.due().min(self.repairs.due()).min(self.distrusted.due());
         self.next = due.min(extras).min(visits).min(leaving);
     }
@@ -350,9 +357,10 @@ impl Persist {
             for peer in others(&old, self.me) {
                 self.peers.unshare(peer, old.digest(id), ctx.now);
             }
+            self.recheck_left_out(ctx.now, id, &old);
         }
         self.changed.push(id);
-        self.wake_at(self.peers.due());
+        self.wake_at(self.peers.due().min(self.rechecks.due()));
         self.review(ctx, id);
     }
 
