@@ -213,6 +213,7 @@ nodes:
 steps:
   - join: {within: 30s}
   - partition: {sides: [[l], [hub, r]], name: split}
+  - settle: {for: 20s}
   - connect: {among: [l, r], within: 5s}
 checks:
   - connected == 100%

@@ -21,6 +21,7 @@ const CASES: &[Case] = &[
     ("BUTTER_LAN", &["lo", "lo,lo"], &[]),
     ("BUTTER_LISTEN", &["127.0.0.1:0", "localhost:0"], &["4001x", "localhost:port"]),
     ("BUTTER_LOG", &["debug", "info,butter=trace"], &["inffo", "butter=loud"]),
+    ("BUTTER_BLOCKS_IN_MEMORY", SWITCH.0, SWITCH.1),
     ("BUTTER_NO_DISCOVER", SWITCH.0, SWITCH.1),
     ("BUTTER_SET", &["heartbeat=2s", "heartbeat=2s,replicas=2"], &["heartbeat=2", "beat=2s", "heartbeat"]),
     ("BUTTER_START_PAUSED", SWITCH.0, SWITCH.1),

@@ -313,7 +313,7 @@ impl KnownHosts {
     }
 
     /// Whether no neighbour is on another network: a few nodes of one network, whose views have room for them alone, would else
-    /// be found by nobody while the views of all others are full.
+    /// never be found while the views of all others are full.
     fn is_cut_off(&self, me: &Contact) -> bool {
         self.active.iter().all(|contact| contact.network() == me.network())
     }

@@ -8,7 +8,7 @@ stats! {
     blocks: u64 = Gauge "butter_blocks" &[], "Blocks stored for the network";
     stored_bytes: u64 = Gauge "butter_stored_bytes" &[], "Bytes that the blocks stored for the network cost, overhead included";
     storage_limit_bytes: u64 = Gauge "butter_storage_limit_bytes" &[], "Storage limit of this node, in bytes";
-    store_failing: u64 = Gauge "butter_store_failing" &[], "1 while the store refuses blocks, 0 otherwise";
+    store_failing: u64 = Gauge "butter_store_failing" &[], "Whether the store refuses blocks: 1 or 0";
     store_write_errors: u64 = Counter "butter_store_write_errors_total" &[], "Blocks that the store could not write";
     blocks_damaged: u64 = Counter "butter_blocks_damaged_total" &[], "Stored blocks that were found missing or not to match their ids";
     groups_under_replicated: u64 = Gauge "butter_groups" &[("state", "under_replicated")], "Peer Content Groups led by this node, by number of live members";
