@@ -5,7 +5,7 @@ use butter::core::identity::NodeId;
 use butter::core::message::Message;
 use butter::overlay::data::DataMessage;
 use butter::overlay::data::block::Block;
-use butter::overlay::data::message::{ChallengeAnswer, FloodCounts, PossessionProof};
+use butter::overlay::data::message::{FloodCounts, PossessionProof};
 use rand::{Rng, RngExt};
 
 use super::{Act, Attack};
@@ -26,10 +26,10 @@ impl Attack for DropBlocks {
     fn says(&mut self, act: &mut Act<'_>, _: NodeId, message: &mut Message<DataMessage>) -> bool {
         match message {
             // Without the block it can only guess, or admit the loss.
-            Message::Overlay(DataMessage::Heartbeat { answer: Some(ChallengeAnswer { proof, .. }), .. }) => {
+            Message::Overlay(DataMessage::Heartbeat { answer: Some(answer), .. }) => {
                 let mut guess = PossessionProof([0; 32]);
                 act.random.fill_bytes(&mut guess.0);
-                *proof = act.random.random_bool(0.5).then_some(guess);
+                answer.proof = act.random.random_bool(0.5).then_some(guess);
                 true
             }
             Message::Overlay(DataMessage::ConfirmReply { held, .. }) => {

@@ -37,9 +37,9 @@ pub enum DataMessage {
         /// Drawn when the sender started: another one tells that it has restarted.
         incarnation: u64,
         /// "Do you hold this one?"
-        challenge: Option<Challenge>,
+        challenge: Option<Box<Challenge>>,
         /// The answer to the last such question of the receiver.
-        answer: Option<ChallengeAnswer>,
+        answer: Option<Box<ChallengeAnswer>>,
     },
     /// "Answer, if you are alive."
     Probe {

@@ -254,6 +254,7 @@ impl Persist {
         match message {
             DataMessage::Heartbeat { next_ms, digest, held, incarnation, challenge, answer } => {
                 let pause = Duration::from_millis(next_ms.into());
+                let (challenge, answer) = (challenge.map(|challenge| *challenge), answer.map(|answer| *answer));
                 let heartbeat = ReceivedHeartbeat { pause, digest, held, incarnation, challenge, answer };
                 self.handle_heartbeat(ctx, from, heartbeat);
             }

@@ -3,8 +3,9 @@
 //! A holder proves itself by a hash of a nonce, its own id and the block. Its id is in it so that no peer can pass on the proof
 //! of another. A proof is asked for twice:
 //!
-//! - Each heartbeat asks the peer for one random block of the shared groups. The next heartbeat of the peer has the answer. So
-//!   a peer that keeps nothing is found out within seconds, at the same cost for one block or ten thousand.
+//! - A heartbeat asks the peer for one random block of the shared groups. The next heartbeat of the peer has the answer. So a
+//!   peer that keeps nothing is found out within seconds, at the same cost for one block or ten thousand. After a proof the peer
+//!   is left alone for some heartbeats.
 //! - A question about certain blocks ([`DataMessage::Confirm`]) is asked before a surplus copy is dropped, before the view of a
 //!   stranger counts, and when a put finds its blocks already stored.
 //!
@@ -31,6 +32,8 @@ use crate::core::time::Time;
 
 /// Heartbeats without the answer to a challenge, after which the peer has had its chance.
 const BEATS_WITHOUT_ANSWER: u32 = 3;
+/// Heartbeats without a challenge after a proof: hashing a block costs more than all else in a heartbeat.
+const REST_AFTER_PROOF: u32 = 3;
 /// Challenged blocks lost in a row, after which a peer is taken to have lost all.
 const LOSSES_MAX: u32 = 3;
 /// Groups that are looked at to find one that is shared with a peer.
@@ -62,6 +65,8 @@ pub(super) struct PossessionRecord {
     answer: Option<ChallengeAnswer>,
     /// Lost blocks in a row.
     losses: u32,
+    /// Heartbeats without a challenge that the peer has earned by its last proof.
+    rest: u32,
     /// Where the search for a shared block goes on, if the last one found none.
     scan_from: Option<BlockId>,
 }
@@ -171,6 +176,10 @@ impl Persist {
         if let Some(open) = &peer.possession.open {
             return (Some(open.challenge), answer);
         }
+        if peer.possession.rest > 0 {
+            peer.possession.rest -= 1;
+            return (None, answer);
+        }
         let id = self.shared_block(ctx, to);
         let challenge = id.map(|id| Challenge { id, nonce: fresh_nonce(ctx) });
         if let Some(peer) = self.peers.get_mut(to) {
@@ -274,7 +283,7 @@ impl Persist {
         if proof_of(block, nonce, from) != proof {
             self.distrust(ctx, from);
         } else if let Some(peer) = self.peers.get_mut(from) {
-            peer.possession.losses = 0;
+            (peer.possession.losses, peer.possession.rest) = (0, REST_AFTER_PROOF);
         }
     }
 

@@ -91,6 +91,8 @@ impl Persist {
             let next_ms = u32::try_from(heartbeat.pause.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX);
             let (challenge, answer) = self.possession_for(ctx, heartbeat.to);
             let digest = heartbeat.digest;
+            // In boxes, since most heartbeats have neither: messages stay small.
+            let (challenge, answer) = (challenge.map(Box::new), answer.map(Box::new));
             let message = DataMessage::Heartbeat { next_ms, digest, held, incarnation, challenge, answer };
             ctx.send(heartbeat.to, message);
             if heartbeat.list_changed {
