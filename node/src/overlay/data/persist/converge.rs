@@ -72,8 +72,9 @@ impl Persist {
         let mut lost = Vec::new();
         for BlockGroup { id, view } in views {
             if !self.holds(id) {
+                // Whoever visits this node for the sake of a block that has moved on is sent after it.
+                self.tell_left_group(ctx, from, id);
                 if view.contains(self.me) {
-                    self.tell_left_group(ctx, from, id);
                     lost.push(id);
                 }
             } else if self.merge(ctx, from, id, view).is_some() {

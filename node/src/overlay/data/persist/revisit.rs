@@ -152,7 +152,10 @@ impl Persist {
         absent: Contact,
         mut blocks: Vec<BlockId>,
     ) {
-        blocks.retain(|id| self.groups.get(id).is_some_and(|view| view.contains(from)));
+        // It is a member, or this node has visited it for the sake of the block.
+        let is_visited = |id: &BlockId| self.revisits.lost.get(&from).is_some_and(|lost| lost.groups.contains(id));
+        blocks.retain(|id| self.groups.get(id).is_some_and(|view| view.contains(from)) || is_visited(id));
+        blocks.retain(|id| self.holds(*id));
         let is_group_peer = self.peers.get(absent.id).is_some_and(|peer| peer.status == PeerStatus::Alive);
         if absent.id != self.me && !blocks.is_empty() && !is_group_peer {
             self.revisits.add_hearsay(ctx.now, absent, &blocks);
