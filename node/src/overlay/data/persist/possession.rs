@@ -389,6 +389,8 @@ impl Persist {
             return;
         }
         self.give_lost(from, lost);
+        // Dropped since it was asked for: the holder must not be left alone with what it believes.
+        held.iter().filter(|held| !self.holds(held.id)).for_each(|held| self.tell_left_group(ctx, from, held.id));
         let ids: Vec<BlockId> = held.iter().map(|held| held.id).filter(|&id| self.holds(id)).collect();
         let purpose = ReadPurpose::Possession(PossessionRead::VerifyHeld { from, nonce, held: held.clone() });
         if let Some(blocks) = ctx.read_blocks(&ids, purpose) {
