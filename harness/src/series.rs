@@ -17,6 +17,13 @@ pub struct Scrape {
     pub series: Vec<Series>,
 }
 
+impl Scrape {
+    /// The sum of the series of this name; `None` if there is none.
+    pub fn sum(&self, name: &str) -> Option<f64> {
+        self.series.iter().filter(|series| *series.name == *name).map(|series| series.value).reduce(|a, b| a + b)
+    }
+}
+
 /// A node or router that exposes metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {

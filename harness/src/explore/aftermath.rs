@@ -14,10 +14,11 @@ use crate::sim::invariants;
 
 /// What does not hold, by the record of the run and by the nodes as they are at its end.
 pub(super) fn breaches(plan: &Plan, record: &RunRecord, engine: &SimEngine<DataOverlay>) -> Vec<Breach> {
+    let replicas = plan.nodes.first().map_or(0, |node| plan.node_config(node).data.replicas);
     let mut breaches = of_steps(&record.events);
-    breaches.extend(of_drops(plan, &record.events));
+    breaches.extend(of_drops(plan, replicas, &record.events));
     breaches.extend(of_queries(&record.events));
-    breaches.extend(of_copies(plan, &record.events, engine));
+    breaches.extend(of_copies(replicas, &record.events, engine));
     // Searches go from neighbour to neighbour.
     match invariants::neighbour_components(engine) {
         0 | 1 => {}
@@ -44,7 +45,7 @@ fn of_steps(events: &[Event]) -> Vec<Breach> {
 
 /// Items that are lost though nodes that held them last have run ever since. Fewer nodes than an item has copies must have
 /// ended since then: otherwise others may have held it between two inspections.
-fn of_drops(plan: &Plan, events: &[Event]) -> Vec<Breach> {
+fn of_drops(plan: &Plan, replicas: usize, events: &[Event]) -> Vec<Breach> {
     let mut breaches = Vec::new();
     // Where each item was last seen whole.
     let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
@@ -56,7 +57,6 @@ fn of_drops(plan: &Plan, events: &[Event]) -> Vec<Breach> {
         }
         let since = seen.get(&item.0).copied().unwrap_or(0);
         let ended: BTreeSet<NodeIndex> = events[since..index].iter().filter_map(end_of).collect();
-        let replicas = plan.nodes.first().map_or(0, |node| plan.node_config(node).data.replicas);
         if ended.len() >= replicas {
             continue;
         }
@@ -113,8 +113,7 @@ fn of_queries(events: &[Event]) -> Vec<Breach> {
 }
 
 /// Blocks of acknowledged items that somebody holds, and of which there are too few copies or too many.
-fn of_copies(plan: &Plan, events: &[Event], engine: &SimEngine<DataOverlay>) -> Option<Breach> {
-    let replicas = plan.nodes.first().map_or(0, |node| plan.node_config(node).data.replicas);
+fn of_copies(replicas: usize, events: &[Event], engine: &SimEngine<DataOverlay>) -> Option<Breach> {
     let wanted = replicas.min(engine.nodes().count());
     let acknowledged: BTreeSet<BlockId> = events
         .iter()

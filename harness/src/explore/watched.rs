@@ -26,7 +26,7 @@ pub(super) struct WatchedSim {
     sim: SimBackend,
     config: NodeConfig,
     /// When an operation last took something away from the network.
-    disturbed: RunTime,
+    disturbed: Option<RunTime>,
     breaches: Vec<Breach>,
 }
 
@@ -35,7 +35,7 @@ impl WatchedSim {
     /// If the plan has no node.
     pub(super) fn new(plan: &Plan) -> Self {
         let config = plan.node_config(plan.nodes.first().expect("a scenario has nodes"));
-        WatchedSim { sim: SimBackend::new(plan), config, disturbed: RunTime(0), breaches: Vec::new() }
+        WatchedSim { sim: SimBackend::new(plan), config, disturbed: None, breaches: Vec::new() }
     }
 
     pub(super) fn engine(&self) -> &SimEngine<DataOverlay> {
@@ -64,7 +64,7 @@ impl WatchedSim {
     fn acknowledged(&mut self, event: &BackendEvent) {
         let OpResult::Stored(blocks) = &event.result else { return };
         let at = self.sim.now();
-        if at < self.disturbed.plus(KNOWN_AFTER) && self.disturbed != RunTime(0) {
+        if self.disturbed.is_some_and(|disturbed| at < disturbed.plus(KNOWN_AFTER)) {
             return;
         }
         let copies = invariants::copies(self.sim.engine());
@@ -92,8 +92,13 @@ impl Backend for WatchedSim {
     fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
         match &op {
             Op::Inspect => self.inspect(),
-            Op::Kill { .. } | Op::Stop { .. } | Op::Pause { .. } | Op::Resume { .. } => self.disturbed = self.sim.now(),
-            Op::Partition { .. } | Op::Heal { .. } | Op::Rebind { .. } => self.disturbed = self.sim.now(),
+            Op::Kill { .. }
+            | Op::Stop { .. }
+            | Op::Pause { .. }
+            | Op::Resume { .. }
+            | Op::Partition { .. }
+            | Op::Heal { .. }
+            | Op::Rebind { .. } => self.disturbed = Some(self.sim.now()),
             _ => {}
         }
         self.sim.submit(id, op, target);

@@ -54,7 +54,7 @@ impl MetricHistory {
             let of_routers = name.starts_with(ROUTER_METRICS);
             let counts = |source| matches!(source, Source::Router(_)) == of_routers;
             let sources = scrapes.iter().filter(|scrape| counts(scrape.source));
-            let values: Vec<f64> = sources.filter_map(|scrape| value(scrape, name)).collect();
+            let values: Vec<f64> = sources.filter_map(|scrape| scrape.sum(name)).collect();
             let Some(&first) = values.first() else { continue };
             let mut now = Sample { at, sources: values.len(), min: first, max: first, sum: values.iter().sum() };
             for value in values {
@@ -87,9 +87,4 @@ impl MetricHistory {
             Aggregate::Avg => last.sum / last.sources as f64,
         })
     }
-}
-
-/// The sum of one source's series of this name.
-fn value(scrape: &Scrape, name: &str) -> Option<f64> {
-    scrape.series.iter().filter(|series| *series.name == *name).map(|series| series.value).reduce(|a, b| a + b)
 }

@@ -37,7 +37,7 @@ impl TrafficTally {
     pub fn take(&mut self, at: RunTime, scrapes: &[Scrape]) {
         for scrape in scrapes {
             let Source::Node(node) = scrape.source else { continue };
-            let (Some(messages), Some(bytes)) = (counter(scrape, MESSAGES), counter(scrape, BYTES)) else { continue };
+            let (Some(messages), Some(bytes)) = (scrape.sum(MESSAGES), scrape.sum(BYTES)) else { continue };
             let before = self.last.insert(node, (at, messages, bytes));
             // A counter that fell is that of another life.
             let same_life = |&(_, before, _): &(RunTime, f64, f64)| before <= messages;
@@ -54,10 +54,6 @@ impl TrafficTally {
         let rate = |total: f64| (self.node_us > 0).then(|| total * 1e6 / self.node_us as f64);
         TrafficResults { messages_per_node_s: rate(self.messages), bytes_per_node_s: rate(self.bytes) }
     }
-}
-
-fn counter(scrape: &Scrape, name: &str) -> Option<f64> {
-    scrape.series.iter().filter(|series| *series.name == *name).map(|series| series.value).reduce(|a, b| a + b)
 }
 
 #[cfg(test)]

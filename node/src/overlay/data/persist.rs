@@ -399,10 +399,15 @@ impl Persist {
     fn broadcast_changed_views(&mut self, ctx: &mut DataCx<'_, '_>) {
         while let Some((peer, ids)) = self.changed_views.pop_first() {
             let views: Vec<BlockGroup> = ids.iter().filter_map(|&id| self.viewed(id)).collect();
-            for views in views.chunks(VIEWS_MAX) {
-                let contacts = self.contacts_of(ctx, peer, views);
-                ctx.send(peer, DataMessage::Views { views: views.to_vec(), contacts });
-            }
+            self.send_views(ctx, peer, &views);
+        }
+    }
+
+    /// Sends these views to `peer`, with the contacts of their members.
+    fn send_views(&self, ctx: &mut DataCx<'_, '_>, peer: NodeId, views: &[BlockGroup]) {
+        for views in views.chunks(VIEWS_MAX) {
+            let contacts = self.contacts_of(ctx, peer, views);
+            ctx.send(peer, DataMessage::Views { views: views.to_vec(), contacts });
         }
     }
 

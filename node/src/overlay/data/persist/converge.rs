@@ -73,7 +73,7 @@ impl Persist {
         for BlockGroup { id, view } in views {
             if !self.holds(id) {
                 // Whoever visits this node for the sake of a block that has moved on is sent after it.
-                self.tell_left_group(ctx, from, id);
+                self.tell_left_group(ctx.now, from, id);
                 if view.contains(self.me) {
                     lost.push(id);
                 }
@@ -111,7 +111,7 @@ impl Persist {
             if self.holds(id) {
                 better.extend(self.merge(ctx, from, id, view));
             } else if view.contains(self.me) {
-                self.tell_left_group(ctx, from, id);
+                self.tell_left_group(ctx.now, from, id);
                 lost.push(id);
             }
         }

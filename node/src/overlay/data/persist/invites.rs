@@ -183,7 +183,7 @@ impl Persist {
         }
         for &id in taken {
             if !self.holds(id) {
-                self.tell_left_group(ctx, from, id);
+                self.tell_left_group(ctx.now, from, id);
             } else if offered.contains(&id) {
                 self.admit(ctx, id, from, None);
             } else {

@@ -7,8 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::super::DataCx;
-use super::super::message::DataMessage;
 use super::super::view::GroupView;
 use super::Persist;
 use crate::core::identity::{BlockId, NodeId};
@@ -51,14 +49,11 @@ impl LeftGroups {
 }
 
 impl Persist {
-    /// `peer` counts on this node for a block that it has dropped: it learns who held the block then.
-    pub(super) fn tell_left_group(&self, ctx: &mut DataCx<'_, '_>, peer: NodeId, block: BlockId) {
-        let Some(view) = self.left_groups.get(ctx.now, block) else { return };
-        let members: Vec<NodeId> = view.members().iter().copied().filter(|&member| member != peer).collect();
-        for member in members {
-            if let Some(contact) = ctx.contact(member).cloned() {
-                ctx.send(peer, DataMessage::Absent { peer: contact, blocks: vec![block] });
-            }
+    /// `peer` counts on this node for a block that it has dropped: it is to learn who held the block then.
+    pub(super) fn tell_left_group(&mut self, now: Time, peer: NodeId, block: BlockId) {
+        let Some(view) = self.left_groups.get(now, block) else { return };
+        for &member in view.members().iter().filter(|&&member| member != peer) {
+            self.revisits.queue_absent(peer, member, block);
         }
     }
 }

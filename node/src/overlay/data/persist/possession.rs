@@ -390,8 +390,9 @@ impl Persist {
         }
         self.give_lost(from, lost);
         // Dropped since it was asked for: the holder must not be left alone with what it believes.
-        held.iter().filter(|held| !self.holds(held.id)).for_each(|held| self.tell_left_group(ctx, from, held.id));
-        let ids: Vec<BlockId> = held.iter().map(|held| held.id).filter(|&id| self.holds(id)).collect();
+        let (ids, dropped): (Vec<BlockId>, Vec<BlockId>) =
+            held.iter().map(|held| held.id).partition(|&id| self.holds(id));
+        dropped.into_iter().for_each(|id| self.tell_left_group(ctx.now, from, id));
         let purpose = ReadPurpose::Possession(PossessionRead::VerifyHeld { from, nonce, held: held.clone() });
         if let Some(blocks) = ctx.read_blocks(&ids, purpose) {
             self.verify_held(ctx, from, nonce, (held, &blocks));

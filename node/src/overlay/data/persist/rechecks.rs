@@ -10,7 +10,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::super::DataCx;
-use super::super::message::{BlockGroup, DataMessage, VIEWS_MAX};
+use super::super::message::BlockGroup;
 use super::super::view::GroupView;
 use super::Persist;
 use crate::core::identity::{BlockId, NodeId};
@@ -66,14 +66,14 @@ impl Persist {
     /// Sends the views that are due.
     pub(super) fn recheck(&mut self, ctx: &mut DataCx<'_, '_>) {
         while let Some((peer, blocks)) = self.rechecks.pop(ctx.now) {
+            if self.peers.is_dead(peer) {
+                continue;
+            }
             let is_left_out =
                 |id: &BlockId| self.groups.get(id).is_some_and(|view| view.contains(self.me) && !view.contains(peer));
             let views: Vec<BlockGroup> =
                 blocks.into_iter().filter(is_left_out).filter_map(|id| self.viewed(id)).collect();
-            for views in views.chunks(VIEWS_MAX).filter(|_| !self.peers.is_dead(peer)) {
-                let contacts = self.contacts_of(ctx, peer, views);
-                ctx.send(peer, DataMessage::Views { views: views.to_vec(), contacts });
-            }
+            self.send_views(ctx, peer, &views);
         }
     }
 }

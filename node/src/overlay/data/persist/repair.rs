@@ -311,7 +311,7 @@ impl Persist {
             // The group has gone on without this node: the recruit must not believe in the one that it was invited to.
             match self.holds(id) {
                 true => self.announce_view_to(recruit, id),
-                false => self.tell_left_group(ctx, recruit, id),
+                false => self.tell_left_group(ctx.now, recruit, id),
             }
             return;
         };

@@ -11,6 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::super::DataCx;
 use super::super::message::{BlockGroup, DataMessage, VIEWS_MAX};
 use super::Persist;
@@ -50,7 +52,7 @@ struct LostPeer {
 #[derive(Debug, Default)]
 pub(super) struct Revisits {
     lost: BTreeMap<NodeId, LostPeer>,
-    /// What recruits are to learn: of each the lost peers, with the blocks that both held.
+    /// What peers are to learn: of each the other holders that it may not know of, with the blocks.
     to_tell: BTreeMap<(NodeId, NodeId), BTreeSet<BlockId>>,
     /// When the next reunion may be.
     reunion_after: Time,
@@ -113,9 +115,13 @@ impl Revisits {
     /// A recruit has taken a block: it is to learn who held it and may come back.
     pub(super) fn recruited(&mut self, recruit: NodeId, block: BlockId) {
         let held = self.lost.iter().filter(|(peer, lost)| **peer != recruit && lost.groups.contains(&block));
-        for (&peer, _) in held.take(ABSENT_MAX) {
-            self.to_tell.entry((recruit, peer)).or_default().insert(block);
-        }
+        let held: SmallVec<[NodeId; ABSENT_MAX]> = held.take(ABSENT_MAX).map(|(&peer, _)| peer).collect();
+        held.into_iter().for_each(|peer| self.queue_absent(recruit, peer, block));
+    }
+
+    /// `peer` is to learn that `holder` held a block that it holds.
+    pub(super) fn queue_absent(&mut self, peer: NodeId, holder: NodeId, block: BlockId) {
+        self.to_tell.entry((peer, holder)).or_default().insert(block);
     }
 
     /// When the next visit is due.
@@ -154,8 +160,7 @@ impl Persist {
     ) {
         // It is a member, or this node has visited it for the sake of the block.
         let is_visited = |id: &BlockId| self.revisits.lost.get(&from).is_some_and(|lost| lost.groups.contains(id));
-        blocks.retain(|id| self.groups.get(id).is_some_and(|view| view.contains(from)) || is_visited(id));
-        blocks.retain(|id| self.holds(*id));
+        blocks.retain(|id| self.groups.get(id).is_some_and(|view| view.contains(from) || is_visited(id)));
         let is_group_peer = self.peers.get(absent.id).is_some_and(|peer| peer.status == PeerStatus::Alive);
         if absent.id != self.me && !blocks.is_empty() && !is_group_peer {
             self.revisits.add_hearsay(ctx.now, absent, &blocks);
@@ -163,13 +168,14 @@ impl Persist {
         }
     }
 
-    /// Says to recruits who held their blocks before.
+    /// Says to peers who else held their blocks.
     pub(super) fn send_absent(&mut self, ctx: &mut DataCx<'_, '_>) {
-        for ((recruit, peer), blocks) in std::mem::take(&mut self.revisits.to_tell) {
-            let Some(contact) = self.revisits.lost.get(&peer).and_then(|lost| lost.contact.clone()) else { continue };
+        for ((peer, holder), blocks) in std::mem::take(&mut self.revisits.to_tell) {
+            let lost = self.revisits.lost.get(&holder).and_then(|lost| lost.contact.as_ref());
+            let Some(contact) = lost.or_else(|| ctx.contact(holder)).cloned() else { continue };
             let blocks: Vec<BlockId> = blocks.into_iter().collect();
             for blocks in blocks.chunks(VIEWS_MAX) {
-                ctx.send(recruit, DataMessage::Absent { peer: contact.clone(), blocks: blocks.to_vec() });
+                ctx.send(peer, DataMessage::Absent { peer: contact.clone(), blocks: blocks.to_vec() });
             }
         }
     }
@@ -187,10 +193,7 @@ impl Persist {
             if let Some(contact) = &lost.contact {
                 ctx.learn(contact);
             }
-            for views in views.chunks(VIEWS_MAX) {
-                let contacts = self.contacts_of(ctx, peer, views);
-                ctx.send(peer, DataMessage::Views { views: views.to_vec(), contacts });
-            }
+            self.send_views(ctx, peer, &views);
             lost.visits += 1;
             if lost.visits < VISITS_MAX {
                 lost.due = ctx.now + FIRST_AFTER * 3_u32.pow(lost.visits);

@@ -271,8 +271,8 @@ impl Persist {
         peer.note_path(ctx.node.path(from).copied());
         peer.record_heartbeat(ctx.now, pause, patience);
         peer.held = held;
-        let restarted = peer.incarnation != 0 && std::mem::replace(&mut peer.incarnation, incarnation) != incarnation;
-        peer.incarnation = incarnation;
+        let before = std::mem::replace(&mut peer.incarnation, incarnation);
+        let restarted = before != 0 && before != incarnation;
         if restarted {
             peer.possession = PossessionRecord::default();
         }
