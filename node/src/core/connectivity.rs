@@ -246,6 +246,7 @@ impl<M> Connectivity<M> {
     }
 
     pub(in crate::core) fn send<O>(&mut self, cx: &mut Cx<'_, M, O>, peer: NodeId, message: Message<M>) {
-        self.links.send(cx.now, peer, message, cx.hosts.get(peer), cx.stats, cx.sink);
+        let known = if self.links.is_up(peer) { None } else { cx.hosts.get(peer) };
+        self.links.send(cx.now, peer, message, known, cx.stats, cx.sink);
     }
 }

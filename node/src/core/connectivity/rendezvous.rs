@@ -46,6 +46,8 @@ pub const INTRODUCTIONS_PER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Rendezvous {
     configured: Vec<ConfiguredAmbassador>,
+    /// When the next try of one of them is due: asked for after every input.
+    due: Time,
     fallback_ambassador: Option<AmbassadorAddress>,
     /// When to look for a fallback; [`Time::NEVER`] while a configured ambassador is linked.
     fallback_at: Time,
@@ -123,6 +125,7 @@ impl Rendezvous {
         let by_name = names.iter().map(|name| ConfiguredAmbassador::new(Some(name.clone()), Vec::new()));
         Rendezvous {
             configured: by_address.chain(by_name).collect(),
+            due: Time::ZERO,
             fallback_ambassador: None,
             fallback_at: Time::ZERO,
             asked: Budget::default(),
@@ -133,8 +136,11 @@ impl Rendezvous {
     /// Begins the tries that are due. `dial` dials an address and names the dial. Returns the names to look up. An isolated node,
     /// one without neighbours, does not wait for dials to fail.
     pub fn wake(&mut self, now: Time, is_isolated: bool, mut dial: impl FnMut(SocketAddr) -> DialId) -> Vec<String> {
-        let within = if is_isolated { REDIAL_ISOLATED } else { DIAL_WITHIN };
         let mut names = Vec::new();
+        if self.due > now {
+            return names;
+        }
+        let within = if is_isolated { REDIAL_ISOLATED } else { DIAL_WITHIN };
         for ambassador in &mut self.configured {
             let (AmbassadorState::Idle(at) | AmbassadorState::Resolving(at) | AmbassadorState::Dialling(at)) =
                 ambassador.state
@@ -152,6 +158,7 @@ impl Rendezvous {
                 None => ambassador.dial_all(now + within, &mut dial),
             }
         }
+        self.update_due();
         names
     }
 
@@ -178,15 +185,20 @@ impl Rendezvous {
             ambassador.addresses = addresses.iter().copied().take(ADDRESSES_PER_NAME_MAX).collect();
             ambassador.dial_all(now + DIAL_WITHIN, &mut dial);
         }
+        self.update_due();
     }
 
     /// When [`Rendezvous::wake`] is due.
     pub fn deadline(&self) -> Deadline {
+        Deadline { at: self.due, why: "dialling an ambassador" }
+    }
+
+    fn update_due(&mut self) {
         let due = self.configured.iter().filter_map(|ambassador| match ambassador.state {
             AmbassadorState::Idle(at) | AmbassadorState::Resolving(at) | AmbassadorState::Dialling(at) => Some(at),
             AmbassadorState::Linked(_) => None,
         });
-        Deadline { at: due.min().unwrap_or(Time::NEVER), why: "dialling an ambassador" }
+        self.due = due.min().unwrap_or(Time::NEVER);
     }
 
     /// A link is up. Whether it leads to a configured ambassador.
@@ -196,6 +208,7 @@ impl Rendezvous {
         let Some(ambassador) = self.configured.iter_mut().find(leads_there) else { return false };
         ambassador.state = AmbassadorState::Linked(AmbassadorAddress { id: peer, address });
         (self.fallback_ambassador, self.fallback_at) = (None, Time::NEVER);
+        self.update_due();
         true
     }
 
@@ -205,6 +218,7 @@ impl Rendezvous {
             ambassador.state = AmbassadorState::Idle(now + RETRY_AFTER / 4);
             self.fallback_at = now;
         }
+        self.update_due();
         self.fallback_ambassador = self.fallback_ambassador.filter(|via| via.id != peer);
     }
 
@@ -216,6 +230,7 @@ impl Rendezvous {
                 ambassador.state = AmbassadorState::Idle(now + RETRY_AFTER);
             }
         }
+        self.update_due();
     }
 
     /// Whether a link to `peer` is to be kept although nothing is said over it.

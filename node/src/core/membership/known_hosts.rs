@@ -292,11 +292,14 @@ impl KnownHosts {
             return self.turn_to_former(now, me, paths, says);
         }
         while self.can_recruit() {
-            let free: Vec<usize> =
+            let mut pool: Vec<usize> =
                 (0..self.passive.len()).filter(|&at| !self.is_candidate(self.passive[at].id)).collect();
-            let elsewhere: Vec<usize> =
-                free.iter().copied().filter(|&at| self.passive[at].network() != me.network()).collect();
-            let pool = if self.lacks_other_networks(me) && !elsewhere.is_empty() { elsewhere } else { free };
+            if self.lacks_other_networks(me) {
+                let own = me.network();
+                let is_elsewhere = |at: &usize| self.passive[*at].network() != own;
+                let elsewhere: Vec<usize> = pool.iter().copied().filter(is_elsewhere).collect();
+                pool = if elsewhere.is_empty() { pool } else { elsewhere };
+            }
             let candidate = self.passive[pool[random.random_range(0..pool.len())]].clone();
             says.push(self.ask(now, candidate, me, paths));
         }
@@ -315,12 +318,14 @@ impl KnownHosts {
     /// Whether no neighbour is on another network: a few nodes of one network, whose views have room for them alone, would else
     /// never be found while the views of all others are full.
     fn is_cut_off(&self, me: &Contact) -> bool {
-        self.active.iter().all(|contact| contact.network() == me.network())
+        let own = me.network();
+        self.active.iter().all(|contact| contact.network() == own)
     }
 
     /// Links within one network must not use up the active view, or networks would come apart.
     fn lacks_other_networks(&self, me: &Contact) -> bool {
-        self.active.iter().filter(|contact| contact.network() != me.network()).count() * 3 < self.active_max
+        let own = me.network();
+        self.active.iter().filter(|contact| contact.network() != own).count() * 3 < self.active_max
     }
 
     fn exchange(&mut self, me: &Contact, random: &mut Random, says: &mut Vec<AddressedMessage>) {

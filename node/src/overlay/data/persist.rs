@@ -80,41 +80,42 @@ const EPOCH_FIRST_MAX: u64 = 1 << 32;
 /// The groups of this node and the protocol state that keeps them alive.
 #[derive(Debug)]
 pub(super) struct Persist {
+    // What every input looks at comes first: together it is in few lines of the cache, of which a simulation has too few.
     me: NodeId,
-    replicas: usize,
+    next: Time,
     heartbeat: Duration,
-    /// One for each block in the store.
-    groups: BTreeMap<BlockId, GroupView>,
-    peers: GroupPeers,
     health: LocalHealth,
-    repairs: Repairs,
-    /// Blocks held beyond their groups.
-    extras: BTreeMap<BlockId, ExtraCopy>,
-    /// First choice for blocks of this node's own application; most recent last, at most [`candidates::PREFERRED_PEERS_MAX`].
-    preferred_peers: SmallVec<[NodeId; 2]>,
-    avoided: AvoidedPeers,
-    distrusted: DistrustedPeers,
-    observed: ObservedPeers,
-    questions: Questions,
+    peers: GroupPeers,
+    comeback: Comeback,
+    leaving: Option<LeaveState>,
     /// Peers that have shown or acknowledged to hold a block, since [`Persist::take_proven`].
     proven: Vec<(BlockId, NodeId)>,
-    revisits: Revisits,
-    left_groups: LeftGroups,
-    rechecks: Rechecks,
-    /// Views to send to each peer, gathered while an input is handled.
-    changed_views: BTreeMap<NodeId, BTreeSet<BlockId>>,
     /// Blocks whose groups have changed since [`Persist::take_changed`].
     changed: Vec<BlockId>,
     /// Surplus copies dropped since [`Persist::take_trimmed`].
     trimmed: Vec<BlockId>,
+    /// Views to send to each peer, gathered while an input is handled.
+    changed_views: BTreeMap<NodeId, BTreeSet<BlockId>>,
+    questions: Questions,
+    left_groups: LeftGroups,
+    revisits: Revisits,
+    rechecks: Rechecks,
+    distrusted: DistrustedPeers,
+    /// Blocks held beyond their groups.
+    extras: BTreeMap<BlockId, ExtraCopy>,
+    repairs: Repairs,
+    /// One for each block in the store.
+    groups: BTreeMap<BlockId, GroupView>,
+    replicas: usize,
+    /// Drawn at the first heartbeat; 0 before.
+    incarnation: u64,
+    /// First choice for blocks of this node's own application; most recent last, at most [`candidates::PREFERRED_PEERS_MAX`].
+    preferred_peers: SmallVec<[NodeId; 2]>,
+    avoided: AvoidedPeers,
+    observed: ObservedPeers,
     /// Answers to invitations whose blocks are being written.
     invite_answers: InviteAnswers,
     failed_repairs: FailedRepairs,
-    leaving: Option<LeaveState>,
-    comeback: Comeback,
-    /// Drawn at the first heartbeat; 0 before.
-    incarnation: u64,
-    next: Time,
 }
 
 impl Persist {

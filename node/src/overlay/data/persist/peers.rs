@@ -51,69 +51,80 @@ pub(super) enum PeerStatus {
     Dead,
 }
 
-/// A peer that shares at least one group with this node.
+/// A peer that shares at least one group with this node. Each wake looks at all of them: what that takes no part in is apart.
 #[derive(Debug)]
 pub(super) struct GroupPeer {
     pub(super) id: NodeId,
     pub(super) status: PeerStatus,
-    /// Number of groups shared with it.
-    pub(super) shared: u32,
-    /// Exclusive or of the digests of those groups.
+    next_heartbeat: Time,
+    expect: Time,
+    /// Exclusive or of the digests of the groups shared with it.
     pub(super) digest: u64,
-    /// When `digest` last changed.
+    /// Number of those groups.
+    pub(super) shared: u32,
+    /// Blocks that it stores, as its last heartbeat said.
+    pub(super) held: u32,
+    /// [`GroupPeers::version`] of the last peer list sent to it.
+    list_version_sent: u32,
+    pub(super) detail: Box<PeerDetail>,
+}
+
+/// What is of use only when something comes from a peer, or is missing.
+#[derive(Debug)]
+pub(super) struct PeerDetail {
+    /// When [`GroupPeer::digest`] last changed.
     pub(super) changed: Time,
     /// No comparison of views before this.
     pub(super) sync_after: Time,
     /// Suspicions of other peers are ignored before this.
     pub(super) trusted_until: Time,
-    /// Its other group peers, as its last peer list says; at most [`CONTACTS_MAX`].
-    pub(super) peer_list: Vec<NodeId>,
-    /// [`GroupPeers::version`] of the last peer list sent to it.
-    list_version_sent: u32,
-    /// Its incarnation, as its last heartbeat said; 0 before the first.
-    pub(super) incarnation: u64,
-    /// Questions for blocks, and what came of them.
-    pub(super) possession: PossessionRecord,
-    /// Blocks that it stores, as its last heartbeat said.
-    pub(super) held: u32,
-    next_heartbeat: Time,
-    expect: Time,
     /// When the next heartbeat is due, as the last one announced.
     announced: Time,
     /// The path to it when it was last linked.
     path: Option<PathEstimate>,
     jitter_us: u32,
+    /// Its incarnation, as its last heartbeat said; 0 before the first.
+    pub(super) incarnation: u64,
+    /// Questions for blocks, and what came of them.
+    pub(super) possession: PossessionRecord,
+    /// Its other group peers, as its last peer list says; at most [`CONTACTS_MAX`].
+    pub(super) peer_list: Vec<NodeId>,
 }
 
 impl GroupPeer {
     fn new(id: NodeId, now: Time, heartbeat: Duration, path: Option<PathEstimate>) -> Self {
-        GroupPeer {
-            id,
-            status: PeerStatus::Alive,
-            shared: 0,
-            digest: 0,
+        let expect = now + heartbeat + SETTLE + path_slack(path.as_ref());
+        let detail = PeerDetail {
             changed: now,
             sync_after: now,
             trusted_until: now,
-            peer_list: Vec::new(),
-            list_version_sent: 0,
-            incarnation: 0,
-            possession: PossessionRecord::default(),
-            held: 0,
-            next_heartbeat: now + SETTLE.min(heartbeat) / 2,
-            expect: now + heartbeat + SETTLE + path_slack(path.as_ref()),
             announced: Time::NEVER,
             path,
             jitter_us: 0,
+            incarnation: 0,
+            possession: PossessionRecord::default(),
+            peer_list: Vec::new(),
+        };
+        GroupPeer {
+            id,
+            status: PeerStatus::Alive,
+            next_heartbeat: now + SETTLE.min(heartbeat) / 2,
+            expect,
+            digest: 0,
+            shared: 0,
+            held: 0,
+            list_version_sent: 0,
+            detail: Box::new(detail),
         }
     }
 
     /// Records a heartbeat that announces the next one for `pause` later.
     pub(super) fn record_heartbeat(&mut self, now: Time, pause: Duration, patience: u32) {
-        let late_us = u32::try_from(now.since(self.announced).as_micros()).unwrap_or(u32::MAX).min(10_000_000);
-        self.jitter_us = (7 * self.jitter_us + late_us) / 8;
+        let detail = &mut *self.detail;
+        let late_us = u32::try_from(now.since(detail.announced).as_micros()).unwrap_or(u32::MAX).min(10_000_000);
+        detail.jitter_us = (7 * detail.jitter_us + late_us) / 8;
         let pause = pause.clamp(Duration::from_millis(1), PAUSE_MAX);
-        self.announced = now + pause;
+        detail.announced = now + pause;
         self.expect = now + pause + self.slack(patience);
     }
 
@@ -123,23 +134,23 @@ impl GroupPeer {
             self.next_heartbeat = now;
         }
         self.status = PeerStatus::Alive;
-        self.announced = Time::NEVER;
+        self.detail.announced = Time::NEVER;
         self.expect = self.expect.max(now + heartbeat + self.slack(patience));
     }
 
     fn slack(&self, patience: u32) -> Duration {
-        let jitter = Duration::from_micros(u64::from(self.jitter_us) * 4);
-        SLACK.clamp(jitter.max(path_slack(self.path.as_ref()))) * patience
+        let jitter = Duration::from_micros(u64::from(self.detail.jitter_us) * 4);
+        SLACK.clamp(jitter.max(path_slack(self.detail.path.as_ref()))) * patience
     }
 
     /// Takes note of the path to it, if it is linked.
     pub(super) fn note_path(&mut self, path: Option<PathEstimate>) {
-        self.path = path.or(self.path);
+        self.detail.path = path.or(self.detail.path);
     }
 
     /// How long it may take to answer a probe.
     pub(super) fn probe_wait(&self, is_linked: bool) -> Duration {
-        probe_wait(self.path.as_ref(), is_linked)
+        probe_wait(self.detail.path.as_ref(), is_linked)
     }
 
     /// This node itself was stalled until `now`: a late heartbeat was not the peer's fault.
@@ -271,7 +282,7 @@ impl GroupPeers {
         let peer = &mut self.list[at];
         peer.shared += 1;
         peer.digest ^= digest;
-        peer.changed = now;
+        peer.detail.changed = now;
     }
 
     /// Counts one group less shared with `id`.
@@ -280,7 +291,7 @@ impl GroupPeers {
         let peer = &mut self.list[at];
         peer.shared -= 1;
         peer.digest ^= digest;
-        peer.changed = now;
+        peer.detail.changed = now;
         if peer.shared == 0 {
             self.dead -= usize::from(peer.status == PeerStatus::Dead);
             self.list.remove(at);

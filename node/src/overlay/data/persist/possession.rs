@@ -13,10 +13,10 @@
 //! nothing to accuse others with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::time::Duration;
 
-use rand::Rng;
+use rand::{Rng, RngExt};
 use sha2::{Digest, Sha256};
 
 use super::super::block::Block;
@@ -32,8 +32,9 @@ use crate::core::time::Time;
 
 /// Heartbeats without the answer to a challenge, after which the peer has had its chance.
 const BEATS_WITHOUT_ANSWER: u32 = 3;
-/// Heartbeats without a challenge after a proof: hashing a block costs more than all else in a heartbeat.
-const REST_AFTER_PROOF: u32 = 3;
+/// Heartbeats without a challenge after a proof: hashing a block costs more than all else in a heartbeat. Drawn at random, so that
+/// a peer does not know how long it is safe to have dropped its blocks.
+const REST_AFTER_PROOF: RangeInclusive<u32> = 4..=16;
 /// Challenged blocks lost in a row, after which a peer is taken to have lost all.
 const LOSSES_MAX: u32 = 3;
 /// Groups that are looked at to find one that is shared with a peer.
@@ -172,19 +173,19 @@ impl Persist {
         to: NodeId,
     ) -> (Option<Challenge>, Option<ChallengeAnswer>) {
         let Some(peer) = self.peers.get_mut(to) else { return (None, None) };
-        let answer = peer.possession.answer.take();
-        if let Some(open) = &peer.possession.open {
+        let answer = peer.detail.possession.answer.take();
+        if let Some(open) = &peer.detail.possession.open {
             return (Some(open.challenge), answer);
         }
-        if peer.possession.rest > 0 {
-            peer.possession.rest -= 1;
+        if peer.detail.possession.rest > 0 {
+            peer.detail.possession.rest -= 1;
             return (None, answer);
         }
         let id = self.shared_block(ctx, to);
         let challenge = id.map(|id| Challenge { id, nonce: fresh_nonce(ctx) });
         if let Some(peer) = self.peers.get_mut(to) {
             let open = challenge.map(|challenge| OpenChallenge { challenge, sent: ctx.now, beats: 0 });
-            peer.possession.open = open;
+            peer.detail.possession.open = open;
         }
         (challenge, answer)
     }
@@ -192,7 +193,7 @@ impl Persist {
     /// A random block of a group that is shared with `peer`, if one is found within [`SCANNED_MAX`] groups.
     fn shared_block(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) -> Option<BlockId> {
         let mut first = BlockId([0; 32]);
-        match self.peers.get(peer)?.possession.scan_from {
+        match self.peers.get(peer)?.detail.possession.scan_from {
             Some(from) => first = from,
             None => ctx.random.fill_bytes(&mut first.0),
         }
@@ -204,7 +205,7 @@ impl Persist {
             view.contains(peer) && view.contains(self.me) && !self.repairs.is_missing(id, peer)
         };
         let found = scanned.inspect(|(id, _)| last = **id).find(|(id, view)| is_shared(**id, view)).map(|(&id, _)| id);
-        self.peers.get_mut(peer)?.possession.scan_from = found.is_none().then_some(last);
+        self.peers.get_mut(peer)?.detail.possession.scan_from = found.is_none().then_some(last);
         found
     }
 
@@ -227,7 +228,7 @@ impl Persist {
 
     fn note_answer(&mut self, to: NodeId, answer: ChallengeAnswer) {
         if let Some(peer) = self.peers.get_mut(to) {
-            peer.possession.answer = Some(answer);
+            peer.detail.possession.answer = Some(answer);
         }
     }
 
@@ -240,7 +241,7 @@ impl Persist {
     ) {
         let patience = waits::proof(ctx, from);
         let Some(peer) = self.peers.get_mut(from) else { return };
-        let Some(open) = &mut peer.possession.open else { return };
+        let Some(open) = &mut peer.detail.possession.open else { return };
         let Challenge { id, nonce } = open.challenge;
         match answer.filter(|answer| answer.challenge == open.challenge) {
             None => {
@@ -250,19 +251,19 @@ impl Persist {
                 }
             }
             Some(ChallengeAnswer { proof: None, .. }) => {
-                peer.possession.open = None;
+                peer.detail.possession.open = None;
                 if self.repairs.is_missing(id, from) {
                     return;
                 }
-                peer.possession.losses += 1;
-                if peer.possession.losses >= LOSSES_MAX {
+                peer.detail.possession.losses += 1;
+                if peer.detail.possession.losses >= LOSSES_MAX {
                     self.distrust(ctx, from);
                 } else {
                     self.member_lost(ctx, id, from);
                 }
             }
             Some(ChallengeAnswer { proof: Some(proof), .. }) => {
-                peer.possession.open = None;
+                peer.detail.possession.open = None;
                 let purpose = ReadPurpose::Possession(PossessionRead::VerifyChallenge { from, nonce, proof });
                 if let Some(blocks) = ctx.read_blocks(&[id], purpose) {
                     self.verify_challenge(ctx, from, (nonce, proof), &blocks);
@@ -280,10 +281,11 @@ impl Persist {
     ) {
         // Without the block here there is nothing to compare with.
         let Some((_, block)) = blocks.first() else { return };
+        let rest = ctx.random.random_range(REST_AFTER_PROOF);
         if proof_of(block, nonce, from) != proof {
             self.distrust(ctx, from);
         } else if let Some(peer) = self.peers.get_mut(from) {
-            (peer.possession.losses, peer.possession.rest) = (0, REST_AFTER_PROOF);
+            (peer.detail.possession.losses, peer.detail.possession.rest) = (0, rest);
         }
     }
 
@@ -291,7 +293,7 @@ impl Persist {
     pub(super) fn distrust(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
         self.distrusted.add(ctx.now, peer);
         if let Some(peer) = self.peers.get_mut(peer) {
-            peer.possession = PossessionRecord::default();
+            peer.detail.possession = PossessionRecord::default();
         }
         self.preferred_peers.retain(|preferred| *preferred != peer);
         let shared: Vec<BlockId> =

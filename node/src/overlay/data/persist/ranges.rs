@@ -21,7 +21,7 @@ impl Persist {
         let lacking = self.repairs.awaits_copies_at(with);
         let Some(peer) = self.peers.get_mut(with) else { return };
         // What it is known to lack is on its way: comparing that again and again would not help.
-        peer.sync_after = ctx.now + if lacking { pause.max(waits::RESYNC.ceiling) } else { pause };
+        peer.detail.sync_after = ctx.now + if lacking { pause.max(waits::RESYNC.ceiling) } else { pause };
         let root = self.range_digest(with, FIRST, LAST);
         ctx.send(with, DataMessage::Ranges { ranges: vec![root] });
     }
@@ -40,7 +40,7 @@ impl Persist {
 
     /// Handles digests of ranges, which are sorted and do not overlap.
     pub(super) fn handle_ranges(&mut self, ctx: &mut DataCx<'_, '_>, with: NodeId, ranges: &[RangeDigest]) {
-        let postponed = self.peers.get(with).is_some_and(|peer| ctx.now < peer.sync_after);
+        let postponed = self.peers.get(with).is_some_and(|peer| ctx.now < peer.detail.sync_after);
         if postponed && ranges.len() == 1 && self.repairs.awaits_copies_at(with) {
             return;
         }

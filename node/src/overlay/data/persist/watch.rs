@@ -113,7 +113,7 @@ impl Persist {
     /// A peer lists its other group peers.
     pub(super) fn handle_peer_list(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, contacts: &[Contact]) {
         let Some(peer) = self.peers.get_mut(from) else { return };
-        peer.peer_list = contacts.iter().map(|contact| contact.id).filter(|&friend| friend != self.me).collect();
+        peer.detail.peer_list = contacts.iter().map(|contact| contact.id).filter(|&friend| friend != self.me).collect();
         contacts.iter().for_each(|contact| ctx.learn(contact));
     }
 
@@ -178,7 +178,7 @@ impl Persist {
         let within = peer.probe_wait(ctx.node.is_linked(suspect)) * patience;
         let (again, until) = (ctx.now + within / 2, ctx.now + within);
         peer.status = PeerStatus::Suspected { stamp, again, until, asked: false };
-        let peer_list = peer.peer_list.clone();
+        let peer_list = peer.detail.peer_list.clone();
         self.wake_at(ctx.now + within / 2);
         ctx.send(suspect, DataMessage::Probe { stamp, asker: None });
         let others: Vec<NodeId> = self.members_beside(suspect).into_iter().collect();
@@ -234,7 +234,7 @@ impl Persist {
             }
             Some(_) => {
                 if let Some(peer) = self.peers.get_mut(from) {
-                    peer.trusted_until = ctx.now + REPRIEVE;
+                    peer.detail.trusted_until = ctx.now + REPRIEVE;
                 }
             }
         }
@@ -271,13 +271,14 @@ impl Persist {
         peer.note_path(ctx.node.path(from).copied());
         peer.record_heartbeat(ctx.now, pause, patience);
         peer.held = held;
-        let before = std::mem::replace(&mut peer.incarnation, incarnation);
+        let before = std::mem::replace(&mut peer.detail.incarnation, incarnation);
         let restarted = before != 0 && before != incarnation;
         if restarted {
-            peer.possession = PossessionRecord::default();
+            peer.detail.possession = PossessionRecord::default();
         }
         // What it has after a restart is known at once, not after a pause.
-        let settled = restarted || ctx.now.since(peer.changed) >= super::peers::SETTLE && ctx.now >= peer.sync_after;
+        let settled = restarted
+            || ctx.now.since(peer.detail.changed) >= super::peers::SETTLE && ctx.now >= peer.detail.sync_after;
         if peer.digest != digest && settled {
             self.begin_sync(ctx, from);
         }
@@ -319,7 +320,7 @@ impl Persist {
 
     /// Another peer misses a heartbeat. Accepted from any sender: it costs two probes, at a limited rate.
     pub(super) fn handle_suspicion(&mut self, ctx: &mut DataCx<'_, '_>, suspect: NodeId) {
-        let Some(peer) = self.peers.get(suspect).filter(|peer| peer.trusted_until <= ctx.now) else { return };
+        let Some(peer) = self.peers.get(suspect).filter(|peer| peer.detail.trusted_until <= ctx.now) else { return };
         if peer.status == PeerStatus::Alive {
             self.suspect(ctx, suspect, false);
         }
