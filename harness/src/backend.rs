@@ -6,7 +6,6 @@ use crate::error_class::ErrorClass;
 use crate::events::RunTime;
 use crate::netns::access::NamespaceError;
 use crate::op::{BackendEvent, Op, OpId, OpTarget};
-use crate::plan::Plan;
 use crate::probe::{ProbeError, RouterDiffers};
 use crate::programs::ProgramError;
 use crate::progress::Progress;
@@ -66,22 +65,12 @@ pub enum BackendError {
     /// The self-probe failed, or a router does not behave as declared.
     #[error(transparent)]
     Probe(#[from] ProbeError),
-    /// A node is hostile, which only the simulator can play. Nothing was created.
-    #[error("node {0} has a behaviour, and hostile nodes run on the simulator only")]
-    Hostile(String),
     /// Containers, networks or volumes are left.
     #[error("cannot remove everything: {left}")]
     Removal { left: String, remedy: String },
     /// Another operation failed.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
-}
-
-/// # Errors
-/// If the plan has a hostile node: real nodes are all honest.
-pub(crate) fn refuse_hostile(plan: &Plan) -> Result<(), BackendError> {
-    let hostile = plan.nodes.iter().find(|node| !node.behaviours.is_empty());
-    hostile.map_or(Ok(()), |node| Err(BackendError::Hostile(node.name.clone())))
 }
 
 impl BackendError {
@@ -94,7 +83,6 @@ impl BackendError {
             BackendError::Capacity(error) => Some(error.remedy()),
             BackendError::Probe(error) => error.remedy().map(str::to_owned),
             BackendError::Removal { remedy, .. } => Some(remedy.clone()),
-            BackendError::Hostile(_) => Some("choose the simulator with --backend sim".to_owned()),
             BackendError::Other(_) => None,
         }
     }
@@ -111,7 +99,6 @@ impl BackendError {
     pub fn class(&self) -> ErrorClass {
         match self {
             BackendError::Program(error) => error.class(),
-            BackendError::Hostile(_) => ErrorClass::User,
             BackendError::Namespace(_)
             | BackendError::Engine(_)
             | BackendError::Capacity(_)

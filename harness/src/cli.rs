@@ -30,6 +30,7 @@ use butter_cli::terminal::process_environment;
 use butter_cli::{arguments, bugs, logging, output};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::backend::process::{hostile_node, node_command};
 use crate::netns::{access, arrival_filter};
 
 mod agree;
@@ -112,6 +113,12 @@ enum Command {
         /// Routers to probe, as JSON
         survey: std::path::PathBuf,
     },
+    /// Run as a hostile node, inside its container or namespace
+    #[command(hide = true)]
+    Adversary {
+        /// What it is, as JSON
+        node: String,
+    },
     /// Filter what this container receives
     #[command(hide = true)]
     ArrivalFilter {
@@ -146,7 +153,11 @@ fn start() -> Exit {
         Ok(cli) => cli,
         Err(error) => return if error.show() { Exit::Passed } else { Exit::Usage },
     };
-    if let Err(error) = logging::start(help::LOG_VARIABLE, process_environment(help::LOG_VARIABLE), LOG_DEFAULT) {
+    let (variable, default) = match &cli.command {
+        Command::Adversary { .. } => (node_command::LOG_VARIABLE, hostile_node::LOG_DEFAULT),
+        _ => (help::LOG_VARIABLE, LOG_DEFAULT),
+    };
+    if let Err(error) = logging::start(variable, process_environment(variable), default) {
         return fail(error);
     }
     execute(cli.command).unwrap_or_else(fail)
@@ -155,6 +166,7 @@ fn start() -> Exit {
 fn execute(command: Command) -> Result<Exit, CommandError> {
     // These need the process as it is, without other threads.
     match &command {
+        Command::Adversary { node } => return Ok(hostile_node::main(node).map(|()| Exit::Passed)?),
         Command::Router => return Ok(crate::router::main_from_env().map(|()| Exit::Passed)?),
         Command::ArrivalFilter { filter } => return Ok(arrival_filter::main(filter).map(|()| Exit::Passed)?),
         Command::NamespaceTrial => return Ok(if access::trial_main() { Exit::Passed } else { Exit::Failed }),
@@ -177,6 +189,8 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Prober { survey } => {
             runtime.block_on(crate::probe::remote_prober::main(&survey)).map(|()| Exit::Passed)?
         }
-        Command::Router | Command::ArrivalFilter { .. } | Command::NamespaceTrial => unreachable!("handled above"),
+        Command::Router | Command::Adversary { .. } | Command::ArrivalFilter { .. } | Command::NamespaceTrial => {
+            unreachable!("handled above")
+        }
     })
 }

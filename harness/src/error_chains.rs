@@ -100,7 +100,6 @@ fn backend_errors() -> Vec<Box<dyn Error>> {
         Box::new(too_many_files()),
         Box::new(CapacityError::Bridge { network: text(), nodes: 2_000, most: 1_021 }),
         Box::new(CapacityError::Memory { processes: 9, needed: 9 << 20, free: 1 << 20 }),
-        Box::new(BackendError::Hostile(text())),
         Box::new(BackendError::Removal { left: text(), remedy: "restart it".to_owned() }),
         Box::new(BackendError::Other(other())),
         Box::new(ProbeError::Failed(other())),

@@ -35,6 +35,7 @@ use crate::config::NodeConfig;
 use crate::core::blob::Blob;
 use crate::core::config::Config;
 use crate::core::identity::{BlockId, NodeId};
+use crate::core::interposer::Interposer;
 pub use crate::driver::StartError;
 use crate::driver::api::{ApiAddress, ApiServer, ApiSettings, OverlayApi};
 use crate::driver::behaviours::Behaviours;
@@ -43,11 +44,11 @@ pub use crate::driver::command::{
     AskCommand, CommandError, ConnectCommand, GetCommand, LeaveCommand, NodeCommand, OverlayCommand, PutCommand,
 };
 pub use crate::driver::handle::{AppOverlay, InspectedNode, NodeHandle, NodeStopped};
-use crate::driver::identity::Identity;
+pub use crate::driver::identity::Identity;
 use crate::driver::resolver::Resolver;
 use crate::driver::store::{OpenStoreError, OpenedStore};
 use crate::driver::store_lock::StoreLock;
-use crate::driver::{Driver, DriverSettings};
+use crate::driver::{Driver, DriverSettings, InterposerOf};
 use crate::overlay::data::{DataOverlay, FoundValue, GetError, PutError, StoredValue};
 
 type Client<V> = Box<dyn FnOnce(NodeHandle<V>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
@@ -63,6 +64,8 @@ pub struct NodeBuilder<V: AppOverlay> {
     api: Option<ApiSettings>,
     behaviours: Behaviours,
     clients: Vec<Client<V>>,
+    identity: Option<Identity>,
+    interposer: Option<Box<InterposerOf<V>>>,
 }
 
 impl<V: AppOverlay> fmt::Debug for NodeBuilder<V> {
@@ -92,6 +95,8 @@ impl Node<DataOverlay> {
             api: None,
             behaviours: Behaviours::default(),
             clients: Vec::new(),
+            identity: None,
+            interposer: None,
         }
     }
 }
@@ -110,14 +115,24 @@ impl NodeBuilder<DataOverlay> {
     /// core and of `overlay`.
     ///
     /// # Panics
-    /// If a client was added before: clients use the overlay's commands.
+    /// If a client or an interposer was added before: they use the overlay's commands and messages.
     #[must_use]
     pub fn overlay<W: AppOverlay>(self, overlay: W) -> NodeBuilder<W> {
-        assert!(self.clients.is_empty(), "the overlay is chosen before clients are added");
-        let NodeBuilder { config, driver, store, blocks_in_memory, api, behaviours, .. } = self;
-        let overlay_api = OverlayApi::none();
-        let clients = Vec::new();
-        NodeBuilder { config, overlay, overlay_api, driver, store, blocks_in_memory, api, behaviours, clients }
+        let is_free = self.clients.is_empty() && self.interposer.is_none();
+        assert!(is_free, "the overlay is chosen before clients and an interposer are added");
+        NodeBuilder {
+            config: self.config,
+            overlay,
+            overlay_api: OverlayApi::none(),
+            driver: self.driver,
+            store: self.store,
+            blocks_in_memory: self.blocks_in_memory,
+            api: self.api,
+            behaviours: self.behaviours,
+            clients: Vec::new(),
+            identity: self.identity,
+            interposer: None,
+        }
     }
 }
 
@@ -172,6 +187,23 @@ impl<V: AppOverlay> NodeBuilder<V> {
         self
     }
 
+    /// Has this identity, whatever the store says.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Puts `interposer` between the node and its network: for testbeds, to make a hostile node.
+    #[must_use]
+    pub fn interpose(
+        mut self,
+        interposer: impl Interposer<V::Message, V::Command, V::Outcome> + Send + 'static,
+    ) -> Self {
+        self.interposer = Some(Box::new(interposer));
+        self
+    }
+
     /// Serves the control API.
     #[must_use]
     pub fn api(mut self, settings: ApiSettings) -> Self {
@@ -208,9 +240,10 @@ impl<V: AppOverlay> NodeBuilder<V> {
     /// If a socket cannot be opened, or the store cannot be used or is in use.
     pub async fn start(self) -> Result<Node<V>, StartError> {
         let lock = self.store.as_deref().map(StoreLock::take).transpose().map_err(OpenStoreError::from)?;
-        let identity = match &self.store {
-            Some(folder) => Identity::in_store(folder)?,
-            None => Identity::generate()?,
+        let identity = match (self.identity, &self.store) {
+            (Some(identity), _) => identity,
+            (None, Some(folder)) => Identity::in_store(folder)?,
+            (None, None) => Identity::generate()?,
         };
         let (store, lock) = match (self.store, lock) {
             (Some(folder), Some(lock)) if !self.blocks_in_memory => (Some(OpenedStore::open(&folder, lock)?), None),
@@ -223,7 +256,11 @@ impl<V: AppOverlay> NodeBuilder<V> {
         if let Some(api) = &api {
             api.wait_for_start().await;
         }
-        let (driver, handle) = Driver::open(&identity, self.config, self.overlay, self.driver, self.behaviours, store)?;
+        let (mut driver, handle) =
+            Driver::open(&identity, self.config, self.overlay, self.driver, self.behaviours, store)?;
+        if let Some(interposer) = self.interposer {
+            driver.interpose(interposer);
+        }
         let mut node = JoinSet::new();
         node.spawn(driver.run());
         let mut beside = JoinSet::new();

@@ -17,6 +17,7 @@ pub mod connectivity;
 pub mod contact;
 pub mod cx;
 pub mod identity;
+pub mod interposer;
 pub mod io;
 pub mod membership;
 pub mod message;

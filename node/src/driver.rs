@@ -25,10 +25,11 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use crate::core::NodeCore;
 use crate::core::config::Config;
+use crate::core::interposer::Interposer;
 use crate::core::io::{Command, CommandId, Input, LocalAddress, Outcome, Output, Sink};
 use crate::core::message::Announcement;
 use crate::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreContents, StoreRequest};
-use crate::core::time::Deadline;
+use crate::core::time::{Deadline, Time};
 use crate::core::transport::{RelayQuota, TransportEvent};
 use crate::overlay::Overlay;
 use behaviours::{Behaviours, Reply, Server};
@@ -123,6 +124,10 @@ pub enum StartError {
     Api(#[from] api::ApiError),
 }
 
+/// What stands between a node that runs the overlay `V` and its network.
+pub(crate) type InterposerOf<V> =
+    dyn Interposer<<V as Overlay>::Message, <V as Overlay>::Command, <V as Overlay>::Outcome> + Send;
+
 /// Where the blocks of a node are, if its overlay has not its own place for them.
 #[derive(Debug)]
 enum NodeStore {
@@ -157,6 +162,7 @@ impl NodeStore {
 #[derive(Debug)]
 pub struct Driver<V: Overlay> {
     node: NodeCore<V>,
+    interposer: Option<Box<InterposerOf<V>>>,
     settings: DriverSettings,
     clock: Clock,
     transport: Transport<V::Message>,
@@ -219,6 +225,7 @@ where
         interfaces.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut driver = Driver {
             node: NodeCore::new(identity.id(), config, identity::random_seed()?, overlay),
+            interposer: None,
             lookups: Lookups::new(settings.resolver.clone()),
             settings,
             clock: Clock::start(),
@@ -243,6 +250,11 @@ where
         };
         driver.addresses = driver.local_addresses().map_err(StartError::Addresses)?;
         Ok((driver, handle))
+    }
+
+    /// Puts `interposer` between the node and its network. To be called before [`Driver::run`].
+    pub(crate) fn interpose(&mut self, interposer: Box<InterposerOf<V>>) {
+        self.interposer = Some(interposer);
     }
 
     /// Plays the node until it has left.
@@ -275,7 +287,8 @@ where
 
     /// Waits for whatever comes first and takes it.
     async fn turn(&mut self) {
-        let wake = self.clock.instant(self.deadline.at);
+        let due = self.interposer.as_ref().map_or(Time::NEVER, |interposer| interposer.due());
+        let wake = self.clock.instant(self.deadline.at.min(due));
         tokio::select! {
             event = self.transport.next() => self.take_event(event),
             Some((request, result)) = self.replies.recv() => self.feed(Input::Reply { request, result }),
@@ -298,8 +311,14 @@ where
     }
 
     /// Hands an input to the core and does what follows from it.
-    fn feed(&mut self, input: Input<V::Message, V::Command>) {
-        self.deadline = self.node.handle(self.clock.now(), input, &mut self.sink);
+    fn feed(&mut self, mut input: Input<V::Message, V::Command>) {
+        let now = self.clock.now();
+        if self.interposer.as_mut().is_none_or(|interposer| interposer.receive(now, &mut input)) {
+            self.deadline = self.node.handle(now, input, &mut self.sink);
+        }
+        if let Some(interposer) = &mut self.interposer {
+            interposer.emit(now, &mut self.sink);
+        }
         for output in std::mem::take(&mut self.sink.0) {
             self.outputs += 1;
             self.perform(output);
@@ -378,7 +397,7 @@ where
             ToNode::Inspect(inspection) => inspection(&InspectedNode {
                 node: &self.node,
                 transport: &self.transport,
-                uptime: self.clock.now().since(crate::core::time::Time::ZERO),
+                uptime: self.clock.now().since(Time::ZERO),
             }),
         }
     }

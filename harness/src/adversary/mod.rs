@@ -20,12 +20,13 @@ use std::time::Duration;
 
 use butter::core::contact::Contact;
 use butter::core::identity::NodeId;
+use butter::core::interposer::Interposer;
 use butter::core::io::{Input, Output, Sink};
 use butter::core::message::Message;
 use butter::core::random::{Random, child};
 use butter::core::time::Time;
 use butter::overlay::data::{DataCommand, DataMessage, DataOutcome};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub mod accuse;
 pub mod boast;
@@ -38,7 +39,7 @@ pub mod withhold;
 const ACT_EVERY: Duration = Duration::from_millis(500);
 
 /// A behaviour of hostile nodes, as a topology names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Behaviour {
     /// Accepts blocks, keeps none, and answers every search with nothing.
@@ -100,18 +101,8 @@ impl Behaviour {
     }
 }
 
-/// What stands between a node and its network. `M`, `C` and `O` are messages, commands and outcomes of the overlay.
-pub trait Interposer<M, C, O>: Debug {
-    /// Looks at an input, and may change it. Returns whether the node sees it.
-    fn receive(&mut self, now: Time, input: &mut Input<M, C>) -> bool;
-    /// Changes what the node is about to do, and adds what it does not know of.
-    fn emit(&mut self, now: Time, sink: &mut Sink<M, O>);
-    /// When it wants to act by itself.
-    fn due(&self) -> Time;
-}
-
 /// One behaviour of a hostile node.
-pub trait Attack: Debug {
+pub trait Attack: Debug + Send {
     /// Looks at a message before the node does. Returns whether the node sees it.
     fn hears(&mut self, act: &mut Act<'_>, from: NodeId, message: &mut Message<DataMessage>) -> bool {
         _ = (act, from, message);

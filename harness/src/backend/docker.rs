@@ -49,7 +49,7 @@ pub(crate) use neighbours::enters_namespaces;
 
 use crate::backend::capacity::MachineRoom;
 use crate::backend::process::{ProcessBackend, ProcessRun};
-use crate::backend::{Backend, BackendError, refuse_hostile};
+use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::op::{BackendEvent, Op, OpId, OpTarget};
 use crate::plan::Plan;
@@ -156,7 +156,6 @@ impl Backend for DockerBackend {
     }
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
-        refuse_hostile(&self.plan)?;
         MachineRoom::look().check(&self.plan)?;
         let engine = engine::connect().await?;
         self.engine_version = engine.info.server_version.clone();

@@ -27,9 +27,10 @@ use crate::backend::capacity::MachineRoom;
 use crate::backend::process::client::{ApiClient, Route, api_client};
 use crate::backend::process::exit::how_it_ended;
 use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, ProcessInstance};
+use crate::backend::process::node_command::NodeProgram;
 use crate::backend::process::router_config::{self, CONTROL_PORT};
 use crate::backend::process::{ProcessBackend, ProcessHost, ProcessRun, node_api, node_command};
-use crate::backend::{Backend, BackendError, refuse_hostile};
+use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::netns::access::{self, NamespaceAccess};
 use crate::netns::arrival_filter::ArrivalFilter;
@@ -83,6 +84,7 @@ pub struct NetnsBackend {
 struct Namespaces {
     namespaces: RunNamespaces,
     node: Arc<Program>,
+    harness: Arc<Program>,
     /// The present or last process of each node.
     running: Vec<Mutex<Option<Arc<Process>>>>,
     routers: Vec<Process>,
@@ -141,6 +143,7 @@ impl NetnsBackend {
         let host = Namespaces {
             namespaces,
             node: Arc::new(node),
+            harness: Arc::clone(router),
             running: plan.nodes.iter().map(|_| Mutex::default()).collect(),
             routers,
             stores: persistent.then(|| NodeStores::new(change_user)).transpose()?,
@@ -157,7 +160,6 @@ impl Backend for NetnsBackend {
     }
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
-        refuse_hostile(&self.plan)?;
         let (host, routers) = self.routers(progress).await?;
         if self.options.probe {
             self.probed = probe(&self.plan, &host.namespaces, &routers, progress).await?;
@@ -233,9 +235,14 @@ impl Namespaces {
     /// The orders of a node's process.
     fn process_spec(&self, plan: &Plan, node: NodeIndex, folder: Option<std::os::fd::OwnedFd>) -> ProcessSpec {
         let store = folder.as_ref().map(|_| ".");
+        let (program, arguments) = node_command::command(plan, node, Ipv4Addr::LOCALHOST, store);
+        let program = match program {
+            NodeProgram::Butter => &self.node,
+            NodeProgram::Harness => &self.harness,
+        };
         ProcessSpec {
-            program: Arc::clone(&self.node),
-            arguments: node_command::arguments(plan, node, Ipv4Addr::LOCALHOST, store),
+            program: Arc::clone(program),
+            arguments,
             variables: node_command::inherited_variables(),
             privileges: self.privileges,
             folder,

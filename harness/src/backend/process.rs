@@ -7,6 +7,7 @@
 //! | `exit` | how a process ended, in words |
 //! | `node_api`, `client` | the control API, and the ways to it |
 //! | `router_config` | the configuration of routers |
+//! | `hostile_node` | the program of hostile nodes |
 //! | `node_command` | the command line of nodes |
 //! | `partition` | what nodes do not receive while a partition is in force |
 //! | `disks` | disks that are full or damaged |
@@ -15,6 +16,7 @@
 pub(crate) mod client;
 mod disks;
 pub(crate) mod exit;
+pub(crate) mod hostile_node;
 pub(crate) mod lifecycle;
 pub(crate) mod neighbours;
 pub(crate) mod node_api;

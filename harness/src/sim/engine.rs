@@ -10,6 +10,7 @@ use std::sync::Arc;
 use butter::core::NodeCore;
 use butter::core::config::Config;
 use butter::core::identity::NodeId;
+use butter::core::interposer::Interposer;
 use butter::core::io::{Command, CommandId, Input, Outcome, Output, RequestId, Sink};
 use butter::core::message::Refusal;
 use butter::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreRequest};
@@ -17,7 +18,6 @@ use butter::core::time::{Deadline, Time};
 use butter::core::transport::TransportEvent;
 use butter::overlay::Overlay;
 
-use crate::adversary::Interposer;
 use crate::plan::{NODE_PORT, NodePlan, Plan};
 
 use super::disk::ModelDisk;

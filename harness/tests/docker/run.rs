@@ -5,7 +5,7 @@ use butter_harness::op::{Op, OpResult, OpTarget};
 use butter_harness::plan::NodeIndex;
 
 use crate::support::{
-    ITEM, Notes, backend, changing, cut, docker, docker_is_here, down, homes, joined, left_of, lives, up,
+    ITEM, Notes, backend, changing, cut, docker, docker_is_here, down, homes, joined, left_of, liars, lives, up,
 };
 
 #[tokio::test]
@@ -108,5 +108,16 @@ async fn links_go_on_when_a_nat_forgets_and_a_link_gets_slow() {
     let mut run = up(changing().0).await;
     let plan = run.backend.plan().clone();
     run.rebind_and_slow_down(&plan).await;
+    down(run).await;
+}
+
+#[tokio::test]
+async fn hostile_nodes_take_blocks_and_keep_none_until_they_are_found_out() {
+    if !docker_is_here().await {
+        return;
+    }
+    let plan = liars();
+    let mut run = up(plan.clone()).await;
+    run.play_and_check(&plan).await;
     down(run).await;
 }

@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use butter_harness::backend::netns::{NetnsBackend, NetnsOptions};
-use butter_harness::checks;
 use butter_harness::netns::access;
 use butter_harness::plan::Plan;
-use butter_harness::run::{RunEnd, StopSignal, run_plan};
 use butter_harness::topology::Overrides;
 use butter_harness::{planner, programs};
 
-use crate::played::{Played, changing, cut, homes, joined, lives};
+use crate::played::{Played, changing, cut, homes, joined, liars, lives};
 use crate::skipped::skipped;
 
 /// The programs of this build, or `None` where this process cannot make namespaces itself.
@@ -75,10 +73,14 @@ async fn a_home_that_was_cut_off_is_back_within_seconds_of_its_link_s_return() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/outage.yaml");
     let plan = planner::load(&file, &Overrides::default()).expect("it is valid");
     let Some(mut run) = up(plan.clone()).await else { return };
-    let played = run_plan(&plan, &mut run.backend, &mut run.notes, &StopSignal::default()).await;
-    assert_eq!(played.ended, RunEnd::Finished);
-    for result in checks::evaluate(&plan, &played.events, &played.metric_history) {
-        assert!(result.passed, "{result:?}");
-    }
+    run.play_and_check(&plan).await;
+    run.down().await;
+}
+
+#[tokio::test]
+async fn hostile_nodes_take_blocks_and_keep_none_until_they_are_found_out() {
+    let plan = liars();
+    let Some(mut run) = up(plan.clone()).await else { return };
+    run.play_and_check(&plan).await;
     run.down().await;
 }

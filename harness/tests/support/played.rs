@@ -3,20 +3,24 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use butter::core::identity::{BlockId, NodeId};
 use butter_harness::backend::Backend;
+use butter_harness::checks;
 use butter_harness::events::{Event, EventKind, Recovery, RunTime};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
 use butter_harness::op::{BackendEvent, NodeSnapshot, Op, OpId, OpResult, OpTarget};
 use butter_harness::plan::builder::PlanBuilder;
 use butter_harness::plan::{EndCondition, Item, ItemIndex, NetworkIndex, NodeIndex, Plan, Step, TimedOp, Uplink};
+use butter_harness::planner;
 use butter_harness::progress::Progress;
 use butter_harness::run::{RunEnd, RunObserver, RunStatus, StopSignal, run_plan};
 use butter_harness::series::{Scrape, Source};
+use butter_harness::topology::Overrides;
 
 /// How long a single report may take to come.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -150,6 +154,12 @@ pub(crate) fn cut() -> Draft {
     draft
 }
 
+/// A LAN half of whose nodes are hostile.
+pub(crate) fn liars() -> Plan {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/liars.yaml");
+    planner::load(&file, &Overrides::default()).expect("it is valid")
+}
+
 /// A backend that is up, and the actions submitted to it.
 pub(crate) struct Played<B> {
     pub(crate) backend: B,
@@ -166,6 +176,15 @@ impl<B: Backend> Played<B> {
             panic!("{error}\n{:?}", left.err().map(|error| error.to_string()));
         }
         Played { backend, notes, ops: 0 }
+    }
+
+    /// Plays all steps of its plan; every check has to hold.
+    pub(crate) async fn play_and_check(&mut self, plan: &Plan) {
+        let played = run_plan(plan, &mut self.backend, &mut self.notes, &StopSignal::default()).await;
+        assert_eq!(played.ended, RunEnd::Finished);
+        for result in checks::evaluate(plan, &played.events, &played.metric_history) {
+            assert!(result.passed, "{result:?}");
+        }
     }
 
     /// Does one thing and returns what came of it.

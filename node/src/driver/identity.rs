@@ -16,6 +16,9 @@ use crate::core::identity::NodeId;
 pub const KEY_FILE: &str = "identity.key";
 /// Longest key file that is read: a PKCS#8 ed25519 key has 83 bytes.
 const KEY_FILE_MAX: u64 = 1_024;
+/// What comes before the seed and before the public key in PKCS#8, DER.
+const PKCS8_SEED: [u8; 16] = *b"\x30\x51\x02\x01\x01\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+const PKCS8_PUBLIC: [u8; 3] = *b"\x81\x21\x00";
 
 /// The key pair that a node is known by.
 pub struct Identity {
@@ -65,6 +68,17 @@ impl Identity {
     pub fn generate() -> Result<Self, IdentityError> {
         let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| IdentityError::NoRandomness)?;
         Ok(Self::from_pkcs8(document.as_ref()).expect("ring reads what it made"))
+    }
+
+    /// The key pair that follows from a secret seed: for whoever has to know the ids of several nodes before they run.
+    ///
+    /// # Panics
+    /// Never: every seed makes a key pair.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("every seed makes a key pair");
+        // PKCS#8 with the public key (RFC 5958, RFC 8410), as ring writes it.
+        let pkcs8 = [PKCS8_SEED.as_slice(), seed, PKCS8_PUBLIC.as_slice(), pair.public_key().as_ref()].concat();
+        Self::from_pkcs8(&pkcs8).expect("ring reads what it writes itself")
     }
 
     /// The one kept in the folder `store`; made and kept there (mode 0600) if there is none. The folder is made as well.
@@ -156,6 +170,15 @@ mod tests {
         assert_ne!(first.derive("reset"), first.derive("other"));
         let mode = fs::metadata(folder.join(KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn one_of_a_seed_is_always_the_same() {
+        let [first, second, other] = [[1; 32], [1; 32], [2; 32]].map(|seed| Identity::from_seed(&seed));
+        assert_eq!(first.id(), second.id());
+        assert_ne!(first.id(), other.id());
+        let generated = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        assert_eq!(first.pkcs8().len(), generated.as_ref().len(), "as ring writes it");
     }
 
     #[test]

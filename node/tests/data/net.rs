@@ -11,6 +11,7 @@ use butter::core::NodeCore;
 use butter::core::blob::Blob;
 use butter::core::config::Config;
 use butter::core::identity::{BlockId, NodeId};
+use butter::core::interposer::Interposer;
 use butter::core::io::{Command, CommandId, DialTarget, Input, Outcome, Output, Sink};
 use butter::core::message::Message;
 use butter::core::path::PathMeasurement;
@@ -23,7 +24,7 @@ use butter::overlay::data::{
 };
 use rand::Rng;
 
-use crate::adversary::{Adversary, Interposer};
+use crate::adversary::Adversary;
 
 /// How long a message takes.
 pub(crate) const DELAY: Duration = Duration::from_millis(20);

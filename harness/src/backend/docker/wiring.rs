@@ -14,6 +14,7 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOp
 
 use super::label::{ObjectRole, RunLabels};
 use super::networks::Networks;
+use crate::backend::process::node_command::NodeProgram;
 use crate::backend::process::{node_command, router_config};
 use crate::net::autoconf::mac;
 use crate::netns::arrival_filter::COMMAND as FILTER_COMMAND;
@@ -191,11 +192,17 @@ impl Wiring {
         if persistent {
             host.binds = Some(vec![format!("{}:{STORE}", self.run_labels.name(ObjectRole::Node, &node.name))]);
         }
+        let (program, arguments) =
+            node_command::command(plan, index, Ipv4Addr::UNSPECIFIED, persistent.then_some(STORE));
+        let program = match program {
+            NodeProgram::Butter => "/butter",
+            NodeProgram::Harness => "/harness",
+        };
         ContainerCreateBody {
             user: Some(NODE_USER.to_owned()),
             env: Some(node_environment(&self.token)),
-            entrypoint: Some(vec!["/butter".to_owned()]),
-            cmd: Some(node_command::arguments(plan, index, Ipv4Addr::UNSPECIFIED, persistent.then_some(STORE))),
+            entrypoint: Some(vec![program.to_owned()]),
+            cmd: Some(arguments),
             host_config: Some(host),
             ..self.body(ObjectRole::Node, &node.name, &self.networks.names[node.network.0], node.address)
         }

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use butter::api::StoragePlace;
 
+use super::hostile_node::{self, HostileNode};
 use crate::plan::{API_PORT, NODE_PORT, Network, NodeIndex, Plan};
 
 /// Holds the log filter of nodes, here as there.
@@ -30,9 +31,28 @@ fn inherited(variable: &'static str) -> Vec<(&'static str, String)> {
     value.map(|value| (variable, value)).into_iter().collect()
 }
 
-/// The arguments of a node's program. Its control API listens on `api`; what outlives it is in the folder `store`, if it keeps
-/// anything.
-pub(crate) fn arguments(plan: &Plan, node: NodeIndex, api: Ipv4Addr, store: Option<&str>) -> Vec<String> {
+/// The program that a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeProgram {
+    /// `butter`.
+    Butter,
+    /// This one, as a hostile node.
+    Harness,
+}
+
+/// The program of a node with its arguments. Its control API listens on `api`; what outlives it is in the folder `store`, if it
+/// keeps anything.
+pub(crate) fn command(plan: &Plan, node: NodeIndex, api: Ipv4Addr, store: Option<&str>) -> (NodeProgram, Vec<String>) {
+    match HostileNode::of(plan, node, api, store) {
+        None => (NodeProgram::Butter, arguments(plan, node, api, store)),
+        Some(hostile) => {
+            let hostile = serde_json::to_string(&hostile).expect("numbers and texts have a JSON form");
+            (NodeProgram::Harness, vec![hostile_node::COMMAND.to_owned(), hostile])
+        }
+    }
+}
+
+fn arguments(plan: &Plan, node: NodeIndex, api: Ipv4Addr, store: Option<&str>) -> Vec<String> {
     let node = plan.node(node);
     let mut arguments = vec!["run".to_owned(), "--start-paused".to_owned()];
     let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);

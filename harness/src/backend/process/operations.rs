@@ -99,7 +99,12 @@ async fn look<H: ProcessHost>(run: &ProcessRun<H>) -> Vec<NodeSnapshot> {
     let looks = live(run).map(|node| async move {
         let _permit = run.inspections.acquire().await.ok()?;
         let seen = node_api::view(&run.node(node).client, node).await;
-        reported_or_logged(run, node, seen)
+        let mut seen = reported_or_logged(run, node, seen)?;
+        if !run.plan.node(node).behaviours.is_empty() {
+            // A hostile node holds nothing that counts.
+            seen.blocks.clear();
+        }
+        Some(seen)
     });
     // In order of nodes, whoever answers first.
     stream::iter(looks).buffered(INSPECTIONS_AT_ONCE).filter_map(std::future::ready).collect().await
