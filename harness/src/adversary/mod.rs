@@ -10,6 +10,8 @@
 //! | [`steal_views`] | `steal-views`: claims groups for itself and its allies |
 //! | [`accuse`] | `accuse`: reports healthy peers as silent |
 //! | [`poison`] | `poison`: groups with the greatest epoch |
+//! | [`delay`] | `delay`: answers late |
+//! | [`reflect`] | `reflect`: aims others at a third party |
 //! | [`overload`] | `flood`, `fill`, `eclipse`: more than its share of searches, storage and neighbours |
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -30,8 +32,10 @@ use serde::{Deserialize, Serialize};
 
 pub mod accuse;
 pub mod boast;
+pub mod delay;
 pub mod overload;
 pub mod poison;
+pub mod reflect;
 pub mod steal_views;
 pub mod withhold;
 
@@ -62,11 +66,15 @@ pub enum Behaviour {
     Fill,
     /// Asks every peer to be its neighbour, with urgency.
     Eclipse,
+    /// Sends every message of the overlay two seconds late.
+    Delay,
+    /// Introduces newcomers that do not exist, at the address of an honest peer.
+    Reflect,
 }
 
 impl Behaviour {
     /// All, with their names in a topology.
-    pub const NAMES: [(&str, Behaviour); 10] = [
+    pub const NAMES: [(&str, Behaviour); 12] = [
         ("drop", Behaviour::Drop),
         ("boast", Behaviour::Boast),
         ("steal-views", Behaviour::StealViews),
@@ -77,6 +85,8 @@ impl Behaviour {
         ("flood", Behaviour::Flood),
         ("fill", Behaviour::Fill),
         ("eclipse", Behaviour::Eclipse),
+        ("delay", Behaviour::Delay),
+        ("reflect", Behaviour::Reflect),
     ];
 
     /// Its name in a topology.
@@ -97,6 +107,8 @@ impl Behaviour {
             Behaviour::Flood => Box::new(overload::FloodSearches),
             Behaviour::Fill => Box::new(overload::FillStores),
             Behaviour::Eclipse => Box::new(overload::CrowdNeighbours),
+            Behaviour::Delay => Box::new(delay::DelayMessages::default()),
+            Behaviour::Reflect => Box::new(reflect::ReflectDials::default()),
         }
     }
 }

@@ -87,8 +87,8 @@ static TOPOLOGY: MapSpec = MapSpec {
 };
 
 /// What `behaviour` means; names every one.
-const BEHAVIOUR_DOC: &str = "what its nodes do to others, on sim: a list, or words joined by '+', of drop, boast, steal-views, \
-    accuse, wrong-bytes, mute, poison, flood, fill and eclipse; none if absent";
+const BEHAVIOUR_DOC: &str = "what its nodes do to others: a list, or words joined by '+', of drop, boast, steal-views, accuse, \
+    wrong-bytes, mute, poison, flood, fill, eclipse, delay and reflect; none if absent";
 
 static GROUP: MapSpec = MapSpec {
     what: "a node group",

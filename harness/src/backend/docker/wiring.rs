@@ -23,7 +23,7 @@ use crate::router::{CONFIG_VARIABLE, RouterConfig, SideConfig};
 
 /// The node's variable for the token of its control API.
 const TOKEN_VARIABLE: &str = "BUTTER_API_TOKEN";
-/// Nobody: owns nothing on the host either.
+/// A user without a name: owns nothing on the host either.
 const NODE_USER: &str = "65534:65534";
 /// Memory of a node beyond what it may store: program, connections, buffers.
 const NODE_MEMORY: u64 = 256 << 20;
