@@ -1,5 +1,5 @@
 //! How fast and how true the testbed itself is: in [`mod@router`] the router, in [`mod@up`] a backend, in
-//! [`mod@false_alarms`] the comparison of runs, in [`mod@fidelity`] the model of QUIC, and here the simulator, with the memory
+//! [`mod@false_alarms`] the comparison of runs, in [`mod@fidelity`] the model of QUIC, in [`mod@find`] searches, and here the simulator, with the memory
 //! that a simulated node takes: `harness bench sim`.
 //!
 //! LANs of 50 nodes behind plain routers, and ambassadors on the internet. Everybody joins, everybody stores one item, and
@@ -7,6 +7,7 @@
 
 pub mod false_alarms;
 pub mod fidelity;
+pub mod find;
 pub mod router;
 pub mod up;
 
@@ -138,7 +139,14 @@ pub fn sim(nodes: usize, seed: u64) -> anyhow::Result<SimBench> {
 }
 
 fn plan(nodes: usize, seed: u64) -> Plan {
-    let mut builder = PlanBuilder::new(seed).with("heartbeat", "1s");
+    let mut plan = place(PlanBuilder::new(seed).with("heartbeat", "1s"), nodes);
+    let item = |node| Item { size: ITEM_BYTES, seed: plan.seed ^ node as u64, by: NodeIndex(node) };
+    plan.items = (0..plan.nodes.len()).map(item).collect();
+    plan
+}
+
+/// Adds nodes in LANs, and their ambassadors.
+fn place(mut builder: PlanBuilder, nodes: usize) -> Plan {
     let ambassadors: Vec<NodeIndex> = (0..nodes.div_ceil(NODES_PER_AMBASSADOR)).map(|_| builder.ambassador()).collect();
     let mut lan = PlanBuilder::INTERNET;
     for place in 0..nodes - ambassadors.len() {
@@ -150,10 +158,7 @@ fn plan(nodes: usize, seed: u64) -> Plan {
             ambassadors.iter().copied().cycle().skip(place / LAN_NODES).take(AMBASSADORS_TOLD.min(ambassadors.len()));
         builder.node_joining(lan, configured.collect());
     }
-    let mut plan = builder.into_plan();
-    let item = |node| Item { size: ITEM_BYTES, seed: plan.seed ^ node as u64, by: NodeIndex(node) };
-    plan.items = (0..plan.nodes.len()).map(item).collect();
-    plan
+    builder.into_plan()
 }
 
 fn join(sim: &mut SimBackend) -> usize {

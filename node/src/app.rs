@@ -361,7 +361,15 @@ impl NodeHandle<DataOverlay> {
     /// # Errors
     /// As [`GetError`].
     pub async fn get(&self, id: BlockId) -> Result<FoundValue, CommandError<GetError>> {
-        self.execute(GetCommand { id }).await?.map_err(CommandError::Op)
+        self.execute(GetCommand { id, exhaustive: false }).await?.map_err(CommandError::Op)
+    }
+
+    /// As [`NodeHandle::get`], but asks every peer before it says that there is no such value.
+    ///
+    /// # Errors
+    /// As [`GetError`].
+    pub async fn get_exhaustively(&self, id: BlockId) -> Result<FoundValue, CommandError<GetError>> {
+        self.execute(GetCommand { id, exhaustive: true }).await?.map_err(CommandError::Op)
     }
 }
 

@@ -70,6 +70,7 @@ fn core_errors() -> Vec<Box<dyn Error>> {
         Box::new(StoreError { fault: StoreFault::DiskFull, reason: "no space left".to_owned() }),
         Box::new(StoreFault::Failed),
         Box::new(GetError::NotFound),
+        Box::new(GetError::ProbablyAbsent(SearchTally::default())),
         Box::new(GetError::Incomplete(SearchTally::default())),
         Box::new(GetError::Busy),
         Box::new(BadManifest),

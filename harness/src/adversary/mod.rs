@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`withhold`] | `drop`, `wrong-bytes`, `mute`: accepts blocks and does not give them back |
 //! | [`boast`] | `boast`: claims the best quality, and a network of its own |
+//! | [`claim_inventory`] | `claim-all`: claims to hold every block |
 //! | [`steal_views`] | `steal-views`: claims groups for itself and its allies |
 //! | [`accuse`] | `accuse`: reports healthy peers as silent |
 //! | [`poison`] | `poison`: groups with the greatest epoch |
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod accuse;
 pub mod boast;
+pub mod claim_inventory;
 pub mod delay;
 pub mod overload;
 pub mod poison;
@@ -70,11 +72,13 @@ pub enum Behaviour {
     Delay,
     /// Introduces newcomers that do not exist, at the address of an honest peer.
     Reflect,
+    /// Claims to hold every block, gives none, and names itself to whoever looks for one.
+    ClaimAll,
 }
 
 impl Behaviour {
     /// All, with their names in a topology.
-    pub const NAMES: [(&str, Behaviour); 12] = [
+    pub const NAMES: [(&str, Behaviour); 13] = [
         ("drop", Behaviour::Drop),
         ("boast", Behaviour::Boast),
         ("steal-views", Behaviour::StealViews),
@@ -87,6 +91,7 @@ impl Behaviour {
         ("eclipse", Behaviour::Eclipse),
         ("delay", Behaviour::Delay),
         ("reflect", Behaviour::Reflect),
+        ("claim-all", Behaviour::ClaimAll),
     ];
 
     /// Its name in a topology.
@@ -109,6 +114,7 @@ impl Behaviour {
             Behaviour::Eclipse => Box::new(overload::CrowdNeighbours),
             Behaviour::Delay => Box::new(delay::DelayMessages::default()),
             Behaviour::Reflect => Box::new(reflect::ReflectDials::default()),
+            Behaviour::ClaimAll => Box::new(claim_inventory::ClaimInventory::default()),
         }
     }
 }

@@ -239,7 +239,7 @@ impl SimBackend {
             Outcome::Overlay(DataOutcome::Get(Ok(found), _)) => {
                 OpResult::Found(FoundValue { value: found.value.0, hops: found.hops, messages: found.messages })
             }
-            Outcome::Overlay(DataOutcome::Get(Err(GetError::NotFound), asked)) => {
+            Outcome::Overlay(DataOutcome::Get(Err(GetError::NotFound | GetError::ProbablyAbsent(_)), asked)) => {
                 OpResult::NotFound { asked: asked.iter().map(Into::into).collect() }
             }
             Outcome::Overlay(DataOutcome::Get(Err(GetError::Incomplete(tally)), asked)) => {
@@ -351,7 +351,7 @@ impl Backend for SimBackend {
                 self.command(id, node, Command::Overlay(put), self.answer_within(node));
             }
             (Op::Get { node, .. }, OpTarget::Item(item)) => {
-                let get = DataCommand::Get { id: item };
+                let get = DataCommand::Get { id: item, exhaustive: false };
                 self.command(id, node, Command::Overlay(get), self.answer_within(node));
             }
             (Op::Rebind { network, addresses }, _) => {

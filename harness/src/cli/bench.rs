@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use butter::overlay::data::Retrieval;
 use butter_cli::{output, values};
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
@@ -15,6 +16,7 @@ use crate::backend::BackendError;
 use crate::backend::docker::bare;
 use crate::backend::docker::image;
 use crate::bench::fidelity::{FidelityCell, FidelityTable};
+use crate::bench::find::{FindBench, FindSpec};
 use crate::bench::up::{BenchSize, UpBench};
 use crate::bench::{self, false_alarms, router};
 use crate::netns::access::NamespaceError;
@@ -65,6 +67,8 @@ enum BenchTarget {
         #[arg(long, default_value = "1", env = "HARNESS_SEED", allow_negative_numbers = true, value_parser = values::count(0..=u64::MAX))]
         seed: u64,
     },
+    /// Measure what searches cost on the simulator, for keys that are there and keys that are not
+    Find(FindArgs),
     /// Measure how often compare finds a difference between sets of runs that differ in their seeds alone
     Compare {
         /// Directory of a thousand runs or so, as from harness run FILE --backend sim --seeds 1..1000 --out DIR
@@ -74,6 +78,25 @@ enum BenchTarget {
         #[arg(long, default_value = "5", value_parser = values::count(4..=1_000u16))]
         per_set: u16,
     },
+}
+
+#[derive(Debug, Args)]
+struct FindArgs {
+    /// Number of nodes; several numbers are measured in turn
+    #[arg(long, default_value = "100,1000", value_delimiter = ',', value_parser = values::count(4..=1_000_000u32))]
+    nodes: Vec<u32>,
+    /// Search strategies, or all
+    #[arg(long, default_value = "auto", value_delimiter = ',')]
+    strategies: Vec<String>,
+    /// Number of runs, with seeds from 1 on
+    #[arg(long, default_value = "10", value_parser = values::count(1..=1_000u32))]
+    runs: u32,
+    /// Queries for keys that are there in each run, and as many for keys that are not
+    #[arg(long, default_value = "400", value_parser = values::count(1..=100_000u32))]
+    queries: u32,
+    /// Ask every peer before a search ends without success
+    #[arg(long)]
+    exhaustive: bool,
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +136,7 @@ pub(super) fn run(args: &BenchArgs, runtime: &Handle) -> Exit {
             show(&format!("{table}\n"));
             if table.misses().next().is_none() { Exit::Passed } else { Exit::Failed }
         }
+        BenchTarget::Find(args) => find(args),
         BenchTarget::Compare { runs, per_set } => compare(runs, (*per_set).into()),
         BenchTarget::Up { backend, lans, nodes, within } => {
             let size = BenchSize { lans: (*lans).into(), nodes: (*nodes).into() };
@@ -135,6 +159,25 @@ fn sim(sizes: &[u32], seed: u64) -> Exit {
         }
     }
     exit
+}
+
+fn find(args: &FindArgs) -> Exit {
+    let every = || Retrieval::all().map(|strategy| strategy.name().to_owned()).collect();
+    let strategies: Vec<String> = if args.strategies == ["all"] { every() } else { args.strategies.clone() };
+    if let Some(unknown) = strategies.iter().find(|name| Retrieval::named(name).is_none()) {
+        complain(&format!("invalid value {unknown} for --strategies: expected all, {}", Retrieval::names()));
+        return Exit::Usage;
+    }
+    for (strategy, &nodes) in strategies.iter().flat_map(|name| args.nodes.iter().map(move |nodes| (name, nodes))) {
+        let spec = FindSpec {
+            nodes: nodes as usize,
+            strategy: strategy.clone(),
+            exhaustive: args.exhaustive,
+            queries: args.queries as usize,
+        };
+        show(&format!("{}\n", FindBench::measure(spec, 1..=args.runs.into())));
+    }
+    Exit::Passed
 }
 
 fn compare(runs: &Path, per_set: usize) -> Exit {

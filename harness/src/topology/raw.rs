@@ -88,7 +88,8 @@ static TOPOLOGY: MapSpec = MapSpec {
 
 /// What `behaviour` means; names every one.
 const BEHAVIOUR_DOC: &str = "what its nodes do to others: a list, or words joined by '+', of drop, boast, steal-views, accuse, \
-    wrong-bytes, mute, poison, flood, fill, eclipse, delay and reflect; none if absent";
+    wrong-bytes, mute, poison, flood, fill, eclipse, delay, reflect and \
+    claim-all; none if absent";
 
 static GROUP: MapSpec = MapSpec {
     what: "a node group",

@@ -314,7 +314,7 @@ impl World {
             }
             Step::Get { node: at, block } => {
                 let block = self.blocks.get(usize::from(block)).copied().unwrap_or(BlockId([block; 32]));
-                self.command(node(at), Command::Overlay(DataCommand::Get { id: block }));
+                self.command(node(at), Command::Overlay(DataCommand::Get { id: block, exhaustive: false }));
             }
             Step::Ask { node: at, peer, length } => {
                 let body = Blob(vec![0; length.into()].into());

@@ -51,6 +51,9 @@ pub(super) enum ControlCommand {
         /// Write to this file instead
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Ask every peer before saying that there is no such value
+        #[arg(long)]
+        exhaustive: bool,
     },
     /// List the peers that the node knows, neighbours first
     Peers {
@@ -76,7 +79,7 @@ pub(super) async fn execute(command: ControlCommand, api: ApiArgs) -> Result<(),
     let client = ApiClient::new(api)?;
     match command {
         ControlCommand::Put { file } => put(&client, &file).await,
-        ControlCommand::Get { id, output } => get(&client, id, output.as_deref()).await,
+        ControlCommand::Get { id, output, exhaustive } => get(&client, (id, exhaustive), output.as_deref()).await,
         ControlCommand::Peers { json } => {
             let peers: PeersBody = client.get_json(PEERS_PATH).await?;
             show(json, &peers, |peers| peers.peers.iter().map(peer_line).collect());
@@ -132,8 +135,8 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(value)
 }
 
-async fn get(client: &ApiClient, id: BlockId, output: Option<&Path>) -> Result<(), Failure> {
-    let answer = client.get(&format!("{BLOBS_PATH}/{id}")).await?;
+async fn get(client: &ApiClient, (id, exhaustive): (BlockId, bool), output: Option<&Path>) -> Result<(), Failure> {
+    let answer = client.get(&format!("{BLOBS_PATH}/{id}?exhaustive={exhaustive}")).await?;
     let header = |name| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("?").to_owned();
     let (hops, messages) = (header(HOPS_HEADER), header(MESSAGES_HEADER));
     output::message(&format!("found {hops} hops away with {messages} messages"));

@@ -141,13 +141,15 @@ impl NodeCommand<DataOverlay> for PutCommand {
 pub struct GetCommand {
     /// The id that a put returned: [`StoredValue::id`].
     pub id: BlockId,
+    /// Whether every peer is asked before the search ends without success.
+    pub exhaustive: bool,
 }
 
 impl NodeCommand<DataOverlay> for GetCommand {
     type Outcome = Result<FoundValue, GetError>;
 
     fn into_command(self) -> Command<DataCommand> {
-        Command::Overlay(DataCommand::Get { id: self.id })
+        Command::Overlay(DataCommand::Get { id: self.id, exhaustive: self.exhaustive })
     }
 
     fn outcome(outcome: Outcome<DataOutcome>) -> Option<Self::Outcome> {
@@ -160,13 +162,15 @@ impl NodeCommand<DataOverlay> for GetCommand {
 pub struct TracedGetCommand {
     /// The id that a put returned: [`StoredValue::id`].
     pub id: BlockId,
+    /// Whether every peer is asked before the search ends without success.
+    pub exhaustive: bool,
 }
 
 impl NodeCommand<DataOverlay> for TracedGetCommand {
     type Outcome = (Result<FoundValue, GetError>, Vec<AskedPeer>);
 
     fn into_command(self) -> Command<DataCommand> {
-        Command::Overlay(DataCommand::Get { id: self.id })
+        Command::Overlay(DataCommand::Get { id: self.id, exhaustive: self.exhaustive })
     }
 
     fn outcome(outcome: Outcome<DataOutcome>) -> Option<Self::Outcome> {

@@ -13,6 +13,7 @@
 //! | `note` | what is noted beside a stored block, for a restart |
 //! | `store` | index of the stored blocks, limits, and where their payloads are |
 //! | `persist` | group maintenance: heartbeats, probes, repair, trimming, handover |
+//! | `inventory` | what nodes hold, as far as this one knows, and how many nodes there are |
 //! | `put` | puts under way |
 //! | `retrieve` | gets under way, and the search strategies |
 
@@ -29,6 +30,7 @@ use crate::core::time::Deadline;
 
 pub mod block;
 pub mod config;
+mod inventory;
 pub mod message;
 mod note;
 mod persist;
@@ -42,7 +44,10 @@ pub mod view;
 mod waits;
 
 pub use config::DataConfig;
-pub use message::{DataMessage, InviteRefusal};
+pub use inventory::census::CensusMark;
+pub use inventory::filter::InventoryFilter;
+pub use inventory::notice::{InventoryChange, InventoryNews, InventoryNotice, InventoryRequest, OwnerKey};
+pub use message::{DataMessage, FloodChoice, InviteRefusal};
 pub use persist::{FailedRepair, RepairFailure};
 pub use retrieve::Retrieval;
 pub use retrieve::trace::{AskedPeer, PeerAnswer};
@@ -50,9 +55,10 @@ pub use shortage::CopyShortage;
 pub use stats::DataStats;
 pub use tally::SearchTally;
 
+use inventory::Inventories;
 use persist::Persist;
 use put::Puts;
-use retrieve::Retrieve;
+use retrieve::{Knowledge, Retrieve};
 use store::{CompletedOp, ReadPurpose, Store, WritePurpose};
 
 /// What the parts of the data overlay share while it handles an input. Dereferences to the node's [`OverlayContext`].
@@ -89,6 +95,8 @@ pub enum DataCommand {
     Get {
         /// The id that a put returned: [`StoredValue::id`].
         id: BlockId,
+        /// Whether every peer is asked before the search ends without success.
+        exhaustive: bool,
     },
 }
 
@@ -161,6 +169,10 @@ pub enum GetError {
     /// Every peer that should be asked has answered and none has the value, or its blocks do not form a value.
     #[error("not found")]
     NotFound,
+    /// So many peers and inventories were looked at that a value which is there would have been found: it is missed once in
+    /// 1,800 times. An exhaustive get asks every peer.
+    #[error("not found by inventories: {0}")]
+    ProbablyAbsent(SearchTally),
     /// Not every peer that should be asked had answered at the deadline: a peer that is silent may have the value.
     #[error("incomplete: {0}")]
     Incomplete(SearchTally),
@@ -178,6 +190,7 @@ pub struct DataOverlay {
     persist: Persist,
     puts: Puts,
     retrieve: Retrieve,
+    inventories: Inventories,
     deadline: Deadline,
 }
 
@@ -190,6 +203,7 @@ impl DataOverlay {
             persist: Persist::new(&settings),
             puts: Puts::default(),
             retrieve: Retrieve::default(),
+            inventories: Inventories::new(),
             deadline: Deadline::NEVER,
             settings,
         }
@@ -210,6 +224,11 @@ impl DataOverlay {
         self.store.ids()
     }
 
+    /// Nodes whose inventories this node keeps, in a stable order.
+    pub fn inventory_owners(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.inventories.owners()
+    }
+
     /// Repairs of under-replicated groups that brought no copy: the last ones, oldest first.
     pub fn failed_repairs(&self) -> impl Iterator<Item = &FailedRepair> {
         self.persist.failed_repairs()
@@ -223,6 +242,7 @@ impl DataOverlay {
         stats.storage_limit_bytes = self.store.limit();
         stats.store_failing = u64::from(self.store.fault().is_some());
         self.persist.gauges(&mut stats);
+        self.inventories.gauges(&mut stats);
         stats
     }
 }
@@ -232,6 +252,7 @@ struct Parts<'a> {
     persist: &'a mut Persist,
     puts: &'a mut Puts,
     retrieve: &'a mut Retrieve,
+    inventories: &'a mut Inventories,
 }
 
 impl Parts<'_> {
@@ -241,6 +262,7 @@ impl Parts<'_> {
             OverlayInput::LinkUp { peer } => {
                 self.persist.note_linked(cx, peer);
                 self.persist.link_up(cx, peer);
+                self.inventories.link_up(cx.now);
             }
             OverlayInput::LinkDown { peer } => self.link_lost(cx, peer, false),
             OverlayInput::Unreachable { peer } => self.link_lost(cx, peer, true),
@@ -261,6 +283,7 @@ impl Parts<'_> {
             self.persist.question_members(id, &known);
         }
         self.persist.ask_queued(cx);
+        self.inventories.note_stored(cx);
     }
 
     fn message(&mut self, cx: &mut DataCx<'_, '_>, from: NodeId, mut message: DataMessage) {
@@ -269,14 +292,16 @@ impl Parts<'_> {
             return;
         }
         self.persist.note_alive(cx, from);
-        if let Some(message) = self.retrieve.handle(cx, self.persist, from, message) {
+        let Some(message) = self.inventories.handle(cx, from, message) else { return };
+        if let Some(message) = self.retrieve.handle(cx, Knowledge { persist: self.persist, inventories: self.inventories }, from, message) {
             self.persist.handle(cx, from, message);
         }
     }
 
     fn link_lost(&mut self, cx: &mut DataCx<'_, '_>, peer: NodeId, unreachable: bool) {
         self.persist.link_lost(cx, peer, unreachable);
-        self.retrieve.lost(cx, self.persist, peer);
+        self.inventories.link_lost(cx, peer);
+        self.retrieve.lost(cx, Knowledge { persist: self.persist, inventories: self.inventories }, peer);
     }
 
     fn command(&mut self, cx: &mut DataCx<'_, '_>, id: CommandId, command: DataCommand) {
@@ -285,7 +310,9 @@ impl Parts<'_> {
                 self.puts.begin(cx, self.persist, id, &value);
                 self.persist.settle(cx);
             }
-            DataCommand::Get { id: block } => self.retrieve.begin(cx, self.persist, id, block),
+            DataCommand::Get { id: block, exhaustive } => {
+                self.retrieve.begin(cx, Knowledge { persist: self.persist, inventories: self.inventories }, id, (block, exhaustive));
+            }
         }
     }
 
@@ -322,7 +349,7 @@ impl Parts<'_> {
                     ReadPurpose::Possession(purpose) => self.persist.possession_read(cx, purpose, &blocks),
                     purpose => {
                         let missing = [lost, unread].concat();
-                        self.retrieve.blocks_read(cx, self.persist, purpose, blocks, &missing);
+                        self.retrieve.blocks_read(cx, Knowledge { persist: self.persist, inventories: self.inventories }, purpose, blocks, &missing);
                     }
                 }
             }
@@ -333,8 +360,9 @@ impl Parts<'_> {
     fn wake(&mut self, cx: &mut DataCx<'_, '_>) {
         cx.store.reopen(cx.node.now);
         self.persist.wake(cx);
+        self.inventories.wake(cx);
         self.puts.expire(cx, self.persist);
-        self.retrieve.wake(cx, self.persist);
+        self.retrieve.wake(cx, Knowledge { persist: self.persist, inventories: self.inventories });
     }
 }
 
@@ -348,13 +376,14 @@ impl Overlay for DataOverlay {
         input: OverlayInput<DataMessage, DataCommand>,
         context: &mut OverlayContext<'_, DataMessage, DataOutcome>,
     ) {
-        let DataOverlay { settings, stats, store, persist, puts, retrieve, deadline } = self;
+        let DataOverlay { settings, stats, store, persist, puts, retrieve, inventories, deadline } = self;
         persist.set_me(context.me.id);
         let mut cx = DataCx { node: context, settings, stats, store };
-        Parts { persist, puts, retrieve }.handle(&mut cx, input);
+        Parts { persist, puts, retrieve, inventories }.handle(&mut cx, input);
         *deadline = Deadline { at: persist.due(), why: "group maintenance" }
             .or(Deadline { at: puts.due(), why: "deadline of a put" })
-            .or(Deadline { at: retrieve.due(cx.now), why: "a retrieval" });
+            .or(Deadline { at: retrieve.due(cx.now), why: "a retrieval" })
+            .or(Deadline { at: inventories.due(), why: "inventories" });
     }
 
     fn deadline(&self) -> Deadline {

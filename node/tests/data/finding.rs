@@ -120,7 +120,7 @@ fn holder_that_dies_or_stalls_in_mid_transfer_costs_no_get() {
 fn iterative_search_asks_each_node_once_at_most() {
     for retrieval in ITERATIVE.map(|name| Retrieval::named(name).unwrap()) {
         let mut net = net(retrieval, 60, 5);
-        assert_eq!(net.get(7, BlockId([1; 32])), Err(GetError::NotFound));
+        assert_eq!(net.get_exhaustively(7, BlockId([1; 32])), Err(GetError::NotFound));
         let asked = net.sum(|stats| stats.retrieval_messages);
         assert_eq!(asked, 59, "{retrieval:?}");
     }

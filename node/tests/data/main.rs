@@ -10,6 +10,7 @@ mod churn;
 mod comeback;
 mod finding;
 mod hostile;
+mod inventories;
 mod keeping;
 mod liars;
 mod net;

@@ -383,7 +383,21 @@ impl Net {
     }
 
     pub(crate) fn begin_get(&mut self, at: usize, id: BlockId) -> CommandId {
-        self.command(at, Command::Overlay(DataCommand::Get { id }))
+        self.command(at, Command::Overlay(DataCommand::Get { id, exhaustive: false }))
+    }
+
+    /// A get that asks every peer before it ends without success.
+    pub(crate) fn get_exhaustively(&mut self, at: usize, id: BlockId) -> Result<FoundValue, GetError> {
+        let command = self.command(at, Command::Overlay(DataCommand::Get { id, exhaustive: true }));
+        match self.wait(command) {
+            Ended::Got(result) => result,
+            other => panic!("a get ended as {other:?}"),
+        }
+    }
+
+    /// Where a node listens.
+    pub(crate) fn address(&self, at: usize) -> SocketAddr {
+        address(at)
     }
 
     /// Asks a node to leave, waits until it says that it has, and removes it. How long that took.

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 
 use super::routes::Failure;
 use crate::api::{
@@ -105,11 +106,24 @@ fn over_budget<'a>(rejection: &'a (dyn std::error::Error + 'static)) -> Option<&
     chain.filter_map(|error| error.downcast_ref()).find(|error| matches!(error, BodyError::OverBudget))
 }
 
-async fn fetch(State(node): DataNode, Path(id): Path<String>, request: HeaderMap) -> Result<Response, Failure> {
+/// What a request for a value may say beside its id.
+#[derive(Debug, Default, Deserialize)]
+struct FetchQuery {
+    /// Whether every peer is asked before the search ends without success.
+    #[serde(default)]
+    exhaustive: bool,
+}
+
+async fn fetch(
+    State(node): DataNode,
+    Path(id): Path<String>,
+    Query(FetchQuery { exhaustive }): Query<FetchQuery>,
+    request: HeaderMap,
+) -> Result<Response, Failure> {
     let id: BlockId = id.parse().map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error))?;
     let wants_trace = request.contains_key(TRACE_HEADER);
     let begun = Instant::now();
-    let (found, asked) = node.execute(TracedGetCommand { id }).await?;
+    let (found, asked) = node.execute(TracedGetCommand { id, exhaustive }).await?;
     let asked: Vec<AskedPeerBody> = asked.iter().map(Into::into).collect();
     let found = match found {
         Ok(found) => found,
@@ -156,6 +170,11 @@ impl From<GetError> for Failure {
     fn from(error: GetError) -> Self {
         let status = match error {
             GetError::NotFound => StatusCode::NOT_FOUND,
+            GetError::ProbablyAbsent(tally) => {
+                let remedy = Some("search every node: `butter get --exhaustive`, or `?exhaustive=true` in the API".to_owned());
+                let body = ErrorBody { remedy, search: Some(tally.into()), ..ErrorBody::new(error) };
+                return Failure::with_body(StatusCode::NOT_FOUND, body);
+            }
             GetError::Incomplete(tally) => {
                 let remedy = Some(tally.remedy().to_owned());
                 let body = ErrorBody { remedy, search: Some(tally.into()), ..ErrorBody::new(error) };

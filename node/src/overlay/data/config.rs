@@ -18,6 +18,8 @@ pub struct DataConfig {
     pub storage: u64,
     /// Strategy of the search for blocks.
     pub retrieval: Retrieval,
+    /// Whether each search asks every peer before it ends without success.
+    pub exhaustive: bool,
     /// Most hops that a flooded query travels.
     pub ttl: u8,
     /// Share of the neighbours to which the strategy `rbfs` forwards.
@@ -31,6 +33,7 @@ impl Default for DataConfig {
             heartbeat: Duration::from_secs(2),
             storage: 512 << 20,
             retrieval: Retrieval::default(),
+            exhaustive: false,
             ttl: 7,
             fraction: 0.5,
         }
@@ -38,7 +41,7 @@ impl Default for DataConfig {
 }
 
 /// The data overlay's settings by name.
-pub static DATA_SETTINGS: LazyLock<[ConfigKey<DataConfig>; 6]> = LazyLock::new(|| {
+pub static DATA_SETTINGS: LazyLock<[ConfigKey<DataConfig>; 7]> = LazyLock::new(|| {
     [
         ConfigKey::new("replicas", "3", "copies of each block (1 to 16)", |config, text| {
             values::count(text, 1, MEMBERS_MAX).map(|value| config.replicas = value)
@@ -51,6 +54,9 @@ pub static DATA_SETTINGS: LazyLock<[ConfigKey<DataConfig>; 6]> = LazyLock::new(|
         }),
         ConfigKey::new("retrieval", "auto", Retrieval::help(), |config, text| {
             Retrieval::named(text).map(|value| config.retrieval = value).ok_or_else(Retrieval::names)
+        }),
+        ConfigKey::new("exhaustive", "false", "ask every peer before a search ends without success", |config, text| {
+            values::flag(text).map(|value| config.exhaustive = value)
         }),
         ConfigKey::new("ttl", "7", "most hops of a flooded query (1 to 32)", |config, text| {
             values::count(text, 1, 32).map(|value| config.ttl = value as u8)

@@ -8,6 +8,8 @@ use std::ops::AddAssign;
 use bincode::{Decode, Encode};
 
 use super::block::{BLOCK_MAX, Block};
+use super::inventory::census::{CensusMark, MARKS_MAX};
+use super::inventory::notice::{InventoryNotice, InventoryRequest, NOTICES_MAX, OWNERS_MAX};
 use super::view::GroupView;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
@@ -158,6 +160,8 @@ pub enum DataMessage {
         ids: Vec<BlockId>,
         /// Whether neighbours are wanted if none is held.
         hosts: bool,
+        /// Whether peers that may hold them are wanted: those whose inventories came over at most so many hops.
+        reach: u8,
     },
     /// The answer to a [`DataMessage::Find`].
     FindReply {
@@ -165,8 +169,12 @@ pub enum DataMessage {
         query: u64,
         /// Those blocks that the sender holds.
         blocks: Vec<Block>,
-        /// Neighbours of the answerer, at most [`CONTACTS_MAX`].
+        /// Neighbours of the answerer; with `holders` at most [`CONTACTS_MAX`].
         hosts: Vec<Contact>,
+        /// Peers whose inventories contain one of the blocks.
+        holders: Vec<Contact>,
+        /// Number of inventories that were looked at.
+        inventories: u16,
     },
     /// A query that is passed on.
     Flood {
@@ -178,8 +186,8 @@ pub enum DataMessage {
         ttl: u8,
         /// Hops made, this one included.
         hops: u8,
-        /// Pass it to a random share of the neighbours instead of all.
-        random: bool,
+        /// The neighbours that it is passed on to.
+        choice: FloodChoice,
         /// Time within which the asker of this message wants it acknowledged, in milliseconds.
         budget_ms: u32,
     },
@@ -201,6 +209,18 @@ pub enum DataMessage {
         /// What became of it.
         counts: FloodCounts,
     },
+    /// "This is what these nodes hold, and these are alive."
+    Inventories {
+        /// At most [`NOTICES_MAX`].
+        notices: Vec<InventoryNotice>,
+        /// At most [`MARKS_MAX`].
+        marks: Vec<CensusMark>,
+    },
+    /// "Send me these inventories as a whole."
+    InventoryRequests {
+        /// At most [`OWNERS_MAX`].
+        requests: Vec<InventoryRequest>,
+    },
     /// "Peers come back that I had given up": the receiver, which shares groups, visits those that it has given up.
     Reunion,
     /// To a recruit: this peer held these blocks, was given up, and may come back.
@@ -210,6 +230,19 @@ pub enum DataMessage {
         /// Blocks that the receiver holds now.
         blocks: Vec<BlockId>,
     },
+}
+
+/// The neighbours that a flooded query is passed on to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum FloodChoice {
+    /// All.
+    All,
+    /// A random share.
+    Random,
+    /// The same share: those that have brought most results.
+    MostResults,
+    /// The same share: those that have answered the queries most like this one.
+    Similar,
 }
 
 /// Makes a proof of possession one for this question only.
@@ -367,11 +400,18 @@ impl DataMessage {
             DataMessage::PeerList { contacts } => contacts_bounded(contacts),
             DataMessage::Absent { peer, blocks } => peer.is_bounded() && blocks.len() <= VIEWS_MAX,
             DataMessage::Find { ids, .. } => ids.len() <= BLOCKS_MAX,
-            DataMessage::FindReply { blocks, hosts, .. } => {
+            DataMessage::FindReply { blocks, hosts, holders, .. } => {
                 blocks.len() <= BLOCKS_MAX
                     && blocks.iter().all(|block| block.len() <= BLOCK_MAX)
-                    && contacts_bounded(hosts)
+                    && hosts.len() + holders.len() <= CONTACTS_MAX
+                    && hosts.iter().chain(holders).all(Contact::is_bounded)
             }
+            DataMessage::Inventories { notices, marks } => {
+                notices.len() <= NOTICES_MAX
+                    && notices.iter().all(InventoryNotice::is_bounded)
+                    && marks.len() <= MARKS_MAX
+            }
+            DataMessage::InventoryRequests { requests } => requests.len() <= OWNERS_MAX,
             DataMessage::FloodReply { block, holder, .. } => block.len() <= BLOCK_MAX && holder.is_bounded(),
             DataMessage::Heartbeat { .. }
             | DataMessage::Probe { .. }
@@ -396,69 +436,4 @@ fn contacts_bounded(contacts: &[Contact]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::block::BlockKind;
-    use super::super::view::MEMBERS_MAX;
-    use super::*;
-    use crate::core::blob::Blob;
-    use crate::core::contact::{ADDRESSES_MAX, AmbassadorAddress, ContactAddresses, Quality};
-    use crate::core::wire;
-
-    /// As large as a view, an id and a contact can be on the wire.
-    fn view() -> GroupView {
-        GroupView::new(u64::MAX >> 8, (0..MEMBERS_MAX as u8).map(|i| NodeId([i; 32])))
-    }
-
-    fn contact() -> Contact {
-        let address = "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
-        let via = Some(AmbassadorAddress { id: NodeId([9; 32]), address });
-        let quality = Quality { uptime_s: u32::MAX, storage_free_kib: u32::MAX, hosts: u16::MAX };
-        let local = vec![address; ADDRESSES_MAX];
-        let addresses = ContactAddresses { local, external_address: Some(address), mapped: Some(address), via }.into();
-        Contact { id: NodeId([8; 32]), addresses, ambassador: true, quality }
-    }
-
-    fn check_fits(message: &DataMessage) {
-        assert!(message.is_bounded());
-        // The core's envelope around it is a variant's number: leave it 16 bytes.
-        let length = wire::encoded_len(message).unwrap() + 16;
-        assert!(length <= wire::FRAME_MAX, "{length} bytes");
-        assert_eq!(&wire::decode::<DataMessage>(&wire::encode(message).unwrap()).unwrap(), message);
-    }
-
-    #[test]
-    fn the_largest_messages_fit_a_frame() {
-        let block = Block { kind: BlockKind::Part, bytes: Blob::from(vec![1; BLOCK_MAX]) };
-        let viewed = BlockGroup { id: BlockId([7; 32]), view: view() };
-        let contacts = vec![contact(); CONTACTS_MAX];
-        let item = InvitedBlock { id: viewed.id, view: view(), block: block.clone() };
-        check_fits(&DataMessage::Invite { batch: u64::MAX, items: vec![item; BLOCKS_MAX], contacts: contacts.clone() });
-        check_fits(&DataMessage::Views { views: vec![viewed.clone(); VIEWS_MAX], contacts: contacts.clone() });
-        let lost = vec![viewed.id; VIEWS_MAX];
-        check_fits(&DataMessage::SyncReply { views: vec![viewed; VIEWS_MAX], lost });
-        check_fits(&DataMessage::FindReply { query: u64::MAX, blocks: vec![block; BLOCKS_MAX], hosts: contacts });
-    }
-
-    #[test]
-    fn what_is_beyond_a_bound_is_refused() {
-        let block = Block { kind: BlockKind::Part, bytes: Blob::from(vec![1; BLOCK_MAX + 1]) };
-        assert!(!DataMessage::FloodReply { query: 1, block, hops: 1, holder: Box::new(contact()) }.is_bounded());
-        assert!(!DataMessage::Find { query: 1, ids: vec![BlockId([0; 32]); BLOCKS_MAX + 1], hosts: true }.is_bounded());
-        let mut unsorted: Vec<BlockGroup> = [2, 1].map(|i| BlockGroup { id: BlockId([i; 32]), view: view() }).into();
-        let sync = |views| DataMessage::Sync { from: BlockId([0; 32]), to: BlockId([255; 32]), views };
-        assert!(!sync(unsorted.clone()).is_bounded());
-        unsorted.reverse();
-        assert!(sync(unsorted).is_bounded());
-        let id = |seed| BlockId([seed; 32]);
-        let ranges = |bounds: &[(u8, u8)]| DataMessage::Ranges {
-            ranges: bounds
-                .iter()
-                .map(|&(from, to)| RangeDigest { from: id(from), to: id(to), count: 1, digest: 1 })
-                .collect(),
-        };
-        assert!(ranges(&[(1, 1), (2, 5)]).is_bounded());
-        for bad in [&[(1, 2), (2, 5)][..], &[(2, 1)], &[(3, 4), (1, 2)], &[(0, 0); RANGES_MAX + 1]] {
-            assert!(!ranges(bad).is_bounded(), "{bad:?}");
-        }
-    }
-}
+mod tests;

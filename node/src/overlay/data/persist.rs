@@ -290,7 +290,9 @@ impl Persist {
             | DataMessage::FindReply { .. }
             | DataMessage::Flood { .. }
             | DataMessage::FloodReply { .. }
-            | DataMessage::FloodAck { .. } => unreachable!("retrieval's messages go to retrieval"),
+            | DataMessage::FloodAck { .. }
+            | DataMessage::Inventories { .. }
+            | DataMessage::InventoryRequests { .. } => unreachable!("these messages are handled elsewhere"),
         }
         self.settle(ctx);
     }

@@ -24,6 +24,10 @@ stats! {
     retrievals_incomplete: u64 = Counter "butter_retrievals_total" &[("result", "incomplete")], "Gets by result";
     retrievals_refused: u64 = Counter "butter_retrievals_total" &[("result", "refused")], "Gets by result";
     retrieval_messages: u64 = Counter "butter_retrieval_messages_total" &[], "Query messages sent while looking for blocks";
+    inventory_messages: u64 = Counter "butter_inventory_messages_total" &[], "Messages sent about what nodes hold";
+    inventory_bytes: u64 = Counter "butter_inventory_bytes_total" &[], "Bytes of messages sent about what nodes hold";
+    inventories: u64 = Gauge "butter_inventories" &[], "Nodes whose inventories this node keeps";
+    network_nodes: u64 = Gauge "butter_network_nodes_estimated" &[], "Nodes in the network as this node estimates it";
     retrieval_seconds: Latencies = Histogram "butter_retrieval_seconds" &[], "Time from a get to the verified value";
 }
 

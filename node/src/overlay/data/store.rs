@@ -40,6 +40,8 @@ pub(super) struct Store {
     closed_until: Time,
     /// Bytes stored for each peer. At most as many entries as blocks.
     by_peer: BTreeMap<NodeId, u64>,
+    /// Blocks that have come (`true`) and gone since [`Store::take_changes`].
+    changes: Vec<(BlockId, bool)>,
     payloads: Payloads,
     pending: BTreeMap<StoreRequestId, PendingOp>,
     reads: BTreeMap<u64, PendingRead>,
@@ -73,13 +75,26 @@ pub(super) enum WritePurpose {
     Invited { answer: u64, view: GroupView },
 }
 
+/// What a peer that looks for blocks wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FindPurpose {
+    /// Comes back in the answer.
+    pub(super) query: u64,
+    /// Number of blocks that it looks for.
+    pub(super) wanted: usize,
+    /// Whether it wants other peers to ask, if a block is missing.
+    pub(super) hosts: bool,
+    /// Hops of the inventories that are looked at for it.
+    pub(super) reach: u8,
+}
+
 /// What happens when blocks are read.
 #[derive(Clone, Debug)]
 pub(super) enum ReadPurpose {
     /// They are sent to a recruit. So many bytes are counted as under way to it.
     Invite { to: NodeId, bytes: u64 },
-    /// They answer a `Find` for `wanted` blocks; with neighbours if `hosts` and one is missing.
-    Find { to: NodeId, query: u64, wanted: usize, hosts: bool },
+    /// They answer a `Find`, of which `missing` are not stored here.
+    Find { to: NodeId, purpose: FindPurpose, missing: Vec<BlockId> },
     /// The block answers a flooded query.
     Flood { to: NodeId, query: u64, hops: u8 },
     /// They are parts of a value that this node gets.
@@ -134,6 +149,7 @@ impl Store {
             fault: None,
             closed_until: Time::ZERO,
             by_peer: BTreeMap::new(),
+            changes: Vec::new(),
             payloads,
             pending: BTreeMap::new(),
             reads: BTreeMap::new(),
@@ -178,6 +194,11 @@ impl Store {
     /// Length of a stored block.
     pub(super) fn bytes_of(&self, id: BlockId) -> Option<u64> {
         self.blocks.get(&id).map(|entry| entry.len)
+    }
+
+    /// Blocks that have come (`true`) and gone since the last call, in order.
+    pub(super) fn take_changes(&mut self) -> Vec<(BlockId, bool)> {
+        std::mem::take(&mut self.changes)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = BlockId> + '_ {
@@ -241,11 +262,13 @@ impl Store {
             *self.by_peer.entry(peer).or_default() += cost;
         }
         self.blocks.insert(id, IndexEntry { len, owner });
+        self.changes.push((id, true));
     }
 
     /// Counts a block as not stored. Returns whether it was.
     pub(super) fn release(&mut self, id: BlockId) -> bool {
         let Some(IndexEntry { len, owner }) = self.blocks.remove(&id) else { return false };
+        self.changes.push((id, false));
         let cost = self.costs.of(len);
         self.used -= cost;
         if let Some(peer) = owner

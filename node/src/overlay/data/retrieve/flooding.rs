@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::block::Block;
-use super::super::message::{DataMessage, FloodCounts};
+use super::super::message::{DataMessage, FloodChoice, FloodCounts};
 use super::super::store::ReadPurpose;
 use super::super::{DataCx, SearchTally, waits};
-use super::strategy::rbfs;
+use super::history::AnswerHistory;
+use super::strategy::{ism, rbfs};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
@@ -32,6 +33,8 @@ const TTL_MAX: u8 = 32;
 #[derive(Debug, Default)]
 pub(super) struct Floods {
     seen: BTreeMap<u64, FloodRecord>,
+    /// What neighbours have answered.
+    history: AnswerHistory,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,7 @@ pub(super) struct FloodQuery {
     pub(super) id: BlockId,
     pub(super) ttl: u8,
     pub(super) hops: u8,
-    pub(super) random: bool,
+    pub(super) choice: FloodChoice,
     /// Time within which it is acknowledged.
     pub(super) budget: Duration,
 }
@@ -113,7 +116,12 @@ impl Floods {
     /// Forwards a query to neighbours. Returns their number.
     fn send_on(&mut self, ctx: &mut DataCx<'_, '_>, from: FloodOrigin, passed: FloodQuery) -> u32 {
         let others: Vec<NodeId> = ctx.neighbours().filter(|&neighbour| from != FloodOrigin::Peer(neighbour)).collect();
-        let waiting = if passed.random { rbfs::sample_neighbours(ctx, others) } else { others };
+        let waiting = match passed.choice {
+            FloodChoice::All => others,
+            FloodChoice::Random => rbfs::sample_neighbours(ctx, others),
+            FloodChoice::MostResults => ism::best_neighbours(ctx, others, |peer| self.history.results(peer)),
+            FloodChoice::Similar => ism::best_neighbours(ctx, others, |peer| self.history.likeness(peer, passed.id)),
+        };
         let hops = passed.hops.saturating_add(1);
         let until = ctx.now + passed.budget;
         let messages = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
@@ -124,9 +132,9 @@ impl Floods {
         }
         for neighbour in waiting {
             ctx.stats.retrieval_messages += 1;
-            let FloodQuery { query, id, ttl, random, budget, .. } = passed;
+            let FloodQuery { query, id, ttl, choice, budget, .. } = passed;
             let budget_ms = u32::try_from(budget.as_millis()).unwrap_or(u32::MAX);
-            ctx.send(neighbour, DataMessage::Flood { query, id, ttl, hops, random, budget_ms });
+            ctx.send(neighbour, DataMessage::Flood { query, id, ttl, hops, choice, budget_ms });
         }
         messages
     }
@@ -159,6 +167,7 @@ impl Floods {
             return None;
         }
         seen.close(ctx.now);
+        self.history.answered(from, seen.id);
         match seen.from {
             FloodOrigin::Own(get) => return Some(get),
             FloodOrigin::Peer(peer) => {
@@ -189,6 +198,7 @@ impl Floods {
     /// A peer is unreachable: it will not answer.
     pub(super) fn lost(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) -> Vec<FloodEnd> {
         let mut ended = Vec::new();
+        self.history.lost(peer);
         for (&query, seen) in self.seen.iter_mut().filter(|(_, seen)| seen.waiting.contains(&peer)) {
             seen.waiting.retain(|waiting| *waiting != peer);
             seen.counts.unreachable = seen.counts.unreachable.saturating_add(1);

@@ -8,7 +8,7 @@ use super::super::store::ReadPurpose;
 use super::super::{DataCx, FoundValue, SearchTally};
 use super::flooding::FloodEnd;
 use super::sources::{SourceRequest, Sources};
-use super::strategy::{SearchScope, SearchStep, SearchStrategy};
+use super::strategy::{PlannedVisit, SearchScope, SearchStep, SearchStrategy, VisitAnswer};
 use super::trace::SearchTrace;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
@@ -21,6 +21,8 @@ pub(super) struct Get {
     pub(super) command: CommandId,
     pub(super) began: Time,
     pub(super) until: Time,
+    /// Whether every peer is asked before the search ends without success.
+    pub(super) exhaustive: bool,
     /// Its key among the gets under way.
     number: u64,
     root: BlockId,
@@ -62,13 +64,15 @@ pub(super) enum GetStep {
     /// Ask a source for parts.
     Ask(SourceRequest),
     /// Visit a peer.
-    Visit { peer: NodeId, ids: Vec<BlockId>, hops: u32 },
+    Visit { peer: NodeId, ids: Vec<BlockId>, visit: PlannedVisit },
     /// Start a search for these blocks.
     Search(Vec<BlockId>),
     /// The value is complete.
     Found(FoundValue),
     /// Every peer that should be asked has answered.
     NotFound,
+    /// Enough peers have answered that a block which is there would have been found.
+    ProbablyAbsent,
 }
 
 impl Get {
@@ -78,6 +82,7 @@ impl Get {
             command,
             began: ctx.now,
             until,
+            exhaustive: false,
             number,
             root,
             reading: BTreeMap::new(),
@@ -195,10 +200,10 @@ impl Get {
     }
 
     /// A visited peer has answered.
-    pub(super) fn visited(&mut self, ctx: &DataCx<'_, '_>, peer: NodeId, hops: u32, hosts: Vec<Contact>) {
+    pub(super) fn visited(&mut self, ctx: &DataCx<'_, '_>, peer: NodeId, answer: VisitAnswer) {
         self.contacted.insert(peer, ContactState::Answered);
         if let Some(search) = &mut self.search {
-            search.visited(ctx, peer, hops, hosts);
+            search.visited(ctx, peer, answer);
         }
     }
 
@@ -279,16 +284,17 @@ impl Get {
             return GetStep::Search(missing.keys().copied().filter(is_sought).take(BLOCKS_MAX).collect());
         };
         match search.next(scope) {
-            SearchStep::Visit { peer, hops } => {
+            SearchStep::Visit { peer, visit } => {
                 let ids = search.wanted().iter().copied().filter(|id| missing.contains_key(id)).collect();
                 self.messages += 1;
                 self.contacted.insert(peer, ContactState::Open);
-                GetStep::Visit { peer, ids, hops }
+                GetStep::Visit { peer, ids, visit }
             }
             SearchStep::Wait => {
                 self.search_waits = true;
                 GetStep::Wait
             }
+            SearchStep::Covered => GetStep::ProbablyAbsent,
             SearchStep::Exhausted if self.have_all_answered(scope.cx.now) => GetStep::NotFound,
             SearchStep::Exhausted => GetStep::Wait,
         }

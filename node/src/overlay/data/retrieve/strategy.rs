@@ -9,8 +9,11 @@ use std::sync::LazyLock;
 
 use rand::RngExt;
 
+use super::super::inventory::Inventories;
+use super::super::message::FloodChoice;
 use super::super::persist::Persist;
 use super::super::{DataCx, SearchTally, waits};
+use super::experience::Experience;
 use super::flooding::{FloodEnd, FloodQuery, Floods};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
@@ -18,12 +21,28 @@ use crate::core::time::Time;
 
 mod auto;
 mod bfs;
+mod bubble;
 mod flood;
+mod index;
+pub(super) mod ism;
 pub(super) mod rbfs;
 mod ring;
+mod walk;
 
 /// Every strategy, the default first. Values, help and parser of the setting `retrieval` come from here.
-const STRATEGIES: &[StrategyEntry] = &[auto::ENTRY, bfs::ENTRY, flood::ENTRY, rbfs::ENTRY, ring::ENTRY];
+const STRATEGIES: &[StrategyEntry] = &[
+    auto::ENTRY,
+    bfs::ENTRY,
+    bubble::ENTRY,
+    flood::ENTRY,
+    index::ONE_HOP,
+    index::TWO_HOPS,
+    ism::SIMILAR,
+    ism::MOST_RESULTS,
+    rbfs::ENTRY,
+    ring::ENTRY,
+    walk::ENTRY,
+];
 
 /// A search under way.
 pub(super) trait SearchStrategy: fmt::Debug + Send {
@@ -34,9 +53,9 @@ pub(super) trait SearchStrategy: fmt::Debug + Send {
     /// [`SearchStep::Wait`] or [`SearchStep::Exhausted`].
     fn next(&mut self, scope: &mut SearchScope<'_, '_, '_>) -> SearchStep;
 
-    /// A visited peer, `hops` away, has answered with its neighbours.
-    fn visited(&mut self, cx: &DataCx<'_, '_>, peer: NodeId, hops: u32, neighbours: Vec<Contact>) {
-        _ = (cx, peer, hops, neighbours);
+    /// A visited peer has answered.
+    fn visited(&mut self, cx: &DataCx<'_, '_>, peer: NodeId, answer: VisitAnswer) {
+        _ = (cx, peer, answer);
     }
 
     /// A visited peer did not answer.
@@ -63,34 +82,64 @@ pub(super) trait SearchStrategy: fmt::Debug + Send {
 /// The next step of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SearchStep {
-    /// Ask a peer, that many hops away, for the wanted blocks and its neighbours.
-    Visit { peer: NodeId, hops: u32 },
+    /// Ask a peer for the wanted blocks and for peers to ask next.
+    Visit { peer: NodeId, visit: PlannedVisit },
     /// Answers are awaited, or the next round.
     Wait,
     /// Every peer that should be asked has answered.
     Exhausted,
+    /// So many peers and inventories were asked that a block which is there would have been found.
+    Covered,
+}
+
+/// What is to be asked of a visited peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PlannedVisit {
+    /// Hops to the peer.
+    pub(super) hops: u32,
+    /// Hops from their owners of the inventories in which it looks; 0 for none.
+    pub(super) reach: u8,
+    /// Whether it is said to have a block.
+    pub(super) hinted: bool,
+}
+
+/// What a visited peer has answered that had none of the blocks.
+#[derive(Debug, Default)]
+pub(super) struct VisitAnswer {
+    /// Hops to the peer.
+    pub(super) hops: u32,
+    /// Its neighbours.
+    pub(super) hosts: Vec<Contact>,
+    /// Peers whose inventories contain one of the blocks.
+    pub(super) holders: Vec<Contact>,
+    /// Number of inventories in which it has looked.
+    pub(super) inventories: u16,
 }
 
 /// What a strategy can see and do.
 pub(super) struct SearchScope<'s, 'a, 'n> {
     pub(super) cx: &'s mut DataCx<'a, 'n>,
     pub(super) persist: &'s Persist,
+    pub(super) inventories: &'s Inventories,
     pub(super) floods: &'s mut Floods,
+    pub(super) experience: &'s Experience,
     /// Number of the get that the search is for.
     pub(super) get: u64,
     /// Visits that are slow, so that others may be made beside them.
     pub(super) slow: usize,
     /// Deadline of the get.
     pub(super) until: Time,
+    /// Whether every peer is to be asked before the search ends without success.
+    pub(super) exhaustive: bool,
 }
 
 impl SearchScope<'_, '_, '_> {
-    /// Floods a query for a block over `ttl` hops: to all neighbours, or to a random share. Returns its number and how many
+    /// Floods a query for a block over `ttl` hops, to the neighbours of this `choice`. Returns its number and how many
     /// neighbours it was sent to, or `None` if there was none.
-    pub(super) fn flood(&mut self, id: BlockId, ttl: u8, random: bool) -> Option<(u64, u32)> {
+    pub(super) fn flood(&mut self, id: BlockId, ttl: u8, choice: FloodChoice) -> Option<(u64, u32)> {
         let query = self.cx.random.random();
         let budget = self.until.since(self.cx.now);
-        let sent = self.floods.send_own(self.cx, self.get, FloodQuery { query, id, ttl, hops: 0, random, budget });
+        let sent = self.floods.send_own(self.cx, self.get, FloodQuery { query, id, ttl, hops: 0, choice, budget });
         (sent > 0).then_some((query, sent))
     }
 

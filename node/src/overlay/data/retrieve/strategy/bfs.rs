@@ -1,10 +1,10 @@
 //! Iterative breadth-first search: peers are visited in the order in which they were discovered.
 
-use super::super::visits::Visits;
+use super::super::visits::{VisitRules, Visits};
 use super::StrategyEntry;
 
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "bfs",
     summary: "visit peers in order of discovery",
-    begin: |scope, wanted| Box::new(Visits::new(scope.cx, wanted, false)),
+    begin: |scope, wanted| Box::new(Visits::new(scope, wanted, VisitRules::default())),
 };

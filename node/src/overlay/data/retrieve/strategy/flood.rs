@@ -2,6 +2,7 @@
 //!
 //! A flood that not all peers have acknowledged is repeated after a pause: its answer may be the one that was lost.
 
+use super::super::super::message::FloodChoice;
 use super::super::super::{SearchTally, waits};
 use super::super::flooding::FloodEnd;
 use super::super::open_floods::OpenFloods;
@@ -15,15 +16,15 @@ pub(super) const QUERIES_MAX: usize = 4;
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "flood",
     summary: "forward to all neighbours",
-    begin: |_, wanted| Box::new(FloodSearch::new(wanted, false)),
+    begin: |_, wanted| Box::new(FloodSearch::new(wanted, FloodChoice::All)),
 };
 
 /// Rounds of one flooded query for each wanted block.
 #[derive(Debug)]
 pub(super) struct FloodSearch {
     wanted: Vec<BlockId>,
-    /// Whether each peer forwards the queries to a random share of its neighbours.
-    random: bool,
+    /// The neighbours to which each peer forwards the queries.
+    choice: FloodChoice,
     /// Number of rounds so far.
     rounds: u32,
     open: OpenFloods,
@@ -33,10 +34,10 @@ pub(super) struct FloodSearch {
 }
 
 impl FloodSearch {
-    /// Floods nothing yet. If `random`, each peer forwards queries to a random share of its neighbours.
-    pub(super) fn new(mut wanted: Vec<BlockId>, random: bool) -> Self {
+    /// Floods nothing yet. Each peer will forward queries to the neighbours of this `choice`.
+    pub(super) fn new(mut wanted: Vec<BlockId>, choice: FloodChoice) -> Self {
         wanted.truncate(QUERIES_MAX);
-        FloodSearch { wanted, random, rounds: 0, open: OpenFloods::default(), next_round: Time::ZERO, is_over: false }
+        FloodSearch { wanted, choice, rounds: 0, open: OpenFloods::default(), next_round: Time::ZERO, is_over: false }
     }
 }
 
@@ -53,7 +54,7 @@ impl SearchStrategy for FloodSearch {
         if self.open.is_empty() && self.next_round <= scope.cx.now && !self.is_over {
             self.open.begin_round();
             for &id in &self.wanted {
-                self.open.sent(scope.flood(id, scope.cx.settings.ttl, self.random));
+                self.open.sent(scope.flood(id, scope.cx.settings.ttl, self.choice));
             }
             self.next_round = scope.cx.now + waits::round_pause(self.rounds);
             self.rounds += 1;

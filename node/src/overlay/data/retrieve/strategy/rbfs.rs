@@ -1,6 +1,7 @@
 //! Random breadth-first search: each peer forwards the query to a random share of its neighbours (Kalogeraki et al., CIKM 2002).
 
 use super::super::super::DataCx;
+use super::super::super::message::FloodChoice;
 use super::StrategyEntry;
 use super::flood::FloodSearch;
 use crate::core::identity::NodeId;
@@ -9,7 +10,7 @@ use crate::core::random::sample;
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "rbfs",
     summary: "forward to a random share of the neighbours",
-    begin: |_, wanted| Box::new(FloodSearch::new(wanted, true)),
+    begin: |_, wanted| Box::new(FloodSearch::new(wanted, FloodChoice::Random)),
 };
 
 /// A share of `neighbours`, at least one of them.

@@ -3,6 +3,7 @@
 //! A popular block is found nearby, without asking the whole network. A rare one costs a few more messages than one flood. A
 //! ring with a slow peer does not hold up the next one.
 
+use super::super::super::message::FloodChoice;
 use super::super::super::{SearchTally, waits};
 use super::super::flooding::FloodEnd;
 use super::super::open_floods::OpenFloods;
@@ -43,7 +44,7 @@ impl RingSearch {
         self.ttl = (self.ttl * 2).clamp(1, ttl_max);
         self.open.begin_round();
         for &id in &self.wanted {
-            self.open.sent(scope.flood(id, self.ttl, false));
+            self.open.sent(scope.flood(id, self.ttl, FloodChoice::All));
         }
         let widest = self.is_widest(ttl_max);
         let pause = if widest { waits::round_pause(self.rounds) } else { waits::flood(scope.cx, self.ttl) };

@@ -1,0 +1,450 @@
+//! Inventories: what nodes say that they hold, so that a search visits few peers.
+//!
+//! Each node publishes one filter of the blocks that it holds. Its neighbours keep it, and pass it on to a few more: as many as
+//! the root of the network's size, so that a search that visits as many meets it (BubbleStorm: Terpstra, Kangasharju, Leng,
+//! Buchmann, SIGCOMM 2007). A filter travels along links that are up, over a tree that each node chooses by hashing its
+//! neighbours: so changes take the way of what they change. Inventories are kept under a lease. The neighbours of a node that is
+//! lost withdraw its inventory.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`filter`] | the filter and its coding |
+//! | [`census`] | estimate of the number of nodes |
+//! | [`notice`] | what peers say about inventories |
+//! | [`publish`] | this node's own inventory |
+//! | [`index`] | the inventories of others |
+//! | [`outbox`] | what waits for each neighbour, and the budget |
+//!
+//! Nothing here is trusted. An inventory says whom to visit, and the visit shows whether the block is there. The format of the
+//! filter bounds what it claims, and one neighbour fills a part of the index alone.
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::{DataCx, DataStats};
+use super::message::DataMessage;
+use super::view::mix;
+use crate::core::contact::Contact;
+use crate::core::identity::{BlockId, NodeId};
+use crate::core::time::Time;
+use crate::core::wire;
+
+pub(super) mod census;
+pub(super) mod filter;
+mod index;
+pub(super) mod notice;
+mod outbox;
+mod publish;
+
+use census::{Census, CensusMark, MARKS_MAX, RENEW_MARK_EVERY};
+use filter::print_of;
+use index::{InventoryIndex, NoticeEffect};
+use notice::{InventoryNews, InventoryNotice, InventoryRequest, NOTICES_MAX, OWNERS_MAX, OwnerKey};
+use outbox::{NEWS_PAUSE, NeighbourQueue, Outbox, QueuedNews, QueuedNotice, RENEWAL_PAUSE};
+use publish::OwnInventory;
+
+/// Most hops of an inventory.
+const HOPS_MAX: u8 = 24;
+/// Neighbours to which a node passes an inventory on at most.
+const CHILDREN_MAX: usize = 2;
+/// Nodes that keep one inventory, for each root of the network's size.
+const SPREAD_FACTOR: f64 = 1.5;
+/// Most nodes that keep one inventory.
+const SPREAD_MAX: u16 = 512;
+/// Most holders named to one peer for one question.
+pub(super) const HOLDERS_MAX: usize = 4;
+/// Pause after a change before it is published: what changes meanwhile goes along.
+const PUBLISH_PAUSE: Duration = Duration::from_millis(500);
+/// Pause between renewals of this node's own inventory.
+const RENEW_EVERY: Duration = Duration::from_secs(120);
+/// Bytes of notices in one message, unless one alone has more.
+const MESSAGE_BYTES: usize = 16 * 1024;
+
+/// The inventories of this node and of others.
+#[derive(Debug)]
+pub(super) struct Inventories {
+    own: OwnInventory,
+    index: InventoryIndex,
+    census: Census,
+    outbox: Outbox,
+    /// Neighbours that have this node's inventory or will be sent it, in ascending order.
+    neighbours: Vec<NodeId>,
+    /// Nodes that should keep this node's inventory, as last announced.
+    spread: u16,
+    publish_at: Time,
+    renew_at: Time,
+    count_at: Time,
+    next: Time,
+}
+
+impl Inventories {
+    pub(super) fn new() -> Self {
+        Inventories {
+            own: OwnInventory::new(),
+            index: InventoryIndex::default(),
+            census: Census::default(),
+            outbox: Outbox::default(),
+            neighbours: Vec::new(),
+            spread: 0,
+            publish_at: Time::NEVER,
+            renew_at: Time::NEVER,
+            count_at: Time::ZERO,
+            next: Time::ZERO,
+        }
+    }
+
+    /// When [`Inventories::wake`] is due.
+    pub(super) fn due(&self) -> Time {
+        self.next
+    }
+
+    /// Notes what was stored and dropped since the last call.
+    pub(super) fn note_stored(&mut self, ctx: &mut DataCx<'_, '_>) {
+        let changes = ctx.store.take_changes();
+        if changes.is_empty() {
+            return;
+        }
+        for (id, is_stored) in changes {
+            if is_stored { self.own.add(print_of(id)) } else { self.own.remove(print_of(id)) }
+        }
+        if self.publish_at == Time::NEVER && self.own.has_changed() {
+            self.publish_at = ctx.now + PUBLISH_PAUSE;
+            self.next = self.next.min(self.publish_at);
+        }
+    }
+
+    /// A link is up: its peer may be a new neighbour.
+    pub(super) fn link_up(&mut self, now: Time) {
+        self.next = self.next.min(now + NEWS_PAUSE);
+    }
+
+    /// The link to a peer is lost: what it holds cannot be had from here.
+    pub(super) fn link_lost(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
+        let owner = OwnerKey::of(peer);
+        if let Ok(at) = self.neighbours.binary_search(&peer) {
+            self.neighbours.remove(at);
+            self.outbox.remove(peer);
+        }
+        let came_from_there = self.index.get(owner).is_some_and(|held| held.parent == peer);
+        if came_from_there {
+            let share = self.share();
+            let news = InventoryNews::Withdrawn;
+            let notice = InventoryNotice { owner, version: 0, spread: share, hops: 1, news };
+            self.pass_on(ctx, peer, &notice, NoticeEffect::Taken);
+            self.update_due();
+        }
+        self.index.remove(owner);
+    }
+
+    /// Does what is due.
+    pub(super) fn wake(&mut self, ctx: &mut DataCx<'_, '_>) {
+        if ctx.now < self.next {
+            return;
+        }
+        self.meet_neighbours(ctx);
+        if self.count_at <= ctx.now {
+            self.count_at = ctx.now + RENEW_MARK_EVERY;
+            self.index.expire(ctx.now);
+            self.census.expire(ctx.now);
+            self.count_self(ctx);
+        }
+        if self.publish_at <= ctx.now {
+            self.publish_at = Time::NEVER;
+            self.publish(ctx);
+        }
+        if self.renew_at <= ctx.now {
+            self.announce(ctx, &QueuedNews::Renewed);
+        }
+        self.send(ctx);
+        self.update_due();
+    }
+
+    /// Takes a message about inventories; others are handed back.
+    pub(super) fn handle(
+        &mut self,
+        ctx: &mut DataCx<'_, '_>,
+        from: NodeId,
+        message: DataMessage,
+    ) -> Option<DataMessage> {
+        match message {
+            DataMessage::Inventories { notices, marks } => self.heard(ctx, from, notices, &marks),
+            DataMessage::InventoryRequests { requests } => self.asked(ctx, from, &requests),
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Peers that may hold one of these blocks, by inventories at most `reach` hops from their owners.
+    pub(super) fn holders(&self, ids: &[BlockId], reach: u8, except: NodeId) -> Vec<Contact> {
+        let may_hold = |id: &BlockId| {
+            let print = print_of(*id);
+            self.index.within(reach).filter(move |held| held.filter.contains(print))
+        };
+        let mut holders: Vec<Contact> = Vec::new();
+        for held in ids.iter().flat_map(may_hold) {
+            if held.contact.id != except && holders.iter().all(|holder| holder.id != held.contact.id) {
+                holders.push(held.contact.clone());
+            }
+            if holders.len() >= HOLDERS_MAX {
+                break;
+            }
+        }
+        holders
+    }
+
+    /// Number of inventories at most `reach` hops from their owners.
+    pub(super) fn known(&self, reach: u8) -> usize {
+        if reach == u8::MAX { self.index.len() } else { self.index.within(reach).count() }
+    }
+
+    /// Estimated number of nodes in the network, rather too great than too small.
+    pub(super) fn network_size(&self) -> f64 {
+        self.census.nodes()
+    }
+
+    /// Nodes whose inventories are kept.
+    pub(super) fn owners(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.index.within(u8::MAX).map(|held| held.contact.id)
+    }
+
+    /// Sets the gauges.
+    pub(super) fn gauges(&self, stats: &mut DataStats) {
+        stats.inventories = self.index.len() as u64;
+        stats.network_nodes = self.network_size().round() as u64;
+    }
+
+    /// Handles what a neighbour says; others have no say.
+    fn heard(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, notices: Vec<InventoryNotice>, marks: &[CensusMark]) {
+        if !ctx.neighbours().any(|neighbour| neighbour == from) {
+            return;
+        }
+        self.meet_neighbours(ctx);
+        for notice in notices {
+            self.heard_notice(ctx, from, &notice);
+        }
+        self.heard_marks(ctx, from, marks);
+        self.update_due();
+    }
+
+    fn heard_notice(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, notice: &InventoryNotice) {
+        if notice.owner == OwnerKey::of(ctx.me.id) {
+            return;
+        }
+        match self.index.take(ctx.now, from, notice) {
+            NoticeEffect::Dropped => {}
+            NoticeEffect::Needed => {
+                let InventoryNotice { owner, spread, hops, .. } = *notice;
+                self.outbox.request(ctx.now, from, InventoryRequest { owner, spread, hops });
+            }
+            effect => self.pass_on(ctx, from, notice, effect),
+        }
+    }
+
+    fn heard_marks(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, marks: &[CensusMark]) {
+        let before = self.census.len();
+        let news: Vec<u64> =
+            marks.iter().filter(|mark| self.census.hear(ctx.now, **mark)).map(|mark| mark.hash).collect();
+        if news.is_empty() {
+            return;
+        }
+        let pause = if self.census.len() > before { NEWS_PAUSE } else { RENEWAL_PAUSE };
+        for &to in self.neighbours.iter().filter(|&&neighbour| neighbour != from) {
+            news.iter().for_each(|&hash| self.outbox.mark(ctx.now, to, hash, pause));
+        }
+        // Marks that are renewed together travel together.
+        if self.count_at <= ctx.now + RENEW_MARK_EVERY / 2 {
+            self.count_at = ctx.now + RENEW_MARK_EVERY;
+            self.count_self(ctx);
+        }
+        let wanted = spread_for(self.census.nodes());
+        if self.spread > 0 && f64::from(wanted) > f64::from(self.spread) * 1.25 {
+            self.renew_at = self.renew_at.min(ctx.now + NEWS_PAUSE * 3);
+        }
+    }
+
+    /// A neighbour wants whole inventories.
+    fn asked(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, requests: &[InventoryRequest]) {
+        if self.neighbours.binary_search(&from).is_err() {
+            return;
+        }
+        for request in requests.iter().take(OWNERS_MAX) {
+            let spread = request.spread.min(SPREAD_MAX);
+            let notice = QueuedNotice { spread, hops: request.hops, news: QueuedNews::Full };
+            self.outbox.notice(ctx.now, from, request.owner, notice);
+        }
+        self.update_due();
+    }
+
+    /// Notices neighbours that have come and gone. New ones are sent this node's own inventory and the census.
+    fn meet_neighbours(&mut self, ctx: &mut DataCx<'_, '_>) {
+        let mut linked: Vec<NodeId> = ctx.neighbours().filter(|&neighbour| ctx.is_linked(neighbour)).collect();
+        linked.sort_unstable();
+        if linked == self.neighbours {
+            return;
+        }
+        let before = std::mem::replace(&mut self.neighbours, linked);
+        for &peer in &before {
+            if self.neighbours.binary_search(&peer).is_err() {
+                self.outbox.remove(peer);
+            }
+        }
+        let is_new = |peer: &&NodeId| before.binary_search(peer).is_err();
+        let new: Vec<NodeId> = self.neighbours.iter().filter(is_new).copied().collect();
+        let (now, owner, spread) = (ctx.now, OwnerKey::of(ctx.me.id), self.share());
+        for peer in new {
+            if self.own.is_published() {
+                self.outbox.notice(now, peer, owner, QueuedNotice { spread, hops: 1, news: QueuedNews::Full });
+            }
+            self.census.hashes().for_each(|hash| self.outbox.mark(now, peer, hash, NEWS_PAUSE));
+        }
+        if !self.own.is_published() && self.publish_at == Time::NEVER {
+            self.publish_at = now + PUBLISH_PAUSE;
+        }
+    }
+
+    /// Publishes what this node holds now.
+    fn publish(&mut self, ctx: &DataCx<'_, '_>) {
+        if !self.own.is_complete() {
+            // Without an inventory that says too little, whoever searches comes to see.
+            self.announce(ctx, &QueuedNews::Withdrawn);
+            return;
+        }
+        let news = match self.own.publish() {
+            Some(change) => QueuedNews::Changed { change, to: self.own.version() },
+            None => QueuedNews::Full,
+        };
+        self.announce(ctx, &news);
+    }
+
+    /// Queues news of this node's own inventory for all neighbours. That renews it too.
+    fn announce(&mut self, ctx: &DataCx<'_, '_>, news: &QueuedNews) {
+        self.renew_at = ctx.now + RENEW_EVERY;
+        self.spread = spread_for(self.census.nodes());
+        let (owner, spread) = (OwnerKey::of(ctx.me.id), self.share());
+        for &to in &self.neighbours {
+            self.outbox.notice(ctx.now, to, owner, QueuedNotice { spread, hops: 1, news: news.clone() });
+        }
+    }
+
+    /// Nodes that a neighbour should have keep this node's inventory.
+    fn share(&self) -> u16 {
+        spread_for(self.census.nodes()).div_ceil(self.neighbours.len().max(1) as u16)
+    }
+
+    /// Counts this node in the census.
+    fn count_self(&mut self, ctx: &DataCx<'_, '_>) {
+        if let Some(hash) = self.census.count(ctx.now, ctx.me.id) {
+            self.neighbours.iter().for_each(|&to| self.outbox.mark(ctx.now, to, hash, RENEWAL_PAUSE));
+        }
+    }
+
+    /// Passes a notice on to the neighbours that this node has chosen for its owner.
+    fn pass_on(&mut self, ctx: &DataCx<'_, '_>, from: NodeId, notice: &InventoryNotice, effect: NoticeEffect) {
+        let spread = notice.spread.min(SPREAD_MAX);
+        let left = if effect == NoticeEffect::Taken { spread.saturating_sub(1) } else { spread };
+        if left == 0 || notice.hops >= HOPS_MAX {
+            return;
+        }
+        let news = match &notice.news {
+            InventoryNews::Full { .. } => QueuedNews::Full,
+            InventoryNews::Changed(change) => QueuedNews::Changed { change: change.clone(), to: notice.version },
+            InventoryNews::Renewed => QueuedNews::Renewed,
+            InventoryNews::Withdrawn => QueuedNews::Withdrawn,
+        };
+        let children = self.children(ctx.me.id, from, notice.owner, usize::from(left));
+        let count = children.len() as u16;
+        let owner = notice.owner;
+        for (index, to) in (0..).zip(children) {
+            // The first ones take what does not divide evenly.
+            let spread = left / count + u16::from(index < left % count);
+            let notice = QueuedNotice { spread, hops: notice.hops + 1, news: news.clone() };
+            self.outbox.notice(ctx.now, to, owner, notice);
+        }
+    }
+
+    /// The neighbours that get the inventory of `owner` from this node: always the same while neighbours stay (rendezvous
+    /// hashing: Thaler and Ravishankar, IEEE/ACM ToN 1998).
+    fn children(&self, me: NodeId, from: NodeId, owner: OwnerKey, most: usize) -> SmallVec<[NodeId; CHILDREN_MAX]> {
+        let rank = |peer: &NodeId| mix(owner.0 ^ mix(peer.prefix() ^ me.prefix()));
+        let others = self.neighbours.iter().filter(|&&peer| peer != from && OwnerKey::of(peer) != owner);
+        let mut best: SmallVec<[(u64, NodeId); 16]> = others.map(|peer| (rank(peer), *peer)).collect();
+        best.sort_unstable();
+        best.into_iter().take(CHILDREN_MAX.min(most)).map(|(_, peer)| peer).collect()
+    }
+
+    /// Sends what is due, as far as the budget goes.
+    fn send(&mut self, ctx: &mut DataCx<'_, '_>) {
+        while let Some((peer, mut queue)) = self.outbox.next(ctx.now) {
+            let message = self.notices_of(ctx, &mut queue);
+            let requests: Vec<InventoryRequest> = std::mem::take(&mut queue.requests).into_values().collect();
+            if !queue.notices.is_empty() {
+                self.outbox.put_back(ctx.now, peer, queue);
+            }
+            if !requests.is_empty() {
+                self.post(ctx, peer, DataMessage::InventoryRequests { requests });
+            }
+            if let Some(message) = message {
+                self.post(ctx, peer, message);
+            }
+        }
+    }
+
+    fn post(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId, message: DataMessage) {
+        let bytes = wire::encoded_len(&message).unwrap_or(wire::FRAME_MAX);
+        self.outbox.paid(bytes);
+        ctx.stats.inventory_messages += 1;
+        ctx.stats.inventory_bytes += bytes as u64;
+        ctx.send(peer, message);
+    }
+
+    /// Takes from a queue what fits one message.
+    fn notices_of(&self, ctx: &DataCx<'_, '_>, queue: &mut NeighbourQueue) -> Option<DataMessage> {
+        let mut notices = Vec::new();
+        let mut bytes = 0;
+        while bytes < MESSAGE_BYTES && notices.len() < NOTICES_MAX {
+            let Some((owner, queued)) = queue.notices.pop_first() else { break };
+            let Some(notice) = self.notice_of(ctx, owner, &queued) else { continue };
+            let length = wire::encoded_len(&notice).unwrap_or(wire::FRAME_MAX);
+            if bytes > 0 && bytes + length > MESSAGE_BYTES {
+                queue.notices.insert(owner, queued);
+                break;
+            }
+            bytes += length;
+            notices.push(notice);
+        }
+        let marks = std::mem::take(&mut queue.marks);
+        let marks: Vec<CensusMark> =
+            marks.iter().filter_map(|&hash| self.census.mark(ctx.now, hash)).take(MARKS_MAX).collect();
+        (!notices.is_empty() || !marks.is_empty()).then_some(DataMessage::Inventories { notices, marks })
+    }
+
+    /// A queued notice with what it says as of now; `None` if the inventory is not kept any more.
+    fn notice_of(&self, ctx: &DataCx<'_, '_>, owner: OwnerKey, queued: &QueuedNotice) -> Option<InventoryNotice> {
+        let QueuedNotice { spread, hops, news } = queued.clone();
+        if matches!(news, QueuedNews::Withdrawn) {
+            return Some(InventoryNotice { owner, version: 0, spread, hops, news: InventoryNews::Withdrawn });
+        }
+        let (version, contact, filter) = if owner == OwnerKey::of(ctx.me.id) {
+            (self.own.version(), ctx.me, self.own.published())
+        } else {
+            let held = self.index.get(owner)?;
+            (held.version, &held.contact, held.filter.clone())
+        };
+        let news = match news {
+            QueuedNews::Renewed => InventoryNews::Renewed,
+            QueuedNews::Changed { change, to } if to == version => InventoryNews::Changed(change),
+            _ => InventoryNews::Full { contact: contact.clone(), filter },
+        };
+        Some(InventoryNotice { owner, version, spread, hops, news })
+    }
+
+    fn update_due(&mut self) {
+        self.next = self.publish_at.min(self.renew_at).min(self.count_at).min(self.outbox.due());
+    }
+}
+
+/// Nodes that should keep one inventory in a network of so many.
+fn spread_for(nodes: f64) -> u16 {
+    ((SPREAD_FACTOR * nodes.sqrt()).ceil() as u16).min(SPREAD_MAX)
+}
