@@ -2,9 +2,9 @@
 
 use butter::core::identity::{BlockId, NodeId};
 use butter::core::message::{MembershipMessage, Message};
-use butter::overlay::data::{DataMessage, FloodChoice};
 use butter::overlay::data::message::InvitedBlock;
 use butter::overlay::data::view::GroupView;
+use butter::overlay::data::{DataMessage, FloodChoice};
 use rand::Rng;
 
 use super::poison::made_up;
@@ -26,7 +26,10 @@ impl Attack for FloodSearches {
                 let mut id = BlockId([0; 32]);
                 act.random.fill_bytes(&mut id.0);
                 let query = act.random.next_u64();
-                act.say(peer, DataMessage::Flood { query, id, ttl: 32, hops: 1, choice: FloodChoice::All, budget_ms: 10_000 });
+                act.say(
+                    peer,
+                    DataMessage::Flood { query, id, ttl: 32, hops: 1, choice: FloodChoice::All, budget_ms: 10_000 },
+                );
             }
         }
     }

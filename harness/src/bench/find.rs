@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use butter::core::identity::BlockId;
 use butter::core::random::child;
 use rand::RngExt;
 
@@ -35,7 +36,7 @@ const QUERIES_PER_SECOND: u32 = 20;
 /// A measurement to make.
 #[derive(Clone, Debug)]
 pub struct FindSpec {
-    /// Number of nodes.
+    /// Number of nodes in the network.
     pub nodes: usize,
     /// Search strategy: a value of the setting `retrieval`.
     pub strategy: String,
@@ -58,7 +59,7 @@ pub struct FindFigures {
     pub hops: f64,
 }
 
-/// One run.
+/// What one run has shown.
 #[derive(Clone, Debug)]
 pub struct FindRun {
     /// Queries for keys that are there.
@@ -76,7 +77,7 @@ pub struct FindRun {
 /// Several runs that differ in their seeds.
 #[derive(Clone, Debug)]
 pub struct FindBench {
-    /// What was measured.
+    /// What each run has measured.
     pub spec: FindSpec,
     /// The runs, in the order of their seeds.
     pub runs: Vec<FindRun>,
@@ -92,14 +93,19 @@ impl FindBench {
 
 fn run(spec: &FindSpec, seed: u64) -> FindRun {
     let plan = plan(spec, seed);
-    let items = plan.items.len() / 2;
+    let items = plan.items.len();
     let mut sim = SimBackend::new(&plan);
     sim.start_all();
     join(&mut sim);
     let put = |item: usize| Op::Put { node: plan.items[item].by, item: ItemIndex(item) };
-    let stored = play(&mut sim, (0..items).map(put).collect(), STORE_WITHIN / items as u32, 0);
-    let acknowledged: Vec<usize> =
-        (0..items).filter(|&item| matches!(stored[item].1, Some(OpResult::Stored(_)))).collect();
+    let puts = (0..items).map(|item| (put(item), OpTarget::InPlan)).collect();
+    let stored = play(&mut sim, puts, STORE_WITHIN / items as u32, 0);
+    let acknowledged: Vec<(usize, BlockId)> = (0..items)
+        .filter_map(|item| match &stored[item].1 {
+            Some(OpResult::Stored(blocks)) => Some((item, *blocks.first()?)),
+            _ => None,
+        })
+        .collect();
     rest(&mut sim, SPREAD_FOR);
     let before = sum(&sim, |stats| stats.inventory_bytes);
     rest(&mut sim, REST_FOR);
@@ -108,19 +114,19 @@ fn run(spec: &FindSpec, seed: u64) -> FindRun {
     let (inventories, estimated) = (sum(&sim, |stats| stats.inventories), sum(&sim, |stats| stats.network_nodes));
 
     let mut random = child(seed, 1);
-    let mut ask = |sim: &mut SimBackend, choose: &mut dyn FnMut(usize) -> usize| {
-        let wanted: Vec<(usize, usize)> = (0..spec.queries)
-            .map(|query| (choose(query), random.random_range(0..plan.nodes.len() as u64) as usize))
-            .collect();
-        figures(sim, &plan, &wanted)
-    };
-    let mut order = child(seed, 2);
-    let present = ask(&mut sim, &mut |_| acknowledged[order.random_range(0..acknowledged.len() as u64) as usize]);
-    let absent = ask(&mut sim, &mut |query| items + query % items);
+    let mut any = |count: usize| random.random_range(0..count as u64) as usize;
+    let asked = |any: &mut dyn FnMut(usize) -> usize| NodeIndex(any(plan.nodes.len()));
+    let there = (0..spec.queries).map(|_| acknowledged[any(acknowledged.len())]).collect::<Vec<_>>();
+    let there = there.into_iter().map(|(item, id)| (asked(&mut any), ItemIndex(item), id)).collect();
+    let present = figures(&mut sim, &plan, there);
+    // Of the item only the id is asked for, and nothing has this one.
+    let mut keys = child(seed, 2);
+    let not_there = (0..spec.queries).map(|_| (asked(&mut any), ItemIndex(0), BlockId(keys.random()))).collect();
+    let absent = figures(&mut sim, &plan, not_there);
     FindRun { present, absent, upkeep_bytes, inventories: inventories / count, estimated_nodes: estimated / count }
 }
 
-/// The nodes, as many items that are stored, and as many that are not.
+/// The nodes and the items that they store.
 fn plan(spec: &FindSpec, seed: u64) -> Plan {
     let exhaustive = spec.exhaustive.to_string();
     let builder = PlanBuilder::new(seed).with("retrieval", &spec.strategy).with("exhaustive", &exhaustive);
@@ -128,21 +134,22 @@ fn plan(spec: &FindSpec, seed: u64) -> Plan {
     let count = plan.nodes.len().min(ITEMS_MAX);
     let by = |item: usize| NodeIndex(item % count * plan.nodes.len() / count);
     let item = |item: usize| Item { size: ITEM_BYTES, seed: plan.seed << 32 ^ item as u64, by: by(item) };
-    plan.items = (0..2 * count).map(item).collect();
+    plan.items = (0..count).map(item).collect();
     plan
 }
 
-/// Asks for each of `wanted`, an item and a node that looks for it, one after the other.
-fn figures(sim: &mut SimBackend, plan: &Plan, wanted: &[(usize, usize)]) -> FindFigures {
+/// Has nodes look for items by these ids, one after the other.
+fn figures(sim: &mut SimBackend, plan: &Plan, wanted: Vec<(NodeIndex, ItemIndex, BlockId)>) -> FindFigures {
     let before = sum(sim, |stats| stats.retrieval_messages);
-    let gets = wanted.iter().map(|&(item, node)| Op::Get { node: NodeIndex(node), item: ItemIndex(item) }).collect();
+    let get = |&(node, item, id): &(NodeIndex, ItemIndex, BlockId)| (Op::Get { node, item }, OpTarget::Item(id));
+    let gets = wanted.iter().map(get).collect();
     let results = play(sim, gets, Duration::from_secs(1) / QUERIES_PER_SECOND, 1 << 32);
     let messages = sum(sim, |stats| stats.retrieval_messages) - before;
     let (mut took_us, mut found, mut hops_sum) = (Vec::new(), 0, 0);
-    for (&(item, _), (took, result)) in wanted.iter().zip(&results) {
+    for (&(_, item, _), (took, result)) in wanted.iter().zip(&results) {
         took_us.push(took.as_micros() as u64);
         if let Some(OpResult::Found(value)) = result
-            && value.value[..] == plan.items[item].bytes()[..]
+            && value.value[..] == plan.items[item.0].bytes()[..]
         {
             found += 1;
             hops_sum += u64::from(value.hops);
@@ -158,7 +165,12 @@ fn figures(sim: &mut SimBackend, plan: &Plan, wanted: &[(usize, usize)]) -> Find
 }
 
 /// Plays operations at this pace, and returns how long each took and what it came to.
-fn play(sim: &mut SimBackend, ops: Vec<Op>, pace: Duration, first: u64) -> Vec<(Duration, Option<OpResult>)> {
+fn play(
+    sim: &mut SimBackend,
+    ops: Vec<(Op, OpTarget)>,
+    pace: Duration,
+    first: u64,
+) -> Vec<(Duration, Option<OpResult>)> {
     let (begun, count) = (sim.now(), ops.len());
     let mut results: Vec<(Duration, Option<OpResult>)> = (0..count).map(|_| (Duration::ZERO, None)).collect();
     let mut starts = Vec::with_capacity(count);
@@ -176,11 +188,11 @@ fn play(sim: &mut SimBackend, ops: Vec<Op>, pace: Duration, first: u64) -> Vec<(
             }
         }
     };
-    for (at, op) in ops.into_iter().enumerate() {
+    for (at, (op, target)) in ops.into_iter().enumerate() {
         take(sim, begun.plus(pace * at as u32), &starts, &mut open);
         starts.push(sim.now());
         open.insert(first + at as u64);
-        sim.submit(OpId(first + at as u64), op, OpTarget::InPlan);
+        sim.submit(OpId(first + at as u64), op, target);
     }
     take(sim, RunTime(u64::MAX), &starts, &mut open);
     results

@@ -169,8 +169,8 @@ pub enum GetError {
     /// Every peer that should be asked has answered and none has the value, or its blocks do not form a value.
     #[error("not found")]
     NotFound,
-    /// So many peers and inventories were looked at that a value which is there would have been found: it is missed once in
-    /// 1,800 times. An exhaustive get asks every peer.
+    /// So many peers and inventories were looked at that a value which is there would very probably have been found. An
+    /// exhaustive get asks every peer.
     #[error("not found by inventories: {0}")]
     ProbablyAbsent(SearchTally),
     /// Not every peer that should be asked had answered at the deadline: a peer that is silent may have the value.
@@ -293,14 +293,16 @@ impl Parts<'_> {
         }
         self.persist.note_alive(cx, from);
         let Some(message) = self.inventories.handle(cx, from, message) else { return };
-        if let Some(message) = self.retrieve.handle(cx, Knowledge { persist: self.persist, inventories: self.inventories }, from, message) {
+        if let Some(message) =
+            self.retrieve.handle(cx, Knowledge { persist: self.persist, inventories: self.inventories }, from, message)
+        {
             self.persist.handle(cx, from, message);
         }
     }
 
     fn link_lost(&mut self, cx: &mut DataCx<'_, '_>, peer: NodeId, unreachable: bool) {
         self.persist.link_lost(cx, peer, unreachable);
-        self.inventories.link_lost(cx, peer);
+        self.inventories.link_lost(cx, peer, unreachable);
         self.retrieve.lost(cx, Knowledge { persist: self.persist, inventories: self.inventories }, peer);
     }
 
@@ -311,7 +313,12 @@ impl Parts<'_> {
                 self.persist.settle(cx);
             }
             DataCommand::Get { id: block, exhaustive } => {
-                self.retrieve.begin(cx, Knowledge { persist: self.persist, inventories: self.inventories }, id, (block, exhaustive));
+                self.retrieve.begin(
+                    cx,
+                    Knowledge { persist: self.persist, inventories: self.inventories },
+                    id,
+                    (block, exhaustive),
+                );
             }
         }
     }
@@ -349,7 +356,13 @@ impl Parts<'_> {
                     ReadPurpose::Possession(purpose) => self.persist.possession_read(cx, purpose, &blocks),
                     purpose => {
                         let missing = [lost, unread].concat();
-                        self.retrieve.blocks_read(cx, Knowledge { persist: self.persist, inventories: self.inventories }, purpose, blocks, &missing);
+                        self.retrieve.blocks_read(
+                            cx,
+                            Knowledge { persist: self.persist, inventories: self.inventories },
+                            purpose,
+                            blocks,
+                            &missing,
+                        );
                     }
                 }
             }

@@ -65,7 +65,11 @@ fn answers_that_were_not_asked_for_change_nothing() {
     let get = net.begin_get(node, block(1).id());
     for number in 0..50 {
         let blocks = vec![Block { kind: BlockKind::Part, bytes: Blob::from(vec![7; 10]) }];
-        net.inject(liar, node, DataMessage::FindReply { query: number, blocks, hosts: Vec::new(), holders: Vec::new(), inventories: 0 });
+        net.inject(
+            liar,
+            node,
+            DataMessage::FindReply { query: number, blocks, hosts: Vec::new(), holders: Vec::new(), inventories: 0 },
+        );
         net.inject(
             liar,
             node,

@@ -31,7 +31,7 @@ fn neighbours(net: &Net) -> (usize, usize) {
     (liar, 3)
 }
 
-/// A block that nobody has.
+/// A block that no node has.
 fn absent(number: u8) -> BlockId {
     let mut id = [number; 32];
     id[0] = number.wrapping_mul(37);

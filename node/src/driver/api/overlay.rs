@@ -171,7 +171,8 @@ impl From<GetError> for Failure {
         let status = match error {
             GetError::NotFound => StatusCode::NOT_FOUND,
             GetError::ProbablyAbsent(tally) => {
-                let remedy = Some("search every node: `butter get --exhaustive`, or `?exhaustive=true` in the API".to_owned());
+                let remedy =
+                    Some("search every node: `butter get --exhaustive`, or `?exhaustive=true` in the API".to_owned());
                 let body = ErrorBody { remedy, search: Some(tally.into()), ..ErrorBody::new(error) };
                 return Failure::with_body(StatusCode::NOT_FOUND, body);
             }

@@ -15,16 +15,16 @@
 //! | [`index`] | the inventories of others |
 //! | [`outbox`] | what waits for each neighbour, and the budget |
 //!
-//! Nothing here is trusted. An inventory says whom to visit, and the visit shows whether the block is there. The format of the
+//! Nothing here is trusted. An inventory says which peer to visit, and the visit shows whether the block is there. The format of the
 //! filter bounds what it claims, and one neighbour fills a part of the index alone.
 
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::{DataCx, DataStats};
 use super::message::DataMessage;
 use super::view::mix;
+use super::{DataCx, DataStats};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
@@ -49,7 +49,7 @@ const HOPS_MAX: u8 = 24;
 /// Neighbours to which a node passes an inventory on at most.
 const CHILDREN_MAX: usize = 2;
 /// Nodes that keep one inventory, for each root of the network's size.
-const SPREAD_FACTOR: f64 = 1.5;
+const SPREAD_FACTOR: f64 = 2.0;
 /// Most nodes that keep one inventory.
 const SPREAD_MAX: u16 = 512;
 /// Most holders named to one peer for one question.
@@ -72,6 +72,8 @@ pub(super) struct Inventories {
     neighbours: Vec<NodeId>,
     /// Nodes that should keep this node's inventory, as last announced.
     spread: u16,
+    /// When neighbours are looked at, after a link has come up.
+    meet_at: Time,
     publish_at: Time,
     renew_at: Time,
     count_at: Time,
@@ -87,6 +89,7 @@ impl Inventories {
             outbox: Outbox::default(),
             neighbours: Vec::new(),
             spread: 0,
+            meet_at: Time::NEVER,
             publish_at: Time::NEVER,
             renew_at: Time::NEVER,
             count_at: Time::ZERO,
@@ -116,25 +119,29 @@ impl Inventories {
 
     /// A link is up: its peer may be a new neighbour.
     pub(super) fn link_up(&mut self, now: Time) {
-        self.next = self.next.min(now + NEWS_PAUSE);
+        self.meet_at = self.meet_at.min(now + NEWS_PAUSE);
+        self.next = self.next.min(self.meet_at);
     }
 
-    /// The link to a peer is lost: what it holds cannot be had from here.
-    pub(super) fn link_lost(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
+    /// The link to a peer is lost, or could not be made if it is `unreachable`. A neighbour that is lost takes its inventory with
+    /// it; any other link may just not have been used for long.
+    pub(super) fn link_lost(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId, unreachable: bool) {
         let owner = OwnerKey::of(peer);
-        if let Ok(at) = self.neighbours.binary_search(&peer) {
-            self.neighbours.remove(at);
-            self.outbox.remove(peer);
-        }
-        let came_from_there = self.index.get(owner).is_some_and(|held| held.parent == peer);
-        if came_from_there {
-            let share = self.share();
+        let Ok(at) = self.neighbours.binary_search(&peer) else {
+            if unreachable {
+                self.index.remove(owner);
+            }
+            return;
+        };
+        self.neighbours.remove(at);
+        self.outbox.remove(peer);
+        if self.index.get(owner).is_some_and(|held| held.parent == peer) {
             let news = InventoryNews::Withdrawn;
-            let notice = InventoryNotice { owner, version: 0, spread: share, hops: 1, news };
+            let notice = InventoryNotice { owner, version: 0, spread: self.share(), hops: 1, news };
             self.pass_on(ctx, peer, &notice, NoticeEffect::Taken);
-            self.update_due();
         }
         self.index.remove(owner);
+        self.update_due();
     }
 
     /// Does what is due.
@@ -154,7 +161,8 @@ impl Inventories {
             self.publish(ctx);
         }
         if self.renew_at <= ctx.now {
-            self.announce(ctx, &QueuedNews::Renewed);
+            let news = if self.own.is_complete() { QueuedNews::Renewed } else { QueuedNews::Withdrawn };
+            self.announce(ctx, &news);
         }
         self.send(ctx);
         self.update_due();
@@ -278,6 +286,7 @@ impl Inventories {
 
     /// Notices neighbours that have come and gone. New ones are sent this node's own inventory and the census.
     fn meet_neighbours(&mut self, ctx: &mut DataCx<'_, '_>) {
+        self.meet_at = Time::NEVER;
         let mut linked: Vec<NodeId> = ctx.neighbours().filter(|&neighbour| ctx.is_linked(neighbour)).collect();
         linked.sort_unstable();
         if linked == self.neighbours {
@@ -352,7 +361,7 @@ impl Inventories {
             InventoryNews::Renewed => QueuedNews::Renewed,
             InventoryNews::Withdrawn => QueuedNews::Withdrawn,
         };
-        let children = self.children(ctx.me.id, from, notice.owner, usize::from(left));
+        let children = self.children(ctx, from, notice.owner, usize::from(left));
         let count = children.len() as u16;
         let owner = notice.owner;
         for (index, to) in (0..).zip(children) {
@@ -364,13 +373,27 @@ impl Inventories {
     }
 
     /// The neighbours that get the inventory of `owner` from this node: always the same while neighbours stay (rendezvous
-    /// hashing: Thaler and Ravishankar, IEEE/ACM ToN 1998).
-    fn children(&self, me: NodeId, from: NodeId, owner: OwnerKey, most: usize) -> SmallVec<[NodeId; CHILDREN_MAX]> {
-        let rank = |peer: &NodeId| mix(owner.0 ^ mix(peer.prefix() ^ me.prefix()));
+    /// hashing: Thaler and Ravishankar, IEEE/ACM ToN 1998). One of another network comes first, if there is any: those who look for
+    /// a block elsewhere should meet the inventory too.
+    fn children(
+        &self,
+        ctx: &DataCx<'_, '_>,
+        from: NodeId,
+        owner: OwnerKey,
+        most: usize,
+    ) -> SmallVec<[NodeId; CHILDREN_MAX]> {
+        let (salt, here) = (ctx.me.id.prefix(), ctx.me.network());
+        let rank = |peer: &NodeId| mix(owner.0 ^ mix(peer.prefix() ^ salt));
+        let is_here = |peer: &NodeId| ctx.contact(*peer).is_none_or(|contact| contact.network() == here);
         let others = self.neighbours.iter().filter(|&&peer| peer != from && OwnerKey::of(peer) != owner);
-        let mut best: SmallVec<[(u64, NodeId); 16]> = others.map(|peer| (rank(peer), *peer)).collect();
+        let mut best: SmallVec<[(bool, u64, NodeId); 16]> =
+            others.map(|peer| (is_here(peer), rank(peer), *peer)).collect();
         best.sort_unstable();
-        best.into_iter().take(CHILDREN_MAX.min(most)).map(|(_, peer)| peer).collect()
+        // After the first, networks do not matter.
+        if let Some((_, rest)) = best.split_first_mut() {
+            rest.sort_unstable_by_key(|&(_, rank, peer)| (rank, peer));
+        }
+        best.into_iter().take(CHILDREN_MAX.min(most)).map(|(_, _, peer)| peer).collect()
     }
 
     /// Sends what is due, as far as the budget goes.
@@ -426,6 +449,9 @@ impl Inventories {
             return Some(InventoryNotice { owner, version: 0, spread, hops, news: InventoryNews::Withdrawn });
         }
         let (version, contact, filter) = if owner == OwnerKey::of(ctx.me.id) {
+            if !self.own.is_published() {
+                return None;
+            }
             (self.own.version(), ctx.me, self.own.published())
         } else {
             let held = self.index.get(owner)?;
@@ -440,7 +466,7 @@ impl Inventories {
     }
 
     fn update_due(&mut self) {
-        self.next = self.publish_at.min(self.renew_at).min(self.count_at).min(self.outbox.due());
+        self.next = self.meet_at.min(self.publish_at).min(self.renew_at).min(self.count_at).min(self.outbox.due());
     }
 }
 

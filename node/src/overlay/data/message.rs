@@ -211,14 +211,14 @@ pub enum DataMessage {
     },
     /// "This is what these nodes hold, and these are alive."
     Inventories {
-        /// At most [`NOTICES_MAX`].
+        /// What became of inventories: at most [`NOTICES_MAX`].
         notices: Vec<InventoryNotice>,
-        /// At most [`MARKS_MAX`].
+        /// Hashes of nodes that are alive: at most [`MARKS_MAX`].
         marks: Vec<CensusMark>,
     },
     /// "Send me these inventories as a whole."
     InventoryRequests {
-        /// At most [`OWNERS_MAX`].
+        /// The inventories that are wanted: at most [`OWNERS_MAX`].
         requests: Vec<InventoryRequest>,
     },
     /// "Peers come back that I had given up": the receiver, which shares groups, visits those that it has given up.
@@ -235,9 +235,9 @@ pub enum DataMessage {
 /// The neighbours that a flooded query is passed on to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum FloodChoice {
-    /// All.
+    /// All but the one that it came from.
     All,
-    /// A random share.
+    /// A random share of them, by the setting `fraction`.
     Random,
     /// The same share: those that have brought most results.
     MostResults,

@@ -23,8 +23,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::block::{BLOCK_MAX, Block, BlockKind};
-use super::message::{CONTACTS_MAX, DataMessage};
 use super::inventory::Inventories;
+use super::message::{CONTACTS_MAX, DataMessage};
 use super::persist::Persist;
 use super::store::{FindPurpose, ReadPurpose};
 use super::{DataCx, DataOutcome, FoundValue, GetError, waits};

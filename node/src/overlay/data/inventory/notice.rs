@@ -44,7 +44,7 @@ pub struct InventoryNotice {
 /// What became of an inventory.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum InventoryNews {
-    /// It is this.
+    /// The whole inventory as it is now.
     Full {
         /// How to reach the owner.
         contact: Contact,

@@ -108,13 +108,15 @@ impl Outbox {
         if self.credit <= 0 {
             return None;
         }
-        let peer = *self.queues.iter().find(|(_, queue)| queue.due.is_some_and(|due| due <= now))?.0;
+        // Whoever has waited longest comes first, also when the budget is short.
+        let due = self.queues.iter().filter_map(|(&peer, queue)| Some((queue.due.filter(|&due| due <= now)?, peer)));
+        let (_, peer) = due.min()?;
         self.queues.remove(&peer).map(|queue| (peer, queue))
     }
 
     /// Puts back what did not fit a message.
     pub(super) fn put_back(&mut self, now: Time, peer: NodeId, mut left: NeighbourQueue) {
-        left.due = Some(now);
+        left.due = left.due.or(Some(now));
         self.queues.insert(peer, left);
     }
 

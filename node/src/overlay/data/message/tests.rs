@@ -48,7 +48,10 @@ fn the_largest_messages_fit_a_frame() {
 fn what_is_beyond_a_bound_is_refused() {
     let block = Block { kind: BlockKind::Part, bytes: Blob::from(vec![1; BLOCK_MAX + 1]) };
     assert!(!DataMessage::FloodReply { query: 1, block, hops: 1, holder: Box::new(contact()) }.is_bounded());
-    assert!(!DataMessage::Find { query: 1, ids: vec![BlockId([0; 32]); BLOCKS_MAX + 1], hosts: true, reach: 0 }.is_bounded());
+    assert!(
+        !DataMessage::Find { query: 1, ids: vec![BlockId([0; 32]); BLOCKS_MAX + 1], hosts: true, reach: 0 }
+            .is_bounded()
+    );
     let mut unsorted: Vec<BlockGroup> = [2, 1].map(|i| BlockGroup { id: BlockId([i; 32]), view: view() }).into();
     let sync = |views| DataMessage::Sync { from: BlockId([0; 32]), to: BlockId([255; 32]), views };
     assert!(!sync(unsorted.clone()).is_bounded());

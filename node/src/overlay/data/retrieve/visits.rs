@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::super::DataCx;
+use super::super::inventory::HOLDERS_MAX;
 use super::super::waits;
 use super::coverage::Coverage;
 use super::strategy::{PlannedVisit, SearchScope, SearchStep, SearchStrategy, VisitAnswer};
@@ -26,6 +27,8 @@ const WIDTH_MAX: usize = 24;
 const PATIENCE: usize = 8;
 /// Visits without success after which a search by inventories makes one more at a time.
 const PATIENCE_BOUNDED: usize = 6;
+/// Wrong hints that a search takes before it weighs them against its visits.
+const HINTS_TRUSTED: usize = 3;
 /// Most concurrent visits, slow ones included.
 const UNDER_WAY_MAX: usize = 64;
 /// Shares of what a search should see at the ends of its stages, if it has any (BubbleStorm's stages, each as wide as the search
@@ -73,6 +76,8 @@ pub(super) struct Visits {
     far: VecDeque<VisitStop>,
     under_way: BTreeMap<NodeId, VisitStop>,
     made: usize,
+    /// Visits that followed a hint in vain.
+    misled: usize,
     /// Peers that could not be reached.
     failed: Vec<VisitStop>,
     /// Whether the known hosts that no answer has named were added.
@@ -102,6 +107,7 @@ impl Visits {
             far: VecDeque::new(),
             under_way: BTreeMap::new(),
             made: 0,
+            misled: 0,
             failed: Vec::new(),
             widened: false,
             rounds: 0,
@@ -136,7 +142,7 @@ impl Visits {
 
     /// Adds a peer that probably has a block, unless it was visited before. It comes before all others.
     pub(super) fn add_hint(&mut self, peer: NodeId, contact: Option<Contact>, hops: u32) {
-        let is_new = self.seen.insert(peer);
+        let is_new = self.seen.len() <= VISITS_MAX && self.seen.insert(peer);
         let queued = [&mut self.near, &mut self.far].into_iter().find_map(|queue| {
             let at = queue.iter().position(|stop| !is_new && stop.peer == peer)?;
             queue.remove(at)
@@ -158,17 +164,32 @@ impl Visits {
         if self.under_way.len() >= (self.width(scope) + scope.slow).min(UNDER_WAY_MAX) {
             return None;
         }
-        let mut stop = self.next_hint(scope).or_else(|| {
+        let mut stop = if self.trusts_hints() {
             // A hint is right more often than not: others wait for it.
-            let may_go_on = self.hints_under_way() <= scope.slow && self.has_more_to_see(scope);
-            if may_go_on { self.near.pop_front().or_else(|| self.far.pop_front()) } else { None }
-        })?;
+            let is_awaited = self.hints_under_way() > scope.slow;
+            self.next_hint(scope).or_else(|| if is_awaited { None } else { self.next_unhinted(scope) })
+        } else {
+            self.next_unhinted(scope).or_else(|| self.next_hint(scope))
+        }?;
         if stop.contact.is_none() {
             stop.contact = scope.cx.contact(stop.peer).cloned();
         }
         self.under_way.insert(stop.peer, stop.clone());
         self.made += 1;
         Some(stop)
+    }
+
+    /// Whether hints come first: not once most visits have followed wrong ones.
+    fn trusts_hints(&self) -> bool {
+        self.misled <= self.made / 2 + HINTS_TRUSTED
+    }
+
+    /// The next peer of which nothing is known, if more is to be seen.
+    fn next_unhinted(&mut self, scope: &SearchScope<'_, '_, '_>) -> Option<VisitStop> {
+        if !self.has_more_to_see(scope) {
+            return None;
+        }
+        self.near.pop_front().or_else(|| self.far.pop_front())
     }
 
     /// The next peer that probably has a block. Those of which earlier hints were wrong are visited like any other.
@@ -300,9 +321,10 @@ impl SearchStrategy for Visits {
 
     fn visited(&mut self, cx: &DataCx<'_, '_>, peer: NodeId, answer: VisitAnswer) {
         let VisitAnswer { hops, hosts, holders, inventories } = answer;
-        self.under_way.remove(&peer);
+        let was_hinted = self.under_way.remove(&peer).is_some_and(|stop| stop.hinted);
+        self.misled += usize::from(was_hinted);
         self.coverage.add(inventories);
-        for contact in holders {
+        for contact in holders.into_iter().take(HOLDERS_MAX) {
             self.add_hint(contact.id, Some(contact), hops + 1);
         }
         for contact in hosts {
@@ -311,6 +333,8 @@ impl SearchStrategy for Visits {
     }
 
     fn visit_failed(&mut self, peer: NodeId) {
-        self.failed.extend(self.under_way.remove(&peer));
+        let stop = self.under_way.remove(&peer);
+        self.misled += usize::from(stop.as_ref().is_some_and(|stop| stop.hinted));
+        self.failed.extend(stop);
     }
 }

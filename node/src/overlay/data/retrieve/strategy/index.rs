@@ -12,11 +12,8 @@ pub(super) const ONE_HOP: StrategyEntry = StrategyEntry {
     begin: |scope, wanted| begin(scope, wanted, 1),
 };
 
-pub(super) const TWO_HOPS: StrategyEntry = StrategyEntry {
-    name: "index2",
-    summary: "the same over two hops",
-    begin: |scope, wanted| begin(scope, wanted, 2),
-};
+pub(super) const TWO_HOPS: StrategyEntry =
+    StrategyEntry { name: "index2", summary: "the same over two hops", begin: |scope, wanted| begin(scope, wanted, 2) };
 
 fn begin(scope: &mut SearchScope<'_, '_, '_>, wanted: Vec<BlockId>, reach: u8) -> Box<dyn SearchStrategy> {
     Box::new(Visits::new(scope, wanted, VisitRules { reach, ..VisitRules::default() }).with_hints(scope))

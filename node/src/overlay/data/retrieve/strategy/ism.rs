@@ -21,7 +21,7 @@ pub(super) const MOST_RESULTS: StrategyEntry = StrategyEntry {
     begin: |_, wanted| Box::new(FloodSearch::new(wanted, FloodChoice::MostResults)),
 };
 
-/// The share of `neighbours` with the greatest scores, and a random one of the others: nobody would ever learn of those.
+/// The share of `neighbours` with the greatest scores, and a random one of the others, of which this node would never learn else.
 pub(in super::super) fn best_neighbours(
     cx: &mut DataCx<'_, '_>,
     neighbours: Vec<NodeId>,

@@ -73,7 +73,7 @@ impl SearchStrategy for WalkSearch {
 
     fn next(&mut self, scope: &mut SearchScope<'_, '_, '_>) -> SearchStep {
         if self.seen.len() == 1 && self.frontier.is_empty() {
-            // Nobody was asked yet, so that nothing was found says nothing.
+            // No peer was asked yet, so that nothing was found says nothing.
             let neighbours = scope.cx.neighbours().filter_map(|peer| scope.cx.contact(peer)).cloned().collect();
             self.name(neighbours, 1);
             if self.frontier.is_empty() {
