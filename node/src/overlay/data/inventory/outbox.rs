@@ -211,7 +211,9 @@ mod tests {
                 sent += 5_000;
             }
         }
-        assert!(sent <= BURST_BYTES + 601 * BYTES_PER_SECOND + 5_000, "{sent} bytes in 600 s");
-        assert!(sent >= 590 * BYTES_PER_SECOND, "{sent} bytes in 600 s");
+        // The last message may have been sent a little after that time, and on credit.
+        let seconds = now.since(Time::ZERO).as_secs() + 1;
+        assert!(sent <= BURST_BYTES + seconds * BYTES_PER_SECOND + 5_000, "{sent} bytes in {seconds} s");
+        assert!(sent >= (seconds - 10) * BYTES_PER_SECOND, "{sent} bytes in {seconds} s");
     }
 }
