@@ -145,6 +145,8 @@ pub enum EventKind {
         /// Their names.
         names: Vec<String>,
     },
+    /// A look at all nodes failed: what they hold now is not known. The incident before it says why.
+    LookFailed,
     /// An operation failed without a result of its own.
     Incident {
         /// Index of the node in the plan, if it is about one.

@@ -6,6 +6,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `holders` | who holds each item, from one inspection to the next |
+//! | `looks` | when all nodes are looked at |
 //! | `pair_queue` | pairs of nodes that are to be linked |
 //! | `state` | what is true by now: who lives, what was acknowledged, what is persistent |
 //! | `pending` | what was submitted and not reported yet |
@@ -26,12 +27,13 @@ use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::metrics::history::MetricHistory;
 use crate::metrics::run::RunMetrics;
 use crate::op::{Lifecycle, Op, OpId, OpTarget};
-use crate::plan::{EndCondition, NodeIndex, Plan, Step};
+use crate::plan::{EndCondition, NodeIndex, Plan};
 use crate::series::Scrape;
 
 mod backend_events;
 mod failed_repairs;
 mod holders;
+mod looks;
 mod pair_queue;
 mod pending;
 mod rebind_recovery;
@@ -40,6 +42,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+use looks::{changes_holders, inspect_pause};
 use pair_queue::{NodePair, PairQueue};
 use pending::PendingOps;
 use rebind_recovery::{Rebind, RebindRecovery};
@@ -51,10 +54,6 @@ pub use stop::{StopReason, StopSignal};
 const IS_DOWN: &str = "the node is down";
 /// Pause between samples of all metrics.
 pub const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// Pause between looks while nodes are joining.
-const INSPECT_JOINING_EVERY: Duration = Duration::from_millis(250);
-/// Pause between looks otherwise.
-const INSPECT_EVERY: Duration = Duration::from_secs(5);
 /// How long a backend may take to start or end a node before it counts as broken; backends keep shorter deadlines.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(180);
 /// The same for looks and samples.
@@ -238,11 +237,7 @@ impl<B: Backend> Runner<'_, B> {
             }
             self.turn(RunTime(u64::MAX)).await;
         }
-        let now = self.backend.now();
-        if self.last_sample.as_ref().is_none_or(|(at, _)| *at < now) {
-            self.next_sample = now;
-        }
-        self.inspect_now().await
+        self.see_now().await
     }
 
     async fn step(&mut self, index: usize) -> RunEnd {
@@ -252,11 +247,13 @@ impl<B: Backend> Runner<'_, B> {
         self.status.step_ends = Some(began.plus(step.ends.limit()));
         self.record(began, EventKind::StepBegan { step: index, verb: step.verb });
         let mut left = self.play_step(index, began).await;
-        if matches!(left, Leave::Over)
-            && (matches!(step.ends, EndCondition::Elapsed { .. } | EndCondition::Checked { .. })
-                || changes_holders(step))
-        {
-            left = self.inspect_now().await;
+        if matches!(left, Leave::Over) {
+            left = match step.ends {
+                EndCondition::Checked { .. } => self.see_now().await,
+                EndCondition::Elapsed { .. } => self.inspect_now().await,
+                _ if changes_holders(step) => self.inspect_now().await,
+                _ => left,
+            };
         }
         // What the step had no time for will not be tried.
         self.pair_queue.forget();
@@ -382,28 +379,6 @@ impl<B: Backend> Runner<'_, B> {
         self.observer.status(&self.status);
     }
 
-    /// Looks at all nodes and waits for what is seen. A look that fails leaves an incident in the record and is tried no more.
-    async fn inspect_now(&mut self) -> Leave {
-        let mut begun = false;
-        while !begun || self.pending.inspects() || self.pending.samples() {
-            if !begun && !self.pending.inspects() {
-                self.submit_inspect(self.backend.now());
-                begun = true;
-            }
-            if let Some(leave) = self.cut_short() {
-                return leave;
-            }
-            self.turn(RunTime(u64::MAX)).await;
-        }
-        Leave::Over
-    }
-
-    fn submit_inspect(&mut self, now: RunTime) {
-        self.inspect_begun = Some(now);
-        self.inspect_generation = self.state.generation();
-        self.submit(now, Op::Inspect, OpTarget::InPlan, None, SEE_DEADLINE);
-    }
-
     fn submit(&mut self, now: RunTime, op: Op, target: OpTarget, step: Option<usize>, deadline: Duration) -> OpId {
         let id = self.pending.insert(op.clone(), now, now.plus(deadline), step);
         self.backend.submit(id, op, target);
@@ -478,19 +453,5 @@ impl<B: Backend> Runner<'_, B> {
 
     fn answer_deadline(&self, node: NodeIndex) -> Duration {
         self.plan.node_config(self.plan.node(node)).core.deadline + ANSWER_MARGIN
-    }
-}
-
-/// Whether a step without inspections of its own may leave items with other holders.
-fn changes_holders(step: &Step) -> bool {
-    let changes = |op: &Op| matches!(op, Op::Put { .. }) || op.lifecycle().is_some();
-    matches!(step.ends, EndCondition::Done { .. }) && step.ops.iter().any(|timed| changes(&timed.op))
-}
-
-fn inspect_pause(ends: &EndCondition) -> Option<Duration> {
-    match ends {
-        EndCondition::Joined { .. } => Some(INSPECT_JOINING_EVERY),
-        EndCondition::Elapsed { .. } => Some(INSPECT_EVERY),
-        EndCondition::Done { .. } | EndCondition::Checked { .. } => None,
     }
 }

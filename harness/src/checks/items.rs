@@ -121,6 +121,7 @@ fn nothing_stored(before: &Activity) -> Option<&'static str> {
 
 fn snapshot(run: &Measurements<'_>) -> Result<ItemSnapshot, String> {
     let missing = || match run.tally.items.snapshot {
+        None if run.tally.items.look_failed => "the look at the nodes failed",
         None => "no snapshot of the nodes was taken",
         Some(_) => "no snapshot of the nodes was taken since an item was acknowledged",
     };

@@ -20,8 +20,10 @@ pub struct ItemTally {
     pub refused: BTreeSet<ItemIndex>,
     /// Items of which no live node held every block at the last inspection.
     pub lost: BTreeSet<ItemIndex>,
-    /// The last snapshot of all live nodes.
+    /// The last snapshot of all live nodes; `None` if the last look at them failed.
     pub snapshot: Option<ItemSnapshot>,
+    /// Whether the last look at the nodes failed.
+    pub look_failed: bool,
 }
 
 /// What a snapshot of all live nodes shows of the acknowledged items.
@@ -61,6 +63,11 @@ impl ItemTally {
             }
             &EventKind::Inspected { persistent: kept, acknowledged, copies, blocks, copies_max, .. } => {
                 self.snapshot = Some(ItemSnapshot { persistent: kept, acknowledged, copies, blocks, copies_max });
+                self.look_failed = false;
+            }
+            EventKind::LookFailed => {
+                self.snapshot = None;
+                self.look_failed = true;
             }
             _ => {}
         }
@@ -80,7 +87,7 @@ pub struct ItemResults {
     /// Items whose store was acknowledged.
     pub acknowledged: usize,
     /// Acknowledged items of which a live node held every block at the last snapshot; null if there was none since the first
-    /// acknowledgement.
+    /// acknowledgement, or the last look failed.
     pub persistent: Option<usize>,
     /// `persistent / acknowledged`, both as of the last snapshot.
     pub persistent_share: Option<f64>,
@@ -121,5 +128,16 @@ mod tests {
         let lost = results(&[stored(0, true), looked(0, 1)]);
         assert_eq!((lost.persistent, lost.persistent_share), (Some(0), Some(0.0)));
         assert_eq!(results(&[looked(0, 0)]).persistent, Some(0));
+    }
+
+    #[test]
+    fn a_look_that_failed_takes_back_what_an_earlier_one_saw() {
+        let mut tally = ItemTally::default();
+        for event in [stored(0, true), looked(1, 1), fixture::event(EventKind::LookFailed)] {
+            tally.add(&fixture::plan(), &event);
+        }
+        assert!(tally.look_failed && tally.telling_snapshot().is_none(), "{tally:?}");
+        tally.add(&fixture::plan(), &looked(1, 1));
+        assert!(!tally.look_failed && tally.telling_snapshot().is_some(), "{tally:?}");
     }
 }

@@ -111,7 +111,10 @@ impl<B: Backend> Runner<'_, B> {
             &Op::Get { node, item } => self.retrieved(began, at, item, node, Retrieved::Unasked { why: reason }),
             &Op::Connect { node, peer, .. } => self.linked(at, node, peer, LinkResult::Down { why: reason }),
             &Op::Ping { node, peer, .. } => self.unanswered(at, LinkEnd { node, peer }),
-            Op::Inspect => self.rebind_waiting(at, &[]),
+            Op::Inspect => {
+                self.record(at, EventKind::LookFailed);
+                self.rebind_waiting(at, &[]);
+            }
             Op::Rebind { .. } => self.rebind_recovery.forget(pending.id),
             op => {
                 op.lifecycle_of().into_iter().for_each(|node| self.release(node, at));

@@ -224,6 +224,22 @@ fn a_backend_that_cannot_look_is_not_asked_without_end() {
 }
 
 #[test]
+fn a_check_sees_nodes_and_metrics_as_they_are_then() {
+    let wait = step("settle", Vec::new(), EndCondition::Elapsed { duration: 1500 * MS });
+    let check = step("check", Vec::new(), EndCondition::Checked { checks: Vec::new() });
+    let (played, heard) = run_with(&plan(vec![wait, check.clone()]), BackendFaults::default(), &StopSignal::default());
+    assert_eq!(heard.samples, [0, 1_000_000, 1_500_000].map(RunTime));
+    let looked = |event: &&Event| matches!(event.kind, EventKind::Inspected { .. });
+    assert_eq!(played.events.iter().rfind(looked).unwrap().at, RunTime(1_500_000));
+    // Of what is not seen, an earlier look says nothing.
+    let blind = BackendFaults { blind_from: Some(RunTime(5)), ..BackendFaults::default() };
+    let played = run(&plan(vec![store(), check]), blind);
+    let about_looks = |event: &&Event| matches!(event.kind, EventKind::Inspected { .. } | EventKind::LookFailed);
+    let last = played.events.iter().rfind(about_looks);
+    assert!(matches!(last.unwrap().kind, EventKind::LookFailed), "{:?}", lines(&played));
+}
+
+#[test]
 fn a_clock_that_stands_still_ends_the_run() {
     let wait = step("settle", Vec::new(), EndCondition::Elapsed { duration: S });
     let played = run(&plan(vec![wait]), BackendFaults { clock_stands_still: true, ..BackendFaults::default() });

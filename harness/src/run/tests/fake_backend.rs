@@ -38,6 +38,8 @@ pub(super) struct BackendFaults {
     pub(super) never_report_puts: bool,
     pub(super) never_report_looks: bool,
     pub(super) fail_looks: bool,
+    /// Looks fail from then on.
+    pub(super) blind_from: Option<RunTime>,
     pub(super) wrong_bytes: bool,
     /// No node knows another before then.
     pub(super) joined_at: RunTime,
@@ -169,7 +171,9 @@ impl Backend for FakeBackend {
             }
             (Op::Ping { .. }, OpTarget::Peer(_)) => self.tell(soon, Some(op), OpResult::PingAnswered),
             (Op::Inspect, _) if self.faults.never_report_looks => {}
-            (Op::Inspect, _) if self.faults.fail_looks => {
+            (Op::Inspect, _)
+                if self.faults.fail_looks || self.faults.blind_from.is_some_and(|from| from <= self.now) =>
+            {
                 self.tell(self.now, Some(op), OpResult::Failed { node: None, reason: "engine gone".to_owned() });
             }
             (Op::Inspect, _) => self.tell(self.now, Some(op), OpResult::Inspected(self.views())),
