@@ -7,6 +7,7 @@
 //! | [`tally`] | the events, added up section by section |
 //! | [`items`], [`nodes`], [`queries`], [`connectivity`], [`rebind_recovery`], [`links`] | a section each: how it is tallied, and what the result says of it |
 //! | [`steps`], [`check_result`], [`incidents`], [`failed_operations`] | how steps, checks and single operations came out |
+//! | [`outline`] | how a run came out, of one that has just ended or from its record |
 //! | [`topology_shape`] | what two runs must share to be comparable |
 //! | [`manifest`] | `run.json`: what the run was made from, so that it can be played again |
 //! | `event_line` | how `events.jsonl` writes an event |
@@ -28,6 +29,7 @@ pub mod items;
 pub mod links;
 pub mod manifest;
 pub mod nodes;
+pub mod outline;
 pub mod queries;
 pub mod rebind_recovery;
 pub mod result;

@@ -35,7 +35,7 @@ pub(super) struct PlanArgs {
 }
 
 /// Values that replace those of a file.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct OverrideArgs {
     #[command(flatten)]
     pub(super) given: GivenOptions,

@@ -9,7 +9,9 @@ use butter_cli::chain;
 
 use super::error::CommandError;
 use crate::report::junit::{self, JunitRun};
-use crate::results::result::RunResult;
+use crate::results::manifest::RunManifest;
+use crate::results::outline::RunOutline;
+use crate::results::run_set::RunSetError;
 
 /// What the file says of a run that has not ended. It stays if this process is killed.
 const NOT_ENDED: &str = "the run has not ended, or its process was killed";
@@ -23,8 +25,8 @@ pub(super) struct ReportedRun {
     pub(super) began: SystemTime,
     /// How long it took, deployment and removal included.
     pub(super) took: Duration,
-    /// The result; `None` if the run did not begin.
-    pub(super) result: Option<RunResult>,
+    /// How it came out; `None` if the run did not begin.
+    pub(super) outline: Option<RunOutline>,
     /// What went wrong beside the result.
     pub(super) errors: Vec<String>,
 }
@@ -32,7 +34,26 @@ pub(super) struct ReportedRun {
 impl ReportedRun {
     /// A run that did not begin.
     pub(super) fn not_begun(file: String, errors: Vec<String>) -> Self {
-        ReportedRun { file, began: SystemTime::now(), took: Duration::ZERO, result: None, errors }
+        ReportedRun { file, began: SystemTime::now(), took: Duration::ZERO, outline: None, errors }
+    }
+
+    /// A run that an earlier call has played, from its record. What `run.json` does not say of its time is left open.
+    ///
+    /// # Errors
+    /// If the record cannot be read.
+    pub(super) fn played_before(file: String, directory: &Path) -> Result<Self, RunSetError> {
+        let outline = RunOutline::load(directory)?;
+        let manifest = RunManifest::read(directory).ok();
+        let began = manifest.as_ref().and_then(|run| humantime::parse_rfc3339(&run.started).ok());
+        let durations = manifest.and_then(|run| run.durations);
+        let took_s = durations.map_or(0.0, |parts| parts.deploy_s + parts.play_s + parts.teardown_s);
+        Ok(ReportedRun {
+            file,
+            began: began.unwrap_or(SystemTime::UNIX_EPOCH),
+            took: Duration::try_from_secs_f64(took_s).unwrap_or_default(),
+            outline: Some(outline),
+            errors: Vec::new(),
+        })
     }
 }
 
@@ -64,8 +85,8 @@ impl JunitFile {
 }
 
 fn as_junit(run: &ReportedRun) -> JunitRun<'_> {
-    let ReportedRun { file, began, took, result, errors } = run;
-    JunitRun { file, began: *began, took: *took, result: result.as_ref(), errors }
+    let ReportedRun { file, began, took, outline, errors } = run;
+    JunitRun { file, began: *began, took: *took, result: outline.as_ref(), errors }
 }
 
 /// Puts `text` in the place of a file at once, so that a full disk leaves the old one whole. A pipe or device is written to.

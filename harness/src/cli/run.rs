@@ -25,6 +25,7 @@ use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
 use crate::report::{run_table, summary};
 use crate::results::directory::RunDirectory;
+use crate::results::outline::RunOutline;
 use crate::results::result::{RunResult, RunVerdict};
 use crate::results::run_set::RunFigures;
 use crate::run::StopSignal;
@@ -82,7 +83,7 @@ impl Args {
             given: GivenOptions::default(),
             files,
             backend,
-            overrides: OverrideArgs { given: GivenOptions::default(), seed: None, set: Vec::new() },
+            overrides: OverrideArgs::default(),
             seeds: Some(seeds),
             fidelity: (backend == BackendArg::Sim).then_some(FidelityArg::Packet),
             out: Some(out),
@@ -153,28 +154,27 @@ fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<Reported
     let signals = runtime.spawn(signals::serve(caught, interrupt.clone()));
     let (kind, federation) = runtime.block_on(prepare(args, &plans)).map_err(|error| NotBegun::any(files, error))?;
     let plans = plans.into_iter().zip(of_plans).collect();
-    let Sessions { sessions, files: of_sessions, mut played } =
+    let slots =
         sessions(args, plans, is_repeated, kind, federation.as_ref()).map_err(|error| NotBegun::any(files, error))?;
     let shown = match is_repeated {
         _ if args.json => Shown::Json,
         true => Shown::Line,
         false => Shown::Tables,
     };
-    let runs = play_all(sessions, &of_sessions, args.jobs as usize, shown, runtime, &interrupt);
+    let runs = play_all(slots, args.jobs as usize, shown, runtime, &interrupt);
     signals.abort();
-    let mut exits: Vec<Exit> = runs.iter().map(|(_, exit)| *exit).collect();
+    let exits: Vec<Exit> = runs.iter().map(|run| run.exit).collect();
     if is_repeated {
-        exits.extend(played.iter().map(|run| verdict_exit(&run.verdict)));
-        played.extend(runs.iter().filter_map(|(run, _)| run.result.as_ref()).map(RunFigures::of));
-        played.sort_by(|one, other| (&one.name, one.seed).cmp(&(&other.name, other.seed)));
+        let mut figures: Vec<RunFigures> = runs.iter().filter_map(|run| run.figures.clone()).collect();
+        figures.sort_by(|one, other| (&one.name, one.seed).cmp(&(&other.name, other.seed)));
         if shown == Shown::Line {
-            show(&run_table::render(&played, &labels, table_style()));
+            show(&run_table::render(&figures, &labels, table_style()));
         }
     } else if names.len() > 1 {
         tell(&closing_line(&names, &exits));
     }
     let exit = exits.into_iter().max().unwrap_or(Exit::Passed);
-    Ok((runs.into_iter().map(|(run, _)| run).collect(), exit))
+    Ok((runs.into_iter().map(|run| run.report).collect(), exit))
 }
 
 /// Chooses the backend, and begins to serve metrics.
@@ -196,11 +196,18 @@ async fn prepare(args: &Args, plans: &[LoadedPlan]) -> Result<(BackendKind, Opti
     Ok((kind, Some(federation)))
 }
 
-/// Runs that are to be played with the files that they are of, and those of the same call that were played before.
-struct Sessions {
-    sessions: Vec<Session>,
-    files: Vec<String>,
-    played: Vec<RunFigures>,
+/// A run of this call: still to be played, of the file of this name, or played by an earlier call that this one goes on from.
+enum RunSlot {
+    ToPlay(Box<Session>, String),
+    PlayedBefore(Box<PlayedRun>),
+}
+
+/// A run that has ended, or was not begun.
+struct PlayedRun {
+    report: ReportedRun,
+    /// What it measured; `None` if it was not begun.
+    figures: Option<RunFigures>,
+    exit: Exit,
 }
 
 /// What is shown of each run.
@@ -218,24 +225,10 @@ fn sessions(
     is_repeated: bool,
     kind: BackendKind,
     federation: Option<&Federation>,
-) -> Result<Sessions, CommandError> {
+) -> Result<Vec<RunSlot>, CommandError> {
     let several = plans.len() > 1 || is_repeated;
     let now = SystemTime::now();
     let time = humantime::format_rfc3339_seconds(now).to_string().replace([':', '-'], "");
-    let (mut played, mut files, mut to_play) = (Vec::new(), Vec::new(), Vec::new());
-    for (loaded, file) in plans {
-        let before = args.out.as_deref().filter(|_| is_repeated);
-        match before.map(|out| seeds::already_played(out, &loaded.plan, kind)).transpose()?.flatten() {
-            Some(figures) => played.push(figures),
-            None => {
-                to_play.push(loaded);
-                files.push(file);
-            }
-        }
-    }
-    if !played.is_empty() {
-        tell(&format!("{} of {} runs were played before", played.len(), played.len() + to_play.len()));
-    }
     let session = |LoadedPlan { plan, origin }: LoadedPlan| {
         let directory = match &args.out {
             None if is_repeated => {
@@ -246,7 +239,7 @@ fn sessions(
             Some(out) => RunDirectory::at(out)?,
         };
         let options = origin.options(args);
-        Ok(Session {
+        Ok::<_, CommandError>(Session {
             manifest: origin.manifest(&plan, kind, args),
             plan: Arc::new(plan),
             directory,
@@ -257,50 +250,78 @@ fn sessions(
             federation: federation.cloned(),
         })
     };
-    let sessions = to_play.into_iter().map(session).collect::<Result<_, CommandError>>()?;
-    Ok(Sessions { sessions, files, played })
+    let before = args.out.as_deref().filter(|_| is_repeated);
+    let mut slots = Vec::with_capacity(plans.len());
+    for (loaded, file) in plans {
+        let played = before.map(|out| seeds::already_played(out, &loaded.plan, kind)).transpose()?.flatten();
+        slots.push(match played {
+            Some((directory, figures)) => {
+                let report = ReportedRun::played_before(file, &directory)?;
+                let exit = report.outline.as_ref().map_or(Exit::Failed, |outline| Exit::from(outline.verdict));
+                RunSlot::PlayedBefore(Box::new(PlayedRun { report, figures: Some(figures), exit }))
+            }
+            None => RunSlot::ToPlay(Box::new(session(loaded)?), file),
+        });
+    }
+    let played = slots.iter().filter(|slot| matches!(slot, RunSlot::PlayedBefore(_))).count();
+    if played > 0 {
+        tell(&format!("{played} of {} runs were played before", slots.len()));
+    }
+    Ok(slots)
 }
 
-/// Plays all of them, so many at once; each is reported as it ends. What comes back is in the order of the files.
+/// Plays those that are to be played, so many at once; each is reported as it ends. What comes back is in the order of the plans.
 fn play_all(
-    sessions: Vec<Session>,
-    files: &[String],
+    slots: Vec<RunSlot>,
     jobs: usize,
     shown: Shown,
     runtime: &Handle,
     interrupt: &StopSignal,
-) -> Vec<(ReportedRun, Exit)> {
-    let threads = jobs.min(sessions.len());
-    let slots: Vec<Mutex<Option<Session>>> = sessions.into_iter().map(|session| Mutex::new(Some(session))).collect();
-    let runs: Vec<Mutex<Option<(ReportedRun, Exit)>>> = slots.iter().map(|_| Mutex::new(None)).collect();
+) -> Vec<PlayedRun> {
+    let (mut runs, mut to_play) = (Vec::new(), Vec::new());
+    for (index, slot) in slots.into_iter().enumerate() {
+        let run = match slot {
+            RunSlot::PlayedBefore(run) => Some(*run),
+            RunSlot::ToPlay(session, file) => {
+                to_play.push((index, Mutex::new(Some(session)), file));
+                None
+            }
+        };
+        runs.push(Mutex::new(run));
+    }
     let next = AtomicUsize::new(0);
     let work = || {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(slot) = slots.get(index) else { return };
+        while let Some((index, slot, file)) = to_play.get(next.fetch_add(1, Ordering::Relaxed)) {
             let session = slot.lock().expect("taken once").take().expect("taken once");
             if interrupt.requested().is_some() {
                 return;
             }
-            let (began, path) = (SystemTime::now(), session.directory.path().to_owned());
-            let SessionOutcome { result, failures } = runtime.block_on(session.run(interrupt));
-            let took = began.elapsed().unwrap_or_default();
-            let (errors, exit) = report(&result, failures, &path, shown);
-            let run = ReportedRun { file: files[index].clone(), began, took, result: Some(result), errors };
-            *runs[index].lock().expect("set once") = Some((run, exit));
+            let run = play_one(*session, file, shown, runtime, interrupt);
+            *runs[*index].lock().expect("set once") = Some(run);
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..jobs.min(to_play.len()) {
             scope.spawn(work);
         }
     });
-    let not_begun = |file: &String| {
-        let errors = vec!["interrupted before the run began".to_owned()];
-        (ReportedRun::not_begun(file.clone(), errors), Exit::Interrupted)
-    };
-    let runs = runs.into_iter().map(|run| run.into_inner().expect("set once"));
-    files.iter().zip(runs).map(|(file, run)| run.unwrap_or_else(|| not_begun(file))).collect()
+    for (index, _, file) in to_play {
+        runs[index].get_mut().expect("set once").get_or_insert_with(|| {
+            let errors = vec!["interrupted before the run began".to_owned()];
+            PlayedRun { report: ReportedRun::not_begun(file, errors), figures: None, exit: Exit::Interrupted }
+        });
+    }
+    runs.into_iter().filter_map(|run| run.into_inner().expect("set once")).collect()
+}
+
+fn play_one(session: Session, file: &str, shown: Shown, runtime: &Handle, interrupt: &StopSignal) -> PlayedRun {
+    let (began, path) = (SystemTime::now(), session.directory.path().to_owned());
+    let SessionOutcome { result, failures } = runtime.block_on(session.run(interrupt));
+    let took = began.elapsed().unwrap_or_default();
+    let (errors, exit) = report(&result, failures, &path, shown);
+    let outline = Some(RunOutline::from(&result));
+    let report = ReportedRun { file: file.to_owned(), began, took, outline, errors };
+    PlayedRun { report, figures: Some(RunFigures::of(&result)), exit }
 }
 
 /// Shows the result of a run. Returns what went wrong beside it, and what all means for the exit status.
@@ -318,15 +339,6 @@ fn report(result: &RunResult, failures: Vec<CommandError>, directory: &Path, sho
     }
     let played = Exit::from(result.verdict);
     (errors, failed.map_or(played, |failed| failed.max(played)))
-}
-
-/// What the verdict of a run that was played before means for the exit status.
-fn verdict_exit(verdict: &str) -> Exit {
-    match verdict {
-        "passed" => Exit::Passed,
-        "inconclusive" => Exit::Inconclusive,
-        _ => Exit::Failed,
-    }
 }
 
 /// `3 runs: 2 passed; cgnat failed (exit status 1)`

@@ -108,7 +108,7 @@ fn runs(loaded: &LoadedPlan, seeds: Option<&SeedList>) -> Vec<SweepRun> {
     sweep.combinations().into_iter().flat_map(with_seeds).collect()
 }
 
-/// The record of the same run in `folder`, if it was played to its end. What a run that was cut off has left is removed.
+/// Directory and figures of the record of the same run in `folder`, if it was played to its end. What a run that was cut off has left is removed.
 ///
 /// # Errors
 /// If there is something else in its place.
@@ -116,7 +116,7 @@ pub(super) fn already_played(
     folder: &Path,
     plan: &Plan,
     kind: BackendKind,
-) -> Result<Option<RunFigures>, CommandError> {
+) -> Result<Option<(PathBuf, RunFigures)>, CommandError> {
     let directory = folder.join(format!("{}-{}", plan.name, plan.seed));
     let failed = |source: io::Error| CommandError::from(DirectoryError::Io { path: directory.clone(), source });
     if !directory.exists() {
@@ -128,7 +128,7 @@ pub(super) fn already_played(
             return Err(CommandError::OtherRuns(directory));
         }
         if figures.has_ended() {
-            return Ok(Some(figures));
+            return Ok(Some((directory, figures)));
         }
     } else if !BEGUN.iter().any(|file| directory.join(file).exists()) {
         return Err(DirectoryError::NotEmpty(directory).into());
@@ -166,7 +166,7 @@ mod tests {
         };
         assert!(played().unwrap().is_none());
         write("failed", "h");
-        assert_eq!(played().unwrap().unwrap().seed, plan.seed);
+        assert_eq!(played().unwrap().unwrap().1.seed, plan.seed);
         write("passed", "other");
         assert!(matches!(played(), Err(CommandError::OtherRuns(_))));
         write("interrupted", "h");

@@ -1,6 +1,6 @@
 //! Checks: bounds for measured values, at the end of a run or in a `check` step.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::NetworkRange;
 
@@ -20,7 +20,7 @@ pub struct Check {
 }
 
 /// How a measured value is compared with its bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comparison {
     /// At least the bound: `>=`.

@@ -12,7 +12,8 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 use super::format::{in_unit, measured};
 use crate::plan::Comparison;
 use crate::results::check_result::CheckResult;
-use crate::results::result::{RunResult, RunVerdict};
+use crate::results::outline::RunOutline;
+use crate::results::result::RunVerdict;
 use crate::results::steps::StepResult;
 
 /// Name of the whole report.
@@ -28,7 +29,7 @@ pub struct JunitRun<'a> {
     /// How long it took, deployment and removal included.
     pub took: Duration,
     /// The result; `None` if the run had not begun.
-    pub result: Option<&'a RunResult>,
+    pub result: Option<&'a RunOutline>,
     /// What went wrong beside the result.
     pub errors: &'a [String],
 }
@@ -80,7 +81,7 @@ fn suite(run: &JunitRun<'_>, names: &mut BTreeMap<String, u32>) -> TestSuite {
     suite
 }
 
-fn properties(result: &RunResult) -> Vec<(&'static str, String)> {
+fn properties(result: &RunOutline) -> Vec<(&'static str, String)> {
     vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("topology", result.name.clone()),
@@ -172,12 +173,14 @@ mod tests {
     use super::*;
     use crate::results::check_result::CheckUnit;
     use crate::results::fixture;
+    use crate::results::result::RunResult;
 
-    fn not_played() -> RunResult {
-        RunResult::not_played(&fixture::plan(), "netns", RunVerdict::NotPlayed, "beta loses more".to_owned())
+    fn not_played() -> RunOutline {
+        let reason = "beta loses more".to_owned();
+        RunOutline::from(&RunResult::not_played(&fixture::plan(), "netns", RunVerdict::NotPlayed, reason))
     }
 
-    fn run<'a>(result: Option<&'a RunResult>, errors: &'a [String]) -> JunitRun<'a> {
+    fn run<'a>(result: Option<&'a RunOutline>, errors: &'a [String]) -> JunitRun<'a> {
         let began = SystemTime::UNIX_EPOCH + Duration::from_secs(86_399);
         JunitRun { file: "fixture.yaml", began, took: Duration::from_secs(2), result, errors }
     }
@@ -221,14 +224,14 @@ mod tests {
 
     #[test]
     fn failed_check_names_the_value_and_the_bound() {
-        let result = RunResult { verdict: RunVerdict::Failed, checks: vec![check(Some(3.0))], ..not_played() };
+        let result = RunOutline { verdict: RunVerdict::Failed, checks: vec![check(Some(3.0))], ..not_played() };
         let junit = xml(&[run(Some(&result), &[])]).unwrap();
         has(&junit, &["failures=\"1\"", "errors=\"0\"", "measured 3.00 s, expected at most 2.00 s"]);
     }
 
     #[test]
     fn check_without_a_value_is_skipped_and_says_why() {
-        let result = RunResult { verdict: RunVerdict::Failed, checks: vec![check(None)], ..not_played() };
+        let result = RunOutline { verdict: RunVerdict::Failed, checks: vec![check(None)], ..not_played() };
         let junit = xml(&[run(Some(&result), &[])]).unwrap();
         has(&junit, &["skipped=\"1\"", "not measured: no query was made; expected at most 2.00 s"]);
     }
@@ -237,7 +240,7 @@ mod tests {
     fn a_death_that_nothing_asked_for_is_an_error() {
         let fault = "network `alpha`: the router was killed (SIGKILL) unexpectedly after 5.0 s".to_owned();
         let verdict = RunVerdict::EnvironmentFailed;
-        let result = RunResult { verdict, environment_faults: vec![fault], errors: Vec::new(), ..not_played() };
+        let result = RunOutline { verdict, environment_faults: vec![fault], errors: Vec::new(), ..not_played() };
         let junit = xml(&[run(Some(&result), &[])]).unwrap();
         has(&junit, &["errors=\"1\"", "the router was killed (SIGKILL)"]);
     }

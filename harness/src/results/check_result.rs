@@ -1,11 +1,11 @@
 //! How a check came out.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::Comparison;
 
 /// An entry of `checks` in `result.json`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckResult {
     /// The check as written in the file.
     pub text: String,
@@ -35,10 +35,10 @@ pub struct CheckResult {
 const FAILURES_MAX: usize = 100;
 
 /// Items or queries because of which a check failed. `harness explain` tells the story of each.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckFailures {
     /// What they are: `item` or `query`.
-    pub subject: &'static str,
+    pub subject: String,
     /// How many there are.
     pub total: usize,
     /// Numbers of the first hundred.
@@ -50,7 +50,7 @@ impl CheckFailures {
     pub fn of(subject: &'static str, numbers: impl IntoIterator<Item = usize>) -> Option<Self> {
         let all: Vec<usize> = numbers.into_iter().collect();
         let first = all.iter().copied().take(FAILURES_MAX).collect();
-        (!all.is_empty()).then_some(CheckFailures { subject, total: all.len(), first })
+        (!all.is_empty()).then_some(CheckFailures { subject: subject.to_owned(), total: all.len(), first })
     }
 }
 
@@ -62,7 +62,7 @@ impl CheckResult {
 }
 
 /// Unit of a measured value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckUnit {
     /// A part of a whole, from 0 to 1.

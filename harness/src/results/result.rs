@@ -1,6 +1,6 @@
 //! `result.json`. On a deterministic backend the same file and seed give the same bytes: the wall clock has no influence.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::check_result::CheckResult;
 use super::connectivity::{GroupConnectivity, connectivity};
@@ -89,7 +89,7 @@ pub struct RunResult {
 }
 
 /// How a run came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunVerdict {
     /// Every check passed, and every step ended as planned.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::check_result::CheckUnit;
 use super::result::{RunResult, SCHEMA_VERSION};
@@ -157,16 +158,7 @@ impl RunFigures {
     /// # Errors
     /// If it is no such text, or one of another version.
     pub fn read(path: &Path, text: &str) -> Result<Self, RunSetError> {
-        /// The one field that every version has.
-        #[derive(Deserialize)]
-        struct Version {
-            schema_version: u32,
-        }
-        let not_a_record = |source| RunSetError::NotARecord { path: path.to_owned(), source };
-        match serde_json::from_str::<Version>(text).map_err(not_a_record)?.schema_version {
-            SCHEMA_VERSION => Ok(serde_json::from_str::<Record>(text).map_err(not_a_record)?.into_figures()),
-            version => Err(RunSetError::Version { path: path.to_owned(), version }),
-        }
+        parse::<Record>(path, text).map(Record::into_figures)
     }
 
     /// The record of a run in its directory.
@@ -174,9 +166,30 @@ impl RunFigures {
     /// # Errors
     /// If it cannot be read.
     pub fn load(directory: &Path) -> Result<Self, RunSetError> {
-        let path = directory.join(RESULT);
-        let text = std::fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
-        RunFigures::read(&path, &text)
+        read_result::<Record>(directory).map(Record::into_figures)
+    }
+}
+
+/// Reads parts of the `result.json` in a run's directory.
+///
+/// # Errors
+/// If there is none, or one of another version.
+pub(super) fn read_result<T: DeserializeOwned>(directory: &Path) -> Result<T, RunSetError> {
+    let path = directory.join(RESULT);
+    let text = std::fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
+    parse(&path, &text)
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, RunSetError> {
+    /// The one field that every version has.
+    #[derive(Deserialize)]
+    struct Version {
+        schema_version: u32,
+    }
+    let not_a_record = |source| RunSetError::NotARecord { path: path.to_owned(), source };
+    match serde_json::from_str::<Version>(text).map_err(not_a_record)?.schema_version {
+        SCHEMA_VERSION => serde_json::from_str(text).map_err(not_a_record),
+        version => Err(RunSetError::Version { path: path.to_owned(), version }),
     }
 }
 

@@ -1,15 +1,15 @@
 //! Steps of a run: when each began, how long it took, and whether it ended as planned.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, EventKind, RunTime};
 use crate::plan::Plan;
 
 /// An entry of `steps` in `result.json`: a step that was begun.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepResult {
     /// The verb that names the step in the file.
-    pub verb: &'static str,
+    pub verb: String,
     /// One line that says what the step does.
     pub summary: String,
     /// Line in the file, from 1.
@@ -29,7 +29,7 @@ pub(super) fn steps(plan: &Plan, events: &[Event]) -> Vec<StepResult> {
         match &event.kind {
             EventKind::StepBegan { step, .. } => {
                 let step = &plan.steps[*step];
-                let (verb, summary, line) = (step.verb, step.summary.clone(), step.line);
+                let (verb, summary, line) = (step.verb.to_owned(), step.summary.clone(), step.line);
                 let began_s = event.at.as_secs_f64();
                 steps.push((event.at, StepResult { verb, summary, line, began_s, took_s: None, error: None }));
             }
