@@ -29,10 +29,11 @@ pub fn render(runs: &[RunFigures], labels: &BTreeMap<String, String>, style: Tab
     text
 }
 
-/// A row for each measure, and for each combination of values if the file varies any: those of one measure together.
+/// A row for each measure, and for each combination of values if the file varies any: those of one measure together. Runs that were
+/// not played to their end, or not in the environment that they declare, count in no figure.
 fn table(runs: &[&RunFigures], labels: &BTreeMap<String, String>, style: TableStyle) -> Table {
     let mut cells: BTreeMap<&str, Vec<&RunFigures>> = BTreeMap::new();
-    for run in runs {
+    for run in runs.iter().filter(|run| run.has_ended()) {
         cells.entry(labels.get(&run.topology_hash).map_or("", String::as_str)).or_default().push(run);
     }
     let mut table = style.table(["measure", "of", "runs", "mean", "95 % interval", "deviation", "min", "max"]);
@@ -89,6 +90,19 @@ mod tests {
             render(&[run(1, 18)], &BTreeMap::new(), TableStyle::default()).contains('–'),
             "one run has no interval"
         );
+    }
+
+    #[test]
+    fn a_run_that_its_environment_has_spoiled_is_in_no_figure() {
+        let run = |verdict: &str, direct| {
+            let figures = RunFigures::read(Path::new("r"), &record("netns", 1, 20, direct).to_string()).unwrap();
+            RunFigures { verdict: verdict.to_owned(), ..figures }
+        };
+        let runs = [run("passed", 20), run("environment failed", 0)];
+        let text = render(&runs, &BTreeMap::new(), TableStyle::default());
+        assert!(text.starts_with("t on netns, 2 runs: 1 environment failed, 1 passed\n"), "{text}");
+        let line = text.lines().find(|line| line.contains("direct: a, b")).unwrap();
+        assert!(line.contains("100 %") && !line.contains("50 %"), "{line}");
     }
 
     #[test]
