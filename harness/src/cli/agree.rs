@@ -9,10 +9,11 @@ use clap::{Args as ClapArgs, ValueEnum};
 use tokio::runtime::Handle;
 
 use super::backend_choice::BackendArg;
+use super::inspect::{OverrideArgs, load_again};
 use super::seeds::{self, SeedList};
 use super::{Exit, complain, run, show, table_style, tell};
 use crate::report::agreement as table;
-use crate::results::agreement::agreement;
+use crate::results::agreement::{AgreementTopology, AgreementVerdict, agreement};
 use crate::results::run_set::{self, RunFigures};
 
 /// The backend that the others are compared with.
@@ -47,7 +48,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "netns")]
     backend: Vec<RealBackendArg>,
     /// Seeds with which each topology is played on each backend
-    #[arg(long, value_name = "SEEDS", default_value = "1..3", env = "HARNESS_SEEDS", value_parser = seeds::parse)]
+    #[arg(long, value_name = "SEEDS", default_value = "1..5", env = "HARNESS_SEEDS", value_parser = seeds::parse)]
     seeds: SeedList,
     /// Directory for the records; runs that are recorded there already are not played again
     #[arg(long, value_name = "DIR", default_value = "runs/agree", env = "HARNESS_OUT")]
@@ -55,10 +56,18 @@ pub(super) struct Args {
 }
 
 pub(super) fn agree(args: &Args, runtime: &Handle) -> Exit {
-    let busy: Vec<PathBuf> = args.files.iter().filter(|file| wants_busy_cores(file)).cloned().collect();
-    let quiet: Vec<PathBuf> = args.files.iter().filter(|file| !busy.contains(file)).cloned().collect();
+    let Ok(topologies) = args.files.iter().map(|file| topology_of(file)).collect::<Result<Vec<_>, String>>() else {
+        // What is wrong has been shown.
+        return Exit::Usage;
+    };
+    let of = |is_busy: bool| -> Vec<PathBuf> {
+        let files = args.files.iter().zip(&topologies).filter(|(_, topology)| topology.has_busy_cores == is_busy);
+        files.map(|(file, _)| file.clone()).collect()
+    };
+    let (quiet, busy) = (of(false), of(true));
     let real: Vec<BackendArg> = args.backend.iter().map(|&backend| backend.into()).collect();
     let mut folders = Vec::new();
+    let mut heaviest = Exit::Passed;
     for &backend in [REFERENCE].iter().chain(&real) {
         let out = args.out.join(backend.name());
         for (files, is_busy) in [(&quiet, false), (&busy, true)] {
@@ -68,15 +77,18 @@ pub(super) fn agree(args: &Args, runtime: &Handle) -> Exit {
             let cores = (is_busy && backend != REFERENCE).then(BusyCores::begin);
             let exit = run::run(run::Args::of_set(files.clone(), backend, args.seeds.clone(), out.clone()), runtime);
             drop(cores);
-            // Checks that fail are a result like any other; what could not be played is none.
-            if !matches!(exit, Exit::Passed | Exit::Failed | Exit::Inconclusive) {
-                return exit;
+            match exit {
+                // Checks that fail are a result like any other.
+                Exit::Passed | Exit::Failed | Exit::Inconclusive => {}
+                // What the environment has spoiled does not count; the others do.
+                Exit::Environment => heaviest = exit,
+                Exit::Usage | Exit::Bug | Exit::Interrupted => return exit,
             }
         }
         folders.push(out);
     }
     match run_set::load(&folders) {
-        Ok(runs) => judge(&runs, &real),
+        Ok(runs) => heaviest.max(judge(&runs, &topologies, &real)),
         Err(error) => {
             complain(&chain::one_line(&error));
             Exit::Environment
@@ -84,22 +96,26 @@ pub(super) fn agree(args: &Args, runtime: &Handle) -> Exit {
     }
 }
 
-fn judge(runs: &[RunFigures], real: &[BackendArg]) -> Exit {
+fn judge(runs: &[RunFigures], topologies: &[AgreementTopology], real: &[BackendArg]) -> Exit {
     let mut exit = Exit::Passed;
     for backend in real {
-        let rows = agreement(runs, REFERENCE.name(), backend.name());
+        let rows = agreement(runs, topologies, REFERENCE.name(), backend.name());
         show(&format!("\n{}", table::render(&rows, table_style())));
-        if rows.iter().any(|row| !row.agrees) {
-            exit = Exit::Failed;
-        }
+        let of = rows.iter().map(|row| match row.verdict {
+            AgreementVerdict::Agrees | AgreementVerdict::NotCompared => Exit::Passed,
+            AgreementVerdict::Open => Exit::Inconclusive,
+            AgreementVerdict::Differs => Exit::Failed,
+        });
+        exit = of.fold(exit, Exit::max);
     }
     exit
 }
 
-fn wants_busy_cores(file: &Path) -> bool {
-    // A file that cannot be read is reported by the run.
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    text.lines().any(|line| line.split('#').next().unwrap_or_default().trim_end() == BUSY_CORES)
+/// What a file is compared as.
+fn topology_of(file: &Path) -> Result<AgreementTopology, String> {
+    let plan = load_again(file, &OverrideArgs::default())?.plan;
+    let is_busy = |line: &str| line.split('#').next().unwrap_or_default().trim_end() == BUSY_CORES;
+    Ok(AgreementTopology { has_busy_cores: plan.source.lines().any(is_busy), name: plan.name })
 }
 
 /// Keeps every core busy until it is dropped.

@@ -73,13 +73,13 @@ Exit status: 0 the image exists; 3 it cannot be built.";
 
 pub(super) const AGREE: &str = "\
 The simulator plays with the fidelity packet. Means over seeds agree if shares lie within the other's 95 % interval, latencies
-differ by no more than 15 % or 5 ms, messages by 10 %, and copies by 2 %.
+differ by no more than 15 % or 5 ms, messages by 10 %, and copies by 2 %. A greater difference that chance may explain is open.
 
 Examples:
   harness agree topologies/agreement/*.yaml
   harness agree topologies/agreement/clean.yaml --backend netns,docker --seeds 1..5
 
-Exit status: 0 all measures agree; 1 one does not; otherwise that of the run that could not be played.";
+Exit status: 0 all measures agree; 1 one does not; 4 some are open; otherwise that of the run that could not be played.";
 
 pub(super) const COMPARE: &str = "\
 Compares two sets of runs of one topology, for example from two backends or versions. Four runs in each set are enough for a

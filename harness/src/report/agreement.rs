@@ -3,7 +3,7 @@
 use super::comparison::range;
 use super::format::in_unit;
 use super::style::{TableStyle, add_row, right_aligned};
-use crate::results::agreement::{AgreementFigure, AgreementRow};
+use crate::results::agreement::{AgreementFigure, AgreementRow, AgreementVerdict};
 
 /// The table with a line below it, and a newline at its end.
 pub fn render(rows: &[AgreementRow], style: TableStyle) -> String {
@@ -20,7 +20,12 @@ pub fn render(rows: &[AgreementRow], style: TableStyle) -> String {
             interval.map_or("–".to_owned(), |(low, high)| range(low, high, unit))
         };
         let [one, other] = row.figures;
-        let agrees = if row.agrees { "yes" } else { "NO" };
+        let agrees = match row.verdict {
+            AgreementVerdict::Agrees => "yes",
+            AgreementVerdict::Differs => "NO",
+            AgreementVerdict::Open => "open",
+            AgreementVerdict::NotCompared => "–",
+        };
         let (topology, measure) = (row.topology.clone(), row.measure.to_string());
         add_row(
             &mut table,
@@ -28,6 +33,9 @@ pub fn render(rows: &[AgreementRow], style: TableStyle) -> String {
             [topology, measure, mean(one), interval(one), mean(other), interval(other), agrees.to_owned()],
         );
     }
-    let agreed = rows.iter().filter(|row| row.agrees).count();
-    format!("{}\n{agreed} of {} measures agree\n", right_aligned(table, 2), rows.len())
+    let count = |verdict| rows.iter().filter(|row| row.verdict == verdict).count();
+    let (agree, open) = (count(AgreementVerdict::Agrees), count(AgreementVerdict::Open));
+    let compared = rows.len() - count(AgreementVerdict::NotCompared);
+    let open = if open > 0 { format!("; {open} open, which more seeds would decide") } else { String::new() };
+    format!("{}\n{agree} of {compared} measures agree{open}\n", right_aligned(table, 2))
 }
