@@ -7,7 +7,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `check` | what a family has to say of itself |
-//! | `items`, `retrieval`, `connectivity`, `rebind_recovery`, `incidents`, `metric` | the families |
+//! | `items`, `spread`, `retrieval`, `connectivity`, `rebind_recovery`, `incidents`, `metric` | the families |
 //! | `parse`, `words` | the text of a check: measure, comparison, bound |
 //! | `evaluate` | the checks of a run, with what was measured |
 
@@ -27,6 +27,7 @@ mod metric;
 mod parse;
 mod rebind_recovery;
 mod retrieval;
+mod spread;
 mod words;
 
 pub(crate) use check::Activity;
@@ -36,10 +37,11 @@ pub(crate) use parse::parse;
 pub(crate) use words::Names;
 
 /// Every family of measures, in the order of the reference.
-const FAMILIES: [&dyn MeasureFamily; 9] = [
+const FAMILIES: [&dyn MeasureFamily; 10] = [
     &items::Persistence,
     &items::Stored,
     &items::Copies,
+    &spread::Spread,
     &retrieval::Retrieval,
     &connectivity::Connectivity(LinkClass::Connected),
     &connectivity::Connectivity(LinkClass::Direct),

@@ -102,6 +102,9 @@ fn last_snapshot_decides_persistence_and_copies() {
     let events = [stored(0, true), stored(1, true), looked(2, 2), looked(1, 2)];
     assert_eq!(value(main("persistence"), &events), Ok(0.5));
     assert_eq!(value(main("copies"), &events), Ok(1.5));
+    // Nodes that hold 0, 2, 3 and 3 blocks.
+    assert_eq!(value(main("blocks per node"), &events), Ok(0.25));
+    assert_eq!(value(Measure::new("blocks per node", Statistic::Quantile(0.99)), &events), Ok(1.5));
 }
 
 #[test]
@@ -187,6 +190,8 @@ fn run_that_lost_an_item_and_returned_wrong_bytes_fails() {
         (Measure::new("retrieval", Statistic::Quantile(0.95)), most, 2.0),
         (Measure::new("retrieval", Statistic::Mean("messages")), most, 5.0),
         (main("copies"), least, 3.0),
+        (main("blocks per node"), most, 0.2),
+        (Measure::new("blocks per node", Statistic::Quantile(0.99)), most, 1.4),
     ] {
         let verdict = judge(measure, comparison, bound, &events);
         assert!(!verdict.passed && verdict.value.is_some(), "{verdict:?}");

@@ -11,7 +11,14 @@ pub(super) fn table(items: &ItemResults, style: TableStyle) -> Option<Table> {
     if items.planned == 0 {
         return None;
     }
-    let mut table = style.table(["items", "stored", "persistent", "copies mean (max)"]);
+    let mut table = style.table([
+        "items",
+        "stored",
+        "persistent",
+        "copies mean (max)",
+        "blocks per node mean (p99)",
+        "empty nodes",
+    ]);
     let row = [
         items.planned.to_string(),
         items.acknowledged.to_string(),
@@ -23,6 +30,8 @@ pub(super) fn table(items: &ItemResults, style: TableStyle) -> Option<Table> {
             Some(mean) => format!("{} ({})", plain(mean), items.copies_max),
             None => "–".to_owned(),
         },
+        items.spread.map_or("–".to_owned(), |spread| format!("{} ({})", optional(spread.mean(), plain), spread.p99)),
+        items.spread.map_or("–".to_owned(), |spread| spread.empty.to_string()),
     ];
     add_row(&mut table, style, row);
     Some(right_aligned(table, 0))

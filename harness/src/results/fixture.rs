@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use butter::core::identity::{BlockId, NodeId};
 
-use crate::events::{Event, EventKind, Retrieved, RunTime};
+use crate::events::{BlockSpread, Event, EventKind, Retrieved, RunTime};
 use crate::op::Op;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{
@@ -99,6 +99,7 @@ pub(crate) fn looked(kept: usize, acknowledged: usize) -> Event {
         copies: 3 * kept,
         blocks: acknowledged,
         copies_max: 4,
+        spread: BlockSpread::of([0, 2, 3, 3]),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::events::{Event, EventKind};
+use crate::events::{BlockSpread, Event, EventKind};
 use crate::op::Op;
 use crate::plan::{ItemIndex, Plan};
 use crate::statistics::ratio;
@@ -39,6 +39,8 @@ pub struct ItemSnapshot {
     pub blocks: usize,
     /// Most live copies of one block.
     pub copies_max: usize,
+    /// How blocks are spread over the live nodes.
+    pub spread: BlockSpread,
 }
 
 impl ItemTally {
@@ -61,8 +63,9 @@ impl ItemTally {
             EventKind::HoldersChanged { item, .. } => {
                 self.lost.insert(*item);
             }
-            &EventKind::Inspected { persistent: kept, acknowledged, copies, blocks, copies_max, .. } => {
-                self.snapshot = Some(ItemSnapshot { persistent: kept, acknowledged, copies, blocks, copies_max });
+            &EventKind::Inspected { persistent: kept, acknowledged, copies, blocks, copies_max, spread, .. } => {
+                let persistent = kept;
+                self.snapshot = Some(ItemSnapshot { persistent, acknowledged, copies, blocks, copies_max, spread });
                 self.look_failed = false;
             }
             EventKind::LookFailed => {
@@ -95,6 +98,8 @@ pub struct ItemResults {
     pub copies_mean: Option<f64>,
     /// Most live copies of one block.
     pub copies_max: usize,
+    /// How blocks are spread over the live nodes at the last snapshot.
+    pub spread: Option<BlockSpread>,
 }
 
 impl From<&ItemTally> for ItemResults {
@@ -107,6 +112,7 @@ impl From<&ItemTally> for ItemResults {
             persistent_share: snapshot.and_then(|s| ratio(s.persistent as u64, s.acknowledged as u64)),
             copies_mean: snapshot.and_then(|s| ratio(s.copies as u64, s.blocks as u64)),
             copies_max: snapshot.map_or(0, |snapshot| snapshot.copies_max),
+            spread: snapshot.map(|snapshot| snapshot.spread),
         }
     }
 }

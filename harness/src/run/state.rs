@@ -6,7 +6,7 @@ use butter::core::identity::{BlockId, NodeId};
 
 use super::failed_repairs::FailedRepairBook;
 use super::holders::HolderBook;
-use crate::events::{EventKind, Retrieved};
+use crate::events::{BlockSpread, EventKind, Retrieved};
 use crate::metrics::run::OUTCOMES;
 use crate::op::NodeSnapshot;
 use crate::plan::{ItemIndex, NodeIndex, Plan};
@@ -177,6 +177,7 @@ impl RunState {
         }
         let kept = self.stored.values().filter(|blocks| blocks.iter().all(|block| copies[block] > 0)).count();
         let unseen = self.live.len().saturating_sub(views.len());
+        let held = views.iter().map(|view| view.blocks.len()).chain(std::iter::repeat_n(0, unseen));
         EventKind::Inspected {
             live: self.live.len(),
             components: components(&views) + unseen,
@@ -185,6 +186,7 @@ impl RunState {
             copies: copies.values().sum(),
             blocks: copies.len(),
             copies_max: copies.values().copied().max().unwrap_or(0),
+            spread: BlockSpread::of(held),
         }
     }
 }

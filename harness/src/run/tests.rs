@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::events::Recovery;
+use crate::events::{BlockSpread, Recovery};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Item, ItemIndex, NetworkIndex, Step, TimedOp};
 
@@ -155,6 +155,7 @@ fn a_whole_run_is_played_in_order() {
         copies: 6,
         blocks: 3,
         copies_max: 2,
+        spread: BlockSpread::of([1, 1, 1, 1, 2]),
     };
     assert_eq!(format!("{:?}", last_look(&played)), format!("{kept:?}"));
     let took: Vec<RunTime> = played.events.iter().map(|event| event.at).collect();

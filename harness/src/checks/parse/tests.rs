@@ -29,6 +29,8 @@ fn every_measure_parses() {
         ("persistence >= 99%", main("persistence"), AtLeast, 0.99),
         ("stored == 100%", main("stored"), Equal, 1.0),
         ("copies<=3.2", main("copies"), AtMost, 3.2),
+        ("blocks per node p99/mean <= 3", of("blocks per node", Statistic::Quantile(0.99)), AtMost, 3.0),
+        ("blocks per node empty <= 5%", main("blocks per node"), AtMost, 0.05),
         ("retrieval > 9/10", main("retrieval"), Above, 0.9),
         ("retrieval from gamma >= 95%", Measure { from: gamma.clone(), ..main("retrieval") }, AtLeast, 0.95),
         (
