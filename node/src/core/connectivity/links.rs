@@ -18,6 +18,7 @@ use crate::core::time::{Deadline, Time};
 
 mod attempt;
 mod contact_cache;
+mod dial_budget;
 mod establish;
 mod own_addresses;
 mod queries;
@@ -26,6 +27,7 @@ mod tests;
 
 use attempt::LinkAttempt;
 use contact_cache::ContactCache;
+use dial_budget::DialBudget;
 pub use own_addresses::OwnAddresses;
 pub(in crate::core) use own_addresses::is_ipv6_host;
 
@@ -49,6 +51,7 @@ pub struct Links<M> {
     attempts: BTreeMap<NodeId, LinkAttempt<M>>,
     dials: BTreeMap<DialId, NodeId>,
     book: ContactCache,
+    budget: DialBudget,
     place: OwnAddresses,
     failed: Vec<NodeId>,
     closed: Vec<NodeId>,
@@ -127,6 +130,7 @@ impl<M> Links<M> {
             attempts: BTreeMap::new(),
             dials: BTreeMap::new(),
             book: ContactCache::default(),
+            budget: DialBudget::default(),
             place: OwnAddresses::default(),
             failed: Vec::new(),
             closed: Vec::new(),
@@ -246,6 +250,7 @@ impl<M> Links<M> {
         stats: &mut Stats,
         sink: &mut Sink<M, O>,
     ) -> bool {
+        self.budget.note_link(peer, remote);
         let attempt = self.attempts.remove(&peer);
         self.dials.retain(|_, dialled| *dialled != peer);
         let known = self.up.remove(&peer);

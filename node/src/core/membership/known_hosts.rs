@@ -66,6 +66,10 @@ pub struct KnownHosts {
     passive: Vec<Contact>,
     candidates: Vec<NeighbourCandidate>,
     former: FormerHosts,
+    /// Neighbours that came when the active view was full, the latest last.
+    latecomers: Vec<NodeId>,
+    /// The neighbour whose answer to a shuffle is awaited.
+    shuffled_with: Option<NodeId>,
     active_max: usize,
     passive_max: usize,
     fill_at: Time,
@@ -81,6 +85,8 @@ impl KnownHosts {
             passive: Vec::new(),
             candidates: Vec::new(),
             former: FormerHosts::default(),
+            latecomers: Vec::new(),
+            shuffled_with: None,
             active_max,
             passive_max,
             fill_at: Time::ZERO,
@@ -133,6 +139,7 @@ impl KnownHosts {
         }
         self.passive.retain(|contact| contact.id != peer);
         self.candidates.retain(|candidate| candidate.contact.id != peer);
+        self.latecomers.retain(|late| *late != peer);
         let before = self.active.len();
         self.active.retain(|contact| contact.id != peer);
         self.active.len() < before
@@ -176,7 +183,12 @@ impl KnownHosts {
         match message {
             MembershipMessage::Join(contact) => self.joined(contact, random),
             MembershipMessage::ForwardJoin { newcomer, ttl } => {
-                self.walk(now, from, (newcomer, ttl), me, random, paths)
+                // A walk goes from neighbour to neighbour: a stranger has none to send.
+                if self.is_neighbour(from) {
+                    self.walk(now, from, (newcomer, ttl), me, random, paths)
+                } else {
+                    Vec::new()
+                }
             }
             MembershipMessage::Neighbour { contact, urgent } => {
                 let accepted = urgent || self.is_neighbour(from) || self.wants(&contact);
@@ -196,10 +208,15 @@ impl KnownHosts {
                     sample: self.sample_for(from, heard.len(), random),
                 };
                 let to = contact.clone();
-                self.note_hosts(std::iter::once(contact).chain(heard), random);
+                if self.is_neighbour(from) {
+                    self.note_hosts(std::iter::once(contact).chain(heard), random);
+                }
                 vec![(to, reply)]
             }
             MembershipMessage::ShuffleReply { contact, sample: heard } => {
+                if self.shuffled_with.take_if(|partner| *partner == from).is_none() {
+                    return Vec::new();
+                }
                 self.note_hosts(std::iter::once(contact).chain(heard), random);
                 Vec::new()
             }
@@ -335,6 +352,7 @@ impl KnownHosts {
         let partner = random.random_range(0..self.active.len());
         for (at, neighbour) in self.active.iter().enumerate() {
             let message = if at == partner {
+                self.shuffled_with = Some(neighbour.id);
                 let sample = self.sample_for(neighbour.id, SHUFFLE_ACTIVE + SHUFFLE_PASSIVE, random);
                 MembershipMessage::Shuffle { contact: me.clone(), sample }
             } else {
@@ -421,6 +439,8 @@ impl KnownHosts {
         let mut says = Vec::new();
         if self.active.len() >= self.active_max {
             let evicted = self.active.remove(self.to_evict(random));
+            self.latecomers.retain(|late| *late != evicted.id);
+            self.latecomers.push(contact.id);
             classes::insert(&mut self.passive, evicted.clone(), self.passive_max, random);
             says.push((evicted, MembershipMessage::Part));
         }
@@ -428,8 +448,13 @@ impl KnownHosts {
         says
     }
 
-    /// Somebody of the network that has most neighbours, so that no network takes the whole view.
+    /// Somebody of the network that has most neighbours, so that no network takes the whole view. Once a quarter of the view
+    /// came when it was full, the first of those: whoever sends many newcomers moves only each other out.
     fn to_evict(&self, random: &mut Random) -> usize {
+        let first = self.latecomers.first().filter(|_| self.latecomers.len() >= (self.active_max / 4).max(1));
+        if let Some(at) = first.and_then(|late| self.active.iter().position(|contact| contact.id == *late)) {
+            return at;
+        }
         let count_like =
             |at: usize| self.active.iter().filter(|other| other.network() == self.active[at].network()).count();
         let most = (0..self.active.len()).map(count_like).max().unwrap_or(0);
@@ -439,6 +464,7 @@ impl KnownHosts {
 
     fn demote(&mut self, peer: NodeId, random: &mut Random) {
         if let Some(at) = self.active.iter().position(|contact| contact.id == peer) {
+            self.latecomers.retain(|late| *late != peer);
             let contact = self.active.remove(at);
             classes::insert(&mut self.passive, contact, self.passive_max, random);
         }

@@ -1,5 +1,6 @@
 //! From a wish to a link: attempts from their first dial to their end.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -120,7 +121,9 @@ impl<M> Links<M> {
             return false;
         }
         let contact = self.book.get(peer).or(known);
-        let addresses = contact.map(|contact| self.place.dialable(contact)).unwrap_or_default();
+        let mut addresses = contact.map(|contact| self.place.dialable(contact)).unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        addresses.retain(|&address| seen.insert(address) && self.budget.take(now, peer, address));
         // A NAT's outside address may be near as well: then what is behind it is not.
         let local = |address: &SocketAddr| contact.is_some_and(|contact| contact.local.contains(address));
         let near = addresses.first().is_some_and(|address| local(address) && self.place.is_near(*address));

@@ -179,3 +179,50 @@ fn node_with_neighbours_of_its_own_network_alone_is_let_in_elsewhere() {
     known.note_host(elsewhere(8), random);
     assert_eq!(asks(&mut known, random), [(8, false)]);
 }
+
+#[test]
+fn newcomers_in_a_hurry_do_not_take_the_view_over() {
+    let random = &mut child(7, 1);
+    let mut known = hosts(0, 8);
+    for number in 1..=8 {
+        known.admit(contact(number), random);
+    }
+    for number in 100..110 {
+        let (from, newcomer) = (NodeId([number; 32]), contact(number));
+        let message = match number % 2 {
+            0 => MembershipMessage::Neighbour { contact: newcomer, urgent: true },
+            _ => MembershipMessage::Join(newcomer),
+        };
+        known.handle(Time::ZERO, from, message, &contact(0), random, &|_| None);
+        assert!(known.is_neighbour(from), "whoever has no neighbour is let in");
+    }
+    let honest = known.neighbours().filter(|peer| peer.0[0] < 100).count();
+    assert_eq!((honest, known.neighbour_count()), (6, 8));
+}
+
+#[test]
+fn hosts_are_taken_from_neighbours_and_from_answers_alone() {
+    let random = &mut child(8, 1);
+    let mut known = hosts(0, 4);
+    known.admit(contact(1), random);
+    let sample: Vec<Contact> = (50..60).map(contact).collect();
+    let stranger = NodeId([9; 32]);
+    for message in [
+        MembershipMessage::ShuffleReply { contact: contact(9), sample: sample.clone() },
+        MembershipMessage::Shuffle { contact: contact(9), sample: sample.clone() },
+        MembershipMessage::ForwardJoin { newcomer: contact(51), ttl: 0 },
+        MembershipMessage::ForwardJoin { newcomer: contact(52), ttl: WALK_PASSIVE },
+    ] {
+        known.handle(Time::ZERO, stranger, message, &contact(0), random, &|_| None);
+    }
+    let reply = MembershipMessage::ShuffleReply { contact: contact(1), sample };
+    known.handle(Time::ZERO, NodeId([1; 32]), reply.clone(), &contact(0), random, &|_| None);
+    assert_eq!((known.len(), known.candidates.len()), (1, 0), "nothing was asked for");
+    known.exchange(&contact(0), random, &mut Vec::new());
+    known.handle(Time::ZERO, NodeId([1; 32]), reply.clone(), &contact(0), random, &|_| None);
+    let after_one = known.len();
+    assert!(after_one > 1);
+    known.passive.clear();
+    known.handle(Time::ZERO, NodeId([1; 32]), reply, &contact(0), random, &|_| None);
+    assert_eq!(known.len(), 1, "one answer to one question");
+}
