@@ -39,7 +39,7 @@ impl Attack for BoastQuality {
             {
                 embellish(contact);
             }
-            Message::Overlay(DataMessage::Heartbeat { held, .. }) => *held = 0,
+            Message::Overlay(DataMessage::Heartbeat { held, .. } | DataMessage::InviteReply { held, .. }) => *held = 0,
             _ => {}
         }
         true

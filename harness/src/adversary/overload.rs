@@ -46,7 +46,7 @@ impl Attack for FillStores {
             for _ in 0..BLOCKS_AT_ONCE {
                 let block = made_up(act, 4_096);
                 let view = GroupView::new(2, [act.me, peer, NodeId([9; 32])]);
-                items.push(InvitedBlock { id: block.id(), view, block });
+                items.push(InvitedBlock { id: block.id(), view, founded: true, block });
             }
             act.say(peer, DataMessage::Invite { batch: 1, items, contacts: Vec::new() });
         }

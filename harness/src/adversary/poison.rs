@@ -48,7 +48,7 @@ impl Attack for PoisonEpochs {
             let absent = NodeId([9; 32]);
             let block = made_up(act, 64);
             let view = GroupView::new(LAST_EPOCH, [act.me, peer, absent]);
-            let items = vec![InvitedBlock { id: block.id(), view: view.clone(), block }];
+            let items = vec![InvitedBlock { id: block.id(), view: view.clone(), founded: true, block }];
             act.say(peer, DataMessage::Invite { batch: 1, items, contacts: Vec::new() });
             let known = self.known.iter().take(POISONED_AT_ONCE);
             let views = known.map(|&id| BlockGroup { id, view: view.clone() }).collect();

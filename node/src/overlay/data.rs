@@ -282,6 +282,10 @@ impl Parts<'_> {
         for (id, known) in self.puts.unproven(&changed) {
             self.persist.question_members(id, &known);
         }
+        let full = self.persist.take_without_room();
+        if !full.is_empty() {
+            self.puts.without_room(cx, self.persist, &full);
+        }
         self.persist.ask_queued(cx);
         self.inventories.note_stored(cx);
     }
@@ -336,8 +340,8 @@ impl Parts<'_> {
             Some(CompletedOp::Written { id, purpose, result }) => {
                 cx.stats.store_write_errors += u64::from(result.is_err());
                 match (purpose, result) {
-                    (WritePurpose::Put, Ok(())) => self.persist.found_group(cx, id),
-                    (WritePurpose::Put, Err(fault)) => {
+                    (WritePurpose::Put { own_copy }, Ok(())) => self.persist.found_group(cx, id, own_copy),
+                    (WritePurpose::Put { .. }, Err(fault)) => {
                         if !self.persist.holds(id) {
                             cx.delete_block(id);
                         }

@@ -99,7 +99,7 @@ fn epoch_poison() {
     for &holder in &holders {
         for epoch in [1 << 56, u64::MAX] {
             let view = GroupView::new(epoch, [net.id(holder), net.id(liar), ABSENT]);
-            let items = vec![InvitedBlock { id: block.id(), view, block: block.clone() }];
+            let items = vec![InvitedBlock { id: block.id(), view, founded: false, block: block.clone() }];
             net.inject(liar, holder, DataMessage::Invite { batch: 1, items, contacts: Vec::new() });
         }
         assert!(!net.holders(block.id()).contains(&holder), "a group that cannot change is not joined");
@@ -115,7 +115,12 @@ fn poisoned_item_is_dropped_and_the_rest_of_its_message_counts() {
     let (sender, node) = net.linked_pair();
     let item = |net: &Net, byte: u8, epoch| {
         let block = Block { kind: BlockKind::Part, bytes: Blob::from(vec![byte; 100]) };
-        InvitedBlock { id: block.id(), view: GroupView::new(epoch, [net.id(sender), net.id(node)]), block }
+        InvitedBlock {
+            id: block.id(),
+            view: GroupView::new(epoch, [net.id(sender), net.id(node)]),
+            founded: true,
+            block,
+        }
     };
     let (poisoned, good) = (item(&net, 1, u64::MAX), item(&net, 2, 2));
     let wanted = good.id;

@@ -67,11 +67,15 @@ fn a_full_node_stores_nothing_and_full_peers_are_passed_over() {
     let tiny = DataConfig { storage: 12_000, ..config() };
     let mut net = Net::joined(3, &tiny, 4);
     let full = net.put(0, &value(0, 20_000));
-    assert!(matches!(full, Err(PutError::Full { wanted: 20_000.., free: 12_000 })), "{full:?}");
+    let Err(PutError::TooFewCopies { shortage, .. }) = full else { panic!("{full:?}") };
+    assert_eq!((shortage.copies, shortage.no_room), (0, 2));
+    let full = net.put(0, &value(1, 40_000));
+    assert!(matches!(full, Err(PutError::Full { wanted: 40_000.., free: 12_000 })), "{full:?}");
     assert_eq!(net.node(0).overlay().blocks().count(), 0);
     (0..4).for_each(|_| _ = net.start(&config()));
     net.run(SECOND * 10);
-    let blocks = stored(&mut net, 0, 9_000);
+    let blocks = net.put(0, &value(7, 9_000)).unwrap().blocks;
+    net.run(SECOND);
     check_copies(&net, &blocks, 3);
     assert!(net.holders(blocks[1]).iter().all(|&holder| holder == 0 || holder > 2));
 }
@@ -220,7 +224,7 @@ fn what_others_keep_already_is_acknowledged() {
                     "seed {seed}, {length} bytes: {ended:?}"
                 );
             }
-            net.run(SECOND * 5);
+            net.run(SECOND * 15);
             check_copies(&net, &first.blocks, 2);
         }
     }

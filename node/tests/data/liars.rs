@@ -134,6 +134,11 @@ fn liars_that_boast_do_not_crowd_out_honest_holders() {
 }
 
 #[test]
+fn liars_that_keep_their_blocks_and_boast_get_no_more_than_others() {
+    rig(3, 0.01).check(&[Behaviour::Boast], 1..7, 0.99);
+}
+
+#[test]
 fn a_third_of_liars_in_calm_costs_few_items() {
     rig(10, 0.0).check(ALL, 1..4, 0.95);
 }

@@ -6,6 +6,7 @@
 #[allow(dead_code, unreachable_pub, reason = "a module of the harness, which uses all of it")]
 mod adversary;
 mod attacks;
+mod capacity;
 mod churn;
 mod comeback;
 mod finding;

@@ -22,7 +22,8 @@ fn values_in_slow_stores_are_replicated_found_and_repaired() {
         let victim = net.holders(stored.id).into_iter().find(|&holder| holder != 3).unwrap();
         net.kill(victim);
         let whole = |net: &Net| stored.blocks.iter().all(|&block| net.holders(block).len() == 3);
-        assert!(net.run_until(SECOND * 20, whole).is_some());
+        let copies = |net: &Net| stored.blocks.iter().map(|&block| net.holders(block)).collect::<Vec<_>>();
+        assert!(net.run_until(SECOND * 20, whole).is_some(), "{:?}", copies(&net));
     }
 }
 

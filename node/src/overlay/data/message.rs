@@ -100,6 +100,13 @@ pub enum DataMessage {
         refused: Vec<RefusedBlock>,
         /// Views it held already that win over those in the invitation.
         views: Vec<BlockGroup>,
+        /// Blocks that the sender holds now: its load.
+        held: u32,
+    },
+    /// "I hold few blocks": the receiver may hand some of its own on.
+    Light {
+        /// Blocks that the sender holds.
+        held: u32,
     },
     /// "These are the groups' members now."
     Views {
@@ -328,6 +335,8 @@ pub struct InvitedBlock {
     pub id: BlockId,
     /// The group, the receiver included.
     pub view: GroupView,
+    /// Whether the sender's application stores it anew, rather than that the group is repaired.
+    pub founded: bool,
     /// The block with its bytes.
     pub block: Block,
 }
@@ -420,6 +429,7 @@ impl DataMessage {
             | DataMessage::IndirectAck { .. }
             | DataMessage::Suspect { .. }
             | DataMessage::Reunion
+            | DataMessage::Light { .. }
             | DataMessage::Vacant { .. }
             | DataMessage::Flood { .. }
             | DataMessage::FloodAck { .. } => true,

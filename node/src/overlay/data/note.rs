@@ -2,23 +2,23 @@
 
 use bincode::{Decode, Encode};
 
+use super::store::BlockBringer;
 use super::view::GroupView;
 use crate::core::blob::Blob;
-use crate::core::identity::NodeId;
 use crate::core::wire;
 
 /// What a node knows of a block that it stores.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub(super) struct BlockNote {
-    /// The peer that sent the block; `None` if this node's own application did.
-    pub(super) owner: Option<NodeId>,
+    /// Who brought the block; `None` if this node's own application did.
+    pub(super) bringer: Option<BlockBringer>,
     /// The members of its group.
     pub(super) view: GroupView,
 }
 
 impl BlockNote {
-    pub(super) fn encode(owner: Option<NodeId>, view: &GroupView) -> Blob {
-        let note = BlockNote { owner, view: view.clone() };
+    pub(super) fn encode(bringer: Option<BlockBringer>, view: &GroupView) -> Blob {
+        let note = BlockNote { bringer, view: view.clone() };
         Blob::from(wire::encode(&note).expect("a note is shorter than a frame"))
     }
 
@@ -31,12 +31,14 @@ impl BlockNote {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::identity::NodeId;
 
     #[test]
     fn damaged_note_is_none() {
         let view = GroupView::new(7, [NodeId([1; 32]), NodeId([2; 32])]);
-        let note = BlockNote::encode(Some(NodeId([2; 32])), &view);
-        assert_eq!(BlockNote::decode(&note), Some(BlockNote { owner: Some(NodeId([2; 32])), view }));
+        let bringer = Some(BlockBringer { peer: NodeId([2; 32]), founded: true });
+        let note = BlockNote::encode(bringer, &view);
+        assert_eq!(BlockNote::decode(&note), Some(BlockNote { bringer, view }));
         assert_eq!(BlockNote::decode(&Blob(note.0.slice(1..))), None);
         assert_eq!(BlockNote::decode(&Blob::default()), None);
     }

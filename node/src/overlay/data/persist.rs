@@ -8,10 +8,12 @@
 //! | [`peers`] | peers that share groups with this node, and the heartbeat schedule |
 //! | [`watch`] | failure detection by heartbeats and probes (SWIM: Das, Gupta, Motivala, DSN 2002; Lifeguard: Dadgar, Phillips, Currey 2018) |
 //! | [`repair`] | under-replicated groups recruit members, one leader at a time |
+//! | [`invited`] | blocks that others push to this node |
 //! | [`invites`] | invitations under way: blocks are pushed, and their acknowledgements are waited for |
 //! | [`pushes`] | how many bytes of them may be under way |
 //! | [`failed_repairs`] | repairs that brought no copy, and why |
 //! | [`candidates`] | selection of peers to recruit |
+//! | [`balance`] | a node that holds few blocks gets some from those that hold more |
 //! | [`converge`] | anti-entropy: heartbeat digests detect views that differ |
 //! | [`comeback`] | a node that restarts with its blocks takes its place in their groups again |
 //! | [`ranges`] | where the views of two nodes differ, found by digests of ranges |
@@ -36,11 +38,13 @@ use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
+mod balance;
 mod candidates;
 mod comeback;
 mod completion;
 mod converge;
 mod failed_repairs;
+mod invited;
 mod invites;
 mod leave;
 mod left_groups;
@@ -55,6 +59,7 @@ mod revisit;
 mod trim;
 mod watch;
 
+use balance::Balance;
 use candidates::AvoidedPeers;
 use comeback::Comeback;
 use completion::InviteAnswers;
@@ -67,6 +72,7 @@ use peers::GroupPeers;
 pub(super) use possession::PossessionRead;
 use possession::{DistrustedPeers, Questions};
 use rechecks::Rechecks;
+pub(super) use repair::OwnCopy;
 use repair::Repairs;
 use revisit::Revisits;
 use trim::ExtraCopy;
@@ -113,6 +119,9 @@ pub(super) struct Persist {
     preferred_peers: SmallVec<[NodeId; 2]>,
     avoided: AvoidedPeers,
     observed: ObservedPeers,
+    balance: Balance,
+    /// New blocks of this node's application for which no peer has room, since [`Persist::take_without_room`].
+    without_room: Vec<BlockId>,
     /// Answers to invitations whose blocks are being written.
     invite_answers: InviteAnswers,
     failed_repairs: FailedRepairs,
@@ -133,6 +142,7 @@ impl Persist {
             avoided: AvoidedPeers::default(),
             distrusted: DistrustedPeers::default(),
             observed: ObservedPeers::default(),
+            balance: Balance::default(),
             questions: Questions::default(),
             proven: Vec::new(),
             revisits: Revisits::default(),
@@ -141,6 +151,7 @@ impl Persist {
             changed_views: BTreeMap::new(),
             changed: Vec::new(),
             trimmed: Vec::new(),
+            without_room: Vec::new(),
             invite_answers: InviteAnswers::default(),
             failed_repairs: FailedRepairs::default(),
             leaving: None,
@@ -156,12 +167,14 @@ impl Persist {
     }
 
     /// Creates the group of a block that this node's application puts and that the store already has.
-    pub(super) fn found_group(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
+    pub(super) fn found_group(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, own_copy: OwnCopy) {
         if !self.groups.contains_key(&id) {
-            self.set_view(ctx, id, self.founding_view());
+            // After a put that was refused, others may still hold what they took.
+            let view = self.left_groups.rejoined(ctx.now, id, self.me).unwrap_or_else(|| self.founding_view());
+            self.set_view(ctx, id, view);
         }
         self.question_members(id, &[]);
-        self.repairs.own(id);
+        self.repairs.own(id, own_copy);
         self.schedule_repair(id, ctx.now);
     }
 
@@ -188,6 +201,11 @@ impl Persist {
     /// Surplus copies dropped since the last call: r others store these blocks.
     pub(super) fn take_trimmed(&mut self) -> Vec<BlockId> {
         std::mem::take(&mut self.trimmed)
+    }
+
+    /// New blocks of this node's application for which no peer has room, since the last call.
+    pub(super) fn take_without_room(&mut self) -> Vec<BlockId> {
+        std::mem::take(&mut self.without_room)
     }
 
     /// Live peers that share groups with this node. They are linked and likely to store related blocks.
@@ -218,12 +236,13 @@ impl Persist {
             self.revisit(ctx);
             self.recheck(ctx);
             self.trim(ctx);
+            self.seek_blocks(ctx);
         }
         self.settle(ctx);
         let leaving = self.leaving.as_ref().map_or(Time::NEVER, LeaveState::due);
         let extras =
             self.extras.values().filter(|_| self.leaving.is_none()).map(ExtraCopy::due).min().unwrap_or(Time::NEVER);
-        let visits = self.revisits.due().min(self.rechecks.due());
+        let visits = self.revisits.due().min(self.rechecks.due()).min(self.seek_due());
         let visits = if self.leaving.is_none() { visits } else { Time::NEVER };
         let due = self.peers.due().min(self.repairs.due()).min(self.distrusted.due());
         self.next = due.min(extras).min(visits).min(leaving);
@@ -271,8 +290,10 @@ impl Persist {
                 contacts.iter().for_each(|contact| ctx.learn(contact));
                 self.handle_invite(ctx, from, batch, items);
             }
-            DataMessage::InviteReply { batch, taken, refused, views } => {
+            DataMessage::Light { held } => self.handle_light(ctx, from, held),
+            DataMessage::InviteReply { batch, taken, refused, views, held } => {
                 self.handle_invite_reply(ctx, from, batch, &taken, &refused, views);
+                self.note_load(ctx.now, from, held);
             }
             DataMessage::Views { views, contacts } => {
                 contacts.iter().for_each(|contact| ctx.learn(contact));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::block::split;
 use super::message::InviteRefusal;
-use super::persist::Persist;
+use super::persist::{OwnCopy, Persist};
 use super::store::WritePurpose;
 use super::{CopyShortage, DataCx, DataOutcome, PutError, StoredValue, VALUE_MAX};
 use crate::core::blob::Blob;
@@ -58,18 +58,21 @@ impl Puts {
         let blocks = split(value);
         let new = blocks.iter().filter(|(id, _)| !ctx.store.contains(*id));
         let wanted = new.map(|(_, block)| ctx.store.cost(block.len())).sum();
-        if !ctx.store.has_room(wanted, None) {
+        let own_copy = if ctx.store.has_room(wanted) {
+            persist.own_copy_wanted(ctx)
+        } else if ctx.store.has_transit_room(wanted) && persist.can_hand_on() {
+            OwnCopy::MustGo
+        } else {
             return Err(PutError::Full { wanted, free: ctx.store.free() });
-        }
+        };
         let ids: Vec<BlockId> = blocks.iter().map(|(id, _)| *id).collect();
         for (id, block) in blocks {
-            let reserved = ctx.store.reserve(id, block.len(), None);
-            assert!(reserved, "room for all of them was found");
+            ctx.store.reserve_own(id, block.len());
             let written = persist.holds(id).then_some(true);
-            let written =
-                written.or_else(|| ctx.write_block(id, block, &persist.founding_view(), || WritePurpose::Put));
+            let written = written
+                .or_else(|| ctx.write_block(id, block, &persist.founding_view(), || WritePurpose::Put { own_copy }));
             match written {
-                Some(true) => persist.found_group(ctx, id),
+                Some(true) => persist.found_group(ctx, id, own_copy),
                 Some(false) => {
                     ctx.delete_block(id);
                     return Err(PutError::Storage(StoreFault::Failed));
@@ -158,13 +161,17 @@ impl Puts {
     }
 
     /// Gives up those whose time is up; all of them if the node leaves.
-    pub(super) fn expire(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist) {
-        let now = ctx.now;
-        for put in self.0.extract_if(.., |put| put.until <= now || persist.is_leaving()) {
-            ctx.stats.puts_failed += 1;
-            let shortage = shortage_of(&put, persist, ctx.settings.replicas);
-            let error = PutError::TooFewCopies { id: put.blocks[0], shortage };
-            ctx.done(put.command, DataOutcome::Put(Err(error)));
+    pub(super) fn expire(&mut self, ctx: &mut DataCx<'_, '_>, persist: &mut Persist) {
+        let (now, is_leaving) = (ctx.now, persist.is_leaving());
+        for put in self.0.extract_if(.., |put| put.until <= now || is_leaving) {
+            fail_for_lack(ctx, persist, &put);
+        }
+    }
+
+    /// No peer has room for these blocks: the puts that need them fail at once.
+    pub(super) fn without_room(&mut self, ctx: &mut DataCx<'_, '_>, persist: &mut Persist, blocks: &[BlockId]) {
+        for put in self.0.extract_if(.., |put| blocks.iter().any(|id| put.waiting.contains(id))) {
+            fail_for_lack(ctx, persist, &put);
         }
     }
 }
@@ -173,8 +180,18 @@ impl Put {
     /// Live nodes that are known to hold a block, this one included. What others say of each other does not count.
     fn copies(&self, persist: &Persist, id: BlockId) -> usize {
         let others = self.holders.get(&id).into_iter().flatten().filter(|&&peer| persist.counts(peer)).count();
-        others + usize::from(persist.holds(id))
+        others + usize::from(persist.holds(id) && !persist.must_go(id))
     }
+}
+
+/// A put has too few copies. What it could not place, and this node has no room for, is dropped.
+fn fail_for_lack(ctx: &mut DataCx<'_, '_>, persist: &mut Persist, put: &Put) {
+    ctx.stats.puts_failed += 1;
+    let shortage = shortage_of(put, persist, ctx.settings.replicas);
+    if shortage.no_room > 0 || put.waiting.iter().any(|&id| persist.must_go(id)) {
+        persist.withdraw(ctx, &put.blocks);
+    }
+    ctx.done(put.command, DataOutcome::Put(Err(PutError::TooFewCopies { id: put.blocks[0], shortage })));
 }
 
 /// What a put lacks. A peer that did not take several blocks counts once, by the last reason that it gave.

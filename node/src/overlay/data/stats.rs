@@ -17,6 +17,7 @@ stats! {
     group_peers: u64 = Gauge "butter_group_peers" &[], "Live peers that share a group with this node";
     peer_failures_detected: u64 = Counter "butter_peer_failures_detected_total" &[], "Group peers declared dead by this node";
     repairs: u64 = Counter "butter_repairs_total" &[], "Members recruited in place of dead ones";
+    blocks_moved: u64 = Counter "butter_blocks_moved_total" &[], "Blocks handed on to a peer that holds fewer";
     puts_acknowledged: u64 = Counter "butter_puts_total" &[("result", "acknowledged")], "Puts by result";
     puts_failed: u64 = Counter "butter_puts_total" &[("result", "failed")], "Puts by result";
     retrievals_found: u64 = Counter "butter_retrievals_total" &[("result", "found")], "Gets by result";

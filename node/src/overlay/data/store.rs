@@ -9,10 +9,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bincode::{Decode, Encode};
+
 use super::DataCx;
 use super::block::{Block, BlockKind};
 use super::note::BlockNote;
-use super::persist::PossessionRead;
+use super::persist::{OwnCopy, PossessionRead};
 use super::view::GroupView;
 use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
@@ -24,10 +26,31 @@ use crate::core::time::Time;
 
 /// How long no room is advertised after a write has failed.
 const CLOSED_FOR: Duration = Duration::from_secs(10);
-/// One peer may fill at most this share of the storage: 1 / `PEER_SHARE`.
-const PEER_SHARE: u64 = 2;
+/// Shares of the storage are kept: one for this node's own application, one for peers that store little, and one for repairs.
+/// Each is 1 / `KEPT_SHARE`.
+const KEPT_SHARE: u64 = 64;
+/// A peer stores little if it is at most 1 / `LITTLE` of the storage.
+const LITTLE: u64 = 256;
+/// What a peer stores anew may be this many times as much as what is free afterwards.
+const FOUNDED_PER_FREE: u64 = 64;
+/// The same for what a peer repairs.
+const REPAIRED_PER_FREE: u64 = 2;
+/// So many bytes of this node's own application may be stored beyond the limit, for as long as others take them.
+const TRANSIT_MAX: u64 = 80 << 20;
 
-/// Stored blocks by id, their bytes counted against a limit, in total and for each peer that sent them.
+/// Who brought a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub(super) struct BlockBringer {
+    /// The peer that sent it.
+    pub(super) peer: NodeId,
+    /// Whether that peer's application stored it anew, rather than that a group was repaired.
+    pub(super) founded: bool,
+}
+
+/// Stored blocks by id, their bytes counted against a limit, in total and for each peer that brought them.
+///
+/// A peer may use the more the more is free (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 1998).
+/// So one peer alone may fill nearly all, and what it leaves is for others: it cannot shut them out.
 #[derive(Debug)]
 pub(super) struct Store {
     blocks: BTreeMap<BlockId, IndexEntry>,
@@ -39,7 +62,7 @@ pub(super) struct Store {
     /// Until then no room is advertised: a write has failed.
     closed_until: Time,
     /// Bytes stored for each peer. At most as many entries as blocks.
-    by_peer: BTreeMap<NodeId, u64>,
+    by_bringer: BTreeMap<BlockBringer, u64>,
     /// Blocks that have come (`true`) and gone since [`Store::take_changes`].
     changes: Vec<(BlockId, bool)>,
     payloads: Payloads,
@@ -53,8 +76,8 @@ pub(super) struct Store {
 struct IndexEntry {
     /// Length of the block.
     len: u64,
-    /// The peer that sent the block; `None` if this node's own application did.
-    owner: Option<NodeId>,
+    /// Who brought the block; `None` if this node's own application did.
+    bringer: Option<BlockBringer>,
 }
 
 /// Where the payloads are.
@@ -70,7 +93,10 @@ enum Payloads {
 #[derive(Clone, Debug)]
 pub(super) enum WritePurpose {
     /// The application puts the block: its group is created.
-    Put,
+    Put {
+        /// What becomes of this node's own copy.
+        own_copy: OwnCopy,
+    },
     /// A peer sent the block: this node joins the group. Names the pending answer to the invitation.
     Invited { answer: u64, view: GroupView },
 }
@@ -148,7 +174,7 @@ impl Store {
             costs: StoreCosts::default(),
             fault: None,
             closed_until: Time::ZERO,
-            by_peer: BTreeMap::new(),
+            by_bringer: BTreeMap::new(),
             changes: Vec::new(),
             payloads,
             pending: BTreeMap::new(),
@@ -166,7 +192,7 @@ impl Store {
         for stored in contents.blocks {
             let note = BlockNote::decode(&stored.note);
             // Also beyond the limit, which may be lower than before: what is stored is not thrown away.
-            self.insert(stored.id, stored.len.into(), note.as_ref().and_then(|note| note.owner));
+            self.insert(stored.id, stored.len.into(), note.as_ref().and_then(|note| note.bringer));
             noted.push((stored.id, note));
         }
         noted
@@ -182,9 +208,9 @@ impl Store {
         self.fault
     }
 
-    /// The peer that sent a block; `None` if this node's own application did, or it is not stored.
-    pub(super) fn owner(&self, id: BlockId) -> Option<NodeId> {
-        self.blocks.get(&id).and_then(|entry| entry.owner)
+    /// Who brought a block; `None` if this node's own application did, or it is not stored.
+    pub(super) fn bringer(&self, id: BlockId) -> Option<BlockBringer> {
+        self.blocks.get(&id).and_then(|entry| entry.bringer)
     }
 
     pub(super) fn contains(&self, id: BlockId) -> bool {
@@ -234,49 +260,71 @@ impl Store {
         self.costs.of(len as u64)
     }
 
-    /// Whether blocks that cost so many bytes together may be stored for `owner`.
-    pub(super) fn has_room(&self, cost: u64, owner: Option<NodeId>) -> bool {
-        let quota = match owner {
-            None => self.limit,
-            Some(peer) => (self.limit / PEER_SHARE).saturating_sub(self.by_peer.get(&peer).copied().unwrap_or(0)),
+    /// Whether blocks of this node's own application that cost so many bytes together may be stored.
+    pub(super) fn has_room(&self, cost: u64) -> bool {
+        cost <= self.limit.saturating_sub(self.used)
+    }
+
+    /// Whether they may be stored beyond the limit, for as long as others take them.
+    pub(super) fn has_transit_room(&self, cost: u64) -> bool {
+        cost <= (self.limit + TRANSIT_MAX.min(self.limit)).saturating_sub(self.used)
+    }
+
+    /// Whether a block that costs so many bytes may be stored for a peer.
+    fn has_room_for(&self, cost: u64, bringer: BlockBringer) -> bool {
+        let brought = self.by_bringer.get(&bringer).copied().unwrap_or(0) + cost;
+        let is_little = bringer.founded && brought <= self.limit / LITTLE;
+        let (shares, per_free) = match bringer.founded {
+            _ if is_little => (1, u64::MAX),
+            true => (3, FOUNDED_PER_FREE),
+            false => (2, REPAIRED_PER_FREE),
         };
-        cost <= self.limit.saturating_sub(self.used).min(quota)
+        let kept = self.limit / KEPT_SHARE * shares;
+        let free = self.limit.saturating_sub(self.used).checked_sub(kept + cost);
+        free.is_some_and(|free| brought <= free.saturating_mul(per_free))
+    }
+
+    /// Counts a block of this node's own application as stored, be it beyond the limit.
+    pub(super) fn reserve_own(&mut self, id: BlockId, len: usize) {
+        if !self.blocks.contains_key(&id) {
+            self.insert(id, len as u64, None);
+        }
     }
 
     /// Counts a block as stored. Returns whether there was room; an entry that is there already stays as it is.
-    pub(super) fn reserve(&mut self, id: BlockId, len: usize, owner: Option<NodeId>) -> bool {
+    pub(super) fn reserve(&mut self, id: BlockId, len: usize, bringer: BlockBringer) -> bool {
         if self.blocks.contains_key(&id) {
             return true;
         }
-        if !self.has_room(self.cost(len), owner) {
+        if !self.has_room_for(self.cost(len), bringer) {
             return false;
         }
-        self.insert(id, len as u64, owner);
+        self.insert(id, len as u64, Some(bringer));
         true
     }
 
-    fn insert(&mut self, id: BlockId, len: u64, owner: Option<NodeId>) {
+    fn insert(&mut self, id: BlockId, len: u64, bringer: Option<BlockBringer>) {
         let cost = self.costs.of(len);
         self.used += cost;
-        if let Some(peer) = owner {
-            *self.by_peer.entry(peer).or_default() += cost;
+        if let Some(bringer) = bringer {
+            *self.by_bringer.entry(bringer).or_default() += cost;
         }
-        self.blocks.insert(id, IndexEntry { len, owner });
+        self.blocks.insert(id, IndexEntry { len, bringer });
         self.changes.push((id, true));
     }
 
     /// Counts a block as not stored. Returns whether it was.
     pub(super) fn release(&mut self, id: BlockId) -> bool {
-        let Some(IndexEntry { len, owner }) = self.blocks.remove(&id) else { return false };
+        let Some(IndexEntry { len, bringer }) = self.blocks.remove(&id) else { return false };
         self.changes.push((id, false));
         let cost = self.costs.of(len);
         self.used -= cost;
-        if let Some(peer) = owner
-            && let Some(stored) = self.by_peer.get_mut(&peer)
+        if let Some(bringer) = bringer
+            && let Some(stored) = self.by_bringer.get_mut(&bringer)
         {
             *stored -= cost;
             if *stored == 0 {
-                self.by_peer.remove(&peer);
+                self.by_bringer.remove(&bringer);
             }
         }
         true
@@ -377,7 +425,7 @@ impl DataCx<'_, '_> {
 
     /// The note of a block; empty where nothing lasts.
     fn note_of(&self, id: BlockId, view: &GroupView) -> Blob {
-        if self.store.is_lasting() { BlockNote::encode(self.store.owner(id), view) } else { Blob::default() }
+        if self.store.is_lasting() { BlockNote::encode(self.store.bringer(id), view) } else { Blob::default() }
     }
 
     fn submit(
@@ -417,45 +465,4 @@ fn block_of(record: StoreRecord) -> Option<Block> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn id(seed: u8) -> BlockId {
-        BlockId([seed; 32])
-    }
-
-    #[test]
-    fn one_peer_cannot_fill_the_store() {
-        let overhead = StoreCosts::default().entry;
-        let mut store = Store::new(1_000 + 2 * overhead);
-        let greedy = Some(NodeId([1; 32]));
-        assert!(store.reserve(id(1), 400, greedy));
-        assert!(!store.reserve(id(2), 400, greedy), "two of at most two blocks for one peer");
-        assert!(store.reserve(id(2), 400, Some(NodeId([2; 32]))));
-        assert!(!store.reserve(id(3), 300, None), "full");
-    }
-
-    proptest! {
-        #[test]
-        fn bytes_are_counted_exactly(steps in proptest::collection::vec((0u8..12, 0u8..4, any::<bool>()), 0..80)) {
-            let mut store = Store::new(6_000);
-            let cost = |entry: &IndexEntry| StoreCosts::default().of(entry.len);
-            for (seed, peer, add) in steps {
-                if add {
-                    store.reserve(id(seed), 100 * usize::from(seed), (peer > 0).then_some(NodeId([peer; 32])));
-                } else {
-                    store.release(id(seed));
-                }
-                prop_assert_eq!(store.used, store.blocks.values().map(cost).sum::<u64>());
-                prop_assert!(store.used <= store.limit);
-                for (peer, bytes) in &store.by_peer {
-                    let counted = store.blocks.values().filter(|entry| entry.owner == Some(*peer));
-                    prop_assert_eq!(*bytes, counted.map(cost).sum::<u64>());
-                    prop_assert!(*bytes <= 3_000);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -34,7 +34,7 @@ fn the_largest_messages_fit_a_frame() {
     let block = Block { kind: BlockKind::Part, bytes: Blob::from(vec![1; BLOCK_MAX]) };
     let viewed = BlockGroup { id: BlockId([7; 32]), view: view() };
     let contacts = vec![contact(); CONTACTS_MAX];
-    let item = InvitedBlock { id: viewed.id, view: view(), block: block.clone() };
+    let item = InvitedBlock { id: viewed.id, view: view(), founded: true, block: block.clone() };
     check_fits(&DataMessage::Invite { batch: u64::MAX, items: vec![item; BLOCKS_MAX], contacts: contacts.clone() });
     check_fits(&DataMessage::Views { views: vec![viewed.clone(); VIEWS_MAX], contacts: contacts.clone() });
     let lost = vec![viewed.id; VIEWS_MAX];

@@ -26,7 +26,8 @@ pub(super) struct InviteAnswer {
 impl InviteAnswer {
     pub(super) fn send(self, ctx: &mut DataCx<'_, '_>) {
         let InviteAnswer { to, batch, taken, refused, views, .. } = self;
-        ctx.send(to, DataMessage::InviteReply { batch, taken, refused, views });
+        let held = u32::try_from(ctx.store.len()).unwrap_or(u32::MAX);
+        ctx.send(to, DataMessage::InviteReply { batch, taken, refused, views, held });
     }
 }
 
@@ -84,7 +85,10 @@ impl Persist {
         if self.holds(id) {
             // It is stored as part of another invitation or put.
         } else if result.is_ok() {
-            self.accept_view(ctx, id, view);
+            match self.invite_answers.waiting.get(&answer).map(|answer| answer.to) {
+                Some(from) => self.join_group(ctx, from, id, view),
+                None => self.accept_view(ctx, id, view),
+            }
         } else {
             ctx.delete_block(id);
         }

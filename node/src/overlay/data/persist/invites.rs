@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::block::Block;
-use super::super::message::{BlockGroup, DataMessage, InvitedBlock, RefusedBlock};
+use super::super::message::{BlockGroup, DataMessage, InviteRefusal, InvitedBlock, RefusedBlock};
 use super::super::store::ReadPurpose;
 use super::super::{DataCx, waits};
 use super::Persist;
+use super::candidates::FullFor;
 use super::pushes::SentPush;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::path::PathEstimate;
@@ -162,7 +163,12 @@ impl Persist {
         let invite = self.repairs.invites.open.remove(&batch).expect("it was just there");
         self.repairs.pushes.acknowledged(ctx.now, invite.push);
         if !refused.is_empty() {
-            self.avoided.add(ctx.now, from);
+            let full = |own| {
+                let is_full = |refused: &RefusedBlock| refused.reason == InviteRefusal::NoRoom;
+                refused.iter().any(|refused| is_full(refused) && self.repairs.is_own(refused.id) == own)
+            };
+            let full = FullFor { new: full(true), repair: full(false) };
+            self.avoided.add(ctx.now, from, full);
         }
         for (id, offered) in invite.offers {
             if taken.contains(&id) {
@@ -236,7 +242,7 @@ impl Persist {
     fn give_up_invite(&mut self, ctx: &mut DataCx<'_, '_>, batch: u64) {
         let Some(Invite { push, offers, .. }) = self.repairs.invites.give_up(batch) else { return };
         self.repairs.pushes.over(push.to, push.bytes);
-        self.avoided.add(ctx.now, push.to);
+        self.avoided.add(ctx.now, push.to, FullFor::default());
         self.preferred_peers.retain(|preferred| *preferred != push.to);
         offers.into_iter().for_each(|(id, _)| self.declined(ctx, id, push.to, None));
     }

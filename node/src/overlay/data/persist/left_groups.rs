@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::super::view::GroupView;
+use super::super::view::{GroupView, MEMBERS_MAX};
 use super::Persist;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
@@ -45,6 +45,14 @@ impl LeftGroups {
 
     fn get(&self, now: Time, block: BlockId) -> Option<&GroupView> {
         self.groups.get(&block).filter(|(left, _)| now.since(*left) < LEFT_FOR).map(|(_, view)| view)
+    }
+}
+
+impl LeftGroups {
+    /// The group of a block that this node left, with this node in it again.
+    pub(super) fn rejoined(&self, now: Time, block: BlockId, me: NodeId) -> Option<GroupView> {
+        let left = self.get(now, block).filter(|view| view.members().len() < MEMBERS_MAX)?;
+        Some(GroupView::new(left.epoch + 1, left.members().iter().copied().chain([me])))
     }
 }
 

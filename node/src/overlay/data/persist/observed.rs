@@ -54,6 +54,7 @@ impl Persist {
         if let Some(network) = seen_network(ctx, peer) {
             observed.network = network;
         }
+        self.begin_seeking(ctx.now);
     }
 
     /// Label of the network in which this node sees `peer`; `None` if it has not seen it over a direct link.

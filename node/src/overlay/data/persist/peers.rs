@@ -19,11 +19,11 @@ const HEARTBEATS_GAP: Duration = Duration::from_millis(500);
 /// Time for the first heartbeat of a new peer and for changed views to arrive.
 pub(super) const SETTLE: Duration = Duration::from_millis(500);
 /// Allowance for a late heartbeat: it may be lost once, and wait for what goes ahead of it.
-const SLACK: Bounds = Bounds::new(Duration::from_millis(150), Duration::from_secs(5));
+const SLACK: Bounds = Bounds::new(Duration::from_millis(75), Duration::from_secs(5));
 /// Longest pause between heartbeats that a peer may announce.
 const PAUSE_MAX: Duration = Duration::from_secs(120);
 /// How long a linked peer may take to answer a probe.
-const PROBE_ANSWER: Bounds = Bounds::new(Duration::from_millis(200), Duration::from_secs(10));
+const PROBE_ANSWER: Bounds = Bounds::new(Duration::from_millis(100), Duration::from_secs(10));
 /// The same for a peer without a link: that has to be made first, perhaps with an ambassador's help.
 const PROBE_ANSWER_UNLINKED: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(5));
 /// Tries that finding a way to a peer is worth, in the back-off of its wait.
@@ -89,11 +89,14 @@ pub(super) struct PeerDetail {
     pub(super) possession: PossessionRecord,
     /// Its other group peers, as its last peer list says; at most [`CONTACTS_MAX`].
     pub(super) peer_list: Vec<NodeId>,
+    /// The peer whose invitation named it first.
+    pub(super) named_by: Option<NodeId>,
 }
 
 impl GroupPeer {
     fn new(id: NodeId, now: Time, heartbeat: Duration, path: Option<PathEstimate>) -> Self {
-        let expect = now + heartbeat + SETTLE + path_slack(path.as_ref());
+        // It sends its first heartbeat as soon as this node does. If it learns of the group later, a probe costs little.
+        let expect = now + SETTLE.min(heartbeat) + path_slack(path.as_ref());
         let detail = PeerDetail {
             changed: now,
             sync_after: now,
@@ -104,6 +107,7 @@ impl GroupPeer {
             incarnation: 0,
             possession: PossessionRecord::default(),
             peer_list: Vec::new(),
+            named_by: None,
         };
         GroupPeer {
             id,
@@ -138,9 +142,23 @@ impl GroupPeer {
         self.expect = self.expect.max(now + heartbeat + self.slack(patience));
     }
 
+    /// Blocks that it stores, as far as known: what it shares with this node it cannot deny.
+    pub(super) fn load(&self) -> u64 {
+        self.held.max(self.shared).into()
+    }
+
+    /// Whether it says that it stores less than it shares with this node: it wants to be chosen, or has just got some.
+    pub(super) fn understates(&self) -> bool {
+        self.held < self.shared
+    }
+
     fn slack(&self, patience: u32) -> Duration {
-        let jitter = Duration::from_micros(u64::from(self.detail.jitter_us) * 4);
-        SLACK.clamp(jitter.max(path_slack(self.detail.path.as_ref()))) * patience
+        SLACK.clamp(self.usual_lateness().max(path_slack(self.detail.path.as_ref()))) * patience
+    }
+
+    /// How late its heartbeats may come without a loss: its machine may be busy.
+    fn usual_lateness(&self) -> Duration {
+        Duration::from_micros(u64::from(self.detail.jitter_us) * 4)
     }
 
     /// Takes note of the path to it, if it is linked.
@@ -150,7 +168,8 @@ impl GroupPeer {
 
     /// How long it may take to answer a probe.
     pub(super) fn probe_wait(&self, is_linked: bool) -> Duration {
-        probe_wait(self.detail.path.as_ref(), is_linked)
+        let bounds = if is_linked { PROBE_ANSWER } else { PROBE_ANSWER_UNLINKED };
+        bounds.clamp(probe_wait(self.detail.path.as_ref(), is_linked) + self.usual_lateness())
     }
 
     /// This node itself was stalled until `now`: a late heartbeat was not the peer's fault.
@@ -221,6 +240,12 @@ impl GroupPeers {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut GroupPeer> + '_ {
         self.list.iter_mut()
+    }
+
+    /// Peers of which `namer` alone has said so far that they are members.
+    pub(super) fn unheard_of(&self, namer: NodeId) -> usize {
+        let is_unheard = |peer: &&GroupPeer| peer.detail.named_by == Some(namer) && peer.detail.incarnation == 0;
+        self.list.iter().filter(is_unheard).count()
     }
 
     /// Grows with every change of the set of live peers.
@@ -413,11 +438,13 @@ mod tests {
         let mut peers = peers(1);
         let peer = peers.get_mut(NodeId([0; 32])).unwrap();
         peer.record_heartbeat(ms(100), HEARTBEAT, 1);
-        assert!(!peer.is_missed(ms(2_249)));
-        assert!(peer.is_missed(ms(2_250)));
+        assert!(!peer.is_missed(ms(2_174)));
+        assert!(peer.is_missed(ms(2_175)));
+        assert_eq!(peer.probe_wait(true), PROBE_ANSWER.clamp(probe_wait(None, true)));
         peer.record_heartbeat(ms(2_400), HEARTBEAT, 2);
         assert!(!peer.is_missed(ms(4_699)), "300 ms late once, and twice the patience");
         assert!(peer.is_missed(ms(4_800)));
+        assert_eq!(peer.probe_wait(true), probe_wait(None, true) + Duration::from_millis(150), "its machine is busy");
     }
 
     #[test]
@@ -433,7 +460,8 @@ mod tests {
             PathEstimate::new(Time::ZERO, Time::ZERO, &measured)
         };
         let lan = path(1, 0);
-        assert_eq!((path_slack(Some(&lan)), probe_wait(Some(&lan), true)), (SLACK.floor, PROBE_ANSWER.floor));
+        assert_eq!(path_slack(Some(&lan)), SLACK.floor);
+        assert!(probe_wait(Some(&lan), true) < PROBE_ANSWER.floor * 5 / 4);
         let mobile = path(300, 0);
         assert_eq!(path_slack(Some(&mobile)), Duration::from_millis(300 + 4 * 30 + 25));
         assert!(probe_wait(Some(&mobile), true) > 4 * path_slack(Some(&mobile)));

@@ -10,16 +10,14 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::super::block::Block;
-use super::super::message::{InviteRefusal, InvitedBlock, RefusedBlock};
-use super::super::store::WritePurpose;
+use super::super::message::{InviteRefusal, InvitedBlock};
 use super::super::view::{GroupView, MEMBERS_MAX};
 use super::super::{DataCx, waits};
+use super::Persist;
 use super::candidates::CandidateQuery;
-use super::completion::InviteAnswer;
 use super::failed_repairs::RepairFailure;
 use super::invites::Invites;
 use super::pushes::Pushes;
-use super::{EPOCH_FIRST_MAX, Persist};
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
@@ -29,8 +27,26 @@ const INVITES_MAX: usize = 16;
 const REFUSALS_MAX: usize = 16;
 /// Times that one repair waits for another member: a member that goes on announcing changes cannot stop it.
 const DEFERRALS_MAX: u32 = 4;
-/// Pause before a group without candidates looks for some again. No peer is waited for, so no path says how long.
+/// Pause before a group without candidates looks for some again. No peer is waited for, so no path says how long. Each further
+/// pause is twice as long, up to 16 times: candidates without room are sent the block in vain.
 const RECRUIT_EVERY: Duration = Duration::from_secs(1);
+const RECRUIT_DOUBLED_MAX: u32 = 4;
+
+/// Steps of the epoch. Where a group is repaired and one of its members hands its copy on at the same time, the repair wins.
+const MOVE_STEP: u64 = 1;
+const REPAIR_STEP: u64 = 2;
+
+/// What becomes of this node's own copy when a group recruits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) enum OwnCopy {
+    /// It is one of the r copies.
+    #[default]
+    Stays,
+    /// It goes once r others hold the block. It stays if there are not as many.
+    MayGo,
+    /// The store is full: it goes once r others hold the block.
+    MustGo,
+}
 
 /// Repair of an under-replicated group.
 #[derive(Debug, Default)]
@@ -47,6 +63,9 @@ struct RepairJob {
     deferrals: u32,
     /// The block is new and of this node's own application.
     own: bool,
+    own_copy: OwnCopy,
+    /// Times that it found no candidate.
+    fruitless: u32,
     /// Peers that did not take a block of this node's own application, and why: `None` without an answer.
     refusals: Vec<(NodeId, Option<InviteRefusal>)>,
 }
@@ -69,7 +88,7 @@ impl Repairs {
     }
 
     /// Whether no more candidates are to be invited now.
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.invites.under_way() >= INVITES_MAX || self.pushes.is_full()
     }
 
@@ -89,8 +108,36 @@ impl Repairs {
     }
 
     /// Marks a block as new and of this node's own application.
-    pub(super) fn own(&mut self, id: BlockId) {
-        self.jobs.entry(id).or_insert_with(|| RepairJob { due: Time::NEVER, ..RepairJob::default() }).own = true;
+    pub(super) fn own(&mut self, id: BlockId, own_copy: OwnCopy) {
+        let job = self.jobs.entry(id).or_insert_with(|| RepairJob { due: Time::NEVER, ..RepairJob::default() });
+        (job.own, job.own_copy) = (true, own_copy);
+    }
+
+    /// Begins to hand this node's copy on to `peer`. A group that is being repaired has other cares: returns whether it is not.
+    pub(super) fn begin_move(&mut self, id: BlockId, peer: NodeId) -> bool {
+        if self.jobs.contains_key(&id) {
+            return false;
+        }
+        let asked = SmallVec::from_slice(&[peer]);
+        let job = RepairJob { due: Time::NEVER, asked, own_copy: OwnCopy::MayGo, ..RepairJob::default() };
+        self.jobs.insert(id, job);
+        self.pushes.queue(peer, [id]);
+        true
+    }
+
+    /// Whether this node hands its copy of a whole group on.
+    fn is_move(&self, id: BlockId) -> bool {
+        self.jobs.get(&id).is_some_and(|job| !job.own && job.own_copy == OwnCopy::MayGo)
+    }
+
+    /// Whether this node's copy is to go.
+    fn goes(&self, id: BlockId) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.own_copy != OwnCopy::Stays)
+    }
+
+    /// Whether the block is new and of this node's own application.
+    pub(super) fn is_own(&self, id: BlockId) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.own)
     }
 
     /// Ends a job.
@@ -125,9 +172,9 @@ impl Persist {
             self.repairs.forget(id);
             return;
         };
-        let missing = self.repairs.jobs.get(&id).map_or(&[][..], |job| &job.missing);
-        let able = |member: &&NodeId| self.is_live(**member) && !missing.contains(member);
-        if view.members().iter().filter(able).count() >= self.replicas && self.leaving.is_none() {
+        let able = |member: &&NodeId| self.is_able(id, **member);
+        let goes = self.leaving.is_some() || self.repairs.goes(id);
+        if view.members().iter().filter(able).count() >= self.replicas && !goes {
             // The job stays while answers are awaited, so that they are recognised.
             if self.repairs.jobs.get(&id).is_some_and(|job| job.asked.is_empty()) {
                 self.repairs.forget(id);
@@ -135,9 +182,15 @@ impl Persist {
             return;
         }
         let above = view.members().iter().filter(able).filter(|&&member| member > self.me).count() as u32;
-        let rank = if self.leaving.is_some() { 0 } else { above };
+        let rank = if goes { 0 } else { above };
         let pause = if rank == 0 { Duration::ZERO } else { waits::rank_pause(ctx, self.peer_ids()) * rank };
         self.schedule_repair(id, self.comeback.not_before(ctx.now) + pause);
+    }
+
+    /// Whether a member counts as one of the r that store the block.
+    fn is_able(&self, id: BlockId, member: NodeId) -> bool {
+        let goes = member == self.me && self.repairs.goes(id);
+        self.is_live(member) && !goes && !self.repairs.is_missing(id, member)
     }
 
     /// Another member has changed the group and may still be repairing it: postpones this node's turn.
@@ -194,8 +247,8 @@ impl Persist {
         last: &mut Option<(SmallVec<[NodeId; 4]>, Vec<NodeId>)>,
     ) -> Vec<NodeId> {
         let (Some(view), Some(job)) = (self.groups.get(&id), self.repairs.jobs.get(&id)) else { return Vec::new() };
-        let able = view.members().iter().filter(|&&member| self.is_live(member) && !job.missing.contains(&member));
-        let lacking = self.replicas.saturating_sub(able.count() + job.asked.len());
+        let able = view.members().iter().filter(|&&member| self.is_able(id, member));
+        let mut lacking = self.replicas.saturating_sub(able.count() + job.asked.len());
         if lacking == 0 {
             if job.asked.is_empty() {
                 self.repair_done(ctx, id);
@@ -221,23 +274,44 @@ impl Persist {
             *last = Some((members, chosen.clone()));
         }
         job.asked.extend(chosen.iter().copied());
+        if chosen.len() < lacking && job.own_copy == OwnCopy::MayGo {
+            (job.own_copy, lacking) = (OwnCopy::Stays, lacking - 1);
+        }
         if chosen.len() < lacking {
-            if !job.own && job.asked.is_empty() {
-                self.failed_repairs.note(id, RepairFailure::NoCandidate);
-            }
-            job.declined_by.clear();
-            self.schedule_repair(id, ctx.now + RECRUIT_EVERY);
+            self.recruit_later(ctx, id);
         }
         chosen
     }
 
-    /// The group has enough members. A leaving node removes itself from it.
+    /// There are too few candidates: looks again after a pause.
+    fn recruit_later(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
+        let Some(job) = self.repairs.jobs.get_mut(&id) else { return };
+        if job.own && job.asked.is_empty() {
+            let full = self.avoided.without_room(ctx.now, true).map(|peer| (peer, Some(InviteRefusal::NoRoom)));
+            let known: Vec<NodeId> = job.refusals.iter().map(|(peer, _)| *peer).collect();
+            job.refusals.extend(full.filter(|(peer, _)| !known.contains(peer)));
+            job.refusals.truncate(REFUSALS_MAX);
+            let is_full = |(_, reason): &(NodeId, _)| *reason == Some(InviteRefusal::NoRoom);
+            if job.refusals.iter().any(is_full) && (job.fruitless > 0 || job.refusals.iter().all(is_full)) {
+                self.without_room.push(id);
+            }
+        } else if job.asked.is_empty() {
+            self.failed_repairs.note(id, RepairFailure::NoCandidate);
+        }
+        job.declined_by.clear();
+        let pause = RECRUIT_EVERY * 2_u32.pow(job.fruitless.min(RECRUIT_DOUBLED_MAX));
+        job.fruitless += 1;
+        self.schedule_repair(id, ctx.now + pause);
+    }
+
+    /// The group has enough members. A node that leaves it, or the network, removes itself from it.
     fn repair_done(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
+        let goes = self.leaving.is_some() || self.repairs.goes(id);
         self.repairs.forget(id);
         let Some(view) = self.groups.get(&id) else { return };
-        if self.leaving.is_some() && view.contains(self.me) {
-            let rest = view.members().iter().copied().filter(|&member| self.is_live(member));
-            let without = GroupView::new(view.epoch + 1, rest);
+        if goes && view.contains(self.me) {
+            let rest = view.members().iter().copied().filter(|&member| member != self.me && self.is_live(member));
+            let without = GroupView::new(view.epoch + REPAIR_STEP, rest);
             self.set_view(ctx, id, without);
             self.announce_view_to_members(id, self.me);
         }
@@ -246,62 +320,25 @@ impl Persist {
     pub(super) fn invited_item(&self, to: NodeId, id: BlockId, block: Block) -> Option<InvitedBlock> {
         let view = self.groups.get(&id)?;
         let view = if view.contains(to) { view.clone() } else { self.grown(id, view, to) };
-        Some(InvitedBlock { id, view, block })
+        Some(InvitedBlock { id, view, founded: self.repairs.is_own(id), block })
     }
 
-    /// The next view: with `recruit`, without dead members and members that lack the block.
+    /// The next view: with `recruit`, without dead members and members that lack the block. Without this node, if its copy is to
+    /// go and the others are enough.
     fn grown(&self, id: BlockId, view: &GroupView, recruit: NodeId) -> GroupView {
-        let missing = self.repairs.jobs.get(&id).map_or(&[][..], |job| &job.missing);
-        let able = view.members().iter().copied().filter(|member| self.is_live(*member) && !missing.contains(member));
-        GroupView::new(view.epoch + 1, able.chain([recruit]))
-    }
-
-    /// Handles an invitation: stores the blocks that match their ids, as far as there is room.
-    pub(super) fn handle_invite(
-        &mut self,
-        ctx: &mut DataCx<'_, '_>,
-        from: NodeId,
-        batch: u64,
-        items: Vec<InvitedBlock>,
-    ) {
-        let (mut taken, mut refused, mut views, mut writing) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for InvitedBlock { id, view, block } in items {
-            let refuse = |reason| RefusedBlock { id, reason };
-            if self.leaving.is_some() {
-                refused.push(refuse(InviteRefusal::Leaving));
-            } else if !view.contains(self.me) || (!self.holds(id) && view.epoch > EPOCH_FIRST_MAX) {
-                refused.push(refuse(InviteRefusal::NoRoom));
-            } else if self.groups.contains_key(&id) {
-                taken.push(id);
-                views.extend(self.merge(ctx, from, id, view));
-            } else if block.is(id) && ctx.store.reserve(id, block.len(), Some(from)) {
-                let answer = self.invite_answers.next_number();
-                let purpose = || WritePurpose::Invited { answer, view: view.clone() };
-                match ctx.write_block(id, block, &view, purpose) {
-                    Some(true) => {
-                        taken.push(id);
-                        self.accept_view(ctx, id, view);
-                    }
-                    Some(false) => {
-                        ctx.delete_block(id);
-                        refused.push(refuse(InviteRefusal::StoreFailed));
-                    }
-                    None => writing += 1,
-                }
-            } else {
-                refused.push(refuse(InviteRefusal::NoRoom));
-            }
-        }
-        let answer = InviteAnswer { to: from, batch, taken, refused, views, writing };
-        if let Some(answer) = self.invite_answers.add(answer) {
-            answer.send(ctx);
-        }
+        let others = view.members().iter().copied().filter(|&member| member != self.me && self.is_able(id, member));
+        let mut members: SmallVec<[NodeId; 4]> = others.chain([recruit]).collect();
+        let stays = !self.repairs.goes(id) || members.len() < self.replicas;
+        members.extend(Some(self.me).filter(|&me| stays && view.contains(me) && self.is_live(me)));
+        let step = if self.repairs.is_move(id) { MOVE_STEP } else { REPAIR_STEP };
+        GroupView::new(view.epoch + step, members)
     }
 
     /// `recruit` stores the block now and becomes a member if the group still needs one. `offered` is the digest of the view
     /// that came with the block.
     pub(super) fn admit(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, recruit: NodeId, offered: Option<u64>) {
         self.proven.push((id, recruit));
+        let moves = self.repairs.is_move(id);
         let own = self.repairs.jobs.get_mut(&id).is_some_and(|job| {
             job.asked.retain(|asked| *asked != recruit);
             job.missing.retain(|missing| *missing != recruit);
@@ -325,7 +362,8 @@ impl Persist {
                 }
                 self.set_view(ctx, id, grown);
                 self.announce_view_to_members(id, recruit);
-                ctx.stats.repairs += u64::from(!own);
+                ctx.stats.repairs += u64::from(!own && !moves);
+                ctx.stats.blocks_moved += u64::from(moves);
                 self.revisits.recruited(recruit, id);
             }
         }
@@ -356,15 +394,41 @@ impl Persist {
 
     /// Whether enough live members store the block.
     pub(super) fn is_full(&self, id: BlockId, view: &GroupView) -> bool {
-        let missing = self.repairs.jobs.get(&id).map_or(&[][..], |job| &job.missing);
-        view.members().iter().filter(|&&member| self.is_live(member) && !missing.contains(&member)).count()
-            >= self.replicas
+        view.members().iter().filter(|&&member| self.is_able(id, member)).count() >= self.replicas
+    }
+
+    /// Whether the store is full, so that this node's own copy does not count.
+    pub(in super::super) fn must_go(&self, id: BlockId) -> bool {
+        self.repairs.jobs.get(&id).is_some_and(|job| job.own_copy == OwnCopy::MustGo)
+    }
+
+    /// A put has found too little room: this node's own copies that others do not need are dropped, and those beyond the limit.
+    pub(in super::super) fn withdraw(&mut self, ctx: &mut DataCx<'_, '_>, blocks: &[BlockId]) {
+        for &id in blocks {
+            let Some(view) = self.groups.get(&id).filter(|view| view.contains(self.me)) else { continue };
+            let is_alone = self.repairs.is_own(id) && view.members().len() == 1;
+            if !is_alone && !self.must_go(id) {
+                continue;
+            }
+            let rest: Vec<NodeId> = view.members().iter().copied().filter(|&member| member != self.me).collect();
+            if !rest.is_empty() {
+                let without = GroupView::new(view.epoch + 1, rest);
+                self.set_view(ctx, id, without);
+                self.announce_view_to_members(id, self.me);
+                self.broadcast_changed_views(ctx);
+            }
+            self.drop_block(ctx, id);
+        }
     }
 
     /// `peer` declines the block, or does not answer.
     pub(super) fn declined(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, peer: NodeId, reason: Option<InviteRefusal>) {
         if let Some(job) = self.repairs.jobs.get_mut(&id) {
             job.asked.retain(|asked| *asked != peer);
+            if !job.own && job.own_copy == OwnCopy::MayGo {
+                job.own_copy = OwnCopy::Stays;
+                return self.review(ctx, id);
+            }
             if job.own {
                 job.refusals.retain(|(other, _)| *other != peer);
                 job.refusals.truncate(REFUSALS_MAX - 1);

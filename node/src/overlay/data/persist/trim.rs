@@ -61,6 +61,10 @@ impl Persist {
                 self.groups[&id].members().iter().copied().filter(|&member| self.is_live(member)).collect();
             let extra = self.extras.get_mut(&id).expect("it was just there");
             extra.due = ctx.now + waits::confirm_pause(ctx, members.iter().copied(), extra.unanswered);
+            if extra.unanswered > 0 {
+                // Those that have answered may know of a group in which the silent one was replaced.
+                extra.confirmed.clear();
+            }
             extra.unanswered += 1;
             if extra.unanswered > UNANSWERED_MAX || members.is_empty() {
                 self.restore_group(ctx, id);
