@@ -1,6 +1,6 @@
 //! How fast and how true the testbed itself is: in [`mod@router`] the router, in [`mod@up`] a backend, in
-//! [`mod@false_alarms`] the comparison of runs, in [`mod@fidelity`] the model of QUIC, in [`mod@find`] searches, and here the simulator, with the memory
-//! that a simulated node takes: `harness bench sim`.
+//! [`mod@false_alarms`] the comparison of runs, in [`mod@fidelity`] the model of QUIC, in [`mod@find`] searches, and here the
+//! simulator, with the memory that a simulated node takes: `harness bench sim`.
 //!
 //! LANs of 50 nodes behind plain routers, and ambassadors on the internet. Everybody joins, everybody stores one item, and
 //! then 60 virtual seconds pass with a heartbeat of one second.
@@ -11,6 +11,7 @@ pub mod find;
 pub mod router;
 pub mod up;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::time::Duration;
@@ -123,8 +124,7 @@ pub fn sim(nodes: usize, seed: u64) -> anyhow::Result<SimBench> {
     stopwatch.lap("join", &sim)?;
     let stored = store(&mut sim, &plan);
     stopwatch.lap("store", &sim)?;
-    let end = sim.now().plus(BEAT_FOR);
-    while sim.advance(end).is_some() {}
+    rest(&mut sim, BEAT_FOR);
     stopwatch.lap("beat", &sim)?;
 
     let after = status("RssAnon")?;
@@ -175,25 +175,50 @@ fn join(sim: &mut SimBackend) -> usize {
 
 /// Everybody stores an item, one after the other; returns how many were acknowledged.
 fn store(sim: &mut SimBackend, plan: &Plan) -> usize {
-    let begun = sim.now();
-    let count = plan.nodes.len();
-    let (mut stored, mut pending) = (0, count);
-    let mut take = |sim: &mut SimBackend, until| {
+    let put = |node| (Op::Put { node: NodeIndex(node), item: ItemIndex(node) }, OpTarget::InPlan);
+    let results = play(sim, (0..plan.nodes.len()).map(put).collect(), STORE_WITHIN, 0);
+    results.iter().filter(|(_, result)| matches!(result, Some(OpResult::Stored(_)))).count()
+}
+
+/// Begins operations at an even pace within this time, the first with number `first`. Returns how long each took and what it came
+/// to.
+fn play(
+    sim: &mut SimBackend,
+    ops: Vec<(Op, OpTarget)>,
+    within: Duration,
+    first: u64,
+) -> Vec<(Duration, Option<OpResult>)> {
+    let (begun, count) = (sim.now(), ops.len());
+    let mut results: Vec<(Duration, Option<OpResult>)> = (0..count).map(|_| (Duration::ZERO, None)).collect();
+    let mut starts = Vec::with_capacity(count);
+    let mut open = BTreeSet::new();
+    let mut take = |sim: &mut SimBackend, until, starts: &[RunTime], open: &mut BTreeSet<u64>| {
         while let Some(report) = sim.advance(until) {
-            pending -= 1;
-            stored += usize::from(matches!(report.result, OpResult::Stored(_)));
-            if pending == 0 {
+            let Some(OpId(id)) = report.op else { continue };
+            if open.remove(&id) {
+                let at = (id - first) as usize;
+                let took = Duration::from_micros(report.at.0.saturating_sub(starts[at].0));
+                results[at] = (took, Some(report.result));
+            }
+            if open.is_empty() && until == RunTime(u64::MAX) {
                 return;
             }
         }
     };
-    for node in 0..count {
-        take(sim, begun.plus(STORE_WITHIN * node as u32 / count as u32));
-        let put = Op::Put { node: NodeIndex(node), item: ItemIndex(node) };
-        sim.submit(OpId(node as u64), put, OpTarget::InPlan);
+    for (at, (op, target)) in ops.into_iter().enumerate() {
+        take(sim, begun.plus(within * at as u32 / count as u32), &starts, &mut open);
+        starts.push(sim.now());
+        open.insert(first + at as u64);
+        sim.submit(OpId(first + at as u64), op, target);
     }
-    take(sim, RunTime(u64::MAX));
-    stored
+    take(sim, RunTime(u64::MAX), &starts, &mut open);
+    results
+}
+
+/// Lets so much virtual time pass.
+fn rest(sim: &mut SimBackend, time: Duration) {
+    let end = sim.now().plus(time);
+    while sim.advance(end).is_some() {}
 }
 
 struct Stopwatch {

@@ -154,7 +154,7 @@ fn start() -> Exit {
         Err(error) => return if error.show() { Exit::Passed } else { Exit::Usage },
     };
     let (variable, default) = match &cli.command {
-        Command::Adversary { .. } => (node_command::LOG_VARIABLE, hostile_node::LOG_DEFAULT),
+        Command::Adversary { .. } => (node_command::LOG_VARIABLE, butter::driver::LOG_DEFAULT),
         _ => (help::LOG_VARIABLE, LOG_DEFAULT),
     };
     if let Err(error) = logging::start(variable, process_environment(variable), default) {

@@ -16,6 +16,7 @@ use butter_cli::{arguments, bugs, chain, logging, output, values};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use butter::app::StartError;
+use butter::driver::LOG_DEFAULT;
 use butter::driver::api::{ApiAddress, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 
 mod client;
@@ -24,8 +25,6 @@ mod run;
 
 /// Holds the log filter.
 const LOG_VARIABLE: &str = "BUTTER_LOG";
-/// The log filter unless `BUTTER_LOG` is set. quinn-udp warns with addresses of peers.
-const LOG_DEFAULT: &str = "info,quinn_udp=error";
 
 /// Variables that belong to no option.
 const OTHER_VARIABLES: &[OtherVariable] = &[

@@ -59,6 +59,8 @@ pub mod transport;
 #[cfg(fuzzing)]
 pub use portmap::read_any as read_answer_of_gateway;
 
+/// The log filter of a node's program, unless its user names another. quinn-udp warns with addresses of peers.
+pub const LOG_DEFAULT: &str = "info,quinn_udp=error";
 /// Longest time that a node takes to hand over and leave: longer than its overlay takes.
 pub const LEAVE_DEADLINE: Duration = Duration::from_millis(9_500);
 /// Pause between looks at the machine's interfaces.

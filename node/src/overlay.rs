@@ -125,8 +125,7 @@ pub struct OverlayContext<'a, M, O> {
 impl<M, O> OverlayContext<'_, M, O> {
     /// Sends over the link to `peer`, making one first if there is none. If that fails, [`OverlayInput::Unreachable`] follows.
     pub fn send(&mut self, peer: NodeId, message: M) {
-        // Only a link that has to be made first takes a search of the known hosts.
-        let known = if self.links.is_up(peer) { None } else { self.hosts.get(peer) };
+        let known = || self.hosts.get(peer);
         self.links.send(self.now, peer, Message::Overlay(message), known, self.stats, self.sink);
     }
 

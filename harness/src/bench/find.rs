@@ -3,7 +3,6 @@
 //!
 //! Nodes in LANs of fifty, as in [`mod@super`], store items. Once all is quiet, nodes that do not hold an item ask for it.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,11 +10,9 @@ use butter::core::identity::BlockId;
 use butter::core::random::child;
 use rand::RngExt;
 
-use super::{join, place};
-use crate::backend::Backend;
+use super::{join, place, play, rest};
 use crate::backend::sim::SimBackend;
-use crate::events::RunTime;
-use crate::op::{Op, OpId, OpResult, OpTarget};
+use crate::op::{Op, OpResult, OpTarget};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Item, ItemIndex, NodeIndex, Plan};
 use crate::statistics::{mean_and_deviation, mean_interval, quantile, ratio};
@@ -99,7 +96,7 @@ fn run(spec: &FindSpec, seed: u64) -> FindRun {
     join(&mut sim);
     let put = |item: usize| Op::Put { node: plan.items[item].by, item: ItemIndex(item) };
     let puts = (0..items).map(|item| (put(item), OpTarget::InPlan)).collect();
-    let stored = play(&mut sim, puts, STORE_WITHIN / items as u32, 0);
+    let stored = play(&mut sim, puts, STORE_WITHIN, 0);
     let acknowledged: Vec<(usize, BlockId)> = (0..items)
         .filter_map(|item| match &stored[item].1 {
             Some(OpResult::Stored(blocks)) => Some((item, *blocks.first()?)),
@@ -143,7 +140,8 @@ fn figures(sim: &mut SimBackend, plan: &Plan, wanted: Vec<(NodeIndex, ItemIndex,
     let before = sum(sim, |stats| stats.retrieval_messages);
     let get = |&(node, item, id): &(NodeIndex, ItemIndex, BlockId)| (Op::Get { node, item }, OpTarget::Item(id));
     let gets = wanted.iter().map(get).collect();
-    let results = play(sim, gets, Duration::from_secs(1) / QUERIES_PER_SECOND, 1 << 32);
+    let within = Duration::from_secs(1) * wanted.len() as u32 / QUERIES_PER_SECOND;
+    let results = play(sim, gets, within, 1 << 32);
     let messages = sum(sim, |stats| stats.retrieval_messages) - before;
     let (mut took_us, mut found, mut hops_sum) = (Vec::new(), 0, 0);
     for (&(_, item, _), (took, result)) in wanted.iter().zip(&results) {
@@ -162,45 +160,6 @@ fn figures(sim: &mut SimBackend, plan: &Plan, wanted: Vec<(NodeIndex, ItemIndex,
         took_us,
         hops: ratio(hops_sum, found).unwrap_or_default(),
     }
-}
-
-/// Plays operations at this pace, and returns how long each took and what it came to.
-fn play(
-    sim: &mut SimBackend,
-    ops: Vec<(Op, OpTarget)>,
-    pace: Duration,
-    first: u64,
-) -> Vec<(Duration, Option<OpResult>)> {
-    let (begun, count) = (sim.now(), ops.len());
-    let mut results: Vec<(Duration, Option<OpResult>)> = (0..count).map(|_| (Duration::ZERO, None)).collect();
-    let mut starts = Vec::with_capacity(count);
-    let mut open = BTreeSet::new();
-    let mut take = |sim: &mut SimBackend, until, starts: &[RunTime], open: &mut BTreeSet<u64>| {
-        while let Some(report) = sim.advance(until) {
-            let Some(OpId(id)) = report.op else { continue };
-            if open.remove(&id) {
-                let at = (id - first) as usize;
-                let took = Duration::from_micros(report.at.0.saturating_sub(starts[at].0));
-                results[at] = (took, Some(report.result));
-            }
-            if open.is_empty() && until == RunTime(u64::MAX) {
-                return;
-            }
-        }
-    };
-    for (at, (op, target)) in ops.into_iter().enumerate() {
-        take(sim, begun.plus(pace * at as u32), &starts, &mut open);
-        starts.push(sim.now());
-        open.insert(first + at as u64);
-        sim.submit(OpId(first + at as u64), op, target);
-    }
-    take(sim, RunTime(u64::MAX), &starts, &mut open);
-    results
-}
-
-fn rest(sim: &mut SimBackend, time: Duration) {
-    let end = sim.now().plus(time);
-    while sim.advance(end).is_some() {}
 }
 
 fn sum(sim: &SimBackend, figure: impl Fn(&butter::overlay::data::DataStats) -> u64) -> f64 {

@@ -240,13 +240,11 @@ impl<M> Connectivity<M> {
 
     fn say<O>(&mut self, cx: &mut Cx<'_, M, O>, says: Vec<AddressedMessage>) {
         for (contact, message) in says {
-            let known = Some(&contact);
-            self.links.send(cx.now, contact.id, Message::Membership(message), known, cx.stats, cx.sink);
+            self.links.send(cx.now, contact.id, Message::Membership(message), || Some(&contact), cx.stats, cx.sink);
         }
     }
 
     pub(in crate::core) fn send<O>(&mut self, cx: &mut Cx<'_, M, O>, peer: NodeId, message: Message<M>) {
-        let known = if self.links.is_up(peer) { None } else { cx.hosts.get(peer) };
-        self.links.send(cx.now, peer, message, known, cx.stats, cx.sink);
+        self.links.send(cx.now, peer, message, || cx.hosts.get(peer), cx.stats, cx.sink);
     }
 }

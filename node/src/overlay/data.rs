@@ -297,9 +297,8 @@ impl Parts<'_> {
         }
         self.persist.note_alive(cx, from);
         let Some(message) = self.inventories.handle(cx, from, message) else { return };
-        if let Some(message) =
-            self.retrieve.handle(cx, Knowledge { persist: self.persist, inventories: self.inventories }, from, message)
-        {
+        let (retrieve, known) = self.retrieval();
+        if let Some(message) = retrieve.handle(cx, known, from, message) {
             self.persist.handle(cx, from, message);
         }
     }
@@ -307,7 +306,13 @@ impl Parts<'_> {
     fn link_lost(&mut self, cx: &mut DataCx<'_, '_>, peer: NodeId, unreachable: bool) {
         self.persist.link_lost(cx, peer, unreachable);
         self.inventories.link_lost(cx, peer, unreachable);
-        self.retrieve.lost(cx, Knowledge { persist: self.persist, inventories: self.inventories }, peer);
+        let (retrieve, known) = self.retrieval();
+        retrieve.lost(cx, known, peer);
+    }
+
+    /// Retrieval, and what it may know of peers.
+    fn retrieval(&mut self) -> (&mut Retrieve, Knowledge<'_>) {
+        (self.retrieve, Knowledge { persist: self.persist, inventories: self.inventories })
     }
 
     fn command(&mut self, cx: &mut DataCx<'_, '_>, id: CommandId, command: DataCommand) {
@@ -317,12 +322,8 @@ impl Parts<'_> {
                 self.persist.settle(cx);
             }
             DataCommand::Get { id: block, exhaustive } => {
-                self.retrieve.begin(
-                    cx,
-                    Knowledge { persist: self.persist, inventories: self.inventories },
-                    id,
-                    (block, exhaustive),
-                );
+                let (retrieve, known) = self.retrieval();
+                retrieve.begin(cx, known, id, (block, exhaustive));
             }
         }
     }
@@ -360,13 +361,8 @@ impl Parts<'_> {
                     ReadPurpose::Possession(purpose) => self.persist.possession_read(cx, purpose, &blocks),
                     purpose => {
                         let missing = [lost, unread].concat();
-                        self.retrieve.blocks_read(
-                            cx,
-                            Knowledge { persist: self.persist, inventories: self.inventories },
-                            purpose,
-                            blocks,
-                            &missing,
-                        );
+                        let (retrieve, known) = self.retrieval();
+                        retrieve.blocks_read(cx, known, purpose, blocks, &missing);
                     }
                 }
             }
@@ -379,7 +375,8 @@ impl Parts<'_> {
         self.persist.wake(cx);
         self.inventories.wake(cx);
         self.puts.expire(cx, self.persist);
-        self.retrieve.wake(cx, Knowledge { persist: self.persist, inventories: self.inventories });
+        let (retrieve, known) = self.retrieval();
+        retrieve.wake(cx, known);
     }
 }
 

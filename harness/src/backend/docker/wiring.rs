@@ -11,6 +11,7 @@ use bollard::models::{
     NetworkingConfig, VolumeCreateRequest,
 };
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions};
+use butter::driver::api::TOKEN_VARIABLE;
 
 use super::label::{ObjectRole, RunLabels};
 use super::networks::Networks;
@@ -21,8 +22,6 @@ use crate::netns::arrival_filter::COMMAND as FILTER_COMMAND;
 use crate::plan::{Network, NetworkIndex, NodeIndex, Plan};
 use crate::router::{CONFIG_VARIABLE, RouterConfig, SideConfig};
 
-/// The node's variable for the token of its control API.
-const TOKEN_VARIABLE: &str = "BUTTER_API_TOKEN";
 /// A user without a name: owns nothing on the host either.
 const NODE_USER: &str = "65534:65534";
 /// Memory of a node beyond what it may store: program, connections, buffers.

@@ -23,8 +23,6 @@ use crate::plan::{API_PORT, NODE_PORT, NodeIndex, Plan};
 
 /// The program's hidden command that runs a hostile node.
 pub(crate) const COMMAND: &str = "adversary";
-/// The log filter unless the variable of nodes says otherwise, as `butter` has it.
-pub(crate) const LOG_DEFAULT: &str = "info,quinn_udp=error";
 
 /// A hostile node, in the words of [`COMMAND`]'s argument (JSON).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -169,14 +169,14 @@ impl<M> Links<M> {
         &self.place
     }
 
-    /// Sends over the link to `peer`. Without one, an attempt to make it begins, with `known` as how to reach the peer.
+    /// Sends over the link to `peer`. Without one, an attempt to make it begins, and `known` is asked how to reach the peer.
     /// If that fails the message is lost and [`Links::take_failed`] tells.
-    pub fn send<O>(
+    pub fn send<'k, O>(
         &mut self,
         now: Time,
         peer: NodeId,
         message: Message<M>,
-        known: Option<&Contact>,
+        known: impl FnOnce() -> Option<&'k Contact>,
         stats: &mut Stats,
         sink: &mut Sink<M, O>,
     ) {
@@ -186,7 +186,7 @@ impl<M> Links<M> {
             sink.send(peer, message);
             return;
         }
-        if !self.attempts.contains_key(&peer) && !self.begin(now, peer, known, stats, sink) {
+        if !self.attempts.contains_key(&peer) && !self.begin(now, peer, known(), stats, sink) {
             stats.messages_dropped += 1;
             self.fail(peer);
             return;

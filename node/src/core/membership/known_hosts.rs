@@ -438,8 +438,7 @@ impl KnownHosts {
         }
         let mut says = Vec::new();
         if self.active.len() >= self.active_max {
-            let evicted = self.active.remove(self.to_evict(random));
-            self.latecomers.retain(|late| *late != evicted.id);
+            let evicted = self.take_active(self.to_evict(random));
             self.latecomers.push(contact.id);
             classes::insert(&mut self.passive, evicted.clone(), self.passive_max, random);
             says.push((evicted, MembershipMessage::Part));
@@ -462,10 +461,15 @@ impl KnownHosts {
         pool[random.random_range(0..pool.len())]
     }
 
+    fn take_active(&mut self, at: usize) -> Contact {
+        let contact = self.active.remove(at);
+        self.latecomers.retain(|late| *late != contact.id);
+        contact
+    }
+
     fn demote(&mut self, peer: NodeId, random: &mut Random) {
         if let Some(at) = self.active.iter().position(|contact| contact.id == peer) {
-            self.latecomers.retain(|late| *late != peer);
-            let contact = self.active.remove(at);
+            let contact = self.take_active(at);
             classes::insert(&mut self.passive, contact, self.passive_max, random);
         }
     }

@@ -44,7 +44,7 @@ const KINDS: [Kind; 13] = [
     Kind::Solicitation6,
 ];
 
-/// Addresses that mean something to the router, and one that means nothing: inside, its own, outside, its own.
+/// A host inside and the router there, a host outside and the router there.
 const ENDS: [&str; 4] = ["10.1.0.2", "10.1.0.1", "203.0.113.9", "203.0.113.2"];
 const ENDS6: [&str; 4] = ["2001:db8:1::2", "2001:db8:1::1", "2001:db8::9", "2001:db8::2"];
 

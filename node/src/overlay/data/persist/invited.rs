@@ -12,6 +12,7 @@ use crate::core::identity::{BlockId, NodeId};
 
 /// Most members that one peer may name without that they are heard: this node watches each and looks for a way to it.
 const UNHEARD_MAX: usize = 32;
+
 impl Persist {
     /// Handles an invitation: stores the blocks that match their ids, as far as there is room.
     pub(super) fn handle_invite(
