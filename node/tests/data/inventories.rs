@@ -118,7 +118,7 @@ fn false_inventories_cost_few_visits() {
         contact.ambassador = false;
         let mut filter = InventoryFilter::default();
         ids.iter().chain([&wanted]).for_each(|&id| _ = filter.add_id(id));
-        let news = InventoryNews::Full { contact, filter: Arc::new(filter.condensed()) };
+        let news = InventoryNews::Full { contact: contact.into(), filter: Arc::new(filter.condensed()) };
         let owner = OwnerKey::of(net.id(victim));
         let notice = InventoryNotice { owner, version: u32::MAX, spread: 1, hops: 1, news };
         net.inject(liar, asker, DataMessage::Inventories { notices: vec![notice], marks: Vec::new() });

@@ -13,17 +13,16 @@
 //! | [`notice`] | what peers say about inventories |
 //! | [`publish`] | this node's own inventory |
 //! | [`index`] | the inventories of others |
+//! | [`neighbours`] | to which neighbours an inventory is passed on |
 //! | [`outbox`] | what waits for each neighbour, and the budget |
 //!
 //! Nothing here is trusted. An inventory says which peer to visit, and the visit shows whether the block is there. The format of the
 //! filter bounds what it claims, and one neighbour fills a part of the index alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::message::DataMessage;
-use super::view::mix;
 use super::{DataCx, DataStats};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
@@ -33,6 +32,7 @@ use crate::core::wire;
 pub(super) mod census;
 pub(super) mod filter;
 mod index;
+mod neighbours;
 pub(super) mod notice;
 mod outbox;
 mod publish;
@@ -40,14 +40,13 @@ mod publish;
 use census::{Census, CensusMark, MARKS_MAX, RENEW_MARK_EVERY};
 use filter::print_of;
 use index::{InventoryIndex, NoticeEffect};
+use neighbours::LinkedNeighbours;
 use notice::{InventoryNews, InventoryNotice, InventoryRequest, NOTICES_MAX, OWNERS_MAX, OwnerKey};
 use outbox::{NEWS_PAUSE, NeighbourQueue, Outbox, QueuedNews, QueuedNotice, RENEWAL_PAUSE};
 use publish::OwnInventory;
 
 /// Most hops of an inventory.
 const HOPS_MAX: u8 = 24;
-/// Neighbours to which a node passes an inventory on at most.
-const CHILDREN_MAX: usize = 2;
 /// Nodes that keep one inventory, for each root of the network's size.
 const SPREAD_FACTOR: f64 = 2.0;
 /// Most nodes that keep one inventory.
@@ -68,8 +67,8 @@ pub(super) struct Inventories {
     index: InventoryIndex,
     census: Census,
     outbox: Outbox,
-    /// Neighbours that have this node's inventory or will be sent it, in ascending order.
-    neighbours: Vec<NodeId>,
+    /// Neighbours that have this node's inventory or will be sent it.
+    neighbours: LinkedNeighbours,
     /// Nodes that should keep this node's inventory, as last announced.
     spread: u16,
     /// When neighbours are looked at, after a link has come up.
@@ -87,7 +86,7 @@ impl Inventories {
             index: InventoryIndex::default(),
             census: Census::default(),
             outbox: Outbox::default(),
-            neighbours: Vec::new(),
+            neighbours: LinkedNeighbours::default(),
             spread: 0,
             meet_at: Time::NEVER,
             publish_at: Time::NEVER,
@@ -127,15 +126,14 @@ impl Inventories {
     /// it; any other link may just not have been used for long.
     pub(super) fn link_lost(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId, unreachable: bool) {
         let owner = OwnerKey::of(peer);
-        let Ok(at) = self.neighbours.binary_search(&peer) else {
+        if !self.neighbours.remove(peer) {
             if unreachable {
                 self.index.remove(owner);
             }
             return;
-        };
-        self.neighbours.remove(at);
+        }
         self.outbox.remove(peer);
-        if self.index.get(owner).is_some_and(|held| held.parent == peer) {
+        if self.index.get(owner).is_some_and(|held| held.came_from(peer)) {
             let news = InventoryNews::Withdrawn;
             let notice = InventoryNotice { owner, version: 0, spread: self.share(), hops: 1, news };
             self.pass_on(ctx, peer, &notice, NoticeEffect::Taken);
@@ -192,7 +190,7 @@ impl Inventories {
         let mut holders: Vec<Contact> = Vec::new();
         for held in ids.iter().flat_map(may_hold) {
             if held.contact.id != except && holders.iter().all(|holder| holder.id != held.contact.id) {
-                holders.push(held.contact.clone());
+                holders.push((*held.contact).clone());
             }
             if holders.len() >= HOLDERS_MAX {
                 break;
@@ -224,10 +222,12 @@ impl Inventories {
 
     /// Handles what a neighbour says; others have no say.
     fn heard(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, notices: Vec<InventoryNotice>, marks: &[CensusMark]) {
-        if !ctx.neighbours().any(|neighbour| neighbour == from) {
-            return;
+        if !self.neighbours.contains(from) {
+            self.meet_neighbours(ctx);
+            if !self.neighbours.contains(from) {
+                return;
+            }
         }
-        self.meet_neighbours(ctx);
         for notice in notices {
             self.heard_notice(ctx, from, &notice);
         }
@@ -257,8 +257,8 @@ impl Inventories {
             return;
         }
         let pause = if self.census.len() > before { NEWS_PAUSE } else { RENEWAL_PAUSE };
-        for &to in self.neighbours.iter().filter(|&&neighbour| neighbour != from) {
-            news.iter().for_each(|&hash| self.outbox.mark(ctx.now, to, hash, pause));
+        for to in self.neighbours.ids().filter(|&neighbour| neighbour != from) {
+            self.outbox.marks(ctx.now, to, news.iter().copied(), pause);
         }
         // Marks that are renewed together travel together.
         if self.count_at <= ctx.now + RENEW_MARK_EVERY / 2 {
@@ -273,7 +273,7 @@ impl Inventories {
 
     /// A neighbour wants whole inventories.
     fn asked(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, requests: &[InventoryRequest]) {
-        if self.neighbours.binary_search(&from).is_err() {
+        if !self.neighbours.contains(from) {
             return;
         }
         for request in requests.iter().take(OWNERS_MAX) {
@@ -287,25 +287,17 @@ impl Inventories {
     /// Notices neighbours that have come and gone. New ones are sent this node's own inventory and the census.
     fn meet_neighbours(&mut self, ctx: &mut DataCx<'_, '_>) {
         self.meet_at = Time::NEVER;
-        let mut linked: Vec<NodeId> = ctx.neighbours().filter(|&neighbour| ctx.is_linked(neighbour)).collect();
-        linked.sort_unstable();
-        if linked == self.neighbours {
+        let (new, gone) = self.neighbours.update(ctx);
+        gone.into_iter().for_each(|peer| self.outbox.remove(peer));
+        if new.is_empty() {
             return;
         }
-        let before = std::mem::replace(&mut self.neighbours, linked);
-        for &peer in &before {
-            if self.neighbours.binary_search(&peer).is_err() {
-                self.outbox.remove(peer);
-            }
-        }
-        let is_new = |peer: &&NodeId| before.binary_search(peer).is_err();
-        let new: Vec<NodeId> = self.neighbours.iter().filter(is_new).copied().collect();
         let (now, owner, spread) = (ctx.now, OwnerKey::of(ctx.me.id), self.share());
         for peer in new {
             if self.own.is_published() {
                 self.outbox.notice(now, peer, owner, QueuedNotice { spread, hops: 1, news: QueuedNews::Full });
             }
-            self.census.hashes().for_each(|hash| self.outbox.mark(now, peer, hash, NEWS_PAUSE));
+            self.outbox.marks(now, peer, self.census.hashes(), NEWS_PAUSE);
         }
         if !self.own.is_published() && self.publish_at == Time::NEVER {
             self.publish_at = now + PUBLISH_PAUSE;
@@ -331,7 +323,7 @@ impl Inventories {
         self.renew_at = ctx.now + RENEW_EVERY;
         self.spread = spread_for(self.census.nodes());
         let (owner, spread) = (OwnerKey::of(ctx.me.id), self.share());
-        for &to in &self.neighbours {
+        for to in self.neighbours.ids() {
             self.outbox.notice(ctx.now, to, owner, QueuedNotice { spread, hops: 1, news: news.clone() });
         }
     }
@@ -344,7 +336,7 @@ impl Inventories {
     /// Counts this node in the census.
     fn count_self(&mut self, ctx: &DataCx<'_, '_>) {
         if let Some(hash) = self.census.count(ctx.now, ctx.me.id) {
-            self.neighbours.iter().for_each(|&to| self.outbox.mark(ctx.now, to, hash, RENEWAL_PAUSE));
+            self.neighbours.ids().for_each(|to| self.outbox.marks(ctx.now, to, [hash], RENEWAL_PAUSE));
         }
     }
 
@@ -361,7 +353,7 @@ impl Inventories {
             InventoryNews::Renewed => QueuedNews::Renewed,
             InventoryNews::Withdrawn => QueuedNews::Withdrawn,
         };
-        let children = self.children(ctx, from, notice.owner, usize::from(left));
+        let children = self.neighbours.children(from, notice.owner, usize::from(left));
         let count = children.len() as u16;
         let owner = notice.owner;
         for (index, to) in (0..).zip(children) {
@@ -370,30 +362,6 @@ impl Inventories {
             let notice = QueuedNotice { spread, hops: notice.hops + 1, news: news.clone() };
             self.outbox.notice(ctx.now, to, owner, notice);
         }
-    }
-
-    /// The neighbours that get the inventory of `owner` from this node: always the same while neighbours stay (rendezvous
-    /// hashing: Thaler and Ravishankar, IEEE/ACM ToN 1998). One of another network comes first, if there is any: those who look for
-    /// a block elsewhere should meet the inventory too.
-    fn children(
-        &self,
-        ctx: &DataCx<'_, '_>,
-        from: NodeId,
-        owner: OwnerKey,
-        most: usize,
-    ) -> SmallVec<[NodeId; CHILDREN_MAX]> {
-        let (salt, here) = (ctx.me.id.prefix(), ctx.me.network());
-        let rank = |peer: &NodeId| mix(owner.0 ^ mix(peer.prefix() ^ salt));
-        let is_here = |peer: &NodeId| ctx.contact(*peer).is_none_or(|contact| contact.network() == here);
-        let others = self.neighbours.iter().filter(|&&peer| peer != from && OwnerKey::of(peer) != owner);
-        let mut best: SmallVec<[(bool, u64, NodeId); 16]> =
-            others.map(|peer| (is_here(peer), rank(peer), *peer)).collect();
-        best.sort_unstable();
-        // After the first, networks do not matter.
-        if let Some((_, rest)) = best.split_first_mut() {
-            rest.sort_unstable_by_key(|&(_, rank, peer)| (rank, peer));
-        }
-        best.into_iter().take(CHILDREN_MAX.min(most)).map(|(_, _, peer)| peer).collect()
     }
 
     /// Sends what is due, as far as the budget goes.
@@ -428,7 +396,7 @@ impl Inventories {
         while bytes < MESSAGE_BYTES && notices.len() < NOTICES_MAX {
             let Some((owner, queued)) = queue.notices.pop_first() else { break };
             let Some(notice) = self.notice_of(ctx, owner, &queued) else { continue };
-            let length = wire::encoded_len(&notice).unwrap_or(wire::FRAME_MAX);
+            let length = notice.bytes_at_most();
             if bytes > 0 && bytes + length > MESSAGE_BYTES {
                 queue.notices.insert(owner, queued);
                 break;
@@ -444,23 +412,24 @@ impl Inventories {
 
     /// A queued notice with what it says as of now; `None` if the inventory is not kept any more.
     fn notice_of(&self, ctx: &DataCx<'_, '_>, owner: OwnerKey, queued: &QueuedNotice) -> Option<InventoryNotice> {
-        let QueuedNotice { spread, hops, news } = queued.clone();
+        let QueuedNotice { spread, hops, ref news } = *queued;
         if matches!(news, QueuedNews::Withdrawn) {
             return Some(InventoryNotice { owner, version: 0, spread, hops, news: InventoryNews::Withdrawn });
         }
-        let (version, contact, filter) = if owner == OwnerKey::of(ctx.me.id) {
-            if !self.own.is_published() {
-                return None;
-            }
-            (self.own.version(), ctx.me, self.own.published())
-        } else {
-            let held = self.index.get(owner)?;
-            (held.version, &held.contact, held.filter.clone())
+        let held = self.index.get(owner);
+        let is_own = owner == OwnerKey::of(ctx.me.id);
+        let version = match held {
+            None if is_own && self.own.is_published() => self.own.version(),
+            held => held?.version,
+        };
+        let whole = || match held {
+            None => InventoryNews::Full { contact: Arc::new(ctx.me.clone()), filter: self.own.published() },
+            Some(held) => InventoryNews::Full { contact: held.contact.clone(), filter: held.filter.clone() },
         };
         let news = match news {
             QueuedNews::Renewed => InventoryNews::Renewed,
-            QueuedNews::Changed { change, to } if to == version => InventoryNews::Changed(change),
-            _ => InventoryNews::Full { contact: contact.clone(), filter },
+            QueuedNews::Changed { change, to } if *to == version => InventoryNews::Changed(change.clone()),
+            _ => whole(),
         };
         Some(InventoryNotice { owner, version, spread, hops, news })
     }

@@ -96,6 +96,11 @@ impl InventoryFilter {
         self.bits.saturating_sub(logarithm(self.prints.len()))
     }
 
+    /// Bytes on the wire, or a little more: quotients add up to less than twice the number of prints.
+    pub(super) fn bytes_at_most(&self) -> usize {
+        16 + self.prints.len() * (self.remainder_bits() as usize + 3) / 8
+    }
+
     fn coded(&self) -> BitWriter {
         let remainder_bits = self.remainder_bits();
         let mut writer = BitWriter::default();

@@ -1,6 +1,5 @@
 //! The inventories of others that this node keeps.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,21 +21,40 @@ pub(super) const LEASE: Duration = Duration::from_secs(300);
 /// The inventory of another node.
 #[derive(Debug)]
 pub(super) struct HeldInventory {
-    pub(super) contact: Contact,
+    pub(super) contact: Arc<Contact>,
     pub(super) filter: Arc<InventoryFilter>,
-    pub(super) version: u32,
-    /// The neighbour that it came from.
-    pub(super) parent: NodeId,
-    /// Hops from the owner.
-    pub(super) hops: u8,
     /// When it is dropped unless it is renewed.
     until: Time,
+    /// Names the neighbour that it came from.
+    parent: OwnerKey,
+    pub(super) version: u32,
+    /// Hops from the owner.
+    pub(super) hops: u8,
+}
+
+impl HeldInventory {
+    /// Whether it came from this neighbour.
+    pub(super) fn came_from(&self, neighbour: NodeId) -> bool {
+        self.parent == OwnerKey::of(neighbour)
+    }
+
+    /// The owner was alive of late.
+    fn renew(&mut self, now: Time, from: NodeId, notice: &InventoryNotice) -> NoticeEffect {
+        if notice.version != self.version {
+            // An older version comes over a longer way; it does not concern this node.
+            let is_needed = self.came_from(from) || notice.version > self.version;
+            return if is_needed { NoticeEffect::Needed } else { NoticeEffect::Duplicate };
+        }
+        self.until = now + LEASE;
+        if self.came_from(from) { NoticeEffect::Taken } else { NoticeEffect::Duplicate }
+    }
 }
 
 /// Inventories by their owners.
 #[derive(Debug, Default)]
 pub(super) struct InventoryIndex {
-    held: BTreeMap<OwnerKey, HeldInventory>,
+    /// In ascending order of their owners.
+    held: Vec<(OwnerKey, HeldInventory)>,
     /// Prints in all of them.
     prints: usize,
 }
@@ -57,123 +75,123 @@ pub(super) enum NoticeEffect {
 impl InventoryIndex {
     /// Takes a notice from a neighbour.
     pub(super) fn take(&mut self, now: Time, from: NodeId, notice: &InventoryNotice) -> NoticeEffect {
-        let is_parent = match self.held.get(&notice.owner) {
-            Some(held) => held.parent == from,
-            None => return self.take_unknown(now, from, notice),
+        let at = match self.position(notice.owner) {
+            Ok(at) => at,
+            Err(at) => return self.take_unknown(now, OwnerKey::of(from), notice, at),
         };
+        let held = &mut self.held[at].1;
         match &notice.news {
-            InventoryNews::Withdrawn if is_parent => {
-                self.remove(notice.owner);
+            InventoryNews::Withdrawn if held.came_from(from) => {
+                self.remove_at(at);
                 NoticeEffect::Taken
             }
             InventoryNews::Withdrawn => NoticeEffect::Dropped,
-            InventoryNews::Full { contact, .. } => self.replace(now, from, notice, contact.id),
-            InventoryNews::Renewed => self.renew(now, from, notice),
+            InventoryNews::Full { contact, .. } => {
+                // The owner may have restarted: what comes from where the inventory came counts, whatever the version.
+                if notice.version > held.version || held.came_from(from) || contact.id == from {
+                    self.replace(now, from, notice, at)
+                } else {
+                    NoticeEffect::Duplicate
+                }
+            }
+            InventoryNews::Renewed => held.renew(now, from, notice),
             InventoryNews::Changed(change) => {
-                let held = self.held.get_mut(&notice.owner).expect("it was just there");
                 if held.version == change.base && notice.version != change.base {
                     let before = held.filter.len();
-                    if !change.apply(Arc::make_mut(&mut held.filter)) {
-                        self.remove_counted(notice.owner, before);
-                        return NoticeEffect::Needed;
-                    }
+                    let fits = change.apply(Arc::make_mut(&mut held.filter));
                     self.prints = self.prints + held.filter.len() - before;
                     held.version = notice.version;
+                    if !fits {
+                        self.remove_at(at);
+                        return NoticeEffect::Needed;
+                    }
                 }
-                self.renew(now, from, notice)
+                held.renew(now, from, notice)
             }
         }
     }
 
-    fn take_unknown(&mut self, now: Time, from: NodeId, notice: &InventoryNotice) -> NoticeEffect {
+    /// Takes an inventory that would be kept at this place.
+    fn take_unknown(&mut self, now: Time, parent: OwnerKey, notice: &InventoryNotice, at: usize) -> NoticeEffect {
         let InventoryNews::Full { contact, filter } = &notice.news else {
             return match notice.news {
                 InventoryNews::Withdrawn => NoticeEffect::Dropped,
-                _ if self.has_room(from, 0) => NoticeEffect::Needed,
+                _ if self.has_room(parent, 0) => NoticeEffect::Needed,
                 _ => NoticeEffect::Dropped,
             };
         };
-        if !self.has_room(from, filter.len()) {
+        if !self.has_room(parent, filter.len()) {
             return NoticeEffect::Dropped;
         }
         self.prints += filter.len();
         let (contact, filter) = (contact.clone(), filter.clone());
         let (version, hops) = (notice.version, notice.hops);
-        let held = HeldInventory { contact, filter, version, parent: from, hops, until: now + LEASE };
-        self.held.insert(notice.owner, held);
+        let held = HeldInventory { contact, filter, until: now + LEASE, parent, version, hops };
+        self.held.insert(at, (notice.owner, held));
         NoticeEffect::Taken
     }
 
-    /// A whole inventory of which an older or another version is kept.
-    fn replace(&mut self, now: Time, from: NodeId, notice: &InventoryNotice, owner: NodeId) -> NoticeEffect {
-        let held = &self.held[&notice.owner];
-        // The owner may have restarted: what comes from where the inventory came counts, whatever the version.
-        let is_newer = notice.version > held.version || held.parent == from || owner == from;
-        if !is_newer {
-            return NoticeEffect::Duplicate;
-        }
-        let parent = if notice.hops <= held.hops { from } else { held.parent };
-        let is_parent = parent == from;
+    /// Puts a whole inventory in the place of an older or another version.
+    fn replace(&mut self, now: Time, from: NodeId, notice: &InventoryNotice, at: usize) -> NoticeEffect {
+        let held = &self.held[at].1;
+        let parent = if notice.hops <= held.hops { OwnerKey::of(from) } else { held.parent };
         let hops = held.hops.min(notice.hops);
-        self.remove(notice.owner);
-        match self.take_unknown(now, parent, notice) {
+        self.remove_at(at);
+        match self.take_unknown(now, parent, notice, at) {
             NoticeEffect::Taken => {
-                self.held.entry(notice.owner).and_modify(|held| held.hops = hops);
-                if is_parent { NoticeEffect::Taken } else { NoticeEffect::Duplicate }
+                self.held[at].1.hops = hops;
+                if self.held[at].1.came_from(from) { NoticeEffect::Taken } else { NoticeEffect::Duplicate }
             }
             other => other,
         }
     }
 
-    /// The owner was alive of late.
-    fn renew(&mut self, now: Time, from: NodeId, notice: &InventoryNotice) -> NoticeEffect {
-        let held = self.held.get_mut(&notice.owner).expect("it was just there");
-        if notice.version != held.version {
-            // An older version comes over a longer way; it does not concern this node.
-            let is_needed = held.parent == from || notice.version > held.version;
-            return if is_needed { NoticeEffect::Needed } else { NoticeEffect::Duplicate };
-        }
-        held.until = now + LEASE;
-        if held.parent == from { NoticeEffect::Taken } else { NoticeEffect::Duplicate }
-    }
-
-    /// The whole inventory of `owner`, if it is kept.
+    /// The inventory of `owner`, if it is kept.
     pub(super) fn get(&self, owner: OwnerKey) -> Option<&HeldInventory> {
-        self.held.get(&owner)
+        self.position(owner).ok().map(|at| &self.held[at].1)
     }
 
     /// Every inventory that is at most `hops` hops from its owner.
     pub(super) fn within(&self, hops: u8) -> impl Iterator<Item = &HeldInventory> {
-        self.held.values().filter(move |held| held.hops <= hops)
+        self.held.iter().map(|(_, held)| held).filter(move |held| held.hops <= hops)
     }
 
     pub(super) fn len(&self) -> usize {
         self.held.len()
     }
 
-    pub(super) fn remove(&mut self, owner: OwnerKey) -> bool {
-        let prints = self.held.get(&owner).map_or(0, |held| held.filter.len());
-        self.remove_counted(owner, prints)
+    /// Forgets the inventory of `owner`.
+    pub(super) fn remove(&mut self, owner: OwnerKey) {
+        if let Ok(at) = self.position(owner) {
+            self.remove_at(at);
+        }
     }
 
-    /// `prints` of it are counted.
-    fn remove_counted(&mut self, owner: OwnerKey, prints: usize) -> bool {
-        self.prints -= prints;
-        self.held.remove(&owner).is_some()
+    fn remove_at(&mut self, at: usize) {
+        let (_, held) = self.held.remove(at);
+        self.prints -= held.filter.len();
     }
 
     /// Drops what was not renewed.
     pub(super) fn expire(&mut self, now: Time) {
-        let over: Vec<OwnerKey> =
-            self.held.iter().filter(|(_, held)| held.until <= now).map(|(&owner, _)| owner).collect();
-        over.into_iter().for_each(|owner| _ = self.remove(owner));
+        let prints = &mut self.prints;
+        self.held.retain(|(_, held)| {
+            let is_over = held.until <= now;
+            *prints -= if is_over { held.filter.len() } else { 0 };
+            !is_over
+        });
     }
 
-    fn has_room(&self, from: NodeId, prints: usize) -> bool {
+    /// Where the inventory of `owner` is, or would be.
+    fn position(&self, owner: OwnerKey) -> Result<usize, usize> {
+        self.held.binary_search_by_key(&owner, |&(owner, _)| owner)
+    }
+
+    fn has_room(&self, parent: OwnerKey, prints: usize) -> bool {
         self.prints + prints <= PRINTS_KEPT_MAX
             && self.held.len() < KEPT_MAX
             && (self.held.len() < KEPT_FROM_ONE_MAX
-                || self.held.values().filter(|held| held.parent == from).count() < KEPT_FROM_ONE_MAX)
+                || self.held.iter().filter(|(_, held)| held.parent == parent).count() < KEPT_FROM_ONE_MAX)
     }
 }
 
@@ -195,7 +213,7 @@ mod tests {
     fn full(owner: u8, version: u32, prints: &[u32]) -> InventoryNotice {
         let mut filter = InventoryFilter::default();
         prints.iter().for_each(|&print| _ = filter.add(print));
-        let contact = Contact::at(node(owner), SocketAddr::from(([10, 0, 0, owner], 1)));
+        let contact = Contact::at(node(owner), SocketAddr::from(([10, 0, 0, owner], 1))).into();
         notice(owner, version, InventoryNews::Full { contact, filter: Arc::new(filter) })
     }
 
@@ -258,7 +276,7 @@ mod tests {
         for number in 0..KEPT_MAX {
             let mut id = [0; 32];
             id[..8].copy_from_slice(&(number as u64).to_be_bytes());
-            let contact = Contact::at(NodeId(id), SocketAddr::from(([10, 0, 0, 1], 1)));
+            let contact = Contact::at(NodeId(id), SocketAddr::from(([10, 0, 0, 1], 1))).into();
             let news = InventoryNews::Full { contact, filter: Arc::new(InventoryFilter::default()) };
             let owner = OwnerKey(number as u64);
             index.take(Time::ZERO, node(9), &InventoryNotice { owner, version: 1, spread: 1, hops: 1, news });

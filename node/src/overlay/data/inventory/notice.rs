@@ -47,7 +47,7 @@ pub enum InventoryNews {
     /// The whole inventory as it is now.
     Full {
         /// How to reach the owner.
-        contact: Contact,
+        contact: Arc<Contact>,
         /// What the owner holds.
         filter: Arc<InventoryFilter>,
     },
@@ -90,6 +90,18 @@ impl InventoryNotice {
             InventoryNews::Renewed | InventoryNews::Withdrawn => true,
         }
     }
+
+    /// Bytes that it takes in a message, or a little more.
+    pub(super) fn bytes_at_most(&self) -> usize {
+        const HEAD: usize = 24;
+        const CONTACT: usize = 256;
+        const PRINT: usize = 5;
+        HEAD + match &self.news {
+            InventoryNews::Full { filter, .. } => CONTACT + filter.bytes_at_most(),
+            InventoryNews::Changed(change) => HEAD + PRINT * change.len(),
+            InventoryNews::Renewed | InventoryNews::Withdrawn => 0,
+        }
+    }
 }
 
 impl InventoryChange {
@@ -113,5 +125,40 @@ impl InventoryChange {
         let added = self.added.iter().all(|&print| filter.add(print));
         let removed = self.removed.iter().all(|&print| filter.remove(print));
         added && removed && filter.is_sparse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::contact::{ADDRESSES_MAX, AmbassadorAddress, ContactAddresses, Quality};
+    use crate::core::wire;
+
+    #[test]
+    fn no_notice_takes_more_bytes_than_it_says() {
+        let address = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535".parse().unwrap();
+        let id = NodeId([0xff; 32]);
+        let addresses = ContactAddresses {
+            local: vec![address; ADDRESSES_MAX],
+            external_address: Some(address),
+            mapped: Some(address),
+            via: Some(AmbassadorAddress { id, address }),
+        };
+        let quality = Quality { uptime_s: u32::MAX, storage_free_kib: u32::MAX, hosts: u16::MAX };
+        let contact = Arc::new(Contact { id, addresses: addresses.into(), ambassador: true, quality });
+        for count in [0, 1, 300, 20_000] {
+            let mut filter = InventoryFilter::default();
+            (0..count).for_each(|key: u32| _ = filter.add(key.wrapping_mul(0x9E37_79B9)));
+            let prints: Vec<u32> = (0..count.min(CHANGES_MAX as u32)).map(|key| u32::MAX - key).collect();
+            let change = InventoryChange { base: u32::MAX, added: prints, removed: Vec::new() };
+            let whole = |filter| InventoryNews::Full { contact: contact.clone(), filter: Arc::new(filter) };
+            let news = [whole(filter.condensed()), whole(filter), InventoryNews::Changed(Arc::new(change))];
+            for news in news.into_iter().chain([InventoryNews::Renewed, InventoryNews::Withdrawn]) {
+                let notice =
+                    InventoryNotice { owner: OwnerKey::of(id), version: u32::MAX, spread: u16::MAX, hops: 255, news };
+                let bytes = wire::encoded_len(&notice).unwrap();
+                assert!(bytes <= notice.bytes_at_most(), "{bytes} bytes, not {}: {notice:?}", notice.bytes_at_most());
+            }
+        }
     }
 }

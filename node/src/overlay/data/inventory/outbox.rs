@@ -1,5 +1,6 @@
 //! What is to be said to each neighbour about inventories, gathered for one message and paid from one budget.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ const BURST_BYTES: u64 = 48 * 1024;
 /// Most notices that wait for one neighbour.
 const WAITING_MAX: usize = 2_048;
 /// Pause before news is sent: what comes meanwhile goes along.
-pub(super) const NEWS_PAUSE: Duration = Duration::from_millis(700);
+pub(super) const NEWS_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before renewals are sent, which are in no hurry.
 pub(super) const RENEWAL_PAUSE: Duration = Duration::from_secs(6);
 
@@ -71,16 +72,17 @@ impl Outbox {
     pub(super) fn notice(&mut self, now: Time, to: NodeId, owner: OwnerKey, notice: QueuedNotice) {
         let pause = if matches!(notice.news, QueuedNews::Renewed) { RENEWAL_PAUSE } else { NEWS_PAUSE };
         let queue = self.queue(now, to, pause);
-        match queue.notices.remove(&owner) {
-            Some(waiting) => _ = queue.notices.insert(owner, waiting.followed_by(notice)),
-            None if queue.notices.len() < WAITING_MAX => _ = queue.notices.insert(owner, notice),
-            None => {}
+        let has_room = queue.notices.len() < WAITING_MAX;
+        match queue.notices.entry(owner) {
+            Entry::Occupied(mut waiting) => waiting.get_mut().absorb(notice),
+            Entry::Vacant(place) if has_room => _ = place.insert(notice),
+            Entry::Vacant(_) => {}
         }
     }
 
-    /// Queues a mark of the census. Marks are few.
-    pub(super) fn mark(&mut self, now: Time, to: NodeId, hash: u64, pause: Duration) {
-        self.queue(now, to, pause).marks.insert(hash);
+    /// Queues marks of the census. Marks are few.
+    pub(super) fn marks(&mut self, now: Time, to: NodeId, hashes: impl IntoIterator<Item = u64>, pause: Duration) {
+        self.queue(now, to, pause).marks.extend(hashes);
     }
 
     /// Queues a request for a whole inventory.
@@ -145,9 +147,10 @@ impl Outbox {
 }
 
 impl QueuedNotice {
-    /// This notice and a later one as one.
-    fn followed_by(self, later: QueuedNotice) -> QueuedNotice {
-        let news = match (self.news, later.news) {
+    /// Says what a later notice says too.
+    fn absorb(&mut self, later: QueuedNotice) {
+        let earlier = std::mem::replace(&mut self.news, QueuedNews::Full);
+        self.news = match (earlier, later.news) {
             (_, QueuedNews::Withdrawn) => QueuedNews::Withdrawn,
             (QueuedNews::Withdrawn | QueuedNews::Full, _) | (_, QueuedNews::Full) => QueuedNews::Full,
             (QueuedNews::Renewed, news) | (news, QueuedNews::Renewed) => news,
@@ -159,7 +162,8 @@ impl QueuedNotice {
                 }
             }
         };
-        QueuedNotice { spread: self.spread.max(later.spread), hops: self.hops.min(later.hops), news }
+        self.spread = self.spread.max(later.spread);
+        self.hops = self.hops.min(later.hops);
     }
 }
 
