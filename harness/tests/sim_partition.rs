@@ -4,6 +4,7 @@ use std::path::Path;
 
 use butter_harness::backend::Backend;
 use butter_harness::backend::sim::SimBackend;
+use butter_harness::checks;
 use butter_harness::events::{EventKind, Retrieved};
 use butter_harness::plan::{FidelityChoice, NodeIndex, Plan};
 use butter_harness::planner;
@@ -78,5 +79,19 @@ fn shipped_topology_finds_nothing_across_and_everything_inside_whatever_the_seed
             }
         }
         assert_eq!(counts, [20, 20, 20], "inside, across while it lasts, across afterwards");
+    }
+}
+
+/// Churn ends all who remember the other side: the halves find each other all the same.
+#[test]
+fn groups_that_were_parted_for_long_become_one_whatever_the_seed() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/reunion.yaml");
+    for seed in 1..=8 {
+        let plan = planner::load(&file, &Overrides { seed: Some(seed), ..Overrides::default() });
+        let plan = plan.unwrap_or_else(|wrong| panic!("{wrong}"));
+        let record = play(&plan);
+        for check in checks::evaluate(&plan, &record.events, &record.metric_history) {
+            assert!(check.passed, "seed {seed}: {check:?}");
+        }
     }
 }

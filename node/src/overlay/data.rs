@@ -277,6 +277,12 @@ impl Parts<'_> {
         }
         self.puts.trimmed(&self.persist.take_trimmed());
         self.puts.held_by(&self.persist.take_proven());
+        for claimant in self.persist.take_proven_claimants() {
+            self.persist.note_claims(cx.now, claimant, self.inventories.claims_of(claimant), true);
+        }
+        if self.persist.take_reunion() {
+            self.inventories.renew_soon(cx.now);
+        }
         let changed = self.persist.take_changed();
         self.puts.changed(cx, self.persist, &changed);
         for (id, known) in self.puts.unproven(&changed) {
@@ -296,11 +302,18 @@ impl Parts<'_> {
             return;
         }
         self.persist.note_alive(cx, from);
-        let Some(message) = self.inventories.handle(cx, from, message) else { return };
+        self.persist.lost_peer_heard(cx, from);
+        let Some(message) = self.inventories.handle(cx, from, message) else { return self.compare_claims(cx) };
         let (retrieve, known) = self.retrieval();
         if let Some(message) = retrieve.handle(cx, known, from, message) {
             self.persist.handle(cx, from, message);
         }
+    }
+
+    /// Compares inventories that have come with this node's groups.
+    fn compare_claims(&mut self, cx: &mut DataCx<'_, '_>) {
+        let (now, persist) = (cx.now, &mut *self.persist);
+        self.inventories.take_news(|owner, claimed| persist.note_claims(now, owner, claimed, false));
     }
 
     fn link_lost(&mut self, cx: &mut DataCx<'_, '_>, peer: NodeId, unreachable: bool) {
@@ -372,6 +385,7 @@ impl Parts<'_> {
 
     fn wake(&mut self, cx: &mut DataCx<'_, '_>) {
         cx.store.reopen(cx.node.now);
+        self.persist.recheck_claims(cx, |claimant, print| self.inventories.claimed_by(claimant, print));
         self.persist.wake(cx);
         self.inventories.wake(cx);
         self.puts.expire(cx, self.persist);

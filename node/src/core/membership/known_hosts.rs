@@ -19,6 +19,7 @@ use crate::core::random::{Random, sample};
 use crate::core::time::{Deadline, Time};
 
 pub mod classes;
+mod diversity;
 mod former;
 
 use former::FormerHosts;
@@ -72,6 +73,9 @@ pub struct KnownHosts {
     shuffled_with: Option<NodeId>,
     active_max: usize,
     passive_max: usize,
+    own_network: u64,
+    /// When a full view with too few of other networks asks one of those.
+    diversify_at: Time,
     fill_at: Time,
     refresh_at: Time,
 }
@@ -89,6 +93,8 @@ impl KnownHosts {
             shuffled_with: None,
             active_max,
             passive_max,
+            own_network: 0,
+            diversify_at: Time::NEVER,
             fill_at: Time::ZERO,
             refresh_at: Time::NEVER,
         }
@@ -156,6 +162,9 @@ impl KnownHosts {
             }
             return;
         }
+        if contact.network() != self.own_network {
+            self.diversify_at = Time::ZERO;
+        }
         classes::insert(&mut self.passive, contact, self.passive_max, random);
     }
 
@@ -191,8 +200,14 @@ impl KnownHosts {
                 }
             }
             MembershipMessage::Neighbour { contact, urgent } => {
-                let accepted = urgent || self.is_neighbour(from) || self.wants(&contact);
-                let mut says = if accepted { self.admit(contact.clone(), random) } else { Vec::new() };
+                let mut says = Vec::new();
+                let is_wanted = self.wants(&contact, me);
+                let accepted = is_wanted || urgent || self.is_neighbour(from);
+                if is_wanted {
+                    says = self.admit_wanted(contact.clone(), random);
+                } else if accepted {
+                    says = self.admit(contact.clone(), random);
+                }
                 says.push((contact, MembershipMessage::NeighbourReply { accepted }));
                 says
             }
@@ -260,6 +275,10 @@ impl KnownHosts {
     ) -> Vec<AddressedMessage> {
         let mut says = Vec::new();
         self.candidates.retain(|candidate| candidate.until > now);
+        self.own_network = me.network();
+        if now >= self.diversify_at {
+            self.diversify(now, me, random, paths, &mut says);
+        }
         if now >= self.fill_at {
             self.recruit_neighbours(now, me, random, paths, &mut says);
         }
@@ -270,6 +289,7 @@ impl KnownHosts {
         if now >= self.refresh_at {
             self.refresh_at = now + refresh.mul_f64(random.random_range(0.9..1.1));
             self.exchange(me, random, &mut says);
+            self.diversify(now, me, random, paths, &mut says);
         }
         says
     }
@@ -279,7 +299,8 @@ impl KnownHosts {
         let candidate = self.candidates.iter().map(|candidate| candidate.until).min().unwrap_or(Time::NEVER);
         let fill = if self.can_recruit() { self.fill_at } else { candidate };
         let refresh = if self.refresh_at == Time::NEVER && !self.is_empty() { Time::ZERO } else { self.refresh_at };
-        Deadline { at: fill, why: "filling the active view" }
+        let diversify = if self.is_full() { self.diversify_at } else { Time::NEVER };
+        Deadline { at: fill.min(diversify), why: "filling the active view" }
             .or(Deadline { at: refresh, why: "exchanging known hosts" })
     }
 
@@ -322,6 +343,10 @@ impl KnownHosts {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.active.len() >= self.active_max
+    }
+
     fn ask(&mut self, now: Time, contact: Contact, me: &Contact, paths: PathLookup<'_>) -> AddressedMessage {
         let path = paths(contact.id);
         let attempt = if path.is_some() { 0 } else { UNLINKED_ATTEMPT };
@@ -330,19 +355,6 @@ impl KnownHosts {
         self.candidates.push(NeighbourCandidate { contact: contact.clone(), until });
         let urgent = self.is_cut_off(me) && (self.active.is_empty() || contact.network() != me.network());
         (contact, MembershipMessage::Neighbour { contact: me.clone(), urgent })
-    }
-
-    /// Whether no neighbour is on another network: a few nodes of one network, whose views have room for them alone, would else
-    /// never be found while the views of all others are full.
-    fn is_cut_off(&self, me: &Contact) -> bool {
-        let own = me.network();
-        self.active.iter().all(|contact| contact.network() == own)
-    }
-
-    /// Links within one network must not use up the active view, or networks would come apart.
-    fn lacks_other_networks(&self, me: &Contact) -> bool {
-        let own = me.network();
-        self.active.iter().filter(|contact| contact.network() != own).count() * 3 < self.active_max
     }
 
     fn exchange(&mut self, me: &Contact, random: &mut Random, says: &mut Vec<AddressedMessage>) {
@@ -413,19 +425,24 @@ impl KnownHosts {
         };
         let contact = self.candidates.remove(at).contact;
         if accepted {
-            return self.admit(contact, random);
+            return self.admit_wanted(contact, random);
         }
         self.fill_at = if self.active.is_empty() { now } else { now + AFTER_REFUSAL };
         Vec::new()
     }
 
-    /// Whether a peer that asks without urgency is welcome as a neighbour.
-    fn wants(&self, _contact: &Contact) -> bool {
-        self.active.len() < self.active_max
+    /// Takes a peer that asks for it into the active view: a latecomer, if that is full.
+    fn admit(&mut self, contact: Contact, random: &mut Random) -> Vec<AddressedMessage> {
+        self.seat(contact, true, random)
+    }
+
+    /// Takes a peer into the active view that this node wants there.
+    fn admit_wanted(&mut self, contact: Contact, random: &mut Random) -> Vec<AddressedMessage> {
+        self.seat(contact, false, random)
     }
 
     /// Takes `contact` into the active view; a peer that has to make room is notified.
-    fn admit(&mut self, contact: Contact, random: &mut Random) -> Vec<AddressedMessage> {
+    fn seat(&mut self, contact: Contact, is_late: bool, random: &mut Random) -> Vec<AddressedMessage> {
         if contact.id == self.own {
             return Vec::new();
         }
@@ -437,9 +454,11 @@ impl KnownHosts {
             return Vec::new();
         }
         let mut says = Vec::new();
-        if self.active.len() >= self.active_max {
-            let evicted = self.take_active(self.to_evict(random));
-            self.latecomers.push(contact.id);
+        if self.is_full() {
+            let evicted = self.take_active(self.to_evict(is_late, random));
+            if is_late {
+                self.latecomers.push(contact.id);
+            }
             classes::insert(&mut self.passive, evicted.clone(), self.passive_max, random);
             says.push((evicted, MembershipMessage::Part));
         }
@@ -447,10 +466,11 @@ impl KnownHosts {
         says
     }
 
-    /// Somebody of the network that has most neighbours, so that no network takes the whole view. Once a quarter of the view
-    /// came when it was full, the first of those: whoever sends many newcomers moves only each other out.
-    fn to_evict(&self, random: &mut Random) -> usize {
-        let first = self.latecomers.first().filter(|_| self.latecomers.len() >= (self.active_max / 4).max(1));
+    /// Somebody of the network that has most neighbours, so that no network takes the whole view. For a latecomer, once a
+    /// quarter of the view are such, the first of those: whoever sends many newcomers moves only each other out.
+    fn to_evict(&self, for_latecomer: bool, random: &mut Random) -> usize {
+        let has_share = for_latecomer && self.latecomers.len() >= (self.active_max / 4).max(1);
+        let first = self.latecomers.first().filter(|_| has_share);
         if let Some(at) = first.and_then(|late| self.active.iter().position(|contact| contact.id == *late)) {
             return at;
         }

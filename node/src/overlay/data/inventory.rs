@@ -41,7 +41,7 @@ use census::{Census, CensusMark, MARKS_MAX, RENEW_MARK_EVERY};
 use filter::print_of;
 use index::{InventoryIndex, NoticeEffect};
 use neighbours::LinkedNeighbours;
-use notice::{InventoryNews, InventoryNotice, InventoryRequest, NOTICES_MAX, OWNERS_MAX, OwnerKey};
+use notice::{InventoryChange, InventoryNews, InventoryNotice, InventoryRequest, NOTICES_MAX, OWNERS_MAX, OwnerKey};
 use outbox::{NEWS_PAUSE, NeighbourQueue, Outbox, QueuedNews, QueuedNotice, RENEWAL_PAUSE};
 use publish::OwnInventory;
 
@@ -60,6 +60,13 @@ const RENEW_EVERY: Duration = Duration::from_secs(120);
 /// Bytes of notices in one message, unless one alone has more.
 const MESSAGE_BYTES: usize = 16 * 1024;
 
+/// An inventory that was taken, or its `change`.
+#[derive(Debug)]
+struct TakenInventory {
+    owner: OwnerKey,
+    change: Option<Arc<InventoryChange>>,
+}
+
 /// The inventories of this node and of others.
 #[derive(Debug)]
 pub(super) struct Inventories {
@@ -71,6 +78,8 @@ pub(super) struct Inventories {
     neighbours: LinkedNeighbours,
     /// Nodes that should keep this node's inventory, as last announced.
     spread: u16,
+    /// Inventories that were taken or have changed since [`Inventories::take_news`].
+    news: Vec<TakenInventory>,
     /// When neighbours are looked at, after a link has come up.
     meet_at: Time,
     publish_at: Time,
@@ -88,6 +97,7 @@ impl Inventories {
             outbox: Outbox::default(),
             neighbours: LinkedNeighbours::default(),
             spread: 0,
+            news: Vec::new(),
             meet_at: Time::NEVER,
             publish_at: Time::NEVER,
             renew_at: Time::NEVER,
@@ -214,6 +224,35 @@ impl Inventories {
         self.index.within(u8::MAX).map(|held| held.contact.id)
     }
 
+    /// Passes to `compare` the owner of each inventory that was taken or has changed since the last call, with what it claims now, or
+    /// claims anew, as ranges of prints.
+    pub(super) fn take_news(&mut self, mut compare: impl FnMut(NodeId, &mut dyn Iterator<Item = (u32, u32)>)) {
+        for TakenInventory { owner, change } in std::mem::take(&mut self.news) {
+            let Some(held) = self.index.get(owner) else { continue };
+            match change {
+                None => compare(held.contact.id, &mut held.filter.ranges()),
+                Some(change) => compare(held.contact.id, &mut change.added.iter().map(|&print| (print, print))),
+            }
+        }
+    }
+
+    /// Everything that `owner` claims, as ranges of prints.
+    pub(super) fn claims_of(&self, owner: NodeId) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.index.get(OwnerKey::of(owner)).into_iter().flat_map(|held| held.filter.ranges())
+    }
+
+    /// How to reach `owner`, if it claims the block with this print.
+    pub(super) fn claimed_by(&self, owner: NodeId, print: u32) -> Option<Contact> {
+        let held = self.index.get(OwnerKey::of(owner)).filter(|held| held.filter.contains(print));
+        held.map(|held| (*held.contact).clone()).filter(|contact| contact.id == owner)
+    }
+
+    /// Peers come back: this node's inventory is announced to those that have lost it.
+    pub(super) fn renew_soon(&mut self, now: Time) {
+        self.renew_at = self.renew_at.min(now + NEWS_PAUSE);
+        self.next = self.next.min(self.renew_at);
+    }
+
     /// Sets the gauges.
     pub(super) fn gauges(&self, stats: &mut DataStats) {
         stats.inventories = self.index.len() as u64;
@@ -239,7 +278,17 @@ impl Inventories {
         if notice.owner == OwnerKey::of(ctx.me.id) {
             return;
         }
-        match self.index.take(ctx.now, from, notice) {
+        let effect = self.index.take(ctx.now, from, notice);
+        if matches!(effect, NoticeEffect::Taken | NoticeEffect::Duplicate) {
+            match &notice.news {
+                InventoryNews::Full { .. } => self.news.push(TakenInventory { owner: notice.owner, change: None }),
+                InventoryNews::Changed(change) => {
+                    self.news.push(TakenInventory { owner: notice.owner, change: Some(change.clone()) });
+                }
+                InventoryNews::Renewed | InventoryNews::Withdrawn => {}
+            }
+        }
+        match effect {
             NoticeEffect::Dropped => {}
             NoticeEffect::Needed => {
                 let InventoryNotice { owner, spread, hops, .. } = *notice;

@@ -10,6 +10,7 @@
 //! | [`repair`] | under-replicated groups recruit members, one leader at a time |
 //! | [`invited`] | blocks that others push to this node |
 //! | [`invites`] | invitations under way: blocks are pushed, and their acknowledgements are waited for |
+//! | [`haste`] | new blocks whose recruits take long are also given to peers that are near |
 //! | [`pushes`] | how many bytes of them may be under way |
 //! | [`failed_repairs`] | repairs that brought no copy, and why |
 //! | [`candidates`] | selection of peers to recruit |
@@ -24,6 +25,7 @@
 //! | [`revisit`] | peers declared dead are contacted again, in case they are alive |
 //! | [`left_groups`] | groups that this node has left, for peers that still count on it |
 //! | [`rechecks`] | live peers that were left out of a group hear of it once more |
+//! | [`claims`] | groups of one block that have parted find each other by inventories |
 //! | [`leave`] | graceful exit: hand over every group |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,10 +42,12 @@ use crate::core::time::Time;
 
 mod balance;
 mod candidates;
+mod claims;
 mod comeback;
 mod completion;
 mod converge;
 mod failed_repairs;
+mod haste;
 mod invited;
 mod invites;
 mod leave;
@@ -61,6 +65,7 @@ mod watch;
 
 use balance::Balance;
 use candidates::AvoidedPeers;
+use claims::OutsideClaims;
 use comeback::Comeback;
 use completion::InviteAnswers;
 use failed_repairs::FailedRepairs;
@@ -106,6 +111,7 @@ pub(super) struct Persist {
     left_groups: LeftGroups,
     revisits: Revisits,
     rechecks: Rechecks,
+    claims: OutsideClaims,
     distrusted: DistrustedPeers,
     /// Blocks held beyond their groups.
     extras: BTreeMap<BlockId, ExtraCopy>,
@@ -148,6 +154,7 @@ impl Persist {
             revisits: Revisits::default(),
             left_groups: LeftGroups::default(),
             rechecks: Rechecks::default(),
+            claims: OutsideClaims::default(),
             changed_views: BTreeMap::new(),
             changed: Vec::new(),
             trimmed: Vec::new(),
@@ -242,7 +249,7 @@ impl Persist {
         let leaving = self.leaving.as_ref().map_or(Time::NEVER, LeaveState::due);
         let extras =
             self.extras.values().filter(|_| self.leaving.is_none()).map(ExtraCopy::due).min().unwrap_or(Time::NEVER);
-        let visits = self.revisits.due().min(self.rechecks.due()).min(self.seek_due());
+        let visits = self.revisits.due().min(self.rechecks.due()).min(self.claims.due()).min(self.seek_due());
         let visits = if self.leaving.is_none() { visits } else { Time::NEVER };
         let due = self.peers.due().min(self.repairs.due()).min(self.distrusted.due());
         self.next = due.min(extras).min(visits).min(leaving);
@@ -270,7 +277,6 @@ impl Persist {
 
     /// Handles a message. The caller has checked its bounds and called [`Persist::note_alive`] for the sender.
     pub(super) fn handle(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, message: DataMessage) {
-        self.lost_peer_heard(ctx, from);
         match message {
             DataMessage::Heartbeat { next_ms, digest, held, incarnation, challenge, answer } => {
                 let pause = Duration::from_millis(next_ms.into());

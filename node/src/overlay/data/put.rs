@@ -30,6 +30,8 @@ struct Put {
     elsewhere: BTreeSet<BlockId>,
     /// Peers that have acknowledged or shown to this node, since the put began, that they hold a block.
     holders: BTreeMap<BlockId, BTreeSet<NodeId>>,
+    /// When near peers are invited in place of recruits that have not answered.
+    hasten_at: Time,
     until: Time,
 }
 
@@ -82,12 +84,14 @@ impl Puts {
         }
         let waiting = ids.iter().copied().collect();
         let until = ctx.now + ctx.config.deadline;
+        let hasten_at = ctx.now + ctx.config.deadline / 2;
         self.0.push(Put {
             command,
             blocks: ids.clone(),
             waiting,
             elsewhere: BTreeSet::new(),
             holders: BTreeMap::new(),
+            hasten_at,
             until,
         });
         // What was stored before has its copies: no change will tell of it.
@@ -97,7 +101,7 @@ impl Puts {
 
     /// When the first is given up.
     pub(super) fn due(&self) -> Time {
-        self.0.iter().map(|put| put.until).min().unwrap_or(Time::NEVER)
+        self.0.iter().map(|put| put.until.min(put.hasten_at)).min().unwrap_or(Time::NEVER)
     }
 
     /// These blocks were dropped because r others have said that they hold them.
@@ -160,9 +164,13 @@ impl Puts {
         }
     }
 
-    /// Gives up those whose time is up; all of them if the node leaves.
+    /// Hastens those that take long, and gives up those whose time is up; all of them if the node leaves.
     pub(super) fn expire(&mut self, ctx: &mut DataCx<'_, '_>, persist: &mut Persist) {
         let (now, is_leaving) = (ctx.now, persist.is_leaving());
+        for put in self.0.iter_mut().filter(|put| put.hasten_at <= now) {
+            put.hasten_at = Time::NEVER;
+            persist.hasten(ctx, put.waiting.iter().copied());
+        }
         for put in self.0.extract_if(.., |put| put.until <= now || is_leaving) {
             fail_for_lack(ctx, persist, &put);
         }

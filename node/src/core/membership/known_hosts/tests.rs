@@ -226,3 +226,36 @@ fn hosts_are_taken_from_neighbours_and_from_answers_alone() {
     known.handle(Time::ZERO, NodeId([1; 32]), reply, &contact(0), random, &|_| None);
     assert_eq!(known.len(), 1, "one answer to one question");
 }
+
+#[test]
+fn full_view_of_one_network_takes_a_neighbour_of_another_that_lacks_one_too() {
+    let random = &mut child(9, 1);
+    let elsewhere = |number: u8| {
+        let mut host = contact(number);
+        host.set_external(Some(SocketAddr::from(([203, 0, 113, number], 5))), None);
+        host
+    };
+    let mut known = hosts(0, 4);
+    for number in 1..=4 {
+        known.admit(contact(number), random);
+    }
+    let wake = |known: &mut KnownHosts, at: u64, random: &mut Random| {
+        known.wake(Time::from_micros(at), Duration::from_secs(10), &contact(0), random, &|_| None)
+    };
+    wake(&mut known, 0, random);
+    known.note_host(elsewhere(7), random);
+    assert_eq!(known.deadline().at, Time::ZERO, "a host of another network is asked at once");
+    let asked: Vec<u8> = wake(&mut known, 1, random).iter().map(|(to, _)| to.id.0[0]).collect();
+    assert_eq!(asked, [7]);
+    assert!(known.deadline().at > Time::ZERO);
+
+    let asks = |number: u8| MembershipMessage::Neighbour { contact: elsewhere(number), urgent: false };
+    let ask = |known: &mut KnownHosts, number: u8, random: &mut Random| {
+        let from = NodeId([number; 32]);
+        known.handle(Time::ZERO, from, asks(number), &contact(0), random, &|_| None);
+        known.is_neighbour(from)
+    };
+    assert!(ask(&mut known, 8, random) && ask(&mut known, 9, random), "it lacks neighbours elsewhere");
+    assert!(!ask(&mut known, 10, random), "two of four are enough");
+    assert_eq!(known.neighbour_count(), 4);
+}

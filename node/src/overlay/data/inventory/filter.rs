@@ -87,6 +87,16 @@ impl InventoryFilter {
         self.bits >= logarithm(self.prints.len()) + SPARE_BITS_MIN
     }
 
+    /// The prints of the keys that it matches, as ranges with both bounds.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let spare = PRINT_BITS - self.bits;
+        let rest = u32::MAX.checked_shr(self.bits).unwrap_or(0);
+        self.prints.iter().map(move |print| {
+            let first = print.checked_shl(spare).unwrap_or(0);
+            (first, first | rest)
+        })
+    }
+
     fn cut(&self, print: u32) -> u32 {
         print.checked_shr(PRINT_BITS - self.bits).unwrap_or(0)
     }

@@ -132,7 +132,8 @@ impl Persist {
         chosen
     }
 
-    fn pool(&self, ctx: &DataCx<'_, '_>, wanted: &CandidateQuery<'_>) -> Vec<NodeId> {
+    /// Every peer that can be recruited.
+    pub(super) fn pool(&self, ctx: &DataCx<'_, '_>, wanted: &CandidateQuery<'_>) -> Vec<NodeId> {
         let full: BTreeSet<NodeId> = self.avoided.without_room(ctx.now, wanted.own).collect();
         let usable = |peer: &NodeId| {
             *peer != self.me

@@ -31,11 +31,12 @@ pub(super) struct Rechecks {
 }
 
 impl Rechecks {
-    fn add(&mut self, now: Time, peer: NodeId, block: BlockId) {
+    /// Queues a block for `peer`, to be rechecked at `due` or a little later.
+    pub(super) fn add(&mut self, due: Time, peer: NodeId, block: BlockId) {
         if self.blocks >= RECHECKED_MAX {
             return;
         }
-        let (due, together) = (now + RECHECK_AFTER, RECHECKS_TOGETHER.as_micros() as u64);
+        let together = RECHECKS_TOGETHER.as_micros() as u64;
         let due = Time::from_micros(due.as_micros().next_multiple_of(together));
         self.blocks += usize::from(self.queue.entry((due, peer)).or_default().insert(block));
     }
@@ -45,7 +46,8 @@ impl Rechecks {
         self.queue.first_key_value().map_or(Time::NEVER, |(&(due, _), _)| due)
     }
 
-    fn pop(&mut self, now: Time) -> Option<(NodeId, BTreeSet<BlockId>)> {
+    /// The next peer whose blocks are due.
+    pub(super) fn pop(&mut self, now: Time) -> Option<(NodeId, BTreeSet<BlockId>)> {
         let entry = self.queue.first_entry().filter(|entry| entry.key().0 <= now)?;
         let ((_, peer), blocks) = entry.remove_entry();
         self.blocks -= blocks.len();
@@ -60,7 +62,7 @@ impl Persist {
         let is_left_out = |member: NodeId| member != self.me && !view.contains(member) && !self.peers.is_dead(member);
         let left_out: SmallVec<[NodeId; 3]> =
             old.members().iter().copied().filter(|&member| is_left_out(member)).collect();
-        left_out.into_iter().for_each(|member| self.rechecks.add(now, member, id));
+        left_out.into_iter().for_each(|member| self.rechecks.add(now + RECHECK_AFTER, member, id));
     }
 
     /// Sends the views that are due.
@@ -86,8 +88,8 @@ mod tests {
     fn what_is_due_together_comes_together_and_no_more_than_fits() {
         let mut rechecks = Rechecks::default();
         let (peer, block) = (NodeId([1; 32]), |number: u8| BlockId([number; 32]));
-        rechecks.add(Time::from_micros(1), peer, block(1));
-        rechecks.add(Time::from_micros(2), peer, block(2));
+        rechecks.add(Time::from_micros(1) + RECHECK_AFTER, peer, block(1));
+        rechecks.add(Time::from_micros(2) + RECHECK_AFTER, peer, block(2));
         assert!(rechecks.pop(Time::ZERO + RECHECK_AFTER).is_none());
         let (popped, blocks) = rechecks.pop(rechecks.due()).unwrap();
         assert_eq!((popped, blocks.len(), rechecks.blocks), (peer, 2, 0));

@@ -113,6 +113,19 @@ impl Repairs {
         (job.own, job.own_copy) = (true, own_copy);
     }
 
+    /// The peers that are asked to take a block, and those that have declined it.
+    pub(super) fn asked(&self, id: BlockId) -> Option<(&[NodeId], &[NodeId])> {
+        self.jobs.get(&id).map(|job| (&job.asked[..], &job.declined_by[..]))
+    }
+
+    /// Asks `peer` too to take a block.
+    pub(super) fn invite_too(&mut self, id: BlockId, peer: NodeId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.asked.push(peer);
+            self.pushes.queue(peer, [id]);
+        }
+    }
+
     /// Begins to hand this node's copy on to `peer`. A group that is being repaired has other cares: returns whether it is not.
     pub(super) fn begin_move(&mut self, id: BlockId, peer: NodeId) -> bool {
         if self.jobs.contains_key(&id) {

@@ -56,6 +56,8 @@ pub(super) struct Revisits {
     to_tell: BTreeMap<(NodeId, NodeId), BTreeSet<BlockId>>,
     /// When the next reunion may be.
     reunion_after: Time,
+    /// Whether one has begun since [`Persist::take_reunion`].
+    has_reunited: bool,
 }
 
 impl Revisits {
@@ -106,6 +108,7 @@ impl Revisits {
             return false;
         }
         self.reunion_after = now + REUNION_EVERY;
+        self.has_reunited = true;
         for (nth, lost) in (1..).zip(self.lost.values_mut()) {
             lost.due = lost.due.min(now + REUNION_PACE * nth);
         }
@@ -131,8 +134,8 @@ impl Revisits {
 }
 
 impl Persist {
-    /// A message came from `peer`. If it was given up, others that were given up may be back, too.
-    pub(super) fn lost_peer_heard(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
+    /// There is a link to `peer`, or a message came from it. If it was given up, others that were given up may be back, too.
+    pub(in super::super) fn lost_peer_heard(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
         if !self.revisits.heard(ctx.now, peer) {
             return;
         }
@@ -141,6 +144,11 @@ impl Persist {
             let peers: Vec<NodeId> = self.live_peers().collect();
             peers.into_iter().for_each(|peer| ctx.send(peer, DataMessage::Reunion));
         }
+    }
+
+    /// Whether a reunion has begun since the last call.
+    pub(in super::super) fn take_reunion(&mut self) -> bool {
+        std::mem::take(&mut self.revisits.has_reunited)
     }
 
     /// A group peer sees peers come back that were given up.

@@ -99,6 +99,7 @@ impl Persist {
             return;
         }
         self.proven.push((id, from));
+        self.claims.note_proof(from);
         self.changed.push(id);
         if let Some(extra) = self.extras.get_mut(&id) {
             extra.unanswered = 0;

@@ -243,6 +243,7 @@ impl Persist {
     /// There is a link to `peer`: it may have restarted, so it gets a heartbeat at once.
     pub(in super::super) fn link_up(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
         self.note_alive(ctx, peer);
+        self.lost_peer_heard(ctx, peer);
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.send_heartbeat_at(ctx.now);
             self.wake_at(ctx.now);
