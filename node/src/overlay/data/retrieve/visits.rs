@@ -15,6 +15,7 @@ use super::coverage::Coverage;
 use super::strategy::{PlannedVisit, SearchScope, SearchStep, SearchStrategy, VisitAnswer};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
+use crate::core::path::PathEstimate;
 use crate::core::time::Time;
 
 /// Most peers visited in one search.
@@ -192,10 +193,13 @@ impl Visits {
         self.near.pop_front().or_else(|| self.far.pop_front())
     }
 
-    /// The next peer that probably has a block. Those of which earlier hints were wrong are visited like any other.
+    /// The next peer that probably has a block, the nearest first: a link that is to be made costs several round trips. Those of which
+    /// earlier hints were wrong are visited like any other.
     fn next_hint(&mut self, scope: &SearchScope<'_, '_, '_>) -> Option<VisitStop> {
+        let distance = |stop: &VisitStop| scope.cx.path(stop.peer).map_or(Duration::MAX, PathEstimate::rtt);
         while self.hints_under_way() <= scope.slow
-            && let Some(stop) = self.hinted.pop_front()
+            && let Some(at) = (0..self.hinted.len()).min_by_key(|&at| distance(&self.hinted[at]))
+            && let Some(stop) = self.hinted.remove(at)
         {
             if !scope.experience.is_doubted(stop.peer) {
                 return Some(stop);
