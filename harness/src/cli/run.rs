@@ -24,6 +24,7 @@ use super::{Exit, fail, show, signals, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
 use crate::report::{run_table, summary};
+use crate::report_page::PAGE_FILE;
 use crate::results::directory::RunDirectory;
 use crate::results::outline::RunOutline;
 use crate::results::result::{RunResult, RunVerdict};
@@ -334,6 +335,10 @@ fn report(result: &RunResult, failures: Vec<CommandError>, directory: &Path, sho
     let errors: Vec<String> = failures.iter().map(|error| chain::one_line(error)).collect();
     let failed = failures.into_iter().map(fail).max();
     tell(&format!("record: {}", directory.display()));
+    let page = directory.join(PAGE_FILE);
+    if shown != Shown::Line && page.exists() {
+        tell(&format!("report: {}", page.display()));
+    }
     if result.verdict == RunVerdict::Failed {
         tell(&format!("explain: harness explain {}", directory.display()));
     }

@@ -1,0 +1,64 @@
+// One lane for each node: when it ran, and what befell it.
+
+const LANE = 13;
+
+view("lanes", "Lives of nodes", (data, page) => {
+  if (!data) return null;
+  const all = data.lanes.rows;
+  const eventful = all.filter((lane) => lane.marks.length || lane.isolated.length || lane.lives.length > 1 || lane.lives.some((life) => life.end || life.from_ms > 0));
+  const host = el("div", { class: "lanes", tabindex: 0, role: "region", "aria-label": "lives of nodes" });
+  const show = (lanes) => host.replaceChildren(responsive(lanes.length * LANE + 34, (width, height) => lanesChart(lanes, width, height, page)));
+  show(all);
+  const only = el("input", { type: "checkbox", onchange: () => show(only.checked ? eventful : all) });
+  const ends = [...new Set(all.flatMap((lane) => [...lane.lives.map((life) => life.end), ...lane.marks.map((mark) => mark.kind)]))].filter(Boolean);
+  const entries = ends.map((kind) => Object.assign({ name: kind }, eventMark(kind)));
+  if (all.some((lane) => lane.isolated.length)) entries.push({ name: "without a neighbour", color: "2", fill: true });
+  const lost = all.reduce((sum, lane) => sum + lane.left_out, 0);
+  return [
+    eventful.length && eventful.length < all.length ? el("label", { class: "filter" }, only, ` Only the ${plural(eventful.length, "node")} to which something happened`) : null,
+    legend([{ name: "runs", color: "lane", fill: true }, ...entries, ...faultEntry(page.faults)]),
+    host,
+    thinned(data.lanes, "nodes", "those to which most happened"),
+    lost ? note(`${count(lost)} later entries of these lanes are not on this page; events.jsonl has all.`) : null,
+  ];
+});
+
+function lanesChart(lanes, width, height, page) {
+  const root = canvas(width, height, "Lives of nodes over time");
+  const longest = Math.max(...lanes.map((lane) => lane.node.length));
+  const letters = Math.min(longest, width < 500 ? 10 : 18);
+  const left = 14 + letters * 6.3;
+  const area = frame(root, width, height, { min: 0, max: page.end, time: true, format: briefSeconds }, { min: 0, max: 1, ticks: [], format: String }, { left, top: 4, bottom: 26 });
+  shade(area, page.faults);
+  lanes.forEach((lane, at) => area.plot.append(laneRow(lane, at * LANE + 4 + LANE / 2, area, letters)));
+  return root;
+}
+
+function laneRow(lane, y, area, letters) {
+  const at = (ms) => area.xs(ms / 1e3);
+  const name = lane.node.length > letters ? `${lane.node.slice(0, letters - 1)}…` : lane.node;
+  const row = svg("g", null, svg("title", null, laneText(lane)), svg("text", { class: "lane-name", x: area.left - 7, y: y + 3.5, "text-anchor": "end" }, name));
+  for (const life of lane.lives) {
+    const end = life.to_ms === null ? area.right : at(life.to_ms);
+    row.append(svg("rect", { class: "fill-lane", x: at(life.from_ms), y: y - 2.5, width: Math.max(1, end - at(life.from_ms)), height: 5, rx: 1.5 }));
+  }
+  for (const [from, to] of lane.isolated) {
+    const end = to === null ? area.right : at(to);
+    row.append(svg("rect", { class: "fill-2", x: at(from), y: y - 2.5, width: Math.max(1.5, end - at(from)), height: 5 }));
+  }
+  for (const life of lane.lives.filter((life) => life.end)) {
+    const mark = eventMark(life.end);
+    row.append(mark.shape(at(life.to_ms), y, `ink-${mark.color}`));
+  }
+  for (const event of lane.marks) {
+    const mark = eventMark(event.kind);
+    row.append(mark.shape(at(event.at_ms), y, `ink-${mark.color}`));
+  }
+  return row;
+}
+
+function laneText(lane) {
+  const life = (one) => `ran from ${seconds(one.from_ms / 1e3)} ${one.end ? `until it ${one.end === "suspended" ? "was suspended" : one.end === "killed" ? "was killed" : one.end} at ${seconds(one.to_ms / 1e3)}` : "to the end"}`;
+  const place = [lane.group, lane.network].filter(Boolean).join(" on ");
+  return `${lane.node} (${place}): ${lane.lives.map(life).join("; ")}`;
+}
