@@ -1,12 +1,13 @@
 //! `harness report`: the pages of recorded runs, made again.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 
 use super::error::CommandError;
-use super::{Exit, tell};
-use crate::report_page::{PAGE_FILE, write_run_page, write_set_page};
+use super::{Exit, fail, tell};
+use crate::report_page::{PAGE_FILE, PageError, write_run_page, write_set_page};
 use crate::results::run_set::{RunSetError, record_directories};
 
 #[derive(Debug, ClapArgs)]
@@ -29,14 +30,15 @@ pub(super) fn report(args: &Args) -> Result<Exit, CommandError> {
         sets.push((directory, runs));
     }
     for (directory, runs) in &sets {
+        let is_run = runs[..] == [directory.to_path_buf()];
         for run in runs {
             let page = write_run_page(run)?;
-            if runs.len() == 1 {
+            if is_run {
                 tell(&format!("report: {}", page.display()));
             }
         }
-        if runs != &[directory.to_path_buf()] {
-            let page = write_set_page(runs, &directory.join(PAGE_FILE))?;
+        if !is_run {
+            let page = page_of_set(directory)?;
             tell(&format!("report: {}", page.display()));
         }
     }
@@ -51,4 +53,22 @@ pub(super) fn report(args: &Args) -> Result<Exit, CommandError> {
 /// Makes the page of a run that has just ended, whatever its end.
 pub(super) fn page_of_run(directory: &Path) -> Option<CommandError> {
     write_run_page(directory).err().map(CommandError::from)
+}
+
+/// Makes the page of each set among runs that have ended: of those whose records are in one directory. Returns what failed.
+pub(super) fn page_of_sets<'d>(directories: impl Iterator<Item = &'d Path>) -> Vec<Exit> {
+    let parents: BTreeSet<&Path> = directories.filter_map(Path::parent).collect();
+    let page = |parent: &Path| match page_of_set(parent) {
+        Ok(page) => {
+            tell(&format!("report: {}", page.display()));
+            None
+        }
+        Err(error) => Some(fail(error)),
+    };
+    parents.into_iter().filter_map(page).collect()
+}
+
+/// One page of all runs that have a record in this directory.
+fn page_of_set(directory: &Path) -> Result<PathBuf, PageError> {
+    write_set_page(&record_directories(directory)?, &directory.join(PAGE_FILE))
 }

@@ -9,9 +9,9 @@ use super::seconds;
 /// Links that were wanted and did not come up, one line each.
 pub(super) fn failed<'r>(record: &'r Record) -> Vec<LateCase<'r>> {
     let case = |(at, from, to, link): LinkEnd<'r>| match link {
-        RecordedLink::Down { why } => Some(plain(move || {
-            format!("{from} to {to} at {}: {}", seconds(at), cause(record, at, (from, to), why))
-        })),
+        RecordedLink::Down { why } => {
+            Some(plain(move || format!("{from} to {to} at {}: {}", seconds(at), cause(record, at, (from, to), why))))
+        }
         RecordedLink::Up { .. } => None,
     };
     links(record).filter_map(case).collect()

@@ -50,7 +50,8 @@ mod tests {
     use super::*;
 
     fn manifest() -> RunManifest {
-        let value = |name: &str, value: &str, from: &str| serde_json::json!({"name": name, "value": value, "from": from});
+        let value =
+            |name: &str, value: &str, from: &str| serde_json::json!({"name": name, "value": value, "from": from});
         serde_json::from_value(serde_json::json!({
             "schema_version": 1, "program": {"version": "0.1.0", "commit": null}, "command_line": [], "environment": {},
             "replay_of": null, "topology": "a folder/x.yaml", "backend": "sim", "fidelity": "packet",

@@ -146,4 +146,3 @@ fn networks_of(plan: &Value) -> BTreeMap<String, String> {
     };
     list("nodes").iter().filter_map(of).collect()
 }
-

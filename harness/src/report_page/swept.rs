@@ -79,7 +79,10 @@ mod tests {
         };
         let runs = [run("1/5", "2s"), run("1/50", "900ms"), run("1/10", "1m"), run("1/5", "bfs")];
         let swept = swept(&runs.iter().collect::<Vec<_>>());
-        assert_eq!(swept[0], SweptVariable { name: "die".to_owned(), values: ["1/50", "1/10", "1/5"].map(str::to_owned).to_vec() });
+        assert_eq!(
+            swept[0],
+            SweptVariable { name: "die".to_owned(), values: ["1/50", "1/10", "1/5"].map(str::to_owned).to_vec() }
+        );
         assert_eq!((swept[1].name.as_str(), swept.len()), ("wait", 2));
         assert_eq!(["900ms", "2s", "1m", "64KiB"].map(number), [Some(0.9), Some(2.0), Some(60.0), Some(65_536.0)]);
         assert_eq!(number("bfs"), None);

@@ -4,7 +4,7 @@ const MARGIN = { top: 10, right: 12, bottom: 26, left: 52 };
 
 // Draws at the width that there is, and again when that changes.
 function responsive(height, draw) {
-  const host = el("div", { class: "chart" });
+  const host = el("div", { class: "chart", style: `min-height: ${height}px` });
   let drawn = 0;
   const redraw = () => {
     const width = Math.max(240, Math.round(host.clientWidth || 640));
@@ -33,12 +33,18 @@ function ticks(min, max, wanted) {
 
 const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
 
-function timeTicks(max, wanted) {
-  if (max <= wanted) return ticks(0, max, wanted);
-  const step = TIME_STEPS.find((candidate) => max / candidate <= wanted) || 86400;
+function timeTicks(min, max, wanted) {
+  if (max - min <= wanted) return ticks(min, max, wanted);
+  const step = TIME_STEPS.find((candidate) => (max - min) / candidate <= wanted) || 86400;
   const found = [];
-  for (let at = 0; at <= max; at += step) found.push(at);
+  for (let at = Math.ceil(min / step) * step; at <= max; at += step) found.push(at);
   return found;
+}
+
+// Round in units of 1,024.
+function byteTicks(max, wanted) {
+  const unit = 1024 ** Math.floor(Math.log(Math.max(max, 1)) / Math.log(1024));
+  return ticks(0, max / unit, wanted).map((at) => at * unit);
 }
 
 function logTicks(min, max) {
@@ -69,9 +75,10 @@ function frame(root, width, height, x, y, margin) {
   const [left, right, top, bottom] = [m.left, width - m.right, m.top, height - m.bottom];
   const xs = (x.log ? logarithmic : linear)(x.min, x.max, left, right);
   const ys = (y.log ? logarithmic : linear)(y.min, y.max, bottom, top);
-  const wide = Math.max(2, Math.floor((right - left) / 80));
-  const xTicks = x.ticks || (x.log ? logTicks(x.min, x.max) : x.time ? timeTicks(x.max, wide) : ticks(x.min, x.max, wide));
-  const yTicks = y.ticks || (y.log ? logTicks(y.min, y.max) : ticks(y.min, y.max, Math.max(2, Math.floor((bottom - top) / 38))));
+  const wide = Math.max(2, Math.floor((right - left) / 64));
+  const xTicks = x.ticks || (x.log ? logTicks(x.min, x.max) : x.time ? timeTicks(x.min, x.max, wide) : ticks(x.min, x.max, wide));
+  const high = Math.max(2, Math.floor((bottom - top) / 38));
+  const yTicks = y.ticks || (y.log ? logTicks(y.min, y.max) : y.format === bytes ? byteTicks(y.max, high) : ticks(y.min, y.max, high));
   const grid = svg("g", { class: "grid" });
   for (const at of yTicks) {
     grid.append(svg("line", { x1: left, x2: right, y1: ys(at), y2: ys(at) }));
@@ -89,7 +96,7 @@ function frame(root, width, height, x, y, margin) {
   }
   grid.append(svg("line", { x1: left, x2: right, y1: bottom, y2: bottom, class: "axis" }));
   const plot = svg("g", null);
-  root.append(plot, grid);
+  root.append(grid, plot);
   return { xs, ys, plot, left, right, top, bottom };
 }
 
@@ -97,13 +104,15 @@ function frame(root, width, height, x, y, margin) {
 function shade(area, faults) {
   if (!faults) return;
   for (const stretch of faults.stretches.rows) {
-    const from = area.xs(stretch.from_ms / 1e3);
-    const to = stretch.to_ms === null ? area.right : area.xs(stretch.to_ms / 1e3);
+    const from = Math.max(area.left, area.xs(stretch.from_ms / 1e3));
+    const to = Math.min(area.right, stretch.to_ms === null ? area.right : area.xs(stretch.to_ms / 1e3));
+    if (to < area.left || from > area.right) continue;
     area.plot.append(svg("rect", { class: "fault", x: from, y: area.top, width: Math.max(1.5, to - from), height: area.bottom - area.top },
       svg("title", null, `${stretch.kind} ${stretch.kind === stretch.label ? "" : stretch.label}`)));
   }
   for (const moment of faults.moments.rows.filter((moment) => !QUIET_MOMENTS.has(moment.kind))) {
     const at = area.xs(moment.at_ms / 1e3);
+    if (at < area.left || at > area.right) continue;
     area.plot.append(svg("line", { class: "fault-moment", x1: at, x2: at, y1: area.top, y2: area.bottom }));
   }
 }

@@ -28,8 +28,8 @@ function evidence(check) {
 }
 
 function outcome(check) {
-  if (check.passed) return badge("passed");
-  return check.exercised && known(check.value) ? badge("failed") : badge("inconclusive");
+  const verdict = VERDICTS[check.passed ? "passed" : check.exercised && known(check.value) ? "failed" : "inconclusive"];
+  return el("span", { class: `outcome ${verdict.tone}` }, el("span", { "aria-hidden": "true" }, verdict.sign), ` ${verdict.word.toLowerCase()}`);
 }
 
 view("checks", "Checks", (_, page) => {
@@ -37,12 +37,12 @@ view("checks", "Checks", (_, page) => {
   if (!checks.length) return note("The topology has no checks, so nothing says what must hold.");
   const row = (check) => el("tr", { class: check.passed ? null : "failing" },
     el("td", null, el("code", null, check.text), known(check.step) ? el("small", null, `in step ${check.step + 1}`) : null, evidence(check)),
-    number(`${COMPARISONS[check.comparison] || ""} ${inUnit(check.bound, check.unit)}`),
+    number(`${COMPARISONS[check.comparison] || ""} ${inUnit(check.bound, check.unit)}`, { class: "number bound" }),
     number(known(check.value) ? inUnit(check.value, check.unit) : "not measured"),
     el("td", { class: "gauge-cell" }, gauge(check)),
     el("td", null, outcome(check)));
   const failing = checks.filter((check) => !check.passed);
-  const body = table(["Check", el("th", { class: "number" }, "Bound"), el("th", { class: "number" }, "Measured"), el("th", { class: "gauge-cell" }, ""), "Verdict"], checks.map(row), { class: "checks", label: "checks" });
+  const body = table(["Check", el("th", { class: "number bound" }, "Bound"), el("th", { class: "number" }, "Measured"), el("th", { class: "gauge-cell" }, ""), "Verdict"], checks.map(row), { class: "checks", label: "checks" });
   if (!failing.length || failing.length === checks.length) return body;
   const only = el("input", { type: "checkbox", onchange: () => body.classList.toggle("only-failing", only.checked) });
   return [el("label", { class: "filter" }, only, ` Only the ${plural(failing.length, "check")} that did not pass`), body];

@@ -22,12 +22,20 @@ view("queries", "Queries", (data, page) => {
   ];
 });
 
+// The least and the longest time of an axis. What a node has itself takes no time: that is drawn at the edge.
+const TIME_LEAST = 1e-4;
+
+function timesWithin(times) {
+  if (!times.length) return [1e-3, 1];
+  const max = Math.max(...times, TIME_LEAST) * 1.3;
+  return [Math.min(Math.max(Math.min(...times) / 1.3, TIME_LEAST), max / 10), max];
+}
+
 // Failed queries never come, so a curve ends at the share that succeeded.
 function distribution(data) {
   const curves = data.curves.filter((curve) => curve.took_us.length);
   if (!curves.length) return note("No query was answered.");
-  const all = curves.flatMap((curve) => curve.took_us).map((us) => Math.max(us, 1));
-  const [min, max] = [Math.min(...all) / 1e6 / 1.2, (Math.max(...all) / 1e6) * 1.2];
+  const [min, max] = timesWithin(curves.flatMap((curve) => curve.took_us).map((us) => us / 1e6));
   const points = curves.map((curve) => [[min, 0], ...curve.took_us.map((us, at) => [Math.max(us, 1) / 1e6, ((at + 1) / curve.took_us.length) * (curve.found / curve.asked)])]);
   const style = (at) => CURVES[at % CURVES.length];
   const out = el("div", { class: "readout-slot" });
@@ -46,17 +54,22 @@ function distribution(data) {
 function scatter(data, page) {
   const found = data.outcomes.indexOf("found");
   const rows = data.points.rows;
-  const times = rows.filter((row) => row.outcome === found).map((row) => Math.max(row.took_us, 1) / 1e6);
-  const [min, max] = times.length ? [Math.min(...times) / 1.3, Math.max(...times) * 1.3] : [0.001, 1];
+  const times = rows.filter((row) => row.outcome === found).map((row) => row.took_us / 1e6);
+  const [min, max] = timesWithin(times);
   const failed = rows.filter((row) => row.outcome !== found);
-  const quantileLine = (key) => data.stretches.filter((stretch) => known(stretch[key])).map((stretch) => [(stretch.from_ms + stretch.to_ms) / 2e3, Math.max(stretch[key], 1) / 1e6]);
+  const window = askedWithin(rows, page.end);
+  const quantileLine = (key) => data.stretches.flatMap((stretch, at) => {
+    const before = data.stretches[at - 1];
+    const gap = before && before.to_ms < stretch.from_ms ? [[before.to_ms / 1e3, null]] : [];
+    return [...gap, [(stretch.from_ms + stretch.to_ms) / 2e3, known(stretch[key]) ? stretch[key] / 1e6 : null]];
+  });
   const host = responsive(230, (width, height) => {
     const root = canvas(width, height, "Query times over the run");
     const top = failed.length ? 26 : 10;
-    const area = frame(root, width, height, { min: 0, max: page.end, time: true, format: briefSeconds }, { min, max, log: true, format: briefSeconds }, { top });
+    const area = frame(root, width, height, { min: window[0], max: window[1], time: true, format: briefSeconds }, { min, max, log: true, format: briefSeconds }, { top });
     shade(area, page.faults);
     for (const row of rows.filter((row) => row.outcome === found)) {
-      area.plot.append(svg("circle", { class: "query", cx: area.xs(row.at_ms / 1e3).toFixed(1), cy: area.ys(Math.max(row.took_us, 1) / 1e6).toFixed(1), r: 1.8 }));
+      area.plot.append(svg("circle", { class: "query", cx: area.xs(row.at_ms / 1e3).toFixed(1), cy: area.ys(row.took_us / 1e6).toFixed(1), r: 1.8 }));
     }
     for (const row of failed) {
       area.plot.append(svg("g", null, svg("title", null, `${words(data.outcomes[row.outcome])} at ${seconds(row.at_ms / 1e3)}, after ${seconds(row.took_us / 1e6)}`), MARKS.cross(area.xs(row.at_ms / 1e3), 13, "ink-bad")));
@@ -70,6 +83,14 @@ function scatter(data, page) {
   const lines = data.stretches.length > 2 ? [{ name: "p50", color: "1" }, { name: "p95", color: "2", dash: "5 3" }] : [];
   const crosses = failed.length ? [{ name: "failed", color: "bad", shape: MARKS.cross }] : [];
   return [legend([{ name: "found", color: "1", shape: MARKS.dot }, ...lines, ...crosses, ...faultEntry(page.faults)]), host, el("div", { class: "readout-slot" })];
+}
+
+// The part of the run in which queries ended, if that is short; else all of it.
+function askedWithin(rows, end) {
+  const times = rows.map((row) => row.at_ms / 1e3);
+  const [first, last] = [Math.min(...times), Math.max(...times)];
+  const pad = Math.max((last - first) * 0.04, end * 1e-3);
+  return last - first < end * 0.5 ? [Math.max(0, first - pad), Math.min(end, last + pad)] : [0, end];
 }
 
 // From where was asked, and where the item came from.

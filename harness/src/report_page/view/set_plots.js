@@ -1,6 +1,7 @@
 // What the runs measured: each run as a dot, and the mean with its 95 % interval.
 
 const SERIES = ["1", "2", "3", "4", "5", "soft"];
+const SHAPES = [MARKS.diamond, MARKS.dot, MARKS.triangle, MARKS.square, MARKS.down, MARKS.ring];
 
 view("plots", "Measures", (_, page) => page.set.map((topology) => titled(page, topology, topologyPlots(topology))));
 
@@ -25,7 +26,7 @@ function seriesOf(topology, axis) {
 function sameThing(topology, axis) {
   const { names } = seriesOf(topology, axis);
   if (names.length > SERIES.length) return note(`The other variables have ${names.length} combinations: only the first ${SERIES.length} are drawn. The table has all.`);
-  return names.length > 1 ? legend(names.map((name, at) => ({ name, color: SERIES[at], shape: MARKS.dot }))) : null;
+  return names.length > 1 ? legend(names.map((name, at) => ({ name, color: SERIES[at], shape: SHAPES[at] }))) : null;
 }
 
 function measurePlot(topology, measure, axis) {
@@ -70,6 +71,6 @@ function cellMark(cell, x, area, apart, measure) {
     const [low, high] = cell.interval.map(area.ys);
     group.append(svg("path", { class: `line line-${color}`, d: `M${x} ${low}V${high}M${x - 4} ${low}h8M${x - 4} ${high}h8` }));
   }
-  group.append(MARKS.diamond(x, area.ys(cell.mean), `ink-${color}`));
+  group.append(SHAPES[cell.series](x, area.ys(cell.mean), `ink-${color}`));
   return group;
 }

@@ -32,9 +32,10 @@ function start() {
   addEventListener("afterprint", () => opened.forEach((details) => details.removeAttribute("open")));
 }
 
-// Opens the story that a link leads to.
+// Shows what a link leads to, and opens it if it is a story.
 function openTarget() {
   const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (target) target.scrollIntoView();
   const details = target && target.querySelector("details");
   if (details) details.setAttribute("open", "");
 }

@@ -6,7 +6,8 @@ view("timeline", "Timeline", (data, page) => {
   const end = page.end;
   const { stretches, moments } = data;
   const tracks = tracksOf(stretches.rows, end);
-  const tall = 34 + 34 + tracks.length * 24 + (moments.rows.length ? 30 : 0);
+  const kinds = [...new Set(moments.rows.map((moment) => moment.kind))];
+  const tall = 68 + tracks.length * 24 + (kinds.length ? 10 + kinds.length * 13 : 0);
   const chart = responsive(tall, (width, height) => {
     const root = canvas(width, height, "Steps and faults over the run's clock");
     const area = frame(root, width, height, { min: 0, max: end, time: true, format: briefSeconds }, { min: 0, max: 1, ticks: [], format: String }, { left: 12, top: 6 });
@@ -15,11 +16,11 @@ view("timeline", "Timeline", (data, page) => {
     const low = 46 + tracks.length * 24 + 10;
     for (const moment of moments.rows) {
       const mark = eventMark(moment.kind);
-      area.plot.append(svg("g", null, svg("title", null, momentText(moment)), mark.shape(area.xs(moment.at_ms / 1e3), low, `ink-${mark.color}`)));
+      const line = low + kinds.indexOf(moment.kind) * 13;
+      area.plot.append(svg("g", null, svg("title", null, momentText(moment)), mark.shape(area.xs(moment.at_ms / 1e3), line, `ink-${mark.color}`)));
     }
     return root;
   });
-  const kinds = [...new Set(moments.rows.map((moment) => moment.kind))];
   const row = (step, at) => [number(String(at + 1)), el("td", null, step.summary, step.error ? el("small", { class: "tone-bad" }, step.error) : null), number(seconds(step.began_s)), number(known(step.took_s) ? seconds(step.took_s) : "did not end")];
   return [
     chart,
