@@ -63,6 +63,8 @@ pub(super) fn page_of_sets<'d>(directories: impl Iterator<Item = &'d Path>) -> V
             tell(&format!("report: {}", page.display()));
             None
         }
+        // No run could write its result, which has been reported.
+        Err(PageError::Record(RunSetError::NoRuns(_))) => None,
         Err(error) => Some(fail(error)),
     };
     parents.into_iter().filter_map(page).collect()
@@ -70,5 +72,9 @@ pub(super) fn page_of_sets<'d>(directories: impl Iterator<Item = &'d Path>) -> V
 
 /// One page of all runs that have a record in this directory.
 fn page_of_set(directory: &Path) -> Result<PathBuf, PageError> {
-    write_set_page(&record_directories(directory)?, &directory.join(PAGE_FILE))
+    let runs = record_directories(directory)?;
+    if runs.is_empty() {
+        return Err(RunSetError::NoRuns(directory.to_owned()).into());
+    }
+    write_set_page(&runs, &directory.join(PAGE_FILE))
 }

@@ -25,6 +25,12 @@ impl<'r> Fate<'r> {
         before.filter_map(|event| Fate::of(node, event.at, &event.kind)).last().unwrap_or(Fate::Up)
     }
 
+    /// The last end of a node within a stretch of time. It may run again since.
+    pub(super) fn last_end(record: &'r Record, node: &str, (from, to): (u64, u64)) -> Option<Self> {
+        let within = record.events.iter().filter(|event| (from..=to).contains(&event.at));
+        within.filter_map(|event| Fate::of(node, event.at, &event.kind)).filter(|fate| *fate != Fate::Up).last()
+    }
+
     /// What an event says about a node.
     fn of(node: &str, at: u64, kind: &'r RecordedKind) -> Option<Self> {
         match kind {

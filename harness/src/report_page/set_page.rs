@@ -122,16 +122,23 @@ pub(super) fn html(directories: &[PathBuf], base: &Path) -> Result<String, RunSe
 }
 
 fn set_run(directory: &Path, base: &Path) -> Result<SetRun, RunSetError> {
-    let relative = directory.strip_prefix(base).unwrap_or(directory);
-    let page = relative.join(PAGE_FILE);
+    let page = from_base(&directory.join(PAGE_FILE), base);
     Ok(SetRun {
         figures: RunFigures::load(directory)?,
         outline: RunOutline::load(directory)?,
         // Without it, the run has no values that vary.
         values: RunManifest::read(directory).map(|manifest| values_of(&manifest)).unwrap_or_default(),
         page: directory.join(PAGE_FILE).exists().then(|| page.display().to_string()),
-        directory: relative.display().to_string(),
+        directory: directory.strip_prefix(base).unwrap_or(directory).display().to_string(),
     })
+}
+
+/// The path as it leads from `base`, or from the root if it leads elsewhere.
+fn from_base(path: &Path, base: &Path) -> PathBuf {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let base = if base.as_os_str().is_empty() { Path::new(".") } else { base };
+    let path = absolute(path);
+    path.strip_prefix(absolute(base)).map(Path::to_owned).unwrap_or(path)
 }
 
 fn topology((name, backend): &(String, String), runs: &[&SetRun]) -> SetTopology {
@@ -208,5 +215,18 @@ fn measure(name: &MeasureName, cells: &[(Vec<usize>, Vec<&RunFigures>)]) -> SetM
                 | MeasureName::ConnectedP50(..)
         ),
         cells: cells.iter().enumerate().filter_map(cell).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_leads_to_those_of_its_runs_wherever_it_is() {
+        let from = |path: &str, base: &str| from_base(Path::new(path), Path::new(base)).display().to_string();
+        assert_eq!(from("set/run-1/report.html", "set"), "run-1/report.html");
+        assert_eq!(from("run-1/report.html", ""), "run-1/report.html");
+        assert_eq!(from("/runs/run-1/report.html", "/pages"), "/runs/run-1/report.html");
     }
 }

@@ -43,9 +43,9 @@ impl PageSection for StoryData {
         match Record::read(files.directory()) {
             Ok(record) => {
                 let lists = explain::failures(&record, CASES_MAX);
-                let told: Vec<StoryList> =
+                let lists: Vec<StoryList> =
                     lists.into_iter().filter(|list| list.total > 0).map(|list| story_list(&record, list)).collect();
-                json!({"lists": told})
+                json!({"lists": lists})
             }
             Err(error) => json!({"unreadable": butter_cli::chain::one_line(&error)}),
         }

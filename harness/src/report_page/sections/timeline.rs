@@ -1,5 +1,6 @@
 //! What was done to nodes and networks, and when: stretches that other sections shade, and single moments.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -101,8 +102,8 @@ impl PageSection for TimelineData {
     fn data(&mut self, files: &RunFiles) -> Value {
         let run_ms = (files.outline.run_s * 1e3) as u64;
         json!({
-            "stretches": ThinList::first(std::mem::take(&mut self.stretches), FAULTS_MAX),
-            "moments": ThinList::first(merged(std::mem::take(&mut self.moments), run_ms / MOMENT_PARTS), FAULTS_MAX),
+            "stretches": longest(std::mem::take(&mut self.stretches), run_ms),
+            "moments": few(std::mem::take(&mut self.moments), run_ms / MOMENT_PARTS),
         })
     }
 }
@@ -137,6 +138,27 @@ impl TimelineData {
     }
 }
 
+/// The stretches that lasted longest, in their order.
+fn longest(stretches: Vec<FaultStretch>, run_ms: u64) -> ThinList<FaultStretch> {
+    let of = stretches.len();
+    let mut ranked = stretches;
+    ranked.sort_by_key(|stretch| Reverse(stretch.to_ms.unwrap_or(run_ms).saturating_sub(stretch.from_ms)));
+    ranked.truncate(FAULTS_MAX);
+    ranked.sort_by_key(|stretch| stretch.from_ms);
+    ThinList { rows: ranked, of }
+}
+
+/// Moments, merged over longer and longer times until there are few enough.
+fn few(moments: Vec<FaultMoment>, within_ms: u64) -> ThinList<FaultMoment> {
+    let mut within_ms = within_ms.max(1);
+    let mut few = merged(moments, within_ms);
+    while few.len() > FAULTS_MAX {
+        within_ms *= 2;
+        few = merged(few, within_ms);
+    }
+    ThinList { of: few.len(), rows: few }
+}
+
 /// Moments of one kind that follow each other within `within_ms` of the first become one.
 fn merged(moments: Vec<FaultMoment>, within_ms: u64) -> Vec<FaultMoment> {
     let mut merged: Vec<FaultMoment> = Vec::new();
@@ -167,5 +189,29 @@ mod tests {
         let merged = merged(vec![moment("kill", 0), moment("start", 5), moment("kill", 9), moment("kill", 11)], 10);
         let shown: Vec<(&str, u64, usize)> = merged.iter().map(|m| (m.kind, m.at_ms, m.count)).collect();
         assert_eq!(shown, [("kill", 0, 2), ("start", 5, 1), ("kill", 11, 1)]);
+    }
+
+    #[test]
+    fn many_moments_are_merged_and_none_is_lost() {
+        let moment = |at_ms| FaultMoment { kind: "kill", label: String::new(), at_ms, count: 1 };
+        let few = few((0..5_000).map(moment).collect(), 1);
+        assert!(few.rows.len() <= FAULTS_MAX && few.rows.len() > FAULTS_MAX / 4, "{}", few.rows.len());
+        assert_eq!(few.rows.iter().map(|moment| moment.count).sum::<usize>(), 5_000);
+        assert!(few.rows.last().unwrap().at_ms > 4_900);
+    }
+
+    #[test]
+    fn of_many_stretches_the_longest_stay_in_their_order() {
+        let stretch = |at: u64| FaultStretch {
+            kind: "partition",
+            label: String::new(),
+            from_ms: at,
+            to_ms: Some(at + at % 7),
+            nodes: 0,
+        };
+        let longest = longest((0..1_000).map(stretch).collect(), 2_000);
+        assert_eq!((longest.rows.len(), longest.of), (FAULTS_MAX, 1_000));
+        assert!(longest.rows.iter().filter(|stretch| stretch.from_ms % 7 == 6).count() > 140);
+        assert!(longest.rows.is_sorted_by_key(|stretch| stretch.from_ms));
     }
 }

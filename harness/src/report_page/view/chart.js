@@ -2,6 +2,9 @@
 
 const MARGIN = { top: 10, right: 12, bottom: 26, left: 52 };
 
+// Charts that are to be drawn as soon as they are in the page.
+const UNDRAWN = [];
+
 // Draws at the width that there is, and again when that changes.
 function responsive(height, draw) {
   const host = el("div", { class: "chart", style: `min-height: ${height}px` });
@@ -13,7 +16,7 @@ function responsive(height, draw) {
     host.replaceChildren(draw(width, height));
   };
   new ResizeObserver(redraw).observe(host);
-  requestAnimationFrame(redraw);
+  UNDRAWN.push(redraw);
   return host;
 }
 
@@ -110,7 +113,9 @@ function shade(area, faults) {
     area.plot.append(svg("rect", { class: "fault", x: from, y: area.top, width: Math.max(1.5, to - from), height: area.bottom - area.top },
       svg("title", null, `${stretch.kind} ${stretch.kind === stretch.label ? "" : stretch.label}`)));
   }
-  for (const moment of faults.moments.rows.filter((moment) => !QUIET_MOMENTS.has(moment.kind))) {
+  const moments = faults.moments.rows.filter((moment) => !QUIET_MOMENTS.has(moment.kind));
+  // More lines than that would be one grey area.
+  for (const moment of moments.length > 60 ? [] : moments) {
     const at = area.xs(moment.at_ms / 1e3);
     if (at < area.left || at > area.right) continue;
     area.plot.append(svg("line", { class: "fault-moment", x1: at, x2: at, y1: area.top, y2: area.bottom }));

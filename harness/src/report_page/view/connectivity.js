@@ -19,7 +19,7 @@ view("connectivity", "Which NATs could be crossed", (_, page) => {
   const rest = pairs.some((pair) => pair.connected < pair.pairs) ? [{ name: "not connected", color: "bad", fill: true }] : [];
   return [
     el("p", null, "Share of the tested pairs of nodes that were linked without a relay, whichever side asked. The bar below divides the pairs by the path of their link."),
-    table(["", ...names.map((name) => el("th", { scope: "col", class: "column" }, name))], rows, { class: "matrix", label: "links between groups of nodes" }),
+    matrix(["", ...names.map((name) => el("th", { scope: "col", class: "column" }, name))], rows, "links between groups of nodes"),
     legend([...used.map((path) => ({ name: path.name, color: path.color, fill: true })), ...rest]),
   ];
 });
@@ -30,7 +30,7 @@ function linkCell(pair) {
   const texts = PATHS.filter((path) => pair.paths[path.key]).map((path) => `${path.name} ${pair.paths[path.key]}`);
   const interval = pair.direct_interval ? `, 95 % interval ${percent(pair.direct_interval[0])} to ${percent(pair.direct_interval[1])}` : "";
   const title = `${pair.from} and ${pair.to}: ${pair.connected} of ${pair.pairs} connected, ${pair.direct} direct (${percent(share)}${interval}); ${texts.join(", ")}; connected p50 ${seconds(pair.connected_s.p50)}, direct p50 ${seconds(pair.direct_s.p50)}`;
-  return el("td", { class: `cell heat-${heat(share)}`, title, tabindex: 0, "aria-label": title },
+  return el("td", { class: `cell heat-${heat(share)}`, title, "aria-label": title },
     el("span", null, known(share) ? String(Math.floor(share * 100 + 1e-6)) : NO_VALUE), pathBar(pair));
 }
 

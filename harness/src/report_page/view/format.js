@@ -1,4 +1,4 @@
-// Numbers with their units, as `harness` prints them.
+// Numbers with their units, as `harness` prints them. A number and its unit stay on one line.
 
 const NO_VALUE = "–";
 
@@ -30,27 +30,27 @@ function count(value) {
 
 // Rounded down: only a whole is shown as 100 %.
 function percent(share) {
-  return known(share) ? `${plain(Math.floor(share * 10000 + 1e-6) / 100)} %` : NO_VALUE;
+  return known(share) ? `${plain(Math.floor(share * 10000 + 1e-6) / 100)}\u00a0%` : NO_VALUE;
 }
 
 function seconds(value) {
   if (!known(value)) return NO_VALUE;
-  if (value < 1e-3 && value > 0) return `${trimmed(value * 1e6, 0)} µs`;
-  if (value < 1) return `${plain(value * 1e3)} ms`;
-  if (value < 120) return `${value.toFixed(2)} s`;
+  if (value < 1e-3 && value > 0) return `${trimmed(value * 1e6, 0)}\u00a0µs`;
+  if (value < 1) return `${plain(value * 1e3)}\u00a0ms`;
+  if (value < 120) return `${value.toFixed(2)}\u00a0s`;
   const whole = Math.round(value);
   const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  return parts.map((part, at) => (part ? `${part} ${["h", "min", "s"][at]}` : "")).filter(Boolean).join(" ");
+  return parts.map((part, at) => (part ? `${part}\u00a0${["h", "min", "s"][at]}` : "")).filter(Boolean).join(" ");
 }
 
 // Short, for axes.
 function briefSeconds(value) {
   if (value === 0) return "0";
-  if (value < 1e-3) return `${trimmed(value * 1e6, 0)} µs`;
-  if (value < 1) return `${trimmed(value * 1e3, 1)} ms`;
-  if (value < 120) return `${trimmed(value, 1)} s`;
-  if (value < 7200) return `${trimmed(value / 60, 1)} min`;
-  return `${trimmed(value / 3600, 1)} h`;
+  if (value < 1e-3) return `${trimmed(value * 1e6, 0)}\u00a0µs`;
+  if (value < 1) return `${trimmed(value * 1e3, 1)}\u00a0ms`;
+  if (value < 120) return `${trimmed(value, 1)}\u00a0s`;
+  if (value < 7200) return `${trimmed(value / 60, 1)}\u00a0min`;
+  return `${trimmed(value / 3600, 1)}\u00a0h`;
 }
 
 function bytes(value) {
@@ -61,12 +61,12 @@ function bytes(value) {
     value /= 1024;
     at += 1;
   }
-  return `${value < 10 && at > 0 ? trimmed(value, 1) : trimmed(value, 0)} ${units[at]}`;
+  return `${value < 10 && at > 0 ? trimmed(value, 1) : trimmed(value, 0)}\u00a0${units[at]}`;
 }
 
 function brief(value) {
-  if (Math.abs(value) >= 1e6) return `${trimmed(value / 1e6, 1)} M`;
-  if (Math.abs(value) >= 1e4) return `${trimmed(value / 1e3, 1)} k`;
+  if (Math.abs(value) >= 1e6) return `${trimmed(value / 1e6, 1)}\u00a0M`;
+  if (Math.abs(value) >= 1e4) return `${trimmed(value / 1e3, 1)}\u00a0k`;
   return trimmed(value, Math.abs(value) < 1 ? 2 : 1);
 }
 

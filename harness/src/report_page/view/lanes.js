@@ -18,6 +18,7 @@ view("lanes", "Lives of nodes", (data, page) => {
     eventful.length && eventful.length < all.length ? el("label", { class: "filter" }, only, ` Only the ${plural(eventful.length, "node")} to which something happened`) : null,
     legend([{ name: "runs", color: "lane", fill: true }, ...entries, ...faultEntry(page.faults)]),
     host,
+    eventful.length ? unfolded("The same as text", () => el("ul", null, eventful.map((lane) => el("li", null, laneText(lane))))) : null,
     thinned(data.lanes, "nodes", "those to which most happened"),
     lost ? note(`${count(lost)} later entries of these lanes are not on this page; events.jsonl has all.`) : null,
   ];
@@ -30,35 +31,36 @@ function lanesChart(lanes, width, height, page) {
   const left = 14 + letters * 6.3;
   const area = frame(root, width, height, { min: 0, max: page.end, time: true, format: briefSeconds }, { min: 0, max: 1, ticks: [], format: String }, { left, top: 4, bottom: 26 });
   shade(area, page.faults);
-  lanes.forEach((lane, at) => area.plot.append(laneRow(lane, at * LANE + 4 + LANE / 2, area, letters)));
+  const middle = (at) => at * LANE + 4 + LANE / 2;
+  lanes.forEach((lane, at) => area.plot.append(laneRow(lane, middle(at), area, letters)));
+  const places = {};
+  lanes.forEach((lane, at) => {
+    const add = (kind, ms) => (places[kind] = places[kind] || []).push([area.xs(ms / 1e3), middle(at)]);
+    lane.lives.filter((life) => life.end).forEach((life) => add(life.end, life.to_ms));
+    lane.marks.forEach((mark) => add(mark.kind, mark.at_ms));
+  });
+  for (const [kind, all] of Object.entries(places)) {
+    const mark = eventMark(kind);
+    area.plot.append(mark.shape.all(all, `through ink-${mark.color}`));
+  }
   return root;
 }
 
 function laneRow(lane, y, area, letters) {
-  const at = (ms) => area.xs(ms / 1e3);
+  const stretch = (from, to) => {
+    const [start, end] = [area.xs(from / 1e3), to === null ? area.right : area.xs(to / 1e3)];
+    return `M${round(start)} ${y}H${round(Math.max(end, start + 1))}`;
+  };
   const name = lane.node.length > letters ? `${lane.node.slice(0, letters - 1)}…` : lane.node;
   const row = svg("g", null, svg("title", null, laneText(lane)), svg("text", { class: "lane-name", x: area.left - 7, y: y + 3.5, "text-anchor": "end" }, name));
-  for (const life of lane.lives) {
-    const end = life.to_ms === null ? area.right : at(life.to_ms);
-    row.append(svg("rect", { class: "fill-lane", x: at(life.from_ms), y: y - 2.5, width: Math.max(1, end - at(life.from_ms)), height: 5, rx: 1.5 }));
-  }
-  for (const [from, to] of lane.isolated) {
-    const end = to === null ? area.right : at(to);
-    row.append(svg("rect", { class: "fill-2", x: at(from), y: y - 2.5, width: Math.max(1.5, end - at(from)), height: 5 }));
-  }
-  for (const life of lane.lives.filter((life) => life.end)) {
-    const mark = eventMark(life.end);
-    row.append(mark.shape(at(life.to_ms), y, `ink-${mark.color}`));
-  }
-  for (const event of lane.marks) {
-    const mark = eventMark(event.kind);
-    row.append(mark.shape(at(event.at_ms), y, `ink-${mark.color}`));
-  }
+  row.append(svg("path", { class: "lane", d: lane.lives.map((life) => stretch(life.from_ms, life.to_ms)).join("") }));
+  if (lane.isolated.length) row.append(svg("path", { class: "lane isolated", d: lane.isolated.map(([from, to]) => stretch(from, to)).join("") }));
   return row;
 }
 
 function laneText(lane) {
   const life = (one) => `ran from ${seconds(one.from_ms / 1e3)} ${one.end ? `until it ${one.end === "suspended" ? "was suspended" : one.end === "killed" ? "was killed" : one.end} at ${seconds(one.to_ms / 1e3)}` : "to the end"}`;
   const place = [lane.group, lane.network].filter(Boolean).join(" on ");
-  return `${lane.node} (${place}): ${lane.lives.map(life).join("; ")}`;
+  const others = [...lane.isolated.map(([from, to]) => `had no neighbour from ${seconds(from / 1e3)} to ${to === null ? "the end" : seconds(to / 1e3)}`), ...lane.marks.map((mark) => `${mark.kind} at ${seconds(mark.at_ms / 1e3)}`)];
+  return `${lane.node}${place ? ` (${place})` : ""}: ${[...lane.lives.map(life), ...others].join("; ")}`;
 }

@@ -68,9 +68,8 @@ function scatter(data, page) {
     const top = failed.length ? 26 : 10;
     const area = frame(root, width, height, { min: window[0], max: window[1], time: true, format: briefSeconds }, { min, max, log: true, format: briefSeconds }, { top });
     shade(area, page.faults);
-    for (const row of rows.filter((row) => row.outcome === found)) {
-      area.plot.append(svg("circle", { class: "query", cx: area.xs(row.at_ms / 1e3).toFixed(1), cy: area.ys(row.took_us / 1e6).toFixed(1), r: 1.8 }));
-    }
+    const places = rows.filter((row) => row.outcome === found).map((row) => [area.xs(row.at_ms / 1e3), area.ys(row.took_us / 1e6)]);
+    area.plot.append(MARKS.point.all(places, "ink-1"));
     for (const row of failed) {
       area.plot.append(svg("g", null, svg("title", null, `${words(data.outcomes[row.outcome])} at ${seconds(row.at_ms / 1e3)}, after ${seconds(row.took_us / 1e6)}`), MARKS.cross(area.xs(row.at_ms / 1e3), 13, "ink-bad")));
     }
@@ -102,12 +101,12 @@ function pairs(cells) {
     const found = cells.find((cell) => cell.from === one && cell.to === other);
     if (!found) return el("td", { class: "empty" }, "");
     const title = `asked in ${one}, stored in ${other}: ${found.found} of ${found.queries} found, p50 ${seconds(found.latency_s.p50)}, p95 ${seconds(found.latency_s.p95)}, ${plain(found.messages_mean)} messages`;
-    return el("td", { class: `cell heat-${heat(found.success_share)}`, title, tabindex: 0, "aria-label": title },
+    return el("td", { class: `cell heat-${heat(found.success_share)}`, title, "aria-label": title },
       el("span", null, String(Math.floor(found.success_share * 100 + 1e-6))), el("small", null, known(found.latency_s.p50) ? briefSeconds(Number(found.latency_s.p50.toPrecision(2))) : NO_VALUE));
   };
   const rows = from.map((one) => el("tr", null, el("th", { scope: "row" }, one), to.map((other) => cell(one, other))));
   return figure("Found of 100 queries, and their median time, by the network that asked (rows) and the one that stored (columns)",
-    table(["", ...to.map((name) => el("th", { scope: "col", class: "column" }, name))], rows, { class: "matrix", label: "queries between networks" }));
+    matrix(["", ...to.map((name) => el("th", { scope: "col", class: "column" }, name))], rows, "queries between networks"));
 }
 
 function ends(total) {

@@ -66,7 +66,7 @@ function cellText(cell, measure) {
 function cellMark(cell, x, area, apart, measure) {
   const color = SERIES[cell.series];
   const group = svg("g", null, svg("title", null, cellText(cell, measure)));
-  cell.points.forEach((value, at) => group.append(svg("circle", { class: `ink-${color}`, opacity: 0.3, r: 2, cx: x + (((at * 7) % 5) - 2) * Math.min(2, apart / 8), cy: area.ys(value) })));
+  group.append(MARKS.point.all(cell.points.map((value, at) => [x + (((at * 7) % 5) - 2) * Math.min(2, apart / 8), area.ys(value)]), `ink-${color}`));
   if (cell.interval) {
     const [low, high] = cell.interval.map(area.ys);
     group.append(svg("path", { class: `line line-${color}`, d: `M${x} ${low}V${high}M${x - 4} ${low}h8M${x - 4} ${high}h8` }));

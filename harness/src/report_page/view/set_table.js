@@ -23,7 +23,7 @@ view("list", "Runs", (_, page) => page.set.map((topology) => titled(page, topolo
 function runTable(topology) {
   const right = (name) => el("th", { class: "number" }, name);
   const row = (run) => el("tr", null,
-    el("td", null, run.page ? el("a", { href: encodeURI(run.page) }, run.directory) : run.directory),
+    el("td", null, run.page ? el("a", { href: run.page.split("/").map(encodeURIComponent).join("/") }, run.directory) : run.directory),
     run.values.map((value) => el("td", null, value)),
     number(String(run.seed)), number(`${run.passed} of ${run.checks}`), number(seconds(run.run_s)), el("td", null, badge(run.verdict)));
   return [

@@ -22,11 +22,12 @@ function start() {
     if (title) host.append(el("section", { id: name }, el("h2", null, title), [content].flat(Infinity)));
     else host.append(el("header", { id: name }, [content].flat(Infinity)), nav);
   }
+  UNDRAWN.splice(0).forEach((draw) => draw());
   openTarget();
   addEventListener("hashchange", openTarget);
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")];
+    opened = [...document.querySelectorAll(".stories details:not([open])")];
     opened.forEach((details) => details.setAttribute("open", ""));
   });
   addEventListener("afterprint", () => opened.forEach((details) => details.removeAttribute("open")));

@@ -2,7 +2,7 @@
 
 view("stories", "What failed, and why", (data) => {
   if (!data) return null;
-  if (data.unreadable) return note(`The stories cannot be told: ${data.unreadable}`);
+  if (data.unreadable) return note(`The record cannot be explained: ${data.unreadable}`);
   if (!data.lists.length) return el("p", null, "Nothing: no item was lost, and no put, query or link failed.");
   return data.lists.map((list) => el("div", { class: "stories" },
     el("h3", null, list.title.charAt(0).toUpperCase() + list.title.slice(1), el("span", { class: "times" }, ` ${count(list.of)}`)),

@@ -25,9 +25,11 @@ view("timeline", "Timeline", (data, page) => {
   return [
     chart,
     kinds.length ? legend(kinds.map((kind) => Object.assign({ name: kind }, eventMark(kind)))) : null,
-    thinned(stretches, "faults"),
-    thinned(moments, "moments"),
+    thinned(stretches, "faults", "those that lasted longest"),
     table([el("th", { class: "number" }, "#"), "Step", el("th", { class: "number" }, "Began"), el("th", { class: "number" }, "Took")], steps.map(row), { label: "steps" }),
+    stretches.rows.length + moments.rows.length ? unfolded("Everything that was done to nodes and networks", () => el("ul", null,
+      [...stretches.rows.map((stretch) => [stretch.from_ms, stretchText(stretch)]), ...moments.rows.map((moment) => [moment.at_ms, momentText(moment)])]
+        .sort((one, other) => one[0] - other[0]).map(([, text]) => el("li", null, text)))) : null,
   ];
 });
 
@@ -54,13 +56,21 @@ function stretchBox(stretch, area, top) {
   const from = area.xs(stretch.from_ms / 1e3);
   const to = stretch.to_ms === null ? area.right : area.xs(stretch.to_ms / 1e3);
   const width = Math.max(2, to - from);
-  const nodes = stretch.nodes ? ` (${plural(stretch.nodes, "node")})` : "";
-  const text = (stretch.kind === stretch.label ? stretch.label : `${stretch.kind}: ${stretch.label}`) + nodes;
-  const box = svg("g", null, svg("title", null, `${text}, ${seconds(stretch.from_ms / 1e3)} to ${stretch.to_ms === null ? "the end" : seconds(stretch.to_ms / 1e3)}`),
+  const text = stretchName(stretch);
+  const box = svg("g", null, svg("title", null, stretchText(stretch)),
     svg("rect", { class: "fault strong", x: from, y: top, width, height: 18, rx: 3 }));
   const room = Math.floor((width - 8) / 6.2);
   if (room >= 4) box.append(svg("text", { class: "fault-text", x: from + 6, y: top + 13 }, text.length > room ? text.slice(0, room - 1) + "…" : text));
   return box;
+}
+
+function stretchName(stretch) {
+  const nodes = stretch.nodes ? ` (${plural(stretch.nodes, "node")})` : "";
+  return (stretch.kind === stretch.label ? stretch.label : `${stretch.kind}: ${stretch.label}`) + nodes;
+}
+
+function stretchText(stretch) {
+  return `${stretchName(stretch)} from ${seconds(stretch.from_ms / 1e3)} to ${stretch.to_ms === null ? "the end" : seconds(stretch.to_ms / 1e3)}`;
 }
 
 // Stretches that overlap are in tracks of their own; there are at most eight.
