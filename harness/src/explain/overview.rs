@@ -1,7 +1,5 @@
 //! Everything that failed in a run, one line each.
 
-use std::collections::BTreeSet;
-
 use super::fates::Fate;
 use super::record::{Record, RecordedEvent, RecordedKind, RecordedQuery, StoredResult};
 use super::{StorySubject, items, links, queries, seconds};
@@ -108,18 +106,8 @@ fn failed_queries<'r>(record: &'r Record) -> Vec<LateCase<'r>> {
 }
 
 fn dead_nodes(record: &Record) -> Vec<LateCase<'_>> {
-    let mut names = BTreeSet::new();
-    for event in &record.events {
-        if let RecordedKind::Killed { node }
-        | RecordedKind::Stopped { node }
-        | RecordedKind::Suspended { node, .. }
-        | RecordedKind::NodeDied { node, .. } = &event.kind
-        {
-            names.insert(node.as_str());
-        }
-    }
-    let fate = |node: &str| Fate::at(record, node, u64::MAX).describe().map(|fate| format!("{node} {fate}"));
-    names.into_iter().filter_map(fate).map(|line| plain(|| line)).collect()
+    let case = |(node, fate): (&str, Fate<'_>)| fate.describe().map(|fate| format!("{node} {fate}"));
+    Fate::at_end(record).into_iter().filter_map(case).map(|line| plain(|| line)).collect()
 }
 
 fn dead_routers(record: &Record) -> Vec<LateCase<'_>> {

@@ -76,8 +76,8 @@ function inUnit(value, unit) {
   return unit === "seconds" ? seconds(value) : plain(value);
 }
 
-function plural(number, noun) {
-  return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+function plural(number, noun, several) {
+  return `${count(number)} ${number === 1 ? noun : several || `${noun}s`}`;
 }
 
 function words(name) {

@@ -112,7 +112,7 @@ function pairs(cells) {
 function ends(total) {
   const names = ["found", "not_found", "incomplete", "timed_out", "wrong_bytes", "unasked"];
   const shown = names.filter((name) => total[name] > 0).map((name) => `${words(name)} ${count(total[name])}`);
-  return el("p", { class: "figures" }, `${plural(total.queries, "query").replace("querys", "queries")}: ${shown.join(", ")}. `,
+  return el("p", { class: "figures" }, `${plural(total.queries, "query", "queries")}: ${shown.join(", ")}. `,
     known(total.latency_s.p50) ? `p50 ${seconds(total.latency_s.p50)}, p95 ${seconds(total.latency_s.p95)}, longest ${seconds(total.latency_s.max)}. ` : "",
     known(total.messages_mean) ? `${plain(total.messages_mean)} messages and ${plain(total.hops_mean)} hops per query found.` : "");
 }
