@@ -16,7 +16,7 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "DIR")]
     directories: Vec<PathBuf>,
     /// Write one page of all these runs to this file, too
-    #[arg(long, value_name = "FILE", env = "HARNESS_REPORT_OUT")]
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 

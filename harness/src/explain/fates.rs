@@ -30,7 +30,7 @@ impl<'r> Fate<'r> {
     /// The last end of a node within a stretch of time. It may run again since.
     pub(super) fn last_end(record: &'r Record, node: &str, (from, to): (u64, u64)) -> Option<Self> {
         let within = record.events.iter().filter(|event| (from..=to).contains(&event.at));
-        within.filter_map(|event| Fate::of(node, event.at, &event.kind)).filter(|fate| *fate != Fate::Up).next_back()
+        within.filter_map(|event| Fate::of(node, event.at, &event.kind)).rfind(|fate| *fate != Fate::Up)
     }
 
     /// What had happened to each node by the end: of those to which anything has.

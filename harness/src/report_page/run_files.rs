@@ -31,10 +31,18 @@ pub(super) struct RunFiles {
     pub(super) manifest: Option<RunManifest>,
     /// `timing.json`, or null.
     pub(super) timing: Value,
-    /// The network of each node, as the file names it: `home` for `home-3`.
-    networks: BTreeMap<String, String>,
+    nodes: BTreeMap<String, PlannedNode>,
     /// What could not be read, and why.
     pub(super) notes: Vec<String>,
+}
+
+/// What the plan says of a node.
+#[derive(Debug)]
+struct PlannedNode {
+    /// Its network, as the file names it: `home` for `home-3`.
+    network: String,
+    /// Whether it runs from the beginning.
+    from_start: bool,
 }
 
 /// A row of the samples.
@@ -68,14 +76,19 @@ impl RunFiles {
         let [result, plan, timing] = ["result.json", "plan.json", "timing.json"].map(&mut json);
         let manifest = RunManifest::read(directory)
             .map_err(|error| notes.push(format!("run.json cannot be read: {}", butter_cli::chain::one_line(&error))));
-        let networks = networks_of(&plan);
+        let nodes = planned_nodes(&plan);
         let (directory, manifest) = (directory.to_owned(), manifest.ok());
-        Ok(RunFiles { directory, outline, result, plan, manifest, timing, networks, notes })
+        Ok(RunFiles { directory, outline, result, plan, manifest, timing, nodes, notes })
     }
 
     /// The network of a node, as the file names it.
     pub(super) fn network_of(&self, node: &str) -> Option<&str> {
-        self.networks.get(node).map(String::as_str)
+        self.nodes.get(node).map(|node| node.network.as_str())
+    }
+
+    /// Whether a node is one of those that run from the beginning. Without a plan, no node is.
+    pub(super) fn runs_from_start(&self, node: &str) -> bool {
+        self.nodes.get(node).is_some_and(|node| node.from_start)
     }
 
     /// The directory of the record.
@@ -137,12 +150,13 @@ fn json_of(path: &Path) -> io::Result<Value> {
     Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
 }
 
-fn networks_of(plan: &Value) -> BTreeMap<String, String> {
+fn planned_nodes(plan: &Value) -> BTreeMap<String, PlannedNode> {
     let list = |key: &str| plan[key].as_array().map_or(&[][..], Vec::as_slice);
     let networks = list("networks");
     let of = |node: &Value| {
         let network = networks.get(usize::try_from(node["network"].as_u64()?).ok()?)?;
-        Some((node["name"].as_str()?.to_owned(), network["group"].as_str()?.to_owned()))
+        let network = network["group"].as_str()?.to_owned();
+        Some((node["name"].as_str()?.to_owned(), PlannedNode { network, from_start: node["from_start"] == true }))
     };
     list("nodes").iter().filter_map(of).collect()
 }

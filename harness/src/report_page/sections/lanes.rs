@@ -28,6 +28,8 @@ struct NodeLane {
     node: String,
     group: String,
     network: String,
+    /// Whether it was not there from the beginning.
+    is_later: bool,
     lives: Vec<NodeRun>,
     marks: Vec<LaneMark>,
     /// Stretches without a neighbour, by its metrics: from the first such sample to the next other one.
@@ -131,7 +133,13 @@ impl PageSection for LaneData {
             if let Some(lane) = lanes.remove(name) {
                 let network = files.network_of(name).unwrap_or_default().to_owned();
                 let group = planned["group"].as_str().unwrap_or_default().to_owned();
-                ordered.push(NodeLane { node: name.to_owned(), group, network, ..lane });
+                ordered.push(NodeLane {
+                    node: name.to_owned(),
+                    group,
+                    network,
+                    is_later: !files.runs_from_start(name),
+                    ..lane
+                });
             }
         }
         // Without a plan, by name.
@@ -152,4 +160,42 @@ fn shown(lanes: Vec<NodeLane>) -> ThinList<NodeLane> {
     let kept: std::collections::BTreeSet<usize> = ranked.into_iter().collect();
     let rows = lanes.into_iter().enumerate().filter(|(at, _)| kept.contains(at)).map(|(_, lane)| lane.bounded());
     ThinList { rows: rows.collect(), of }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lane_has_lives_ends_and_times_without_a_neighbour() {
+        let mut data = LaneData::default();
+        data.lane("n-1").begins(0);
+        for (at_ms, value) in [(1_000, 0.0), (2_000, 1.0), (3_000, 1.0), (4_000, 0.0), (5_000, 1.0)] {
+            data.sample(SampleRow { at_ms, node: "n-1", group: "n", metric: ISOLATED, value });
+        }
+        let lane = data.lane("n-1");
+        assert_eq!(lane.isolated, [(2_000, Some(4_000)), (5_000, None)]);
+        lane.ends(6_000, "killed");
+        lane.begins(7_000);
+        let lives: Vec<_> = lane.lives.iter().map(|run| (run.from_ms, run.to_ms, run.end)).collect();
+        assert_eq!(lives, [(0, Some(6_000), Some("killed")), (7_000, None, None)]);
+        assert_eq!(lane.isolated.last(), Some(&(5_000, Some(6_000))), "a dead node has no neighbours to miss");
+    }
+
+    #[test]
+    fn of_many_lanes_those_stay_to_which_most_happened_in_their_order() {
+        let lane = |number: usize| {
+            let mut lane = NodeLane { node: number.to_string(), ..NodeLane::default() };
+            lane.begins(0);
+            if number.is_multiple_of(2) {
+                lane.ends(1, "killed");
+                (0..100).for_each(|at| lane.begins(at));
+            }
+            lane
+        };
+        let shown = shown((0..2 * LANES_MAX).map(lane).collect());
+        assert_eq!((shown.of, shown.rows.len()), (2 * LANES_MAX, LANES_MAX));
+        assert!(shown.rows.iter().all(|lane| lane.lives.len() == ENTRIES_MAX && lane.left_out == 41));
+        assert_eq!(shown.rows[1].node, "2");
+    }
 }

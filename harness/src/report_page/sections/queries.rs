@@ -159,3 +159,33 @@ fn index_of(names: &mut Vec<String>, name: &str) -> usize {
         names.len() - 1
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(at_ms: u64, took_us: u64, is_found: bool, network: usize) -> QueryPoint {
+        QueryPoint { at_ms, took_us, outcome: usize::from(!is_found), is_found, network }
+    }
+
+    #[test]
+    fn curves_count_failed_queries_and_time_found_ones() {
+        let queries =
+            vec![point(1, 30, true, 0), point(2, 10, true, 0), point(3, 999, false, 1), point(4, 20, true, 1)];
+        let data = QueryData { queries, networks: vec!["a".to_owned(), "b".to_owned()], ..QueryData::default() };
+        let curves = data.curves();
+        let shown: Vec<_> = curves.iter().map(|curve| (curve.asked, curve.found, &curve.took_us[..])).collect();
+        assert_eq!(shown, [(4, 3, &[10, 20, 30][..]), (2, 2, &[10, 30]), (2, 1, &[20])]);
+    }
+
+    #[test]
+    fn stretches_have_exact_quantiles_of_all_their_queries() {
+        let queries = (0..10_000).map(|at| point(at, at, at % 2 == 0, 0)).collect();
+        let data = QueryData { queries, ..QueryData::default() };
+        let stretches = data.stretches();
+        assert!(stretches.len() as u64 <= STRETCHES);
+        let first = &stretches[0];
+        assert_eq!((first.from_ms, first.asked, first.found), (0, 125, 63));
+        assert_eq!((first.p50_us, first.p95_us), (Some(62), Some(118)));
+    }
+}

@@ -1,7 +1,7 @@
 //! What was done to nodes and networks, and when: stretches that other sections shade, and single moments.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -26,7 +26,8 @@ pub(in super::super) struct TimelineData {
     /// Stretches that have not ended, by what will end them.
     open: BTreeMap<OpenFault, usize>,
     moments: Vec<FaultMoment>,
-    end_ms: u64,
+    /// Nodes of the beginning that have started.
+    begun: BTreeSet<String>,
 }
 
 /// What a stretch waits for.
@@ -61,9 +62,8 @@ struct FaultMoment {
 }
 
 impl PageSection for TimelineData {
-    fn event(&mut self, at_us: u64, name: &str, event: &Value, _: &RunFiles) {
+    fn event(&mut self, at_us: u64, name: &str, event: &Value, files: &RunFiles) {
         let at_ms = at_us / 1_000;
-        self.end_ms = self.end_ms.max(at_ms);
         let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
         match name {
             "step_began" if event["verb"] == CHURN => self.begin(OpenFault::Churn, CHURN, CHURN.to_owned(), at_ms, 0),
@@ -82,7 +82,8 @@ impl PageSection for TimelineData {
             "started" => {
                 let node = text("node");
                 self.end(&OpenFault::Node(node.clone()), at_ms);
-                if at_ms > 0 {
+                // What runs from the beginning is reported as started once.
+                if !files.runs_from_start(&node) || !self.begun.insert(node.clone()) {
                     self.moment("start", node, at_ms);
                 }
             }

@@ -202,3 +202,46 @@ fn node_rates((node, traffic): (&String, &NodeTraffic)) -> NodeRates {
         rates: TrafficRates::of(&traffic.counts, traffic.up_ms),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(data: &mut TrafficData, at_s: u64, metric: usize, value: f64) {
+        data.sample(SampleRow { at_ms: at_s * 1_000, node: "n-1", group: "n", metric: METRICS[metric], value });
+    }
+
+    #[test]
+    fn rates_are_those_between_samples_of_one_life() {
+        let mut data = TrafficData::default();
+        // Ten messages per second; killed and started again between the second and the third sample.
+        for (at_s, messages) in [(0, 100.0), (10, 200.0), (20, 5.0), (30, 105.0)] {
+            sample(&mut data, at_s, MESSAGES, messages);
+            sample(&mut data, at_s, QUERIES, messages / 5.0);
+        }
+        data.close_moment();
+        let node = &data.nodes["n-1"];
+        assert_eq!((node.up_ms, node.counts[MESSAGES]), (20_000, 200.0));
+        let rates = TrafficRates::of(&node.counts, node.up_ms);
+        assert_eq!((rates.queries, rates.other, rates.inventories), (2.0, 8.0, 0.0));
+        let stretches = data.stretches();
+        assert_eq!(
+            stretches.iter().map(|stretch| (stretch.from_ms, stretch.to_ms)).collect::<Vec<_>>(),
+            [(0, 10_000), (10_000, 30_000)]
+        );
+        assert_eq!(stretches[1].rates.queries, 2.0);
+    }
+
+    #[test]
+    fn many_samples_become_few_stretches_without_gaps() {
+        let mut data = TrafficData::default();
+        for at_s in 0..36_000 {
+            sample(&mut data, at_s, MESSAGES, at_s as f64);
+        }
+        data.close_moment();
+        let stretches = data.stretches();
+        assert!(stretches.len() as u64 <= STRETCHES && stretches.len() as u64 > STRETCHES / 2, "{}", stretches.len());
+        assert!(stretches.windows(2).all(|pair| pair[0].to_ms == pair[1].from_ms));
+        assert!(stretches.iter().all(|stretch| (stretch.rates.other - 1.0).abs() < 1e-9));
+    }
+}

@@ -291,13 +291,13 @@ function columnChart({ label, entries, layers, lines, format, describe, height }
     const root = canvas(width, tall, label);
     const area = frame(root, width, tall, { min: 0, max: entries.length, ticks: [], format: String }, { min: 0, max, format }, { bottom: 14 });
     const each = (area.right - area.left) / entries.length;
-    const gap = each > 4 ? Math.min(3, each * 0.2) : 0;
+    const wide = Math.max(0.6, Math.min(each > 4 ? each - Math.min(3, each * 0.2) : each, 36));
     entries.forEach((entry, at) => {
       let base = 0;
       const column = svg("g", null, svg("title", null, describe(entry)));
       for (const layer of layers) {
         const value = layer.value(entry);
-        column.append(svg("rect", { class: `fill-${layer.color}`, x: area.left + at * each + gap / 2, width: Math.max(0.6, Math.min(each - gap, 36)),
+        column.append(svg("rect", { class: `fill-${layer.color}`, x: area.left + (at + 0.5) * each - wide / 2, width: wide,
           y: area.ys(base + value), height: Math.max(0, area.ys(base) - area.ys(base + value)) }));
         base += value;
       }

@@ -5,7 +5,7 @@ const LANE = 13;
 view("lanes", "Lives of nodes", (data, page) => {
   if (!data) return null;
   const all = data.lanes.rows;
-  const eventful = all.filter((lane) => lane.marks.length || lane.isolated.length || lane.lives.length > 1 || lane.lives.some((life) => life.end || life.from_ms > 0));
+  const eventful = all.filter((lane) => lane.marks.length || lane.isolated.length || lane.lives.length > 1 || lane.is_later || lane.lives.some((life) => life.end));
   const host = el("div", { class: "lanes", tabindex: 0, role: "region", "aria-label": "lives of nodes" });
   const show = (lanes) => host.replaceChildren(responsive(lanes.length * LANE + 34, (width, height) => lanesChart(lanes, width, height, page)));
   show(all);
