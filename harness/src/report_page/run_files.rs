@@ -132,7 +132,11 @@ impl RunFiles {
         let mut rows = csv::Reader::from_reader(file);
         let mut row = csv::StringRecord::new();
         while rows.read_record(&mut row)? {
-            take(sample(&row)?);
+            let sample = sample(&row)?;
+            // A node may report anything, also what is no number.
+            if sample.value.is_finite() {
+                take(sample);
+            }
         }
         Ok(())
     }

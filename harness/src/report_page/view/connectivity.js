@@ -9,20 +9,36 @@ const PATHS = [
   { key: "relayed", name: "relayed", color: "soft" },
 ];
 
-view("connectivity", "Which NATs could be crossed", (_, page) => {
+view("connectivity", "Connectivity", (_, page) => {
   const pairs = page.result.connectivity;
   if (!pairs.length) return null;
   const names = [...new Set(pairs.flatMap((pair) => [pair.from, pair.to]))];
   const find = (one, other) => pairs.find((pair) => (pair.from === one && pair.to === other) || (pair.from === other && pair.to === one));
-  const rows = names.map((one) => el("tr", null, el("th", { scope: "row" }, one), names.map((other) => linkCell(find(one, other)))));
+  const nats = natsOfGroups((page.data.sections || {}).topology);
+  const rows = names.map((one) => el("tr", null, el("th", { scope: "row", title: nats[one] }, one, nats[one] ? el("small", null, nats[one]) : null), names.map((other) => linkCell(find(one, other)))));
   const used = PATHS.filter((path) => pairs.some((pair) => pair.paths[path.key]));
   const rest = pairs.some((pair) => pair.connected < pair.pairs) ? [{ name: "not connected", color: "bad", fill: true }] : [];
   return [
-    el("p", null, "Share of the tested pairs of nodes that were linked without a relay, whichever side asked. The bar below divides the pairs by the path of their link."),
+    el("p", null, "Percent of the tested pairs of nodes that were linked without a relay, whichever side asked. The bar below each number divides the pairs by the path of their link."),
     matrix(["", ...names.map((name) => el("th", { scope: "col", class: "column" }, name))], rows, "links between groups of nodes"),
     legend([...used.map((path) => ({ name: path.name, color: path.color, fill: true })), ...rest]),
   ];
 });
+
+// What the nodes of each group are behind, the nearest router first.
+function natsOfGroups(topology) {
+  const nats = {};
+  const networks = topology ? topology.networks.rows : [];
+  const behind = (at) => {
+    const found = [];
+    for (; at !== null && networks[at]; at = networks[at].behind) if (networks[at].nat) found.push(networks[at].nat.replace(" NAT", ""));
+    return found.join(" behind ");
+  };
+  networks.forEach((network, at) => network.groups.rows.forEach((group) => {
+    if (!(group.name in nats)) nats[group.name] = behind(at);
+  }));
+  return nats;
+}
 
 function linkCell(pair) {
   if (!pair || !pair.pairs) return el("td", { class: "empty" }, "");
