@@ -72,6 +72,11 @@ function logarithmic(from, to, start, end) {
   return (value) => scale(Math.log10(Math.max(value, from)));
 }
 
+// Between marks that are equally far from each other.
+function distance(marks, log) {
+  return log || marks.length < 2 ? undefined : marks[1] - marks[0];
+}
+
 // A frame with both axes. Returns the scales and the group to draw into.
 function frame(root, width, height, x, y, margin) {
   const m = Object.assign({}, MARGIN, margin);
@@ -85,11 +90,11 @@ function frame(root, width, height, x, y, margin) {
   const grid = svg("g", { class: "grid" });
   for (const at of yTicks) {
     grid.append(svg("line", { x1: left, x2: right, y1: ys(at), y2: ys(at) }));
-    grid.append(svg("text", { x: left - 7, y: ys(at) + 3.5, "text-anchor": "end" }, y.format(at)));
+    grid.append(svg("text", { x: left - 7, y: ys(at) + 3.5, "text-anchor": "end" }, y.format(at, distance(yTicks, y.log))));
   }
   let free = -Infinity;
   for (const at of xTicks) {
-    const text = x.format(at);
+    const text = x.format(at, distance(xTicks, x.log));
     const half = text.length * 3.2;
     grid.append(svg("line", { x1: xs(at), x2: xs(at), y1: bottom, y2: bottom + 4, class: "tick" }));
     const middle = Math.min(Math.max(xs(at), left), width - half);

@@ -43,14 +43,17 @@ function seconds(value) {
   return parts.map((part, at) => (part ? `${part}\u00a0${["h", "min", "s"][at]}` : "")).filter(Boolean).join(" ");
 }
 
-// Short, for axes.
-function briefSeconds(value) {
+// Decimals that tell values apart which are `step` from each other.
+function decimals(step) {
+  return step > 0 && step < 1 ? Math.min(6, Math.ceil(-Math.log10(step) - 1e-9)) : 0;
+}
+
+// Short, for axes: with one decimal, or as many as the distance of its marks needs.
+function briefSeconds(value, step) {
   if (value === 0) return "0";
-  if (value < 1e-3) return `${trimmed(value * 1e6, 0)}\u00a0µs`;
-  if (value < 1) return `${trimmed(value * 1e3, 1)}\u00a0ms`;
-  if (value < 120) return `${trimmed(value, 1)}\u00a0s`;
-  if (value < 7200) return `${trimmed(value / 60, 1)}\u00a0min`;
-  return `${trimmed(value / 3600, 1)}\u00a0h`;
+  const unit = [[1e-3, 1e-6, "µs"], [1, 1e-3, "ms"], [120, 1, "s"], [7200, 60, "min"], [Infinity, 3600, "h"]].find(([below]) => value < below);
+  const [, size, name] = unit;
+  return `${trimmed(value / size, step ? decimals(step / size) : 1)}\u00a0${name}`;
 }
 
 function bytes(value) {
@@ -64,10 +67,9 @@ function bytes(value) {
   return `${value < 10 && at > 0 ? trimmed(value, 1) : trimmed(value, 0)}\u00a0${units[at]}`;
 }
 
-function brief(value) {
-  if (Math.abs(value) >= 1e6) return `${trimmed(value / 1e6, 1)}\u00a0M`;
-  if (Math.abs(value) >= 1e4) return `${trimmed(value / 1e3, 1)}\u00a0k`;
-  return trimmed(value, Math.abs(value) < 1 ? 2 : 1);
+function brief(value, step) {
+  const [, size, name] = [[1e6, 1e6, "\u00a0M"], [1e4, 1e3, "\u00a0k"], [0, 1, ""]].find(([from]) => Math.abs(value) >= from);
+  return `${trimmed(value / size, step ? decimals(step / size) : Math.abs(value) < 1 ? 2 : 1)}${name}`;
 }
 
 function inUnit(value, unit) {

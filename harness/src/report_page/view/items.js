@@ -30,5 +30,5 @@ view("items", "Items and copies", (data, page) => {
 // Shown only if the network ever fell apart.
 function components(rows) {
   if (!rows.some((row) => row.components > 1)) return [];
-  return [{ name: "groups that do not know each other", color: "bad", dash: "2 2", step: true, points: rows.map((row) => [row.at_ms / 1e3, row.components]) }];
+  return [{ name: "separate parts (1 is whole)", color: "bad", dash: "2 2", step: true, points: rows.map((row) => [row.at_ms / 1e3, row.components]) }];
 }

@@ -69,7 +69,7 @@ function scatter(data, page) {
     const area = frame(root, width, height, { min: window[0], max: window[1], time: true, format: briefSeconds }, { min, max, log: true, format: briefSeconds }, { top });
     shade(area, page.faults);
     const places = rows.filter((row) => row.outcome === found).map((row) => [area.xs(row.at_ms / 1e3), area.ys(row.took_us / 1e6)]);
-    area.plot.append(MARKS.point.all(places, "ink-1"));
+    area.plot.append(MARKS.point.all(places, places.length < 300 ? "few ink-1" : "ink-1"));
     for (const row of failed) {
       area.plot.append(svg("g", null, svg("title", null, `${words(data.outcomes[row.outcome])} at ${seconds(row.at_ms / 1e3)}, after ${seconds(row.took_us / 1e6)}`), MARKS.cross(area.xs(row.at_ms / 1e3), 13, "ink-bad")));
     }

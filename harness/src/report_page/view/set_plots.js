@@ -9,11 +9,12 @@ function topologyPlots(topology) {
   const measures = topology.measures.rows.filter((measure) => measure.is_whole && measure.cells.length);
   if (!measures.length) return note("No run was played to its end.");
   const axes = topology.varied.length ? topology.varied.map((_, at) => at) : [null];
-  return axes.map((axis) => [
+  const single = topology.measures.rows.every((measure) => measure.cells.every((cell) => cell.runs < 2));
+  return [single ? note("There is one run of each kind, so no mean has an interval.") : null, axes.map((axis) => [
     axis === null ? null : el("h3", null, `By ${topology.varied[axis].name}`),
     sameThing(topology, axis),
     el("div", { class: "charts" }, measures.map((measure) => figure(measure.name.charAt(0).toUpperCase() + measure.name.slice(1), measurePlot(topology, measure, axis)))),
-  ]);
+  ])];
 }
 
 // The other variables divide the runs into series, as long as these can be told apart.
@@ -39,7 +40,8 @@ function measurePlot(topology, measure, axis) {
   const pad = (high - low) * 0.08 || Math.abs(high) * 0.05 || 0.05;
   const min = low >= 0 && low - pad < 0 ? 0 : low - pad;
   const max = measure.unit === "share" ? Math.min(1, high + pad) : high + pad;
-  const format = (value) => measure.unit === "share" ? `${trimmed(value * 100, 1)} %` : measure.unit === "seconds" ? briefSeconds(value) : brief(value);
+  const share = (value, step) => `${trimmed(value * 100, decimals(step * 100))}\u00a0%`;
+  const format = { share, seconds: briefSeconds, plain: brief }[measure.unit];
   const out = el("div", { class: "readout-slot" });
   const host = responsive(210, (width, height) => {
     const root = canvas(width, height, `${measure.name} of ${labels.join(", ")}`);
