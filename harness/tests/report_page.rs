@@ -174,9 +174,12 @@ fn runs_of_several_seeds_have_a_page_together() {
     assert!(desk.path("set").join(run).exists(), "{run}");
     desk.harness(&["report", "set"]).exits(0);
     assert!(fs::read(desk.path("set/report.html")).unwrap() == made);
+    fs::remove_file(desk.path("set").join(run).with_file_name("run.json")).unwrap();
     let both = desk.harness(&["report", "set", "--out", "both.html"]).exits(0);
     has(&both.stderr, &["report: both.html"]);
-    expect_well_formed(&fs::read_to_string(desk.path("both.html")).unwrap());
+    let both = fs::read_to_string(desk.path("both.html")).unwrap();
+    expect_well_formed(&both);
+    has(&island(&both, "data")["notes"].to_string(), &["its values are not known"]);
 }
 
 /// A record of ten hours, in which something happens in every second.

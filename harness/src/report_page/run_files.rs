@@ -14,6 +14,8 @@ use crate::results::manifest::RunManifest;
 use crate::results::outline::RunOutline;
 use crate::results::run_set::RunSetError;
 
+/// The file that has the text of the topology.
+const TOPOLOGY: &str = "topology.yaml";
 /// Longest line of `events.jsonl` that is read, in bytes.
 const LINE_BYTES_MAX: u64 = 16 << 20;
 
@@ -29,6 +31,8 @@ pub(super) struct RunFiles {
     pub(super) plan: Value,
     /// `run.json`, if it can be read.
     pub(super) manifest: Option<RunManifest>,
+    /// Text of the topology; empty if it cannot be read.
+    pub(super) topology: String,
     /// `timing.json`, or null.
     pub(super) timing: Value,
     nodes: BTreeMap<String, PlannedNode>,
@@ -74,11 +78,13 @@ impl RunFiles {
             }
         };
         let [result, plan, timing] = ["result.json", "plan.json", "timing.json"].map(&mut json);
+        let topology = fs::read_to_string(directory.join(TOPOLOGY))
+            .inspect_err(|error| notes.push(format!("{TOPOLOGY} cannot be read: {error}")));
         let manifest = RunManifest::read(directory)
             .map_err(|error| notes.push(format!("run.json cannot be read: {}", butter_cli::chain::one_line(&error))));
         let nodes = planned_nodes(&plan);
-        let (directory, manifest) = (directory.to_owned(), manifest.ok());
-        Ok(RunFiles { directory, outline, result, plan, manifest, timing, nodes, notes })
+        let (directory, manifest, topology) = (directory.to_owned(), manifest.ok(), topology.unwrap_or_default());
+        Ok(RunFiles { directory, outline, result, plan, manifest, topology, timing, nodes, notes })
     }
 
     /// The network of a node, as the file names it.

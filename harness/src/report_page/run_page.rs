@@ -1,6 +1,5 @@
 //! The page of one run.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -60,9 +59,8 @@ fn gather(files: &mut RunFiles) -> Map<String, Value> {
 /// What `run.json` and `timing.json` say: how the run was started, where, when, and how long it took there.
 fn circumstances(files: &RunFiles) -> Value {
     let Some(manifest) = &files.manifest else { return json!({"timing": files.timing}) };
-    let topology = fs::read_to_string(files.directory().join("topology.yaml")).unwrap_or_default();
     let mut value = json!({
-        "command": repeat::command(manifest, &files.plan["fidelity"], &topology, files.directory()),
+        "command": repeat::command(manifest, &files.plan["fidelity"], &files.topology, files.directory()),
         "run": manifest,
         "timing": files.timing,
     });

@@ -22,6 +22,8 @@ const RUNS_MAX: usize = 1_000;
 const POINTS_MAX: usize = 100;
 /// Most measures.
 const MEASURES_MAX: usize = 120;
+/// Most runs whose problems are shown.
+const NOTES_MAX: usize = 20;
 /// Most combinations of values.
 const CELLS_MAX: usize = 200;
 /// Longest value of a variable, in bytes.
@@ -36,6 +38,8 @@ struct SetRun {
     figures: RunFigures,
     outline: RunOutline,
     values: BTreeMap<String, String>,
+    /// Why its values are not known, if so.
+    problem: Option<String>,
     /// Path of its own page, from the page of the set.
     page: Option<String>,
     directory: String,
@@ -111,11 +115,12 @@ pub(super) fn html(directories: &[PathBuf], base: &Path) -> Result<String, RunSe
     }
     let names: BTreeSet<&str> = by_topology.keys().map(|(name, _)| name.as_str()).collect();
     let title = format!("{}: {} runs", names.into_iter().collect::<Vec<_>>().join(", "), runs.len());
+    let notes: Vec<&String> = runs.iter().filter_map(|run| run.problem.as_ref()).take(NOTES_MAX).collect();
     let topologies: Vec<SetTopology> = by_topology.iter().map(|(key, runs)| topology(key, runs)).collect();
     Ok(Document {
         summary: format!("{title}."),
         title,
-        islands: vec![Island { id: "data", value: json!({"set": topologies}) }],
+        islands: vec![Island { id: "data", value: json!({"set": topologies, "notes": notes}) }],
         views: VIEWS.to_vec(),
     }
     .html())
@@ -123,11 +128,16 @@ pub(super) fn html(directories: &[PathBuf], base: &Path) -> Result<String, RunSe
 
 fn set_run(directory: &Path, base: &Path) -> Result<SetRun, RunSetError> {
     let page = from_base(&directory.join(PAGE_FILE), base);
+    let manifest = RunManifest::read(directory).map_err(|error| butter_cli::chain::one_line(&error));
+    let (values, problem) = match manifest {
+        Ok(manifest) => (values_of(&manifest), None),
+        Err(why) => (BTreeMap::new(), Some(format!("{}: its values are not known: {why}", directory.display()))),
+    };
     Ok(SetRun {
         figures: RunFigures::load(directory)?,
         outline: RunOutline::load(directory)?,
-        // Without it, the run has no values that vary.
-        values: RunManifest::read(directory).map(|manifest| values_of(&manifest)).unwrap_or_default(),
+        values,
+        problem,
         page: directory.join(PAGE_FILE).exists().then(|| page.display().to_string()),
         directory: directory.strip_prefix(base).unwrap_or(directory).display().to_string(),
     })

@@ -8,6 +8,7 @@ view("runs", null, (_, page) => {
     el("div", { class: "headline" }, el("h1", null, names.join(", "))),
     el("p", { class: "description" }, plural(runs, "run")),
     el("dl", { class: "facts" }, page.set.map((topology) => fact(`${topology.name} on ${topology.backend}`, verdictCounts(topology.verdicts), plural(topology.runs.of, "run")))),
+    page.notes.map((text) => note(text)),
   ];
 });
 
