@@ -18,6 +18,7 @@
 //! | `inspect` | `validate`, `plan`: nothing is deployed |
 //! | `explain` | `harness explain`: stories of a run |
 //! | `explore` | `harness explore`: random scenarios, and what must hold in each |
+//! | `report` | `harness report`: the page of a run, or of several, made again |
 //! | `samples` | `harness samples`: metrics of a run as CSV |
 //! | `agree` | `harness agree`: simulator and reality side by side |
 //! | `compare` | `harness compare`: the records of two runs |
@@ -47,6 +48,7 @@ mod junit_file;
 mod machine;
 mod origin;
 mod progress;
+mod report;
 mod run;
 mod samples;
 mod seeds;
@@ -92,6 +94,9 @@ enum Command {
     /// Explain what failed in a recorded run, and why
     #[command(after_help = help::EXPLAIN)]
     Explain(explain::Args),
+    /// Make the page of a recorded run again, or one page of several runs
+    #[command(after_help = help::REPORT)]
+    Report(report::Args),
     /// Play random scenarios on the simulator and check what must hold in each
     #[command(after_help = help::EXPLORE)]
     Explore(explore::Args),
@@ -180,6 +185,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Agree(args) => agree::agree(&args, runtime.handle()),
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args)?,
+        Command::Report(args) => report::report(&args)?,
         Command::Explore(args) => explore::explore(&args)?,
         Command::Samples(args) => samples::samples(args)?,
         Command::Doctor => runtime.block_on(machine::doctor()),

@@ -16,6 +16,7 @@ use crate::netns::access::NamespaceError;
 use crate::planner;
 use crate::probe::{ProbeError, RouterDiffers};
 use crate::programs::ProgramError;
+use crate::report_page::PageError;
 use crate::results::compare::CompareError;
 use crate::results::directory::DirectoryError;
 use crate::results::manifest::ManifestError;
@@ -124,6 +125,7 @@ fn record_errors() -> Vec<Box<dyn Error>> {
         Box::new(CompareError::Shape(shape)),
         Box::new(CompareError::NotEnded { set: "A", seed: 1, verdict: text() }),
         Box::new(CompareError::Backends { set: "B", backends: [text(), "four".to_owned()] }),
+        Box::new(PageError::Record(RunSetError::NoRuns("out".into()))),
         Box::new(DirectoryError::NotEmpty("out".into())),
         Box::new(DirectoryError::Io { path: "out".into(), source: cause() }),
         Box::new(RecordError::Unreadable { path: "out".into(), source: cause() }),
@@ -168,6 +170,7 @@ fn command_errors() -> Vec<Box<dyn Error>> {
         Box::new(CommandError::Manifest(ManifestError::Missing("out".into()))),
         Box::new(CommandError::BackendsDiffer),
         Box::new(CommandError::FidelityOfRealQuic),
+        Box::new(CommandError::Page(PageError::Unwritable { path: "out".into(), source: cause() })),
         Box::new(CommandError::RunSet(RunSetError::NoRuns("out".into()))),
         Box::new(CommandError::OtherRuns("out".into())),
         Box::new(CommandError::Events(RecordError::Unreadable { path: "out".into(), source: cause() })),

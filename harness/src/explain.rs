@@ -12,6 +12,8 @@
 //! | `queries` | the story of a query: which nodes it asked, and why it failed |
 //! | `overview` | everything that failed, one line each |
 
+use std::fmt;
+
 mod fates;
 mod items;
 mod links;
@@ -20,8 +22,26 @@ mod partitions;
 mod queries;
 mod record;
 
-pub use overview::overview;
+pub use overview::{FailureCase, FailureList, failures, overview};
 pub use record::{Record, RecordError};
+
+/// What a story is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorySubject {
+    /// The item of this number.
+    Item(usize),
+    /// The query of this number.
+    Query(usize),
+}
+
+impl fmt::Display for StorySubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StorySubject::Item(number) => write!(f, "item {number}"),
+            StorySubject::Query(number) => write!(f, "query {number}"),
+        }
+    }
+}
 
 /// Why there is no such story. Nothing is wrong with the record.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -28,6 +28,7 @@ pub mod probe;
 pub mod programs;
 pub mod progress;
 pub mod report;
+pub mod report_page;
 pub mod results;
 pub mod router;
 pub mod run;

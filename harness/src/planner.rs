@@ -25,7 +25,7 @@ use crate::topology::raw::RawTopology;
 use crate::topology::{self, FILE_BYTES_MAX, Overrides, SEED_DEFAULT, tree, vars};
 
 mod assemble;
-mod describe;
+pub(crate) mod describe;
 mod precondition;
 
 pub use describe::describe;

@@ -93,6 +93,14 @@ fn killed_holders_explain_a_lost_item() {
 }
 
 #[test]
+fn holders_that_were_replaced_have_not_dropped_their_blocks() {
+    let steps = "  - store: {items: 1, size: 2KiB, from: h}\n  - kill: {nodes: [h]}\n  - start: {nodes: [h], fresh: true}\n  - settle: {for: 6s}\n";
+    let played = play(&with_steps(steps, "persistence == 100%"), 1);
+    let story = played.explains(&["item", "0"], &["h-1 was killed at", "and came back without it"]);
+    assert!(!story.contains("dropped it"), "{story}");
+}
+
+#[test]
 fn only_holder_that_was_killed_explains_a_lost_item() {
     let steps = "  - store: {items: 1, size: 2KiB, from: h-1}\n  - kill: {nodes: [h-1]}\n";
     let topology = with_steps(steps, "persistence == 100%").replace("deadline: 3s", "deadline: 3s, replicas: 1");

@@ -11,6 +11,7 @@ use crate::backend::BackendError;
 use crate::error_class::ErrorClass;
 use crate::explain::RecordError;
 use crate::netns::access::NamespaceError;
+use crate::report_page::PageError;
 use crate::results::directory::DirectoryError;
 use crate::results::manifest::ManifestError;
 use crate::results::run_set::RunSetError;
@@ -50,6 +51,9 @@ pub(crate) enum CommandError {
     /// Records cannot be read. Nothing was created.
     #[error(transparent)]
     RunSet(#[from] RunSetError),
+    /// The page of a run, or of several, cannot be made. The record is as it was.
+    #[error(transparent)]
+    Page(#[from] PageError),
     /// The directory for a run with this seed holds another one. Nothing was created.
     #[error("{0} holds a run of another topology, with other settings or on another backend")]
     OtherRuns(PathBuf),
@@ -104,6 +108,7 @@ impl CommandError {
             | CommandError::Record(DirectoryError::NotEmpty(_))
             | CommandError::Manifest(_)
             | CommandError::RunSet(_)
+            | CommandError::Page(PageError::Record(_))
             | CommandError::OtherRuns(_)
             | CommandError::Samples { .. }
             | CommandError::Events(_)
@@ -115,6 +120,7 @@ impl CommandError {
             | CommandError::Metrics { .. }
             | CommandError::Record(DirectoryError::Io { .. })
             | CommandError::Junit { .. }
+            | CommandError::Page(PageError::Unwritable { .. })
             | CommandError::Write(_) => ErrorClass::Environment,
         }
     }

@@ -102,6 +102,17 @@ Examples:
 
 Exit status: 0 the story is printed; 2 there is no such record, item or query.";
 
+pub(super) const REPORT: &str = "\
+Each run has its page in its directory, as after `harness run`. A directory of several runs has one more page, with a table of them
+and plots with 95 % intervals. The pages need no network.
+
+Examples:
+  harness report runs/three-lans-1
+  harness report runs/before
+  harness report runs/before runs/after --out both.html
+
+Exit status: 0 the pages are written; 2 there is no such record; 3 a page cannot be written.";
+
 pub(super) const EXPLORE: &str = "\
 Each scenario follows from its seed: networks, NATs, nodes, settings and faults. Nothing may be lost by a live node, acknowledged
 too early, or be neither found nor healed after two minutes of quiet. A scenario in which something does not hold is made as small

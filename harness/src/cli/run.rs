@@ -20,10 +20,11 @@ use super::junit_file::{JunitFile, ReportedRun};
 use super::origin::{self, LoadedPlan};
 use super::seeds::{self, PlanSet, SeedList};
 use super::session::{Session, SessionOutcome};
-use super::{Exit, fail, show, signals, table_style, tell};
+use super::{Exit, fail, report, show, signals, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
 use crate::report::{run_table, summary};
+use crate::report_page::PAGE_FILE;
 use crate::results::directory::RunDirectory;
 use crate::results::outline::RunOutline;
 use crate::results::result::{RunResult, RunVerdict};
@@ -163,13 +164,14 @@ fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<Reported
     };
     let runs = play_all(slots, args.jobs as usize, shown, runtime, &interrupt);
     signals.abort();
-    let exits: Vec<Exit> = runs.iter().map(|run| run.exit).collect();
+    let mut exits: Vec<Exit> = runs.iter().map(|run| run.exit).collect();
     if is_repeated {
         let mut figures: Vec<RunFigures> = runs.iter().filter_map(|run| run.figures.clone()).collect();
         figures.sort_by(|one, other| (&one.name, one.seed).cmp(&(&other.name, other.seed)));
         if shown == Shown::Line {
             show(&run_table::render(&figures, &labels, table_style()));
         }
+        exits.extend(report::page_of_sets(runs.iter().filter_map(|run| run.directory.as_deref())));
     } else if names.len() > 1 {
         tell(&closing_line(&names, &exits));
     }
@@ -207,6 +209,8 @@ struct PlayedRun {
     report: ReportedRun,
     /// What it measured; `None` if it was not begun.
     figures: Option<RunFigures>,
+    /// Directory of its record; `None` if it was not begun.
+    directory: Option<PathBuf>,
     exit: Exit,
 }
 
@@ -258,7 +262,8 @@ fn sessions(
             Some((directory, figures)) => {
                 let report = ReportedRun::played_before(file, &directory)?;
                 let exit = report.outline.as_ref().map_or(Exit::Failed, |outline| Exit::from(outline.verdict));
-                RunSlot::PlayedBefore(Box::new(PlayedRun { report, figures: Some(figures), exit }))
+                let (figures, directory) = (Some(figures), Some(directory));
+                RunSlot::PlayedBefore(Box::new(PlayedRun { report, figures, directory, exit }))
             }
             None => RunSlot::ToPlay(Box::new(session(loaded)?), file),
         });
@@ -308,7 +313,8 @@ fn play_all(
     for (index, _, file) in to_play {
         runs[index].get_mut().expect("set once").get_or_insert_with(|| {
             let errors = vec!["interrupted before the run began".to_owned()];
-            PlayedRun { report: ReportedRun::not_begun(file, errors), figures: None, exit: Exit::Interrupted }
+            let report = ReportedRun::not_begun(file, errors);
+            PlayedRun { report, figures: None, directory: None, exit: Exit::Interrupted }
         });
     }
     runs.into_iter().filter_map(|run| run.into_inner().expect("set once")).collect()
@@ -318,14 +324,14 @@ fn play_one(session: Session, file: &str, shown: Shown, runtime: &Handle, interr
     let (began, path) = (SystemTime::now(), session.directory.path().to_owned());
     let SessionOutcome { result, failures } = runtime.block_on(session.run(interrupt));
     let took = began.elapsed().unwrap_or_default();
-    let (errors, exit) = report(&result, failures, &path, shown);
+    let (errors, exit) = show_result(&result, failures, &path, shown);
     let outline = Some(RunOutline::from(&result));
     let report = ReportedRun { file: file.to_owned(), began, took, outline, errors };
-    PlayedRun { report, figures: Some(RunFigures::of(&result)), exit }
+    PlayedRun { report, figures: Some(RunFigures::of(&result)), directory: Some(path), exit }
 }
 
 /// Shows the result of a run. Returns what went wrong beside it, and what all means for the exit status.
-fn report(result: &RunResult, failures: Vec<CommandError>, directory: &Path, shown: Shown) -> (Vec<String>, Exit) {
+fn show_result(result: &RunResult, failures: Vec<CommandError>, directory: &Path, shown: Shown) -> (Vec<String>, Exit) {
     match shown {
         Shown::Json => output::data(result.to_json().as_bytes()),
         Shown::Tables => show(&summary::render(result, table_style())),
@@ -334,6 +340,10 @@ fn report(result: &RunResult, failures: Vec<CommandError>, directory: &Path, sho
     let errors: Vec<String> = failures.iter().map(|error| chain::one_line(error)).collect();
     let failed = failures.into_iter().map(fail).max();
     tell(&format!("record: {}", directory.display()));
+    let page = directory.join(PAGE_FILE);
+    if shown != Shown::Line && page.exists() {
+        tell(&format!("report: {}", page.display()));
+    }
     if result.verdict == RunVerdict::Failed {
         tell(&format!("explain: harness explain {}", directory.display()));
     }
@@ -364,7 +374,7 @@ mod tests {
         let error = BackendError::Probe(refused.into());
         let result = RunResult::not_deployed(&fixture::plan(), "netns", ProbeOutcome::Skipped, &error);
         let failures = vec![CommandError::from(error)];
-        let (errors, exit) = report(&result, failures, Path::new("runs/x"), Shown::Tables);
+        let (errors, exit) = show_result(&result, failures, Path::new("runs/x"), Shown::Tables);
         assert_eq!((errors.len(), exit.code()), (1, 3));
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::backend_choice::{AnyBackend, BackendKind, BackendSetup};
 use super::error::CommandError;
 use super::progress::ProgressDisplay;
+use super::report;
 use crate::backend::Backend;
 use crate::checks;
 use crate::events::{Event, RunTime};
@@ -107,6 +108,7 @@ impl Session {
         manifest.machine.engine = engine;
         let written = [self.directory.write_manifest(&manifest), self.directory.write_timing(&timing)];
         failures.extend(written.into_iter().filter_map(Result::err).map(CommandError::from));
+        failures.extend(report::page_of_run(self.directory.path()));
         SessionOutcome { result, failures }
     }
 
@@ -121,7 +123,9 @@ impl Session {
         let reason = butter_cli::chain::one_line(&error);
         let result = RunResult::not_played(&self.plan, self.kind.name(), RunVerdict::NotPlayed, reason);
         let written = self.directory.write_result(&result);
-        let failures = [Some(error), written.err()].into_iter().flatten().map(CommandError::from).collect();
+        let page = written.is_ok().then(|| report::page_of_run(self.directory.path())).flatten();
+        let errors = [Some(error), written.err()].into_iter().flatten().map(CommandError::from);
+        let failures = errors.chain(page).collect();
         SessionOutcome { result, failures }
     }
 

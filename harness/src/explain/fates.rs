@@ -1,5 +1,7 @@
 //! Whether a node was up at a moment, and if not, what had happened to it.
 
+use std::collections::BTreeMap;
+
 use super::record::{Record, RecordedKind};
 use super::seconds;
 
@@ -25,14 +27,30 @@ impl<'r> Fate<'r> {
         before.filter_map(|event| Fate::of(node, event.at, &event.kind)).last().unwrap_or(Fate::Up)
     }
 
+    /// The last end of a node within a stretch of time. It may run again since.
+    pub(super) fn last_end(record: &'r Record, node: &str, (from, to): (u64, u64)) -> Option<Self> {
+        let within = record.events.iter().filter(|event| (from..=to).contains(&event.at));
+        within.filter_map(|event| Fate::of(node, event.at, &event.kind)).rfind(|fate| *fate != Fate::Up)
+    }
+
+    /// What had happened to each node by the end: of those to which anything has.
+    pub(super) fn at_end(record: &'r Record) -> BTreeMap<&'r str, Self> {
+        record.events.iter().filter_map(|event| Fate::change(event.at, &event.kind)).collect()
+    }
+
     /// What an event says about a node.
     fn of(node: &str, at: u64, kind: &'r RecordedKind) -> Option<Self> {
+        Fate::change(at, kind).filter(|(other, _)| *other == node).map(|(_, fate)| fate)
+    }
+
+    /// The node that an event is about, and what happened to it.
+    fn change(at: u64, kind: &'r RecordedKind) -> Option<(&'r str, Self)> {
         match kind {
-            RecordedKind::Started { node: other } if other == node => Some(Fate::Up),
-            RecordedKind::Killed { node: other } if other == node => Some(Fate::Killed(at)),
-            RecordedKind::NodeDied { node: other, message } if other == node => Some(Fate::Died(at, message)),
-            RecordedKind::Stopped { node: other } if other == node => Some(Fate::Left(at)),
-            RecordedKind::Suspended { node: other, op } if other == node => Some(Fate::Suspended(at, op)),
+            RecordedKind::Started { node } => Some((node, Fate::Up)),
+            RecordedKind::Killed { node } => Some((node, Fate::Killed(at))),
+            RecordedKind::NodeDied { node, message } => Some((node, Fate::Died(at, message))),
+            RecordedKind::Stopped { node } => Some((node, Fate::Left(at))),
+            RecordedKind::Suspended { node, op } => Some((node, Fate::Suspended(at, op))),
             _ => None,
         }
     }

@@ -101,8 +101,16 @@ pub(super) fn loss(record: &Record, item: usize, seen: u64, change: &HoldersChan
     let last: BTreeSet<&str> =
         change.missing.iter().flat_map(|block| &block.last_holders).map(String::as_str).collect();
     let last: Vec<&str> = last.into_iter().collect();
-    let (up, down) = split(record, &last, seen);
+    let (running, mut down) = split(record, &last, seen);
     let before = record.holders(item).take_while(|(at, _)| *at < seen).last();
+    let begun = before.map_or(0, |(at, _)| at);
+    let mut up = Vec::new();
+    for node in running {
+        match Fate::last_end(record, node, (begun, seen)).and_then(Fate::describe) {
+            Some(end) => down.push(format!("{node} {end} and came back without it")),
+            None => up.push(node),
+        }
+    }
     let since = before.map_or_else(String::new, |(at, _)| format!(" after {}", seconds(at)));
     match (down.is_empty(), up.is_empty()) {
         (true, true) => "no inspection has seen a holder of it: its holders ended soon after the put".to_owned(),

@@ -1,34 +1,36 @@
 //! Links that did not come up, stayed relayed, or did not come back after a rebind.
 
 use super::fates::Fate;
+use super::overview::{LateCase, plain};
 use super::partitions;
 use super::record::{Record, RecordedKind, RecordedLink};
 use super::seconds;
 
 /// Links that were wanted and did not come up, one line each.
-pub(super) fn failed(record: &Record) -> Vec<String> {
-    let line = |(at, from, to, link): (u64, &str, &str, &RecordedLink)| match link {
+pub(super) fn failed<'r>(record: &'r Record) -> Vec<LateCase<'r>> {
+    let case = |(at, from, to, link): LinkEnd<'r>| match link {
         RecordedLink::Down { why } => {
-            Some(format!("{from} to {to} at {}: {}", seconds(at), cause(record, at, (from, to), why)))
+            Some(plain(move || format!("{from} to {to} at {}: {}", seconds(at), cause(record, at, (from, to), why))))
         }
         RecordedLink::Up { .. } => None,
     };
-    links(record).filter_map(line).collect()
+    links(record).filter_map(case).collect()
 }
 
 /// Links that came up and are relayed, one line each.
-pub(super) fn relayed(record: &Record) -> Vec<String> {
-    let line = |(at, from, to, link): (u64, &str, &str, &RecordedLink)| match link {
+pub(super) fn relayed<'r>(record: &'r Record) -> Vec<LateCase<'r>> {
+    let case = |(at, from, to, link): LinkEnd<'r>| match link {
         RecordedLink::Up { path, tries } if path == "relayed" => {
-            Some(format!("{from} to {to} at {}: tries to link directly: {tries}", seconds(at)))
+            let line = format!("{from} to {to} at {}: tries to link directly: {tries}", seconds(at));
+            Some(plain(|| line))
         }
         _ => None,
     };
-    links(record).filter_map(line).collect()
+    links(record).filter_map(case).collect()
 }
 
 /// Ends of links that got no answer after a rebind, one line each.
-pub(super) fn lost_in_rebinds(record: &Record) -> Vec<String> {
+pub(super) fn lost_in_rebinds(record: &Record) -> Vec<LateCase<'_>> {
     let rebinds: Vec<(u64, &str)> = record
         .events
         .iter()
@@ -37,22 +39,24 @@ pub(super) fn lost_in_rebinds(record: &Record) -> Vec<String> {
             _ => None,
         })
         .collect();
-    let line = |at: u64, rebind: usize, node: &str, peer: &str| {
-        let of = rebinds.get(rebind).map_or_else(String::new, |(began, network)| {
-            format!(" after the rebind of {network} at {}", seconds(*began))
-        });
-        format!("{node} to {peer}{of}: {}", cause(record, at, (node, peer), "no answer in time"))
-    };
     let lost = record.events.iter().filter_map(|event| match &event.kind {
         RecordedKind::Recovered { rebind, node, peer, result } if result.outcome == "lost" => {
-            Some(line(event.at, *rebind, node, peer))
+            let of = rebinds.get(*rebind).map_or_else(String::new, |(began, network)| {
+                format!(" after the rebind of {network} at {}", seconds(*began))
+            });
+            Some(plain(move || {
+                format!("{node} to {peer}{of}: {}", cause(record, event.at, (node, peer), "no answer in time"))
+            }))
         }
         _ => None,
     });
     lost.collect()
 }
 
-fn links(record: &Record) -> impl Iterator<Item = (u64, &str, &str, &RecordedLink)> {
+/// When a link that was wanted came about or not, between which nodes, and how.
+type LinkEnd<'r> = (u64, &'r str, &'r str, &'r RecordedLink);
+
+fn links(record: &Record) -> impl Iterator<Item = LinkEnd<'_>> {
     record.events.iter().filter_map(|event| match &event.kind {
         RecordedKind::Connected { from, to, result } => Some((event.at, from.as_str(), to.as_str(), result)),
         _ => None,

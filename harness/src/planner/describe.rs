@@ -13,6 +13,8 @@ use crate::topology::units::Time;
 
 mod nat;
 
+pub(crate) use nat::summary as nat_summary;
+
 /// Most lines of each kind; the rest is counted.
 const LINES_MAX: usize = 40;
 

@@ -212,7 +212,10 @@ pub fn load(directories: &[PathBuf]) -> Result<Vec<RunFigures>, RunSetError> {
 }
 
 /// The directory itself if it has a record, else those in it that have one, in order.
-fn record_directories(directory: &Path) -> Result<Vec<PathBuf>, RunSetError> {
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn record_directories(directory: &Path) -> Result<Vec<PathBuf>, RunSetError> {
     if directory.join(RESULT).exists() {
         return Ok(vec![directory.to_owned()]);
     }

@@ -6,7 +6,7 @@ use crate::net::nat::NatConfig;
 use crate::topology::units::Time;
 
 /// `port-restricted NAT`, or `full-cone NAT with udp_timeout 30s, hairpin false`. Keys are those of a topology file.
-pub(super) fn summary(nat: &NatConfig) -> String {
+pub(crate) fn summary(nat: &NatConfig) -> String {
     let differences = |(_, preset): &(&str, NatConfig)| {
         let pairs = settings(nat).into_iter().zip(settings(preset));
         pairs.filter(|(own, other)| own != other).map(|((key, value), _)| format!("{key} {value}")).collect::<Vec<_>>()
