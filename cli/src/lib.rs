@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`arguments`] | arguments first, then environment variables for the options that they leave open |
+//! | [`completions`] | scripts that let a shell complete command lines |
 //! | [`given`] | which options stand on the command line itself |
 //! | [`values`] | parsers of values: switches, counts, durations, addresses, settings |
 //! | [`terminal`] | what an output stream can show: colour, progress, width, characters |
@@ -17,6 +18,7 @@
 pub mod arguments;
 pub mod bugs;
 pub mod chain;
+pub mod completions;
 pub mod end_signals;
 pub mod given;
 pub mod logging;

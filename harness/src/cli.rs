@@ -22,11 +22,13 @@
 //! | `samples` | `harness samples`: metrics of a run as CSV |
 //! | `agree` | `harness agree`: simulator and reality side by side |
 //! | `compare` | `harness compare`: the records of two runs |
+//! | `completions` | `harness completions`: scripts for shells |
 //! | `machine` | `doctor`, `image`, `clean` |
 //! | `bench` | `bench sim`, `bench router`, `bench up` |
 
 use std::process::ExitCode;
 
+use butter_cli::completions::CompletionsArgs;
 use butter_cli::terminal::process_environment;
 use butter_cli::{arguments, bugs, logging, output};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -38,6 +40,7 @@ mod agree;
 mod backend_choice;
 mod bench;
 mod compare;
+mod completions;
 pub(crate) mod error;
 mod exit;
 mod explain;
@@ -109,6 +112,9 @@ enum Command {
     /// Measure the testbed itself
     #[command(after_help = help::BENCH)]
     Bench(bench::BenchArgs),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(CompletionsArgs),
     /// Run as the router of a network, inside its container or namespace
     #[command(hide = true)]
     Router,
@@ -192,6 +198,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Image => runtime.block_on(machine::image()),
         Command::Clean(args) => runtime.block_on(machine::clean(&args)),
         Command::Bench(args) => bench::run(&args, runtime.handle()),
+        Command::Completions(args) => completions::completions(args),
         Command::Prober { survey } => {
             runtime.block_on(crate::probe::remote_prober::main(&survey)).map(|()| Exit::Passed)?
         }

@@ -11,6 +11,7 @@
 use std::process::ExitCode;
 
 use butter_cli::arguments::{ArgumentError, ColorArg, OtherVariable};
+use butter_cli::completions::CompletionsArgs;
 use butter_cli::terminal::process_environment;
 use butter_cli::{arguments, bugs, chain, logging, output, values};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -46,6 +47,13 @@ Exit status:
   3  The node cannot be started, none answers, or the output cannot be written
   4  Not found so far, and not every peer has answered";
 
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  butter completions bash > ~/.local/share/bash-completion/completions/butter
+  butter completions fish > ~/.config/fish/completions/butter.fish
+
+Exit status: 0 the script is printed; 2 there is none for this shell; 3 it cannot be written.";
+
 /// Node of an unstructured peer-to-peer network: discover peers, keep data alive among them, and find it again
 #[derive(Debug, Parser)]
 #[command(name = "butter", version, max_term_width = 100, after_help = AFTER_HELP)]
@@ -74,6 +82,9 @@ enum Command {
     Run(run::RunArgs),
     #[command(flatten)]
     Control(control::ControlCommand),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
 }
 
 /// Why the program ends without success.
@@ -110,7 +121,7 @@ fn start() -> u8 {
     };
     let filter = match &cli.command {
         Command::Run(args) => args.log_filter().map(Into::into),
-        Command::Control(_) => process_environment(LOG_VARIABLE),
+        Command::Control(_) | Command::Completions(_) => process_environment(LOG_VARIABLE),
     };
     if let Err(error) = logging::start(LOG_VARIABLE, filter, LOG_DEFAULT) {
         return report(&Failure::Usage(error.into()));
@@ -130,6 +141,10 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         match cli.command {
             Command::Run(args) => run::run(args, cli.api).await,
             Command::Control(command) => control::execute(command, cli.api).await,
+            Command::Completions(args) => {
+                output::data(&args.script(&Cli::command()));
+                Ok(())
+            }
         }
     })
 }

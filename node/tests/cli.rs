@@ -138,3 +138,14 @@ fn failed_writes_are_noticed_and_readers_that_have_gone_are_not() {
     drop(reader);
     assert_eq!(butter(&["id", "--api", NOWHERE], &[]).stderr(writer).status().unwrap().code(), Some(3));
 }
+
+#[test]
+fn completions_offer_every_command() {
+    let output = butter(&["completions", "bash"], &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let script = String::from_utf8(output.stdout).unwrap();
+    for word in ["put", "status", "completions", "--ambassador", "--exhaustive"] {
+        assert!(script.contains(word), "{word} is not in:\n{script}");
+    }
+    assert_eq!(butter(&["completions", "tcsh"], &[]).output().unwrap().status.code(), Some(2));
+}

@@ -147,3 +147,11 @@ Examples:
   sudo harness bench router
 
 Exit status: 0 all targets are met; 1 one is not; 3 the environment failed.";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  harness completions bash > ~/.local/share/bash-completion/completions/harness
+  harness completions zsh > ~/.zfunc/_harness
+  harness completions fish > ~/.config/fish/completions/harness.fish
+
+Exit status: 0 the script is printed; 2 there is none for this shell; 3 it cannot be written.";
