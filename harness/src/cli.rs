@@ -15,7 +15,8 @@
 //! | `backend_choice` | which backend plays, and why |
 //! | `progress` | progress, for a terminal or for a log |
 //! | `signals` | Ctrl-C, twice |
-//! | `inspect` | `validate`, `plan`: nothing is deployed |
+//! | `inspect` | `validate`, and how every command reads topology files |
+//! | `plan` | `harness plan`: the plan as text, JSON or YAML |
 //! | `explain` | `harness explain`: stories of a run |
 //! | `explore` | `harness explore`: random scenarios, and what must hold in each |
 //! | `report` | `harness report`: the page of a run, or of several, made again |
@@ -50,6 +51,7 @@ mod inspect;
 mod junit_file;
 mod machine;
 mod origin;
+mod plan;
 mod progress;
 mod report;
 mod run;
@@ -81,7 +83,7 @@ enum Command {
     Validate(inspect::ValidateArgs),
     /// Show what a topology file makes: networks, nodes, steps and checks
     #[command(after_help = help::PLAN)]
-    Plan(inspect::PlanArgs),
+    Plan(plan::Args),
     /// Check which backends are usable and how to fix the others
     #[command(after_help = help::DOCTOR)]
     Doctor,
@@ -187,7 +189,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
     Ok(match command {
         Command::Run(args) => run::run(args, runtime.handle()),
         Command::Validate(args) => inspect::validate(&args),
-        Command::Plan(args) => inspect::plan(&args),
+        Command::Plan(args) => plan::plan(&args),
         Command::Agree(args) => agree::agree(&args, runtime.handle()),
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args)?,

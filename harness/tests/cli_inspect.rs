@@ -40,6 +40,12 @@ fn plan_is_for_people_or_for_programs() {
     let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&plan["name"], &plan["seed"]), (&"three-lans".into(), &9.into()));
     assert_eq!(plan["items"].as_array().unwrap().len(), 60);
+    let again = harness(&["plan", "three-lans.yaml", "--seed", "9", "--format", "json"]);
+    assert_eq!(again.stdout, output.stdout);
+    tells(&["plan", "three-lans.yaml", "--format", "text"], 0, &["networks (4)"], &[]);
+    tells(&["plan", "three-lans.yaml", "--format", "yaml"], 0, &["name: three-lans\n", "\nnetworks:\n- name: "], &[]);
+    tells(&["plan", "three-lans.yaml", "--format", "toml"], 2, &[], &["toml", "yaml"]);
+    tells(&["plan", "three-lans.yaml", "--format", "text", "--json"], 2, &[], &["--json", "--format"]);
 }
 
 #[test]

@@ -55,7 +55,8 @@ Exit status: 0 all files are valid; 2 one is not.";
 pub(super) const PLAN: &str = "\
 Examples:
   harness plan topologies/three-lans.yaml
-  harness plan topologies/three-lans.yaml --json | jq .networks
+  harness plan topologies/three-lans.yaml --format json | jq .networks
+  harness plan topologies/churn.yaml --set die=1/50 --format yaml
 
 Exit status: 0 the file is valid; 2 it is not.";
 

@@ -1,4 +1,4 @@
-//! `validate` and `plan`: what a file makes, without deploying anything.
+//! `validate`, and what every command has that reads topology files: overrides, and plans with their notes and faults.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,6 @@ use super::origin::{LoadedPlan, PlanOrigin, version_note};
 use super::{Exit, complain, fail, show, tell};
 use crate::plan::Plan;
 use crate::planner;
-use crate::results::directory::json;
 use crate::results::manifest::{ReplaySource, RunManifest};
 use crate::topology::Overrides;
 
@@ -19,17 +18,6 @@ pub(super) struct ValidateArgs {
     /// Topology files or records of runs; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    #[command(flatten)]
-    overrides: OverrideArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PlanArgs {
-    /// Topology file or record of a run; `-` reads standard input
-    file: PathBuf,
-    /// Print JSON, as a run writes it to plan.json
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     overrides: OverrideArgs,
 }
@@ -102,7 +90,7 @@ pub(super) fn load_again(file: &Path, overrides: &OverrideArgs) -> Result<Loaded
 }
 
 /// The plan of a topology file, or of the record in a directory; or its faults without colour, which are shown too.
-fn load(file: &Path, overrides: &OverrideArgs, with_notes: bool) -> Result<LoadedPlan, String> {
+pub(super) fn load(file: &Path, overrides: &OverrideArgs, with_notes: bool) -> Result<LoadedPlan, String> {
     let (loaded, origin) = if file.as_os_str() == STDIN {
         let name = "stdin";
         let loaded = planner::load_from(name, std::io::stdin().lock(), &overrides.into());
@@ -163,13 +151,4 @@ fn sizes(plan: &Plan) -> String {
         count(plan.checks.len(), "check"),
     ];
     parts.join(", ")
-}
-
-pub(super) fn plan(args: &PlanArgs) -> Exit {
-    let Ok(LoadedPlan { plan, .. }) = load(&args.file, &args.overrides, true) else { return Exit::Usage };
-    match args.json {
-        true => output::data(json(&plan).as_bytes()),
-        false => show(&planner::describe(&plan)),
-    }
-    Exit::Passed
 }
