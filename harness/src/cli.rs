@@ -17,6 +17,7 @@
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, and how every command reads topology files |
 //! | `plan` | `harness plan`: the plan as text, JSON or YAML |
+//! | `graph` | `harness graph`: the topology as a drawing |
 //! | `explain` | `harness explain`: stories of a run |
 //! | `explore` | `harness explore`: random scenarios, and what must hold in each |
 //! | `report` | `harness report`: the page of a run, or of several, made again |
@@ -46,6 +47,7 @@ pub(crate) mod error;
 mod exit;
 mod explain;
 mod explore;
+mod graph;
 mod help;
 mod inspect;
 mod junit_file;
@@ -84,6 +86,9 @@ enum Command {
     /// Show what a topology file makes: networks, nodes, steps and checks
     #[command(after_help = help::PLAN)]
     Plan(plan::Args),
+    /// Draw a topology: networks within each other, NATs, links and nodes
+    #[command(after_help = help::GRAPH)]
+    Graph(graph::Args),
     /// Check which backends are usable and how to fix the others
     #[command(after_help = help::DOCTOR)]
     Doctor,
@@ -190,6 +195,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Run(args) => run::run(args, runtime.handle()),
         Command::Validate(args) => inspect::validate(&args),
         Command::Plan(args) => plan::plan(&args),
+        Command::Graph(args) => graph::graph(&args),
         Command::Agree(args) => agree::agree(&args, runtime.handle()),
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args)?,

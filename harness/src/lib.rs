@@ -16,6 +16,7 @@ pub mod error_class;
 pub mod events;
 pub mod explain;
 pub mod explore;
+pub mod graph;
 pub mod index;
 pub mod machine_load;
 pub mod metrics;

@@ -60,6 +60,14 @@ Examples:
 
 Exit status: 0 the file is valid; 2 it is not.";
 
+pub(super) const GRAPH: &str = "\
+Examples:
+  harness graph topologies/three-lans.yaml > three-lans.svg
+  harness graph topologies/cgnat.yaml --format dot | dot -Tpng -o cgnat.png
+  harness graph topologies/churn.yaml --set nodes=30 --format mermaid
+
+Exit status: 0 the drawing is printed; 2 the file is not valid; 3 the drawing cannot be written.";
+
 pub(super) const DOCTOR: &str = "\
 Examples:
   harness doctor
