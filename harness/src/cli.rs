@@ -21,6 +21,7 @@
 //! | `explain` | `harness explain`: stories of a run |
 //! | `explore` | `harness explore`: random scenarios, and what must hold in each |
 //! | `report` | `harness report`: the page of a run, or of several, made again |
+//! | `schema` | `harness schema`: the JSON Schema of topology files |
 //! | `samples` | `harness samples`: metrics of a run as CSV |
 //! | `agree` | `harness agree`: simulator and reality side by side |
 //! | `compare` | `harness compare`: the records of two runs |
@@ -58,6 +59,7 @@ mod progress;
 mod report;
 mod run;
 mod samples;
+mod schema;
 mod seeds;
 mod session;
 mod signals;
@@ -86,6 +88,9 @@ enum Command {
     /// Show what a topology file makes: networks, nodes, steps and checks
     #[command(after_help = help::PLAN)]
     Plan(plan::Args),
+    /// Print the JSON Schema of topology files, for editors and other programs
+    #[command(after_help = help::SCHEMA)]
+    Schema,
     /// Draw a topology: networks within each other, NATs, links and nodes
     #[command(after_help = help::GRAPH)]
     Graph(graph::Args),
@@ -195,6 +200,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Run(args) => run::run(args, runtime.handle()),
         Command::Validate(args) => inspect::validate(&args),
         Command::Plan(args) => plan::plan(&args),
+        Command::Schema => schema::schema(),
         Command::Graph(args) => graph::graph(&args),
         Command::Agree(args) => agree::agree(&args, runtime.handle()),
         Command::Compare(args) => compare::compare(&args),

@@ -8,6 +8,7 @@
 //! | `assemble` | networks, nodes and steps of the plan |
 //! | `precondition` | whether the steps give each check something to measure |
 //! | `describe` | a plan on one page |
+//! | `schema` | the JSON Schema of topology files |
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -27,8 +28,10 @@ use crate::topology::{self, FILE_BYTES_MAX, Overrides, SEED_DEFAULT, tree, vars}
 mod assemble;
 pub(crate) mod describe;
 mod precondition;
+mod schema;
 
 pub use describe::describe;
+pub use schema::schema;
 
 /// Reads a topology file.
 ///

@@ -47,7 +47,7 @@ use state::{PlanState, SeedStream};
 use step::{ScheduleError, StepSource, StepSpec, Verb};
 
 /// Every verb, in the order of the reference.
-static VERBS: [&Verb; 18] = [
+pub(crate) static VERBS: [&Verb; 18] = [
     &join::VERB,
     &store::VERB,
     &retrieve::VERB,

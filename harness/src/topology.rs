@@ -5,7 +5,7 @@
 //! | module | subject |
 //! | --- | --- |
 //! | `tree`, `vars` | YAML in which every value knows its place; `${name}` and `--set` |
-//! | `fields`, `units`, `raw` | keys, quantities, the file as written |
+//! | `fields`, `form`, `units`, `raw` | keys and the forms of their values, quantities, the file as written |
 //! | `check` | the tree of networks, node groups, names |
 //! | `addresses`, `roster`, `uplinks` | subnets, every node with its address, uplinks as steps change them |
 //! | `diagnostics` | faults as messages with source lines |
@@ -16,6 +16,7 @@ pub(crate) mod addresses;
 pub(crate) mod check;
 pub(crate) mod diagnostics;
 pub(crate) mod fields;
+pub(crate) mod form;
 pub(crate) mod raw;
 pub(crate) mod roster;
 pub(crate) mod tree;

@@ -60,6 +60,15 @@ Examples:
 
 Exit status: 0 the file is valid; 2 it is not.";
 
+pub(super) const SCHEMA: &str = "\
+Editors check a topology while it is written if its first line names the schema:
+  # yaml-language-server: $schema=schema.json
+
+Examples:
+  harness schema > schema.json
+
+Exit status: 0 the schema is printed; 3 it cannot be written.";
+
 pub(super) const GRAPH: &str = "\
 Examples:
   harness graph topologies/three-lans.yaml > three-lans.svg

@@ -1,5 +1,6 @@
 //! `check`: evaluates checks on the state of the run at this point.
 
+use crate::topology::form::ValueForm;
 use std::ops::Range;
 
 use super::state::PlanState;
@@ -12,11 +13,15 @@ use crate::topology::fields::{MapSpec, Spanned};
 use crate::topology::raw::{items, read_check};
 use crate::topology::tree::{YamlNode, YamlValue};
 
+/// One check or several.
+const CHECKS: ValueForm = ValueForm::Either(&[ValueForm::Text, ValueForm::List(1, &ValueForm::Text)]);
+
 pub(super) static VERB: Verb = Verb {
     name: "check",
     formerly: &[],
     doc: "Evaluates one or more checks here and now; the run fails if one does.",
     keys: &MapSpec { what: "a check step", keys: &[], later: &[] },
+    short: Some(CHECKS),
     example: "- check: [persistence >= 99%, stored == 100%]",
     read,
 };

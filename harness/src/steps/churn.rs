@@ -1,5 +1,6 @@
 //! `churn`: in each second each node fails with the same chance, as in Butter's own test rig.
 
+use crate::topology::form::{ValueForm, words_of};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -25,15 +26,20 @@ pub(super) static VERB: Verb = Verb {
     keys: &MapSpec {
         what: "a churn step",
         keys: &[
-            key("for", "60s", "how long"),
-            key("die", "1/100/s", "chance of each node to fail in each second"),
-            key("graceful", "20%", "share of the failures that are a graceful stop; the others are kills"),
-            key("replace", "fresh", "what takes the place of a failed node: fresh (a new node), same (itself) or none"),
-            key("only", "[alpha]", "networks, node groups or nodes that may fail; all if absent"),
-            key("spare", "[ambassador]", "those of them that may not"),
+            key("for", "60s", "how long").of(ValueForm::quantity::<Time>()).needed(),
+            key("die", "1/100/s", "chance of each node to fail in each second")
+                .of(ValueForm::quantity::<ChancePerSecond>())
+                .needed(),
+            key("graceful", "20%", "share of the failures that are a graceful stop; the others are kills")
+                .of(ValueForm::quantity::<Share>()),
+            key("replace", "fresh", "what takes the place of a failed node: fresh (a new node), same (itself) or none")
+                .of(ValueForm::Words(|| words_of(&REPLACEMENTS))),
+            key("only", "[alpha]", "networks, node groups or nodes that may fail; all if absent").of(ValueForm::NAMES),
+            key("spare", "[ambassador]", "those of them that may not").of(ValueForm::NAMES),
         ],
         later: &["session", "downtime", "trace", "outage"],
     },
+    short: None,
     example: "- churn: {for: 60s, die: 1/100/s, graceful: 20%, spare: ambassador}",
     read,
 };

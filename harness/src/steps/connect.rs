@@ -1,5 +1,6 @@
 //! `connect`: pairs of nodes link as directly as they can: in every cell of the grid of node groups, all or some of its pairs.
 
+use crate::topology::form::{ALL, ValueForm};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -28,12 +29,15 @@ pub(super) static VERB: Verb = Verb {
     keys: &MapSpec {
         what: "a connect step",
         keys: &[
-            key("pairs", "20", "how many of each two node groups, drawn at random, or all; all if absent"),
-            key("within", "30s", "a link counts that is up, and direct, by then"),
-            key("among", "[a, b]", "networks, node groups or nodes that take part; all but ambassadors if absent"),
+            key("pairs", "20", "how many of each two node groups, drawn at random, or all; all if absent")
+                .of(ValueForm::Either(&[ALL, ValueForm::Count(1, ITEMS_MAX)])),
+            key("within", "30s", "a link counts that is up, and direct, by then").of(ValueForm::quantity::<Time>()),
+            key("among", "[a, b]", "networks, node groups or nodes that take part; all but ambassadors if absent")
+                .of(ValueForm::NAMES),
         ],
         later: &[],
     },
+    short: None,
     example: "- connect: {pairs: 20, within: 30s}",
     read,
 };

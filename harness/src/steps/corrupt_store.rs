@@ -1,5 +1,6 @@
 //! `corrupt-store`: blocks in the stores of nodes are damaged while the nodes run, as by bad sectors.
 
+use crate::topology::form::{ALL, ValueForm};
 use rand::Rng;
 
 use super::named::NodeNames;
@@ -21,12 +22,15 @@ pub(super) static VERB: Verb = Verb {
     keys: &MapSpec {
         what: "a corrupt-store step",
         keys: &[
-            key("nodes", "[alpha]", "networks, node groups or nodes"),
-            key("count", "3", "how many of those alive, drawn at random, or all; all if absent"),
-            key("share", "10%", "share of the blocks that are damaged; all if absent"),
+            key("nodes", "[alpha]", "networks, node groups or nodes").of(ValueForm::NAMES).needed(),
+            key("count", "3", "how many of those alive, drawn at random, or all; all if absent")
+                .of(ValueForm::Either(&[ALL, ValueForm::Count(1, NODES_MAX)])),
+            key("share", "10%", "share of the blocks that are damaged; all if absent")
+                .of(ValueForm::quantity::<Share>()),
         ],
         later: &[],
     },
+    short: None,
     example: "- corrupt-store: {nodes: alpha, count: 2, share: 10%}",
     read,
 };

@@ -8,6 +8,7 @@ use crate::plan::{EndCondition, TimedOp};
 use crate::topology::check::NameTable;
 use crate::topology::diagnostics::{DiagnosticSink, Span};
 use crate::topology::fields::{MapSpec, all_or_count, key};
+use crate::topology::form::{ALL, ValueForm};
 use crate::topology::raw::NODES_MAX;
 
 pub(super) static VERB: Verb = Verb {
@@ -17,12 +18,14 @@ pub(super) static VERB: Verb = Verb {
     keys: &MapSpec {
         what: "a disk-full step",
         keys: &[
-            key("nodes", "[alpha]", "networks, node groups or nodes"),
-            key("count", "3", "how many of those alive, drawn at random, or all; all if absent"),
-            key("full", "false", "false: the disks have room again; true if absent"),
+            key("nodes", "[alpha]", "networks, node groups or nodes").of(ValueForm::NAMES).needed(),
+            key("count", "3", "how many of those alive, drawn at random, or all; all if absent")
+                .of(ValueForm::Either(&[ALL, ValueForm::Count(1, NODES_MAX)])),
+            key("full", "false", "false: the disks have room again; true if absent").of(ValueForm::Flag),
         ],
         later: &[],
     },
+    short: None,
     example: "- disk-full: {nodes: alpha, count: 2}",
     read,
 };

@@ -8,6 +8,7 @@ use crate::op::Op;
 use crate::plan::{EndCondition, TimedOp};
 use crate::topology::diagnostics::DiagnosticSink;
 use crate::topology::fields::{MapSpec, key};
+use crate::topology::form::ValueForm;
 use crate::topology::tree::YamlValue;
 
 pub(super) static VERB: Verb = Verb {
@@ -16,9 +17,10 @@ pub(super) static VERB: Verb = Verb {
     doc: "Partitions end: what they cut off is reached again.",
     keys: &MapSpec {
         what: "a heal step",
-        keys: &[key("name", "split", "partitions by their names; all that are in force if absent")],
+        keys: &[key("name", "split", "partitions by their names; all that are in force if absent").of(ValueForm::NAMES)],
         later: &[],
     },
+    short: Some(ValueForm::NAMES),
     example: "- heal: {name: split}",
     read,
 };

@@ -1,5 +1,6 @@
 //! `join`: waits until all live nodes know each other, directly or through others.
 
+use crate::topology::form::ValueForm;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -18,9 +19,10 @@ pub(super) static VERB: Verb = Verb {
     doc: "Waits until the known-host graph of all live nodes is one component.",
     keys: &MapSpec {
         what: "a join step",
-        keys: &[key("within", "30s", "the run fails if that takes longer")],
+        keys: &[key("within", "30s", "the run fails if that takes longer").of(ValueForm::quantity::<Time>()).needed()],
         later: &[],
     },
+    short: None,
     example: "- join: {within: 30s}",
     read,
 };

@@ -9,6 +9,7 @@ use crate::plan::{EndCondition, TimedOp};
 use crate::topology::check::NameTable;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted};
 use crate::topology::fields::{MapSpec, key};
+use crate::topology::form::ValueForm;
 use crate::topology::raw::link::{self, LinkChange, describe_link};
 
 pub(super) static VERB: Verb = Verb {
@@ -17,9 +18,12 @@ pub(super) static VERB: Verb = Verb {
     doc: "The uplinks of networks change. What is not named stays as it was.",
     keys: &MapSpec {
         what: "a link step",
-        keys: &link::keys_with::<12>(key("networks", "[alpha]", "networks behind another one")),
+        keys: &link::keys_with::<12>(
+            key("networks", "[alpha]", "networks behind another one").of(ValueForm::NAMES).needed(),
+        ),
         later: &[],
     },
+    short: None,
     example: "- link: {networks: [alpha], loss: 5%, up: {rate: 1mbit}}",
     read,
 };

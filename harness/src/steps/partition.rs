@@ -9,12 +9,16 @@ use crate::plan::{EndCondition, NodeIndex, TimedOp};
 use crate::topology::check::NameTable;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span};
 use crate::topology::fields::{MapSpec, key};
+use crate::topology::form::ValueForm;
 use crate::topology::tree::{YamlNode, YamlValue};
 
 /// Stands for the nodes that no other side names.
 const REST: &str = "rest";
 /// The name of a partition that the file gives none.
 const NAME_DEFAULT: &str = "partition";
+
+/// Two sides or more, each a name or a list of names.
+const SIDES: ValueForm = ValueForm::List(2, &ValueForm::NAMES);
 
 pub(super) static VERB: Verb = Verb {
     name: "partition",
@@ -27,11 +31,14 @@ pub(super) static VERB: Verb = Verb {
                 "sides",
                 "[alpha, [beta, c-1]]",
                 "two sides or more, each of networks, node groups or nodes, or `rest`",
-            ),
-            key("name", "split", "what a heal step calls it, where several are in force"),
+            )
+            .of(SIDES)
+            .needed(),
+            key("name", "split", "what a heal step calls it, where several are in force").of(ValueForm::Text),
         ],
         later: &[],
     },
+    short: Some(SIDES),
     example: "- partition: {sides: [alpha, [beta, c-1]], name: split}",
     read,
 };

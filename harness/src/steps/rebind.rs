@@ -1,5 +1,6 @@
 //! `rebind`: NATs drop every mapping, as home routers do when they restart or get a new address.
 
+use crate::topology::form::{ValueForm, words_of};
 use std::time::Duration;
 
 use super::named::NetworkRefs;
@@ -21,11 +22,13 @@ pub(super) static VERB: Verb = Verb {
     keys: &MapSpec {
         what: "a rebind step",
         keys: &[
-            key("networks", "[alpha]", "networks with a NAT"),
-            key("address", "new", "whether their external addresses become new ones or stay the same"),
+            key("networks", "[alpha]", "networks with a NAT").of(ValueForm::NAMES).needed(),
+            key("address", "new", "whether their external addresses become new ones or stay the same")
+                .of(ValueForm::Words(|| words_of(&ADDRESSES))),
         ],
         later: &[],
     },
+    short: Some(ValueForm::NAMES),
     example: "- rebind: [alpha]",
     read,
 };

@@ -1,5 +1,6 @@
 //! `retrieve`: nodes fetch items that were stored before, spread evenly over time.
 
+use crate::topology::form::{ALL, ValueForm};
 use std::time::Duration;
 
 use butter::core::random::sample;
@@ -29,11 +30,14 @@ pub(super) static VERB: Verb = Verb {
     keys: &MapSpec {
         what: "a retrieve step",
         keys: &[
-            key("items", "all", "how many, drawn at random, or all; all if absent"),
-            key("from", "[alpha, fresh]", "networks, node groups or nodes that fetch; `fresh` nodes join first"),
+            key("items", "all", "how many, drawn at random, or all; all if absent")
+                .of(ValueForm::Either(&[ALL, ValueForm::Count(1, ITEMS_MAX)])),
+            key("from", "[alpha, fresh]", "networks, node groups or nodes that fetch; `fresh` nodes join first")
+                .of(ValueForm::NAMES),
         ],
         later: &[],
     },
+    short: None,
     example: "- retrieve: {items: all, from: [alpha, fresh]}",
     read,
 };

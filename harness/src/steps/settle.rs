@@ -1,5 +1,6 @@
 //! `settle`: lets time pass.
 
+use crate::topology::form::ValueForm;
 use std::time::Duration;
 
 use super::state::PlanState;
@@ -13,7 +14,12 @@ pub(super) static VERB: Verb = Verb {
     name: "settle",
     formerly: &[],
     doc: "Lets time pass without doing anything.",
-    keys: &MapSpec { what: "a settle step", keys: &[key("for", "10s", "how long")], later: &[] },
+    keys: &MapSpec {
+        what: "a settle step",
+        keys: &[key("for", "10s", "how long").of(ValueForm::quantity::<Time>()).needed()],
+        later: &[],
+    },
+    short: None,
     example: "- settle: {for: 10s}",
     read,
 };

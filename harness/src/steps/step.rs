@@ -13,6 +13,7 @@ use crate::topology::check::NameTable;
 use crate::topology::check::TopologyModel;
 use crate::topology::diagnostics::{DiagnosticSink, Span};
 use crate::topology::fields::{Fields, MapSpec, Spanned};
+use crate::topology::form::ValueForm;
 use crate::topology::roster::NodeRoster;
 use crate::topology::tree::YamlNode;
 
@@ -27,6 +28,8 @@ pub(crate) struct Verb {
     pub(crate) doc: &'static str,
     /// The keys of its map.
     pub(crate) keys: &'static MapSpec,
+    /// What may stand under the verb in place of such a map.
+    pub(crate) short: Option<ValueForm>,
     /// A whole step that uses it.
     pub(crate) example: &'static str,
     /// Reads a step. Where a value is faulty, which is reported, any other may stand for it.

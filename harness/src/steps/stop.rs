@@ -8,6 +8,7 @@ use crate::plan::{EndCondition, TimedOp};
 use crate::topology::check::NameTable;
 use crate::topology::diagnostics::{DiagnosticSink, Span};
 use crate::topology::fields::{MapSpec, all_or_count, key};
+use crate::topology::form::{ALL, ValueForm};
 use crate::topology::raw::NODES_MAX;
 
 pub(super) static VERB: Verb = Verb {
@@ -17,11 +18,13 @@ pub(super) static VERB: Verb = Verb {
     keys: &MapSpec {
         what: "a stop step",
         keys: &[
-            key("nodes", "[alpha]", "networks, node groups or nodes"),
-            key("count", "3", "how many of those alive, drawn at random, or all; all if absent"),
+            key("nodes", "[alpha]", "networks, node groups or nodes").of(ValueForm::NAMES).needed(),
+            key("count", "3", "how many of those alive, drawn at random, or all; all if absent")
+                .of(ValueForm::Either(&[ALL, ValueForm::Count(1, NODES_MAX)])),
         ],
         later: &[],
     },
+    short: None,
     example: "- stop: {nodes: alpha, count: 2}",
     read,
 };

@@ -1,5 +1,6 @@
 //! `store`: nodes store items, spread evenly over time, so that they do not all begin at once.
 
+use crate::topology::form::ValueForm;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -32,12 +33,14 @@ pub(super) static VERB: Verb = Verb {
     keys: &MapSpec {
         what: "a store step",
         keys: &[
-            key("items", "60", "how many, 1 to 1,000,000"),
-            key("size", "1KiB..32KiB", "size of an item, or the range it is drawn from; 4KiB if absent"),
-            key("from", "all", "networks, node groups or nodes that store; all if absent"),
+            key("items", "60", "how many, 1 to 1,000,000").of(ValueForm::Count(1, ITEMS_MAX)).needed(),
+            key("size", "1KiB..32KiB", "size of an item, or the range it is drawn from; 4KiB if absent")
+                .of(ValueForm::quantity::<Sizes>()),
+            key("from", "all", "networks, node groups or nodes that store; all if absent").of(ValueForm::NAMES),
         ],
         later: &["keywords"],
     },
+    short: None,
     example: "- store: {items: 60, size: 1KiB..32KiB, from: alpha}",
     read,
 };

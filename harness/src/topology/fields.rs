@@ -1,6 +1,7 @@
 //! Reading maps of known keys, so that every key is either understood or reported.
 
 use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
+use super::form::ValueForm;
 use super::tree::{YamlKey, YamlNode, YamlValue};
 use super::units::Unit;
 
@@ -33,11 +34,27 @@ pub(crate) struct KeySpec {
     pub(crate) example: &'static str,
     /// What it means, for the reference; begins in lower case.
     pub(crate) doc: &'static str,
+    /// What its value looks like.
+    pub(crate) form: ValueForm,
+    /// Whether the map has to have it.
+    pub(crate) needed: bool,
+}
+
+impl KeySpec {
+    /// The same with a form.
+    pub(crate) const fn of(self, form: ValueForm) -> KeySpec {
+        KeySpec { form, ..self }
+    }
+
+    /// The same, and it has to be there.
+    pub(crate) const fn needed(self) -> KeySpec {
+        KeySpec { needed: true, ..self }
+    }
 }
 
 /// A key with an example of its value and what it means.
 pub(crate) const fn key(name: &'static str, example: &'static str, doc: &'static str) -> KeySpec {
-    KeySpec { name, example, doc }
+    KeySpec { name, example, doc, form: ValueForm::Open, needed: false }
 }
 
 /// A map of some kind, its unknown keys already reported.
@@ -88,6 +105,10 @@ impl<'t> Fields<'t> {
 
     /// The value of a key that has to be there.
     pub(crate) fn need(&self, name: &str, problems: &mut DiagnosticSink) -> Option<&'t YamlNode> {
+        debug_assert!(
+            self.kind.keys.iter().any(|key| key.name == name && key.needed),
+            "{name} is not marked as needed"
+        );
         let found = self.get(name);
         if found.is_none() {
             problems.add(

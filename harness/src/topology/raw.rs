@@ -8,6 +8,7 @@ use butter::core::config::ConfigError;
 
 use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use super::fields::{Fields, MapSpec, Spanned, from_variable, key, scalar};
+use super::form::{ValueForm, words_of};
 use super::tree::{YamlKey, YamlNode, YamlValue};
 use crate::adversary::Behaviour;
 use crate::plan::sweep::{RUNS_MAX, Sweep};
@@ -63,25 +64,32 @@ pub(crate) struct Setting {
     pub(crate) value: String,
 }
 
-static TOPOLOGY: MapSpec = MapSpec {
+/// What `behaviour` may be: a list, or words in one text.
+const BEHAVIOURS: ValueForm = ValueForm::JoinedWords(|| words_of(&Behaviour::NAMES));
+static BEHAVIOUR_FORMS: [ValueForm; 2] = [BEHAVIOURS, ValueForm::List(0, &BEHAVIOURS)];
+
+/// A list of checks, which may be empty as long as it is there.
+static CHECKS_FORMS: [ValueForm; 2] = [ValueForm::List(0, &ValueForm::Text), ValueForm::Absent];
+
+pub(crate) static TOPOLOGY: MapSpec = MapSpec {
     what: "a topology",
     keys: &[
-        key("name", "three-lans", "names the run's directory; the file's name if absent"),
-        key("description", "what it shows, in one line", "shown in reports"),
-        key("seed", "7", "decides everything random; 1 if absent"),
+        key("name", "three-lans", "names the run's directory; the file's name if absent").of(ValueForm::Name),
+        key("description", "what it shows, in one line", "shown in reports").of(ValueForm::Text),
+        key("seed", "7", "decides everything random; 1 if absent").of(ValueForm::Count(0, u64::MAX)),
         key(
             "fidelity",
             "packet",
             "how closely the simulator follows QUIC: auto (packet for up to 100 nodes), message or packet; auto if absent",
-        ),
-        key("vars", "{die: 1/100}", "variables for `${name}` in values; --set overrides them"),
-        key("networks", "{lan: {}}", "the internet and all networks behind it"),
-        key("nodes", "{a: {on: lan, count: 5}}", "node groups"),
-        key("config", "{replicas: 3}", "settings of all nodes"),
-        key("steps", "[{join: {within: 30s}}]", "what happens, in order"),
-        key("checks", "[persistence >= 99%]", "what must hold at the end"),
-        key("sweep", "{die: [1/50, 1/20]}", "variables or settings with the values that they take in turn"),
-        key("runs", "5", "how often each combination is run, each time with a seed of its own"),
+        ).of(ValueForm::Words(|| words_of(&FidelityChoice::NAMES))),
+        key("vars", "{die: 1/100}", "variables for `${name}` in values; --set overrides them").of(ValueForm::Entries(&ValueForm::Text)),
+        key("networks", "{lan: {}}", "the internet and all networks behind it").of(ValueForm::NamedMaps(&network::NETWORK)).needed(),
+        key("nodes", "{a: {on: lan, count: 5}}", "node groups").of(ValueForm::NamedMaps(&GROUP)).needed(),
+        key("config", "{replicas: 3}", "settings of all nodes").of(ValueForm::Settings),
+        key("steps", "[{join: {within: 30s}}]", "what happens, in order").of(ValueForm::Steps).needed(),
+        key("checks", "[persistence >= 99%]", "what must hold at the end").of(ValueForm::Either(&CHECKS_FORMS)),
+        key("sweep", "{die: [1/50, 1/20]}", "variables or settings with the values that they take in turn").of(ValueForm::Entries(&ValueForm::List(1, &ValueForm::Text))),
+        key("runs", "5", "how often each combination is run, each time with a seed of its own").of(ValueForm::Count(1, RUNS_MAX)),
     ],
     later: &[],
 };
@@ -94,16 +102,18 @@ const BEHAVIOUR_DOC: &str = "what its nodes do to others: a list, or words joine
 static GROUP: MapSpec = MapSpec {
     what: "a node group",
     keys: &[
-        key("on", "alpha", "the network, or networks of one name, that its nodes are on"),
-        key("count", "5", "how many nodes; one node with the group's own name if absent"),
-        key("ambassador", "true", "whether its nodes serve as ambassadors; false if absent"),
-        key("behaviour", "[drop, boast]", BEHAVIOUR_DOC),
+        key("on", "alpha", "the network, or networks of one name, that its nodes are on").of(ValueForm::Text).needed(),
+        key("count", "5", "how many nodes; one node with the group's own name if absent")
+            .of(ValueForm::Count(1, NODES_MAX)),
+        key("ambassador", "true", "whether its nodes serve as ambassadors; false if absent").of(ValueForm::Flag),
+        key("behaviour", "[drop, boast]", BEHAVIOUR_DOC).of(ValueForm::Either(&BEHAVIOUR_FORMS)),
         key(
             "store",
             "disk",
             "where its nodes keep blocks: memory, or disk, where they outlive the process; memory if absent",
-        ),
-        key("config", "{storage: 64MiB}", "settings of its nodes"),
+        )
+        .of(ValueForm::Words(|| words_of(&STORES))),
+        key("config", "{storage: 64MiB}", "settings of its nodes").of(ValueForm::Settings),
     ],
     later: &[],
 };

@@ -57,7 +57,7 @@ impl YamlNode {
 }
 
 /// Keys of the whole file that begin so are ignored: places for anchors.
-const EXTENSION_PREFIX: &str = "x-";
+pub(crate) const EXTENSION_PREFIX: &str = "x-";
 /// The key whose value, a map or a list of maps, is merged into the map that it is in (YAML 1.1 merge key).
 const MERGE_KEY: &str = "<<";
 

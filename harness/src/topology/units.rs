@@ -9,6 +9,8 @@ pub trait Unit: Sized {
     const WHAT: &'static str;
     /// One of the right form.
     const EXAMPLE: &'static str;
+    /// Matches all of the right form, as ECMA 262 has it; it may match more.
+    const PATTERN: &'static str;
 
     /// Reads it.
     ///
@@ -52,6 +54,7 @@ pub struct ChancePerSecond(pub f64);
 impl Unit for Time {
     const WHAT: &'static str = "a duration";
     const EXAMPLE: &'static str = "500ms, 30s or 2min";
+    const PATTERN: &'static str = r"^(0|([0-9]+ *[A-Za-zµ]+ *)+|[0-9.]+ *[A-Za-zµ]+.*)$";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with('-') {
@@ -68,6 +71,7 @@ impl Unit for Time {
 impl Unit for Size {
     const WHAT: &'static str = "a size";
     const EXAMPLE: &'static str = "256B, 32KiB or 1MB";
+    const PATTERN: &'static str = r"^[0-9][0-9.]* *[A-Za-z]+$";
 
     fn parse(text: &str) -> Result<Self, String> {
         if is_plain_number(text) {
@@ -83,6 +87,7 @@ impl Unit for Size {
 impl Unit for Sizes {
     const WHAT: &'static str = "a size or a range of sizes";
     const EXAMPLE: &'static str = "4KiB or 1KiB..32KiB";
+    const PATTERN: &'static str = r"^[0-9][0-9.]* *[A-Za-z]+( *\.\. *[0-9][0-9.]* *[A-Za-z]+)?$";
 
     fn parse(text: &str) -> Result<Self, String> {
         let Some((least, most)) = text.split_once("..") else {
@@ -97,6 +102,7 @@ impl Unit for Sizes {
 impl Unit for Rate {
     const WHAT: &'static str = "a rate";
     const EXAMPLE: &'static str = "512kbit, 50mbit or 1gbit";
+    const PATTERN: &'static str = r"^[0-9.]+ *([kKmMgG]?[bB][iI][tT])(/s)*$";
 
     fn parse(text: &str) -> Result<Self, String> {
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -122,6 +128,7 @@ impl Unit for Rate {
 impl Unit for Share {
     const WHAT: &'static str = "a share";
     const EXAMPLE: &'static str = "0.5% or 1/200";
+    const PATTERN: &'static str = r"^(0|[0-9.]+ *%|[0-9.]+ */ *[0-9.]+)$";
 
     fn parse(text: &str) -> Result<Self, String> {
         let share = any_share(text)?;
@@ -132,6 +139,7 @@ impl Unit for Share {
 impl Unit for ChancePerSecond {
     const WHAT: &'static str = "a chance per second";
     const EXAMPLE: &'static str = "1/50/s or 2%/s";
+    const PATTERN: &'static str = r"^(0|[0-9.]+ *%|[0-9.]+ */ *[0-9.]+) */s$";
 
     fn parse(text: &str) -> Result<Self, String> {
         let Some(share) = text.strip_suffix("/s") else {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::net::link::{Distribution, LinkConfig, REORDER_GAP, burst_min, presets};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use crate::topology::fields::{Fields, KeySpec, MapSpec, Spanned, key, quantity, scalar};
+use crate::topology::form::{ValueForm, words_of};
 use crate::topology::tree::{YamlNode, YamlValue};
 use crate::topology::units::{Rate, Share, Size, Time};
 
@@ -37,20 +38,23 @@ pub(crate) struct LinkDirection {
 
 /// Keys of one direction, and of both.
 const PARTS: [KeySpec; 8] = [
-    key("latency", "40ms", "one-way delay"),
-    key("jitter", "5ms", "standard deviation of the delay, or {deviation: …, distribution: …}"),
-    key("loss", "0.5%", "share of packets lost, or {mean: …, burst: …}"),
-    key("rate", "50mbit", "bits per second"),
-    key("queue", "256KiB", "bytes that wait at that rate before packets are dropped"),
-    key("duplicate", "0.1%", "share of packets that arrive twice"),
-    key("reorder", "1%", "share of packets that arrive late, or {share: …, gap: …}"),
-    key("corrupt", "0.01%", "share of packets with a flipped bit"),
+    key("latency", "40ms", "one-way delay").of(ValueForm::quantity::<Time>()),
+    key("jitter", "5ms", "standard deviation of the delay, or {deviation: …, distribution: …}")
+        .of(ValueForm::Either(&JITTER_FORMS)),
+    key("loss", "0.5%", "share of packets lost, or {mean: …, burst: …}").of(ValueForm::Either(&LOSS_FORMS)),
+    key("rate", "50mbit", "bits per second").of(ValueForm::quantity::<Rate>()),
+    key("queue", "256KiB", "bytes that wait at that rate before packets are dropped").of(ValueForm::quantity::<Size>()),
+    key("duplicate", "0.1%", "share of packets that arrive twice").of(ValueForm::quantity::<Share>()),
+    key("reorder", "1%", "share of packets that arrive late, or {share: …, gap: …}")
+        .of(ValueForm::Either(&REORDER_FORMS)),
+    key("corrupt", "0.01%", "share of packets with a flipped bit").of(ValueForm::quantity::<Share>()),
 ];
 
 const BOTH: [KeySpec; 3] = [
-    key("preset", "cable", "a link to start from"),
-    key("up", "{rate: 10mbit}", "from the network outwards, in place of what is said of both"),
-    key("down", "{rate: 100mbit}", "into the network, in place of what is said of both"),
+    key("preset", "cable", "a link to start from").of(ValueForm::Words(|| presets::NAMES.to_vec())),
+    key("up", "{rate: 10mbit}", "from the network outwards, in place of what is said of both")
+        .of(ValueForm::Map(&DIRECTION)),
+    key("down", "{rate: 100mbit}", "into the network, in place of what is said of both").of(ValueForm::Map(&DIRECTION)),
 ];
 
 const fn with_parts<const N: usize>(more: &[KeySpec]) -> [KeySpec; N] {
@@ -68,24 +72,37 @@ pub(crate) const fn keys_with<const N: usize>(more: KeySpec) -> [KeySpec; N] {
     with_parts(&[BOTH[0], BOTH[1], BOTH[2], more])
 }
 
+/// A link's value: a preset or its parts.
+pub(crate) static LINK_FORMS: [ValueForm; 2] = [ValueForm::Words(|| presets::NAMES.to_vec()), ValueForm::Map(&LINK)];
+static JITTER_FORMS: [ValueForm; 2] = [ValueForm::quantity::<Time>(), ValueForm::Map(&JITTER)];
+static LOSS_FORMS: [ValueForm; 2] = [ValueForm::quantity::<Share>(), ValueForm::Map(&LOSS)];
+static REORDER_FORMS: [ValueForm; 2] = [ValueForm::quantity::<Share>(), ValueForm::Map(&REORDER)];
+
 static LINK: MapSpec = MapSpec { what: "a link", keys: &with_parts::<11>(&BOTH), later: &[] };
 static DIRECTION: MapSpec = MapSpec { what: "one direction of a link", keys: &PARTS, later: &[] };
 static JITTER: MapSpec = MapSpec {
     what: "a jitter",
     keys: &[
-        key("deviation", "5ms", "standard deviation of the delay"),
-        key("distribution", "pareto", "normal, uniform or pareto; normal if absent"),
+        key("deviation", "5ms", "standard deviation of the delay").of(ValueForm::quantity::<Time>()).needed(),
+        key("distribution", "pareto", "normal, uniform or pareto; normal if absent")
+            .of(ValueForm::Words(|| words_of(&DISTRIBUTIONS))),
     ],
     later: &[],
 };
 static LOSS: MapSpec = MapSpec {
     what: "a loss",
-    keys: &[key("mean", "2%", "share of packets lost"), key("burst", "8", "mean number of packets lost in a row")],
+    keys: &[
+        key("mean", "2%", "share of packets lost").of(ValueForm::quantity::<Share>()).needed(),
+        key("burst", "8", "mean number of packets lost in a row").of(ValueForm::Text),
+    ],
     later: &[],
 };
 static REORDER: MapSpec = MapSpec {
     what: "reordering",
-    keys: &[key("share", "1%", "share of packets that arrive late"), key("gap", "10ms", "how late they are")],
+    keys: &[
+        key("share", "1%", "share of packets that arrive late").of(ValueForm::quantity::<Share>()).needed(),
+        key("gap", "10ms", "how late they are").of(ValueForm::quantity::<Time>()),
+    ],
     later: &[],
 };
 

@@ -6,6 +6,7 @@ use crate::net::nat::{Dependence, MappingProtocol, NatConfig, PORT_MIN, PortBloc
 use crate::plan::NODE_PORT;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use crate::topology::fields::{Fields, MapSpec, Spanned, key, scalar};
+use crate::topology::form::{ValueForm, words_of};
 use crate::topology::raw::items;
 use crate::topology::tree::{YamlNode, YamlValue};
 use crate::topology::units::Time;
@@ -33,38 +34,57 @@ pub(crate) struct RawForward {
     pub(crate) to: u16,
 }
 
+/// A NAT's value: a kind with a name, or its parts.
+pub(crate) static NAT_FORMS: [ValueForm; 2] = [ValueForm::Words(kinds), ValueForm::Map(&NAT)];
+static PROTOCOL_FORM: ValueForm = ValueForm::Words(|| words_of(&MappingProtocol::NAMES));
+static FORWARD_FORM: ValueForm = ValueForm::Map(&FORWARD);
+
+/// What a NAT may be called: none, or a preset.
+fn kinds() -> Vec<&'static str> {
+    std::iter::once("none").chain(NatConfig::presets().map(|(name, _)| name)).collect()
+}
+
 static NAT: MapSpec = MapSpec {
     what: "a NAT",
     keys: &[
-        key("preset", "port-restricted", "the NAT to start from"),
-        key("mapping", "endpoint-independent", "which packets share a mapping (RFC 4787)"),
-        key("filtering", "address-and-port-dependent", "which packets are let in (RFC 4787)"),
-        key("ports", "preserve", "how external ports are chosen"),
-        key("hairpin", "true", "whether nodes inside reach each other by their external addresses"),
-        key("udp_timeout", "30s", "idle time after which a UDP mapping is dropped"),
-        key("tcp_timeout", "2h", "the same for TCP"),
-        key("pool", "4", "how many external addresses it has, 1 to 64"),
-        key("port_block", "{size: 512, limit: 2}", "external ports that each node inside gets"),
-        key("quota", "1000", "most mappings of each node inside"),
-        key("forward", "[{node: a-1}]", "external ports that always lead to a node"),
-        key("mapping_protocols", "[upnp, nat-pmp, pcp]", "protocols by which nodes ask for ports"),
+        key("preset", "port-restricted", "the NAT to start from")
+            .of(ValueForm::Words(|| words_of(&NatConfig::presets()))),
+        key("mapping", "endpoint-independent", "which packets share a mapping (RFC 4787)")
+            .of(ValueForm::Words(|| words_of(&DEPENDENCES))),
+        key("filtering", "address-and-port-dependent", "which packets are let in (RFC 4787)")
+            .of(ValueForm::Words(|| words_of(&DEPENDENCES))),
+        key("ports", "preserve", "how external ports are chosen").of(ValueForm::Words(|| words_of(&PORTS))),
+        key("hairpin", "true", "whether nodes inside reach each other by their external addresses").of(ValueForm::Flag),
+        key("udp_timeout", "30s", "idle time after which a UDP mapping is dropped").of(ValueForm::quantity::<Time>()),
+        key("tcp_timeout", "2h", "the same for TCP").of(ValueForm::quantity::<Time>()),
+        key("pool", "4", "how many external addresses it has, 1 to 64").of(ValueForm::Count(1, POOL_MAX)),
+        key("port_block", "{size: 512, limit: 2}", "external ports that each node inside gets")
+            .of(ValueForm::Map(&PORT_BLOCK)),
+        key("quota", "1000", "most mappings of each node inside").of(ValueForm::Count(1, u32::MAX as u64)),
+        key("forward", "[{node: a-1}]", "external ports that always lead to a node")
+            .of(ValueForm::List(0, &FORWARD_FORM)),
+        key("mapping_protocols", "[upnp, nat-pmp, pcp]", "protocols by which nodes ask for ports")
+            .of(ValueForm::List(0, &PROTOCOL_FORM)),
     ],
     later: &[],
 };
 
 static PORT_BLOCK: MapSpec = MapSpec {
     what: "a port block",
-    keys: &[key("size", "512", "ports of a block"), key("limit", "2", "most blocks of each node; 1 if absent")],
+    keys: &[
+        key("size", "512", "ports of a block").of(ValueForm::Count(1, (u16::MAX - PORT_MIN) as u64 + 1)).needed(),
+        key("limit", "2", "most blocks of each node; 1 if absent").of(ValueForm::Count(1, u16::MAX as u64)),
+    ],
     later: &[],
 };
 
 static FORWARD: MapSpec = MapSpec {
     what: "a forwarded port",
     keys: &[
-        key("node", "a-1", "the node that the port leads to"),
-        key("port", "4001", "the external port; 4001 if absent"),
-        key("to", "4001", "the node's port; 4001 if absent"),
-        key("protocol", "udp", "udp or tcp; udp if absent"),
+        key("node", "a-1", "the node that the port leads to").of(ValueForm::Text).needed(),
+        key("port", "4001", "the external port; 4001 if absent").of(ValueForm::Count(1, u16::MAX as u64)),
+        key("to", "4001", "the node's port; 4001 if absent").of(ValueForm::Count(1, u16::MAX as u64)),
+        key("protocol", "udp", "udp or tcp; udp if absent").of(ValueForm::Words(|| words_of(&PROTOCOLS))),
     ],
     later: &[],
 };
@@ -84,7 +104,7 @@ pub(crate) fn read(node: &YamlNode, owner: &Span, problems: &mut DiagnosticSink)
     if matches!(node.value, YamlValue::Map(_)) {
         return read_map(node, owner, problems);
     }
-    let names: Vec<&str> = std::iter::once("none").chain(NatConfig::presets().map(|(name, _)| name)).collect();
+    let names = kinds();
     let Some(text) = scalar(node, &format!("it can be: {}, or a map", names.join(", ")), problems) else {
         return RawNat::default();
     };

@@ -12,12 +12,18 @@ use crate::plan::ipv6::PREFIX_LEN;
 use crate::topology::check::NETWORKS_MAX;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
 use crate::topology::fields::{Fields, MapSpec, Spanned, from_variable, key, scalar};
+use crate::topology::form::{ValueForm, words_of};
 use crate::topology::tree::{YamlKey, YamlNode};
 
 /// Largest subnets have this prefix length, smallest [`PREFIX_MAX`].
 const PREFIX_MIN: u8 = 8;
 /// See [`PREFIX_MIN`].
 const PREFIX_MAX: u8 = 29;
+
+/// An IPv4 address and a length: matches more than there is.
+const SUBNET_PATTERN: &str = r"^\s*[0-9]+(\.[0-9]+){3}/[0-9]+\s*$";
+/// The same for IPv6.
+const SUBNET6_PATTERN: &str = r"^\s*[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*/[0-9]+\s*$";
 
 /// A network.
 #[derive(Clone, Debug)]
@@ -62,28 +68,36 @@ impl RawNetwork {
     }
 }
 
-static NETWORK: MapSpec = MapSpec {
+pub(crate) static NETWORK: MapSpec = MapSpec {
     what: "a network",
     keys: &[
-        key("subnet", "10.1.0.0/24", "its addresses; a free subnet if absent"),
-        key("behind", "internet", "the network on the other side of its router; none for the internet"),
-        key("nat", "port-restricted", "address translation of its router: a preset or a map; plain routing if absent"),
-        key("link", "{latency: 10ms}", "its uplink: a preset or a map; perfect if absent"),
-        key("region", "eu", "where it is said to be, shown in reports"),
-        key("log", "debug", "log filter of its router; that of the harness if absent"),
-        key("count", "7", "how many such networks"),
-        key("ipv6", "true", "whether it has IPv6 beside IPv4"),
-        key("subnet6", "2001:db8:7::/64", "its IPv6 addresses, a /64; a free subnet if absent"),
-        key("firewall6", "stateful", "what its router lets in by IPv6: stateful or open"),
+        key("subnet", "10.1.0.0/24", "its addresses; a free subnet if absent").of(ValueForm::Matching(SUBNET_PATTERN)),
+        key("behind", "internet", "the network on the other side of its router; none for the internet")
+            .of(ValueForm::Text),
+        key("nat", "port-restricted", "address translation of its router: a preset or a map; plain routing if absent")
+            .of(ValueForm::Either(&nat::NAT_FORMS)),
+        key("link", "{latency: 10ms}", "its uplink: a preset or a map; perfect if absent")
+            .of(ValueForm::Either(&link::LINK_FORMS)),
+        key("region", "eu", "where it is said to be, shown in reports").of(ValueForm::Text),
+        key("log", "debug", "log filter of its router; that of the harness if absent").of(ValueForm::Text),
+        key("count", "7", "how many such networks").of(ValueForm::Count(1, NETWORKS_MAX as u64)),
+        key("ipv6", "true", "whether it has IPv6 beside IPv4").of(ValueForm::Flag),
+        key("subnet6", "2001:db8:7::/64", "its IPv6 addresses, a /64; a free subnet if absent")
+            .of(ValueForm::Matching(SUBNET6_PATTERN)),
+        key("firewall6", "stateful", "what its router lets in by IPv6: stateful or open")
+            .of(ValueForm::Words(|| words_of(&POLICIES))),
     ],
     later: &["mtu"],
 };
+
+/// Keys that mean something only for a network behind another.
+pub(crate) const UPLINK_KEYS: [&str; 5] = ["nat", "link", "count", "firewall6", "log"];
 
 const POLICIES: [(&str, Policy); 2] = [("stateful", Policy::Stateful), ("open", Policy::Open)];
 
 pub(crate) fn read(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -> RawNetwork {
     let fields = Fields::open(node, &key.span, &NETWORK, problems);
-    let uplink_keys = ["nat", "link", "count", "firewall6", "log"]
+    let uplink_keys = UPLINK_KEYS
         .into_iter()
         .filter_map(|name| fields.entry(name).map(|(key, _)| Spanned { value: name, span: key.span.clone() }))
         .collect();
