@@ -14,6 +14,7 @@
 //! | [`failed_repairs`] | repairs that brought no copy, and why |
 //! | [`candidates`] | selection of peers to recruit |
 //! | [`balance`] | a node that holds few blocks gets some from those that hold more |
+//! | [`describe`] | keywords reach every copy of a block |
 //! | [`converge`] | anti-entropy: heartbeat digests detect views that differ |
 //! | [`comeback`] | a node that restarts with its blocks takes its place in their groups again |
 //! | [`ranges`] | where the views of two nodes differ, found by digests of ranges |
@@ -43,6 +44,7 @@ mod candidates;
 mod comeback;
 mod completion;
 mod converge;
+mod describe;
 mod failed_repairs;
 mod invited;
 mod invites;
@@ -102,6 +104,8 @@ pub(super) struct Persist {
     trimmed: Vec<BlockId>,
     /// Views to send to each peer, gathered while an input is handled.
     changed_views: BTreeMap<NodeId, BTreeSet<BlockId>>,
+    /// Blocks whose keywords are to be sent to each peer, gathered while an input is handled.
+    changed_keywords: BTreeMap<NodeId, BTreeSet<BlockId>>,
     questions: Questions,
     left_groups: LeftGroups,
     revisits: Revisits,
@@ -149,6 +153,7 @@ impl Persist {
             left_groups: LeftGroups::default(),
             rechecks: Rechecks::default(),
             changed_views: BTreeMap::new(),
+            changed_keywords: BTreeMap::new(),
             changed: Vec::new(),
             trimmed: Vec::new(),
             without_room: Vec::new(),
@@ -252,6 +257,7 @@ impl Persist {
     pub(super) fn settle(&mut self, ctx: &mut DataCx<'_, '_>) {
         self.repair(ctx);
         self.broadcast_changed_views(ctx);
+        self.send_changed_keywords(ctx);
         self.ask_queued(ctx);
         self.send_absent(ctx);
         self.finish_leaving(ctx);
@@ -307,7 +313,10 @@ impl Persist {
             DataMessage::ConfirmReply { nonce, held, lost } => {
                 self.handle_confirm_reply(ctx, from, nonce, (held, &lost));
             }
-            DataMessage::Find { .. }
+            DataMessage::Describe { blocks } => self.handle_describe(ctx, from, &blocks),
+            DataMessage::Search { .. }
+            | DataMessage::SearchReply { .. }
+            | DataMessage::Find { .. }
             | DataMessage::FindReply { .. }
             | DataMessage::Flood { .. }
             | DataMessage::FloodReply { .. }

@@ -100,7 +100,7 @@ impl Visits {
         let mut visits = Visits {
             wanted,
             rules,
-            coverage: Coverage::of_here(scope),
+            coverage: Coverage::of_here(scope.inventories),
             hinted: VecDeque::new(),
             seen: BTreeSet::from([scope.cx.me.id]),
             near: VecDeque::new(),
@@ -213,7 +213,7 @@ impl Visits {
         let width = match self.coverage_share(scope) {
             Some(share) if self.rules.is_staged => {
                 let stage = STAGES.into_iter().find(|&end| share < end).unwrap_or(1.0);
-                return self.coverage.visits_to(scope, stage).max(1);
+                return self.coverage.visits_to(scope.inventories, scope.cx.settings.replicas, stage).max(1);
             }
             Some(_) => WIDTH + self.made / PATIENCE_BOUNDED,
             None => WIDTH << (self.made / PATIENCE).min(3),
@@ -223,7 +223,8 @@ impl Visits {
 
     /// Share of what is to be seen; `None` if every peer is to be visited.
     fn coverage_share(&self, scope: &SearchScope<'_, '_, '_>) -> Option<f64> {
-        self.coverage.share(scope).filter(|_| self.rules.is_bounded)
+        let share = self.coverage.share(scope.inventories, scope.cx.settings.replicas);
+        share.filter(|_| self.rules.is_bounded && !scope.exhaustive)
     }
 
     /// Whether peers without a hint are to be visited now: not if the search has seen enough, or pauses.
