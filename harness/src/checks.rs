@@ -38,15 +38,13 @@ pub(crate) use parse::parse;
 pub(crate) use words::Names;
 
 /// Every family of measures, in the order of the reference.
-const FAMILIES: [&dyn MeasureFamily; 13] = [
+const FAMILIES: [&dyn MeasureFamily; 11] = [
     &items::Persistence,
     &items::Stored,
     &items::Copies,
     &spread::Spread,
     &retrieval::Retrieval,
-    &search::Search::Recall,
-    &search::Search::Precision,
-    &search::Search::Messages,
+    &search::Search,
     &connectivity::Connectivity(LinkClass::Connected),
     &connectivity::Connectivity(LinkClass::Direct),
     &rebind_recovery::RebindRecovered,

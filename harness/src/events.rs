@@ -189,11 +189,11 @@ pub enum EventKind {
         search: usize,
         /// Index of the node that searched.
         node: NodeIndex,
-        /// The query.
+        /// What the keywords had to match.
         query: String,
         /// Microseconds from its submission to its end.
         took_us: u64,
-        /// How it ended.
+        /// What came of the search.
         result: SearchResult,
     },
     /// A node found no further holder for a block of an item. What fails in the same way again is not repeated.

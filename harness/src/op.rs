@@ -54,9 +54,9 @@ pub enum Op {
     /// Has a node search for keywords. Ends with [`OpResult::Searched`] or [`OpResult::Unanswered`].
     Search {
         node: NodeIndex,
-        /// The query.
+        /// What the keywords must match.
         query: String,
-        /// Most hits.
+        /// Most hits that are wanted.
         limit: usize,
     },
     /// Drops every mapping of the network's NAT and gives it new external addresses. Ends with [`OpResult::NetworkChanged`].

@@ -1,54 +1,61 @@
 //! Searches: what they find of what is there, whether what they find is right, and what they cost.
 
 use super::check::{Activity, Form, MeasureFamily, Measurements};
-use super::words::{Fault, Names, Word, nothing_more};
+use super::words::{Fault, Names, Word, nothing_more, unexpected};
 use crate::events::SearchResult;
 use crate::plan::{Measure, Statistic};
 use crate::results::check_result::{CheckFailures, CheckUnit};
 
-/// A measure of searches.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Search {
-    Recall,
-    Precision,
-    Messages,
-}
+/// Measures of searches for keywords.
+pub(super) struct Search;
+
+/// Names of what is measured.
+const RECALL: &str = "recall";
+const PRECISION: &str = "precision";
+const MESSAGES: &str = "messages";
+const HELP: &str = "write search recall, search precision or search messages";
 
 impl MeasureFamily for Search {
     fn name(&self) -> &'static str {
-        match self {
-            Search::Recall => "search recall",
-            Search::Precision => "search precision",
-            Search::Messages => "search messages",
-        }
+        "search"
     }
 
     fn forms(&self) -> &'static [Form] {
-        match self {
-            Search::Recall => &[Form {
+        &[
+            Form {
                 syntax: "search recall",
                 example: "search recall >= 99%",
                 meaning: "Share of the acknowledged items with the keywords of a search that it finds, over all searches.",
-            }],
-            Search::Precision => &[Form {
+            },
+            Form {
                 syntax: "search precision",
                 example: "search precision == 100%",
                 meaning: "Share of the hits of all searches that are items with the keywords.",
-            }],
-            Search::Messages => &[Form {
+            },
+            Form {
                 syntax: "search messages",
                 example: "search messages <= 40",
                 meaning: "Mean number of questions of a search.",
-            }],
-        }
+            },
+        ]
     }
 
-    fn parse(&self, rest: &[Word<'_>], _: &Names<'_>) -> Result<Measure, Fault> {
-        nothing_more(Measure::new(self.name(), Statistic::Main), rest)
+    fn parse(&self, rest: &[Word<'_>], names: &Names<'_>) -> Result<Measure, Fault> {
+        _ = names;
+        let Some((first, more)) = rest.split_first() else {
+            return Err(Fault {
+                at: 0..self.name().len(),
+                what: "it does not say what of searches".to_owned(),
+                help: Some(HELP.to_owned()),
+            });
+        };
+        let known = [RECALL, PRECISION, MESSAGES].into_iter().find(|name| *name == first.0);
+        let statistic = known.map(Statistic::Mean).ok_or_else(|| unexpected(first, HELP))?;
+        nothing_more(Measure::new(self.name(), statistic), more)
     }
 
-    fn unit(&self, _: &Measure) -> CheckUnit {
-        if *self == Search::Messages { CheckUnit::Plain } else { CheckUnit::Share }
+    fn unit(&self, measure: &Measure) -> CheckUnit {
+        if measure.statistic == Statistic::Mean(MESSAGES) { CheckUnit::Plain } else { CheckUnit::Share }
     }
 
     fn missing(&self, _: &Measure, before: &Activity) -> Option<&'static str> {
@@ -59,21 +66,21 @@ impl MeasureFamily for Search {
         !run.tally.searches.searches.is_empty()
     }
 
-    fn evaluate(&self, _: &Measure, run: &Measurements<'_>) -> Result<f64, String> {
+    fn evaluate(&self, measure: &Measure, run: &Measurements<'_>) -> Result<f64, String> {
         let figures = run.tally.searches.figures();
-        match self {
-            Search::Recall => figures.recall().ok_or("no search had anything to find"),
-            Search::Precision => figures.precision().ok_or("no search has found anything"),
-            Search::Messages => figures.messages_mean().ok_or("no search has ended"),
-        }
-        .map_err(str::to_owned)
+        let value = match measure.statistic {
+            Statistic::Mean(RECALL) => figures.recall().ok_or("no search had anything to find"),
+            Statistic::Mean(PRECISION) => figures.precision().ok_or("no search has found anything"),
+            _ => figures.messages_mean().ok_or("no search has ended"),
+        };
+        value.map_err(str::to_owned)
     }
 
-    fn failures(&self, _: &Measure, run: &Measurements<'_>) -> Option<CheckFailures> {
-        let has_failed = |result: &SearchResult| match (self, result) {
-            (Search::Recall, SearchResult::Ended { expected, found, .. }) => found < expected,
-            (Search::Recall, _) => true,
-            (Search::Precision, SearchResult::Ended { wrong, .. }) => *wrong > 0,
+    fn failures(&self, measure: &Measure, run: &Measurements<'_>) -> Option<CheckFailures> {
+        let has_failed = |result: &SearchResult| match (&measure.statistic, result) {
+            (Statistic::Mean(RECALL), SearchResult::Ended { expected, found, .. }) => found < expected,
+            (Statistic::Mean(RECALL), _) => true,
+            (Statistic::Mean(PRECISION), SearchResult::Ended { wrong, .. }) => *wrong > 0,
             _ => false,
         };
         let failed = run.tally.searches.searches.iter().filter(|search| has_failed(&search.result));

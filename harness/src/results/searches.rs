@@ -19,7 +19,7 @@ pub struct SearchRecord {
     pub number: usize,
     /// Time until it ended, in microseconds.
     pub took_us: u64,
-    /// How it ended.
+    /// What came of the search.
     pub result: SearchResult,
 }
 
@@ -32,7 +32,7 @@ impl SearchesTally {
         }
     }
 
-    /// Sums over all of them.
+    /// Sums over all searches so far.
     pub fn figures(&self) -> SearchFigures {
         let mut figures = SearchFigures { searches: self.searches.len() as u64, ..SearchFigures::default() };
         for SearchRecord { took_us, result, .. } in &self.searches {

@@ -42,7 +42,7 @@ pub(super) struct SearchArgs {
 }
 
 fn limit(text: &str) -> Result<usize, String> {
-    values::count(text, 1, SEARCH_LIMIT_MAX).map_err(ToString::to_string)
+    values::count(text, 1, SEARCH_LIMIT_MAX).map_err(|_| format!("expected a number from 1 to {SEARCH_LIMIT_MAX}"))
 }
 
 pub(super) async fn search(client: &ApiClient, args: SearchArgs) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use butter::core::identity::BlockId;
 use butter::core::io::{Command, CommandId};
 use butter::core::random::child;
+use butter::overlay::data::search::SearchPage;
 use butter::overlay::data::{
     DataCommand, DataConfig, DataMessage, FinishedSearch, KeywordHit, Keywords, SearchQuery, SearchRefusal, SearchStop,
 };
@@ -263,8 +264,8 @@ fn hits_of_liars_are_dropped() {
         for number in 0..20 {
             let hits = vec![lie(1, "other"), lie(2, "wanted, spam"), lie(3, "")];
             let (hosts, holders) = (Vec::new(), Vec::new());
-            let reply = DataMessage::SearchReply { search: number, hits, more: None, hosts, holders, inventories: 9 };
-            net.inject(from, 7, reply);
+            let page = SearchPage { hits, more: None, hosts, holders, inventories: 9 }.into();
+            net.inject(from, 7, DataMessage::SearchReply { search: number, page });
         }
     }
     let (hits, end) = net.searched(search);
@@ -296,7 +297,8 @@ fn endless_pages_end() {
         let more = hits.last().map(|hit| hit.id);
         for number in [u64::from(page) + 1, u64::from(page) + 2] {
             let (hosts, holders, hits) = (Vec::new(), Vec::new(), hits.clone());
-            net.inject(0, 5, DataMessage::SearchReply { search: number, hits, more, hosts, holders, inventories: 9 });
+            let page = SearchPage { hits, more, hosts, holders, inventories: 9 }.into();
+            net.inject(0, 5, DataMessage::SearchReply { search: number, page });
         }
     }
     let (hits, end) = net.searched(search);

@@ -11,7 +11,7 @@ use super::block::{BLOCK_MAX, Block};
 use super::inventory::census::{CensusMark, MARKS_MAX};
 use super::inventory::notice::{InventoryNotice, InventoryRequest, NOTICES_MAX, OWNERS_MAX};
 use super::query::QUERY_BYTES_MAX;
-use super::search::{HITS_MAX, KeywordHit, hits_bounded};
+use super::search::{HITS_MAX, KeywordHit, SearchPage, hits_bounded};
 use super::view::GroupView;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
@@ -248,20 +248,12 @@ pub enum DataMessage {
         /// Whether peers to ask next are wanted.
         hosts: bool,
     },
-    /// The answer to a [`DataMessage::Search`]. What it says is a claim until the value is fetched.
+    /// The answer to a [`DataMessage::Search`].
     SearchReply {
         /// The number of the question.
         search: u64,
-        /// Values that the sender holds, in ascending order of their ids.
-        hits: Vec<KeywordHit>,
-        /// There may be more, after this id.
-        more: Option<BlockId>,
-        /// Neighbours of the answerer; with `holders` at most [`CONTACTS_MAX`].
-        hosts: Vec<Contact>,
-        /// Peers whose inventories have the keywords.
-        holders: Vec<Contact>,
-        /// Number of inventories that were looked at.
-        inventories: u16,
+        /// What the sender has. In a box, so that other messages do not grow by it.
+        page: Box<SearchPage>,
     },
     /// To other holders of these blocks: "they have these keywords now".
     Describe {
@@ -402,9 +394,8 @@ impl DataMessage {
             | DataMessage::SyncReply { views, .. }
             | DataMessage::Confirm { views, .. } => views.retain(is_valid),
             DataMessage::ConfirmReply { held, .. } => held.retain(|held| held.view.is_valid()),
-            DataMessage::SearchReply { hits: blocks, .. } | DataMessage::Describe { blocks } => {
-                blocks.retain(|described| described.keywords.is_valid());
-            }
+            DataMessage::SearchReply { page, .. } => page.hits.retain(|hit| hit.keywords.is_valid()),
+            DataMessage::Describe { blocks } => blocks.retain(|described| described.keywords.is_valid()),
             _ => {}
         }
     }
@@ -444,10 +435,10 @@ impl DataMessage {
                     && hosts.iter().chain(holders).all(Contact::is_bounded)
             }
             DataMessage::Search { query, hits, .. } => query.len() <= QUERY_BYTES_MAX && usize::from(*hits) <= HITS_MAX,
-            DataMessage::SearchReply { hits, hosts, holders, .. } => {
-                hits_bounded(hits)
-                    && hosts.len() + holders.len() <= CONTACTS_MAX
-                    && hosts.iter().chain(holders).all(Contact::is_bounded)
+            DataMessage::SearchReply { page, .. } => {
+                hits_bounded(&page.hits)
+                    && page.hosts.len() + page.holders.len() <= CONTACTS_MAX
+                    && page.hosts.iter().chain(&page.holders).all(Contact::is_bounded)
             }
             DataMessage::Describe { blocks } => hits_bounded(blocks),
             DataMessage::Inventories { notices, marks } => {

@@ -29,10 +29,9 @@ mod frontier;
 mod hit;
 mod under_way;
 
-pub use hit::{FinishedSearch, KeywordHit, SEARCH_LIMIT_MAX, SEARCH_TIME_MAX, SearchRefusal, SearchStop};
+pub use hit::{FinishedSearch, KeywordHit, SEARCH_LIMIT_MAX, SEARCH_TIME_MAX, SearchPage, SearchRefusal, SearchStop};
 pub(super) use hit::{HITS_MAX, hits_bounded};
 
-use frontier::Reply;
 use under_way::{KeywordSearch, SearchMove};
 
 /// Most searches under way.
@@ -125,9 +124,7 @@ impl Searches {
             DataMessage::Search { search, query, after, hits, hosts } => {
                 answer::answer(ctx, known, from, answer::Question { search, query, after, hits, hosts });
             }
-            DataMessage::SearchReply { search, hits, more, hosts, holders, inventories } => {
-                self.answered(ctx, known, (from, search), Reply { hits, more, hosts, holders, inventories });
-            }
+            DataMessage::SearchReply { search, page } => self.answered(ctx, known, (from, search), *page),
             other => return Some(other),
         }
         None
@@ -138,12 +135,12 @@ impl Searches {
         ctx: &mut DataCx<'_, '_>,
         known: Knowledge<'_>,
         (from, question): (NodeId, u64),
-        reply: Reply,
+        page: SearchPage,
     ) {
         let Some(&number) = self.asked.get(&question) else { return };
         let Some(search) = self.under_way.get_mut(&number) else { return };
         // Only an answer of the peer that was asked counts.
-        if search.answered(ctx, (from, question), reply) {
+        if search.answered(ctx, (from, question), page) {
             self.asked.remove(&question);
             self.advance(ctx, known, number);
         }

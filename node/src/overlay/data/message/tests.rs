@@ -64,7 +64,8 @@ fn the_largest_messages_fit_a_frame() {
     };
     let reply = |hits: Vec<KeywordHit>| {
         let (hosts, holders, more) = (contacts.clone(), Vec::new(), Some(BlockId([9; 32])));
-        DataMessage::SearchReply { search: u64::MAX, hits, more, hosts, holders, inventories: u16::MAX }
+        let page = SearchPage { hits, more, hosts, holders, inventories: u16::MAX }.into();
+        DataMessage::SearchReply { search: u64::MAX, page }
     };
     check_fits(&reply(vec![hit(false); HITS_MAX]));
     assert!(!reply(vec![hit(true); HITS_MAX]).is_bounded());
@@ -156,7 +157,13 @@ proptest! {
         check_fits(&DataMessage::Search { search, query, after, hits, hosts });
         let (hosts, holders) = (vec![contact()], vec![contact()]);
         let hits = described.clone();
-        check_fits(&DataMessage::SearchReply { search, hits, more: after, hosts, holders, inventories: 3 });
+        let page = SearchPage { hits, more: after, hosts, holders, inventories: 3 }.into();
+        check_fits(&DataMessage::SearchReply { search, page });
         check_fits(&DataMessage::Describe { blocks: described });
     }
+}
+
+#[test]
+fn messages_of_keywords_do_not_make_others_grow() {
+    assert!(size_of::<DataMessage>() <= 96, "{} bytes", size_of::<DataMessage>());
 }

@@ -7,7 +7,7 @@ use super::super::message::{CONTACTS_MAX, DataMessage};
 use super::super::query::SearchQuery;
 use super::super::retrieve::{Knowledge, neighbours_for};
 use super::hit::HITS_BYTES_MAX;
-use super::{Cursor, HITS_MAX, KeywordHit};
+use super::{Cursor, HITS_MAX, KeywordHit, SearchPage};
 use crate::core::identity::{BlockId, NodeId};
 
 /// Blocks with keywords that are looked at for one answer.
@@ -43,7 +43,8 @@ pub(super) fn answer(ctx: &mut DataCx<'_, '_>, known: Knowledge<'_>, to: NodeId,
     };
     let hosts = if hosts { neighbours_for(ctx, to, CONTACTS_MAX - holders.len()) } else { Vec::new() };
     let inventories = u16::try_from(looked).unwrap_or(u16::MAX);
-    ctx.send(to, DataMessage::SearchReply { search, hits, more, hosts, holders, inventories });
+    let page = SearchPage { hits, more, hosts, holders, inventories }.into();
+    ctx.send(to, DataMessage::SearchReply { search, page });
 }
 
 /// The blocks of this node with an id after `after` that match, at most `most` of them and as many as fit a message.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::super::retrieve::Knowledge;
 use super::super::retrieve::coverage::Coverage;
 use super::super::{DataCx, SearchTally, waits};
-use super::{Cursor, KeywordHit};
+use super::{Cursor, SearchPage};
 use crate::core::contact::Contact;
 use crate::core::identity::NodeId;
 use crate::core::time::Time;
@@ -23,15 +23,6 @@ const WIDTH: usize = 8;
 const OPEN_MAX: usize = 64;
 /// Rounds in which peers that could not be reached are asked again.
 const ROUNDS_MAX: u32 = 3;
-
-/// The answer to a question.
-pub(super) struct Reply {
-    pub(super) hits: Vec<KeywordHit>,
-    pub(super) more: Cursor,
-    pub(super) hosts: Vec<Contact>,
-    pub(super) holders: Vec<Contact>,
-    pub(super) inventories: u16,
-}
 
 /// A page to ask a peer for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,16 +177,16 @@ impl SearchFrontier {
     }
 
     /// A peer has answered. Takes the peers that it names, and its next page.
-    pub(super) fn answered(&mut self, stop: PageStop, next: Cursor, reply: Reply) {
+    pub(super) fn answered(&mut self, stop: PageStop, next: Cursor, page: SearchPage) {
         self.closed(stop.peer);
         if stop.after.is_none() && self.answered.insert(stop.peer) {
-            self.coverage.add(reply.inventories);
+            self.coverage.add(page.inventories);
         }
         if next.is_some() && stop.pages < PAGES_MAX {
             self.further.push_back(PageStop { peer: stop.peer, after: next, pages: stop.pages + 1 });
         }
-        reply.holders.into_iter().for_each(|holder| self.add_hint(holder));
-        reply.hosts.into_iter().for_each(|host| self.add(host.id, Some(host)));
+        page.holders.into_iter().for_each(|holder| self.add_hint(holder));
+        page.hosts.into_iter().for_each(|host| self.add(host.id, Some(host)));
     }
 
     /// A peer could not be reached.

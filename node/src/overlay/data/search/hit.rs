@@ -7,6 +7,7 @@ use bincode::{Decode, Encode};
 
 use super::super::SearchTally;
 use super::super::keywords::Keywords;
+use crate::core::contact::Contact;
 use crate::core::identity::BlockId;
 
 /// Most hits of one search.
@@ -34,6 +35,21 @@ impl KeywordHit {
     pub(super) fn bytes(&self) -> usize {
         ID_BYTES + 1 + self.keywords.bytes()
     }
+}
+
+/// What a peer answers to a search. It is a claim until a value is fetched.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct SearchPage {
+    /// Values that it holds, in ascending order of their ids.
+    pub hits: Vec<KeywordHit>,
+    /// There may be more, after this id.
+    pub more: Option<BlockId>,
+    /// Its neighbours; with `holders` at most as many as one message names.
+    pub hosts: Vec<Contact>,
+    /// Peers whose inventories have the keywords.
+    pub holders: Vec<Contact>,
+    /// Number of inventories that were looked at.
+    pub inventories: u16,
 }
 
 /// Whether so many hits may be in one message.

@@ -7,8 +7,8 @@ use super::super::query::SearchQuery;
 use super::super::retrieve::Knowledge;
 use super::super::{DataCx, DataOutcome, waits};
 use super::answer::{goes_on, page};
-use super::frontier::{FrontierStep, PageStop, Reply, SearchFrontier};
-use super::{FinishedSearch, HITS_MAX, KeywordHit, SearchBounds, SearchStop};
+use super::frontier::{FrontierStep, PageStop, SearchFrontier};
+use super::{FinishedSearch, HITS_MAX, KeywordHit, SearchBounds, SearchPage, SearchStop};
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
 use crate::core::time::Time;
@@ -132,22 +132,22 @@ impl KeywordSearch {
         &mut self,
         ctx: &mut DataCx<'_, '_>,
         (from, number): (NodeId, u64),
-        mut reply: Reply,
+        mut page: SearchPage,
     ) -> bool {
         if self.questions.get(&number).is_none_or(|question| question.stop.peer != from) {
             return false;
         }
         let OpenQuestion { stop, .. } = self.questions.remove(&number).expect("it was just there");
         let most = self.page_hits();
-        for hit in reply.hits.drain(..).take(most) {
+        for hit in page.hits.drain(..).take(most) {
             if self.query.matches(&hit.keywords) {
                 self.take(ctx, hit);
             } else {
                 ctx.stats.search_hits_refused += 1;
             }
         }
-        let next = goes_on(stop.after, reply.more);
-        self.frontier.answered(stop, next, reply);
+        let next = goes_on(stop.after, page.more);
+        self.frontier.answered(stop, next, page);
         true
     }
 
