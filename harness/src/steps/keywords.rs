@@ -39,7 +39,8 @@ impl KeywordDraw {
         let (key, node) = store.entry("keywords")?;
         let fields = Fields::open(node, &key.span, &KEYWORDS, problems);
         fields.need("terms", problems);
-        let terms = fields.count("terms", 1, TERMS_MAX, problems).unwrap_or(1);
+        // Where the number is missing, which is reported, the greatest one stands for it.
+        let terms = fields.count("terms", 1, TERMS_MAX, problems).unwrap_or(TERMS_MAX);
         let each = fields.count("each", 1, KEYWORDS_MAX as u64, problems).unwrap_or(1);
         if each > terms {
             problems.add(

@@ -138,7 +138,7 @@ pub(crate) enum ScheduleError {
     #[error("no step before this one stores an item")]
     NothingStored,
     /// What is searched for must have a name.
-    #[error("no item that is stored before this step has {terms} keywords")]
+    #[error("no item that is stored before this step has {}", if *terms == 1 { "a keyword".to_owned() } else { format!("{terms} keywords") })]
     NoKeywords {
         /// Keywords of a query.
         terms: usize,
