@@ -1,9 +1,11 @@
 //! Values are found by their keywords, and every copy keeps them.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use butter::core::identity::BlockId;
+use butter::core::contact::Contact;
+use butter::core::identity::{BlockId, NodeId};
 use butter::core::io::{Command, CommandId};
 use butter::core::random::child;
 use butter::overlay::data::search::SearchPage;
@@ -304,4 +306,28 @@ fn endless_pages_end() {
     let (hits, end) = net.searched(search);
     assert!(hits.iter().any(|hit| hit.id == id), "the honest hit is there: {end:?}");
     assert!(hits.len() <= 64 * 64 + 1, "{} hits, {end:?}", hits.len());
+}
+
+/// Peers that name holders which do not exist keep a search neither from what is there nor from its end.
+#[test]
+fn made_up_holders_do_not_keep_a_search() {
+    let mut net = Net::joined(20, &config(), 10);
+    let id = net.put_with(1, 1, 500, "wanted");
+    net.run(SECOND * 3);
+    let search = net.begin_search(7, "wanted", 100, SECOND * 30);
+    for from in (0..20).filter(|&from| from != 7) {
+        for number in 0..20 {
+            let made_up = |at: u8| {
+                let seed = (from * 20) as u8 ^ number as u8;
+                Contact::at(NodeId([seed; 32].map(|byte: u8| byte ^ at)), SocketAddr::from(([10, 9, seed, at], 9)))
+            };
+            let (hits, hosts, holders) = (Vec::new(), Vec::new(), (1..=12).map(made_up).collect());
+            let page = SearchPage { hits, more: None, hosts, holders, inventories: u16::MAX }.into();
+            net.inject(from, 7, DataMessage::SearchReply { search: number, page });
+        }
+    }
+    let (hits, end) = net.searched(search);
+    let end = end.unwrap();
+    assert_eq!(hits.iter().map(|hit| hit.id).collect::<Vec<_>>(), [id], "{end:?}");
+    assert!(!end.is_complete() && end.tally.unreachable > 0, "{end:?}");
 }

@@ -21,6 +21,8 @@ pub(super) const PAGES_MAX: u32 = 64;
 const WIDTH: usize = 8;
 /// Most concurrent questions, late ones included.
 const OPEN_MAX: usize = 64;
+/// Wrong hints that a search takes before it weighs them against its questions.
+const HINTS_TRUSTED: usize = 3;
 /// Rounds in which peers that could not be reached are asked again.
 const ROUNDS_MAX: u32 = 3;
 
@@ -32,6 +34,8 @@ pub(super) struct PageStop {
     pub(super) after: Cursor,
     /// Pages of this peer, this one included.
     pub(super) pages: u32,
+    /// Whether its inventory is said to have the keywords.
+    hinted: bool,
 }
 
 /// What there is to ask.
@@ -65,6 +69,10 @@ pub(super) struct SearchFrontier {
     widened: bool,
     rounds: u32,
     again_at: Option<Time>,
+    /// Peers that were asked for a first page.
+    made: usize,
+    /// Those of them that were said to have hits and brought none.
+    misled: usize,
 }
 
 impl SearchFrontier {
@@ -83,6 +91,8 @@ impl SearchFrontier {
             widened: false,
             rounds: 0,
             again_at: None,
+            made: 0,
+            misled: 0,
         };
         holders.into_iter().for_each(|holder| frontier.add_hint(holder));
         ctx.neighbours().for_each(|neighbour| frontier.add(neighbour, None));
@@ -146,10 +156,23 @@ impl SearchFrontier {
     }
 
     fn next_stop(&mut self, has_seen_enough: bool) -> Option<PageStop> {
-        let first = |peer| PageStop { peer, after: None, pages: 1 };
-        let hinted = self.hinted.pop_front().map(first);
-        let next = hinted.or_else(|| self.further.pop_front());
-        next.or_else(|| if has_seen_enough { None } else { self.others.pop_front().map(first) })
+        // Hints come last once most of them were wrong: a liar names as many as it likes.
+        let stop = if self.misled <= self.made / 2 + HINTS_TRUSTED {
+            self.next_hinted().or_else(|| self.further.pop_front()).or_else(|| self.next_other(has_seen_enough))
+        } else {
+            self.next_other(has_seen_enough).or_else(|| self.further.pop_front()).or_else(|| self.next_hinted())
+        }?;
+        self.made += usize::from(stop.after.is_none());
+        Some(stop)
+    }
+
+    fn next_hinted(&mut self) -> Option<PageStop> {
+        self.hinted.pop_front().map(|peer| PageStop { peer, after: None, pages: 1, hinted: true })
+    }
+
+    fn next_other(&mut self, has_seen_enough: bool) -> Option<PageStop> {
+        let peer = if has_seen_enough { None } else { self.others.pop_front() };
+        peer.map(|peer| PageStop { peer, after: None, pages: 1, hinted: false })
     }
 
     fn add_known(&mut self, ctx: &DataCx<'_, '_>, known: Knowledge<'_>) {
@@ -177,13 +200,14 @@ impl SearchFrontier {
     }
 
     /// A peer has answered. Takes the peers that it names, and its next page.
-    pub(super) fn answered(&mut self, stop: PageStop, next: Cursor, page: SearchPage) {
+    pub(super) fn answered(&mut self, stop: PageStop, (next, has_hits): (Cursor, bool), page: SearchPage) {
         self.closed(stop.peer);
+        self.misled += usize::from(stop.hinted && stop.after.is_none() && !has_hits);
         if stop.after.is_none() && self.answered.insert(stop.peer) {
             self.coverage.add(page.inventories);
         }
         if next.is_some() && stop.pages < PAGES_MAX {
-            self.further.push_back(PageStop { peer: stop.peer, after: next, pages: stop.pages + 1 });
+            self.further.push_back(PageStop { after: next, pages: stop.pages + 1, ..stop });
         }
         page.holders.into_iter().for_each(|holder| self.add_hint(holder));
         page.hosts.into_iter().for_each(|host| self.add(host.id, Some(host)));
@@ -192,6 +216,7 @@ impl SearchFrontier {
     /// A peer could not be reached.
     pub(super) fn failed(&mut self, stop: PageStop) {
         self.closed(stop.peer);
+        self.misled += usize::from(stop.hinted && stop.after.is_none());
         self.failed.push(stop);
     }
 

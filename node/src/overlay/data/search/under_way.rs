@@ -139,15 +139,17 @@ impl KeywordSearch {
         }
         let OpenQuestion { stop, .. } = self.questions.remove(&number).expect("it was just there");
         let most = self.page_hits();
+        let mut has_hits = false;
         for hit in page.hits.drain(..).take(most) {
             if self.query.matches(&hit.keywords) {
+                has_hits = true;
                 self.take(ctx, hit);
             } else {
                 ctx.stats.search_hits_refused += 1;
             }
         }
         let next = goes_on(stop.after, page.more);
-        self.frontier.answered(stop, next, page);
+        self.frontier.answered(stop, (next, has_hits), page);
         true
     }
 
