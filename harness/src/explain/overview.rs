@@ -4,18 +4,21 @@ use std::collections::BTreeSet;
 
 use super::fates::Fate;
 use super::record::{Record, RecordedKind, StoredResult};
-use super::{items, links, queries, seconds};
+use super::{items, links, queries, searches, seconds};
 
 /// Most lines of a section. What is left out is counted.
 const LINES_MAX: usize = 100;
 
-/// Lost items, failed puts and queries, nodes that were down at the end, and incidents. With a newline at its end.
+/// Place of the section on searches, if there are any: after that on queries.
+const SEARCHES_AT: usize = 3;
+
+/// Lost items, failed puts, queries and searches, nodes that were down at the end, and incidents. With a newline at its end.
 pub fn overview(record: &Record) -> String {
     let mut text = record.result.as_ref().map_or_else(
         || "the run was cut off: its record has no result\n".to_owned(),
         |result| format!("{} on {}, seed {}: {}\n", result.name, result.backend, result.seed, result.verdict),
     );
-    let sections = [
+    let mut sections = vec![
         ("lost items", lost_items(record)),
         ("failed puts", failed_puts(record)),
         ("failed queries", failed_queries(record)),
@@ -26,6 +29,9 @@ pub fn overview(record: &Record) -> String {
         ("dead routers", dead_routers(record)),
         ("incidents", incidents(record)),
     ];
+    if searches::any(record) {
+        sections.insert(SEARCHES_AT, ("searches that went wrong", searches::failed(record)));
+    }
     for (title, lines) in sections {
         text += &format!("{title}: {}\n", lines.len());
         lines.iter().take(LINES_MAX).for_each(|line| text += &format!("  {line}\n"));
