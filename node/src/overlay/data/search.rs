@@ -35,7 +35,7 @@ pub(super) use hit::{HITS_MAX, hits_bounded};
 use under_way::{KeywordSearch, SearchMove};
 
 /// Most searches under way.
-const SEARCHES_MAX: usize = 64;
+const SEARCHES_MAX: usize = 128;
 
 /// The bounds of a search, as its command has them.
 #[derive(Clone, Copy, Debug)]
