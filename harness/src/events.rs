@@ -385,6 +385,8 @@ pub enum SearchResult {
         missing: Vec<ItemIndex>,
         /// Questions that the node has sent.
         messages: u64,
+        /// Peers that were asked and have not answered.
+        unanswered: u32,
         /// Why it ended, as the node says: `all_answered`.
         stop: String,
     },

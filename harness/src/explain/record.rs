@@ -142,7 +142,7 @@ pub(super) struct RecordedSearch {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub(super) enum RecordedHits {
-    Ended { expected: usize, found: usize, wrong: usize, missing: Vec<usize>, stop: String },
+    Ended { expected: usize, found: usize, wrong: usize, missing: Vec<usize>, unanswered: u32, stop: String },
     TimedOut,
     Unasked { why: String },
 }

@@ -21,11 +21,14 @@ fn fault(search: &RecordedSearch) -> Option<String> {
     let RecordedSearch { search: number, node, query, took_us, result } = search;
     let fault = match result {
         RecordedHits::Ended { expected, found, wrong, .. } if found >= expected && *wrong == 0 => return None,
-        RecordedHits::Ended { expected, found, wrong, missing, stop } => {
+        RecordedHits::Ended { expected, found, wrong, missing, unanswered, stop } => {
             let items: Vec<String> = missing.iter().map(|item| format!("item {item}")).collect();
             let wrong = if *wrong > 0 { format!("; wrong hits: {wrong}") } else { String::new() };
             let missing = if found < expected { format!("; missing are {}", list(&items)) } else { String::new() };
-            format!("{found} of {expected} items found{missing}{wrong}; it ended after {}: {stop}", seconds(*took_us))
+            format!(
+                "{found} of {expected} items found{missing}{wrong}; {unanswered} peers silent; it ended after {}: {stop}",
+                seconds(*took_us)
+            )
         }
         RecordedHits::TimedOut => "the node gave no answer in time".to_owned(),
         RecordedHits::Unasked { why } => why.clone(),
@@ -45,7 +48,7 @@ mod tests {
         };
         let ended = |found: usize, wrong: usize, missing: &str| {
             event(&format!(
-                r#"{{"outcome":"ended","expected":2,"found":{found},"wrong":{wrong},"missing":[{missing}],"messages":9,"stop":"deadline"}}"#
+                r#"{{"outcome":"ended","expected":2,"found":{found},"wrong":{wrong},"missing":[{missing}],"messages":9,"unanswered":2,"stop":"deadline"}}"#
             ))
         };
         let events = vec![ended(2, 0, ""), ended(1, 1, "17"), event(r#"{"outcome":"timed_out"}"#)];
@@ -55,7 +58,7 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!(
             lines[0],
-            "search 3 for `x AND y` by a-1: 1 of 2 items found; missing are item 17; wrong hits: 1; it ended after 1.500 s: deadline"
+            "search 3 for `x AND y` by a-1: 1 of 2 items found; missing are item 17; wrong hits: 1; 2 peers silent; it ended after 1.500 s: deadline"
         );
     }
 }

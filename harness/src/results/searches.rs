@@ -147,7 +147,7 @@ mod tests {
 
     fn ended(expected: usize, found: usize, wrong: usize) -> SearchResult {
         let (missing, stop) = (Vec::new(), "all_answered".to_owned());
-        SearchResult::Ended { expected, found, wrong, missing, messages: 6, stop }
+        SearchResult::Ended { expected, found, wrong, missing, messages: 6, unanswered: 0, stop }
     }
 
     #[test]

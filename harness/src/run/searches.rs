@@ -67,6 +67,7 @@ impl<B: Backend> Runner<'_, B> {
             wrong: others.iter().filter(|id| !unacknowledged.contains(id)).count(),
             missing: missing.take(MISSING_MAX).collect(),
             messages: found.end.messages,
+            unanswered: found.end.search.asked - found.end.search.answered.min(found.end.search.asked),
             stop: found.end.stop.clone(),
         }
     }

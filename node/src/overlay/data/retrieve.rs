@@ -42,7 +42,7 @@ mod open_floods;
 mod sources;
 mod strategy;
 pub(super) mod trace;
-mod visits;
+pub(super) mod visits;
 
 use experience::Experience;
 use flooding::{FloodEnd, FloodQuery, Floods};

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::retrieve::Knowledge;
 use super::super::retrieve::coverage::Coverage;
+use super::super::retrieve::visits::{PAUSE_AT, PUBLICATION};
 use super::super::{DataCx, SearchTally, waits};
 use super::{Cursor, SearchPage};
 use crate::core::contact::Contact;
@@ -69,6 +70,10 @@ pub(super) struct SearchFrontier {
     widened: bool,
     rounds: u32,
     again_at: Option<Time>,
+    /// End of the pause for what was stored a moment ago, once it has begun.
+    paused_until: Option<Time>,
+    /// Whether that pause is over.
+    resumed: bool,
     /// Peers that were asked for a first page.
     made: usize,
     /// Those of them that were said to have hits and brought none.
@@ -91,6 +96,8 @@ impl SearchFrontier {
             widened: false,
             rounds: 0,
             again_at: None,
+            paused_until: None,
+            resumed: false,
             made: 0,
             misled: 0,
         };
@@ -122,14 +129,16 @@ impl SearchFrontier {
 
     /// What to do now. `late` questions do not keep others from being asked.
     pub(super) fn next(&mut self, ctx: &mut DataCx<'_, '_>, known: Knowledge<'_>, late: usize) -> FrontierStep {
+        self.resumed = self.paused_until.is_some_and(|until| until <= ctx.now);
         let open: usize = self.open.values().map(|&open| open as usize).sum();
         if open >= (WIDTH + late).min(OPEN_MAX) {
             return FrontierStep::Wait;
         }
         let share = self.coverage.share(known.inventories, ctx.settings.replicas);
         let has_seen_enough = share.is_some_and(|share| share >= 1.0);
+        let may_see_more = !has_seen_enough && !self.pauses(ctx.now, share);
         loop {
-            if let Some(stop) = self.next_stop(has_seen_enough) {
+            if let Some(stop) = self.next_stop(may_see_more) {
                 if let Some(contact) = self.contacts.remove(&stop.peer) {
                     ctx.learn(&contact);
                 }
@@ -139,8 +148,19 @@ impl SearchFrontier {
             if open > 0 {
                 return FrontierStep::Wait;
             }
+            if self.pauses(ctx.now, share) {
+                return FrontierStep::Wait;
+            }
             if has_seen_enough {
-                return FrontierStep::EnoughSeen;
+                // A holder that cannot be reached at once may have what no other has.
+                let is_over = self.rounds > 0 || !self.failed.iter().any(|stop| stop.hinted);
+                if is_over {
+                    return FrontierStep::EnoughSeen;
+                }
+                if !self.begin_round(ctx, known) {
+                    return FrontierStep::Wait;
+                }
+                continue;
             }
             // Hosts that no answer has named may be gone, so they come last.
             if !std::mem::replace(&mut self.widened, true) {
@@ -155,12 +175,18 @@ impl SearchFrontier {
         }
     }
 
-    fn next_stop(&mut self, has_seen_enough: bool) -> Option<PageStop> {
+    /// Whether the search pauses: once, when it has seen a share of the network, while what was just stored is published.
+    fn pauses(&mut self, now: Time, share: Option<f64>) -> bool {
+        let is_due = share.is_some_and(|share| share >= PAUSE_AT);
+        is_due && *self.paused_until.get_or_insert(now + PUBLICATION) > now
+    }
+
+    fn next_stop(&mut self, may_see_more: bool) -> Option<PageStop> {
         // Hints come last once most of them were wrong: a liar names as many as it likes.
         let stop = if self.misled <= self.made / 2 + HINTS_TRUSTED {
-            self.next_hinted().or_else(|| self.further.pop_front()).or_else(|| self.next_other(has_seen_enough))
+            self.next_hinted().or_else(|| self.further.pop_front()).or_else(|| self.next_other(may_see_more))
         } else {
-            self.next_other(has_seen_enough).or_else(|| self.further.pop_front()).or_else(|| self.next_hinted())
+            self.next_other(may_see_more).or_else(|| self.further.pop_front()).or_else(|| self.next_hinted())
         }?;
         self.made += usize::from(stop.after.is_none());
         Some(stop)
@@ -170,8 +196,8 @@ impl SearchFrontier {
         self.hinted.pop_front().map(|peer| PageStop { peer, after: None, pages: 1, hinted: true })
     }
 
-    fn next_other(&mut self, has_seen_enough: bool) -> Option<PageStop> {
-        let peer = if has_seen_enough { None } else { self.others.pop_front() };
+    fn next_other(&mut self, may_see_more: bool) -> Option<PageStop> {
+        let peer = if may_see_more { self.others.pop_front() } else { None };
         peer.map(|peer| PageStop { peer, after: None, pages: 1, hinted: false })
     }
 
@@ -194,9 +220,10 @@ impl SearchFrontier {
         true
     }
 
-    /// When the next round begins, if the search waits for it.
+    /// When the next round begins, or the pause is over, if the search waits for that.
     pub(super) fn due(&self) -> Time {
-        self.again_at.filter(|_| self.open.is_empty()).unwrap_or(Time::NEVER)
+        let round = self.again_at.filter(|_| self.open.is_empty()).unwrap_or(Time::NEVER);
+        round.min(self.paused_until.filter(|_| !self.resumed).unwrap_or(Time::NEVER))
     }
 
     /// A peer has answered. Takes the peers that it names, and its next page.
