@@ -68,3 +68,25 @@ impl DescribedBlocks {
         std::mem::take(&mut self.changes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyword_comes_with_its_first_block_and_goes_with_its_last() {
+        let (mut described, words) = (DescribedBlocks::default(), |list| Keywords::from_list(list).unwrap());
+        let [nat, rust] = ["nat", "rust"].map(print_of_term);
+        let id = |seed| BlockId([seed; 32]);
+        described.set(id(1), words("rust"));
+        described.set(id(2), words("nat, rust"));
+        assert_eq!(described.take_changes(), [(rust, true), (nat, true)]);
+        described.remove(id(1));
+        described.remove(id(9));
+        assert!(described.take_changes().is_empty() && described.has_term(rust));
+        assert_eq!(described.after(Some(id(1))).map(|(id, _)| id).collect::<Vec<_>>(), [id(2)]);
+        described.remove(id(2));
+        assert_eq!(described.take_changes(), [(nat, false), (rust, false)]);
+        assert!(!described.has_term(rust) && described.after(None).next().is_none());
+    }
+}
