@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
+use super::keywords::KeywordDraw;
 use super::named::NodeNames;
 use super::state::{PlanState, SeedPurpose, SeedStream, shuffle};
 use super::step::{ScheduleError, StepSource, StepSpec, Verb, done_after};
@@ -35,8 +36,9 @@ pub(super) static VERB: Verb = Verb {
             key("items", "60", "how many, 1 to 1,000,000"),
             key("size", "1KiB..32KiB", "size of an item, or the range it is drawn from; 4KiB if absent"),
             key("from", "all", "networks, node groups or nodes that store; all if absent"),
+            key("keywords", "{terms: 200, each: 3, zipf: 1.0}", "words by which items are found, drawn at random"),
         ],
-        later: &["keywords"],
+        later: &[],
     },
     example: "- store: {items: 60, size: 1KiB..32KiB, from: alpha}",
     read,
@@ -47,6 +49,7 @@ struct Store {
     items: u64,
     sizes: Sizes,
     from: NodeNames,
+    keywords: Option<KeywordDraw>,
 }
 
 fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepSpec> {
@@ -65,6 +68,7 @@ fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepS
         items: fields.count("items", 1, ITEMS_MAX, problems).unwrap_or(1),
         sizes: sizes.map_or(Sizes { least: ITEM_BYTES, most: ITEM_BYTES }, |sizes| sizes.value),
         from: NodeNames::read(&fields, "from", problems),
+        keywords: KeywordDraw::read(&fields, problems),
     })
 }
 
@@ -84,13 +88,15 @@ impl StepSpec for Store {
         }
         shuffle(&mut seeds.random(SeedPurpose::Storers), &mut storers);
         let mut random = seeds.random(SeedPurpose::Items);
+        let mut keywords = self.keywords.as_ref().map(|draw| draw.lists(seeds.random(SeedPurpose::Keywords)));
         let rate = PUTS_PER_SECOND.max(storers.len() as f64 * PUTS_PER_NODE_AND_SECOND);
         let mut ops = Vec::with_capacity(self.items as usize);
         for number in 0..self.items {
             let item = ItemIndex(state.items.len());
             let node = storers[number as usize % storers.len()];
             let size = random.random_range(self.sizes.least..=self.sizes.most) as usize;
-            state.items.push(Item { size, seed: random.random(), by: node });
+            let keywords = keywords.as_mut().map_or_else(Vec::new, |next| next());
+            state.items.push(Item { size, seed: random.random(), by: node, keywords });
             ops.push(TimedOp { after: slot(number, rate), op: Op::Put { node, item } });
         }
         Ok(ops)
@@ -101,7 +107,8 @@ impl StepSpec for Store {
     }
 
     fn summary(&self, _: &[TimedOp]) -> String {
-        format!("store {} items of {} from {}", self.items, self.sizes, self.from.text())
+        let keywords = self.keywords.as_ref().map_or_else(String::new, |keywords| format!(" {}", keywords.text()));
+        format!("store {} items of {}{keywords} from {}", self.items, self.sizes, self.from.text())
     }
 }
 
