@@ -140,7 +140,8 @@ pub fn sim(nodes: usize, seed: u64) -> anyhow::Result<SimBench> {
 
 fn plan(nodes: usize, seed: u64) -> Plan {
     let mut plan = place(PlanBuilder::new(seed).with("heartbeat", "1s"), nodes);
-    let item = |node| Item { size: ITEM_BYTES, seed: plan.seed ^ node as u64, by: NodeIndex(node) };
+    let item =
+        |node| Item { size: ITEM_BYTES, seed: plan.seed ^ node as u64, by: NodeIndex(node), keywords: Vec::new() };
     plan.items = (0..plan.nodes.len()).map(item).collect();
     plan
 }

@@ -7,7 +7,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `check` | what a family has to say of itself |
-//! | `items`, `spread`, `retrieval`, `connectivity`, `rebind_recovery`, `incidents`, `metric` | the families |
+//! | `items`, `spread`, `retrieval`, `search`, `connectivity`, `rebind_recovery`, `incidents`, `metric` | the families |
 //! | `parse`, `words` | the text of a check: measure, comparison, bound |
 //! | `evaluate` | the checks of a run, with what was measured |
 
@@ -27,6 +27,7 @@ mod metric;
 mod parse;
 mod rebind_recovery;
 mod retrieval;
+mod search;
 mod spread;
 mod words;
 
@@ -37,12 +38,13 @@ pub(crate) use parse::parse;
 pub(crate) use words::Names;
 
 /// Every family of measures, in the order of the reference.
-const FAMILIES: [&dyn MeasureFamily; 10] = [
+const FAMILIES: [&dyn MeasureFamily; 11] = [
     &items::Persistence,
     &items::Stored,
     &items::Copies,
     &spread::Spread,
     &retrieval::Retrieval,
+    &search::Search,
     &connectivity::Connectivity(LinkClass::Connected),
     &connectivity::Connectivity(LinkClass::Direct),
     &rebind_recovery::RebindRecovered,

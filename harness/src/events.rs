@@ -183,6 +183,19 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         asked_nodes: Vec<AskedNode>,
     },
+    /// A search has ended.
+    Searched {
+        /// Number of the search among all of the run, from 0 in the order of their ends.
+        search: usize,
+        /// Index of the node that searched.
+        node: NodeIndex,
+        /// What the keywords had to match.
+        query: String,
+        /// Microseconds from its submission to its end.
+        took_us: u64,
+        /// What came of the search.
+        result: SearchResult,
+    },
     /// A node found no further holder for a block of an item. What fails in the same way again is not repeated.
     RepairFailed {
         /// Index of the item in the plan.
@@ -354,6 +367,36 @@ pub enum Retrieved {
     },
     /// The item was never acknowledged, so it was not asked for.
     NeverStored,
+}
+
+/// How a search ended, beside what the plan says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum SearchResult {
+    /// The node has ended it.
+    Ended {
+        /// Acknowledged items that match, or the limit if that is less.
+        expected: usize,
+        /// Those of them that it has found.
+        found: usize,
+        /// Hits that are no item of the plan, or one that does not match.
+        wrong: usize,
+        /// The first items that are missing, by their indices in the plan.
+        missing: Vec<ItemIndex>,
+        /// Questions that the node has sent.
+        messages: u64,
+        /// Peers that were asked and have not answered.
+        unanswered: u32,
+        /// Why it ended, as the node says: `all_answered`.
+        stop: String,
+    },
+    /// The node gave no answer in time.
+    TimedOut,
+    /// The node could not be asked (it died, say).
+    Unasked {
+        /// The cause, as a message for the user.
+        why: String,
+    },
 }
 
 /// How a link came about.

@@ -10,6 +10,7 @@
 //! | `items` | the story of an item: its holders, their ends, its loss |
 //! | `links` | links that did not come up, stayed relayed, or did not come back after a rebind |
 //! | `queries` | the story of a query: which nodes it asked, and why it failed |
+//! | `searches` | searches for keywords that missed items or brought wrong ones |
 //! | `overview` | everything that failed, one line each |
 
 use std::fmt;
@@ -21,6 +22,7 @@ mod overview;
 mod partitions;
 mod queries;
 mod record;
+mod searches;
 
 pub use overview::{FailureCase, FailureList, failures, overview};
 pub use record::{Record, RecordError};

@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use butter::api::{AskedPeerBody, ConnectBody, FailedRepairBody, SearchBody};
+use butter::api::{AskedPeerBody, ConnectBody, FailedRepairBody, SearchBody, SearchEndBody};
 use butter::core::identity::{BlockId, NodeId};
 use bytes::Bytes;
 use serde::Serialize;
@@ -51,6 +51,14 @@ pub enum Op {
     /// Has a node fetch an item, its target. Ends with [`OpResult::Found`], [`OpResult::NotFound`],
     /// [`OpResult::Incomplete`] or [`OpResult::Unanswered`].
     Get { node: NodeIndex, item: ItemIndex },
+    /// Has a node search for keywords. Ends with [`OpResult::Searched`] or [`OpResult::Unanswered`].
+    Search {
+        node: NodeIndex,
+        /// What the keywords must match.
+        query: String,
+        /// Most hits that are wanted.
+        limit: usize,
+    },
     /// Drops every mapping of the network's NAT and gives it new external addresses. Ends with [`OpResult::NetworkChanged`].
     Rebind {
         network: NetworkIndex,
@@ -126,9 +134,11 @@ impl Op {
             | Op::Resume { node }
             | Op::FillDisk { node, .. }
             | Op::CorruptStore { node, .. } => Some(*node),
-            Op::Put { node, .. } | Op::Get { node, .. } | Op::Connect { node, .. } | Op::Ping { node, .. } => {
-                Some(*node)
-            }
+            Op::Put { node, .. }
+            | Op::Get { node, .. }
+            | Op::Search { node, .. }
+            | Op::Connect { node, .. }
+            | Op::Ping { node, .. } => Some(*node),
             Op::Rebind { .. } | Op::SetLink { .. } | Op::Partition { .. } | Op::Heal { .. } => None,
             Op::Inspect | Op::Sample => None,
         }
@@ -159,6 +169,7 @@ impl Op {
             Op::Resume { .. } => "resume",
             Op::Put { .. } => "put",
             Op::Get { .. } => "get",
+            Op::Search { .. } => "search",
             Op::Rebind { .. } => "rebind",
             Op::SetLink { .. } => "link change",
             Op::Partition { .. } => "partition",
@@ -183,6 +194,7 @@ impl Op {
             Op::Resume { .. } => "resumes",
             Op::Put { .. } => "puts",
             Op::Get { .. } => "gets",
+            Op::Search { .. } => "searches",
             Op::Rebind { .. } => "rebinds",
             Op::SetLink { .. } => "link changes",
             Op::Partition { .. } => "partitions",
@@ -259,7 +271,9 @@ pub enum OpResult {
         /// The peers that were asked.
         asked: Vec<AskedPeerBody>,
     },
-    /// The node gave no answer to the get in time.
+    /// The search has ended.
+    Searched(FoundHits),
+    /// The node gave no answer to the get or the search in time.
     Unanswered,
     /// How the link runs.
     Connected(ConnectBody),
@@ -301,6 +315,15 @@ pub struct FoundValue {
     pub hops: u32,
     /// Query messages that the search took.
     pub messages: u64,
+}
+
+/// What a search has brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundHits {
+    /// Ids of the hits, as they came.
+    pub hits: Vec<BlockId>,
+    /// How the search ended.
+    pub end: SearchEndBody,
 }
 
 /// The state of a live node at one moment.

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use butter::api::StoragePlace;
 use butter::config::NodeConfig;
 use butter::core::config::Config;
+use butter::overlay::data::Keywords;
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
@@ -195,6 +196,9 @@ pub struct Item {
     pub seed: u64,
     /// The node that stores the item.
     pub by: NodeIndex,
+    /// Words by which it is found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
 }
 
 impl Item {
@@ -204,6 +208,14 @@ impl Item {
         let mut bytes = vec![0; self.size];
         rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(self.seed).fill_bytes(&mut bytes);
         bytes
+    }
+
+    /// The keywords, as nodes take them.
+    ///
+    /// # Panics
+    /// If they are none: a plan has valid ones.
+    pub fn words(&self) -> Keywords {
+        Keywords::new(&self.keywords).expect("keywords of a plan are valid")
     }
 }
 

@@ -3,7 +3,7 @@
 //! | module | what it shows |
 //! | --- | --- |
 //! | [`summary`] | the verdict and all sections, on a terminal |
-//! | `checks`, `items`, `nodes`, `queries`, `connectivity`, `rebind_recovery`, `links` | one section each, as a table |
+//! | `checks`, `items`, `nodes`, `queries`, `searches`, `connectivity`, `rebind_recovery`, `links` | one section each, as a table |
 //! | [`comparison`] | two sets of runs side by side |
 //! | [`run_table`] | several runs in one table |
 //! | [`junit`] | steps and checks as test cases, for CI |
@@ -22,5 +22,6 @@ mod nodes;
 mod queries;
 mod rebind_recovery;
 pub mod run_table;
+mod searches;
 pub mod style;
 pub mod summary;

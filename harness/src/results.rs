@@ -5,7 +5,7 @@
 //! | [`result`] | `result.json`: everything that follows from events and metrics, and nothing from the wall clock |
 //! | [`timing`] | `timing.json`: how long the run took on this machine |
 //! | [`tally`] | the events, added up section by section |
-//! | [`items`], [`nodes`], [`queries`], [`connectivity`], [`rebind_recovery`], [`links`] | a section each: how it is tallied, and what the result says of it |
+//! | [`items`], [`nodes`], [`queries`], [`searches`], [`connectivity`], [`rebind_recovery`], [`links`] | a section each: how it is tallied, and what the result says of it |
 //! | [`steps`], [`check_result`], [`incidents`], [`failed_operations`] | how steps, checks and single operations came out |
 //! | [`outline`] | how a run came out, of one that has just ended or from its record |
 //! | [`topology_shape`] | what two runs must share to be comparable |
@@ -34,6 +34,7 @@ pub mod queries;
 pub mod rebind_recovery;
 pub mod result;
 pub mod run_set;
+pub mod searches;
 pub mod steps;
 pub mod tally;
 pub mod timing;

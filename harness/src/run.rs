@@ -37,6 +37,7 @@ mod looks;
 mod pair_queue;
 mod pending;
 mod rebind_recovery;
+mod searches;
 mod state;
 mod stop;
 #[cfg(test)]
@@ -155,6 +156,7 @@ pub async fn run_plan<B: Backend>(
         inspect_begun: None,
         inspect_generation: 0,
         queries_ended: 0,
+        searches_ended: 0,
         idle_turns: 0,
         status: RunStatus::default(),
     };
@@ -194,6 +196,7 @@ struct Runner<'a, B> {
     inspect_generation: u64,
     /// Queries that have ended, those that were never sent included.
     queries_ended: usize,
+    searches_ended: usize,
     idle_turns: u32,
     status: RunStatus,
 }
@@ -433,6 +436,13 @@ impl<B: Backend> Runner<'_, B> {
                 }
                 Some(id) => (OpTarget::Item(id), self.answer_deadline(node)),
             },
+            Op::Search { node, query, limit } => {
+                if !is_up {
+                    let asked = (*node, query.as_str(), *limit);
+                    return self.searched(now, now, asked, Err(IS_DOWN.to_owned()));
+                }
+                (OpTarget::InPlan, self.answer_deadline(*node))
+            }
             _ => (OpTarget::InPlan, CHANGE_DEADLINE),
         };
         self.submit(now, op, target, Some(step), deadline);

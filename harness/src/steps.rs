@@ -7,6 +7,7 @@
 //! | `step` | what a verb has to say for itself: the trait and what it works with |
 //! | `state` | who is alive and what is stored by then, and the seeds of a step |
 //! | `named` | nodes and networks that a step names |
+//! | `keywords`, `searching` | keywords of stored items, and searches for them |
 //! | `reference` | all verbs with their keys, as text |
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -24,6 +25,7 @@ mod corrupt_store;
 mod disk_full;
 mod heal;
 mod join;
+mod keywords;
 mod kill;
 mod link;
 mod named;
@@ -33,6 +35,7 @@ mod rebind;
 mod reference;
 mod resume;
 mod retrieve;
+mod searching;
 mod settle;
 mod start;
 pub(crate) mod state;

@@ -82,3 +82,10 @@ fn publicly_reachable_nodes_replace_the_only_ambassador() {
     let incomplete = result.connectivity.iter().any(|cell| cell.connected < cell.pairs);
     assert!(incomplete, "{}", render(&result, TableStyle::default()));
 }
+
+#[test]
+fn keywords_find_every_item_through_churn() {
+    let searches = passes("keywords").searches.expect("the topology searches");
+    assert_eq!((searches.wrong, searches.ended), (0, searches.searches));
+    assert!(searches.expected > 1_000 && searches.found == searches.expected, "{searches:?}");
+}

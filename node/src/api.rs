@@ -6,6 +6,8 @@
 //! | `GET /v1/peers` | [`PeersBody`] |
 //! | `GET /v1/snapshot` | [`SnapshotBody`] |
 //! | `POST /v1/blobs`, the value as body | 201 [`PutBody`]; 413 too large, 507 full, 504 too few copies in time, with [`ShortageBody`] |
+//! | `POST /v1/blobs?keywords=a,b` | the same, with words by which the value is found |
+//! | `GET /v1/search?q=rust%20AND%20nat&limit=20&timeout=5s` | a [`SearchLine`] for each hit as it comes, then one for the end; 400 names the place of an error in the query |
 //! | `GET /v1/blobs/{id}` | the value, with [`HOPS_HEADER`] and [`MESSAGES_HEADER`]; 404 not found, 504 incomplete at the deadline, with [`SearchBody`] |
 //! | `POST /v1/connect/{id}` | [`ConnectBody`], once the link to that peer is as direct as it will be |
 //! | `POST /v1/ping/{id}` | 204 once that peer has answered a request; 502 it cannot be reached, 504 no answer within the deadline |
@@ -30,8 +32,10 @@ use crate::core::nat_report::MappingBehaviour;
 use crate::overlay::data::{AskedPeer, CopyShortage, PeerAnswer, SearchTally};
 
 mod failed_repair;
+mod search;
 
 pub use failed_repair::{FailedRepairBody, RepairFailureBody};
+pub use search::{HitBody, KEYWORDS_PARAMETER, SEARCH_PATH, SearchEndBody, SearchLine, keywords_path, search_path};
 
 /// Header of a found value: hops from the node to whoever had its first block.
 pub const HOPS_HEADER: &str = "butter-hops";

@@ -49,7 +49,7 @@ use crate::driver::resolver::Resolver;
 use crate::driver::store::{OpenStoreError, OpenedStore};
 use crate::driver::store_lock::StoreLock;
 use crate::driver::{Driver, DriverSettings, InterposerOf};
-use crate::overlay::data::{DataOverlay, FoundValue, GetError, PutError, StoredValue};
+use crate::overlay::data::{DataOverlay, FoundValue, GetError, Keywords, PutError, StoredValue};
 
 type Client<V> = Box<dyn FnOnce(NodeHandle<V>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
@@ -353,7 +353,19 @@ impl NodeHandle<DataOverlay> {
     /// # Errors
     /// As [`PutError`].
     pub async fn put(&self, value: impl Into<Bytes>) -> Result<StoredValue, CommandError<PutError>> {
-        self.execute(PutCommand { value: Blob(value.into()) }).await?.map_err(CommandError::Op)
+        self.put_with_keywords(value, Keywords::default()).await
+    }
+
+    /// As [`NodeHandle::put`], with words by which the value is found.
+    ///
+    /// # Errors
+    /// As [`PutError`].
+    pub async fn put_with_keywords(
+        &self,
+        value: impl Into<Bytes>,
+        keywords: Keywords,
+    ) -> Result<StoredValue, CommandError<PutError>> {
+        self.execute(PutCommand { value: Blob(value.into()), keywords }).await?.map_err(CommandError::Op)
     }
 
     /// Finds the value with an id that [`NodeHandle::put`] returned.

@@ -23,6 +23,7 @@ use butter::driver::api::{ApiAddress, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 mod client;
 mod control;
 mod run;
+mod search;
 
 /// Holds the log filter.
 const LOG_VARIABLE: &str = "BUTTER_LOG";

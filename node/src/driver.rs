@@ -11,6 +11,7 @@
 //! | [`behaviours`] | what the application answers to peers |
 //! | [`command`] | commands with typed outcomes |
 //! | [`handle`] | commands to a running node |
+//! | [`search`] | hits of a search as they come |
 //! | [`api`] | the control API and the metrics |
 //!
 //! Only this loop touches the core. Everything else is a task that talks to it through a bounded queue.
@@ -20,7 +21,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use crate::core::NodeCore;
@@ -34,7 +35,7 @@ use crate::core::transport::{RelayQuota, TransportEvent};
 use crate::overlay::Overlay;
 use behaviours::{Behaviours, Reply, Server};
 use clock::Clock;
-use handle::{InspectedNode, NodeHandle, ToNode};
+use handle::{CommandReply, InspectedNode, NodeHandle, ToNode};
 use identity::{Identity, IdentityError};
 use multicast::{Lan, LanError};
 use portmap::PortMapping;
@@ -52,6 +53,7 @@ mod interfaces;
 pub mod multicast;
 pub(crate) mod portmap;
 pub mod resolver;
+pub mod search;
 pub mod store;
 pub mod store_lock;
 pub mod transport;
@@ -175,7 +177,7 @@ pub struct Driver<V: Overlay> {
     store: NodeStore,
     replies: mpsc::Receiver<Reply>,
     commands: mpsc::Receiver<ToNode<V>>,
-    under_way: BTreeMap<CommandId, oneshot::Sender<Outcome<V::Outcome>>>,
+    under_way: BTreeMap<CommandId, CommandReply<Outcome<V::Outcome>>>,
     last_command: u64,
     addresses: Vec<LocalAddress>,
     interfaces: Interval,
@@ -365,11 +367,13 @@ where
                     self.feed(Input::Stored(StoreCompletion { id, result }));
                 }
             },
+            Output::Partial { id, outcome } => {
+                self.under_way.get(&id).inspect(|reply| reply.partial(outcome));
+            }
             Output::Done { id, outcome } => {
                 self.left |= matches!(outcome, Outcome::Left);
-                if let Some(waiting) = self.under_way.remove(&id) {
-                    // Whoever gave the command may have stopped waiting.
-                    _ = waiting.send(outcome);
+                if let Some(reply) = self.under_way.remove(&id) {
+                    reply.end(outcome);
                 }
             }
         }
@@ -387,13 +391,13 @@ where
 
     fn take_command(&mut self, command: ToNode<V>) {
         match command {
-            ToNode::Command { command, done } => {
+            ToNode::Command { command, reply } => {
                 if matches!(command, Command::Leave) {
                     self.leave_by.get_or_insert_with(|| Instant::now() + LEAVE_DEADLINE);
                 }
                 self.last_command += 1;
                 let id = CommandId(self.last_command);
-                self.under_way.insert(id, done);
+                self.under_way.insert(id, reply);
                 self.feed(Input::Command { id, command });
             }
             ToNode::Inspect(inspection) => inspection(&InspectedNode {

@@ -190,6 +190,11 @@ impl<M, O> OverlayContext<'_, M, O> {
         self.sink.done(id, Outcome::Overlay(outcome));
     }
 
+    /// Hands out a part of a command's result, before [`OverlayContext::done`].
+    pub fn partial(&mut self, id: CommandId, outcome: O) {
+        self.sink.push(Output::Partial { id, outcome: Outcome::Overlay(outcome) });
+    }
+
     /// Reports that the handover is complete: the node may stop.
     pub fn left(&mut self) {
         *self.left = true;

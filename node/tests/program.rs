@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use butter::api::{ErrorBody, PeersBody, PutBody, SnapshotBody, StatusBody, StoragePlace};
 use serde::de::DeserializeOwned;
 
+#[path = "program/keywords.rs"]
+mod keywords;
+
 const BUTTER: &str = env!("CARGO_BIN_EXE_butter");
 const DEADLINE: Duration = Duration::from_secs(40);
 /// Pause between looks at a condition.

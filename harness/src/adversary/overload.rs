@@ -2,6 +2,7 @@
 
 use butter::core::identity::{BlockId, NodeId};
 use butter::core::message::{MembershipMessage, Message};
+use butter::overlay::data::keywords::Keywords;
 use butter::overlay::data::message::InvitedBlock;
 use butter::overlay::data::view::GroupView;
 use butter::overlay::data::{DataMessage, FloodChoice};
@@ -46,7 +47,7 @@ impl Attack for FillStores {
             for _ in 0..BLOCKS_AT_ONCE {
                 let block = made_up(act, 4_096);
                 let view = GroupView::new(2, [act.me, peer, NodeId([9; 32])]);
-                items.push(InvitedBlock { id: block.id(), view, founded: true, block });
+                items.push(InvitedBlock { id: block.id(), view, founded: true, block, keywords: Keywords::default() });
             }
             act.say(peer, DataMessage::Invite { batch: 1, items, contacts: Vec::new() });
         }

@@ -7,6 +7,7 @@ use butter::core::identity::{BlockId, NodeId};
 use butter::core::message::Message;
 use butter::overlay::data::DataMessage;
 use butter::overlay::data::block::{Block, BlockKind};
+use butter::overlay::data::keywords::Keywords;
 use butter::overlay::data::message::{BlockGroup, InvitedBlock};
 use butter::overlay::data::view::GroupView;
 use rand::Rng;
@@ -48,7 +49,13 @@ impl Attack for PoisonEpochs {
             let absent = NodeId([9; 32]);
             let block = made_up(act, 64);
             let view = GroupView::new(LAST_EPOCH, [act.me, peer, absent]);
-            let items = vec![InvitedBlock { id: block.id(), view: view.clone(), founded: true, block }];
+            let items = vec![InvitedBlock {
+                id: block.id(),
+                view: view.clone(),
+                founded: true,
+                block,
+                keywords: Keywords::default(),
+            }];
             act.say(peer, DataMessage::Invite { batch: 1, items, contacts: Vec::new() });
             let known = self.known.iter().take(POISONED_AT_ONCE);
             let views = known.map(|&id| BlockGroup { id, view: view.clone() }).collect();

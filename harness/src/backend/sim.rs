@@ -8,17 +8,18 @@ use butter::config::NodeConfig;
 use butter::core::NodeCore;
 use butter::core::blob::Blob;
 use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
-use butter::core::identity::NodeId;
+use butter::core::identity::{BlockId, NodeId};
 use butter::core::io::{AskError, Command, CommandId, Outcome};
 use butter::core::random::child;
 use butter::core::time::Time;
-use butter::overlay::data::{DataCommand, DataOutcome, DataOverlay, GetError, PutError};
+use butter::overlay::data::search::SEARCH_TIME_MAX;
+use butter::overlay::data::{DataCommand, DataOutcome, DataOverlay, GetError, PutError, SearchQuery};
 use rand::Rng;
 
 use crate::adversary::Adversary;
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
-use crate::op::{BackendEvent, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult, OpTarget};
+use crate::op::{BackendEvent, FoundHits, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult, OpTarget};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::progress::Progress;
 use crate::series::Scrape;
@@ -66,6 +67,8 @@ struct Waiting {
     node: NodeIndex,
     deadline: Time,
     leaving: bool,
+    /// Hits of a search so far.
+    hits: Vec<BlockId>,
 }
 
 impl SimBackend {
@@ -190,7 +193,7 @@ impl SimBackend {
         let deadline = self.engine.now() + within;
         self.deadlines.insert((deadline, id));
         let leaving = matches!(command, Command::Leave);
-        self.waiting.insert(id, Waiting { op, node, deadline, leaving });
+        self.waiting.insert(id, Waiting { op, node, deadline, leaving, hits: Vec::new() });
         self.engine.command(node.0 as NodeSlot, id, command);
     }
 
@@ -220,10 +223,21 @@ impl SimBackend {
         self.reports.push_back(BackendEvent { at, op, result });
     }
 
-    fn finish(&mut self, CompletedCommand { id, outcome, .. }: CompletedCommand<DataOutcome>) {
+    fn finish(&mut self, CompletedCommand { id, outcome, is_part, .. }: CompletedCommand<DataOutcome>) {
+        if is_part {
+            if let (Some(waiting), Outcome::Overlay(DataOutcome::Hit(hit))) = (self.waiting.get_mut(&id), outcome) {
+                waiting.hits.push(hit.id);
+            }
+            return;
+        }
         // Those that ended too late were reported as failed.
-        let Some(Waiting { op, node, .. }) = self.take_waiting(id) else { return };
+        let Some(Waiting { op, node, hits, .. }) = self.take_waiting(id) else { return };
         let result = match outcome {
+            Outcome::Overlay(DataOutcome::Hit(_)) => unreachable!("a hit is a part of a result"),
+            Outcome::Overlay(DataOutcome::Searched(Ok(end))) => OpResult::Searched(FoundHits { hits, end: end.into() }),
+            Outcome::Overlay(DataOutcome::Searched(Err(why))) => {
+                OpResult::Failed { node: Some(node), reason: why.to_string() }
+            }
             Outcome::Left => {
                 self.engine.leave(node.0 as NodeSlot);
                 self.fail_waiting(node, "the node has left");
@@ -347,13 +361,22 @@ impl Backend for SimBackend {
             }
             (Op::Stop { node }, _) => self.command(id, node, Command::Leave, LEAVE_WITHIN),
             (Op::Put { node, item }, _) => {
-                let put = DataCommand::Put { value: Blob(self.plan.items[item.0].bytes().into()) };
+                let item = &self.plan.items[item.0];
+                let put = DataCommand::Put { value: Blob(item.bytes().into()), keywords: item.words() };
                 self.command(id, node, Command::Overlay(put), self.answer_within(node));
             }
             (Op::Get { node, .. }, OpTarget::Item(item)) => {
                 let get = DataCommand::Get { id: item, exhaustive: false };
                 self.command(id, node, Command::Overlay(get), self.answer_within(node));
             }
+            (Op::Search { node, query, limit }, _) => match SearchQuery::parse(&query) {
+                Ok(query) => {
+                    let deadline = self.configs[node.0].core.deadline.min(SEARCH_TIME_MAX);
+                    let search = DataCommand::Search { query, limit, deadline };
+                    self.command(id, node, Command::Overlay(search), self.answer_within(node));
+                }
+                Err(error) => self.failed(id, node, &error.to_string()),
+            },
             (Op::Rebind { network, addresses }, _) => {
                 self.engine.transport_mut().rebind(network, &addresses);
                 self.report(Some(id), OpResult::NetworkChanged);

@@ -130,7 +130,12 @@ fn plan(spec: &FindSpec, seed: u64) -> Plan {
     let mut plan = place(builder, spec.nodes);
     let count = plan.nodes.len().min(ITEMS_MAX);
     let by = |item: usize| NodeIndex(item % count * plan.nodes.len() / count);
-    let item = |item: usize| Item { size: ITEM_BYTES, seed: plan.seed << 32 ^ item as u64, by: by(item) };
+    let item = |item: usize| Item {
+        size: ITEM_BYTES,
+        seed: plan.seed << 32 ^ item as u64,
+        by: by(item),
+        keywords: Vec::new(),
+    };
     plan.items = (0..count).map(item).collect();
     plan
 }

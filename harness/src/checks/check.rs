@@ -91,6 +91,8 @@ pub(crate) struct Activity {
     pub(crate) stored: bool,
     /// Networks that send queries, with the networks that stored the items.
     pub(crate) queried: BTreeSet<(NetworkIndex, NetworkIndex)>,
+    /// Whether a node searches for keywords.
+    pub(crate) searched: bool,
     /// Node groups of the pairs that a `connect` step tests, either way round.
     pub(crate) connected: BTreeSet<(String, String)>,
     /// Whether a NAT is made to drop its mappings.
@@ -111,6 +113,7 @@ impl Activity {
                     let (a, b) = (&nodes[node.0].group, &nodes[peer.0].group);
                     self.connected.extend([(a.clone(), b.clone()), (b.clone(), a.clone())]);
                 }
+                Op::Search { .. } => self.searched = true,
                 Op::Rebind { .. } => self.rebound = true,
                 _ => {}
             }

@@ -2,10 +2,12 @@
 
 use super::fates::Fate;
 use super::record::{Record, RecordedEvent, RecordedKind, RecordedQuery, StoredResult};
-use super::{StorySubject, items, links, queries, seconds};
+use super::{StorySubject, items, links, queries, searches, seconds};
 
 /// Most lines of a section. What is left out is counted.
 const LINES_MAX: usize = 100;
+/// Place of the section on searches, if there are any: after that on queries.
+const SEARCHES_AT: usize = 3;
 
 /// Failures of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub(super) fn plain<'r>(line: impl FnOnce() -> String + 'r) -> LateCase<'r> {
     Box::new(move || FailureCase { line: line(), subject: None })
 }
 
-/// Lost items, failed puts and queries, nodes that were down at the end, and incidents. With a newline at its end.
+/// Lost items, failed puts, queries and searches, nodes that were down at the end, and incidents. With a newline at its end.
 pub fn overview(record: &Record) -> String {
     let mut text = record.result.as_ref().map_or_else(
         || "the run was cut off: its record has no result\n".to_owned(),
@@ -51,9 +53,10 @@ pub fn overview(record: &Record) -> String {
     text
 }
 
-/// Every kind of failure, each with its first `most` cases. Kinds without a case are there, too.
+/// Every kind of failure, each with its first `most` cases. Kinds without a case are there, too, except for searches if there were
+/// none.
 pub fn failures(record: &Record, most: usize) -> Vec<FailureList> {
-    let kinds = [
+    let mut kinds = vec![
         ("lost items", lost_items(record)),
         ("failed puts", failed_puts(record)),
         ("failed queries", failed_queries(record)),
@@ -64,6 +67,10 @@ pub fn failures(record: &Record, most: usize) -> Vec<FailureList> {
         ("dead routers", dead_routers(record)),
         ("incidents", incidents(record)),
     ];
+    if searches::any(record) {
+        let searches = searches::failed(record).into_iter().map(|line| plain(|| line)).collect();
+        kinds.insert(SEARCHES_AT, ("searches that went wrong", searches));
+    }
     let list = |(title, cases): (&'static str, Vec<LateCase<'_>>)| FailureList {
         title,
         total: cases.len(),

@@ -103,6 +103,7 @@ pub(super) enum RecordedKind {
     },
     HoldersChanged(HoldersChange),
     Retrieved(RecordedQuery),
+    Searched(RecordedSearch),
     RepairFailed {
         item: usize,
         node: String,
@@ -125,6 +126,25 @@ pub(super) enum RecordedKind {
     },
     #[serde(other)]
     Other,
+}
+
+/// A search for keywords.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct RecordedSearch {
+    pub(super) search: usize,
+    pub(super) node: String,
+    pub(super) query: String,
+    pub(super) took_us: u64,
+    pub(super) result: RecordedHits,
+}
+
+/// How a search ended.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub(super) enum RecordedHits {
+    Ended { expected: usize, found: usize, wrong: usize, missing: Vec<usize>, unanswered: u32, stop: String },
+    TimedOut,
+    Unasked { why: String },
 }
 
 /// How a link that was wanted came about.

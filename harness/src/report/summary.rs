@@ -2,7 +2,7 @@
 
 use super::format::{plural, seconds};
 use super::style::TableStyle;
-use super::{checks, connectivity, items, links, nodes, queries, rebind_recovery};
+use super::{checks, connectivity, items, links, nodes, queries, rebind_recovery, searches};
 use crate::results::check_result::{CheckFailures, CheckResult};
 use crate::results::result::{RunResult, RunVerdict};
 
@@ -32,6 +32,7 @@ pub fn render(result: &RunResult, style: TableStyle) -> String {
         items::table(&result.items, style),
         nodes::table(&result.nodes, style),
         queries::table(&result.queries, style),
+        searches::table(result.searches.as_ref(), style),
         connectivity::grid(&result.connectivity, style),
         rebind_recovery::table(&result.rebind_recovery, style),
         links::table(&result.links, style),
@@ -74,6 +75,7 @@ fn failed_checks(result: &RunResult) -> impl Iterator<Item = String> {
         let subject = match (subject.as_str(), *total) {
             (subject, 1) => subject.to_owned(),
             ("query", _) => "queries".to_owned(),
+            ("search", _) => "searches".to_owned(),
             (subject, _) => format!("{subject}s"),
         };
         let more = total.saturating_sub(numbers.len());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::events::{Event, EventKind, LinkResult, Retrieved};
+use crate::events::{Event, EventKind, LinkResult, Retrieved, SearchResult};
 
 /// Most reasons listed in `result.json`.
 const REASONS_MAX: usize = 100;
@@ -12,7 +12,7 @@ const REASONS_MAX: usize = 100;
 /// An entry of `failed_operations` in `result.json`: operations of one kind that failed for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailedOperations {
-    /// Kind of operation: `put`, `get` or `link`.
+    /// Kind of operation: `put`, `get`, `search` or `link`.
     pub operation: &'static str,
     /// One line that says why they failed.
     pub reason: String,
@@ -28,6 +28,7 @@ pub(super) fn failed_operations(events: &[Event]) -> Vec<FailedOperations> {
             EventKind::Stored { result: Err(why), .. } => Some(("put", why.as_str())),
             EventKind::Connected { result: LinkResult::Down { why }, .. } => Some(("link", why.as_str())),
             EventKind::Retrieved { result, .. } => query_failure(result).map(|why| ("get", why)),
+            EventKind::Searched { result, .. } => search_failure(result).map(|why| ("search", why)),
             _ => None,
         };
         if let Some(failed) = failed {
@@ -43,6 +44,14 @@ pub(super) fn failed_operations(events: &[Event]) -> Vec<FailedOperations> {
     failed.sort_by_key(|entry| std::cmp::Reverse(entry.count));
     failed.truncate(REASONS_MAX);
     failed
+}
+
+fn search_failure(result: &SearchResult) -> Option<&str> {
+    match result {
+        SearchResult::Ended { .. } => None,
+        SearchResult::TimedOut => Some("the node gave no answer in time"),
+        SearchResult::Unasked { why } => Some(why),
+    }
 }
 
 fn query_failure(result: &Retrieved) -> Option<&str> {

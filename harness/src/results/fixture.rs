@@ -39,7 +39,9 @@ pub(crate) fn plan() -> Plan {
         description: "A plan for tests".to_owned(),
         topology_hash: "00".to_owned(),
         source: "name: fixture\n".to_owned(),
-        items: [(0, 0), (1, 2)].map(|(i, by)| Item { size: 10 + i, seed: 1, by: NodeIndex(by) }).to_vec(),
+        items: [(0, 0), (1, 2)]
+            .map(|(i, by)| Item { size: 10 + i, seed: 1, by: NodeIndex(by), keywords: Vec::new() })
+            .to_vec(),
         steps: vec![step("store", vec![puts(0), puts(1)]), step("retrieve", Vec::new())],
         checks: vec![check("persistence >= 99%", persistence, Comparison::AtLeast, 0.99)],
         ..builder.into_plan()

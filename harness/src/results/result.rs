@@ -11,6 +11,7 @@ use super::links::{NetworkLinks, links};
 use super::nodes::NodeResults;
 use super::queries::QueryResults;
 use super::rebind_recovery::{RebindRecovery, rebind_recovery};
+use super::searches::SearchSummary;
 use super::steps::{StepResult, errors, steps};
 use super::tally::Tally;
 use super::topology_shape::TopologyShape;
@@ -70,6 +71,9 @@ pub struct RunResult {
     pub items: ItemResults,
     /// Queries, in total and by network.
     pub queries: QueryResults,
+    /// Searches for keywords; absent if there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub searches: Option<SearchSummary>,
     /// Connectivity between every pair of node groups that a `connect` step tested.
     pub connectivity: Vec<GroupConnectivity>,
     /// Recovery of links from every rebind.
@@ -142,6 +146,7 @@ impl RunResult {
             checks,
             items: ItemResults::from(&tally.items),
             queries: QueryResults::new(plan, &tally.queries),
+            searches: SearchSummary::of(&tally.searches),
             connectivity: connectivity(plan, &tally.connectivity),
             rebind_recovery: rebind_recovery(plan, &tally.rebinds),
             links: played.last_sample.as_ref().map_or_else(Vec::new, |(_, scrapes)| links(plan, scrapes)),

@@ -6,6 +6,7 @@ use super::items::ItemTally;
 use super::nodes::NodeTally;
 use super::queries::QueryTally;
 use super::rebind_recovery::RebindTally;
+use super::searches::SearchesTally;
 use crate::events::{Event, RunTime};
 use crate::plan::Plan;
 
@@ -18,6 +19,8 @@ pub struct Tally {
     pub nodes: NodeTally,
     /// Queries and how they ended.
     pub queries: QueryTally,
+    /// Searches for keywords and how they ended.
+    pub searches: SearchesTally,
     /// Link tests of `connect` steps.
     pub connectivity: ConnectivityTally,
     /// Link ends after rebinds.
@@ -37,6 +40,7 @@ impl Tally {
             tally.items.add(plan, event);
             tally.nodes.add(plan, event);
             tally.queries.add(plan, event);
+            tally.searches.add(event);
             tally.connectivity.add(event);
             tally.rebinds.add(event);
             tally.incidents.extend(Incident::of(event));

@@ -53,6 +53,12 @@ impl<B: Backend> Runner<'_, B> {
             (&Op::Get { node, item }, OpResult::Unanswered) => {
                 self.retrieved(began, at, item, node, Retrieved::TimedOut);
             }
+            (Op::Search { node, query, limit }, OpResult::Searched(found)) => {
+                self.searched(began, at, (*node, query, *limit), Ok(Some(found)));
+            }
+            (Op::Search { node, query, limit }, OpResult::Unanswered) => {
+                self.searched(began, at, (*node, query, *limit), Ok(None));
+            }
             (Op::Rebind { network, addresses }, OpResult::NetworkChanged) => {
                 self.rebound(id, began, at, *network, addresses.clone());
             }
@@ -102,13 +108,17 @@ impl<B: Backend> Runner<'_, B> {
     pub(super) fn fail(&mut self, at: RunTime, pending: &PendingOp, reason: String, broken: bool) {
         let began = pending.submitted;
         let about = format!("{} failed: {reason}", pending.op.name());
-        let has_result = matches!(pending.op, Op::Put { .. } | Op::Get { .. } | Op::Connect { .. } | Op::Ping { .. });
+        let has_result = matches!(
+            pending.op,
+            Op::Put { .. } | Op::Get { .. } | Op::Search { .. } | Op::Connect { .. } | Op::Ping { .. }
+        );
         if broken || !has_result {
             self.incident(at, pending.op.node(), &about);
         }
         match &pending.op {
             &Op::Put { node, item } => self.stored(began, at, item, node, Err(reason)),
             &Op::Get { node, item } => self.retrieved(began, at, item, node, Retrieved::Unasked { why: reason }),
+            Op::Search { node, query, limit } => self.searched(began, at, (*node, query, *limit), Err(reason)),
             &Op::Connect { node, peer, .. } => self.linked(at, node, peer, LinkResult::Down { why: reason }),
             &Op::Ping { node, peer, .. } => self.unanswered(at, LinkEnd { node, peer }),
             Op::Inspect => {

@@ -20,7 +20,7 @@ fn plan(steps: Vec<Step>) -> Plan {
         let node = builder.node_named(&format!("a-{i}"), lan, [10, 0, 0, i].into());
         (node.group, node.from_start) = ("a".to_owned(), i < 5);
     }
-    let items = (1..4).map(|size| Item { size, seed: 1, by: NodeIndex(0) }).collect();
+    let items = (1..4).map(|size| Item { size, seed: 1, by: NodeIndex(0), keywords: Vec::new() }).collect();
     Plan { items, steps, ..builder.into_plan() }
 }
 

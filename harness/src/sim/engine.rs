@@ -37,7 +37,7 @@ pub struct SpawnSpec<V> {
     pub overlay: V,
 }
 
-/// A command that has ended.
+/// A command that has ended, or brought a part of its result.
 #[derive(Debug)]
 pub struct CompletedCommand<O> {
     /// Virtual time of the completion.
@@ -48,6 +48,8 @@ pub struct CompletedCommand<O> {
     pub id: CommandId,
     /// What the command came to.
     pub outcome: Outcome<O>,
+    /// Whether this is a part of its result, and the end follows.
+    pub is_part: bool,
 }
 
 /// Many nodes and the networks between them.
@@ -367,6 +369,11 @@ fn perform<M: std::fmt::Debug + bincode::Encode + bincode::Decode<()>, O>(
         Output::MapPort { port, lifetime } => transport.map_port(slot, port, lifetime),
         Output::Request { request, .. } => answers.push(LocalAnswer::Refused(request)),
         Output::Store(request) => answers.push(LocalAnswer::Store(request)),
-        Output::Done { id, outcome } => finished.push_back(CompletedCommand { at: transport.now(), slot, id, outcome }),
+        Output::Partial { id, outcome } => {
+            finished.push_back(CompletedCommand { at: transport.now(), slot, id, outcome, is_part: true });
+        }
+        Output::Done { id, outcome } => {
+            finished.push_back(CompletedCommand { at: transport.now(), slot, id, outcome, is_part: false });
+        }
     }
 }

@@ -1,20 +1,22 @@
-//! `retrieve`: nodes fetch items that were stored before, spread evenly over time.
+//! `retrieve`: nodes fetch items that were stored before, or search for them, spread evenly over time.
 
-use crate::topology::form::{ALL, ValueForm};
+use std::sync::Arc;
 use std::time::Duration;
 
 use butter::core::random::sample;
 use rand::RngExt;
 
 use super::named::NodeNames;
+use super::searching::{SEARCH, SearchDraw};
 use super::state::{NodeLife, PlanState, SeedPurpose, SeedStream, shuffle};
 use super::step::{ScheduleError, StepSource, StepSpec, Verb, done_after};
 use super::store::{ITEMS_MAX, slot};
 use crate::op::Op;
 use crate::plan::{EndCondition, ItemIndex, NodeIndex, TimedOp};
 use crate::topology::check::{NameTable, NodeSelector};
-use crate::topology::diagnostics::{DiagnosticSink, Span};
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span};
 use crate::topology::fields::{MapSpec, all_or_count, key};
+use crate::topology::form::{ALL, ValueForm};
 
 /// Gets that begin per second, however few nodes read.
 const GETS_PER_SECOND: f64 = 40.0;
@@ -26,12 +28,14 @@ const FRESH_JOIN: Duration = Duration::from_secs(5);
 pub(super) static VERB: Verb = Verb {
     name: "retrieve",
     formerly: &[],
-    doc: "Nodes fetch items that were stored before: each item once from each name. Ends when each get has ended.",
+    doc: "Nodes fetch items that were stored before: each item once from each name. With `search` they search for keywords instead. Ends when each get or search has ended.",
     keys: &MapSpec {
         what: "a retrieve step",
         keys: &[
             key("items", "all", "how many, drawn at random, or all; all if absent")
                 .of(ValueForm::Either(&[ALL, ValueForm::Count(1, ITEMS_MAX)])),
+            key("search", "{terms: 2, queries: 50}", "searches for keywords, in place of gets")
+                .of(ValueForm::Map(&SEARCH)),
             key("from", "[alpha, fresh]", "networks, node groups or nodes that fetch; `fresh` nodes join first")
                 .of(ValueForm::NAMES),
         ],
@@ -46,12 +50,21 @@ pub(super) static VERB: Verb = Verb {
 struct Retrieve {
     /// `None` for all that were stored before.
     items: Option<u64>,
+    /// Searches instead of gets.
+    search: Option<SearchDraw>,
     from: NodeNames,
 }
 
 fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepSpec> {
     let fields = source.fields(problems);
+    if let (Some((key, _)), Some(_)) = (fields.entry("items"), fields.entry("search")) {
+        problems.add(
+            Diagnostic::at(&key.span, "a retrieve step fetches `items` or has a `search`, not both")
+                .help("leave one out, or write two steps"),
+        );
+    }
     Box::new(Retrieve {
+        search: SearchDraw::read(&fields, problems),
         items: all_or_count(&fields, "items", "60, or all", ITEMS_MAX, problems),
         from: NodeNames::read(&fields, "from", problems),
     })
@@ -64,10 +77,10 @@ impl StepSpec for Retrieve {
     }
 
     fn schedule(&self, state: &mut PlanState<'_>, seeds: &SeedStream) -> Result<Vec<TimedOp>, ScheduleError> {
-        let items = self.choose(state, seeds)?;
+        let wanted = self.wanted(state, seeds)?;
         let fresh = if self.wants_fresh_nodes() { state.take_fresh() } else { Vec::new() };
         let standing = self.from.found().iter().filter(|(_, selector)| *selector != NodeSelector::Fresh);
-        if items.len().saturating_mul(standing.clone().count() + fresh.len()) > state.ops_left() {
+        if wanted.len().saturating_mul(standing.clone().count() + fresh.len()) > state.ops_left() {
             return Err(ScheduleError::TooManyOps);
         }
         let mut random = seeds.random(SeedPurpose::Readers);
@@ -78,9 +91,10 @@ impl StepSpec for Retrieve {
                 return Err(ScheduleError::NoneAlive { names: name.clone() });
             }
             let mut any = || live[random.random_range(0..live.len() as u64) as usize];
-            now.extend(items.iter().map(|&item| Get { item, node: any() }));
+            now.extend(wanted.iter().map(|wanted| Read { wanted: wanted.clone(), node: any() }));
         }
-        let later = fresh.iter().flat_map(|&node| items.iter().map(move |&item| Get { item, node })).collect();
+        let by_fresh = |&node| wanted.iter().map(move |wanted| Read { wanted: wanted.clone(), node });
+        let later = fresh.iter().flat_map(by_fresh).collect();
         let rate = GETS_PER_SECOND.max(readers(&now, fresh.len()) as f64 * GETS_PER_READER_AND_SECOND);
         let mut ops: Vec<TimedOp> =
             fresh.iter().map(|&node| TimedOp::at_once(Op::Start { node, fresh: true })).collect();
@@ -95,7 +109,8 @@ impl StepSpec for Retrieve {
 
     fn summary(&self, _: &[TimedOp]) -> String {
         let items = self.items.map_or("all".to_owned(), |count| count.to_string());
-        format!("retrieve {items} items from {}", self.from.text())
+        let what = self.search.map_or_else(|| format!("retrieve {items} items"), |search| search.text());
+        format!("{what} from {}", self.from.text())
     }
 
     fn wants_fresh_nodes(&self) -> bool {
@@ -104,6 +119,16 @@ impl StepSpec for Retrieve {
 }
 
 impl Retrieve {
+    /// What each name asks for.
+    fn wanted(&self, state: &PlanState<'_>, seeds: &SeedStream) -> Result<Vec<Wanted>, ScheduleError> {
+        let Some(search) = self.search else {
+            return Ok(self.choose(state, seeds)?.into_iter().map(Wanted::Item).collect());
+        };
+        let queries = search.draw(&state.items, &mut seeds.random(SeedPurpose::Queries))?;
+        let limit = search.limit;
+        Ok(queries.into_iter().map(|query| Wanted::Search { query: query.into(), limit }).collect())
+    }
+
     fn choose(&self, state: &PlanState<'_>, seeds: &SeedStream) -> Result<Vec<ItemIndex>, ScheduleError> {
         let all: Vec<ItemIndex> = (0..state.items.len()).map(ItemIndex).collect();
         match self.items {
@@ -121,34 +146,45 @@ impl Retrieve {
     }
 }
 
-/// A get without its time.
-#[derive(Clone, Copy)]
-struct Get {
-    item: ItemIndex,
+/// What a node asks for.
+#[derive(Clone)]
+enum Wanted {
+    Item(ItemIndex),
+    Search { query: Arc<str>, limit: usize },
+}
+
+/// A get or a search without its time.
+struct Read {
+    wanted: Wanted,
     node: NodeIndex,
 }
 
-impl Get {
+impl Read {
     fn at(self, after: Duration) -> TimedOp {
-        TimedOp { after, op: Op::Get { node: self.node, item: self.item } }
+        let node = self.node;
+        let op = match self.wanted {
+            Wanted::Item(item) => Op::Get { node, item },
+            Wanted::Search { query, limit } => Op::Search { node, query: query.to_string(), limit },
+        };
+        TimedOp { after, op }
     }
 }
 
 /// How many nodes read.
-fn readers(now: &[Get], fresh: usize) -> usize {
-    let nodes: std::collections::BTreeSet<NodeIndex> = now.iter().map(|get| get.node).collect();
+fn readers(now: &[Read], fresh: usize) -> usize {
+    let nodes: std::collections::BTreeSet<NodeIndex> = now.iter().map(|read| read.node).collect();
     nodes.len() + fresh
 }
 
 /// Both in random order at an even pace; those of `later` not before fresh nodes had time to join.
-fn spread(seeds: &SeedStream, mut now: Vec<Get>, mut later: Vec<Get>, rate: f64) -> Vec<TimedOp> {
+fn spread(seeds: &SeedStream, mut now: Vec<Read>, mut later: Vec<Read>, rate: f64) -> Vec<TimedOp> {
     let mut random = seeds.random(SeedPurpose::Order);
     shuffle(&mut random, &mut now);
     // As many as fit before the fresh nodes may read; the rest is mixed with theirs.
     let early = if later.is_empty() { now.len() } else { now.len().min((FRESH_JOIN.as_secs_f64() * rate) as usize) };
     later.extend(now.drain(early..));
     shuffle(&mut random, &mut later);
-    let early = now.into_iter().enumerate().map(|(number, get)| get.at(slot(number as u64, rate)));
-    let late = later.into_iter().enumerate().map(|(number, get)| get.at(FRESH_JOIN + slot(number as u64, rate)));
+    let early = now.into_iter().enumerate().map(|(number, read)| read.at(slot(number as u64, rate)));
+    let late = later.into_iter().enumerate().map(|(number, read)| read.at(FRESH_JOIN + slot(number as u64, rate)));
     early.chain(late).collect()
 }

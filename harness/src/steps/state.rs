@@ -240,6 +240,8 @@ pub(crate) enum SeedPurpose {
     Pairs = 7,
     Picks = 8,
     Damage = 9,
+    Keywords = 10,
+    Queries = 11,
 }
 
 impl SeedStream {

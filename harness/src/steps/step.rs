@@ -140,6 +140,12 @@ pub(crate) enum ScheduleError {
     /// No item exists by then.
     #[error("no step before this one stores an item")]
     NothingStored,
+    /// What is searched for must have a name.
+    #[error("no item that is stored before this step has {}", if *terms == 1 { "a keyword".to_owned() } else { format!("{terms} keywords") })]
+    NoKeywords {
+        /// Keywords of a query.
+        terms: usize,
+    },
     /// More items than exist by then.
     #[error("{wanted} items are more than the {stored} stored before this step")]
     FewerStored {
@@ -200,6 +206,9 @@ impl ScheduleError {
             ScheduleError::NoneAlive { .. } => "have churn replace or spare some of them",
             ScheduleError::TooFewNodes { .. } => "name other nodes, or change the steps before",
             ScheduleError::NothingStored => "store before: - store: {items: 60}",
+            ScheduleError::NoKeywords { .. } => {
+                "store some before: - store: {items: 60, keywords: {terms: 200, each: 3}}"
+            }
             ScheduleError::FewerStored { .. } => "fetch all of them: items: all",
             ScheduleError::EmptySide { .. } => "name a side that has nodes",
             ScheduleError::OnTwoSides { .. } => "name it on one side, or on none if it reaches both",

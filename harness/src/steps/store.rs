@@ -1,10 +1,10 @@
 //! `store`: nodes store items, spread evenly over time, so that they do not all begin at once.
 
-use crate::topology::form::ValueForm;
 use std::time::Duration;
 
 use rand::RngExt;
 
+use super::keywords::{KEYWORDS, KeywordDraw};
 use super::named::NodeNames;
 use super::state::{PlanState, SeedPurpose, SeedStream, shuffle};
 use super::step::{ScheduleError, StepSource, StepSpec, Verb, done_after};
@@ -13,6 +13,7 @@ use crate::plan::{EndCondition, Item, ItemIndex, TimedOp};
 use crate::topology::check::NameTable;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span};
 use crate::topology::fields::{MapSpec, Spanned, key};
+use crate::topology::form::ValueForm;
 use crate::topology::units::{Size, Sizes};
 
 /// Most items that one step stores.
@@ -37,8 +38,10 @@ pub(super) static VERB: Verb = Verb {
             key("size", "1KiB..32KiB", "size of an item, or the range it is drawn from; 4KiB if absent")
                 .of(ValueForm::quantity::<Sizes>()),
             key("from", "all", "networks, node groups or nodes that store; all if absent").of(ValueForm::NAMES),
+            key("keywords", "{terms: 200, each: 3, zipf: 1.0}", "words by which items are found, drawn at random")
+                .of(ValueForm::Map(&KEYWORDS)),
         ],
-        later: &["keywords"],
+        later: &[],
     },
     short: None,
     example: "- store: {items: 60, size: 1KiB..32KiB, from: alpha}",
@@ -50,6 +53,7 @@ struct Store {
     items: u64,
     sizes: Sizes,
     from: NodeNames,
+    keywords: Option<KeywordDraw>,
 }
 
 fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepSpec> {
@@ -68,6 +72,7 @@ fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepS
         items: fields.count("items", 1, ITEMS_MAX, problems).unwrap_or(1),
         sizes: sizes.map_or(Sizes { least: ITEM_BYTES, most: ITEM_BYTES }, |sizes| sizes.value),
         from: NodeNames::read(&fields, "from", problems),
+        keywords: KeywordDraw::read(&fields, problems),
     })
 }
 
@@ -87,13 +92,15 @@ impl StepSpec for Store {
         }
         shuffle(&mut seeds.random(SeedPurpose::Storers), &mut storers);
         let mut random = seeds.random(SeedPurpose::Items);
+        let mut keywords = self.keywords.as_ref().map(|draw| draw.lists(seeds.random(SeedPurpose::Keywords)));
         let rate = PUTS_PER_SECOND.max(storers.len() as f64 * PUTS_PER_NODE_AND_SECOND);
         let mut ops = Vec::with_capacity(self.items as usize);
         for number in 0..self.items {
             let item = ItemIndex(state.items.len());
             let node = storers[number as usize % storers.len()];
             let size = random.random_range(self.sizes.least..=self.sizes.most) as usize;
-            state.items.push(Item { size, seed: random.random(), by: node });
+            let keywords = keywords.as_mut().map_or_else(Vec::new, |next| next());
+            state.items.push(Item { size, seed: random.random(), by: node, keywords });
             ops.push(TimedOp { after: slot(number, rate), op: Op::Put { node, item } });
         }
         Ok(ops)
@@ -104,7 +111,8 @@ impl StepSpec for Store {
     }
 
     fn summary(&self, _: &[TimedOp]) -> String {
-        format!("store {} items of {} from {}", self.items, self.sizes, self.from.text())
+        let keywords = self.keywords.as_ref().map_or_else(String::new, |keywords| format!(" {}", keywords.text()));
+        format!("store {} items of {}{keywords} from {}", self.items, self.sizes, self.from.text())
     }
 }
 

@@ -51,6 +51,10 @@ pub struct Share(pub f64);
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct ChancePerSecond(pub f64);
 
+/// How much more frequent the first of many things is than the others: of two in ranks 1 and k, k to this power.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct ZipfExponent(pub f64);
+
 impl Unit for Time {
     const WHAT: &'static str = "a duration";
     const EXAMPLE: &'static str = "500ms, 30s or 2min";
@@ -133,6 +137,17 @@ impl Unit for Share {
     fn parse(text: &str) -> Result<Self, String> {
         let share = any_share(text)?;
         if share <= 1.0 { Ok(Share(share)) } else { Err("it is more than the whole".into()) }
+    }
+}
+
+impl Unit for ZipfExponent {
+    const WHAT: &'static str = "the exponent of a Zipf distribution";
+    const EXAMPLE: &'static str = "1.0, or 0 if all are alike";
+    const PATTERN: &'static str = r"^[0-9]+(\.[0-9]*)?$";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let exponent: f64 = text.parse().ok().filter(|_| is_plain_number(text)).ok_or("it is not a number")?;
+        if exponent <= 4.0 { Ok(ZipfExponent(exponent)) } else { Err("it is more than 4".into()) }
     }
 }
 

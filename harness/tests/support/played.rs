@@ -50,7 +50,7 @@ impl RunObserver for Notes {
 pub(crate) const ITEM: ItemIndex = ItemIndex(0);
 
 fn item() -> Item {
-    Item { size: 40_000, seed: 1, by: NodeIndex(1) }
+    Item { size: 40_000, seed: 1, by: NodeIndex(1), keywords: Vec::new() }
 }
 
 /// A plan that grows: networks behind an internet with an ambassador.

@@ -18,7 +18,7 @@ use butter::core::probe::{Probe, Token};
 use butter::core::time::Time;
 use butter::core::wire;
 use butter::overlay::data::message::DataMessage;
-use butter::overlay::data::{DataCommand, DataConfig, DataOutcome, DataOverlay};
+use butter::overlay::data::{DataCommand, DataConfig, DataOutcome, DataOverlay, Keywords, SearchQuery};
 use libfuzzer_sys::fuzz_target;
 
 const NODES: usize = 4;
@@ -28,6 +28,8 @@ const WAKES_MAX: usize = 1_000;
 const UNDER_WAY_MAX: usize = 256;
 /// Bytes that a node keeps at most.
 const STORAGE: u64 = 64 << 10;
+/// A get of a block with such a number is a search for keywords.
+const SEARCHES_FROM: u8 = 192;
 
 type In = Input<DataMessage, DataCommand>;
 type Out = Output<DataMessage, DataOutcome>;
@@ -310,9 +312,16 @@ impl World {
             }
             Step::Put { node: at, length } => {
                 let value = Blob(vec![length as u8; usize::from(length) + 1].into());
-                self.command(node(at), Command::Overlay(DataCommand::Put { value }));
+                let words = (0..length % 3).map(|number| format!("word{number}"));
+                let keywords = Keywords::new(words).expect("these are keywords");
+                self.command(node(at), Command::Overlay(DataCommand::Put { value, keywords }));
             }
             Step::Get { node: at, block } => {
+                if block >= SEARCHES_FROM {
+                    let query = SearchQuery::parse("word0 OR word1 NOT word2").expect("this is a query");
+                    let search = DataCommand::Search { query, limit: block.into(), deadline: Duration::from_secs(9) };
+                    return self.command(node(at), Command::Overlay(search));
+                }
                 let block = self.blocks.get(usize::from(block)).copied().unwrap_or(BlockId([block; 32]));
                 self.command(node(at), Command::Overlay(DataCommand::Get { id: block, exhaustive: false }));
             }

@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use butter::api::ErrorBody;
 use butter::driver::api::{ApiAddress, TOKEN_VARIABLE};
-use butter::http::client::{ClientLimits, ConnectError, Connector, HttpAnswer, HttpClient, HttpError};
+use butter::http::client::{ClientLimits, ConnectError, Connector, HttpAnswer, HttpClient, HttpError, HttpStream};
 use butter::overlay::data::VALUE_MAX;
 
 use super::{ApiArgs, Failure};
@@ -74,39 +74,53 @@ impl ApiClient {
         self.request(Method::POST, path, body).await
     }
 
-    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<HttpAnswer, Failure> {
-        match self.http.call(method, path, body).await {
-            Ok(answer) => self.judge(answer),
-            Err(error @ HttpError::Request(_)) => Err(Failure::Usage(error.into())),
-            Err(error @ (HttpError::Connect(_) | HttpError::ConnectTimeout(_))) => {
-                let hint = "start one with `butter run`, or name another with --api";
-                Err(Failure::Environment(
-                    anyhow::Error::new(error).context(format!("no node answers at {}; {hint}", self.address)),
-                ))
-            }
-            Err(error) => {
-                let what = format!("the request to the node at {} failed", self.address);
-                Err(Failure::Environment(anyhow::Error::new(error).context(what)))
-            }
+    /// The successful answer to a GET request, piece by piece.
+    pub(super) async fn open(&self, path: &str) -> Result<HttpStream, Failure> {
+        let mut stream = self.http.open(path).await.map_err(|error| self.unanswered(error))?;
+        if stream.status.is_success() {
+            return Ok(stream);
         }
+        let mut body = Vec::new();
+        while let Some(piece) = self.piece(&mut stream).await? {
+            body.extend_from_slice(&piece);
+        }
+        Err(self.refused(stream.status, &body))
     }
 
-    fn judge(&self, answer: HttpAnswer) -> Result<HttpAnswer, Failure> {
-        let status = answer.status;
-        if status.is_success() {
-            return Ok(answer);
-        }
-        let body = serde_json::from_slice::<ErrorBody>(&answer.body);
+    /// The next piece of an answer.
+    pub(super) async fn piece(&self, stream: &mut HttpStream) -> Result<Option<Bytes>, Failure> {
+        stream.next().await.map_err(|error| self.unanswered(error))
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<HttpAnswer, Failure> {
+        let answer = self.http.call(method, path, body).await.map_err(|error| self.unanswered(error))?;
+        if answer.status.is_success() { Ok(answer) } else { Err(self.refused(answer.status, &answer.body)) }
+    }
+
+    fn unanswered(&self, error: HttpError) -> Failure {
+        let what = match error {
+            HttpError::Request(_) => return Failure::Usage(error.into()),
+            HttpError::Connect(_) | HttpError::ConnectTimeout(_) => {
+                let hint = "start one with `butter run`, or name another with --api";
+                format!("no node answers at {}; {hint}", self.address)
+            }
+            _ => format!("the request to the node at {} failed", self.address),
+        };
+        Failure::Environment(anyhow::Error::new(error).context(what))
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
+        let body = serde_json::from_slice::<ErrorBody>(body);
         let body = body.unwrap_or_else(|_| ErrorBody::new(format!("HTTP status {status}")));
         let (why, remedy) = (body.error, body.remedy);
-        Err(match status {
+        match status {
             StatusCode::UNAUTHORIZED => {
                 Failure::Usage(anyhow!("{why}: give its token with --api-token or {TOKEN_VARIABLE}"))
             }
             StatusCode::BAD_REQUEST => Failure::Usage(anyhow!(why)),
             _ if body.search.is_some() => Failure::Incomplete(anyhow!(why), remedy),
             _ => Failure::Refused(anyhow!(why), remedy),
-        })
+        }
     }
 }
 

@@ -10,20 +10,22 @@ use clap::Subcommand;
 
 use butter::api::{
     BLOBS_PATH, GroupsBody, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, PeerBody, PeersBody,
-    PutBody, START_PATH, STATUS_PATH, StatusBody, StoragePlace,
+    PutBody, START_PATH, STATUS_PATH, StatusBody, StoragePlace, keywords_path,
 };
 use butter::core::blob::Blob;
 use butter::core::identity::BlockId;
-use butter::overlay::data::VALUE_MAX;
 use butter::overlay::data::block::split;
+use butter::overlay::data::{Keywords, VALUE_MAX};
 
 use super::client::{ApiClient, json};
+use super::search::{SEARCH_HELP, SearchArgs, search};
 use super::{ApiArgs, Failure};
 
 const PUT_HELP: &str = "\
 Examples:
   butter put notes.txt
   date | butter put -
+  butter put --keywords rust,nat notes.txt
 
 Exit status: 0 stored at all peers that it must have; 1 not; 2 wrong arguments; 3 no node answers.";
 
@@ -42,7 +44,13 @@ pub(super) enum ControlCommand {
     Put {
         /// File to store; `-` reads standard input
         file: PathBuf,
+        /// Words by which `butter search` finds it, with commas between them: at most 16 of at most 64 bytes
+        #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = Keywords::from_list)]
+        keywords: Keywords,
     },
+    /// Find values by their keywords and print each as it comes
+    #[command(after_help = SEARCH_HELP)]
+    Search(SearchArgs),
     /// Find a stored value and write it to standard output
     #[command(after_help = GET_HELP)]
     Get {
@@ -78,7 +86,8 @@ pub(super) enum ControlCommand {
 pub(super) async fn execute(command: ControlCommand, api: ApiArgs) -> Result<(), Failure> {
     let client = ApiClient::new(api)?;
     match command {
-        ControlCommand::Put { file } => put(&client, &file).await,
+        ControlCommand::Put { file, keywords } => put(&client, &file, &keywords).await,
+        ControlCommand::Search(args) => search(&client, args).await,
         ControlCommand::Get { id, output, exhaustive } => get(&client, (id, exhaustive), output.as_deref()).await,
         ControlCommand::Peers { json } => {
             let peers: PeersBody = client.get_json(PEERS_PATH).await?;
@@ -100,10 +109,11 @@ pub(super) async fn execute(command: ControlCommand, api: ApiArgs) -> Result<(),
     }
 }
 
-async fn put(client: &ApiClient, file: &Path) -> Result<(), Failure> {
+async fn put(client: &ApiClient, file: &Path, keywords: &Keywords) -> Result<(), Failure> {
     let value = read(file).map_err(Failure::Usage)?;
     let value = Bytes::from(value);
-    let answer = client.post(BLOBS_PATH, value.clone()).await.map_err(|error| not_stored(error, &value))?;
+    let answer =
+        client.post(&keywords_path(keywords), value.clone()).await.map_err(|error| not_stored(error, &value))?;
     let put: PutBody = json(&answer)?;
     output::message(&format!("stored in {} ms: {} blocks", put.took_us / 1_000, put.blocks.len()));
     output::text(&format!("{}\n", put.id));

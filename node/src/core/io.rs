@@ -376,6 +376,13 @@ pub enum Output<M, O> {
     },
     /// Execute an operation on the block store. Answered by [`Input::Stored`].
     Store(StoreRequest),
+    /// A command has brought a part of its result; its end follows.
+    Partial {
+        /// The command, as [`Input::Command`] named it.
+        id: CommandId,
+        /// The part of the result.
+        outcome: Outcome<O>,
+    },
     /// A command has ended.
     Done {
         /// The command, as [`Input::Command`] named it.

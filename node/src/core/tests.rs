@@ -144,7 +144,8 @@ impl Net {
             }
             Output::Done { outcome, .. } => self.outcomes.push_back(outcome),
             Output::MapPort { .. } => self.post(at, DELAY, Input::PortMapped(None)),
-            Output::AllowRelay { .. }
+            Output::Partial { .. }
+            | Output::AllowRelay { .. }
             | Output::MeasurePath { .. }
             | Output::Probe { .. }
             | Output::Resolve { .. }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `serve` | listening, connections, who may ask |
 //! | `overlay` | routes and status of the overlay |
+//! | `search` | searches, as lines of JSON |
 //! | `routes` | what is asked and answered |
 //! | `metrics` | Prometheus' text format |
 
@@ -16,6 +17,7 @@ use std::str::FromStr;
 mod metrics;
 mod overlay;
 mod routes;
+mod search;
 mod serve;
 
 pub(crate) use overlay::OverlayApi;

@@ -6,7 +6,7 @@ use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::{AskError, Command, ConnectReport, Outcome};
 use crate::overlay::Overlay;
 use crate::overlay::data::{
-    AskedPeer, DataCommand, DataOutcome, DataOverlay, FoundValue, GetError, PutError, StoredValue,
+    AskedPeer, DataCommand, DataOutcome, DataOverlay, FoundValue, GetError, Keywords, PutError, StoredValue,
 };
 
 use super::handle::NodeStopped;
@@ -122,13 +122,15 @@ impl<V: Overlay> NodeCommand<V> for OverlayCommand<V::Command> {
 pub struct PutCommand {
     /// At most [`crate::overlay::data::VALUE_MAX`] bytes.
     pub value: Blob,
+    /// Words by which the value is found.
+    pub keywords: Keywords,
 }
 
 impl NodeCommand<DataOverlay> for PutCommand {
     type Outcome = Result<StoredValue, PutError>;
 
     fn into_command(self) -> Command<DataCommand> {
-        Command::Overlay(DataCommand::Put { value: self.value })
+        Command::Overlay(DataCommand::Put { value: self.value, keywords: self.keywords })
     }
 
     fn outcome(outcome: Outcome<DataOutcome>) -> Option<Self::Outcome> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{mpsc, oneshot};
 
 use super::command::{AskCommand, CommandError, ConnectCommand, LeaveCommand, NodeCommand, OverlayCommand};
@@ -31,8 +32,34 @@ pub struct NodeHandle<V: Overlay> {
 
 /// What a handle sends.
 pub(super) enum ToNode<V: Overlay> {
-    Command { command: Command<V::Command>, done: oneshot::Sender<Outcome<V::Outcome>> },
+    Command { command: Command<V::Command>, reply: CommandReply<Outcome<V::Outcome>> },
     Inspect(Inspection<V>),
+}
+
+/// Where the outcome of a command goes.
+#[derive(Debug)]
+pub(super) enum CommandReply<O> {
+    /// To whoever waits for its end.
+    End(oneshot::Sender<O>),
+    /// To whoever takes its parts and its end. The core bounds their number.
+    Parts(UnboundedSender<O>),
+}
+
+impl<O> CommandReply<O> {
+    /// Hands on a part. Whoever gave the command may have stopped waiting, or wants its end only.
+    pub(super) fn partial(&self, outcome: O) {
+        if let CommandReply::Parts(parts) = self {
+            _ = parts.send(outcome);
+        }
+    }
+
+    /// Hands on the end. Whoever gave the command may have stopped waiting.
+    pub(super) fn end(self, outcome: O) {
+        match self {
+            CommandReply::End(end) => _ = end.send(outcome),
+            CommandReply::Parts(parts) => _ = parts.send(outcome),
+        }
+    }
 }
 
 type Inspection<V> = Box<dyn FnOnce(&InspectedNode<'_, V>) + Send>;
@@ -94,9 +121,22 @@ impl<V: Overlay> NodeHandle<V> {
     pub async fn execute<C: NodeCommand<V>>(&self, command: C) -> Result<C::Outcome, NodeStopped> {
         let (done, outcome) = oneshot::channel();
         let command = command.into_command();
-        self.to_node.send(ToNode::Command { command, done }).await.map_err(|_| NodeStopped)?;
+        let reply = CommandReply::End(done);
+        self.to_node.send(ToNode::Command { command, reply }).await.map_err(|_| NodeStopped)?;
         let outcome = outcome.await.map_err(|_| NodeStopped)?;
         Ok(C::outcome(outcome).expect("a command completes with an outcome of its own type"))
+    }
+
+    /// Gives a command whose result comes in parts. The last outcome is its end; the channel closes after it, or when the node
+    /// stops. What is not taken waits in memory: the command bounds how much that is.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn begin(&self, command: V::Command) -> Result<UnboundedReceiver<Outcome<V::Outcome>>, NodeStopped> {
+        let (parts, outcomes) = mpsc::unbounded_channel();
+        let (command, reply) = (Command::Overlay(command), CommandReply::Parts(parts));
+        self.to_node.send(ToNode::Command { command, reply }).await.map_err(|_| NodeStopped)?;
+        Ok(outcomes)
     }
 
     /// Requests an answer from `peer`'s server behaviour on `route`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 use hyper::{HeaderMap, Method, Request, StatusCode};
@@ -62,6 +63,35 @@ pub struct HttpAnswer {
     pub headers: HeaderMap,
     /// The whole body of the answer.
     pub body: Bytes,
+}
+
+/// An answer whose body comes piece by piece.
+#[derive(Debug)]
+pub struct HttpStream {
+    /// Status of the answer.
+    pub status: StatusCode,
+    body: Incoming,
+    /// Bytes that may still come.
+    left: usize,
+    limits: ClientLimits,
+    /// The connection lives as long.
+    _sender: Sender,
+}
+
+impl HttpStream {
+    /// The next piece of the body, once it comes; `None` at its end.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the body is longer than [`ClientLimits::answer_bytes`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        while let Some(frame) = self.body.frame().await {
+            let Ok(piece) = frame.map_err(HttpError::Broken)?.into_data() else { continue };
+            let left = self.left.checked_sub(piece.len());
+            self.left = left.ok_or(HttpError::AnswerTooLong(self.limits.answer_bytes))?;
+            return Ok(Some(piece));
+        }
+        Ok(None)
+    }
 }
 
 /// Why a request brought no answer.
@@ -123,11 +153,7 @@ impl<C: Connector> HttpClient<C> {
     /// # Errors
     /// If no answer comes.
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<HttpAnswer, HttpError> {
-        let host = HeaderValue::try_from(self.connector.host()).map_err(|error| HttpError::Request(error.into()))?;
-        request.headers_mut().insert(HOST, host);
-        if let Some(token) = &self.authorization {
-            request.headers_mut().insert(AUTHORIZATION, token.clone());
-        }
+        self.identify(&mut request)?;
         while let Some(kept) = self.take_idle() {
             let again = (request.method() == Method::GET).then(|| request.clone());
             match self.exchange(kept, request).await {
@@ -135,10 +161,42 @@ impl<C: Connector> HttpClient<C> {
                 Err(unanswered) => request = unanswered.unsent.or(again).ok_or(unanswered.error)?,
             }
         }
-        let deadline = self.limits.connect_deadline;
-        let connected = timeout(deadline, self.connect()).await;
-        let sender = connected.map_err(|_| HttpError::ConnectTimeout(deadline))??;
+        let sender = self.connect_in_time().await?;
         self.exchange(sender, request).await.map_err(|unanswered| unanswered.error)
+    }
+
+    /// Sends a GET request over a connection of its own, and takes the answer piece by piece.
+    ///
+    /// # Errors
+    /// If no answer begins.
+    pub async fn open(&self, path: &str) -> Result<HttpStream, HttpError> {
+        let mut request = Request::builder().uri(path).body(Full::default()).map_err(HttpError::Request)?;
+        self.identify(&mut request)?;
+        let mut sender = self.connect_in_time().await?;
+        let response = sender.send_request(request).await.map_err(HttpError::Broken)?;
+        let (head, body) = response.into_parts();
+        Ok(HttpStream {
+            status: head.status,
+            body,
+            left: self.limits.answer_bytes,
+            limits: self.limits,
+            _sender: sender,
+        })
+    }
+
+    /// Adds `Host` and the token.
+    fn identify(&self, request: &mut Request<Full<Bytes>>) -> Result<(), HttpError> {
+        let host = HeaderValue::try_from(self.connector.host()).map_err(|error| HttpError::Request(error.into()))?;
+        request.headers_mut().insert(HOST, host);
+        if let Some(token) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
+        Ok(())
+    }
+
+    async fn connect_in_time(&self) -> Result<Sender, HttpError> {
+        let deadline = self.limits.connect_deadline;
+        timeout(deadline, self.connect()).await.map_err(|_| HttpError::ConnectTimeout(deadline))?
     }
 
     /// Closes the kept connections: their server has gone, perhaps without notice.

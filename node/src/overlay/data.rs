@@ -9,6 +9,9 @@
 //! | [`stats`] | instruments |
 //! | [`tally`] | how many peers a search has asked, and what came of it |
 //! | [`shortage`] | what a put lacks, and why |
+//! | [`keywords`] | keywords of values |
+//! | [`query`] | queries for keywords, their parser and what they match |
+//! | [`search`] | searches under way, and what holders answer |
 //! | `waits` | when an answer is late, and pauses before a question is asked again |
 //! | `note` | what is noted beside a stored block, for a restart |
 //! | `store` | index of the stored blocks, limits, and where their payloads are |
@@ -19,6 +22,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Overlay, OverlayContext, OverlayInput};
 use crate::core::blob::Blob;
@@ -31,11 +35,14 @@ use crate::core::time::Deadline;
 pub mod block;
 pub mod config;
 mod inventory;
+pub mod keywords;
 pub mod message;
 mod note;
 mod persist;
 mod put;
+pub mod query;
 mod retrieve;
+pub mod search;
 pub mod shortage;
 pub mod stats;
 mod store;
@@ -47,10 +54,13 @@ pub use config::DataConfig;
 pub use inventory::census::CensusMark;
 pub use inventory::filter::InventoryFilter;
 pub use inventory::notice::{InventoryChange, InventoryNews, InventoryNotice, InventoryRequest, OwnerKey};
+pub use keywords::{KeywordError, Keywords};
 pub use message::{DataMessage, FloodChoice, InviteRefusal};
 pub use persist::{FailedRepair, RepairFailure};
+pub use query::{QueryError, SearchQuery};
 pub use retrieve::Retrieval;
 pub use retrieve::trace::{AskedPeer, PeerAnswer};
+pub use search::{FinishedSearch, KeywordHit, SearchRefusal, SearchStop};
 pub use shortage::CopyShortage;
 pub use stats::DataStats;
 pub use tally::SearchTally;
@@ -59,6 +69,7 @@ use inventory::Inventories;
 use persist::Persist;
 use put::Puts;
 use retrieve::{Knowledge, Retrieve};
+use search::{SearchBounds, Searches};
 use store::{CompletedOp, ReadPurpose, Store, WritePurpose};
 
 /// What the parts of the data overlay share while it handles an input. Dereferences to the node's [`OverlayContext`].
@@ -90,6 +101,8 @@ pub enum DataCommand {
     Put {
         /// The value, at most [`VALUE_MAX`] bytes.
         value: Blob,
+        /// Words by which the value is found.
+        keywords: Keywords,
     },
     /// Find the value with an id.
     Get {
@@ -97,6 +110,15 @@ pub enum DataCommand {
         id: BlockId,
         /// Whether every peer is asked before the search ends without success.
         exhaustive: bool,
+    },
+    /// Find values by their keywords. Each hit is a [`DataOutcome::Hit`] before the end.
+    Search {
+        /// What the keywords must match.
+        query: SearchQuery,
+        /// Most hits, up to [`search::SEARCH_LIMIT_MAX`].
+        limit: usize,
+        /// Longest time, up to [`search::SEARCH_TIME_MAX`].
+        deadline: Duration,
     },
 }
 
@@ -110,6 +132,10 @@ pub enum DataOutcome {
     Put(Result<StoredValue, PutError>),
     /// The result of a [`DataCommand::Get`], and the questions to peers that it took, at most the first 64.
     Get(Result<FoundValue, GetError>, Vec<AskedPeer>),
+    /// A part of the result of a [`DataCommand::Search`]: each value at most once.
+    Hit(KeywordHit),
+    /// The end of a [`DataCommand::Search`], after its hits.
+    Searched(Result<FinishedSearch, SearchRefusal>),
 }
 
 /// A value that has `replicas` copies of each block.
@@ -190,6 +216,7 @@ pub struct DataOverlay {
     persist: Persist,
     puts: Puts,
     retrieve: Retrieve,
+    searches: Searches,
     inventories: Inventories,
     deadline: Deadline,
 }
@@ -203,6 +230,7 @@ impl DataOverlay {
             persist: Persist::new(&settings),
             puts: Puts::default(),
             retrieve: Retrieve::default(),
+            searches: Searches::default(),
             inventories: Inventories::new(),
             deadline: Deadline::NEVER,
             settings,
@@ -222,6 +250,11 @@ impl DataOverlay {
     /// Ids of all stored blocks, in a stable order.
     pub fn blocks(&self) -> impl Iterator<Item = BlockId> + '_ {
         self.store.ids()
+    }
+
+    /// The keywords of a stored block, if it has any.
+    pub fn keywords_of(&self, block: BlockId) -> Option<&Keywords> {
+        self.store.described().of(block)
     }
 
     /// Nodes whose inventories this node keeps, in a stable order.
@@ -252,6 +285,7 @@ struct Parts<'a> {
     persist: &'a mut Persist,
     puts: &'a mut Puts,
     retrieve: &'a mut Retrieve,
+    searches: &'a mut Searches,
     inventories: &'a mut Inventories,
 }
 
@@ -305,7 +339,9 @@ impl Parts<'_> {
         self.persist.lost_peer_heard(cx, from);
         let Some(message) = self.inventories.handle(cx, from, message) else { return self.compare_claims(cx) };
         let (retrieve, known) = self.retrieval();
-        if let Some(message) = retrieve.handle(cx, known, from, message) {
+        let Some(message) = retrieve.handle(cx, known, from, message) else { return };
+        let (searches, known) = self.searching();
+        if let Some(message) = searches.handle(cx, known, from, message) {
             self.persist.handle(cx, from, message);
         }
     }
@@ -321,6 +357,8 @@ impl Parts<'_> {
         self.inventories.link_lost(cx, peer, unreachable);
         let (retrieve, known) = self.retrieval();
         retrieve.lost(cx, known, peer);
+        let (searches, known) = self.searching();
+        searches.lost(cx, known, peer);
     }
 
     /// Retrieval, and what it may know of peers.
@@ -328,15 +366,24 @@ impl Parts<'_> {
         (self.retrieve, Knowledge { persist: self.persist, inventories: self.inventories })
     }
 
+    /// Searches, and what they may know of peers.
+    fn searching(&mut self) -> (&mut Searches, Knowledge<'_>) {
+        (self.searches, Knowledge { persist: self.persist, inventories: self.inventories })
+    }
+
     fn command(&mut self, cx: &mut DataCx<'_, '_>, id: CommandId, command: DataCommand) {
         match command {
-            DataCommand::Put { value } => {
-                self.puts.begin(cx, self.persist, id, &value);
+            DataCommand::Put { value, keywords } => {
+                self.puts.begin(cx, self.persist, id, (&value, &keywords));
                 self.persist.settle(cx);
             }
             DataCommand::Get { id: block, exhaustive } => {
                 let (retrieve, known) = self.retrieval();
                 retrieve.begin(cx, known, id, (block, exhaustive));
+            }
+            DataCommand::Search { query, limit, deadline } => {
+                let (searches, known) = self.searching();
+                searches.begin(cx, known, id, (query, SearchBounds { limit, time: deadline }));
             }
         }
     }
@@ -391,6 +438,8 @@ impl Parts<'_> {
         self.puts.expire(cx, self.persist);
         let (retrieve, known) = self.retrieval();
         retrieve.wake(cx, known);
+        let (searches, known) = self.searching();
+        searches.wake(cx, known);
     }
 }
 
@@ -404,13 +453,14 @@ impl Overlay for DataOverlay {
         input: OverlayInput<DataMessage, DataCommand>,
         context: &mut OverlayContext<'_, DataMessage, DataOutcome>,
     ) {
-        let DataOverlay { settings, stats, store, persist, puts, retrieve, inventories, deadline } = self;
+        let DataOverlay { settings, stats, store, persist, puts, retrieve, searches, inventories, deadline } = self;
         persist.set_me(context.me.id);
         let mut cx = DataCx { node: context, settings, stats, store };
-        Parts { persist, puts, retrieve, inventories }.handle(&mut cx, input);
+        Parts { persist, puts, retrieve, searches, inventories }.handle(&mut cx, input);
         *deadline = Deadline { at: persist.due(), why: "group maintenance" }
             .or(Deadline { at: puts.due(), why: "deadline of a put" })
             .or(Deadline { at: retrieve.due(cx.now), why: "a retrieval" })
+            .or(Deadline { at: searches.due(), why: "a search" })
             .or(Deadline { at: inventories.due(), why: "inventories" });
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use butter::core::blob::Blob;
 use butter::core::identity::{BlockId, NodeId};
 use butter::overlay::data::block::{Block, BlockKind, split};
+use butter::overlay::data::keywords::Keywords;
 use butter::overlay::data::message::{BlockGroup, HeldBlock, InvitedBlock, Nonce, PossessionProof};
 use butter::overlay::data::view::GroupView;
 use butter::overlay::data::{DataConfig, DataMessage, PutError};
@@ -99,7 +100,13 @@ fn epoch_poison() {
     for &holder in &holders {
         for epoch in [1 << 56, u64::MAX] {
             let view = GroupView::new(epoch, [net.id(holder), net.id(liar), ABSENT]);
-            let items = vec![InvitedBlock { id: block.id(), view, founded: false, block: block.clone() }];
+            let items = vec![InvitedBlock {
+                id: block.id(),
+                view,
+                founded: false,
+                block: block.clone(),
+                keywords: Keywords::default(),
+            }];
             net.inject(liar, holder, DataMessage::Invite { batch: 1, items, contacts: Vec::new() });
         }
         assert!(!net.holders(block.id()).contains(&holder), "a group that cannot change is not joined");
@@ -120,6 +127,7 @@ fn poisoned_item_is_dropped_and_the_rest_of_its_message_counts() {
             view: GroupView::new(epoch, [net.id(sender), net.id(node)]),
             founded: true,
             block,
+            keywords: Keywords::default(),
         }
     };
     let (poisoned, good) = (item(&net, 1, u64::MAX), item(&net, 2, 2));

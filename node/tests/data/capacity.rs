@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use butter::core::identity::BlockId;
 use butter::overlay::data::block::{Block, BlockKind};
+use butter::overlay::data::keywords::Keywords;
 use butter::overlay::data::message::InvitedBlock;
 use butter::overlay::data::view::GroupView;
 use butter::overlay::data::{DataConfig, DataMessage, PutError};
@@ -136,7 +137,7 @@ fn one_identity_cannot_fill_all_stores() {
                 let block = Block { kind: BlockKind::Part, bytes: value(10_000 + round * 200 + to * 13 + at, 4_000) };
                 let made_up = |seed| net.id(1_000 + seed);
                 let view = GroupView::new(2, [net.id(to), made_up(to), made_up(to + 1)]);
-                InvitedBlock { id: block.id(), view, founded: true, block }
+                InvitedBlock { id: block.id(), view, founded: true, block, keywords: Keywords::default() }
             });
             let invite = DataMessage::Invite { batch: round as u64, items: items.collect(), contacts: Vec::new() };
             net.inject(0, to, invite);

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use butter::core::identity::BlockId;
+use butter::core::io::Command;
 use butter::overlay::data::block::split;
-use butter::overlay::data::{DataConfig, GetError, Retrieval, SearchTally};
+use butter::overlay::data::{DataCommand, DataConfig, FoundValue, GetError, Retrieval, SearchTally};
 
 use crate::net::{DELAY, Ended, Net, value};
 
@@ -13,6 +14,17 @@ const SECOND: Duration = Duration::from_secs(1);
 const DELAYS_TO_PARTS: Duration = Duration::from_millis(8 * DELAY.as_millis() as u64);
 /// Strategies in which the asking node visits peers itself.
 const ITERATIVE: [&str; 2] = ["auto", "bfs"];
+
+impl Net {
+    /// A get that asks every peer before it ends without success.
+    pub(crate) fn get_exhaustively(&mut self, at: usize, id: BlockId) -> Result<FoundValue, GetError> {
+        let command = self.command(at, Command::Overlay(DataCommand::Get { id, exhaustive: true }));
+        match self.wait(command) {
+            Ended::Got(result) => result,
+            other => panic!("a get ended as {other:?}"),
+        }
+    }
+}
 
 fn net(retrieval: Retrieval, count: usize, seed: u64) -> Net {
     Net::joined(count, &DataConfig { retrieval, ..DataConfig::default() }, seed)

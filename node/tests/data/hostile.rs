@@ -5,6 +5,7 @@ use std::time::Duration;
 use butter::core::blob::Blob;
 use butter::core::identity::{BlockId, NodeId};
 use butter::overlay::data::block::{Block, BlockKind};
+use butter::overlay::data::keywords::Keywords;
 use butter::overlay::data::message::{BlockGroup, FloodCounts, InvitedBlock, Nonce};
 use butter::overlay::data::view::GroupView;
 use butter::overlay::data::{DataConfig, DataMessage};
@@ -19,7 +20,11 @@ fn block(seed: usize) -> Block {
 
 fn invite(net: &Net, from: usize, to: usize, id: BlockId, block: Block) -> DataMessage {
     let view = GroupView::new(2, [net.id(from), net.id(to), NodeId([9; 32])]);
-    DataMessage::Invite { batch: 1, items: vec![InvitedBlock { id, view, founded: true, block }], contacts: Vec::new() }
+    DataMessage::Invite {
+        batch: 1,
+        items: vec![InvitedBlock { id, view, founded: true, block, keywords: Keywords::default() }],
+        contacts: Vec::new(),
+    }
 }
 
 #[test]
@@ -133,7 +138,13 @@ fn an_invitation_does_not_make_a_node_watch_many_who_do_not_exist() {
             let number = seed * 12 + at;
             let made_up = (0..14).map(|member| net.id(1_000 + number * 14 + member));
             let view = GroupView::new(2, made_up.chain([net.id(liar), net.id(node)]));
-            InvitedBlock { id: block(number).id(), view, founded: true, block: block(number) }
+            InvitedBlock {
+                id: block(number).id(),
+                view,
+                founded: true,
+                block: block(number),
+                keywords: Keywords::default(),
+            }
         });
         let invite = DataMessage::Invite { batch: seed as u64, items: items.collect(), contacts: Vec::new() };
         net.inject(liar, node, invite);

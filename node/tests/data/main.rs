@@ -13,6 +13,7 @@ mod finding;
 mod hostile;
 mod inventories;
 mod keeping;
+mod keywords;
 mod liars;
 mod net;
 mod storing;

@@ -19,8 +19,8 @@ use butter::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreError
 use butter::core::time::Time;
 use butter::core::wire;
 use butter::overlay::data::{
-    DataCommand, DataConfig, DataMessage, DataOutcome, DataOverlay, DataStats, FoundValue, GetError, PutError,
-    StoredValue,
+    DataCommand, DataConfig, DataMessage, DataOutcome, DataOverlay, DataStats, FinishedSearch, FoundValue, GetError,
+    KeywordHit, Keywords, PutError, SearchRefusal, StoredValue,
 };
 use rand::Rng;
 
@@ -49,6 +49,7 @@ fn path_to(at: usize, seed: u64, silence: Duration) -> In {
 pub(crate) enum Ended {
     Put(Result<StoredValue, PutError>),
     Got(Result<FoundValue, GetError>),
+    Searched(Result<FinishedSearch, SearchRefusal>),
     Left,
 }
 
@@ -57,6 +58,8 @@ pub(crate) struct Net {
     pub(crate) nodes: Vec<Option<NodeCore<DataOverlay>>>,
     pub(crate) now: Time,
     seed: u64,
+    /// Hits of each search.
+    pub(crate) hits: BTreeMap<CommandId, Vec<KeywordHit>>,
     due: BTreeMap<(Time, u64), (usize, In)>,
     wakes: BTreeSet<(Time, usize)>,
     woken_at: Vec<Time>,
@@ -126,6 +129,7 @@ impl Net {
             nodes: Vec::new(),
             now: Time::ZERO,
             seed,
+            hits: BTreeMap::new(),
             due: BTreeMap::new(),
             wakes: BTreeSet::new(),
             woken_at: Vec::new(),
@@ -292,8 +296,14 @@ impl Net {
                     self.post(there, DELAY, Input::Announcement { from: address(at), announcement });
                 }
             }
+            Output::Partial { id, outcome: Outcome::Overlay(DataOutcome::Hit(hit)) } => {
+                self.hits.entry(id).or_default().push(hit);
+            }
+            Output::Partial { outcome, .. } => panic!("{outcome:?} is no part of a result"),
             Output::Done { id, outcome } => {
                 let ended = match outcome {
+                    Outcome::Overlay(DataOutcome::Searched(result)) => Ended::Searched(result),
+                    Outcome::Overlay(DataOutcome::Hit(_)) => panic!("a hit is no end"),
                     Outcome::Overlay(DataOutcome::Put(result)) => Ended::Put(result),
                     Outcome::Overlay(DataOutcome::Get(result, _)) => Ended::Got(result),
                     Outcome::Left => Ended::Left,
@@ -371,7 +381,7 @@ impl Net {
         id(at, self.seed)
     }
 
-    fn command(&mut self, at: usize, command: Command<DataCommand>) -> CommandId {
+    pub(crate) fn command(&mut self, at: usize, command: Command<DataCommand>) -> CommandId {
         self.commands += 1;
         let id = CommandId(self.commands);
         self.give(at, Input::Command { id, command });
@@ -379,20 +389,11 @@ impl Net {
     }
 
     pub(crate) fn begin_put(&mut self, at: usize, value: &Blob) -> CommandId {
-        self.command(at, Command::Overlay(DataCommand::Put { value: value.clone() }))
+        self.command(at, Command::Overlay(DataCommand::Put { value: value.clone(), keywords: Keywords::default() }))
     }
 
     pub(crate) fn begin_get(&mut self, at: usize, id: BlockId) -> CommandId {
         self.command(at, Command::Overlay(DataCommand::Get { id, exhaustive: false }))
-    }
-
-    /// A get that asks every peer before it ends without success.
-    pub(crate) fn get_exhaustively(&mut self, at: usize, id: BlockId) -> Result<FoundValue, GetError> {
-        let command = self.command(at, Command::Overlay(DataCommand::Get { id, exhaustive: true }));
-        match self.wait(command) {
-            Ended::Got(result) => result,
-            other => panic!("a get ended as {other:?}"),
-        }
     }
 
     /// Where a node listens.

@@ -4,10 +4,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use butter::api;
+use butter::api::{self, SearchLine};
 use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 use butter::core::identity::{BlockId, NodeId};
 use butter::http::client::HttpAnswer;
+use butter::overlay::data::search::SEARCH_TIME_MAX;
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -16,8 +17,8 @@ use tokio::time::timeout;
 use super::client::ApiClient;
 use crate::metrics::exposition::{self, Exposition};
 use crate::net::link::LinkConfig;
-use crate::op::{FoundValue, LinkSnapshot, NodeSnapshot, OpResult};
-use crate::plan::NodeIndex;
+use crate::op::{FoundHits, FoundValue, LinkSnapshot, NodeSnapshot, OpResult};
+use crate::plan::{Item, NodeIndex};
 use crate::router::control;
 
 /// How long a node may take to answer for its status, peers or metrics.
@@ -77,8 +78,9 @@ pub(crate) async fn set_link(router: &ApiClient, up: &LinkConfig, down: &LinkCon
 }
 
 /// Has it store a value. `deadline` is the node's own.
-pub(crate) async fn put(client: &ApiClient, value: Bytes, deadline: Duration) -> anyhow::Result<OpResult> {
-    let answer = ask(client, Method::POST, api::BLOBS_PATH, value, deadline + MARGIN).await?;
+pub(crate) async fn put(client: &ApiClient, item: &Item, deadline: Duration) -> anyhow::Result<OpResult> {
+    let path = api::keywords_path(&item.words());
+    let answer = ask(client, Method::POST, &path, item.bytes().into(), deadline + MARGIN).await?;
     let stored: api::PutBody = json(answer)?;
     match stored.blocks.first() {
         Some(first) if *first == stored.id => Ok(OpResult::Stored(stored.blocks)),
@@ -111,6 +113,28 @@ pub(crate) async fn get(client: &ApiClient, id: BlockId, deadline: Duration) -> 
             Ok(OpResult::Found(FoundValue { value: answer.body, hops, messages }))
         }
     }
+}
+
+/// Has it search for keywords. `deadline` is the node's own.
+pub(crate) async fn search(
+    client: &ApiClient,
+    query: &str,
+    limit: usize,
+    deadline: Duration,
+) -> anyhow::Result<OpResult> {
+    let path = api::search_path(&query.parse()?, limit, deadline.min(SEARCH_TIME_MAX));
+    let answer = match timeout(deadline + MARGIN, client.call(Method::GET, &path, Bytes::new())).await {
+        Ok(answer) => success(answer?)?,
+        Err(_) => return Ok(OpResult::Unanswered),
+    };
+    let (mut hits, mut end) = (Vec::new(), None);
+    for line in answer.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice(line).context("an answer of another shape")? {
+            SearchLine::Hit(hit) => hits.push(hit.id),
+            SearchLine::End(last) => end = Some(last),
+        }
+    }
+    Ok(OpResult::Searched(FoundHits { hits, end: end.context("a search without its end")? }))
 }
 
 /// Has it link to a peer.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -20,9 +19,14 @@ use crate::series::{Scrape, Source};
 pub(crate) async fn perform<H: ProcessHost>(run: &ProcessRun<H>, op: Op, target: OpTarget) -> OpResult {
     match (op, target) {
         (Op::Put { node, item }, _) => {
-            let value = Bytes::from(run.plan.items[item.0].bytes());
+            let item = &run.plan.items[item.0];
             let deadline = run.deadlines[node.0];
-            call(run, node, &run.transfers, deadline, node_api::put(&run.node(node).client, value, deadline)).await
+            call(run, node, &run.transfers, deadline, node_api::put(&run.node(node).client, item, deadline)).await
+        }
+        (Op::Search { node, query, limit }, _) => {
+            let deadline = run.deadlines[node.0];
+            let search = node_api::search(&run.node(node).client, &query, limit, deadline);
+            call(run, node, &run.transfers, deadline, search).await
         }
         (Op::Get { node, .. }, OpTarget::Item(id)) => {
             let deadline = run.deadlines[node.0];

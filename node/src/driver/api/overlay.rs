@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::routes::Failure;
 use crate::api::{
     AskedPeerBody, BLOBS_PATH, ErrorBody, FailedRepairBody, GroupsBody, HOPS_HEADER, MESSAGES_HEADER, PutBody,
-    ShortageBody, StorageBody, StoragePlace, TRACE_HEADER,
+    SEARCH_PATH, ShortageBody, StorageBody, StoragePlace, TRACE_HEADER,
 };
 use crate::core::blob::Blob;
 use crate::core::identity::BlockId;
@@ -23,7 +23,7 @@ use crate::driver::command::{PutCommand, TracedGetCommand};
 use crate::driver::handle::NodeHandle;
 use crate::http::server::BodyError;
 use crate::overlay::Overlay;
-use crate::overlay::data::{DataOverlay, GetError, PutError, VALUE_MAX};
+use crate::overlay::data::{DataOverlay, GetError, Keywords, PutError, VALUE_MAX};
 
 /// Routes and status fields of the overlay `V`.
 pub(crate) struct OverlayApi<V: Overlay> {
@@ -54,12 +54,13 @@ impl OverlayApi<DataOverlay> {
     }
 }
 
-type DataNode = State<NodeHandle<DataOverlay>>;
+pub(super) type DataNode = State<NodeHandle<DataOverlay>>;
 
 fn data_routes(handle: NodeHandle<DataOverlay>) -> Router {
     Router::new()
         .route(BLOBS_PATH, post(put).layer(DefaultBodyLimit::max(VALUE_MAX)))
         .route(&format!("{BLOBS_PATH}/{{id}}"), get(fetch))
+        .route(SEARCH_PATH, get(super::search::search))
         .with_state(handle)
 }
 
@@ -85,14 +86,27 @@ fn data_status(overlay: &DataOverlay) -> OverlayStatus {
     }
 }
 
-async fn put(State(node): DataNode, value: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
+/// What a put may say beside the value.
+#[derive(Debug, Default, Deserialize)]
+struct PutQuery {
+    /// Words by which the value is found, with commas between them.
+    #[serde(default)]
+    keywords: String,
+}
+
+async fn put(
+    State(node): DataNode,
+    Query(PutQuery { keywords }): Query<PutQuery>,
+    value: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let keywords = Keywords::from_list(&keywords).map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error))?;
     let value = value.map_err(|rejection| match over_budget(&rejection) {
         Some(why) => Failure::new(StatusCode::SERVICE_UNAVAILABLE, why),
         None => Failure::new(rejection.status(), rejection.body_text()),
     })?;
     let begun = Instant::now();
     let length = value.len();
-    let stored = node.execute(PutCommand { value: Blob(value) }).await?;
+    let stored = node.execute(PutCommand { value: Blob(value), keywords }).await?;
     let stored = stored.inspect_err(|error| tracing::debug!(length, %error, "a put has failed"))?;
     tracing::debug!(id = %stored.id, length, took = ?begun.elapsed(), "stored");
     let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -23,6 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::DataMessage;
+use super::query::SearchQuery;
+use super::view::mix;
 use super::{DataCx, DataStats};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
@@ -113,12 +115,14 @@ impl Inventories {
 
     /// Notes what was stored and dropped since the last call.
     pub(super) fn note_stored(&mut self, ctx: &mut DataCx<'_, '_>) {
-        let changes = ctx.store.take_changes();
-        if changes.is_empty() {
+        let blocks = ctx.store.take_changes().into_iter().map(|(id, is_stored)| (print_of(id), is_stored));
+        // Each keyword of a stored block is a key like the block itself.
+        let mut changes = blocks.chain(ctx.store.take_term_changes()).peekable();
+        if changes.peek().is_none() {
             return;
         }
-        for (id, is_stored) in changes {
-            if is_stored { self.own.add(print_of(id)) } else { self.own.remove(print_of(id)) }
+        for (print, is_stored) in changes {
+            if is_stored { self.own.add(print) } else { self.own.remove(print) }
         }
         if self.publish_at == Time::NEVER && self.own.has_changed() {
             self.publish_at = ctx.now + PUBLISH_PAUSE;
@@ -207,6 +211,27 @@ impl Inventories {
             }
         }
         holders
+    }
+
+    /// Peers whose inventories have the keywords that this query wants, at most `most`, and in how many inventories it was looked
+    /// for them. It begins at a place that `salt` decides, so that not the same ones are left out everywhere.
+    pub(super) fn holders_of_terms(
+        &self,
+        query: &SearchQuery,
+        salt: u64,
+        (except, most): (NodeId, usize),
+    ) -> (Vec<Contact>, usize) {
+        let first = (mix(salt) % self.index.len().max(1) as u64) as usize;
+        let (mut holders, mut looked) = (Vec::new(), 0);
+        for held in self.index.from(first) {
+            let is_holder = held.contact.id != except && query.may_match(|print| held.filter.contains(print));
+            if is_holder && holders.len() >= most {
+                break;
+            }
+            looked += 1;
+            holders.extend(is_holder.then(|| (*held.contact).clone()));
+        }
+        (holders, looked)
     }
 
     /// Number of inventories at most `reach` hops from their owners.

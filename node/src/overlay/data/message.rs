@@ -10,9 +10,16 @@ use bincode::{Decode, Encode};
 use super::block::{BLOCK_MAX, Block};
 use super::inventory::census::{CensusMark, MARKS_MAX};
 use super::inventory::notice::{InventoryNotice, InventoryRequest, NOTICES_MAX, OWNERS_MAX};
+use super::query::QUERY_BYTES_MAX;
+use super::search::{HITS_MAX, KeywordHit, SearchPage, hits_bounded};
 use super::view::GroupView;
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
+
+mod invited_block;
+
+pub use invited_block::InvitedBlock;
+pub(super) use invited_block::places_for;
 
 /// Most blocks in one message: 12 × (4 KiB and a view of 16 members) fit a frame, with contacts.
 pub(super) const BLOCKS_MAX: usize = 12;
@@ -228,6 +235,31 @@ pub enum DataMessage {
         /// The inventories that are wanted: at most [`OWNERS_MAX`].
         requests: Vec<InventoryRequest>,
     },
+    /// "Which values have you whose keywords match?"
+    Search {
+        /// Chosen by the sender; comes back in the answer.
+        search: u64,
+        /// The query, at most [`QUERY_BYTES_MAX`] bytes.
+        query: String,
+        /// Only ids after this one: where the page before ended.
+        after: Option<BlockId>,
+        /// Most hits in the answer, up to [`HITS_MAX`].
+        hits: u8,
+        /// Whether peers to ask next are wanted.
+        hosts: bool,
+    },
+    /// The answer to a [`DataMessage::Search`].
+    SearchReply {
+        /// The number of the question.
+        search: u64,
+        /// What the sender has. In a box, so that other messages do not grow by it.
+        page: Box<SearchPage>,
+    },
+    /// To other holders of these blocks: "they have these keywords now".
+    Describe {
+        /// The blocks, at most [`HITS_MAX`].
+        blocks: Vec<KeywordHit>,
+    },
     /// "Peers come back that I had given up": the receiver, which shares groups, visits those that it has given up.
     Reunion,
     /// To a recruit: this peer held these blocks, was given up, and may come back.
@@ -328,19 +360,6 @@ pub enum InviteRefusal {
     Leaving,
 }
 
-/// A block that is pushed, and the group that it belongs to.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct InvitedBlock {
-    /// The id of the block, verified on arrival.
-    pub id: BlockId,
-    /// The group, the receiver included.
-    pub view: GroupView,
-    /// Whether the sender's application stores it anew, rather than that the group is repaired.
-    pub founded: bool,
-    /// The block with its bytes.
-    pub block: Block,
-}
-
 /// The groups that a node shares with a peer, within a range of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct RangeDigest {
@@ -375,6 +394,8 @@ impl DataMessage {
             | DataMessage::SyncReply { views, .. }
             | DataMessage::Confirm { views, .. } => views.retain(is_valid),
             DataMessage::ConfirmReply { held, .. } => held.retain(|held| held.view.is_valid()),
+            DataMessage::SearchReply { page, .. } => page.hits.retain(|hit| hit.keywords.is_valid()),
+            DataMessage::Describe { blocks } => blocks.retain(|described| described.keywords.is_valid()),
             _ => {}
         }
     }
@@ -383,9 +404,7 @@ impl DataMessage {
     pub(super) fn is_bounded(&self) -> bool {
         match self {
             DataMessage::Invite { items, contacts, .. } => {
-                items.len() <= BLOCKS_MAX
-                    && items.iter().all(|item| item.block.len() <= BLOCK_MAX && item.view.is_valid())
-                    && contacts_bounded(contacts)
+                invited_block::items_bounded(items) && contacts_bounded(contacts)
             }
             DataMessage::InviteReply { taken, refused, views, .. } => {
                 taken.len() + refused.len() <= BLOCKS_MAX && views_bounded(views)
@@ -415,6 +434,13 @@ impl DataMessage {
                     && hosts.len() + holders.len() <= CONTACTS_MAX
                     && hosts.iter().chain(holders).all(Contact::is_bounded)
             }
+            DataMessage::Search { query, hits, .. } => query.len() <= QUERY_BYTES_MAX && usize::from(*hits) <= HITS_MAX,
+            DataMessage::SearchReply { page, .. } => {
+                hits_bounded(&page.hits)
+                    && page.hosts.len() + page.holders.len() <= CONTACTS_MAX
+                    && page.hosts.iter().chain(&page.holders).all(Contact::is_bounded)
+            }
+            DataMessage::Describe { blocks } => hits_bounded(blocks),
             DataMessage::Inventories { notices, marks } => {
                 notices.len() <= NOTICES_MAX
                     && notices.iter().all(InventoryNotice::is_bounded)

@@ -2,6 +2,7 @@
 
 use bincode::{Decode, Encode};
 
+use super::keywords::Keywords;
 use super::store::BlockBringer;
 use super::view::GroupView;
 use crate::core::blob::Blob;
@@ -14,17 +15,20 @@ pub(super) struct BlockNote {
     pub(super) bringer: Option<BlockBringer>,
     /// The members of its group.
     pub(super) view: GroupView,
+    /// The keywords of the value that the block names.
+    pub(super) keywords: Keywords,
 }
 
 impl BlockNote {
-    pub(super) fn encode(bringer: Option<BlockBringer>, view: &GroupView) -> Blob {
-        let note = BlockNote { bringer, view: view.clone() };
+    pub(super) fn encode(bringer: Option<BlockBringer>, view: &GroupView, keywords: Option<&Keywords>) -> Blob {
+        let note = BlockNote { bringer, view: view.clone(), keywords: keywords.cloned().unwrap_or_default() };
         Blob::from(wire::encode(&note).expect("a note is shorter than a frame"))
     }
 
     /// Reads a note; `None` if it is damaged.
     pub(super) fn decode(note: &Blob) -> Option<Self> {
-        wire::decode(note.as_ref()).ok().filter(|note: &BlockNote| note.view.is_valid())
+        let is_valid = |note: &BlockNote| note.view.is_valid() && note.keywords.is_valid();
+        wire::decode(note.as_ref()).ok().filter(is_valid)
     }
 }
 
@@ -37,8 +41,9 @@ mod tests {
     fn damaged_note_is_none() {
         let view = GroupView::new(7, [NodeId([1; 32]), NodeId([2; 32])]);
         let bringer = Some(BlockBringer { peer: NodeId([2; 32]), founded: true });
-        let note = BlockNote::encode(bringer, &view);
-        assert_eq!(BlockNote::decode(&note), Some(BlockNote { bringer, view }));
+        let keywords = Keywords::new(["nat", "rust"]).unwrap();
+        let note = BlockNote::encode(bringer, &view, Some(&keywords));
+        assert_eq!(BlockNote::decode(&note), Some(BlockNote { bringer, view, keywords }));
         assert_eq!(BlockNote::decode(&Blob(note.0.slice(1..))), None);
         assert_eq!(BlockNote::decode(&Blob::default()), None);
     }

@@ -15,6 +15,7 @@
 //! | [`failed_repairs`] | repairs that brought no copy, and why |
 //! | [`candidates`] | selection of peers to recruit |
 //! | [`balance`] | a node that holds few blocks gets some from those that hold more |
+//! | [`describe`] | keywords reach every copy of a block |
 //! | [`converge`] | anti-entropy: heartbeat digests detect views that differ |
 //! | [`comeback`] | a node that restarts with its blocks takes its place in their groups again |
 //! | [`ranges`] | where the views of two nodes differ, found by digests of ranges |
@@ -46,6 +47,7 @@ mod claims;
 mod comeback;
 mod completion;
 mod converge;
+mod describe;
 mod failed_repairs;
 mod haste;
 mod invited;
@@ -107,6 +109,8 @@ pub(super) struct Persist {
     trimmed: Vec<BlockId>,
     /// Views to send to each peer, gathered while an input is handled.
     changed_views: BTreeMap<NodeId, BTreeSet<BlockId>>,
+    /// Blocks whose keywords are to be sent to each peer, gathered while an input is handled.
+    changed_keywords: BTreeMap<NodeId, BTreeSet<BlockId>>,
     questions: Questions,
     left_groups: LeftGroups,
     revisits: Revisits,
@@ -156,6 +160,7 @@ impl Persist {
             rechecks: Rechecks::default(),
             claims: OutsideClaims::default(),
             changed_views: BTreeMap::new(),
+            changed_keywords: BTreeMap::new(),
             changed: Vec::new(),
             trimmed: Vec::new(),
             without_room: Vec::new(),
@@ -259,6 +264,7 @@ impl Persist {
     pub(super) fn settle(&mut self, ctx: &mut DataCx<'_, '_>) {
         self.repair(ctx);
         self.broadcast_changed_views(ctx);
+        self.send_changed_keywords(ctx);
         self.ask_queued(ctx);
         self.send_absent(ctx);
         self.finish_leaving(ctx);
@@ -313,7 +319,10 @@ impl Persist {
             DataMessage::ConfirmReply { nonce, held, lost } => {
                 self.handle_confirm_reply(ctx, from, nonce, (held, &lost));
             }
-            DataMessage::Find { .. }
+            DataMessage::Describe { blocks } => self.handle_describe(ctx, from, &blocks),
+            DataMessage::Search { .. }
+            | DataMessage::SearchReply { .. }
+            | DataMessage::Find { .. }
             | DataMessage::FindReply { .. }
             | DataMessage::Flood { .. }
             | DataMessage::FloodReply { .. }

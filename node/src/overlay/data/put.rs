@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::block::split;
+use super::keywords::Keywords;
 use super::message::InviteRefusal;
 use super::persist::{OwnCopy, Persist};
 use super::store::WritePurpose;
@@ -37,8 +38,14 @@ struct Put {
 
 impl Puts {
     /// Cuts the value into blocks, keeps them here and has their groups recruit.
-    pub(super) fn begin(&mut self, ctx: &mut DataCx<'_, '_>, persist: &mut Persist, command: CommandId, value: &Blob) {
-        if let Err(error) = self.try_begin(ctx, persist, command, value) {
+    pub(super) fn begin(
+        &mut self,
+        ctx: &mut DataCx<'_, '_>,
+        persist: &mut Persist,
+        command: CommandId,
+        (value, keywords): (&Blob, &Keywords),
+    ) {
+        if let Err(error) = self.try_begin(ctx, persist, command, (value, keywords)) {
             ctx.stats.puts_failed += 1;
             ctx.done(command, DataOutcome::Put(Err(error)));
         }
@@ -49,7 +56,7 @@ impl Puts {
         ctx: &mut DataCx<'_, '_>,
         persist: &mut Persist,
         command: CommandId,
-        value: &Blob,
+        (value, keywords): (&Blob, &Keywords),
     ) -> Result<(), PutError> {
         if value.0.len() > VALUE_MAX {
             return Err(PutError::TooLarge);
@@ -59,7 +66,7 @@ impl Puts {
         }
         let blocks = split(value);
         let new = blocks.iter().filter(|(id, _)| !ctx.store.contains(*id));
-        let wanted = new.map(|(_, block)| ctx.store.cost(block.len())).sum();
+        let wanted = new.map(|(_, block)| ctx.store.cost(block.len())).sum::<u64>() + keywords.bytes() as u64;
         let own_copy = if ctx.store.has_room(wanted) {
             persist.own_copy_wanted(ctx)
         } else if ctx.store.has_transit_room(wanted) && persist.can_hand_on() {
@@ -70,6 +77,12 @@ impl Puts {
         let ids: Vec<BlockId> = blocks.iter().map(|(id, _)| *id).collect();
         for (id, block) in blocks {
             ctx.store.reserve_own(id, block.len());
+            if id == ids[0] {
+                match persist.holds(id) {
+                    true => persist.describe(ctx, id, keywords, None),
+                    false => _ = ctx.store.describe(id, keywords),
+                }
+            }
             let written = persist.holds(id).then_some(true);
             let written = written
                 .or_else(|| ctx.write_block(id, block, &persist.founding_view(), || WritePurpose::Put { own_copy }));

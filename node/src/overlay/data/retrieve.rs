@@ -33,7 +33,7 @@ use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
 use crate::core::time::Time;
 
-mod coverage;
+pub(super) mod coverage;
 mod experience;
 mod flooding;
 mod get;
@@ -42,7 +42,7 @@ mod open_floods;
 mod sources;
 mod strategy;
 pub(super) mod trace;
-mod visits;
+pub(super) mod visits;
 
 use experience::Experience;
 use flooding::{FloodEnd, FloodQuery, Floods};
@@ -464,7 +464,7 @@ fn answer_find(
 }
 
 /// Contacts of this node's neighbours, for `peer`.
-fn neighbours_for(ctx: &DataCx<'_, '_>, peer: NodeId, most: usize) -> Vec<Contact> {
+pub(super) fn neighbours_for(ctx: &DataCx<'_, '_>, peer: NodeId, most: usize) -> Vec<Contact> {
     let others = ctx.neighbours().filter(|&neighbour| neighbour != peer);
     others.filter_map(|neighbour| ctx.contact(neighbour).cloned()).take(most).collect()
 }

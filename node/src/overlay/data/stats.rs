@@ -25,6 +25,11 @@ stats! {
     retrievals_incomplete: u64 = Counter "butter_retrievals_total" &[("result", "incomplete")], "Gets by result";
     retrievals_refused: u64 = Counter "butter_retrievals_total" &[("result", "refused")], "Gets by result";
     retrieval_messages: u64 = Counter "butter_retrieval_messages_total" &[], "Query messages sent while looking for blocks";
+    searches_complete: u64 = Counter "butter_searches_total" &[("result", "complete")], "Searches by result";
+    searches_incomplete: u64 = Counter "butter_searches_total" &[("result", "incomplete")], "Searches by result";
+    searches_refused: u64 = Counter "butter_searches_total" &[("result", "refused")], "Searches by result";
+    search_messages: u64 = Counter "butter_search_messages_total" &[], "Questions sent while searching for keywords";
+    search_hits_refused: u64 = Counter "butter_search_hits_refused_total" &[], "Hits of peers that do not match the query";
     inventory_messages: u64 = Counter "butter_inventory_messages_total" &[], "Messages sent about what nodes hold";
     inventory_bytes: u64 = Counter "butter_inventory_bytes_total" &[], "Bytes of messages sent about what nodes hold";
     inventories: u64 = Gauge "butter_inventories" &[], "Nodes whose inventories this node keeps";

@@ -11,18 +11,19 @@ use std::time::Duration;
 
 use bincode::{Decode, Encode};
 
-use super::DataCx;
-use super::block::{Block, BlockKind};
+use super::block::Block;
+use super::keywords::{DescribedBlocks, Keywords};
 use super::note::BlockNote;
 use super::persist::{OwnCopy, PossessionRead};
 use super::view::GroupView;
-use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::storage::{
-    BlockStore, MemoryStore, StoreCompletion, StoreContents, StoreCosts, StoreError, StoreFault, StoreOp, StoreRecord,
-    StoreRequest, StoreRequestId,
+    BlockStore, MemoryStore, StoreCompletion, StoreContents, StoreCosts, StoreFault, StoreRequestId,
 };
 use crate::core::time::Time;
+use operations::block_of;
+
+mod operations;
 
 /// How long no room is advertised after a write has failed.
 const CLOSED_FOR: Duration = Duration::from_secs(10);
@@ -65,6 +66,7 @@ pub(super) struct Store {
     by_bringer: BTreeMap<BlockBringer, u64>,
     /// Blocks that have come (`true`) and gone since [`Store::take_changes`].
     changes: Vec<(BlockId, bool)>,
+    described: DescribedBlocks,
     payloads: Payloads,
     pending: BTreeMap<StoreRequestId, PendingOp>,
     reads: BTreeMap<u64, PendingRead>,
@@ -176,6 +178,7 @@ impl Store {
             closed_until: Time::ZERO,
             by_bringer: BTreeMap::new(),
             changes: Vec::new(),
+            described: DescribedBlocks::default(),
             payloads,
             pending: BTreeMap::new(),
             reads: BTreeMap::new(),
@@ -193,6 +196,9 @@ impl Store {
             let note = BlockNote::decode(&stored.note);
             // Also beyond the limit, which may be lower than before: what is stored is not thrown away.
             self.insert(stored.id, stored.len.into(), note.as_ref().and_then(|note| note.bringer));
+            if let Some(note) = &note {
+                self.describe(stored.id, &note.keywords);
+            }
             noted.push((stored.id, note));
         }
         noted
@@ -225,6 +231,32 @@ impl Store {
     /// Blocks that have come (`true`) and gone since the last call, in order.
     pub(super) fn take_changes(&mut self) -> Vec<(BlockId, bool)> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Prints of keywords that have come (`true`) and gone since the last call, in order.
+    pub(super) fn take_term_changes(&mut self) -> Vec<(u32, bool)> {
+        self.described.take_changes()
+    }
+
+    /// The stored blocks that have keywords.
+    pub(super) fn described(&self) -> &DescribedBlocks {
+        &self.described
+    }
+
+    /// Gives a stored block keywords beside those that it has. Returns whether that changes something.
+    pub(super) fn describe(&mut self, id: BlockId, keywords: &Keywords) -> bool {
+        if keywords.is_empty() || !self.contains(id) {
+            return false;
+        }
+        let before = self.described.of(id);
+        let joined = before.map_or_else(|| keywords.clone(), |known| known.joined(keywords));
+        if before == Some(&joined) {
+            return false;
+        }
+        let grown = (joined.bytes() - before.map_or(0, Keywords::bytes)) as u64;
+        self.described.set(id, joined);
+        self.count(self.bringer(id), grown);
+        true
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = BlockId> + '_ {
@@ -291,33 +323,39 @@ impl Store {
         }
     }
 
-    /// Counts a block as stored. Returns whether there was room; an entry that is there already stays as it is.
-    pub(super) fn reserve(&mut self, id: BlockId, len: usize, bringer: BlockBringer) -> bool {
+    /// Counts a block with its keywords as stored. Returns whether there was room; an entry that is there already stays as it is.
+    pub(super) fn reserve(&mut self, id: BlockId, (len, keywords): (usize, &Keywords), bringer: BlockBringer) -> bool {
         if self.blocks.contains_key(&id) {
             return true;
         }
-        if !self.has_room_for(self.cost(len), bringer) {
+        if !self.has_room_for(self.cost(len) + keywords.bytes() as u64, bringer) {
             return false;
         }
         self.insert(id, len as u64, Some(bringer));
+        self.describe(id, keywords);
         true
     }
 
     fn insert(&mut self, id: BlockId, len: u64, bringer: Option<BlockBringer>) {
-        let cost = self.costs.of(len);
-        self.used += cost;
-        if let Some(bringer) = bringer {
-            *self.by_bringer.entry(bringer).or_default() += cost;
-        }
+        self.count(bringer, self.costs.of(len));
         self.blocks.insert(id, IndexEntry { len, bringer });
         self.changes.push((id, true));
+    }
+
+    /// Counts bytes as stored for whoever brought them.
+    fn count(&mut self, bringer: Option<BlockBringer>, bytes: u64) {
+        self.used += bytes;
+        if let Some(bringer) = bringer {
+            *self.by_bringer.entry(bringer).or_default() += bytes;
+        }
     }
 
     /// Counts a block as not stored. Returns whether it was.
     pub(super) fn release(&mut self, id: BlockId) -> bool {
         let Some(IndexEntry { len, bringer }) = self.blocks.remove(&id) else { return false };
         self.changes.push((id, false));
-        let cost = self.costs.of(len);
+        let cost = self.costs.of(len) + self.described.of(id).map_or(0, Keywords::bytes) as u64;
+        self.described.remove(id);
         self.used -= cost;
         if let Some(bringer) = bringer
             && let Some(stored) = self.by_bringer.get_mut(&bringer)
@@ -359,109 +397,6 @@ impl Store {
             }
         }
     }
-}
-
-impl DataCx<'_, '_> {
-    /// Writes a block whose room is reserved, of a group with this view. Returns whether it is written; `None` if a
-    /// [`CompletedOp::Written`] follows.
-    pub(super) fn write_block(
-        &mut self,
-        id: BlockId,
-        block: Block,
-        view: &GroupView,
-        purpose: impl FnOnce() -> WritePurpose,
-    ) -> Option<bool> {
-        let record = record_of(block);
-        let note = self.note_of(id, view);
-        match self.submit(StoreOp::Write { id, record, note }, || PendingOp::Write { id, purpose: purpose() }) {
-            Some(Ok(_)) => Some(true),
-            Some(Err(_)) => Some(false),
-            None => None,
-        }
-    }
-
-    /// Reads those of `ids` that are stored. Returns them in order; `None` if a [`CompletedOp::Read`] follows.
-    pub(super) fn read_blocks(&mut self, ids: &[BlockId], purpose: ReadPurpose) -> Option<Vec<(BlockId, Block)>> {
-        let stored: Vec<BlockId> = ids.iter().copied().filter(|&id| self.store.contains(id)).collect();
-        self.store.last_read += 1;
-        let (read, mut blocks, mut waiting) = (self.store.last_read, Vec::with_capacity(stored.len()), 0);
-        for id in stored {
-            match self.submit(StoreOp::Read { id }, || PendingOp::Read { id, read }) {
-                Some(result) => blocks.extend(result.ok().flatten().and_then(block_of).map(|block| (id, block))),
-                None => waiting += 1,
-            }
-        }
-        if waiting == 0 {
-            return Some(blocks);
-        }
-        let (lost, unread) = (Vec::new(), Vec::new());
-        self.store.reads.insert(read, PendingRead { purpose, waiting, blocks, lost, unread });
-        None
-    }
-
-    /// Deletes a block.
-    pub(super) fn delete_block(&mut self, id: BlockId) {
-        if self.store.release(id) {
-            // A block that cannot be deleted wastes room in the store and does no other harm.
-            _ = self.submit(StoreOp::Delete { id }, || PendingOp::Unawaited);
-        }
-    }
-
-    /// Notes the view of a block's group, for a restart.
-    pub(super) fn note_view(&mut self, id: BlockId, view: &GroupView) {
-        if self.store.is_lasting() && self.store.contains(id) {
-            let note = self.note_of(id, view);
-            // A restart with an older view costs some messages and does no other harm.
-            _ = self.submit(StoreOp::Annotate { id, note }, || PendingOp::Unawaited);
-        }
-    }
-
-    /// Keeps what this overlay wants to know after a restart, beside what is noted of each block.
-    pub(super) fn keep_state(&mut self, state: Blob) {
-        if self.store.is_lasting() {
-            _ = self.submit(StoreOp::KeepState { state }, || PendingOp::Unawaited);
-        }
-    }
-
-    /// The note of a block; empty where nothing lasts.
-    fn note_of(&self, id: BlockId, view: &GroupView) -> Blob {
-        if self.store.is_lasting() { BlockNote::encode(self.store.bringer(id), view) } else { Blob::default() }
-    }
-
-    fn submit(
-        &mut self,
-        op: StoreOp,
-        pending: impl FnOnce() -> PendingOp,
-    ) -> Option<Result<Option<StoreRecord>, StoreError>> {
-        if let Payloads::Inline(store) = &mut self.store.payloads {
-            return Some(store.execute(op));
-        }
-        self.store.last_request += 1;
-        let id = StoreRequestId(self.store.last_request);
-        self.store.pending.insert(id, pending());
-        self.node.submit_to_store(StoreRequest { id, op });
-        None
-    }
-}
-
-const PART_TAG: u8 = 0;
-const MANIFEST_TAG: u8 = 1;
-
-fn record_of(block: Block) -> StoreRecord {
-    let tag = match block.kind {
-        BlockKind::Part => PART_TAG,
-        BlockKind::Manifest => MANIFEST_TAG,
-    };
-    StoreRecord { tag, bytes: block.bytes }
-}
-
-fn block_of(record: StoreRecord) -> Option<Block> {
-    let kind = match record.tag {
-        PART_TAG => BlockKind::Part,
-        MANIFEST_TAG => BlockKind::Manifest,
-        _ => return None,
-    };
-    Some(Block { kind, bytes: record.bytes })
 }
 
 #[cfg(test)]

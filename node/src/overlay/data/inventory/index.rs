@@ -156,6 +156,12 @@ impl InventoryIndex {
         self.held.iter().map(|(_, held)| held).filter(move |held| held.hops <= hops)
     }
 
+    /// Every inventory, from the one at this place on and around.
+    pub(super) fn from(&self, place: usize) -> impl Iterator<Item = &HeldInventory> {
+        let (before, after) = self.held.split_at(place.min(self.held.len()));
+        after.iter().chain(before).map(|(_, held)| held)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.held.len()
     }

@@ -33,7 +33,7 @@ impl Persist {
     }
 
     /// Whether `peer` belongs to the group, or did when this node was a member.
-    fn is_of_group(&self, id: BlockId, peer: NodeId) -> bool {
+    pub(super) fn is_of_group(&self, id: BlockId, peer: NodeId) -> bool {
         let of_former = |extra: &ExtraCopy| extra.was_member(peer);
         self.groups[&id].contains(peer) || self.extras.get(&id).is_some_and(of_former)
     }

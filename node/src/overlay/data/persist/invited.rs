@@ -23,7 +23,7 @@ impl Persist {
         items: Vec<InvitedBlock>,
     ) {
         let (mut taken, mut refused, mut views, mut writing) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for InvitedBlock { id, view, founded, block } in items {
+        for InvitedBlock { id, view, founded, block, keywords } in items {
             let bringer = BlockBringer { peer: from, founded };
             let refuse = |reason| RefusedBlock { id, reason };
             let is_unfit = self.distrusted.contains(from)
@@ -37,7 +37,11 @@ impl Persist {
             } else if self.groups.contains_key(&id) {
                 taken.push(id);
                 views.extend(self.merge(ctx, from, id, view));
-            } else if block.is(id) && ctx.store.reserve(id, block.len(), bringer) {
+                let is_described = !keywords.is_empty() || ctx.store.described().of(id).is_some();
+                if is_described && block.is(id) {
+                    self.describe_held(ctx, from, id, &keywords);
+                }
+            } else if block.is(id) && ctx.store.reserve(id, (block.len(), &keywords), bringer) {
                 let answer = self.invite_answers.next_number();
                 let purpose = || WritePurpose::Invited { answer, view: view.clone() };
                 match ctx.write_block(id, block, &view, purpose) {

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::block::Block;
-use super::super::message::{BlockGroup, DataMessage, InviteRefusal, InvitedBlock, RefusedBlock};
+use super::super::keywords::Keywords;
+use super::super::message::{BlockGroup, DataMessage, InviteRefusal, InvitedBlock, RefusedBlock, places_for};
 use super::super::store::ReadPurpose;
 use super::super::{DataCx, waits};
 use super::Persist;
 use super::candidates::FullFor;
-use super::pushes::SentPush;
+use super::pushes::{PushSize, SentPush};
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::path::PathEstimate;
 use crate::core::time::Time;
@@ -115,7 +116,12 @@ impl Persist {
     fn take_queued(&mut self, ctx: &DataCx<'_, '_>, to: NodeId) -> Option<(Vec<BlockId>, u64)> {
         let mut pushes = std::mem::take(&mut self.repairs.pushes);
         let is_wanted = |id| self.is_asked(id, to) || self.extras.contains_key(&id);
-        let taken = pushes.take(to, |id| ctx.store.bytes_of(id).filter(|_| is_wanted(id)));
+        let size_of = |id| {
+            let keywords = ctx.store.described().of(id);
+            let bytes = ctx.store.bytes_of(id)? + keywords.map_or(0, Keywords::bytes) as u64;
+            Some(PushSize { bytes, places: places_for(keywords) })
+        };
+        let taken = pushes.take(to, |id| size_of(id).filter(|_| is_wanted(id)));
         self.repairs.pushes = pushes;
         taken
     }
@@ -128,7 +134,7 @@ impl Persist {
         blocks: Vec<(BlockId, Block)>,
     ) {
         let items: Vec<InvitedBlock> =
-            blocks.into_iter().filter_map(|(id, block)| self.invited_item(to, id, block)).collect();
+            blocks.into_iter().filter_map(|found| self.invited_item(ctx, to, found)).collect();
         if items.is_empty() {
             return self.repairs.pushes.over(to, bytes);
         }

@@ -71,6 +71,14 @@ pub(super) struct SentPush {
     pub(super) target: Duration,
 }
 
+/// What a block takes of a push.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PushSize {
+    pub(super) bytes: u64,
+    /// Of the [`BLOCKS_MAX`] places of a message.
+    pub(super) places: usize,
+}
+
 /// Windows of all peers, and the blocks that wait for room in them.
 #[derive(Debug)]
 pub(super) struct Pushes {
@@ -116,24 +124,24 @@ impl Pushes {
         }
     }
 
-    /// Takes the blocks for `to` that may be sent now, at most as many as one message holds. `bytes_of` says how long each
-    /// is; `None` if it need not be sent any more. Returns them with their bytes.
+    /// Takes the blocks for `to` that may be sent now, at most as many as one message holds. `size_of` says how much each
+    /// takes; `None` if it need not be sent any more. Returns them with their bytes.
     pub(super) fn take(
         &mut self,
         to: NodeId,
-        bytes_of: impl Fn(BlockId) -> Option<u64>,
+        size_of: impl Fn(BlockId) -> Option<PushSize>,
     ) -> Option<(Vec<BlockId>, u64)> {
         let of_peer = self.by_peer.entry(to).or_insert_with(|| PushWindow::new(PEER_LIMITS));
         let mut room = of_peer.room().min(self.total.room());
         // A block that is longer than the room left goes if nothing else is under way: a window never closes for good.
         let mut may_exceed = of_peer.under_way == 0 && self.total.under_way == 0;
         let queue = self.queued.get_mut(&to)?;
-        let (mut ids, mut bytes) = (Vec::new(), 0);
-        while ids.len() < BLOCKS_MAX
-            && let Some(&id) = queue.front()
-        {
-            if let Some(length) = bytes_of(id) {
-                if length > room && !may_exceed {
+        let (mut ids, mut bytes, mut places) = (Vec::new(), 0, 0);
+        while let Some(&id) = queue.front() {
+            if let Some(size) = size_of(id) {
+                let length = size.bytes;
+                places += size.places;
+                if places > BLOCKS_MAX || (length > room && !may_exceed) {
                     break;
                 }
                 (room, may_exceed) = (room.saturating_sub(length), false);
@@ -200,8 +208,12 @@ mod tests {
         pushes
     }
 
+    fn sized(bytes: u64) -> Option<PushSize> {
+        Some(PushSize { bytes, places: 1 })
+    }
+
     fn take(pushes: &mut Pushes, now: Time) -> Option<SentPush> {
-        let (_, bytes) = pushes.take(PEER, |_| Some(BLOCK_MAX as u64))?;
+        let (_, bytes) = pushes.take(PEER, |_| sized(BLOCK_MAX as u64))?;
         pushes.sent(PEER, bytes);
         Some(SentPush { to: PEER, bytes, sent: now, target: TARGET })
     }
@@ -234,7 +246,7 @@ mod tests {
     #[test]
     fn what_need_not_be_sent_any_more_is_skipped() {
         let mut pushes = queued(3);
-        let (ids, bytes) = pushes.take(PEER, |id| (id.0[0] != 1).then_some(10)).unwrap();
+        let (ids, bytes) = pushes.take(PEER, |id| sized(10).filter(|_| id.0[0] != 1)).unwrap();
         assert_eq!((ids, bytes), (vec![BlockId([0; 32]), BlockId([2; 32])], 20));
         assert!(pushes.waiting_peers().is_empty());
     }

@@ -330,10 +330,16 @@ impl Persist {
         }
     }
 
-    pub(super) fn invited_item(&self, to: NodeId, id: BlockId, block: Block) -> Option<InvitedBlock> {
+    pub(super) fn invited_item(
+        &self,
+        ctx: &DataCx<'_, '_>,
+        to: NodeId,
+        (id, block): (BlockId, Block),
+    ) -> Option<InvitedBlock> {
         let view = self.groups.get(&id)?;
         let view = if view.contains(to) { view.clone() } else { self.grown(id, view, to) };
-        Some(InvitedBlock { id, view, founded: self.repairs.is_own(id), block })
+        let keywords = ctx.store.described().of(id).cloned().unwrap_or_default();
+        Some(InvitedBlock { id, view, founded: self.repairs.is_own(id), block, keywords })
     }
 
     /// The next view: with `recruit`, without dead members and members that lack the block. Without this node, if its copy is to

@@ -4,7 +4,7 @@
 //! of `N` nodes with `r` copies of each block, misses all copies with a chance of about e^(-n·r/N) (BubbleStorm, SIGCOMM 2007).
 //! Who answers says in how many inventories it has looked; without any, that is one store.
 
-use super::strategy::SearchScope;
+use super::super::inventory::Inventories;
 
 /// Copies that a search should have met before it ends. If inventories lay anywhere with the same chance, it would miss a block
 /// that is there once in 22,000 times. They lie near their owners rather than far away, so the true share is greater.
@@ -14,7 +14,7 @@ const WHOLE_BELOW: f64 = 64.0;
 
 /// What a search has looked at.
 #[derive(Debug, Default)]
-pub(super) struct Coverage {
+pub(in super::super) struct Coverage {
     /// Inventories and stores.
     seen: f64,
     /// Most that one answer counts.
@@ -23,26 +23,26 @@ pub(super) struct Coverage {
 
 impl Coverage {
     /// What this node knows itself. An answer that boasts counts as two nodes of its kind.
-    pub(super) fn of_here(scope: &SearchScope<'_, '_, '_>) -> Self {
-        let known = scope.inventories.known(u8::MAX) as f64;
+    pub(in super::super) fn of_here(inventories: &Inventories) -> Self {
+        let known = inventories.known(u8::MAX) as f64;
         Coverage { seen: 1.0 + known, answer_max: 2.0 * known + 8.0 }
     }
 
     /// A peer has answered that it looked in its store and in so many `inventories`.
-    pub(super) fn add(&mut self, inventories: u16) {
+    pub(in super::super) fn add(&mut self, inventories: u16) {
         self.seen += 1.0 + f64::from(inventories).min(self.answer_max);
     }
 
     /// Visits after which a search should have seen this share of what it must see, if others know as much as this node.
-    pub(super) fn visits_to(&self, scope: &SearchScope<'_, '_, '_>, share: f64) -> usize {
-        let needed = share * COPIES_MET * scope.inventories.network_size() / scope.cx.settings.replicas as f64;
-        ((needed - self.seen) / (1.0 + scope.inventories.known(u8::MAX) as f64)).ceil().max(0.0) as usize
+    pub(super) fn visits_to(&self, inventories: &Inventories, replicas: usize, share: f64) -> usize {
+        let needed = share * COPIES_MET * inventories.network_size() / replicas as f64;
+        ((needed - self.seen) / (1.0 + inventories.known(u8::MAX) as f64)).ceil().max(0.0) as usize
     }
 
     /// Share of what must be seen before the search may end without success; `None` if the whole network is to be searched.
-    pub(super) fn share(&self, scope: &SearchScope<'_, '_, '_>) -> Option<f64> {
-        let nodes = scope.inventories.network_size();
-        let copies = self.seen * scope.cx.settings.replicas as f64 / nodes;
-        (!scope.exhaustive && nodes >= WHOLE_BELOW).then_some(copies / COPIES_MET)
+    pub(in super::super) fn share(&self, inventories: &Inventories, replicas: usize) -> Option<f64> {
+        let nodes = inventories.network_size();
+        let copies = self.seen * replicas as f64 / nodes;
+        (nodes >= WHOLE_BELOW).then_some(copies / COPIES_MET)
     }
 }

@@ -36,9 +36,9 @@ const UNDER_WAY_MAX: usize = 64;
 /// so far).
 const STAGES: [f64; 4] = [0.125, 0.25, 0.5, 1.0];
 /// Share of what a search should see after which it pauses once.
-const PAUSE_AT: f64 = 0.5;
+pub(in super::super) const PAUSE_AT: f64 = 0.5;
 /// That pause: what was stored a moment ago is published meanwhile.
-const PUBLICATION: Duration = Duration::from_millis(2_500);
+pub(in super::super) const PUBLICATION: Duration = Duration::from_millis(2_500);
 
 /// How peers are chosen, and when the search ends.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,7 +101,7 @@ impl Visits {
         let mut visits = Visits {
             wanted,
             rules,
-            coverage: Coverage::of_here(scope),
+            coverage: Coverage::of_here(scope.inventories),
             hinted: VecDeque::new(),
             seen: BTreeSet::from([scope.cx.me.id]),
             near: VecDeque::new(),
@@ -217,7 +217,7 @@ impl Visits {
         let width = match self.coverage_share(scope) {
             Some(share) if self.rules.is_staged => {
                 let stage = STAGES.into_iter().find(|&end| share < end).unwrap_or(1.0);
-                return self.coverage.visits_to(scope, stage).max(1);
+                return self.coverage.visits_to(scope.inventories, scope.cx.settings.replicas, stage).max(1);
             }
             Some(_) => WIDTH + self.made / PATIENCE_BOUNDED,
             None => WIDTH << (self.made / PATIENCE).min(3),
@@ -227,7 +227,8 @@ impl Visits {
 
     /// Share of what is to be seen; `None` if every peer is to be visited.
     fn coverage_share(&self, scope: &SearchScope<'_, '_, '_>) -> Option<f64> {
-        self.coverage.share(scope).filter(|_| self.rules.is_bounded)
+        let share = self.coverage.share(scope.inventories, scope.cx.settings.replicas);
+        share.filter(|_| self.rules.is_bounded && !scope.exhaustive)
     }
 
     /// Whether peers without a hint are to be visited now: not if the search has seen enough, or pauses.

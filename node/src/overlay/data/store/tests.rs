@@ -15,7 +15,8 @@ fn bringer(peer: u8, founded: bool) -> BlockBringer {
 /// Stores blocks of one peer until there is no room for another. Returns how many.
 fn fill(store: &mut Store, first: u32, bringer: BlockBringer) -> u32 {
     let id = |seed: u32| BlockId(std::array::from_fn(|at| seed.to_be_bytes()[at % 4]));
-    (first..).find(|&seed| !store.reserve(id(seed), 488, bringer)).expect("a store has a limit") - first
+    (first..).find(|&seed| !store.reserve(id(seed), (488, &Keywords::default()), bringer)).expect("a store has a limit")
+        - first
 }
 
 #[test]
@@ -33,17 +34,21 @@ proptest! {
     #[test]
     fn bytes_are_counted_exactly(steps in proptest::collection::vec((0u8..12, 0u8..4, any::<bool>()), 0..80)) {
         let mut store = Store::new(6_000);
-        let cost = |entry: &IndexEntry| StoreCosts::default().of(entry.len);
+        let keywords = Keywords::new(["nat", "rust"]).unwrap();
         for (seed, peer, add) in steps {
             if add {
-                store.reserve(id(seed), 100 * usize::from(seed), bringer(peer, seed % 2 == 0));
+                let words = if seed % 3 == 0 { &keywords } else { &Keywords::default() };
+                store.reserve(id(seed), (100 * usize::from(seed), words), bringer(peer, seed % 2 == 0));
             } else {
                 store.release(id(seed));
             }
-            prop_assert_eq!(store.used, store.blocks.values().map(cost).sum::<u64>());
+            let cost = |(id, entry): (&BlockId, &IndexEntry)| {
+                StoreCosts::default().of(entry.len) + store.described.of(*id).map_or(0, Keywords::bytes) as u64
+            };
+            prop_assert_eq!(store.used, store.blocks.iter().map(cost).sum::<u64>());
             prop_assert!(store.used <= store.limit);
             for (bringer, bytes) in &store.by_bringer {
-                let counted = store.blocks.values().filter(|entry| entry.bringer == Some(*bringer));
+                let counted = store.blocks.iter().filter(|(_, entry)| entry.bringer == Some(*bringer));
                 prop_assert_eq!(*bytes, counted.map(cost).sum::<u64>());
             }
         }
