@@ -41,6 +41,7 @@ fn plan_errors() -> Vec<Box<dyn Error>> {
         Box::new(ScheduleError::NoPair { names: text() }),
         Box::new(ScheduleError::TooFewNodes { names: text(), life: NodeLife::Up, wanted: 3, found: 1 }),
         Box::new(ScheduleError::NothingStored),
+        Box::new(ScheduleError::NoKeywords { terms: 2 }),
         Box::new(ScheduleError::NoDisk { node: text() }),
         Box::new(ScheduleError::FewerStored { wanted: 3, stored: 1 }),
         Box::new(ScheduleError::TooManyOps),

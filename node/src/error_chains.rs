@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -27,7 +28,8 @@ use crate::driver::transport::TransportError;
 use crate::http::client::HttpError;
 use crate::http::server::BodyError;
 use crate::overlay::data::block::{BadManifest, JoinError};
-use crate::overlay::data::{CopyShortage, GetError, PutError, SearchTally};
+use crate::overlay::data::query::QueryProblem;
+use crate::overlay::data::{CopyShortage, GetError, KeywordError, PutError, SearchQuery, SearchRefusal, SearchTally};
 
 fn cause() -> io::Error {
     io::Error::other("the cause of it all")
@@ -76,6 +78,30 @@ fn core_errors() -> Vec<Box<dyn Error>> {
         Box::new(BadManifest),
         Box::new(JoinError::Needs(BlockId([7; 32]))),
         Box::new(JoinError::Bad(BadManifest)),
+    ]
+}
+
+fn search_errors() -> Vec<Box<dyn Error>> {
+    let keyword = || KeywordError::TooLong("rust".to_owned(), 99);
+    vec![
+        Box::new(SearchRefusal::Busy),
+        Box::new(SearchRefusal::Limit(0)),
+        Box::new(SearchRefusal::Time(Duration::ZERO)),
+        Box::new(QueryProblem::TooLong),
+        Box::new(QueryProblem::Missing("AND")),
+        Box::new(QueryProblem::Empty),
+        Box::new(QueryProblem::Unclosed),
+        Box::new(QueryProblem::Unopened),
+        Box::new(QueryProblem::Unquoted),
+        Box::new(QueryProblem::TooManyTerms),
+        Box::new(QueryProblem::TooDeep),
+        Box::new(QueryProblem::OnlyExcludes),
+        Box::new(QueryProblem::Keyword(keyword())),
+        Box::new("(rust".parse::<SearchQuery>().unwrap_err()),
+        Box::new(KeywordError::TooMany(99)),
+        Box::new(KeywordError::Empty),
+        Box::new(keyword()),
+        Box::new(KeywordError::BadCharacter("a,b".to_owned(), ',')),
     ]
 }
 
@@ -143,7 +169,7 @@ async fn http_errors() -> Vec<Box<dyn Error>> {
 
 #[tokio::test]
 async fn no_error_repeats_its_cause() {
-    for error in core_errors().into_iter().chain(driver_errors()).chain(http_errors().await) {
+    for error in core_errors().into_iter().chain(search_errors()).chain(driver_errors()).chain(http_errors().await) {
         let repeated = butter_cli::chain::repeated_part(error.as_ref());
         assert_eq!(repeated, None, "{}", butter_cli::chain::one_line(error.as_ref()));
     }

@@ -33,7 +33,9 @@ fn an_acknowledged_value_has_r_copies_of_each_block() {
         check_copies(&net, &blocks, 3);
         assert!(net.holders(blocks[0]).contains(&3));
         net.run(SECOND * 20);
-        check_copies(&net, &blocks, 3);
+        // A block that is just handed on to a node with fewer has one copy more for a moment.
+        let is_settled = |net: &Net| blocks.iter().all(|&block| net.holders(block).len() == 3);
+        assert!(net.run_until(SECOND * 10, is_settled).is_some(), "{length} bytes");
         assert_eq!(net.sum(|stats| stats.peer_failures_detected), 0);
         assert_eq!(net.sum(|stats| stats.groups_healthy), blocks.len() as u64);
         assert_eq!(net.sum(|stats| stats.groups_under_replicated + stats.groups_over_replicated), 0);

@@ -15,6 +15,7 @@
 //! | [`index`] | the inventories of others |
 //! | [`neighbours`] | to which neighbours an inventory is passed on |
 //! | [`outbox`] | what waits for each neighbour, and the budget |
+//! | `sending` | messages of what waits |
 //!
 //! Nothing here is trusted. An inventory says which peer to visit, and the visit shows whether the block is there. The format of the
 //! filter bounds what it claims, and one neighbour fills a part of the index alone.
@@ -29,7 +30,6 @@ use super::{DataCx, DataStats};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
-use crate::core::wire;
 
 pub(super) mod census;
 pub(super) mod filter;
@@ -38,13 +38,14 @@ mod neighbours;
 pub(super) mod notice;
 mod outbox;
 mod publish;
+mod sending;
 
-use census::{Census, CensusMark, MARKS_MAX, RENEW_MARK_EVERY};
+use census::{Census, CensusMark, RENEW_MARK_EVERY};
 use filter::print_of;
 use index::{InventoryIndex, NoticeEffect};
 use neighbours::LinkedNeighbours;
-use notice::{InventoryChange, InventoryNews, InventoryNotice, InventoryRequest, NOTICES_MAX, OWNERS_MAX, OwnerKey};
-use outbox::{NEWS_PAUSE, NeighbourQueue, Outbox, QueuedNews, QueuedNotice, RENEWAL_PAUSE};
+use notice::{InventoryChange, InventoryNews, InventoryNotice, InventoryRequest, OWNERS_MAX, OwnerKey};
+use outbox::{NEWS_PAUSE, Outbox, QueuedNews, QueuedNotice, RENEWAL_PAUSE};
 use publish::OwnInventory;
 
 /// Most hops of an inventory.
@@ -59,8 +60,6 @@ pub(super) const HOLDERS_MAX: usize = 4;
 const PUBLISH_PAUSE: Duration = Duration::from_millis(500);
 /// Pause between renewals of this node's own inventory.
 const RENEW_EVERY: Duration = Duration::from_secs(120);
-/// Bytes of notices in one message, unless one alone has more.
-const MESSAGE_BYTES: usize = 16 * 1024;
 
 /// An inventory that was taken, or its `change`.
 #[derive(Debug)]
@@ -436,76 +435,6 @@ impl Inventories {
             let notice = QueuedNotice { spread, hops: notice.hops + 1, news: news.clone() };
             self.outbox.notice(ctx.now, to, owner, notice);
         }
-    }
-
-    /// Sends what is due, as far as the budget goes.
-    fn send(&mut self, ctx: &mut DataCx<'_, '_>) {
-        while let Some((peer, mut queue)) = self.outbox.next(ctx.now) {
-            let message = self.notices_of(ctx, &mut queue);
-            let requests: Vec<InventoryRequest> = std::mem::take(&mut queue.requests).into_values().collect();
-            if !queue.notices.is_empty() {
-                self.outbox.put_back(ctx.now, peer, queue);
-            }
-            if !requests.is_empty() {
-                self.post(ctx, peer, DataMessage::InventoryRequests { requests });
-            }
-            if let Some(message) = message {
-                self.post(ctx, peer, message);
-            }
-        }
-    }
-
-    fn post(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId, message: DataMessage) {
-        let bytes = wire::encoded_len(&message).unwrap_or(wire::FRAME_MAX);
-        self.outbox.paid(bytes);
-        ctx.stats.inventory_messages += 1;
-        ctx.stats.inventory_bytes += bytes as u64;
-        ctx.send(peer, message);
-    }
-
-    /// Takes from a queue what fits one message.
-    fn notices_of(&self, ctx: &DataCx<'_, '_>, queue: &mut NeighbourQueue) -> Option<DataMessage> {
-        let mut notices = Vec::new();
-        let mut bytes = 0;
-        while bytes < MESSAGE_BYTES && notices.len() < NOTICES_MAX {
-            let Some((owner, queued)) = queue.notices.pop_first() else { break };
-            let Some(notice) = self.notice_of(ctx, owner, &queued) else { continue };
-            let length = notice.bytes_at_most();
-            if bytes > 0 && bytes + length > MESSAGE_BYTES {
-                queue.notices.insert(owner, queued);
-                break;
-            }
-            bytes += length;
-            notices.push(notice);
-        }
-        let marks = std::mem::take(&mut queue.marks);
-        let marks: Vec<CensusMark> =
-            marks.iter().filter_map(|&hash| self.census.mark(ctx.now, hash)).take(MARKS_MAX).collect();
-        (!notices.is_empty() || !marks.is_empty()).then_some(DataMessage::Inventories { notices, marks })
-    }
-
-    /// A queued notice with what it says as of now; `None` if the inventory is not kept any more.
-    fn notice_of(&self, ctx: &DataCx<'_, '_>, owner: OwnerKey, queued: &QueuedNotice) -> Option<InventoryNotice> {
-        let QueuedNotice { spread, hops, ref news } = *queued;
-        if matches!(news, QueuedNews::Withdrawn) {
-            return Some(InventoryNotice { owner, version: 0, spread, hops, news: InventoryNews::Withdrawn });
-        }
-        let held = self.index.get(owner);
-        let is_own = owner == OwnerKey::of(ctx.me.id);
-        let version = match held {
-            None if is_own && self.own.is_published() => self.own.version(),
-            held => held?.version,
-        };
-        let whole = || match held {
-            None => InventoryNews::Full { contact: Arc::new(ctx.me.clone()), filter: self.own.published() },
-            Some(held) => InventoryNews::Full { contact: held.contact.clone(), filter: held.filter.clone() },
-        };
-        let news = match news {
-            QueuedNews::Renewed => InventoryNews::Renewed,
-            QueuedNews::Changed { change, to } if *to == version => InventoryNews::Changed(change.clone()),
-            _ => whole(),
-        };
-        Some(InventoryNotice { owner, version, spread, hops, news })
     }
 
     fn update_due(&mut self) {

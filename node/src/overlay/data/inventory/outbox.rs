@@ -16,7 +16,7 @@ const BURST_BYTES: u64 = 48 * 1024;
 /// Most notices that wait for one neighbour.
 const WAITING_MAX: usize = 2_048;
 /// Pause before news is sent: what comes meanwhile goes along.
-pub(super) const NEWS_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const NEWS_PAUSE: Duration = Duration::from_millis(700);
 /// Pause before renewals are sent, which are in no hurry.
 pub(super) const RENEWAL_PAUSE: Duration = Duration::from_secs(6);
 

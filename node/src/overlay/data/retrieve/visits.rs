@@ -36,9 +36,9 @@ const UNDER_WAY_MAX: usize = 64;
 /// so far).
 const STAGES: [f64; 4] = [0.125, 0.25, 0.5, 1.0];
 /// Share of what a search should see after which it pauses once.
-pub(in super::super) const PAUSE_AT: f64 = 0.5;
+pub(in super::super) const PAUSE_AT: f64 = 0.25;
 /// That pause: what was stored a moment ago is published meanwhile.
-pub(in super::super) const PUBLICATION: Duration = Duration::from_millis(2_500);
+pub(in super::super) const PUBLICATION: Duration = Duration::from_secs(3);
 
 /// How peers are chosen, and when the search ends.
 #[derive(Clone, Copy, Debug, Default)]

@@ -223,7 +223,8 @@ impl SearchFrontier {
     /// When the next round begins, or the pause is over, if the search waits for that.
     pub(super) fn due(&self) -> Time {
         let round = self.again_at.filter(|_| self.open.is_empty()).unwrap_or(Time::NEVER);
-        round.min(self.paused_until.filter(|_| !self.resumed).unwrap_or(Time::NEVER))
+        // A round that is due meanwhile waits for the end of the pause.
+        self.paused_until.filter(|_| !self.resumed).unwrap_or(round)
     }
 
     /// A peer has answered. Takes the peers that it names, and its next page.
