@@ -82,6 +82,7 @@ const TAKEN: &[(&str, &str)] = &[
     ("nobody_left", ORDER),
     ("node_on_two_sides", NAMES),
     ("nothing_to_ask_for", ORDER),
+    ("search_without_keywords", ORDER),
     ("subnet_too_small", SUBNETS),
     ("subnets_overlap", SUBNETS),
     ("too_few_items", ORDER),

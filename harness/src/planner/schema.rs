@@ -85,6 +85,7 @@ impl SchemaParts {
                 {"type": "integer", "minimum": least, "maximum": most},
                 {"type": "string", "pattern": r"^\s*\+?[0-9]+\s*$"},
             ]})),
+            ValueForm::Number(most) => or_variable(json!({"type": "number", "minimum": 0, "maximum": most})),
             ValueForm::Quantity { what, example, pattern } => or_variable(json!({"anyOf": [
                 {"type": "string", "pattern": pattern, "title": format!("{what}, such as {example}")},
                 {"const": 0},

@@ -23,7 +23,7 @@ pub(super) static KEYWORDS: MapSpec = MapSpec {
         key("terms", "200", "how many different ones there are").of(ValueForm::Count(1, TERMS_MAX)).needed(),
         key("each", "3", "how many each item has; 1 if absent").of(ValueForm::Count(1, KEYWORDS_MAX as u64)),
         key("zipf", "1.0", "exponent of the Zipf distribution that they are drawn from; 1.0 if absent")
-            .of(ValueForm::quantity::<ZipfExponent>()),
+            .of(ValueForm::Number(ZipfExponent::MOST)),
     ],
     later: &[],
 };

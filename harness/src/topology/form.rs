@@ -21,6 +21,8 @@ pub(crate) enum ValueForm {
     Flag,
     /// A whole number within bounds.
     Count(u64, u64),
+    /// A number without a unit, from 0 to this.
+    Number(u64),
     /// A quantity with its unit.
     Quantity {
         /// As [`Unit::WHAT`].

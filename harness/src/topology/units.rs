@@ -55,6 +55,11 @@ pub struct ChancePerSecond(pub f64);
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct ZipfExponent(pub f64);
 
+impl ZipfExponent {
+    /// The greatest one.
+    pub(crate) const MOST: u64 = 4;
+}
+
 impl Unit for Time {
     const WHAT: &'static str = "a duration";
     const EXAMPLE: &'static str = "500ms, 30s or 2min";
@@ -147,7 +152,11 @@ impl Unit for ZipfExponent {
 
     fn parse(text: &str) -> Result<Self, String> {
         let exponent: f64 = text.parse().ok().filter(|_| is_plain_number(text)).ok_or("it is not a number")?;
-        if exponent <= 4.0 { Ok(ZipfExponent(exponent)) } else { Err("it is more than 4".into()) }
+        if exponent <= Self::MOST as f64 {
+            Ok(ZipfExponent(exponent))
+        } else {
+            Err(format!("it is more than {}", Self::MOST))
+        }
     }
 }
 
