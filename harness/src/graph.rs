@@ -139,6 +139,19 @@ impl GraphGroup {
         let kind = Some(self.kind.text().to_owned()).filter(|_| self.kind != GroupKind::Plain);
         kind.into_iter().chain(self.traits.iter().cloned()).collect::<Vec<_>>().join(", ")
     }
+
+    /// Title and, on a line of their own, remarks.
+    pub fn label(&self) -> String {
+        let remarks = self.remarks();
+        if remarks.is_empty() { self.title() } else { format!("{}\n{remarks}", self.title()) }
+    }
+}
+
+impl GraphDoor {
+    /// What the router does and, on a line of its own, what its link is like, as far as there is room.
+    pub fn label(&self) -> String {
+        format!("{}\n{}", shortened(&self.nat), shortened(&self.link))
+    }
 }
 
 fn network(plan: &Plan, name: &str, range: NetworkRange, index_of: &[usize]) -> GraphNetwork {

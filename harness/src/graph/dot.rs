@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{GroupKind, TopologyGraph, shortened};
+use super::{GroupKind, TopologyGraph};
 
 /// The whole graph. Each network is a cluster with a point that its nodes, its router and the routers behind it hang on.
 pub fn draw(graph: &TopologyGraph) -> String {
@@ -26,15 +26,16 @@ fn cluster(graph: &TopologyGraph, index: usize, depth: usize, text: &mut String)
     let _ = writeln!(text, "{indent}  label={};", quoted(&label));
     let _ = writeln!(text, "{indent}  hub_{index} [shape=point, width=0.08, label=\"\"];");
     if let Some(door) = &network.door {
-        let label = format!("{}\n{}", shortened(&door.nat), shortened(&door.link));
-        let _ =
-            writeln!(text, "{indent}  router_{index} [label={}, fillcolor=\"#eff1f1\", style=filled];", quoted(&label));
+        let _ = writeln!(
+            text,
+            "{indent}  router_{index} [label={}, fillcolor=\"#eff1f1\", style=filled];",
+            quoted(&door.label())
+        );
         let _ = writeln!(text, "{indent}  router_{index} -- hub_{index};");
     }
     for (at, group) in network.groups.iter().enumerate() {
-        let remarks = group.remarks();
-        let label = if remarks.is_empty() { group.title() } else { format!("{}\n{remarks}", group.title()) };
-        let _ = writeln!(text, "{indent}  group_{index}_{at} [label={}, {}];", quoted(&label), look(group.kind));
+        let _ =
+            writeln!(text, "{indent}  group_{index}_{at} [label={}, {}];", quoted(&group.label()), look(group.kind));
         let _ = writeln!(text, "{indent}  hub_{index} -- group_{index}_{at};");
     }
     for inner in graph.inner(Some(index)) {

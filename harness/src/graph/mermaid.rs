@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{GroupKind, TopologyGraph, shortened};
+use super::{GroupKind, TopologyGraph};
 
 /// The flow chart. Each network is a subgraph with a hub that its nodes, its router and the routers behind it hang on: Mermaid
 /// takes no edge from a subgraph to what is in it.
@@ -25,14 +25,11 @@ fn subgraph(graph: &TopologyGraph, index: usize, depth: usize, text: &mut String
         writeln!(text, "{indent}subgraph net{index}[{}]", quoted(&format!("{} ({})", network.title(), network.facts)));
     let _ = writeln!(text, "{indent}  hub{index}(({})):::hub", quoted(&network.name));
     if let Some(door) = &network.door {
-        let label = format!("{}\n{}", shortened(&door.nat), shortened(&door.link));
-        let _ = writeln!(text, "{indent}  router{index}{{{{{}}}}}:::router", quoted(&label));
+        let _ = writeln!(text, "{indent}  router{index}{{{{{}}}}}:::router", quoted(&door.label()));
         let _ = writeln!(text, "{indent}  router{index} --- hub{index}");
     }
     for (at, group) in network.groups.iter().enumerate() {
-        let remarks = group.remarks();
-        let label = if remarks.is_empty() { group.title() } else { format!("{}\n{remarks}", group.title()) };
-        let _ = writeln!(text, "{indent}  group{index}x{at}({}):::{}", quoted(&label), class(group.kind));
+        let _ = writeln!(text, "{indent}  group{index}x{at}({}):::{}", quoted(&group.label()), class(group.kind));
         let _ = writeln!(text, "{indent}  hub{index} --- group{index}x{at}");
     }
     for inner in graph.inner(Some(index)) {

@@ -200,14 +200,9 @@ impl KnownHosts {
                 }
             }
             MembershipMessage::Neighbour { contact, urgent } => {
-                let mut says = Vec::new();
                 let is_wanted = self.wants(&contact, me);
                 let accepted = is_wanted || urgent || self.is_neighbour(from);
-                if is_wanted {
-                    says = self.admit_wanted(contact.clone(), random);
-                } else if accepted {
-                    says = self.admit(contact.clone(), random);
-                }
+                let mut says = if accepted { self.seat(contact.clone(), !is_wanted, random) } else { Vec::new() };
                 says.push((contact, MembershipMessage::NeighbourReply { accepted }));
                 says
             }
@@ -425,7 +420,7 @@ impl KnownHosts {
         };
         let contact = self.candidates.remove(at).contact;
         if accepted {
-            return self.admit_wanted(contact, random);
+            return self.seat(contact, false, random);
         }
         self.fill_at = if self.active.is_empty() { now } else { now + AFTER_REFUSAL };
         Vec::new()
@@ -436,12 +431,7 @@ impl KnownHosts {
         self.seat(contact, true, random)
     }
 
-    /// Takes a peer into the active view that this node wants there.
-    fn admit_wanted(&mut self, contact: Contact, random: &mut Random) -> Vec<AddressedMessage> {
-        self.seat(contact, false, random)
-    }
-
-    /// Takes `contact` into the active view; a peer that has to make room is notified.
+    /// Takes `contact` into the active view; a peer that has to make room is notified. Who `is_late` was not wanted there.
     fn seat(&mut self, contact: Contact, is_late: bool, random: &mut Random) -> Vec<AddressedMessage> {
         if contact.id == self.own {
             return Vec::new();
