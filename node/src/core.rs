@@ -24,6 +24,7 @@ pub mod message;
 pub mod nat_report;
 pub mod path;
 pub mod patience;
+pub mod peer_map;
 pub mod probe;
 pub mod random;
 pub mod requests;

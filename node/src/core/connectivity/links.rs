@@ -13,6 +13,7 @@ use crate::core::io::{DialId, Output, Sink};
 use crate::core::message::{Message, RendezvousMessage};
 use crate::core::nat_report::PunchMethod;
 use crate::core::path::{PathEstimate, PathMeasurement};
+use crate::core::peer_map::PeerMap;
 use crate::core::stats::Stats;
 use crate::core::time::{Deadline, Time};
 
@@ -47,7 +48,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(15);
 /// Links and how to make them.
 #[derive(Debug)]
 pub struct Links<M> {
-    up: BTreeMap<NodeId, Link>,
+    up: PeerMap<Link>,
     attempts: BTreeMap<NodeId, LinkAttempt<M>>,
     dials: BTreeMap<DialId, NodeId>,
     book: ContactCache,
@@ -126,7 +127,7 @@ impl<M> Links<M> {
     /// A table without links, for an ambassador or an ordinary node.
     pub fn new(ambassador: bool) -> Self {
         Links {
-            up: BTreeMap::new(),
+            up: PeerMap::default(),
             attempts: BTreeMap::new(),
             dials: BTreeMap::new(),
             book: ContactCache::default(),
@@ -180,7 +181,7 @@ impl<M> Links<M> {
         stats: &mut Stats,
         sink: &mut Sink<M, O>,
     ) {
-        if let Some(link) = self.up.get_mut(&peer) {
+        if let Some(link) = self.up.get_mut(peer) {
             link.used = now;
             stats.messages_sent += 1;
             sink.send(peer, message);
@@ -209,36 +210,36 @@ impl<M> Links<M> {
     ) {
         if let Some(attempt) = self.attempts.get_mut(&peer) {
             attempt.adopt();
-        } else if !self.up.contains_key(&peer) && !self.begin(now, peer, known, stats, sink) {
+        } else if !self.up.contains(peer) && !self.begin(now, peer, known, stats, sink) {
             self.fail(peer);
         }
     }
 
     /// Takes note of how a peer may be reached, as another peer reports it.
     pub fn learn(&mut self, contact: &Contact) {
-        if contact.is_bounded() && !self.up.contains_key(&contact.id) {
+        if contact.is_bounded() && !self.up.contains(contact.id) {
             self.book.note(contact);
         }
     }
 
     /// How a peer may be reached: its own word if it is linked, else hearsay.
     pub fn contact(&self, peer: NodeId) -> Option<&Contact> {
-        self.up.get(&peer).and_then(|link| link.contact.as_ref()).or_else(|| self.book.get(peer))
+        self.up.get(peer).and_then(|link| link.contact.as_ref()).or_else(|| self.book.get(peer))
     }
 
     /// Whether a link is up.
     pub fn is_up(&self, peer: NodeId) -> bool {
-        self.up.contains_key(&peer)
+        self.up.contains(peer)
     }
 
     /// Every linked peer, in a stable order.
     pub fn linked(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.up.keys().copied()
+        self.up.peers()
     }
 
     /// The address of a linked peer as seen from here; `None` if it is relayed or not linked.
     pub fn remote(&self, peer: NodeId) -> Option<SocketAddr> {
-        self.up.get(&peer).and_then(|link| link.remote)
+        self.up.get(peer).and_then(|link| link.remote)
     }
 
     /// A link is up, or runs over another path now: says hello and sends what has waited. Whether it is a new one.
@@ -253,7 +254,7 @@ impl<M> Links<M> {
         self.budget.note_link(peer, remote);
         let attempt = self.attempts.remove(&peer);
         self.dials.retain(|_, dialled| *dialled != peer);
-        let known = self.up.remove(&peer);
+        let known = self.up.remove(peer);
         let is_new = known.is_none();
         let unsolicited = is_new && attempt.is_none() && !dialled;
         let greeted = known.as_ref().is_some_and(|link| link.greeted);
@@ -295,7 +296,7 @@ impl<M> Links<M> {
 
     /// A link is gone. Whether it was there.
     pub fn link_down(&mut self, peer: NodeId) -> bool {
-        match self.up.remove(&peer) {
+        match self.up.remove(peer) {
             Some(Link { contact: Some(contact), .. }) => self.book.note(&contact),
             Some(_) => {}
             None => return false,
@@ -305,14 +306,14 @@ impl<M> Links<M> {
 
     /// A linked peer said who it is.
     pub fn greeted(&mut self, peer: NodeId, contact: Contact) {
-        if let Some(link) = self.up.get_mut(&peer) {
+        if let Some(link) = self.up.get_mut(peer) {
             (link.contact, link.greeted) = (Some(contact), true);
         }
     }
 
     /// A linked peer said how it sees this node; on one's own network that tells nothing.
     pub fn seen_as(&mut self, peer: NodeId, seen: Option<SocketAddr>) {
-        if let Some(link) = self.up.get_mut(&peer)
+        if let Some(link) = self.up.get_mut(peer)
             && link.remote.is_some_and(|remote| !self.place.is_near(remote))
         {
             link.distant_mut().seen = seen;
@@ -321,7 +322,7 @@ impl<M> Links<M> {
 
     /// A message came over the link.
     pub fn used(&mut self, now: Time, peer: NodeId) {
-        if let Some(link) = self.up.get_mut(&peer) {
+        if let Some(link) = self.up.get_mut(peer) {
             link.used = now;
             if let Some(path) = &mut link.path {
                 path.note_heard(now);
@@ -331,7 +332,7 @@ impl<M> Links<M> {
 
     /// The transport has measured the path of a link.
     pub fn path_measured(&mut self, now: Time, peer: NodeId, measured: &PathMeasurement) {
-        if let Some(link) = self.up.get_mut(&peer) {
+        if let Some(link) = self.up.get_mut(peer) {
             let heard = link.path.map_or(Time::ZERO, |path| path.heard());
             link.path = Some(PathEstimate::new(now, heard, measured));
         }
@@ -339,7 +340,7 @@ impl<M> Links<M> {
 
     /// What is known of the path to a linked peer; `None` without a link.
     pub fn path_estimate(&self, peer: NodeId) -> Option<&PathEstimate> {
-        self.up.get(&peer)?.path.as_ref()
+        self.up.get(peer)?.path.as_ref()
     }
 
     /// Gives a peer up: closes its link, ends its attempt, forgets how to reach it.
@@ -347,7 +348,7 @@ impl<M> Links<M> {
         self.attempts.remove(&peer);
         self.dials.retain(|_, dialled| *dialled != peer);
         self.book.take(peer);
-        if self.up.remove(&peer).is_some() {
+        if self.up.remove(peer).is_some() {
             self.close(peer, sink);
         }
     }
@@ -372,7 +373,7 @@ impl<M> Links<M> {
 
     /// The link to `peer` got rid of the relay by this.
     pub fn record_punch_method(&mut self, peer: NodeId, method: PunchMethod) {
-        if let Some(link) = self.up.get_mut(&peer) {
+        if let Some(link) = self.up.get_mut(peer) {
             (link.method, link.introduced) = (Some(method), true);
         }
     }
@@ -415,10 +416,10 @@ impl<M> Links<M> {
         let idle = |link: &Link| now.since(link.used) >= UNUSED_AFTER && !kept(link);
         let excess = self.up.len().saturating_sub(self.links_max);
         let mut unwanted: Vec<(Time, NodeId)> =
-            self.up.iter().filter(|&(&peer, _)| !wanted(peer)).map(|(&peer, link)| (link.used, peer)).collect();
+            self.up.iter().filter(|&(peer, _)| !wanted(peer)).map(|(peer, link)| (link.used, peer)).collect();
         unwanted.sort_unstable();
         let unwanted = unwanted.into_iter().map(|(_, peer)| peer).enumerate();
-        let closed = unwanted.filter(|&(position, peer)| position < excess || idle(&self.up[&peer]));
+        let closed = unwanted.filter(|&(position, peer)| position < excess || self.up.get(peer).is_some_and(idle));
         let closed: Vec<NodeId> = closed.map(|(_, peer)| peer).collect();
         for peer in closed {
             self.link_down(peer);

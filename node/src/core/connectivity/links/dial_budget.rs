@@ -4,11 +4,12 @@
 //! that many peers are at one address would have this node flood it. So dials to peers that were never linked are bounded for
 //! each address, for each host, and in total. An answer from a host lifts its bound. Introductions have bounds of their own.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::core::identity::NodeId;
+use crate::core::peer_map::PeerMap;
 use crate::core::time::Time;
 
 /// How long a dial counts that nothing came of.
@@ -25,23 +26,22 @@ const MET_MAX: usize = 1_024;
 /// Dials to peers that were never linked.
 #[derive(Debug, Default)]
 pub(super) struct DialBudget {
-    met: BTreeSet<NodeId>,
+    met: PeerMap<()>,
     unanswered: VecDeque<(Time, SocketAddr)>,
 }
 
 impl DialBudget {
     /// There is a link to `peer`; `remote` is its address, unless it is relayed.
     pub(super) fn note_link(&mut self, peer: NodeId, remote: Option<SocketAddr>) {
-        self.met.insert(peer);
-        if self.met.len() > MET_MAX {
-            self.met.pop_first();
-        }
+        self.met.insert(peer, ());
+        let least = self.met.peers().next().filter(|_| self.met.len() > MET_MAX);
+        least.and_then(|least| self.met.remove(least));
         self.unanswered.retain(|(_, address)| remote.is_none_or(|remote| remote.ip() != address.ip()));
     }
 
     /// Whether `peer` may be dialled at `address` now. Counts the dial.
     pub(super) fn take(&mut self, now: Time, peer: NodeId, address: SocketAddr) -> bool {
-        if self.met.contains(&peer) {
+        if self.met.contains(peer) {
             return true;
         }
         while self.unanswered.front().is_some_and(|&(dialled, _)| now.since(dialled) >= COUNTED_FOR) {

@@ -42,11 +42,11 @@ impl<M> Links<M> {
     ) {
         let peer = contact.id;
         let observed_ip = contact.external_address.map(|address| address.ip());
-        if let Some(link) = self.up.get_mut(&peer) {
+        if let Some(link) = self.up.get_mut(peer) {
             let distant = link.distant_mut();
             (distant.observed_ip, distant.asked) = (observed_ip, None);
         }
-        if self.up.get(&peer).is_some_and(|link| link.remote.is_some()) {
+        if self.up.get(peer).is_some_and(|link| link.remote.is_some()) {
             return;
         }
         self.learn(contact);
@@ -62,7 +62,7 @@ impl<M> Links<M> {
     /// Has an ambassador tell both sides of a relayed link where it sees them now.
     pub fn request_introduction<O>(&mut self, peer: NodeId, stats: &mut Stats, sink: &mut Sink<M, O>) {
         let Some(introducer) = self.introducer(self.contact(peer)) else { return };
-        if let Some(link) = self.up.get_mut(&peer) {
+        if let Some(link) = self.up.get_mut(peer) {
             link.distant_mut().asked = Some(introducer);
             ask(introducer, peer, stats, sink);
         }
@@ -71,7 +71,7 @@ impl<M> Links<M> {
     /// Whether `ambassador` was asked to introduce this node to `peer`, and has not answered.
     pub fn has_asked(&self, ambassador: NodeId, peer: NodeId) -> bool {
         self.attempts.get(&peer).is_some_and(|attempt| attempt.has_asked(ambassador))
-            || self.up.get(&peer).is_some_and(|link| link.distant().asked == Some(ambassador))
+            || self.up.get(peer).is_some_and(|link| link.distant().asked == Some(ambassador))
     }
 
     /// Whether there is room for one more attempt on behalf of others.
@@ -82,7 +82,7 @@ impl<M> Links<M> {
 
     /// A way past the relay has been found for a linked peer: dial it there.
     pub fn cross<O>(&mut self, now: Time, peer: NodeId, to: DialTarget, stats: &mut Stats, sink: &mut Sink<M, O>) {
-        let relayed = self.up.get(&peer).is_some_and(|link| link.remote.is_none());
+        let relayed = self.up.get(peer).is_some_and(|link| link.remote.is_none());
         if relayed && (self.attempts.contains_key(&peer) || self.attempts.len() < ATTEMPTS_MAX) {
             let pace = self.pace(None);
             self.attempts.entry(peer).or_insert_with(|| LinkAttempt::answering(now, pace));
@@ -155,7 +155,7 @@ impl<M> Links<M> {
     /// A linked ambassador for an introduction: the peer's own if possible, else this node's.
     fn introducer(&self, contact: Option<&Contact>) -> Option<NodeId> {
         let via = contact.and_then(|contact| contact.via).map(|via| via.id);
-        let likely = [via, self.home].into_iter().flatten().find(|id| self.up.contains_key(id));
+        let likely = [via, self.home].into_iter().flatten().find(|id| self.up.contains(*id));
         likely.or_else(|| self.ambassadors().next())
     }
 
@@ -191,7 +191,7 @@ impl<M> Links<M> {
     ) {
         match step {
             AttemptStep::Wait => {}
-            AttemptStep::Relay(relay) if self.up.contains_key(&relay) => {
+            AttemptStep::Relay(relay) if self.up.contains(relay) => {
                 self.dial(peer, DialTarget::Relay { relay }, stats, sink);
             }
             AttemptStep::Relay(_) => {}
@@ -203,7 +203,7 @@ impl<M> Links<M> {
     pub(super) fn end_attempt(&mut self, peer: NodeId) {
         self.dials.retain(|_, dialled| *dialled != peer);
         let Some(attempt) = self.attempts.remove(&peer) else { return };
-        if !attempt.is_answering() && !self.up.contains_key(&peer) {
+        if !attempt.is_answering() && !self.up.contains(peer) {
             self.book.take(peer);
             self.fail(peer);
         }
@@ -220,7 +220,7 @@ impl<M> Links<M> {
     ) {
         let Some(attempt) = self.attempts.get_mut(&peer) else { return };
         attempt.reaching(now, via.id);
-        if self.up.contains_key(&via.id) {
+        if self.up.contains(via.id) {
             self.ask_awaited(now, via.id, stats, sink);
         } else if !self.attempts.contains_key(&via.id) {
             self.begin(now, via.id, Some(&Contact::public(via.id, via.address)), stats, sink);

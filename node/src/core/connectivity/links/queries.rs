@@ -19,7 +19,7 @@ const WITNESSES_NEEDED: usize = 3;
 impl<M> Links<M> {
     /// How the link to `peer` runs, if it is up.
     pub fn path(&self, peer: NodeId) -> Option<LinkPath> {
-        self.up.get(&peer).map(|link| self.path_of(link))
+        self.up.get(peer).map(|link| self.path_of(link))
     }
 
     pub(super) fn path_of(&self, link: &Link) -> LinkPath {
@@ -48,7 +48,7 @@ impl<M> Links<M> {
     pub fn unsolicited_caller(&self, peer: NodeId) -> Option<IpAddr> {
         let link = self
             .up
-            .get(&peer)
+            .get(peer)
             .filter(|link| link.unsolicited && link.greeted && self.path_of(link) != LinkPath::Lan)?;
         link.remote.map(|remote| remote.ip())
     }
@@ -71,7 +71,7 @@ impl<M> Links<M> {
     pub fn fallback_ambassador(&self, me: NodeId) -> Option<AmbassadorAddress> {
         let candidates = self.up.iter().filter(|(_, link)| link.is_ambassador());
         let vias =
-            candidates.filter_map(|(&id, link)| Some(AmbassadorAddress { id, address: self.remote_beyond(link)? }));
+            candidates.filter_map(|(id, link)| Some(AmbassadorAddress { id, address: self.remote_beyond(link)? }));
         vias.min_by_key(|via| via.id.prefix() ^ me.prefix())
     }
 
@@ -82,7 +82,7 @@ impl<M> Links<M> {
 
     /// Whether `peer` is an ambassador that this node chose to dial.
     pub fn has_chosen(&self, peer: NodeId) -> bool {
-        self.up.get(&peer).is_some_and(|link| link.dialled && link.is_ambassador())
+        self.up.get(peer).is_some_and(|link| link.dialled && link.is_ambassador())
     }
 
     /// Whether a direct link leads to `address`.
@@ -92,28 +92,28 @@ impl<M> Links<M> {
 
     /// Linked ambassadors, in a stable order.
     pub fn ambassadors(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.up.iter().filter(|(_, link)| link.is_ambassador()).map(|(&id, _)| id)
+        self.up.iter().filter(|(_, link)| link.is_ambassador()).map(|(id, _)| id)
     }
 
     /// How a linked peer must still see this node, or the link is dead: QUIC takes a new address from a client, from a server
     /// it does not.
     pub fn expected_reflection(&self, peer: NodeId) -> Option<SocketAddr> {
-        self.up.get(&peer).filter(|link| !link.dialled)?.distant().seen
+        self.up.get(peer).filter(|link| !link.dialled)?.distant().seen
     }
 
     /// Whether a linked peer has said who it is.
     pub fn is_greeted(&self, peer: NodeId) -> bool {
-        self.up.get(&peer).is_some_and(|link| link.greeted)
+        self.up.get(peer).is_some_and(|link| link.greeted)
     }
 
     /// Peers linked directly, but on other networks.
     pub fn distant(&self) -> Vec<NodeId> {
-        self.up.iter().filter(|(_, link)| self.remote_beyond(link).is_some()).map(|(&peer, _)| peer).collect()
+        self.up.iter().filter(|(_, link)| self.remote_beyond(link).is_some()).map(|(peer, _)| peer).collect()
     }
 
     /// A relayed link: whether this side dialled it, and where an ambassador saw the peer when it introduced it.
     pub fn relayed(&self, peer: NodeId) -> Option<(bool, Option<IpAddr>)> {
-        let link = self.up.get(&peer).filter(|link| link.remote.is_none())?;
+        let link = self.up.get(peer).filter(|link| link.remote.is_none())?;
         Some((link.dialled, link.distant().observed_ip))
     }
 
@@ -121,7 +121,7 @@ impl<M> Links<M> {
     /// `trusted`: others only say that they are ambassadors.
     pub fn reflectors(&self, trusted: impl Fn(NodeId) -> bool) -> Vec<SocketAddr> {
         let (first, others): (Vec<_>, Vec<_>) =
-            self.up.iter().filter(|(_, link)| link.is_ambassador()).partition(|&(&peer, _)| trusted(peer));
+            self.up.iter().filter(|(_, link)| link.is_ambassador()).partition(|&(peer, _)| trusted(peer));
         let remotes = first.into_iter().chain(others).filter_map(|(_, link)| self.remote_beyond(link));
         let mut reflectors: Vec<SocketAddr> = Vec::new();
         // What they see is of use only where a NAT may be between.

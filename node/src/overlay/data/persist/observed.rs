@@ -3,12 +3,12 @@
 //! A claim costs nothing: a liar says that it is of a network of its own and has run for years, and so would be everybody's first
 //! choice. So a peer's network is that of the address at which this node sees it. Its uptime is the time since the first link.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::super::DataCx;
 use super::Persist;
 use crate::core::identity::NodeId;
+use crate::core::peer_map::PeerMap;
 use crate::core::time::Time;
 
 /// Most peers remembered; the one linked longest ago is forgotten first.
@@ -26,16 +26,16 @@ struct ObservedPeer {
 
 /// Peers that were linked.
 #[derive(Debug, Default)]
-pub(super) struct ObservedPeers(BTreeMap<NodeId, ObservedPeer>);
+pub(super) struct ObservedPeers(PeerMap<ObservedPeer>);
 
 impl ObservedPeers {
     /// Minutes since the first link to `peer`.
     pub(super) fn minutes(&self, now: Time, peer: NodeId) -> u64 {
-        self.0.get(&peer).map_or(0, |observed| now.since(observed.since).as_secs() / 60)
+        self.0.get(peer).map_or(0, |observed| now.since(observed.since).as_secs() / 60)
     }
 
     pub(super) fn forget(&mut self, peer: NodeId) {
-        self.0.remove(&peer);
+        self.0.remove(peer);
     }
 }
 
@@ -44,12 +44,12 @@ impl Persist {
     pub(in super::super) fn note_linked(&mut self, ctx: &DataCx<'_, '_>, peer: NodeId) {
         let peers = &mut self.observed.0;
         if peers.len() >= OBSERVED_MAX
-            && !peers.contains_key(&peer)
-            && let Some(oldest) = peers.iter().min_by_key(|(_, observed)| observed.linked).map(|(&id, _)| id)
+            && !peers.contains(peer)
+            && let Some(oldest) = peers.iter().min_by_key(|(_, observed)| observed.linked).map(|(id, _)| id)
         {
-            peers.remove(&oldest);
+            peers.remove(oldest);
         }
-        let observed = peers.entry(peer).or_insert(ObservedPeer { network: 0, since: ctx.now, linked: ctx.now });
+        let observed = peers.get_or_insert(peer, ObservedPeer { network: 0, since: ctx.now, linked: ctx.now });
         observed.linked = ctx.now;
         if let Some(network) = seen_network(ctx, peer) {
             observed.network = network;
@@ -59,7 +59,7 @@ impl Persist {
 
     /// Label of the network in which this node sees `peer`; `None` if it has not seen it over a direct link.
     pub(super) fn observed_network(&self, ctx: &DataCx<'_, '_>, peer: NodeId) -> Option<u64> {
-        let before = || self.observed.0.get(&peer).map(|observed| observed.network).filter(|&network| network != 0);
+        let before = || self.observed.0.get(peer).map(|observed| observed.network).filter(|&network| network != 0);
         seen_network(ctx, peer).or_else(before)
     }
 }
