@@ -128,6 +128,40 @@ fn the_shipped_churn_kills_as_often_as_it_says() {
     assert!((5_700..=6_300).contains(&kills), "{kills}");
 }
 
+/// Sessions of a minute and absences of half a minute: nodes are there for two thirds of the time, and never twice.
+#[test]
+fn nodes_come_and_go_in_sessions() {
+    let plan = read(
+        "networks: {lan: {}}\nnodes: {n: {on: lan, count: 50}}\nsteps:\n- churn:\n    for: 2h\n\
+         \x20   session: {exponential: 10min}\n    downtime: {exponential: 5min}\n\
+         \x20   speedup: 10\n    replace: same\n    spare: [n-1]\n    graceful: 25%\n",
+    );
+    let step = &plan.steps[0];
+    let expected = "churn for 2h: all nodes except n-1 fail (25% gracefully) after sessions with a median of 41s588ms and are \
+                    away for a median of 20s794ms, restarted with their stores";
+    assert_eq!(step.summary, expected);
+    assert!(step.ops.is_sorted_by_key(|timed| timed.after));
+    let (mut here, mut time_here, mut stops, mut kills) = ([true; 51], Duration::ZERO, 0, 0);
+    let mut last = Duration::ZERO;
+    for timed in &step.ops {
+        time_here += (timed.after - last) * here[2..].iter().filter(|here| **here).count() as u32;
+        last = timed.after;
+        let (node, is_here) = match timed.op {
+            Op::Kill { node } | Op::Stop { node } => (node.0, false),
+            Op::Start { node, fresh: false } => (node.0, true),
+            ref other => panic!("{other:?}"),
+        };
+        stops += usize::from(matches!(timed.op, Op::Stop { .. }));
+        kills += usize::from(matches!(timed.op, Op::Kill { .. }));
+        assert_ne!(std::mem::replace(&mut here[node + 1], is_here), is_here, "{timed:?}");
+    }
+    assert!(here[1], "the spared node stays");
+    let share = time_here.as_secs_f64() / (49.0 * last.as_secs_f64());
+    assert!((0.63..0.71).contains(&share), "{share}");
+    // 49 nodes × 7,200 s / 90 s, a quarter of them gracefully.
+    assert!((3_700..4_150).contains(&(stops + kills)) && (850..1_100).contains(&stops), "{stops} {kills}");
+}
+
 #[test]
 fn variables_are_overridden_and_settings_too() {
     let file = shipped().into_iter().find(|file| file.ends_with("churn.yaml")).unwrap();

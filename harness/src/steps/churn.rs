@@ -1,10 +1,16 @@
-//! `churn`: in each second each node fails with the same chance, as in Butter's own test rig.
+//! `churn`: nodes fail and others take their place. In each second each node fails with the same chance, as in Butter's own test
+//! rig; or each node stays for sessions and is away between them, as long as in networks that were measured.
 
-use crate::topology::form::{ValueForm, words_of};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
+use butter::core::random::Random;
 use rand::RngExt;
+
+mod lifetime;
+
+use lifetime::{DOWNTIME_FORMS, Lifetime, LifetimeKind, SESSION_FORMS};
 
 use super::named::NodeNames;
 use super::state::{NodeLife, PlanState, SeedPurpose, SeedStream};
@@ -12,24 +18,32 @@ use super::step::{ScheduleError, StepSource, StepSpec, Verb};
 use crate::op::Op;
 use crate::plan::{EndCondition, NodeIndex, TimedOp};
 use crate::topology::check::NameTable;
-use crate::topology::diagnostics::{DiagnosticSink, Span};
-use crate::topology::fields::{MapSpec, key};
+use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span};
+use crate::topology::fields::{Fields, MapSpec, key};
+use crate::topology::form::{ValueForm, words_of};
 use crate::topology::units::{ChancePerSecond, Share, Time};
 
 /// Most draws of one step: nodes times seconds.
 pub(super) const CHURN_DRAWS_MAX: u64 = 500_000_000;
+/// Most times faster than life.
+const SPEEDUP_MAX: u64 = 1_000_000;
 
 pub(super) static VERB: Verb = Verb {
     name: "churn",
     formerly: &[],
-    doc: "Each second each node fails with the same chance, and is replaced.",
+    doc: "Nodes fail and others take their place: with the same chance each second, or after sessions of given lengths.",
     keys: &MapSpec {
         what: "a churn step",
         keys: &[
             key("for", "60s", "how long").of(ValueForm::quantity::<Time>()).needed(),
-            key("die", "1/100/s", "chance of each node to fail in each second")
-                .of(ValueForm::quantity::<ChancePerSecond>())
-                .needed(),
+            key("die", "1/100/s", "chance of each node to fail in each second; this or session")
+                .of(ValueForm::quantity::<ChancePerSecond>()),
+            key("session", "{weibull: {shape: 0.6, scale: 3h}}", "how long nodes stay, or a preset: kad, ipfs, rig …")
+                .of(ValueForm::Either(&SESSION_FORMS)),
+            key("downtime", "{exponential: 20s}", "how long they are away, or a preset: kad; no time if absent")
+                .of(ValueForm::Either(&DOWNTIME_FORMS)),
+            key("speedup", "300", "how many times faster than said sessions and downtimes pass")
+                .of(ValueForm::Count(1, SPEEDUP_MAX)),
             key("graceful", "20%", "share of the failures that are a graceful stop; the others are kills")
                 .of(ValueForm::quantity::<Share>()),
             key("replace", "fresh", "what takes the place of a failed node: fresh (a new node), same (itself) or none")
@@ -37,7 +51,7 @@ pub(super) static VERB: Verb = Verb {
             key("only", "[alpha]", "networks, node groups or nodes that may fail; all if absent").of(ValueForm::NAMES),
             key("spare", "[ambassador]", "those of them that may not").of(ValueForm::NAMES),
         ],
-        later: &["session", "downtime", "trace", "outage"],
+        later: &["trace", "outage"],
     },
     short: None,
     example: "- churn: {for: 60s, die: 1/100/s, graceful: 20%, spare: ambassador}",
@@ -50,13 +64,29 @@ const REPLACEMENTS: [(&str, Replacement); 3] =
 #[derive(Debug)]
 struct Churn {
     duration: Duration,
-    /// Chance of each node in each second, 0..1.
-    die: f64,
+    failures: FailureTimes,
     /// Share of the failures that are a graceful stop, 0..1.
     graceful: f64,
     replacement: Replacement,
     only: NodeNames,
     spare: NodeNames,
+}
+
+/// When nodes fail.
+#[derive(Clone, Copy, Debug)]
+enum FailureTimes {
+    /// Each node with this chance in each second, 0..1.
+    EachSecond(f64),
+    /// Each node at the end of its session.
+    AfterSessions(Sessions),
+}
+
+/// How long nodes stay and are away.
+#[derive(Clone, Copy, Debug)]
+struct Sessions {
+    session: Lifetime,
+    downtime: Option<Lifetime>,
+    speedup: u64,
 }
 
 /// What takes the place of a failed node.
@@ -72,18 +102,59 @@ enum Replacement {
 fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepSpec> {
     let fields = source.fields(problems);
     let duration = fields.needed_quantity::<Time>("for", problems);
-    let die = fields.needed_quantity::<ChancePerSecond>("die", problems);
+    let replacement = fields.word("replace", &REPLACEMENTS, problems).unwrap_or(Replacement::Fresh);
+    let failures = read_failures(source, &fields, replacement, problems);
     Box::new(Churn {
         duration: duration.map_or(Duration::ZERO, |time| time.value.0),
-        die: die.map_or(0.0, |chance| chance.value.0),
+        failures: failures.unwrap_or(FailureTimes::EachSecond(0.0)),
         graceful: fields.quantity("graceful", problems).map_or(0.0, |share| {
             let Share(share) = share.value;
             share
         }),
-        replacement: fields.word("replace", &REPLACEMENTS, problems).unwrap_or(Replacement::Fresh),
+        replacement,
         only: NodeNames::read(&fields, "only", problems),
         spare: NodeNames::read(&fields, "spare", problems),
     })
+}
+
+fn read_failures(
+    source: &StepSource<'_>,
+    fields: &Fields<'_>,
+    replacement: Replacement,
+    problems: &mut DiagnosticSink,
+) -> Option<FailureTimes> {
+    let die = fields.quantity::<ChancePerSecond>("die", problems).map(|chance| chance.value.0);
+    let mut lifetime = |kind: LifetimeKind| {
+        let (key, node) = fields.entry(kind.key())?;
+        Lifetime::read(node, &key.span, kind, problems)
+    };
+    let (session, downtime) = (lifetime(LifetimeKind::Session), lifetime(LifetimeKind::Downtime));
+    let speedup = fields.count("speedup", 1, SPEEDUP_MAX, problems).unwrap_or(1);
+    if let (Some((die, _)), Some((session, _))) = (fields.entry("die"), fields.entry("session")) {
+        let problem = Diagnostic::at(&session.span, "a churn step has `die` or `session`, and this has both");
+        problems.add(problem.related(&die.span, "the other").help("remove one of them"));
+        return None;
+    }
+    if fields.entry("session").is_some() {
+        if let (Replacement::None, Some((away, _))) = (replacement, fields.entry("downtime")) {
+            let problem = Diagnostic::at(&away.span, "nothing comes back after this: the step has `replace: none`");
+            problems.add(problem.help("remove `downtime`, or write replace: same"));
+        }
+        return Some(FailureTimes::AfterSessions(Sessions { session: session?, downtime, speedup }));
+    }
+    for name in ["downtime", "speedup"] {
+        if let Some((key, _)) = fields.entry(name) {
+            let problem = Diagnostic::at(&key.span, format!("`{name}` goes with `session`, which is not there"));
+            problems.add(problem.help("such as session: kad"));
+        }
+    }
+    if fields.entry("die").is_none() {
+        problems.add(
+            Diagnostic::at(source.span, "a churn step needs `die` or `session`")
+                .help("add die: 1/100/s, or session: kad"),
+        );
+    }
+    die.map(FailureTimes::EachSecond)
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -101,6 +172,61 @@ impl StepSpec for Churn {
         let mut among = state.nodes_of(self.only.selectors());
         among.retain(|node| !spared.contains(node));
         let mut random = seeds.random(SeedPurpose::Deaths);
+        match &self.failures {
+            FailureTimes::EachSecond(die) => self.fail_each_second(*die, &among, state, &mut random),
+            FailureTimes::AfterSessions(sessions) => self.play_sessions(sessions, &among, state, &mut random),
+        }
+    }
+
+    fn ends(&self, _: &[TimedOp], _: &PlanState<'_>) -> EndCondition {
+        EndCondition::Elapsed { duration: self.duration }
+    }
+
+    fn summary(&self, _: &[TimedOp]) -> String {
+        let spared =
+            if self.spare.found().is_empty() { String::new() } else { format!(" except {}", self.spare.text()) };
+        let graceful =
+            if self.graceful > 0.0 { format!(" ({} gracefully)", Share(self.graceful)) } else { String::new() };
+        let after = match self.replacement {
+            Replacement::Fresh => "replaced by fresh nodes",
+            Replacement::Same => "restarted with their stores",
+            Replacement::None => "not replaced",
+        };
+        let (time, nodes) = (Time(self.duration), format!("{} nodes{spared}", self.only.text()));
+        match &self.failures {
+            FailureTimes::EachSecond(die) => {
+                format!("churn for {time}: {}/s of {nodes} fail{graceful}, {after}", Share(*die))
+            }
+            FailureTimes::AfterSessions(sessions) => {
+                format!("churn for {time}: {nodes} fail{graceful} after {sessions}, {after}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let median = |lifetime: &Lifetime| {
+            let median = lifetime.median() / u32::try_from(self.speedup).unwrap_or(u32::MAX);
+            Time(Duration::from_millis(median.as_millis() as u64))
+        };
+        write!(f, "sessions with a median of {}", median(&self.session))?;
+        match &self.downtime {
+            Some(downtime) => write!(f, " and are away for a median of {}", median(downtime)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Churn {
+    /// Each node with the same chance in each second, as Butter's rig does it.
+    fn fail_each_second(
+        &self,
+        die: f64,
+        among: &[NodeIndex],
+        state: &mut PlanState<'_>,
+        random: &mut Random,
+    ) -> Result<Vec<TimedOp>, ScheduleError> {
         let seconds = self.duration.as_nanos().div_ceil(SECOND.as_nanos()) as u64;
         if seconds.saturating_mul(among.len() as u64) > CHURN_DRAWS_MAX {
             return Err(ScheduleError::TooManyDraws);
@@ -108,8 +234,8 @@ impl StepSpec for Churn {
         let mut ops = Vec::new();
         for second in 0..seconds {
             let begin = ops.len();
-            for &node in &among {
-                if !state.is_alive(node) || random.random::<f64>() >= self.die {
+            for &node in among {
+                if !state.is_alive(node) || random.random::<f64>() >= die {
                     continue;
                 }
                 let at = SECOND * second as u32 + Duration::from_micros(random.random_range(0..SECOND_US));
@@ -128,26 +254,40 @@ impl StepSpec for Churn {
         Ok(ops)
     }
 
-    fn ends(&self, _: &[TimedOp], _: &PlanState<'_>) -> EndCondition {
-        EndCondition::Elapsed { duration: self.duration }
+    /// Each node in sessions of its own, the first from the beginning of the step (an alternating renewal process).
+    fn play_sessions(
+        &self,
+        sessions: &Sessions,
+        among: &[NodeIndex],
+        state: &mut PlanState<'_>,
+        random: &mut Random,
+    ) -> Result<Vec<TimedOp>, ScheduleError> {
+        let speedup = sessions.speedup as f64;
+        let mut ops = Vec::new();
+        for &node in among {
+            let mut now = Duration::ZERO;
+            while state.is_alive(node) {
+                now = now.saturating_add(sessions.session.draw(speedup, random));
+                if now >= self.duration {
+                    break;
+                }
+                let graceful = random.random::<f64>() < self.graceful;
+                let away = sessions.downtime.map_or(Duration::ZERO, |away| away.draw(speedup, random));
+                self.end_session(node, now, graceful, state, &mut ops);
+                now = now.saturating_add(away);
+                if self.replacement != Replacement::None && now < self.duration {
+                    self.begin_session(node, now, state, &mut ops);
+                }
+                if ops.len() > state.ops_left() {
+                    return Err(ScheduleError::TooManyOps);
+                }
+            }
+        }
+        // Stable, so what happens to a node stays in order.
+        ops.sort_by_key(|timed| timed.after);
+        Ok(ops)
     }
 
-    fn summary(&self, _: &[TimedOp]) -> String {
-        let spared =
-            if self.spare.found().is_empty() { String::new() } else { format!(" except {}", self.spare.text()) };
-        let graceful =
-            if self.graceful > 0.0 { format!(" ({} gracefully)", Share(self.graceful)) } else { String::new() };
-        let after = match self.replacement {
-            Replacement::Fresh => "replaced by fresh nodes",
-            Replacement::Same => "restarted with their stores",
-            Replacement::None => "not replaced",
-        };
-        let (time, die) = (Time(self.duration), Share(self.die));
-        format!("churn for {time}: {die}/s of {} nodes{spared} fail{graceful}, {after}", self.only.text())
-    }
-}
-
-impl Churn {
     fn fail(
         &self,
         node: NodeIndex,
@@ -156,13 +296,27 @@ impl Churn {
         state: &mut PlanState<'_>,
         ops: &mut Vec<TimedOp>,
     ) {
-        let end = if graceful { Op::Stop { node } } else { Op::Kill { node } };
-        ops.push(TimedOp { after, op: end });
-        match self.replacement {
-            Replacement::None => state.set_life(node, NodeLife::Down),
-            replacement => {
-                ops.push(TimedOp { after, op: Op::Start { node, fresh: replacement == Replacement::Fresh } });
-            }
+        self.end_session(node, after, graceful, state, ops);
+        if self.replacement != Replacement::None {
+            self.begin_session(node, after, state, ops);
         }
+    }
+
+    fn end_session(
+        &self,
+        node: NodeIndex,
+        after: Duration,
+        graceful: bool,
+        state: &mut PlanState<'_>,
+        ops: &mut Vec<TimedOp>,
+    ) {
+        let op = if graceful { Op::Stop { node } } else { Op::Kill { node } };
+        ops.push(TimedOp { after, op });
+        state.set_life(node, NodeLife::Down);
+    }
+
+    fn begin_session(&self, node: NodeIndex, after: Duration, state: &mut PlanState<'_>, ops: &mut Vec<TimedOp>) {
+        ops.push(TimedOp { after, op: Op::Start { node, fresh: self.replacement == Replacement::Fresh } });
+        state.set_life(node, NodeLife::Up);
     }
 }

@@ -55,6 +55,17 @@ pub struct ChancePerSecond(pub f64);
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct ZipfExponent(pub f64);
 
+/// A parameter of a distribution that decides its form, above 0.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct ShapeParameter(pub f64);
+
+impl ShapeParameter {
+    /// The greatest one.
+    pub(crate) const MOST: u64 = 20;
+    /// The least one: below, times of many magnitudes come from one distribution.
+    const LEAST: f64 = 0.1;
+}
+
 impl ZipfExponent {
     /// The greatest one.
     pub(crate) const MOST: u64 = 4;
@@ -156,6 +167,21 @@ impl Unit for ZipfExponent {
             Ok(ZipfExponent(exponent))
         } else {
             Err(format!("it is more than {}", Self::MOST))
+        }
+    }
+}
+
+impl Unit for ShapeParameter {
+    const WHAT: &'static str = "a parameter of a distribution";
+    const EXAMPLE: &'static str = "0.6";
+    const PATTERN: &'static str = r"^[0-9]+(\.[0-9]*)?$";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let shape: f64 = text.parse().ok().filter(|_| is_plain_number(text)).ok_or("it is not a number")?;
+        if (Self::LEAST..=Self::MOST as f64).contains(&shape) {
+            Ok(ShapeParameter(shape))
+        } else {
+            Err(format!("it goes from {} to {}", Self::LEAST, Self::MOST))
         }
     }
 }

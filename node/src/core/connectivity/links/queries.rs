@@ -46,10 +46,8 @@ impl<M> Links<M> {
     /// The host of another network from which `peer`, who has said who it is, has dialled, if neither an introduction nor a dial
     /// from here can have opened a way for it.
     pub fn unsolicited_caller(&self, peer: NodeId) -> Option<IpAddr> {
-        let link = self
-            .up
-            .get(peer)
-            .filter(|link| link.unsolicited && link.greeted && self.path_of(link) != LinkPath::Lan)?;
+        let link =
+            self.up.get(peer).filter(|link| link.unsolicited && link.greeted && self.path_of(link) != LinkPath::Lan)?;
         link.remote.map(|remote| remote.ip())
     }
 
