@@ -21,7 +21,7 @@ impl<V> Default for PeerMap<V> {
 }
 
 impl<V> PeerMap<V> {
-    /// What is known of `peer`.
+    /// What is known of `peer`, if it has an entry.
     pub fn get(&self, peer: NodeId) -> Option<&V> {
         self.position(peer).ok().map(|at| &self.entries[at].1)
     }
@@ -43,7 +43,7 @@ impl<V> PeerMap<V> {
         &mut self.entries[at].1
     }
 
-    /// Whether `peer` has an entry.
+    /// Whether anything is known of `peer`.
     pub fn contains(&self, peer: NodeId) -> bool {
         self.position(peer).is_ok()
     }
@@ -66,12 +66,12 @@ impl<V> PeerMap<V> {
         Some(self.entries.remove(at).1)
     }
 
-    /// Number of peers.
+    /// Number of peers that have an entry.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no peer.
+    /// Whether no peer has an entry.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
