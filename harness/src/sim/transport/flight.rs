@@ -66,7 +66,7 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
             for place in 0..link.hop_count() {
                 self.networks.count(link.hop_from(from_side, place), packets, bytes);
             }
-            self.schedule(from, at, Event::Arrive { flight, to });
+            self.schedule(from, at, Event::Arrive(flight, to));
         } else {
             self.hand_to_sender(flight);
         }
