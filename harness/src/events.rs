@@ -267,7 +267,7 @@ pub enum EventKind {
 /// The graph in which two live nodes are joined when one has the other in its active view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ViewGraph {
-    /// Number of components.
+    /// Number of components of the graph.
     pub components: usize,
     /// Nodes in the largest component.
     pub largest: usize,

@@ -20,7 +20,7 @@ pub mod searches;
 pub struct PublishedStudy {
     /// What was measured, and of what size.
     pub title: String,
-    /// Every figure.
+    /// Every figure, in the order in which they are shown.
     pub figures: Vec<PublishedFigure>,
 }
 

@@ -13,7 +13,7 @@ mod draw;
 /// Most links of a graph.
 pub const GRAPH_LINKS_MAX: usize = 4_000_000;
 
-/// Every node's neighbours.
+/// The neighbours of every node of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PrescribedGraph {
     /// As the file has it: `regular(8)`.
@@ -32,7 +32,7 @@ pub struct PrescribedGraph {
 pub struct EdgeFile {
     /// Its name, without a folder.
     pub name: String,
-    /// Its contents.
+    /// Its contents, a link in each line.
     pub text: String,
 }
 
@@ -57,7 +57,7 @@ pub enum GraphForm {
     RandomLike {
         /// Nodes of that graph.
         nodes: usize,
-        /// Its links.
+        /// Links of that graph.
         links: usize,
     },
     /// Links from a file beside the topology.
@@ -105,7 +105,7 @@ pub enum GraphError {
         nodes: usize,
         /// One less than there are nodes.
         least: usize,
-        /// Pairs of nodes.
+        /// Number of pairs of nodes.
         most: usize,
     },
     /// No way was found to make it one component.
@@ -143,7 +143,7 @@ impl PrescribedGraph {
         PrescribedGraph { form, neighbours, file: None }
     }
 
-    /// Number of links.
+    /// Number of links, each counted once.
     pub fn links(&self) -> usize {
         self.neighbours.iter().map(Vec::len).sum::<usize>() / 2
     }

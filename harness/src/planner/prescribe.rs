@@ -29,7 +29,7 @@ pub(super) fn prescribe(
         if brings_new_nodes(step) {
             problems.add(
                 Diagnostic::at(&entry.span, "new nodes have no place in a prescribed graph")
-                    .related(&raw.span, "prescribes who knows whom")
+                    .related(&raw.span, "prescribes the neighbours of every node")
                     .help("let nodes come back as they were (churn: replace: same), or leave `fresh` out"),
             );
         }

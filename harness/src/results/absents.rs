@@ -8,7 +8,7 @@ use crate::statistics::{DurationQuantiles, quantile, ratio};
 /// Gets of absent keys as the events so far show them.
 #[derive(Clone, Debug, Default)]
 pub struct AbsentTally {
-    /// All of them.
+    /// Number of gets that have ended.
     pub queries: u64,
     /// Those of which the node said that the key is not there.
     pub absent: u64,

@@ -45,7 +45,7 @@ pub(crate) struct TopologyModel {
     pub(crate) settings: Vec<(String, String)>,
     /// Steps for which a node joins on every network.
     pub(crate) fresh_steps: u64,
-    /// Whether the file says who knows whom.
+    /// Whether the file says which nodes are neighbours.
     pub(crate) prescribes_graph: bool,
 }
 

@@ -72,7 +72,7 @@ impl Overlay for NoOverlay {
 /// What the graph of neighbours is like.
 #[derive(Clone, Copy, Debug)]
 pub struct NeighbourGraph {
-    /// Live nodes.
+    /// Number of live nodes in it.
     pub nodes: usize,
     /// Mean over nodes of the share of their pairs of neighbours that are neighbours themselves.
     pub clustering: f64,
@@ -134,8 +134,9 @@ impl MembershipNetwork {
         let mut builder = builder.with("refresh", &format!("{}s", ROUND.as_secs()));
         let ambassadors: Vec<_> = (0..nodes.div_ceil(NODES_PER_AMBASSADOR)).map(|_| builder.ambassador()).collect();
         for node in ambassadors.len()..nodes {
-            let told = ambassadors.iter().copied().cycle().skip(node).take(AMBASSADORS_TOLD.min(ambassadors.len()));
-            builder.node_joining(PlanBuilder::INTERNET, told.collect());
+            let configured =
+                ambassadors.iter().copied().cycle().skip(node).take(AMBASSADORS_TOLD.min(ambassadors.len()));
+            builder.node_joining(PlanBuilder::INTERNET, configured.collect());
         }
         let plan = builder.into_plan();
         let mut network = MembershipNetwork { engine: SimEngine::new(&plan), plan };

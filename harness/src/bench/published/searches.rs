@@ -28,7 +28,7 @@ use crate::statistics::ratio;
 
 /// Nodes of the published graph.
 pub const NODES: usize = 9_836;
-/// Its links.
+/// Links of the published graph.
 pub const LINKS: usize = 20_099;
 /// Share of the nodes that hold a copy of an item.
 const REPLICATION: f64 = 0.01;
