@@ -1,5 +1,5 @@
 //! How fast and how true the testbed itself is: in [`mod@router`] the router, in [`mod@up`] a backend, in
-//! [`mod@false_alarms`] the comparison of runs, in [`mod@fidelity`] the model of QUIC, in [`mod@find`] searches, and here the
+//! [`mod@false_alarms`] the comparison of runs, in [`mod@fidelity`] the model of QUIC, in [`mod@find`] searches, in [`mod@published`] figures that others have published, and here the
 //! simulator, with the memory that a simulated node takes: `harness bench sim`.
 //!
 //! LANs of 50 nodes behind plain routers, and ambassadors on the internet. Everybody joins, everybody stores one item, and
@@ -8,6 +8,7 @@
 pub mod false_alarms;
 pub mod fidelity;
 pub mod find;
+pub mod published;
 pub mod router;
 pub mod up;
 

@@ -7,7 +7,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `check` | what a family has to say of itself |
-//! | `items`, `spread`, `retrieval`, `search`, `connectivity`, `rebind_recovery`, `incidents`, `metric` | the families |
+//! | `items`, `spread`, `retrieval`, `absent_keys`, `search`, `connectivity`, `rebind_recovery`, `views_connected`, `views_healed`, `incidents`, `metric` | the families |
 //! | `parse`, `words` | the text of a check: measure, comparison, bound |
 //! | `evaluate` | the checks of a run, with what was measured |
 
@@ -18,6 +18,7 @@ use std::fmt::Write;
 use crate::plan::Check;
 use crate::results::connectivity::LinkClass;
 
+mod absent_keys;
 mod check;
 mod connectivity;
 mod evaluate;
@@ -29,6 +30,8 @@ mod rebind_recovery;
 mod retrieval;
 mod search;
 mod spread;
+mod views_connected;
+mod views_healed;
 mod words;
 
 pub(crate) use check::Activity;
@@ -38,16 +41,19 @@ pub(crate) use parse::parse;
 pub(crate) use words::Names;
 
 /// Every family of measures, in the order of the reference.
-const FAMILIES: [&dyn MeasureFamily; 11] = [
+const FAMILIES: [&dyn MeasureFamily; 14] = [
     &items::Persistence,
     &items::Stored,
     &items::Copies,
     &spread::Spread,
     &retrieval::Retrieval,
+    &absent_keys::AbsentKeys,
     &search::Search,
     &connectivity::Connectivity(LinkClass::Connected),
     &connectivity::Connectivity(LinkClass::Direct),
     &rebind_recovery::RebindRecovered,
+    &views_connected::ViewsConnected,
+    &views_healed::ViewsHealed,
     &incidents::Incidents,
     &metric::Metric,
 ];

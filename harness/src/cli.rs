@@ -63,6 +63,7 @@ mod schema;
 mod seeds;
 mod session;
 mod signals;
+mod table;
 
 use error::CommandError;
 use exit::{Exit, complain, fail, show, table_style, tell};
@@ -112,6 +113,9 @@ enum Command {
     /// Make the page of a recorded run again, or one page of several runs
     #[command(after_help = help::REPORT)]
     Report(report::Args),
+    /// Show the measures of recorded runs in one table, or as plot data
+    #[command(after_help = help::TABLE)]
+    Table(table::Args),
     /// Play random scenarios on the simulator and check what must hold in each
     #[command(after_help = help::EXPLORE)]
     Explore(explore::Args),
@@ -206,6 +210,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args)?,
         Command::Report(args) => report::report(&args)?,
+        Command::Table(args) => table::table(&args)?,
         Command::Explore(args) => explore::explore(&args)?,
         Command::Samples(args) => samples::samples(args)?,
         Command::Doctor => runtime.block_on(machine::doctor()),

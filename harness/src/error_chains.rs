@@ -13,6 +13,7 @@ use crate::metrics::exposition::{ExpositionError, SampleError};
 use crate::net::nat::leases::Refused;
 use crate::net::packet::Malformed;
 use crate::netns::access::NamespaceError;
+use crate::plan::GraphError;
 use crate::planner;
 use crate::probe::{ProbeError, RouterDiffers};
 use crate::programs::ProgramError;
@@ -52,6 +53,11 @@ fn plan_errors() -> Vec<Box<dyn Error>> {
         Box::new(ScheduleError::PartitionInForce { name: text() }),
         Box::new(ScheduleError::TooManyZones),
         Box::new(ScheduleError::NotPartitioned { name: Some(text()) }),
+        Box::new(GraphError::TooFewNodes { neighbours: 8, nodes: 3 }),
+        Box::new(GraphError::OddEnds { neighbours: 3, nodes: 9 }),
+        Box::new(GraphError::LinksOutOfRange { links: 3, nodes: 9, least: 8, most: 36 }),
+        Box::new(GraphError::Apart),
+        Box::new(GraphError::TooManyLinks),
     ]
 }
 
@@ -171,6 +177,7 @@ fn command_errors() -> Vec<Box<dyn Error>> {
         Box::new(CommandError::Manifest(ManifestError::Missing("out".into()))),
         Box::new(CommandError::BackendsDiffer),
         Box::new(CommandError::FidelityOfRealQuic),
+        Box::new(CommandError::GraphOnRealNodes { topology: text(), backend: "netns" }),
         Box::new(CommandError::Page(PageError::Unwritable { path: "out".into(), source: cause() })),
         Box::new(CommandError::RunSet(RunSetError::NoRuns("out".into()))),
         Box::new(CommandError::OtherRuns("out".into())),

@@ -183,6 +183,15 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         asked_nodes: Vec<AskedNode>,
     },
+    /// A get of a key that no item has is over.
+    SoughtAbsent {
+        /// Index of the node that asked.
+        node: NodeIndex,
+        /// Microseconds from its submission to its end.
+        took_us: u64,
+        /// What the node says.
+        result: AbsentResult,
+    },
     /// A search has ended.
     Searched {
         /// Number of the search among all of the run, from 0 in the order of their ends.
@@ -250,7 +259,18 @@ pub enum EventKind {
         copies_max: usize,
         /// How blocks are spread over the live nodes.
         spread: BlockSpread,
+        /// The graph of neighbours.
+        views: ViewGraph,
     },
+}
+
+/// The graph in which two live nodes are joined when one has the other in its active view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ViewGraph {
+    /// Number of components of the graph.
+    pub components: usize,
+    /// Nodes in the largest component.
+    pub largest: usize,
 }
 
 /// How many blocks nodes hold, each block that a node holds counted once.
@@ -367,6 +387,28 @@ pub enum Retrieved {
     },
     /// The item was never acknowledged, so it was not asked for.
     NeverStored,
+}
+
+/// How a get of a key that no item has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum AbsentResult {
+    /// The node says that it is not there.
+    Absent {
+        /// Query messages that the search took.
+        messages: u64,
+    },
+    /// Not every peer had answered the node at its deadline.
+    Incomplete(SearchBody),
+    /// Some bytes came: a fault of the node.
+    WrongBytes,
+    /// The node gave no answer in time.
+    TimedOut,
+    /// The node could not be asked (it died, say).
+    Unasked {
+        /// The cause, as a message for the user.
+        why: String,
+    },
 }
 
 /// How a search ended, beside what the plan says.

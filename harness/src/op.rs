@@ -50,7 +50,22 @@ pub enum Op {
     Put { node: NodeIndex, item: ItemIndex },
     /// Has a node fetch an item, its target. Ends with [`OpResult::Found`], [`OpResult::NotFound`],
     /// [`OpResult::Incomplete`] or [`OpResult::Unanswered`].
-    Get { node: NodeIndex, item: ItemIndex },
+    Get {
+        node: NodeIndex,
+        item: ItemIndex,
+        /// Whether it asks every peer before it ends without success.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        exhaustive: bool,
+    },
+    /// Has a node look for a key that no item has, its target. Ends as [`Op::Get`] does.
+    GetAbsent {
+        node: NodeIndex,
+        /// Decides the key.
+        key: u64,
+        /// Whether it asks every peer before it ends without success.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        exhaustive: bool,
+    },
     /// Has a node search for keywords. Ends with [`OpResult::Searched`] or [`OpResult::Unanswered`].
     Search {
         node: NodeIndex,
@@ -136,6 +151,7 @@ impl Op {
             | Op::CorruptStore { node, .. } => Some(*node),
             Op::Put { node, .. }
             | Op::Get { node, .. }
+            | Op::GetAbsent { node, .. }
             | Op::Search { node, .. }
             | Op::Connect { node, .. }
             | Op::Ping { node, .. } => Some(*node),
@@ -169,6 +185,7 @@ impl Op {
             Op::Resume { .. } => "resume",
             Op::Put { .. } => "put",
             Op::Get { .. } => "get",
+            Op::GetAbsent { .. } => "get of an absent key",
             Op::Search { .. } => "search",
             Op::Rebind { .. } => "rebind",
             Op::SetLink { .. } => "link change",
@@ -194,6 +211,7 @@ impl Op {
             Op::Resume { .. } => "resumes",
             Op::Put { .. } => "puts",
             Op::Get { .. } => "gets",
+            Op::GetAbsent { .. } => "gets of absent keys",
             Op::Search { .. } => "searches",
             Op::Rebind { .. } => "rebinds",
             Op::SetLink { .. } => "link changes",
@@ -263,6 +281,8 @@ pub enum OpResult {
     NotFound {
         /// The peers that were asked.
         asked: Vec<AskedPeerBody>,
+        /// Query messages that it took.
+        messages: u64,
     },
     /// The get ended without a value, and not every peer had answered.
     Incomplete {

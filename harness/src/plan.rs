@@ -21,6 +21,7 @@ mod check;
 mod fidelity;
 pub mod ipv6;
 pub mod partitions;
+mod prescribed_graph;
 mod relocate;
 mod step;
 pub mod sweep;
@@ -32,6 +33,7 @@ use ipv6::{Network6, Uplink6};
 pub use crate::index::{ItemIndex, NetworkIndex, NetworkRange, NodeIndex};
 pub use check::{Aggregate, Check, Comparison, Measure, Selection, Statistic};
 pub use fidelity::{Fidelity, FidelityChoice, PACKET_NODES_MAX};
+pub use prescribed_graph::{EdgeFile, GRAPH_LINKS_MAX, GraphError, GraphForm, PrescribedGraph};
 pub use step::{EndCondition, Step, TimedOp};
 
 /// Port on which every node listens for peers (UDP).
@@ -59,6 +61,9 @@ pub struct Plan {
     pub networks: Vec<Network>,
     /// Every node that ever runs, the `fresh` ones of retrieve steps last.
     pub nodes: Vec<NodePlan>,
+    /// The neighbours that nodes have from the start to the end, if the file prescribes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph: Option<PrescribedGraph>,
     /// Every item that is stored.
     pub items: Vec<Item>,
     /// What happens, in order.

@@ -6,6 +6,7 @@
 //! | module | subject |
 //! | --- | --- |
 //! | `assemble` | networks, nodes and steps of the plan |
+//! | `prescribe` | the prescribed graph of known hosts |
 //! | `precondition` | whether the steps give each check something to measure |
 //! | `describe` | a plan on one page |
 //! | `schema` | the JSON Schema of topology files |
@@ -17,7 +18,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::plan::{Plan, ResolvedInputs};
+use crate::plan::{EdgeFile, Plan, ResolvedInputs};
 use crate::steps;
 use crate::steps::check::parse_checks;
 use crate::topology::check::{Outline, StepDemands};
@@ -28,6 +29,7 @@ use crate::topology::{self, FILE_BYTES_MAX, Overrides, SEED_DEFAULT, tree, vars}
 mod assemble;
 pub(crate) mod describe;
 mod precondition;
+mod prescribe;
 mod schema;
 
 pub use describe::describe;
@@ -75,13 +77,22 @@ fn plan(origin: &str, stem: &str, text: &str, overrides: &Overrides) -> Result<P
     let mut problems = DiagnosticSink::default();
     // A byte order mark belongs to no line.
     let source = text.strip_prefix('\u{feff}').unwrap_or(text);
-    match planned(stem, text, source, overrides, &mut problems) {
+    let own_folder = Path::new(origin).parent().unwrap_or(Path::new(""));
+    let folder = overrides.folder.as_deref().unwrap_or(own_folder);
+    match planned(stem, (text, source), folder, overrides, &mut problems) {
         Some(plan) if problems.none() => Ok(plan),
         _ => Err(problems.into_diagnostics(origin, source)),
     }
 }
 
-fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems: &mut DiagnosticSink) -> Option<Plan> {
+/// The plan of a topology's text; `source` is the same without a byte order mark.
+fn planned(
+    stem: &str,
+    (text, source): (&str, &str),
+    folder: &Path,
+    overrides: &Overrides,
+    problems: &mut DiagnosticSink,
+) -> Option<Plan> {
     if text.len() as u64 > FILE_BYTES_MAX {
         problems.add(Diagnostic::nowhere(format!("a topology has at most {FILE_BYTES_MAX} bytes")));
         return None;
@@ -93,7 +104,7 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
     let (name, description, seed) = (raw.name.take(), std::mem::take(&mut raw.description), raw.seed);
     let inputs = ResolvedInputs { seed_in_file: seed.is_some(), variables, settings };
     let seed = overrides.seed.or(seed).unwrap_or(SEED_DEFAULT);
-    let sweep = std::mem::take(&mut raw.sweep);
+    let (sweep, graph) = (std::mem::take(&mut raw.sweep), raw.graph.clone());
     let fidelity = raw.fidelity.unwrap_or_default();
     let mut entries = steps::read(&raw.steps, source, problems);
     let outline = Outline::new(&raw, problems)?;
@@ -106,16 +117,18 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
     };
     let model = outline.into_model(raw, source, &demands, problems)?;
     let assembled = assemble::assemble(&model, &entries, seed, problems)?;
+    let graph = graph.and_then(|graph| prescribe::prescribe(&graph, folder, &assembled, &entries, seed, problems));
     precondition::check(&entries, &assembled, &checks, problems);
     Some(Plan {
         name: name.unwrap_or_else(|| topology::name_from(stem)),
         description,
         seed,
         fidelity,
-        topology_hash: topology_hash(text, overrides),
+        topology_hash: topology_hash(text, overrides, graph.as_ref().and_then(|graph| graph.file.as_ref())),
         source: text.to_owned(),
         networks: assembled.networks,
         nodes: assembled.nodes,
+        graph,
         items: assembled.items,
         steps: assembled.steps,
         sweep,
@@ -126,13 +139,16 @@ fn planned(stem: &str, text: &str, source: &str, overrides: &Overrides, problems
 }
 
 /// SHA-256 of the text and of the values that `overrides` give to variables and settings. Without overrides it is that of the
-/// file.
-fn topology_hash(text: &str, overrides: &Overrides) -> String {
+/// file. A file of links counts too.
+fn topology_hash(text: &str, overrides: &Overrides, links: Option<&EdgeFile>) -> String {
     // Sorted by name; of several values for one name the last counts.
     let set: BTreeMap<&str, &str> = overrides.set.iter().map(|(name, value)| (&**name, &**value)).collect();
     let mut hash = Sha256::new_with_prefix(text.as_bytes());
     for (name, value) in set {
         hash.update(format!("\0{name}={value}"));
+    }
+    if let Some(EdgeFile { name, text }) = links {
+        hash.update(format!("\0{name}\0{text}"));
     }
     hexadecimal(&hash.finalize())
 }

@@ -5,7 +5,7 @@
 //! | [`summary`] | the verdict and all sections, on a terminal |
 //! | `checks`, `items`, `nodes`, `queries`, `searches`, `connectivity`, `rebind_recovery`, `links` | one section each, as a table |
 //! | [`comparison`] | two sets of runs side by side |
-//! | [`run_table`] | several runs in one table |
+//! | [`run_table`], [`figure_csv`] | several runs in one table, and as plot data |
 //! | [`junit`] | steps and checks as test cases, for CI |
 //! | [`style`] | how wide tables are, and with which characters they are drawn |
 //! | `format` | numbers with their units |
@@ -14,6 +14,7 @@ pub mod agreement;
 mod checks;
 pub mod comparison;
 mod connectivity;
+pub mod figure_csv;
 mod format;
 mod items;
 pub mod junit;

@@ -5,7 +5,7 @@
 //! | [`result`] | `result.json`: everything that follows from events and metrics, and nothing from the wall clock |
 //! | [`timing`] | `timing.json`: how long the run took on this machine |
 //! | [`tally`] | the events, added up section by section |
-//! | [`items`], [`nodes`], [`queries`], [`searches`], [`connectivity`], [`rebind_recovery`], [`links`] | a section each: how it is tallied, and what the result says of it |
+//! | [`items`], [`nodes`], [`queries`], [`absents`], [`searches`], [`connectivity`], [`rebind_recovery`], [`views`], [`links`] | a section each: how it is tallied, and what the result says of it |
 //! | [`steps`], [`check_result`], [`incidents`], [`failed_operations`] | how steps, checks and single operations came out |
 //! | [`outline`] | how a run came out, of one that has just ended or from its record |
 //! | [`topology_shape`] | what two runs must share to be comparable |
@@ -15,6 +15,7 @@
 //! | [`compare`] | whether two sets of runs, for example on two backends, agree |
 //! | [`directory`] | the run's directory, and the record written into it during the run |
 
+pub mod absents;
 pub mod agreement;
 pub mod check_result;
 pub mod compare;
@@ -39,3 +40,4 @@ pub mod steps;
 pub mod tally;
 pub mod timing;
 pub mod topology_shape;
+pub mod views;

@@ -5,6 +5,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | `absents` | keys that no item has |
 //! | `holders` | who holds each item, from one inspection to the next |
 //! | `looks` | when all nodes are looked at |
 //! | `pair_queue` | pairs of nodes that are to be linked |
@@ -23,13 +24,14 @@ use std::time::Duration;
 use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 
 use crate::backend::Backend;
-use crate::events::{Event, EventKind, LinkResult, Retrieved, RunTime};
+use crate::events::{AbsentResult, Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::metrics::history::MetricHistory;
 use crate::metrics::run::RunMetrics;
 use crate::op::{Lifecycle, Op, OpId, OpTarget};
 use crate::plan::{EndCondition, NodeIndex, Plan};
 use crate::series::Scrape;
 
+mod absents;
 mod backend_events;
 mod failed_repairs;
 mod holders;
@@ -253,7 +255,7 @@ impl<B: Backend> Runner<'_, B> {
         if matches!(left, Leave::Over) {
             left = match step.ends {
                 EndCondition::Checked { .. } => self.see_now().await,
-                EndCondition::Elapsed { .. } => self.inspect_now().await,
+                EndCondition::Elapsed { .. } | EndCondition::Watched { .. } => self.inspect_now().await,
                 _ if changes_holders(step) => self.inspect_now().await,
                 _ => left,
             };
@@ -319,7 +321,9 @@ impl<B: Backend> Runner<'_, B> {
                 }
                 late(deadline).then(|| Leave::GiveUp(self.not_joined(*deadline, undone)))
             }
-            EndCondition::Elapsed { duration } => (late(duration) && undone == 0).then_some(Leave::Over),
+            EndCondition::Elapsed { duration } | EndCondition::Watched { duration, .. } => {
+                (late(duration) && undone == 0).then_some(Leave::Over)
+            }
             EndCondition::Done { deadline } if undone > 0 => late(deadline).then(|| {
                 Leave::Problem(format!(
                     "{undone} of its operations were not done within {}",
@@ -429,7 +433,11 @@ impl<B: Backend> Runner<'_, B> {
             }
             &Op::Put { node, item } if !is_up => return self.stored(now, now, item, node, Err(IS_DOWN.to_owned())),
             Op::Put { node, .. } => (OpTarget::InPlan, self.answer_deadline(*node)),
-            &Op::Get { node, item } => match self.state.id_of(item) {
+            &Op::GetAbsent { node, key, .. } => match is_up {
+                true => (OpTarget::Item(absents::key_of(key)), self.answer_deadline(node)),
+                false => return self.sought_absent(now, now, node, AbsentResult::Unasked { why: IS_DOWN.to_owned() }),
+            },
+            &Op::Get { node, item, .. } => match self.state.id_of(item) {
                 None => return self.retrieved(now, now, item, node, Retrieved::NeverStored),
                 Some(_) if !is_up => {
                     return self.retrieved(now, now, item, node, Retrieved::Unasked { why: IS_DOWN.to_owned() });

@@ -12,6 +12,8 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::path::PathBuf;
+
 pub(crate) mod addresses;
 pub(crate) mod check;
 pub(crate) mod diagnostics;
@@ -40,6 +42,8 @@ pub struct Overrides {
     /// Variables and their values; also settings of nodes, which replace those of the file's `config` (what a node group
     /// sets for itself stays).
     pub set: Vec<(String, String)>,
+    /// Folder of files that the topology names; its own if `None`. A record has copies.
+    pub folder: Option<PathBuf>,
 }
 
 /// The text of a stream that is not too long.

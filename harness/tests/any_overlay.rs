@@ -38,7 +38,7 @@ fn started(plan: &Plan) -> SimEngine<GossipCounter> {
     for (slot, node) in plan.nodes.iter().enumerate() {
         let NodeConfig { core: config, .. } = plan.node_config(node);
         let id = NodeId([slot as u8 + 1; 32]);
-        let spec = SpawnSpec { id, config, seed: slot as u64, overlay: GossipCounter::default() };
+        let spec = SpawnSpec { id, config, seed: slot as u64, overlay: GossipCounter::default(), neighbours: None };
         engine.start(slot as NodeSlot, spec);
     }
     engine

@@ -29,7 +29,7 @@ struct Total {
 
 fn after_churn(die: &str, seed: u64) -> Total {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/churn.yaml");
-    let overrides = Overrides { seed: Some(seed), set: vec![("die".into(), die.into())] };
+    let overrides = Overrides { seed: Some(seed), set: vec![("die".into(), die.into())], folder: None };
     let plan = planner::load(&path, &overrides).expect("it is valid");
     // Forty runs of a hundred nodes: QUIC itself would take minutes.
     let plan = Plan { fidelity: FidelityChoice::Message, ..plan };

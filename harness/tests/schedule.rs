@@ -30,7 +30,9 @@ fn judge(plan: &Plan) -> Result<(), TestCaseError> {
         prop_assert!(step.ops.is_sorted_by_key(|timed| timed.after), "{} is not in order of time", step.verb);
         let last = step.ops.last().map_or(Duration::ZERO, |timed| timed.after);
         match &step.ends {
-            EndCondition::Elapsed { duration } => prop_assert!(last <= *duration),
+            EndCondition::Elapsed { duration } | EndCondition::Watched { duration, .. } => {
+                prop_assert!(last <= *duration)
+            }
             EndCondition::Done { deadline } => prop_assert!(last < *deadline),
             EndCondition::Joined { .. } | EndCondition::Checked { .. } => prop_assert!(step.ops.is_empty()),
         }
@@ -50,7 +52,7 @@ fn judge(plan: &Plan) -> Result<(), TestCaseError> {
                     prop_assert!(node != peer);
                     prop_assert!(connected.insert((node.min(peer), node.max(peer))), "{node:?} and {peer:?} twice");
                 }
-                &Op::Get { item, node } => {
+                &Op::Get { item, node, .. } => {
                     prop_assert!(alive[node.0], "{node:?} is down");
                     prop_assert!(stored[item.0], "{item:?} was never stored");
                 }

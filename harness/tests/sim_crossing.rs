@@ -93,7 +93,7 @@ fn start(plan: &Plan) -> SimEngine<DataOverlay> {
         let NodeConfig { core: config, data, .. } = plan.node_config(node);
         let overlay = DataOverlay::new(data);
         let seed = plan.seed * 1_000 + slot as u64;
-        engine.start(slot as NodeSlot, SpawnSpec { id: id(plan, slot), config, seed, overlay });
+        engine.start(slot as NodeSlot, SpawnSpec { id: id(plan, slot), config, seed, overlay, neighbours: None });
         let until = engine.now() + Duration::from_millis(400);
         assert!(engine.next(until).is_none());
     }

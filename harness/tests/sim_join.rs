@@ -23,7 +23,7 @@ fn start_all(plan: &Plan) -> SimEngine<DataOverlay> {
         let overlay = DataOverlay::new(data);
         engine.start(
             slot as NodeSlot,
-            SpawnSpec { id: NodeId(id), config, seed: plan.seed * 1_000 + slot as u64, overlay },
+            SpawnSpec { id: NodeId(id), config, seed: plan.seed * 1_000 + slot as u64, overlay, neighbours: None },
         );
     }
     engine

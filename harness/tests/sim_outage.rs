@@ -54,6 +54,7 @@ impl Outage {
                 config,
                 seed: seed * 1_000 + slot as u64,
                 overlay: DataOverlay::new(data),
+                neighbours: None,
             };
             engine.start(slot as NodeSlot, spawn);
         }

@@ -88,7 +88,8 @@ fn passes(text: &str, seeds: u64, set: &[(&str, &str)]) -> f64 {
     let mut retrieval = 0.0;
     for seed in 1..=seeds {
         let set = set.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let plan = planner::read("a test", text, &Overrides { seed: Some(seed), set }).expect("it is valid");
+        let plan =
+            planner::read("a test", text, &Overrides { seed: Some(seed), set, folder: None }).expect("it is valid");
         let plan = Plan { fidelity: FidelityChoice::Packet, ..plan };
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let played = runtime.block_on(async {

@@ -358,6 +358,9 @@ pub struct ErrorBody {
     /// Of a put that made too few copies: what is missing, and why.
     #[serde(flatten)]
     pub shortage: Option<ShortageBody>,
+    /// Of a get that ended without its value: query messages that it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u64>,
     /// Of a get: the peers that it has asked, at most the first 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked_peers: Vec<AskedPeerBody>,
@@ -366,7 +369,8 @@ pub struct ErrorBody {
 impl ErrorBody {
     /// A cause without further facts.
     pub fn new(error: impl ToString) -> Self {
-        ErrorBody { error: error.to_string(), remedy: None, search: None, shortage: None, asked_peers: Vec::new() }
+        let error = error.to_string();
+        ErrorBody { error, remedy: None, search: None, shortage: None, messages: None, asked_peers: Vec::new() }
     }
 }
 
@@ -432,7 +436,7 @@ pub struct SearchBody {
 
 impl From<SearchTally> for SearchBody {
     fn from(tally: SearchTally) -> Self {
-        let SearchTally { asked, answered, timed_out, unreachable } = tally;
+        let SearchTally { asked, answered, timed_out, unreachable, .. } = tally;
         SearchBody { asked, answered, timed_out, unreachable }
     }
 }

@@ -96,6 +96,11 @@ impl<V: Overlay> NodeCore<V> {
         }
     }
 
+    /// Gives it these neighbours, which it keeps, and no others: for simulations on a given graph. Before its first input.
+    pub fn prescribe_neighbours(&mut self, neighbours: Vec<Contact>) {
+        self.hosts.prescribe(neighbours);
+    }
+
     /// Takes one input; what follows from it goes to `sink`. Returns when the node wants [`Input::Wake`] at the latest.
     pub fn handle(
         &mut self,

@@ -71,7 +71,7 @@ fn core_errors() -> Vec<Box<dyn Error>> {
         Box::new(PutError::Storage(StoreFault::Busy)),
         Box::new(StoreError { fault: StoreFault::DiskFull, reason: "no space left".to_owned() }),
         Box::new(StoreFault::Failed),
-        Box::new(GetError::NotFound),
+        Box::new(GetError::NotFound(SearchTally::default())),
         Box::new(GetError::ProbablyAbsent(SearchTally::default())),
         Box::new(GetError::Incomplete(SearchTally::default())),
         Box::new(GetError::Busy),
@@ -149,7 +149,7 @@ fn driver_errors() -> Vec<Box<dyn Error>> {
         Box::new(bind()),
         Box::new(TransportError::Tls(rustls::Error::General("no cipher".to_owned()))),
         Box::new(NodeStopped),
-        Box::new(CommandError::Op(GetError::NotFound)),
+        Box::new(CommandError::Op(GetError::NotFound(SearchTally::default()))),
         Box::new(ended),
     ]
 }

@@ -89,7 +89,7 @@ async fn what_nobody_stored_is_not_found() {
     let nodes = started([butter(19_705), butter(19_705)]).await;
     let id = "00".repeat(32).parse().unwrap();
     let found = timeout(DEADLINE, nodes[0].handle().get(id)).await.unwrap();
-    assert_eq!(found, Err(CommandError::Op(GetError::NotFound)));
+    assert!(matches!(found, Err(CommandError::Op(GetError::NotFound(_)))), "{found:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Plays a run on the simulator: virtual time, and the same result each time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddrV4;
+use std::sync::Arc;
 use std::time::Duration;
 
 use butter::api::StoragePlace;
@@ -8,6 +10,7 @@ use butter::config::NodeConfig;
 use butter::core::NodeCore;
 use butter::core::blob::Blob;
 use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
+use butter::core::contact::Contact;
 use butter::core::identity::{BlockId, NodeId};
 use butter::core::io::{AskError, Command, CommandId, Outcome};
 use butter::core::random::child;
@@ -20,7 +23,7 @@ use crate::adversary::Adversary;
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::op::{BackendEvent, FoundHits, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult, OpTarget};
-use crate::plan::{NetworkIndex, NodeIndex, Plan};
+use crate::plan::{NODE_PORT, NetworkIndex, NodeIndex, Plan};
 use crate::progress::Progress;
 use crate::series::Scrape;
 use crate::sim::engine::{CompletedCommand, SimEngine, SpawnSpec};
@@ -93,6 +96,11 @@ impl SimBackend {
         &self.engine
     }
 
+    /// What runs, to put something between nodes and their network before they start.
+    pub fn engine_mut(&mut self) -> &mut SimEngine<DataOverlay> {
+        &mut self.engine
+    }
+
     /// Lets every node that runs from the start come up; the run's clock starts then.
     pub fn start_all(&mut self) {
         let nodes: Vec<usize> = (0..self.plan.nodes.len()).filter(|&node| self.plan.nodes[node].from_start).collect();
@@ -150,7 +158,8 @@ impl SimBackend {
         if self.plan.node(node).store == StoragePlace::Disk && (fresh || starts == 1) {
             self.engine.give_disk(node.0 as NodeSlot);
         }
-        self.engine.start(node.0 as NodeSlot, SpawnSpec { id, config, seed, overlay });
+        let neighbours = self.prescribed_neighbours(node);
+        self.engine.start(node.0 as NodeSlot, SpawnSpec { id, config, seed, overlay, neighbours });
         id
     }
 
@@ -160,6 +169,16 @@ impl SimBackend {
         let mut id = NodeId([0; 32]);
         child(of_node, purpose::IDENTITY + self.lives[node.0].identity).fill_bytes(&mut id.0);
         id
+    }
+
+    /// The neighbours that the plan prescribes. No node changes its identity in such a plan.
+    fn prescribed_neighbours(&self, node: NodeIndex) -> Option<Vec<Contact>> {
+        let graph = self.plan.graph.as_ref()?;
+        let contact = |&neighbour: &NodeIndex| {
+            let address = SocketAddrV4::new(self.plan.node(neighbour).address, NODE_PORT);
+            Contact::public(self.id_of(neighbour), address.into())
+        };
+        Some(graph.neighbours[node.0].iter().map(contact).collect())
     }
 
     /// The hostile nodes, which know each other.
@@ -253,9 +272,10 @@ impl SimBackend {
             Outcome::Overlay(DataOutcome::Get(Ok(found), _)) => {
                 OpResult::Found(FoundValue { value: found.value.0, hops: found.hops, messages: found.messages })
             }
-            Outcome::Overlay(DataOutcome::Get(Err(GetError::NotFound | GetError::ProbablyAbsent(_)), asked)) => {
-                OpResult::NotFound { asked: asked.iter().map(Into::into).collect() }
-            }
+            Outcome::Overlay(DataOutcome::Get(
+                Err(GetError::NotFound(tally) | GetError::ProbablyAbsent(tally)),
+                asked,
+            )) => OpResult::NotFound { asked: asked.iter().map(Into::into).collect(), messages: tally.messages },
             Outcome::Overlay(DataOutcome::Get(Err(GetError::Incomplete(tally)), asked)) => {
                 OpResult::Incomplete { search: tally.into(), asked: asked.iter().map(Into::into).collect() }
             }
@@ -365,8 +385,8 @@ impl Backend for SimBackend {
                 let put = DataCommand::Put { value: Blob(item.bytes().into()), keywords: item.words() };
                 self.command(id, node, Command::Overlay(put), self.answer_within(node));
             }
-            (Op::Get { node, .. }, OpTarget::Item(item)) => {
-                let get = DataCommand::Get { id: item, exhaustive: false };
+            (Op::Get { node, exhaustive, .. } | Op::GetAbsent { node, exhaustive, .. }, OpTarget::Item(item)) => {
+                let get = DataCommand::Get { id: item, exhaustive };
                 self.command(id, node, Command::Overlay(get), self.answer_within(node));
             }
             (Op::Search { node, query, limit }, _) => match SearchQuery::parse(&query) {
@@ -439,7 +459,15 @@ fn shared_configs(plan: &Plan) -> Vec<NodeConfig> {
     let mut shared = Vec::with_capacity(plan.nodes.len());
     for node in &plan.nodes {
         let key = (node.ambassador, &node.join, &node.settings);
-        shared.push(known.entry(key).or_insert_with(|| plan.node_config(node)).clone());
+        let config = || {
+            let mut config = plan.node_config(node);
+            if plan.graph.is_some() {
+                // Neighbours are prescribed: there is no one to look for.
+                Arc::make_mut(&mut config.core).discover = false;
+            }
+            config
+        };
+        shared.push(known.entry(key).or_insert_with(config).clone());
     }
     shared
 }

@@ -143,7 +143,9 @@ fn plan(spec: &FindSpec, seed: u64) -> Plan {
 /// Has nodes look for items by these ids, one after the other.
 fn figures(sim: &mut SimBackend, plan: &Plan, wanted: Vec<(NodeIndex, ItemIndex, BlockId)>) -> FindFigures {
     let before = sum(sim, |stats| stats.retrieval_messages);
-    let get = |&(node, item, id): &(NodeIndex, ItemIndex, BlockId)| (Op::Get { node, item }, OpTarget::Item(id));
+    let get = |&(node, item, id): &(NodeIndex, ItemIndex, BlockId)| {
+        (Op::Get { node, item, exhaustive: false }, OpTarget::Item(id))
+    };
     let gets = wanted.iter().map(get).collect();
     let within = Duration::from_secs(1) * wanted.len() as u32 / QUERIES_PER_SECOND;
     let results = play(sim, gets, within, 1 << 32);

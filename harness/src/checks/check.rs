@@ -91,12 +91,16 @@ pub(crate) struct Activity {
     pub(crate) stored: bool,
     /// Networks that send queries, with the networks that stored the items.
     pub(crate) queried: BTreeSet<(NetworkIndex, NetworkIndex)>,
+    /// Whether a node looks for a key that no item has.
+    pub(crate) sought_absent: bool,
     /// Whether a node searches for keywords.
     pub(crate) searched: bool,
     /// Node groups of the pairs that a `connect` step tests, either way round.
     pub(crate) connected: BTreeSet<(String, String)>,
     /// Whether a NAT is made to drop its mappings.
     pub(crate) rebound: bool,
+    /// Whether a node is killed.
+    pub(crate) killed: bool,
 }
 
 impl Activity {
@@ -105,7 +109,8 @@ impl Activity {
         for timed in &step.ops {
             match timed.op {
                 Op::Put { .. } => self.stored = true,
-                Op::Get { item, node } => {
+                Op::GetAbsent { .. } => self.sought_absent = true,
+                Op::Get { item, node, .. } => {
                     let by = items[item.0].by;
                     self.queried.insert((nodes[node.0].network, nodes[by.0].network));
                 }
@@ -115,6 +120,7 @@ impl Activity {
                 }
                 Op::Search { .. } => self.searched = true,
                 Op::Rebind { .. } => self.rebound = true,
+                Op::Kill { .. } => self.killed = true,
                 _ => {}
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use butter::overlay::data::Retrieval;
 use butter_cli::{output, values};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use tokio::runtime::Handle;
 
 use super::backend_choice::{AnyBackend, BackendArg, BackendKind, BackendSetup};
@@ -18,7 +18,7 @@ use crate::backend::docker::image;
 use crate::bench::fidelity::{FidelityCell, FidelityTable};
 use crate::bench::find::{FindBench, FindSpec};
 use crate::bench::up::{BenchSize, UpBench};
-use crate::bench::{self, false_alarms, router};
+use crate::bench::{self, false_alarms, published, router};
 use crate::netns::access::NamespaceError;
 use crate::programs::{self, ProgramChoice};
 use crate::progress::Progress;
@@ -69,6 +69,18 @@ enum BenchTarget {
     },
     /// Measure what searches cost on the simulator, for keys that are there and keys that are not
     Find(FindArgs),
+    /// Measure anew what others have published of searches, membership and inventories, and exit with 1 if a figure is missed
+    Published {
+        /// Studies: lv (searches), hyparview (membership), bubblestorm (inventories)
+        #[arg(value_enum, default_values = ["lv", "hyparview", "bubblestorm"])]
+        studies: Vec<PublishedArg>,
+        /// Queries with each strategy of lv
+        #[arg(long, default_value = "200", value_parser = values::count(1..=100_000u32))]
+        queries: u32,
+        /// Random seed
+        #[arg(long, default_value = "1", env = "HARNESS_SEED", allow_negative_numbers = true, value_parser = values::count(0..=u64::MAX))]
+        seed: u64,
+    },
     /// Measure how often compare finds a difference between sets of runs that differ in their seeds alone
     Compare {
         /// Directory of a thousand runs or so, as from harness run FILE --backend sim --seeds 1..1000 --out DIR
@@ -78,6 +90,17 @@ enum BenchTarget {
         #[arg(long, default_value = "5", value_parser = values::count(4..=1_000u16))]
         per_set: u16,
     },
+}
+
+/// A study whose figures are measured anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PublishedArg {
+    /// Searches on a random graph (Lv et al., ICS 2002)
+    Lv,
+    /// The graph of neighbours (DSN 2007)
+    Hyparview,
+    /// Searches that meet inventories (SIGCOMM 2007)
+    Bubblestorm,
 }
 
 #[derive(Debug, Args)]
@@ -137,6 +160,7 @@ pub(super) fn run(args: &BenchArgs, runtime: &Handle) -> Exit {
             if table.misses().next().is_none() { Exit::Passed } else { Exit::Failed }
         }
         BenchTarget::Find(args) => find(args),
+        BenchTarget::Published { studies, queries, seed } => published_again(studies, *queries as usize, *seed),
         BenchTarget::Compare { runs, per_set } => compare(runs, (*per_set).into()),
         BenchTarget::Up { backend, lans, nodes, within } => {
             let size = BenchSize { lans: (*lans).into(), nodes: (*nodes).into() };
@@ -178,6 +202,20 @@ fn find(args: &FindArgs) -> Exit {
         show(&format!("{}\n", FindBench::measure(spec, 1..=args.runs.into())));
     }
     Exit::Passed
+}
+
+fn published_again(studies: &[PublishedArg], queries: usize, seed: u64) -> Exit {
+    let mut exit = Exit::Passed;
+    for study in studies {
+        let measured = match study {
+            PublishedArg::Lv => published::searches::measure(queries, seed),
+            PublishedArg::Hyparview => published::membership::measure(published::membership::NODES, seed),
+            PublishedArg::Bubblestorm => published::matches::measure(published::matches::NODES, seed),
+        };
+        show(&format!("{measured}\n"));
+        exit = exit.max(if measured.holds() { Exit::Passed } else { Exit::Failed });
+    }
+    exit
 }
 
 fn compare(runs: &Path, per_set: usize) -> Exit {

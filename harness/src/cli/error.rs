@@ -39,6 +39,14 @@ pub(crate) enum CommandError {
     /// A fidelity was asked for where nodes are real processes. Nothing was deployed.
     #[error("a fidelity is the simulator's, and on this backend nodes run QUIC itself")]
     FidelityOfRealQuic,
+    /// Nodes that are processes choose their neighbours. Nothing was deployed.
+    #[error("`{topology}` prescribes the graph of known hosts, which nodes on {backend} choose themselves")]
+    GraphOnRealNodes {
+        /// Name of the topology.
+        topology: String,
+        /// Name of the backend.
+        backend: &'static str,
+    },
     /// A backend, an image or a router failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -105,6 +113,7 @@ impl CommandError {
         match self {
             CommandError::LogFilter(_)
             | CommandError::FidelityOfRealQuic
+            | CommandError::GraphOnRealNodes { .. }
             | CommandError::Record(DirectoryError::NotEmpty(_))
             | CommandError::Manifest(_)
             | CommandError::RunSet(_)
@@ -134,6 +143,9 @@ impl CommandError {
             CommandError::BackendsDiffer => Some("name one with --backend".to_owned()),
             CommandError::FidelityOfRealQuic => {
                 Some("choose the simulator with --backend sim, or leave --fidelity out".to_owned())
+            }
+            CommandError::GraphOnRealNodes { .. } => {
+                Some("choose the simulator with --backend sim, or the nodes' own graph with graph: none".to_owned())
             }
             CommandError::Metrics { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("choose a free port: --metrics localhost:0".to_owned())

@@ -151,6 +151,16 @@ Examples:
 
 Exit status: 0 samples were printed; 2 there are none, or the record cannot be read.";
 
+pub(super) const TABLE: &str = "\
+Each combination of the values that a file varies is a row of its own: mean, 95 % interval and spread over its runs.
+
+Examples:
+  harness run topologies/retrieval-rig.yaml --backend sim --out runs/rig
+  harness table runs/rig
+  harness table runs/rig --format csv > rig.csv
+
+Exit status: 0 the table was printed; 2 there is no record, or one cannot be read.";
+
 pub(super) const CLEAN: &str = "\
 Examples:
   harness clean

@@ -37,7 +37,7 @@ pub(super) struct OverrideArgs {
 
 impl From<&OverrideArgs> for Overrides {
     fn from(args: &OverrideArgs) -> Self {
-        Overrides { seed: args.seed, set: args.set.clone() }
+        Overrides { seed: args.seed, set: args.set.clone(), folder: None }
     }
 }
 
@@ -106,7 +106,9 @@ pub(super) fn load(file: &Path, overrides: &OverrideArgs, with_notes: bool) -> R
             .filter(|_| with_notes)
             .into_iter()
             .for_each(|note| tell(&format!("note: {}: {note}", file.display())));
-        let loaded = planner::read(&manifest.topology, topology, &overrides.over(manifest));
+        // Files that the topology names were copied into the record.
+        let overrides = Overrides { folder: Some(file.to_owned()), ..overrides.over(manifest) };
+        let loaded = planner::read(&manifest.topology, topology, &overrides);
         (loaded, PlanOrigin::Record(file.to_owned(), Box::new(source.manifest)))
     } else {
         (planner::load(file, &overrides.into()), PlanOrigin::File(file.display().to_string()))

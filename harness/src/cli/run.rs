@@ -181,9 +181,19 @@ fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<Reported
 
 /// Chooses the backend, and begins to serve metrics.
 async fn prepare(args: &Args, plans: &[LoadedPlan]) -> Result<(BackendKind, Option<Federation>), CommandError> {
-    let kind = origin::backend(args, plans)?.choose().await?;
+    let prescribed = plans.iter().find(|loaded| loaded.plan.graph.is_some());
+    let kind = match (origin::backend(args, plans)?, prescribed) {
+        (BackendArg::Auto, Some(LoadedPlan { plan, .. })) => {
+            tell(&format!("backend: sim ({} prescribes the graph of known hosts)", plan.name));
+            BackendKind::Sim
+        }
+        (wanted, _) => wanted.choose().await?,
+    };
     if args.fidelity.is_some() && kind != BackendKind::Sim {
         return Err(CommandError::FidelityOfRealQuic);
+    }
+    if let Some(LoadedPlan { plan, .. }) = prescribed.filter(|_| kind != BackendKind::Sim) {
+        return Err(CommandError::GraphOnRealNodes { topology: plan.name.clone(), backend: kind.name() });
     }
     if args.keep && kind != BackendKind::Docker {
         tell("--keep is ignored: only the docker backend can leave a run in place");

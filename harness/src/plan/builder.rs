@@ -42,6 +42,7 @@ impl PlanBuilder {
             source: String::new(),
             networks: Vec::new(),
             nodes: Vec::new(),
+            graph: None,
             items: Vec::new(),
             steps: Vec::new(),
             checks: Vec::new(),

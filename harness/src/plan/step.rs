@@ -57,6 +57,15 @@ pub enum EndCondition {
         #[serde(serialize_with = "duration_text::serialize")]
         duration: Duration,
     },
+    /// The same, and all nodes are inspected every so often meanwhile.
+    Watched {
+        /// Time from its beginning.
+        #[serde(serialize_with = "duration_text::serialize")]
+        duration: Duration,
+        /// Pause between inspections.
+        #[serde(serialize_with = "duration_text::serialize")]
+        inspect: Duration,
+    },
     /// All its operations are done.
     Done {
         /// The step fails if that takes longer.
@@ -75,7 +84,7 @@ impl EndCondition {
     pub fn limit(&self) -> Duration {
         match self {
             EndCondition::Joined { deadline } | EndCondition::Done { deadline } => *deadline,
-            EndCondition::Elapsed { duration } => *duration,
+            EndCondition::Elapsed { duration } | EndCondition::Watched { duration, .. } => *duration,
             EndCondition::Checked { .. } => Duration::ZERO,
         }
     }

@@ -27,6 +27,13 @@ pub fn describe(plan: &Plan) -> String {
     }
     page.section("networks", plan.network_groups().into_iter().map(|(_, networks)| network(plan, networks)));
     page.section("nodes", groups(plan).into_iter());
+    if let Some(graph) = &plan.graph {
+        let degrees =
+            || graph.neighbours.iter().zip(&plan.nodes).filter(|(_, node)| node.from_start).map(|(list, _)| list.len());
+        let (least, most) = (degrees().min().unwrap_or(0), degrees().max().unwrap_or(0));
+        let line = format!("{}: {} links, {least} to {most} at each node", graph.form, graph.links());
+        page.section("graph of known hosts", std::iter::once(line));
+    }
     page.section("steps", plan.steps.iter().enumerate().map(|(number, s)| format!("{}. {}", number + 1, step(s))));
     page.section("checks", plan.checks.iter().map(|check| check.text.clone()));
     page.text

@@ -7,6 +7,7 @@
 //!
 //! The simulator has no processors. So where real nodes share every core with something else, latencies are shown and not compared.
 
+use super::check_result::CheckUnit;
 use super::compare::LEVEL;
 use super::run_set::{MeasureName, RunFigures};
 use crate::statistics::permutation::adjusted_p;
@@ -70,7 +71,7 @@ pub struct AgreementTopology {
 }
 
 /// Measures that are judged.
-const MEASURES: [MeasureName; 9] = [
+const MEASURES: [MeasureName; 13] = [
     MeasureName::Stored,
     MeasureName::Persistence,
     MeasureName::Copies,
@@ -78,6 +79,10 @@ const MEASURES: [MeasureName; 9] = [
     MeasureName::RetrievalP50,
     MeasureName::RetrievalP95,
     MeasureName::RetrievalMessages,
+    MeasureName::AbsentKeys,
+    MeasureName::AbsentMessages,
+    MeasureName::SearchRecall,
+    MeasureName::SearchPrecision,
     MeasureName::NodeMessages,
     MeasureName::NodeBytes,
 ];
@@ -135,7 +140,7 @@ fn judge(measure: &MeasureName, values: &[f64], other_values: &[f64], p: f64) ->
         return AgreementVerdict::Differs;
     };
     let tolerance = tolerance(measure, one.mean.max(other.mean));
-    let is_share = matches!(measure, MeasureName::Stored | MeasureName::Persistence | MeasureName::Retrieval);
+    let is_share = measure.unit() == CheckUnit::Share;
     if (one.mean - other.mean).abs() <= tolerance || is_share && (one.holds(other.mean) || other.holds(one.mean)) {
         AgreementVerdict::Agrees
     } else if p > LEVEL {
@@ -149,9 +154,10 @@ fn judge(measure: &MeasureName, values: &[f64], other_values: &[f64], p: f64) ->
 fn tolerance(measure: &MeasureName, scale: f64) -> f64 {
     match measure {
         MeasureName::RetrievalP50 | MeasureName::RetrievalP95 => LATENCY_SLACK_S.max(LATENCY_TOLERANCE * scale),
-        MeasureName::RetrievalMessages | MeasureName::NodeMessages | MeasureName::NodeBytes => {
-            MESSAGES_TOLERANCE * scale
-        }
+        MeasureName::RetrievalMessages
+        | MeasureName::AbsentMessages
+        | MeasureName::NodeMessages
+        | MeasureName::NodeBytes => MESSAGES_TOLERANCE * scale,
         MeasureName::Copies => COPIES_TOLERANCE * scale,
         _ => SHARE_TOLERANCE,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::events::{Event, EventKind, LinkResult, Retrieved, SearchResult};
+use crate::events::{AbsentResult, Event, EventKind, LinkResult, Retrieved, SearchResult};
 
 /// Most reasons listed in `result.json`.
 const REASONS_MAX: usize = 100;
@@ -28,6 +28,7 @@ pub(super) fn failed_operations(events: &[Event]) -> Vec<FailedOperations> {
             EventKind::Stored { result: Err(why), .. } => Some(("put", why.as_str())),
             EventKind::Connected { result: LinkResult::Down { why }, .. } => Some(("link", why.as_str())),
             EventKind::Retrieved { result, .. } => query_failure(result).map(|why| ("get", why)),
+            EventKind::SoughtAbsent { result, .. } => absent_failure(result).map(|why| ("get of an absent key", why)),
             EventKind::Searched { result, .. } => search_failure(result).map(|why| ("search", why)),
             _ => None,
         };
@@ -44,6 +45,16 @@ pub(super) fn failed_operations(events: &[Event]) -> Vec<FailedOperations> {
     failed.sort_by_key(|entry| std::cmp::Reverse(entry.count));
     failed.truncate(REASONS_MAX);
     failed
+}
+
+fn absent_failure(result: &AbsentResult) -> Option<&str> {
+    match result {
+        AbsentResult::Absent { .. } => None,
+        AbsentResult::Incomplete(_) => Some("not every peer had answered in time"),
+        AbsentResult::WrongBytes => Some("the node returned bytes that no item has"),
+        AbsentResult::TimedOut => Some("the node gave no answer in time"),
+        AbsentResult::Unasked { why } => Some(why),
+    }
 }
 
 fn search_failure(result: &SearchResult) -> Option<&str> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use butter::core::identity::{BlockId, NodeId};
 
-use crate::events::{BlockSpread, Event, EventKind, Retrieved, RunTime};
+use crate::events::{BlockSpread, Event, EventKind, Retrieved, RunTime, ViewGraph};
 use crate::op::Op;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{
@@ -102,6 +102,7 @@ pub(crate) fn looked(kept: usize, acknowledged: usize) -> Event {
         blocks: acknowledged,
         copies_max: 4,
         spread: BlockSpread::of([0, 2, 3, 3]),
+        views: ViewGraph { components: 1, largest: 4 },
     })
 }
 

@@ -280,6 +280,7 @@ impl RunManifest {
         Overrides {
             seed: Some(self.seed.value),
             set: values.map(|value| (value.name.clone(), value.value.clone())).collect(),
+            folder: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::absents::AbsentSummary;
 use super::check_result::CheckResult;
 use super::connectivity::{GroupConnectivity, connectivity};
 use super::failed_operations::{FailedOperations, failed_operations};
@@ -15,6 +16,7 @@ use super::searches::SearchSummary;
 use super::steps::{StepResult, errors, steps};
 use super::tally::Tally;
 use super::topology_shape::TopologyShape;
+use super::views::ViewFigures;
 use crate::backend::BackendError;
 use crate::machine_load::MachineLoad;
 use crate::metrics::history::MetricHistory;
@@ -74,10 +76,14 @@ pub struct RunResult {
     /// Searches for keywords; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub searches: Option<SearchSummary>,
+    /// Gets of keys that no item has; null without one.
+    pub absent: Option<AbsentSummary>,
     /// Connectivity between every pair of node groups that a `connect` step tested.
     pub connectivity: Vec<GroupConnectivity>,
     /// Recovery of links from every rebind.
     pub rebind_recovery: Vec<RebindRecovery>,
+    /// The graph of neighbours.
+    pub views: ViewFigures,
     /// Links by network and path, at the last sample.
     pub links: Vec<NetworkLinks>,
     /// Failed puts, gets and links by reason, the most frequent first; at most a hundred.
@@ -146,9 +152,11 @@ impl RunResult {
             checks,
             items: ItemResults::from(&tally.items),
             queries: QueryResults::new(plan, &tally.queries),
+            absent: AbsentSummary::of(&tally.absents),
             searches: SearchSummary::of(&tally.searches),
             connectivity: connectivity(plan, &tally.connectivity),
             rebind_recovery: rebind_recovery(plan, &tally.rebinds),
+            views: ViewFigures::of(&tally.views),
             links: played.last_sample.as_ref().map_or_else(Vec::new, |(_, scrapes)| links(plan, scrapes)),
             failed_operations: failed_operations(&played.events),
             nodes: NodeResults::new(plan, &tally.nodes),

@@ -89,6 +89,10 @@ pub enum MeasureName {
     RetrievalP50,
     RetrievalP95,
     RetrievalMessages,
+    AbsentKeys,
+    AbsentMessages,
+    SearchRecall,
+    SearchPrecision,
     NodeMessages,
     NodeBytes,
     Connected(String, String),
@@ -103,6 +107,7 @@ impl MeasureName {
             MeasureName::RetrievalP50 | MeasureName::RetrievalP95 | MeasureName::ConnectedP50(..) => CheckUnit::Seconds,
             MeasureName::Copies
             | MeasureName::RetrievalMessages
+            | MeasureName::AbsentMessages
             | MeasureName::NodeMessages
             | MeasureName::NodeBytes => CheckUnit::Plain,
             _ => CheckUnit::Share,
@@ -127,6 +132,10 @@ impl fmt::Display for MeasureName {
             MeasureName::RetrievalP50 => f.write_str("retrieval p50"),
             MeasureName::RetrievalP95 => f.write_str("retrieval p95"),
             MeasureName::RetrievalMessages => f.write_str("retrieval messages"),
+            MeasureName::AbsentKeys => f.write_str("absent keys"),
+            MeasureName::AbsentMessages => f.write_str("absent keys messages"),
+            MeasureName::SearchRecall => f.write_str("search recall"),
+            MeasureName::SearchPrecision => f.write_str("search precision"),
             MeasureName::NodeMessages => f.write_str("messages per node and s"),
             MeasureName::NodeBytes => f.write_str("bytes per node and s"),
             MeasureName::Connected(one, other) => write!(f, "connected: {one}, {other}"),
@@ -247,6 +256,10 @@ struct Record {
     topology: TopologyShape,
     items: Items,
     queries: Queries,
+    #[serde(default)]
+    absent: Option<Absent>,
+    #[serde(default)]
+    searches: Option<Searches>,
     connectivity: Vec<Pair>,
     #[serde(default)]
     traffic: Traffic,
@@ -276,6 +289,22 @@ struct Summary {
     latency_s: DurationQuantiles,
     #[serde(default)]
     messages_mean: Option<f64>,
+}
+
+/// Gets of keys that no item has.
+#[derive(Debug, Deserialize)]
+struct Absent {
+    queries: u64,
+    absent: u64,
+    #[serde(default)]
+    messages_mean: Option<f64>,
+}
+
+/// Searches for keywords.
+#[derive(Debug, Deserialize)]
+struct Searches {
+    recall: Option<f64>,
+    precision: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -318,6 +347,9 @@ impl Record {
         }
         let total = &self.queries.total;
         share(MeasureName::Retrieval, total.found, total.queries);
+        if let Some(Absent { queries, absent, .. }) = &self.absent {
+            share(MeasureName::AbsentKeys, *absent, *queries);
+        }
         for QueryPair { from, to, summary } in self.queries.by_pair {
             share(MeasureName::RetrievalBetween(from, to), summary.found, summary.queries);
         }
@@ -325,7 +357,11 @@ impl Record {
             share(MeasureName::Connected(from.clone(), to.clone()), *connected, *pairs);
             share(MeasureName::Direct(from.clone(), to.clone()), *direct, *pairs);
         }
+        let searches = self.searches.as_ref();
         let quantities = [
+            (MeasureName::AbsentMessages, self.absent.as_ref().and_then(|absent| absent.messages_mean)),
+            (MeasureName::SearchRecall, searches.and_then(|searches| searches.recall)),
+            (MeasureName::SearchPrecision, searches.and_then(|searches| searches.precision)),
             (MeasureName::Copies, copies_mean),
             (MeasureName::RetrievalP50, total.latency_s.p50),
             (MeasureName::RetrievalP95, total.latency_s.p95),

@@ -1,5 +1,6 @@
 //! The events of a run, or of its beginning, added up section by section.
 
+use super::absents::AbsentTally;
 use super::connectivity::ConnectivityTally;
 use super::incidents::Incident;
 use super::items::ItemTally;
@@ -7,6 +8,7 @@ use super::nodes::NodeTally;
 use super::queries::QueryTally;
 use super::rebind_recovery::RebindTally;
 use super::searches::SearchesTally;
+use super::views::ViewTally;
 use crate::events::{Event, RunTime};
 use crate::plan::Plan;
 
@@ -19,12 +21,16 @@ pub struct Tally {
     pub nodes: NodeTally,
     /// Queries and how they ended.
     pub queries: QueryTally,
+    /// Gets of keys that no item has.
+    pub absents: AbsentTally,
     /// Searches for keywords and how they ended.
     pub searches: SearchesTally,
     /// Link tests of `connect` steps.
     pub connectivity: ConnectivityTally,
     /// Link ends after rebinds.
     pub rebinds: RebindTally,
+    /// The graph of neighbours.
+    pub views: ViewTally,
     /// Every incident, in order.
     pub incidents: Vec<Incident>,
     /// Time of the last event.
@@ -40,9 +46,11 @@ impl Tally {
             tally.items.add(plan, event);
             tally.nodes.add(plan, event);
             tally.queries.add(plan, event);
+            tally.absents.add(event);
             tally.searches.add(event);
             tally.connectivity.add(event);
             tally.rebinds.add(event);
+            tally.views.add(event);
             tally.incidents.extend(Incident::of(event));
         }
         tally

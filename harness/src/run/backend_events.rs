@@ -7,9 +7,9 @@ use butter::core::identity::BlockId;
 
 use super::pending::PendingOp;
 use super::rebind_recovery::LinkEnd;
-use super::{Inspection, Runner};
+use super::{Inspection, Runner, absents};
 use crate::backend::Backend;
-use crate::events::{AskedNode, Event, EventKind, LinkResult, Retrieved, RunTime};
+use crate::events::{AbsentResult, AskedNode, Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::op::{BackendEvent, Lifecycle, NodeSnapshot, Op, OpResult};
 use crate::plan::{ItemIndex, NodeIndex};
 use crate::series::Scrape;
@@ -38,20 +38,23 @@ impl<B: Backend> Runner<'_, B> {
             (&Op::Put { node, item }, OpResult::Stored(blocks)) if !blocks.is_empty() => {
                 self.stored(began, at, item, node, Ok(blocks));
             }
-            (&Op::Get { node, item }, OpResult::Found(found)) => {
+            (&Op::Get { node, item, .. }, OpResult::Found(found)) => {
                 let right = found.value[..] == self.plan.items[item.0].bytes()[..];
                 let (hops, messages) = (found.hops, found.messages);
                 let result = if right { Retrieved::Found { hops, messages } } else { Retrieved::WrongBytes };
                 self.retrieved(began, at, item, node, result);
             }
-            (&Op::Get { node, item }, OpResult::NotFound { asked }) => {
+            (&Op::Get { node, item, .. }, OpResult::NotFound { asked, .. }) => {
                 self.not_found(began, at, (item, node), Retrieved::NotFound, &asked);
             }
-            (&Op::Get { node, item }, OpResult::Incomplete { search, asked }) => {
+            (&Op::Get { node, item, .. }, OpResult::Incomplete { search, asked }) => {
                 self.not_found(began, at, (item, node), Retrieved::Incomplete(search), &asked);
             }
-            (&Op::Get { node, item }, OpResult::Unanswered) => {
+            (&Op::Get { node, item, .. }, OpResult::Unanswered) => {
                 self.retrieved(began, at, item, node, Retrieved::TimedOut);
+            }
+            (&Op::GetAbsent { node, .. }, result) if absents::result_of(&result).is_some() => {
+                absents::result_of(&result).into_iter().for_each(|result| self.sought_absent(began, at, node, result));
             }
             (Op::Search { node, query, limit }, OpResult::Searched(found)) => {
                 self.searched(began, at, (*node, query, *limit), Ok(Some(found)));
@@ -110,14 +113,20 @@ impl<B: Backend> Runner<'_, B> {
         let about = format!("{} failed: {reason}", pending.op.name());
         let has_result = matches!(
             pending.op,
-            Op::Put { .. } | Op::Get { .. } | Op::Search { .. } | Op::Connect { .. } | Op::Ping { .. }
+            Op::Put { .. }
+                | Op::Get { .. }
+                | Op::GetAbsent { .. }
+                | Op::Search { .. }
+                | Op::Connect { .. }
+                | Op::Ping { .. }
         );
         if broken || !has_result {
             self.incident(at, pending.op.node(), &about);
         }
         match &pending.op {
             &Op::Put { node, item } => self.stored(began, at, item, node, Err(reason)),
-            &Op::Get { node, item } => self.retrieved(began, at, item, node, Retrieved::Unasked { why: reason }),
+            &Op::Get { node, item, .. } => self.retrieved(began, at, item, node, Retrieved::Unasked { why: reason }),
+            &Op::GetAbsent { node, .. } => self.sought_absent(began, at, node, AbsentResult::Unasked { why: reason }),
             Op::Search { node, query, limit } => self.searched(began, at, (*node, query, *limit), Err(reason)),
             &Op::Connect { node, peer, .. } => self.linked(at, node, peer, LinkResult::Down { why: reason }),
             &Op::Ping { node, peer, .. } => self.unanswered(at, LinkEnd { node, peer }),

@@ -63,6 +63,7 @@ pub(super) fn inspect_pause(ends: &EndCondition) -> Option<Duration> {
     match ends {
         EndCondition::Joined { .. } => Some(INSPECT_JOINING_EVERY),
         EndCondition::Elapsed { .. } => Some(INSPECT_EVERY),
+        EndCondition::Watched { inspect, .. } => Some(*inspect),
         EndCondition::Done { .. } | EndCondition::Checked { .. } => None,
     }
 }

@@ -6,7 +6,7 @@ use butter::core::identity::{BlockId, NodeId};
 
 use super::failed_repairs::FailedRepairBook;
 use super::holders::HolderBook;
-use crate::events::{BlockSpread, EventKind, Retrieved};
+use crate::events::{BlockSpread, EventKind, Retrieved, ViewGraph};
 use crate::metrics::run::OUTCOMES;
 use crate::op::NodeSnapshot;
 use crate::plan::{ItemIndex, NodeIndex, Plan};
@@ -177,35 +177,40 @@ impl RunState {
         }
         let kept = self.stored.values().filter(|blocks| blocks.iter().all(|block| copies[block] > 0)).count();
         let unseen = self.live.len().saturating_sub(views.len());
+        let neighbours = |view: &NodeSnapshot| view.neighbours.min(view.known_hosts.len());
+        let of_neighbours = components_by(&views, |view| &view.known_hosts[..neighbours(view)]);
         let held = views.iter().map(|view| view.blocks.len()).chain(std::iter::repeat_n(0, unseen));
         EventKind::Inspected {
             live: self.live.len(),
-            components: components(&views) + unseen,
+            components: components_by(&views, |view| &view.known_hosts).components + unseen,
             persistent: kept,
             acknowledged: self.stored.len(),
             copies: copies.values().sum(),
             blocks: copies.len(),
             copies_max: copies.values().copied().max().unwrap_or(0),
             spread: BlockSpread::of(held),
+            views: ViewGraph { components: of_neighbours.components + unseen, ..of_neighbours },
         }
     }
 }
 
-/// Components of the graph in which two nodes are joined when one knows the other.
-fn components(views: &[&NodeSnapshot]) -> usize {
+/// Components of the graph in which two nodes are joined when one is among the `others` of the other.
+fn components_by<'v>(views: &[&'v NodeSnapshot], others: impl Fn(&'v NodeSnapshot) -> &'v [NodeId]) -> ViewGraph {
     let index: BTreeMap<NodeId, usize> = views.iter().enumerate().map(|(i, view)| (view.id, i)).collect();
     let mut parent: Vec<usize> = (0..views.len()).collect();
-    let mut count = views.len();
+    let mut sizes = vec![1; views.len()];
+    let mut components = views.len();
     for (i, view) in views.iter().enumerate() {
-        for j in view.known_hosts.iter().filter_map(|id| index.get(id)) {
+        for j in others(view).iter().filter_map(|id| index.get(id)) {
             let (a, b) = (root(&mut parent, i), root(&mut parent, *j));
             if a != b {
                 parent[a] = b;
-                count -= 1;
+                sizes[b] += sizes[a];
+                components -= 1;
             }
         }
     }
-    count
+    ViewGraph { components, largest: sizes.into_iter().max().unwrap_or(0) }
 }
 
 /// The root of `i`'s tree; halves the path to it (Tarjan and van Leeuwen 1984).

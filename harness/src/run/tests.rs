@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::events::{BlockSpread, Recovery};
+use crate::events::{BlockSpread, Recovery, ViewGraph};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Item, ItemIndex, NetworkIndex, Step, TimedOp};
 
@@ -39,7 +39,7 @@ fn store() -> Step {
 }
 
 fn get(item: usize, node: usize) -> Op {
-    Op::Get { item: ItemIndex(item), node: NodeIndex(node) }
+    Op::Get { item: ItemIndex(item), node: NodeIndex(node), exhaustive: false }
 }
 
 fn kill(node: usize) -> Op {
@@ -156,6 +156,7 @@ fn a_whole_run_is_played_in_order() {
         blocks: 3,
         copies_max: 2,
         spread: BlockSpread::of([0, 0, 0, 3, 3]),
+        views: ViewGraph { components: 1, largest: 5 },
     };
     assert_eq!(format!("{:?}", last_look(&played)), format!("{kept:?}"));
     let took: Vec<RunTime> = played.events.iter().map(|event| event.at).collect();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use butter::core::NodeCore;
 use butter::core::config::Config;
+use butter::core::contact::Contact;
 use butter::core::identity::NodeId;
 use butter::core::interposer::Interposer;
 use butter::core::io::{Command, CommandId, Input, Outcome, Output, RequestId, Sink};
@@ -36,6 +37,8 @@ pub struct SpawnSpec<V> {
     pub seed: u64,
     /// Overlay that the node runs.
     pub overlay: V,
+    /// The neighbours that it keeps, if they are prescribed.
+    pub neighbours: Option<Vec<Contact>>,
 }
 
 /// A command that has ended, or brought a part of its result.
@@ -144,10 +147,14 @@ impl<V: Overlay> SimEngine<V> {
     /// # Panics
     /// If one runs there.
     pub fn start(&mut self, slot: NodeSlot, spawn_spec: SpawnSpec<V>) {
-        let SpawnSpec { id, config, seed, overlay } = spawn_spec;
+        let SpawnSpec { id, config, seed, overlay, neighbours } = spawn_spec;
         self.transport.start(slot, id);
         let place = &mut self.places[slot as usize];
-        place.node = Some(Box::new(NodeCore::new(id, config, seed, overlay)));
+        let mut node = Box::new(NodeCore::new(id, config, seed, overlay));
+        if let Some(neighbours) = neighbours {
+            node.prescribe_neighbours(neighbours);
+        }
+        place.node = Some(node);
         place.store = MemoryStore::default();
         (place.armed, place.deadline) = (Time::NEVER, Time::NEVER);
         let ipv6 = place.address6.map(|ip| SocketAddr::new(ip.into(), place.address.port()));

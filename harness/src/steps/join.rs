@@ -38,9 +38,9 @@ fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepS
 }
 
 impl StepSpec for Join {
-    /// Every network's nodes must hear of all others: through ambassadors beyond their own LAN.
+    /// Every network's nodes must hear of all others: through ambassadors beyond their own LAN, unless they know each other.
     fn validate_nodes(&self, span: &Span, model: &TopologyModel, nodes: &NodeRoster, problems: &mut DiagnosticSink) {
-        let Some((first, other)) = apart(model, nodes) else { return };
+        let Some((first, other)) = apart(model, nodes).filter(|_| !model.prescribes_graph) else { return };
         let name = |network: NetworkIndex| quoted(&model.networks[network.0].name.value);
         problems.add(
             Diagnostic::at(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butter::core::random::sample;
-use rand::RngExt;
+use rand::{Rng, RngExt};
 
 use super::named::NodeNames;
 use super::searching::{SEARCH, SearchDraw};
@@ -28,12 +28,24 @@ const FRESH_JOIN: Duration = Duration::from_secs(5);
 pub(super) static VERB: Verb = Verb {
     name: "retrieve",
     formerly: &[],
-    doc: "Nodes fetch items that were stored before: each item once from each name. With `search` they search for keywords instead. Ends when each get or search has ended.",
+    doc: "Nodes fetch items that were stored before: each item once from each name. `absent` adds keys that no item has. With `search` they search for keywords instead. Ends when each get or search has ended.",
     keys: &MapSpec {
         what: "a retrieve step",
         keys: &[
             key("items", "all", "how many, drawn at random, or all; all if absent")
                 .of(ValueForm::Either(&[ALL, ValueForm::Count(1, ITEMS_MAX)])),
+            key(
+                "absent",
+                "50",
+                "keys that no item has, each looked for once from each name; without `items` these alone",
+            )
+            .of(ValueForm::Count(1, ITEMS_MAX)),
+            key(
+                "exhaustive",
+                "true",
+                "whether gets ask every peer before they end without success; as the setting if absent",
+            )
+            .of(ValueForm::Flag),
             key("search", "{terms: 2, queries: 50}", "searches for keywords, in place of gets")
                 .of(ValueForm::Map(&SEARCH)),
             key("from", "[alpha, fresh]", "networks, node groups or nodes that fetch; `fresh` nodes join first")
@@ -48,8 +60,13 @@ pub(super) static VERB: Verb = Verb {
 
 #[derive(Debug)]
 struct Retrieve {
+    /// Whether items are fetched.
+    fetches: bool,
     /// `None` for all that were stored before.
     items: Option<u64>,
+    /// Keys that no item has.
+    absent: u64,
+    exhaustive: bool,
     /// Searches instead of gets.
     search: Option<SearchDraw>,
     from: NodeNames,
@@ -63,7 +80,19 @@ fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepS
                 .help("leave one out, or write two steps"),
         );
     }
+    for name in ["absent", "exhaustive"] {
+        if let (Some((key, _)), Some(_)) = (fields.entry(name), fields.entry("search")) {
+            problems.add(
+                Diagnostic::at(&key.span, format!("`{name}` is about gets, and this step has a `search`"))
+                    .help("leave it out, or write two steps"),
+            );
+        }
+    }
+    let absent = fields.count("absent", 1, ITEMS_MAX, problems);
     Box::new(Retrieve {
+        fetches: fields.entry("items").is_some() || absent.is_none(),
+        absent: absent.unwrap_or(0),
+        exhaustive: fields.flag("exhaustive", problems).unwrap_or(false),
         search: SearchDraw::read(&fields, problems),
         items: all_or_count(&fields, "items", "60, or all", ITEMS_MAX, problems),
         from: NodeNames::read(&fields, "from", problems),
@@ -109,8 +138,15 @@ impl StepSpec for Retrieve {
 
     fn summary(&self, _: &[TimedOp]) -> String {
         let items = self.items.map_or("all".to_owned(), |count| count.to_string());
-        let what = self.search.map_or_else(|| format!("retrieve {items} items"), |search| search.text());
-        format!("{what} from {}", self.from.text())
+        let absent = format!("{} absent keys", self.absent);
+        let what = match (self.search, self.fetches, self.absent) {
+            (Some(search), ..) => search.text(),
+            (None, true, 0) => format!("retrieve {items} items"),
+            (None, true, _) => format!("retrieve {items} items and {absent}"),
+            (None, false, _) => format!("retrieve {absent}"),
+        };
+        let how = if self.exhaustive { ", asking every peer" } else { "" };
+        format!("{what} from {}{how}", self.from.text())
     }
 
     fn wants_fresh_nodes(&self) -> bool {
@@ -122,7 +158,11 @@ impl Retrieve {
     /// What each name asks for.
     fn wanted(&self, state: &PlanState<'_>, seeds: &SeedStream) -> Result<Vec<Wanted>, ScheduleError> {
         let Some(search) = self.search else {
-            return Ok(self.choose(state, seeds)?.into_iter().map(Wanted::Item).collect());
+            let exhaustive = self.exhaustive;
+            let items = if self.fetches { self.choose(state, seeds)? } else { Vec::new() };
+            let mut keys = seeds.random(SeedPurpose::AbsentKeys);
+            let absent = (0..self.absent).map(|_| Wanted::Absent { key: keys.next_u64(), exhaustive });
+            return Ok(items.into_iter().map(|item| Wanted::Item { item, exhaustive }).chain(absent).collect());
         };
         let queries = search.draw(&state.items, &mut seeds.random(SeedPurpose::Queries))?;
         let limit = search.limit;
@@ -149,7 +189,8 @@ impl Retrieve {
 /// What a node asks for.
 #[derive(Clone)]
 enum Wanted {
-    Item(ItemIndex),
+    Item { item: ItemIndex, exhaustive: bool },
+    Absent { key: u64, exhaustive: bool },
     Search { query: Arc<str>, limit: usize },
 }
 
@@ -163,7 +204,8 @@ impl Read {
     fn at(self, after: Duration) -> TimedOp {
         let node = self.node;
         let op = match self.wanted {
-            Wanted::Item(item) => Op::Get { node, item },
+            Wanted::Item { item, exhaustive } => Op::Get { node, item, exhaustive },
+            Wanted::Absent { key, exhaustive } => Op::GetAbsent { node, key, exhaustive },
             Wanted::Search { query, limit } => Op::Search { node, query: query.to_string(), limit },
         };
         TimedOp { after, op }

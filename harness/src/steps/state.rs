@@ -242,6 +242,7 @@ pub(crate) enum SeedPurpose {
     Damage = 9,
     Keywords = 10,
     Queries = 11,
+    AbsentKeys = 12,
 }
 
 impl SeedStream {

@@ -45,6 +45,8 @@ pub(crate) struct TopologyModel {
     pub(crate) settings: Vec<(String, String)>,
     /// Steps for which a node joins on every network.
     pub(crate) fresh_steps: u64,
+    /// Whether the file says which nodes are neighbours.
+    pub(crate) prescribes_graph: bool,
 }
 
 /// A network with its place in the tree.
@@ -128,6 +130,7 @@ impl Outline {
         demands: &StepDemands,
         problems: &mut DiagnosticSink,
     ) -> Option<TopologyModel> {
+        let prescribes_graph = raw.graph.is_some();
         let names = self.names(&raw, source);
         let forwards: Vec<_> = raw.networks.iter().flat_map(|network| names.forwards(network, problems)).collect();
         let Outline { tree, groups, settings } = self;
@@ -137,7 +140,8 @@ impl Outline {
             networks[network.0].rebinds += 1;
         }
         networks::capacities(&networks, &groups, demands.fresh_steps, problems);
-        problems.none().then_some(TopologyModel { networks, groups, settings, fresh_steps: demands.fresh_steps })
+        let fresh_steps = demands.fresh_steps;
+        problems.none().then_some(TopologyModel { networks, groups, settings, fresh_steps, prescribes_graph })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::adversary::Behaviour;
 use crate::plan::sweep::{RUNS_MAX, Sweep};
 use crate::plan::{FidelityChoice, ResolvedInput};
 
+pub(crate) mod graph;
 pub(crate) mod link;
 pub(crate) mod nat;
 pub(crate) mod network;
@@ -36,6 +37,7 @@ pub(crate) struct RawTopology {
     pub(crate) fidelity: Option<FidelityChoice>,
     pub(crate) networks: Vec<RawNetwork>,
     pub(crate) groups: Vec<RawGroup>,
+    pub(crate) graph: Option<graph::RawGraph>,
     pub(crate) config: Vec<Setting>,
     /// Not read yet: see [`crate::steps`].
     pub(crate) steps: Vec<YamlNode>,
@@ -85,6 +87,7 @@ pub(crate) static TOPOLOGY: MapSpec = MapSpec {
         key("vars", "{die: 1/100}", "variables for `${name}` in values; --set overrides them").of(ValueForm::Entries(&ValueForm::Text)),
         key("networks", "{lan: {}}", "the internet and all networks behind it").of(ValueForm::NamedMaps(&network::NETWORK)).needed(),
         key("nodes", "{a: {on: lan, count: 5}}", "node groups").of(ValueForm::NamedMaps(&GROUP)).needed(),
+        key("graph", "regular(8)", graph::DOC).of(ValueForm::Matching(graph::PATTERN)),
         key("config", "{replicas: 3}", "settings of all nodes").of(ValueForm::Settings),
         key("steps", "[{join: {within: 30s}}]", "what happens, in order").of(ValueForm::Steps).needed(),
         key("checks", "[persistence >= 99%]", "what must hold at the end").of(ValueForm::Either(&CHECKS_FORMS)),
@@ -133,6 +136,7 @@ impl RawTopology {
             fidelity: fields.word("fidelity", &FidelityChoice::NAMES, problems),
             networks: named(&fields, "networks", problems, network::read),
             groups: named(&fields, "nodes", problems, read_group),
+            graph: graph::read(&fields, problems),
             config: fields.get("config").map(|node| read_config(node, problems)).unwrap_or_default(),
             steps: read_steps(&fields, problems),
             checks: read_checks(fields.get("checks"), problems),

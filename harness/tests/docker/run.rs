@@ -16,7 +16,8 @@ async fn what_one_home_stores_another_finds() {
     let mut run = up(homes("stores", 2).0).await;
     let mut absent = run.store_and_find().await;
     absent.0[0] ^= 1;
-    let missed = run.act_on(Op::Get { node: NodeIndex(2), item: ITEM }, OpTarget::Item(absent)).await;
+    let missed =
+        run.act_on(Op::Get { node: NodeIndex(2), item: ITEM, exhaustive: false }, OpTarget::Item(absent)).await;
     assert!(matches!(missed, OpResult::NotFound { .. } | OpResult::Incomplete { .. }), "{missed:?}");
     down(run).await;
 }

@@ -247,7 +247,8 @@ impl<B: Backend> Played<B> {
         let OpResult::Stored(blocks) = stored else { panic!("{stored:?}") };
         // 40,000 bytes are ten blocks, and one that names them.
         assert!(blocks.len() >= 10, "{blocks:?}");
-        let found = self.act_on(Op::Get { node: NodeIndex(4), item: ITEM }, OpTarget::Item(blocks[0])).await;
+        let found =
+            self.act_on(Op::Get { node: NodeIndex(4), item: ITEM, exhaustive: false }, OpTarget::Item(blocks[0])).await;
         let OpResult::Found(found) = found else { panic!("{found:?}") };
         assert!(found.value == item().bytes(), "other bytes");
 

@@ -194,7 +194,7 @@ pub enum PutError {
 pub enum GetError {
     /// Every peer that should be asked has answered and none has the value, or its blocks do not form a value.
     #[error("not found")]
-    NotFound,
+    NotFound(SearchTally),
     /// So many peers and inventories were looked at that a value which is there would very probably have been found. An
     /// exhaustive get asks every peer.
     #[error("not found by inventories: {0}")]
@@ -260,6 +260,11 @@ impl DataOverlay {
     /// Nodes whose inventories this node keeps, in a stable order.
     pub fn inventory_owners(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.inventories.owners()
+    }
+
+    /// Whether this node can say who has a block: it has it, or keeps an inventory of a node that probably has.
+    pub fn knows_holder(&self, block: BlockId) -> bool {
+        self.store.contains(block) || !self.inventories.holders(&[block], u8::MAX, NodeId([0; 32])).is_empty()
     }
 
     /// Repairs of under-replicated groups that brought no copy: the last ones, oldest first.

@@ -61,7 +61,7 @@ fn what_is_there_takes_few_messages_and_what_is_not_ends_early() {
 #[test]
 fn an_exhaustive_get_asks_every_peer() {
     let (mut net, _) = stored(2);
-    assert_eq!(net.get_exhaustively(17, absent(1)), Err(GetError::NotFound));
+    assert!(matches!(net.get_exhaustively(17, absent(1)), Err(GetError::NotFound(_))));
     let asked = net.node(17).overlay().stats().retrieval_messages;
     assert!(asked >= NODES as u64 - 1, "{asked} messages");
 }
@@ -144,5 +144,5 @@ fn a_false_census_finds_no_less() {
     for &id in ids.iter().take(10) {
         assert!(net.get(asker, id).is_ok());
     }
-    assert_eq!(net.get(asker, absent(1)), Err(GetError::NotFound), "every peer was asked");
+    assert!(matches!(net.get(asker, absent(1)), Err(GetError::NotFound(_))), "every peer was asked");
 }

@@ -110,6 +110,43 @@ impl Rig {
     }
 }
 
+/// What searches came to.
+#[derive(Debug, Default)]
+struct SearchCost {
+    gets: u64,
+    found: u64,
+    messages: u64,
+}
+
+impl SearchCost {
+    fn each(&self) -> f64 {
+        self.messages as f64 / self.found as f64
+    }
+}
+
+impl Rig {
+    /// Honest nodes store values, and look for those of others once inventories have spread.
+    fn search(&self, behaviours: &[Behaviour], seed: u64, total: &mut SearchCost) {
+        let (mut net, _) = self.joined(behaviours, seed);
+        let puts: Vec<_> = (self.hostile..self.nodes).map(|by| net.begin_put(by, &value(by, 1_000))).collect();
+        let stored: Vec<_> = puts.into_iter().map(|put| net.wait(put)).collect();
+        net.run(SECOND * 60);
+        let mut random = child(seed, 78);
+        for ended in stored {
+            let Ended::Put(Ok(stored)) = ended else { continue };
+            for _ in 0..4 {
+                let asker = random.random_range(self.hostile..self.nodes);
+                let get = net.begin_get(asker, stored.id);
+                total.gets += 1;
+                if let Ended::Got(Ok(found)) = net.wait(get) {
+                    total.found += 1;
+                    total.messages += found.messages;
+                }
+            }
+        }
+    }
+}
+
 fn rig(hostile: usize, die: f64) -> Rig {
     Rig { nodes: 33, hostile, die, seconds: 60 }
 }
@@ -141,6 +178,20 @@ fn liars_that_keep_their_blocks_and_boast_get_no_more_than_others() {
 #[test]
 fn a_third_of_liars_in_calm_costs_few_items() {
     rig(10, 0.0).check(ALL, 1..4, 0.95);
+}
+
+#[test]
+fn inventories_that_claim_everything_mislead_few_searches() {
+    let rig = rig(3, 0.0);
+    let cost = |behaviours: &[Behaviour]| {
+        let mut total = SearchCost::default();
+        (1..5).for_each(|seed| rig.search(behaviours, seed, &mut total));
+        total
+    };
+    let (honest, misled) = (cost(&[]), cost(&[Behaviour::ClaimAll]));
+    println!("messages of a get: {:.2} of honest nodes alone, {:.2} with liars", honest.each(), misled.each());
+    assert!(misled.found as f64 >= 0.99 * misled.gets as f64, "{misled:?}");
+    assert!(misled.each() <= 2.0 * honest.each(), "{honest:?} {misled:?}");
 }
 
 /// The whole table: each behaviour alone and all together, at each rate of deaths. It takes minutes.

@@ -88,9 +88,13 @@ pub(crate) async fn put(client: &ApiClient, item: &Item, deadline: Duration) -> 
     }
 }
 
-/// Has it fetch a value. `deadline` is the node's own.
-pub(crate) async fn get(client: &ApiClient, id: BlockId, deadline: Duration) -> anyhow::Result<OpResult> {
-    let path = format!("{}/{id}", api::BLOBS_PATH);
+/// Has it fetch a value, and ask every peer before it gives up if that is `exhaustive`. `deadline` is the node's own.
+pub(crate) async fn get(
+    client: &ApiClient,
+    (id, exhaustive): (BlockId, bool),
+    deadline: Duration,
+) -> anyhow::Result<OpResult> {
+    let path = format!("{}/{id}?exhaustive={exhaustive}", api::BLOBS_PATH);
     let answer = match timeout(deadline + MARGIN, client.call(Method::GET, &path, Bytes::new())).await {
         Ok(answer) => answer?,
         Err(_) => return Ok(OpResult::Unanswered),
@@ -98,7 +102,8 @@ pub(crate) async fn get(client: &ApiClient, id: BlockId, deadline: Duration) -> 
     match answer.status {
         StatusCode::NOT_FOUND => {
             let body: api::ErrorBody = serde_json::from_slice(&answer.body).context("an answer of another shape")?;
-            Ok(OpResult::NotFound { asked: body.asked_peers })
+            let messages = body.messages.context("a get without its messages")?;
+            Ok(OpResult::NotFound { asked: body.asked_peers, messages })
         }
         StatusCode::GATEWAY_TIMEOUT => {
             let body: api::ErrorBody = serde_json::from_slice(&answer.body).context("an answer of another shape")?;

@@ -28,9 +28,10 @@ pub(crate) async fn perform<H: ProcessHost>(run: &ProcessRun<H>, op: Op, target:
             let search = node_api::search(&run.node(node).client, &query, limit, deadline);
             call(run, node, &run.transfers, deadline, search).await
         }
-        (Op::Get { node, .. }, OpTarget::Item(id)) => {
+        (Op::Get { node, exhaustive, .. } | Op::GetAbsent { node, exhaustive, .. }, OpTarget::Item(id)) => {
             let deadline = run.deadlines[node.0];
-            call(run, node, &run.transfers, deadline, node_api::get(&run.node(node).client, id, deadline)).await
+            let get = node_api::get(&run.node(node).client, (id, exhaustive), deadline);
+            call(run, node, &run.transfers, deadline, get).await
         }
         (Op::Connect { node, .. }, OpTarget::Peer(peer)) => {
             call(run, node, &run.transfers, CONNECT_WITHIN, node_api::link(&run.node(node).client, peer)).await

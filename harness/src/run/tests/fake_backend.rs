@@ -148,7 +148,7 @@ impl Backend for FakeBackend {
             (Op::Get { .. }, OpTarget::Item(id)) => {
                 let kept = self.holders.get(&id).filter(|(_, by)| !by.is_empty());
                 let what = match kept {
-                    None => OpResult::NotFound { asked: Vec::new() },
+                    None => OpResult::NotFound { asked: Vec::new(), messages: 3 },
                     Some(_) if self.faults.wrong_bytes => OpResult::Found(found(Bytes::from_static(b"?"))),
                     Some((value, _)) => OpResult::Found(found(value.clone())),
                 };

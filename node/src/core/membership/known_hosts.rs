@@ -21,8 +21,10 @@ use crate::core::time::{Deadline, Time};
 pub mod classes;
 mod diversity;
 mod former;
+mod prescribed;
 
 use former::FormerHosts;
+use prescribed::PrescribedHosts;
 
 /// Steps of a newcomer's random walk (HyParView's ARWL).
 const WALK: u8 = 5;
@@ -67,6 +69,8 @@ pub struct KnownHosts {
     passive: Vec<Contact>,
     candidates: Vec<NeighbourCandidate>,
     former: FormerHosts,
+    /// The only hosts that this node may know, if they are prescribed.
+    prescribed: Option<PrescribedHosts>,
     /// Neighbours that came when the active view was full, the latest last.
     latecomers: Vec<NodeId>,
     /// The neighbour whose answer to a shuffle is awaited.
@@ -89,6 +93,7 @@ impl KnownHosts {
             passive: Vec::new(),
             candidates: Vec::new(),
             former: FormerHosts::default(),
+            prescribed: None,
             latecomers: Vec::new(),
             shuffled_with: None,
             active_max,
@@ -141,7 +146,7 @@ impl KnownHosts {
         let lost = known.find(|contact| contact.id == peer).cloned();
         drop(known);
         if let Some(contact) = lost {
-            self.former.add(contact);
+            self.put_aside(contact);
         }
         self.passive.retain(|contact| contact.id != peer);
         self.candidates.retain(|candidate| candidate.contact.id != peer);
@@ -153,7 +158,7 @@ impl KnownHosts {
 
     /// Hears of a host from somebody: into the passive view, if its class has room there.
     pub fn note_host(&mut self, contact: Contact, random: &mut Random) {
-        if contact.id == self.own || !contact.is_bounded() {
+        if contact.id == self.own || !contact.is_bounded() || !self.admits(contact.id) {
             return;
         }
         if let Some(known) = self.active.iter_mut().chain(&mut self.passive).find(|known| known.id == contact.id) {
@@ -170,6 +175,9 @@ impl KnownHosts {
 
     /// The first peer that this node has met: becomes a neighbour and is asked to spread the word.
     pub fn join(&mut self, host: Contact, me: &Contact, random: &mut Random) -> Vec<AddressedMessage> {
+        if !self.admits(host.id) {
+            return Vec::new();
+        }
         let mut says = self.admit(host.clone(), random);
         says.push((host, MembershipMessage::Join(me.clone())));
         says
@@ -201,7 +209,7 @@ impl KnownHosts {
             }
             MembershipMessage::Neighbour { contact, urgent } => {
                 let is_wanted = self.wants(&contact, me);
-                let accepted = is_wanted || urgent || self.is_neighbour(from);
+                let accepted = self.admits(from) && (is_wanted || urgent || self.is_neighbour(from));
                 let mut says = if accepted { self.seat(contact.clone(), !is_wanted, random) } else { Vec::new() };
                 says.push((contact, MembershipMessage::NeighbourReply { accepted }));
                 says
@@ -283,6 +291,7 @@ impl KnownHosts {
         }
         if now >= self.refresh_at {
             self.refresh_at = now + refresh.mul_f64(random.random_range(0.9..1.1));
+            self.recall_absent();
             self.exchange(me, random, &mut says);
             self.diversify(now, me, random, paths, &mut says);
         }
@@ -395,7 +404,7 @@ impl KnownHosts {
         random: &mut Random,
         paths: PathLookup<'_>,
     ) -> Vec<AddressedMessage> {
-        if newcomer.id == self.own || !newcomer.is_bounded() {
+        if newcomer.id == self.own || !newcomer.is_bounded() || !self.admits(newcomer.id) {
             return Vec::new();
         }
         let ttl = ttl.min(WALK);
@@ -433,12 +442,12 @@ impl KnownHosts {
 
     /// Takes `contact` into the active view; a peer that has to make room is notified. Who `is_late` was not wanted there.
     fn seat(&mut self, contact: Contact, is_late: bool, random: &mut Random) -> Vec<AddressedMessage> {
-        if contact.id == self.own {
+        if contact.id == self.own || !self.admits(contact.id) {
             return Vec::new();
         }
         self.candidates.retain(|candidate| candidate.contact.id != contact.id);
         self.passive.retain(|known| known.id != contact.id);
-        self.former.back(contact.id);
+        self.is_back(contact.id);
         if let Some(known) = self.active.iter_mut().find(|known| known.id == contact.id) {
             *known = contact;
             return Vec::new();

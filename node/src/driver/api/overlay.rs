@@ -183,11 +183,15 @@ impl From<PutError> for Failure {
 impl From<GetError> for Failure {
     fn from(error: GetError) -> Self {
         let status = match error {
-            GetError::NotFound => StatusCode::NOT_FOUND,
+            GetError::NotFound(tally) => {
+                let body = ErrorBody { messages: Some(tally.messages), ..ErrorBody::new(error) };
+                return Failure::with_body(StatusCode::NOT_FOUND, body);
+            }
             GetError::ProbablyAbsent(tally) => {
                 let remedy =
                     Some("search every node: `butter get --exhaustive`, or `?exhaustive=true` in the API".to_owned());
-                let body = ErrorBody { remedy, search: Some(tally.into()), ..ErrorBody::new(error) };
+                let (search, messages) = (Some(tally.into()), Some(tally.messages));
+                let body = ErrorBody { remedy, search, messages, ..ErrorBody::new(error) };
                 return Failure::with_body(StatusCode::NOT_FOUND, body);
             }
             GetError::Incomplete(tally) => {

@@ -22,6 +22,8 @@ pub struct DataConfig {
     pub exhaustive: bool,
     /// Most hops that a flooded query travels.
     pub ttl: u8,
+    /// Random walks of one search with the strategy `walk`.
+    pub walkers: usize,
     /// Share of the neighbours to which the strategy `rbfs` forwards.
     pub fraction: f64,
 }
@@ -35,13 +37,14 @@ impl Default for DataConfig {
             retrieval: Retrieval::default(),
             exhaustive: false,
             ttl: 7,
+            walkers: 16,
             fraction: 0.5,
         }
     }
 }
 
 /// The data overlay's settings by name.
-pub static DATA_SETTINGS: LazyLock<[ConfigKey<DataConfig>; 7]> = LazyLock::new(|| {
+pub static DATA_SETTINGS: LazyLock<[ConfigKey<DataConfig>; 8]> = LazyLock::new(|| {
     [
         ConfigKey::new("replicas", "3", "copies of each block (1 to 16)", |config, text| {
             values::count(text, 1, MEMBERS_MAX).map(|value| config.replicas = value)
@@ -60,6 +63,9 @@ pub static DATA_SETTINGS: LazyLock<[ConfigKey<DataConfig>; 7]> = LazyLock::new(|
         }),
         ConfigKey::new("ttl", "7", "most hops of a flooded query (1 to 32)", |config, text| {
             values::count(text, 1, 32).map(|value| config.ttl = value as u8)
+        }),
+        ConfigKey::new("walkers", "16", "random walks of one search with walk (1 to 64)", |config, text| {
+            values::count(text, 1, 64).map(|value| config.walkers = value)
         }),
         ConfigKey::new("fraction", "0.5", "share of the neighbours to which rbfs forwards", |config, text| {
             values::fraction(text).map(|value| config.fraction = value)

@@ -361,7 +361,10 @@ impl Retrieve {
                     scope.cx.stats.retrieval_seconds.record(took);
                     return self.end(ctx, number, Ok(found));
                 }
-                GetStep::NotFound => return self.end(ctx, number, Err(GetError::NotFound)),
+                GetStep::NotFound => {
+                    let tally = get.tally(scope.cx);
+                    return self.end(ctx, number, Err(GetError::NotFound(tally)));
+                }
                 GetStep::ProbablyAbsent => {
                     let tally = get.tally(scope.cx);
                     return self.end(ctx, number, Err(GetError::ProbablyAbsent(tally)));
@@ -408,7 +411,7 @@ impl Retrieve {
         self.floods.abandon(number);
         *match result {
             Ok(_) => &mut ctx.stats.retrievals_found,
-            Err(GetError::NotFound | GetError::ProbablyAbsent(_)) => &mut ctx.stats.retrievals_not_found,
+            Err(GetError::NotFound(_) | GetError::ProbablyAbsent(_)) => &mut ctx.stats.retrievals_not_found,
             Err(GetError::Incomplete(_)) => &mut ctx.stats.retrievals_incomplete,
             Err(GetError::Busy) => &mut ctx.stats.retrievals_refused,
         } += 1;

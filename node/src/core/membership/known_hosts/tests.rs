@@ -259,3 +259,41 @@ fn full_view_of_one_network_takes_a_neighbour_of_another_that_lacks_one_too() {
     assert!(!ask(&mut known, 10, random), "two of four are enough");
     assert_eq!(known.neighbour_count(), 4);
 }
+
+#[test]
+fn prescribed_hosts_are_the_only_neighbours_and_are_asked_again_when_lost() {
+    let random = &mut child(9, 1);
+    let mut peers: Vec<KnownHosts> = (0..4).map(|number| hosts(number, 8)).collect();
+    peers[0].prescribe(vec![contact(1), contact(2)]);
+    peers[1].prescribe(vec![contact(0)]);
+    peers[2].prescribe(vec![contact(0)]);
+    let wake = |peers: &mut [KnownHosts], number: u8, at: u64, random: &mut Random| {
+        let (now, refresh) = (Time::from_micros(at * 1_000_000), Duration::from_secs(10));
+        let says = peers[usize::from(number)].wake(now, refresh, &contact(number), random, &|_| None);
+        settle(peers, says.into_iter().map(|say| (number, say)).collect(), random);
+    };
+    wake(&mut peers, 0, 1, random);
+    let neighbours = |hosts: &KnownHosts| {
+        let mut ids: Vec<u8> = hosts.neighbours().map(|id| id.0[0]).collect();
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!((neighbours(&peers[0]), neighbours(&peers[1])), (vec![1, 2], vec![0]));
+    // Strangers are heard of, ask, and insist.
+    peers[0].note_host(contact(3), random);
+    for message in
+        [MembershipMessage::Join(contact(3)), MembershipMessage::Neighbour { contact: contact(3), urgent: true }]
+    {
+        peers[0].handle(Time::ZERO, NodeId([3; 32]), message, &contact(0), random, &|_| None);
+    }
+    assert!(peers[0].join(contact(3), &contact(0), random).is_empty());
+    assert_eq!((neighbours(&peers[0]), peers[0].len()), (vec![1, 2], 2));
+    // A lost one is not forgotten, and is asked again, though not at once.
+    assert!(peers[0].remove(NodeId([1; 32])) && peers[1].remove(NodeId([0; 32])));
+    wake(&mut peers, 0, 2, random);
+    assert_eq!(neighbours(&peers[0]), [2]);
+    for at in [20, 40, 60] {
+        wake(&mut peers, 0, at, random);
+    }
+    assert_eq!(neighbours(&peers[0]), [1, 2]);
+}

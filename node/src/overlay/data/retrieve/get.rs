@@ -232,6 +232,8 @@ impl Get {
     /// Who was asked so far, and what came of it. A peer that is being linked at the moment is unreachable.
     pub(super) fn tally(&self, ctx: &DataCx<'_, '_>) -> SearchTally {
         let mut tally = self.search.as_ref().map(|search| search.flooded()).unwrap_or_default();
+        // Floods that have not ended are not among the messages yet.
+        tally.messages = self.messages.max(tally.messages);
         for (&peer, &state) in &self.contacted {
             tally.asked += 1;
             match state {

@@ -219,7 +219,12 @@ impl Visits {
                 let stage = STAGES.into_iter().find(|&end| share < end).unwrap_or(1.0);
                 return self.coverage.visits_to(scope.inventories, scope.cx.settings.replicas, stage).max(1);
             }
-            Some(_) => WIDTH + self.made / PATIENCE_BOUNDED,
+            // What is under way at the end of a stage would be asked in vain: no more than what is still to be seen.
+            Some(share) => {
+                let end = if share < PAUSE_AT { PAUSE_AT } else { 1.0 };
+                let left = self.coverage.visits_to(scope.inventories, scope.cx.settings.replicas, end);
+                (WIDTH + self.made / PATIENCE_BOUNDED).min(left.max(1))
+            }
             None => WIDTH << (self.made / PATIENCE).min(3),
         };
         width.min(WIDTH_MAX)

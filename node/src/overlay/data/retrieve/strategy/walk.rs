@@ -14,18 +14,16 @@ use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
-/// Walkers of one search.
-const WALKERS: usize = 16;
 /// Most peers that are named and not visited.
 const FRONTIER_MAX: usize = 4_096;
 
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "walk",
-    summary: "16 random walks that avoid each other",
+    summary: "random walks that avoid each other",
     begin: |scope, wanted| {
         let mut search = WalkSearch { wanted, again_at: Time::NEVER, ..WalkSearch::default() };
         search.seen.insert(scope.cx.me.id);
-        search.idle = vec![Vec::new(); WALKERS];
+        search.idle = vec![Vec::new(); scope.cx.settings.walkers];
         Box::new(search)
     },
 };
