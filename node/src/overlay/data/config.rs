@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::retrieve::Retrieval;
+use super::seeded_fault::SeededFault;
 use super::view::MEMBERS_MAX;
 use crate::core::config::{ConfigKey, values};
 
@@ -24,6 +25,8 @@ pub struct DataConfig {
     pub ttl: u8,
     /// Share of the neighbours to which the strategy `rbfs` forwards.
     pub fraction: f64,
+    /// A fault that is built in on purpose; no setting names it.
+    pub fault: Option<SeededFault>,
 }
 
 impl Default for DataConfig {
@@ -36,6 +39,7 @@ impl Default for DataConfig {
             exhaustive: false,
             ttl: 7,
             fraction: 0.5,
+            fault: None,
         }
     }
 }
