@@ -38,7 +38,7 @@ pub use connectivity::upgrade::NatStatus;
 
 use config::Config;
 use connectivity::Connectivity;
-use connectivity::links::LinkInfo;
+use connectivity::links::{LinkInfo, work_budget};
 use contact::{Contact, Quality};
 use cx::Cx;
 use identity::NodeId;
@@ -108,6 +108,7 @@ impl<V: Overlay> NodeCore<V> {
         input: Input<V::Message, V::Command>,
         sink: &mut Sink<V::Message, V::Outcome>,
     ) -> Deadline {
+        self.connectivity.links_mut().own_doing();
         match input {
             Input::LinkUp { peer, remote, dialled } => self.link_up(now, LinkInfo { peer, remote, dialled }, sink),
             Input::LinkDown { peer } => self.link_down(now, peer, sink),
@@ -241,6 +242,9 @@ impl<V: Overlay> NodeCore<V> {
             return;
         }
         self.refresh_me(now);
+        if let Some(remote) = link.remote {
+            self.hosts.note_seen(peer, self.me.network_seen_at(remote));
+        }
         let registration = self.with(now, sink, |net, cx| net.register_link(cx, link));
         if registration.is_new {
             self.notify_overlay(now, OverlayInput::LinkUp { peer }, sink);
@@ -286,7 +290,11 @@ impl<V: Overlay> NodeCore<V> {
             return;
         }
         self.stats.messages_received += 1;
-        self.connectivity.links_mut().used(now, from);
+        let price = work_budget::price(&message, |message| self.overlay.price(message));
+        if !self.connectivity.links_mut().hears(now, from, price) {
+            self.stats.messages_refused += 1;
+            return;
+        }
         match message {
             Message::Membership(message) => {
                 self.with(now, sink, |net, cx| net.membership_message(cx, from, message));

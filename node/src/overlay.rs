@@ -47,6 +47,13 @@ pub trait Overlay: Sized {
     /// When [`OverlayInput::Wake`] is due.
     fn deadline(&self) -> Deadline;
 
+    /// What handling a message costs, in units of which a peer has 2,000 per second; beyond that, its messages are dropped.
+    /// 1 is a message that is looked up and answered; one that makes this node send many costs as many. 0 is never dropped.
+    fn price(&self, message: &Self::Message) -> u32 {
+        _ = message;
+        0
+    }
+
     /// Free storage in bytes, as advertised to other peers.
     fn storage_free(&self) -> u64 {
         0
@@ -137,6 +144,11 @@ impl<M, O> OverlayContext<'_, M, O> {
     /// The addresses of `peer`, if known.
     pub fn contact(&self, peer: NodeId) -> Option<&Contact> {
         self.links.contact(peer).or_else(|| self.hosts.get(peer))
+    }
+
+    /// A label of the network of `peer`: where this node has seen it, or what it says while it was not seen.
+    pub fn network_of(&self, peer: NodeId) -> Option<u64> {
+        self.contact(peer).map(|contact| self.hosts.network_of(contact))
     }
 
     /// Whether a link to `peer` is up.

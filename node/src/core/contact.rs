@@ -101,6 +101,23 @@ impl Contact {
         self.local.len() <= ADDRESSES_MAX
     }
 
+    /// The label of [`Contact::network`] of a peer that this node, whose contact it is, sees at an address of a direct link.
+    pub fn network_seen_at(&self, seen: SocketAddr) -> u64 {
+        let seen = seen.ip().to_canonical();
+        let prefix = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => u128::from(u32::from(ip) >> 8),
+            IpAddr::V6(ip) => u128::from(ip) >> 80,
+        };
+        let near = |own: &SocketAddr| own.is_ipv4() == seen.is_ipv4() && prefix(own.ip()) == prefix(seen);
+        if self.local.iter().any(near) {
+            return self.network();
+        }
+        match seen {
+            IpAddr::V4(ip) => u64::from(u32::from(ip)),
+            IpAddr::V6(ip) => (u128::from(ip) >> 80) as u64,
+        }
+    }
+
     /// A label of the network it sits in, for spreading replicas: its outermost IPv4 address, or the /48 of an IPv6 one.
     /// Peers behind one NAT share it; so do peers of one LAN that know no address outside.
     pub fn network(&self) -> u64 {

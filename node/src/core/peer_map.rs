@@ -66,6 +66,13 @@ impl<V> PeerMap<V> {
         Some(self.entries.remove(at).1)
     }
 
+    /// Removes all peers but those that `is_kept`.
+    pub fn retain(&mut self, is_kept: impl Fn(NodeId) -> bool) {
+        self.prefixes.clear();
+        self.entries.retain(|(peer, _)| is_kept(*peer));
+        self.prefixes.extend(self.entries.iter().map(|(peer, _)| peer.prefix()));
+    }
+
     /// Number of peers that have an entry.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -122,7 +129,7 @@ mod tests {
     proptest! {
         /// As a `BTreeMap` does, also where ids share their first bytes.
         #[test]
-        fn it_is_a_map(steps in prop::collection::vec((0u8..3, 0u8..8, 0u8..3), 1..100)) {
+        fn it_is_a_map(steps in prop::collection::vec((0u8..3, 0u8..8, 0u8..4), 1..100)) {
             let mut map = PeerMap::default();
             let mut model = BTreeMap::new();
             for (number, (head, tail, step)) in steps.into_iter().enumerate() {
@@ -132,6 +139,10 @@ mod tests {
                 match step {
                     0 => prop_assert_eq!(map.insert(peer, number), model.insert(peer, number)),
                     1 => prop_assert_eq!(map.remove(peer), model.remove(&peer)),
+                    2 => {
+                        map.retain(|peer| peer.0[0] != head);
+                        model.retain(|peer, _| peer.0[0] != head);
+                    }
                     _ => prop_assert_eq!(*map.get_or_insert(peer, number), *model.entry(peer).or_insert(number)),
                 }
                 prop_assert_eq!((map.get(peer), map.contains(peer)), (model.get(&peer), model.contains_key(&peer)));

@@ -134,6 +134,7 @@ stats! {
     bytes_sent: u64 = Counter "butter_messages_sent_bytes_total" &[], "Bytes of messages sent, before encryption";
     bytes_received: u64 = Counter "butter_messages_received_bytes_total" &[], "Bytes of messages received, after decryption";
     messages_dropped: u64 = Counter "butter_messages_dropped_total" &[], "Messages to peers that could not be reached";
+    messages_refused: u64 = Counter "butter_messages_refused_total" &[], "Messages dropped because they were beyond the budget of their sender, its address prefix or all";
     messages_unsendable: u64 = Counter "butter_messages_unsendable_total" &[], "Messages dropped because they are too long for a frame";
     announcements_sent: u64 = Counter "butter_announcements_sent_total" &[], "Discovery datagrams sent";
     doubles_heard: u64 = Counter "butter_doubles_heard_total" &[], "Announcements of other nodes with the identity of this one";

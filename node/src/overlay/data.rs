@@ -43,6 +43,7 @@ mod put;
 pub mod query;
 mod retrieve;
 pub mod search;
+pub mod seeded_fault;
 pub mod shortage;
 pub mod stats;
 mod store;
@@ -252,6 +253,11 @@ impl DataOverlay {
         self.store.ids()
     }
 
+    /// This node's view of the group of a stored block.
+    pub fn view_of(&self, block: BlockId) -> Option<&view::GroupView> {
+        self.persist.view_of(block)
+    }
+
     /// The keywords of a stored block, if it has any.
     pub fn keywords_of(&self, block: BlockId) -> Option<&Keywords> {
         self.store.described().of(block)
@@ -313,6 +319,9 @@ impl Parts<'_> {
                 self.wake(cx);
             }
             OverlayInput::Wake => self.wake(cx),
+        }
+        for liar in self.retrieve.take_liars() {
+            self.persist.distrust(cx, liar);
         }
         self.puts.trimmed(&self.persist.take_trimmed());
         self.puts.held_by(&self.persist.take_proven());
@@ -471,6 +480,10 @@ impl Overlay for DataOverlay {
 
     fn deadline(&self) -> Deadline {
         self.deadline
+    }
+
+    fn price(&self, message: &DataMessage) -> u32 {
+        message.price(self.settings.retrieval)
     }
 
     fn storage_free(&self) -> u64 {

@@ -153,3 +153,51 @@ fn early_ack() {
         other => panic!("two nodes hold it at most: {other:?}"),
     }
 }
+
+/// A node that wants many copies of its own blocks makes no more of those of others, nor do peers that hear of its wish.
+#[test]
+fn mixed_r() {
+    let greedy = DataConfig { replicas: 16, ..config() };
+    let mut net = Net::joined(20, &config(), 7);
+    let wanting: Vec<usize> = (0..3).map(|_| net.start(&greedy)).collect();
+    net.run(SECOND * 5);
+    let ids: Vec<BlockId> =
+        (0..12).map(|at| net.put(at, &value(at, 500)).expect("there are peers enough").id).collect();
+    for &id in &ids {
+        let members: Vec<NodeId> = net.holders(id).iter().map(|&at| net.id(at)).collect();
+        let liar = net.holders(id)[0];
+        for to in net.holders(id).into_iter().skip(1) {
+            let view = GroupView::new(50, members.iter().copied()).wanting(16);
+            net.inject(liar, to, DataMessage::Views { views: vec![BlockGroup { id, view }], contacts: Vec::new() });
+        }
+    }
+    for dead in 12..17 {
+        net.kill(dead);
+        net.run(SECOND * 5);
+    }
+    net.run(SECOND * 20);
+    let copies: Vec<usize> = ids.iter().map(|&id| net.holders(id).len()).collect();
+    let held: Vec<usize> = wanting.iter().map(|&at| net.node(at).overlay().blocks().count()).collect();
+    assert!(copies.iter().all(|&copies| copies == 3), "copies {copies:?}; those who want many hold {held:?}");
+    assert!(held.iter().sum::<usize>() > 0, "they were in no group: {held:?}");
+}
+
+/// Whoever passes on a block that is not what its id says is believed nothing for a while.
+#[test]
+fn wrong_bytes() {
+    let mut net = Net::joined(6, &config(), 8);
+    let (liar, node) = net.linked_pair();
+    let invite = |net: &Net, bytes: Vec<u8>, id: Option<BlockId>| {
+        let block = Block { kind: BlockKind::Part, bytes: Blob::from(bytes) };
+        let view = GroupView::new(2, [net.id(liar), net.id(node)]);
+        let id = id.unwrap_or(block.id());
+        let items = vec![InvitedBlock { id, view, founded: true, block, keywords: Keywords::default() }];
+        DataMessage::Invite { batch: 1, items, contacts: Vec::new() }
+    };
+    let held = |net: &Net| net.node(node).overlay().blocks().count();
+    net.inject(liar, node, invite(&net, vec![1; 100], None));
+    assert_eq!(held(&net), 1, "it is believed at first");
+    net.inject(liar, node, invite(&net, vec![2; 100], Some(BlockId([7; 32]))));
+    net.inject(liar, node, invite(&net, vec![3; 100], None));
+    assert_eq!(held(&net), 1, "and not after false bytes");
+}

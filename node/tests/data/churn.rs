@@ -62,6 +62,8 @@ fn play(Rig { nodes, heartbeat, die, seconds }: Rig, seed: u64) -> Tally {
     net.run(Duration::from_secs(10));
     let mut held: Vec<usize> = net.live().map(|at| net.node(at).overlay().blocks().count()).collect();
     held.sort_unstable();
+    let refused: u64 = net.live().map(|at| net.node(at).stats().messages_refused).sum();
+    assert_eq!(refused, 0, "honest nodes stay within their budgets of work");
     let copies: Vec<usize> = blocks.iter().map(|&block| net.holders(block).len()).collect();
     Tally {
         stored: blocks.len(),

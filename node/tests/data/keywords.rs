@@ -217,7 +217,8 @@ fn restart_with_a_disk_keeps_keywords() {
     net.run(SECOND * 20);
     assert_eq!(net.search(3, "all", 100).0, ids.iter().copied().collect());
     assert_eq!(net.search(4, "w0 late", 100).0, BTreeSet::from([ids[0]]));
-    assert!(net.keywords_of(ids[0]).iter().all(|held| *held == words("all, late, w0")));
+    let held = net.keywords_of(ids[0]);
+    assert!(held.iter().all(|held| *held == words("all, late, w0")), "{held:?}");
 }
 
 /// The same bytes have the same id, whatever they are called: a later put adds its keywords to every copy of its group.

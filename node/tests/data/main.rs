@@ -16,4 +16,5 @@ mod keeping;
 mod keywords;
 mod liars;
 mod net;
+mod rumours;
 mod storing;

@@ -362,7 +362,12 @@ impl Net {
 
     /// Has `to` receive a message as if `from` had sent it; both must be linked.
     pub(crate) fn inject(&mut self, from: usize, to: usize, message: DataMessage) {
-        self.give(to, Input::Message { from: id(from, self.seed), message: Message::Overlay(message) });
+        self.inject_core(from, to, Message::Overlay(message));
+    }
+
+    /// As [`Net::inject`], with any message.
+    pub(crate) fn inject_core(&mut self, from: usize, to: usize, message: Message<DataMessage>) {
+        self.give(to, Input::Message { from: id(from, self.seed), message });
     }
 
     /// Two nodes with a link between them.

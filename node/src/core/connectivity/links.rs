@@ -25,12 +25,14 @@ mod own_addresses;
 mod queries;
 #[cfg(test)]
 mod tests;
+pub(in crate::core) mod work_budget;
 
 use attempt::LinkAttempt;
 use contact_cache::ContactCache;
 use dial_budget::DialBudget;
 pub use own_addresses::OwnAddresses;
 pub(in crate::core) use own_addresses::is_ipv6_host;
+use work_budget::WorkBudget;
 
 /// Most links of an ordinary node.
 pub const LINKS_MAX: usize = 256;
@@ -53,6 +55,9 @@ pub struct Links<M> {
     dials: BTreeMap<DialId, NodeId>,
     book: ContactCache,
     budget: DialBudget,
+    work: WorkBudget,
+    /// Whose message is handled now: what it leads to is counted as its doing.
+    speaker: Option<NodeId>,
     place: OwnAddresses,
     failed: Vec<NodeId>,
     closed: Vec<NodeId>,
@@ -78,6 +83,8 @@ struct Link {
     /// What led from a relayed link to this one.
     method: Option<PunchMethod>,
     used: Time,
+    /// When its budget of work is whole again.
+    rested_at: Time,
     /// `None` until the transport has measured it.
     path: Option<PathEstimate>,
     contact: Option<Contact>,
@@ -132,6 +139,8 @@ impl<M> Links<M> {
             dials: BTreeMap::new(),
             book: ContactCache::default(),
             budget: DialBudget::default(),
+            work: WorkBudget::default(),
+            speaker: None,
             place: OwnAddresses::default(),
             failed: Vec::new(),
             closed: Vec::new(),
@@ -218,7 +227,7 @@ impl<M> Links<M> {
     /// Takes note of how a peer may be reached, as another peer reports it.
     pub fn learn(&mut self, contact: &Contact) {
         if contact.is_bounded() && !self.up.contains(contact.id) {
-            self.book.note(contact);
+            self.book.note(contact, self.speaker);
         }
     }
 
@@ -256,6 +265,7 @@ impl<M> Links<M> {
         self.dials.retain(|_, dialled| *dialled != peer);
         let known = self.up.remove(peer);
         let is_new = known.is_none();
+        let known_rest = known.as_ref().map(|link| link.rested_at);
         let unsolicited = is_new && attempt.is_none() && !dialled;
         let greeted = known.as_ref().is_some_and(|link| link.greeted);
         // Both ends may have dialled, and the better of two connections takes over.
@@ -281,8 +291,20 @@ impl<M> Links<M> {
         let seen = before.seen.filter(|_| same_way);
         let is_distant = seen.is_some() || observed_ip.is_some() || wanted.is_some();
         let distant = is_distant.then(|| RemoteLinkFacts { seen, observed_ip, asked: before.asked, wanted }.into());
-        let link =
-            Link { greeted, remote, dialled, introduced, unsolicited, method, used: now, path, contact, distant };
+        let rested_at = known_rest.unwrap_or_else(|| self.work.linked(peer));
+        let link = Link {
+            greeted,
+            remote,
+            dialled,
+            introduced,
+            unsolicited,
+            method,
+            used: now,
+            rested_at,
+            path,
+            contact,
+            distant,
+        };
         self.up.insert(peer, link);
         let hello = RendezvousMessage::Hello { contact: me.clone(), seen: remote };
         let waiting = attempt.map(LinkAttempt::into_waiting).unwrap_or_default();
@@ -296,10 +318,10 @@ impl<M> Links<M> {
 
     /// A link is gone. Whether it was there.
     pub fn link_down(&mut self, peer: NodeId) -> bool {
-        match self.up.remove(peer) {
-            Some(Link { contact: Some(contact), .. }) => self.book.note(&contact),
-            Some(_) => {}
-            None => return false,
+        let Some(Link { contact, used, rested_at, .. }) = self.up.remove(peer) else { return false };
+        self.work.link_down(used, peer, rested_at);
+        if let Some(contact) = contact {
+            self.book.note(&contact, Some(peer));
         }
         true
     }
@@ -320,14 +342,20 @@ impl<M> Links<M> {
         }
     }
 
-    /// A message came over the link.
-    pub fn used(&mut self, now: Time, peer: NodeId) {
-        if let Some(link) = self.up.get_mut(peer) {
-            link.used = now;
-            if let Some(path) = &mut link.path {
-                path.note_heard(now);
-            }
+    /// A message came over the link. Whether its price is within the budget of its sender, and of all.
+    pub fn hears(&mut self, now: Time, peer: NodeId, price: u32) -> bool {
+        let Some(link) = self.up.get_mut(peer) else { return false };
+        link.used = now;
+        if let Some(path) = &mut link.path {
+            path.note_heard(now);
         }
+        self.speaker = Some(peer);
+        self.work.take(now, &mut link.rested_at, link.remote, price)
+    }
+
+    /// What follows is this node's own doing.
+    pub fn own_doing(&mut self) {
+        self.speaker = None;
     }
 
     /// The transport has measured the path of a link.
@@ -348,7 +376,8 @@ impl<M> Links<M> {
         self.attempts.remove(&peer);
         self.dials.retain(|_, dialled| *dialled != peer);
         self.book.take(peer);
-        if self.up.remove(peer).is_some() {
+        if let Some(Link { used, rested_at, .. }) = self.up.remove(peer) {
+            self.work.link_down(used, peer, rested_at);
             self.close(peer, sink);
         }
     }

@@ -5,7 +5,6 @@
 //!
 //! Everything here changes tables and returns what to say; [`crate::core`] says it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -21,9 +20,12 @@ use crate::core::time::{Deadline, Time};
 pub mod classes;
 mod diversity;
 mod former;
+mod newcomers;
 mod prescribed;
 
+use diversity::SeenNetworks;
 use former::FormerHosts;
+use newcomers::Newcomers;
 use prescribed::PrescribedHosts;
 
 /// Steps of a newcomer's random walk (HyParView's ARWL).
@@ -71,6 +73,7 @@ pub struct KnownHosts {
     former: FormerHosts,
     /// The only hosts that this node may know, if they are prescribed.
     prescribed: Option<PrescribedHosts>,
+    newcomers: Newcomers,
     /// Neighbours that came when the active view was full, the latest last.
     latecomers: Vec<NodeId>,
     /// The neighbour whose answer to a shuffle is awaited.
@@ -78,6 +81,7 @@ pub struct KnownHosts {
     active_max: usize,
     passive_max: usize,
     own_network: u64,
+    seen: SeenNetworks,
     /// When a full view with too few of other networks asks one of those.
     diversify_at: Time,
     fill_at: Time,
@@ -94,11 +98,13 @@ impl KnownHosts {
             candidates: Vec::new(),
             former: FormerHosts::default(),
             prescribed: None,
+            newcomers: Newcomers::default(),
             latecomers: Vec::new(),
             shuffled_with: None,
             active_max,
             passive_max,
             own_network: 0,
+            seen: SeenNetworks::default(),
             diversify_at: Time::NEVER,
             fill_at: Time::ZERO,
             refresh_at: Time::NEVER,
@@ -167,7 +173,7 @@ impl KnownHosts {
             }
             return;
         }
-        if contact.network() != self.own_network {
+        if self.network_of(&contact) != self.own_network {
             self.diversify_at = Time::ZERO;
         }
         classes::insert(&mut self.passive, contact, self.passive_max, random);
@@ -198,7 +204,7 @@ impl KnownHosts {
             return Vec::new();
         }
         match message {
-            MembershipMessage::Join(contact) => self.joined(contact, random),
+            MembershipMessage::Join(contact) => self.joined(now, contact, random),
             MembershipMessage::ForwardJoin { newcomer, ttl } => {
                 // A walk goes from neighbour to neighbour: a stranger has none to send.
                 if self.is_neighbour(from) {
@@ -250,21 +256,6 @@ impl KnownHosts {
         for contact in contacts.into_iter().take(CONTACTS_MAX + 1) {
             self.note_host(contact, random);
         }
-    }
-
-    /// Some known hosts for somebody else, of as many networks as can be, at most [`CONTACTS_MAX`].
-    pub fn introduce_to(&self, peer: NodeId, count: usize, random: &mut Random) -> Vec<Contact> {
-        let others: Vec<&Contact> = self.contacts().filter(|contact| contact.id != peer).collect();
-        let mut of_network: BTreeMap<u64, usize> = BTreeMap::new();
-        let mut ranked: Vec<(usize, &Contact)> = Vec::with_capacity(others.len());
-        for contact in sample(random, others, usize::MAX) {
-            let before = of_network.entry(contact.network()).or_default();
-            ranked.push((*before, contact));
-            *before += 1;
-        }
-        // The first of every network, then the second of each, and so on; at random within.
-        ranked.sort_by_key(|(before, _)| *before);
-        ranked.into_iter().take(count.min(CONTACTS_MAX)).map(|(_, contact)| contact.clone()).collect()
     }
 
     /// What is due: candidates for an active view with room, the regular exchange.
@@ -338,7 +329,7 @@ impl KnownHosts {
                 (0..self.passive.len()).filter(|&at| !self.is_candidate(self.passive[at].id)).collect();
             if self.lacks_other_networks(me) {
                 let own = me.network();
-                let is_elsewhere = |at: &usize| self.passive[*at].network() != own;
+                let is_elsewhere = |at: &usize| self.network_of(&self.passive[*at]) != own;
                 let elsewhere: Vec<usize> = pool.iter().copied().filter(is_elsewhere).collect();
                 pool = if elsewhere.is_empty() { pool } else { elsewhere };
             }
@@ -347,17 +338,13 @@ impl KnownHosts {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.active.len() >= self.active_max
-    }
-
     fn ask(&mut self, now: Time, contact: Contact, me: &Contact, paths: PathLookup<'_>) -> AddressedMessage {
         let path = paths(contact.id);
         let attempt = if path.is_some() { 0 } else { UNLINKED_ATTEMPT };
         let exchange = Exchange { request_bytes: CANDIDATE_BYTES, answer_bytes: CANDIDATE_BYTES, attempt };
         let until = now + patience::answer_wait(path.as_ref(), exchange, CANDIDATE_ANSWER);
         self.candidates.push(NeighbourCandidate { contact: contact.clone(), until });
-        let urgent = self.is_cut_off(me) && (self.active.is_empty() || contact.network() != me.network());
+        let urgent = self.is_cut_off(me) && (self.active.is_empty() || self.network_of(&contact) != me.network());
         (contact, MembershipMessage::Neighbour { contact: me.clone(), urgent })
     }
 
@@ -387,8 +374,11 @@ impl KnownHosts {
         chosen.into_iter().cloned().collect()
     }
 
-    fn joined(&mut self, newcomer: Contact, random: &mut Random) -> Vec<AddressedMessage> {
+    fn joined(&mut self, now: Time, newcomer: Contact, random: &mut Random) -> Vec<AddressedMessage> {
         let mut says = self.admit(newcomer.clone(), random);
+        if !self.newcomers.is_news(now, newcomer.id) {
+            return says;
+        }
         for neighbour in self.active.iter().filter(|neighbour| neighbour.id != newcomer.id) {
             says.push((neighbour.clone(), MembershipMessage::ForwardJoin { newcomer: newcomer.clone(), ttl: WALK }));
         }
@@ -428,6 +418,9 @@ impl KnownHosts {
             return Vec::new();
         };
         let contact = self.candidates.remove(at).contact;
+        if accepted && self.is_full() && self.claims_wrongly_to_be_elsewhere(&contact) {
+            return vec![(contact, MembershipMessage::Part)];
+        }
         if accepted {
             return self.seat(contact, false, random);
         }
@@ -473,8 +466,8 @@ impl KnownHosts {
         if let Some(at) = first.and_then(|late| self.active.iter().position(|contact| contact.id == *late)) {
             return at;
         }
-        let count_like =
-            |at: usize| self.active.iter().filter(|other| other.network() == self.active[at].network()).count();
+        let networks: Vec<u64> = self.active.iter().map(|contact| self.network_of(contact)).collect();
+        let count_like = |at: usize| networks.iter().filter(|&&other| other == networks[at]).count();
         let most = (0..self.active.len()).map(count_like).max().unwrap_or(0);
         let pool: Vec<usize> = (0..self.active.len()).filter(|&at| count_like(at) == most).collect();
         pool[random.random_range(0..pool.len())]

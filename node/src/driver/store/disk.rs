@@ -26,7 +26,7 @@ pub(super) const FILE: &str = "blocks.redb";
 /// Name of a database that was found damaged and put aside.
 const DAMAGED_FILE: &str = "blocks.damaged";
 /// Of the tables below. A store of another version is refused, not changed.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 /// Memory for pages that were read or written: the file system has a cache as well.
 const CACHE_BYTES: usize = 8 << 20;
 /// Pause between tries to open a database that an error has closed.

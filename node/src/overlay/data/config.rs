@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::retrieve::Retrieval;
+use super::seeded_fault::SeededFault;
 use super::view::MEMBERS_MAX;
 use crate::core::config::{ConfigKey, values};
 
@@ -26,6 +27,8 @@ pub struct DataConfig {
     pub walkers: usize,
     /// Share of the neighbours to which the strategy `rbfs` forwards.
     pub fraction: f64,
+    /// A fault that is built in on purpose; no setting names it.
+    pub fault: Option<SeededFault>,
 }
 
 impl Default for DataConfig {
@@ -39,6 +42,7 @@ impl Default for DataConfig {
             ttl: 7,
             walkers: 16,
             fraction: 0.5,
+            fault: None,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 
 mod invited_block;
+mod price;
 
 pub use invited_block::InvitedBlock;
 pub(super) use invited_block::places_for;

@@ -192,7 +192,7 @@ impl Persist {
 
     /// The view of a group that this node founds.
     pub(super) fn founding_view(&self) -> GroupView {
-        GroupView::new(1, [self.me])
+        GroupView::new(1, [self.me]).wanting(self.replicas)
     }
 
     /// Blocks whose groups have changed since the last call.
@@ -339,7 +339,7 @@ impl Persist {
         let led = self.groups.values().filter(|view| view.members().last() == Some(&self.me));
         for view in led {
             let live = view.members().iter().filter(|&&member| self.is_live(member)).count();
-            *match live.cmp(&self.replicas) {
+            *match live.cmp(&view.copies_for(self.replicas)) {
                 std::cmp::Ordering::Less => &mut stats.groups_under_replicated,
                 std::cmp::Ordering::Equal => &mut stats.groups_healthy,
                 std::cmp::Ordering::Greater => &mut stats.groups_over_replicated,
@@ -453,6 +453,11 @@ impl Persist {
     /// Whether this node stores the block as a member of its group or beyond it.
     pub(super) fn holds(&self, id: BlockId) -> bool {
         self.groups.contains_key(&id)
+    }
+
+    /// This node's view of a group whose block it holds.
+    pub(super) fn view_of(&self, id: BlockId) -> Option<&GroupView> {
+        self.groups.get(&id)
     }
 
     fn viewed(&self, id: BlockId) -> Option<BlockGroup> {

@@ -6,6 +6,7 @@ use super::block::split;
 use super::keywords::Keywords;
 use super::message::InviteRefusal;
 use super::persist::{OwnCopy, Persist};
+use super::seeded_fault::SeededFault;
 use super::store::WritePurpose;
 use super::{CopyShortage, DataCx, DataOutcome, PutError, StoredValue, VALUE_MAX};
 use crate::core::blob::Blob;
@@ -157,7 +158,8 @@ impl Puts {
 
     /// Groups have changed: acknowledges what has its copies now.
     pub(super) fn changed(&mut self, ctx: &mut DataCx<'_, '_>, persist: &Persist, changed: &[BlockId]) {
-        let wanted = ctx.settings.replicas;
+        let is_early = ctx.settings.fault == Some(SeededFault::EarlyAcknowledgement);
+        let wanted = if is_early { 1 } else { ctx.settings.replicas };
         for put in &mut self.0 {
             for id in changed {
                 if put.waiting.contains(id) && put.copies(persist, *id) >= wanted {

@@ -55,6 +55,8 @@ pub use strategy::Retrieval;
 
 /// Most gets under way.
 const GETS_MAX: usize = 256;
+/// Most peers noted at a time that have given false bytes.
+const LIARS_MAX: usize = 16;
 /// Times that one visit is repeated over a link that stays up.
 const REPEATS_MAX: u32 = 2;
 
@@ -70,6 +72,8 @@ pub(super) struct Knowledge<'a> {
 pub(super) struct Retrieve {
     gets: BTreeMap<u64, Get>,
     queries: BTreeMap<u64, FindQuery>,
+    /// Peers that have given false bytes, since [`Retrieve::take_liars`].
+    liars: Vec<NodeId>,
     floods: Floods,
     experience: Experience,
     last_get: u64,
@@ -230,6 +234,11 @@ impl Retrieve {
     }
 
     /// Handles the answer to a [`DataMessage::Find`].
+    /// Peers that have given false bytes, since the last call.
+    pub(super) fn take_liars(&mut self) -> Vec<NodeId> {
+        std::mem::take(&mut self.liars)
+    }
+
     fn answered(&mut self, ctx: &mut DataCx<'_, '_>, known: Knowledge<'_>, from: NodeId, reply: FindReply) {
         let FindReply { query: number, blocks, hosts, holders, inventories } = reply;
         // Only an answer of the peer that was asked counts.
@@ -243,6 +252,10 @@ impl Retrieve {
         let mut brought = false;
         for block in blocks {
             let id = block.id();
+            if !query.ids.contains(&id) && self.liars.len() < LIARS_MAX {
+                // An honest peer answers with what was asked for, or with nothing.
+                self.liars.push(from);
+            }
             if query.ids.contains(&id) && get.take(ctx, id, block, hops) {
                 brought = true;
                 if query.visit.is_some() {

@@ -12,28 +12,50 @@ use crate::core::identity::{BlockId, NodeId};
 
 /// Most members of a group.
 pub const MEMBERS_MAX: usize = 16;
+/// Copies that are usual: as many are made for any group, whatever this node itself wants of its own.
+pub const REPLICAS_USUAL: usize = 3;
 /// Greatest epoch that is taken from a peer: changes by one at a time never come near it.
 const EPOCH_MAX: u64 = 1 << 56;
 
 /// The members of a group at some epoch.
 ///
-/// Of two views of one group the greater one wins: the higher epoch, then the higher hash of the members. Being the maximum of
+/// Of two views of one group the greater one wins: the higher epoch, then the higher hash. Being the maximum of
 /// a total order, merging is commutative, associative and idempotent: members agree once each has heard of the greatest view,
 /// in whatever order, and two leaders that act at once cannot undo each other for ever.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct GroupView {
     /// Grows with every change.
     pub epoch: u64,
+    /// Copies that the group is to have, as its founder wanted. A node learns it when it joins; later views change nothing of it,
+    /// and it is no part of what views are compared by.
+    pub replicas: u8,
     members: SmallVec<[NodeId; 3]>,
 }
 
 impl GroupView {
-    /// The view with these members, in any order and however often each is named.
+    /// The view with these members, in any order and however often each is named, of a group with [`REPLICAS_USUAL`] copies.
     pub fn new(epoch: u64, members: impl IntoIterator<Item = NodeId>) -> Self {
         let mut members: SmallVec<[NodeId; 3]> = members.into_iter().collect();
         members.sort_unstable();
         members.dedup();
-        GroupView { epoch, members }
+        GroupView { epoch, replicas: REPLICAS_USUAL as u8, members }
+    }
+
+    /// The same view of a group that is to have so many copies, at most [`MEMBERS_MAX`].
+    pub fn wanting(mut self, replicas: usize) -> Self {
+        self.replicas = replicas.clamp(1, MEMBERS_MAX) as u8;
+        self
+    }
+
+    /// A view with other members that comes after this one.
+    pub(super) fn followed_by(&self, step: u64, members: impl IntoIterator<Item = NodeId>) -> Self {
+        GroupView::new(self.epoch + step, members).wanting(self.replicas.into())
+    }
+
+    /// Copies that a node makes of the block which wants `own` of what it stores itself: what the group wants, between `own` and
+    /// what is usual. A claim beyond that would have everybody store a block, or nearly nobody.
+    pub fn copies_for(&self, own: usize) -> usize {
+        usize::from(self.replicas).clamp(own.min(REPLICAS_USUAL), own.max(REPLICAS_USUAL))
     }
 
     /// The members, in ascending order.
@@ -55,6 +77,7 @@ impl GroupView {
     /// Whether it is a view that an honest node could have sent.
     pub(super) fn is_valid(&self) -> bool {
         (1..=MEMBERS_MAX).contains(&self.members.len())
+            && (1..=MEMBERS_MAX).contains(&self.replicas.into())
             && self.epoch <= EPOCH_MAX
             && self.members.is_sorted_by(|a, b| a < b)
     }
@@ -63,6 +86,14 @@ impl GroupView {
         self.members.iter().fold(self.epoch, |hash, member| mix(hash ^ member.prefix()))
     }
 }
+
+impl PartialEq for GroupView {
+    fn eq(&self, other: &Self) -> bool {
+        (self.epoch, &self.members) == (other.epoch, &other.members)
+    }
+}
+
+impl Eq for GroupView {}
 
 impl Ord for GroupView {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -90,6 +121,7 @@ pub(super) fn mix(mut x: u64) -> u64 {
 impl Encode for GroupView {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
         self.epoch.encode(encoder)?;
+        self.replicas.encode(encoder)?;
         self.members[..].encode(encoder)
     }
 }
@@ -97,9 +129,10 @@ impl Encode for GroupView {
 impl<C> Decode<C> for GroupView {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let epoch = u64::decode(decoder)?;
+        let replicas = u8::decode(decoder)?;
         let members: Vec<NodeId> = Vec::decode(decoder)?;
         // Kept as it came: an unsorted list is refused by `is_valid`, not mended.
-        Ok(GroupView { epoch, members: members.into_iter().collect() })
+        Ok(GroupView { epoch, replicas, members: members.into_iter().collect() })
     }
 }
 
@@ -116,8 +149,9 @@ mod tests {
     use super::*;
 
     fn views() -> impl Strategy<Value = GroupView> {
-        (0u64..4, proptest::collection::vec(0u8..6, 1..5))
-            .prop_map(|(epoch, members)| GroupView::new(epoch, members.into_iter().map(|member| NodeId([member; 32]))))
+        (0u64..4, proptest::collection::vec(0u8..6, 1..5), 2usize..4).prop_map(|(epoch, members, replicas)| {
+            GroupView::new(epoch, members.into_iter().map(|member| NodeId([member; 32]))).wanting(replicas)
+        })
     }
 
     fn merged(a: &GroupView, b: &GroupView) -> GroupView {
@@ -150,9 +184,11 @@ mod tests {
 
     #[test]
     fn a_view_that_names_a_member_twice_is_not_sound() {
-        let twice = GroupView { epoch: 1, members: SmallVec::from_slice(&[NodeId([1; 32]); 2]) };
+        let twice = GroupView { epoch: 1, replicas: 3, members: SmallVec::from_slice(&[NodeId([1; 32]); 2]) };
         assert!(!twice.is_valid());
-        assert!(!GroupView { epoch: 1, members: SmallVec::new() }.is_valid());
-        assert!(!GroupView { epoch: u64::MAX, members: SmallVec::from_slice(&[NodeId([1; 32])]) }.is_valid());
+        assert!(!GroupView { epoch: 1, replicas: 3, members: SmallVec::new() }.is_valid());
+        assert!(
+            !GroupView { epoch: u64::MAX, replicas: 3, members: SmallVec::from_slice(&[NodeId([1; 32])]) }.is_valid()
+        );
     }
 }

@@ -122,8 +122,9 @@ impl<M> Links<M> {
         }
         let contact = self.book.get(peer).or(known);
         let mut addresses = contact.map(|contact| self.place.dialable(contact)).unwrap_or_default();
+        let source = self.book.source_of(peer).or(self.speaker);
         let mut seen = BTreeSet::new();
-        addresses.retain(|&address| seen.insert(address) && self.budget.take(now, peer, address));
+        addresses.retain(|&address| seen.insert(address) && self.budget.take(now, peer, address, source));
         // A NAT's outside address may be near as well: then what is behind it is not.
         let local = |address: &SocketAddr| contact.is_some_and(|contact| contact.local.contains(address));
         let near = addresses.first().is_some_and(|address| local(address) && self.place.is_near(*address));

@@ -81,7 +81,7 @@ impl Side {
 }
 
 #[test]
-fn a_link_that_is_wanted_while_the_peer_makes_it_is_told_of_when_it_fails() {
+fn a_link_that_is_wanted_while_the_peer_makes_it_is_reported_when_it_fails() {
     let mut side = side();
     side.ambassador(OWN, "203.0.113.8:4001", true);
     side.took();
@@ -202,7 +202,7 @@ fn what_may_carry_a_relayed_link_is_kept() {
     side.ambassador(OWN, "203.0.113.8:4001", true);
     side.up(PEER, None, true);
     side.now = side.now + UNUSED_AFTER / 2;
-    side.links.used(side.now, PEER);
+    assert!(side.links.hears(side.now, PEER, 1));
     side.wake_after(UNUSED_AFTER / 2);
     assert!(side.links.is_up(OWN));
     side.wake_after(UNUSED_AFTER);

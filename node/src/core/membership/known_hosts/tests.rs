@@ -297,3 +297,36 @@ fn prescribed_hosts_are_the_only_neighbours_and_are_asked_again_when_lost() {
     }
     assert_eq!(neighbours(&peers[0]), [1, 2]);
 }
+
+#[test]
+fn hosts_that_claim_other_networks_and_are_seen_here_get_no_seats_for_it() {
+    let random = &mut child(10, 1);
+    let boaster = |number: u8| {
+        let mut host = contact(number);
+        host.set_external(Some(SocketAddr::from(([198, 18, number, 1], 5))), None);
+        host
+    };
+    let mut known = hosts(0, 8);
+    for number in 1..=8 {
+        known.admit(contact(number), random);
+    }
+    let own = contact(0);
+    known.wake(Time::ZERO, Duration::from_secs(10), &own, random, &|_| None);
+    for number in 100..103 {
+        // Each is asked for its network's sake, once; the link then shows where it is.
+        known.note_host(boaster(number), random);
+        let says = known.wake(Time::ZERO, Duration::from_secs(10), &own, random, &|_| None);
+        assert_eq!(says.iter().map(|(to, _)| to.id.0[0]).collect::<Vec<_>>(), [number]);
+        let peer = NodeId([number; 32]);
+        known.note_seen(peer, own.network_seen_at(SocketAddr::from(([10, 0, 0, number], 4001))));
+        let reply = MembershipMessage::NeighbourReply { accepted: true };
+        let says = known.handle(Time::ZERO, peer, reply, &own, random, &|_| None);
+        assert!(matches!(says[..], [(_, MembershipMessage::Part)]), "{says:?}");
+        let asks = MembershipMessage::Neighbour { contact: boaster(number), urgent: false };
+        known.handle(Time::ZERO, peer, asks, &own, random, &|_| None);
+        assert!(!known.is_neighbour(peer), "it is of this network, which has seats enough");
+    }
+    let asked = known.wake(Time::from_micros(1), Duration::from_secs(10), &own, random, &|_| None);
+    assert!(asked.is_empty(), "none is asked again: {asked:?}");
+    assert_eq!(known.neighbours().filter(|peer| peer.0[0] < 100).count(), 8);
+}

@@ -42,7 +42,7 @@ impl LinkedNeighbours {
         let seen = |id: NodeId| LinkedNeighbour {
             id,
             salt: mix(id.prefix() ^ me),
-            is_here: ctx.contact(id).is_none_or(|contact| contact.network() == here),
+            is_here: ctx.network_of(id).is_none_or(|network| network == here),
         };
         self.peers = ids.into_iter().map(seen).collect();
         (new, gone)

@@ -222,7 +222,9 @@ impl Persist {
                 network.is_none() || others().any(|&other| self.network_of(ctx, other) == network)
             };
             let as_diverse = networks.0 == networks.1 || !has(networks.0) || has(networks.1);
-            let is_whole = view.contains(self.me) && self.is_full(id, view) && view.members().len() <= self.replicas;
+            let is_whole = view.contains(self.me)
+                && self.is_full(id, view)
+                && view.members().len() <= view.copies_for(self.replicas);
             is_whole && !view.contains(peer) && as_diverse
         };
         let all = self.groups.range(first..).chain(self.groups.range(..first)).take(SCANNED_MAX);

@@ -6,6 +6,7 @@
 
 use super::super::DataCx;
 use super::super::message::{BlockGroup, DataMessage, VIEWS_MAX};
+use super::super::seeded_fault::SeededFault;
 use super::super::view::GroupView;
 use super::trim::ExtraCopy;
 use super::{EPOCH_STEP_MAX, Persist};
@@ -24,7 +25,8 @@ impl Persist {
         view: GroupView,
     ) -> Option<BlockGroup> {
         let own = self.groups.get(&id)?;
-        if view > *own && !self.distrusted.contains(from) && !self.is_of_group(id, from) {
+        let must_prove = ctx.settings.fault != Some(SeededFault::UnprovenViews);
+        if must_prove && view > *own && !self.distrusted.contains(from) && !self.is_of_group(id, from) {
             // A stranger may know better, as after a partition. It has to show that it holds the block.
             self.question(from, id);
             return None;
@@ -47,6 +49,7 @@ impl Persist {
         view: GroupView,
     ) -> Option<BlockGroup> {
         let own = self.groups.get(&id)?;
+        let replicas = own.replicas;
         if view <= *own {
             return (view < *own).then(|| BlockGroup { id, view: own.clone() });
         }
@@ -60,7 +63,7 @@ impl Persist {
         let teller = leads(own) || leads(&view) || leader_is_out;
         let dropped: Vec<NodeId> =
             own.members().iter().copied().filter(|&member| !view.contains(member) && member != from).collect();
-        self.accept_view(ctx, id, view);
+        self.accept_view(ctx, id, view.wanting(replicas.into()));
         if teller {
             dropped.into_iter().for_each(|member| self.announce_view_to(member, id));
         }

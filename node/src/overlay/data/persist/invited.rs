@@ -23,6 +23,10 @@ impl Persist {
         items: Vec<InvitedBlock>,
     ) {
         let (mut taken, mut refused, mut views, mut writing) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        // No honest node passes on a block that is not what its id says: it has checked it before.
+        if items.iter().any(|item| !item.block.is(item.id)) {
+            self.distrust(ctx, from);
+        }
         for InvitedBlock { id, view, founded, block, keywords } in items {
             let bringer = BlockBringer { peer: from, founded };
             let refuse = |reason| RefusedBlock { id, reason };

@@ -52,7 +52,7 @@ impl LeftGroups {
     /// The group of a block that this node left, with this node in it again.
     pub(super) fn rejoined(&self, now: Time, block: BlockId, me: NodeId) -> Option<GroupView> {
         let left = self.get(now, block).filter(|view| view.members().len() < MEMBERS_MAX)?;
-        Some(GroupView::new(left.epoch + 1, left.members().iter().copied().chain([me])))
+        Some(left.followed_by(1, left.members().iter().copied().chain([me])))
     }
 }
 

@@ -3,8 +3,6 @@
 //! A claim costs nothing: a liar says that it is of a network of its own and has run for years, and so would be everybody's first
 //! choice. So a peer's network is that of the address at which this node sees it. Its uptime is the time since the first link.
 
-use std::net::IpAddr;
-
 use super::super::DataCx;
 use super::Persist;
 use crate::core::identity::NodeId;
@@ -64,19 +62,7 @@ impl Persist {
     }
 }
 
-/// The label of [`crate::core::contact::Contact::network`], of the address at which `peer` is seen now.
+/// The label of the network in which `peer` is seen now.
 fn seen_network(ctx: &DataCx<'_, '_>, peer: NodeId) -> Option<u64> {
-    let seen = ctx.seen_at(peer)?.ip().to_canonical();
-    let prefix = |ip: IpAddr| match ip {
-        IpAddr::V4(ip) => u128::from(u32::from(ip) >> 8),
-        IpAddr::V6(ip) => u128::from(ip) >> 80,
-    };
-    let near = |own: &std::net::SocketAddr| own.is_ipv4() == seen.is_ipv4() && prefix(own.ip()) == prefix(seen);
-    if ctx.me.local.iter().any(near) {
-        return Some(ctx.me.network());
-    }
-    Some(match seen {
-        IpAddr::V4(ip) => u64::from(u32::from(ip)),
-        IpAddr::V6(ip) => (u128::from(ip) >> 80) as u64,
-    })
+    ctx.seen_at(peer).map(|seen| ctx.me.network_seen_at(seen))
 }

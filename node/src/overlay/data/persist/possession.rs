@@ -9,7 +9,7 @@
 //! - A question about certain blocks ([`DataMessage::Confirm`]) is asked before a surplus copy is dropped, before the view of a
 //!   stranger counts, and when a put finds its blocks already stored.
 //!
-//! A peer that fails is distrusted for a while: it counts as no member and is no candidate. No peer learns of that, so there is
+//! A peer that fails, or that is caught at giving false bytes, is distrusted for a while: it counts as no member and is no candidate. No peer learns of that, so there is
 //! nothing to accuse others with.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -289,8 +289,8 @@ impl Persist {
         }
     }
 
-    /// A peer did not show what it claimed: its places go to others.
-    pub(super) fn distrust(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
+    /// A peer did not show what it claimed, or gave false bytes: its places go to others.
+    pub(in super::super) fn distrust(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
         self.distrusted.add(ctx.now, peer);
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.detail.possession = PossessionRecord::default();

@@ -187,7 +187,7 @@ impl Persist {
         };
         let able = |member: &&NodeId| self.is_able(id, **member);
         let goes = self.leaving.is_some() || self.repairs.goes(id);
-        if view.members().iter().filter(able).count() >= self.replicas && !goes {
+        if view.members().iter().filter(able).count() >= self.copies_wanted(id, view) && !goes {
             // The job stays while answers are awaited, so that they are recognised.
             if self.repairs.jobs.get(&id).is_some_and(|job| job.asked.is_empty()) {
                 self.repairs.forget(id);
@@ -198,6 +198,11 @@ impl Persist {
         let rank = if goes { 0 } else { above };
         let pause = if rank == 0 { Duration::ZERO } else { waits::rank_pause(ctx, self.peer_ids()) * rank };
         self.schedule_repair(id, self.comeback.not_before(ctx.now) + pause);
+    }
+
+    /// Copies that this node makes of a block: for a put of its own as many as it wants itself.
+    fn copies_wanted(&self, id: BlockId, view: &GroupView) -> usize {
+        if self.repairs.is_own(id) { self.replicas } else { view.copies_for(self.replicas) }
     }
 
     /// Whether a member counts as one of the r that store the block.
@@ -261,7 +266,7 @@ impl Persist {
     ) -> Vec<NodeId> {
         let (Some(view), Some(job)) = (self.groups.get(&id), self.repairs.jobs.get(&id)) else { return Vec::new() };
         let able = view.members().iter().filter(|&&member| self.is_able(id, member));
-        let mut lacking = self.replicas.saturating_sub(able.count() + job.asked.len());
+        let mut lacking = self.copies_wanted(id, view).saturating_sub(able.count() + job.asked.len());
         if lacking == 0 {
             if job.asked.is_empty() {
                 self.repair_done(ctx, id);
@@ -324,7 +329,7 @@ impl Persist {
         let Some(view) = self.groups.get(&id) else { return };
         if goes && view.contains(self.me) {
             let rest = view.members().iter().copied().filter(|&member| member != self.me && self.is_live(member));
-            let without = GroupView::new(view.epoch + REPAIR_STEP, rest);
+            let without = view.followed_by(REPAIR_STEP, rest);
             self.set_view(ctx, id, without);
             self.announce_view_to_members(id, self.me);
         }
@@ -347,10 +352,10 @@ impl Persist {
     fn grown(&self, id: BlockId, view: &GroupView, recruit: NodeId) -> GroupView {
         let others = view.members().iter().copied().filter(|&member| member != self.me && self.is_able(id, member));
         let mut members: SmallVec<[NodeId; 4]> = others.chain([recruit]).collect();
-        let stays = !self.repairs.goes(id) || members.len() < self.replicas;
+        let stays = !self.repairs.goes(id) || members.len() < view.copies_for(self.replicas);
         members.extend(Some(self.me).filter(|&me| stays && view.contains(me) && self.is_live(me)));
         let step = if self.repairs.is_move(id) { MOVE_STEP } else { REPAIR_STEP };
-        GroupView::new(view.epoch + step, members)
+        view.followed_by(step, members)
     }
 
     /// `recruit` stores the block now and becomes a member if the group still needs one. `offered` is the digest of the view
@@ -413,7 +418,7 @@ impl Persist {
 
     /// Whether enough live members store the block.
     pub(super) fn is_full(&self, id: BlockId, view: &GroupView) -> bool {
-        view.members().iter().filter(|&&member| self.is_able(id, member)).count() >= self.replicas
+        view.members().iter().filter(|&&member| self.is_able(id, member)).count() >= self.copies_wanted(id, view)
     }
 
     /// Whether the store is full, so that this node's own copy does not count.
@@ -431,7 +436,7 @@ impl Persist {
             }
             let rest: Vec<NodeId> = view.members().iter().copied().filter(|&member| member != self.me).collect();
             if !rest.is_empty() {
-                let without = GroupView::new(view.epoch + 1, rest);
+                let without = view.followed_by(1, rest);
                 self.set_view(ctx, id, without);
                 self.announce_view_to_members(id, self.me);
                 self.broadcast_changed_views(ctx);

@@ -7,6 +7,7 @@
 
 use smallvec::SmallVec;
 
+use super::super::seeded_fault::SeededFault;
 use super::super::view::GroupView;
 use super::super::{DataCx, waits};
 use super::Persist;
@@ -81,8 +82,8 @@ impl Persist {
         let former = self.extras.get(&id).and_then(|extra| extra.former.clone());
         let others = former.iter().flat_map(|former| former.members()).copied();
         let members: Vec<NodeId> = others.filter(|&member| self.is_live(member)).chain([self.me]).collect();
-        let epoch = self.groups[&id].epoch + 1;
-        self.set_view(ctx, id, GroupView::new(epoch, members));
+        let restored = self.groups[&id].followed_by(1, members);
+        self.set_view(ctx, id, restored);
         self.announce_view_to_members(id, self.me);
     }
 
@@ -108,7 +109,8 @@ impl Persist {
                 if !extra.confirmed.contains(&from) {
                     extra.confirmed.push(from);
                 }
-                if extra.confirmed.len() >= self.replicas {
+                let is_early = ctx.settings.fault == Some(SeededFault::EarlyDrop);
+                if extra.confirmed.len() >= if is_early { 1 } else { own.copies_for(self.replicas) } {
                     self.drop_block(ctx, id);
                     self.trimmed.push(id);
                 }

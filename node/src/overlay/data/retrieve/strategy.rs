@@ -155,6 +155,8 @@ struct StrategyEntry {
     name: &'static str,
     /// A few words for the help of the setting.
     summary: &'static str,
+    /// Whether it sends queries that peers forward.
+    floods: bool,
     begin: fn(&mut SearchScope<'_, '_, '_>, Vec<BlockId>) -> Box<dyn SearchStrategy>,
 }
 
@@ -176,6 +178,11 @@ impl Retrieval {
     /// The name, as the setting takes it.
     pub fn name(self) -> &'static str {
         self.0.name
+    }
+
+    /// Whether it sends queries that peers forward.
+    pub fn floods(self) -> bool {
+        self.0.floods
     }
 
     /// The names of all strategies, for error messages.

@@ -12,6 +12,7 @@ use super::StrategyEntry;
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "auto",
     summary: "visit peers that probably have it, then linked peers",
+    floods: false,
     begin: |scope, wanted| {
         let rules = VisitRules { linked_first: true, reach: u8::MAX, is_bounded: true, is_staged: false };
         let mut visits = Visits::new(scope, wanted, rules).with_hints(scope);

@@ -6,5 +6,6 @@ use super::StrategyEntry;
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "bfs",
     summary: "visit peers in order of discovery",
+    floods: false,
     begin: |scope, wanted| Box::new(Visits::new(scope, wanted, VisitRules::default())),
 };

@@ -9,6 +9,7 @@ use super::StrategyEntry;
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "bubble",
     summary: "visit peers in stages, by inventories",
+    floods: false,
     begin: |scope, wanted| {
         let rules = VisitRules { linked_first: false, reach: u8::MAX, is_bounded: true, is_staged: true };
         Box::new(Visits::new(scope, wanted, rules).with_hints(scope))

@@ -16,6 +16,7 @@ pub(super) const QUERIES_MAX: usize = 4;
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "flood",
     summary: "forward to all neighbours",
+    floods: true,
     begin: |_, wanted| Box::new(FloodSearch::new(wanted, FloodChoice::All)),
 };
 

@@ -9,11 +9,16 @@ use crate::core::identity::BlockId;
 pub(super) const ONE_HOP: StrategyEntry = StrategyEntry {
     name: "index",
     summary: "visit peers that know what their neighbours have",
+    floods: false,
     begin: |scope, wanted| begin(scope, wanted, 1),
 };
 
-pub(super) const TWO_HOPS: StrategyEntry =
-    StrategyEntry { name: "index2", summary: "the same over two hops", begin: |scope, wanted| begin(scope, wanted, 2) };
+pub(super) const TWO_HOPS: StrategyEntry = StrategyEntry {
+    name: "index2",
+    summary: "the same over two hops",
+    floods: false,
+    begin: |scope, wanted| begin(scope, wanted, 2),
+};
 
 fn begin(scope: &mut SearchScope<'_, '_, '_>, wanted: Vec<BlockId>, reach: u8) -> Box<dyn SearchStrategy> {
     Box::new(Visits::new(scope, wanted, VisitRules { reach, ..VisitRules::default() }).with_hints(scope))

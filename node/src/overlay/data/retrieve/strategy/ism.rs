@@ -12,12 +12,14 @@ use crate::core::random::sample;
 pub(super) const SIMILAR: StrategyEntry = StrategyEntry {
     name: "ism",
     summary: "forward to neighbours that answered such queries",
+    floods: true,
     begin: |_, wanted| Box::new(FloodSearch::new(wanted, FloodChoice::Similar)),
 };
 
 pub(super) const MOST_RESULTS: StrategyEntry = StrategyEntry {
     name: "most-results",
     summary: "forward to neighbours that answered most",
+    floods: true,
     begin: |_, wanted| Box::new(FloodSearch::new(wanted, FloodChoice::MostResults)),
 };
 

@@ -10,6 +10,7 @@ use crate::core::random::sample;
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "rbfs",
     summary: "forward to a random share of the neighbours",
+    floods: true,
     begin: |_, wanted| Box::new(FloodSearch::new(wanted, FloodChoice::Random)),
 };
 

@@ -15,6 +15,7 @@ use crate::core::time::Time;
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "ring",
     summary: "flood over 1, 2, 4, ... hops",
+    floods: true,
     begin: |_, mut wanted| {
         wanted.truncate(QUERIES_MAX);
         Box::new(RingSearch { wanted, ttl: 0, rounds: 0, open: OpenFloods::default(), next_round: Time::ZERO })

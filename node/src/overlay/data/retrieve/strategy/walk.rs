@@ -20,6 +20,7 @@ const FRONTIER_MAX: usize = 4_096;
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "walk",
     summary: "random walks that avoid each other",
+    floods: false,
     begin: |scope, wanted| {
         let mut search = WalkSearch { wanted, again_at: Time::NEVER, ..WalkSearch::default() };
         search.seen.insert(scope.cx.me.id);
