@@ -110,7 +110,7 @@ const PINNED: [&str; 9] = [
     "1.340281s Start { node: NodeIndex(1), fresh: true }",
     "5.903617s Kill { node: NodeIndex(1) }",
     "5.903617s Start { node: NodeIndex(1), fresh: true }",
-    "0ns Get { node: NodeIndex(2), item: ItemIndex(0) }",
+    "0ns Get { node: NodeIndex(2), item: ItemIndex(0), exhaustive: false }",
     "Item { size: 1561, seed: 13211208331214133164, by: NodeIndex(2), keywords: [] }",
     "Item { size: 1953, seed: 5165979623299585652, by: NodeIndex(3), keywords: [] }",
 ];

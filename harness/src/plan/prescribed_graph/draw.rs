@@ -186,16 +186,26 @@ fn pair(
         }
     }
     let mut left = ends.len() % 2;
-    for (one, other) in bad {
+    while let Some((one, other)) = bad.pop() {
+        // Two pairs within one network each become two between them; no exchange with a good pair does that.
+        let exchanged = |(third, fourth): Link| ((one, third), (other, fourth));
+        let fit = |taken: &BTreeSet<Link>, (first, second): (Link, Link)| {
+            fits(taken, first) && fits(taken, second) && ordered(first) != ordered(second)
+        };
+        if let Some(at) = bad.iter().position(|&link| fit(&taken, exchanged(link))) {
+            let (first, second) = exchanged(bad.swap_remove(at));
+            taken.extend([ordered(first), ordered(second)]);
+            links.extend([first, second]);
+            continue;
+        }
         let mended = !links.is_empty()
             && (0..EXCHANGES_MAX).any(|_| {
                 let at = any(links.len(), random);
-                let (third, fourth) = links[at];
-                let (first, second) = ((one, third), (other, fourth));
-                if !fits(&taken, first) || !fits(&taken, second) || ordered(first) == ordered(second) {
+                let (first, second) = exchanged(links[at]);
+                if !fit(&taken, (first, second)) {
                     return false;
                 }
-                taken.remove(&ordered((third, fourth)));
+                taken.remove(&ordered(links[at]));
                 taken.extend([ordered(first), ordered(second)]);
                 links[at] = first;
                 links.push(second);
