@@ -108,10 +108,14 @@ fn whoever_is_declared_dead_by_mistake_comes_back_and_copies_are_trimmed() {
     net.run(SECOND * 3);
     others.iter().for_each(|&other| net.deafen(4, other, true));
     assert!(net.run_until(SECOND * 6, |net| net.holders(blocks[0]).len() == 4).is_some(), "it was replaced");
+    assert_eq!(net.sum(|stats| stats.peer_failures_reversed), 0);
     others.iter().for_each(|&other| net.deafen(4, other, false));
     net.run(SECOND * 20);
     check_copies(&net, &blocks, 3);
     assert_eq!(net.sum(|stats| stats.groups_healthy), 1);
+    let [detected, reversed] =
+        [net.sum(|stats| stats.peer_failures_detected), net.sum(|stats| stats.peer_failures_reversed)];
+    assert!(reversed >= 2 && reversed <= detected, "{reversed} of {detected}");
 }
 
 #[test]
@@ -193,6 +197,7 @@ fn two_of_three_die_at_once_and_the_third_recruits_both() {
         net.holders(blocks[0]).into_iter().take(2).for_each(|holder| net.kill(holder));
         net.run(SECOND * 20);
         check_copies(&net, &blocks, 3);
+        assert_eq!(net.sum(|stats| stats.peer_failures_reversed), 0, "they are dead");
     }
 }
 

@@ -16,6 +16,7 @@ stats! {
     groups_over_replicated: u64 = Gauge "butter_groups" &[("state", "over_replicated")], "Peer Content Groups led by this node, by number of live members";
     group_peers: u64 = Gauge "butter_group_peers" &[], "Live peers that share a group with this node";
     peer_failures_detected: u64 = Counter "butter_peer_failures_detected_total" &[], "Group peers declared dead by this node";
+    peer_failures_reversed: u64 = Counter "butter_peer_failures_reversed_total" &[], "Group peers declared dead by this node that it heard from again";
     repairs: u64 = Counter "butter_repairs_total" &[], "Members recruited in place of dead ones";
     blocks_moved: u64 = Counter "butter_blocks_moved_total" &[], "Blocks handed on to a peer that holds fewer";
     puts_acknowledged: u64 = Counter "butter_puts_total" &[("result", "acknowledged")], "Puts by result";

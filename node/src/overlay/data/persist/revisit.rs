@@ -46,6 +46,8 @@ struct LostPeer {
     visits: u32,
     /// Another node has said that it held these blocks.
     is_hearsay: bool,
+    /// Something has come from it since.
+    is_heard: bool,
 }
 
 /// Peers declared dead while groups were shared with them.
@@ -67,7 +69,7 @@ impl Revisits {
             self.make_room(LOST_MAX, |_| true);
         }
         let groups = groups.iter().copied().take(GROUPS_MAX).collect();
-        self.lost.insert(peer, LostPeer { contact, groups, due: now + FIRST_AFTER, visits: 0, is_hearsay: false });
+        self.lost.insert(peer, LostPeer { contact, groups, due: now + FIRST_AFTER, visits: 0, is_hearsay: false, is_heard: false });
     }
 
     /// Remembers that `contact` held these blocks, as another node says. Takes the place of no peer that this node lost itself.
@@ -81,7 +83,7 @@ impl Revisits {
         self.make_room(HEARSAY_MAX, |lost| lost.is_hearsay);
         let (peer, due) = (contact.id, now + FIRST_AFTER);
         let groups = groups.take(GROUPS_MAX).collect();
-        self.lost.insert(peer, LostPeer { contact: Some(contact), groups, due, visits: 0, is_hearsay: true });
+        self.lost.insert(peer, LostPeer { contact: Some(contact), groups, due, visits: 0, is_hearsay: true, is_heard: false });
     }
 
     /// Forgets the one lost longest ago, if there are so many of this sort.
@@ -94,12 +96,13 @@ impl Revisits {
         }
     }
 
-    /// A peer was heard from. If it was declared dead, it is visited now. Returns whether it was.
-    pub(super) fn heard(&mut self, now: Time, peer: NodeId) -> bool {
-        let Some(lost) = self.lost.get_mut(&peer) else { return false };
+    /// A peer was heard from. If it was declared dead, it is visited now. Returns whether it was, and whether it was by this node,
+    /// which hears from it for the first time since.
+    pub(super) fn heard(&mut self, now: Time, peer: NodeId) -> Option<bool> {
+        let lost = self.lost.get_mut(&peer)?;
         lost.due = now;
         lost.visits = VISITS_MAX - 1;
-        true
+        Some(!std::mem::replace(&mut lost.is_heard, true) && !lost.is_hearsay)
     }
 
     /// Peers come back: all that were lost are visited soon. Returns whether a reunion begins.
@@ -136,9 +139,8 @@ impl Revisits {
 impl Persist {
     /// There is a link to `peer`, or a message came from it. If it was given up, others that were given up may be back, too.
     pub(in super::super) fn lost_peer_heard(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
-        if !self.revisits.heard(ctx.now, peer) {
-            return;
-        }
+        let Some(is_reversed) = self.revisits.heard(ctx.now, peer) else { return };
+        ctx.stats.peer_failures_reversed += u64::from(is_reversed);
         self.wake_at(ctx.now);
         if self.revisits.reunite(ctx.now) {
             let peers: Vec<NodeId> = self.live_peers().collect();
