@@ -73,7 +73,7 @@ const TAKEN: &[(&str, &str)] = &[
     ("behind_nothing_known", NAMES),
     ("circle", NAMES),
     ("connect_never_measured", ORDER),
-    ("connect_nobody", ORDER),
+    ("connect_nobody", "graph", "graph_combinations", ORDER),
     ("heal_without_a_partition", NAMES),
     ("nested_too_deep", NAMES),
     ("never_measured", ORDER),

@@ -69,7 +69,10 @@ impl Revisits {
             self.make_room(LOST_MAX, |_| true);
         }
         let groups = groups.iter().copied().take(GROUPS_MAX).collect();
-        self.lost.insert(peer, LostPeer { contact, groups, due: now + FIRST_AFTER, visits: 0, is_hearsay: false, is_heard: false });
+        self.lost.insert(
+            peer,
+            LostPeer { contact, groups, due: now + FIRST_AFTER, visits: 0, is_hearsay: false, is_heard: false },
+        );
     }
 
     /// Remembers that `contact` held these blocks, as another node says. Takes the place of no peer that this node lost itself.
@@ -83,7 +86,10 @@ impl Revisits {
         self.make_room(HEARSAY_MAX, |lost| lost.is_hearsay);
         let (peer, due) = (contact.id, now + FIRST_AFTER);
         let groups = groups.take(GROUPS_MAX).collect();
-        self.lost.insert(peer, LostPeer { contact: Some(contact), groups, due, visits: 0, is_hearsay: true, is_heard: false });
+        self.lost.insert(
+            peer,
+            LostPeer { contact: Some(contact), groups, due, visits: 0, is_hearsay: true, is_heard: false },
+        );
     }
 
     /// Forgets the one lost longest ago, if there are so many of this sort.
