@@ -101,7 +101,7 @@ pub fn measure(queries: usize, seed: u64) -> PublishedStudy {
     for PublishedSearch { strategy, title, hops, visited, messages_per_node, remark } in &SEARCHES {
         let cost = cost(strategy, (NODES, LINKS), queries, seed);
         let mut add = |what: &str, (published, bound): (f64, FigureBound), measured| {
-            figures.push(PublishedFigure::new(format!("{title}: {what}"), published, measured, bound).because(*remark));
+            figures.push(PublishedFigure::new(format!("{title}: {what}"), published, measured, bound).because(remark));
         };
         add("found", (0.95, FigureBound::AtLeast), cost.found);
         add("hops", *hops, cost.hops);

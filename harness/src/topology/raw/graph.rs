@@ -88,7 +88,7 @@ fn parse(text: &str) -> Result<GraphForm, (String, Option<String>)> {
                 Some("such as graph: edges(gnutella.txt)".to_owned()),
             )),
         },
-        (name, _) => Err((format!("unknown graph {}", quoted(name)), suggestion(name, FORMS.into_iter(), "it can be"))),
+        (name, _) => Err((format!("unknown graph {}", quoted(name)), suggestion(name, FORMS, "it can be"))),
     }
 }
 
