@@ -53,7 +53,7 @@ impl GroupView {
     }
 
     /// Copies that a node makes of the block which wants `own` of what it stores itself: what the group wants, between `own` and
-    /// what is usual. A claim beyond that would have everybody store a block, or nearly nobody.
+    /// what is usual. A claim beyond that would have everybody store a block, or almost none.
     pub fn copies_for(&self, own: usize) -> usize {
         usize::from(self.replicas).clamp(own.min(REPLICAS_USUAL), own.max(REPLICAS_USUAL))
     }

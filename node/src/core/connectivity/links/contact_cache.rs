@@ -31,7 +31,7 @@ impl ContactCache {
         self.0.iter().find(|heard| heard.contact.id == peer).map(|heard| &heard.contact)
     }
 
-    /// Who told of `peer`.
+    /// Who spoke of `peer`.
     pub(super) fn source_of(&self, peer: NodeId) -> Option<NodeId> {
         self.0.iter().find(|heard| heard.contact.id == peer)?.source
     }

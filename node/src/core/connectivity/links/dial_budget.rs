@@ -2,7 +2,8 @@
 //!
 //! What peers say of others costs nothing, and each dial sends several packets to an address that somebody chose: whoever says
 //! that many peers are at one address would have this node flood it. So dials to peers that were never linked are bounded for
-//! each address, for each host, for each peer that told of them, and in total. An answer from a host lifts its bound. Introductions have bounds of their own.
+//! each address, for each host, for each peer that spoke of them, and in total. An answer from a host lifts its bound.
+//! Introductions have bounds of their own.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ const COUNTED_FOR: Duration = Duration::from_secs(60);
 const PER_ADDRESS: usize = 6;
 /// Most such dials to one host.
 const PER_HOST: usize = 32;
-/// Most such dials to what one peer has told of: a liar does not use up what others need.
+/// Most such dials to what one peer has spoken of: a liar does not use up what others need.
 const PER_SOURCE: usize = 64;
 /// Most such dials in all.
 const IN_ALL: usize = 256;
@@ -48,7 +49,7 @@ impl DialBudget {
         self.unanswered.retain(|dial| remote.is_none_or(|remote| remote.ip() != dial.to.ip()));
     }
 
-    /// Whether `peer`, of which `source` has told, may be dialled at `address` now. Counts the dial.
+    /// Whether `peer`, of which `source` has spoken, may be dialled at `address` now. Counts the dial.
     pub(super) fn take(&mut self, now: Time, peer: NodeId, address: SocketAddr, source: Option<NodeId>) -> bool {
         if self.met.contains(&peer) {
             return true;

@@ -41,10 +41,10 @@ mod tests {
         let mut newcomers = Newcomers::default();
         let (one, other) = (NodeId([1; 32]), NodeId([2; 32]));
         let later = Time::ZERO + NEWS_AGAIN_AFTER;
-        let told: Vec<bool> = [(Time::ZERO, one), (Time::ZERO, one), (Time::ZERO, other), (later, one)]
+        let news: Vec<bool> = [(Time::ZERO, one), (Time::ZERO, one), (Time::ZERO, other), (later, one)]
             .map(|(now, peer)| newcomers.is_news(now, peer))
             .into();
-        assert_eq!(told, [true, false, true, true]);
+        assert_eq!(news, [true, false, true, true]);
         for number in 0..=255_u8 {
             newcomers.is_news(later, NodeId([number; 32]));
         }
