@@ -16,6 +16,8 @@
 
 use std::sync::Arc;
 
+use butter::overlay::data::seeded_fault::SeededFault;
+
 use crate::backend::Backend;
 use crate::events::{Event, RunTime};
 use crate::plan::Plan;
@@ -49,18 +51,18 @@ pub struct Exploration {
     pub coverage: Coverage,
 }
 
-/// Plays a scenario.
+/// Plays a scenario, with a fault built into its nodes if one is named.
 ///
 /// # Panics
 /// If its file is not valid, which is a fault of this program.
-pub fn play_scenario(scenario: &Scenario) -> Exploration {
+pub fn play_scenario(scenario: &Scenario, fault: Option<SeededFault>) -> Exploration {
     let text = scenario.to_string();
     let plan = planner::read("scenario.yaml", &text, &Overrides::default());
-    play(&plan.unwrap_or_else(|problems| panic!("{problems}\n{text}")))
+    play(&plan.unwrap_or_else(|problems| panic!("{problems}\n{text}")), fault)
 }
 
 /// The smallest scenario found in which the same kind of thing does not hold, and that breach.
-pub fn shrink(scenario: Scenario, breach: Breach) -> (Scenario, Breach) {
+pub fn shrink(scenario: Scenario, breach: Breach, fault: Option<SeededFault>) -> (Scenario, Breach) {
     let (mut scenario, mut breach) = (scenario, breach);
     let mut runs = 0;
     'smaller: loop {
@@ -71,7 +73,7 @@ pub fn shrink(scenario: Scenario, breach: Breach) -> (Scenario, Breach) {
             runs += 1;
             let kind = std::mem::discriminant(&breach);
             let same = |found: &Breach| std::mem::discriminant(found) == kind;
-            if let Some(found) = play_scenario(&candidate).breaches.into_iter().find(same) {
+            if let Some(found) = play_scenario(&candidate, fault).breaches.into_iter().find(same) {
                 (scenario, breach) = (candidate, found);
                 continue 'smaller;
             }
@@ -81,19 +83,19 @@ pub fn shrink(scenario: Scenario, breach: Breach) -> (Scenario, Breach) {
     (scenario, breach)
 }
 
-/// Plays a plan on the simulator.
+/// Plays a plan on the simulator, with a fault built into its nodes if one is named.
 ///
 /// # Panics
 /// If it has no nodes: a valid topology has some.
-pub fn play(plan: &Plan) -> Exploration {
+pub fn play(plan: &Plan, fault: Option<SeededFault>) -> Exploration {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without input and output");
     runtime.block_on(async {
-        let mut sim = WatchedSim::new(plan);
+        let mut sim = WatchedSim::new(plan, fault);
         // A simulation has nothing that can fail to come up.
         sim.up(&mut Unseen).await.expect("a simulation comes up");
         let record = run_plan(plan, &mut sim, &mut Unseen, &StopSignal::default()).await;
         let mut breaches = sim.breaches();
-        breaches.extend(aftermath::breaches(plan, &record, sim.engine()));
+        breaches.extend(aftermath::breaches(plan, &record, sim.sim()));
         Exploration { breaches, coverage: Coverage::of(&record) }
     })
 }
@@ -119,7 +121,7 @@ mod tests {
 
     #[test]
     fn scenario_and_its_outcome_follow_from_the_seed() {
-        let play = |seed| format!("{:?}", play_scenario(&Scenario::random(seed)));
+        let play = |seed| format!("{:?}", play_scenario(&Scenario::random(seed), None));
         assert_eq!(play(7), play(7));
         assert_ne!(Scenario::random(7).to_string(), Scenario::random(8).to_string());
     }

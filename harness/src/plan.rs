@@ -190,6 +190,13 @@ pub struct NodePlan {
     /// What it does to others; an honest node does nothing of the sort.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub behaviours: Vec<Behaviour>,
+    /// Identities under which it takes part: a hostile node may have several.
+    #[serde(skip_serializing_if = "is_one")]
+    pub identities: u64,
+}
+
+fn is_one(count: &u64) -> bool {
+    *count == 1
 }
 
 /// A value to store.

@@ -16,6 +16,7 @@ use butter::core::io::{AskError, Command, CommandId, Outcome};
 use butter::core::random::child;
 use butter::core::time::Time;
 use butter::overlay::data::search::SEARCH_TIME_MAX;
+use butter::overlay::data::seeded_fault::SeededFault;
 use butter::overlay::data::{DataCommand, DataOutcome, DataOverlay, GetError, PutError, SearchQuery};
 use rand::Rng;
 
@@ -29,6 +30,10 @@ use crate::series::Scrape;
 use crate::sim::engine::{CompletedCommand, SimEngine, SpawnSpec};
 use crate::sim::network::NodeSlot;
 use crate::sim::series::SimulatedSeries;
+
+mod identities;
+
+use identities::Identities;
 
 /// Nodes that run from the start come up in random order, spread over so long per node.
 const STAGGER: Duration = Duration::from_millis(1);
@@ -47,7 +52,8 @@ pub struct SimBackend {
     /// The engine's time at which the run's clock started.
     begun: Time,
     configs: Vec<NodeConfig>,
-    /// By node.
+    identities: Identities,
+    /// By slot.
     lives: Vec<Life>,
     waiting: BTreeMap<CommandId, Waiting>,
     deadlines: BTreeSet<(Time, CommandId)>,
@@ -77,17 +83,26 @@ struct Waiting {
 impl SimBackend {
     /// A simulation of `plan`, with nothing running.
     pub fn new(plan: &Plan) -> Self {
+        let (identities, wide) = Identities::of(plan);
         SimBackend {
-            engine: SimEngine::new(plan),
+            engine: SimEngine::new(&wide),
             begun: Time::ZERO,
             configs: shared_configs(plan),
-            lives: vec![Life::default(); plan.nodes.len()],
+            identities,
+            lives: vec![Life::default(); wide.nodes.len()],
             waiting: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             next_command: 0,
             reports: VecDeque::new(),
             series: SimulatedSeries::default(),
             plan: plan.clone(),
+        }
+    }
+
+    /// Builds a fault into every node that starts from now on.
+    pub fn build_in(&mut self, fault: SeededFault) {
+        for config in &mut self.configs {
+            config.data_mut().fault = Some(fault);
         }
     }
 
@@ -140,34 +155,42 @@ impl SimBackend {
         }
     }
 
+    /// Starts a node under all its identities.
     fn start(&mut self, node: NodeIndex, fresh: bool) -> NodeId {
-        let life = &mut self.lives[node.0];
+        for slot in self.identities.further(node) {
+            self.start_as(node, slot, fresh);
+        }
+        self.start_as(node, node.0 as NodeSlot, fresh)
+    }
+
+    fn start_as(&mut self, node: NodeIndex, slot: NodeSlot, fresh: bool) -> NodeId {
+        let life = &mut self.lives[slot as usize];
         life.identity += u64::from(fresh);
         life.starts += 1;
         let starts = life.starts;
-        let of_node = child(self.plan.seed, purpose::NODE + node.0 as u64).next_u64();
+        let of_node = child(self.plan.seed, purpose::NODE + u64::from(slot)).next_u64();
         let seed = child(of_node, purpose::START + starts).next_u64();
-        let id = self.id_of(node);
+        let id = self.id_of(slot);
         let NodeConfig { core: config, data, .. } = NodeConfig::clone(&self.configs[node.0]);
         let overlay = DataOverlay::new(data);
         let behaviours = &self.plan.nodes[node.0].behaviours;
         if !behaviours.is_empty() {
             let adversary = Adversary::new(id, behaviours, &self.hostile_ids(), seed);
-            self.engine.interpose(node.0 as NodeSlot, Box::new(adversary));
+            self.engine.interpose(slot, Box::new(adversary));
         }
         if self.plan.node(node).store == StoragePlace::Disk && (fresh || starts == 1) {
-            self.engine.give_disk(node.0 as NodeSlot);
+            self.engine.give_disk(slot);
         }
         let neighbours = self.prescribed_neighbours(node);
-        self.engine.start(node.0 as NodeSlot, SpawnSpec { id, config, seed, overlay, neighbours });
+        self.engine.start(slot, SpawnSpec { id, config, seed, overlay, neighbours });
         id
     }
 
-    /// The identity of a node in its present life.
-    fn id_of(&self, node: NodeIndex) -> NodeId {
-        let of_node = child(self.plan.seed, purpose::NODE + node.0 as u64).next_u64();
+    /// The identity of a slot in its present life.
+    fn id_of(&self, slot: NodeSlot) -> NodeId {
+        let of_node = child(self.plan.seed, purpose::NODE + u64::from(slot)).next_u64();
         let mut id = NodeId([0; 32]);
-        child(of_node, purpose::IDENTITY + self.lives[node.0].identity).fill_bytes(&mut id.0);
+        child(of_node, purpose::IDENTITY + self.lives[slot as usize].identity).fill_bytes(&mut id.0);
         id
     }
 
@@ -176,7 +199,7 @@ impl SimBackend {
         let graph = self.plan.graph.as_ref()?;
         let contact = |&neighbour: &NodeIndex| {
             let address = SocketAddrV4::new(self.plan.node(neighbour).address, NODE_PORT);
-            Contact::public(self.id_of(neighbour), address.into())
+            Contact::public(self.id_of(neighbour.0 as NodeSlot), address.into())
         };
         Some(graph.neighbours[node.0].iter().map(contact).collect())
     }
@@ -185,11 +208,14 @@ impl SimBackend {
     fn hostile_ids(&self) -> Vec<NodeId> {
         let nodes = self.plan.nodes.iter().enumerate();
         let hostile = nodes.filter(|(_, node)| !node.behaviours.is_empty());
-        hostile.map(|(index, _)| self.id_of(NodeIndex(index))).collect()
+        let slots = hostile
+            .flat_map(|(index, _)| [index as NodeSlot].into_iter().chain(self.identities.further(NodeIndex(index))));
+        slots.map(|slot| self.id_of(slot)).collect()
     }
 
     fn kill(&mut self, node: NodeIndex) {
         self.engine.kill(node.0 as NodeSlot);
+        self.identities.further(node).for_each(|slot| self.engine.kill(slot));
         self.fail_waiting(node, "the node was killed");
     }
 
@@ -259,6 +285,7 @@ impl SimBackend {
             }
             Outcome::Left => {
                 self.engine.leave(node.0 as NodeSlot);
+                self.identities.further(node).for_each(|slot| self.engine.kill(slot));
                 self.fail_waiting(node, "the node has left");
                 OpResult::NodeStopped
             }
@@ -305,6 +332,11 @@ impl SimBackend {
         }
     }
 
+    /// Live nodes of the plan, each once.
+    fn nodes(&self) -> impl Iterator<Item = (NodeSlot, &NodeCore<DataOverlay>)> + '_ {
+        self.engine.nodes().filter(|(slot, _)| self.identities.is_first(*slot))
+    }
+
     fn look(&self) -> Vec<NodeSnapshot> {
         let view = |(slot, node): (NodeSlot, &NodeCore<DataOverlay>)| NodeSnapshot {
             node: NodeIndex(slot as usize),
@@ -316,16 +348,16 @@ impl SimBackend {
             blocks: node.overlay().blocks().filter(|_| self.is_honest(slot)).collect(),
             failed_repairs: node.overlay().failed_repairs().map(Into::into).collect(),
         };
-        self.engine.nodes().map(view).collect()
+        self.nodes().map(view).collect()
     }
 
-    fn is_honest(&self, slot: NodeSlot) -> bool {
-        self.plan.nodes[slot as usize].behaviours.is_empty()
+    /// Whether a slot is that of an honest node.
+    pub fn is_honest(&self, slot: NodeSlot) -> bool {
+        self.plan.nodes.get(slot as usize).is_some_and(|node| node.behaviours.is_empty())
     }
 
     fn sample(&self) -> Vec<Scrape> {
-        let nodes = self.engine.nodes();
-        let nodes = nodes.map(|(slot, node)| self.series.of_node(NodeIndex(slot as usize), node));
+        let nodes = self.nodes().map(|(slot, node)| self.series.of_node(NodeIndex(slot as usize), node));
         let networks = self.engine.transport().networks();
         let routers = (0..networks.len()).filter_map(|network| {
             let (counters, mappings) = networks.router(network)?;
@@ -370,10 +402,12 @@ impl Backend for SimBackend {
             }
             (Op::Pause { node }, _) => {
                 self.engine.freeze(node.0 as NodeSlot);
+                self.identities.further(node).for_each(|slot| self.engine.freeze(slot));
                 self.report(Some(id), OpResult::NodeStopped);
             }
             (Op::Resume { node }, _) => {
                 self.engine.thaw(node.0 as NodeSlot);
+                self.identities.further(node).for_each(|slot| _ = self.engine.thaw(slot));
                 match self.engine.node(node.0 as NodeSlot).map(|node| node.me().id) {
                     Some(started) => self.report(Some(id), OpResult::NodeStarted { id: started }),
                     None => self.failed(id, node, "the node is not paused"),
@@ -406,7 +440,7 @@ impl Backend for SimBackend {
                 self.report(Some(id), OpResult::NetworkChanged);
             }
             (Op::Partition { name, sides }, _) => {
-                self.engine.transport_mut().partition(&name, &sides);
+                self.engine.transport_mut().partition(&name, &self.identities.widen(&sides));
                 self.report(Some(id), OpResult::NetworkChanged);
             }
             (Op::Heal { names }, _) => {

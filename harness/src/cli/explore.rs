@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use butter::overlay::data::seeded_fault::SeededFault;
 use butter_cli::values;
 use clap::Args as ClapArgs;
 
@@ -39,11 +40,20 @@ pub(super) struct Args {
     /// Directory for the smallest scenarios in which something does not hold
     #[arg(long, value_name = "DIR", default_value = "runs/explore", env = "HARNESS_OUT")]
     out: PathBuf,
+    /// Build a known fault into all nodes, to see that the search finds it: early-acknowledgement, unproven-views or early-drop
+    #[arg(long, value_parser = fault_named)]
+    fault: Option<SeededFault>,
+}
+
+fn fault_named(name: &str) -> Result<SeededFault, String> {
+    let known = SeededFault::NAMES.iter().find(|(known, _)| *known == name);
+    let names = || SeededFault::NAMES.map(|(name, _)| name).join(", ");
+    known.map(|(_, fault)| *fault).ok_or_else(|| format!("known faults are {}", names()))
 }
 
 pub(super) fn explore(args: &Args) -> Result<Exit, CommandError> {
     if !args.files.is_empty() {
-        return Ok(play_files(&args.files));
+        return Ok(play_files(&args.files, args.fault));
     }
     let search = Search::default();
     std::thread::scope(|scope| {
@@ -99,8 +109,8 @@ impl Search {
             }
             let seed = args.seed.wrapping_add(number);
             let scenario = Scenario::random(seed);
-            let Exploration { breaches, coverage } = explore::play_scenario(&scenario);
-            let smallest = breaches.into_iter().next().map(|breach| explore::shrink(scenario, breach));
+            let Exploration { breaches, coverage } = explore::play_scenario(&scenario, args.fault);
+            let smallest = breaches.into_iter().next().map(|breach| explore::shrink(scenario, breach, args.fault));
             let mut found = self.found.lock().expect("no thread has panicked");
             found.coverage.add(&coverage);
             if let Some((scenario, breach)) = smallest {
@@ -137,7 +147,7 @@ fn write(out: &Path, seed: u64, scenario: &Scenario, breach: &Breach) -> Result<
     Ok(path)
 }
 
-fn play_files(files: &[PathBuf]) -> Exit {
+fn play_files(files: &[PathBuf], fault: Option<SeededFault>) -> Exit {
     let mut exit = Exit::Passed;
     for file in files {
         match planner::load(file, &Overrides::default()) {
@@ -146,7 +156,7 @@ fn play_files(files: &[PathBuf]) -> Exit {
                 return Exit::Usage;
             }
             Ok(plan) => {
-                let Exploration { breaches, coverage } = explore::play(&plan);
+                let Exploration { breaches, coverage } = explore::play(&plan, fault);
                 let holds = if breaches.is_empty() { "everything holds" } else { "something does not hold" };
                 show(&format!("{}: {holds}\n", file.display()));
                 breaches.iter().for_each(|breach| show(&format!("  {breach}\n")));

@@ -3,29 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use butter::core::identity::BlockId;
-use butter::overlay::data::DataOverlay;
 
 use super::breach::Breach;
+use crate::backend::sim::SimBackend;
 use crate::events::{Event, EventKind, Retrieved};
 use crate::plan::{NodeIndex, Plan};
 use crate::run::RunRecord;
-use crate::sim::engine::SimEngine;
 use crate::sim::invariants;
 
 /// What does not hold, by the record of the run and by the nodes as they are at its end.
-pub(super) fn breaches(plan: &Plan, record: &RunRecord, engine: &SimEngine<DataOverlay>) -> Vec<Breach> {
+pub(super) fn breaches(plan: &Plan, record: &RunRecord, sim: &SimBackend) -> Vec<Breach> {
+    let engine = sim.engine();
+    let liars = plan.nodes.iter().filter(|node| !node.behaviours.is_empty()).count();
     let replicas = plan.nodes.first().map_or(0, |node| plan.node_config(node).data.replicas);
     let mut breaches = of_steps(&record.events);
     breaches.extend(of_drops(plan, replicas, &record.events));
     breaches.extend(of_queries(&record.events));
-    breaches.extend(of_copies(replicas, &record.events, engine));
+    breaches.extend(of_copies(replicas, liars, &record.events, sim));
     // Searches go from neighbour to neighbour.
     match invariants::neighbour_components(engine) {
         0 | 1 => {}
         components => breaches.push(Breach::Apart { components }),
     }
     let live = engine.nodes().count();
-    let isolated = engine.nodes().filter(|(_, node)| node.neighbours().count() == 0).count();
+    let honest = engine.nodes().filter(|(slot, _)| sim.is_honest(*slot));
+    let isolated = honest.filter(|(_, node)| node.neighbours().count() == 0).count();
     if live > 1 && isolated > 0 {
         breaches.push(Breach::Isolated { nodes: isolated });
     }
@@ -112,9 +114,12 @@ fn of_queries(events: &[Event]) -> Vec<Breach> {
     breaches
 }
 
-/// Blocks of acknowledged items that somebody holds, and of which there are too few copies or too many.
-fn of_copies(replicas: usize, events: &[Event], engine: &SimEngine<DataOverlay>) -> Option<Breach> {
-    let wanted = replicas.min(engine.nodes().count());
+/// Blocks of acknowledged items that somebody honest holds, and of which there are too few copies or too many. A hostile node may
+/// hold a copy, or be believed for a while to do so.
+fn of_copies(replicas: usize, liars: usize, events: &[Event], sim: &SimBackend) -> Option<Breach> {
+    let honest = sim.engine().nodes().filter(|(slot, _)| sim.is_honest(*slot)).count();
+    let wanted = replicas.min(honest);
+    let enough = wanted.saturating_sub(liars).max(1)..=wanted;
     let acknowledged: BTreeSet<BlockId> = events
         .iter()
         .filter_map(|event| match &event.kind {
@@ -124,8 +129,10 @@ fn of_copies(replicas: usize, events: &[Event], engine: &SimEngine<DataOverlay>)
         .flatten()
         .copied()
         .collect();
-    let copies = invariants::copies(engine).into_iter().filter(|(block, _)| acknowledged.contains(block));
-    let wrong: Vec<usize> = copies.map(|(_, copies)| copies).filter(|&copies| copies != wanted).collect();
+    let copies = invariants::copies_at(sim.engine(), |slot| sim.is_honest(slot))
+        .into_iter()
+        .filter(|(block, _)| acknowledged.contains(block));
+    let wrong: Vec<usize> = copies.map(|(_, copies)| copies).filter(|copies| !enough.contains(copies)).collect();
     let (fewest, most) = (wrong.iter().min()?, wrong.iter().max()?);
     Some(Breach::Copies { blocks: wrong.len(), fewest: *fewest, most: *most, wanted })
 }

@@ -24,6 +24,22 @@ pub enum Breach {
         /// Copies that were wanted.
         wanted: usize,
     },
+    /// A live node has dropped its copy of an acknowledged block, though fewer copies than wanted were left.
+    DroppedEarly {
+        /// When an inspection has seen it.
+        at: RunTime,
+        /// Copies that are left.
+        copies: usize,
+        /// Copies that were wanted.
+        wanted: usize,
+    },
+    /// For long, live nodes that hold an acknowledged block have been left out of its group.
+    Ousted {
+        /// When it was seen.
+        at: RunTime,
+        /// Copies of which that is so.
+        copies: usize,
+    },
     /// A step did not end as planned.
     Step {
         /// Its number, from 1.
@@ -91,6 +107,16 @@ impl fmt::Display for Breach {
             Breach::View { at, violation } => write!(f, "at {}: {violation}", seconds(at)),
             Breach::EarlyAcknowledgement { at, copies, wanted } => {
                 write!(f, "at {}: a put was acknowledged with {copies} of {wanted} copies", seconds(at))
+            }
+            Breach::DroppedEarly { at, copies, wanted } => {
+                write!(f, "at {}: a copy was dropped, and {copies} of {wanted} were left", seconds(at))
+            }
+            Breach::Ousted { at, copies } => {
+                write!(
+                    f,
+                    "at {}: the holders of {copies} copies have been left out of their groups for long",
+                    seconds(at)
+                )
             }
             Breach::Step { step, problem } => write!(f, "step {step}: {problem}"),
             Breach::Incident { at, message } => write!(f, "at {}: {message}", seconds(at)),

@@ -18,6 +18,11 @@ const NODES_MAX: u32 = 5;
 const STEPS_MAX: u32 = 5;
 /// NATs of home networks.
 const NATS: [&str; 6] = ["none", "full-cone", "address-restricted", "port-restricted", "symmetric", "cgnat"];
+/// Fewest other nodes of a home beside which one lies.
+const LIAR_AMONG: u32 = 6;
+/// What it does.
+const LIES: [&str; 8] =
+    ["drop", "boast", "drop+boast", "steal-views", "accuse", "poison", "claim-all", "drop+boast+steal-views+accuse"];
 /// Losses of their links, in thousandths. Most links lose nothing, so that other faults are seen too.
 const LOSSES: [u32; 6] = [0, 0, 0, 5, 10, 20];
 
@@ -36,6 +41,8 @@ pub struct Scenario {
     pub heartbeat_ms: u32,
     /// Name of the search strategy.
     pub retrieval: &'static str,
+    /// What one hostile node in the first home does, if there is one.
+    pub liar: Option<&'static str>,
     /// What happens between the join and the quiet.
     pub steps: Vec<ScenarioStep>,
 }
@@ -152,8 +159,14 @@ impl Scenario {
             replicas: random.random_range(2..=4),
             heartbeat_ms: pick(&[500, 1_000, 2_000], random),
             retrieval: pick(&["auto", "auto", "bfs", "ring"], random),
+            liar: None,
             steps: Vec::new(),
         };
+        // Drawn last, so that a seed means what it did without liars.
+        let others: u32 = scenario.homes.iter().map(|home| home.nodes).sum();
+        if others >= LIAR_AMONG && random.random_range(0..3) == 0 {
+            scenario.liar = Some(pick(&LIES, random));
+        }
         for step in steps {
             scenario.steps.push(step);
             // Such as one that pauses nodes which are all down by then.
@@ -228,13 +241,16 @@ impl fmt::Display for Scenario {
         for Home { number, nodes, .. } in &self.homes {
             writeln!(f, "  g{number}: {{on: n{number}, count: {nodes}}}")?;
         }
+        if let (Some(lies), Some(home)) = (self.liar, self.homes.first()) {
+            writeln!(f, "  liar: {{on: n{}, count: 1, behaviour: {lies}}}", home.number)?;
+        }
         let Scenario { replicas, heartbeat_ms, retrieval, .. } = self;
         writeln!(f, "\nconfig: {{replicas: {replicas}, heartbeat: {heartbeat_ms}ms, retrieval: {retrieval}}}")?;
         writeln!(f, "\nsteps:\n  - join: {{within: 30s}}")?;
         for (index, step) in self.steps.iter().enumerate() {
             self.write_step(index, step, f)?;
         }
-        writeln!(f, "  - settle: {{for: {QUIET_S}s}}\n  - retrieve: {{items: all, from: all}}")
+        writeln!(f, "  - settle: {{for: {QUIET_S}s}}\n  - retrieve: {{items: all, from: {}}}", self.honest())
     }
 }
 
@@ -249,15 +265,25 @@ impl Home {
 }
 
 impl Scenario {
+    /// Whoever stores and fetches.
+    fn honest(&self) -> String {
+        if self.liar.is_none() {
+            return "all".to_owned();
+        }
+        let homes: String = self.homes.iter().map(|home| format!(", g{}", home.number)).collect();
+        format!("[hub{homes}]")
+    }
+
     fn write_step(&self, index: usize, step: &ScenarioStep, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match step {
             ScenarioStep::Store { items, most_kib } => {
-                writeln!(f, "  - store: {{items: {items}, size: 100B..{most_kib}KiB, from: all}}")
+                writeln!(f, "  - store: {{items: {items}, size: 100B..{most_kib}KiB, from: {}}}", self.honest())
             }
-            ScenarioStep::Retrieve => writeln!(f, "  - retrieve: {{items: all, from: all}}"),
+            ScenarioStep::Retrieve => writeln!(f, "  - retrieve: {{items: all, from: {}}}", self.honest()),
             ScenarioStep::Churn { seconds, one_in, replace } => writeln!(
                 f,
-                "  - churn: {{for: {seconds}s, die: 1/{one_in}/s, graceful: 20%, replace: {replace}, spare: [hub]}}"
+                "  - churn: {{for: {seconds}s, die: 1/{one_in}/s, graceful: 20%, replace: {replace}, spare: [hub{}]}}",
+                if self.liar.is_some() { ", liar" } else { "" }
             ),
             ScenarioStep::Kill { home, nodes, back_after_s } => {
                 let names: Vec<String> = (1..=*nodes).map(|node| format!("g{home}-{node}")).collect();
@@ -275,7 +301,11 @@ impl Scenario {
             ScenarioStep::Partition { home, seconds } => {
                 let others = self.homes.iter().map(|other| other.number).filter(|other| other != home);
                 let others: String = others.map(|other| format!(", g{other}")).collect();
-                writeln!(f, "  - partition: {{sides: [[g{home}], [hub{others}]], name: split-{index}}}")?;
+                // The liar is where its home is.
+                let liar = |is_here| if self.liar.is_some() && is_here { ", liar" } else { "" };
+                let is_first = self.homes.first().is_some_and(|first| first.number == *home);
+                let (here, there) = (liar(is_first), liar(!is_first));
+                writeln!(f, "  - partition: {{sides: [[g{home}{here}], [hub{others}{there}]], name: split-{index}}}")?;
                 writeln!(f, "  - settle: {{for: {seconds}s}}\n  - heal: split-{index}")
             }
             ScenarioStep::Rebind { home } => match self.homes.iter().any(|other| other.number == *home && other.nats())

@@ -10,10 +10,11 @@ pub fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> + use<> {
     let plainer = (0..scenario.homes.len()).flat_map(|index| plainer_homes(scenario, index));
     let shorter = (0..scenario.steps.len()).flat_map(|index| shorter_steps(scenario, index));
     let one_ambassador = Scenario { ambassadors: 1, ..scenario.clone() };
+    let honest = Scenario { liar: None, ..scenario.clone() };
     let all: Vec<Scenario> = without_homes
         .chain(without_steps)
         .chain(fewer_nodes)
-        .chain([one_ambassador])
+        .chain([one_ambassador, honest])
         .chain(plainer)
         .chain(shorter)
         .filter(|smaller| smaller != scenario)

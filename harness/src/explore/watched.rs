@@ -1,9 +1,11 @@
 //! The simulator, with what must hold at each inspection and at each acknowledgement.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use butter::config::NodeConfig;
-use butter::overlay::data::DataOverlay;
+use butter::core::identity::BlockId;
+use butter::overlay::data::seeded_fault::SeededFault;
 
 use super::breach::Breach;
 use crate::backend::sim::SimBackend;
@@ -12,34 +14,56 @@ use crate::events::RunTime;
 use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::sim::engine::SimEngine;
 use crate::sim::invariants;
+use crate::sim::network::NodeSlot;
 
 /// Most breaches that are kept of a run: the first.
 const BREACHES_MAX: usize = 20;
 /// How long after the last end or partition of a node its peers must know of it.
 const KNOWN_AFTER: Duration = Duration::from_secs(60);
+/// Inspections at which a holder of a block was not a member of its group, more often than it was: they come every 5 s.
+const OUTSIDE_MAX: u32 = 8;
 
 /// The simulator, watched.
 #[derive(Debug)]
 pub(super) struct WatchedSim {
     sim: SimBackend,
     config: NodeConfig,
+    /// Number of hostile nodes.
+    liars: usize,
     /// When an operation last took something away from the network.
     disturbed: Option<RunTime>,
+    /// Blocks of acknowledged puts.
+    acknowledged: BTreeSet<BlockId>,
+    /// Honest holders of these at the last inspection, each with how often of late it was not a member of the group.
+    holders: BTreeMap<(BlockId, NodeSlot), u32>,
+    /// When a node has ended or was suspended.
+    ended: Vec<(RunTime, NodeSlot)>,
     breaches: Vec<Breach>,
 }
 
 impl WatchedSim {
     /// # Panics
     /// If the plan has no node.
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan, fault: Option<SeededFault>) -> Self {
         let config = plan.node_config(plan.nodes.first().expect("a scenario has nodes"));
-        WatchedSim { sim: SimBackend::new(plan), config, disturbed: None, breaches: Vec::new() }
+        let liars = plan.nodes.iter().filter(|node| !node.behaviours.is_empty()).count();
+        let mut sim = SimBackend::new(plan);
+        fault.into_iter().for_each(|fault| sim.build_in(fault));
+        WatchedSim {
+            sim,
+            config,
+            liars,
+            disturbed: None,
+            acknowledged: BTreeSet::new(),
+            holders: BTreeMap::new(),
+            ended: Vec::new(),
+            breaches: Vec::new(),
+        }
     }
 
-    pub(super) fn engine(&self) -> &SimEngine<DataOverlay> {
-        self.sim.engine()
+    pub(super) fn sim(&self) -> &SimBackend {
+        &self.sim
     }
 
     /// What did not hold so far.
@@ -58,18 +82,52 @@ impl WatchedSim {
         for violation in invariants::views(self.sim.engine(), &self.config.core) {
             self.add(Breach::View { at, violation });
         }
+        self.inspect_holders();
+    }
+
+    /// Compares who holds acknowledged blocks with who held them at the last inspection.
+    fn inspect_holders(&mut self) {
+        let at = self.sim.now();
+        self.ended.retain(|(ended, _)| at < ended.plus(KNOWN_AFTER));
+        let mut holders = BTreeMap::new();
+        let honest = self.sim.engine().nodes().filter(|(slot, _)| self.sim.is_honest(*slot));
+        for (slot, node) in honest {
+            for block in node.overlay().blocks().filter(|block| self.acknowledged.contains(block)) {
+                let before = self.holders.get(&(block, slot)).copied().unwrap_or(0);
+                let is_member = node.overlay().view_of(block).is_some_and(|view| view.contains(node.me().id));
+                let outside = if is_member { before.saturating_sub(1) } else { before + 1 };
+                holders.insert((block, slot), outside);
+            }
+        }
+        let wanted = self.config.data.replicas.saturating_sub(self.liars).max(1);
+        let copies_of = |block: BlockId| holders.range((block, 0)..=(block, NodeSlot::MAX)).count();
+        let has_ended = |slot: NodeSlot| self.ended.iter().any(|(_, ended)| *ended == slot);
+        let dropped = self.holders.keys().filter(|held| !holders.contains_key(*held) && !has_ended(held.1));
+        let fewest = dropped.map(|&(block, _)| copies_of(block)).min();
+        let is_ousted = |(held, outside): (&(BlockId, NodeSlot), &u32)| *outside == OUTSIDE_MAX && !has_ended(held.1);
+        let ousted = holders.iter().filter(|holder| is_ousted(*holder)).count();
+        self.holders = holders;
+        // Those that have ended of late may have been counted on.
+        if let Some(copies) = fewest.filter(|copies| copies + self.ended.len() < wanted) {
+            self.add(Breach::DroppedEarly { at, copies, wanted });
+        }
+        if ousted > 0 {
+            self.add(Breach::Ousted { at, copies: ousted });
+        }
     }
 
     /// A put was acknowledged. Its copies count only if every peer had the time to hear of those that have ended.
     fn acknowledged(&mut self, event: &BackendEvent) {
         let OpResult::Stored(blocks) = &event.result else { return };
         let at = self.sim.now();
+        self.acknowledged.extend(blocks);
         if self.disturbed.is_some_and(|disturbed| at < disturbed.plus(KNOWN_AFTER)) {
             return;
         }
-        let copies = invariants::copies(self.sim.engine());
+        let copies = invariants::copies_at(self.sim.engine(), |slot| self.sim.is_honest(slot));
         let fewest = blocks.iter().map(|block| copies.get(block).copied().unwrap_or(0)).min().unwrap_or(0);
-        let wanted = self.config.data.replicas;
+        // Who lies may be among those that have taken a block.
+        let wanted = self.config.data.replicas.saturating_sub(self.liars).max(1);
         if fewest < wanted {
             self.add(Breach::EarlyAcknowledgement { at, copies: fewest, wanted });
         }
@@ -90,6 +148,12 @@ impl Backend for WatchedSim {
     }
 
     fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
+        match &op {
+            Op::Kill { node } | Op::Stop { node } | Op::Pause { node } | Op::Start { node, .. } => {
+                self.ended.push((self.sim.now(), node.0 as NodeSlot));
+            }
+            _ => {}
+        }
         match &op {
             Op::Inspect => self.inspect(),
             Op::Kill { .. }

@@ -44,7 +44,7 @@ impl MetricHistory {
             _ => None,
         };
         let metrics = plan.checks.iter().chain(in_steps).filter_map(name).collect();
-        MetricHistory { metrics, traffic: TrafficTally::default() }
+        MetricHistory { metrics, traffic: TrafficTally::of(plan) }
     }
 
     /// Adds a sample of all nodes and routers.

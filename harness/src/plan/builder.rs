@@ -90,6 +90,7 @@ impl PlanBuilder {
             settings: self.settings.clone(),
             from_start: true,
             behaviours: Vec::new(),
+            identities: 1,
         });
         &mut self.plan.nodes[index]
     }

@@ -151,6 +151,9 @@ fn group(plan: &Plan, name: &str, members: &[usize]) -> String {
     if !first.behaviours.is_empty() {
         let names: Vec<&str> = first.behaviours.iter().map(|behaviour| behaviour.name()).collect();
         let _ = write!(line, ", hostile: {}", names.join(" and "));
+        if first.identities > 1 {
+            let _ = write!(line, ", {} identities each", first.identities);
+        }
     }
     if first.store == StoragePlace::Disk {
         line.push_str(", blocks on disk");

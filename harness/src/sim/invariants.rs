@@ -123,8 +123,13 @@ pub fn joined<V: Overlay>(engine: &SimEngine<V>) -> Vec<Violation> {
 
 /// Live copies of every block that anybody holds.
 pub fn copies(engine: &SimEngine<DataOverlay>) -> BTreeMap<BlockId, usize> {
+    copies_at(engine, |_| true)
+}
+
+/// Live copies of every block at the nodes that count.
+pub fn copies_at(engine: &SimEngine<DataOverlay>, counts: impl Fn(NodeSlot) -> bool) -> BTreeMap<BlockId, usize> {
     let mut copies = BTreeMap::new();
-    for (_, node) in engine.nodes() {
+    for (_, node) in engine.nodes().filter(|(slot, _)| counts(*slot)) {
         for block in node.overlay().blocks() {
             *copies.entry(block).or_default() += 1;
         }

@@ -55,6 +55,8 @@ pub(crate) struct RawGroup {
     pub(crate) ambassador: bool,
     /// What its nodes do to others.
     pub(crate) behaviours: Vec<Behaviour>,
+    /// Identities of each of them.
+    pub(crate) sybil: u64,
     pub(crate) store: StoragePlace,
     pub(crate) config: Vec<Setting>,
 }
@@ -97,6 +99,9 @@ pub(crate) static TOPOLOGY: MapSpec = MapSpec {
     later: &[],
 };
 
+/// Most identities of one node.
+const SYBIL_MAX: u64 = 64;
+
 /// What `behaviour` means; names every one.
 const BEHAVIOUR_DOC: &str = "what its nodes do to others: a list, or words joined by '+', of drop, boast, steal-views, accuse, \
     wrong-bytes, mute, poison, flood, fill, eclipse, delay, reflect and \
@@ -110,6 +115,8 @@ static GROUP: MapSpec = MapSpec {
             .of(ValueForm::Count(1, NODES_MAX)),
         key("ambassador", "true", "whether its nodes serve as ambassadors; false if absent").of(ValueForm::Flag),
         key("behaviour", "[drop, boast]", BEHAVIOUR_DOC).of(ValueForm::Either(&BEHAVIOUR_FORMS)),
+        key("sybil", "10", "identities under which each of its nodes takes part, if it has a behaviour; 1 if absent")
+            .of(ValueForm::Count(1, SYBIL_MAX)),
         key(
             "store",
             "disk",
@@ -228,6 +235,7 @@ fn read_group(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -> 
         count: fields.count("count", 1, NODES_MAX, problems),
         ambassador: fields.flag("ambassador", problems).unwrap_or(false),
         behaviours: fields.get("behaviour").map(|node| read_behaviours(node, problems)).unwrap_or_default(),
+        sybil: fields.count("sybil", 1, SYBIL_MAX, problems).unwrap_or(1),
         store: fields.word("store", &STORES, problems).unwrap_or_default(),
         config: fields.get("config").map(|node| read_config(node, problems)).unwrap_or_default(),
     }

@@ -50,6 +50,7 @@ impl NodeRoster {
                     settings: group.settings.clone(),
                     from_start: true,
                     behaviours: group.behaviours.clone(),
+                    identities: group.identities,
                 });
             }
         }
@@ -79,6 +80,7 @@ impl NodeRoster {
                 settings: model.settings.clone(),
                 from_start: false,
                 behaviours: Vec::new(),
+                identities: 1,
             });
         }
         self.fresh.push(added);

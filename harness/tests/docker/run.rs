@@ -119,6 +119,6 @@ async fn hostile_nodes_take_blocks_and_keep_none_until_they_are_found_out() {
     }
     let plan = liars();
     let mut run = up(plan.clone()).await;
-    run.play_and_check(&plan).await;
+    run.play_liars(&plan).await;
     down(run).await;
 }

@@ -81,6 +81,6 @@ async fn a_home_that_was_cut_off_is_back_within_seconds_of_its_link_s_return() {
 async fn hostile_nodes_take_blocks_and_keep_none_until_they_are_found_out() {
     let plan = liars();
     let Some(mut run) = up(plan.clone()).await else { return };
-    run.play_and_check(&plan).await;
+    run.play_liars(&plan).await;
     run.down().await;
 }

@@ -187,6 +187,13 @@ impl<B: Backend> Played<B> {
         }
     }
 
+    /// Plays [`liars`]. Their processes take part under two identities each, so that an honest node knows eight others.
+    pub(crate) async fn play_liars(&mut self, plan: &Plan) {
+        self.play_and_check(plan).await;
+        let known = self.look().await.into_iter().map(|view| view.known_hosts.len()).max();
+        assert_eq!(known, Some(8));
+    }
+
     /// Does one thing and returns what came of it.
     pub(crate) async fn act(&mut self, op: Op) -> OpResult {
         self.act_on(op, OpTarget::InPlan).await

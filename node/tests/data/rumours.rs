@@ -13,11 +13,14 @@ use crate::net::Net;
 
 const SECOND: Duration = Duration::from_secs(1);
 const NODES: usize = 33;
-/// How long the attack lasts, and messages in each of its hundredths of a second.
+/// How long an attack lasts, in seconds.
 const ATTACK_S: u32 = 20;
 
+/// Makes the message with a number, from the first of two linked nodes to the second.
+type Attack = fn(&Net, (usize, usize), u64) -> Message<DataMessage>;
+
 /// Messages that the network sends while one node repeats a message a hundred times per second; without it, if there is none.
-fn sent_during(attack: Option<fn(&Net, (usize, usize), u64) -> Message<DataMessage>>) -> u64 {
+fn sent_during(attack: Option<Attack>) -> u64 {
     let config = DataConfig { heartbeat: SECOND * 2, ..DataConfig::default() };
     let mut net = Net::joined(NODES, &config, 7);
     let pair = net.linked_pair();
@@ -57,12 +60,9 @@ fn floods_joins_walks_and_rumours_have_a_budget() {
         Message::Overlay(DataMessage::Suspect { peer })
     };
     // Most messages per node and second that each attack may add. Without budgets floods add hundreds.
-    for (name, attack, most) in [
-        ("flood", flood as fn(&Net, (usize, usize), u64) -> Message<DataMessage>, 20),
-        ("join", join, 5),
-        ("walk", walk, 5),
-        ("suspicion", suspicion, 5),
-    ] {
+    for (name, attack, most) in
+        [("flood", flood as Attack, 20), ("join", join, 5), ("walk", walk, 5), ("suspicion", suspicion, 5)]
+    {
         let added = sent_during(Some(attack)).saturating_sub(idle);
         println!("{name}: {added} messages more than {idle}");
         assert!(added <= most * NODES as u64 * u64::from(ATTACK_S), "{name}: {added} more than {idle}");

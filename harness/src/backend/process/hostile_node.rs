@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use anyhow::Context;
 use butter::Node;
 use butter::api::StoragePlace;
-use butter::app::Identity;
+use butter::app::{Identity, NodeBuilder};
 use butter::config::NodeConfig;
 use butter::core::config::Config;
 use butter::core::identity::NodeId;
 use butter::core::random::child;
 use butter::driver::api::{ApiAddress, ApiSettings, TOKEN_VARIABLE};
+use butter::overlay::data::DataOverlay;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -33,8 +34,9 @@ pub(crate) struct HostileNode {
     seed: u64,
     /// The number of this node.
     number: usize,
-    /// The numbers of all of them.
-    all: Vec<usize>,
+    /// The numbers of all of them, with how many identities each has.
+    all: Vec<(usize, u64)>,
+    /// Of the first identity; those of the others follow it.
     listen: SocketAddr,
     api: SocketAddr,
     join: Vec<SocketAddr>,
@@ -58,7 +60,7 @@ impl HostileNode {
             behaviours: node.behaviours.clone(),
             seed: plan.seed,
             number: index.0,
-            all: hostile.map(|(number, _)| number).collect(),
+            all: hostile.map(|(number, node)| (number, node.identities)).collect(),
             listen: SocketAddr::new(any, NODE_PORT),
             api: SocketAddr::new(api.into(), API_PORT),
             join: plan.join_addresses(node).into_iter().map(SocketAddr::V4).collect(),
@@ -69,15 +71,31 @@ impl HostileNode {
         })
     }
 
-    fn identity_of(&self, number: usize) -> Identity {
+    /// One of the identities of a hostile node, counted from 0.
+    fn identity_of(&self, number: usize, which: u64) -> Identity {
         let mut seed = [0; 32];
-        child(self.seed, number as u64).fill_bytes(&mut seed);
+        child(self.seed ^ which << 32, number as u64).fill_bytes(&mut seed);
         Identity::from_seed(&seed)
     }
 
-    fn adversary(&self) -> Adversary {
-        let allies: Vec<NodeId> = self.all.iter().map(|&number| self.identity_of(number).id()).collect();
-        Adversary::new(self.identity_of(self.number).id(), &self.behaviours, &allies, self.seed ^ self.number as u64)
+    /// How many identities this node has.
+    fn identities(&self) -> u64 {
+        self.all.iter().find(|(number, _)| *number == self.number).map_or(1, |(_, count)| *count)
+    }
+
+    fn adversary(&self, which: u64) -> Adversary {
+        let each = self.all.iter().flat_map(|&(number, count)| (0..count).map(move |which| (number, which)));
+        let allies: Vec<NodeId> = each.map(|(number, which)| self.identity_of(number, which).id()).collect();
+        let me = self.identity_of(self.number, which).id();
+        Adversary::new(me, &self.behaviours, &allies, self.seed ^ self.number as u64 ^ which << 32)
+    }
+
+    /// A node under one of the identities, on a port of its own.
+    fn node_as(&self, which: u64) -> anyhow::Result<NodeBuilder<DataOverlay>> {
+        let mut listen = self.listen;
+        listen.set_port(self.listen.port() + u16::try_from(which).context("an identity too many")?);
+        let node = Node::builder().config(self.config()?).listen(listen);
+        Ok(node.identity(self.identity_of(self.number, which)).interpose(self.adversary(which)))
     }
 
     fn config(&self) -> anyhow::Result<NodeConfig> {
@@ -91,12 +109,17 @@ impl HostileNode {
 
     async fn run(self) -> anyhow::Result<()> {
         let token = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
-        let mut node = Node::builder()
-            .config(self.config()?)
-            .listen(self.listen)
-            .identity(self.identity_of(self.number))
-            .interpose(self.adversary())
-            .api(ApiSettings { address: ApiAddress::Tcp(self.api), token, start_paused: true });
+        let mut node =
+            self.node_as(0)?.api(ApiSettings { address: ApiAddress::Tcp(self.api), token, start_paused: true });
+        for which in 1..self.identities() {
+            // It begins once the first one does, which the run starts.
+            let other = self.node_as(which)?;
+            node = node.client(move |_| async move {
+                if let Err(why) = other.run().await {
+                    eprintln!("identity {which} has ended: {why:#}");
+                }
+            });
+        }
         if let Some(folder) = self.store {
             node = node.store(folder);
             if self.blocks_in_memory {
@@ -129,6 +152,7 @@ mod tests {
         for node in &mut plan.nodes[2..] {
             node.behaviours = vec![Behaviour::Drop, Behaviour::StealViews];
         }
+        plan.nodes[3].identities = 4;
         plan
     }
 
@@ -147,8 +171,10 @@ mod tests {
         let plan = plan();
         let [first, second] =
             [2, 3].map(|node| HostileNode::of(&plan, NodeIndex(node), Ipv4Addr::LOCALHOST, None).unwrap());
-        assert_eq!(first.all, [2, 3]);
-        assert_eq!(first.identity_of(3).id(), second.identity_of(second.number).id());
-        assert_ne!(first.identity_of(2).id(), first.identity_of(3).id());
+        assert_eq!(first.all, [(2, 1), (3, 4)]);
+        assert_eq!((first.identities(), second.identities()), (1, 4));
+        assert_eq!(first.identity_of(3, 0).id(), second.identity_of(second.number, 0).id());
+        assert_ne!(first.identity_of(2, 0).id(), first.identity_of(3, 0).id());
+        assert_ne!(second.identity_of(3, 0).id(), second.identity_of(3, 3).id());
     }
 }

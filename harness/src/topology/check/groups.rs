@@ -22,6 +22,8 @@ pub(crate) struct GroupModel {
     pub(crate) ambassador: bool,
     /// As [`crate::plan::NodePlan::behaviours`].
     pub(crate) behaviours: Vec<Behaviour>,
+    /// As [`crate::plan::NodePlan::identities`].
+    pub(crate) identities: u64,
     pub(crate) store: StoragePlace,
     /// As [`crate::plan::NodePlan::settings`].
     pub(crate) settings: Vec<(String, String)>,
@@ -52,6 +54,11 @@ impl GroupModel {
     pub(crate) fn size(&self) -> u64 {
         self.count.unwrap_or(1)
     }
+
+    /// How many identities its nodes have in all.
+    pub(crate) fn identity_count(&self) -> u64 {
+        self.size().saturating_mul(self.identities)
+    }
 }
 
 /// Checks the groups one by one and beside each other.
@@ -66,12 +73,13 @@ pub(crate) fn check(raw: &RawTopology, places: &NetworkNames, problems: &mut Dia
             count: group.count,
             ambassador: group.ambassador,
             behaviours: group.behaviours.clone(),
+            identities: if group.behaviours.is_empty() { 1 } else { group.sybil },
             store: group.store,
             settings: settings(&[&raw.config, &group.config]),
         });
     }
     check_node_names(&groups, problems);
-    let total = groups.iter().fold(0_u64, |total, group| total.saturating_add(group.size()));
+    let total = groups.iter().fold(0_u64, |total, group| total.saturating_add(group.identity_count()));
     if total > NODES_MAX {
         let last = groups.last().expect("no nodes are not too many");
         problems.add(Diagnostic::at(&last.name.span, format!("{total} nodes are more than {NODES_MAX}")));

@@ -27,7 +27,7 @@ pub(crate) fn needs(networks: &[NetworkModel], groups: &[GroupModel], fresh_step
         let (each, more) = (group.size() / networks.count as u64, group.size() % networks.count as u64);
         for (number, NetworkIndex(network)) in networks.iter().enumerate() {
             let here = each + u64::from((number as u64) < more);
-            needs[network].nodes = needs[network].nodes.saturating_add(here);
+            needs[network].nodes = needs[network].nodes.saturating_add(here.saturating_mul(group.identities));
         }
     }
     for need in needs.iter_mut().filter(|need| need.nodes > 0) {
