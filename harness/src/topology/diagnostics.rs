@@ -13,7 +13,7 @@ pub(crate) const PROBLEMS_KEPT: usize = 1_000;
 /// Longest stretch of a file's text that is quoted in a message, in characters.
 const QUOTED_CHARS: usize = 60;
 /// Most names listed when none is near.
-const NAMES_LISTED: usize = 12;
+const NAMES_LISTED: usize = 16;
 /// Most names that a mistaken one is compared with.
 const NAMES_COMPARED: usize = 100;
 /// Longest mistaken name that is compared: the work is quadratic in it.

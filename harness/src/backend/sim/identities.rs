@@ -4,11 +4,18 @@
 //! know nodes by their addresses alone. So each further identity has a slot after those of the plan's nodes, and an address of
 //! its own in the same network.
 
+use std::net::SocketAddrV4;
 use std::ops::Range;
 
+use butter::core::contact::Contact;
+use butter::core::identity::NodeId;
+use butter::core::random::child;
+use rand::Rng;
+
+use super::{SimBackend, purpose};
 use crate::op::Op;
 use crate::plan::partitions::PartitionSides;
-use crate::plan::{NodeIndex, NodePlan, Plan};
+use crate::plan::{NODE_PORT, NodeIndex, NodePlan, Plan};
 use crate::sim::network::NodeSlot;
 
 /// The slots of each node of a plan.
@@ -63,6 +70,35 @@ impl Identities {
             side.iter().copied().chain(further).collect()
         };
         sides.iter().map(with_further).collect()
+    }
+}
+
+impl SimBackend {
+    /// The identity of a slot in its present life.
+    pub(super) fn id_of(&self, slot: NodeSlot) -> NodeId {
+        let of_node = child(self.plan.seed, purpose::NODE + u64::from(slot)).next_u64();
+        let mut id = NodeId([0; 32]);
+        child(of_node, purpose::IDENTITY + self.lives[slot as usize].identity).fill_bytes(&mut id.0);
+        id
+    }
+
+    /// The neighbours that the plan prescribes. No node changes its identity in such a plan.
+    pub(super) fn prescribed_neighbours(&self, node: NodeIndex) -> Option<Vec<Contact>> {
+        let graph = self.plan.graph.as_ref()?;
+        let contact = |&neighbour: &NodeIndex| {
+            let address = SocketAddrV4::new(self.plan.node(neighbour).address, NODE_PORT);
+            Contact::public(self.id_of(neighbour.0 as NodeSlot), address.into())
+        };
+        Some(graph.neighbours[node.0].iter().map(contact).collect())
+    }
+
+    /// The hostile nodes, which know each other.
+    pub(super) fn hostile_ids(&self) -> Vec<NodeId> {
+        let nodes = self.plan.nodes.iter().enumerate();
+        let hostile = nodes.filter(|(_, node)| !node.behaviours.is_empty());
+        let slots = hostile
+            .flat_map(|(index, _)| [index as NodeSlot].into_iter().chain(self.identities.further(NodeIndex(index))));
+        slots.map(|slot| self.id_of(slot)).collect()
     }
 }
 
