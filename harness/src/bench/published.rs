@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`searches`] | Lv, Cao, Cohen, Li, Shenker: "Search and replication in unstructured peer-to-peer networks", ICS 2002 |
 //! | [`membership`] | Leitão, Pereira, Rodrigues: "HyParView", DSN 2007 |
-//! | [`matches`] | Terpstra, Kangasharju, Leng, Buchmann: "BubbleStorm", SIGCOMM 2007 |
+//! | [`mod@matches`] | Terpstra, Kangasharju, Leng, Buchmann: "BubbleStorm", SIGCOMM 2007 |
 
 use std::fmt;
 

@@ -33,6 +33,8 @@ pub(super) struct WatchedSim {
     liars: usize,
     /// When an operation last took something away from the network.
     disturbed: Option<RunTime>,
+    /// Names of the partitions in force.
+    partitions: BTreeSet<String>,
     /// Blocks of acknowledged puts.
     acknowledged: BTreeSet<BlockId>,
     /// Honest holders of these at the last inspection, each with how often of late it was not a member of the group.
@@ -55,6 +57,7 @@ impl WatchedSim {
             config,
             liars,
             disturbed: None,
+            partitions: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
             holders: BTreeMap::new(),
             ended: Vec::new(),
@@ -85,9 +88,16 @@ impl WatchedSim {
         self.inspect_holders();
     }
 
+    /// Whether peers may not know yet, or cannot know, how others fare.
+    fn is_disturbed(&self) -> bool {
+        let at = self.sim.now();
+        !self.partitions.is_empty() || self.disturbed.is_some_and(|disturbed| at < disturbed.plus(KNOWN_AFTER))
+    }
+
     /// Compares who holds acknowledged blocks with who held them at the last inspection.
     fn inspect_holders(&mut self) {
         let at = self.sim.now();
+        let is_disturbed = self.is_disturbed();
         self.ended.retain(|(ended, _)| at < ended.plus(KNOWN_AFTER));
         let mut holders = BTreeMap::new();
         let honest = self.sim.engine().nodes().filter(|(slot, _)| self.sim.is_honest(*slot));
@@ -95,7 +105,12 @@ impl WatchedSim {
             for block in node.overlay().blocks().filter(|block| self.acknowledged.contains(block)) {
                 let before = self.holders.get(&(block, slot)).copied().unwrap_or(0);
                 let is_member = node.overlay().view_of(block).is_some_and(|view| view.contains(node.me().id));
-                let outside = if is_member { before.saturating_sub(1) } else { before + 1 };
+                // A surplus copy is kept while its group cannot be asked.
+                let outside = match is_member {
+                    _ if is_disturbed => 0,
+                    true => before.saturating_sub(1),
+                    false => before + 1,
+                };
                 holders.insert((block, slot), outside);
             }
         }
@@ -121,7 +136,7 @@ impl WatchedSim {
         let OpResult::Stored(blocks) = &event.result else { return };
         let at = self.sim.now();
         self.acknowledged.extend(blocks);
-        if self.disturbed.is_some_and(|disturbed| at < disturbed.plus(KNOWN_AFTER)) {
+        if self.is_disturbed() {
             return;
         }
         let copies = invariants::copies_at(self.sim.engine(), |slot| self.sim.is_honest(slot));
@@ -152,6 +167,11 @@ impl Backend for WatchedSim {
             Op::Kill { node } | Op::Stop { node } | Op::Pause { node } | Op::Start { node, .. } => {
                 self.ended.push((self.sim.now(), node.0 as NodeSlot));
             }
+            _ => {}
+        }
+        match &op {
+            Op::Partition { name, .. } => _ = self.partitions.insert(name.clone()),
+            Op::Heal { names } => names.iter().for_each(|name| _ = self.partitions.remove(name)),
             _ => {}
         }
         match &op {
