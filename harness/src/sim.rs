@@ -19,7 +19,6 @@ mod disk;
 pub mod engine;
 pub mod invariants;
 pub mod network;
-mod prefetch;
 pub mod queue;
 pub mod series;
 pub mod transport;

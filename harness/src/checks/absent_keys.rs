@@ -1,7 +1,7 @@
 //! Absent keys: whether gets of keys that no item has end, how fast, and with how many messages.
 
 use super::check::{Activity, Form, MeasureFamily, Measurements};
-use super::words::{Fault, Names, Word, is_quantile, nothing_more, quantile};
+use super::words::{Fault, Names, Word, main_or_quantile, nothing_more};
 use crate::plan::{Measure, Statistic};
 use crate::results::check_result::CheckUnit;
 
@@ -34,13 +34,9 @@ impl MeasureFamily for AbsentKeys {
     }
 
     fn parse(&self, rest: &[Word<'_>], _: &Names<'_>) -> Result<Measure, Fault> {
-        let measure = |statistic| Measure::new(self.name(), statistic);
         match rest {
-            [("messages", _), more @ ..] => nothing_more(measure(Statistic::Mean("messages")), more),
-            [word, more @ ..] if is_quantile(word.0) => {
-                nothing_more(measure(Statistic::Quantile(quantile(word)?)), more)
-            }
-            more => nothing_more(measure(Statistic::Main), more),
+            [("messages", _), more @ ..] => nothing_more(Measure::new(self.name(), Statistic::Mean("messages")), more),
+            rest => main_or_quantile(self.name(), rest),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Rebind recovery: whether links work again after a NAT dropped its mappings, and how fast.
 
 use super::check::{Activity, Form, MeasureFamily, Measurements};
-use super::words::{Fault, Names, Word, is_quantile, nothing_more, quantile};
+use super::words::{Fault, Names, Word, main_or_quantile};
 use crate::plan::{Measure, Statistic};
 use crate::results::check_result::CheckUnit;
 use crate::results::rebind_recovery::RecoveryFigures;
@@ -30,13 +30,7 @@ impl MeasureFamily for RebindRecovered {
     }
 
     fn parse(&self, rest: &[Word<'_>], _: &Names<'_>) -> Result<Measure, Fault> {
-        let measure = |statistic| Measure::new(self.name(), statistic);
-        match rest {
-            [word, more @ ..] if is_quantile(word.0) => {
-                nothing_more(measure(Statistic::Quantile(quantile(word)?)), more)
-            }
-            more => nothing_more(measure(Statistic::Main), more),
-        }
+        main_or_quantile(self.name(), rest)
     }
 
     fn unit(&self, measure: &Measure) -> CheckUnit {

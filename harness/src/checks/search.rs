@@ -40,8 +40,7 @@ impl MeasureFamily for Search {
         ]
     }
 
-    fn parse(&self, rest: &[Word<'_>], names: &Names<'_>) -> Result<Measure, Fault> {
-        _ = names;
+    fn parse(&self, rest: &[Word<'_>], _: &Names<'_>) -> Result<Measure, Fault> {
         let Some((first, more)) = rest.split_first() else {
             return Err(Fault {
                 at: 0..self.name().len(),

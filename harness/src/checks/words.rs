@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::plan::{Measure, Selection};
+use crate::plan::{Measure, Selection, Statistic};
 use crate::topology::check::NetworkNames;
 use crate::topology::diagnostics::{quoted, suggestion};
 use crate::topology::units::{hundredth, is_plain_number};
@@ -66,6 +66,16 @@ pub(super) fn quantile((word, at): &Word<'_>) -> Result<f64, Fault> {
         return Err(Fault { at: at.clone(), what: format!("there is no quantile {}", quoted(word)), help });
     }
     Ok(quantile)
+}
+
+/// A measure of this name, or a percentile of what it measures.
+pub(super) fn main_or_quantile(name: &'static str, rest: &[Word<'_>]) -> Result<Measure, Fault> {
+    match rest {
+        [word, more @ ..] if is_quantile(word.0) => {
+            nothing_more(Measure::new(name, Statistic::Quantile(quantile(word)?)), more)
+        }
+        more => nothing_more(Measure::new(name, Statistic::Main), more),
+    }
 }
 
 /// Adds `[from NAME] [to NAME]` to a measure. `select` gets the word before the name, and the name if there is one.

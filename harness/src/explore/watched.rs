@@ -167,9 +167,6 @@ impl Backend for WatchedSim {
             Op::Kill { node } | Op::Stop { node } | Op::Pause { node } | Op::Start { node, .. } => {
                 self.ended.push((self.sim.now(), node.0 as NodeSlot));
             }
-            _ => {}
-        }
-        match &op {
             Op::Partition { name, .. } => _ = self.partitions.insert(name.clone()),
             Op::Heal { names } => names.iter().for_each(|name| _ = self.partitions.remove(name)),
             _ => {}

@@ -23,7 +23,6 @@ use crate::plan::{NODE_PORT, NodePlan, Plan};
 
 use super::disk::ModelDisk;
 use super::network::NodeSlot;
-use super::prefetch::prefetch;
 use super::transport::Transport;
 
 /// A node as it starts.
@@ -243,9 +242,6 @@ impl<V: Overlay> SimEngine<V> {
                 return Some(finished);
             }
             let (slot, event) = self.transport.next(until)?;
-            if let Some(next) = self.transport.next_slot() {
-                self.places[next as usize].node.as_deref().into_iter().for_each(prefetch);
-            }
             self.arrive(slot, event);
         }
     }

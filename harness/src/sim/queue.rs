@@ -103,11 +103,6 @@ impl<E> EventQueue<E> {
         self.near.pop().map(|entry| (entry.at, entry.event))
     }
 
-    /// The next event, if its slot is at hand.
-    pub fn at_hand(&self) -> Option<&E> {
-        self.near.peek().map(|entry| &entry.event)
-    }
-
     /// Number of events that are pending.
     pub fn len(&self) -> usize {
         self.near.len() + self.in_slots + self.far.len()

@@ -132,8 +132,8 @@ struct End {
 #[derive(Debug)]
 enum Event {
     Wake(NodeSlot),
-    /// A whole message of a path without luck or queues arrives at this node.
-    Arrive(FlightKey, NodeSlot),
+    /// A whole message of a path without luck or queues arrives.
+    Arrive(FlightKey),
     /// Packets that a side has sent together reach the given hop of their path, or its end.
     Train {
         link: LinkKey,
@@ -382,21 +382,10 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         }
     }
 
-    /// The node that the next event goes to, if one is at hand and says so.
-    pub fn next_slot(&self) -> Option<NodeSlot> {
-        match self.ready.front() {
-            Some(&(slot, _)) => Some(slot),
-            None => match *self.queue.at_hand()? {
-                Event::Wake(slot) | Event::Arrive(_, slot) => Some(slot),
-                _ => None,
-            },
-        }
-    }
-
     fn happen(&mut self, event: Event) {
         match event {
             Event::Wake(slot) => self.deliver(slot, TransportEvent::Wake),
-            Event::Arrive(flight, _) => self.arrive(flight),
+            Event::Arrive(flight) => self.arrive(flight),
             Event::Train { link, number, hop, side } => self.train(link, number, hop, usize::from(side)),
             Event::Acknowledged { link, number, side } => self.hear_acknowledgement(link, number, usize::from(side)),
             Event::SenderTimer { link, side } => self.sender_times_out(link, usize::from(side)),

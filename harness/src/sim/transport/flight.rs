@@ -62,11 +62,10 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         if at_once {
             let packets = bytes.div_ceil(PACKET_BYTES).max(1) as u16;
             let link = &self.links[key];
-            let to = link.slots()[1 - from_side];
             for place in 0..link.hop_count() {
                 self.networks.count(link.hop_from(from_side, place), packets, bytes);
             }
-            self.schedule(from, at, Event::Arrive(flight, to));
+            self.schedule(from, at, Event::Arrive(flight));
         } else {
             self.hand_to_sender(flight);
         }
