@@ -52,6 +52,8 @@ fn plan_errors() -> Vec<Box<dyn Error>> {
         Box::new(ScheduleError::OnTwoSides { node: text() }),
         Box::new(ScheduleError::PartitionInForce { name: text() }),
         Box::new(ScheduleError::TooManyZones),
+        Box::new(ScheduleError::EndedTwice { node: text() }),
+        Box::new(ScheduleError::FreshTwice),
         Box::new(ScheduleError::NotPartitioned { name: Some(text()) }),
         Box::new(GraphError::TooFewNodes { neighbours: 8, nodes: 3 }),
         Box::new(GraphError::OddEnds { neighbours: 3, nodes: 9 }),
