@@ -25,6 +25,7 @@
 //! | `samples` | `harness samples`: metrics of a run as CSV |
 //! | `agree` | `harness agree`: simulator and reality side by side |
 //! | `compare` | `harness compare`: the records of two runs |
+//! | `manual` | `harness man`: manual pages; `harness reference`: the guide's reference |
 //! | `completions` | `harness completions`: scripts for shells |
 //! | `machine` | `doctor`, `image`, `clean` |
 //! | `bench` | `bench sim`, `bench router`, `bench up` |
@@ -32,6 +33,7 @@
 use std::process::ExitCode;
 
 use butter_cli::completions::CompletionsArgs;
+use butter_cli::manual::ManArgs;
 use butter_cli::terminal::process_environment;
 use butter_cli::{arguments, bugs, logging, output};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -53,6 +55,7 @@ mod help;
 mod inspect;
 mod junit_file;
 mod machine;
+mod manual;
 mod origin;
 mod plan;
 mod progress;
@@ -131,6 +134,15 @@ enum Command {
     /// Print a script that completes commands and options in a shell
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
+    /// Write manual pages of all commands
+    #[command(after_help = help::MAN)]
+    Man(ManArgs),
+    /// Write the pages of the guide's reference that the code's own tables make
+    #[command(hide = true)]
+    Reference {
+        /// Directory that the pages are written to
+        directory: std::path::PathBuf,
+    },
     /// Run as the router of a network, inside its container or namespace
     #[command(hide = true)]
     Router,
@@ -218,6 +230,8 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Clean(args) => runtime.block_on(machine::clean(&args)),
         Command::Bench(args) => bench::run(&args, runtime.handle()),
         Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => manual::man(&args)?,
+        Command::Reference { directory } => manual::reference(&directory)?,
         Command::Prober { survey } => {
             runtime.block_on(crate::probe::remote_prober::main(&survey)).map(|()| Exit::Passed)?
         }

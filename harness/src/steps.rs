@@ -43,6 +43,7 @@ pub(crate) mod step;
 mod stop;
 mod store;
 
+pub(crate) use churn::lifetime_presets;
 pub use reference::reference;
 pub use state::OPS_MAX;
 

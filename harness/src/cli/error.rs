@@ -90,6 +90,9 @@ pub(crate) enum CommandError {
     /// A result has no form in XML; the text is from the writer.
     #[error("cannot express the results as JUnit XML: {0}")]
     JunitText(String),
+    /// Pages cannot be written. The error names the path.
+    #[error(transparent)]
+    Pages(io::Error),
     /// Output was lost.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -129,6 +132,7 @@ impl CommandError {
             | CommandError::Metrics { .. }
             | CommandError::Record(DirectoryError::Io { .. })
             | CommandError::Junit { .. }
+            | CommandError::Pages(_)
             | CommandError::Page(PageError::Unwritable { .. })
             | CommandError::Write(_) => ErrorClass::Environment,
         }

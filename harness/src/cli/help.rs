@@ -183,3 +183,10 @@ Examples:
   harness completions fish > ~/.config/fish/completions/harness.fish
 
 Exit status: 0 the script is printed; 2 there is none for this shell; 3 it cannot be written.";
+
+pub(super) const MAN: &str = "\
+Examples:
+  harness man ~/.local/share/man/man1
+  man harness-run
+
+Exit status: 0 the pages are written; 3 they cannot be.";

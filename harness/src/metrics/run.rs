@@ -49,6 +49,17 @@ const STEP: Instrument = Instrument {
     kind: InstrumentKind::Gauge,
 };
 
+/// Every instrument of the run, with the names of its labels.
+pub(crate) const INSTRUMENTS: [(&Instrument, &[&str]); 7] = [
+    (&INFO, &["name", "backend", "seed"]),
+    (&CLOCK, &[]),
+    (&NODES_LIVE, &[]),
+    (&ITEMS_ACKNOWLEDGED, &[]),
+    (&ITEMS_PERSISTENT, &[]),
+    (&QUERIES, &["outcome"]),
+    (&STEP, &["step", "verb"]),
+];
+
 /// Hands every instrument with its labels and value to `take`, always in the same order.
 pub(super) fn each(
     plan: &Plan,
