@@ -8,14 +8,14 @@ use syn::{Attribute, Fields, GenericArgument, Item, Lit, Meta, PathArguments, To
 
 /// A struct or an enum that is written as JSON.
 #[derive(Clone, Debug)]
-pub struct JsonType {
-    pub name: String,
-    pub doc: String,
-    pub shape: JsonShape,
+pub(crate) struct JsonType {
+    pub(crate) name: String,
+    pub(crate) doc: String,
+    pub(crate) shape: JsonShape,
 }
 
 #[derive(Clone, Debug)]
-pub enum JsonShape {
+pub(crate) enum JsonShape {
     /// An object.
     Object(Vec<JsonField>),
     /// One of some words.
@@ -25,33 +25,34 @@ pub enum JsonShape {
 }
 
 #[derive(Clone, Debug)]
-pub struct JsonVariant {
-    pub name: String,
-    pub doc: String,
-    pub fields: Vec<JsonField>,
+pub(crate) struct JsonVariant {
+    pub(crate) name: String,
+    pub(crate) doc: String,
+    pub(crate) fields: Vec<JsonField>,
     /// The type whose fields it has, in place of fields of its own.
-    pub inner: Option<Type>,
+    pub(crate) inner: Option<Type>,
 }
 
 #[derive(Clone, Debug)]
-pub struct JsonField {
-    pub name: String,
-    pub doc: String,
-    pub ty: Type,
+pub(crate) struct JsonField {
+    pub(crate) name: String,
+    pub(crate) doc: String,
+    pub(crate) ty: Type,
     /// Whether its fields stand in the object itself.
-    pub is_flat: bool,
+    pub(crate) is_flat: bool,
     /// Whether it may be left out.
-    pub is_optional: bool,
+    pub(crate) is_optional: bool,
     /// Whether a function of the code writes it: as text, here.
-    pub is_text: bool,
+    #[allow(dead_code, reason = "only the pages of the reference say it")]
+    pub(crate) is_text: bool,
 }
 
 /// All types by name, of these source folders.
 #[derive(Debug, Default)]
-pub struct JsonTypes(BTreeMap<String, JsonType>);
+pub(crate) struct JsonTypes(BTreeMap<String, JsonType>);
 
 impl JsonTypes {
-    pub fn read(folders: &[&str]) -> Self {
+    pub(crate) fn read(folders: &[&str]) -> Self {
         let mut types = JsonTypes::default();
         for folder in folders {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
@@ -64,7 +65,7 @@ impl JsonTypes {
         types
     }
 
-    pub fn get(&self, name: &str) -> Option<&JsonType> {
+    pub(crate) fn get(&self, name: &str) -> Option<&JsonType> {
         self.0.get(name)
     }
 
@@ -222,7 +223,7 @@ impl Serde {
 }
 
 /// The outermost name of a type, with its parameters: `Option`, [`T`].
-pub fn parts(ty: &Type) -> (String, Vec<Type>) {
+pub(crate) fn parts(ty: &Type) -> (String, Vec<Type>) {
     match ty {
         Type::Path(path) => {
             let last = path.path.segments.last().expect("a path has a name");
