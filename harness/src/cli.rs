@@ -10,6 +10,7 @@
 //! | `run` | `harness run`: every file checked, then played, reported |
 //! | `origin` | plans from files and from records |
 //! | `junit_file` | the JUnit report, whatever the end |
+//! | `summary_file` | the summary in Markdown for CI |
 //! | `seeds` | one topology with many seeds |
 //! | `session` | one run from `up` to `down` |
 //! | `backend_choice` | which backend plays, and why |
@@ -66,6 +67,7 @@ mod schema;
 mod seeds;
 mod session;
 mod signals;
+mod summary_file;
 mod table;
 
 use error::CommandError;

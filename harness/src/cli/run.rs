@@ -20,6 +20,7 @@ use super::junit_file::{JunitFile, ReportedRun};
 use super::origin::{self, LoadedPlan};
 use super::seeds::{self, PlanSet, SeedList};
 use super::session::{Session, SessionOutcome};
+use super::summary_file::SummaryFile;
 use super::{Exit, fail, report, show, signals, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
@@ -66,6 +67,9 @@ pub(super) struct Args {
     /// Write a JUnit XML report of all runs
     #[arg(long, value_name = "FILE", env = "HARNESS_JUNIT")]
     junit: Option<PathBuf>,
+    /// Append a summary in Markdown to this file, such as $GITHUB_STEP_SUMMARY
+    #[arg(long, value_name = "FILE", env = "HARNESS_SUMMARY_MD")]
+    summary_md: Option<PathBuf>,
     /// Serve metrics of all nodes, routers and the run for Prometheus at http://ADDR/metrics
     #[arg(long, value_name = "HOST:PORT", env = "HARNESS_METRICS", conflicts_with = "jobs", value_parser = values::socket_address)]
     metrics: Option<SocketAddr>,
@@ -92,6 +96,7 @@ impl Args {
             no_probe: false,
             json: false,
             junit: None,
+            summary_md: None,
             metrics: None,
             jobs: 1,
             time_limit: None,
@@ -105,6 +110,10 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
         Ok(junit) => junit,
         Err(error) => return fail(error),
     };
+    let summary = match args.summary_md.as_deref().map(SummaryFile::open).transpose() {
+        Ok(summary) => summary,
+        Err(error) => return fail(error),
+    };
     let (runs, exit) = match play(&args, &files, runtime) {
         Ok(played) => played,
         Err(NotBegun { errors, exit }) => {
@@ -112,10 +121,9 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
             (runs.collect(), exit)
         }
     };
-    match junit.map(|junit| junit.write(&runs)) {
-        Some(Err(error)) => exit.max(fail(error)),
-        None | Some(Ok(())) => exit,
-    }
+    let written = [junit.map(|junit| junit.write(&runs)), summary.map(|summary| summary.append(&runs))];
+    let failed = written.into_iter().flatten().filter_map(Result::err).map(fail).max();
+    failed.map_or(exit, |failed| failed.max(exit))
 }
 
 /// Why no run begins. The error has been shown.
@@ -336,7 +344,7 @@ fn play_one(session: Session, file: &str, shown: Shown, runtime: &Handle, interr
     let took = began.elapsed().unwrap_or_default();
     let (errors, exit) = show_result(&result, failures, &path, shown);
     let outline = Some(RunOutline::from(&result));
-    let report = ReportedRun { file: file.to_owned(), began, took, outline, errors };
+    let report = ReportedRun { file: file.to_owned(), began, took, outline, errors, directory: Some(path.clone()) };
     PlayedRun { report, figures: Some(RunFigures::of(&result)), directory: Some(path), exit }
 }
 
