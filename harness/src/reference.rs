@@ -12,6 +12,7 @@ use std::fmt::Write;
 use butter::config::SETTINGS;
 
 use crate::checks;
+use crate::series::MetricFamily;
 
 mod instruments;
 mod keys;
@@ -41,6 +42,11 @@ pub fn pages() -> Vec<ReferencePage> {
         page("settings.md", settings()),
         page("metrics.md", instruments::metrics()),
     ]
+}
+
+/// Help and type of every metric of nodes and routers.
+pub(crate) fn metric_families() -> Vec<MetricFamily> {
+    instruments::scraped().iter().map(MetricFamily::from).collect()
 }
 
 fn checks() -> String {

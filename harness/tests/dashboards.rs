@@ -145,7 +145,9 @@ fn prometheus_accepts_the_configuration_and_every_expression() {
 fn served() -> String {
     struct Shown(Federation);
     impl RunObserver for Shown {
-        fn event(&mut self, _: &Event) {}
+        fn event(&mut self, event: &Event) {
+            self.0.event(&event.kind);
+        }
         fn sampled(&mut self, _: RunTime, scrapes: &Arc<Vec<Scrape>>) {
             self.0.sampled(scrapes);
         }
@@ -162,7 +164,7 @@ fn served() -> String {
     let plan = planner::read("watched.yaml", &topology(), &Overrides::default()).unwrap();
     let plan = Arc::new(plan);
     let mut shown = Shown(Federation::default());
-    shown.0.begin(&plan, "sim");
+    shown.0.begin(&plan, "sim", "watched-1");
     let mut sim = SimBackend::new(&plan);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {

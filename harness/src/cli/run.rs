@@ -73,6 +73,9 @@ pub(super) struct Args {
     /// Serve metrics of all nodes, routers and the run for Prometheus at http://ADDR/metrics
     #[arg(long, value_name = "HOST:PORT", env = "HARNESS_METRICS", conflicts_with = "jobs", value_parser = values::socket_address)]
     metrics: Option<SocketAddr>,
+    /// Go on serving the last metrics for so long after the end, or until Ctrl-C
+    #[arg(long, value_name = "DURATION", env = "HARNESS_LINGER", requires = "metrics", allow_hyphen_values = true, value_parser = values::duration)]
+    linger: Option<Duration>,
     /// Number of runs to play at the same time
     #[arg(long, value_name = "N", default_value = "1", env = "HARNESS_JOBS", allow_negative_numbers = true, value_parser = values::count(1..=u32::MAX))]
     jobs: u32,
@@ -98,6 +101,7 @@ impl Args {
             junit: None,
             summary_md: None,
             metrics: None,
+            linger: None,
             jobs: 1,
             time_limit: None,
         }
@@ -123,7 +127,27 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
     };
     let written = [junit.map(|junit| junit.write(&runs)), summary.map(|summary| summary.append(&runs))];
     let failed = written.into_iter().flatten().filter_map(Result::err).map(fail).max();
-    failed.map_or(exit, |failed| failed.max(exit))
+    let exit = failed.map_or(exit, |failed| failed.max(exit));
+    match args.linger.filter(|_| runs.iter().any(|run| run.outline.is_some()) && exit != Exit::Interrupted) {
+        Some(time) => exit.max(linger(time, runtime)),
+        None => exit,
+    }
+}
+
+/// Leaves everything as it is for a while: metrics are served by a task. A signal ends it.
+fn linger(time: Duration, runtime: &Handle) -> Exit {
+    let caught = {
+        let _within = runtime.enter();
+        EndSignals::catch()
+    };
+    let mut caught = match caught {
+        Ok(caught) => caught,
+        Err(error) => return fail(CommandError::Signals(error)),
+    };
+    tell(&format!("metrics stay for {}; Ctrl-C ends that", humantime::format_duration(time)));
+    // Either end is as good.
+    _ = runtime.block_on(async { tokio::time::timeout(time, caught.next()).await });
+    Exit::Passed
 }
 
 /// Why no run begins. The error has been shown.

@@ -53,21 +53,34 @@ fn unit(name: &str) -> Option<&'static str> {
     ["seconds", "bytes"].into_iter().find(|unit| plain.ends_with(&format!("_{unit}")))
 }
 
-pub(super) fn metrics() -> String {
-    let mut text = String::from(
-        "# Metrics\n\nA node serves its metrics at `/metrics` of its control API. `harness run --metrics ADDR` serves those of all \
-         nodes and routers and of the run itself. There each series of a node or router has the labels `node`, `group` and \
-         `network`. A router has the name of its network as `node`, and the group `router`. \
-         The record of a run has the same series in `samples.csv.gz`.\n",
-    );
+fn nodes() -> Table {
     let mut nodes = Table::default();
     each_instrument(|instrument, labels, _| nodes.add(instrument, labels));
     Counters::default().each(|instrument, labels, _| nodes.add(instrument, labels));
     PROCESS_INSTRUMENTS.into_iter().for_each(|instrument| nodes.add(instrument, &[]));
-    nodes.render("Nodes", &mut text);
+    nodes
+}
+
+fn routers() -> Table {
     let mut routers = Table::default();
     RouterStats::default().each(Some(0), |instrument, label, _| routers.add(*instrument, label.as_slice()));
-    routers.render("Routers", &mut text);
+    routers
+}
+
+/// Every instrument that is scraped from nodes and routers.
+pub(super) fn scraped() -> Vec<Instrument> {
+    [nodes(), routers()].into_iter().flat_map(|table| table.0.into_values()).map(|(instrument, _)| instrument).collect()
+}
+
+pub(super) fn metrics() -> String {
+    let mut text = String::from(
+        "# Metrics\n\nA node serves its metrics at `/metrics` of its control API. `harness run --metrics ADDR` serves those of all \
+         nodes and routers and of the run itself. There each series has the label `run`, the name of the record, and each series of a node or router the labels `node`, `group` \
+         and `network`. A router has the name of its network as `node`, and the group `router`. \
+         The record of a run has the same series in `samples.csv.gz`.\n",
+    );
+    nodes().render("Nodes", &mut text);
+    routers().render("Routers", &mut text);
     let mut runs = Table::default();
     for (instrument, labels) in run::INSTRUMENTS {
         runs.add(*instrument, &[]);
