@@ -25,6 +25,11 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("echo 'hello' | butter", NODE),
     ("echo hello | butter", NODE),
     ("curl ", NODE),
+    (
+        "harness run topologies/three-lans.yaml --metrics",
+        "goes on for minutes: harness/tests/dashboards.rs does the same",
+    ),
+    ("promtool ", "Prometheus may be missing: harness/tests/dashboards.rs runs the same"),
     ("harness run topologies/three-lans.yaml --backend netns", "plays in real time: .ci/run plays it"),
     ("harness run topologies/churn.yaml", LONG),
     ("harness run topologies/nat-matrix.yaml", LONG),
@@ -152,7 +157,7 @@ fn other_yaml_of_the_guide_is_yaml() {
 /// Commands of a block of the sort `console`, as they would be typed; a backslash at the end joins lines.
 fn commands(block: &Block) -> Vec<String> {
     let joined = block.text.replace("\\\n", " ");
-    let typed = joined.lines().filter_map(|line| line.strip_prefix("$ "));
+    let typed = joined.lines().filter_map(|line| line.trim_start().strip_prefix("$ "));
     typed
         .map(|line| line.split("   #").next().unwrap_or(line).trim().replace("cargo run --release -- ", "harness "))
         .collect()
