@@ -252,7 +252,7 @@ fn commands_and_options_of_the_guide_exist() {
                 let names: Vec<&str> = words[1..].iter().copied().filter(|word| !word.starts_with('-')).collect();
                 let heads: Vec<&str> = reference.lines().filter_map(|line| line.strip_prefix("## `")).collect();
                 let is_known = |name: &&str| heads.contains(&format!("{} {name}`", words[0]).as_str());
-                assert!(names.iter().any(|name| is_known(&name)), "{place}: there is no such command");
+                assert!(names.iter().any(is_known), "{place}: there is no such command");
                 for option in words.iter().filter(|word| word.starts_with("--") && word.len() > 2) {
                     let option = option.split('=').next().unwrap_or(option);
                     assert!(reference.contains(&format!("`{option}")) || option == "--help", "{place}: {option}");
