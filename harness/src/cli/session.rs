@@ -12,12 +12,12 @@ use crate::checks;
 use crate::events::{Event, RunTime};
 use crate::machine_load::LoadMonitor;
 use crate::metrics::federation::Federation;
-use crate::plan::Plan;
+use crate::plan::{Check, Plan};
 use crate::results::directory::{DirectoryError, Recorder, RunDirectory};
 use crate::results::manifest::{RunDurations, RunManifest};
 use crate::results::result::{RunResult, RunVerdict};
 use crate::results::timing::RunTiming;
-use crate::run::{RunObserver, RunStatus, StopReason, StopSignal, run_plan};
+use crate::run::{RunObserver, RunSoFar, RunStatus, StopReason, StopSignal, run_plan};
 use crate::series::Scrape;
 
 /// One run that is to be played, with its options.
@@ -219,5 +219,9 @@ impl RunObserver for Outlets<'_> {
         if let Some(federation) = self.federation {
             federation.run(status.metrics());
         }
+    }
+
+    fn unmet(&mut self, wanted: &[Check], so_far: &RunSoFar<'_>) -> Option<String> {
+        checks::unmet(wanted, so_far)
     }
 }

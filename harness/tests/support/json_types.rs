@@ -1,5 +1,7 @@
 //! What goes to JSON, read from the sources: structs and enums with their doc comments and serde attributes.
 
+#![allow(dead_code, reason = "not every test file uses all of it")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,7 +45,6 @@ pub(crate) struct JsonField {
     /// Whether it may be left out.
     pub(crate) is_optional: bool,
     /// Whether a function of the code writes it: as text, here.
-    #[allow(dead_code, reason = "only the pages of the reference say it")]
     pub(crate) is_text: bool,
 }
 
