@@ -21,9 +21,9 @@ mod presets;
 /// A page of the reference, in Markdown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferencePage {
-    /// Name of its file.
+    /// Name of its file within `docs/reference/`.
     pub file: &'static str,
-    /// What it says.
+    /// The whole page in Markdown.
     pub text: String,
 }
 

@@ -21,7 +21,7 @@ pub struct RecordedRun {
     pub labels: RunLabels,
     /// When its clock was zero, by the wall clock.
     pub began: SystemTime,
-    /// Its events.
+    /// Its events, from which its own metrics follow.
     pub events: Replay,
     /// Help and type of metrics that samples may have.
     pub families: Vec<MetricFamily>,
