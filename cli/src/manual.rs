@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use clap::{Arg, Args, Command};
 
-use crate::arguments::OtherVariable;
+use crate::arguments::{OtherVariable, with_variables_in_help};
 
 /// The arguments of the command `man` of both programs.
 #[derive(Args, Clone, Debug)]
@@ -29,7 +29,7 @@ impl ManArgs {
             io::Error::new(error.kind(), format!("cannot write manual pages to {path}: {error}"))
         };
         fs::create_dir_all(&self.directory).map_err(named)?;
-        clap_mangen::generate_to(program, &self.directory).map_err(named)
+        clap_mangen::generate_to(with_variables_in_help(program), &self.directory).map_err(named)
     }
 }
 
@@ -167,6 +167,8 @@ mod tests {
         ManArgs { directory: scratch.clone() }.write(program()).unwrap();
         let mut pages: Vec<_> = fs::read_dir(&scratch).unwrap().map(|page| page.unwrap().file_name()).collect();
         pages.sort();
+        let page = fs::read_to_string(scratch.join("prog-seen.1")).unwrap();
+        assert!(page.contains("P_OUT"), "{page}");
         fs::remove_dir_all(&scratch).unwrap();
         assert!(pages.contains(&"prog-seen.1".into()) && pages.contains(&"prog.1".into()), "{pages:?}");
         assert!(!pages.contains(&"prog-covert.1".into()), "{pages:?}");
