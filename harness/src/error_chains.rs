@@ -186,7 +186,9 @@ fn command_errors() -> Vec<Box<dyn Error>> {
         Box::new(CommandError::Events(RecordError::Unreadable { path: "out".into(), source: cause() })),
         Box::new(CommandError::Samples { path: "out".into(), source: cause() }),
         Box::new(CommandError::Junit { path: "junit.xml".into(), source: cause() }),
+        Box::new(CommandError::Summary { path: "summary.md".into(), source: cause() }),
         Box::new(CommandError::JunitText(text())),
+        Box::new(CommandError::Pages(cause())),
         Box::new(CommandError::Write(lost)),
     ]
 }
