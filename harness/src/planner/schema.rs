@@ -60,7 +60,7 @@ impl SchemaParts {
 
     /// A reference to the schema of a map.
     fn map_reference(&mut self, spec: &'static MapSpec) -> Value {
-        let name = spec.what.trim_start_matches("a ").replace(' ', "-");
+        let name = spec.what.trim_start_matches("a ").trim_start_matches("an ").replace(' ', "-");
         if !self.defs.contains_key(&name) {
             let mut schema = self.map(spec);
             if std::ptr::eq(spec, &NETWORK) {
@@ -96,7 +96,12 @@ impl SchemaParts {
                 {"type": "string", "pattern": pattern, "title": format!("{what}, such as {example}")},
                 {"const": 0},
             ]})),
-            ValueForm::Words(words) => or_variable(json!({"enum": words()})),
+            // A year is a number to YAML.
+            ValueForm::Words(words) => {
+                let numbers = words().into_iter().filter_map(|word| Some(json!(word.parse::<u64>().ok()?)));
+                let all: Vec<Value> = words().into_iter().map(Value::from).chain(numbers).collect();
+                or_variable(json!({"enum": all}))
+            }
             ValueForm::JoinedWords(words) => {
                 let one = words().join("|");
                 or_variable(json!({"type": "string", "pattern": format!(r"^(none|({one})(\s*\+\s*({one}))*)$")}))
@@ -190,7 +195,7 @@ mod tests {
         let schema = schema();
         let verbs = &schema["$defs"]["steps"]["items"]["anyOf"][0]["properties"];
         for verb in VERBS {
-            let name = verb.keys.what.trim_start_matches("a ").replace(' ', "-");
+            let name = verb.keys.what.trim_start_matches("a ").trim_start_matches("an ").replace(' ', "-");
             assert!(!verbs[verb.name].is_null(), "{}", verb.name);
             for key in verb.keys.keys {
                 assert!(!schema["$defs"][&name]["properties"][key.name].is_null(), "{}: {}", verb.name, key.name);
