@@ -140,6 +140,19 @@ pub async fn run_plan<B: Backend>(
     observer: &mut dyn RunObserver,
     stop: &StopSignal,
 ) -> RunRecord {
+    let from_start = plan.nodes.iter().enumerate().filter(|(_, node)| node.from_start);
+    let live: Vec<_> = from_start.map(|(index, _)| NodeIndex(index)).collect();
+    run_plan_on(plan, backend, &live, observer, stop).await
+}
+
+/// As [`run_plan`], on a backend that has been up for a while: by now, these nodes are `live`.
+pub async fn run_plan_on<B: Backend>(
+    plan: &Plan,
+    backend: &mut B,
+    live: &[NodeIndex],
+    observer: &mut dyn RunObserver,
+    stop: &StopSignal,
+) -> RunRecord {
     let mut player = Runner {
         plan,
         backend,
@@ -149,7 +162,7 @@ pub async fn run_plan<B: Backend>(
         held: BTreeMap::new(),
         pair_queue: PairQueue::default(),
         rebind_recovery: RebindRecovery::default(),
-        state: RunState::new(plan),
+        state: RunState::new(live),
         events: Vec::new(),
         metric_history: MetricHistory::of(plan),
         last_sample: None,

@@ -14,6 +14,7 @@ mod wiring;
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::capacity::MachineRoom;
+use crate::backend::held::{HeldApi, HeldBackend, HeldHost, HeldHosts, LogSource};
 use crate::backend::process::client::{ApiClient, Route, api_client};
 use crate::backend::process::exit::how_it_ended;
 use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, ProcessInstance};
@@ -66,6 +68,8 @@ pub struct NetnsOptions {
     pub logs: Option<PathBuf>,
     /// Whether routers are probed before nodes start.
     pub probe: bool,
+    /// Whether it is left up for commands: any node may be started again with what it had.
+    pub held: bool,
     /// For tests of the probe: changes the configuration of routers, against the plan.
     pub tamper: Option<fn(&mut RouterConfig)>,
 }
@@ -139,7 +143,7 @@ impl NetnsBackend {
         let (routers, clients) = starts.try_collect::<Vec<_>>().await?.into_iter().unzip();
         progress.advance(plan.networks.len() as u64);
         let change_user = !access::entered() && nix::unistd::geteuid().is_root();
-        let persistent = !lifecycle::persistent_nodes(plan).is_empty();
+        let persistent = !lifecycle::persistent_nodes(plan, options.held).is_empty();
         let host = Namespaces {
             namespaces,
             node: Arc::new(node),
@@ -168,7 +172,8 @@ impl Backend for NetnsBackend {
         let nodes = host.namespaces.nodes.clone();
         let to_node =
             |node: NodeIndex| api_client(Route::FromNamespace { namespace: nodes[node.0].clone(), target: api }, None);
-        let (run, queues) = self.operation.begin(host, self.plan.clone(), routers, to_node)?;
+        let persistent = lifecycle::persistent_nodes(&self.plan, self.options.held);
+        let (run, queues) = self.operation.begin(host, self.plan.clone(), routers, &persistent, to_node)?;
         for index in 0..run.host.routers.len() {
             self.operation.spawn(watch_router(Arc::clone(&run), NetworkIndex(index)));
         }
@@ -204,6 +209,12 @@ impl Backend for NetnsBackend {
         };
         timeout(END_DEADLINE, all_ended).await.context("not every process has ended")?;
         Ok(())
+    }
+}
+
+impl HeldBackend for NetnsBackend {
+    fn held(&self) -> Option<Arc<dyn HeldHosts>> {
+        self.operation.run().map(|run| Arc::clone(run) as Arc<dyn HeldHosts>)
     }
 }
 
@@ -313,6 +324,27 @@ impl ProcessHost for Namespaces {
 
     async fn process_id(run: &ProcessRun<Self>, node: NodeIndex) -> anyhow::Result<i32> {
         run.host.process(node).and_then(|process| process.id()).context("it has no process")
+    }
+
+    async fn namespace(run: &ProcessRun<Self>, host: HeldHost) -> anyhow::Result<PathBuf> {
+        let namespaces = &run.host.namespaces;
+        let namespace = match host {
+            HeldHost::Node(node) => &namespaces.nodes[node.0],
+            HeldHost::Router(network) => &namespaces.routers[network.0],
+        };
+        Ok(format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd()).into())
+    }
+
+    fn log(run: &ProcessRun<Self>, host: HeldHost) -> Option<LogSource> {
+        let file = match host {
+            HeldHost::Node(node) => format!("{}.log", run.plan.node(node).name),
+            HeldHost::Router(network) => format!("router-{}.log", run.plan.network(network).name),
+        };
+        run.host.logs.as_ref().map(|logs| LogSource::File(logs.join(file)))
+    }
+
+    fn api(_: &ProcessRun<Self>, _: NodeIndex) -> HeldApi {
+        HeldApi { address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, API_PORT), token: None }
     }
 
     async fn last_output(run: &ProcessRun<Self>, node: NodeIndex) -> String {

@@ -27,6 +27,8 @@ pub(crate) mod router_config;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::backend::BackendError;
+use crate::backend::held::{HeldApi, HeldHost, LogSource};
 use crate::events::RunTime;
 use crate::netns::arrival_filter::ArrivalFilter;
 use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
@@ -83,6 +86,15 @@ pub(crate) trait ProcessHost: Send + Sync + Sized + 'static {
 
     /// The number of the process of a node, which runs.
     fn process_id(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = anyhow::Result<i32>> + Send;
+
+    /// The network namespace of a host, as a path that its owner may open.
+    fn namespace(run: &ProcessRun<Self>, host: HeldHost) -> impl Future<Output = anyhow::Result<PathBuf>> + Send;
+
+    /// Where the log of a host is; `None` if none is kept.
+    fn log(run: &ProcessRun<Self>, host: HeldHost) -> Option<LogSource>;
+
+    /// The control API of a node, as seen from its host.
+    fn api(run: &ProcessRun<Self>, node: NodeIndex) -> HeldApi;
 
     /// The last lines that a node wrote, ready to follow an error message; empty when there are none.
     fn last_output(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = String> + Send;
@@ -197,15 +209,16 @@ impl<H: ProcessHost> ProcessBackend<H> {
         self.run.as_ref()
     }
 
-    /// Takes the fleet over: its networks and routers are up, its nodes are not. `to_node` is the way to a node's control API.
+    /// Takes the fleet over: its networks and routers are up, its nodes are not. The stores of `persistent_nodes` outlive them;
+    /// `to_node` is the way to a node's control API.
     pub(crate) fn begin(
         &mut self,
         host: H,
         plan: Plan,
         routers: Vec<ApiClient>,
+        persistent_nodes: &BTreeSet<NodeIndex>,
         to_node: impl Fn(NodeIndex) -> anyhow::Result<ApiClient>,
     ) -> anyhow::Result<(Arc<ProcessRun<H>>, LifecycleQueues)> {
-        let persistent_nodes = lifecycle::persistent_nodes(&plan);
         let node = |index| anyhow::Ok(ProcessNode::new(to_node(index)?, persistent_nodes.contains(&index)));
         let nodes: Vec<_> = (0..plan.nodes.len()).map(|index| node(NodeIndex(index))).collect::<Result<_, _>>()?;
         let (nodes, queues) = nodes.into_iter().unzip();

@@ -1,7 +1,8 @@
 //! The containers of nodes, as processes that begin and end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,12 +17,13 @@ use tokio::time::timeout;
 
 use super::wiring::Wiring;
 use super::{Shared, filtering, logs, neighbours};
+use crate::backend::held::{HeldApi, HeldHost, LogSource};
 use crate::backend::process::lifecycle::{LEAVE_WITHIN, ProcessInstance};
 use crate::backend::process::neighbours::of;
 use crate::backend::process::{ProcessHost, ProcessRun};
 use crate::netns::NamespaceWorkers;
 use crate::netns::arrival_filter::ArrivalFilter;
-use crate::plan::{NetworkIndex, NodeIndex};
+use crate::plan::{API_PORT, NetworkIndex, NodeIndex};
 
 /// Containers that are started at once: more at a time costs the engine more in all, and it has been seen to leak endpoints.
 pub(super) const STARTS_AT_ONCE: usize = 4;
@@ -98,8 +100,29 @@ impl ProcessHost for Containers {
         filtering::process_id(run, node).await
     }
 
+    async fn namespace(run: &Shared, host: HeldHost) -> anyhow::Result<PathBuf> {
+        let pid = filtering::process_of(&run.host.docker, &container(run, host)).await?;
+        Ok(format!("/proc/{pid}/ns/net").into())
+    }
+
+    fn log(run: &Shared, host: HeldHost) -> Option<LogSource> {
+        Some(LogSource::Container(container(run, host)))
+    }
+
+    fn api(run: &Shared, node: NodeIndex) -> HeldApi {
+        let address = SocketAddrV4::new(run.plan.node(node).address, API_PORT);
+        HeldApi { address, token: Some(run.host.wiring.token.clone()) }
+    }
+
     async fn last_output(run: &Shared, node: NodeIndex) -> String {
         logs::quote(&run.host.docker, &run.host.wiring.node_name(&run.plan, node)).await
+    }
+}
+
+fn container(run: &Shared, host: HeldHost) -> String {
+    match host {
+        HeldHost::Node(node) => run.host.wiring.node_name(&run.plan, node),
+        HeldHost::Router(network) => run.host.wiring.router_name(&run.plan, network),
     }
 }
 

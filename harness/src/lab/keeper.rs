@@ -1,0 +1,293 @@
+//! The keeper of a lab: deploys it, answers for it while it is up, and removes it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use butter_cli::terminal::Charset;
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::LabError;
+use super::directory::{LabDirectory, LabState};
+use super::play::{self, PlayBackend, PlayObserver};
+use super::protocol::{LabBody, LabReply, PlayRequest};
+use super::serve;
+use crate::backend::held::{HeldBackend, HeldHosts};
+use crate::backend::{Backend, BackendError};
+use crate::checks;
+use crate::error_class::ErrorClass;
+use crate::events::RunTime;
+use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
+use crate::plan::{NodeIndex, Plan};
+use crate::progress::Progress;
+use crate::report::style::TableStyle;
+use crate::report::summary;
+use crate::results::result::RunResult;
+use crate::run::{StopReason, StopSignal, run_plan_on};
+use crate::topology::Overrides;
+
+/// Orders that wait.
+const ORDERS_MAX: usize = 8;
+/// Numbers of operations that one play has for itself.
+const OPS_OF_A_PLAY: u64 = 1 << 32;
+/// How long a node may take to leave before a file is played.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(60);
+/// How long the last answers may take to be sent.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What only the holder of the backend can do.
+#[derive(Debug)]
+pub(super) enum LabOrder {
+    /// Plays a file; ends early when the token is cancelled.
+    Play(Box<PlayRequest>, mpsc::Sender<LabReply>, CancellationToken),
+    /// Removes the lab.
+    Down(mpsc::Sender<LabReply>),
+}
+
+/// What the connections to a lab share.
+pub(super) struct SharedLab {
+    pub(super) name: String,
+    pub(super) backend: &'static str,
+    pub(super) hosts: Arc<dyn HeldHosts>,
+    pub(super) began: Instant,
+    /// The file that is being played.
+    pub(super) playing: Mutex<Option<String>>,
+    pub(super) orders: mpsc::Sender<LabOrder>,
+    /// Cancelled when the lab is about to go.
+    pub(super) over: CancellationToken,
+}
+
+/// How a lab ended that was not deployed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeeperError {
+    /// Its folder cannot be used. Nothing is left.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// It could not be deployed, or not be removed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// It was interrupted before it was up. Nothing is left.
+    #[error("{0} before the lab was up")]
+    Interrupted(StopReason),
+}
+
+/// Deploys a lab and keeps it until `stop` is asked or a command removes it. `up` is called once it answers.
+///
+/// # Errors
+/// If it cannot be deployed or removed.
+pub(crate) async fn keep<B: HeldBackend>(
+    mut backend: B,
+    directory: LabDirectory,
+    (topology, overrides): (&str, Overrides),
+    (progress, stop): (&mut dyn Progress, &StopSignal),
+    up: impl FnOnce(LabBody),
+) -> Result<(), KeeperError> {
+    let deployed = deploy(&mut backend, (&directory, topology), progress, stop).await;
+    let (hosts, listener) = match deployed {
+        Ok(deployed) => deployed,
+        Err(error) => {
+            let removed = backend.down(progress).await;
+            directory.remove()?;
+            removed?;
+            return Err(error);
+        }
+    };
+    let (orders, queue) = mpsc::channel(ORDERS_MAX);
+    let shared = Arc::new(SharedLab {
+        name: directory.name().to_owned(),
+        backend: backend.name(),
+        hosts: Arc::clone(&hosts),
+        began: Instant::now(),
+        playing: Mutex::default(),
+        orders,
+        over: CancellationToken::new(),
+    });
+    let server = tokio::spawn(serve::serve(listener, Arc::clone(&shared)));
+    up(serve::body(&shared));
+    let mut keeper = Keeper { backend, hosts, overrides, shared, orders: queue, plays: 0 };
+    let asked = keeper.keep(stop).await;
+    keeper.shared.over.cancel();
+    let removed = match &asked {
+        Some(replies) => keeper.backend.down(&mut LineProgress(replies.clone())).await,
+        None => keeper.backend.down(progress).await,
+    };
+    if let (Err(error), Some(replies)) = (&removed, &asked) {
+        let error_text = butter_cli::chain::one_line(error);
+        let refused = LabReply::Refused { error: error_text, remedy: error.remedy(), class: error.class() };
+        let _ = replies.send(refused).await;
+    }
+    // The folder stays where something is left: `harness down` finds by it what that is.
+    let removed = removed.map_err(KeeperError::from).and_then(|()| Ok(directory.remove()?));
+    if let (Ok(()), Some(replies)) = (&removed, &asked) {
+        let _ = replies.send(LabReply::Removed).await;
+    }
+    drop(asked);
+    let _ = timeout(FAREWELL, server).await;
+    removed
+}
+
+/// Deploys, and opens the socket.
+async fn deploy<B: HeldBackend>(
+    backend: &mut B,
+    (directory, topology): (&LabDirectory, &str),
+    progress: &mut dyn Progress,
+    stop: &StopSignal,
+) -> Result<(Arc<dyn HeldHosts>, UnixListener), KeeperError> {
+    let mut state = LabState::begun(backend.name(), topology);
+    directory.set_state(&state)?;
+    tokio::select! {
+        up = backend.up(progress) => up?,
+        why = stop.wait() => return Err(KeeperError::Interrupted(why)),
+    }
+    let hosts = backend.held().expect("it is up");
+    let path = directory.socket();
+    let failed = |source| LabError::Io { path: path.clone(), source };
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    state.up = true;
+    directory.set_state(&state)?;
+    Ok((hosts, listener))
+}
+
+struct Keeper<B> {
+    backend: B,
+    hosts: Arc<dyn HeldHosts>,
+    /// With which the lab was planned.
+    overrides: Overrides,
+    shared: Arc<SharedLab>,
+    orders: mpsc::Receiver<LabOrder>,
+    /// Files played so far.
+    plays: u64,
+}
+
+impl<B: Backend> Keeper<B> {
+    /// Carries out orders until the lab is to go. Returns the way to the command that wants that, if one does.
+    async fn keep(&mut self, stop: &StopSignal) -> Option<mpsc::Sender<LabReply>> {
+        loop {
+            tokio::select! {
+                _ = stop.wait() => return None,
+                order = self.orders.recv() => match order? {
+                    LabOrder::Down(replies) => return Some(replies),
+                    LabOrder::Play(request, replies, cancelled) => {
+                        *self.playing() = Some(request.file.display().to_string());
+                        let down = self.play(*request, replies, cancelled, stop).await;
+                        *self.playing() = None;
+                        if down.is_some() {
+                            return down;
+                        }
+                    }
+                },
+                event = self.backend.next(RunTime(u64::MAX)) => self.note(event),
+            }
+        }
+    }
+
+    fn playing(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.shared.playing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What happens while no file is played goes to the keeper's log.
+    fn note(&self, event: Option<BackendEvent>) {
+        let plan = self.hosts.plan();
+        match event.map(|event| event.result) {
+            Some(OpResult::NodeDied { node, reason }) => tracing::error!(node = plan.node(node).name, "{reason}"),
+            Some(OpResult::RouterDied { network, reason }) => {
+                tracing::error!(network = plan.network(network).name, "{reason}");
+            }
+            _ => {}
+        }
+    }
+
+    /// Plays a file. Returns the way to a command that wants the lab gone meanwhile.
+    async fn play(
+        &mut self,
+        request: PlayRequest,
+        replies: mpsc::Sender<LabReply>,
+        cancelled: CancellationToken,
+        stop: &StopSignal,
+    ) -> Option<mpsc::Sender<LabReply>> {
+        self.stop_fresh().await;
+        let plan = match play::plan_of(&request, &*self.hosts, &self.overrides) {
+            Ok(plan) => plan,
+            Err(refused) => {
+                let _ = replies.send(refused).await;
+                return None;
+            }
+        };
+        let live = play::live(&*self.hosts);
+        self.plays += 1;
+        let mut observer = PlayObserver { plan: &plan, replies: replies.clone() };
+        let mut backend = PlayBackend::new(&mut self.backend, self.plays * OPS_OF_A_PLAY);
+        let (stopped, mut down) = (StopSignal::default(), None);
+        let record = {
+            let mut run = pin!(run_plan_on(&plan, &mut backend, &live, &mut observer, &stopped));
+            loop {
+                let ends = stopped.requested().is_some();
+                tokio::select! {
+                    record = &mut run => break record,
+                    () = cancelled.cancelled(), if !ends => drop(stopped.request(StopReason::Interrupted)),
+                    why = stop.wait(), if !ends => drop(stopped.request(why)),
+                    Some(order) = self.orders.recv(), if !ends => match order {
+                        LabOrder::Down(asked) => {
+                            down = Some(asked);
+                            stopped.request(StopReason::Interrupted);
+                        }
+                        LabOrder::Play(_, asked, _) => drop(asked.try_send(busy())),
+                    },
+                }
+            }
+        };
+        let checks = checks::evaluate(&plan, &record.events, &record.metric_history);
+        let result = RunResult::of(&plan, self.shared.backend, &record, checks);
+        let charset = if request.ascii { Charset::Ascii } else { Charset::Utf8 };
+        let summary = summary::render(&result, TableStyle { width: request.width, charset });
+        let played = LabReply::Played { verdict: result.verdict, summary, result: result.to_json() };
+        let _ = replies.send(played).await;
+        down
+    }
+
+    /// Has the nodes leave that an earlier file started: they are fresh once more.
+    async fn stop_fresh(&mut self) {
+        let fresh = |plan: &Plan, node: &NodeIndex| !plan.node(*node).from_start;
+        let nodes: Vec<NodeIndex> =
+            play::live(&*self.hosts).into_iter().filter(|node| fresh(self.hosts.plan(), node)).collect();
+        for node in nodes {
+            self.plays += 1;
+            let id = OpId(self.plays * OPS_OF_A_PLAY);
+            self.backend.submit(id, Op::Stop { node }, OpTarget::InPlan);
+            let left = async {
+                while self.backend.next(RunTime(u64::MAX)).await.is_none_or(|event| event.op != Some(id)) {}
+            };
+            if timeout(LEAVE_DEADLINE, left).await.is_err() {
+                tracing::error!(node = self.hosts.plan().node(node).name, "it does not leave");
+            }
+        }
+    }
+}
+
+fn busy() -> LabReply {
+    LabReply::Refused {
+        error: "a file is being played on the lab".to_owned(),
+        remedy: Some("wait until it has ended, or end it with Ctrl-C where it runs".to_owned()),
+        class: ErrorClass::User,
+    }
+}
+
+/// Progress as lines for the command that waits.
+struct LineProgress(mpsc::Sender<LabReply>);
+
+impl Progress for LineProgress {
+    fn begin(&mut self, what: &str, total: u64) {
+        self.note(&if total > 0 { format!("{what} ({total})") } else { what.to_owned() });
+    }
+
+    fn advance(&mut self, _: u64) {}
+
+    fn note(&mut self, line: &str) {
+        let _ = self.0.try_send(LabReply::Line(line.to_owned()));
+    }
+}
