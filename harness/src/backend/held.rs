@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Backend;
 use super::process::client::{ApiClient, ByteStream};
 use super::process::{ProcessHost, ProcessRun};
-use crate::plan::{NetworkIndex, NodeIndex, Plan};
+use crate::plan::{Item, NetworkIndex, NodeIndex, Plan};
 use butter::http::client::Connector;
 
 /// An answer that takes the engine or the kernel.
@@ -81,6 +81,9 @@ pub(crate) trait HeldHosts: Send + Sync {
     /// As it was deployed: with the subnets that were free.
     fn plan(&self) -> &Plan;
 
+    /// From now on, nodes store these values.
+    fn set_items(&self, items: Vec<Item>);
+
     /// What a node is doing.
     fn state(&self, node: NodeIndex) -> HeldState;
 
@@ -100,6 +103,10 @@ pub(crate) trait HeldHosts: Send + Sync {
 impl<H: ProcessHost> HeldHosts for ProcessRun<H> {
     fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    fn set_items(&self, items: Vec<Item>) {
+        ProcessRun::set_items(self, items);
     }
 
     fn state(&self, node: NodeIndex) -> HeldState {

@@ -29,7 +29,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -45,7 +45,7 @@ use crate::events::RunTime;
 use crate::netns::arrival_filter::ArrivalFilter;
 use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
 use crate::plan::partitions::PartitionState;
-use crate::plan::{NodeIndex, Plan};
+use crate::plan::{Item, ItemIndex, NodeIndex, Plan};
 use crate::progress::Progress;
 use client::ApiClient;
 use lifecycle::{LifecycleQueues, ProcessInstance, ProcessNode};
@@ -114,6 +114,8 @@ pub(crate) struct ProcessRun<H> {
     pub(crate) nodes: Vec<ProcessNode>,
     /// One for each network's router.
     pub(crate) routers: Vec<ApiClient>,
+    /// The values that nodes store: the plan's, or those of a file that is played on a held lab.
+    items: Mutex<Arc<Vec<Item>>>,
     partitions: Mutex<PartitionState>,
     /// How long each node takes at most for a put or get, by its own settings.
     deadlines: Vec<Duration>,
@@ -128,6 +130,16 @@ pub(crate) struct ProcessRun<H> {
 impl<H: ProcessHost> ProcessRun<H> {
     pub(crate) fn node(&self, node: NodeIndex) -> &ProcessNode {
         &self.nodes[node.0]
+    }
+
+    /// The value of this number.
+    fn item(&self, item: ItemIndex) -> Option<Item> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner).get(item.0).cloned()
+    }
+
+    /// Other values take the place of the plan's.
+    pub(crate) fn set_items(&self, items: Vec<Item>) {
+        *self.items.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(items);
     }
 
     /// The run's clock; zero before it starts.
@@ -226,6 +238,7 @@ impl<H: ProcessHost> ProcessBackend<H> {
             host,
             deadlines: plan.nodes.iter().map(|node| plan.node_config(node).core.deadline).collect(),
             partitions: Mutex::new(PartitionState::new(&plan)),
+            items: Mutex::new(Arc::new(plan.items.clone())),
             plan,
             nodes,
             routers,

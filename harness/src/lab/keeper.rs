@@ -219,6 +219,7 @@ impl<B: Backend> Keeper<B> {
             }
         };
         let live = play::live(&*self.hosts);
+        self.hosts.set_items(plan.items.clone());
         self.plays += 1;
         let mut observer = PlayObserver { plan: &plan, replies: replies.clone() };
         let mut backend = PlayBackend::new(&mut self.backend, self.plays * OPS_OF_A_PLAY);

@@ -38,7 +38,7 @@ pub(super) fn plan_of(request: &PlayRequest, hosts: &dyn HeldHosts, of_lab: &Ove
     let text = steps_file::complete(&request.text, &lab.source);
     let name = request.file.display().to_string();
     let plan = planner::read_held(&name, &text, &overrides, &lives(hosts))
-        .map_err(|diagnostics| refused(diagnostics.render(request.color).trim_end().to_owned(), None))?;
+        .map_err(|diagnostics| LabReply::Invalid(diagnostics.render(request.color).trim_end().to_owned()))?;
     let differences: Vec<String> = differences(lab, &plan).iter().map(ToString::to_string).collect();
     if !differences.is_empty() {
         let shown = differences[..differences.len().min(NAMED_MAX)].join("\n  ");

@@ -90,6 +90,8 @@ pub(crate) enum LabReply {
     },
     /// The lab has gone.
     Removed,
+    /// The file is not valid, and nothing was done: what is wrong with it, for people.
+    Invalid(String),
     /// No, and nothing was done.
     Refused {
         /// Why.

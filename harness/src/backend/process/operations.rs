@@ -19,9 +19,11 @@ use crate::series::{Scrape, Source};
 pub(crate) async fn perform<H: ProcessHost>(run: &ProcessRun<H>, op: Op, target: OpTarget) -> OpResult {
     match (op, target) {
         (Op::Put { node, item }, _) => {
-            let item = &run.plan.items[item.0];
+            let Some(item) = run.item(item) else {
+                return OpResult::Failed { node: Some(node), reason: "the plan has no such item".to_owned() };
+            };
             let deadline = run.deadlines[node.0];
-            call(run, node, &run.transfers, deadline, node_api::put(&run.node(node).client, item, deadline)).await
+            call(run, node, &run.transfers, deadline, node_api::put(&run.node(node).client, &item, deadline)).await
         }
         (Op::Search { node, query, limit }, _) => {
             let deadline = run.deadlines[node.0];

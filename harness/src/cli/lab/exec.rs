@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
@@ -56,7 +56,8 @@ pub(in super::super) async fn exec(args: ExecArgs) -> Result<Exit, CommandError>
 
 pub(in super::super) async fn shell(args: ShellArgs) -> Result<Exit, CommandError> {
     let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| SHELL_DEFAULT.into());
-    run(&args.lab, &args.node, shell, vec!["-i".into()], true).await
+    let interactive = io::stdin().is_terminal().then(|| "-i".into());
+    run(&args.lab, &args.node, shell, interactive.into_iter().collect(), true).await
 }
 
 async fn run(

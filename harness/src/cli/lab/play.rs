@@ -66,6 +66,10 @@ pub(in super::super) async fn play(args: &Args) -> Result<Exit, CommandError> {
                 }
                 return Ok(verdict.into());
             }
+            LabReply::Invalid(problems) => {
+                tell(&problems);
+                return Ok(Exit::Usage);
+            }
             _ => return Err(keeper.unexpected().into()),
         }
     }
