@@ -100,6 +100,9 @@ enum Command {
     /// Print what a node or router of a lab has written
     #[command(after_help = help::LOGS)]
     Logs(lab::logs::Args),
+    /// Capture what a node or router of a lab sends and receives, as pcapng
+    #[command(after_help = help::CAPTURE)]
+    Capture(lab::capture::Args),
     /// Have a node of a lab store a file, and print the id by which it is found
     #[command(after_help = help::PUT)]
     Put(lab::values::PutArgs),
@@ -184,6 +187,12 @@ enum Command {
         /// `docker` or `netns`
         backend: backend_choice::BackendArg,
     },
+    /// Capture packets in the network that this process is started in
+    #[command(hide = true)]
+    Capturer {
+        /// What is captured, as JSON
+        order: String,
+    },
     /// Filter what this container receives
     #[command(hide = true)]
     ArrivalFilter {
@@ -234,6 +243,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Adversary { node } => return Ok(hostile_node::main(node).map(|()| Exit::Passed)?),
         Command::Router => return Ok(crate::router::main_from_env().map(|()| Exit::Passed)?),
         Command::ArrivalFilter { filter } => return Ok(arrival_filter::main(filter).map(|()| Exit::Passed)?),
+        Command::Capturer { order } => return Ok(crate::lab::capture::main(order).map(|()| Exit::Passed)?),
         Command::NamespaceTrial => return Ok(if access::trial_main() { Exit::Passed } else { Exit::Failed }),
         _ => {}
     }
@@ -245,6 +255,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Exec(args) => runtime.block_on(lab::exec::exec(args))?,
         Command::Shell(args) => runtime.block_on(lab::exec::shell(args))?,
         Command::Logs(args) => runtime.block_on(lab::logs::logs(&args))?,
+        Command::Capture(args) => runtime.block_on(lab::capture::capture(&args))?,
         Command::Put(args) => runtime.block_on(lab::values::put(&args))?,
         Command::Get(args) => runtime.block_on(lab::values::get(&args))?,
         Command::Search(args) => runtime.block_on(lab::values::search(&args))?,
@@ -270,8 +281,10 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Prober { survey } => {
             runtime.block_on(crate::probe::remote_prober::main(&survey)).map(|()| Exit::Passed)?
         }
-        Command::Router | Command::Adversary { .. } | Command::ArrivalFilter { .. } | Command::NamespaceTrial => {
-            unreachable!("handled above")
-        }
+        Command::Router
+        | Command::Adversary { .. }
+        | Command::ArrivalFilter { .. }
+        | Command::Capturer { .. }
+        | Command::NamespaceTrial => unreachable!("handled above"),
     })
 }

@@ -10,10 +10,12 @@
 //! | `keeper` | deploys, answers, plays, removes |
 //! | `serve` | the keeper's end of one connection |
 //! | `client` | the commands' end |
+//! | `capture` | packets of a host, as pcapng |
 //! | `play` | a file's steps on a lab that is up |
 //! | `steps_file` | a file with steps alone, completed by the lab's topology |
 //! | `difference` | what two plans do not have in common |
 
+pub(crate) mod capture;
 pub(crate) mod client;
 pub(crate) mod difference;
 pub(crate) mod directory;

@@ -81,6 +81,8 @@ pub struct DockerOptions {
     pub logs: Option<PathBuf>,
     /// Whether routers are probed before nodes start.
     pub probe: bool,
+    /// Whether nodes write down the secrets of their connections, for captures of a lab that is held.
+    pub keys: bool,
     /// Whether it is left up for commands: any node may be started again with what it had.
     pub held: bool,
     /// For tests of the probe: changes the configuration of routers, against the plan.
@@ -169,8 +171,9 @@ impl Backend for DockerBackend {
         let run_labels = RunLabels::new(&self.plan.name, self.options.keep)?;
         self.begun = Some((engine.docker.clone(), run_labels.clone()));
         let mut plan = self.plan.clone();
+        let options = (self.options.tamper, self.options.keys);
         let (host, routers) =
-            deploy::routers(engine.docker, run_labels, image.tag, self.options.tamper, &mut plan, progress).await?;
+            deploy::routers(engine.docker, run_labels, image.tag, options, &mut plan, progress).await?;
         let to_node = deploy::ways_to_nodes(&plan, &host.wiring);
         // Already now, so that the logs of a deployment that fails can be kept.
         let persistent = persistent_nodes(&plan, self.options.held);

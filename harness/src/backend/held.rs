@@ -93,6 +93,9 @@ pub(crate) trait HeldHosts: Send + Sync {
     /// Where the log of a host is; `None` if none is kept.
     fn log(&self, host: HeldHost) -> Option<LogSource>;
 
+    /// Where a node writes down the secrets of its connections; `None` if it does not.
+    fn keys(&self, node: NodeIndex) -> HeldFuture<'_, Option<PathBuf>>;
+
     /// The control API of a node.
     fn api(&self, node: NodeIndex) -> HeldApi;
 
@@ -125,6 +128,10 @@ impl<H: ProcessHost> HeldHosts for ProcessRun<H> {
 
     fn log(&self, host: HeldHost) -> Option<LogSource> {
         H::log(self, host)
+    }
+
+    fn keys(&self, node: NodeIndex) -> HeldFuture<'_, Option<PathBuf>> {
+        Box::pin(H::keys(self, node))
     }
 
     fn api(&self, node: NodeIndex) -> HeldApi {

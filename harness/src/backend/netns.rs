@@ -68,6 +68,8 @@ pub struct NetnsOptions {
     pub logs: Option<PathBuf>,
     /// Whether routers are probed before nodes start.
     pub probe: bool,
+    /// Whether nodes write down the secrets of their connections, for captures of a lab that is held.
+    pub keys: bool,
     /// Whether it is left up for commands: any node may be started again with what it had.
     pub held: bool,
     /// For tests of the probe: changes the configuration of routers, against the plan.
@@ -93,6 +95,8 @@ struct Namespaces {
     running: Vec<Mutex<Option<Arc<Process>>>>,
     routers: Vec<Process>,
     stores: Option<NodeStores>,
+    /// Whether nodes write secrets to their stores.
+    keys: bool,
     privileges: Privileges,
     logs: Option<PathBuf>,
 }
@@ -151,6 +155,7 @@ impl NetnsBackend {
             running: plan.nodes.iter().map(|_| Mutex::default()).collect(),
             routers,
             stores: persistent.then(|| NodeStores::new(change_user)).transpose()?,
+            keys: self.options.keys,
             privileges: Privileges::Node { change_user },
             logs: self.options.logs.clone(),
         };
@@ -254,7 +259,7 @@ impl Namespaces {
         ProcessSpec {
             program: Arc::clone(program),
             arguments,
-            variables: node_command::inherited_variables(),
+            variables: node_command::variables(folder.as_ref().filter(|_| self.keys).map(|_| ".")),
             privileges: self.privileges,
             folder,
             log: self.logs.as_ref().map(|logs| logs.join(format!("{}.log", plan.node(node).name))),
@@ -341,6 +346,13 @@ impl ProcessHost for Namespaces {
             HeldHost::Router(network) => format!("router-{}.log", run.plan.network(network).name),
         };
         run.host.logs.as_ref().map(|logs| LogSource::File(logs.join(file)))
+    }
+
+    async fn keys(run: &ProcessRun<Self>, node: NodeIndex) -> anyhow::Result<Option<PathBuf>> {
+        let Some(stores) = run.host.stores.as_ref().filter(|_| run.host.keys) else { return Ok(None) };
+        let (process, root) = (std::process::id(), stores.as_raw_fd());
+        let store = format!("/proc/{process}/fd/{root}/{}", run.plan.node(node).name);
+        Ok(Some(PathBuf::from(store).join(node_command::KEY_FILE)))
     }
 
     fn api(_: &ProcessRun<Self>, _: NodeIndex) -> HeldApi {

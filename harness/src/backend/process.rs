@@ -93,6 +93,9 @@ pub(crate) trait ProcessHost: Send + Sync + Sized + 'static {
     /// Where the log of a host is; `None` if none is kept.
     fn log(run: &ProcessRun<Self>, host: HeldHost) -> Option<LogSource>;
 
+    /// Where a node writes down the secrets of its connections, in its present life or the next; `None` if it does not.
+    fn keys(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = anyhow::Result<Option<PathBuf>>> + Send;
+
     /// The control API of a node, as seen from its host.
     fn api(run: &ProcessRun<Self>, node: NodeIndex) -> HeldApi;
 

@@ -92,6 +92,18 @@ Examples:
 
 Exit status: 0 the log was printed; 2 no such node; 3 it cannot be read.";
 
+pub(super) const CAPTURE: &str = "\
+Writes each packet with its interface, direction and time. If the lab was brought up with --keys, the file has the secrets of QUIC
+too: then Wireshark and tshark show what links carry that begin during the capture. On Docker this takes root.
+
+Examples:
+  harness capture a-1
+  harness capture a-1 --write a-1.pcapng
+  harness capture router-home --for 10s --write home.pcapng && tshark -r home.pcapng -Y quic
+  harness capture a-1 --write - | wireshark -k -i -
+
+Exit status: 0 everything is written; 2 no such node or file; 3 the host cannot be entered, or the lab went meanwhile.";
+
 pub(super) const PUT: &str = "\
 Examples:
   harness put a-1 notes.txt

@@ -7,6 +7,7 @@
 //! | `ps` | `harness ps`: labs and their nodes |
 //! | `down` | `harness down`, and what `clean` does for labs |
 //! | `exec` | `harness exec` and `harness shell`: programs in the network of a host |
+//! | `capture` | `harness capture`: packets of a host |
 //! | `logs` | `harness logs` |
 //! | `values` | `harness put`, `get` and `search` |
 //! | `play` | `harness play` |
@@ -16,6 +17,7 @@ use clap::Args;
 use crate::lab::LabError;
 use crate::lab::directory::LabDirectory;
 
+pub(super) mod capture;
 pub(super) mod down;
 pub(super) mod exec;
 pub(super) mod keep;

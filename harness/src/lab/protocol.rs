@@ -157,6 +157,8 @@ pub(crate) struct EnterBody {
     pub(crate) user: Option<PathBuf>,
     /// The node's control API, as seen from there; none of a router.
     pub(crate) api: Option<HeldApi>,
+    /// Files with the secrets that open what passes there.
+    pub(crate) keys: Vec<PathBuf>,
     /// What it is, for people: `a-1 (10.1.0.10) on netns`.
     pub(crate) title: String,
 }

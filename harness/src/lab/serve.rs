@@ -1,6 +1,7 @@
 //! The keeper's end of a connection: one question each.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,8 +162,27 @@ async fn way_into(name: &str, lab: &SharedLab) -> LabReply {
         HeldHost::Node(node) => (Some(lab.hosts.api(node)), plan.node(node).address),
         HeldHost::Router(network) => (None, plan.network(network).gateway),
     };
+    let keys = keys(lab, host).await;
     let user = access::entered().then(|| format!("/proc/{}/ns/user", std::process::id()).into());
-    LabReply::Enter(EnterBody { network, user, api, title: format!("{name} ({address}) on {backend}") })
+    LabReply::Enter(EnterBody { network, user, api, keys, title: format!("{name} ({address}) on {backend}") })
+}
+
+/// Where the secrets of a host's connections are: those of a node, and through a router pass those of all.
+async fn keys(lab: &SharedLab, host: HeldHost) -> Vec<PathBuf> {
+    let all = || (0..lab.hosts.plan().nodes.len()).map(NodeIndex).filter(|node| lab.hosts.state(*node) != HeldState::Unstarted);
+    let nodes: Vec<NodeIndex> = match host {
+        HeldHost::Node(node) => vec![node],
+        HeldHost::Router(_) => all().collect(),
+    };
+    let mut keys = Vec::new();
+    for node in nodes {
+        match timeout(FIND_DEADLINE, lab.hosts.keys(node)).await {
+            Ok(Ok(Some(file))) => keys.push(file),
+            Ok(Ok(None)) | Err(_) => break,
+            Ok(Err(error)) => tracing::warn!(%error, "the secrets of a node are not found"),
+        }
+    }
+    keys
 }
 
 /// Joins the other end and the control API of a node.

@@ -20,7 +20,7 @@ use super::{Shared, filtering, logs, neighbours};
 use crate::backend::held::{HeldApi, HeldHost, LogSource};
 use crate::backend::process::lifecycle::{LEAVE_WITHIN, ProcessInstance};
 use crate::backend::process::neighbours::of;
-use crate::backend::process::{ProcessHost, ProcessRun};
+use crate::backend::process::{ProcessHost, ProcessRun, node_command};
 use crate::netns::NamespaceWorkers;
 use crate::netns::arrival_filter::ArrivalFilter;
 use crate::plan::{API_PORT, NetworkIndex, NodeIndex};
@@ -107,6 +107,15 @@ impl ProcessHost for Containers {
 
     fn log(run: &Shared, host: HeldHost) -> Option<LogSource> {
         Some(LogSource::Container(container(run, host)))
+    }
+
+    async fn keys(run: &Shared, node: NodeIndex) -> anyhow::Result<Option<PathBuf>> {
+        if !run.host.wiring.keys {
+            return Ok(None);
+        }
+        let volume = run.host.wiring.node_name(&run.plan, node);
+        let found = run.host.docker.inspect_volume(&volume).await.context("asking the engine for its volume")?;
+        Ok(Some(PathBuf::from(found.mountpoint).join(node_command::KEY_FILE)))
     }
 
     fn api(run: &Shared, node: NodeIndex) -> HeldApi {

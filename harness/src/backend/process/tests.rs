@@ -66,6 +66,10 @@ impl ProcessHost for Counted {
         None
     }
 
+    async fn keys(_: &ProcessRun<Self>, _: NodeIndex) -> anyhow::Result<Option<PathBuf>> {
+        Ok(None)
+    }
+
     fn api(_: &ProcessRun<Self>, _: NodeIndex) -> HeldApi {
         unreachable!("no test asks for one")
     }

@@ -100,7 +100,7 @@ async fn run(
 }
 
 /// Has a program start in the namespaces of a host, and end with this process.
-fn inside(command: &mut Command, way: &EnterBody) -> io::Result<()> {
+pub(super) fn inside(command: &mut Command, way: &EnterBody) -> io::Result<()> {
     let network = File::open(&way.network)?;
     let user = way.user.as_ref().map(File::open).transpose()?;
     let enter = move || {

@@ -45,6 +45,8 @@ pub(super) struct KeeperSpec {
     pub(super) set: Vec<(String, String)>,
     /// Whether routers are probed.
     pub(super) probe: bool,
+    /// Whether nodes write down their secrets.
+    pub(super) keys: bool,
 }
 
 /// What a keeper says until its lab is up.
@@ -101,6 +103,8 @@ impl Progress for Words {
 /// The process that `harness up` starts: its orders are the first line of standard input. The end of that input, before the lab is
 /// up, has it give up.
 pub(in super::super) async fn keeper(backend: BackendArg) -> Exit {
+    // It was started by way of a path that names nothing.
+    let _ = nix::sys::prctl::set_name(c"harness");
     // Before anything is read: the program may start itself anew.
     let kind = match backend.choose().await {
         Ok(kind) => kind,
@@ -180,15 +184,15 @@ async fn deploy(
     // It was valid where it was read first.
     let plan = planner::read(&spec.file, &spec.text, &overrides)
         .map_err(|diagnostics| anyhow::anyhow!("{}", diagnostics.render(false)))?;
-    let (topology, probe) = (plan.name.clone(), spec.probe);
+    let (topology, probe, keys) = (plan.name.clone(), spec.probe, spec.keys);
     let kept: Result<(), KeeperError> = match kind {
         BackendKind::Docker => {
-            let options = DockerOptions { probe, held: true, ..DockerOptions::default() };
+            let options = DockerOptions { probe, keys, held: true, ..DockerOptions::default() };
             keep(DockerBackend::new(plan, options), directory, (&topology, overrides), (progress, stop), up).await
         }
         BackendKind::Netns => {
             let logs = Some(directory.logs());
-            let options = NetnsOptions { probe, held: true, logs, ..NetnsOptions::default() };
+            let options = NetnsOptions { probe, keys, held: true, logs, ..NetnsOptions::default() };
             keep(NetnsBackend::new(plan, options), directory, (&topology, overrides), (progress, stop), up).await
         }
         BackendKind::Sim => return Err(CommandError::LabOnSimulator),

@@ -48,6 +48,9 @@ pub(in super::super) struct Args {
     /// Skip the self-probe, which checks that routers behave as declared
     #[arg(long, env = "HARNESS_NO_PROBE")]
     no_probe: bool,
+    /// Have nodes write down the secrets of their links, so that `harness capture` opens what they carry
+    #[arg(long, env = "HARNESS_KEYS")]
+    keys: bool,
     /// Stay in the foreground: the lab goes with Ctrl-C
     #[arg(long)]
     foreground: bool,
@@ -80,6 +83,7 @@ async fn bring_up(args: &Args, plan: &Plan) -> Result<(), CommandError> {
         seed: args.overrides.seed,
         set: args.overrides.set.clone(),
         probe: !args.no_probe,
+        keys: args.keys,
     };
     let mut display = ProgressDisplay::new(&name);
     let brought = match args.foreground {
