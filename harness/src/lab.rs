@@ -12,17 +12,23 @@
 //! | `client` | the commands' end |
 //! | `capture` | packets of a host, as pcapng |
 //! | `play` | a file's steps on a lab that is up |
+//! | `places` | the nodes of a played file, as places in the lab |
 //! | `steps_file` | a file with steps alone, completed by the lab's topology |
 //! | `difference` | what two plans do not have in common |
+//! | `converge` | from a lab that is up to a changed file |
+//! | `slots` | hosts for nodes that are added later |
 
 pub(crate) mod capture;
 pub(crate) mod client;
+mod converge;
 pub(crate) mod difference;
 pub(crate) mod directory;
 pub(crate) mod keeper;
+mod places;
 pub(crate) mod play;
 pub(crate) mod protocol;
 mod serve;
+pub(crate) mod slots;
 mod steps_file;
 
 use std::io;

@@ -78,8 +78,14 @@ pub(crate) struct HeldApi {
 
 /// The nodes and routers of a backend that is up.
 pub(crate) trait HeldHosts: Send + Sync {
-    /// As it was deployed: with the subnets that were free.
-    fn plan(&self) -> &Plan;
+    /// What nodes and networks are by now.
+    fn plan(&self) -> Arc<Plan>;
+
+    /// Nodes and networks are something else from now on, or from their next start. Their number and their addresses stay.
+    fn set_plan(&self, plan: Plan);
+
+    /// Forgets what a node that has ended was started from; with `store`, also what it kept.
+    fn discard(&self, node: NodeIndex, store: bool) -> HeldFuture<'_, ()>;
 
     /// From now on, nodes store these values.
     fn set_items(&self, items: Vec<Item>);
@@ -104,8 +110,16 @@ pub(crate) trait HeldHosts: Send + Sync {
 }
 
 impl<H: ProcessHost> HeldHosts for ProcessRun<H> {
-    fn plan(&self) -> &Plan {
-        &self.plan
+    fn plan(&self) -> Arc<Plan> {
+        self.present()
+    }
+
+    fn set_plan(&self, plan: Plan) {
+        self.set_present(plan);
+    }
+
+    fn discard(&self, node: NodeIndex, store: bool) -> HeldFuture<'_, ()> {
+        Box::pin(H::discard(self, node, store))
     }
 
     fn set_items(&self, items: Vec<Item>) {

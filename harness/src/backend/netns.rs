@@ -275,7 +275,7 @@ impl Namespaces {
     ) -> anyhow::Result<Option<std::os::fd::OwnedFd>> {
         let Some(stores) = self.stores.as_ref().filter(|_| run.node(node).persistent) else { return Ok(None) };
         let first = self.process(node).is_none();
-        stores.of(&run.plan.node(node).name, first || anew).map(Some)
+        stores.of(&run.present().node(node).name, first || anew).map(Some)
     }
 }
 
@@ -288,7 +288,7 @@ impl ProcessHost for Namespaces {
     ) -> anyhow::Result<()> {
         let host = &run.host;
         let store = host.store(run, node, anew)?;
-        let process = Process::start(&host.namespaces.nodes[node.0], host.process_spec(&run.plan, node, store)).await?;
+        let process = Process::start(&host.namespaces.nodes[node.0], host.process_spec(&run.present(), node, store)).await?;
         let (ended, instance, weak) = (process.ended(), instance.clone(), Arc::downgrade(run));
         *host.running[node.0].lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(process));
         tokio::spawn(async move {
@@ -331,6 +331,11 @@ impl ProcessHost for Namespaces {
         run.host.process(node).and_then(|process| process.id()).context("it has no process")
     }
 
+    /// Each start has its own orders, and a store is replaced by name when its node is fresh.
+    async fn discard(_: &ProcessRun<Self>, _: NodeIndex, _: bool) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     async fn namespace(run: &ProcessRun<Self>, host: HeldHost) -> anyhow::Result<PathBuf> {
         let namespaces = &run.host.namespaces;
         let namespace = match host {
@@ -342,8 +347,8 @@ impl ProcessHost for Namespaces {
 
     fn log(run: &ProcessRun<Self>, host: HeldHost) -> Option<LogSource> {
         let file = match host {
-            HeldHost::Node(node) => format!("{}.log", run.plan.node(node).name),
-            HeldHost::Router(network) => format!("router-{}.log", run.plan.network(network).name),
+            HeldHost::Node(node) => format!("{}.log", run.present().node(node).name),
+            HeldHost::Router(network) => format!("router-{}.log", run.present().network(network).name),
         };
         run.host.logs.as_ref().map(|logs| LogSource::File(logs.join(file)))
     }
@@ -351,7 +356,7 @@ impl ProcessHost for Namespaces {
     async fn keys(run: &ProcessRun<Self>, node: NodeIndex) -> anyhow::Result<Option<PathBuf>> {
         let Some(stores) = run.host.stores.as_ref().filter(|_| run.host.keys) else { return Ok(None) };
         let (process, root) = (std::process::id(), stores.as_raw_fd());
-        let store = format!("/proc/{process}/fd/{root}/{}", run.plan.node(node).name);
+        let store = format!("/proc/{process}/fd/{root}/{}", run.present().node(node).name);
         Ok(Some(PathBuf::from(store).join(node_command::KEY_FILE)))
     }
 

@@ -87,6 +87,9 @@ pub(crate) trait ProcessHost: Send + Sync + Sized + 'static {
     /// The number of the process of a node, which runs.
     fn process_id(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = anyhow::Result<i32>> + Send;
 
+    /// Forgets what a node that has ended was started from; with `store`, also what it kept.
+    fn discard(run: &ProcessRun<Self>, node: NodeIndex, store: bool) -> impl HostFuture;
+
     /// The network namespace of a host, as a path that its owner may open.
     fn namespace(run: &ProcessRun<Self>, host: HeldHost) -> impl Future<Output = anyhow::Result<PathBuf>> + Send;
 
@@ -111,8 +114,10 @@ impl<F: Future<Output = anyhow::Result<()>> + Send> HostFuture for F {}
 #[derive(Debug)]
 pub(crate) struct ProcessRun<H> {
     pub(crate) host: H,
-    /// As it is played: with the subnets that were free.
+    /// As it was deployed: with the subnets that were free.
     pub(crate) plan: Plan,
+    /// The same with what a held lab has become since. The number of nodes and networks and their addresses stay.
+    present: Mutex<Arc<Plan>>,
     /// One for each node of the plan.
     pub(crate) nodes: Vec<ProcessNode>,
     /// One for each network's router.
@@ -120,8 +125,6 @@ pub(crate) struct ProcessRun<H> {
     /// The values that nodes store: the plan's, or those of a file that is played on a held lab.
     items: Mutex<Arc<Vec<Item>>>,
     partitions: Mutex<PartitionState>,
-    /// How long each node takes at most for a put or get, by its own settings.
-    deadlines: Vec<Duration>,
     inspections: Semaphore,
     transfers: Semaphore,
     pings: Semaphore,
@@ -133,6 +136,22 @@ pub(crate) struct ProcessRun<H> {
 impl<H: ProcessHost> ProcessRun<H> {
     pub(crate) fn node(&self, node: NodeIndex) -> &ProcessNode {
         &self.nodes[node.0]
+    }
+
+    /// What nodes and networks are by now.
+    pub(crate) fn present(&self) -> Arc<Plan> {
+        Arc::clone(&self.present.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Nodes and networks are something else from now on, or from their next start.
+    pub(crate) fn set_present(&self, plan: Plan) {
+        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
+    }
+
+    /// How long a node takes at most for a put or get, by its own settings.
+    fn deadline(&self, node: NodeIndex) -> Duration {
+        let plan = self.present();
+        plan.node_config(plan.node(node)).core.deadline
     }
 
     /// The value of this number.
@@ -239,9 +258,9 @@ impl<H: ProcessHost> ProcessBackend<H> {
         let (nodes, queues) = nodes.into_iter().unzip();
         let run = Arc::new(ProcessRun {
             host,
-            deadlines: plan.nodes.iter().map(|node| plan.node_config(node).core.deadline).collect(),
             partitions: Mutex::new(PartitionState::new(&plan)),
             items: Mutex::new(Arc::new(plan.items.clone())),
+            present: Mutex::new(Arc::new(plan.clone())),
             plan,
             nodes,
             routers,

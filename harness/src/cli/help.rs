@@ -47,12 +47,14 @@ Exit status: 0 all checks hold; 1 a check failed; 2 wrong arguments or file; 3 e
 
 pub(super) const UP: &str = "\
 Deploys networks, routers and nodes as `harness run` does, plays no step, and leaves all of it up. A process of its own keeps the
-lab until `harness down`. If that process ends, the lab ends with it.
+lab until `harness down`. If that process ends, the lab ends with it. With a lab of that name up, brings it to the file: links change,
+nodes are added, removed, or started again with other settings. What cannot change in place is named, and nothing is done.
 
 Examples:
   harness up topologies/one-lan.yaml
   harness up topologies/three-lans.yaml --backend netns --name second
   harness up topologies/cgnat.yaml --foreground
+  harness up changed.yaml --name second --dry-run
 
 Exit status: 0 the lab is up; 2 wrong arguments or file; 3 it cannot be deployed; 130 interrupted. Nothing is left then.";
 
@@ -94,7 +96,8 @@ Exit status: 0 the log was printed; 2 no such node; 3 it cannot be read.";
 
 pub(super) const CAPTURE: &str = "\
 Writes each packet with its interface, direction and time. If the lab was brought up with --keys, the file has the secrets of QUIC
-too: then Wireshark and tshark show what links carry that begin during the capture. On Docker this takes root.
+too: then Wireshark and tshark show what links carry that begin during the capture. On Docker this takes root, and a node that starts
+again has another network: capture at its peers or its router.
 
 Examples:
   harness capture a-1

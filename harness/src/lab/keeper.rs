@@ -12,17 +12,20 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::LabError;
+use super::converge::Convergence;
+use super::difference::differences;
 use super::directory::{LabDirectory, LabState};
 use super::play::{self, PlayBackend, PlayObserver};
 use super::protocol::{LabBody, LabReply, PlayRequest};
 use super::serve;
-use crate::backend::held::{HeldBackend, HeldHosts};
+use crate::backend::held::{HeldBackend, HeldHosts, HeldState};
 use crate::backend::{Backend, BackendError};
 use crate::checks;
 use crate::error_class::ErrorClass;
 use crate::events::RunTime;
 use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
-use crate::plan::{NodeIndex, Plan};
+use crate::plan::Plan;
+use crate::planner;
 use crate::progress::Progress;
 use crate::report::style::TableStyle;
 use crate::report::summary;
@@ -34,8 +37,8 @@ use crate::topology::Overrides;
 const ORDERS_MAX: usize = 8;
 /// Numbers of operations that one play has for itself.
 const OPS_OF_A_PLAY: u64 = 1 << 32;
-/// How long a node may take to leave before a file is played.
-const LEAVE_DEADLINE: Duration = Duration::from_secs(60);
+/// How long one operation may take while no file is played: backends keep shorter deadlines.
+const OP_DEADLINE: Duration = Duration::from_secs(180);
 /// How long the last answers may take to be sent.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -44,6 +47,15 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(super) enum LabOrder {
     /// Plays a file; ends early when the token is cancelled.
     Play(Box<PlayRequest>, mpsc::Sender<LabReply>, CancellationToken),
+    /// Brings the lab to a changed file.
+    Converge {
+        /// The changed file.
+        file: Box<PlayRequest>,
+        /// Whether the changes are only listed.
+        dry_run: bool,
+        /// The way back.
+        replies: mpsc::Sender<LabReply>,
+    },
     /// Removes the lab.
     Down(mpsc::Sender<LabReply>),
 }
@@ -172,6 +184,10 @@ impl<B: Backend> Keeper<B> {
                 _ = stop.wait() => return None,
                 order = self.orders.recv() => match order? {
                     LabOrder::Down(replies) => return Some(replies),
+                    LabOrder::Converge { file, dry_run, replies } => {
+                        let reply = self.converge(&file, dry_run, &replies).await.unwrap_or_else(|refused| refused);
+                        let _ = replies.send(reply).await;
+                    }
                     LabOrder::Play(request, replies, cancelled) => {
                         *self.playing() = Some(request.file.display().to_string());
                         let down = self.play(*request, replies, cancelled, stop).await;
@@ -181,25 +197,13 @@ impl<B: Backend> Keeper<B> {
                         }
                     }
                 },
-                event = self.backend.next(RunTime(u64::MAX)) => self.note(event),
+                event = self.backend.next(RunTime(u64::MAX)) => note(&self.hosts.plan(), event),
             }
         }
     }
 
     fn playing(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.shared.playing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What happens while no file is played goes to the keeper's log.
-    fn note(&self, event: Option<BackendEvent>) {
-        let plan = self.hosts.plan();
-        match event.map(|event| event.result) {
-            Some(OpResult::NodeDied { node, reason }) => tracing::error!(node = plan.node(node).name, "{reason}"),
-            Some(OpResult::RouterDied { network, reason }) => {
-                tracing::error!(network = plan.network(network).name, "{reason}");
-            }
-            _ => {}
-        }
     }
 
     /// Plays a file. Returns the way to a command that wants the lab gone meanwhile.
@@ -211,18 +215,18 @@ impl<B: Backend> Keeper<B> {
         stop: &StopSignal,
     ) -> Option<mpsc::Sender<LabReply>> {
         self.stop_fresh().await;
-        let plan = match play::plan_of(&request, &*self.hosts, &self.overrides) {
-            Ok(plan) => plan,
+        let (plan, places) = match play::plan_of(&request, &*self.hosts, &self.overrides) {
+            Ok(planned) => planned,
             Err(refused) => {
                 let _ = replies.send(refused).await;
                 return None;
             }
         };
-        let live = play::live(&*self.hosts);
+        let live = places.of_play(&play::live(&*self.hosts));
         self.hosts.set_items(plan.items.clone());
         self.plays += 1;
         let mut observer = PlayObserver { plan: &plan, replies: replies.clone() };
-        let mut backend = PlayBackend::new(&mut self.backend, self.plays * OPS_OF_A_PLAY);
+        let mut backend = PlayBackend::new(&mut self.backend, self.plays * OPS_OF_A_PLAY, &places);
         let (stopped, mut down) = (StopSignal::default(), None);
         let record = {
             let mut run = pin!(run_plan_on(&plan, &mut backend, &live, &mut observer, &stopped));
@@ -237,7 +241,9 @@ impl<B: Backend> Keeper<B> {
                             down = Some(asked);
                             stopped.request(StopReason::Interrupted);
                         }
-                        LabOrder::Play(_, asked, _) => drop(asked.try_send(busy())),
+                        LabOrder::Play(_, asked, _) | LabOrder::Converge { replies: asked, .. } => {
+                            let _ = asked.try_send(busy());
+                        }
                     },
                 }
             }
@@ -253,20 +259,106 @@ impl<B: Backend> Keeper<B> {
 
     /// Has the nodes leave that an earlier file started: they are fresh once more.
     async fn stop_fresh(&mut self) {
-        let fresh = |plan: &Plan, node: &NodeIndex| !plan.node(*node).from_start;
-        let nodes: Vec<NodeIndex> =
-            play::live(&*self.hosts).into_iter().filter(|node| fresh(self.hosts.plan(), node)).collect();
-        for node in nodes {
-            self.plays += 1;
-            let id = OpId(self.plays * OPS_OF_A_PLAY);
-            self.backend.submit(id, Op::Stop { node }, OpTarget::InPlan);
-            let left = async {
-                while self.backend.next(RunTime(u64::MAX)).await.is_none_or(|event| event.op != Some(id)) {}
-            };
-            if timeout(LEAVE_DEADLINE, left).await.is_err() {
-                tracing::error!(node = self.hosts.plan().node(node).name, "it does not leave");
+        let plan = self.hosts.plan();
+        let live = play::live(&*self.hosts);
+        for node in live.into_iter().filter(|node| !plan.node(*node).from_start) {
+            if let Err(why) = self.perform(Op::Stop { node }).await {
+                tracing::error!(node = plan.node(node).name, "it does not leave: {why}");
             }
         }
+    }
+
+    /// Carries out one operation, while no file is played.
+    async fn perform(&mut self, op: Op) -> Result<(), String> {
+        self.plays += 1;
+        let id = OpId(self.plays * OPS_OF_A_PLAY);
+        self.backend.submit(id, op, OpTarget::InPlan);
+        let done = async {
+            loop {
+                match self.backend.next(RunTime(u64::MAX)).await {
+                    Some(event) if event.op == Some(id) => return event.result,
+                    event => note(&self.hosts.plan(), event),
+                }
+            }
+        };
+        match timeout(OP_DEADLINE, done).await {
+            Ok(OpResult::Failed { reason, .. }) => Err(reason),
+            Ok(_) => Ok(()),
+            Err(_) => Err(format!("it is not done within {} s", OP_DEADLINE.as_secs())),
+        }
+    }
+
+    /// Brings the lab to a changed file. Each change is a line.
+    async fn converge(
+        &mut self,
+        file: &PlayRequest,
+        dry_run: bool,
+        replies: &mpsc::Sender<LabReply>,
+    ) -> Result<LabReply, LabReply> {
+        let overrides = Overrides { seed: file.seed, set: file.set.clone(), folder: None };
+        let planned = planner::read(&file.file.display().to_string(), &file.text, &overrides);
+        let planned =
+            planned.map_err(|problems| LabReply::Invalid(problems.render(file.color).trim_end().to_owned()))?;
+        let lab = self.hosts.plan();
+        let differences = differences(&lab, &planned);
+        let line = |line: String| replies.try_send(LabReply::Line(line));
+        let convergence = Convergence::of(&lab, &planned, &differences).map_err(|refused| LabReply::Refused {
+            error: format!("the lab cannot be brought to the file in place:\n  {}", refused.join("\n  ")),
+            remedy: Some(format!("bring it up anew: harness down {}, then harness up FILE", self.shared.name)),
+            class: ErrorClass::User,
+        })?;
+        for difference in &differences {
+            let _ = line(difference.to_string());
+        }
+        if differences.is_empty() {
+            let _ = line("no difference: the lab is as the file has it".to_owned());
+        }
+        if !dry_run {
+            self.carry_out(convergence).await.map_err(|error| LabReply::Refused {
+                error,
+                remedy: Some("try again; if it fails again, bring the lab up anew".to_owned()),
+                class: ErrorClass::Environment,
+            })?;
+            self.overrides = overrides;
+        }
+        Ok(LabReply::Lab(serve::body(&self.shared)))
+    }
+
+    async fn carry_out(&mut self, convergence: Convergence) -> Result<(), String> {
+        let Convergence { plan, removed, changed, added, links } = convergence;
+        let before = self.hosts.plan();
+        for (node, with_store) in removed.iter().map(|node| (*node, true)).chain(changed.iter().map(|node| (*node, false))) {
+            let name = &before.node(node).name;
+            let failed = |why: String| format!("{name} cannot be ended: {why}");
+            if self.hosts.state(node) == HeldState::Paused {
+                self.perform(Op::Resume { node }).await.map_err(failed)?;
+            }
+            if self.hosts.state(node) == HeldState::Up {
+                self.perform(Op::Stop { node }).await.map_err(failed)?;
+            }
+            self.hosts.discard(node, with_store).await.map_err(|error| failed(format!("{error:#}")))?;
+        }
+        self.hosts.set_plan(plan);
+        let after = self.hosts.plan();
+        for op in links {
+            self.perform(op).await.map_err(|why| format!("a link cannot be changed: {why}"))?;
+        }
+        for (node, fresh) in changed.into_iter().map(|node| (node, false)).chain(added.into_iter().map(|node| (node, true))) {
+            let started = self.perform(Op::Start { node, fresh }).await;
+            started.map_err(|why| format!("{} does not start: {why}", after.node(node).name))?;
+        }
+        Ok(())
+    }
+}
+
+/// What happens while no file is played goes to the keeper's log.
+fn note(plan: &Plan, event: Option<BackendEvent>) {
+    match event.map(|event| event.result) {
+        Some(OpResult::NodeDied { node, reason }) => tracing::error!(node = plan.node(node).name, "{reason}"),
+        Some(OpResult::RouterDied { network, reason }) => {
+            tracing::error!(network = plan.network(network).name, "{reason}");
+        }
+        _ => {}
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::difference::differences;
+use super::places::Places;
 use super::protocol::{LabReply, PlayRequest};
+use super::slots::is_slot;
 use super::steps_file;
 use crate::backend::held::{HeldHosts, HeldState};
 use crate::backend::{Backend, BackendError};
@@ -26,7 +28,7 @@ use crate::topology::Overrides;
 const NAMED_MAX: usize = 10;
 
 /// The plan of a file's steps for a lab as it is now; or the refusal.
-pub(super) fn plan_of(request: &PlayRequest, hosts: &dyn HeldHosts, of_lab: &Overrides) -> Result<Plan, LabReply> {
+pub(super) fn plan_of(request: &PlayRequest, hosts: &dyn HeldHosts, of_lab: &Overrides) -> Result<(Plan, Places), LabReply> {
     let refused = |error: String, remedy: Option<String>| LabReply::Refused { error, remedy, class: ErrorClass::User };
     let lab = hosts.plan();
     let folder = request.file.parent().map(std::path::Path::to_owned);
@@ -39,7 +41,7 @@ pub(super) fn plan_of(request: &PlayRequest, hosts: &dyn HeldHosts, of_lab: &Ove
     let name = request.file.display().to_string();
     let plan = planner::read_held(&name, &text, &overrides, &lives(hosts))
         .map_err(|diagnostics| LabReply::Invalid(diagnostics.render(request.color).trim_end().to_owned()))?;
-    let differences: Vec<String> = differences(lab, &plan).iter().map(ToString::to_string).collect();
+    let differences: Vec<String> = differences(&lab, &plan).iter().map(ToString::to_string).collect();
     if !differences.is_empty() {
         let shown = differences[..differences.len().min(NAMED_MAX)].join("\n  ");
         let more = differences.len().saturating_sub(NAMED_MAX);
@@ -49,28 +51,25 @@ pub(super) fn plan_of(request: &PlayRequest, hosts: &dyn HeldHosts, of_lab: &Ove
             Some("play a file with `steps` alone, or bring the lab to the file first: harness up FILE".to_owned()),
         ));
     }
-    placed(plan, lab).map_err(|error| refused(error, Some("have the steps in the file that the lab is deployed from".to_owned())))
+    placed(plan, &lab).map_err(|error| refused(error, Some("have the steps in the file that the lab is deployed from".to_owned())))
 }
 
-/// The plan with the nodes and networks of the lab, which are the same by name.
-fn placed(mut plan: Plan, lab: &Plan) -> Result<Plan, String> {
-    let same_order = plan.nodes.iter().zip(&lab.nodes).all(|(here, there)| here.name == there.name)
-        && plan.networks.iter().zip(&lab.networks).all(|(here, there)| here.name == there.name);
-    if plan.nodes.len() > lab.nodes.len() {
-        let extra = &plan.nodes[lab.nodes.len()].name;
-        return Err(format!("a step starts {extra}, a node that the lab has no host for"));
-    }
-    if !same_order {
-        return Err("its nodes or networks stand in another order than the lab's".to_owned());
-    }
-    for (index, network) in lab.networks.iter().enumerate() {
-        let here = plan.networks[index].subnet;
-        if here.prefix_len() != network.subnet.prefix_len() {
-            return Err(format!("its steps need another number of addresses on network {} than the lab has", network.name));
+/// The plan with the addresses of the lab, whose nodes and networks are the same by name, and their places in the lab.
+fn placed(mut plan: Plan, lab: &Plan) -> Result<(Plan, Places), String> {
+    let places = Places::of(&plan, lab)?;
+    for (index, network) in places.networks.iter().enumerate() {
+        let (here, there) = (plan.networks[index].subnet, lab.network(*network));
+        if here.prefix_len() != there.subnet.prefix_len() {
+            let name = &there.name;
+            return Err(format!("its steps need another number of addresses on network {name} than the lab has"));
         }
-        plan.relocate(NetworkIndex(index), network.subnet);
+        plan.relocate(NetworkIndex(index), there.subnet);
     }
-    Ok(Plan { networks: lab.networks.clone(), nodes: lab.nodes.clone(), ..plan })
+    for (node, place) in plan.nodes.iter_mut().zip(&places.nodes) {
+        let there = lab.node(*place);
+        (node.address, node.address6) = (there.address, there.address6);
+    }
+    Ok((plan, places))
 }
 
 /// How the nodes live, for the planner.
@@ -81,7 +80,8 @@ fn lives(hosts: &dyn HeldHosts) -> BTreeMap<String, NodeLife> {
         HeldState::Paused => NodeLife::Paused,
         HeldState::Down => NodeLife::Down,
     };
-    let nodes = hosts.plan().nodes.iter().enumerate();
+    let plan = hosts.plan();
+    let nodes = plan.nodes.iter().enumerate().filter(|(_, node)| !is_slot(node));
     nodes.map(|(index, node)| (node.name.clone(), life(hosts.state(NodeIndex(index))))).collect()
 }
 
@@ -90,19 +90,21 @@ pub(super) fn live(hosts: &dyn HeldHosts) -> Vec<NodeIndex> {
     (0..hosts.plan().nodes.len()).map(NodeIndex).filter(|node| hosts.state(*node) == HeldState::Up).collect()
 }
 
-/// The backend of a lab, as a run of its own sees it: its clock begins now, and no report of an earlier run comes.
+/// The backend of a lab, as a run of its own sees it: its clock begins now, its nodes have the numbers of its plan, and no report
+/// of an earlier run comes.
 pub(super) struct PlayBackend<'b, B> {
     backend: &'b mut B,
     began: RunTime,
     /// Where the numbers of its operations begin.
     first: u64,
+    places: &'b Places,
 }
 
 impl<'b, B: Backend> PlayBackend<'b, B> {
     /// A run that begins now.
-    pub(super) fn new(backend: &'b mut B, first: u64) -> Self {
+    pub(super) fn new(backend: &'b mut B, first: u64, places: &'b Places) -> Self {
         let began = backend.now();
-        PlayBackend { backend, began, first }
+        PlayBackend { backend, began, first, places }
     }
 }
 
@@ -121,7 +123,7 @@ impl<B: Backend> Backend for PlayBackend<'_, B> {
     }
 
     fn submit(&mut self, id: OpId, op: Op, target: OpTarget) {
-        self.backend.submit(OpId(self.first + id.0), op, target);
+        self.backend.submit(OpId(self.first + id.0), self.places.in_lab(op), target);
     }
 
     async fn next(&mut self, until: RunTime) -> Option<BackendEvent> {
@@ -132,8 +134,9 @@ impl<B: Backend> Backend for PlayBackend<'_, B> {
             if let Some(None) = op {
                 continue;
             }
+            let Some(result) = self.places.in_play(event.result) else { continue };
             let at = RunTime(event.at.0.saturating_sub(self.began.0));
-            return Some(BackendEvent { at, op: op.flatten(), result: event.result });
+            return Some(BackendEvent { at, op: op.flatten(), result });
         }
     }
 

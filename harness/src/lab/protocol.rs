@@ -42,6 +42,13 @@ pub(crate) enum LabRequest {
     },
     /// Plays a file's steps. Answered with lines, then with [`LabReply::Played`]; closing the connection ends it early.
     Play(PlayRequest),
+    /// Brings the lab to a changed file. Answered with lines, then with [`LabReply::Lab`].
+    Converge {
+        /// The changed file.
+        file: PlayRequest,
+        /// Whether the changes are only listed.
+        dry_run: bool,
+    },
     /// Removes the lab. Answered with lines, then with [`LabReply::Removed`].
     Down,
 }

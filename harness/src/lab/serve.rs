@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::{LabOrder, SharedLab};
+use super::slots::is_slot;
 use super::protocol::{
     EnterBody, LINE_DEADLINE, LabBody, LabNetworkBody, LabNodeBody, LabReply, LabRequest, read_line, write_line,
 };
@@ -97,6 +98,10 @@ async fn answer(
             let early = cancelled.clone();
             let order = |replies| LabOrder::Play(Box::new(request), replies, cancelled);
             order_and_pass_on(lab, order, early, read, write).await
+        }
+        LabRequest::Converge { file, dry_run } => {
+            let order = |replies| LabOrder::Converge { file: Box::new(file), dry_run, replies };
+            order_and_pass_on(lab, order, CancellationToken::new(), read, write).await
         }
         LabRequest::Down => order_and_pass_on(lab, LabOrder::Down, CancellationToken::new(), read, write).await,
     }
@@ -227,7 +232,7 @@ fn node_named(lab: &SharedLab, name: &str) -> Result<NodeIndex, LabReply> {
         return Ok(NodeIndex(node));
     }
     let routers: Vec<String> = plan.networks.iter().map(|network| format!("{ROUTER_PREFIX}{}", network.name)).collect();
-    let names = plan.nodes.iter().map(|node| node.name.as_str()).chain(routers.iter().map(String::as_str));
+    let names = plan.nodes.iter().filter(|node| !is_slot(node)).map(|node| node.name.as_str()).chain(routers.iter().map(String::as_str));
     let hint = suggestion(name, names, "nodes and routers");
     let error = format!("the lab `{}` has no node `{name}`", lab.name);
     Err(LabReply::Refused { error, remedy: hint, class: ErrorClass::User })
@@ -246,7 +251,7 @@ pub(super) fn body(lab: &SharedLab) -> LabBody {
         address: node.address,
         network: plan.network(node.network).name.clone(),
     };
-    let shown = |node: &LabNodeBody| node.state != HeldState::Unstarted;
+    let started = |node: &LabNodeBody| node.state != HeldState::Unstarted;
     LabBody {
         lab: lab.name.clone(),
         topology: plan.name.clone(),
@@ -254,7 +259,7 @@ pub(super) fn body(lab: &SharedLab) -> LabBody {
         keeper: std::process::id(),
         up_s: lab.began.elapsed().as_secs(),
         playing: lab.playing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
-        nodes: plan.nodes.iter().enumerate().map(node).filter(shown).collect(),
+        nodes: plan.nodes.iter().enumerate().filter(|(_, node)| !is_slot(node)).map(node).filter(started).collect(),
         networks: plan
             .networks
             .iter()

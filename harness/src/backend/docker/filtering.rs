@@ -36,7 +36,7 @@ pub(super) async fn install(run: &Shared, node: NodeIndex, filter: &ArrivalFilte
 
 /// The number of the process of a node, as the engine sees it.
 pub(super) async fn process_id(run: &Shared, node: NodeIndex) -> anyhow::Result<i32> {
-    process_of(&run.host.docker, &run.host.wiring.node_name(&run.plan, node)).await
+    process_of(&run.host.docker, &run.host.wiring.node_name(&run.present(), node)).await
 }
 
 /// The number of the process of a container, as the engine sees it.
@@ -60,7 +60,7 @@ async fn from_outside(run: &Shared, node: NodeIndex, filter: &ArrivalFilter) -> 
 async fn from_beside(run: &Shared, node: NodeIndex, filter: &ArrivalFilter) -> anyhow::Result<()> {
     let docker = &run.host.docker;
     let filter = serde_json::to_string(filter).context("a filter as JSON")?;
-    let name = run.host.wiring.create_filter(docker, &run.plan, node, filter).await?;
+    let name = run.host.wiring.create_filter(docker, &run.present(), node, filter).await?;
     let carried_out = carry_out(run, &name).await;
     let options = RemoveContainerOptionsBuilder::default().force(true).build();
     let removed = docker.remove_container(&name, Some(options)).await;

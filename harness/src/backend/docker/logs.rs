@@ -47,7 +47,7 @@ pub(crate) async fn print(
 /// Writes the log of every node and router that has a container: `NODE.log` and `router-NETWORK.log`.
 pub(crate) async fn collect(shared: &Shared, folder: &Path) -> anyhow::Result<()> {
     tokio::fs::create_dir_all(folder).await.with_context(|| format!("creating {}", folder.display()))?;
-    let plan = &shared.plan;
+    let plan = &*shared.present();
     let nodes = (0..plan.nodes.len()).map(NodeIndex).filter(|node| shared.node(*node).instance().is_some());
     let nodes = nodes.map(|node| (shared.host.wiring.node_name(plan, node), format!("{}.log", plan.node(node).name)));
     let routers = (0..plan.networks.len()).map(NetworkIndex);

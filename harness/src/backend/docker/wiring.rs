@@ -94,12 +94,18 @@ impl Wiring {
 
     /// Removes a node's container and store, so that it can be created afresh.
     pub(crate) async fn remove_node(&self, docker: &Docker, plan: &Plan, node: NodeIndex) -> anyhow::Result<()> {
+        self.remove_container(docker, plan, node).await?;
+        let name = self.node_name(plan, node);
+        gone(docker.remove_volume(&name, None::<RemoveVolumeOptions>).await)
+            .with_context(|| format!("removing the volume {name}"))
+    }
+
+    /// Removes a node's container alone.
+    pub(crate) async fn remove_container(&self, docker: &Docker, plan: &Plan, node: NodeIndex) -> anyhow::Result<()> {
         let name = self.node_name(plan, node);
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         gone(docker.remove_container(&name, Some(options)).await)
-            .with_context(|| format!("removing the container {name}"))?;
-        gone(docker.remove_volume(&name, None::<RemoveVolumeOptions>).await)
-            .with_context(|| format!("removing the volume {name}"))
+            .with_context(|| format!("removing the container {name}"))
     }
 
     /// Creates the container of a network's router, with all its interfaces.
@@ -346,6 +352,7 @@ mod tests {
             sets_interfaces: true,
             spare,
             tamper: None,
+            keys: false,
         }
     }
 

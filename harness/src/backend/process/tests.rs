@@ -66,6 +66,10 @@ impl ProcessHost for Counted {
         None
     }
 
+    async fn discard(_: &ProcessRun<Self>, _: NodeIndex, _: bool) -> anyhow::Result<()> {
+        anyhow::bail!("no test discards one")
+    }
+
     async fn keys(_: &ProcessRun<Self>, _: NodeIndex) -> anyhow::Result<Option<PathBuf>> {
         Ok(None)
     }

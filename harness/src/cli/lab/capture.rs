@@ -77,7 +77,7 @@ pub(in super::super) async fn capture(args: &Args) -> Result<Exit, CommandError>
     let end = |child: &tokio::process::Child| {
         // Fails only for one that has ended.
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-        pid.into_iter().for_each(|pid| drop(kill(Pid::from_raw(pid), Signal::SIGINT)));
+        let _ = pid.map(|pid| kill(Pid::from_raw(pid), Signal::SIGINT));
     };
     tell(&format!("capturing at {}; Ctrl-C ends it", way.title));
     let mut gone = false;

@@ -20,6 +20,7 @@ use crate::error_class::ErrorClass;
 use crate::lab::directory::LabDirectory;
 use crate::lab::keeper::{KeeperError, keep};
 use crate::lab::protocol::LabBody;
+use crate::lab::slots;
 use crate::planner;
 use crate::progress::Progress;
 use crate::run::{StopReason, StopSignal};
@@ -182,8 +183,9 @@ async fn deploy(
     let directory = LabDirectory::at(spec.directory);
     let overrides = Overrides { seed: spec.seed, set: spec.set, folder: None };
     // It was valid where it was read first.
-    let plan = planner::read(&spec.file, &spec.text, &overrides)
+    let mut plan = planner::read(&spec.file, &spec.text, &overrides)
         .map_err(|diagnostics| anyhow::anyhow!("{}", diagnostics.render(false)))?;
+    slots::add(&mut plan);
     let (topology, probe, keys) = (plan.name.clone(), spec.probe, spec.keys);
     let kept: Result<(), KeeperError> = match kind {
         BackendKind::Docker => {

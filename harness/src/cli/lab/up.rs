@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use butter_cli::end_signals::EndSignals;
-use butter_cli::logging;
+use butter_cli::{logging, output};
 use butter_cli::terminal::process_environment;
 use clap::Args as ClapArgs;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -22,10 +22,11 @@ use super::super::{Exit, fail, show, tell};
 use super::keep::{self, KeeperSpec, KeeperWord};
 use super::{down, ps};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
+use crate::error_class::ErrorClass;
 use crate::lab::LabError;
-use crate::lab::client::clean_up;
+use crate::lab::client::{LabConnection, clean_up};
 use crate::lab::directory::LabDirectory;
-use crate::lab::protocol::LabBody;
+use crate::lab::protocol::{LabBody, LabReply, LabRequest, PlayRequest};
 use crate::plan::Plan;
 use crate::progress::Progress;
 
@@ -45,6 +46,9 @@ pub(in super::super) struct Args {
     name: Option<String>,
     #[command(flatten)]
     overrides: OverrideArgs,
+    /// Show what would change in a lab that is up, and change nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Skip the self-probe, which checks that routers behave as declared
     #[arg(long, env = "HARNESS_NO_PROBE")]
     no_probe: bool,
@@ -66,6 +70,13 @@ pub(in super::super) fn up(args: &Args, runtime: &Handle) -> Exit {
 
 async fn bring_up(args: &Args, plan: &Plan) -> Result<(), CommandError> {
     logging::check(NODE_LOG_VARIABLE, process_environment(NODE_LOG_VARIABLE))?;
+    let name = args.name.clone().unwrap_or_else(|| plan.name.chars().take(NAME_MAX).collect());
+    if let Some(lab) = running(&name, args.backend)? {
+        return converge(args, plan, &lab).await;
+    }
+    if args.dry_run {
+        return Err(LabDirectory::find(Some(&name)).err().unwrap_or(LabError::Starting(name)).into());
+    }
     let kind = if args.foreground { args.backend.choose().await? } else { args.backend.resolve().await?.0 };
     if kind == BackendKind::Sim {
         return Err(CommandError::LabOnSimulator);
@@ -74,7 +85,6 @@ async fn bring_up(args: &Args, plan: &Plan) -> Result<(), CommandError> {
         return Err(CommandError::GraphOnRealNodes { topology: plan.name.clone(), backend: kind.name() });
     }
     let signals = EndSignals::catch().map_err(CommandError::Signals)?;
-    let name = args.name.clone().unwrap_or_else(|| plan.name.chars().take(NAME_MAX).collect());
     let directory = directory(&name).await?;
     let spec = KeeperSpec {
         directory: directory.path().to_owned(),
@@ -102,6 +112,46 @@ async fn bring_up(args: &Args, plan: &Plan) -> Result<(), CommandError> {
                 directory.remove()?;
             }
             Err(error)
+        }
+    }
+}
+
+/// The lab of this name, if one is up on that backend.
+fn running(name: &str, backend: BackendArg) -> Result<Option<LabDirectory>, LabError> {
+    let lab = LabDirectory::named(name)?;
+    let Some(state) = lab.state().filter(|state| state.up && !state.is_dead()) else { return Ok(None) };
+    match backend == BackendArg::Auto || backend.name() == state.backend {
+        true => Ok(Some(lab)),
+        false => Err(LabError::Exists(name.to_owned())),
+    }
+}
+
+/// Brings a lab that is up to the file.
+async fn converge(args: &Args, plan: &Plan, lab: &LabDirectory) -> Result<(), CommandError> {
+    let file = PlayRequest {
+        file: args.file.clone(),
+        text: plan.source.clone(),
+        seed: args.overrides.seed,
+        set: args.overrides.set.clone(),
+        width: None,
+        ascii: false,
+        color: output::stderr().color,
+    };
+    let request = LabRequest::Converge { file, dry_run: args.dry_run };
+    let mut keeper = LabConnection::ask(lab, &request).await?;
+    loop {
+        match keeper.next().await? {
+            LabReply::Line(line) => show(&format!("{line}\n")),
+            LabReply::Lab(_) if args.dry_run => return Ok(()),
+            LabReply::Lab(body) => {
+                tell(&format!("the lab `{}` is as {} has it", body.lab, args.file.display()));
+                return Ok(());
+            }
+            LabReply::Invalid(problems) => {
+                let error = LabError::Refused { error: problems, remedy: None, class: ErrorClass::User };
+                return Err(error.into());
+            }
+            _ => return Err(keeper.unexpected().into()),
         }
     }
 }
