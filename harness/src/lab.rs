@@ -114,7 +114,9 @@ impl LabError {
             LabError::Gone(name) => Some(format!("remove what is left of it: harness down {name}")),
             LabError::Starting(_) => Some("wait until `harness up` has ended".to_owned()),
             LabError::Refused { remedy, .. } => remedy.clone(),
-            LabError::Silent { name, .. } => Some(format!("look at its state with `harness ps`, or end it: harness down {name}")),
+            LabError::Silent { name, .. } => {
+                Some(format!("look at its state with `harness ps`, or end it: harness down {name}"))
+            }
             LabError::Broken(..) | LabError::Io { .. } => None,
         }
     }

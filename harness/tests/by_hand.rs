@@ -9,7 +9,7 @@ mod skipped;
 
 use std::process::Stdio;
 
-use desk::{Backend, Desk, LAB, STEPS, eventually};
+use desk::{Backend, Desk, HOME, LAB, STEPS, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -187,4 +187,110 @@ fn what_no_lab_can_be_made_of_is_refused() {
     assert!(desk.run(&["up", "lab.yaml", "--name", "a/b"]).exits(2).stderr.contains("cannot be called `a/b`"));
     desk.run(&["up", "no-such-file.yaml"]).exits(2);
     assert!(desk.labs().is_empty());
+}
+
+/// A lab with a network behind a NAT, and changes to its file.
+fn converged(desk: &Desk) {
+    desk.write("lab.yaml", HOME);
+    desk.run(&["up", "lab.yaml"]).exits(0);
+    let names = || -> Vec<String> {
+        let lab = desk.lab("by-hand");
+        let nodes = lab["nodes"].as_array().unwrap();
+        assert!(nodes.iter().all(|node| node["state"] == "up"), "{lab}");
+        nodes.iter().map(|node| node["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let id = desk.run_with(&["put", "n-1", "-"], "kept").exits(0).stdout;
+
+    desk.write("lab.yaml", &HOME.replace("count: 2", "count: 3").replace("5ms", "40ms"));
+    let dry = desk.run(&["up", "lab.yaml", "--dry-run"]).exits(0);
+    assert_eq!(dry.stdout, "~ network home: link\n+ node n-3\n");
+    assert_eq!(names(), ["ambassador", "n-1", "n-2"]);
+    assert_eq!(desk.run(&["up", "lab.yaml"]).exits(0).stdout, dry.stdout);
+    assert_eq!(names(), ["ambassador", "n-1", "n-2", "n-3"]);
+    assert_eq!(desk.run(&["get", "n-3", id.trim()]).exits(0).stdout, "kept");
+    assert!(desk.run(&["up", "lab.yaml"]).exits(0).stdout.contains("no difference"));
+    // The new node is one like the others: it is entered, has a log, and steps find it.
+    desk.run(&["exec", "n-3", "--", "true"]).exits(0);
+    assert!(desk.run(&["logs", "n-3"]).exits(0).stdout.contains("up id="));
+    desk.write("steps.yaml", STEPS);
+    desk.run(&["play", "steps.yaml"]).exits(0);
+
+    // Settings change with a restart; a store on the disk is kept over it.
+    desk.write("lab.yaml", &HOME.replace("count: 2", "count: 2, config: {log: debug}"));
+    let changed = desk.run(&["up", "lab.yaml"]).exits(0);
+    assert_eq!(changed.stdout, "~ network home: link\n- node n-3\n~ node n-1: config\n~ node n-2: config\n");
+    assert_eq!(names(), ["ambassador", "n-1", "n-2"]);
+    assert!(desk.run(&["logs", "n-1"]).exits(0).stdout.contains("DEBUG"));
+
+    desk.write("other.yaml", &HOME.replace("full-cone", "symmetric").replace("home", "house"));
+    let refused = desk.run(&["up", "other.yaml"]).exits(2);
+    assert!(refused.stderr.contains("+ network house (networks and their routers stay"), "{refused:?}");
+    desk.write("other.yaml", &HOME.replace("full-cone", "symmetric"));
+    let refused = desk.run(&["up", "other.yaml"]).exits(2);
+    assert!(refused.stderr.contains("~ network home: nat (of a network"), "{refused:?}");
+    desk.write("faulty.yaml", &HOME.replace("full-cone", "full-con"));
+    desk.run(&["up", "faulty.yaml"]).exits(2);
+    assert_eq!(names(), ["ambassador", "n-1", "n-2"]);
+    desk.run(&["down"]).exits(0);
+    assert!(desk.labs().is_empty());
+    desk.run(&["up", "lab.yaml", "--dry-run"]).exits(2);
+}
+
+#[test]
+fn a_lab_is_brought_to_a_changed_file() {
+    if let Some(desk) = Desk::new(Backend::Netns) {
+        converged(&desk);
+    }
+}
+
+#[test]
+fn a_lab_on_docker_is_brought_to_a_changed_file() {
+    if let Some(desk) = Desk::new(Backend::Docker) {
+        converged(&desk);
+        assert_eq!(desk.on_engine(), "");
+    }
+}
+
+/// Packets of a node, as tshark reads them: what a link carries that begins meanwhile is open.
+fn captured(desk: &Desk) {
+    desk.write("lab.yaml", LAB);
+    desk.run(&["up", "lab.yaml", "--keys"]).exits(0);
+    assert!(desk.run(&["logs", "n-1"]).exits(0).stdout.contains("whoever reads this file can read all links"));
+    let mut capture =
+        desk.command(&["capture", "n-1", "--write", "n-1.pcapng"]).stderr(Stdio::piped()).spawn().unwrap();
+    let said = desk::lines(capture.stderr.take().unwrap());
+    eventually("the capture has begun", || desk.path("n-1.pcapng").metadata().is_ok_and(|file| file.len() > 0));
+    // One of its peers starts again.
+    desk.write("steps.yaml", STEPS);
+    desk.run(&["play", "steps.yaml"]).exits(0);
+    kill(Pid::from_raw(capture.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(capture.wait().unwrap().code(), Some(0));
+    said.until("captured ");
+    let lines = desk.run(&["capture", "n-1", "--count", "3"]).exits(0).stdout;
+    assert!(lines.lines().count() == 3 && lines.contains(":4001 "), "{lines}");
+    desk.run(&["down"]).exits(0);
+    let Some(open) = desk.tshark("n-1.pcapng", "quic.stream_data") else { return };
+    assert!(open > 0, "no stream is open");
+    assert_eq!(desk.tshark("n-1.pcapng", "_ws.malformed && !quic"), Some(0));
+}
+
+#[test]
+fn a_capture_opens_what_new_links_carry() {
+    if let Some(desk) = Desk::new(Backend::Netns) {
+        captured(&desk);
+    }
+}
+
+#[test]
+fn an_ordinary_user_captures_as_root_does() {
+    if let Some(desk) = Desk::of_ordinary_user() {
+        captured(&desk);
+    }
+}
+
+#[test]
+fn a_capture_on_docker_opens_what_new_links_carry() {
+    if let Some(desk) = Desk::new(Backend::Docker) {
+        captured(&desk);
+    }
 }

@@ -288,7 +288,8 @@ impl ProcessHost for Namespaces {
     ) -> anyhow::Result<()> {
         let host = &run.host;
         let store = host.store(run, node, anew)?;
-        let process = Process::start(&host.namespaces.nodes[node.0], host.process_spec(&run.present(), node, store)).await?;
+        let process =
+            Process::start(&host.namespaces.nodes[node.0], host.process_spec(&run.present(), node, store)).await?;
         let (ended, instance, weak) = (process.ended(), instance.clone(), Arc::downgrade(run));
         *host.running[node.0].lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(process));
         tokio::spawn(async move {

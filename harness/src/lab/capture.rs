@@ -177,13 +177,10 @@ fn line(packet: &Sniffed) -> String {
 fn content(frame: &[u8]) -> String {
     let Ok(packet) = SlicedPacket::from_ethernet(frame) else { return format!("malformed {}", frame.len()) };
     let (source, destination) = match &packet.net {
-        Some(NetSlice::Ipv4(ip)) => {
-            (ip.header().source_addr().to_string(), ip.header().destination_addr().to_string())
+        Some(NetSlice::Ipv4(ip)) => (ip.header().source_addr().to_string(), ip.header().destination_addr().to_string()),
+        Some(NetSlice::Ipv6(ip)) => {
+            (format!("[{}]", ip.header().source_addr()), format!("[{}]", ip.header().destination_addr()))
         }
-        Some(NetSlice::Ipv6(ip)) => (
-            format!("[{}]", ip.header().source_addr()),
-            format!("[{}]", ip.header().destination_addr()),
-        ),
         Some(NetSlice::Arp(_)) => return format!("arp {}", frame.len()),
         None => return format!("ethernet {}", frame.len()),
     };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use butter::http::client::{ClientLimits, ConnectError, Connector, HttpClient};
 use butter::overlay::data::VALUE_MAX;
+use bytes::Bytes;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncWriteExt, BufReader};
@@ -80,11 +80,7 @@ impl LabConnection {
         Self::read(&self.lab, &mut self.stream, &mut self.begun).await
     }
 
-    async fn read(
-        lab: &str,
-        stream: &mut BufReader<UnixStream>,
-        begun: &mut Vec<u8>,
-    ) -> Result<LabReply, LabError> {
+    async fn read(lab: &str, stream: &mut BufReader<UnixStream>, begun: &mut Vec<u8>) -> Result<LabReply, LabError> {
         let broken = |error| LabError::Broken(lab.to_owned(), error);
         match read_line_on(stream, begun).await.map_err(broken)? {
             Some(LabReply::Refused { error, remedy, class }) => Err(LabError::Refused { error, remedy, class }),

@@ -64,7 +64,8 @@ pub(crate) fn differences(lab: &Plan, file: &Plan) -> Vec<PlanDifference> {
     let networks = compare(network(lab), network(file), DifferenceSubject::Network, |here, there| {
         network_change(lab, here, file, there)
     });
-    let nodes = compare(nodes(lab), nodes(file), DifferenceSubject::Node, |here, there| node_change(lab, here, file, there));
+    let nodes =
+        compare(nodes(lab), nodes(file), DifferenceSubject::Node, |here, there| node_change(lab, here, file, there));
     networks.into_iter().chain(nodes).collect()
 }
 
@@ -117,12 +118,18 @@ fn network_change(lab: &Plan, here: &Network, file: &Plan, there: &Network) -> O
     };
     // Addresses inside and outside follow from the plan as a whole: their number is what a network is declared with.
     let ports = |forwards: &[crate::net::nat::Forward]| -> Vec<String> {
-        forwards.iter().map(|forward| format!("{:?} {} {}", forward.protocol, forward.port, forward.to.port())).collect()
+        forwards
+            .iter()
+            .map(|forward| format!("{:?} {} {}", forward.protocol, forward.port, forward.to.port()))
+            .collect()
     };
     let properties = differing(&[
         ("behind", lab.network(from.to).name == file.network(to.to).name),
         ("ipv6", here.ipv6.is_some() == there.ipv6.is_some()),
-        ("firewall6", json(&from.ipv6.as_ref().map(|ipv6| &ipv6.firewall)) == json(&to.ipv6.as_ref().map(|ipv6| &ipv6.firewall))),
+        (
+            "firewall6",
+            json(&from.ipv6.as_ref().map(|ipv6| &ipv6.firewall)) == json(&to.ipv6.as_ref().map(|ipv6| &ipv6.firewall)),
+        ),
         ("nat", json(&from.nat) == json(&to.nat)),
         ("external addresses", from.pool.len() == to.pool.len()),
         ("forward", ports(&from.forwards) == ports(&to.forwards)),

@@ -93,8 +93,11 @@ impl LabDirectory {
     pub(crate) fn all() -> Result<Vec<Self>, LabError> {
         let root = root()?;
         let entries = fs::read_dir(&root).map_err(|source| LabError::Io { path: root.clone(), source })?;
-        let mut labs: Vec<Self> =
-            entries.filter_map(Result::ok).map(|entry| Self::at(entry.path())).filter(|lab| lab.path.is_dir()).collect();
+        let mut labs: Vec<Self> = entries
+            .filter_map(Result::ok)
+            .map(|entry| Self::at(entry.path()))
+            .filter(|lab| lab.path.is_dir())
+            .collect();
         labs.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(labs)
     }

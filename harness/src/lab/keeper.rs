@@ -327,7 +327,9 @@ impl<B: Backend> Keeper<B> {
     async fn carry_out(&mut self, convergence: Convergence) -> Result<(), String> {
         let Convergence { plan, removed, changed, added, links } = convergence;
         let before = self.hosts.plan();
-        for (node, with_store) in removed.iter().map(|node| (*node, true)).chain(changed.iter().map(|node| (*node, false))) {
+        for (node, with_store) in
+            removed.iter().map(|node| (*node, true)).chain(changed.iter().map(|node| (*node, false)))
+        {
             let name = &before.node(node).name;
             let failed = |why: String| format!("{name} cannot be ended: {why}");
             if self.hosts.state(node) == HeldState::Paused {
@@ -343,7 +345,9 @@ impl<B: Backend> Keeper<B> {
         for op in links {
             self.perform(op).await.map_err(|why| format!("a link cannot be changed: {why}"))?;
         }
-        for (node, fresh) in changed.into_iter().map(|node| (node, false)).chain(added.into_iter().map(|node| (node, true))) {
+        for (node, fresh) in
+            changed.into_iter().map(|node| (node, false)).chain(added.into_iter().map(|node| (node, true)))
+        {
             let started = self.perform(Op::Start { node, fresh }).await;
             started.map_err(|why| format!("{} does not start: {why}", after.node(node).name))?;
         }

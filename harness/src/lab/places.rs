@@ -17,7 +17,8 @@ impl Places {
     /// By name. A node that a step starts afresh takes the place of one that the lab has for such steps on the same network.
     pub(super) fn of(plan: &Plan, lab: &Plan) -> Result<Self, String> {
         let network = |name: &str| lab.networks.iter().position(|network| network.name == name).map(NetworkIndex);
-        let networks = plan.networks.iter().map(|here| network(&here.name).ok_or_else(|| missing("network", &here.name)));
+        let networks =
+            plan.networks.iter().map(|here| network(&here.name).ok_or_else(|| missing("network", &here.name)));
         let networks: Vec<NetworkIndex> = networks.collect::<Result<_, _>>()?;
         let mut nodes: Vec<NodeIndex> = Vec::with_capacity(plan.nodes.len());
         for here in &plan.nodes {
@@ -122,7 +123,7 @@ mod tests {
     fn nodes_are_found_by_name_and_fresh_ones_by_network() {
         let text = |nodes: &str| {
             format!(
-                "networks: {{a: {{}}, b: {{}}}}\nnodes: {{{nodes}}}\nsteps: [store: {{items: 1, size: 1KiB}}, retrieve: {{items: all, from: [fresh]}}]\n"
+                "networks: {{a: {{}}, b: {{behind: a}}}}\nnodes: {{{nodes}}}\nsteps: [store: {{items: 1, size: 1KiB}}, retrieve: {{items: all, from: [fresh]}}]\n"
             )
         };
         let plan = |nodes: &str| planner::read("t.yaml", &text(nodes), &Overrides::default()).unwrap();
@@ -130,7 +131,10 @@ mod tests {
         let places = Places::of(&play, &lab).unwrap();
         for (here, there) in play.nodes.iter().zip(&places.nodes) {
             let there = lab.node(*there);
-            assert_eq!((here.from_start, play.network(here.network).name.as_str()), (there.from_start, lab.network(there.network).name.as_str()));
+            assert_eq!(
+                (here.from_start, play.network(here.network).name.as_str()),
+                (there.from_start, lab.network(there.network).name.as_str())
+            );
             assert!(!here.from_start || here.name == there.name);
         }
         assert_eq!(places.in_lab(Op::Kill { node: NodeIndex(0) }), Op::Kill { node: NodeIndex(1) });

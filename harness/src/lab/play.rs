@@ -28,15 +28,16 @@ use crate::topology::Overrides;
 const NAMED_MAX: usize = 10;
 
 /// The plan of a file's steps for a lab as it is now; or the refusal.
-pub(super) fn plan_of(request: &PlayRequest, hosts: &dyn HeldHosts, of_lab: &Overrides) -> Result<(Plan, Places), LabReply> {
+pub(super) fn plan_of(
+    request: &PlayRequest,
+    hosts: &dyn HeldHosts,
+    of_lab: &Overrides,
+) -> Result<(Plan, Places), LabReply> {
     let refused = |error: String, remedy: Option<String>| LabReply::Refused { error, remedy, class: ErrorClass::User };
     let lab = hosts.plan();
     let folder = request.file.parent().map(std::path::Path::to_owned);
-    let overrides = Overrides {
-        seed: request.seed.or(of_lab.seed),
-        set: [&of_lab.set[..], &request.set[..]].concat(),
-        folder,
-    };
+    let overrides =
+        Overrides { seed: request.seed.or(of_lab.seed), set: [&of_lab.set[..], &request.set[..]].concat(), folder };
     let text = steps_file::complete(&request.text, &lab.source);
     let name = request.file.display().to_string();
     let plan = planner::read_held(&name, &text, &overrides, &lives(hosts))
@@ -51,7 +52,8 @@ pub(super) fn plan_of(request: &PlayRequest, hosts: &dyn HeldHosts, of_lab: &Ove
             Some("play a file with `steps` alone, or bring the lab to the file first: harness up FILE".to_owned()),
         ));
     }
-    placed(plan, &lab).map_err(|error| refused(error, Some("have the steps in the file that the lab is deployed from".to_owned())))
+    placed(plan, &lab)
+        .map_err(|error| refused(error, Some("have the steps in the file that the lab is deployed from".to_owned())))
 }
 
 /// The plan with the addresses of the lab, whose nodes and networks are the same by name, and their places in the lab.

@@ -14,10 +14,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::{LabOrder, SharedLab};
-use super::slots::is_slot;
 use super::protocol::{
     EnterBody, LINE_DEADLINE, LabBody, LabNetworkBody, LabNodeBody, LabReply, LabRequest, read_line, write_line,
 };
+use super::slots::is_slot;
 use crate::backend::held::{HeldHost, HeldState};
 use crate::error_class::ErrorClass;
 use crate::index::{NetworkIndex, NodeIndex};
@@ -63,7 +63,8 @@ async fn connection(stream: UnixStream, lab: Arc<SharedLab>) {
         Ok(Ok(Some(request))) => answer(request, &lab, read, write).await,
         Ok(Ok(None)) | Err(_) => Ok(()),
         Ok(Err(error)) => {
-            let reply = refused(ErrorClass::User, format!("this keeper does not understand: {error}"), Some(OTHER_VERSION));
+            let reply =
+                refused(ErrorClass::User, format!("this keeper does not understand: {error}"), Some(OTHER_VERSION));
             write_line(&mut write, &reply).await
         }
     };
@@ -174,7 +175,9 @@ async fn way_into(name: &str, lab: &SharedLab) -> LabReply {
 
 /// Where the secrets of a host's connections are: those of a node, and through a router pass those of all.
 async fn keys(lab: &SharedLab, host: HeldHost) -> Vec<PathBuf> {
-    let all = || (0..lab.hosts.plan().nodes.len()).map(NodeIndex).filter(|node| lab.hosts.state(*node) != HeldState::Unstarted);
+    let all = || {
+        (0..lab.hosts.plan().nodes.len()).map(NodeIndex).filter(|node| lab.hosts.state(*node) != HeldState::Unstarted)
+    };
     let nodes: Vec<NodeIndex> = match host {
         HeldHost::Node(node) => vec![node],
         HeldHost::Router(_) => all().collect(),
@@ -191,7 +194,12 @@ async fn keys(lab: &SharedLab, host: HeldHost) -> Vec<PathBuf> {
 }
 
 /// Joins the other end and the control API of a node.
-async fn stream(name: &str, lab: &SharedLab, mut read: BufReader<OwnedReadHalf>, mut write: OwnedWriteHalf) -> io::Result<()> {
+async fn stream(
+    name: &str,
+    lab: &SharedLab,
+    mut read: BufReader<OwnedReadHalf>,
+    mut write: OwnedWriteHalf,
+) -> io::Result<()> {
     let node = match node_named(lab, name) {
         Ok(node) => node,
         Err(refused) => return write_line(&mut write, &refused).await,
@@ -232,7 +240,12 @@ fn node_named(lab: &SharedLab, name: &str) -> Result<NodeIndex, LabReply> {
         return Ok(NodeIndex(node));
     }
     let routers: Vec<String> = plan.networks.iter().map(|network| format!("{ROUTER_PREFIX}{}", network.name)).collect();
-    let names = plan.nodes.iter().filter(|node| !is_slot(node)).map(|node| node.name.as_str()).chain(routers.iter().map(String::as_str));
+    let names = plan
+        .nodes
+        .iter()
+        .filter(|node| !is_slot(node))
+        .map(|node| node.name.as_str())
+        .chain(routers.iter().map(String::as_str));
     let hint = suggestion(name, names, "nodes and routers");
     let error = format!("the lab `{}` has no node `{name}`", lab.name);
     Err(LabReply::Refused { error, remedy: hint, class: ErrorClass::User })

@@ -65,10 +65,11 @@ mod tests {
 
     #[test]
     fn each_network_has_hosts_for_more_nodes_where_its_subnet_has_room() {
-        let text = "networks: {a: {}, b: {subnet: 10.9.0.0/29}}\nnodes: {n: {on: a}, m: {on: b, count: 4}}\nsteps: [settle: {for: 1s}]\n";
+        let text = "networks: {a: {}, b: {behind: a, subnet: 10.9.0.0/29}}\nnodes: {n: {on: a}, m: {on: b, count: 4}}\nsteps: [settle: {for: 1s}]\n";
         let mut plan = planner::read("t.yaml", text, &Overrides::default()).unwrap();
         add(&mut plan);
-        let on = |network| plan.nodes.iter().filter(|node| is_slot(node) && node.network == NetworkIndex(network)).count();
+        let on =
+            |network| plan.nodes.iter().filter(|node| is_slot(node) && node.network == NetworkIndex(network)).count();
         assert_eq!((on(0), on(1)), (SLOTS_PER_NETWORK, 0));
         let slot = free_on(&plan, NetworkIndex(0)).unwrap();
         plan.nodes[slot.0].group = "n".to_owned();

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,13 +39,30 @@ checks:
   - views connected == 100%
 ";
 
+/// Two nodes at home, and an ambassador on the internet.
+pub(crate) const HOME: &str = "\
+name: by-hand
+seed: 3
+networks:
+  internet: {}
+  home: {behind: internet, nat: full-cone, link: {latency: 5ms}}
+nodes:
+  ambassador: {on: internet, ambassador: true}
+  n: {on: home, count: 2}
+config: {heartbeat: 500ms}
+steps:
+  - join: {within: 30s}
+checks:
+  - views connected == 100%
+";
+
 /// Steps without a topology.
 pub(crate) const STEPS: &str = "\
 steps:
   - store: {items: 5, size: 1KiB..8KiB}
   - kill: {nodes: [n-3]}
   - start: {nodes: [n-3]}
-  - retrieve: {items: all, from: [lan]}
+  - retrieve: {items: all, from: [n]}
 checks:
   - stored == 100%
   - retrieval == 100%
@@ -81,6 +98,8 @@ pub(crate) struct Desk {
     folder: TempDir,
     backend: Backend,
     changes_user: bool,
+    /// One test at a time has labs on the engine, where they are told apart by the name of the topology.
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 /// How a command ended.
@@ -122,7 +141,9 @@ impl Desk {
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         fs::copy(env!("CARGO_BIN_EXE_harness"), folder.path().join("harness")).unwrap();
         fs::copy(node(), folder.path().join("butter")).unwrap();
-        let desk = Desk { folder, backend, changes_user };
+        static ENGINE: Mutex<()> = Mutex::new(());
+        let turn = || ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let desk = Desk { folder, backend, changes_user, _turn: (backend == Backend::Docker).then(turn) };
         for name in ["work", "run"] {
             let path = desk.folder.path().join(name);
             fs::create_dir(&path).unwrap();
@@ -205,13 +226,35 @@ impl Desk {
     /// The keepers that run the program of this desk.
     pub(crate) fn keepers(&self) -> Vec<Process> {
         let program = self.folder.path().join("harness");
-        let of_desk = |process: &Process| fs::read_link(format!("/proc/{}/exe", process.pid)).is_ok_and(|exe| exe == program);
+        let of_desk =
+            |process: &Process| fs::read_link(format!("/proc/{}/exe", process.pid)).is_ok_and(|exe| exe == program);
         Process::all().into_iter().filter(|process| process.command.contains(" keeper ") && of_desk(process)).collect()
     }
 
     /// Whether a process runs this command below that one.
     pub(crate) fn runs(&self, command: &str, parent: u32) -> bool {
         Process::all().iter().any(|process| process.parent == parent && process.command.trim_end() == command)
+    }
+
+    /// Number of packets of a capture that a filter of tshark lets through; `None` where tshark is missing.
+    ///
+    /// # Panics
+    /// If it is missing and `BUTTER_REQUIRE_TOOLS` is set to 1.
+    pub(crate) fn tshark(&self, file: &str, filter: &str) -> Option<usize> {
+        // Read by its content alone: dissectors of tshark run as the user of the tests.
+        let mut command = Command::new("tshark");
+        command.arg("-r").arg(self.path(file)).args(["-Y", filter, "-T", "fields", "-e", "frame.number"]);
+        match command.output() {
+            Ok(output) => {
+                assert!(output.status.success(), "{output:?}");
+                Some(String::from_utf8_lossy(&output.stdout).lines().count())
+            }
+            Err(error) => {
+                assert!(std::env::var("BUTTER_REQUIRE_TOOLS").as_deref() != Ok("1"), "tshark: {error}");
+                skipped(format_args!("tshark cannot be started: {error}"));
+                None
+            }
+        }
     }
 
     /// What the engine has of the labs of these tests.

@@ -53,9 +53,7 @@ pub(in super::super) async fn capture(args: &Args) -> Result<Exit, CommandError>
             }
             Stdio::inherit()
         }
-        Some(path) => {
-            File::create(path).map_err(|source| CommandError::File { path: path.clone(), source })?.into()
-        }
+        Some(path) => File::create(path).map_err(|source| CommandError::File { path: path.clone(), source })?.into(),
     };
     if args.write.is_some() && way.keys.is_empty() {
         tell("note: the file opens no QUIC payloads, as the lab was not brought up with --keys");

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use butter_cli::end_signals::EndSignals;
-use butter_cli::{logging, output};
 use butter_cli::terminal::process_environment;
+use butter_cli::{logging, output};
 use clap::Args as ClapArgs;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;

@@ -134,8 +134,12 @@ mod tests {
         let mut bytes = Vec::new();
         let mut file = PcapngWriter::new(&mut bytes).unwrap();
         file.secrets(b"CLIENT_RANDOM 1 2\n").unwrap();
-        let packet =
-            |interface: &str| Sniffed { time_ns: 7, interface: interface.to_owned(), outgoing: true, frame: vec![1; 61] };
+        let packet = |interface: &str| Sniffed {
+            time_ns: 7,
+            interface: interface.to_owned(),
+            outgoing: true,
+            frame: vec![1; 61],
+        };
         for interface in ["eth0", "eth1", "eth0"] {
             file.packet(&packet(interface)).unwrap();
         }

@@ -76,7 +76,9 @@ impl Sniffer {
             Err(error) => return Err(error.into()),
         };
         let time_ns = received.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::ScmTimestampns(time) => Some(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64),
+            ControlMessageOwned::ScmTimestampns(time) => {
+                Some(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+            }
             _ => None,
         });
         let (length, link) = (received.bytes.min(RECEIVE_LEN), received.address);
@@ -88,8 +90,7 @@ impl Sniffer {
         let outgoing = link.pkttype() == libc::PACKET_OUTGOING;
         let header = <[u8; OFFLOAD_LEN]>::try_from(&buffer[..OFFLOAD_LEN]).expect("it is that long");
         let frames = on_the_wire(Offload::read(header).unwrap_or_default(), &buffer[OFFLOAD_LEN..length]);
-        let sniffed =
-            |frame| Sniffed { time_ns: time_ns.unwrap_or(0), interface: interface.clone(), outgoing, frame };
+        let sniffed = |frame| Sniffed { time_ns: time_ns.unwrap_or(0), interface: interface.clone(), outgoing, frame };
         Ok(Some(frames.into_iter().map(sniffed).collect()))
     }
 

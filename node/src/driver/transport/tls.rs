@@ -13,7 +13,8 @@ use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, KeyLog, KeyLogFile, PeerIncompatible, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, KeyLog, KeyLogFile, PeerIncompatible,
+    SignatureScheme,
 };
 
 use crate::core::identity::NodeId;
