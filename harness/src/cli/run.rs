@@ -265,9 +265,10 @@ fn sessions(
         })
     };
     let before = args.out.as_deref().filter(|_| is_repeated);
+    let hashes = plans.iter().map(|(loaded, _)| loaded.plan.topology_hash.clone()).collect();
     let mut slots = Vec::with_capacity(plans.len());
     for (loaded, file) in plans {
-        let played = before.map(|out| seeds::already_played(out, &loaded.plan, kind)).transpose()?.flatten();
+        let played = before.map(|out| seeds::already_played(out, &loaded.plan, kind, &hashes)).transpose()?.flatten();
         slots.push(match played {
             Some((directory, figures)) => {
                 let report = ReportedRun::played_before(file, &directory)?;

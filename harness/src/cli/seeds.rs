@@ -1,8 +1,7 @@
 //! Many runs of a topology, for `--seeds` or for a file that says `sweep` or `runs`: into one directory, from which a later call goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::backend_choice::BackendKind;
@@ -12,7 +11,7 @@ use super::inspect::{OverrideArgs, load_again, load_all};
 use super::origin::{LoadedPlan, PlanOrigin};
 use crate::plan::Plan;
 use crate::plan::sweep::{Sweep, SweepRun};
-use crate::results::directory::DirectoryError;
+use crate::results::directory::{DirectoryError, RunDirectory};
 use crate::results::run_set::RunFigures;
 
 /// Most seeds of one call.
@@ -66,7 +65,7 @@ pub(super) fn load(
     seeds: Option<&SeedList>,
 ) -> Result<PlanSet, Vec<Option<String>>> {
     let once = load_all(files, overrides)?;
-    let is_repeated = seeds.is_some() || once.iter().any(|loaded| sweep_of(loaded).is_used());
+    let is_repeated = seeds.is_some() || once.iter().any(|loaded| sweep_of(loaded, overrides).is_used());
     let mut labels = BTreeMap::new();
     let name = |file: &PathBuf| file.display().to_string();
     if !is_repeated {
@@ -79,7 +78,7 @@ pub(super) fn load(
     }
     let (mut plans, mut names) = (Vec::new(), Vec::new());
     for (file, loaded) in files.iter().zip(&once) {
-        for SweepRun { set, seed } in runs(loaded, seeds) {
+        for SweepRun { set, seed } in runs(&sweep_of(loaded, overrides), loaded.plan.seed, seeds) {
             let loaded = load_again(file, &overrides.with(seed, &set)).map_err(|error| {
                 let of = |other: &PathBuf| (other == file).then(|| error.clone());
                 files.iter().map(of).collect::<Vec<_>>()
@@ -93,22 +92,23 @@ pub(super) fn load(
     Ok(PlanSet { plans, labels, files: names, is_repeated })
 }
 
-/// What a file varies. The record of a run is of one of its combinations.
-fn sweep_of(loaded: &LoadedPlan) -> Sweep {
+/// What a file varies, but for what the command line sets. The record of a run is of one of its combinations.
+fn sweep_of(loaded: &LoadedPlan, overrides: &OverrideArgs) -> Sweep {
     match loaded.origin {
-        PlanOrigin::File(_) => loaded.plan.sweep.clone(),
+        PlanOrigin::File(_) => loaded.plan.sweep.without(&overrides.set),
         PlanOrigin::Record(..) => Sweep::default(),
     }
 }
 
-fn runs(loaded: &LoadedPlan, seeds: Option<&SeedList>) -> Vec<SweepRun> {
-    let sweep = sweep_of(loaded);
-    let Some(SeedList(seeds)) = seeds else { return sweep.expand(loaded.plan.seed) };
+fn runs(sweep: &Sweep, seed: u64, seeds: Option<&SeedList>) -> Vec<SweepRun> {
+    let Some(SeedList(seeds)) = seeds else { return sweep.expand(seed) };
     let with_seeds = |set: Vec<(String, String)>| seeds.iter().map(move |&seed| SweepRun { set: set.clone(), seed });
     sweep.combinations().into_iter().flat_map(with_seeds).collect()
 }
 
 /// Directory and figures of the record of the same run in `folder`, if it was played to its end. What a run that was cut off has left is removed.
+/// Runs of one seed lie beside each other, `NAME-SEED` and `NAME-SEED-2`, when a sweep varies more than the seed: `swept` has the
+/// hashes of all of them.
 ///
 /// # Errors
 /// If there is something else in its place.
@@ -116,24 +116,29 @@ pub(super) fn already_played(
     folder: &Path,
     plan: &Plan,
     kind: BackendKind,
+    swept: &BTreeSet<String>,
 ) -> Result<Option<(PathBuf, RunFigures)>, CommandError> {
-    let directory = folder.join(format!("{}-{}", plan.name, plan.seed));
-    let failed = |source: io::Error| CommandError::from(DirectoryError::Io { path: directory.clone(), source });
-    if !directory.exists() {
+    for directory in RunDirectory::names(folder, plan, None) {
+        if !directory.exists() {
+            return Ok(None);
+        }
+        if directory.join("result.json").exists() {
+            let figures = RunFigures::load(&directory)?;
+            if figures.topology_hash != plan.topology_hash && swept.contains(&figures.topology_hash) {
+                continue;
+            }
+            if figures.topology_hash != plan.topology_hash || figures.backend != kind.name() {
+                return Err(CommandError::OtherRuns(directory));
+            }
+            if figures.has_ended() {
+                return Ok(Some((directory, figures)));
+            }
+        } else if !BEGUN.iter().any(|file| directory.join(file).exists()) {
+            return Err(DirectoryError::NotEmpty(directory).into());
+        }
+        fs::remove_dir_all(&directory).map_err(|source| DirectoryError::Io { path: directory, source })?;
         return Ok(None);
     }
-    if directory.join("result.json").exists() {
-        let figures = RunFigures::load(&directory)?;
-        if figures.topology_hash != plan.topology_hash || figures.backend != kind.name() {
-            return Err(CommandError::OtherRuns(directory));
-        }
-        if figures.has_ended() {
-            return Ok(Some((directory, figures)));
-        }
-    } else if !BEGUN.iter().any(|file| directory.join(file).exists()) {
-        return Err(DirectoryError::NotEmpty(directory).into());
-    }
-    fs::remove_dir_all(&directory).map_err(failed)?;
     Ok(None)
 }
 
@@ -157,7 +162,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let plan = Plan { name: "t".to_owned(), topology_hash: "h".to_owned(), ..fixture::plan() };
         let directory = folder.path().join(format!("t-{}", plan.seed));
-        let played = || already_played(folder.path(), &plan, BackendKind::Sim);
+        let swept = BTreeSet::from(["h".to_owned(), "sibling".to_owned()]);
+        let played = || already_played(folder.path(), &plan, BackendKind::Sim, &swept);
         let write = |verdict: &str, hash: &str| {
             let mut record = fixture::record("sim", plan.seed, 1, 1);
             (record["verdict"], record["topology_hash"]) = (verdict.into(), hash.into());
@@ -169,6 +175,8 @@ mod tests {
         assert_eq!(played().unwrap().unwrap().1.seed, plan.seed);
         write("passed", "other");
         assert!(matches!(played(), Err(CommandError::OtherRuns(_))));
+        write("passed", "sibling");
+        assert!(played().unwrap().is_none() && directory.exists());
         write("interrupted", "h");
         assert!(played().unwrap().is_none() && !directory.exists());
         fs::create_dir(&directory).unwrap();

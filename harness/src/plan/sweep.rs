@@ -35,6 +35,13 @@ impl Sweep {
         !self.variables.is_empty() || self.runs.is_some()
     }
 
+    /// The same but for what has a value already: a variable that the command line sets does not vary.
+    #[must_use]
+    pub fn without(&self, set: &[(String, String)]) -> Sweep {
+        let varies = |(name, _): &&(String, Vec<String>)| !set.iter().any(|(given, _)| given == name);
+        Sweep { variables: self.variables.iter().filter(varies).cloned().collect(), runs: self.runs }
+    }
+
     /// How many runs it is.
     pub fn len(&self) -> u64 {
         let combinations = self.variables.iter().map(|(_, values)| values.len() as u64);
@@ -86,6 +93,8 @@ mod tests {
         assert_eq!((runs.len() as u64, sweep.len()), (24, 24));
         assert_eq!(runs[0].set, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "x".to_owned())]);
         assert_eq!(runs[23].set, [("a".to_owned(), "2".to_owned()), ("b".to_owned(), "z".to_owned())]);
+        let pinned = sweep.without(&[("b".to_owned(), "y".to_owned())]);
+        assert_eq!((pinned.len(), pinned.combinations().len()), (8, 2));
         let seeds: std::collections::BTreeSet<u64> = runs.iter().map(|run| run.seed).collect();
         assert_eq!(seeds.len(), 24);
         assert_ne!(sweep.expand(8)[0].seed, runs[0].seed);

@@ -59,18 +59,28 @@ impl RunDirectory {
     /// If it cannot be made.
     pub fn new(runs: &Path, plan: &Plan, now: Option<SystemTime>) -> Result<Self, DirectoryError> {
         fs::create_dir_all(runs).map_err(|source| io_error(runs, source))?;
-        let time = now.map(|now| humantime::format_rfc3339_seconds(now).to_string().replace([':', '-'], ""));
-        let name = [Some(plan.name.clone()), time, Some(plan.seed.to_string())];
-        let name = name.into_iter().flatten().collect::<Vec<_>>().join("-");
-        let names = (1..=NAMES_MAX).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") });
-        for path in names.map(|name| runs.join(name)) {
+        for path in Self::names(runs, plan, now) {
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(RunDirectory(path)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(io_error(&path, source)),
             }
         }
-        Err(DirectoryError::NotEmpty(runs.join(name)))
+        Err(DirectoryError::NotEmpty(runs.join(&plan.name)))
+    }
+
+    /// The paths that [`RunDirectory::new`] tries, in their order.
+    pub fn names(runs: &Path, plan: &Plan, now: Option<SystemTime>) -> impl Iterator<Item = PathBuf> {
+        let time = now.map(|now| humantime::format_rfc3339_seconds(now).to_string().replace([':', '-'], ""));
+        let name = [Some(plan.name.clone()), time, Some(plan.seed.to_string())];
+        let first = runs.join(name.into_iter().flatten().collect::<Vec<_>>().join("-"));
+        (1..=NAMES_MAX).map(move |n| {
+            let mut path = first.clone().into_os_string();
+            if n > 1 {
+                path.push(format!("-{n}"));
+            }
+            path.into()
+        })
     }
 
     /// The path of the directory.
