@@ -207,7 +207,7 @@ fn converged(desk: &Desk) {
     assert_eq!(names(), ["ambassador", "n-1", "n-2"]);
     assert_eq!(desk.run(&["up", "lab.yaml"]).exits(0).stdout, dry.stdout);
     assert_eq!(names(), ["ambassador", "n-1", "n-2", "n-3"]);
-    assert_eq!(desk.run(&["get", "n-3", id.trim()]).exits(0).stdout, "kept");
+    eventually("a new node finds what is there", || desk.run(&["get", "n-3", id.trim()]).stdout == "kept");
     assert!(desk.run(&["up", "lab.yaml"]).exits(0).stdout.contains("no difference"));
     // The new node is one like the others: it is entered, has a log, and steps find it.
     desk.run(&["exec", "n-3", "--", "true"]).exits(0);

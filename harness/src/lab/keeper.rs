@@ -24,7 +24,7 @@ use crate::checks;
 use crate::error_class::ErrorClass;
 use crate::events::RunTime;
 use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
-use crate::plan::Plan;
+use crate::plan::{NodeIndex, Plan};
 use crate::planner;
 use crate::progress::Progress;
 use crate::report::style::TableStyle;
@@ -326,32 +326,40 @@ impl<B: Backend> Keeper<B> {
 
     async fn carry_out(&mut self, convergence: Convergence) -> Result<(), String> {
         let Convergence { plan, removed, changed, added, links } = convergence;
-        let before = self.hosts.plan();
-        for (node, with_store) in
-            removed.iter().map(|node| (*node, true)).chain(changed.iter().map(|node| (*node, false)))
-        {
-            let name = &before.node(node).name;
-            let failed = |why: String| format!("{name} cannot be ended: {why}");
-            if self.hosts.state(node) == HeldState::Paused {
-                self.perform(Op::Resume { node }).await.map_err(failed)?;
-            }
-            if self.hosts.state(node) == HeldState::Up {
-                self.perform(Op::Stop { node }).await.map_err(failed)?;
-            }
-            self.hosts.discard(node, with_store).await.map_err(|error| failed(format!("{error:#}")))?;
+        for node in removed {
+            self.end(node, true).await?;
         }
         self.hosts.set_plan(plan);
-        let after = self.hosts.plan();
         for op in links {
             self.perform(op).await.map_err(|why| format!("a link cannot be changed: {why}"))?;
         }
-        for (node, fresh) in
-            changed.into_iter().map(|node| (node, false)).chain(added.into_iter().map(|node| (node, true)))
-        {
-            let started = self.perform(Op::Start { node, fresh }).await;
-            started.map_err(|why| format!("{} does not start: {why}", after.node(node).name))?;
+        // One at a time: what they keep stays among the others.
+        for node in changed {
+            self.end(node, false).await?;
+            self.start(node, false).await?;
+        }
+        for node in added {
+            self.start(node, true).await?;
         }
         Ok(())
+    }
+
+    /// Has a node leave, and forgets what it was started from; with `store`, also what it kept.
+    async fn end(&mut self, node: NodeIndex, store: bool) -> Result<(), String> {
+        let name = self.hosts.plan().node(node).name.clone();
+        let failed = |why: String| format!("{name} cannot be ended: {why}");
+        if self.hosts.state(node) == HeldState::Paused {
+            self.perform(Op::Resume { node }).await.map_err(failed)?;
+        }
+        if self.hosts.state(node) == HeldState::Up {
+            self.perform(Op::Stop { node }).await.map_err(failed)?;
+        }
+        self.hosts.discard(node, store).await.map_err(|error| failed(format!("{error:#}")))
+    }
+
+    async fn start(&mut self, node: NodeIndex, fresh: bool) -> Result<(), String> {
+        let started = self.perform(Op::Start { node, fresh }).await;
+        started.map_err(|why| format!("{} does not start: {why}", self.hosts.plan().node(node).name))
     }
 }
 

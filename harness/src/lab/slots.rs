@@ -35,9 +35,12 @@ pub(super) fn empty(plan: &mut Plan, node: NodeIndex) {
     plan.nodes[node.0] = NodePlan { address, address6, ..emptied(node, network) };
 }
 
-/// A host of a network without a node.
-pub(super) fn free_on(plan: &Plan, network: NetworkIndex) -> Option<NodeIndex> {
-    plan.nodes.iter().position(|node| is_slot(node) && node.network == network).map(NodeIndex)
+/// A host of a network without a node, other than these.
+pub(super) fn free_on(plan: &Plan, network: NetworkIndex, but: &[NodeIndex]) -> Option<NodeIndex> {
+    let free = |(index, node): (usize, &NodePlan)| {
+        is_slot(node) && node.network == network && !but.contains(&NodeIndex(index))
+    };
+    plan.nodes.iter().enumerate().position(free).map(NodeIndex)
 }
 
 fn emptied(node: NodeIndex, network: NetworkIndex) -> NodePlan {
@@ -71,9 +74,9 @@ mod tests {
         let on =
             |network| plan.nodes.iter().filter(|node| is_slot(node) && node.network == NetworkIndex(network)).count();
         assert_eq!((on(0), on(1)), (SLOTS_PER_NETWORK, 0));
-        let slot = free_on(&plan, NetworkIndex(0)).unwrap();
+        let slot = free_on(&plan, NetworkIndex(0), &[]).unwrap();
         plan.nodes[slot.0].group = "n".to_owned();
-        assert_ne!(free_on(&plan, NetworkIndex(0)), Some(slot));
+        assert_ne!(free_on(&plan, NetworkIndex(0), &[]), Some(slot));
         let address = plan.node(slot).address;
         empty(&mut plan, slot);
         assert!(is_slot(plan.node(slot)) && plan.node(slot).address == address);
