@@ -92,7 +92,7 @@ fn a_lab_is_worked_in_on_docker() {
 }
 
 #[test]
-fn labs_beside_each_other_are_told_apart_by_name() {
+fn labs_beside_each_other_have_names() {
     let Some(desk) = Desk::new(Backend::Netns) else { return };
     desk.write("lab.yaml", LAB);
     desk.run(&["up", "lab.yaml"]).exits(0);
@@ -293,4 +293,22 @@ fn a_capture_on_docker_opens_what_new_links_carry() {
     if let Some(desk) = Desk::new(Backend::Docker) {
         captured(&desk);
     }
+}
+
+#[test]
+fn a_simulated_run_captures_a_node() {
+    let Some(desk) = Desk::new(Backend::Netns) else { return };
+    desk.write("lab.yaml", LAB);
+    let play = |more: &[&str]| desk.run(&[&["run", "lab.yaml", "--backend", "sim", "--capture"], more].concat());
+    play(&["n-2", "--fidelity", "packet", "--out", "one"]).exits(0);
+    play(&["n-2", "--fidelity", "packet", "--out", "two"]).exits(0);
+    let read = |run: &str| std::fs::read(desk.path(run).join("n-2.pcapng")).unwrap();
+    assert!(read("one") == read("two"), "the same seed gives the same bytes");
+    if let Some(datagrams) = desk.tshark("one/n-2.pcapng", "udp.port == 4001 && ip.addr == 10.1.0.11") {
+        assert!(datagrams > 20 && desk.tshark("one/n-2.pcapng", "ip.checksum.status == \"Bad\"") == Some(0));
+    }
+    let unknown = play(&["n2", "--fidelity", "packet"]).exits(2);
+    assert!(unknown.stderr.contains("`by-hand` has no node `n2`") && unknown.stderr.contains("'n-2'"), "{unknown:?}");
+    let message = play(&["n-2", "--fidelity", "message"]).exits(2);
+    assert!(message.stderr.contains("with fidelity packet"), "{message:?}");
 }

@@ -17,6 +17,8 @@ use crate::plan::{FidelityChoice, Plan};
 use crate::probe::ProbeOutcome;
 use crate::programs;
 use crate::progress::Progress;
+use crate::sim::network::NodeSlot;
+use crate::sim::transport::PacketTap;
 
 /// As `--backend` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -168,6 +170,22 @@ impl AnyBackend {
                 AnyBackend::Netns(NetnsBackend::new(plan.clone(), options))
             }
             BackendKind::Sim => AnyBackend::Sim(SimBackend::new(plan)),
+        }
+    }
+
+    /// Listens to the datagrams of a node, on the simulator.
+    pub(super) fn tap(&mut self, plan: &Plan, node: Option<&str>) {
+        let slot = node.and_then(|node| plan.nodes.iter().position(|known| known.name == node));
+        if let (AnyBackend::Sim(backend), Some(slot)) = (self, slot) {
+            backend.tap(slot as NodeSlot);
+        }
+    }
+
+    /// What was heard of that node.
+    pub(super) fn tapped(&mut self) -> Option<PacketTap> {
+        match self {
+            AnyBackend::Sim(backend) => backend.tapped(),
+            AnyBackend::Docker(_) | AnyBackend::Netns(_) => None,
         }
     }
 

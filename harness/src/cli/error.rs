@@ -97,6 +97,19 @@ pub(crate) enum CommandError {
     /// A lab cannot be reached or changed.
     #[error(transparent)]
     Lab(#[from] LabError),
+    /// Datagrams are captured in a run only where they are simulated. Nothing was deployed.
+    #[error("a run captures the datagrams of a node only on the simulator, with fidelity packet")]
+    CaptureOfRun,
+    /// The topology has no such node. Nothing was deployed.
+    #[error("`{topology}` has no node `{node}`")]
+    NoSuchNode {
+        /// Name of the topology.
+        topology: String,
+        /// As given on the command line.
+        node: String,
+        /// Names that there are.
+        hint: Option<String>,
+    },
     /// A signal ended a command before it had done its work. Nothing is left.
     #[error("{0}")]
     Interrupted(String),
@@ -194,6 +207,8 @@ impl CommandError {
             | CommandError::Samples { .. }
             | CommandError::Events(_)
             | CommandError::LabOnSimulator
+            | CommandError::CaptureOfRun
+            | CommandError::NoSuchNode { .. }
             | CommandError::File { .. }
             | CommandError::BackendsDiffer => ErrorClass::User,
             CommandError::Lab(error) => error.class(),
@@ -220,6 +235,11 @@ impl CommandError {
             CommandError::Backend(error) => error.remedy(),
             CommandError::Lab(error) => error.remedy(),
             CommandError::LabNodeRefused { remedy, .. } => remedy.clone(),
+            CommandError::NoSuchNode { hint, .. } => hint.clone(),
+            CommandError::CaptureOfRun => Some(
+                "choose --backend sim --fidelity packet; of real nodes: harness up FILE --keys, harness capture NODE"
+                    .to_owned(),
+            ),
             CommandError::LabOnSimulator => {
                 Some("choose --backend netns or docker; harness doctor says what they lack here".to_owned())
             }

@@ -51,7 +51,7 @@ lab until `harness down`. If that process ends, the lab ends with it. With a lab
 nodes are added, removed, or started again with other settings. What cannot change in place is named, and nothing is done.
 
 Examples:
-  harness up topologies/one-lan.yaml
+  harness up topologies/one-lan.yaml --keys
   harness up topologies/three-lans.yaml --backend netns --name second
   harness up topologies/cgnat.yaml --foreground
   harness up changed.yaml --name second --dry-run
@@ -97,7 +97,7 @@ Exit status: 0 the log was printed; 2 no such node; 3 it cannot be read.";
 pub(super) const CAPTURE: &str = "\
 Writes each packet with its interface, direction and time. If the lab was brought up with --keys, the file has the secrets of QUIC
 too: then Wireshark and tshark show what links carry that begin during the capture. On Docker this takes root, and a node that starts
-again has another network: capture at its peers or its router.
+again has another network: capture at its peers or its router. For the simulator see `harness run --capture`.
 
 Examples:
   harness capture a-1

@@ -13,18 +13,20 @@ mod pcapng;
 mod sniffer;
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use serde::{Deserialize, Serialize};
 
+use crate::sim::transport::PacketTap;
 use key_files::KeyFiles;
 use pcapng::PcapngWriter;
 use sniffer::{Sniffed, Sniffer};
@@ -49,6 +51,29 @@ pub(crate) struct CaptureOrder {
     pub(crate) count: Option<u64>,
     /// Time after which it ends, in milliseconds.
     pub(crate) time_ms: Option<u64>,
+}
+
+/// Writes what was heard of a simulated node. Its clock begins in 1970, and what takes the place of TLS there has no secrets.
+pub(crate) fn write_simulated(path: &Path, tap: &PacketTap) -> io::Result<()> {
+    /// Link-layer addresses: the simulator has none.
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    /// As hosts begin with.
+    const TTL: u8 = 64;
+    let mut file = PcapngWriter::new(BufWriter::new(File::create(path)?))?;
+    for datagram in &tap.datagrams {
+        let (from, to) = (datagram.source, datagram.destination);
+        let headers = PacketBuilder::ethernet2(MAC, MAC).ipv4(from.ip().octets(), to.ip().octets(), TTL);
+        let headers = headers.udp(from.port(), to.port());
+        let mut frame = Vec::with_capacity(headers.size(datagram.data.len()));
+        headers.write(&mut frame, &datagram.data).map_err(io::Error::other)?;
+        let (time_ns, interface) = (datagram.at.as_micros() * 1_000, "eth0".to_owned());
+        file.packet(&Sniffed { time_ns, interface, outgoing: datagram.outgoing, frame })?;
+    }
+    file.flush()?;
+    if tap.left_out > 0 {
+        butter_cli::output::message(&format!("{}: {} datagrams were left out", path.display(), tap.left_out));
+    }
+    Ok(())
 }
 
 /// The process that captures. Its output is standard output.

@@ -114,7 +114,7 @@ impl LabConnection {
 pub(crate) async fn list(lab: &LabDirectory) -> Result<LabBody, LabError> {
     let mut asked = LabConnection::ask(lab, &LabRequest::List).await?;
     match asked.answer().await? {
-        LabReply::Lab(body) => Ok(body),
+        LabReply::Lab(body) => Ok(*body),
         _ => Err(asked.unexpected()),
     }
 }

@@ -301,17 +301,17 @@ impl<B: Backend> Keeper<B> {
             planned.map_err(|problems| LabReply::Invalid(problems.render(file.color).trim_end().to_owned()))?;
         let lab = self.hosts.plan();
         let differences = differences(&lab, &planned);
-        let line = |line: String| replies.try_send(LabReply::Line(line));
+        let line = |line: String| drop(replies.try_send(LabReply::Line(line)));
         let convergence = Convergence::of(&lab, &planned, &differences).map_err(|refused| LabReply::Refused {
             error: format!("the lab cannot be brought to the file in place:\n  {}", refused.join("\n  ")),
             remedy: Some(format!("bring it up anew: harness down {}, then harness up FILE", self.shared.name)),
             class: ErrorClass::User,
         })?;
         for difference in &differences {
-            let _ = line(difference.to_string());
+            line(difference.to_string());
         }
         if differences.is_empty() {
-            let _ = line("no difference: the lab is as the file has it".to_owned());
+            line("no difference: the lab is as the file has it".to_owned());
         }
         if !dry_run {
             self.carry_out(convergence).await.map_err(|error| LabReply::Refused {
@@ -321,7 +321,7 @@ impl<B: Backend> Keeper<B> {
             })?;
             self.overrides = overrides;
         }
-        Ok(LabReply::Lab(serve::body(&self.shared)))
+        Ok(LabReply::Lab(Box::new(serve::body(&self.shared))))
     }
 
     async fn carry_out(&mut self, convergence: Convergence) -> Result<(), String> {

@@ -77,9 +77,9 @@ pub(crate) struct PlayRequest {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LabReply {
     /// The lab.
-    Lab(LabBody),
+    Lab(Box<LabBody>),
     /// The way into a host.
-    Enter(EnterBody),
+    Enter(Box<EnterBody>),
     /// Where a log is.
     Log(LogSource),
     /// The stream begins, with this API at its other end.

@@ -83,7 +83,7 @@ async fn answer(
     mut write: OwnedWriteHalf,
 ) -> io::Result<()> {
     match request {
-        LabRequest::List => write_line(&mut write, &LabReply::Lab(body(lab))).await,
+        LabRequest::List => write_line(&mut write, &LabReply::Lab(Box::new(body(lab)))).await,
         LabRequest::Log { host } => {
             let reply = host_named(lab, &host).and_then(|host| {
                 let none = || refused(ErrorClass::Environment, "this lab keeps no logs".to_owned(), None);
@@ -170,7 +170,7 @@ async fn way_into(name: &str, lab: &SharedLab) -> LabReply {
     };
     let keys = keys(lab, host).await;
     let user = access::entered().then(|| format!("/proc/{}/ns/user", std::process::id()).into());
-    LabReply::Enter(EnterBody { network, user, api, keys, title: format!("{name} ({address}) on {backend}") })
+    LabReply::Enter(Box::new(EnterBody { network, user, api, keys, title: format!("{name} ({address}) on {backend}") }))
 }
 
 /// Where the secrets of a host's connections are: those of a node, and through a router pass those of all.

@@ -98,7 +98,7 @@ pub(crate) struct Desk {
     folder: TempDir,
     backend: Backend,
     changes_user: bool,
-    /// One test at a time has labs on the engine, where they are told apart by the name of the topology.
+    /// One test at a time has labs on the engine, where the name of the topology tells them apart.
     _turn: Option<MutexGuard<'static, ()>>,
 }
 

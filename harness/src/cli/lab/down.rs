@@ -11,7 +11,7 @@ use crate::progress::Progress;
 #[derive(Debug, ClapArgs)]
 pub(in super::super) struct Args {
     /// Lab to remove; needed if several are up
-    #[arg(value_name = "LAB", conflicts_with = "all", env = "HARNESS_LAB")]
+    #[arg(value_name = "LAB", conflicts_with = "all")]
     lab: Option<String>,
     /// Remove all labs of this user
     #[arg(long)]

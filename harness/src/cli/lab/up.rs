@@ -42,7 +42,7 @@ pub(in super::super) struct Args {
     #[arg(long, value_enum, default_value = "auto", env = "HARNESS_BACKEND")]
     backend: BackendArg,
     /// Name of the lab [default: that of the topology]
-    #[arg(long, value_name = "NAME", env = "HARNESS_LAB")]
+    #[arg(long, value_name = "NAME")]
     name: Option<String>,
     #[command(flatten)]
     overrides: OverrideArgs,
@@ -53,7 +53,7 @@ pub(in super::super) struct Args {
     #[arg(long, env = "HARNESS_NO_PROBE")]
     no_probe: bool,
     /// Have nodes write down the secrets of their links, so that `harness capture` opens what they carry
-    #[arg(long, env = "HARNESS_KEYS")]
+    #[arg(long)]
     keys: bool,
     /// Stay in the foreground: the lab goes with Ctrl-C
     #[arg(long)]
