@@ -157,7 +157,7 @@ enum Command {
     /// Print the metrics of a recorded run as CSV
     #[command(after_help = help::SAMPLES)]
     Samples(samples::Args),
-    /// Remove what crashed runs left on the Docker engine
+    /// Remove what crashed runs and killed keepers of labs left
     #[command(after_help = help::CLEAN)]
     Clean(machine::CleanArgs),
     /// Measure the testbed itself

@@ -137,6 +137,9 @@ async fn converge(args: &Args, plan: &Plan, lab: &LabDirectory) -> Result<(), Co
         ascii: false,
         color: output::stderr().color,
     };
+    if args.keys || args.foreground || args.no_probe {
+        tell("note: --keys, --foreground and --no-probe count where a lab is deployed, and this one is up");
+    }
     let request = LabRequest::Converge { file, dry_run: args.dry_run };
     let mut keeper = LabConnection::ask(lab, &request).await?;
     loop {
