@@ -36,7 +36,7 @@ mod words;
 
 pub(crate) use check::Activity;
 use check::MeasureFamily;
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, unmet};
 pub(crate) use parse::parse;
 pub(crate) use words::Names;
 

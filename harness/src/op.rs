@@ -15,6 +15,7 @@ use crate::duration_text;
 use crate::events::RunTime;
 use crate::index::{ItemIndex, NetworkIndex, NodeIndex};
 use crate::net::link::LinkConfig;
+use crate::net::zone::CutDirection;
 use crate::series::Scrape;
 
 /// Identifies a submitted operation. The submitter chooses it; it is unique within a run.
@@ -88,12 +89,15 @@ pub enum Op {
         /// From outside into the network.
         down: Box<LinkConfig>,
     },
-    /// Lets nothing pass between nodes of different sides. Ends with [`OpResult::NetworkChanged`].
+    /// Lets nothing pass between nodes of different sides, or not in one direction. Ends with [`OpResult::NetworkChanged`].
     Partition {
         /// Identifies it among those in force.
         name: String,
         /// Nodes that reach each other, two sides at least.
         sides: Vec<Vec<NodeIndex>>,
+        /// Which way it cuts.
+        #[serde(skip_serializing_if = "CutDirection::is_both")]
+        direction: CutDirection,
     },
     /// Ends partitions. Ends with [`OpResult::NetworkChanged`].
     Heal {

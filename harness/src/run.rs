@@ -14,6 +14,7 @@
 //! | `rebind_recovery` | links over NATs that have forgotten everything |
 //! | `backend_events` | what a backend reports, taken into both |
 //! | `stop` | how a run is ended early |
+//! | `waiting` | steps that last until checks hold |
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -28,7 +29,7 @@ use crate::events::{AbsentResult, Event, EventKind, LinkResult, Retrieved, RunTi
 use crate::metrics::history::MetricHistory;
 use crate::metrics::run::RunMetrics;
 use crate::op::{Lifecycle, Op, OpId, OpTarget};
-use crate::plan::{EndCondition, NodeIndex, Plan};
+use crate::plan::{Check, EndCondition, NodeIndex, Plan};
 use crate::series::Scrape;
 
 mod absents;
@@ -44,6 +45,7 @@ mod state;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use looks::{changes_holders, inspect_pause};
 use pair_queue::{NodePair, PairQueue};
@@ -98,6 +100,23 @@ pub trait RunObserver {
     fn sampled(&mut self, at: RunTime, scrapes: &Arc<Vec<Scrape>>);
     /// Time has passed, or something changed.
     fn status(&mut self, status: &RunStatus);
+    /// Why checks that a step waits for do not all hold by what has happened so far; `None` if they do. Checks are above a run,
+    /// so that who observes it judges them.
+    fn unmet(&mut self, wanted: &[Check], so_far: &RunSoFar<'_>) -> Option<String> {
+        _ = (wanted, so_far);
+        Some("no judge of checks observes this run".to_owned())
+    }
+}
+
+/// What has happened in a run that is still going on.
+#[derive(Clone, Copy, Debug)]
+pub struct RunSoFar<'r> {
+    /// What it plays.
+    pub plan: &'r Plan,
+    /// Everything done and seen.
+    pub events: &'r [Event],
+    /// The metrics that checks are about.
+    pub metric_history: &'r MetricHistory,
 }
 
 /// Where a run stands.
@@ -173,6 +192,8 @@ pub async fn run_plan_on<B: Backend>(
         queries_ended: 0,
         searches_ended: 0,
         idle_turns: 0,
+        seen: 0,
+        judged: None,
         status: RunStatus::default(),
     };
     let ended = player.run().await;
@@ -213,6 +234,10 @@ struct Runner<'a, B> {
     queries_ended: usize,
     searches_ended: usize,
     idle_turns: u32,
+    /// Looks and samples so far.
+    seen: u64,
+    /// As [`Runner::seen`] when a waiting step was last judged.
+    judged: Option<u64>,
     status: RunStatus,
 }
 
@@ -264,6 +289,8 @@ impl<B: Backend> Runner<'_, B> {
         self.status.step = Some(index);
         self.status.step_ends = Some(began.plus(step.ends.limit()));
         self.record(began, EventKind::StepBegan { step: index, verb: step.verb });
+        // What was seen before a step says nothing of what it waits for.
+        self.judged = Some(self.seen);
         let mut left = self.play_step(index, began).await;
         if matches!(left, Leave::Over) {
             left = match step.ends {
@@ -324,7 +351,7 @@ impl<B: Backend> Runner<'_, B> {
     }
 
     /// Whether a step ends here and now, with so many of its actions not done yet.
-    fn is_over(&self, ends: &EndCondition, began: RunTime, now: RunTime, undone: usize) -> Option<Leave> {
+    fn is_over(&mut self, ends: &EndCondition, began: RunTime, now: RunTime, undone: usize) -> Option<Leave> {
         let late = |limit: &Duration| now >= began.plus(*limit);
         match ends {
             EndCondition::Joined { deadline } => {
@@ -343,6 +370,7 @@ impl<B: Backend> Runner<'_, B> {
                     humantime::format_duration(*deadline)
                 ))
             }),
+            EndCondition::Until { checks, deadline } => self.waited(checks, *deadline, late(deadline)),
             EndCondition::Done { .. } | EndCondition::Checked { .. } => (undone == 0).then_some(Leave::Over),
         }
     }

@@ -6,8 +6,10 @@
 //! | --- | --- |
 //! | `step` | what a verb has to say for itself: the trait and what it works with |
 //! | `state` | who is alive and what is stored by then, and the seeds of a step |
+//! | `meanwhile` | who is alive while steps run beside each other |
 //! | `named` | nodes and networks that a step names |
 //! | `keywords`, `searching` | keywords of stored items, and searches for them |
+//! | `zipf` | what is drawn often and what rarely |
 //! | `reference` | all verbs with their keys, as text |
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -28,51 +30,68 @@ mod join;
 mod keywords;
 mod kill;
 mod link;
+mod load;
+mod meanwhile;
 mod named;
+mod outage;
+mod parallel;
 mod partition;
 mod pause;
 mod rebind;
 mod reference;
+mod repeat;
 mod resume;
 mod retrieve;
 mod searching;
 mod settle;
+mod sleep;
 mod start;
 pub(crate) mod state;
 pub(crate) mod step;
 mod stop;
 mod store;
+mod wait;
+mod zipf;
 
 pub use reference::reference;
 pub use state::OPS_MAX;
 
 use state::{PlanState, SeedStream};
-use step::{ScheduleError, StepSource, StepSpec, Verb};
+use step::{Rounds, ScheduleError, StepReader, StepSource, StepSpec, Verb};
 
 /// Every verb, in the order of the reference.
-pub(crate) static VERBS: [&Verb; 18] = [
+pub(crate) static VERBS: [&Verb; 24] = [
     &join::VERB,
     &store::VERB,
     &retrieve::VERB,
+    &load::VERB,
     &churn::VERB,
     &kill::VERB,
     &stop::VERB,
     &start::VERB,
     &pause::VERB,
     &resume::VERB,
+    &sleep::VERB,
     &settle::VERB,
+    &wait::VERB,
     &rebind::VERB,
     &link::VERB,
+    &outage::VERB,
     &partition::VERB,
     &heal::VERB,
     &disk_full::VERB,
     &corrupt_store::VERB,
     &connect::VERB,
     &check::VERB,
+    &parallel::VERB,
+    &repeat::VERB,
 ];
 
 /// Verbs that the format reserves for later versions.
-const VERBS_RESERVED: [&str; 7] = ["outage", "skew", "load", "wait", "exec", "parallel", "repeat"];
+const VERBS_RESERVED: [&str; 3] = ["skew", "move", "exec"];
+
+/// Most steps of a plan, every round of a `repeat` counted.
+const STEPS_MAX: usize = 10_000;
 
 /// A step of the file.
 #[derive(Debug)]
@@ -83,12 +102,15 @@ pub(crate) struct StepEntry {
     pub(crate) span: Span,
     /// Line in the file, from 1.
     line: usize,
+    /// Which round of how many it belongs to, inside a `repeat`.
+    round: Option<(u64, u64)>,
 }
 
 /// Reads the steps of a file. Of one with an unknown verb nothing is left but its diagnostic.
 pub(crate) fn read(nodes: &[YamlNode], source: &str, problems: &mut DiagnosticSink) -> Vec<StepEntry> {
-    let lines = LineIndex::new(source);
-    nodes.iter().filter_map(|node| read_step(node, &lines, problems)).collect()
+    let mut entries = Vec::new();
+    read_into(&mut entries, nodes, &LineIndex::new(source), None, problems);
+    entries
 }
 
 /// Looks up everything that the steps name.
@@ -108,20 +130,64 @@ pub(crate) fn schedule(
     state: &mut PlanState<'_>,
 ) -> Result<Vec<Step>, (usize, ScheduleError)> {
     let mut scheduled = Vec::with_capacity(steps.len());
-    for (index, StepEntry { verb, spec, line, .. }) in steps.iter().enumerate() {
+    for (index, StepEntry { verb, spec, line, round, .. }) in steps.iter().enumerate() {
         let seeds = SeedStream::new(seed, index);
         let ops = spec.schedule(state, &seeds).map_err(|error| (index, error))?;
         state.count_ops(ops.len()).map_err(|error| (index, error))?;
-        let (summary, ends) = (spec.summary(&ops), spec.ends(&ops, state));
+        let (mut summary, ends) = (spec.summary(&ops), spec.ends(&ops, state));
+        if let Some((round, of)) = round {
+            summary = format!("{summary} (round {round} of {of})");
+        }
         scheduled.push(Step { verb: verb.name, summary, ops, ends, line: *line });
     }
     Ok(scheduled)
 }
 
-fn read_step(node: &YamlNode, lines: &LineIndex, problems: &mut DiagnosticSink) -> Option<StepEntry> {
-    let nothing = YamlNode { value: YamlValue::Empty, span: node.span.clone(), expanded: None };
+/// Adds the steps of a list, those of a `repeat` as often as it says.
+fn read_into(
+    entries: &mut Vec<StepEntry>,
+    nodes: &[YamlNode],
+    lines: &LineIndex,
+    round: Option<(u64, u64)>,
+    problems: &mut DiagnosticSink,
+) {
+    for node in nodes {
+        let nothing = YamlNode { value: YamlValue::Empty, span: node.span.clone(), expanded: None };
+        let Some((verb, span, value)) = verb_of(node, &nothing, problems) else { continue };
+        let source = StepSource { node: value, span, keys: verb.keys, lines };
+        if entries.len() >= STEPS_MAX {
+            let problem =
+                Diagnostic::at(span, format!("with every round counted there are more than {STEPS_MAX} steps"));
+            problems.add(problem.help("repeat fewer times"));
+            return;
+        }
+        match verb.read {
+            StepReader::One(read) => {
+                let spec = read(&source, problems);
+                entries.push(StepEntry { verb, spec, span: span.clone(), line: lines.of(span.start), round });
+            }
+            StepReader::Rounds(read) => {
+                let Rounds { times, steps } = read(&source, problems);
+                for number in 1..=times {
+                    let before = entries.len();
+                    read_into(entries, steps, lines, Some((number, times)), problems);
+                    if entries.len() == before {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The verb of a step with its place, and what stands under it.
+fn verb_of<'t>(
+    node: &'t YamlNode,
+    nothing: &'t YamlNode,
+    problems: &mut DiagnosticSink,
+) -> Option<(&'static Verb, &'t Span, &'t YamlNode)> {
     let (name, span, value) = match &node.value {
-        YamlValue::Scalar(name) => (name.trim(), &node.span, &nothing),
+        YamlValue::Scalar(name) => (name.trim(), &node.span, nothing),
         YamlValue::Map(entries) => match entries.as_slice() {
             [(key, value)] => (key.name.as_str(), &key.span, value),
             several => {
@@ -137,12 +203,11 @@ fn read_step(node: &YamlNode, lines: &LineIndex, problems: &mut DiagnosticSink) 
             return None;
         }
     };
-    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+    let verb = VERBS.iter().find(|verb| verb.name == name);
+    if verb.is_none() {
         problems.add(unknown_verb(name, span));
-        return None;
-    };
-    let spec = (verb.read)(&StepSource { node: value, span, keys: verb.keys }, problems);
-    Some(StepEntry { verb, spec, span: span.clone(), line: lines.of(span.start) })
+    }
+    verb.map(|verb| (*verb, span, value))
 }
 
 fn several_verbs(entries: &[(YamlKey, YamlNode)], node: &YamlNode) -> Diagnostic {

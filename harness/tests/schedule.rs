@@ -34,7 +34,9 @@ fn judge(plan: &Plan) -> Result<(), TestCaseError> {
                 prop_assert!(last <= *duration)
             }
             EndCondition::Done { deadline } => prop_assert!(last < *deadline),
-            EndCondition::Joined { .. } | EndCondition::Checked { .. } => prop_assert!(step.ops.is_empty()),
+            EndCondition::Joined { .. } | EndCondition::Checked { .. } | EndCondition::Until { .. } => {
+                prop_assert!(step.ops.is_empty())
+            }
         }
         let mut connected = BTreeSet::new();
         for timed in &step.ops {

@@ -124,3 +124,71 @@ fn disks_of_nodes_without_any_cannot_fail() {
         assert!(wrong.contains("n-1 keeps its blocks in memory") && wrong.contains("store: disk"), "{wrong}");
     }
 }
+
+#[test]
+fn load_beside_churn_asks_only_nodes_that_are_there() {
+    let record = played(
+        "- join: {within: 30s}\n- store: {items: 20}\n\
+         - parallel:\n    - churn: {for: 40s, die: 5%/s}\n    - load: {rate: 10/s, for: 40s, mix: {put: 10%, absent: 5%}}\n\
+         - wait: {until: [persistence == 100%, metric sum(butter_isolated) == 0], within: 30s}\n",
+    );
+    let (mut queries, mut unasked, mut puts, mut killed) = (0, 0, 0, 0);
+    for event in &record.events {
+        match &event.kind {
+            EventKind::Retrieved { result, .. } => {
+                queries += 1;
+                unasked += usize::from(matches!(result, Retrieved::Unasked { .. }));
+            }
+            EventKind::Stored { .. } => puts += 1,
+            EventKind::Killed { .. } => killed += 1,
+            _ => {}
+        }
+    }
+    // Ten a second, of which 85 % are gets and 10 % puts; twelve deaths are expected.
+    assert!((280..400).contains(&queries) && (40..80).contains(&puts) && killed > 4, "{queries} {puts} {killed}");
+    assert_eq!(unasked, 0);
+}
+
+#[test]
+fn sleepers_wake_by_themselves_and_rounds_are_played_one_after_the_other() {
+    let record = played(
+        "- join: {within: 30s}\n- repeat: {times: 3, steps: [sleep: {nodes: n, count: 2, for: 8s}, settle: {for: 5s}]}\n\
+         - join: {within: 30s}\n",
+    );
+    let began = record.events.iter().filter(|event| matches!(event.kind, EventKind::StepBegan { .. })).count();
+    assert_eq!(began, 8);
+    assert_eq!(inspections(&record).last(), Some(&(6, 1)));
+}
+
+#[test]
+fn what_does_not_come_true_ends_a_wait_as_failed() {
+    let text =
+        topology("memory", "- join: {within: 30s}\n- wait: {until: metric sum(butter_isolated) >= 1, within: 5s}\n");
+    let plan = planner::read("verbs.yaml", &text, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let record = runtime.block_on(async {
+        let mut sim = SimBackend::new(&plan);
+        sim.up(&mut SilentObserver).await.expect("nothing of the simulator can fail to start");
+        run_plan(&plan, &mut sim, &mut SilentObserver, &StopSignal::default()).await
+    });
+    let problems: Vec<&String> = record
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::StepEnded { problem, .. } => problem.as_ref(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(problems, ["what it waits for did not come within 5s: metric sum(butter_isolated) >= 1: it was 0"]);
+}
+
+#[test]
+fn nodes_on_a_network_without_power_come_back_with_what_their_disks_hold() {
+    let record = played_with(
+        "disk",
+        "- join: {within: 30s}\n- store: {items: 20}\n- outage: {networks: [lan], for: 10s, of: power}\n\
+         - join: {within: 30s}\n- retrieve: {items: all}\n",
+    );
+    assert_eq!(gets(&record), (20, 0));
+    assert!(inspections(&record).len() > 1, "{:?}", inspections(&record));
+}

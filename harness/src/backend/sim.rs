@@ -421,8 +421,8 @@ impl Backend for SimBackend {
                 self.engine.transport_mut().set_link(network, &up, &down);
                 self.report(Some(id), OpResult::NetworkChanged);
             }
-            (Op::Partition { name, sides }, _) => {
-                self.engine.transport_mut().partition(&name, &self.identities.widen(&sides));
+            (Op::Partition { name, sides, direction }, _) => {
+                self.engine.transport_mut().partition(&name, &self.identities.widen(&sides), direction);
                 self.report(Some(id), OpResult::NetworkChanged);
             }
             (Op::Heal { names }, _) => {

@@ -7,6 +7,7 @@ use crate::metrics::history::MetricHistory;
 use crate::plan::{Check, Comparison, EndCondition, Plan};
 use crate::results::check_result::CheckResult;
 use crate::results::tally::Tally;
+use crate::run::RunSoFar;
 
 /// How much a value may miss its bound by, relative to the bound: `99%` of 200 is 198, whatever binary fractions say.
 const TOLERANCE: f64 = 1e-9;
@@ -27,6 +28,13 @@ pub fn evaluate(plan: &Plan, events: &[Event], metrics: &MetricHistory) -> Vec<C
     }
     results.extend(evaluate_on(plan, &plan.checks, events, metrics, None));
     results
+}
+
+/// The first of these checks that does not hold by what has happened so far, with what was measured; `None` if all hold.
+pub fn unmet(wanted: &[Check], so_far: &RunSoFar<'_>) -> Option<String> {
+    let RunSoFar { plan, events, metric_history } = *so_far;
+    let unmet = evaluate_on(plan, wanted, events, metric_history, None).into_iter().find(|result| !result.passed)?;
+    Some(format!("{}: {}", unmet.text, unmet.measured_text()))
 }
 
 fn evaluate_on(

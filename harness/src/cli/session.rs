@@ -13,12 +13,12 @@ use crate::events::{Event, RunTime};
 use crate::lab::capture;
 use crate::machine_load::LoadMonitor;
 use crate::metrics::federation::Federation;
-use crate::plan::Plan;
+use crate::plan::{Check, Plan};
 use crate::results::directory::{DirectoryError, Recorder, RunDirectory};
 use crate::results::manifest::{RunDurations, RunManifest};
 use crate::results::result::{RunResult, RunVerdict};
 use crate::results::timing::RunTiming;
-use crate::run::{RunObserver, RunStatus, StopReason, StopSignal, run_plan};
+use crate::run::{RunObserver, RunSoFar, RunStatus, StopReason, StopSignal, run_plan};
 use crate::series::Scrape;
 
 /// One run that is to be played, with its options.
@@ -227,5 +227,9 @@ impl RunObserver for Outlets<'_> {
         if let Some(federation) = self.federation {
             federation.run(status.metrics());
         }
+    }
+
+    fn unmet(&mut self, wanted: &[Check], so_far: &RunSoFar<'_>) -> Option<String> {
+        checks::unmet(wanted, so_far)
     }
 }

@@ -64,9 +64,9 @@ impl Places {
             Op::Search { node, query, limit } => Op::Search { node: at(node), query, limit },
             Op::Rebind { network, addresses } => Op::Rebind { network: on(network), addresses },
             Op::SetLink { network, up, down } => Op::SetLink { network: on(network), up, down },
-            Op::Partition { name, sides } => {
+            Op::Partition { name, sides, direction } => {
                 let sides = sides.into_iter().map(|side| side.into_iter().map(at).collect()).collect();
-                Op::Partition { name, sides }
+                Op::Partition { name, sides, direction }
             }
             Op::Connect { node, peer, deadline } => Op::Connect { node: at(node), peer: at(peer), deadline },
             Op::Ping { node, peer, deadline } => Op::Ping { node: at(node), peer: at(peer), deadline },

@@ -33,10 +33,10 @@ struct Sample {
 }
 
 impl MetricHistory {
-    /// Empty, for the metrics that the checks of `plan` name, those of `check` steps too.
+    /// Empty, for the metrics that the checks of `plan` name, those of `check` and `wait` steps too.
     pub fn of(plan: &Plan) -> Self {
         let in_steps = plan.steps.iter().flat_map(|step| match &step.ends {
-            EndCondition::Checked { checks } => checks.as_slice(),
+            EndCondition::Checked { checks } | EndCondition::Until { checks, .. } => checks.as_slice(),
             _ => &[],
         });
         let name = |check: &Check| match &check.measure.statistic {

@@ -107,6 +107,12 @@ impl Default for LinkConfig {
 }
 
 impl LinkConfig {
+    /// The same, as long as it is out of order: no packet arrives.
+    #[must_use]
+    pub fn losing_all(&self) -> Self {
+        LinkConfig { loss: 1.0, loss_burst: None, ..self.clone() }
+    }
+
     /// Whether a packet's size or number matters to it: then several packets may not be sent as one.
     pub fn counts_packets(&self) -> bool {
         self.loss > 0.0 || self.rate_bps.is_some() || self.alters()

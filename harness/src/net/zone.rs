@@ -32,7 +32,25 @@ impl Zone {
     }
 }
 
-/// Pairs of zones between which nothing passes, in either direction.
+/// Which way a partition cuts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutDirection {
+    /// Nothing passes between hosts of different sides.
+    #[default]
+    Both,
+    /// What a side sends does not reach the sides after it, which still reach it.
+    OneWay,
+}
+
+impl CutDirection {
+    /// Whether it cuts in either direction.
+    pub fn is_both(&self) -> bool {
+        *self == CutDirection::Both
+    }
+}
+
+/// Pairs of zones of which what one sends does not reach the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneCuts([u64; ZONES_MAX]);
 
@@ -43,15 +61,14 @@ impl Default for ZoneCuts {
 }
 
 impl ZoneCuts {
-    /// Cuts two zones off from each other.
-    pub fn cut(&mut self, a: Zone, b: Zone) {
-        self.0[usize::from(a.0)] |= b.bit();
-        self.0[usize::from(b.0)] |= a.bit();
+    /// Has nothing that one zone sends reach another. The other way is a cut of its own.
+    pub fn cut(&mut self, from: Zone, to: Zone) {
+        self.0[usize::from(to.0)] |= from.bit();
     }
 
-    /// Whether nothing passes between these zones.
-    pub fn are_cut(&self, a: Zone, b: Zone) -> bool {
-        self.0[usize::from(a.0)] & b.bit() != 0
+    /// Whether nothing that `from` sends reaches `to`.
+    pub fn is_cut(&self, from: Zone, to: Zone) -> bool {
+        self.0[usize::from(to.0)] & from.bit() != 0
     }
 
     /// The zones from which nothing reaches `zone`, in order.
@@ -71,13 +88,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cut_counts_in_both_directions_and_for_no_other_zone() {
+    fn a_cut_counts_in_its_direction_and_for_no_other_zone() {
         let [a, b, c] = [1, 63, 5].map(|number| Zone::new(number).unwrap());
         let mut cuts = ZoneCuts::default();
         assert!(cuts.is_empty());
         cuts.cut(a, b);
-        assert!(cuts.are_cut(a, b) && cuts.are_cut(b, a) && !cuts.is_empty());
-        assert!(!cuts.are_cut(a, c) && !cuts.are_cut(b, Zone::OUTSIDE) && !cuts.are_cut(a, a));
+        assert!(cuts.is_cut(a, b) && !cuts.is_cut(b, a) && !cuts.is_empty());
+        assert!(!cuts.is_cut(a, c) && !cuts.is_cut(b, Zone::OUTSIDE) && !cuts.is_cut(a, a));
         assert_eq!(cuts.cut_from(b).collect::<Vec<_>>(), [a]);
         assert_eq!(Zone::new(ZONES_MAX), None);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::net::zone::{ZONES_MAX, Zone, ZoneCuts};
+use crate::net::zone::{CutDirection, ZONES_MAX, Zone, ZoneCuts};
 use crate::op::Op;
 use crate::plan::{NodeIndex, Plan};
 
@@ -15,7 +15,7 @@ pub struct PartitionState {
     /// By node; empty in a plan without partitions.
     zones: Vec<Zone>,
     /// By name.
-    in_force: BTreeMap<String, PartitionSides>,
+    in_force: BTreeMap<String, (PartitionSides, CutDirection)>,
     cuts: ZoneCuts,
 }
 
@@ -49,14 +49,14 @@ impl PartitionState {
         &self.cuts
     }
 
-    /// Whether nothing passes between two nodes.
-    pub fn are_cut(&self, a: NodeIndex, b: NodeIndex) -> bool {
-        self.cuts.are_cut(self.zone(a), self.zone(b))
+    /// Whether nothing that one node sends reaches another.
+    pub fn is_cut(&self, from: NodeIndex, to: NodeIndex) -> bool {
+        self.cuts.is_cut(self.zone(from), self.zone(to))
     }
 
     /// Carries out [`Op::Partition`].
-    pub fn begin(&mut self, name: &str, sides: &PartitionSides) {
-        self.in_force.insert(name.to_owned(), sides.clone());
+    pub fn begin(&mut self, name: &str, sides: &PartitionSides, direction: CutDirection) {
+        self.in_force.insert(name.to_owned(), (sides.clone(), direction));
         self.cut_anew();
     }
 
@@ -68,11 +68,16 @@ impl PartitionState {
 
     fn cut_anew(&mut self) {
         let mut cuts = ZoneCuts::default();
-        for sides in self.in_force.values() {
+        for (sides, direction) in self.in_force.values() {
             let zones: Vec<Vec<Zone>> = sides.iter().map(|side| self.zones_of(side)).collect();
             for (place, side) in zones.iter().enumerate() {
                 let others = zones[place + 1..].iter().flatten();
-                others.for_each(|&other| side.iter().for_each(|&zone| cuts.cut(zone, other)));
+                for (&zone, &other) in side.iter().flat_map(|zone| others.clone().map(move |other| (zone, other))) {
+                    cuts.cut(zone, other);
+                    if direction.is_both() {
+                        cuts.cut(other, zone);
+                    }
+                }
             }
         }
         self.cuts = cuts;
@@ -121,7 +126,7 @@ mod tests {
         plan.nodes.push(more);
         let op = |&(name, sides): &(&str, &[&[usize]])| {
             let sides = sides.iter().map(|side| side.iter().copied().map(NodeIndex).collect()).collect();
-            TimedOp::at_once(Op::Partition { name: name.to_owned(), sides })
+            TimedOp::at_once(Op::Partition { name: name.to_owned(), sides, direction: CutDirection::Both })
         };
         let (ops, ends) = (partitions.iter().map(op).collect(), EndCondition::Checked { checks: Vec::new() });
         plan.steps = vec![Step { verb: "partition", summary: String::new(), ops, ends, line: 1 }];
@@ -130,7 +135,7 @@ mod tests {
 
     fn cut_pairs(state: &PartitionState, nodes: usize) -> Vec<(usize, usize)> {
         let pairs = (0..nodes).flat_map(|a| (a + 1..nodes).map(move |b| (a, b)));
-        pairs.filter(|&(a, b)| state.are_cut(NodeIndex(a), NodeIndex(b))).collect()
+        pairs.filter(|&(a, b)| state.is_cut(NodeIndex(a), NodeIndex(b))).collect()
     }
 
     #[test]
@@ -138,8 +143,8 @@ mod tests {
         let plan = plan(&[("first", &[&[0], &[1, 2]]), ("second", &[&[1], &[2], &[3]])]);
         let mut state = PartitionState::new(&plan);
         let begin = |state: &mut PartitionState, place: usize| {
-            let Op::Partition { name, sides } = &plan.steps[0].ops[place].op else { panic!() };
-            state.begin(name, sides);
+            let Op::Partition { name, sides, direction } = &plan.steps[0].ops[place].op else { panic!() };
+            state.begin(name, sides, *direction);
         };
         begin(&mut state, 0);
         assert_eq!(cut_pairs(&state, 4), [(0, 1), (0, 2)]);
@@ -149,6 +154,14 @@ mod tests {
         assert_eq!(cut_pairs(&state, 4), [(1, 2), (1, 3), (2, 3)]);
         state.heal(&["second".to_owned()]);
         assert!(state.cuts().is_empty());
+    }
+
+    #[test]
+    fn a_one_way_cut_lets_the_other_side_through() {
+        let mut state = PartitionState::new(&plan(&[("p", &[&[0], &[1, 2]])]));
+        let sides = vec![vec![NodeIndex(0)], vec![NodeIndex(1), NodeIndex(2)]];
+        state.begin("p", &sides, CutDirection::OneWay);
+        assert!(state.is_cut(NodeIndex(0), NodeIndex(2)) && !state.is_cut(NodeIndex(2), NodeIndex(0)));
     }
 
     #[test]

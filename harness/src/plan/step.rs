@@ -72,6 +72,14 @@ pub enum EndCondition {
         #[serde(serialize_with = "duration_text::serialize")]
         deadline: Duration,
     },
+    /// Checks hold, all at once.
+    Until {
+        /// What must hold.
+        checks: Vec<Check>,
+        /// The step fails if that takes longer.
+        #[serde(serialize_with = "duration_text::serialize")]
+        deadline: Duration,
+    },
     /// Checks are evaluated on the state of the run.
     Checked {
         /// The step fails if one of these does.
@@ -83,7 +91,9 @@ impl EndCondition {
     /// How long the step may last at most; evaluating checks takes no time.
     pub fn limit(&self) -> Duration {
         match self {
-            EndCondition::Joined { deadline } | EndCondition::Done { deadline } => *deadline,
+            EndCondition::Joined { deadline }
+            | EndCondition::Done { deadline }
+            | EndCondition::Until { deadline, .. } => *deadline,
             EndCondition::Elapsed { duration } | EndCondition::Watched { duration, .. } => *duration,
             EndCondition::Checked { .. } => Duration::ZERO,
         }

@@ -129,6 +129,15 @@ impl SchemaParts {
 
     /// Each step is a map of one verb, or the verb alone where it needs nothing.
     fn steps(&mut self) -> Value {
+        // Steps within steps are of the same form.
+        if self.defs.insert("steps".to_owned(), Value::Null).is_none() {
+            let steps = self.list_of_steps();
+            self.defs.insert("steps".to_owned(), steps);
+        }
+        json!({"$ref": "#/$defs/steps"})
+    }
+
+    fn list_of_steps(&mut self) -> Value {
         let verbs: Map<String, Value> = VERBS.iter().map(|verb| (verb.name.to_owned(), self.verb(verb))).collect();
         let alone: Vec<&str> = VERBS.iter().filter(|verb| may_stand_alone(verb)).map(|verb| verb.name).collect();
         json!({"type": "array", "minItems": 1, "maxItems": ITEMS_OF_LIST_MAX, "items": {"anyOf": [
@@ -173,7 +182,7 @@ mod tests {
     #[test]
     fn every_verb_and_every_key_is_in_it() {
         let schema = schema();
-        let verbs = &schema["properties"]["steps"]["items"]["anyOf"][0]["properties"];
+        let verbs = &schema["$defs"]["steps"]["items"]["anyOf"][0]["properties"];
         for verb in VERBS {
             let name = verb.keys.what.trim_start_matches("a ").replace(' ', "-");
             assert!(!verbs[verb.name].is_null(), "{}", verb.name);

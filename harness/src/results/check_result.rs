@@ -55,6 +55,17 @@ impl CheckFailures {
 }
 
 impl CheckResult {
+    /// What was measured, in one clause: `it was 98 %`.
+    pub fn measured_text(&self) -> String {
+        match (self.value, self.unit, &self.reason) {
+            (Some(value), CheckUnit::Share, _) => format!("it was {:.4} %", value * 100.0).replace(".0000 %", " %"),
+            (Some(value), CheckUnit::Seconds, _) => format!("it was {value:.3} s"),
+            (Some(value), CheckUnit::Plain, _) => format!("it was {value}"),
+            (None, _, Some(reason)) => reason.clone(),
+            (None, _, None) => "nothing was measured".to_owned(),
+        }
+    }
+
     /// Whether the run did what is measured, and not as well as the bound wants.
     pub fn has_failed(&self) -> bool {
         !self.passed && self.exercised

@@ -67,7 +67,7 @@ impl<B: Backend> Runner<'_, B> {
             }
             (&Op::Ping { node, peer, .. }, OpResult::PingAnswered) => self.answered(at, LinkEnd { node, peer }),
             (&Op::SetLink { network, .. }, OpResult::NetworkChanged) => self.record(at, EventKind::LinkSet { network }),
-            (Op::Partition { name, sides }, OpResult::NetworkChanged) => {
+            (Op::Partition { name, sides, .. }, OpResult::NetworkChanged) => {
                 self.record(at, EventKind::Partitioned { name: name.clone(), sides: sides.clone() });
             }
             (Op::Heal { names }, OpResult::NetworkChanged) => {
@@ -146,6 +146,7 @@ impl<B: Backend> Runner<'_, B> {
         self.metric_history.take(at, &scrapes);
         self.observer.sampled(at, &scrapes);
         self.last_sample = Some((at, scrapes));
+        self.seen += 1;
     }
 
     fn ended(&mut self, at: RunTime, node: NodeIndex, event: EventKind) {
@@ -216,6 +217,7 @@ impl<B: Backend> Runner<'_, B> {
                 self.record(at, EventKind::Started { node: view.node, id: view.id });
             }
         }
+        self.seen += 1;
         let looked = self.state.look(views);
         if let EventKind::Inspected { components, persistent: kept, acknowledged, .. } = looked {
             self.last_inspection = Some(Inspection { generation, components });

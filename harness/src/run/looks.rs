@@ -10,6 +10,8 @@ use crate::plan::{EndCondition, Step};
 
 /// Pause between looks while nodes are joining.
 const INSPECT_JOINING_EVERY: Duration = Duration::from_millis(250);
+/// Pause between looks while a step waits for what they show.
+const INSPECT_WAITING_EVERY: Duration = Duration::from_millis(500);
 /// Pause between looks otherwise.
 const INSPECT_EVERY: Duration = Duration::from_secs(5);
 
@@ -62,6 +64,7 @@ pub(super) fn changes_holders(step: &Step) -> bool {
 pub(super) fn inspect_pause(ends: &EndCondition) -> Option<Duration> {
     match ends {
         EndCondition::Joined { .. } => Some(INSPECT_JOINING_EVERY),
+        EndCondition::Until { .. } => Some(INSPECT_WAITING_EVERY),
         EndCondition::Elapsed { .. } => Some(INSPECT_EVERY),
         EndCondition::Watched { inspect, .. } => Some(*inspect),
         EndCondition::Done { .. } | EndCondition::Checked { .. } => None,

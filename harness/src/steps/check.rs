@@ -4,7 +4,7 @@ use crate::topology::form::ValueForm;
 use std::ops::Range;
 
 use super::state::PlanState;
-use super::step::{StepSource, StepSpec, Verb};
+use super::step::{StepReader, StepSource, StepSpec, Verb};
 use crate::checks;
 use crate::plan::{Check, EndCondition, TimedOp};
 use crate::topology::check::NameTable;
@@ -14,7 +14,7 @@ use crate::topology::raw::{items, read_check};
 use crate::topology::tree::{YamlNode, YamlValue};
 
 /// One check or several.
-const CHECKS: ValueForm = ValueForm::Either(&[ValueForm::Text, ValueForm::List(1, &ValueForm::Text)]);
+pub(super) const CHECKS: ValueForm = ValueForm::Either(&[ValueForm::Text, ValueForm::List(1, &ValueForm::Text)]);
 
 pub(super) static VERB: Verb = Verb {
     name: "check",
@@ -23,7 +23,7 @@ pub(super) static VERB: Verb = Verb {
     keys: &MapSpec { what: "a check step", keys: &[], later: &[] },
     short: Some(CHECKS),
     example: "- check: [persistence >= 99%, stored == 100%]",
-    read,
+    read: StepReader::One(read),
 };
 
 #[derive(Debug)]
@@ -36,7 +36,7 @@ fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepS
     Box::new(CheckNow { written: read_texts(source.node, problems), checks: Vec::new() })
 }
 
-fn read_texts(node: &YamlNode, problems: &mut DiagnosticSink) -> Vec<Spanned<String>> {
+pub(super) fn read_texts(node: &YamlNode, problems: &mut DiagnosticSink) -> Vec<Spanned<String>> {
     if matches!(node.value, YamlValue::Scalar(_)) {
         return read_check(node, problems).into_iter().collect();
     }
@@ -60,6 +60,10 @@ impl StepSpec for CheckNow {
     fn summary(&self, _: &[TimedOp]) -> String {
         let texts: Vec<&str> = self.checks.iter().map(|check| check.value.text.as_str()).collect();
         format!("check {}", texts.join(", "))
+    }
+
+    fn may_run_beside(&self) -> bool {
+        false
     }
 
     fn checks(&self) -> &[Spanned<Check>] {

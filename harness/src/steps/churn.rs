@@ -14,7 +14,7 @@ use lifetime::{DOWNTIME_FORMS, Lifetime, LifetimeKind, SESSION_FORMS};
 
 use super::named::NodeNames;
 use super::state::{NodeLife, PlanState, SeedPurpose, SeedStream};
-use super::step::{ScheduleError, StepSource, StepSpec, Verb};
+use super::step::{ScheduleError, StepReader, StepSource, StepSpec, Verb};
 use crate::op::Op;
 use crate::plan::{EndCondition, NodeIndex, TimedOp};
 use crate::topology::check::NameTable;
@@ -55,7 +55,7 @@ pub(super) static VERB: Verb = Verb {
     },
     short: None,
     example: "- churn: {for: 60s, die: 1/100/s, graceful: 20%, spare: ambassador}",
-    read,
+    read: StepReader::One(read),
 };
 
 const REPLACEMENTS: [(&str, Replacement); 3] =

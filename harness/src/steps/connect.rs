@@ -10,7 +10,7 @@ use rand::RngExt;
 
 use super::named::NodeNames;
 use super::state::{PlanState, SeedPurpose, SeedStream, WORKLOAD_GRACE, shuffle};
-use super::step::{ScheduleError, StepSource, StepSpec, Verb};
+use super::step::{ScheduleError, StepReader, StepSource, StepSpec, Verb};
 use super::store::ITEMS_MAX;
 use crate::op::Op;
 use crate::plan::{EndCondition, NodeIndex, TimedOp};
@@ -39,7 +39,7 @@ pub(super) static VERB: Verb = Verb {
     },
     short: None,
     example: "- connect: {pairs: 20, within: 30s}",
-    read,
+    read: StepReader::One(read),
 };
 
 #[derive(Debug)]

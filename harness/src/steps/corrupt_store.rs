@@ -5,7 +5,7 @@ use rand::Rng;
 
 use super::named::NodeNames;
 use super::state::{NodeLife, PlanState, SeedPurpose, SeedStream};
-use super::step::{ScheduleError, StepSource, StepSpec, Verb, count_text, done_after};
+use super::step::{ScheduleError, StepReader, StepSource, StepSpec, Verb, count_text, done_after};
 use crate::op::Op;
 use crate::plan::{EndCondition, TimedOp};
 use crate::topology::check::NameTable;
@@ -32,7 +32,7 @@ pub(super) static VERB: Verb = Verb {
     },
     short: None,
     example: "- corrupt-store: {nodes: alpha, count: 2, share: 10%}",
-    read,
+    read: StepReader::One(read),
 };
 
 #[derive(Debug)]

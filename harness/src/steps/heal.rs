@@ -3,7 +3,7 @@
 use super::named::names_in;
 use super::rebind::CHANGE_DEADLINE;
 use super::state::{PlanState, SeedStream};
-use super::step::{ScheduleError, StepSource, StepSpec, Verb};
+use super::step::{ScheduleError, StepReader, StepSource, StepSpec, Verb};
 use crate::op::Op;
 use crate::plan::{EndCondition, TimedOp};
 use crate::topology::diagnostics::DiagnosticSink;
@@ -22,7 +22,7 @@ pub(super) static VERB: Verb = Verb {
     },
     short: Some(ValueForm::NAMES),
     example: "- heal: {name: split}",
-    read,
+    read: StepReader::One(read),
 };
 
 #[derive(Debug)]

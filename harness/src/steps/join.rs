@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::state::PlanState;
-use super::step::{StepSource, StepSpec, Verb};
+use super::step::{StepReader, StepSource, StepSpec, Verb};
 use crate::plan::{EndCondition, NetworkIndex, TimedOp};
 use crate::topology::check::TopologyModel;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted};
@@ -24,7 +24,7 @@ pub(super) static VERB: Verb = Verb {
     },
     short: None,
     example: "- join: {within: 30s}",
-    read,
+    read: StepReader::One(read),
 };
 
 #[derive(Debug)]
@@ -58,6 +58,10 @@ impl StepSpec for Join {
 
     fn ends(&self, _: &[TimedOp], _: &PlanState<'_>) -> EndCondition {
         EndCondition::Joined { deadline: self.deadline }
+    }
+
+    fn may_run_beside(&self) -> bool {
+        false
     }
 
     fn summary(&self, _: &[TimedOp]) -> String {

@@ -2,8 +2,8 @@
 
 use butter::core::random::Random;
 use butter::overlay::data::keywords::KEYWORDS_MAX;
-use rand::RngExt;
 
+use super::zipf::ZipfRanks;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink};
 use crate::topology::fields::{Fields, MapSpec, Spanned, key};
 use crate::topology::form::ValueForm;
@@ -11,8 +11,6 @@ use crate::topology::units::ZipfExponent;
 
 /// Most different keywords of one step.
 const TERMS_MAX: u64 = 100_000;
-/// Sum of the weights is at most so much for each keyword.
-const WEIGHT_FIRST: f64 = 1e12;
 /// Draws of one keyword before the most frequent one that an item lacks is taken.
 const TRIES_MAX: u32 = 64;
 
@@ -63,23 +61,13 @@ impl KeywordDraw {
 
     /// Draws keywords, one list after the other.
     pub(super) fn lists(&self, mut random: Random) -> impl FnMut() -> Vec<String> {
-        let weight = |rank: u64| (WEIGHT_FIRST / (rank as f64).powf(self.zipf)).max(1.0) as u64;
-        let sums: Vec<u64> = (1..=self.terms)
-            .scan(0, |sum, rank| {
-                *sum += weight(rank);
-                Some(*sum)
-            })
-            .collect();
+        let words = ZipfRanks::new(self.terms, self.zipf);
         let each = self.each as usize;
         move || {
             let mut ranks: Vec<usize> = Vec::with_capacity(each);
             while ranks.len() < each {
-                let mut draw = || {
-                    let at = random.random_range(0..sums[sums.len() - 1]);
-                    sums.partition_point(|&sum| sum <= at)
-                };
-                let drawn = (0..TRIES_MAX).map(|_| draw()).find(|rank| !ranks.contains(rank));
-                let first_lacking = || (0..sums.len()).find(|rank| !ranks.contains(rank));
+                let drawn = (0..TRIES_MAX).map(|_| words.draw(&mut random)).find(|rank| !ranks.contains(rank));
+                let first_lacking = || (0..words.len()).find(|rank| !ranks.contains(rank));
                 let Some(rank) = drawn.or_else(first_lacking) else { break };
                 ranks.push(rank);
             }

@@ -3,7 +3,7 @@
 use super::named::NetworkRefs;
 use super::rebind::CHANGE_DEADLINE;
 use super::state::{PlanState, SeedStream};
-use super::step::{ScheduleError, StepSource, StepSpec, Verb};
+use super::step::{ScheduleError, StepReader, StepSource, StepSpec, Verb};
 use crate::op::Op;
 use crate::plan::{EndCondition, TimedOp};
 use crate::topology::check::NameTable;
@@ -25,7 +25,7 @@ pub(super) static VERB: Verb = Verb {
     },
     short: None,
     example: "- link: {networks: [alpha], loss: 5%, up: {rate: 1mbit}}",
-    read,
+    read: StepReader::One(read),
 };
 
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 use super::named::NodeNames;
 use super::rebind::CHANGE_DEADLINE;
 use super::state::{PlanState, SeedStream};
-use super::step::{ScheduleError, StepSource, StepSpec, Verb};
+use super::step::{ScheduleError, StepReader, StepSource, StepSpec, Verb};
+use crate::net::zone::CutDirection;
 use crate::op::Op;
 use crate::plan::{EndCondition, NodeIndex, TimedOp};
 use crate::topology::check::NameTable;
@@ -35,18 +36,25 @@ pub(super) static VERB: Verb = Verb {
             .of(SIDES)
             .needed(),
             key("name", "split", "what a heal step calls it, where several are in force").of(ValueForm::Text),
+            key(
+                "one-way",
+                "true",
+                "what a side sends does not reach the sides after it, which still reach it; false if absent",
+            )
+            .of(ValueForm::Flag),
         ],
         later: &[],
     },
     short: Some(SIDES),
     example: "- partition: {sides: [alpha, [beta, c-1]], name: split}",
-    read,
+    read: StepReader::One(read),
 };
 
 #[derive(Debug)]
 struct Partition {
     name: String,
     sides: Vec<Side>,
+    direction: CutDirection,
 }
 
 #[derive(Debug)]
@@ -58,12 +66,15 @@ enum Side {
 /// The sides, or a map that says more.
 fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepSpec> {
     if matches!(source.node.value, YamlValue::List(_)) {
-        return Box::new(Partition { name: NAME_DEFAULT.to_owned(), sides: read_sides(source.node, problems) });
+        let sides = read_sides(source.node, problems);
+        return Box::new(Partition { name: NAME_DEFAULT.to_owned(), sides, direction: CutDirection::Both });
     }
     let fields = source.fields(problems);
     let sides = fields.need("sides", problems).map(|node| read_sides(node, problems)).unwrap_or_default();
     let name = fields.text("name", problems).map_or_else(|| NAME_DEFAULT.to_owned(), |name| name.value);
-    Box::new(Partition { name, sides })
+    let is_one_way = fields.flag("one-way", problems).unwrap_or(false);
+    let direction = if is_one_way { CutDirection::OneWay } else { CutDirection::Both };
+    Box::new(Partition { name, sides, direction })
 }
 
 fn read_sides(node: &YamlNode, problems: &mut DiagnosticSink) -> Vec<Side> {
@@ -123,7 +134,7 @@ impl StepSpec for Partition {
             }
         }
         state.partition(&self.name, &sides)?;
-        Ok(vec![TimedOp::at_once(Op::Partition { name: self.name.clone(), sides })])
+        Ok(vec![TimedOp::at_once(Op::Partition { name: self.name.clone(), sides, direction: self.direction })])
     }
 
     fn ends(&self, _: &[TimedOp], _: &PlanState<'_>) -> EndCondition {
@@ -132,6 +143,11 @@ impl StepSpec for Partition {
 
     fn summary(&self, _: &[TimedOp]) -> String {
         let sides: Vec<String> = self.sides.iter().map(Side::text).collect();
-        format!("partition: nothing passes between {}", sides.join(" | "))
+        match self.direction {
+            CutDirection::Both => format!("partition: nothing passes between {}", sides.join(" | ")),
+            CutDirection::OneWay => {
+                format!("partition: what one sends does not reach those after it: {}", sides.join(" | "))
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::named::NetworkRefs;
 use super::state::{PlanState, SeedStream};
-use super::step::{ScheduleError, StepSource, StepSpec, Verb};
+use super::step::{ScheduleError, StepReader, StepSource, StepSpec, Verb};
 use crate::plan::{EndCondition, NetworkIndex, TimedOp};
 use crate::topology::check::NameTable;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted};
@@ -30,7 +30,7 @@ pub(super) static VERB: Verb = Verb {
     },
     short: Some(ValueForm::NAMES),
     example: "- rebind: [alpha]",
-    read,
+    read: StepReader::One(read),
 };
 
 const ADDRESSES: [(&str, bool); 2] = [("new", false), ("same", true)];

@@ -21,6 +21,7 @@ pub fn reference() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::step::StepReader;
     use super::*;
     use crate::topology::diagnostics::DiagnosticSink;
     use crate::topology::tree::{self, YamlValue};
@@ -44,7 +45,8 @@ mod tests {
             let YamlValue::List(nodes) = &tree.value else { panic!("{}", verb.example) };
             let steps = super::super::read(nodes, verb.example, &mut problems);
             assert!(problems.none(), "{}", problems.into_diagnostics(verb.name, verb.example));
-            assert_eq!(steps[0].verb.name, verb.name);
+            let is_itself = matches!(verb.read, StepReader::One(_));
+            assert!(!is_itself || steps[0].verb.name == verb.name, "{}", verb.name);
         }
     }
 }

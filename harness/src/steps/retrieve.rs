@@ -9,7 +9,7 @@ use rand::{Rng, RngExt};
 use super::named::NodeNames;
 use super::searching::{SEARCH, SearchDraw};
 use super::state::{NodeLife, PlanState, SeedPurpose, SeedStream, shuffle};
-use super::step::{ScheduleError, StepSource, StepSpec, Verb, done_after};
+use super::step::{ScheduleError, StepReader, StepSource, StepSpec, Verb, done_after};
 use super::store::{ITEMS_MAX, slot};
 use crate::op::Op;
 use crate::plan::{EndCondition, ItemIndex, NodeIndex, TimedOp};
@@ -55,7 +55,7 @@ pub(super) static VERB: Verb = Verb {
     },
     short: None,
     example: "- retrieve: {items: all, from: [alpha, fresh]}",
-    read,
+    read: StepReader::One(read),
 };
 
 #[derive(Debug)]
@@ -113,23 +113,38 @@ impl StepSpec for Retrieve {
             return Err(ScheduleError::TooManyOps);
         }
         let mut random = seeds.random(SeedPurpose::Readers);
-        let mut now = Vec::new();
+        let (mut now, mut pools) = (Vec::new(), Vec::new());
         for (name, selector) in standing {
             let live = state.live_of(&state.nodes_of([selector]));
             if live.is_empty() {
                 return Err(ScheduleError::NoneAlive { names: name.clone() });
             }
-            let mut any = || live[random.random_range(0..live.len() as u64) as usize];
-            now.extend(wanted.iter().map(|wanted| Read { wanted: wanted.clone(), node: any() }));
+            let mut any = || random.random_range(0..live.len() as u64) as usize;
+            let pool = pools.len();
+            now.extend(wanted.iter().map(|wanted| Read { wanted: wanted.clone(), pool, place: any() }));
+            pools.push(live);
         }
-        let by_fresh = |&node| wanted.iter().map(move |wanted| Read { wanted: wanted.clone(), node });
-        let later = fresh.iter().flat_map(by_fresh).collect();
-        let rate = GETS_PER_SECOND.max(readers(&now, fresh.len()) as f64 * GETS_PER_READER_AND_SECOND);
+        let first_fresh = pools.len();
+        pools.extend(fresh.iter().map(|&node| vec![node]));
+        let wanted = &wanted;
+        let by_fresh = |pool| wanted.iter().map(move |wanted| Read { wanted: wanted.clone(), pool, place: 0 });
+        let later = (first_fresh..pools.len()).flat_map(by_fresh).collect();
+        let rate = GETS_PER_SECOND.max(readers(&now, &pools, fresh.len()) as f64 * GETS_PER_READER_AND_SECOND);
         let mut ops: Vec<TimedOp> =
             fresh.iter().map(|&node| TimedOp::at_once(Op::Start { node, fresh: true })).collect();
         fresh.iter().for_each(|&node| state.set_life(node, NodeLife::Up));
-        ops.extend(spread(seeds, now, later, rate));
+        let at = |(read, after): (Read, Duration)| {
+            // A fresh node begins with the step.
+            let pool = &pools[read.pool];
+            let node = if read.pool < first_fresh { state.working(pool, read.place, after) } else { pool[0] };
+            read.by(node, after)
+        };
+        ops.extend(spread(seeds, now, later, rate).into_iter().map(at));
         Ok(ops)
+    }
+
+    fn uses_nodes(&self) -> bool {
+        true
     }
 
     fn ends(&self, ops: &[TimedOp], state: &PlanState<'_>) -> EndCondition {
@@ -164,13 +179,13 @@ impl Retrieve {
             let absent = (0..self.absent).map(|_| Wanted::Absent { key: keys.next_u64(), exhaustive });
             return Ok(items.into_iter().map(|item| Wanted::Item { item, exhaustive }).chain(absent).collect());
         };
-        let queries = search.draw(&state.items, &mut seeds.random(SeedPurpose::Queries))?;
+        let queries = search.draw(&state.items[..state.items_before()], &mut seeds.random(SeedPurpose::Queries))?;
         let limit = search.limit;
         Ok(queries.into_iter().map(|query| Wanted::Search { query: query.into(), limit }).collect())
     }
 
     fn choose(&self, state: &PlanState<'_>, seeds: &SeedStream) -> Result<Vec<ItemIndex>, ScheduleError> {
-        let all: Vec<ItemIndex> = (0..state.items.len()).map(ItemIndex).collect();
+        let all: Vec<ItemIndex> = (0..state.items_before()).map(ItemIndex).collect();
         match self.items {
             _ if all.is_empty() => Err(ScheduleError::NothingStored),
             None => Ok(all),
@@ -194,15 +209,15 @@ enum Wanted {
     Search { query: Arc<str>, limit: usize },
 }
 
-/// A get or a search without its time.
+/// A get or a search without its time: the node at this place of a pool asks.
 struct Read {
     wanted: Wanted,
-    node: NodeIndex,
+    pool: usize,
+    place: usize,
 }
 
 impl Read {
-    fn at(self, after: Duration) -> TimedOp {
-        let node = self.node;
+    fn by(self, node: NodeIndex, after: Duration) -> TimedOp {
         let op = match self.wanted {
             Wanted::Item { item, exhaustive } => Op::Get { node, item, exhaustive },
             Wanted::Absent { key, exhaustive } => Op::GetAbsent { node, key, exhaustive },
@@ -213,20 +228,20 @@ impl Read {
 }
 
 /// How many nodes read.
-fn readers(now: &[Read], fresh: usize) -> usize {
-    let nodes: std::collections::BTreeSet<NodeIndex> = now.iter().map(|read| read.node).collect();
+fn readers(now: &[Read], pools: &[Vec<NodeIndex>], fresh: usize) -> usize {
+    let nodes: std::collections::BTreeSet<NodeIndex> = now.iter().map(|read| pools[read.pool][read.place]).collect();
     nodes.len() + fresh
 }
 
 /// Both in random order at an even pace; those of `later` not before fresh nodes had time to join.
-fn spread(seeds: &SeedStream, mut now: Vec<Read>, mut later: Vec<Read>, rate: f64) -> Vec<TimedOp> {
+fn spread(seeds: &SeedStream, mut now: Vec<Read>, mut later: Vec<Read>, rate: f64) -> Vec<(Read, Duration)> {
     let mut random = seeds.random(SeedPurpose::Order);
     shuffle(&mut random, &mut now);
     // As many as fit before the fresh nodes may read; the rest is mixed with theirs.
     let early = if later.is_empty() { now.len() } else { now.len().min((FRESH_JOIN.as_secs_f64() * rate) as usize) };
     later.extend(now.drain(early..));
     shuffle(&mut random, &mut later);
-    let early = now.into_iter().enumerate().map(|(number, read)| read.at(slot(number as u64, rate)));
-    let late = later.into_iter().enumerate().map(|(number, read)| read.at(FRESH_JOIN + slot(number as u64, rate)));
+    let early = now.into_iter().enumerate().map(|(number, read)| (read, slot(number as u64, rate)));
+    let late = later.into_iter().enumerate().map(|(number, read)| (read, FRESH_JOIN + slot(number as u64, rate)));
     early.chain(late).collect()
 }

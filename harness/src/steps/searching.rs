@@ -68,8 +68,13 @@ impl SearchDraw {
         }
         let mut query = || {
             let item = described[random.random_range(0..described.len() as u64) as usize];
-            sample(random, item.keywords.clone(), self.terms).join(" AND ")
+            query_of(item, self.terms, random)
         };
         Ok((0..self.queries).map(|_| query()).collect())
     }
+}
+
+/// A query for so many keywords of an item, all of which an answer must have.
+pub(super) fn query_of(item: &Item, terms: usize, random: &mut Random) -> String {
+    sample(random, item.keywords.clone(), terms).join(" AND ")
 }

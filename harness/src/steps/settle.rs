@@ -4,7 +4,7 @@ use crate::topology::form::ValueForm;
 use std::time::Duration;
 
 use super::state::PlanState;
-use super::step::{StepSource, StepSpec, Verb};
+use super::step::{StepReader, StepSource, StepSpec, Verb};
 use crate::plan::{EndCondition, TimedOp};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink};
 use crate::topology::fields::{MapSpec, key};
@@ -25,7 +25,7 @@ pub(super) static VERB: Verb = Verb {
     },
     short: None,
     example: "- settle: {for: 10s}",
-    read,
+    read: StepReader::One(read),
 };
 
 #[derive(Debug)]

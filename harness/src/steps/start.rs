@@ -2,7 +2,7 @@
 
 use super::named::NodeNames;
 use super::state::{NodeLife, PlanState, SeedStream};
-use super::step::{ScheduleError, StepSource, StepSpec, Verb, count_text, done_after};
+use super::step::{ScheduleError, StepReader, StepSource, StepSpec, Verb, count_text, done_after};
 use crate::op::Op;
 use crate::plan::{EndCondition, TimedOp};
 use crate::topology::check::NameTable;
@@ -28,7 +28,7 @@ pub(super) static VERB: Verb = Verb {
     },
     short: None,
     example: "- start: {nodes: alpha, fresh: true}",
-    read,
+    read: StepReader::One(read),
 };
 
 #[derive(Debug)]

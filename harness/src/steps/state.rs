@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use butter::api::StoragePlace;
 use butter::core::random::{Random, child, sample};
-use rand::RngExt;
+use rand::{Rng, RngExt};
 
+use super::meanwhile::Meanwhile;
 use super::named::NodeNames;
 use super::step::ScheduleError;
 use crate::plan::partitions::{PartitionSides, zones};
@@ -46,6 +47,8 @@ pub(crate) struct PlanState<'p> {
     fresh_steps: usize,
     /// How long a put or get may be under way.
     pub(crate) grace: Duration,
+    /// What steps that run beside the one being scheduled do to nodes.
+    pub(super) meanwhile: Option<Meanwhile>,
 }
 
 impl<'p> PlanState<'p> {
@@ -70,6 +73,7 @@ impl<'p> PlanState<'p> {
             ops: 0,
             fresh_steps: 0,
             grace,
+            meanwhile: None,
         }
     }
 
@@ -91,9 +95,38 @@ impl<'p> PlanState<'p> {
         self.lives[node.0] = life;
     }
 
-    /// Those of `nodes` who are alive.
+    /// Every node's life.
+    pub(super) fn lives(&self) -> &[NodeLife] {
+        &self.lives
+    }
+
+    /// The nodes of a network that are in such a state, in order.
+    pub(super) fn nodes_on(&self, network: NetworkIndex, life: NodeLife) -> Vec<NodeIndex> {
+        let nodes = (0..self.roster.nodes.len()).map(NodeIndex);
+        nodes.filter(|node| self.node(*node).network == network && self.lives[node.0] == life).collect()
+    }
+
+    /// Those of `nodes` who are alive at the beginning of the step.
     pub(crate) fn live_of(&self, nodes: &[NodeIndex]) -> Vec<NodeIndex> {
-        nodes.iter().copied().filter(|node| self.is_alive(*node)).collect()
+        let is_alive = |node: NodeIndex| match &self.meanwhile {
+            Some(meanwhile) => meanwhile.began_up(node),
+            None => self.is_alive(node),
+        };
+        nodes.iter().copied().filter(|node| is_alive(*node)).collect()
+    }
+
+    /// The node of `nodes` that works at this time of the step: the one at `place`, or the next that no other step ends or has
+    /// just started.
+    pub(super) fn working(&self, nodes: &[NodeIndex], place: usize, at: Duration) -> NodeIndex {
+        let Some(meanwhile) = &self.meanwhile else { return nodes[place] };
+        let from_place = || nodes[place..].iter().chain(&nodes[..place]).copied();
+        let standing = from_place().find(|node| meanwhile.stands(*node, at));
+        standing.or_else(|| from_place().find(|node| meanwhile.is_up(*node, at))).unwrap_or(nodes[place])
+    }
+
+    /// How many items were stored before the step.
+    pub(super) fn items_before(&self) -> usize {
+        self.meanwhile.as_ref().map_or(self.items.len(), |meanwhile| meanwhile.items)
     }
 
     /// Those of the named nodes that are in such a state: all, or `count` of them at random; in order.
@@ -243,12 +276,20 @@ pub(crate) enum SeedPurpose {
     Keywords = 10,
     Queries = 11,
     AbsentKeys = 12,
+    Arrivals = 13,
+    Popularity = 14,
+    Inner = 15,
 }
 
 impl SeedStream {
     /// Of step number `step`, from 0.
     pub(crate) fn new(seed: u64, step: usize) -> Self {
         SeedStream { seed, step: step as u64 }
+    }
+
+    /// Of a step inside this one.
+    pub(super) fn inner(&self, place: usize) -> SeedStream {
+        SeedStream { seed: self.random(SeedPurpose::Inner).next_u64(), step: place as u64 }
     }
 
     /// The generator for one purpose.

@@ -11,7 +11,7 @@ use crate::plan::Check;
 use crate::plan::{EndCondition, NetworkIndex, TimedOp};
 use crate::topology::check::NameTable;
 use crate::topology::check::TopologyModel;
-use crate::topology::diagnostics::{DiagnosticSink, Span};
+use crate::topology::diagnostics::{DiagnosticSink, LineIndex, Span};
 use crate::topology::fields::{Fields, MapSpec, Spanned};
 use crate::topology::form::ValueForm;
 use crate::topology::roster::NodeRoster;
@@ -33,7 +33,25 @@ pub(crate) struct Verb {
     /// A whole step that uses it.
     pub(crate) example: &'static str,
     /// Reads a step. Where a value is faulty, which is reported, any other may stand for it.
-    pub(crate) read: fn(&StepSource<'_>, &mut DiagnosticSink) -> Box<dyn StepSpec>,
+    pub(crate) read: StepReader,
+}
+
+/// What a verb makes of its map.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum StepReader {
+    /// A step.
+    One(fn(&StepSource<'_>, &mut DiagnosticSink) -> Box<dyn StepSpec>),
+    /// Other steps of the file, in its place.
+    Rounds(for<'t> fn(&StepSource<'t>, &mut DiagnosticSink) -> Rounds<'t>),
+}
+
+/// Steps that are played several times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rounds<'t> {
+    /// How often.
+    pub(crate) times: u64,
+    /// In order.
+    pub(crate) steps: &'t [YamlNode],
 }
 
 /// Where a step is read from.
@@ -45,6 +63,8 @@ pub(crate) struct StepSource<'t> {
     pub(crate) span: &'t Span,
     /// As [`Verb::keys`].
     pub(crate) keys: &'static MapSpec,
+    /// Lines of the file.
+    pub(crate) lines: &'t LineIndex,
 }
 
 impl<'t> StepSource<'t> {
@@ -82,6 +102,16 @@ pub(crate) trait StepSpec: fmt::Debug {
 
     /// What it does, in one line.
     fn summary(&self, ops: &[TimedOp]) -> String;
+
+    /// Whether it may run beside other steps: it has operations at times of its own, and looks at nothing but them.
+    fn may_run_beside(&self) -> bool {
+        true
+    }
+
+    /// Whether nodes work for it, which must be alive then. Such steps are scheduled after those that start and end nodes.
+    fn uses_nodes(&self) -> bool {
+        false
+    }
 
     /// Checks that it evaluates, once validated.
     fn checks(&self) -> &[Spanned<Check>] {
@@ -193,6 +223,15 @@ pub(crate) enum ScheduleError {
         /// Name of the node.
         node: String,
     },
+    /// Steps beside each other that both start or end a node.
+    #[error("two of its steps start or end {node}")]
+    EndedTwice {
+        /// Name of the node.
+        node: String,
+    },
+    /// Only one of several steps at once can have nodes join for it.
+    #[error("two of its steps have fresh nodes join")]
+    FreshTwice,
     /// Choosing would take too long.
     #[error("this step has more than {PAIRS_MAX} pairs of nodes to choose from")]
     TooManyPairs,
@@ -216,6 +255,8 @@ impl ScheduleError {
             ScheduleError::TooManyZones => "use fewer sides, or fewer different partitions",
             ScheduleError::NotPartitioned { .. } => "partition before: - partition: [alpha, beta]",
             ScheduleError::NoDisk { .. } => "give its node group a disk: store: disk",
+            ScheduleError::EndedTwice { .. } => "let one step alone be about it, or put one after the other",
+            ScheduleError::FreshTwice => "let one of them alone name fresh nodes",
             ScheduleError::TooManyPairs => "name fewer nodes: among: [a, b]",
             ScheduleError::TooManyOps | ScheduleError::TooManyDraws => "use fewer nodes or items, or less time",
         }

@@ -7,7 +7,7 @@ use rand::RngExt;
 use super::keywords::{KEYWORDS, KeywordDraw};
 use super::named::NodeNames;
 use super::state::{PlanState, SeedPurpose, SeedStream, shuffle};
-use super::step::{ScheduleError, StepSource, StepSpec, Verb, done_after};
+use super::step::{ScheduleError, StepReader, StepSource, StepSpec, Verb, done_after};
 use crate::op::Op;
 use crate::plan::{EndCondition, Item, ItemIndex, TimedOp};
 use crate::topology::check::NameTable;
@@ -45,7 +45,7 @@ pub(super) static VERB: Verb = Verb {
     },
     short: None,
     example: "- store: {items: 60, size: 1KiB..32KiB, from: alpha}",
-    read,
+    read: StepReader::One(read),
 };
 
 #[derive(Debug)]
@@ -97,13 +97,18 @@ impl StepSpec for Store {
         let mut ops = Vec::with_capacity(self.items as usize);
         for number in 0..self.items {
             let item = ItemIndex(state.items.len());
-            let node = storers[number as usize % storers.len()];
+            let after = slot(number, rate);
+            let node = state.working(&storers, number as usize % storers.len(), after);
             let size = random.random_range(self.sizes.least..=self.sizes.most) as usize;
             let keywords = keywords.as_mut().map_or_else(Vec::new, |next| next());
             state.items.push(Item { size, seed: random.random(), by: node, keywords });
-            ops.push(TimedOp { after: slot(number, rate), op: Op::Put { node, item } });
+            ops.push(TimedOp { after, op: Op::Put { node, item } });
         }
         Ok(ops)
+    }
+
+    fn uses_nodes(&self) -> bool {
+        true
     }
 
     fn ends(&self, ops: &[TimedOp], state: &PlanState<'_>) -> EndCondition {

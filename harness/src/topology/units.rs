@@ -51,6 +51,15 @@ pub struct Share(pub f64);
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct ChancePerSecond(pub f64);
 
+/// How often something happens, per second: above 0.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Frequency(pub f64);
+
+impl Frequency {
+    /// The greatest one.
+    const MOST: f64 = 100_000.0;
+}
+
 /// How much more frequent the first of many things is than the others: of two in ranks 1 and k, k to this power.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct ZipfExponent(pub f64);
@@ -196,6 +205,28 @@ impl Unit for ChancePerSecond {
             return Err("its '/s' is missing".into());
         };
         Share::parse(share.trim()).map(|Share(share)| ChancePerSecond(share))
+    }
+}
+
+impl Unit for Frequency {
+    const WHAT: &'static str = "a number per second";
+    const EXAMPLE: &'static str = "20/s or 0.5/s";
+    const PATTERN: &'static str = r"^[0-9.]+ */s$";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let Some(number) = text.strip_suffix("/s").map(str::trim) else {
+            return Err("its '/s' is missing".into());
+        };
+        match number.parse() {
+            Ok(rate) if is_plain_number(number) && rate > 0.0 && rate <= Self::MOST => Ok(Frequency(rate)),
+            _ => Err(format!("numbers go from above 0 to {}", Self::MOST)),
+        }
+    }
+}
+
+impl fmt::Display for Frequency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.0)
     }
 }
 

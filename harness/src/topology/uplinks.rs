@@ -49,4 +49,11 @@ impl<'h> UplinkStates<'h> {
         (*up, *down) = link.over((up, down));
         Op::SetLink { network, up: Box::new(up.clone()), down: Box::new(down.clone()) }
     }
+
+    /// Operations that have an uplink lose everything, and that make it what it is now.
+    pub(crate) fn cut(&self, network: NetworkIndex) -> (Op, Op) {
+        let UplinkState { up, down, .. } = self.now[network.0].as_ref().expect("what has a link is behind something");
+        let set = |up: LinkConfig, down: LinkConfig| Op::SetLink { network, up: Box::new(up), down: Box::new(down) };
+        (set(up.losing_all(), down.losing_all()), set(up.clone(), down.clone()))
+    }
 }

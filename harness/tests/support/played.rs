@@ -13,6 +13,7 @@ use butter_harness::checks;
 use butter_harness::events::{Event, EventKind, Recovery, RunTime};
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
+use butter_harness::net::zone::CutDirection;
 use butter_harness::op::{BackendEvent, NodeSnapshot, Op, OpId, OpResult, OpTarget};
 use butter_harness::plan::builder::PlanBuilder;
 use butter_harness::plan::{EndCondition, Item, ItemIndex, NetworkIndex, NodeIndex, Plan, Step, TimedOp, Uplink};
@@ -149,7 +150,7 @@ const OTHER_SIDE: [(usize, usize); 4] = [(1, 2), (4, 3), (1, 4), (2, 0)];
 pub(crate) fn cut() -> Draft {
     let mut draft = homes("cut", 2);
     let sides = [vec![0, 1, 3], vec![2, 4]].map(|side| side.into_iter().map(NodeIndex).collect()).to_vec();
-    draft.announce(Op::Partition { name: "split".to_owned(), sides });
+    draft.announce(Op::Partition { name: "split".to_owned(), sides, direction: CutDirection::Both });
     draft.announce(Op::Heal { names: vec!["split".to_owned()] });
     draft
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use butter_harness::checks;
 use butter_harness::events::{Event, RunTime};
+use butter_harness::plan::Check;
 use butter_harness::progress::Progress;
-use butter_harness::run::{RunObserver, RunStatus};
+use butter_harness::run::{RunObserver, RunSoFar, RunStatus};
 use butter_harness::series::Scrape;
 
 pub(crate) struct SilentObserver;
@@ -13,6 +15,9 @@ impl RunObserver for SilentObserver {
     fn event(&mut self, _: &Event) {}
     fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
     fn status(&mut self, _: &RunStatus) {}
+    fn unmet(&mut self, wanted: &[Check], so_far: &RunSoFar<'_>) -> Option<String> {
+        checks::unmet(wanted, so_far)
+    }
 }
 
 impl Progress for SilentObserver {

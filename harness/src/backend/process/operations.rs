@@ -46,8 +46,8 @@ pub(crate) async fn perform<H: ProcessHost>(run: &ProcessRun<H>, op: Op, target:
         (Op::SetLink { network, up, down }, _) => {
             changed(node_api::set_link(&run.routers[network.0], &up, &down).await)
         }
-        (Op::Partition { name, sides }, _) => {
-            changed(partition::change(run, |partitions| partitions.begin(&name, &sides)).await)
+        (Op::Partition { name, sides, direction }, _) => {
+            changed(partition::change(run, |partitions| partitions.begin(&name, &sides, direction)).await)
         }
         (Op::Heal { names }, _) => changed(partition::change(run, |partitions| partitions.heal(&names)).await),
         (Op::FillDisk { node, full }, _) => store_changed(node, disks::fill(run, node, full).await),

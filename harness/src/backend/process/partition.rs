@@ -53,7 +53,7 @@ fn filter<H>(run: &ProcessRun<H>, node: NodeIndex) -> ArrivalFilter {
     let partitions = lock(run);
     let network = run.plan.node(node).network;
     let neighbours = (0..run.plan.nodes.len()).map(NodeIndex).filter(|other| run.plan.node(*other).network == network);
-    let cut = neighbours.filter(|other| partitions.are_cut(node, *other));
+    let cut = neighbours.filter(|other| partitions.is_cut(*other, node));
     let hosts = cut.map(|other| run.plan.node(other).address).collect();
     ArrivalFilter::new(hosts, partitions.cuts().cut_from(partitions.zone(node)).collect())
 }

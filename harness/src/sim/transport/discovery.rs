@@ -42,12 +42,12 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         let network = self.end(from).network as usize;
         let source = SocketAddr::V4(self.address(from));
         match to {
-            Some(to) if self.are_cut(from, to) => {}
+            Some(to) if self.is_cut(from, to) => {}
             Some(to) => self.deliver(to, TransportEvent::Announcement { from: source, announcement }),
             None => {
                 for place in 0..self.live[network].len() {
                     let to = self.live[network][place];
-                    if to != from && !self.are_cut(from, to) {
+                    if to != from && !self.is_cut(from, to) {
                         self.deliver(
                             to,
                             TransportEvent::Announcement { from: source, announcement: announcement.clone() },

@@ -316,7 +316,7 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
 
     /// A datagram of QUIC has come to a node's machine.
     pub(super) fn quic_packet_arrives(&mut self, slot: NodeSlot, packet: &SimPacket, quic: QuicPacket) {
-        if self.are_cut(quic.from, slot) {
+        if self.is_cut(quic.from, slot) {
             return;
         }
         let (source, port) = (packet.flow.source, packet.flow.destination.port());

@@ -1,13 +1,14 @@
 //! Partitions: what arrives at a node from one that is cut off from it is lost.
 
 use super::*;
+use crate::net::zone::CutDirection;
 use crate::plan::NodeIndex;
 use crate::plan::partitions::PartitionSides;
 
 impl<M: Debug + Encode + Decode<()>> Transport<M> {
     /// Carries out [`crate::op::Op::Partition`].
-    pub fn partition(&mut self, name: &str, sides: &PartitionSides) {
-        self.partitions.begin(name, sides);
+    pub fn partition(&mut self, name: &str, sides: &PartitionSides, direction: CutDirection) {
+        self.partitions.begin(name, sides, direction);
         self.judge_links();
     }
 
@@ -18,8 +19,8 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
     }
 
     /// Whether what one node sends is lost at the other.
-    pub(super) fn are_cut(&self, from: NodeSlot, to: NodeSlot) -> bool {
-        self.partitions.are_cut(NodeIndex(from as usize), NodeIndex(to as usize))
+    pub(super) fn is_cut(&self, from: NodeSlot, to: NodeSlot) -> bool {
+        self.partitions.is_cut(NodeIndex(from as usize), NodeIndex(to as usize))
     }
 
     fn judge_links(&mut self) {
@@ -27,13 +28,15 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         keys.into_iter().for_each(|key| self.judge_link(key));
     }
 
-    /// Notes whether anything arrives over a link. One over which nothing does for long breaks.
+    /// Notes whether a link works. QUIC needs both directions: where one is cut, nothing is acknowledged, and one end hears nothing
+    /// for long and gives the link up. So one direction is as good as both.
     pub(super) fn judge_link(&mut self, key: LinkKey) {
         let link = &self.links[key];
         let [a, b] = link.slots();
+        let are_cut = |a, b| self.is_cut(a, b) || self.is_cut(b, a);
         let is_parted = match link.relay {
-            Some(relay) => self.are_cut(a, relay) || self.are_cut(relay, b),
-            None => self.are_cut(a, b),
+            Some(relay) => are_cut(a, relay) || are_cut(relay, b),
+            None => are_cut(a, b),
         };
         let was_parted = std::mem::replace(&mut self.links[key].is_parted, is_parted);
         if is_parted && !was_parted {

@@ -168,7 +168,7 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
                     content => content,
                 };
                 let socket = self.socket_at(slot, packet.flow.destination.port());
-                let is_heard = self.end(slot).alive && !self.are_cut(content.sender(), slot);
+                let is_heard = self.end(slot).alive && !self.is_cut(content.sender(), slot);
                 let Some(socket) = socket.filter(|_| is_heard) else { return };
                 match content {
                     Content::Handshake(handshake) => self.handshake(slot, packet, handshake),
