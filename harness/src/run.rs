@@ -13,6 +13,7 @@
 //! | `pending` | what was submitted and not reported yet |
 //! | `rebind_recovery` | links over NATs that have forgotten everything |
 //! | `backend_events` | what a backend reports, taken into both |
+//! | `status` | where a run stands, for those who watch it |
 //! | `stop` | how a run is ended early |
 //! | `waiting` | steps that last until checks hold |
 
@@ -27,7 +28,6 @@ use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 use crate::backend::Backend;
 use crate::events::{AbsentResult, Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::metrics::history::MetricHistory;
-use crate::metrics::run::RunMetrics;
 use crate::op::{Lifecycle, Op, OpId, OpTarget};
 use crate::plan::{Check, EndCondition, NodeIndex, Plan};
 use crate::series::Scrape;
@@ -42,6 +42,7 @@ mod pending;
 mod rebind_recovery;
 mod searches;
 mod state;
+mod status;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ use pending::PendingOps;
 use rebind_recovery::{Rebind, RebindRecovery};
 pub use state::QueryCounts;
 use state::RunState;
+pub use status::RunStatus;
 pub use stop::{StopReason, StopSignal};
 
 /// Why a node that is down does nothing.
@@ -117,39 +119,6 @@ pub struct RunSoFar<'r> {
     pub events: &'r [Event],
     /// The metrics that checks are about.
     pub metric_history: &'r MetricHistory,
-}
-
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunStatus {
-    /// The run's clock.
-    pub now: RunTime,
-    /// The step being played, an index into the plan's steps.
-    pub step: Option<usize>,
-    /// When that step ends at the latest, if nothing goes wrong.
-    pub step_ends: Option<RunTime>,
-    /// Nodes that run.
-    pub live: usize,
-    /// Items acknowledged.
-    pub acknowledged: usize,
-    /// Items kept, and those that were acknowledged by then, when last inspected.
-    pub persistent: Option<(usize, usize)>,
-    /// QueryCounts by how they ended.
-    pub queries: QueryCounts,
-}
-
-impl RunStatus {
-    /// The status as metrics.
-    pub fn metrics(&self) -> RunMetrics {
-        RunMetrics {
-            clock: self.now,
-            step: self.step,
-            nodes_live: self.live,
-            items_acknowledged: self.acknowledged,
-            items_persistent: self.persistent.map(|(persistent, _)| persistent),
-            queries: self.queries.by_outcome(),
-        }
-    }
 }
 
 /// Plays `plan` on `backend`, which is up. `stop` ends it early.

@@ -108,8 +108,10 @@ async fn bring_up(args: &Args, plan: &Plan) -> Result<(), CommandError> {
         }
         Err(error) => {
             // The keeper has removed it, unless it could not even begin.
-            if directory.state().is_none_or(|state| state.is_dead() && !state.up) {
-                directory.remove()?;
+            match directory.state() {
+                Some(state) if state.is_dead() && !state.up => clean_up(&directory, &state, &mut down::Notes).await?,
+                Some(_) => {}
+                None => directory.remove()?,
             }
             Err(error)
         }
