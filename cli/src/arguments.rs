@@ -125,6 +125,11 @@ pub fn parse(
     Ok(command.try_get_matches_from(&arguments)?)
 }
 
+/// The command with the variables of its options in their help texts.
+pub(crate) fn with_variables_in_help(command: Command) -> Command {
+    unbind(command, &[], &mut Vec::new())
+}
+
 /// Takes the variables from all options, so that clap does not read them, and says them in the help text.
 fn unbind(command: Command, path: &[String], bindings: &mut Vec<Binding>) -> Command {
     let command = command.mut_args(|arg| {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`arguments`] | arguments first, then environment variables for the options that they leave open |
 //! | [`completions`] | scripts that let a shell complete command lines |
+//! | [`manual`] | the command line as Markdown and as manual pages |
 //! | [`given`] | which options stand on the command line itself |
 //! | [`values`] | parsers of values: switches, counts, durations, addresses, settings |
 //! | [`terminal`] | what an output stream can show: colour, progress, width, characters |
@@ -22,6 +23,7 @@ pub mod completions;
 pub mod end_signals;
 pub mod given;
 pub mod logging;
+pub mod manual;
 pub mod output;
 pub mod terminal;
 pub mod values;

@@ -35,7 +35,7 @@ mod views_healed;
 mod words;
 
 pub(crate) use check::Activity;
-use check::MeasureFamily;
+use check::{Form, MeasureFamily};
 pub use evaluate::{evaluate, unmet};
 pub(crate) use parse::parse;
 pub(crate) use words::Names;
@@ -71,11 +71,16 @@ pub(crate) fn missing(check: &Check, before: &Activity) -> Option<&'static str> 
     family(check.measure.family).missing(&check.measure, before)
 }
 
+/// Every form of every check.
+pub(crate) fn forms() -> impl Iterator<Item = &'static Form> {
+    FAMILIES.iter().flat_map(|family| family.forms())
+}
+
 /// A reference of every check: its forms, with an example and what it measures.
 pub fn reference() -> String {
     let mut text = String::from("A check is a measure, one of >=, >, <=, < and ==, and a bound.\n");
-    for form in FAMILIES.iter().flat_map(|family| family.forms()) {
-        let check::Form { syntax, example, meaning } = form;
+    for form in forms() {
+        let Form { syntax, example, meaning } = form;
         write!(text, "\n{syntax}\n    {meaning}\n    Example: {example}\n").expect("a string takes everything");
     }
     text

@@ -10,6 +10,7 @@
 //! | `run` | `harness run`: every file checked, then played, reported |
 //! | `origin` | plans from files and from records |
 //! | `junit_file` | the JUnit report, whatever the end |
+//! | `summary_file` | the summary in Markdown for CI |
 //! | `seeds` | one topology with many seeds |
 //! | `session` | one run from `up` to `down` |
 //! | `backend_choice` | which backend plays, and why |
@@ -26,6 +27,7 @@
 //! | `agree` | `harness agree`: simulator and reality side by side |
 //! | `compare` | `harness compare`: the records of two runs |
 //! | `lab` | `up`, `ps`, `down` and what reaches into labs that are left up |
+//! | `manual` | `harness man`: manual pages; `harness reference`: the guide's reference |
 //! | `completions` | `harness completions`: scripts for shells |
 //! | `machine` | `doctor`, `image`, `clean` |
 //! | `bench` | `bench sim`, `bench router`, `bench up` |
@@ -33,6 +35,7 @@
 use std::process::ExitCode;
 
 use butter_cli::completions::CompletionsArgs;
+use butter_cli::manual::ManArgs;
 use butter_cli::terminal::process_environment;
 use butter_cli::{arguments, bugs, logging, output};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -55,6 +58,7 @@ mod inspect;
 mod junit_file;
 mod lab;
 mod machine;
+mod manual;
 mod origin;
 mod plan;
 mod progress;
@@ -65,6 +69,7 @@ mod schema;
 mod seeds;
 mod session;
 mod signals;
+mod summary_file;
 mod table;
 
 use error::CommandError;
@@ -166,6 +171,15 @@ enum Command {
     /// Print a script that completes commands and options in a shell
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
+    /// Write manual pages of all commands
+    #[command(after_help = help::MAN)]
+    Man(ManArgs),
+    /// Write the pages of the guide's reference that the code's own tables make
+    #[command(hide = true)]
+    Reference {
+        /// Directory that the pages are written to
+        directory: std::path::PathBuf,
+    },
     /// Run as the router of a network, inside its container or namespace
     #[command(hide = true)]
     Router,
@@ -278,6 +292,8 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Clean(args) => runtime.block_on(machine::clean(&args)),
         Command::Bench(args) => bench::run(&args, runtime.handle()),
         Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => manual::man(&args)?,
+        Command::Reference { directory } => manual::reference(&directory)?,
         Command::Prober { survey } => {
             runtime.block_on(crate::probe::remote_prober::main(&survey)).map(|()| Exit::Passed)?
         }

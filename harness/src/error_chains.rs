@@ -60,6 +60,8 @@ fn plan_errors() -> Vec<Box<dyn Error>> {
         Box::new(ScheduleError::OnTwoSides { node: text() }),
         Box::new(ScheduleError::PartitionInForce { name: text() }),
         Box::new(ScheduleError::TooManyZones),
+        Box::new(ScheduleError::EndedTwice { node: text() }),
+        Box::new(ScheduleError::FreshTwice),
         Box::new(ScheduleError::NotPartitioned { name: Some(text()) }),
         Box::new(GraphError::TooFewNodes { neighbours: 8, nodes: 3 }),
         Box::new(GraphError::OddEnds { neighbours: 3, nodes: 9 }),
@@ -192,7 +194,9 @@ fn command_errors() -> Vec<Box<dyn Error>> {
         Box::new(CommandError::Events(RecordError::Unreadable { path: "out".into(), source: cause() })),
         Box::new(CommandError::Samples { path: "out".into(), source: cause() }),
         Box::new(CommandError::Junit { path: "junit.xml".into(), source: cause() }),
+        Box::new(CommandError::Summary { path: "summary.md".into(), source: cause() }),
         Box::new(CommandError::JunitText(text())),
+        Box::new(CommandError::Pages(cause())),
         Box::new(CommandError::Write(lost)),
     ]
 }

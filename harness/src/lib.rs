@@ -29,6 +29,7 @@ pub mod planner;
 pub mod probe;
 pub mod programs;
 pub mod progress;
+pub mod reference;
 pub mod report;
 pub mod report_page;
 pub mod results;

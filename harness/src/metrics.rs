@@ -9,12 +9,16 @@
 //! | [`history`] | keeps the metrics that checks name |
 //! | [`traffic`] | sums up what nodes send |
 //! | [`samples`] | writes `samples.csv.gz`, and reads it |
-//! | [`run`] | the metrics of the run itself |
+//! | [`run`], [`faults`] | the metrics of the run itself |
+//! | [`openmetrics`], [`replay`] | a recorded run as OpenMetrics, with times |
 //! | [`federation`] | serves the latest metrics of a whole run again |
 
 pub mod exposition;
+pub mod faults;
 pub mod federation;
 pub mod history;
+pub mod openmetrics;
+pub mod replay;
 pub mod run;
 pub mod samples;
 pub mod traffic;

@@ -25,7 +25,7 @@ use crate::steps::state::NodeLife;
 use crate::topology::check::{Outline, StepDemands};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Diagnostics};
 use crate::topology::raw::RawTopology;
-use crate::topology::{self, FILE_BYTES_MAX, Overrides, SEED_DEFAULT, tree, vars};
+use crate::topology::{self, FILE_BYTES_MAX, Overrides, SEED_DEFAULT, internet, tree, vars};
 
 mod assemble;
 pub(crate) mod describe;
@@ -120,6 +120,7 @@ fn planned(
     }
     let mut root = tree::parse(source, problems)?;
     let vars::Substituted { settings, unused, variables } = vars::substitute(&mut root, overrides, problems);
+    internet::expand(&mut root, problems);
     let mut raw = RawTopology::read(&root, problems);
     let settings = raw.override_config(settings);
     let (name, description, seed) = (raw.name.take(), std::mem::take(&mut raw.description), raw.seed);

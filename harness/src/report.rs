@@ -7,6 +7,7 @@
 //! | [`comparison`] | two sets of runs side by side |
 //! | [`run_table`], [`figure_csv`] | several runs in one table, and as plot data |
 //! | [`junit`] | steps and checks as test cases, for CI |
+//! | [`markdown`] | how runs came out, as Markdown |
 //! | [`style`] | how wide tables are, and with which characters they are drawn |
 //! | `format` | numbers with their units |
 
@@ -19,6 +20,7 @@ mod format;
 mod items;
 pub mod junit;
 mod links;
+pub mod markdown;
 mod nodes;
 mod queries;
 mod rebind_recovery;

@@ -56,6 +56,7 @@ pub use state::QueryCounts;
 use state::RunState;
 pub use status::RunStatus;
 pub use stop::{StopReason, StopSignal};
+pub use waiting::RunSoFar;
 
 /// Why a node that is down does nothing.
 const IS_DOWN: &str = "the node is down";
@@ -108,17 +109,6 @@ pub trait RunObserver {
         _ = (wanted, so_far);
         Some("no judge of checks observes this run".to_owned())
     }
-}
-
-/// What has happened in a run that is still going on.
-#[derive(Clone, Copy, Debug)]
-pub struct RunSoFar<'r> {
-    /// What it plays.
-    pub plan: &'r Plan,
-    /// Everything done and seen.
-    pub events: &'r [Event],
-    /// The metrics that checks are about.
-    pub metric_history: &'r MetricHistory,
 }
 
 /// Plays `plan` on `backend`, which is up. `stop` ends it early.

@@ -53,6 +53,7 @@ mod store;
 mod wait;
 mod zipf;
 
+pub(crate) use churn::lifetime_presets;
 pub use reference::reference;
 pub use state::OPS_MAX;
 

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `tree`, `vars` | YAML in which every value knows its place; `${name}` and `--set` |
 //! | `fields`, `form`, `units`, `raw` | keys and the forms of their values, quantities, the file as written |
+//! | `internet` | networks and node groups that one word stands for |
 //! | `check` | the tree of networks, node groups, names |
 //! | `addresses`, `roster`, `uplinks` | subnets, every node with its address, uplinks as steps change them |
 //! | `diagnostics` | faults as messages with source lines |
@@ -19,6 +20,7 @@ pub(crate) mod check;
 pub(crate) mod diagnostics;
 pub(crate) mod fields;
 pub(crate) mod form;
+pub(crate) mod internet;
 pub(crate) mod raw;
 pub(crate) mod roster;
 pub(crate) mod tree;

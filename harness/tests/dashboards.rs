@@ -3,12 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use butter_harness::backend::sim::SimBackend;
@@ -21,22 +19,22 @@ use butter_harness::progress::Progress;
 use butter_harness::run::{RunObserver, RunStatus, StopSignal, run_plan};
 use butter_harness::series::{MetricFamily, MetricKind, Scrape};
 use butter_harness::topology::Overrides;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
+#[path = "support/prometheus.rs"]
+mod prometheus;
 #[path = "support/skipped.rs"]
 mod skipped;
 
-use skipped::skipped;
+use prometheus::{Running, get, has_prometheus, is_there, percent_encoded, promtool, shows, start_prometheus};
 
 /// Long enough for an image to be built on a busy machine.
 const RUN_WITHIN: Duration = Duration::from_secs(900);
-/// For Prometheus to come up.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-/// For a run to clean up after itself.
-const CLEANED_WITHIN: Duration = Duration::from_secs(120);
 /// What Grafana would take for `$__rate_interval`, roughly.
 const RATE_INTERVAL: &str = "10s";
+
+/// Metrics that simulated nodes lack: they are no processes, and their relays count no bytes.
+const NOT_SIMULATED: [&str; 3] =
+    ["process_cpu_seconds_total", "process_resident_memory_bytes", "butter_relay_bytes_total"];
 
 /// Nodes behind two NATs, queries, and time to look at them.
 const TOPOLOGY: &str = "\
@@ -47,8 +45,8 @@ networks:
   beta: {behind: internet, nat: port-restricted}
 nodes:
   ambassador: {on: internet, ambassador: true}
-  a: {on: alpha, count: 2}
-  b: {on: beta, count: 2}
+  a: {on: alpha, count: 3}
+  b: {on: beta, count: 3}
 config: {heartbeat: 1s}
 steps:
   - join: {within: 60s}
@@ -57,72 +55,124 @@ QUERIES
 checks:
   - stored == 100%
 ";
-/// What stands for `QUERIES` there: gets all along, for panels that show rates.
-const QUERIES: &str = "  - retrieve: {items: all, from: [alpha, beta]}\n  - settle: {for: 3s}\n";
-const QUERIES_TIMES: usize = 40;
+/// What stands for `QUERIES` there: gets and faults all along, for panels that show rates and for marks.
+const QUERIES: &str = "  - retrieve: {items: all, from: [alpha, beta]}
+  - stop: {nodes: b, count: 1}
+  - kill: {nodes: a, count: 1}
+  - settle: {for: 2s}
+  - start: {nodes: [a, b]}
+  - rebind: [alpha]
+  - settle: {for: 3s}
+";
+/// More than a real run needs to fill every panel: it is ended then.
+const TIMES_REAL: usize = 40;
+/// Enough to fill them in a simulated run.
+const TIMES_SIMULATED: usize = 6;
 
-fn topology() -> String {
-    TOPOLOGY.replace("QUERIES\n", &QUERIES.repeat(QUERIES_TIMES))
+fn topology(times: usize) -> String {
+    TOPOLOGY.replace("QUERIES\n", &QUERIES.repeat(times))
 }
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards")
 }
 
-/// Every expression of the dashboard, with its panel.
-fn expressions() -> Vec<(String, String)> {
-    let text = fs::read_to_string(folder().join("butter.json")).unwrap();
-    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let mut all = Vec::new();
-    for panel in dashboard["panels"].as_array().unwrap() {
-        let title = panel["title"].as_str().unwrap();
-        let targets = panel["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
-        assert_eq!(targets.is_empty(), panel["type"] == "row", "{title} shows nothing");
-        for target in targets {
-            assert_eq!(target["datasource"]["type"], "prometheus", "{title}");
-            let expression = target["expr"].as_str().unwrap().replace("$__rate_interval", RATE_INTERVAL);
-            assert!(!expression.contains('$'), "{title}: {expression}");
-            all.push((title.to_owned(), expression));
-        }
-    }
-    assert!(all.len() >= 15, "{}", all.len());
+/// Every dashboard with its name.
+fn dashboards() -> Vec<(String, serde_json::Value)> {
+    let files = fs::read_dir(folder().join("grafana")).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<(String, serde_json::Value)> = files
+        .map(|file| {
+            let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+            (name, serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap())
+        })
+        .collect();
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["nat-paths", "node", "overview", "persistence", "retrieval"]);
     all
 }
 
-/// Whether to go on: a tool that is missing here may be required.
-fn is_there(what: &str, variable: &str, found: Result<(), String>) -> bool {
-    match found {
-        Ok(()) => true,
-        Err(why) => {
-            assert!(std::env::var_os(variable).is_none_or(|v| v != "1"), "{what} is required by {variable}: {why}");
-            skipped(format_args!("{what} is not here: {why}. {variable}=1 makes this a failure"));
-            false
+/// An expression with everything chosen in each variable.
+fn filled(expression: &str) -> String {
+    let chosen = ["run", "network", "group", "node"]
+        .iter()
+        .fold(expression.to_owned(), |expression, name| expression.replace(&format!("\"${name}\""), "\".*\""));
+    chosen.replace("$__rate_interval", RATE_INTERVAL)
+}
+
+/// Every expression of the dashboards, with its panel; marks on time axes count as panels.
+fn expressions() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let mut take = |place: String, target: &serde_json::Value| {
+        assert_eq!(target["datasource"]["type"], "prometheus", "{place}");
+        let expression = filled(target["expr"].as_str().unwrap());
+        assert!(!expression.contains('$'), "{place}: {expression}");
+        all.push((place, expression));
+    };
+    for (name, dashboard) in dashboards() {
+        for panel in dashboard["panels"].as_array().unwrap() {
+            let title = format!("{name}: {}", panel["title"].as_str().unwrap());
+            let targets = panel["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let is_row = panel["type"] == "row";
+            assert_eq!(targets.is_empty(), is_row, "{title} shows nothing");
+            let said = panel["description"].as_str().is_some_and(|text| text.len() > 10);
+            assert!(is_row || said, "{title} does not say what it shows");
+            targets.iter().for_each(|target| take(title.clone(), target));
+        }
+        for mark in dashboard["annotations"]["list"].as_array().unwrap() {
+            take(format!("{name}: mark {}", mark["name"].as_str().unwrap()), mark);
         }
     }
+    assert!(all.len() >= 90, "{}", all.len());
+    all
 }
 
-fn has_program(name: &str) -> Result<(), String> {
-    match Command::new(name).arg("--version").output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(format!("{name} --version ended with {}", output.status)),
-        Err(error) => Err(format!("{name}: {error}; on Debian: apt-get install prometheus")),
+/// The marks of all dashboards are alike, and so are their variables.
+#[test]
+fn dashboards_share_variables_marks_and_links() {
+    for (name, dashboard) in dashboards() {
+        let variables = dashboard["templating"]["list"].as_array().unwrap();
+        let names: Vec<&str> = variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["datasource", "run", "network", "group", "node"], "{name}");
+        assert_eq!(dashboard["annotations"]["list"].as_array().unwrap().len(), 3, "{name}");
+        assert_eq!(dashboard["links"][0]["includeVars"], true, "{name}");
     }
+    let of = |kind: &str| {
+        let (_, overview) = dashboards().into_iter().find(|(name, _)| name == "overview").unwrap();
+        overview["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] == kind).count()
+    };
+    assert!(of("stat") >= 6 && of("state-timeline") == 1);
 }
 
-fn has_prometheus() -> bool {
-    let found = has_program("promtool").and_then(|()| has_program("prometheus"));
-    is_there("Prometheus", "BUTTER_REQUIRE_PROMETHEUS", found)
+/// What `label_values(SERIES, LABEL)` of the variables names.
+fn label_queries() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (_, dashboard) in dashboards() {
+        for variable in dashboard["templating"]["list"].as_array().unwrap() {
+            let Some(query) = variable["query"]["query"].as_str() else { continue };
+            let inner = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
+            let (series, label) = inner.rsplit_once(", ").unwrap();
+            all.push((filled(series), label.to_owned()));
+        }
+    }
+    all
 }
 
-#[track_caller]
-fn promtool(arguments: &[&str], input: &str) {
-    let mut promtool = Command::new("promtool");
-    promtool.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut promtool = promtool.spawn().unwrap();
-    promtool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    assert!(output.status.success(), "promtool {arguments:?}: {said}");
+/// Panels do not cover each other.
+#[test]
+fn panels_have_places_of_their_own() {
+    for (name, dashboard) in dashboards() {
+        let mut taken = BTreeSet::new();
+        for panel in dashboard["panels"].as_array().unwrap() {
+            let at = |key: &str| panel["gridPos"][key].as_u64().unwrap();
+            assert!(at("x") + at("w") <= 24, "{name}: {}", panel["title"]);
+            for x in at("x")..at("x") + at("w") {
+                for y in at("y")..at("y") + at("h") {
+                    assert!(taken.insert((x, y)), "{name}: {} covers another", panel["title"]);
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -131,6 +181,7 @@ fn prometheus_accepts_the_configuration_and_every_expression() {
         return;
     }
     promtool(&["check", "config", folder().join("prometheus.yml").to_str().unwrap()], "");
+    promtool(&["test", "rules", folder().join("alerts.test.yml").to_str().unwrap()], "");
     let rule = |(index, (_, expression)): (usize, (String, String))| {
         format!("      - record: panel:{index}\n        expr: {}\n", serde_json::to_string(&expression).unwrap())
     };
@@ -145,7 +196,9 @@ fn prometheus_accepts_the_configuration_and_every_expression() {
 fn served() -> String {
     struct Shown(Federation);
     impl RunObserver for Shown {
-        fn event(&mut self, _: &Event) {}
+        fn event(&mut self, event: &Event) {
+            self.0.event(&event.kind);
+        }
         fn sampled(&mut self, _: RunTime, scrapes: &Arc<Vec<Scrape>>) {
             self.0.sampled(scrapes);
         }
@@ -159,10 +212,10 @@ fn served() -> String {
         fn advance(&mut self, _: u64) {}
         fn note(&mut self, _: &str) {}
     }
-    let plan = planner::read("watched.yaml", &topology(), &Overrides::default()).unwrap();
+    let plan = planner::read("watched.yaml", &topology(1), &Overrides::default()).unwrap();
     let plan = Arc::new(plan);
     let mut shown = Shown(Federation::default());
-    shown.0.begin(&plan, "sim");
+    shown.0.begin(&plan, "sim", "watched-1");
     let mut sim = SimBackend::new(&plan);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
@@ -185,13 +238,43 @@ fn every_metric_of_dashboards_and_alerts_is_served() {
     let names: BTreeSet<&str> = metrics_of(&text);
     let alerts = fs::read_to_string(folder().join("alerts.yml")).unwrap();
     for (place, expression) in expressions().into_iter().chain([("alerts.yml".to_owned(), alerts)]) {
-        for name in metrics_of(&expression) {
+        for name in metrics_of(&expression).into_iter().filter(|name| !NOT_SIMULATED.contains(name)) {
             assert!(names.contains(name), "{place} asks for {name}, which a run does not serve");
         }
     }
     if has_prometheus() {
         promtool(&["check", "metrics"], &text);
     }
+}
+
+/// Grafana finds the data source and the dashboards where compose.yaml puts them.
+#[test]
+fn provisioning_names_the_folders_of_compose() {
+    let read = |file: &str| -> serde_json::Value {
+        serde_norway::from_str(&fs::read_to_string(folder().join(file)).unwrap()).unwrap()
+    };
+    let compose = read("compose.yaml");
+    let mounts: BTreeMap<String, String> = compose["services"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|service| service["volumes"].as_array().unwrap())
+        .map(|mount| mount.as_str().unwrap().split(':').map(str::to_owned).collect::<Vec<_>>())
+        .map(|parts| (parts[1].clone(), parts[0].clone()))
+        .collect();
+    for source in mounts.values().filter(|source| source.starts_with("./")) {
+        assert!(folder().join(source).exists(), "{source}");
+    }
+    let provider = read("provisioning/dashboards/butter.yml");
+    let path = provider["providers"][0]["options"]["path"].as_str().unwrap().to_owned();
+    assert_eq!(mounts[&path], "./grafana");
+    let home =
+        compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].as_str().unwrap();
+    assert!(folder().join("grafana").join(home.rsplit('/').next().unwrap()).exists());
+    let source = read("provisioning/datasources/prometheus.yml");
+    let listens = compose["services"]["prometheus"]["command"].to_string();
+    let url = source["datasources"][0]["url"].as_str().unwrap();
+    assert!(listens.contains(url.trim_start_matches("http://")), "{url} in {listens}");
 }
 
 /// What breaks the rules for names and help: `_total` for counters only, base units as a suffix, help in one line.
@@ -228,96 +311,6 @@ fn every_metric_of_a_run_follows_the_rules_for_names_and_help() {
     assert_eq!(families.iter().filter_map(broken).collect::<Vec<_>>(), [""; 0]);
 }
 
-/// A program that is asked to end, and made to, when a test ends before it.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Running {
-    /// Its lines on stderr are kept for [`Running::line_with`].
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Running { child, lines }
-    }
-
-    /// Waits for a line with this in it.
-    #[track_caller]
-    fn line_with(&self, part: &str, within: Duration) -> String {
-        let deadline = Instant::now() + within;
-        let mut before = Vec::new();
-        loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.contains(part) => return line,
-                Ok(line) => before.push(line),
-                Err(error) => panic!("no line with {part:?} ({error}) after:\n{}", before.join("\n")),
-            }
-        }
-    }
-
-    /// Asks it to end; its exit status.
-    #[track_caller]
-    fn end(&mut self) -> Option<i32> {
-        let pid = Pid::from_raw(self.child.id().try_into().unwrap());
-        kill(pid, Signal::SIGTERM).unwrap();
-        let deadline = Instant::now() + CLEANED_WITHIN;
-        // Its stderr ends when it does.
-        while self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
-        assert!(Instant::now() < deadline, "it did not end within {CLEANED_WITHIN:?}");
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None))
-            && std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end())).is_err()
-        {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
-}
-
-/// The body of a GET, if the answer is 200.
-fn get(address: SocketAddr, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.lines().next()?.contains(" 200 ").then(|| body.to_owned())
-}
-
-/// Whether Prometheus answers a query with a number.
-fn shows(prometheus: SocketAddr, expression: &str) -> bool {
-    let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let Some(body) = get(prometheus, &format!("/api/v1/query?query={encoded}")) else { return false };
-    let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
-    let series = answer["data"]["result"].as_array().unwrap();
-    series.iter().any(|series| series["value"][1].as_str().is_some_and(|value| value != "NaN"))
-}
-
-fn start_prometheus(scratch: &Path, target: &str) -> (Running, SocketAddr) {
-    let config = format!(
-        "global: {{scrape_interval: 1s}}\nscrape_configs:\n  - {{job_name: butter, static_configs: [{{targets: [\"{target}\"]}}]}}\n"
-    );
-    let file = scratch.join("prometheus.yml");
-    fs::write(&file, config).unwrap();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut command = Command::new("prometheus");
-    command.arg(format!("--config.file={}", file.display()));
-    command.arg(format!("--storage.tsdb.path={}", scratch.join("data").display()));
-    command.arg(format!("--web.listen-address={address}"));
-    let prometheus = Running::start(&mut command);
-    prometheus.line_with("Server is ready", READY_WITHIN);
-    (prometheus, address)
-}
-
 #[test]
 fn every_panel_shows_data_of_a_real_run() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -326,24 +319,80 @@ fn every_panel_shows_data_of_a_real_run() {
         return;
     }
     let scratch = tempfile::tempdir().unwrap();
-    fs::write(scratch.path().join("watched.yaml"), topology()).unwrap();
+    fs::write(scratch.path().join("watched.yaml"), topology(TIMES_REAL)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
     command.current_dir(scratch.path());
     command.args(["run", "watched.yaml", "--backend", "docker", "--out", "out", "--metrics", "127.0.0.1:0"]);
     let mut run = Running::start(&mut command);
     let line = run.line_with("metrics: http://", RUN_WITHIN);
     let target = line.trim_start_matches("metrics: http://").trim_end_matches("/metrics");
-    let (mut prometheus, address) = start_prometheus(scratch.path(), target);
+    let (mut prometheus, address) = start_prometheus(scratch.path(), Some(target));
     run.line_with("step 1 of", RUN_WITHIN);
     let mut unseen: BTreeMap<String, String> = expressions().into_iter().map(|(panel, e)| (e, panel)).collect();
     let deadline = Instant::now() + RUN_WITHIN;
     while !unseen.is_empty() {
-        unseen.retain(|expression, _| !shows(address, expression));
+        unseen.retain(|expression, _| !shows(address, expression, None));
         // The run's lines set the pace, or half a second.
         let line = run.lines.recv_timeout(Duration::from_millis(500));
         assert!(line != Err(RecvTimeoutError::Disconnected), "the run ended and showed nothing of {unseen:#?}");
         assert!(Instant::now() < deadline, "nothing is shown of {unseen:#?}");
     }
+    for (series, label) in label_queries() {
+        let path = format!("/api/v1/label/{label}/values?match[]={}", percent_encoded(&series));
+        let values: serde_json::Value = serde_json::from_str(&get(address, &path).unwrap()).unwrap();
+        assert!(!values["data"].as_array().unwrap().is_empty(), "{label} of {series}: {values}");
+    }
     prometheus.end();
     assert_eq!(run.end(), Some(130), "ended by a signal");
+}
+
+#[test]
+fn recorded_run_of_the_simulator_fills_every_panel() {
+    if !has_prometheus() {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();
+    fs::write(at("watched.yaml"), topology(TIMES_SIMULATED)).unwrap();
+    let harness = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_harness")).args(arguments).output().unwrap();
+        assert!(output.status.code().is_some_and(|code| code < 2), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    harness(&["run", &at("watched.yaml"), "--backend", "sim", "--out", &at("out")]);
+    fs::write(at("run.om"), harness(&["samples", &at("out"), "--format", "openmetrics"])).unwrap();
+    promtool(&["tsdb", "create-blocks-from", "openmetrics", &at("run.om"), &at("data")], "");
+    let (mut prometheus, address) = start_prometheus(scratch.path(), None);
+    let began = first_time(&fs::read_to_string(at("run.om")).unwrap());
+    let mut unseen: BTreeMap<String, String> = expressions().into_iter().map(|(panel, e)| (e, panel)).collect();
+    unseen.retain(|expression, _| !NOT_SIMULATED.iter().any(|metric| expression.contains(metric)));
+    for second in 0..120 {
+        unseen.retain(|expression, _| !shows(address, expression, Some(began + f64::from(second))));
+    }
+    assert!(unseen.is_empty(), "nothing is shown of {unseen:#?}");
+    prometheus.end();
+}
+
+/// The time of the first sample.
+fn first_time(openmetrics: &str) -> f64 {
+    let samples = openmetrics.lines().filter(|line| line.starts_with("butter_run_clock_seconds"));
+    samples.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).fold(f64::MAX, f64::min)
+}
+
+#[test]
+fn metrics_stay_for_a_while_after_the_end() {
+    let scratch = tempfile::tempdir().unwrap();
+    let short = TOPOLOGY.replace("QUERIES\n", "  - retrieve: {items: all, from: [alpha, beta]}\n");
+    fs::write(scratch.path().join("watched.yaml"), short).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+    command.current_dir(scratch.path()).args(["run", "watched.yaml", "--backend", "sim", "--out", "out"]);
+    command.args(["--junit", "ci.xml", "--metrics", "127.0.0.1:0", "--linger", "10m"]);
+    let mut run = Running::start(&mut command);
+    let line = run.line_with("metrics: http://", RUN_WITHIN);
+    let target = line.trim_start_matches("metrics: http://").trim_end_matches("/metrics");
+    run.line_with("metrics stay for 10m", RUN_WITHIN);
+    let text = get(target.parse().unwrap(), "/metrics").unwrap();
+    assert!(text.contains("butter_run_queries_total{run=\"out\",outcome=\"found\"} 12\n"), "{text}");
+    assert!(fs::read_to_string(scratch.path().join("ci.xml")).unwrap().contains("errors=\"0\""));
+    assert_eq!(run.end(), Some(0), "a signal ends the wait, and the run has passed");
 }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use butter_cli::arguments::{ArgumentError, ColorArg, OtherVariable};
 use butter_cli::completions::CompletionsArgs;
+use butter_cli::manual::{self, ManArgs};
 use butter_cli::terminal::process_environment;
 use butter_cli::{arguments, bugs, chain, logging, output, values};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -55,6 +56,13 @@ Examples:
 
 Exit status: 0 the script is printed; 2 there is none for this shell; 3 it cannot be written.";
 
+const MAN_HELP: &str = "\
+Examples:
+  butter man ~/.local/share/man/man1
+  man butter-run
+
+Exit status: 0 the pages are written; 3 they cannot be.";
+
 /// Node of an unstructured peer-to-peer network: discover peers, keep data alive among them, and find it again
 #[derive(Debug, Parser)]
 #[command(name = "butter", version, max_term_width = 100, after_help = AFTER_HELP)]
@@ -86,6 +94,12 @@ enum Command {
     /// Print a script that completes commands and options in a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions(CompletionsArgs),
+    /// Write manual pages of all commands
+    #[command(after_help = MAN_HELP)]
+    Man(ManArgs),
+    /// Print the page of the guide about all commands
+    #[command(hide = true)]
+    Reference,
 }
 
 /// Why the program ends without success.
@@ -122,7 +136,7 @@ fn start() -> u8 {
     };
     let filter = match &cli.command {
         Command::Run(args) => args.log_filter().map(Into::into),
-        Command::Control(_) | Command::Completions(_) => process_environment(LOG_VARIABLE),
+        _ => process_environment(LOG_VARIABLE),
     };
     if let Err(error) = logging::start(LOG_VARIABLE, filter, LOG_DEFAULT) {
         return report(&Failure::Usage(error.into()));
@@ -144,6 +158,11 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Command::Control(command) => control::execute(command, cli.api).await,
             Command::Completions(args) => {
                 output::data(&args.script(&Cli::command()));
+                Ok(())
+            }
+            Command::Man(args) => args.write(Cli::command()).map_err(|error| Failure::Environment(error.into())),
+            Command::Reference => {
+                output::data(manual::markdown(&Cli::command(), OTHER_VARIABLES).as_bytes());
                 Ok(())
             }
         }

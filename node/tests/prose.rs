@@ -13,7 +13,10 @@ const WORDS_MAX: usize = 35;
 
 fn documents() -> Vec<PathBuf> {
     let names = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "GLOSSARY.md", "dashboards/README.md"];
-    names.map(|name| root().join(name)).to_vec()
+    // What is made from the code is as short as the texts there.
+    let mut guide = files(&root().join("docs"), "md");
+    guide.retain(|page| !page.starts_with(root().join("docs/reference")));
+    names.map(|name| root().join(name)).into_iter().chain(guide).collect()
 }
 
 /// The paragraphs and list items of a document, without code blocks, tables, headings and link targets.
@@ -93,13 +96,14 @@ fn named_paths(document: &str) -> Vec<String> {
 }
 
 /// A path is given from the top of the tree, or from `src`, or from a folder in that where a document says which.
+/// A link of a page in a folder may lead upwards first; `harness/tests/guide.rs` follows links exactly.
 fn exists(name: &str) -> bool {
-    let root = root();
+    let (root, name) = (root(), name.trim_start_matches("../"));
     if root.join(name).exists() {
         return true;
     }
     let all = PACKAGES.iter().flat_map(|package| files(&root.join(package), "rs"));
-    let others = ["topologies", "dashboards"]
+    let others = ["topologies", "dashboards", "docs"]
         .iter()
         .flat_map(|folder| ["yaml", "yml", "md"].map(|ending| files(&root.join(folder), ending)))
         .flatten();

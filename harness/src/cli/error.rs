@@ -91,6 +91,14 @@ pub(crate) enum CommandError {
         /// From the system.
         source: io::Error,
     },
+    /// The summary cannot be appended to. The runs are over, or none has begun.
+    #[error("cannot write the summary {path}")]
+    Summary {
+        /// As given on the command line.
+        path: PathBuf,
+        /// From the system.
+        source: io::Error,
+    },
     /// A result has no form in XML; the text is from the writer.
     #[error("cannot express the results as JUnit XML: {0}")]
     JunitText(String),
@@ -156,6 +164,9 @@ pub(crate) enum CommandError {
         /// From the system.
         source: io::Error,
     },
+    /// Pages cannot be written. The error names the path.
+    #[error(transparent)]
+    Pages(io::Error),
     /// Output was lost.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -224,6 +235,8 @@ impl CommandError {
             | CommandError::Metrics { .. }
             | CommandError::Record(DirectoryError::Io { .. })
             | CommandError::Junit { .. }
+            | CommandError::Summary { .. }
+            | CommandError::Pages(_)
             | CommandError::Page(PageError::Unwritable { .. })
             | CommandError::Write(_) => ErrorClass::Environment,
         }

@@ -250,6 +250,8 @@ Prints the columns time_s, node, network, group, metric, labels and value. A rou
 Examples:
   harness samples runs/three-lans-1 --metric butter_known_hosts
   harness samples runs/three-lans-1 --node a-1 --node b-2 > samples.csv
+  harness samples runs/three-lans-1 --format openmetrics > run.om
+  promtool tsdb create-blocks-from openmetrics run.om data/
 
 Exit status: 0 samples were printed; 2 there are none, or the record cannot be read.";
 
@@ -285,3 +287,10 @@ Examples:
   harness completions fish > ~/.config/fish/completions/harness.fish
 
 Exit status: 0 the script is printed; 2 there is none for this shell; 3 it cannot be written.";
+
+pub(super) const MAN: &str = "\
+Examples:
+  harness man ~/.local/share/man/man1
+  man harness-run
+
+Exit status: 0 the pages are written; 3 they cannot be.";

@@ -8,7 +8,10 @@ use std::time::{Duration, SystemTime};
 use butter_cli::chain;
 
 use super::error::CommandError;
+use crate::explain::{self, Record};
 use crate::report::junit::{self, JunitRun};
+use crate::report_page::PAGE_FILE;
+use crate::results::check_result::{CheckFailures, CheckResult};
 use crate::results::manifest::RunManifest;
 use crate::results::outline::RunOutline;
 use crate::results::run_set::RunSetError;
@@ -29,12 +32,14 @@ pub(super) struct ReportedRun {
     pub(super) outline: Option<RunOutline>,
     /// What went wrong beside the result.
     pub(super) errors: Vec<String>,
+    /// Directory of its record; `None` if the run did not begin.
+    pub(super) directory: Option<PathBuf>,
 }
 
 impl ReportedRun {
     /// A run that did not begin.
     pub(super) fn not_begun(file: String, errors: Vec<String>) -> Self {
-        ReportedRun { file, began: SystemTime::now(), took: Duration::ZERO, outline: None, errors }
+        ReportedRun { file, began: SystemTime::now(), took: Duration::ZERO, outline: None, errors, directory: None }
     }
 
     /// A run that an earlier call has played, from its record. What `run.json` does not say of its time is left open.
@@ -53,8 +58,64 @@ impl ReportedRun {
             took: Duration::try_from_secs_f64(took_s).unwrap_or_default(),
             outline: Some(outline),
             errors: Vec::new(),
+            directory: Some(directory.to_owned()),
         })
     }
+}
+
+/// Most stories of one check.
+const STORIES_MAX: usize = 3;
+/// Most lines of a story: a report of many runs stays readable.
+const STORY_LINES_MAX: usize = 40;
+
+impl ReportedRun {
+    /// Its page, if it has one.
+    pub(super) fn page(&self) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| directory.join(PAGE_FILE)).filter(|page| page.exists())
+    }
+
+    /// Why its checks failed, one entry for each. Empty if none failed or the record does not tell.
+    pub(super) fn stories(&self) -> Vec<Option<String>> {
+        let (Some(outline), Some(directory)) = (&self.outline, &self.directory) else { return Vec::new() };
+        if !outline.checks.iter().any(CheckResult::has_failed) {
+            return Vec::new();
+        }
+        let Ok(record) = Record::read(directory) else { return Vec::new() };
+        outline.checks.iter().map(|check| check.has_failed().then(|| story(&record, check)).flatten()).collect()
+    }
+}
+
+/// The stories of the first items or queries that failed a check, or everything that failed if it names none.
+fn story(record: &Record, check: &CheckResult) -> Option<String> {
+    let of = |failures: &CheckFailures, number: usize| match failures.subject.as_str() {
+        "item" => explain::item(record, number).ok(),
+        "query" => explain::query(record, number).ok(),
+        _ => None,
+    };
+    let numbers =
+        check.failures.iter().flat_map(|failures| failures.first.iter().map(move |number| (failures, *number)));
+    let stories = numbers.take(STORIES_MAX).filter_map(|(failures, number)| of(failures, number));
+    let stories: Vec<String> = stories.map(|story| cut(&story)).collect();
+    let all = if stories.is_empty() { cut(&everything(record)) } else { stories.join("\n") };
+    (!all.is_empty()).then_some(all)
+}
+
+/// Everything that failed in the run, by kind.
+fn everything(record: &Record) -> String {
+    let failed = explain::failures(record, STORY_LINES_MAX).into_iter().filter(|list| list.total > 0);
+    let lines = failed.flat_map(|list| {
+        let cases = list.cases.into_iter().map(|case| format!("  {}\n", case.line));
+        std::iter::once(format!("{}: {}\n", list.title, list.total)).chain(cases)
+    });
+    lines.collect()
+}
+
+fn cut(story: &str) -> String {
+    let lines: Vec<&str> = story.lines().collect();
+    let left = lines.len().saturating_sub(STORY_LINES_MAX);
+    let more = if left > 0 { format!("… and {left} more lines: see harness explain\n") } else { String::new() };
+    let shown: String = lines.iter().take(STORY_LINES_MAX).map(|line| format!("{line}\n")).collect();
+    shown + &more
 }
 
 /// Where the JUnit report of this command goes.
@@ -85,8 +146,10 @@ impl JunitFile {
 }
 
 fn as_junit(run: &ReportedRun) -> JunitRun<'_> {
-    let ReportedRun { file, began, took, outline, errors } = run;
-    JunitRun { file, began: *began, took: *took, result: outline.as_ref(), errors }
+    let ReportedRun { file, began, took, outline, errors, directory } = run;
+    let stories = run.stories();
+    let (result, record) = (outline.as_ref(), directory.as_deref());
+    JunitRun { file, began: *began, took: *took, result, errors, record, page: run.page(), stories }
 }
 
 /// Puts `text` in the place of a file at once, so that a full disk leaves the old one whole. A pipe or device is written to.

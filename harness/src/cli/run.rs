@@ -20,6 +20,7 @@ use super::junit_file::{JunitFile, ReportedRun};
 use super::origin::{self, LoadedPlan};
 use super::seeds::{self, PlanSet, SeedList};
 use super::session::{Session, SessionOutcome};
+use super::summary_file::SummaryFile;
 use super::{Exit, fail, report, show, signals, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
@@ -71,9 +72,15 @@ pub(super) struct Args {
     /// Write a JUnit XML report of all runs
     #[arg(long, value_name = "FILE", env = "HARNESS_JUNIT")]
     junit: Option<PathBuf>,
+    /// Append a summary in Markdown to this file, such as $GITHUB_STEP_SUMMARY
+    #[arg(long, value_name = "FILE", env = "HARNESS_SUMMARY_MD")]
+    summary_md: Option<PathBuf>,
     /// Serve metrics of all nodes, routers and the run for Prometheus at http://ADDR/metrics
     #[arg(long, value_name = "HOST:PORT", env = "HARNESS_METRICS", conflicts_with = "jobs", value_parser = values::socket_address)]
     metrics: Option<SocketAddr>,
+    /// Go on serving the last metrics for so long after the end, or until Ctrl-C
+    #[arg(long, value_name = "DURATION", env = "HARNESS_LINGER", requires = "metrics", allow_hyphen_values = true, value_parser = values::duration)]
+    linger: Option<Duration>,
     /// Number of runs to play at the same time
     #[arg(long, value_name = "N", default_value = "1", env = "HARNESS_JOBS", allow_negative_numbers = true, value_parser = values::count(1..=u32::MAX))]
     jobs: u32,
@@ -98,7 +105,9 @@ impl Args {
             capture: None,
             json: false,
             junit: None,
+            summary_md: None,
             metrics: None,
+            linger: None,
             jobs: 1,
             time_limit: None,
         }
@@ -111,6 +120,10 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
         Ok(junit) => junit,
         Err(error) => return fail(error),
     };
+    let summary = match args.summary_md.as_deref().map(SummaryFile::open).transpose() {
+        Ok(summary) => summary,
+        Err(error) => return fail(error),
+    };
     let (runs, exit) = match play(&args, &files, runtime) {
         Ok(played) => played,
         Err(NotBegun { errors, exit }) => {
@@ -118,10 +131,29 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
             (runs.collect(), exit)
         }
     };
-    match junit.map(|junit| junit.write(&runs)) {
-        Some(Err(error)) => exit.max(fail(error)),
-        None | Some(Ok(())) => exit,
+    let written = [junit.map(|junit| junit.write(&runs)), summary.map(|summary| summary.append(&runs))];
+    let failed = written.into_iter().flatten().filter_map(Result::err).map(fail).max();
+    let exit = failed.map_or(exit, |failed| failed.max(exit));
+    match args.linger.filter(|_| runs.iter().any(|run| run.outline.is_some()) && exit != Exit::Interrupted) {
+        Some(time) => exit.max(linger(time, runtime)),
+        None => exit,
     }
+}
+
+/// Leaves everything as it is for a while: metrics are served by a task. A signal ends it.
+fn linger(time: Duration, runtime: &Handle) -> Exit {
+    let caught = {
+        let _within = runtime.enter();
+        EndSignals::catch()
+    };
+    let mut caught = match caught {
+        Ok(caught) => caught,
+        Err(error) => return fail(CommandError::Signals(error)),
+    };
+    tell(&format!("metrics stay for {}; Ctrl-C ends that", humantime::format_duration(time)));
+    // Either end is as good.
+    _ = runtime.block_on(async { tokio::time::timeout(time, caught.next()).await });
+    Exit::Passed
 }
 
 /// Why no run begins. The error has been shown.
@@ -361,7 +393,7 @@ fn play_one(session: Session, file: &str, shown: Shown, runtime: &Handle, interr
     let took = began.elapsed().unwrap_or_default();
     let (errors, exit) = show_result(&result, failures, &path, shown);
     let outline = Some(RunOutline::from(&result));
-    let report = ReportedRun { file: file.to_owned(), began, took, outline, errors };
+    let report = ReportedRun { file: file.to_owned(), began, took, outline, errors, directory: Some(path.clone()) };
     PlayedRun { report, figures: Some(RunFigures::of(&result)), directory: Some(path), exit }
 }
 

@@ -165,7 +165,8 @@ impl Session {
         };
         let plan = &backend.plan(&self.plan);
         if let Some(federation) = &self.federation {
-            federation.begin(plan, backend.name());
+            let name = self.directory.path().file_name().map_or_else(Default::default, |name| name.to_string_lossy());
+            federation.begin(plan, backend.name(), &name);
         }
         let monitor = if self.kind == BackendKind::Sim { None } else { self.monitor(failures) };
         let mut outlets = Outlets { plan, recorder, display, federation: self.federation.as_ref() };
@@ -213,6 +214,9 @@ impl RunObserver for Outlets<'_> {
     fn event(&mut self, event: &Event) {
         self.recorder.event(event);
         self.display.event(self.plan, event);
+        if let Some(federation) = self.federation {
+            federation.event(&event.kind);
+        }
     }
 
     fn sampled(&mut self, at: RunTime, scrapes: &Arc<Vec<Scrape>>) {

@@ -1,6 +1,6 @@
 //! One endpoint for a whole run: the latest metrics of every node and router, and of the run itself, for one Prometheus.
 //!
-//! Each series gets the labels `node`, `group` and `network`. A series' own label of such a name becomes `exported_…`, as
+//! Each series gets the label `run`, and those of nodes and routers `node`, `group` and `network`. A series' own label of such a name becomes `exported_…`, as
 //! Prometheus does it. Help and type come from the source of the series. A node that has ended is not shown any longer.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,9 +15,11 @@ use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::run::{self, RunMetrics};
+use super::faults::FaultCounts;
+use super::run::{self, RunLabels, RunMetrics};
 use super::samples::names;
 use super::writer::{CONTENT_TYPE, ExpositionWriter, line};
+use crate::events::EventKind;
 use crate::plan::Plan;
 use crate::series::{MetricFamily, MetricKind, Scrape, Series};
 
@@ -37,15 +39,23 @@ pub struct Federation(Arc<Mutex<Latest>>);
 
 #[derive(Debug, Default)]
 struct Latest {
-    run: Option<(Arc<Plan>, &'static str)>,
+    run: Option<(Arc<Plan>, Arc<RunLabels>)>,
     metrics: RunMetrics,
+    faults: FaultCounts,
     scrapes: Arc<Vec<Scrape>>,
 }
 
 impl Federation {
-    /// Begins a run on the backend of this name. Nothing of an earlier run is shown any longer.
-    pub fn begin(&self, plan: &Arc<Plan>, backend: &'static str) {
-        self.change(|latest| *latest = Latest { run: Some((Arc::clone(plan), backend)), ..Latest::default() });
+    /// Begins the run of this name on the backend of this name. Nothing of an earlier run is shown any longer.
+    pub fn begin(&self, plan: &Arc<Plan>, backend: &str, run: &str) {
+        let (name, backend) = (plan.name.clone(), backend.to_owned());
+        let labels = Arc::new(RunLabels { run: run.to_owned(), name, backend, seed: plan.seed });
+        self.change(|latest| *latest = Latest { run: Some((Arc::clone(plan), labels)), ..Latest::default() });
+    }
+
+    /// Takes an event of the run.
+    pub fn event(&self, event: &EventKind) {
+        self.change(|latest| latest.faults.take(event));
     }
 
     /// Takes a sample of all metrics.
@@ -60,17 +70,20 @@ impl Federation {
 
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
-        let (run, metrics, scrapes) = {
+        let (run, metrics, faults, scrapes) = {
             let latest = self.0.lock().expect("no holder of the lock panics");
-            (latest.run.clone(), latest.metrics, Arc::clone(&latest.scrapes))
+            (latest.run.clone(), latest.metrics, latest.faults, Arc::clone(&latest.scrapes))
         };
-        let Some((plan, backend)) = run else { return String::new() };
+        let Some((plan, names)) = run else { return String::new() };
         let mut families = Families::default();
-        run::each(&plan, backend, &metrics, |instrument, labels, value| {
-            let labels: Vec<(String, &str)> = labels.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+        let verb = metrics.step.and_then(|step| plan.steps.get(step)).map(|step| step.verb);
+        run::each(&names, &metrics, verb, &faults, |instrument, labels, value| {
+            let own = labels.iter().map(|&(name, value)| (name.to_owned(), value));
+            let labels: Vec<(String, &str)> =
+                std::iter::once(("run".to_owned(), names.run.as_str())).chain(own).collect();
             families.add(&instrument.into(), instrument.name, &labels, value);
         });
-        families.add_scrapes(&plan, &scrapes);
+        families.add_scrapes(&plan, &names.run, &scrapes);
         families.render()
     }
 
@@ -105,10 +118,10 @@ impl Federation {
 struct Families(BTreeMap<Arc<str>, (MetricFamily, Vec<String>)>);
 
 impl Families {
-    fn add_scrapes(&mut self, plan: &Plan, scrapes: &[Scrape]) {
+    fn add_scrapes(&mut self, plan: &Plan, run: &str, scrapes: &[Scrape]) {
         for scrape in scrapes {
             let (node, network, group) = names(plan, scrape.source);
-            let owner = [("node", node), ("group", group), ("network", network)];
+            let owner = [("run", run), ("node", node), ("group", group), ("network", network)];
             let known: BTreeMap<&str, &MetricFamily> =
                 scrape.families.iter().map(|family| (&*family.name, family)).collect();
             let series = || scrape.series.iter();
@@ -178,7 +191,7 @@ mod tests {
 
     fn federation() -> Federation {
         let federation = Federation::default();
-        federation.begin(&Arc::new(fixture::plan()), "sim");
+        federation.begin(&Arc::new(fixture::plan()), "sim", "r-1");
         let bucket: &[(&str, &str)] = &[("le", "+Inf")];
         let node = scrape(
             Source::Node(NodeIndex(2)),
@@ -198,6 +211,7 @@ mod tests {
         let odd: &[(&str, &str)] = &[("node", "me"), ("why", "a \"b\"\\\n")];
         let router = scrape(Source::Router(NetworkIndex(1)), &[("odd_total", odd, f64::INFINITY)]);
         federation.sampled(&Arc::new(vec![node, router]));
+        federation.event(&EventKind::Killed { node: NodeIndex(2) });
         federation.run(RunMetrics {
             clock: RunTime(1_500_000),
             step: Some(1),
@@ -221,19 +235,20 @@ mod tests {
         let text = federation().render();
         for expected in [
             "# HELP butter_neighbours Peers in the active view\n# TYPE butter_neighbours gauge\n\
-             butter_neighbours{node=\"n-2\",group=\"n\",network=\"beta\"} 4\n",
+             butter_neighbours{run=\"r-1\",node=\"n-2\",group=\"n\",network=\"beta\"} 4\n",
             "# TYPE butter_retrieval_seconds histogram\n\
-             butter_retrieval_seconds_bucket{node=\"n-2\",group=\"n\",network=\"beta\",le=\"+Inf\"} 2\n\
-             butter_retrieval_seconds_sum{node=\"n-2\",group=\"n\",network=\"beta\"} 0.5\n",
-            "# TYPE odd_total counter\nodd_total{node=\"beta\",group=\"router\",network=\"beta\",exported_node=\"me\",\
+             butter_retrieval_seconds_bucket{run=\"r-1\",node=\"n-2\",group=\"n\",network=\"beta\",le=\"+Inf\"} 2\n\
+             butter_retrieval_seconds_sum{run=\"r-1\",node=\"n-2\",group=\"n\",network=\"beta\"} 0.5\n",
+            "# TYPE odd_total counter\nodd_total{run=\"r-1\",node=\"beta\",group=\"router\",network=\"beta\",exported_node=\"me\",\
              why=\"a \\\"b\\\"\\\\\\n\"} +Inf\n",
-            "butter_run_nodes_live 4\n",
-            "butter_run_items_acknowledged 2\n",
-            "butter_run_items_persistent 1\n",
-            "butter_run_queries_total{outcome=\"found\"} 3\n",
-            "butter_run_step{step=\"2\",verb=\"retrieve\"} 1\n",
-            "butter_run_info{name=\"fixture\",backend=\"sim\",seed=\"7\"} 1\n",
-            "butter_run_clock_seconds 1.5\n",
+            "butter_run_nodes_live{run=\"r-1\"} 4\n",
+            "butter_run_items_acknowledged{run=\"r-1\"} 2\n",
+            "butter_run_items_persistent{run=\"r-1\"} 1\n",
+            "butter_run_queries_total{run=\"r-1\",outcome=\"found\"} 3\n",
+            "butter_run_step{run=\"r-1\",step=\"2\",verb=\"retrieve\"} 1\n",
+            "butter_run_info{run=\"r-1\",name=\"fixture\",backend=\"sim\",seed=\"7\"} 1\n",
+            "butter_run_clock_seconds{run=\"r-1\"} 1.5\n",
+            "butter_run_faults_total{run=\"r-1\",event=\"killed\"} 1\n",
         ] {
             assert!(text.contains(expected), "{expected}\nis not in\n{text}");
         }
@@ -252,9 +267,9 @@ mod tests {
     #[test]
     fn new_run_shows_nothing_of_the_run_before() {
         let federation = federation();
-        federation.begin(&Arc::new(fixture::plan()), "sim");
+        federation.begin(&Arc::new(fixture::plan()), "sim", "r-1");
         let text = federation.render();
-        assert!(!text.contains("odd_total") && text.contains("butter_run_nodes_live 0"), "{text}");
+        assert!(!text.contains("odd_total") && text.contains("butter_run_nodes_live{run=\"r-1\"} 0"), "{text}");
         assert_eq!(Federation::default().render(), "");
     }
 }

@@ -2,8 +2,8 @@
 
 use butter::core::stats::{Instrument, InstrumentKind};
 
+use super::faults::FaultCounts;
 use crate::events::RunTime;
-use crate::plan::Plan;
 
 /// Number of outcomes that a query can have.
 pub const OUTCOMES: usize = 6;
@@ -23,6 +23,19 @@ pub struct RunMetrics {
     pub items_persistent: Option<usize>,
     /// Number of queries by outcome.
     pub queries: [(&'static str, u64); OUTCOMES],
+}
+
+/// What names a run in its metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunLabels {
+    /// Name of the record's directory: no two runs have the same.
+    pub run: String,
+    /// Name of the topology.
+    pub name: String,
+    /// Name of the backend.
+    pub backend: String,
+    /// Random seed of the run.
+    pub seed: u64,
 }
 
 const INFO: Instrument =
@@ -49,15 +62,34 @@ const STEP: Instrument = Instrument {
     kind: InstrumentKind::Gauge,
 };
 
-/// Hands every instrument with its labels and value to `take`, always in the same order.
+const FAULT_EVENTS: Instrument = Instrument {
+    name: "butter_run_faults_total",
+    help: "Faults that the run has caused or met, by the names of their events",
+    kind: InstrumentKind::Counter,
+};
+
+/// Every instrument of the run, with the names of its labels.
+pub(crate) const INSTRUMENTS: [(&Instrument, &[&str]); 8] = [
+    (&INFO, &["name", "backend", "seed"]),
+    (&CLOCK, &[]),
+    (&NODES_LIVE, &[]),
+    (&ITEMS_ACKNOWLEDGED, &[]),
+    (&ITEMS_PERSISTENT, &[]),
+    (&QUERIES, &["outcome"]),
+    (&STEP, &["step", "verb"]),
+    (&FAULT_EVENTS, &["event"]),
+];
+
+/// Hands every instrument with its labels and value to `take`, always in the same order. `verb` is that of the step.
 pub(super) fn each(
-    plan: &Plan,
-    backend: &str,
+    labels: &RunLabels,
     metrics: &RunMetrics,
+    verb: Option<&str>,
+    faults: &FaultCounts,
     mut take: impl FnMut(&Instrument, &[(&str, &str)], f64),
 ) {
-    let seed = plan.seed.to_string();
-    take(&INFO, &[("name", &plan.name), ("backend", backend), ("seed", &seed)], 1.0);
+    let RunLabels { name, backend, seed, .. } = labels;
+    take(&INFO, &[("name", name), ("backend", backend), ("seed", &seed.to_string())], 1.0);
     take(&CLOCK, &[], metrics.clock.as_secs_f64());
     take(&NODES_LIVE, &[], metrics.nodes_live as f64);
     take(&ITEMS_ACKNOWLEDGED, &[], metrics.items_acknowledged as f64);
@@ -67,8 +99,10 @@ pub(super) fn each(
     for (outcome, count) in metrics.queries.iter().filter(|(outcome, _)| !outcome.is_empty()) {
         take(&QUERIES, &[("outcome", outcome)], *count as f64);
     }
-    if let Some(index) = metrics.step {
-        let number = (index + 1).to_string();
-        take(&STEP, &[("step", &number), ("verb", plan.steps[index].verb)], 1.0);
+    if let (Some(index), Some(verb)) = (metrics.step, verb) {
+        take(&STEP, &[("step", &(index + 1).to_string()), ("verb", verb)], 1.0);
+    }
+    for (event, count) in faults.each() {
+        take(&FAULT_EVENTS, &[("event", event)], count as f64);
     }
 }

@@ -124,7 +124,7 @@ pub struct SampleFilter {
 }
 
 impl SampleFilter {
-    fn takes(&self, node: &str, metric: &str) -> bool {
+    pub(super) fn takes(&self, node: &str, metric: &str) -> bool {
         let is_metric = |name: &String| {
             let suffix = metric.strip_prefix(name.as_str());
             suffix.is_some_and(|suffix| ["", "_bucket", "_sum", "_count"].contains(&suffix))
@@ -139,27 +139,34 @@ impl SampleFilter {
 /// # Errors
 /// If the file is none of samples, or either stream fails. What could be read is written nevertheless.
 pub fn copy_samples(from: impl Read, filter: &SampleFilter, to: impl Write) -> io::Result<u64> {
-    let mut from = csv::Reader::from_reader(MultiGzDecoder::new(from));
     let mut to = csv::Writer::from_writer(to);
+    to.write_record(HEADER)?;
+    let mut copied = 0;
+    let read = rows(from, |row| {
+        if filter.takes(&row[1], &row[4]) {
+            to.write_record(row)?;
+            copied += 1;
+        }
+        Ok(())
+    });
+    to.flush()?;
+    read.map(|()| copied)
+}
+
+/// Hands each row of a file of samples to `take`.
+///
+/// # Errors
+/// If the file is none of samples, the stream fails, or `take` does.
+pub(super) fn rows(from: impl Read, mut take: impl FnMut(&csv::StringRecord) -> io::Result<()>) -> io::Result<()> {
+    let mut from = csv::Reader::from_reader(MultiGzDecoder::new(from));
     if *from.headers().map_err(unwrapped)? != HEADER[..] {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "its columns are not those of samples"));
     }
-    to.write_record(HEADER)?;
-    let mut copied = 0;
     let mut row = csv::StringRecord::new();
-    let read = loop {
-        match from.read_record(&mut row) {
-            Ok(true) if filter.takes(&row[1], &row[4]) => {
-                to.write_record(&row)?;
-                copied += 1;
-            }
-            Ok(true) => {}
-            Ok(false) => break Ok(()),
-            Err(error) => break Err(unwrapped(error)),
-        }
-    };
-    to.flush()?;
-    read.map(|()| copied)
+    while from.read_record(&mut row).map_err(unwrapped)? {
+        take(&row)?;
+    }
+    Ok(())
 }
 
 /// The error of the stream, if it is one: its kind says more than that of CSV.

@@ -11,6 +11,7 @@ use crate::steps::VERBS;
 use crate::steps::step::Verb;
 use crate::topology::fields::{KeySpec, MapSpec};
 use crate::topology::form::ValueForm;
+use crate::topology::internet;
 use crate::topology::raw::network::{NETWORK, UPLINK_KEYS};
 use crate::topology::raw::{ITEMS_OF_LIST_MAX, NAME_BYTES_MAX, TOPOLOGY};
 use crate::topology::tree::EXTENSION_PREFIX;
@@ -26,6 +27,11 @@ pub fn schema() -> Value {
     let mut whole = parts.map(&TOPOLOGY);
     let root = whole.as_object_mut().expect("a map has an object's schema");
     root.insert("patternProperties".to_owned(), json!({(format!("^{EXTENSION_PREFIX}")): true}));
+    // What `internet` stands for need not be there.
+    let needed = root.remove("required").expect("some keys are needed");
+    let others = needed.as_array().expect("a list").iter().filter(|key| *key != "networks" && *key != "nodes");
+    let with_internet: Vec<Value> = others.cloned().chain([internet::KEY.into()]).collect();
+    root.insert("anyOf".to_owned(), json!([{"required": needed}, {"required": with_internet}]));
     root.insert("$schema".to_owned(), DIALECT.into());
     root.insert("title".to_owned(), "A topology of harness".into());
     root.insert("$defs".to_owned(), Value::Object(parts.defs.into_iter().collect()));

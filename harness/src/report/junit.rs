@@ -4,6 +4,7 @@
 //! that fails, a death that nothing asked for. A check that could not be measured is `<skipped>`.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
@@ -32,6 +33,12 @@ pub struct JunitRun<'a> {
     pub result: Option<&'a RunOutline>,
     /// What went wrong beside the result.
     pub errors: &'a [String],
+    /// Directory of the record, if there is one.
+    pub record: Option<&'a Path>,
+    /// The page of the run, if there is one.
+    pub page: Option<PathBuf>,
+    /// Why checks failed: a story for each check of the result, or less if there is nothing to tell.
+    pub stories: Vec<Option<String>>,
 }
 
 /// The XML of these runs.
@@ -40,13 +47,21 @@ pub struct JunitRun<'a> {
 /// If the text cannot be encoded.
 pub fn xml(runs: &[JunitRun<'_>]) -> Result<String, quick_junit::SerializeError> {
     let mut report = Report::new(REPORT);
-    if let Some(began) = runs.iter().map(|run| run.began).min() {
-        report.set_timestamp(DateTime::<Utc>::from(began));
-    }
     report.set_time(runs.iter().map(|run| run.took).sum());
     let mut names = BTreeMap::new();
     report.add_test_suites(runs.iter().map(|run| suite(run, &mut names)));
-    report.to_string()
+    Ok(without_skipped(&report.to_string()?))
+}
+
+/// The XML without the attribute `skipped` of the root, which the schema of Jenkins does not know. Each suite has its own.
+fn without_skipped(xml: &str) -> String {
+    let Some((before, rest)) = xml.split_once("<testsuites ") else { return xml.to_owned() };
+    let (root, rest) = rest.split_once('>').unwrap_or((rest, ""));
+    let kept: Vec<&str> = match root.split_once(" skipped=\"") {
+        Some((one, other)) => vec![one, other.split_once('"').map_or("", |(_, other)| other)],
+        None => vec![root],
+    };
+    format!("{before}<testsuites {}>{rest}", kept.concat())
 }
 
 /// A suite under a name that no other suite of the report has.
@@ -71,7 +86,14 @@ fn suite(run: &JunitRun<'_>, names: &mut BTreeMap<String, u32>) -> TestSuite {
             suite.add_property(Property::new(name, value));
         }
         cases.extend(result.steps.iter().enumerate().map(|(index, step)| step_case(index, step)));
-        cases.extend(result.checks.iter().map(check_case));
+        let stories = run.stories.iter().map(Option::as_deref).chain(std::iter::repeat(None));
+        cases.extend(result.checks.iter().zip(stories).map(|(check, story)| check_case(check, story)));
+    }
+    if let Some(record) = run.record.map(Path::display) {
+        suite.add_property(Property::new("record", record.to_string()));
+        let page = run.page.as_ref().map_or_else(String::new, |page| format!("report: {}\n", page.display()));
+        let commands = format!("explain: harness explain {record}\nrepeat: harness run {record}\n");
+        suite.set_system_out(format!("record: {record}\n{page}{commands}"));
     }
     cases.push(completion_case(run));
     for mut case in cases {
@@ -88,8 +110,14 @@ fn properties(result: &RunOutline) -> Vec<(&'static str, String)> {
         ("topology_hash", result.topology_hash.clone()),
         ("backend", result.backend.clone()),
         ("seed", result.seed.to_string()),
+        ("verdict", word(result.verdict)),
         ("run_s", result.run_s.to_string()),
     ]
+}
+
+/// The word for a verdict in `result.json`.
+fn word(verdict: RunVerdict) -> String {
+    serde_json::to_value(verdict).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Whether the run came to its end in the environment that the topology declares.
@@ -108,42 +136,54 @@ fn completion_case(run: &JunitRun<'_>) -> TestCase {
     let more: Vec<String> = run.errors.iter().filter(|error| !reasons.contains(error)).cloned().collect();
     reasons.extend(more);
     let status = match (reasons.is_empty(), run.result) {
+        (true, Some(result)) if result.checks.is_empty() && verdict == Some(RunVerdict::Inconclusive) => {
+            skipped("the topology has no checks, so nothing says what must hold")
+        }
         (true, Some(_)) => TestCaseStatus::success(),
-        (true, None) => error("the run did not begin"),
-        (false, _) => error(&reasons.join("; ")),
+        (true, None) => non_success(NonSuccessKind::Error, ENVIRONMENT, "the run did not begin", None),
+        (false, _) => {
+            let lines: Vec<&str> = reasons.iter().filter_map(|reason| reason.lines().next()).collect();
+            non_success(NonSuccessKind::Error, ENVIRONMENT, &lines.join("; "), Some(&reasons.join("\n")))
+        }
     };
-    TestCase::new("the run completes", status)
+    case("the run completes", status, None)
 }
 
 fn step_case(index: usize, step: &StepResult) -> TestCase {
     let status = match &step.error {
         None => TestCaseStatus::success(),
-        Some(error) => failure(error),
+        Some(error) => non_success(NonSuccessKind::Failure, "step", error, None),
     };
-    let mut case = TestCase::new(format!("step {}: {}", index + 1, step.summary), status);
-    if let Some(took_s) = step.took_s {
-        case.set_time(Duration::from_secs_f64(took_s));
-    }
-    case
+    case(&format!("step {}: {}", index + 1, step.summary), status, step.took_s)
 }
 
-fn check_case(check: &CheckResult) -> TestCase {
+fn check_case(check: &CheckResult, story: Option<&str>) -> TestCase {
     let status = match (check.passed, check.has_failed()) {
         (true, _) => TestCaseStatus::success(),
-        (false, true) => failure(&format!("measured {}, expected {}", measured(check), bound(check))),
+        (false, true) => {
+            let message = format!("measured {}, expected {}", measured(check), bound(check));
+            let line = check.line;
+            let body = format!("{}\nline {line}: {message}\n{}", check.text, story.unwrap_or_default());
+            non_success(NonSuccessKind::Failure, "check", &message, Some(body.trim_end()))
+        }
         (false, false) => {
             let reason = check.reason.as_deref().unwrap_or("nothing was measured");
-            let mut status = TestCaseStatus::skipped();
-            status.set_message(format!("not measured: {reason}; expected {}", bound(check)));
-            status
+            skipped(&format!("not measured: {reason}; expected {}", bound(check)))
         }
     };
     let step = check.step.map_or(String::new(), |step| format!(" (step {})", step + 1));
-    TestCase::new(format!("check{step}: {}", check.text), status)
+    case(&format!("check{step}: {}", check.text), status, None)
+}
+
+/// A case with a time, which some readers want of each.
+fn case(name: &str, status: TestCaseStatus, took_s: Option<f64>) -> TestCase {
+    let mut case = TestCase::new(name, status);
+    case.set_time(took_s.and_then(|took_s| Duration::try_from_secs_f64(took_s).ok()).unwrap_or_default());
+    case
 }
 
 /// `at least 99 %`
-fn bound(check: &CheckResult) -> String {
+pub(super) fn bound(check: &CheckResult) -> String {
     let comparison = match check.comparison {
         Comparison::AtLeast => "at least",
         Comparison::Above => "more than",
@@ -154,17 +194,22 @@ fn bound(check: &CheckResult) -> String {
     format!("{comparison} {}", in_unit(check.bound, check.unit))
 }
 
-fn failure(message: &str) -> TestCaseStatus {
-    non_success(NonSuccessKind::Failure, message)
+/// The type of what is no fault of the nodes.
+const ENVIRONMENT: &str = "environment";
+
+fn skipped(message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(message);
+    status
 }
 
-fn error(message: &str) -> TestCaseStatus {
-    non_success(NonSuccessKind::Error, message)
-}
-
-fn non_success(kind: NonSuccessKind, message: &str) -> TestCaseStatus {
+fn non_success(kind: NonSuccessKind, of: &str, message: &str, body: Option<&str>) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
     status.set_message(message);
+    status.set_type(of);
+    if let Some(body) = body {
+        status.set_description(body);
+    }
     status
 }
 
@@ -182,7 +227,16 @@ mod tests {
 
     fn run<'a>(result: Option<&'a RunOutline>, errors: &'a [String]) -> JunitRun<'a> {
         let began = SystemTime::UNIX_EPOCH + Duration::from_secs(86_399);
-        JunitRun { file: "fixture.yaml", began, took: Duration::from_secs(2), result, errors }
+        JunitRun {
+            file: "fixture.yaml",
+            began,
+            took: Duration::from_secs(2),
+            result,
+            errors,
+            record: None,
+            page: None,
+            stories: Vec::new(),
+        }
     }
 
     fn check(value: Option<f64>) -> CheckResult {
@@ -227,6 +281,36 @@ mod tests {
         let result = RunOutline { verdict: RunVerdict::Failed, checks: vec![check(Some(3.0))], ..not_played() };
         let junit = xml(&[run(Some(&result), &[])]).unwrap();
         has(&junit, &["failures=\"1\"", "errors=\"0\"", "measured 3.00 s, expected at most 2.00 s"]);
+    }
+
+    #[test]
+    fn failed_check_has_its_story_as_body_and_the_suite_names_the_record() {
+        let result = RunOutline { verdict: RunVerdict::Failed, checks: vec![check(Some(3.0))], ..not_played() };
+        let stories = vec![Some("query 4: n-1 asked n-2, which was down\n".to_owned())];
+        let run = JunitRun { record: Some(Path::new("runs/a")), stories, ..run(Some(&result), &[]) };
+        let junit = xml(&[run]).unwrap();
+        has(
+            &junit,
+            &[
+                "type=\"check\">retrieval p95 &lt;= 2s\nline 1: measured 3.00 s, expected at most 2.00 s\nquery 4:",
+                "<property name=\"record\" value=\"runs/a\"/>",
+                "harness explain runs/a",
+            ],
+        );
+    }
+
+    #[test]
+    fn run_without_checks_is_skipped() {
+        let result = RunOutline { verdict: RunVerdict::Inconclusive, errors: Vec::new(), ..not_played() };
+        has(&xml(&[run(Some(&result), &[])]).unwrap(), &["skipped=\"1\"", "the topology has no checks"]);
+    }
+
+    #[test]
+    fn root_has_no_attribute_that_the_schema_of_jenkins_lacks() {
+        let junit = xml(&[run(None, &[])]).unwrap();
+        let root = junit.split_once("<testsuites ").unwrap().1.split_once('>').unwrap().0.to_owned();
+        assert!(!root.contains("skipped") && root.contains("errors=\"1\""), "{root}");
+        assert_eq!(without_skipped("<testsuites a=\"1\" skipped=\"0\" b=\"2\">x"), "<testsuites a=\"1\" b=\"2\">x");
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::results::check_result::CheckUnit;
 use crate::results::run_set::{MeasureName, RunFigures};
 use crate::statistics::{mean_and_deviation, mean_interval};
 
+/// Most pairs of networks with rows of their own.
+const PAIRS_SHOWN: usize = 30;
+
 /// A table for each topology, and how its runs ended; with a newline at the end. `labels` say, by the hashes of topologies, which
 /// values a file varies.
 pub fn render(runs: &[RunFigures], labels: &BTreeMap<String, String>, style: TableStyle) -> String {
@@ -25,8 +28,22 @@ pub fn render(runs: &[RunFigures], labels: &BTreeMap<String, String>, style: Tab
         let verdicts: Vec<String> = verdicts.into_iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
         let count = plural(runs.len() as u64, "run");
         text += &format!("{name} on {backend}, {count}: {}\n{}\n", verdicts.join(", "), table(&runs, labels, style));
+        let pairs = pairs_of_networks(&runs);
+        if pairs > PAIRS_SHOWN {
+            text += &format!("{pairs} pairs of networks are left out: harness table --format csv has them\n");
+        }
     }
     text
+}
+
+/// How many pairs of networks queries went between.
+fn pairs_of_networks(runs: &[&RunFigures]) -> usize {
+    let names: BTreeSet<&MeasureName> = runs.iter().flat_map(|run| run.values.keys()).collect();
+    names.into_iter().filter(|name| is_of_pair(name)).count()
+}
+
+fn is_of_pair(name: &MeasureName) -> bool {
+    matches!(name, MeasureName::RetrievalBetween(..))
 }
 
 /// A row for each measure, and for each combination of values if the file varies any: those of one measure together. Runs that were
@@ -38,7 +55,8 @@ fn table(runs: &[&RunFigures], labels: &BTreeMap<String, String>, style: TableSt
     }
     let mut table = style.table(["measure", "of", "runs", "mean", "95 % interval", "deviation", "min", "max"]);
     let names: BTreeSet<&MeasureName> = runs.iter().flat_map(|run| run.values.keys()).collect();
-    for name in names {
+    let shows_pairs = pairs_of_networks(runs) <= PAIRS_SHOWN;
+    for name in names.into_iter().filter(|name| shows_pairs || !is_of_pair(name)) {
         for (cell, runs) in &cells {
             if let Some(row) = row(name, cell, runs) {
                 add_row(&mut table, style, row);

@@ -2,9 +2,22 @@
 
 use std::time::Duration;
 
-use super::{Leave, RunSoFar, Runner};
+use super::{Leave, Runner};
 use crate::backend::Backend;
-use crate::plan::Check;
+use crate::events::Event;
+use crate::metrics::history::MetricHistory;
+use crate::plan::{Check, Plan};
+
+/// What has happened in a run that is still going on.
+#[derive(Clone, Copy, Debug)]
+pub struct RunSoFar<'r> {
+    /// What it plays.
+    pub plan: &'r Plan,
+    /// Everything done and seen.
+    pub events: &'r [Event],
+    /// The metrics that checks are about.
+    pub metric_history: &'r MetricHistory,
+}
 
 impl<B: Backend> Runner<'_, B> {
     /// Whether a step that waits is over: its checks hold, or it is too late for them.

@@ -10,6 +10,7 @@ use rand::RngExt;
 
 mod lifetime;
 
+pub(crate) use lifetime::lifetime_presets;
 use lifetime::{DOWNTIME_FORMS, Lifetime, LifetimeKind, SESSION_FORMS};
 
 use super::named::NodeNames;

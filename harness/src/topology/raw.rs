@@ -9,6 +9,7 @@ use butter::core::config::ConfigError;
 use super::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
 use super::fields::{Fields, MapSpec, Spanned, from_variable, key, scalar};
 use super::form::{ValueForm, words_of};
+use super::internet;
 use super::tree::{YamlKey, YamlNode, YamlValue};
 use crate::adversary::Behaviour;
 use crate::plan::sweep::{RUNS_MAX, Sweep};
@@ -87,6 +88,12 @@ pub(crate) static TOPOLOGY: MapSpec = MapSpec {
             "how closely the simulator follows QUIC: auto (packet for up to 100 nodes), message or packet; auto if absent",
         ).of(ValueForm::Words(|| words_of(&FidelityChoice::NAMES))),
         key("vars", "{die: 1/100}", "variables for `${name}` in values; --set overrides them").of(ValueForm::Entries(&ValueForm::Text)),
+        key(
+            internet::KEY,
+            "2025",
+            "homes as they are, in place of networks and nodes or beside them: kinds of NAT, access and regions by measured shares",
+        )
+        .of(ValueForm::Either(&internet::FORMS)),
         key("networks", "{lan: {}}", "the internet and all networks behind it").of(ValueForm::NamedMaps(&network::NETWORK)).needed(),
         key("nodes", "{a: {on: lan, count: 5}}", "node groups").of(ValueForm::NamedMaps(&GROUP)).needed(),
         key("graph", "regular(8)", graph::DOC).of(ValueForm::Matching(graph::PATTERN)),

@@ -18,6 +18,8 @@ pub struct Config {
     pub discover: bool,
     /// Ask the NAT on the way out to forward a port (PCP, NAT-PMP, UPnP).
     pub port_mapping: bool,
+    /// Predict and search for the ports that a NAT gives next. Without it peers only dial each other at the same time.
+    pub port_search: bool,
     /// Pause between pings on the LAN while no host is known.
     pub ping: Duration,
     /// Most neighbours: links that carry the overlay.
@@ -39,6 +41,7 @@ impl Default for Config {
             join_names: Vec::new(),
             discover: true,
             port_mapping: true,
+            port_search: true,
             ping: Duration::from_secs(1),
             active: 8,
             passive: 56,
@@ -101,6 +104,9 @@ pub const SETTINGS: &[ConfigKey<Config>] = &[
     }),
     ConfigKey::new("port_mapping", "true", "ask the NAT on the way out to forward a port", |config, text| {
         values::flag(text).map(|value| config.port_mapping = value)
+    }),
+    ConfigKey::new("port_search", "true", "predict and search for the ports of peers' NATs", |config, text| {
+        values::flag(text).map(|value| config.port_search = value)
     }),
     ConfigKey::new("ping", "1s", "pause between pings on the LAN while no host is known", |config, text| {
         values::duration(text).map(|value| config.ping = value)

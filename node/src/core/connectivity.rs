@@ -80,7 +80,7 @@ impl<M> Connectivity<M> {
             rendezvous: Rendezvous::new(&config.join, &config.join_names),
             connect_requests: ConnectRequests::default(),
             port_map: PortMap::new(config.port_mapping),
-            holepunch: HolePunch::new(random),
+            holepunch: HolePunch::new(random, config.port_search),
             suspects: Suspects::default(),
             probe_responder: ProbeResponder::default(),
             reachability: Reachability::default(),

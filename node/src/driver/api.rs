@@ -20,6 +20,7 @@ mod routes;
 mod search;
 mod serve;
 
+pub use metrics::PROCESS_INSTRUMENTS;
 pub(crate) use overlay::OverlayApi;
 pub(crate) use serve::ApiServer;
 

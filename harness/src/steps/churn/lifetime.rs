@@ -125,6 +125,12 @@ const fn shape(name: &'static str, example: &'static str, doc: &'static str) -> 
     key(name, example, doc).of(ValueForm::Number(ShapeParameter::MOST)).needed()
 }
 
+/// Every preset: its key, its name and its distribution in words.
+pub(crate) fn lifetime_presets() -> impl Iterator<Item = (&'static str, &'static str, String)> {
+    let kinds = [LifetimeKind::Session, LifetimeKind::Downtime];
+    kinds.into_iter().flat_map(|kind| kind.presets().iter().map(move |(name, of)| (kind.key(), *name, of.describe())))
+}
+
 impl Lifetime {
     /// Reads the value of `session` or `downtime`, which belongs to the key at `owner`.
     pub(super) fn read(
@@ -188,6 +194,17 @@ impl Lifetime {
             Lifetime::Pareto { shape, least } => Pareto::new(least, shape).expect(SOUND).sample(random),
         };
         Duration::try_from_secs_f64(seconds / speedup).unwrap_or(Duration::MAX)
+    }
+
+    /// The distribution with its parameters.
+    fn describe(&self) -> String {
+        let time = |seconds: f64| humantime::format_duration(Duration::from_secs(seconds.round() as u64));
+        match *self {
+            Lifetime::Exponential { mean } => format!("exponential, mean {}", time(mean)),
+            Lifetime::Weibull { shape, scale } => format!("Weibull, shape {shape}, scale {}", time(scale)),
+            Lifetime::LogNormal { median, sigma } => format!("log-normal, median {}, sigma {sigma}", time(median)),
+            Lifetime::Pareto { shape, least } => format!("Pareto, shape {shape}, least {}", time(least)),
+        }
     }
 
     /// The time below which half of them are.

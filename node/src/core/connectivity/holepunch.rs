@@ -118,6 +118,8 @@ pub struct PunchContext {
 #[derive(Debug)]
 pub struct HolePunch {
     random: Random,
+    /// Whether ports are predicted and searched for.
+    searches_ports: bool,
     sockets: ExtraSockets,
     pairs: BTreeMap<NodeId, RelayedPair>,
     /// The peer with which ports are predicted or many are probed: one at a time, because others would be given the ports.
@@ -127,9 +129,16 @@ pub struct HolePunch {
 }
 
 impl HolePunch {
-    /// No relayed link yet.
-    pub fn new(random: Random) -> Self {
-        HolePunch { random, sockets: ExtraSockets::default(), pairs: BTreeMap::new(), busy_with: None, nat: None }
+    /// No relayed link yet. `searches_ports`: whether ports are predicted and searched for where simultaneous dials do not meet.
+    pub fn new(random: Random, searches_ports: bool) -> Self {
+        let (sockets, pairs) = (ExtraSockets::default(), BTreeMap::new());
+        HolePunch { random, searches_ports, sockets, pairs, busy_with: None, nat: None }
+    }
+
+    /// What this node tries between two NATs.
+    fn method_between(&self, one: MappingBehaviour, other: MappingBehaviour) -> Option<PunchMethod> {
+        let method = PunchMethod::between(one, other);
+        method.filter(|method| self.searches_ports || *method == PunchMethod::Simultaneous)
     }
 
     /// A link to `peer` runs over a relay, which this side dialled (`leads`) or not. `observed_ip` is where the ambassador sees it.

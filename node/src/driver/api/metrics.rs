@@ -13,6 +13,21 @@ use crate::driver::transport::counters::Counters;
 
 type Labels = [(&'static str, &'static str)];
 
+/// What a node on Linux says of its process.
+pub const PROCESS_INSTRUMENTS: [Instrument; 3] = [
+    Instrument {
+        name: "process_resident_memory_bytes",
+        help: "Resident memory size in bytes",
+        kind: InstrumentKind::Gauge,
+    },
+    Instrument { name: "process_threads", help: "Number of OS threads in the process", kind: InstrumentKind::Gauge },
+    Instrument {
+        name: "process_cpu_seconds_total",
+        help: "Total user and system CPU time spent in seconds",
+        kind: InstrumentKind::Counter,
+    },
+];
+
 /// A scrape: the instruments that `metrics` visits, those of the transport and those of the process.
 ///
 /// # Errors
@@ -103,20 +118,11 @@ impl Families {
 
     /// What the system says of this process, under the names that every client library of Prometheus uses.
     fn process(&mut self) {
-        let gauge = |name, help| Instrument { name, help, kind: InstrumentKind::Gauge };
         let Some(process) = Process::read() else { return };
-        self.number(
-            gauge("process_resident_memory_bytes", "Resident memory size in bytes"),
-            &[],
-            process.resident_bytes,
-        );
-        self.number(gauge("process_threads", "Number of OS threads in the process"), &[], process.threads);
-        let cpu = Instrument {
-            name: "process_cpu_seconds_total",
-            help: "Total user and system CPU time spent in seconds",
-            kind: InstrumentKind::Counter,
-        };
-        self.number(cpu, &[], process.cpu_s);
+        let values = [process.resident_bytes, process.threads, process.cpu_s];
+        for (instrument, value) in PROCESS_INSTRUMENTS.into_iter().zip(values) {
+            self.number(instrument, &[], value);
+        }
     }
 }
 

@@ -29,6 +29,7 @@ use super::view::mix;
 use super::{DataCx, DataStats};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
+use crate::core::path::PathEstimate;
 use crate::core::time::Time;
 
 pub(super) mod census;
@@ -58,6 +59,14 @@ const SPREAD_MAX: u16 = 512;
 pub(super) const HOLDERS_MAX: usize = 4;
 /// Pause after a change before it is published: what changes meanwhile goes along.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(500);
+/// How much wider a level of a publication is than the one before: of the nodes to which one passes an inventory on, some have it.
+const LEVEL_GROWTH: f64 = 1.5;
+/// Least and longest time for which a search waits for inventories of what was just stored.
+const PUBLICATION_MIN: Duration = Duration::from_secs(3);
+/// See [`PUBLICATION_MIN`].
+const PUBLICATION_MAX: Duration = Duration::from_secs(6);
+/// Longest round trip that one level of a publication is expected to take.
+const SLOWEST_LEVEL: Duration = Duration::from_secs(1);
 /// Pause between renewals of this node's own inventory.
 const RENEW_EVERY: Duration = Duration::from_secs(120);
 
@@ -241,6 +250,25 @@ impl Inventories {
     /// Estimated number of nodes in the network, rather too great than too small.
     pub(super) fn network_size(&self) -> f64 {
         self.census.nodes()
+    }
+
+    /// Neighbours with which inventories are exchanged.
+    pub(super) fn neighbours(&self) -> usize {
+        self.neighbours.ids().count()
+    }
+
+    /// How long it takes until what was just stored is in the inventories at all nodes that are to have it: over a tree from each
+    /// owner's neighbours, each level of which gathers news before it sends them.
+    pub(super) fn publication_time(&self, cx: &DataCx<'_, '_>) -> Duration {
+        let spread = f64::from(spread_for(self.network_size()));
+        let (mut levels, mut reached, mut width) = (1, 0.0, self.neighbours().max(1) as f64);
+        while reached + width < spread {
+            (levels, reached, width) = (levels + 1, reached + width, width * LEVEL_GROWTH);
+        }
+        // The own links stand for those of others.
+        let slowest = self.neighbours.ids().filter_map(|peer| cx.path(peer)).map(PathEstimate::rtt).max();
+        let level = NEWS_PAUSE + slowest.unwrap_or_default().min(SLOWEST_LEVEL);
+        (PUBLISH_PAUSE + level * (levels + 1)).clamp(PUBLICATION_MIN, PUBLICATION_MAX)
     }
 
     /// Nodes whose inventories are kept.

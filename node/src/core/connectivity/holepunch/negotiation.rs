@@ -6,7 +6,7 @@ use super::pair::{Agreed, Agreement, PairState, SurveyGoal};
 use super::{HolePunch, PunchAction, PunchContext, TRIES_MAX, busy_pause, survey};
 use crate::core::identity::NodeId;
 use crate::core::message::PunchMessage;
-use crate::core::nat_report::{MappingBehaviour, NatReport, PunchMethod};
+use crate::core::nat_report::{MappingBehaviour, NatReport};
 use crate::core::time::Time;
 
 impl HolePunch {
@@ -41,7 +41,7 @@ impl HolePunch {
                 let PairState::Ready { agreed, .. } = pair.state else { return };
                 if number == pair.number && !pair.leads {
                     let agreed = Agreed { theirs: report, ..agreed };
-                    let fits = PunchMethod::between(agreed.mine.ports, report.ports) == Some(agreed.method);
+                    let fits = self.method_between(agreed.mine.ports, report.ports) == Some(agreed.method);
                     if fits {
                         self.begin(now, from, agreed, acts);
                     }
@@ -82,7 +82,7 @@ impl HolePunch {
                 ));
             }
             SurveyGoal::Accept { theirs } => {
-                let method = PunchMethod::between(mine.ports, theirs.ports);
+                let method = self.method_between(mine.ports, theirs.ports);
                 if !self.reserve_for(peer, method) {
                     return self.wait(now, peer, acts);
                 }
@@ -152,7 +152,7 @@ impl HolePunch {
         Agreement { token, mine, theirs }: Agreement,
         acts: &mut Vec<PunchAction>,
     ) {
-        let Some(method) = PunchMethod::between(mine.ports, theirs.ports) else {
+        let Some(method) = self.method_between(mine.ports, theirs.ports) else {
             return self.exhausted(now, peer, acts);
         };
         if !self.reserve_for(peer, Some(method)) {

@@ -23,7 +23,7 @@ fn outlook() -> PunchContext {
 
 /// A node that follows `PEER` and `OTHER`, both at one address.
 fn follower() -> HolePunch {
-    let mut crossing = HolePunch::new(child(1, 0));
+    let mut crossing = HolePunch::new(child(1, 0), true);
     for peer in [PEER, OTHER] {
         crossing.relayed(Time::ZERO, peer, false, observed_ip(), &mut Vec::new());
     }
@@ -159,7 +159,7 @@ fn a_peer_may_lead_a_bounded_number_of_tries() {
 
 #[test]
 fn the_one_that_leads_gives_up_after_a_few_tries_and_says_so() {
-    let mut crossing = HolePunch::new(child(1, 0));
+    let mut crossing = HolePunch::new(child(1, 0), true);
     crossing.relayed(Time::ZERO, PEER, true, observed_ip(), &mut Vec::new());
     let mut said = Vec::new();
     let mut now = Time::ZERO;
@@ -179,7 +179,7 @@ fn the_one_that_leads_gives_up_after_a_few_tries_and_says_so() {
 fn nothing_is_tried_between_two_nats_with_random_ports() {
     let reflectors = vec![addr("198.51.100.9:4001"), addr("198.51.100.8:4001")];
     let outlook = PunchContext { reflectors, public: None };
-    let mut crossing = HolePunch::new(child(1, 0));
+    let mut crossing = HolePunch::new(child(1, 0), true);
     crossing.relayed(Time::ZERO, PEER, false, observed_ip(), &mut Vec::new());
     let mut acts = Vec::new();
     crossing.handle(Time::ZERO, PEER, offer(1, MappingBehaviour::Random), &outlook, &mut acts);
@@ -207,7 +207,7 @@ fn nothing_is_tried_between_two_nats_with_random_ports() {
 
 /// A node behind a NAT, with two observers, that leads towards `PEER` and `OTHER`.
 fn leader() -> (HolePunch, PunchContext) {
-    let mut crossing = HolePunch::new(child(1, 0));
+    let mut crossing = HolePunch::new(child(1, 0), true);
     for peer in [PEER, OTHER] {
         crossing.relayed(Time::ZERO, peer, true, observed_ip(), &mut Vec::new());
     }

@@ -11,6 +11,9 @@ use super::super::inventory::Inventories;
 const COPIES_MET: f64 = 10.0;
 /// Networks of fewer nodes are searched as a whole: that costs little, and what was not found is not there.
 const WHOLE_BELOW: f64 = 64.0;
+/// So are networks by nodes with fewer neighbours: inventories then lie in a few corners of the graph, and one visit shows much the
+/// same as the next.
+const NEIGHBOURS_MIN: usize = 4;
 
 /// What a search has looked at.
 #[derive(Debug, Default)]
@@ -43,6 +46,7 @@ impl Coverage {
     pub(in super::super) fn share(&self, inventories: &Inventories, replicas: usize) -> Option<f64> {
         let nodes = inventories.network_size();
         let copies = self.seen * replicas as f64 / nodes;
-        (nodes >= WHOLE_BELOW).then_some(copies / COPIES_MET)
+        let is_sample = nodes >= WHOLE_BELOW && inventories.neighbours() >= NEIGHBOURS_MIN;
+        is_sample.then_some(copies / COPIES_MET)
     }
 }

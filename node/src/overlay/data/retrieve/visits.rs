@@ -35,10 +35,8 @@ const UNDER_WAY_MAX: usize = 64;
 /// Shares of what a search should see at the ends of its stages, if it has any (BubbleStorm's stages, each as wide as the search
 /// so far).
 const STAGES: [f64; 4] = [0.125, 0.25, 0.5, 1.0];
-/// Share of what a search should see after which it pauses once.
+/// Share of what a search should see after which it pauses once, while what was stored a moment ago is published.
 pub(in super::super) const PAUSE_AT: f64 = 0.25;
-/// That pause: what was stored a moment ago is published meanwhile.
-pub(in super::super) const PUBLICATION: Duration = Duration::from_secs(3);
 
 /// How peers are chosen, and when the search ends.
 #[derive(Clone, Copy, Debug, Default)]
@@ -242,15 +240,18 @@ impl Visits {
         let now = scope.cx.now;
         let paused_until = match self.paused_until {
             None if share < PAUSE_AT => return true,
-            None => *self.paused_until.insert(now + PUBLICATION),
+            None => *self.paused_until.insert(now + scope.inventories.publication_time(scope.cx)),
             Some(paused_until) => paused_until,
         };
         paused_until <= now && share < 1.0
     }
 
-    /// Whether the search has seen enough without success.
+    /// Whether the search has seen enough without success. A hint that is slow to answer may still be right.
     fn is_covered(&self, scope: &SearchScope<'_, '_, '_>) -> bool {
-        self.resumed && self.hinted.is_empty() && self.coverage_share(scope).is_some_and(|share| share >= 1.0)
+        self.resumed
+            && self.hinted.is_empty()
+            && self.hints_under_way() == 0
+            && self.coverage_share(scope).is_some_and(|share| share >= 1.0)
     }
 
     /// Whether no peer is left to visit; those under way may still answer.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::retrieve::Knowledge;
 use super::super::retrieve::coverage::Coverage;
-use super::super::retrieve::visits::{PAUSE_AT, PUBLICATION};
+use super::super::retrieve::visits::PAUSE_AT;
 use super::super::{DataCx, SearchTally, waits};
 use super::{Cursor, SearchPage};
 use crate::core::contact::Contact;
@@ -136,7 +136,7 @@ impl SearchFrontier {
         }
         let share = self.coverage.share(known.inventories, ctx.settings.replicas);
         let has_seen_enough = share.is_some_and(|share| share >= 1.0);
-        let may_see_more = !has_seen_enough && !self.pauses(ctx.now, share);
+        let may_see_more = !has_seen_enough && !self.pauses(ctx, known, share);
         loop {
             if let Some(stop) = self.next_stop(may_see_more) {
                 if let Some(contact) = self.contacts.remove(&stop.peer) {
@@ -148,7 +148,7 @@ impl SearchFrontier {
             if open > 0 {
                 return FrontierStep::Wait;
             }
-            if self.pauses(ctx.now, share) {
+            if self.pauses(ctx, known, share) {
                 return FrontierStep::Wait;
             }
             if has_seen_enough {
@@ -176,9 +176,9 @@ impl SearchFrontier {
     }
 
     /// Whether the search pauses: once, when it has seen a share of the network, while what was just stored is published.
-    fn pauses(&mut self, now: Time, share: Option<f64>) -> bool {
+    fn pauses(&mut self, ctx: &DataCx<'_, '_>, known: Knowledge<'_>, share: Option<f64>) -> bool {
         let is_due = share.is_some_and(|share| share >= PAUSE_AT);
-        is_due && *self.paused_until.get_or_insert(now + PUBLICATION) > now
+        is_due && *self.paused_until.get_or_insert_with(|| ctx.now + known.inventories.publication_time(ctx)) > ctx.now
     }
 
     fn next_stop(&mut self, may_see_more: bool) -> Option<PageStop> {
