@@ -14,6 +14,7 @@ use docker::engine::EngineProblem;
 
 pub mod capacity;
 pub mod docker;
+pub(crate) mod held;
 pub mod netns;
 pub(crate) mod process;
 

@@ -13,6 +13,8 @@ pub enum CleanScope {
     Crashed,
     /// The run with this id, even if it is in progress.
     Run(String),
+    /// The runs of one process: the value of the label `butter.owner`.
+    Owner(String),
     /// Every run, even those in progress.
     All,
 }
@@ -62,9 +64,14 @@ pub async fn clean(scope: CleanScope, progress: &mut dyn Progress) -> Result<Cle
     let mut objects = Vec::new();
     let only = match &scope {
         CleanScope::Run(run) => Some(run.as_str()),
-        CleanScope::Crashed | CleanScope::All => None,
+        CleanScope::Crashed | CleanScope::Owner(_) | CleanScope::All => None,
     };
     for (run, objects_of_run) in teardown::find(&engine.docker, only).await? {
+        if let CleanScope::Owner(owner) = &scope
+            && objects_of_run.labels.get(label::OWNER) != Some(owner)
+        {
+            continue;
+        }
         let leftover = leftover(run, &objects_of_run);
         match objects_of_run.reason_to_spare().filter(|_| scope == CleanScope::Crashed) {
             Some(reason) => cleaned.spared.push((leftover, reason)),

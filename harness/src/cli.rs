@@ -26,6 +26,7 @@
 //! | `samples` | `harness samples`: metrics of a run as CSV |
 //! | `agree` | `harness agree`: simulator and reality side by side |
 //! | `compare` | `harness compare`: the records of two runs |
+//! | `lab` | `up`, `ps`, `down` and what reaches into labs that are left up |
 //! | `manual` | `harness man`: manual pages; `harness reference`: the guide's reference |
 //! | `completions` | `harness completions`: scripts for shells |
 //! | `machine` | `doctor`, `image`, `clean` |
@@ -55,6 +56,7 @@ mod graph;
 mod help;
 mod inspect;
 mod junit_file;
+mod lab;
 mod machine;
 mod manual;
 mod origin;
@@ -88,6 +90,39 @@ enum Command {
     /// Deploy topologies, play their steps, check the results, and remove everything again
     #[command(after_help = help::RUN)]
     Run(run::Args),
+    /// Deploy a topology and leave it up, to be worked in by hand
+    #[command(after_help = help::UP)]
+    Up(lab::up::Args),
+    /// List the labs that are up, and their nodes
+    #[command(after_help = help::PS)]
+    Ps(lab::ps::Args),
+    /// Run a program of this machine in the network of a node or router of a lab
+    #[command(after_help = help::EXEC)]
+    Exec(lab::exec::ExecArgs),
+    /// Open a shell in the network of a node or router of a lab
+    #[command(after_help = help::SHELL)]
+    Shell(lab::exec::ShellArgs),
+    /// Print what a node or router of a lab has written
+    #[command(after_help = help::LOGS)]
+    Logs(lab::logs::Args),
+    /// Capture what a node or router of a lab sends and receives, as pcapng
+    #[command(after_help = help::CAPTURE)]
+    Capture(lab::capture::Args),
+    /// Have a node of a lab store a file, and print the id by which it is found
+    #[command(after_help = help::PUT)]
+    Put(lab::values::PutArgs),
+    /// Have a node of a lab find a value, and write it to standard output
+    #[command(after_help = help::GET)]
+    Get(lab::values::GetArgs),
+    /// Have a node of a lab search for values by keywords
+    #[command(after_help = help::SEARCH)]
+    Search(lab::values::SearchArgs),
+    /// Play the steps of a file on a lab that is up, and check the results
+    #[command(after_help = help::PLAY)]
+    Play(lab::play::Args),
+    /// Remove a lab that is up
+    #[command(after_help = help::DOWN)]
+    Down(lab::down::Args),
     /// Check topology files without deploying anything
     #[command(after_help = help::VALIDATE)]
     Validate(inspect::ValidateArgs),
@@ -127,7 +162,7 @@ enum Command {
     /// Print the metrics of a recorded run as CSV
     #[command(after_help = help::SAMPLES)]
     Samples(samples::Args),
-    /// Remove what crashed runs left on the Docker engine
+    /// Remove what crashed runs and killed keepers of labs left
     #[command(after_help = help::CLEAN)]
     Clean(machine::CleanArgs),
     /// Measure the testbed itself
@@ -159,6 +194,18 @@ enum Command {
     Adversary {
         /// What it is, as JSON
         node: String,
+    },
+    /// Hold a lab that is up: started by `up`
+    #[command(hide = true)]
+    Keeper {
+        /// `docker` or `netns`
+        backend: backend_choice::BackendArg,
+    },
+    /// Capture packets in the network that this process is started in
+    #[command(hide = true)]
+    Capturer {
+        /// What is captured, as JSON
+        order: String,
     },
     /// Filter what this container receives
     #[command(hide = true)]
@@ -210,12 +257,25 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Adversary { node } => return Ok(hostile_node::main(node).map(|()| Exit::Passed)?),
         Command::Router => return Ok(crate::router::main_from_env().map(|()| Exit::Passed)?),
         Command::ArrivalFilter { filter } => return Ok(arrival_filter::main(filter).map(|()| Exit::Passed)?),
+        Command::Capturer { order } => return Ok(crate::lab::capture::main(order).map(|()| Exit::Passed)?),
         Command::NamespaceTrial => return Ok(if access::trial_main() { Exit::Passed } else { Exit::Failed }),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
     Ok(match command {
         Command::Run(args) => run::run(args, runtime.handle()),
+        Command::Up(args) => lab::up::up(&args, runtime.handle()),
+        Command::Ps(args) => runtime.block_on(lab::ps::ps(&args))?,
+        Command::Exec(args) => runtime.block_on(lab::exec::exec(args))?,
+        Command::Shell(args) => runtime.block_on(lab::exec::shell(args))?,
+        Command::Logs(args) => runtime.block_on(lab::logs::logs(&args))?,
+        Command::Capture(args) => runtime.block_on(lab::capture::capture(&args))?,
+        Command::Put(args) => runtime.block_on(lab::values::put(&args))?,
+        Command::Get(args) => runtime.block_on(lab::values::get(&args))?,
+        Command::Search(args) => runtime.block_on(lab::values::search(&args))?,
+        Command::Play(args) => runtime.block_on(lab::play::play(&args))?,
+        Command::Down(args) => runtime.block_on(lab::down::down(&args))?,
+        Command::Keeper { backend } => runtime.block_on(lab::keep::keeper(backend)),
         Command::Validate(args) => inspect::validate(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Schema => schema::schema(),
@@ -237,8 +297,10 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
         Command::Prober { survey } => {
             runtime.block_on(crate::probe::remote_prober::main(&survey)).map(|()| Exit::Passed)?
         }
-        Command::Router | Command::Adversary { .. } | Command::ArrivalFilter { .. } | Command::NamespaceTrial => {
-            unreachable!("handled above")
-        }
+        Command::Router
+        | Command::Adversary { .. }
+        | Command::ArrivalFilter { .. }
+        | Command::Capturer { .. }
+        | Command::NamespaceTrial => unreachable!("handled above"),
     })
 }

@@ -3,12 +3,19 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
+
+use butter::http::client::HttpError;
 
 use crate::backend::BackendError;
 use crate::backend::capacity::CapacityError;
 use crate::backend::docker::engine::EngineProblem;
 use crate::cli::error::CommandError;
+use crate::error_class::ErrorClass;
 use crate::explain::{RecordError, StoryError};
+use crate::lab::LabError;
+use crate::lab::client::DownError;
+use crate::lab::keeper::KeeperError;
 use crate::metrics::exposition::{ExpositionError, SampleError};
 use crate::net::nat::leases::Refused;
 use crate::net::packet::Malformed;
@@ -23,6 +30,7 @@ use crate::results::directory::DirectoryError;
 use crate::results::manifest::ManifestError;
 use crate::results::run_set::RunSetError;
 use crate::results::topology_shape::ShapeDifference;
+use crate::run::StopReason;
 use crate::steps::state::NodeLife;
 use crate::steps::step::ScheduleError;
 use crate::topology::Overrides;
@@ -193,10 +201,51 @@ fn command_errors() -> Vec<Box<dyn Error>> {
     ]
 }
 
+fn lab_errors() -> Vec<Box<dyn Error>> {
+    let refused = HttpError::AnswerTooLong(3);
+    let class = ErrorClass::User;
+    vec![
+        Box::new(LabError::Unsafe { path: "run".into() }),
+        Box::new(LabError::Name(text())),
+        Box::new(LabError::Exists(text())),
+        Box::new(LabError::Unknown { name: text(), hint: None }),
+        Box::new(LabError::None),
+        Box::new(LabError::Several(vec![text(), text()])),
+        Box::new(LabError::Gone(text())),
+        Box::new(LabError::Starting(text())),
+        Box::new(LabError::Refused { error: text(), remedy: None, class }),
+        Box::new(LabError::Silent { name: text(), within: Duration::from_secs(3) }),
+        Box::new(LabError::Broken(text(), cause())),
+        Box::new(LabError::Io { path: "run".into(), source: cause() }),
+        Box::new(DownError::Lab(LabError::None)),
+        Box::new(DownError::Backend(anyhow::Error::from(cause()).into())),
+        Box::new(KeeperError::Lab(LabError::None)),
+        Box::new(KeeperError::Backend(anyhow::Error::from(cause()).into())),
+        Box::new(KeeperError::Interrupted(StopReason::Interrupted)),
+        Box::new(CommandError::Lab(LabError::Broken(text(), cause()))),
+        Box::new(CommandError::CaptureOfRun),
+        Box::new(CommandError::NoSuchNode { topology: text(), node: text(), hint: None }),
+        Box::new(CommandError::Interrupted(text())),
+        Box::new(CommandError::LabOnSimulator),
+        Box::new(CommandError::LabNode { node: text(), source: refused }),
+        Box::new(CommandError::LabNodeRefused { error: text(), remedy: None }),
+        Box::new(CommandError::File { path: "out".into(), source: cause() }),
+        Box::new(CommandError::Enter { host: text(), source: cause() }),
+        Box::new(CommandError::Start { program: text(), source: cause() }),
+    ]
+}
+
 #[test]
 fn no_error_repeats_its_cause() {
-    let errors =
-        [plan_errors(), network_errors(), engine_errors(), backend_errors(), record_errors(), command_errors()];
+    let errors = [
+        plan_errors(),
+        network_errors(),
+        engine_errors(),
+        backend_errors(),
+        record_errors(),
+        command_errors(),
+        lab_errors(),
+    ];
     for error in errors.into_iter().flatten() {
         let repeated = butter_cli::chain::repeated_part(error.as_ref());
         assert_eq!(repeated, None, "{}", butter_cli::chain::one_line(error.as_ref()));

@@ -18,6 +18,7 @@ pub mod explain;
 pub mod explore;
 pub mod graph;
 pub mod index;
+pub(crate) mod lab;
 pub mod machine_load;
 pub mod metrics;
 pub mod net;

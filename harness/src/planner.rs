@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::plan::{EdgeFile, Plan, ResolvedInputs};
 use crate::steps;
 use crate::steps::check::parse_checks;
+use crate::steps::state::NodeLife;
 use crate::topology::check::{Outline, StepDemands};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Diagnostics};
 use crate::topology::raw::RawTopology;
@@ -70,16 +71,35 @@ fn unreadable(name: &str, why: &str) -> Diagnostics {
 /// With everything that is wrong with it, if anything is.
 pub fn read(name: &str, text: &str, overrides: &Overrides) -> Result<Plan, Diagnostics> {
     let stem = Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    plan(name, &stem, text, overrides)
+    plan(name, &stem, text, overrides, &BTreeMap::new())
 }
 
-fn plan(origin: &str, stem: &str, text: &str, overrides: &Overrides) -> Result<Plan, Diagnostics> {
+/// As [`read`], for a lab that has been up for a while: by now, the nodes of these names live so.
+///
+/// # Errors
+/// With everything that is wrong with it, if anything is.
+pub(crate) fn read_held(
+    name: &str,
+    text: &str,
+    overrides: &Overrides,
+    lives: &BTreeMap<String, NodeLife>,
+) -> Result<Plan, Diagnostics> {
+    plan(name, "lab", text, overrides, lives)
+}
+
+fn plan(
+    origin: &str,
+    stem: &str,
+    text: &str,
+    overrides: &Overrides,
+    lives: &BTreeMap<String, NodeLife>,
+) -> Result<Plan, Diagnostics> {
     let mut problems = DiagnosticSink::default();
     // A byte order mark belongs to no line.
     let source = text.strip_prefix('\u{feff}').unwrap_or(text);
     let own_folder = Path::new(origin).parent().unwrap_or(Path::new(""));
     let folder = overrides.folder.as_deref().unwrap_or(own_folder);
-    match planned(stem, (text, source), folder, overrides, &mut problems) {
+    match planned(stem, (text, source), folder, overrides, lives, &mut problems) {
         Some(plan) if problems.none() => Ok(plan),
         _ => Err(problems.into_diagnostics(origin, source)),
     }
@@ -91,6 +111,7 @@ fn planned(
     (text, source): (&str, &str),
     folder: &Path,
     overrides: &Overrides,
+    lives: &BTreeMap<String, NodeLife>,
     problems: &mut DiagnosticSink,
 ) -> Option<Plan> {
     if text.len() as u64 > FILE_BYTES_MAX {
@@ -117,7 +138,7 @@ fn planned(
         readdressed: entries.iter().flat_map(|entry| entry.spec.readdressed()).collect(),
     };
     let model = outline.into_model(raw, source, &demands, problems)?;
-    let assembled = assemble::assemble(&model, &entries, seed, problems)?;
+    let assembled = assemble::assemble(&model, &entries, seed, lives, problems)?;
     let graph = graph.and_then(|graph| prescribe::prescribe(&graph, folder, &assembled, &entries, seed, problems));
     precondition::check(&entries, &assembled, &checks, problems);
     Some(Plan {

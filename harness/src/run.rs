@@ -13,6 +13,7 @@
 //! | `pending` | what was submitted and not reported yet |
 //! | `rebind_recovery` | links over NATs that have forgotten everything |
 //! | `backend_events` | what a backend reports, taken into both |
+//! | `status` | where a run stands, for those who watch it |
 //! | `stop` | how a run is ended early |
 //! | `waiting` | steps that last until checks hold |
 
@@ -27,7 +28,6 @@ use butter::core::connectivity::connect_requests::CONNECT_WITHIN;
 use crate::backend::Backend;
 use crate::events::{AbsentResult, Event, EventKind, LinkResult, Retrieved, RunTime};
 use crate::metrics::history::MetricHistory;
-use crate::metrics::run::RunMetrics;
 use crate::op::{Lifecycle, Op, OpId, OpTarget};
 use crate::plan::{Check, EndCondition, NodeIndex, Plan};
 use crate::series::Scrape;
@@ -42,6 +42,7 @@ mod pending;
 mod rebind_recovery;
 mod searches;
 mod state;
+mod status;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ use pending::PendingOps;
 use rebind_recovery::{Rebind, RebindRecovery};
 pub use state::QueryCounts;
 use state::RunState;
+pub use status::RunStatus;
 pub use stop::{StopReason, StopSignal};
 pub use waiting::RunSoFar;
 
@@ -109,43 +111,23 @@ pub trait RunObserver {
     }
 }
 
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunStatus {
-    /// The run's clock.
-    pub now: RunTime,
-    /// The step being played, an index into the plan's steps.
-    pub step: Option<usize>,
-    /// When that step ends at the latest, if nothing goes wrong.
-    pub step_ends: Option<RunTime>,
-    /// Nodes that run.
-    pub live: usize,
-    /// Items acknowledged.
-    pub acknowledged: usize,
-    /// Items kept, and those that were acknowledged by then, when last inspected.
-    pub persistent: Option<(usize, usize)>,
-    /// QueryCounts by how they ended.
-    pub queries: QueryCounts,
-}
-
-impl RunStatus {
-    /// The status as metrics.
-    pub fn metrics(&self) -> RunMetrics {
-        RunMetrics {
-            clock: self.now,
-            step: self.step,
-            nodes_live: self.live,
-            items_acknowledged: self.acknowledged,
-            items_persistent: self.persistent.map(|(persistent, _)| persistent),
-            queries: self.queries.by_outcome(),
-        }
-    }
-}
-
 /// Plays `plan` on `backend`, which is up. `stop` ends it early.
 pub async fn run_plan<B: Backend>(
     plan: &Plan,
     backend: &mut B,
+    observer: &mut dyn RunObserver,
+    stop: &StopSignal,
+) -> RunRecord {
+    let from_start = plan.nodes.iter().enumerate().filter(|(_, node)| node.from_start);
+    let live: Vec<_> = from_start.map(|(index, _)| NodeIndex(index)).collect();
+    run_plan_on(plan, backend, &live, observer, stop).await
+}
+
+/// As [`run_plan`], on a backend that has been up for a while: by now, these nodes are `live`.
+pub async fn run_plan_on<B: Backend>(
+    plan: &Plan,
+    backend: &mut B,
+    live: &[NodeIndex],
     observer: &mut dyn RunObserver,
     stop: &StopSignal,
 ) -> RunRecord {
@@ -158,7 +140,7 @@ pub async fn run_plan<B: Backend>(
         held: BTreeMap::new(),
         pair_queue: PairQueue::default(),
         rebind_recovery: RebindRecovery::default(),
-        state: RunState::new(plan),
+        state: RunState::new(live),
         events: Vec::new(),
         metric_history: MetricHistory::of(plan),
         last_sample: None,

@@ -11,11 +11,13 @@ const SWITCH: (&[&str], &[&str]) =
 
 const CASES: &[Case] = &[
     ("HARNESS_BACKEND", &["auto", "docker", "netns", "sim"], &["dokcer", "Sim,"]),
+    ("HARNESS_CAPTURE", &["n-1"], &[]),
     ("HARNESS_FIDELITY", &["auto", "message", "packet"], &["packets", "1"]),
     ("HARNESS_JOBS", &["1", "8"], &["0", "-1", "many"]),
     ("HARNESS_JSON", SWITCH.0, SWITCH.1),
     ("HARNESS_JUNIT", &["a,b.xml"], &[]),
     ("HARNESS_KEEP", SWITCH.0, SWITCH.1),
+    ("HARNESS_LAB", &["lan"], &[]),
     ("HARNESS_LOG", &["warn", "info,butter_harness=trace"], &["inffo", "butter_harness=loud"]),
     ("HARNESS_METRICS", &["localhost:9464", "127.0.0.1:0", "[::1]:0"], &["9464", "localhost"]),
     ("HARNESS_NO_PROBE", SWITCH.0, SWITCH.1),

@@ -41,7 +41,7 @@ use multicast::{Lan, LanError};
 use portmap::PortMapping;
 use resolver::{Lookups, Resolver, SystemResolver};
 use store::{OpenStoreError, OpenedStore, StoreThread};
-use transport::{Transport, TransportError};
+use transport::{KEY_LOG_VARIABLE, Transport, TransportError, key_log_file};
 
 pub mod api;
 pub mod behaviours;
@@ -265,6 +265,9 @@ where
     pub async fn run(mut self) {
         let kept = self.store.describe();
         tracing::info!(id = %self.node.me().id, store = kept, "up");
+        if let Some(file) = key_log_file() {
+            tracing::warn!(file = %file.display(), "{KEY_LOG_VARIABLE} is set: whoever reads this file can read all links");
+        }
         if let NodeStore::Disk(_, contents) = &mut self.store
             && let Some(contents) = contents.take()
         {

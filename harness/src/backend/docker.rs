@@ -26,7 +26,7 @@ pub mod engine;
 mod filtering;
 pub mod image;
 pub(crate) mod label;
-mod logs;
+pub(crate) mod logs;
 mod neighbours;
 mod networks;
 mod prober;
@@ -48,6 +48,8 @@ pub(crate) use engine::connect;
 pub(crate) use neighbours::enters_namespaces;
 
 use crate::backend::capacity::MachineRoom;
+use crate::backend::held::{HeldBackend, HeldHosts};
+use crate::backend::process::lifecycle::persistent_nodes;
 use crate::backend::process::{ProcessBackend, ProcessRun};
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
@@ -79,6 +81,10 @@ pub struct DockerOptions {
     pub logs: Option<PathBuf>,
     /// Whether routers are probed before nodes start.
     pub probe: bool,
+    /// Whether nodes write down the secrets of their connections, for captures of a lab that is held.
+    pub keys: bool,
+    /// Whether it is left up for commands: any node may be started again with what it had.
+    pub held: bool,
     /// For tests of the probe: changes the configuration of routers, against the plan.
     pub tamper: Option<fn(&mut RouterConfig)>,
 }
@@ -165,11 +171,13 @@ impl Backend for DockerBackend {
         let run_labels = RunLabels::new(&self.plan.name, self.options.keep)?;
         self.begun = Some((engine.docker.clone(), run_labels.clone()));
         let mut plan = self.plan.clone();
+        let options = (self.options.tamper, self.options.keys);
         let (host, routers) =
-            deploy::routers(engine.docker, run_labels, image.tag, self.options.tamper, &mut plan, progress).await?;
+            deploy::routers(engine.docker, run_labels, image.tag, options, &mut plan, progress).await?;
         let to_node = deploy::ways_to_nodes(&plan, &host.wiring);
         // Already now, so that the logs of a deployment that fails can be kept.
-        let (run, queues) = self.operation.begin(host, plan, routers, to_node)?;
+        let persistent = persistent_nodes(&plan, self.options.held);
+        let (run, queues) = self.operation.begin(host, plan, routers, &persistent, to_node)?;
         if self.options.probe {
             self.probed = probing::probe(&run, progress).await?;
         }
@@ -201,6 +209,12 @@ impl Backend for DockerBackend {
             remove_run(&docker, &run_labels.run, progress).await?;
         }
         logs.context("everything is removed, but not every log could be kept").map_err(BackendError::from)
+    }
+}
+
+impl HeldBackend for DockerBackend {
+    fn held(&self) -> Option<Arc<dyn HeldHosts>> {
+        self.operation.run().map(|run| Arc::clone(run) as Arc<dyn HeldHosts>)
     }
 }
 

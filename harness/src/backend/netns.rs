@@ -14,6 +14,7 @@ mod wiring;
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::capacity::MachineRoom;
+use crate::backend::held::{HeldApi, HeldBackend, HeldHost, HeldHosts, LogSource};
 use crate::backend::process::client::{ApiClient, Route, api_client};
 use crate::backend::process::exit::how_it_ended;
 use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, ProcessInstance};
@@ -66,6 +68,10 @@ pub struct NetnsOptions {
     pub logs: Option<PathBuf>,
     /// Whether routers are probed before nodes start.
     pub probe: bool,
+    /// Whether nodes write down the secrets of their connections, for captures of a lab that is held.
+    pub keys: bool,
+    /// Whether it is left up for commands: any node may be started again with what it had.
+    pub held: bool,
     /// For tests of the probe: changes the configuration of routers, against the plan.
     pub tamper: Option<fn(&mut RouterConfig)>,
 }
@@ -89,6 +95,8 @@ struct Namespaces {
     running: Vec<Mutex<Option<Arc<Process>>>>,
     routers: Vec<Process>,
     stores: Option<NodeStores>,
+    /// Whether nodes write secrets to their stores.
+    keys: bool,
     privileges: Privileges,
     logs: Option<PathBuf>,
 }
@@ -139,7 +147,7 @@ impl NetnsBackend {
         let (routers, clients) = starts.try_collect::<Vec<_>>().await?.into_iter().unzip();
         progress.advance(plan.networks.len() as u64);
         let change_user = !access::entered() && nix::unistd::geteuid().is_root();
-        let persistent = !lifecycle::persistent_nodes(plan).is_empty();
+        let persistent = !lifecycle::persistent_nodes(plan, options.held).is_empty();
         let host = Namespaces {
             namespaces,
             node: Arc::new(node),
@@ -147,6 +155,7 @@ impl NetnsBackend {
             running: plan.nodes.iter().map(|_| Mutex::default()).collect(),
             routers,
             stores: persistent.then(|| NodeStores::new(change_user)).transpose()?,
+            keys: self.options.keys,
             privileges: Privileges::Node { change_user },
             logs: self.options.logs.clone(),
         };
@@ -168,7 +177,8 @@ impl Backend for NetnsBackend {
         let nodes = host.namespaces.nodes.clone();
         let to_node =
             |node: NodeIndex| api_client(Route::FromNamespace { namespace: nodes[node.0].clone(), target: api }, None);
-        let (run, queues) = self.operation.begin(host, self.plan.clone(), routers, to_node)?;
+        let persistent = lifecycle::persistent_nodes(&self.plan, self.options.held);
+        let (run, queues) = self.operation.begin(host, self.plan.clone(), routers, &persistent, to_node)?;
         for index in 0..run.host.routers.len() {
             self.operation.spawn(watch_router(Arc::clone(&run), NetworkIndex(index)));
         }
@@ -204,6 +214,12 @@ impl Backend for NetnsBackend {
         };
         timeout(END_DEADLINE, all_ended).await.context("not every process has ended")?;
         Ok(())
+    }
+}
+
+impl HeldBackend for NetnsBackend {
+    fn held(&self) -> Option<Arc<dyn HeldHosts>> {
+        self.operation.run().map(|run| Arc::clone(run) as Arc<dyn HeldHosts>)
     }
 }
 
@@ -243,7 +259,7 @@ impl Namespaces {
         ProcessSpec {
             program: Arc::clone(program),
             arguments,
-            variables: node_command::inherited_variables(),
+            variables: node_command::variables(folder.as_ref().filter(|_| self.keys).map(|_| ".")),
             privileges: self.privileges,
             folder,
             log: self.logs.as_ref().map(|logs| logs.join(format!("{}.log", plan.node(node).name))),
@@ -259,7 +275,7 @@ impl Namespaces {
     ) -> anyhow::Result<Option<std::os::fd::OwnedFd>> {
         let Some(stores) = self.stores.as_ref().filter(|_| run.node(node).persistent) else { return Ok(None) };
         let first = self.process(node).is_none();
-        stores.of(&run.plan.node(node).name, first || anew).map(Some)
+        stores.of(&run.present().node(node).name, first || anew).map(Some)
     }
 }
 
@@ -272,7 +288,8 @@ impl ProcessHost for Namespaces {
     ) -> anyhow::Result<()> {
         let host = &run.host;
         let store = host.store(run, node, anew)?;
-        let process = Process::start(&host.namespaces.nodes[node.0], host.process_spec(&run.plan, node, store)).await?;
+        let process =
+            Process::start(&host.namespaces.nodes[node.0], host.process_spec(&run.present(), node, store)).await?;
         let (ended, instance, weak) = (process.ended(), instance.clone(), Arc::downgrade(run));
         *host.running[node.0].lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(process));
         tokio::spawn(async move {
@@ -313,6 +330,39 @@ impl ProcessHost for Namespaces {
 
     async fn process_id(run: &ProcessRun<Self>, node: NodeIndex) -> anyhow::Result<i32> {
         run.host.process(node).and_then(|process| process.id()).context("it has no process")
+    }
+
+    /// Each start has its own orders, and a store is replaced by name when its node is fresh.
+    async fn discard(_: &ProcessRun<Self>, _: NodeIndex, _: bool) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn namespace(run: &ProcessRun<Self>, host: HeldHost) -> anyhow::Result<PathBuf> {
+        let namespaces = &run.host.namespaces;
+        let namespace = match host {
+            HeldHost::Node(node) => &namespaces.nodes[node.0],
+            HeldHost::Router(network) => &namespaces.routers[network.0],
+        };
+        Ok(format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd()).into())
+    }
+
+    fn log(run: &ProcessRun<Self>, host: HeldHost) -> Option<LogSource> {
+        let file = match host {
+            HeldHost::Node(node) => format!("{}.log", run.present().node(node).name),
+            HeldHost::Router(network) => format!("router-{}.log", run.present().network(network).name),
+        };
+        run.host.logs.as_ref().map(|logs| LogSource::File(logs.join(file)))
+    }
+
+    async fn keys(run: &ProcessRun<Self>, node: NodeIndex) -> anyhow::Result<Option<PathBuf>> {
+        let Some(stores) = run.host.stores.as_ref().filter(|_| run.host.keys) else { return Ok(None) };
+        let (process, root) = (std::process::id(), stores.as_raw_fd());
+        let store = format!("/proc/{process}/fd/{root}/{}", run.present().node(node).name);
+        Ok(Some(PathBuf::from(store).join(node_command::KEY_FILE)))
+    }
+
+    fn api(_: &ProcessRun<Self>, _: NodeIndex) -> HeldApi {
+        HeldApi { address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, API_PORT), token: None }
     }
 
     async fn last_output(run: &ProcessRun<Self>, node: NodeIndex) -> String {

@@ -27,7 +27,9 @@ pub(crate) mod router_config;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -38,11 +40,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::backend::BackendError;
+use crate::backend::held::{HeldApi, HeldHost, LogSource};
 use crate::events::RunTime;
 use crate::netns::arrival_filter::ArrivalFilter;
 use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
 use crate::plan::partitions::PartitionState;
-use crate::plan::{NodeIndex, Plan};
+use crate::plan::{Item, ItemIndex, NodeIndex, Plan};
 use crate::progress::Progress;
 use client::ApiClient;
 use lifecycle::{LifecycleQueues, ProcessInstance, ProcessNode};
@@ -84,6 +87,21 @@ pub(crate) trait ProcessHost: Send + Sync + Sized + 'static {
     /// The number of the process of a node, which runs.
     fn process_id(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = anyhow::Result<i32>> + Send;
 
+    /// Forgets what a node that has ended was started from; with `store`, also what it kept.
+    fn discard(run: &ProcessRun<Self>, node: NodeIndex, store: bool) -> impl HostFuture;
+
+    /// The network namespace of a host, as a path that its owner may open.
+    fn namespace(run: &ProcessRun<Self>, host: HeldHost) -> impl Future<Output = anyhow::Result<PathBuf>> + Send;
+
+    /// Where the log of a host is; `None` if none is kept.
+    fn log(run: &ProcessRun<Self>, host: HeldHost) -> Option<LogSource>;
+
+    /// Where a node writes down the secrets of its connections, in its present life or the next; `None` if it does not.
+    fn keys(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = anyhow::Result<Option<PathBuf>>> + Send;
+
+    /// The control API of a node, as seen from its host.
+    fn api(run: &ProcessRun<Self>, node: NodeIndex) -> HeldApi;
+
     /// The last lines that a node wrote, ready to follow an error message; empty when there are none.
     fn last_output(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = String> + Send;
 }
@@ -96,15 +114,17 @@ impl<F: Future<Output = anyhow::Result<()>> + Send> HostFuture for F {}
 #[derive(Debug)]
 pub(crate) struct ProcessRun<H> {
     pub(crate) host: H,
-    /// As it is played: with the subnets that were free.
+    /// As it was deployed: with the subnets that were free.
     pub(crate) plan: Plan,
+    /// The same with what a held lab has become since. The number of nodes and networks and their addresses stay.
+    present: Mutex<Arc<Plan>>,
     /// One for each node of the plan.
     pub(crate) nodes: Vec<ProcessNode>,
     /// One for each network's router.
     pub(crate) routers: Vec<ApiClient>,
+    /// The values that nodes store: the plan's, or those of a file that is played on a held lab.
+    items: Mutex<Arc<Vec<Item>>>,
     partitions: Mutex<PartitionState>,
-    /// How long each node takes at most for a put or get, by its own settings.
-    deadlines: Vec<Duration>,
     inspections: Semaphore,
     transfers: Semaphore,
     pings: Semaphore,
@@ -116,6 +136,32 @@ pub(crate) struct ProcessRun<H> {
 impl<H: ProcessHost> ProcessRun<H> {
     pub(crate) fn node(&self, node: NodeIndex) -> &ProcessNode {
         &self.nodes[node.0]
+    }
+
+    /// What nodes and networks are by now.
+    pub(crate) fn present(&self) -> Arc<Plan> {
+        Arc::clone(&self.present.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Nodes and networks are something else from now on, or from their next start.
+    pub(crate) fn set_present(&self, plan: Plan) {
+        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
+    }
+
+    /// How long a node takes at most for a put or get, by its own settings.
+    fn deadline(&self, node: NodeIndex) -> Duration {
+        let plan = self.present();
+        plan.node_config(plan.node(node)).core.deadline
+    }
+
+    /// The value of this number.
+    fn item(&self, item: ItemIndex) -> Option<Item> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner).get(item.0).cloned()
+    }
+
+    /// Other values take the place of the plan's.
+    pub(crate) fn set_items(&self, items: Vec<Item>) {
+        *self.items.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(items);
     }
 
     /// The run's clock; zero before it starts.
@@ -197,22 +243,24 @@ impl<H: ProcessHost> ProcessBackend<H> {
         self.run.as_ref()
     }
 
-    /// Takes the fleet over: its networks and routers are up, its nodes are not. `to_node` is the way to a node's control API.
+    /// Takes the fleet over: its networks and routers are up, its nodes are not. The stores of `persistent_nodes` outlive them;
+    /// `to_node` is the way to a node's control API.
     pub(crate) fn begin(
         &mut self,
         host: H,
         plan: Plan,
         routers: Vec<ApiClient>,
+        persistent_nodes: &BTreeSet<NodeIndex>,
         to_node: impl Fn(NodeIndex) -> anyhow::Result<ApiClient>,
     ) -> anyhow::Result<(Arc<ProcessRun<H>>, LifecycleQueues)> {
-        let persistent_nodes = lifecycle::persistent_nodes(&plan);
         let node = |index| anyhow::Ok(ProcessNode::new(to_node(index)?, persistent_nodes.contains(&index)));
         let nodes: Vec<_> = (0..plan.nodes.len()).map(|index| node(NodeIndex(index))).collect::<Result<_, _>>()?;
         let (nodes, queues) = nodes.into_iter().unzip();
         let run = Arc::new(ProcessRun {
             host,
-            deadlines: plan.nodes.iter().map(|node| plan.node_config(node).core.deadline).collect(),
             partitions: Mutex::new(PartitionState::new(&plan)),
+            items: Mutex::new(Arc::new(plan.items.clone())),
+            present: Mutex::new(Arc::new(plan.clone())),
             plan,
             nodes,
             routers,

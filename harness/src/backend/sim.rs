@@ -28,6 +28,7 @@ use crate::series::Scrape;
 use crate::sim::engine::{CompletedCommand, SimEngine, SpawnSpec};
 use crate::sim::network::NodeSlot;
 use crate::sim::series::SimulatedSeries;
+use crate::sim::transport::PacketTap;
 
 mod identities;
 
@@ -102,6 +103,16 @@ impl SimBackend {
         for config in &mut self.configs {
             config.data_mut().fault = Some(fault);
         }
+    }
+
+    /// Listens to the datagrams of a node. Whether there are any: with fidelity `packet` alone.
+    pub fn tap(&mut self, slot: NodeSlot) -> bool {
+        self.engine.transport_mut().tap(slot)
+    }
+
+    /// What was heard of the node that is listened to. Ends that.
+    pub fn tapped(&mut self) -> Option<PacketTap> {
+        self.engine.transport_mut().tapped()
     }
 
     /// What runs, to look at.

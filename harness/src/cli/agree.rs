@@ -82,7 +82,7 @@ pub(super) fn agree(args: &Args, runtime: &Handle) -> Exit {
                 Exit::Passed | Exit::Failed | Exit::Inconclusive => {}
                 // What the environment has spoiled does not count; the others do.
                 Exit::Environment => heaviest = exit,
-                Exit::Usage | Exit::Bug | Exit::Interrupted => return exit,
+                Exit::Usage | Exit::Bug | Exit::Interrupted | Exit::Program(_) => return exit,
             }
         }
         folders.push(out);

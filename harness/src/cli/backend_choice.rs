@@ -17,6 +17,8 @@ use crate::plan::{FidelityChoice, Plan};
 use crate::probe::ProbeOutcome;
 use crate::programs;
 use crate::progress::Progress;
+use crate::sim::network::NodeSlot;
+use crate::sim::transport::PacketTap;
 
 /// As `--backend` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -92,43 +94,45 @@ impl BackendArg {
     /// Decides, and reports what `auto` took and why. For namespaces of an ordinary user, the program starts itself anew: then
     /// this does not return.
     pub(super) async fn choose(self) -> Result<BackendKind, BackendError> {
+        match self.resolve().await? {
+            (BackendKind::Netns, NamespaceAccess::InUserNamespace) => Err(access::enter().into()),
+            (kind, _) => Ok(kind),
+        }
+    }
+
+    /// Decides, for another process that is to be started. Says how that process has namespaces.
+    pub(super) async fn resolve(self) -> Result<(BackendKind, NamespaceAccess), BackendError> {
+        const READY: NamespaceAccess = NamespaceAccess::Ready;
         if access::entered() {
-            return Ok(BackendKind::Netns);
+            return Ok((BackendKind::Netns, READY));
         }
         match self {
-            BackendArg::Sim => Ok(BackendKind::Sim),
-            BackendArg::Docker => docker::preflight().await.map(|()| BackendKind::Docker),
-            BackendArg::Netns => namespaces(netns::preflight().await?),
+            BackendArg::Sim => Ok((BackendKind::Sim, READY)),
+            BackendArg::Docker => docker::preflight().await.map(|()| (BackendKind::Docker, READY)),
+            BackendArg::Netns => Ok((BackendKind::Netns, netns::preflight().await?)),
             BackendArg::Auto => auto().await,
         }
     }
 }
 
-async fn auto() -> Result<BackendKind, BackendError> {
+async fn auto() -> Result<(BackendKind, NamespaceAccess), BackendError> {
     let one_line = |error: &BackendError| butter_cli::chain::one_line(error).replace('\n', " ");
     let no_docker = match docker::preflight().await {
         Ok(()) => {
             tell("backend: docker");
-            return Ok(BackendKind::Docker);
+            return Ok((BackendKind::Docker, NamespaceAccess::Ready));
         }
         Err(error) => format!("docker is not usable: {}", one_line(&error)),
     };
     match netns::preflight().await {
         Ok(access) => {
             tell(&format!("backend: netns ({no_docker})"));
-            namespaces(access)
+            Ok((BackendKind::Netns, access))
         }
         Err(error) => {
             tell(&format!("backend: sim ({no_docker}; {})", one_line(&error)));
-            Ok(BackendKind::Sim)
+            Ok((BackendKind::Sim, NamespaceAccess::Ready))
         }
-    }
-}
-
-fn namespaces(access: NamespaceAccess) -> Result<BackendKind, BackendError> {
-    match access {
-        NamespaceAccess::Ready => Ok(BackendKind::Netns),
-        NamespaceAccess::InUserNamespace => Err(access::enter().into()),
     }
 }
 
@@ -158,14 +162,30 @@ impl AnyBackend {
         let BackendSetup { keep, probe, logs, programs } = set_up;
         match kind {
             BackendKind::Docker => {
-                let options = docker::DockerOptions { programs, keep, logs, probe, tamper: None };
+                let options = docker::DockerOptions { programs, keep, logs, probe, ..docker::DockerOptions::default() };
                 AnyBackend::Docker(DockerBackend::new(plan.clone(), options))
             }
             BackendKind::Netns => {
-                let options = netns::NetnsOptions { programs, logs, probe, tamper: None };
+                let options = netns::NetnsOptions { programs, logs, probe, ..netns::NetnsOptions::default() };
                 AnyBackend::Netns(NetnsBackend::new(plan.clone(), options))
             }
             BackendKind::Sim => AnyBackend::Sim(SimBackend::new(plan)),
+        }
+    }
+
+    /// Listens to the datagrams of a node, on the simulator.
+    pub(super) fn tap(&mut self, plan: &Plan, node: Option<&str>) {
+        let slot = node.and_then(|node| plan.nodes.iter().position(|known| known.name == node));
+        if let (AnyBackend::Sim(backend), Some(slot)) = (self, slot) {
+            backend.tap(slot as NodeSlot);
+        }
+    }
+
+    /// What was heard of that node.
+    pub(super) fn tapped(&mut self) -> Option<PacketTap> {
+        match self {
+            AnyBackend::Sim(backend) => backend.tapped(),
+            AnyBackend::Docker(_) | AnyBackend::Netns(_) => None,
         }
     }
 

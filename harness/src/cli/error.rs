@@ -4,12 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use butter::http::client::HttpError;
 use butter_cli::logging::LogFilterError;
 use butter_cli::output::WriteError;
 
 use crate::backend::BackendError;
 use crate::error_class::ErrorClass;
 use crate::explain::RecordError;
+use crate::lab::LabError;
+use crate::lab::client::DownError;
+use crate::lab::keeper::KeeperError;
 use crate::netns::access::NamespaceError;
 use crate::report_page::PageError;
 use crate::results::directory::DirectoryError;
@@ -98,6 +102,68 @@ pub(crate) enum CommandError {
     /// A result has no form in XML; the text is from the writer.
     #[error("cannot express the results as JUnit XML: {0}")]
     JunitText(String),
+    /// A lab cannot be reached or changed.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// Datagrams are captured in a run only where they are simulated. Nothing was deployed.
+    #[error("a run captures the datagrams of a node only on the simulator, with fidelity packet")]
+    CaptureOfRun,
+    /// The topology has no such node. Nothing was deployed.
+    #[error("`{topology}` has no node `{node}`")]
+    NoSuchNode {
+        /// Name of the topology.
+        topology: String,
+        /// As given on the command line.
+        node: String,
+        /// Names that there are.
+        hint: Option<String>,
+    },
+    /// A signal ended a command before it had done its work. Nothing is left.
+    #[error("{0}")]
+    Interrupted(String),
+    /// A lab is made of processes. Nothing was deployed.
+    #[error("the simulator has no lab that can be left up")]
+    LabOnSimulator,
+    /// A request to a node of a lab brought no answer.
+    #[error("the request to {node} failed")]
+    LabNode {
+        /// Name of the node.
+        node: String,
+        /// From the connection.
+        source: HttpError,
+    },
+    /// A node of a lab refuses.
+    #[error("{error}")]
+    LabNodeRefused {
+        /// As the node says it.
+        error: String,
+        /// What the user can do about it.
+        remedy: Option<String>,
+    },
+    /// A file of this command cannot be read or written.
+    #[error("cannot use {path}")]
+    File {
+        /// As given on the command line.
+        path: PathBuf,
+        /// From the system.
+        source: io::Error,
+    },
+    /// A host of a lab cannot be entered. Nothing was started.
+    #[error("cannot enter the network namespace of {host}")]
+    Enter {
+        /// Name of the node or router.
+        host: String,
+        /// From the kernel.
+        source: io::Error,
+    },
+    /// A program cannot be started in a lab.
+    #[error("cannot start {program}")]
+    Start {
+        /// As given on the command line.
+        program: String,
+        /// From the system.
+        source: io::Error,
+    },
     /// Pages cannot be written. The error names the path.
     #[error(transparent)]
     Pages(io::Error),
@@ -118,6 +184,25 @@ impl From<anyhow::Error> for CommandError {
     }
 }
 
+impl From<DownError> for CommandError {
+    fn from(error: DownError) -> Self {
+        match error {
+            DownError::Lab(error) => error.into(),
+            DownError::Backend(error) => error.into(),
+        }
+    }
+}
+
+impl From<KeeperError> for CommandError {
+    fn from(error: KeeperError) -> Self {
+        match error {
+            KeeperError::Lab(error) => error.into(),
+            KeeperError::Backend(error) => error.into(),
+            KeeperError::Interrupted(_) => CommandError::Interrupted(error.to_string()),
+        }
+    }
+}
+
 impl CommandError {
     /// Who can do something about it.
     pub(crate) fn class(&self) -> ErrorClass {
@@ -132,10 +217,20 @@ impl CommandError {
             | CommandError::OtherRuns(_)
             | CommandError::Samples { .. }
             | CommandError::Events(_)
+            | CommandError::LabOnSimulator
+            | CommandError::CaptureOfRun
+            | CommandError::NoSuchNode { .. }
+            | CommandError::File { .. }
             | CommandError::BackendsDiffer => ErrorClass::User,
+            CommandError::Lab(error) => error.class(),
             CommandError::JunitText(_) => ErrorClass::Bug,
             CommandError::Backend(error) => error.class(),
             CommandError::Runtime(_)
+            | CommandError::Interrupted(_)
+            | CommandError::LabNode { .. }
+            | CommandError::LabNodeRefused { .. }
+            | CommandError::Enter { .. }
+            | CommandError::Start { .. }
             | CommandError::Signals(_)
             | CommandError::Metrics { .. }
             | CommandError::Record(DirectoryError::Io { .. })
@@ -151,6 +246,19 @@ impl CommandError {
     pub(crate) fn remedy(&self) -> Option<String> {
         match self {
             CommandError::Backend(error) => error.remedy(),
+            CommandError::Lab(error) => error.remedy(),
+            CommandError::LabNodeRefused { remedy, .. } => remedy.clone(),
+            CommandError::NoSuchNode { hint, .. } => hint.clone(),
+            CommandError::CaptureOfRun => Some(
+                "choose --backend sim --fidelity packet; of real nodes: harness up FILE --keys, harness capture NODE"
+                    .to_owned(),
+            ),
+            CommandError::LabOnSimulator => {
+                Some("choose --backend netns or docker; harness doctor says what they lack here".to_owned())
+            }
+            CommandError::Enter { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("hosts on Docker belong to root: run this command, and `harness up` before it, as root".to_owned())
+            }
             CommandError::Manifest(error) => error.remedy(),
             CommandError::OtherRuns(_) => Some("choose another directory with --out".to_owned()),
             CommandError::BackendsDiffer => Some("name one with --backend".to_owned()),

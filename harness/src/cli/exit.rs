@@ -26,6 +26,8 @@ pub(super) enum Exit {
     Bug,
     /// By a signal.
     Interrupted,
+    /// As a program that it started.
+    Program(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -64,7 +66,7 @@ impl Exit {
             Exit::Inconclusive => "was inconclusive",
             Exit::Failed => "failed",
             Exit::Usage | Exit::Environment | Exit::Bug => "could not be played to its end",
-            Exit::Interrupted => "was interrupted",
+            Exit::Interrupted | Exit::Program(_) => "was interrupted",
         }
     }
 
@@ -78,6 +80,7 @@ impl Exit {
             Exit::Inconclusive => 4,
             Exit::Bug => bugs::EXIT_STATUS,
             Exit::Interrupted => 130,
+            Exit::Program(status) => status,
         }
     }
 }
@@ -92,7 +95,7 @@ pub(super) fn fail(error: impl Into<CommandError>) -> Exit {
     if error.class() == ErrorClass::Bug {
         tell(&bugs::request("harness", env!("CARGO_PKG_REPOSITORY")));
     }
-    error.class().into()
+    if matches!(error, CommandError::Interrupted(_)) { Exit::Interrupted } else { error.class().into() }
 }
 
 /// Writes an error to standard error.

@@ -45,6 +45,108 @@ A record is played again with the seed, values and options of then. Only options
 
 Exit status: 0 all checks hold; 1 a check failed; 2 wrong arguments or file; 3 environment or time limit; 130 interrupted.";
 
+pub(super) const UP: &str = "\
+Deploys networks, routers and nodes as `harness run` does, plays no step, and leaves all of it up. A process of its own keeps the
+lab until `harness down`. If that process ends, the lab ends with it. With a lab of that name up, brings it to the file: links change,
+nodes are added, removed, or started again with other settings. What cannot change in place is named, and nothing is done.
+
+Examples:
+  harness up topologies/one-lan.yaml --keys
+  harness up topologies/three-lans.yaml --backend netns --name second
+  harness up topologies/cgnat.yaml --foreground
+  harness up changed.yaml --name second --dry-run
+
+Exit status: 0 the lab is up; 2 wrong arguments or file; 3 it cannot be deployed; 130 interrupted. Nothing is left then.";
+
+pub(super) const PS: &str = "\
+Examples:
+  harness ps
+  harness ps lan --json | jq .nodes
+
+Exit status: 0 all labs are listed; 3 a keeper has gone, and `harness down LAB` removes what it left.";
+
+pub(super) const EXEC: &str = "\
+The program has the files of this machine and the network of the host: containers of the testbed have no programs of their own.
+Names are looked up as this machine does, so name hosts by address. BUTTER_API and BUTTER_API_TOKEN lead `butter` to the node.
+On Docker this takes root.
+
+Examples:
+  harness exec a-1 -- ping -c 3 10.1.0.11
+  harness exec router-home -- ip address
+  harness exec a-1 -- butter peers
+  harness exec a-1 -- tshark -i any
+
+Exit status: that of the program; 2 no such node; 3 the host cannot be entered, or the lab went meanwhile.";
+
+pub(super) const SHELL: &str = "\
+As `harness exec` with the shell that SHELL names.
+
+Examples:
+  harness shell a-1
+  harness shell router-home --lab second
+
+Exit status: that of the shell; 2 no such node; 3 the host cannot be entered, or the lab went meanwhile.";
+
+pub(super) const LOGS: &str = "\
+Examples:
+  harness logs a-1
+  harness logs router-home --follow --tail 20
+
+Exit status: 0 the log was printed; 2 no such node; 3 it cannot be read.";
+
+pub(super) const CAPTURE: &str = "\
+Writes each packet with its interface, direction and time. If the lab was brought up with --keys, the file has the secrets of QUIC
+too: then Wireshark and tshark show what links carry that begin during the capture. On Docker this takes root, and a node that starts
+again has another network: capture at its peers or its router. For the simulator see `harness run --capture`.
+
+Examples:
+  harness capture a-1
+  harness capture a-1 --write a-1.pcapng
+  harness capture router-home --for 10s --write home.pcapng && tshark -r home.pcapng -Y quic
+  harness capture a-1 --write - | wireshark -k -i -
+
+Exit status: 0 everything is written; 2 no such node or file; 3 the host cannot be entered, or the lab went meanwhile.";
+
+pub(super) const PUT: &str = "\
+Examples:
+  harness put a-1 notes.txt
+  date | harness put a-1 - --keywords date,now
+
+Exit status: 0 stored at all peers that it must have; 1 not; 2 no such node or file; 3 the node does not answer; 4 too few copies in
+time.";
+
+pub(super) const GET: &str = "\
+Examples:
+  harness get b-2 ID > notes.txt
+  harness get b-2 ID --output notes.txt
+
+Exit status: 0 found; 1 not found; 2 no such node; 3 the node does not answer; 4 not found so far.";
+
+pub(super) const SEARCH: &str = "\
+Examples:
+  harness search b-2 rust nat
+  harness search b-2 'rust AND (nat OR \"hole punching\") NOT draft'
+
+Exit status: 0 found; 1 nothing found; 2 no such node, or a wrong query; 3 the node does not answer.";
+
+pub(super) const PLAY: &str = "\
+A file with `steps` and `checks` alone is played on the topology of the lab. A whole topology file must describe the lab that is up.
+Nodes that earlier steps have ended stay down until a step starts them. Ctrl-C ends the steps and leaves the lab up.
+
+Examples:
+  harness play steps.yaml
+  harness play topologies/three-lans.yaml --lab three-lans --set die=1/50
+
+Exit status: 0 all checks hold; 1 a check failed; 2 wrong arguments or file; 3 environment; 4 nothing was checked; 130 interrupted.";
+
+pub(super) const DOWN: &str = "\
+Examples:
+  harness down
+  harness down lan
+  harness down --all
+
+Exit status: 0 nothing of the lab is left; 2 no such lab; 3 something is left.";
+
 pub(super) const VALIDATE: &str = "\
 Examples:
   harness validate topologies/*.yaml

@@ -24,6 +24,7 @@ use super::summary_file::SummaryFile;
 use super::{Exit, fail, report, show, signals, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
 use crate::metrics::federation::Federation;
+use crate::plan::Fidelity;
 use crate::report::{run_table, summary};
 use crate::report_page::PAGE_FILE;
 use crate::results::directory::RunDirectory;
@@ -31,6 +32,7 @@ use crate::results::outline::RunOutline;
 use crate::results::result::{RunResult, RunVerdict};
 use crate::results::run_set::RunFigures;
 use crate::run::StopSignal;
+use crate::topology::diagnostics::suggestion;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -61,6 +63,9 @@ pub(super) struct Args {
     /// Skip the self-probe, which checks that routers behave as declared
     #[arg(long, env = "HARNESS_NO_PROBE")]
     pub(super) no_probe: bool,
+    /// Write what this node sends and receives to NODE.pcapng in the record (sim with --fidelity packet)
+    #[arg(long, value_name = "NODE", env = "HARNESS_CAPTURE")]
+    capture: Option<String>,
     /// Print result.json instead of the tables
     #[arg(long, env = "HARNESS_JSON")]
     json: bool,
@@ -97,6 +102,7 @@ impl Args {
             out: Some(out),
             keep: false,
             no_probe: false,
+            capture: None,
             json: false,
             junit: None,
             summary_md: None,
@@ -227,6 +233,9 @@ async fn prepare(args: &Args, plans: &[LoadedPlan]) -> Result<(BackendKind, Opti
     if let Some(LoadedPlan { plan, .. }) = prescribed.filter(|_| kind != BackendKind::Sim) {
         return Err(CommandError::GraphOnRealNodes { topology: plan.name.clone(), backend: kind.name() });
     }
+    if let Some(node) = &args.capture {
+        check_capture(node, plans, kind)?;
+    }
     if args.keep && kind != BackendKind::Docker {
         tell("--keep is ignored: only the docker backend can leave a run in place");
     }
@@ -238,6 +247,20 @@ async fn prepare(args: &Args, plans: &[LoadedPlan]) -> Result<(BackendKind, Opti
     let federation = Federation::default();
     tokio::spawn(federation.clone().serve(listener));
     Ok((kind, Some(federation)))
+}
+
+/// Whether the datagrams of a node can be captured in each run.
+fn check_capture(node: &str, plans: &[LoadedPlan], kind: BackendKind) -> Result<(), CommandError> {
+    for LoadedPlan { plan, .. } in plans {
+        if kind != BackendKind::Sim || plan.sim_fidelity() != Fidelity::Packet {
+            return Err(CommandError::CaptureOfRun);
+        }
+        if !plan.nodes.iter().any(|known| known.name == node) {
+            let hint = suggestion(node, plan.nodes.iter().map(|known| known.name.as_str()), "nodes");
+            return Err(CommandError::NoSuchNode { topology: plan.name.clone(), node: node.to_owned(), hint });
+        }
+    }
+    Ok(())
 }
 
 /// A run of this call: still to be played, of the file of this name, or played by an earlier call that this one goes on from.
@@ -293,6 +316,7 @@ fn sessions(
             keep: options.keep,
             probe: options.probe,
             time_limit: options.time_limit(),
+            capture: args.capture.clone(),
             federation: federation.cloned(),
         })
     };

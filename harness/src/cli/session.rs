@@ -10,6 +10,7 @@ use super::report;
 use crate::backend::Backend;
 use crate::checks;
 use crate::events::{Event, RunTime};
+use crate::lab::capture;
 use crate::machine_load::LoadMonitor;
 use crate::metrics::federation::Federation;
 use crate::plan::{Check, Plan};
@@ -29,6 +30,8 @@ pub(super) struct Session {
     pub(super) keep: bool,
     pub(super) probe: bool,
     pub(super) time_limit: Option<Duration>,
+    /// The node whose datagrams are captured.
+    pub(super) capture: Option<String>,
     pub(super) federation: Option<Federation>,
 }
 
@@ -65,6 +68,7 @@ impl Session {
         let set_up =
             BackendSetup { keep: self.keep, probe: self.probe, logs: Some(logs.clone()), ..BackendSetup::default() };
         let mut backend = AnyBackend::new(self.kind, &self.plan, set_up);
+        backend.tap(&self.plan, self.capture.as_deref());
         let began = Instant::now();
         let up = tokio::select! {
             up = backend.up(&mut display) => Ok(up),
@@ -91,6 +95,7 @@ impl Session {
                 RunResult::not_played(&self.plan, backend.name(), why.into(), reason)
             }
         };
+        failures.extend(self.write_capture(&mut backend).err());
         // Before the removal, which may take long: CI may read nothing else.
         failures.extend(self.directory.write_result(&result).err().map(CommandError::from));
         let began = Instant::now();
@@ -110,6 +115,13 @@ impl Session {
         failures.extend(written.into_iter().filter_map(Result::err).map(CommandError::from));
         failures.extend(report::page_of_run(self.directory.path()));
         SessionOutcome { result, failures }
+    }
+
+    /// Writes what was captured.
+    fn write_capture(&self, backend: &mut AnyBackend) -> Result<(), CommandError> {
+        let Some((node, tap)) = self.capture.as_ref().zip(backend.tapped()) else { return Ok(()) };
+        let path = self.directory.path().join(format!("{node}.pcapng"));
+        capture::write_simulated(&path, &tap).map_err(|source| CommandError::File { path, source })
     }
 
     /// Writes what the run is made from, so that it can be played again even if it is cut off.

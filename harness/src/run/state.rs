@@ -9,7 +9,7 @@ use super::holders::HolderBook;
 use crate::events::{BlockSpread, EventKind, Retrieved, ViewGraph};
 use crate::metrics::run::OUTCOMES;
 use crate::op::NodeSnapshot;
-use crate::plan::{ItemIndex, NodeIndex, Plan};
+use crate::plan::{ItemIndex, NodeIndex};
 
 /// The books of a run.
 #[derive(Debug)]
@@ -77,11 +77,10 @@ impl QueryCounts {
 }
 
 impl RunState {
-    /// Everybody who runs from the start lives.
-    pub(super) fn new(plan: &Plan) -> Self {
-        let from_start = plan.nodes.iter().enumerate().filter(|(_, node)| node.from_start);
+    /// At the beginning of a run, when these nodes are `live`.
+    pub(super) fn new(live: &[NodeIndex]) -> Self {
         RunState {
-            live: from_start.map(|(index, _)| (NodeIndex(index), None)).collect(),
+            live: live.iter().map(|node| (*node, None)).collect(),
             identities: BTreeMap::new(),
             generation: 0,
             stored: BTreeMap::new(),

@@ -57,6 +57,8 @@ use dial::{Dialling, Handshake};
 use discovery::Datagram;
 use flight::Flight;
 use link::Link;
+pub use packet::{PacketTap, TappedDatagram};
+
 use packet::PacketModel;
 use probe::{Content, Extra};
 

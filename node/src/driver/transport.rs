@@ -59,6 +59,7 @@ use tls::Tls;
 use tunnel::Tunnel;
 
 pub(super) use address::canonical;
+pub use tls::{KEY_LOG_VARIABLE, key_log_file};
 
 mod accept;
 mod address;

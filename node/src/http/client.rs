@@ -136,6 +136,11 @@ impl<C: Connector> HttpClient<C> {
         Ok(HttpClient { connector, authorization, limits, idle: Mutex::default() })
     }
 
+    /// The way to the server, for streams that are not HTTP requests of this client.
+    pub fn connector(&self) -> &C {
+        &self.connector
+    }
+
     /// Sends a request and takes the whole answer. See [`HttpClient::send`].
     ///
     /// # Errors

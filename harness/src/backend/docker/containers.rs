@@ -1,7 +1,8 @@
 //! The containers of nodes, as processes that begin and end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,12 +17,13 @@ use tokio::time::timeout;
 
 use super::wiring::Wiring;
 use super::{Shared, filtering, logs, neighbours};
+use crate::backend::held::{HeldApi, HeldHost, LogSource};
 use crate::backend::process::lifecycle::{LEAVE_WITHIN, ProcessInstance};
 use crate::backend::process::neighbours::of;
-use crate::backend::process::{ProcessHost, ProcessRun};
+use crate::backend::process::{ProcessHost, ProcessRun, node_command};
 use crate::netns::NamespaceWorkers;
 use crate::netns::arrival_filter::ArrivalFilter;
-use crate::plan::{NetworkIndex, NodeIndex};
+use crate::plan::{API_PORT, NetworkIndex, NodeIndex};
 
 /// Containers that are started at once: more at a time costs the engine more in all, and it has been seen to leak endpoints.
 pub(super) const STARTS_AT_ONCE: usize = 4;
@@ -60,7 +62,7 @@ impl ProcessHost for Containers {
     async fn begin(run: &Arc<Shared>, node: NodeIndex, anew: bool, _: &ProcessInstance) -> anyhow::Result<()> {
         let _permit = run.host.starts.acquire().await.context("the run is over")?;
         create(run, node, anew).await?;
-        let name = run.host.wiring.node_name(&run.plan, node);
+        let name = run.host.wiring.node_name(&run.present(), node);
         let start = run.host.docker.start_container(&name, None::<StartContainerOptions>);
         engine("start", ENGINE_DEADLINE, start).await?;
         tell_neighbours(run, node, &name).await
@@ -76,13 +78,13 @@ impl ProcessHost for Containers {
     }
 
     async fn signal(run: &Shared, node: NodeIndex, signal: Signal) -> anyhow::Result<()> {
-        let name = run.host.wiring.node_name(&run.plan, node);
+        let name = run.host.wiring.node_name(&run.present(), node);
         let options = KillContainerOptionsBuilder::default().signal(signal.as_str()).build();
         engine("signal", ENGINE_DEADLINE, run.host.docker.kill_container(&name, Some(options))).await
     }
 
     async fn stop(run: &Shared, node: NodeIndex, _: &ProcessInstance) -> anyhow::Result<()> {
-        let name = run.host.wiring.node_name(&run.plan, node);
+        let name = run.host.wiring.node_name(&run.present(), node);
         let options = StopContainerOptionsBuilder::default().t(LEAVE_WITHIN.as_secs() as i32).build();
         let stop = run.host.docker.stop_container(&name, Some(options));
         engine("stop", ENGINE_DEADLINE + LEAVE_WITHIN, stop).await
@@ -98,8 +100,50 @@ impl ProcessHost for Containers {
         filtering::process_id(run, node).await
     }
 
+    async fn discard(run: &Shared, node: NodeIndex, store: bool) -> anyhow::Result<()> {
+        let Containers { docker, wiring, .. } = &run.host;
+        if run.host.created().contains(&node) {
+            match store {
+                true => wiring.remove_node(docker, &run.present(), node).await?,
+                false => wiring.remove_container(docker, &run.present(), node).await?,
+            }
+            run.host.created().remove(&node);
+        }
+        Ok(())
+    }
+
+    async fn namespace(run: &Shared, host: HeldHost) -> anyhow::Result<PathBuf> {
+        let pid = filtering::process_of(&run.host.docker, &container(run, host)).await?;
+        Ok(format!("/proc/{pid}/ns/net").into())
+    }
+
+    fn log(run: &Shared, host: HeldHost) -> Option<LogSource> {
+        Some(LogSource::Container(container(run, host)))
+    }
+
+    async fn keys(run: &Shared, node: NodeIndex) -> anyhow::Result<Option<PathBuf>> {
+        if !run.host.wiring.keys {
+            return Ok(None);
+        }
+        let volume = run.host.wiring.node_name(&run.present(), node);
+        let found = run.host.docker.inspect_volume(&volume).await.context("asking the engine for its volume")?;
+        Ok(Some(PathBuf::from(found.mountpoint).join(node_command::KEY_FILE)))
+    }
+
+    fn api(run: &Shared, node: NodeIndex) -> HeldApi {
+        let address = SocketAddrV4::new(run.present().node(node).address, API_PORT);
+        HeldApi { address, token: Some(run.host.wiring.token.clone()) }
+    }
+
     async fn last_output(run: &Shared, node: NodeIndex) -> String {
-        logs::quote(&run.host.docker, &run.host.wiring.node_name(&run.plan, node)).await
+        logs::quote(&run.host.docker, &run.host.wiring.node_name(&run.present(), node)).await
+    }
+}
+
+fn container(run: &Shared, host: HeldHost) -> String {
+    match host {
+        HeldHost::Node(node) => run.host.wiring.node_name(&run.present(), node),
+        HeldHost::Router(network) => run.host.wiring.router_name(&run.present(), network),
     }
 }
 
@@ -125,23 +169,23 @@ async fn create(run: &ProcessRun<Containers>, node: NodeIndex, anew: bool) -> an
         return Ok(());
     }
     if created {
-        wiring.remove_node(docker, &run.plan, node).await?;
+        wiring.remove_node(docker, &run.present(), node).await?;
         run.host.created().remove(&node);
     }
-    wiring.create_node(docker, &run.plan, node, run.node(node).persistent).await?;
+    wiring.create_node(docker, &run.present(), node, run.node(node).persistent).await?;
     run.host.created().insert(node);
     Ok(())
 }
 
 async fn tell_neighbours(run: &Shared, node: NodeIndex, name: &str) -> anyhow::Result<()> {
-    let network = run.plan.node(node).network;
+    let network = run.present().node(node).network;
     let Some(gateway) = run.host.gateways.get(&network) else { return Ok(()) };
     let inspected = run.host.docker.inspect_container(name, None::<InspectContainerOptions>).await;
     let state = inspected.context("asking the engine for its process")?.state;
     // Without a process it has ended, which others notice.
     let Some(pid) = state.and_then(|state| state.pid).filter(|pid| *pid > 0) else { return Ok(()) };
-    let result = of(&run.plan, node, *gateway);
-    match neighbours::install(&run.host.workers, pid, run.plan.node(node).address, result).await {
+    let result = of(&run.present(), node, *gateway);
+    match neighbours::install(&run.host.workers, pid, run.present().node(node).address, result).await {
         // One that has just ended has no namespace any more; its end is reported elsewhere.
         Err(error) if Path::new(&format!("/proc/{pid}/ns/net")).exists() => {
             Err(error.context("telling it its neighbours"))

@@ -37,7 +37,7 @@ pub(crate) async fn routers(
     docker: Docker,
     run_labels: RunLabels,
     image: String,
-    tamper: Option<fn(&mut RouterConfig)>,
+    (tamper, keys): (Option<fn(&mut RouterConfig)>, bool),
     plan: &mut Plan,
     progress: &mut dyn Progress,
 ) -> Result<(Containers, Vec<ApiClient>), BackendError> {
@@ -50,7 +50,7 @@ pub(crate) async fn routers(
     let token = label::random_hex(TOKEN_BYTES)?;
     // Since API 1.46 the engine has another place for those.
     let sets_interfaces = docker.client_version().minor_version < 46;
-    let wiring = Wiring { run_labels, networks, image, token, sets_interfaces, spare, tamper };
+    let wiring = Wiring { run_labels, networks, image, token, sets_interfaces, spare, tamper, keys };
     let routers = start_routers(&docker, plan, &wiring, progress).await?;
     let workers = NamespaceWorkers::new(STARTS_AT_ONCE)?;
     let gateways = gateways(&docker, plan, &wiring, &workers, progress).await?;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::{
     InspectContainerOptions, RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptions,
@@ -35,8 +36,12 @@ pub(super) async fn install(run: &Shared, node: NodeIndex, filter: &ArrivalFilte
 
 /// The number of the process of a node, as the engine sees it.
 pub(super) async fn process_id(run: &Shared, node: NodeIndex) -> anyhow::Result<i32> {
-    let name = run.host.wiring.node_name(&run.plan, node);
-    let inspected = run.host.docker.inspect_container(&name, None::<InspectContainerOptions>).await;
+    process_of(&run.host.docker, &run.host.wiring.node_name(&run.present(), node)).await
+}
+
+/// The number of the process of a container, as the engine sees it.
+pub(super) async fn process_of(docker: &Docker, name: &str) -> anyhow::Result<i32> {
+    let inspected = docker.inspect_container(name, None::<InspectContainerOptions>).await;
     let state = inspected.context("asking the engine for its process")?.state;
     let pid = state.and_then(|state| state.pid).filter(|pid| *pid > 0).context("it has ended")?;
     i32::try_from(pid).context("the number of its process")
@@ -55,7 +60,7 @@ async fn from_outside(run: &Shared, node: NodeIndex, filter: &ArrivalFilter) -> 
 async fn from_beside(run: &Shared, node: NodeIndex, filter: &ArrivalFilter) -> anyhow::Result<()> {
     let docker = &run.host.docker;
     let filter = serde_json::to_string(filter).context("a filter as JSON")?;
-    let name = run.host.wiring.create_filter(docker, &run.plan, node, filter).await?;
+    let name = run.host.wiring.create_filter(docker, &run.present(), node, filter).await?;
     let carried_out = carry_out(run, &name).await;
     let options = RemoveContainerOptionsBuilder::default().force(true).build();
     let removed = docker.remove_container(&name, Some(options)).await;

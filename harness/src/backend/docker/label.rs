@@ -125,7 +125,7 @@ pub(crate) enum OwnerState {
 
 impl Owner {
     /// This process; `None` where there is no `/proc`.
-    fn this() -> Option<Self> {
+    pub(crate) fn this() -> Option<Self> {
         let pid = std::process::id();
         Some(Owner { pid, began: began(pid)?, place: place()? })
     }

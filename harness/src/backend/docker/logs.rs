@@ -27,10 +27,27 @@ pub(crate) async fn quote(docker: &Docker, container: &str) -> String {
     if last_output.trim().is_empty() { String::new() } else { format!("; it said last:\n{}", last_output.trim_end()) }
 }
 
+/// Passes on the log of a container, from its last `tail` lines on; with `follow`, until the container ends.
+pub(crate) async fn print(
+    docker: &Docker,
+    container: &str,
+    follow: bool,
+    tail: Option<u32>,
+    mut show: impl FnMut(&[u8]),
+) -> anyhow::Result<()> {
+    let tail = tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(follow).tail(&tail).build();
+    let mut lines = docker.logs(container, Some(options));
+    while let Some(line) = lines.next().await {
+        show(&line.context("asking the engine for a log")?.into_bytes());
+    }
+    Ok(())
+}
+
 /// Writes the log of every node and router that has a container: `NODE.log` and `router-NETWORK.log`.
 pub(crate) async fn collect(shared: &Shared, folder: &Path) -> anyhow::Result<()> {
     tokio::fs::create_dir_all(folder).await.with_context(|| format!("creating {}", folder.display()))?;
-    let plan = &shared.plan;
+    let plan = &*shared.present();
     let nodes = (0..plan.nodes.len()).map(NodeIndex).filter(|node| shared.node(*node).instance().is_some());
     let nodes = nodes.map(|node| (shared.host.wiring.node_name(plan, node), format!("{}.log", plan.node(node).name)));
     let routers = (0..plan.networks.len()).map(NetworkIndex);

@@ -27,18 +27,18 @@ enum Who {
 
 /// Listens until the run is over.
 pub(crate) async fn serve(shared: Arc<Shared>) {
-    let who = everybody(&shared);
     loop {
         let mut events = shared.host.docker.events(Some(options(&shared)));
         // What ended between two connections is found by asking.
-        for (name, &whose) in &who {
+        for (name, whose) in everybody(&shared) {
             if let Who::Node(node) = whose {
-                catch_up(&shared, name, node).await;
+                catch_up(&shared, &name, node).await;
             }
         }
         while let Some(Ok(event)) = events.next().await {
             if let Some((name, exit)) = death(&event)
-                && let Some(&whose) = who.get(name)
+                // Names change where a lab is brought to a changed file.
+                && let Some(&whose) = everybody(&shared).get(name)
             {
                 ended(&shared, name, whose, exit).await;
             }
@@ -48,7 +48,7 @@ pub(crate) async fn serve(shared: Arc<Shared>) {
 }
 
 fn everybody(shared: &Shared) -> BTreeMap<String, Who> {
-    let (plan, wiring) = (&shared.plan, &shared.host.wiring);
+    let (plan, wiring) = (&*shared.present(), &shared.host.wiring);
     let nodes =
         (0..plan.nodes.len()).map(|index| (wiring.node_name(plan, NodeIndex(index)), Who::Node(NodeIndex(index))));
     let routers = (0..plan.networks.len()).map(NetworkIndex);

@@ -52,6 +52,8 @@ pub(crate) struct Wiring {
     pub(crate) spare: std::collections::BTreeMap<NetworkIndex, Ipv4Addr>,
     /// Changes to the configuration of routers, against the plan.
     pub(crate) tamper: Option<fn(&mut RouterConfig)>,
+    /// Whether nodes with a store write down their secrets there.
+    pub(crate) keys: bool,
 }
 
 impl Wiring {
@@ -92,12 +94,18 @@ impl Wiring {
 
     /// Removes a node's container and store, so that it can be created afresh.
     pub(crate) async fn remove_node(&self, docker: &Docker, plan: &Plan, node: NodeIndex) -> anyhow::Result<()> {
+        self.remove_container(docker, plan, node).await?;
+        let name = self.node_name(plan, node);
+        gone(docker.remove_volume(&name, None::<RemoveVolumeOptions>).await)
+            .with_context(|| format!("removing the volume {name}"))
+    }
+
+    /// Removes a node's container alone.
+    pub(crate) async fn remove_container(&self, docker: &Docker, plan: &Plan, node: NodeIndex) -> anyhow::Result<()> {
         let name = self.node_name(plan, node);
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         gone(docker.remove_container(&name, Some(options)).await)
-            .with_context(|| format!("removing the container {name}"))?;
-        gone(docker.remove_volume(&name, None::<RemoveVolumeOptions>).await)
-            .with_context(|| format!("removing the volume {name}"))
+            .with_context(|| format!("removing the container {name}"))
     }
 
     /// Creates the container of a network's router, with all its interfaces.
@@ -199,7 +207,7 @@ impl Wiring {
         };
         ContainerCreateBody {
             user: Some(NODE_USER.to_owned()),
-            env: Some(node_environment(&self.token)),
+            env: Some(node_environment(&self.token, (persistent && self.keys).then_some(STORE))),
             entrypoint: Some(vec![program.to_owned()]),
             cmd: Some(arguments),
             host_config: Some(host),
@@ -310,9 +318,8 @@ fn gone(removed: Result<(), Error>) -> Result<(), Error> {
 }
 
 /// The variables of a node's container: the token of its control API, and what nodes inherit from this process.
-fn node_environment(token: &str) -> Vec<String> {
-    let inherited = node_command::inherited_variables();
-    let variables = [(TOKEN_VARIABLE, token.to_owned())].into_iter().chain(inherited);
+fn node_environment(token: &str, keys: Option<&str>) -> Vec<String> {
+    let variables = [(TOKEN_VARIABLE, token.to_owned())].into_iter().chain(node_command::variables(keys));
     variables.map(|(name, value)| format!("{name}={value}")).collect()
 }
 
@@ -345,6 +352,7 @@ mod tests {
             sets_interfaces: true,
             spare,
             tamper: None,
+            keys: false,
         }
     }
 

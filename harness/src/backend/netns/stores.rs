@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
@@ -22,6 +22,12 @@ pub(super) struct NodeStores {
     /// Whether they belong to the unprivileged user, or to the user who runs the harness.
     unprivileged: bool,
     made: AtomicU32,
+}
+
+impl AsRawFd for NodeStores {
+    fn as_raw_fd(&self) -> RawFd {
+        self.root.as_raw_fd()
+    }
 }
 
 impl NodeStores {

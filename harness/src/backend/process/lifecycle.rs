@@ -92,8 +92,11 @@ const LIFECYCLE_OPS_MAX: usize = 64;
 /// The turns of each node that wait.
 pub(crate) type LifecycleQueues = Vec<mpsc::Receiver<(OpId, Op)>>;
 
-/// The nodes that are started with what they had, and those with blocks on a disk.
-pub(crate) fn persistent_nodes(plan: &Plan) -> BTreeSet<NodeIndex> {
+/// The nodes that are started with what they had, and those with blocks on a disk; all of a lab that is `held`, where any may be.
+pub(crate) fn persistent_nodes(plan: &Plan, held: bool) -> BTreeSet<NodeIndex> {
+    if held {
+        return (0..plan.nodes.len()).map(NodeIndex).collect();
+    }
     let ops = plan.steps.iter().flat_map(|step| &step.ops);
     let restarted = ops.filter_map(|timed| match timed.op {
         Op::Start { node, fresh: false } => Some(node),

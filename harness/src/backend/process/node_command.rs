@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use butter::api::StoragePlace;
+use butter::driver::transport::KEY_LOG_VARIABLE;
 
 use super::hostile_node::{self, HostileNode};
 use crate::plan::{API_PORT, NODE_PORT, Network, NodeIndex, Plan};
@@ -13,9 +14,13 @@ pub(crate) const LOG_VARIABLE: &str = "BUTTER_LOG";
 /// Holds the log filter of this program, and of the routers that it starts.
 pub(crate) const ROUTER_LOG_VARIABLE: &str = "HARNESS_LOG";
 
-/// The variables of this process that nodes inherit: their log filter, if one is set.
-pub(crate) fn inherited_variables() -> Vec<(&'static str, String)> {
-    inherited(LOG_VARIABLE)
+/// Name of the file with the secrets of a node's connections, in the folder that the node is given for it.
+pub(crate) const KEY_FILE: &str = "keys.log";
+
+/// The variables of a node: the log filter of this process, if one is set, and where secrets are written down, if they are.
+pub(crate) fn variables(keys: Option<&str>) -> Vec<(&'static str, String)> {
+    let keys = keys.map(|folder| (KEY_LOG_VARIABLE, format!("{folder}/{KEY_FILE}")));
+    inherited(LOG_VARIABLE).into_iter().chain(keys).collect()
 }
 
 /// The log filter of a network's router: the file's, or the one of this process if it has any.

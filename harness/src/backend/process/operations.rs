@@ -19,17 +19,19 @@ use crate::series::{Scrape, Source};
 pub(crate) async fn perform<H: ProcessHost>(run: &ProcessRun<H>, op: Op, target: OpTarget) -> OpResult {
     match (op, target) {
         (Op::Put { node, item }, _) => {
-            let item = &run.plan.items[item.0];
-            let deadline = run.deadlines[node.0];
-            call(run, node, &run.transfers, deadline, node_api::put(&run.node(node).client, item, deadline)).await
+            let Some(item) = run.item(item) else {
+                return OpResult::Failed { node: Some(node), reason: "the plan has no such item".to_owned() };
+            };
+            let deadline = run.deadline(node);
+            call(run, node, &run.transfers, deadline, node_api::put(&run.node(node).client, &item, deadline)).await
         }
         (Op::Search { node, query, limit }, _) => {
-            let deadline = run.deadlines[node.0];
+            let deadline = run.deadline(node);
             let search = node_api::search(&run.node(node).client, &query, limit, deadline);
             call(run, node, &run.transfers, deadline, search).await
         }
         (Op::Get { node, exhaustive, .. } | Op::GetAbsent { node, exhaustive, .. }, OpTarget::Item(id)) => {
-            let deadline = run.deadlines[node.0];
+            let deadline = run.deadline(node);
             let get = node_api::get(&run.node(node).client, (id, exhaustive), deadline);
             call(run, node, &run.transfers, deadline, get).await
         }
@@ -105,7 +107,7 @@ async fn look<H: ProcessHost>(run: &ProcessRun<H>) -> Vec<NodeSnapshot> {
         let _permit = run.inspections.acquire().await.ok()?;
         let seen = node_api::view(&run.node(node).client, node).await;
         let mut seen = reported_or_logged(run, node, seen)?;
-        if !run.plan.node(node).behaviours.is_empty() {
+        if !run.present().node(node).behaviours.is_empty() {
             // A hostile node holds nothing that counts.
             seen.blocks.clear();
         }
@@ -139,7 +141,7 @@ fn live<H: ProcessHost>(run: &ProcessRun<H>) -> impl Iterator<Item = NodeIndex> 
 
 /// A node that ends meanwhile does not answer; its end is reported elsewhere.
 fn reported_or_logged<H: ProcessHost, T>(run: &ProcessRun<H>, node: NodeIndex, answer: anyhow::Result<T>) -> Option<T> {
-    answer.inspect_err(|error| tracing::debug!("{} does not answer: {error:#}", run.plan.node(node).name)).ok()
+    answer.inspect_err(|error| tracing::debug!("{} does not answer: {error:#}", run.present().node(node).name)).ok()
 }
 
 fn scrape(source: Source, exposed: Exposition) -> Scrape {

@@ -28,7 +28,7 @@ pub(crate) async fn change<H: ProcessHost>(
         match apply(run, node).await {
             // What has ended meanwhile gets its filter when it starts again.
             Err(_) if instance.is_none_or(|instance| instance.ended.is_cancelled()) => Ok(()),
-            applied => applied.with_context(|| format!("cutting {} off", run.plan.node(node).name)),
+            applied => applied.with_context(|| format!("cutting {} off", run.present().node(node).name)),
         }
     };
     stream::iter(nodes.map(apply)).buffer_unordered(FILTERS_AT_ONCE).try_collect().await

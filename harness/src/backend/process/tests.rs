@@ -58,6 +58,26 @@ impl ProcessHost for Counted {
         anyhow::bail!("no test changes a disk")
     }
 
+    async fn namespace(_: &ProcessRun<Self>, _: HeldHost) -> anyhow::Result<PathBuf> {
+        anyhow::bail!("no test enters one")
+    }
+
+    fn log(_: &ProcessRun<Self>, _: HeldHost) -> Option<LogSource> {
+        None
+    }
+
+    async fn discard(_: &ProcessRun<Self>, _: NodeIndex, _: bool) -> anyhow::Result<()> {
+        anyhow::bail!("no test discards one")
+    }
+
+    async fn keys(_: &ProcessRun<Self>, _: NodeIndex) -> anyhow::Result<Option<PathBuf>> {
+        Ok(None)
+    }
+
+    fn api(_: &ProcessRun<Self>, _: NodeIndex) -> HeldApi {
+        unreachable!("no test asks for one")
+    }
+
     async fn last_output(_: &ProcessRun<Self>, _: NodeIndex) -> String {
         String::new()
     }
@@ -139,7 +159,7 @@ async fn no_node_begins_before_the_last_process_is_there() {
     drop(sender);
     let mut operation = ProcessBackend::new();
     let to_node = |node: NodeIndex| api_client(Route::Direct(addresses[node.0]), None);
-    let (run, _queues) = operation.begin(Counted(started), plan, vec![], to_node).unwrap();
+    let (run, _queues) = operation.begin(Counted(started), plan, vec![], &BTreeSet::new(), to_node).unwrap();
     run.start_nodes(&mut Silent).await.unwrap();
     for node in &run.nodes {
         assert!(node.live().is_some());

@@ -10,6 +10,7 @@
 //! | [`frozen`] | what waits for a node that does not run |
 //! | [`settings`] | the driver's settings, with seeds in place of randomness |
 //! | [`stand_in`] | what takes the place of TLS |
+//! | [`tap`] | what one node sends and receives, for captures |
 //!
 //! Here hosts meet the simulation: their packets are sent, their timers set, and their nodes hear of what has happened. Loss
 //! recovery, congestion control, pacing, keep-alives, time-outs and migration are those of `quinn-proto`. A node's own timers and
@@ -54,6 +55,9 @@ mod relaying;
 mod send_queue;
 mod settings;
 mod stand_in;
+mod tap;
+
+pub use tap::{PacketTap, TappedDatagram};
 
 /// What an IPv6 header is longer than one of IPv4, in bytes.
 const IPV6_EXTRA_BYTES: usize = 20;
@@ -83,6 +87,8 @@ pub(super) struct PacketModel<M> {
     addresses6: Arc<[Option<Ipv6Addr>]>,
     /// Nodes whose hosts have something to do, in order.
     pending: Vec<NodeSlot>,
+    /// Listens to one node.
+    tap: Option<Box<PacketTap>>,
 }
 
 /// The place of a node.
@@ -127,6 +133,7 @@ impl<M> PacketModel<M> {
             seats: plan.nodes.iter().map(|_| Seat::default()).collect(),
             addresses6: plan.nodes.iter().map(|node| node.address6).collect(),
             pending: Vec::new(),
+            tap: None,
         }
     }
 
@@ -286,6 +293,18 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         keeps
     }
 
+    /// Listens to a node from now on. Whether there are datagrams to listen to: with fidelity `packet` alone.
+    pub fn tap(&mut self, slot: NodeSlot) -> bool {
+        let Some(model) = &mut self.packet else { return false };
+        model.tap = Some(Box::new(PacketTap::new(slot)));
+        true
+    }
+
+    /// What was heard of the node that is listened to. Ends that.
+    pub fn tapped(&mut self) -> Option<PacketTap> {
+        self.packet.as_mut()?.tap.take().map(|tap| *tap)
+    }
+
     /// Packets that QUIC of a node has sent over its links, and those that it took for lost.
     pub fn packets_sent_and_lost(&self, slot: NodeSlot) -> (u64, u64) {
         let connections = self.host(slot).into_iter().flat_map(|host| host.connections.values());
@@ -301,7 +320,11 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
             return;
         }
         let (source, port) = (packet.flow.source, packet.flow.destination.port());
+        let now = self.now;
         let Some(model) = &mut self.packet else { return };
+        if let Some(tap) = &mut model.tap {
+            tap.note(slot, now, false, packet.flow, &quic.data);
+        }
         match &mut model.seat(slot).backlog {
             Some(backlog) => backlog.push_packet(source, port, quic),
             None => self.read_quic(slot, source, port, quic),
@@ -434,6 +457,10 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
         let socket = self.host_socket_towards(from, to);
         let port = socket.and_then(|socket| self.end(from).extra.port(socket)).unwrap_or(NODE_PORT);
         let flow = udp(self.source_for(from, port, to), to);
+        let now = self.now;
+        if let Some(tap) = self.packet.as_mut().and_then(|model| model.tap.as_mut()) {
+            tap.note(from, now, true, flow, &data);
+        }
         let header = HEADER_BYTES + if is_label(*to.ip()) { IPV6_EXTRA_BYTES } else { 0 };
         let network = self.end(from).network as usize;
         let Some(packet) = self.networks.launch(network, flow, data.len() + header) else { return };

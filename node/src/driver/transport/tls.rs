@@ -1,5 +1,6 @@
 //! TLS 1.3 with raw public keys (RFC 7250), both sides: a peer proves its ed25519 key, and that is all a peer is.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -11,7 +12,10 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectP
 use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, KeyLog, KeyLogFile, PeerIncompatible,
+    SignatureScheme,
+};
 
 use crate::core::identity::NodeId;
 use crate::driver::identity::Identity;
@@ -22,9 +26,20 @@ const ALPN: &[u8] = b"butter/1";
 /// Everything of an ed25519 SubjectPublicKeyInfo (RFC 8410) before the 32 bytes of the key.
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
+/// Holds the name of a file to which the secrets of all connections are added, in the format of NSS: whoever has that file can
+/// read what connections carry.
+pub const KEY_LOG_VARIABLE: &str = "SSLKEYLOGFILE";
+
+/// The file of [`KEY_LOG_VARIABLE`], if the variable is set.
+pub fn key_log_file() -> Option<PathBuf> {
+    std::env::var_os(KEY_LOG_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from)
+}
+
 /// The configurations of all connections.
 #[derive(Debug)]
 pub(super) struct Tls {
+    /// Writes secrets down, if that is asked for.
+    key_log: Option<Arc<dyn KeyLog>>,
     provider: Arc<CryptoProvider>,
     key: Arc<CertifiedKey>,
     direct: Arc<TransportConfig>,
@@ -37,6 +52,7 @@ impl Tls {
         let signer = ring::sign::any_eddsa_type(&private)?;
         let public = CertificateDer::from(public_key_info(identity.id()));
         Ok(Tls {
+            key_log: key_log_file().map(|_| Arc::new(KeyLogFile::new()) as Arc<dyn KeyLog>),
             provider: Arc::new(ring::default_provider()),
             key: Arc::new(CertifiedKey::new(vec![public], signer)),
             direct: Arc::new(transport_config(false)),
@@ -61,6 +77,9 @@ impl Tls {
         // A resumed session would carry an identity that is not proven anew.
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
+        if let Some(key_log) = &self.key_log {
+            config.key_log = Arc::clone(key_log);
+        }
         QuicClientConfig::try_from(config).map(Arc::new).map_err(|error| Error::General(error.to_string()))
     }
 
@@ -72,6 +91,9 @@ impl Tls {
             .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(self.key.clone())));
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.send_tls13_tickets = 0;
+        if let Some(key_log) = &self.key_log {
+            config.key_log = Arc::clone(key_log);
+        }
         let crypto = QuicServerConfig::try_from(config).map_err(|error| Error::General(error.to_string()))?;
         let mut config = ServerConfig::with_crypto(Arc::new(crypto));
         config.transport_config(self.transport(relayed));
