@@ -13,6 +13,7 @@ use butter::config::SETTINGS;
 
 use crate::checks;
 use crate::series::MetricFamily;
+use crate::steps::faults::{FAULTS, FaultSupport};
 
 mod instruments;
 mod keys;
@@ -37,6 +38,7 @@ pub fn pages() -> Vec<ReferencePage> {
     vec![
         page("topology.md", keys::topology()),
         page("steps.md", keys::steps()),
+        page("faults.md", faults()),
         page("checks.md", checks()),
         page("presets.md", presets::presets()),
         page("settings.md", settings()),
@@ -57,6 +59,27 @@ fn checks() -> String {
     );
     for form in checks::forms() {
         row(&mut text, &[&format!("`{}`", form.syntax), form.meaning, &format!("`{}`", form.example)]);
+    }
+    text
+}
+
+fn faults() -> String {
+    let mut text = String::from(
+        "# Faults\n\nWhat a topology can have go wrong, and on which backends. `topologies/faults.yaml` plays what all of them do. \
+         A topology that asks for anything else is refused before anything is built.\n\n\
+         | fault | in a topology | sim | netns | docker |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for fault in &FAULTS {
+        let [sim, real] = match fault.support {
+            FaultSupport::Everywhere => ["yes"; 2],
+            FaultSupport::Differs { sim, real } => [sim, real],
+            FaultSupport::Refused(why) => [why; 2],
+        };
+        let (sim, real) = match fault.support {
+            FaultSupport::Refused(_) => (format!("refused: {sim}"), format!("refused: {real}")),
+            _ => (sim.to_owned(), real.to_owned()),
+        };
+        row(&mut text, &[fault.what, &format!("`{}`", fault.written), &sim, &real, &real]);
     }
     text
 }

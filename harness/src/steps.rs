@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `step` | what a verb has to say for itself: the trait and what it works with |
 //! | `state` | who is alive and what is stored by then, and the seeds of a step |
+//! | `faults` | what can go wrong, and on which backends |
 //! | `meanwhile` | who is alive while steps run beside each other |
 //! | `named` | nodes and networks that a step names |
 //! | `keywords`, `searching` | keywords of stored items, and searches for them |
@@ -25,6 +26,7 @@ mod churn;
 mod connect;
 mod corrupt_store;
 mod disk_full;
+pub(crate) mod faults;
 mod heal;
 mod join;
 mod keywords;

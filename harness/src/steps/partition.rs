@@ -43,7 +43,7 @@ pub(super) static VERB: Verb = Verb {
             )
             .of(ValueForm::Flag),
         ],
-        later: &[],
+        later: &["established", "reject"],
     },
     short: Some(SIDES),
     example: "- partition: {sides: [alpha, [beta, c-1]], name: split}",

@@ -132,7 +132,7 @@ static GROUP: MapSpec = MapSpec {
         .of(ValueForm::Words(|| words_of(&STORES))),
         key("config", "{storage: 64MiB}", "settings of its nodes").of(ValueForm::Settings),
     ],
-    later: &[],
+    later: &["limits"],
 };
 
 /// Where nodes keep blocks, as users write it.

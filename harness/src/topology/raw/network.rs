@@ -87,7 +87,7 @@ pub(crate) static NETWORK: MapSpec = MapSpec {
         key("firewall6", "stateful", "what its router lets in by IPv6: stateful or open")
             .of(ValueForm::Words(|| words_of(&POLICIES))),
     ],
-    later: &["mtu"],
+    later: &["mtu", "dns"],
 };
 
 /// Keys that mean something only for a network behind another.
