@@ -12,14 +12,15 @@ use super::slots::is_slot;
 use super::steps_file;
 use crate::backend::held::{HeldHosts, HeldState};
 use crate::backend::{Backend, BackendError};
+use crate::checks;
 use crate::error_class::ErrorClass;
 use crate::events::{Event, EventKind, RunTime};
 use crate::op::{BackendEvent, Op, OpId, OpTarget};
-use crate::plan::{NetworkIndex, NodeIndex, Plan};
+use crate::plan::{Check, NetworkIndex, NodeIndex, Plan};
 use crate::planner;
 use crate::progress::Progress;
 use crate::results::incidents::Incident;
-use crate::run::{RunObserver, RunStatus};
+use crate::run::{RunObserver, RunSoFar, RunStatus};
 use crate::series::Scrape;
 use crate::steps::state::NodeLife;
 use crate::topology::Overrides;
@@ -182,4 +183,8 @@ impl RunObserver for PlayObserver<'_> {
     fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
 
     fn status(&mut self, _: &RunStatus) {}
+
+    fn unmet(&mut self, wanted: &[Check], so_far: &RunSoFar<'_>) -> Option<String> {
+        checks::unmet(wanted, so_far)
+    }
 }

@@ -62,6 +62,7 @@ steps:
   - store: {items: 5, size: 1KiB..8KiB}
   - kill: {nodes: [n-3]}
   - start: {nodes: [n-3]}
+  - wait: {until: persistence == 100%, within: 30s}
   - retrieve: {items: all, from: [n]}
 checks:
   - stored == 100%
