@@ -4,12 +4,14 @@
 
 #[path = "by_hand/desk.rs"]
 mod desk;
+#[path = "support/processes.rs"]
+mod processes;
 #[path = "support/skipped.rs"]
 mod skipped;
 
 use std::process::Stdio;
 
-use desk::{Backend, Desk, HOME, LAB, STEPS, eventually};
+use desk::{Backend, Desk, HOME, LAB, Process, STEPS, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -51,7 +53,7 @@ fn worked_in(desk: &Desk) {
 
     desk.write("steps.yaml", STEPS);
     let played = desk.run(&["play", "steps.yaml"]).exits(0);
-    assert!(played.stdout.contains("PASSED") && played.stderr.contains("step 2 of 4"), "{played:?}");
+    assert!(played.stdout.contains("PASSED") && played.stderr.contains("step 2 of 5"), "{played:?}");
     // What the first play stored is its own: the second one stores and finds other values.
     desk.run(&["play", "steps.yaml", "--seed", "9"]).exits(0);
     desk.write("failing.yaml", "steps: [{settle: {for: 1s}}]\nchecks: [metric min(butter_known_hosts) >= 1000]\n");
@@ -115,7 +117,7 @@ fn killed(desk: &Desk, remove: &[&str]) {
     desk.write("lab.yaml", LAB);
     desk.run(&["up", "lab.yaml"]).exits(0);
     let keeper = desk.keeper("by-hand");
-    let held = keeper.children();
+    let held = Process::children_of(keeper.pid);
     let mut inside = desk.command(&["exec", "n-1", "--", "sleep", "600"]).stdout(Stdio::piped()).spawn().unwrap();
     eventually("a program runs in the lab", || desk.runs("sleep 600", inside.id()));
     keeper.signal(Signal::SIGKILL);

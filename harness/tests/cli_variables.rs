@@ -18,6 +18,7 @@ const CASES: &[Case] = &[
     ("HARNESS_JUNIT", &["a,b.xml"], &[]),
     ("HARNESS_KEEP", SWITCH.0, SWITCH.1),
     ("HARNESS_LAB", &["lan"], &[]),
+    ("HARNESS_LINGER", &["10s"], &["10", "-1s", "soon"]),
     ("HARNESS_LOG", &["warn", "info,butter_harness=trace"], &["inffo", "butter_harness=loud"]),
     ("HARNESS_METRICS", &["localhost:9464", "127.0.0.1:0", "[::1]:0"], &["9464", "localhost"]),
     ("HARNESS_NO_PROBE", SWITCH.0, SWITCH.1),
@@ -25,6 +26,7 @@ const CASES: &[Case] = &[
     ("HARNESS_SEED", &["0", "18446744073709551615"], &["-1", "1.5", "x"]),
     ("HARNESS_SEEDS", &["1..3", "3,5,8"], &["4..1", "x"]),
     ("HARNESS_SET", &["die=1/50", "from=a,b", "die=1/50,heartbeat=2s"], &["die", "=1"]),
+    ("HARNESS_SUMMARY_MD", &["a,b.md"], &[]),
     ("HARNESS_TIME_LIMIT", &["90s", "5m 10s"], &["90", "-10s", "0s", "soon"]),
     ("BUTTER_LOG", &["debug", "butter=trace,warn"], &["inffo"]),
 ];

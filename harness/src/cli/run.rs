@@ -79,7 +79,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "HOST:PORT", env = "HARNESS_METRICS", conflicts_with = "jobs", value_parser = values::socket_address)]
     metrics: Option<SocketAddr>,
     /// Go on serving the last metrics for so long after the end, or until Ctrl-C
-    #[arg(long, value_name = "DURATION", env = "HARNESS_LINGER", requires = "metrics", allow_hyphen_values = true, value_parser = values::duration)]
+    #[arg(long, value_name = "DURATION", env = "HARNESS_LINGER", allow_hyphen_values = true, value_parser = values::duration)]
     linger: Option<Duration>,
     /// Number of runs to play at the same time
     #[arg(long, value_name = "N", default_value = "1", env = "HARNESS_JOBS", allow_negative_numbers = true, value_parser = values::count(1..=u32::MAX))]
@@ -134,7 +134,15 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
     let written = [junit.map(|junit| junit.write(&runs)), summary.map(|summary| summary.append(&runs))];
     let failed = written.into_iter().flatten().filter_map(Result::err).map(fail).max();
     let exit = failed.map_or(exit, |failed| failed.max(exit));
-    match args.linger.filter(|_| runs.iter().any(|run| run.outline.is_some()) && exit != Exit::Interrupted) {
+    // A variable of the environment may well say so for all runs.
+    if args.linger.is_some() && args.metrics.is_none() {
+        tell("nothing lingers without --metrics ADDR");
+    }
+    match args
+        .linger
+        .filter(|_| args.metrics.is_some())
+        .filter(|_| runs.iter().any(|run| run.outline.is_some()) && exit != Exit::Interrupted)
+    {
         Some(time) => exit.max(linger(time, runtime)),
         None => exit,
     }

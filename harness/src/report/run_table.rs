@@ -11,8 +11,8 @@ use crate::results::check_result::CheckUnit;
 use crate::results::run_set::{MeasureName, RunFigures};
 use crate::statistics::{mean_and_deviation, mean_interval};
 
-/// Most pairs of networks with rows of their own.
-const PAIRS_SHOWN: usize = 30;
+/// Most rows about two networks or two node groups; with more, none is shown.
+const PAIR_ROWS_SHOWN: usize = 120;
 
 /// A table for each topology, and how its runs ended; with a newline at the end. `labels` say, by the hashes of topologies, which
 /// values a file varies.
@@ -28,22 +28,26 @@ pub fn render(runs: &[RunFigures], labels: &BTreeMap<String, String>, style: Tab
         let verdicts: Vec<String> = verdicts.into_iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
         let count = plural(runs.len() as u64, "run");
         text += &format!("{name} on {backend}, {count}: {}\n{}\n", verdicts.join(", "), table(&runs, labels, style));
-        let pairs = pairs_of_networks(&runs);
-        if pairs > PAIRS_SHOWN {
-            text += &format!("{pairs} pairs of networks are left out: harness table --format csv has them\n");
+        let pairs = rows_of_pairs(&runs);
+        if pairs > PAIR_ROWS_SHOWN {
+            text += &format!("{pairs} rows of pairs are left out: harness table --format csv has them\n");
         }
     }
     text
 }
 
-/// How many pairs of networks queries went between.
-fn pairs_of_networks(runs: &[&RunFigures]) -> usize {
+/// How many rows are about two networks or two node groups.
+fn rows_of_pairs(runs: &[&RunFigures]) -> usize {
     let names: BTreeSet<&MeasureName> = runs.iter().flat_map(|run| run.values.keys()).collect();
     names.into_iter().filter(|name| is_of_pair(name)).count()
 }
 
 fn is_of_pair(name: &MeasureName) -> bool {
-    matches!(name, MeasureName::RetrievalBetween(..))
+    match name {
+        MeasureName::RetrievalBetween(..) => true,
+        MeasureName::Connected(..) | MeasureName::Direct(..) | MeasureName::ConnectedP50(..) => true,
+        _ => false,
+    }
 }
 
 /// A row for each measure, and for each combination of values if the file varies any: those of one measure together. Runs that were
@@ -55,7 +59,7 @@ fn table(runs: &[&RunFigures], labels: &BTreeMap<String, String>, style: TableSt
     }
     let mut table = style.table(["measure", "of", "runs", "mean", "95 % interval", "deviation", "min", "max"]);
     let names: BTreeSet<&MeasureName> = runs.iter().flat_map(|run| run.values.keys()).collect();
-    let shows_pairs = pairs_of_networks(runs) <= PAIRS_SHOWN;
+    let shows_pairs = rows_of_pairs(runs) <= PAIR_ROWS_SHOWN;
     for name in names.into_iter().filter(|name| shows_pairs || !is_of_pair(name)) {
         for (cell, runs) in &cells {
             if let Some(row) = row(name, cell, runs) {

@@ -32,7 +32,7 @@ static INTERNET: MapSpec = MapSpec {
         key("year", "2025", "whose shares: 2011 or 2025").of(ValueForm::Words(|| words_of(&YEARS))).needed(),
         key("homes", "100", "how many nodes, each in a home or a phone of its own; 60 if absent")
             .of(ValueForm::Count(10, HOMES_MAX)),
-        key("blocked", "true", "whether those take part whom UDP does not reach, and who never join; false if absent")
+        key("blocked", "true", "whether homes take part that UDP does not reach, and that never join; false if absent")
             .of(ValueForm::Flag),
     ],
     later: &[],

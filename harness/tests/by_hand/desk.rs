@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 
 use butter_harness::programs;
 use butter_harness::progress::Progress;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tempfile::TempDir;
 
+pub(crate) use crate::processes::Process;
 use crate::skipped::skipped;
 
 /// How long anything may take before a test fails.
@@ -275,49 +274,6 @@ impl Drop for Desk {
         if !self.labs().is_empty() {
             self.run(&["down", "--all"]);
         }
-    }
-}
-
-/// A process of this machine.
-#[derive(Clone, Debug)]
-pub(crate) struct Process {
-    pid: u32,
-    parent: u32,
-    command: String,
-    /// When it began: tells it from a later one with the same number.
-    began: String,
-}
-
-impl Process {
-    fn all() -> Vec<Self> {
-        let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-        entries.filter_map(|entry| Self::read(entry.file_name().to_str()?.parse().ok()?)).collect()
-    }
-
-    fn read(pid: u32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        if matches!(fields[0], "Z" | "X") {
-            return None;
-        }
-        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        Some(Process { pid, parent: fields[1].parse().ok()?, command, began: fields[19].to_owned() })
-    }
-
-    /// Whether it still runs.
-    pub(crate) fn runs(&self) -> bool {
-        Self::read(self.pid).is_some_and(|now| now.began == self.began)
-    }
-
-    /// Those that it has begun.
-    pub(crate) fn children(&self) -> Vec<Process> {
-        Self::all().into_iter().filter(|process| process.parent == self.pid).collect()
-    }
-
-    /// Sends a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.pid.try_into().unwrap()), signal).unwrap();
     }
 }
 

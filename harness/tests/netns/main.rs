@@ -11,6 +11,8 @@
 
 #[path = "../support/played.rs"]
 mod played;
+#[path = "../support/processes.rs"]
+mod processes;
 #[path = "../support/skipped.rs"]
 mod skipped;
 

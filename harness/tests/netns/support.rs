@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::played::Notes;
+pub(crate) use crate::processes::Process;
 use crate::skipped::skipped;
 
 /// How long anything may take before a test fails.
@@ -140,7 +141,7 @@ pub(crate) struct Playing {
 impl Playing {
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(pid(self.child.id()), signal).unwrap();
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
     /// Reads what it says up to a line that contains `part`: that line.
@@ -166,7 +167,7 @@ impl Playing {
 
     /// The processes that it has begun.
     pub(crate) fn children(&self) -> Vec<Process> {
-        Process::all().into_iter().filter(|process| process.parent == self.child.id()).collect()
+        Process::children_of(self.child.id())
     }
 
     /// The process of a node.
@@ -192,56 +193,6 @@ impl Drop for Playing {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A process of this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Process {
-    pub(crate) pid: u32,
-    parent: u32,
-    /// Its arguments, the program first.
-    command: String,
-    /// When it began: tells it from a later one with the same number.
-    began: String,
-}
-
-impl Process {
-    fn all() -> Vec<Self> {
-        let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-        entries.filter_map(|entry| Self::read(entry.file_name().to_str()?.parse().ok()?)).collect()
-    }
-
-    fn read(pid: u32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        if matches!(fields[0], "Z" | "X") {
-            return None;
-        }
-        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        Some(Process { pid, parent: fields[1].parse().ok()?, command, began: fields[19].to_owned() })
-    }
-
-    /// Whether it still runs.
-    pub(crate) fn runs(&self) -> bool {
-        Self::read(self.pid).is_some_and(|now| now.began == self.began)
-    }
-
-    /// One line of its status.
-    pub(crate) fn status(&self, name: &str) -> String {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap_or_else(|| panic!("no {name} in\n{status}")).trim().to_owned()
-    }
-
-    /// Sends a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill(pid(self.pid), signal).unwrap();
-    }
-}
-
-fn pid(number: u32) -> Pid {
-    Pid::from_raw(number.try_into().unwrap())
 }
 
 /// The node's program, built once.
