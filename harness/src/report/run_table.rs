@@ -43,11 +43,8 @@ fn rows_of_pairs(runs: &[&RunFigures]) -> usize {
 }
 
 fn is_of_pair(name: &MeasureName) -> bool {
-    match name {
-        MeasureName::RetrievalBetween(..) => true,
-        MeasureName::Connected(..) | MeasureName::Direct(..) | MeasureName::ConnectedP50(..) => true,
-        _ => false,
-    }
+    use MeasureName::{Connected, ConnectedP50, Direct, RetrievalBetween};
+    matches!(name, RetrievalBetween(..) | Connected(..) | Direct(..) | ConnectedP50(..))
 }
 
 /// A row for each measure, and for each combination of values if the file varies any: those of one measure together. Runs that were
