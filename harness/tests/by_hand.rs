@@ -104,7 +104,7 @@ fn labs_beside_each_other_have_names() {
     let id = desk.run_with(&["put", "--lab", "second", "n-1", "-"], "in the second").exits(0).stdout;
     desk.run(&["get", "--lab", "by-hand", "n-1", id.trim()]).exits(1);
     desk.run(&["get", "--lab", "second", "n-2", id.trim()]).exits(0);
-    let unknown = desk.run(&["ps", "secnd"]).exits(2);
+    let unknown = desk.run(&["ps", "second2"]).exits(2);
     assert!(unknown.stderr.contains("did you mean 'second'?"), "{unknown:?}");
     desk.run(&["down", "by-hand"]).exits(0);
     assert_eq!(desk.labs(), ["second"]);
