@@ -37,6 +37,19 @@ use std::time::Duration;
 
 use crate::error_class::ErrorClass;
 
+/// The topology of a lab in tests: two nodes at home, and an ambassador.
+#[cfg(test)]
+const LAB: &str = "\
+networks:
+  internet: {subnet: 203.0.113.0/24}
+  home: {behind: internet, nat: full-cone, link: {latency: 5ms}}
+nodes:
+  ambassador: {on: internet, ambassador: true}
+  n: {on: home, count: 2}
+steps:
+  - join: {within: 30s}
+";
+
 /// Why a lab cannot be reached or changed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]

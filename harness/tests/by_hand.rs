@@ -6,6 +6,8 @@
 mod desk;
 #[path = "support/processes.rs"]
 mod processes;
+#[path = "support/programs.rs"]
+mod programs;
 #[path = "support/skipped.rs"]
 mod skipped;
 

@@ -35,6 +35,16 @@ pub(super) struct LabArg {
     lab: Option<String>,
 }
 
+/// Which host of which lab is meant.
+#[derive(Clone, Debug, Args)]
+pub(super) struct HostArgs {
+    #[command(flatten)]
+    lab: LabArg,
+    /// Node, or router-NETWORK
+    #[arg(value_name = "NODE")]
+    node: String,
+}
+
 impl LabArg {
     fn find(&self) -> Result<LabDirectory, LabError> {
         LabDirectory::find(self.lab.as_deref())

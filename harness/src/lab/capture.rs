@@ -80,9 +80,9 @@ pub(crate) fn write_simulated(path: &Path, tap: &PacketTap) -> io::Result<()> {
 pub(crate) fn main(order: &str) -> anyhow::Result<()> {
     let order: CaptureOrder = serde_json::from_str(order).context("the order of a capture")?;
     let signals = end_signals().context("waiting for signals")?;
-    let sniffer = Sniffer::open()?;
+    let mut sniffer = Sniffer::open()?;
     let mut capture = Capture::new(order)?;
-    let written = capture.run(&sniffer, &signals);
+    let written = capture.run(&mut sniffer, &signals);
     let dropped = sniffer.dropped().unwrap_or(0);
     let lost = if dropped > 0 { format!("; the kernel has dropped {dropped}") } else { String::new() };
     butter_cli::output::message(&format!("captured {} packets{lost}", capture.packets));
@@ -129,7 +129,7 @@ impl Capture {
         Ok(Capture { output, keys, held, held_bytes: 0, count: order.count, ends, packets: 0 })
     }
 
-    fn run(&mut self, sniffer: &Sniffer, signals: &SignalFd) -> io::Result<()> {
+    fn run(&mut self, sniffer: &mut Sniffer, signals: &SignalFd) -> io::Result<()> {
         // Readers of a pipe see at once that it has begun.
         self.write_secrets()?;
         self.flush()?;

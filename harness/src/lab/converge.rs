@@ -127,20 +127,10 @@ fn position(plan: &Plan, name: &str) -> Option<NodeIndex> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::LAB;
     use crate::lab::difference::differences;
     use crate::planner;
     use crate::topology::Overrides;
-
-    const LAB: &str = "\
-networks:
-  internet: {subnet: 203.0.113.0/24}
-  home: {behind: internet, nat: full-cone, link: {latency: 5ms}}
-nodes:
-  ambassador: {on: internet, ambassador: true}
-  n: {on: home, count: 2}
-steps:
-  - join: {within: 30s}
-";
 
     fn converged(from: &str, to: &str) -> Result<Convergence, Vec<String>> {
         let plan = |text: &str| planner::read("lab.yaml", text, &Overrides::default()).unwrap();

@@ -151,19 +151,9 @@ fn json(value: &impl serde::Serialize) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::LAB;
     use crate::planner;
     use crate::topology::Overrides;
-
-    const LAB: &str = "\
-networks:
-  internet: {subnet: 203.0.113.0/24}
-  home: {behind: internet, nat: full-cone, link: {latency: 5ms}}
-nodes:
-  ambassador: {on: internet, ambassador: true}
-  n: {on: home, count: 2}
-steps:
-  - join: {within: 30s}
-";
 
     fn check(from: &str, to: &str, expected: &[&str]) {
         let plan = |text: &str| planner::read("lab.yaml", text, &Overrides::default()).unwrap();

@@ -75,7 +75,7 @@ impl Export {
             let shown = if kind == MetricKind::Counter { name.strip_suffix("_total").unwrap_or(name) } else { name };
             let kind = if kind == MetricKind::Untyped { "unknown" } else { kind.name() };
             writeln!(to, "# TYPE {shown} {kind}")?;
-            if let Some(unit) = ["seconds", "bytes"].iter().find(|unit| shown.ends_with(&format!("_{unit}"))) {
+            if let Some(unit) = unit(shown) {
                 writeln!(to, "# UNIT {shown} {unit}")?;
             }
             writeln!(to, "# HELP {shown} {}", help.replace('\\', r"\\").replace('\n', r"\n").replace('"', "\\\""))?;
@@ -88,6 +88,11 @@ impl Export {
         }
         writeln!(to, "# EOF")
     }
+}
+
+/// The unit that the name of a family says, by Prometheus' rules.
+pub(crate) fn unit(family: &str) -> Option<&'static str> {
+    ["seconds", "bytes"].into_iter().find(|unit| family.ends_with(&format!("_{unit}")))
 }
 
 fn number(value: f64) -> String {

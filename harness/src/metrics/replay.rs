@@ -6,7 +6,7 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 
 use super::faults::FaultCounts;
-use super::run::RunMetrics;
+use super::run::{OUTCOMES, RunMetrics};
 use crate::events::RunTime;
 
 /// A line of `events.jsonl`, as far as metrics need it.
@@ -33,10 +33,6 @@ pub struct Replay {
     faults: FaultCounts,
     live: BTreeSet<String>,
 }
-
-/// Outcomes of queries, as events and metrics name them.
-const OUTCOMES: [&str; super::run::OUTCOMES] =
-    ["found", "wrong_bytes", "not_found", "incomplete", "timed_out", "unasked"];
 
 impl Replay {
     /// Reads the events of a record. A last line that was cut off is left out.

@@ -5,8 +5,8 @@ use butter::core::stats::{Instrument, InstrumentKind};
 use super::faults::FaultCounts;
 use crate::events::RunTime;
 
-/// Number of outcomes that a query can have.
-pub const OUTCOMES: usize = 6;
+/// Outcomes that a query can have, as metrics and events name them.
+pub const OUTCOMES: [&str; 6] = ["found", "wrong_bytes", "not_found", "incomplete", "timed_out", "unasked"];
 
 /// What the run's own metrics say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct RunMetrics {
     /// Acknowledged items that live nodes hold; `None` before the first snapshot.
     pub items_persistent: Option<usize>,
     /// Number of queries by outcome.
-    pub queries: [(&'static str, u64); OUTCOMES],
+    pub queries: [(&'static str, u64); OUTCOMES.len()],
 }
 
 /// What names a run in its metrics.

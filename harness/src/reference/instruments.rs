@@ -8,7 +8,7 @@ use butter::driver::transport::counters::Counters;
 use butter::overlay::data::stats::each_instrument;
 
 use super::row;
-use crate::metrics::run;
+use crate::metrics::{openmetrics, run};
 use crate::router::stats::RouterStats;
 
 /// Metrics by name, each with the values of its labels; a label without values has any.
@@ -47,10 +47,9 @@ impl Table {
     }
 }
 
-/// The unit that a metric's name says, by Prometheus' rules.
+/// The unit that a metric's name says.
 fn unit(name: &str) -> Option<&'static str> {
-    let plain = name.strip_suffix("_total").unwrap_or(name);
-    ["seconds", "bytes"].into_iter().find(|unit| plain.ends_with(&format!("_{unit}")))
+    openmetrics::unit(name.strip_suffix("_total").unwrap_or(name))
 }
 
 fn nodes() -> Table {

@@ -54,7 +54,7 @@ pub(crate) fn in_unit(value: f64, unit: CheckUnit) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Comparison;
+    use crate::results::fixture;
 
     #[test]
     fn only_a_whole_is_a_hundred_percent() {
@@ -70,19 +70,8 @@ mod tests {
 
     #[test]
     fn unmeasured_check_says_why() {
-        let check = CheckResult {
-            text: "persistence >= 99%".to_owned(),
-            line: 1,
-            step: None,
-            unit: CheckUnit::Share,
-            comparison: Comparison::AtLeast,
-            bound: 0.99,
-            value: None,
-            exercised: false,
-            passed: false,
-            reason: Some("no snapshot of the nodes was taken".to_owned()),
-            failures: None,
-        };
+        let reason = Some("no snapshot of the nodes was taken".to_owned());
+        let check = CheckResult { reason, ..fixture::check_result(None, false) };
         assert_eq!(measured(&check), "not measurable: no snapshot of the nodes was taken");
         assert_eq!(measured(&CheckResult { value: Some(0.5), ..check }), "50 %");
     }

@@ -182,26 +182,12 @@ fn block(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Comparison;
-    use crate::results::check_result::CheckUnit;
     use crate::results::fixture;
     use crate::results::result::RunResult;
 
     fn outline(verdict: RunVerdict) -> RunOutline {
         let result = RunResult::not_played(&fixture::plan(), "netns", verdict, "beta loses more".to_owned());
-        let check = CheckResult {
-            text: "persistence >= 99%".to_owned(),
-            line: 1,
-            step: None,
-            unit: CheckUnit::Share,
-            comparison: Comparison::AtLeast,
-            bound: 0.99,
-            value: Some(0.5),
-            exercised: true,
-            passed: false,
-            reason: None,
-            failures: None,
-        };
+        let check = fixture::check_result(Some(0.5), false);
         RunOutline { verdict, checks: vec![check], ..RunOutline::from(&result) }
     }
 

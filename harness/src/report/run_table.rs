@@ -27,9 +27,11 @@ pub fn render(runs: &[RunFigures], labels: &BTreeMap<String, String>, style: Tab
         runs.iter().for_each(|run| *verdicts.entry(&run.verdict).or_default() += 1);
         let verdicts: Vec<String> = verdicts.into_iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
         let count = plural(runs.len() as u64, "run");
-        text += &format!("{name} on {backend}, {count}: {}\n{}\n", verdicts.join(", "), table(&runs, labels, style));
         let pairs = rows_of_pairs(&runs);
-        if pairs > PAIR_ROWS_SHOWN {
+        let shows_pairs = pairs <= PAIR_ROWS_SHOWN;
+        let table = table(&runs, labels, shows_pairs, style);
+        text += &format!("{name} on {backend}, {count}: {}\n{table}\n", verdicts.join(", "));
+        if !shows_pairs {
             text += &format!("{pairs} rows of pairs are left out: harness table --format csv has them\n");
         }
     }
@@ -49,14 +51,13 @@ fn is_of_pair(name: &MeasureName) -> bool {
 
 /// A row for each measure, and for each combination of values if the file varies any: those of one measure together. Runs that were
 /// not played to their end, or not in the environment that they declare, count in no figure.
-fn table(runs: &[&RunFigures], labels: &BTreeMap<String, String>, style: TableStyle) -> Table {
+fn table(runs: &[&RunFigures], labels: &BTreeMap<String, String>, shows_pairs: bool, style: TableStyle) -> Table {
     let mut cells: BTreeMap<&str, Vec<&RunFigures>> = BTreeMap::new();
     for run in runs.iter().filter(|run| run.has_ended()) {
         cells.entry(labels.get(&run.topology_hash).map_or("", String::as_str)).or_default().push(run);
     }
     let mut table = style.table(["measure", "of", "runs", "mean", "95 % interval", "deviation", "min", "max"]);
     let names: BTreeSet<&MeasureName> = runs.iter().flat_map(|run| run.values.keys()).collect();
-    let shows_pairs = rows_of_pairs(runs) <= PAIR_ROWS_SHOWN;
     for name in names.into_iter().filter(|name| shows_pairs || !is_of_pair(name)) {
         for (cell, runs) in &cells {
             if let Some(row) = row(name, cell, runs) {

@@ -12,6 +12,7 @@ use crate::plan::{
     Aggregate, Check, Comparison, EndCondition, Item, ItemIndex, Measure, NetworkIndex, NodeIndex, Plan, Statistic,
     Step, TimedOp,
 };
+use crate::results::check_result::{CheckResult, CheckUnit};
 use crate::series::{Scrape, Series, Source};
 
 /// Two networks of two nodes each (0, 1 on alpha; 2, 3 on beta) and one that is started later on beta (4); two items,
@@ -50,6 +51,23 @@ pub(crate) fn plan() -> Plan {
 
 pub(crate) fn check(text: &str, measure: Measure, comparison: Comparison, bound: f64) -> Check {
     Check { text: text.to_owned(), line: 1, measure, comparison, bound }
+}
+
+/// What became of `persistence >= 99%`.
+pub(crate) fn check_result(value: Option<f64>, passed: bool) -> CheckResult {
+    CheckResult {
+        text: "persistence >= 99%".to_owned(),
+        line: 1,
+        step: None,
+        unit: CheckUnit::Share,
+        comparison: Comparison::AtLeast,
+        bound: 0.99,
+        value,
+        exercised: value.is_some(),
+        passed,
+        reason: None,
+        failures: None,
+    }
 }
 
 pub(crate) fn metric(name: &str, over: Aggregate) -> Measure {

@@ -64,15 +64,9 @@ impl QueryCounts {
     }
 
     /// Names and counts, in a stable order.
-    pub fn by_outcome(&self) -> [(&'static str, u64); OUTCOMES] {
-        [
-            ("found", self.found),
-            ("wrong_bytes", self.wrong_bytes),
-            ("not_found", self.not_found),
-            ("incomplete", self.incomplete),
-            ("timed_out", self.timed_out),
-            ("unasked", self.unasked),
-        ]
+    pub fn by_outcome(&self) -> [(&'static str, u64); OUTCOMES.len()] {
+        let counts = [self.found, self.wrong_bytes, self.not_found, self.incomplete, self.timed_out, self.unasked];
+        std::array::from_fn(|at| (OUTCOMES[at], counts[at]))
     }
 }
 

@@ -4,22 +4,19 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use butter_harness::programs;
-use butter_harness::progress::Progress;
 use tempfile::TempDir;
 
 pub(crate) use crate::processes::Process;
+pub(crate) use crate::programs::eventually;
+use crate::programs::{DEADLINE, node};
 use crate::skipped::skipped;
 
-/// How long anything may take before a test fails.
-const DEADLINE: Duration = Duration::from_secs(60);
 /// User and group 65534.
 const ORDINARY: u32 = 65_534;
 
@@ -296,36 +293,5 @@ impl Lines {
     /// Waits for a line that contains `part`.
     pub(crate) fn until(&self, part: &str) {
         while !self.0.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("not said: {part}")).contains(part) {}
-    }
-}
-
-struct Quiet;
-
-impl Progress for Quiet {
-    fn begin(&mut self, _: &str, _: u64) {}
-    fn advance(&mut self, _: u64) {}
-    fn note(&mut self, _: &str) {}
-}
-
-/// The node's program, built once.
-fn node() -> &'static Path {
-    static NODE: OnceLock<PathBuf> = OnceLock::new();
-    NODE.get_or_init(|| {
-        let choice = programs::ProgramChoice { node: None, harness: Some(env!("CARGO_BIN_EXE_harness").into()) };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let found = thread::spawn(move || runtime.block_on(programs::find(&choice, &mut Quiet)));
-        found.join().unwrap().unwrap_or_else(|error| panic!("{error}")).node
-    })
-}
-
-/// Asks until it is so.
-///
-/// # Panics
-/// If it is not before the deadline.
-pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
-        thread::park_timeout(Duration::from_millis(10));
     }
 }

@@ -13,6 +13,8 @@
 mod played;
 #[path = "../support/processes.rs"]
 mod processes;
+#[path = "../support/programs.rs"]
+mod programs;
 #[path = "../support/skipped.rs"]
 mod skipped;
 

@@ -4,23 +4,18 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::OnceLock;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use butter_harness::programs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::played::Notes;
 pub(crate) use crate::processes::Process;
+pub(crate) use crate::programs::eventually;
+use crate::programs::node;
 use crate::skipped::skipped;
 
-/// How long anything may take before a test fails.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// Set to make a machine without namespaces fail these tests instead of skipping them.
 const REQUIRED: &str = "BUTTER_REQUIRE_NETNS";
 /// User and group 65534.
@@ -192,28 +187,5 @@ impl Drop for Playing {
         // Both fail only if it has ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// The node's program, built once.
-fn node() -> &'static Path {
-    static NODE: OnceLock<PathBuf> = OnceLock::new();
-    NODE.get_or_init(|| {
-        let choice = programs::ProgramChoice { node: None, harness: Some(env!("CARGO_BIN_EXE_harness").into()) };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let found = thread::spawn(move || runtime.block_on(programs::find(&choice, &mut Notes::default())));
-        found.join().unwrap().unwrap_or_else(|error| panic!("{error}")).node
-    })
-}
-
-/// Asks until it is so.
-///
-/// # Panics
-/// If it is not before the deadline.
-pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
-        thread::park_timeout(Duration::from_millis(10));
     }
 }

@@ -15,7 +15,7 @@ use tokio::process::Command;
 
 use super::super::error::CommandError;
 use super::super::{Exit, tell};
-use super::LabArg;
+use super::HostArgs;
 use super::exec::inside;
 use crate::lab::capture::{COMMAND, CaptureOrder};
 use crate::lab::client::LabConnection;
@@ -24,10 +24,7 @@ use crate::lab::protocol::{LabReply, LabRequest};
 #[derive(Debug, ClapArgs)]
 pub(in super::super) struct Args {
     #[command(flatten)]
-    lab: LabArg,
-    /// Node, or router-NETWORK
-    #[arg(value_name = "NODE")]
-    node: String,
+    host: HostArgs,
     /// Write pcapng to this file, or `-` for standard output [default: a line for each packet]
     #[arg(long, short, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -40,9 +37,9 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) async fn capture(args: &Args) -> Result<Exit, CommandError> {
-    let directory = args.lab.find()?;
+    let directory = args.host.lab.find()?;
     let mut signals = EndSignals::catch().map_err(CommandError::Signals)?;
-    let mut keeper = LabConnection::ask(&directory, &LabRequest::Enter { host: args.node.clone() }).await?;
+    let mut keeper = LabConnection::ask(&directory, &LabRequest::Enter { host: args.host.node.clone() }).await?;
     let LabReply::Enter(way) = keeper.answer().await? else { return Err(keeper.unexpected().into()) };
     let output = match &args.write {
         None => Stdio::inherit(),
@@ -69,7 +66,7 @@ pub(in super::super) async fn capture(args: &Args) -> Result<Exit, CommandError>
     command.arg0("harness").args([COMMAND, &order]).stdin(Stdio::null()).stdout(output).kill_on_drop(true);
     // It ends with its own last words at the signals of this process, not at those of the terminal.
     command.process_group(0);
-    inside(&mut command, &way).map_err(|source| CommandError::Enter { host: args.node.clone(), source })?;
+    inside(&mut command, &way).map_err(|source| CommandError::Enter { host: args.host.node.clone(), source })?;
     let failed = |source| CommandError::Start { program: "the capture".to_owned(), source };
     let mut child = command.spawn().map_err(failed)?;
     let end = |child: &tokio::process::Child| {

@@ -18,7 +18,7 @@ use tokio::process::Command;
 
 use super::super::error::CommandError;
 use super::super::{Exit, tell};
-use super::LabArg;
+use super::HostArgs;
 use crate::lab::client::LabConnection;
 use crate::lab::protocol::{EnterBody, LabReply, LabRequest};
 
@@ -30,10 +30,7 @@ const SHELL_DEFAULT: &str = "/bin/sh";
 #[derive(Debug, ClapArgs)]
 pub(in super::super) struct ExecArgs {
     #[command(flatten)]
-    lab: LabArg,
-    /// Node, or router-NETWORK
-    #[arg(value_name = "NODE")]
-    node: String,
+    host: HostArgs,
     /// Program of this machine with its arguments
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
@@ -42,33 +39,29 @@ pub(in super::super) struct ExecArgs {
 #[derive(Debug, ClapArgs)]
 pub(in super::super) struct ShellArgs {
     #[command(flatten)]
-    lab: LabArg,
-    /// Node, or router-NETWORK
-    #[arg(value_name = "NODE")]
-    node: String,
+    host: HostArgs,
 }
 
 pub(in super::super) async fn exec(args: ExecArgs) -> Result<Exit, CommandError> {
     let mut command = args.command.into_iter();
     let program = command.next().expect("clap wants one");
-    run(&args.lab, &args.node, program, command.collect(), false).await
+    run(&args.host, program, command.collect(), false).await
 }
 
 pub(in super::super) async fn shell(args: ShellArgs) -> Result<Exit, CommandError> {
     let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| SHELL_DEFAULT.into());
     let interactive = io::stdin().is_terminal().then(|| "-i".into());
-    run(&args.lab, &args.node, shell, interactive.into_iter().collect(), true).await
+    run(&args.host, shell, interactive.into_iter().collect(), true).await
 }
 
 async fn run(
-    lab: &LabArg,
-    node: &str,
+    HostArgs { lab, node }: &HostArgs,
     program: OsString,
     arguments: Vec<OsString>,
     greets: bool,
 ) -> Result<Exit, CommandError> {
     let directory = lab.find()?;
-    let mut keeper = LabConnection::ask(&directory, &LabRequest::Enter { host: node.to_owned() }).await?;
+    let mut keeper = LabConnection::ask(&directory, &LabRequest::Enter { host: node.clone() }).await?;
     let LabReply::Enter(way) = keeper.answer().await? else { return Err(keeper.unexpected().into()) };
     let enters = |source| CommandError::Enter { host: node.to_owned(), source };
     let mut command = Command::new(&program);

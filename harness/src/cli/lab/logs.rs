@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::super::Exit;
 use super::super::error::CommandError;
-use super::LabArg;
+use super::HostArgs;
 use crate::backend::docker;
 use crate::backend::held::LogSource;
 use crate::lab::client::LabConnection;
@@ -24,10 +24,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, ClapArgs)]
 pub(in super::super) struct Args {
     #[command(flatten)]
-    lab: LabArg,
-    /// Node, or router-NETWORK
-    #[arg(value_name = "NODE")]
-    node: String,
+    host: HostArgs,
     /// Go on with what is written from now on
     #[arg(long, short)]
     follow: bool,
@@ -37,8 +34,8 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) async fn logs(args: &Args) -> Result<Exit, CommandError> {
-    let lab = args.lab.find()?;
-    let mut keeper = LabConnection::ask(&lab, &LabRequest::Log { host: args.node.clone() }).await?;
+    let lab = args.host.lab.find()?;
+    let mut keeper = LabConnection::ask(&lab, &LabRequest::Log { host: args.host.node.clone() }).await?;
     match keeper.answer().await? {
         LabReply::Log(LogSource::File(path)) => {
             let failed = |source| CommandError::File { path: path.clone(), source };

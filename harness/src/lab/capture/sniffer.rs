@@ -1,10 +1,11 @@
 //! A packet socket on all interfaces of this namespace but the loopback (packet(7)).
 
+use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use anyhow::Context;
-use nix::net::if_::if_nameindex;
+use nix::net::if_::if_indextoname;
 use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, getsockopt, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
@@ -45,6 +46,10 @@ pub(super) struct Sniffed {
 #[derive(Debug)]
 pub(super) struct Sniffer {
     socket: Socket,
+    /// Room for one frame.
+    buffer: Vec<u8>,
+    /// Names of interfaces by their numbers, which are not given twice.
+    interfaces: BTreeMap<usize, String>,
 }
 
 impl Sniffer {
@@ -59,14 +64,13 @@ impl Sniffer {
         }
         socket.set_nonblocking(true)?;
         socket.bind(&crate::router::socket::link_address(0)).context("listening to all interfaces")?;
-        Ok(Sniffer { socket })
+        Ok(Sniffer { socket, buffer: vec![0; RECEIVE_LEN], interfaces: BTreeMap::new() })
     }
 
     /// The packets of the next frame, which a host may have left whole; none of the loopback. `None` when no frame waits.
-    pub(super) fn next(&self) -> io::Result<Option<Vec<Sniffed>>> {
-        let mut buffer = vec![0; RECEIVE_LEN];
+    pub(super) fn next(&mut self) -> io::Result<Option<Vec<Sniffed>>> {
         let mut control = nix::cmsg_space!(TimeSpec);
-        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let mut parts = [IoSliceMut::new(&mut self.buffer)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
         let received = match recvmsg::<LinkAddr>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
             Ok(received) => received,
@@ -83,15 +87,25 @@ impl Sniffer {
         });
         let (length, link) = (received.bytes.min(RECEIVE_LEN), received.address);
         let Some(link) = link else { return Ok(Some(Vec::new())) };
-        let Some(interface) = interface(link.ifindex()) else { return Ok(Some(Vec::new())) };
+        let Some(interface) = self.interface(link.ifindex()) else { return Ok(Some(Vec::new())) };
         if interface == LOOPBACK || length < OFFLOAD_LEN {
             return Ok(Some(Vec::new()));
         }
         let outgoing = link.pkttype() == libc::PACKET_OUTGOING;
-        let header = <[u8; OFFLOAD_LEN]>::try_from(&buffer[..OFFLOAD_LEN]).expect("it is that long");
-        let frames = on_the_wire(Offload::read(header).unwrap_or_default(), &buffer[OFFLOAD_LEN..length]);
+        let header = <[u8; OFFLOAD_LEN]>::try_from(&self.buffer[..OFFLOAD_LEN]).expect("it is that long");
+        let frames = on_the_wire(Offload::read(header).unwrap_or_default(), &self.buffer[OFFLOAD_LEN..length]);
         let sniffed = |frame| Sniffed { time_ns: time_ns.unwrap_or(0), interface: interface.clone(), outgoing, frame };
         Ok(Some(frames.into_iter().map(sniffed).collect()))
+    }
+
+    /// Name of an interface; `None` if it has gone before its first packet was read.
+    fn interface(&mut self, index: usize) -> Option<String> {
+        if let Some(known) = self.interfaces.get(&index) {
+            return Some(known.clone());
+        }
+        let name = if_indextoname(index.try_into().ok()?).ok()?.to_string_lossy().into_owned();
+        self.interfaces.insert(index, name.clone());
+        Some(name)
     }
 
     /// Packets that came faster than they were read.
@@ -104,13 +118,6 @@ impl AsFd for Sniffer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Name of an interface; `None` if it has gone.
-fn interface(index: usize) -> Option<String> {
-    let interfaces = if_nameindex().ok()?;
-    let found = interfaces.iter().find(|interface| interface.index() as usize == index)?;
-    Some(found.name().to_string_lossy().into_owned())
 }
 
 /// Does what the host has left to its network card: cuts a frame that stands for several, and completes checksums.

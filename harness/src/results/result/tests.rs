@@ -5,9 +5,8 @@ use crate::backend::BackendError;
 use crate::events::{Event, EventKind, Retrieved, RunTime};
 use crate::machine_load::MachineLoad;
 use crate::metrics::history::MetricHistory;
-use crate::plan::{Comparison, NetworkIndex, NodeIndex};
+use crate::plan::{NetworkIndex, NodeIndex};
 use crate::probe::RouterDiffers;
-use crate::results::check_result::CheckUnit;
 use crate::results::fixture::{
     self, SeriesSpec, found, looked, retrieved, scrape, started, step_began, step_ended, stored,
 };
@@ -45,19 +44,7 @@ fn events() -> Vec<Event> {
 }
 
 fn check(passed: bool) -> CheckResult {
-    CheckResult {
-        text: "persistence >= 99%".to_owned(),
-        line: 1,
-        step: None,
-        unit: CheckUnit::Share,
-        comparison: Comparison::AtLeast,
-        bound: 0.99,
-        value: Some(if passed { 1.0 } else { 0.5 }),
-        exercised: true,
-        passed,
-        reason: None,
-        failures: None,
-    }
+    fixture::check_result(Some(if passed { 1.0 } else { 0.5 }), passed)
 }
 
 fn result(events: Vec<Event>) -> RunResult {
