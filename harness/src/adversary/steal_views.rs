@@ -1,11 +1,11 @@
 //! Nodes that claim groups for themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use butter::core::identity::{BlockId, NodeId};
 use butter::core::message::Message;
 use butter::overlay::data::DataMessage;
-use butter::overlay::data::message::{BlockGroup, HeldBlock, PossessionProof};
+use butter::overlay::data::message::BlockGroup;
 use butter::overlay::data::view::GroupView;
 
 use super::{Act, Attack};
@@ -14,14 +14,18 @@ use super::{Act, Attack};
 const GROUPS_MAX: usize = 4_096;
 /// Groups that are claimed at a time.
 const CLAIMED_AT_ONCE: usize = 32;
-/// Epoch of a claim to a group of which only the block's id is known.
-const UNKNOWN_EPOCH: u64 = 1_000;
+/// Epoch before the first claim to a group of which only the block's id is known. A holder answers a claim that is too small
+/// with its own view, and so tells what the next claim must beat.
+const UNKNOWN_EPOCH: u64 = 0;
 
-/// `steal-views`: tells all peers that the groups it has heard of consist of itself and its allies.
+/// `steal-views`: tells all peers that the groups it has heard of consist of itself and its allies. Asked to show the block of
+/// a group that it has only claimed, it says nothing: a false proof would have it distrusted.
 #[derive(Debug, Default)]
 pub struct StealGroups {
     /// Groups with the greatest epoch heard of.
     epochs: BTreeMap<BlockId, u64>,
+    /// Groups to which it was invited, of at most as many.
+    invited: BTreeSet<BlockId>,
     /// Where the next claims begin.
     at: usize,
 }
@@ -40,22 +44,27 @@ impl StealGroups {
 }
 
 impl Attack for StealGroups {
-    fn hears(&mut self, act: &mut Act<'_>, from: NodeId, message: &mut Message<DataMessage>) -> bool {
+    fn hears(&mut self, _: &mut Act<'_>, _: NodeId, message: &mut Message<DataMessage>) -> bool {
         let Message::Overlay(message) = message else { return true };
         match message {
-            DataMessage::Invite { items, .. } => items.iter().for_each(|item| self.note(item.id, item.view.epoch)),
+            DataMessage::Invite { items, .. } => {
+                for item in items.iter() {
+                    self.note(item.id, item.view.epoch);
+                    if self.epochs.contains_key(&item.id) {
+                        self.invited.insert(item.id);
+                    }
+                }
+            }
             DataMessage::Views { views, .. }
             | DataMessage::Sync { views, .. }
             | DataMessage::SyncReply { views, .. }
             | DataMessage::InviteReply { views, .. } => self.note_all(views),
             DataMessage::Find { ids, .. } => ids.iter().for_each(|&id| self.note(id, UNKNOWN_EPOCH)),
             DataMessage::Flood { id, .. } => self.note(*id, UNKNOWN_EPOCH),
-            DataMessage::Confirm { nonce, views } => {
+            DataMessage::Confirm { views, .. } => {
                 self.note_all(views);
-                let (nonce, proof) = (*nonce, PossessionProof([0; 32]));
-                let held = views.drain(..).map(|BlockGroup { id, view }| HeldBlock { id, view, proof }).collect();
-                act.say(from, DataMessage::ConfirmReply { nonce, held, lost: Vec::new() });
-                return false;
+                views.retain(|viewed| self.invited.contains(&viewed.id));
+                return !views.is_empty();
             }
             _ => {}
         }

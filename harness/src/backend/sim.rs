@@ -34,10 +34,10 @@ mod identities;
 
 use identities::Identities;
 
-/// Nodes that run from the start come up in random order, spread over so long per node.
+/// Nodes that run from the start come up in random order, spread over so long per node: as fast as waiting processes are released.
 const STAGGER: Duration = Duration::from_millis(1);
 /// And over so long at least.
-const STAGGER_MIN: Duration = Duration::from_millis(200);
+const STAGGER_MIN: Duration = Duration::from_millis(10);
 /// How long a node may take to leave before it is silenced.
 const LEAVE_WITHIN: Duration = Duration::from_secs(30);
 /// How long beyond its own deadline a node may take to end a put, a get or a link.

@@ -40,6 +40,13 @@ pub enum Breach {
         /// Copies of which that is so.
         copies: usize,
     },
+    /// Live nodes that hold an acknowledged block have accepted groups of it in which no member holds it.
+    Usurped {
+        /// When an inspection has seen it.
+        at: RunTime,
+        /// Copies of which that is so.
+        copies: usize,
+    },
     /// A step did not end as planned.
     Step {
         /// Its number, from 1.
@@ -117,6 +124,9 @@ impl fmt::Display for Breach {
                     "at {}: the holders of {copies} copies have been left out of their groups for long",
                     seconds(at)
                 )
+            }
+            Breach::Usurped { at, copies } => {
+                write!(f, "at {}: the holders of {copies} copies follow groups that hold nothing", seconds(at))
             }
             Breach::Step { step, problem } => write!(f, "step {step}: {problem}"),
             Breach::Incident { at, message } => write!(f, "at {}: {message}", seconds(at)),

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use butter::config::NodeConfig;
-use butter::core::identity::BlockId;
+use butter::core::identity::{BlockId, NodeId};
 use butter::overlay::data::seeded_fault::SeededFault;
+use butter::overlay::data::view::GroupView;
 
 use super::breach::Breach;
+use crate::adversary::Behaviour;
 use crate::backend::sim::SimBackend;
 use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
@@ -31,6 +33,8 @@ pub(super) struct WatchedSim {
     config: NodeConfig,
     /// Number of hostile nodes.
     liars: usize,
+    /// Whether one of them acknowledges blocks that it does not keep: it is a member as good as any until it is found out.
+    is_group_honest: bool,
     /// When an operation last took something away from the network.
     disturbed: Option<RunTime>,
     /// Names of the partitions in force.
@@ -50,12 +54,14 @@ impl WatchedSim {
     pub(super) fn new(plan: &Plan, fault: Option<SeededFault>) -> Self {
         let config = plan.node_config(plan.nodes.first().expect("a scenario has nodes"));
         let liars = plan.nodes.iter().filter(|node| !node.behaviours.is_empty()).count();
+        let is_group_honest = plan.nodes.iter().all(|node| !node.behaviours.contains(&Behaviour::Drop));
         let mut sim = SimBackend::new(plan);
         fault.into_iter().for_each(|fault| sim.build_in(fault));
         WatchedSim {
             sim,
             config,
             liars,
+            is_group_honest,
             disturbed: None,
             partitions: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
@@ -86,6 +92,31 @@ impl WatchedSim {
             self.add(Breach::View { at, violation });
         }
         self.inspect_holders();
+        self.inspect_groups();
+    }
+
+    /// A member has shown that it holds the block, so that a group of members without it was never proved.
+    fn inspect_groups(&mut self) {
+        if self.is_disturbed() || !self.is_group_honest {
+            return;
+        }
+        let nodes = || self.sim.engine().nodes();
+        let held: BTreeSet<(NodeId, BlockId)> =
+            nodes().flat_map(|(_, node)| node.overlay().blocks().map(|block| (node.me().id, block))).collect();
+        let honest = nodes().filter(|(slot, _)| self.sim.is_honest(*slot));
+        let is_usurped = |node: NodeId, block: BlockId, view: &GroupView| {
+            !view.contains(node) && !view.members().iter().any(|&member| held.contains(&(member, block)))
+        };
+        let copies = honest
+            .flat_map(|(_, node)| node.overlay().blocks().map(move |block| (node, block)))
+            .filter(|(_, block)| self.acknowledged.contains(block))
+            .filter(|(node, block)| {
+                node.overlay().view_of(*block).is_some_and(|view| is_usurped(node.me().id, *block, view))
+            })
+            .count();
+        if copies > 0 {
+            self.add(Breach::Usurped { at: self.sim.now(), copies });
+        }
     }
 
     /// Whether peers may not know yet, or cannot know, how others fare.

@@ -23,6 +23,8 @@ pub(super) static VERB: Verb = Verb {
         keys: &[
             key("networks", "[alpha]", "networks that fail").of(ValueForm::NAMES).needed(),
             key("for", "30s", "how long").of(ValueForm::quantity::<Time>()).needed(),
+            key("after", "2s", "how long after the step begins, so that it falls into what runs beside it; 0s if absent")
+                .of(ValueForm::quantity::<Time>()),
             key(
                 "of",
                 "power",
@@ -49,6 +51,7 @@ const FAILURES: [(&str, NetworkFailure); 2] = [("uplink", NetworkFailure::Uplink
 #[derive(Debug)]
 struct Outage {
     networks: NetworkRefs,
+    after: Duration,
     duration: Duration,
     of: NetworkFailure,
 }
@@ -59,6 +62,7 @@ fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepS
     fields.need("networks", problems);
     Box::new(Outage {
         networks: NetworkRefs::read(&fields, "networks", problems),
+        after: fields.quantity::<Time>("after", problems).map_or(Duration::ZERO, |time| time.value.0),
         duration: duration.map_or(Duration::ZERO, |time| time.value.0),
         of: fields.word("of", &FAILURES, problems).unwrap_or(NetworkFailure::Uplink),
     })
@@ -78,8 +82,10 @@ impl StepSpec for Outage {
 
     fn schedule(&self, state: &mut PlanState<'_>, _: &SeedStream) -> Result<Vec<TimedOp>, ScheduleError> {
         let mut ops = Vec::new();
-        let mut add =
-            |begin: Op, end: Op| ops.extend([TimedOp::at_once(begin), TimedOp { after: self.duration, op: end }]);
+        let (begins, ends) = (self.after, self.after + self.duration);
+        let mut add = |cut: Op, restored: Op| {
+            ops.extend([TimedOp { after: begins, op: cut }, TimedOp { after: ends, op: restored }]);
+        };
         for network in self.networks.in_plan_order() {
             match self.of {
                 NetworkFailure::Uplink => {
@@ -109,6 +115,7 @@ impl StepSpec for Outage {
             NetworkFailure::Uplink => "the uplinks",
             NetworkFailure::Power => "the power",
         };
-        format!("{what} of {} fail for {}", self.networks.text(), Time(self.duration))
+        let after = if self.after.is_zero() { String::new() } else { format!(" after {}", Time(self.after)) };
+        format!("{what} of {} fail{after} for {}", self.networks.text(), Time(self.duration))
     }
 }
