@@ -75,6 +75,28 @@ fn delete() {
     assert!(left.len() >= 3, "held by {left:?}, before by {holders:?}");
 }
 
+/// A member that holds the block names itself the only one, again and again.
+#[test]
+fn talk_out() {
+    let (mut net, id, holders) = with_block(5);
+    let (liar, honest) = (holders[0], &holders[1..]);
+    let (mut inside, mut looks) = (0, 0);
+    for _ in 0..40 {
+        let epoch = honest.iter().filter_map(|&at| net.node(at).overlay().view_of(id)).map(|view| view.epoch).max();
+        for &holder in honest {
+            net.inject(liar, holder, claim(id, epoch.unwrap() + 1, &[net.id(liar)]));
+        }
+        net.run(SECOND / 2);
+        for &holder in honest {
+            looks += 1;
+            let view = net.node(holder).overlay().view_of(id);
+            inside += u32::from(view.is_some_and(|view| view.contains(net.id(holder))));
+        }
+    }
+    assert!(inside * 10 >= looks * 9, "of {looks} looks, members were in their groups at {inside}");
+    assert_eq!(net.holders(id).len(), 3);
+}
+
 /// A member announces a change twice a second, so that the others wait for it to complete the group.
 #[test]
 fn defer() {
