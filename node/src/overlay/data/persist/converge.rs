@@ -74,10 +74,11 @@ impl Persist {
         None
     }
 
-    /// Whether a view leaves this node out though its group lacks members, and this node can be one. Who sent it is mistaken about
-    /// this node, or lies.
+    /// Whether a view leaves this node out though it names too few members, and this node can be one. Who sent it is mistaken
+    /// about this node, or lies.
     fn objects(&self, id: BlockId, view: &GroupView) -> bool {
-        !view.contains(self.me) && self.is_live(self.me) && !self.must_go(id) && !self.is_full(id, view)
+        let lacks = view.members().len() < view.copies_for(self.replicas);
+        lacks && !view.contains(self.me) && self.is_live(self.me) && !self.must_go(id)
     }
 
     /// Adds this node to a view that left it out. Others need not believe it: strangers ask for a proof, as of any holder.

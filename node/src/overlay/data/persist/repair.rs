@@ -189,7 +189,10 @@ impl Persist {
         let goes = self.leaving.is_some() || self.repairs.goes(id);
         if view.members().iter().filter(able).count() >= self.copies_wanted(id, view) && !goes {
             // The job stays while answers are awaited, so that they are recognised.
-            if self.repairs.jobs.get(&id).is_some_and(|job| job.asked.is_empty()) {
+            if self.surplus_members(id).is_some() {
+                // Who seems to live may have died: the next heartbeats tell.
+                self.schedule_repair(id, ctx.now + self.heartbeat);
+            } else if self.repairs.jobs.get(&id).is_some_and(|job| job.asked.is_empty()) {
                 self.repairs.forget(id);
             }
             return;
@@ -206,7 +209,7 @@ impl Persist {
     }
 
     /// Whether a member counts as one of the r that store the block.
-    fn is_able(&self, id: BlockId, member: NodeId) -> bool {
+    pub(super) fn is_able(&self, id: BlockId, member: NodeId) -> bool {
         let goes = member == self.me && self.repairs.goes(id);
         self.is_live(member) && !goes && !self.repairs.is_missing(id, member)
     }
@@ -327,6 +330,9 @@ impl Persist {
         let goes = self.leaving.is_some() || self.repairs.goes(id);
         self.repairs.forget(id);
         let Some(view) = self.groups.get(&id) else { return };
+        if let Some(surplus) = self.surplus_members(id).filter(|_| !goes) {
+            return self.shrink(ctx, id, &surplus);
+        }
         if goes && view.contains(self.me) {
             let rest = view.members().iter().copied().filter(|&member| member != self.me && self.is_live(member));
             let without = view.followed_by(REPAIR_STEP, rest);

@@ -87,6 +87,31 @@ impl Persist {
         self.announce_view_to_members(id, self.me);
     }
 
+    /// The members that a group has beyond those that are wanted, if it has such and this node leads those that hold the block.
+    pub(super) fn surplus_members(&self, id: BlockId) -> Option<SmallVec<[NodeId; 3]>> {
+        let view = self.groups.get(&id)?;
+        let holders = || view.members().iter().copied().filter(|&member| self.is_able(id, member));
+        if holders().last() != Some(self.me) {
+            return None;
+        }
+        let wanted = usize::from(view.replicas).max(self.replicas);
+        let lacking = view.members().iter().copied().filter(|&member| self.repairs.is_missing(id, member));
+        let surplus = view.members().len().checked_sub(wanted + 1)? + 1;
+        let beyond = holders().count().saturating_sub(wanted);
+        Some(lacking.chain(holders().take(beyond)).take(surplus).collect::<SmallVec<_>>())
+            .filter(|surplus| !surplus.is_empty())
+    }
+
+    /// Removes members. They keep their copies until the others have shown theirs.
+    pub(super) fn shrink(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, surplus: &[NodeId]) {
+        let view = &self.groups[&id];
+        let rest = view.members().iter().copied().filter(|member| !surplus.contains(member));
+        let smaller = view.followed_by(1, rest);
+        self.set_view(ctx, id, smaller);
+        self.announce_view_to_members(id, self.me);
+        surplus.iter().for_each(|&member| self.announce_view_to(member, id));
+    }
+
     /// Whether this node leads an under-replicated group, so that the holder may become a member without a transfer.
     pub(super) fn would_readmit(&self, id: BlockId, holder: NodeId) -> bool {
         let view = &self.groups[&id];
