@@ -67,9 +67,9 @@ const SEARCHES: [PublishedSearch; 3] = [
     PublishedSearch {
         strategy: "ring",
         title: "expanding ring",
-        hops: (5.77, FigureBound::Part(0.25)),
-        visited: (536.0, FigureBound::Part(0.5)),
-        messages_per_node: (0.064, FigureBound::Part(0.5)),
+        hops: (5.77, FigureBound::Part(0.1)),
+        visited: (536.0, FigureBound::Part(0.25)),
+        messages_per_node: (0.064, FigureBound::Part(0.25)),
         remark: "",
     },
     PublishedSearch {

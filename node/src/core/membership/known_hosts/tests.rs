@@ -402,6 +402,6 @@ fn passive_view_that_runs_empty_takes_back_what_it_had_no_room_for() {
     for left in [4, 0] {
         let then: Vec<NodeId> = known.passive.iter().map(|contact| contact.id).collect();
         then.iter().for_each(|&host| _ = known.remove(host));
-        assert_eq!(known.passive.len(), left, "nobody comes back twice");
+        assert_eq!(known.passive.len(), left, "no host comes back twice");
     }
 }
