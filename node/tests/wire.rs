@@ -47,8 +47,9 @@ fn message() -> impl Strategy<Value = Msg> {
         contact().prop_map(|contact| Message::Membership(MembershipMessage::Join(contact))),
         (contact(), any::<u8>())
             .prop_map(|(newcomer, ttl)| Message::Membership(MembershipMessage::ForwardJoin { newcomer, ttl })),
-        (contact(), vec(contact(), 0..8))
-            .prop_map(|(contact, sample)| Message::Membership(MembershipMessage::Shuffle { contact, sample })),
+        (any::<(u64, u8)>(), contact(), vec(contact(), 0..8)).prop_map(|((walk, ttl), contact, sample)| {
+            Message::Membership(MembershipMessage::Shuffle { walk, ttl, contact, sample })
+        }),
         (contact(), option::of(address()))
             .prop_map(|(contact, seen)| Message::Rendezvous(RendezvousMessage::Hello { contact, seen })),
         node_id().prop_map(|peer| Message::Rendezvous(RendezvousMessage::Introduce { peer })),

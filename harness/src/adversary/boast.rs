@@ -31,7 +31,6 @@ impl Attack for BoastQuality {
                 MembershipMessage::Join(contact)
                 | MembershipMessage::Neighbour { contact, .. }
                 | MembershipMessage::Shuffle { contact, .. }
-                | MembershipMessage::ShuffleReply { contact, .. }
                 | MembershipMessage::Refresh { contact },
             )
             | Message::Rendezvous(RendezvousMessage::Hello { contact, .. })

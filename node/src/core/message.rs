@@ -76,18 +76,22 @@ pub enum MembershipMessage {
     },
     /// "You are no longer my neighbour."
     Part,
-    /// A sample of known hosts for an equal sample in return.
+    /// A sample of known hosts on a random walk, for an equal sample of whoever is at its end.
     Shuffle {
-        /// The sender's own contact, as it is now.
+        /// Number of the walk, drawn by the node at its start.
+        walk: u64,
+        /// Steps that the walk still takes.
+        ttl: u8,
+        /// The contact of the node at its start, as it was then.
         contact: Contact,
-        /// Known hosts, drawn by the sender.
+        /// Known hosts, drawn by that node.
         sample: Vec<Contact>,
     },
-    /// The sample in return.
+    /// The sample in return. It goes back over the peers that the walk has passed.
     ShuffleReply {
-        /// The answerer, as it is now.
-        contact: Contact,
-        /// Known hosts, drawn by the answerer.
+        /// Number of the walk.
+        walk: u64,
+        /// The contact of the answerer and known hosts, drawn by it.
         sample: Vec<Contact>,
     },
     /// The sender's quality and addresses have changed.
@@ -98,15 +102,16 @@ pub enum MembershipMessage {
 }
 
 impl MembershipMessage {
-    /// What the sender says of itself in it, if it does.
+    /// What the sender says of itself in it, if it does. A shuffle that has come further than one step says it of another peer.
     pub fn sender(&self) -> Option<&Contact> {
         match self {
             MembershipMessage::Join(contact)
             | MembershipMessage::Neighbour { contact, .. }
-            | MembershipMessage::Shuffle { contact, .. }
-            | MembershipMessage::ShuffleReply { contact, .. }
             | MembershipMessage::Refresh { contact } => Some(contact),
+            // Who begins a walk sends it to its neighbour itself.
+            MembershipMessage::Shuffle { contact, .. } => Some(contact),
             MembershipMessage::ForwardJoin { .. }
+            | MembershipMessage::ShuffleReply { .. }
             | MembershipMessage::NeighbourReply { .. }
             | MembershipMessage::Part => None,
         }

@@ -6,7 +6,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
 
 /// Version of everything sent: a frame of another one is refused.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 /// Largest frame over a link, in bytes.
 pub const FRAME_MAX: usize = 64 * 1024;
 /// Largest discovery datagram, in bytes: fits an Ethernet frame.

@@ -14,27 +14,28 @@ use crate::core::identity::NodeId;
 use crate::core::message::MembershipMessage;
 use crate::core::path::PathEstimate;
 use crate::core::patience::{self, Bounds, Exchange};
-use crate::core::random::{Random, sample};
+use crate::core::random::Random;
 use crate::core::time::{Deadline, Time};
 
 pub mod classes;
+mod displaced;
 mod diversity;
 mod former;
 mod newcomers;
 mod prescribed;
+mod shuffles;
 
+use displaced::DisplacedHosts;
 use diversity::SeenNetworks;
 use former::FormerHosts;
 use newcomers::Newcomers;
 use prescribed::PrescribedHosts;
+use shuffles::{ShuffleWalk, Shuffles};
 
 /// Steps of a newcomer's random walk (HyParView's ARWL).
-const WALK: u8 = 5;
+const WALK: u8 = 6;
 /// Steps left at which a walk leaves the newcomer in the passive view (HyParView's PRWL).
 const WALK_PASSIVE: u8 = 3;
-/// Neighbours and others in a shuffle's sample (HyParView's ka and kp).
-const SHUFFLE_ACTIVE: usize = 3;
-const SHUFFLE_PASSIVE: usize = 5;
 /// Most contacts taken from one message.
 pub const CONTACTS_MAX: usize = 16;
 /// Candidates asked at a time to fill the active view.
@@ -70,14 +71,14 @@ pub struct KnownHosts {
     active: Vec<Contact>,
     passive: Vec<Contact>,
     candidates: Vec<NeighbourCandidate>,
+    displaced: DisplacedHosts,
     former: FormerHosts,
     /// The only hosts that this node may know, if they are prescribed.
     prescribed: Option<PrescribedHosts>,
     newcomers: Newcomers,
     /// Neighbours that came when the active view was full, the latest last.
     latecomers: Vec<NodeId>,
-    /// The neighbour whose answer to a shuffle is awaited.
-    shuffled_with: Option<NodeId>,
+    shuffles: Shuffles,
     active_max: usize,
     passive_max: usize,
     own_network: u64,
@@ -96,11 +97,12 @@ impl KnownHosts {
             active: Vec::new(),
             passive: Vec::new(),
             candidates: Vec::new(),
+            displaced: DisplacedHosts::default(),
             former: FormerHosts::default(),
             prescribed: None,
             newcomers: Newcomers::default(),
             latecomers: Vec::new(),
-            shuffled_with: None,
+            shuffles: Shuffles::default(),
             active_max,
             passive_max,
             own_network: 0,
@@ -159,6 +161,8 @@ impl KnownHosts {
         self.latecomers.retain(|late| *late != peer);
         let before = self.active.len();
         self.active.retain(|contact| contact.id != peer);
+        self.displaced.remove(peer);
+        self.recall_displaced();
         self.active.len() < before
     }
 
@@ -176,7 +180,7 @@ impl KnownHosts {
         if self.network_of(&contact) != self.own_network {
             self.diversify_at = Time::ZERO;
         }
-        classes::insert(&mut self.passive, contact, self.passive_max, random);
+        self.shelve(contact, random);
     }
 
     /// The first peer that this node has met: becomes a neighbour and is asked to spread the word.
@@ -199,8 +203,10 @@ impl KnownHosts {
         random: &mut Random,
         paths: PathLookup<'_>,
     ) -> Vec<AddressedMessage> {
-        // Whoever speaks for another, or at too great length, is not heard.
-        if message.sender().is_some_and(|contact| contact.id != from || !contact.is_bounded()) {
+        // Whoever speaks for another, or at too great length, is not heard. A shuffle is passed on for another.
+        let is_passed_on = matches!(message, MembershipMessage::Shuffle { .. });
+        let is_forged = |contact: &Contact| (contact.id != from && !is_passed_on) || !contact.is_bounded();
+        if message.sender().is_some_and(is_forged) {
             return Vec::new();
         }
         match message {
@@ -223,27 +229,18 @@ impl KnownHosts {
             MembershipMessage::NeighbourReply { accepted } => self.answered(now, from, accepted, random),
             MembershipMessage::Part => {
                 self.demote(from, random);
-                self.fill_at = self.fill_at.max(now);
+                self.fill_at = if self.active.is_empty() { now } else { self.fill_at.max(now) };
                 Vec::new()
             }
-            MembershipMessage::Shuffle { contact, sample: heard } => {
-                let reply = MembershipMessage::ShuffleReply {
-                    contact: me.clone(),
-                    sample: self.sample_for(from, heard.len(), random),
-                };
-                let to = contact.clone();
+            MembershipMessage::Shuffle { walk, ttl, contact, sample } => {
+                // Like any walk, it goes from neighbour to neighbour.
                 if self.is_neighbour(from) {
-                    self.note_hosts(std::iter::once(contact).chain(heard), random);
+                    self.pass_shuffle(from, ShuffleWalk { walk, ttl, contact, sample }, me, random)
+                } else {
+                    Vec::new()
                 }
-                vec![(to, reply)]
             }
-            MembershipMessage::ShuffleReply { contact, sample: heard } => {
-                if self.shuffled_with.take_if(|partner| *partner == from).is_none() {
-                    return Vec::new();
-                }
-                self.note_hosts(std::iter::once(contact).chain(heard), random);
-                Vec::new()
-            }
+            MembershipMessage::ShuffleReply { walk, sample } => self.shuffle_answered(from, walk, sample, random),
             MembershipMessage::Refresh { contact } => {
                 self.note_host(contact, random);
                 Vec::new()
@@ -348,32 +345,6 @@ impl KnownHosts {
         (contact, MembershipMessage::Neighbour { contact: me.clone(), urgent })
     }
 
-    fn exchange(&mut self, me: &Contact, random: &mut Random, says: &mut Vec<AddressedMessage>) {
-        if self.active.is_empty() {
-            return;
-        }
-        let partner = random.random_range(0..self.active.len());
-        for (at, neighbour) in self.active.iter().enumerate() {
-            let message = if at == partner {
-                self.shuffled_with = Some(neighbour.id);
-                let sample = self.sample_for(neighbour.id, SHUFFLE_ACTIVE + SHUFFLE_PASSIVE, random);
-                MembershipMessage::Shuffle { contact: me.clone(), sample }
-            } else {
-                MembershipMessage::Refresh { contact: me.clone() }
-            };
-            says.push((neighbour.clone(), message));
-        }
-    }
-
-    fn sample_for(&self, peer: NodeId, count: usize, random: &mut Random) -> Vec<Contact> {
-        let not_them = |contact: &&Contact| contact.id != peer;
-        let active: Vec<&Contact> = self.active.iter().filter(not_them).collect();
-        let passive: Vec<&Contact> = self.passive.iter().filter(not_them).collect();
-        let mut chosen = sample(random, active, SHUFFLE_ACTIVE.min(count));
-        chosen.extend(sample(random, passive, SHUFFLE_PASSIVE.min(count.saturating_sub(chosen.len()))));
-        chosen.into_iter().cloned().collect()
-    }
-
     fn joined(&mut self, now: Time, newcomer: Contact, random: &mut Random) -> Vec<AddressedMessage> {
         let mut says = self.admit(newcomer.clone(), random);
         if !self.newcomers.is_news(now, newcomer.id) {
@@ -451,7 +422,7 @@ impl KnownHosts {
             if is_late {
                 self.latecomers.push(contact.id);
             }
-            classes::insert(&mut self.passive, evicted.clone(), self.passive_max, random);
+            self.shelve(evicted.clone(), random);
             says.push((evicted, MembershipMessage::Part));
         }
         self.active.push(contact);
@@ -482,7 +453,7 @@ impl KnownHosts {
     fn demote(&mut self, peer: NodeId, random: &mut Random) {
         if let Some(at) = self.active.iter().position(|contact| contact.id == peer) {
             let contact = self.take_active(at);
-            classes::insert(&mut self.passive, contact, self.passive_max, random);
+            self.shelve(contact, random);
         }
     }
 }

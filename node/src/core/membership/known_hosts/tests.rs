@@ -208,22 +208,30 @@ fn hosts_are_taken_from_neighbours_and_from_answers_alone() {
     let sample: Vec<Contact> = (50..60).map(contact).collect();
     let stranger = NodeId([9; 32]);
     for message in [
-        MembershipMessage::ShuffleReply { contact: contact(9), sample: sample.clone() },
-        MembershipMessage::Shuffle { contact: contact(9), sample: sample.clone() },
+        MembershipMessage::ShuffleReply { walk: 0, sample: sample.clone() },
+        MembershipMessage::Shuffle { walk: 0, ttl: 0, contact: contact(9), sample: sample.clone() },
         MembershipMessage::ForwardJoin { newcomer: contact(51), ttl: 0 },
         MembershipMessage::ForwardJoin { newcomer: contact(52), ttl: WALK_PASSIVE },
     ] {
         known.handle(Time::ZERO, stranger, message, &contact(0), random, &|_| None);
     }
-    let reply = MembershipMessage::ShuffleReply { contact: contact(1), sample };
-    known.handle(Time::ZERO, NodeId([1; 32]), reply.clone(), &contact(0), random, &|_| None);
+    let reply = |walk| MembershipMessage::ShuffleReply { walk, sample: sample.clone() };
+    known.handle(Time::ZERO, NodeId([1; 32]), reply(0), &contact(0), random, &|_| None);
     assert_eq!((known.len(), known.candidates.len()), (1, 0), "nothing was asked for");
-    known.exchange(&contact(0), random, &mut Vec::new());
-    known.handle(Time::ZERO, NodeId([1; 32]), reply.clone(), &contact(0), random, &|_| None);
+    let mut says = Vec::new();
+    known.exchange(&contact(0), random, &mut says);
+    let walk = says.iter().find_map(|(_, message)| match message {
+        MembershipMessage::Shuffle { walk, .. } => Some(*walk),
+        _ => None,
+    });
+    let walk = walk.expect("an exchange begins a walk");
+    known.handle(Time::ZERO, NodeId([1; 32]), reply(walk ^ 1), &contact(0), random, &|_| None);
+    assert_eq!(known.len(), 1, "another walk was not begun");
+    known.handle(Time::ZERO, NodeId([1; 32]), reply(walk), &contact(0), random, &|_| None);
     let after_one = known.len();
     assert!(after_one > 1);
     known.passive.clear();
-    known.handle(Time::ZERO, NodeId([1; 32]), reply, &contact(0), random, &|_| None);
+    known.handle(Time::ZERO, NodeId([1; 32]), reply(walk), &contact(0), random, &|_| None);
     assert_eq!(known.len(), 1, "one answer to one question");
 }
 
@@ -329,4 +337,71 @@ fn hosts_that_claim_other_networks_and_are_seen_here_get_no_seats_for_it() {
     let asked = known.wake(Time::from_micros(1), Duration::from_secs(10), &own, random, &|_| None);
     assert!(asked.is_empty(), "none is asked again: {asked:?}");
     assert_eq!(known.neighbours().filter(|peer| peer.0[0] < 100).count(), 8);
+}
+
+/// Peers in a row, each a neighbour of the next.
+fn row(length: u8, random: &mut Random) -> Vec<KnownHosts> {
+    let mut peers: Vec<KnownHosts> = (0..length).map(|number| hosts(number, 4)).collect();
+    for number in 1..length {
+        peers[usize::from(number)].admit(contact(number - 1), random);
+        peers[usize::from(number - 1)].admit(contact(number), random);
+    }
+    peers
+}
+
+#[test]
+fn shuffle_walks_away_and_its_answer_comes_back() {
+    let random = &mut child(12, 1);
+    let mut peers = row(8, random);
+    let mut says = Vec::new();
+    peers[0].exchange(&contact(0), random, &mut says);
+    settle(&mut peers, says.into_iter().map(|say| (0, say)).collect(), random);
+    let knows = |at: usize, other: u8| peers[at].passive.iter().any(|contact| contact.id == NodeId([other; 32]));
+    let ends: Vec<usize> = (1..8).filter(|&at| knows(at, 0)).collect();
+    assert_eq!(ends, [4], "a walk of four steps ends at the fourth peer");
+    assert!(knows(0, 4), "whoever answers names itself");
+    assert!(!knows(0, 2) && !knows(0, 1), "peers on the way only pass it on");
+}
+
+#[test]
+fn shuffles_that_are_too_long_or_lead_nowhere_are_dropped() {
+    let random = &mut child(13, 1);
+    let mut peers = row(3, random);
+    let mut walk = |sample: Vec<Contact>| {
+        let message = MembershipMessage::Shuffle { walk: 7, ttl: u8::MAX, contact: contact(0), sample };
+        peers[1].handle(Time::ZERO, NodeId([0; 32]), message, &contact(1), random, &|_| None)
+    };
+    let says = walk((100..200).map(contact).collect());
+    let [(to, MembershipMessage::Shuffle { ttl, sample, .. })] = &says[..] else { panic!("{says:?}") };
+    assert_eq!((to.id, *ttl, sample.len()), (NodeId([2; 32]), 2, 8));
+    for _ in 0..100 {
+        assert_eq!(walk(Vec::new()).len(), 1);
+    }
+    let answer = |walk| MembershipMessage::ShuffleReply { walk, sample: vec![contact(50)] };
+    let mut hears = |from: u8, walk| {
+        peers[1].handle(Time::ZERO, NodeId([from; 32]), answer(walk), &contact(1), random, &|_| None).len()
+    };
+    assert_eq!((hears(0, 7), hears(2, 8)), (0, 0), "not from where it was sent, and no such walk");
+    let passed = (0..200).filter(|_| hears(2, 7) == 1).count();
+    assert_eq!(passed, 32, "so many walks are remembered");
+}
+
+#[test]
+fn passive_view_that_runs_empty_takes_back_what_it_had_no_room_for() {
+    let random = &mut child(14, 1);
+    let mut known = hosts(0, 4);
+    known.admit(contact(1), random);
+    for number in 10..30 {
+        known.note_host(contact(number), random);
+    }
+    let first: Vec<NodeId> = known.passive.iter().map(|contact| contact.id).collect();
+    assert_eq!(first.len(), 8);
+    first.iter().for_each(|&host| _ = known.remove(host));
+    assert_eq!(known.passive.len(), 8, "hosts that had no room");
+    assert!(known.passive.iter().all(|contact| !first.contains(&contact.id)));
+    for left in [4, 0] {
+        let then: Vec<NodeId> = known.passive.iter().map(|contact| contact.id).collect();
+        then.iter().for_each(|&host| _ = known.remove(host));
+        assert_eq!(known.passive.len(), left, "no host comes back twice");
+    }
 }

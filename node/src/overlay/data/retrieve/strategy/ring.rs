@@ -1,7 +1,7 @@
 //! Expanding ring: floods with a growing number of hops until a ring finds the blocks (Lv et al., ICS 2002).
 //!
 //! A popular block is found nearby, without asking the whole network. A rare one costs a few more messages than one flood. A
-//! ring with a slow peer does not hold up the next one.
+//! ring with a slow peer does not hold up the next one. Each ring is a flood of its own from here, so near peers are asked again.
 
 use super::super::super::message::FloodChoice;
 use super::super::super::{SearchTally, waits};
@@ -12,9 +12,13 @@ use super::{SearchScope, SearchStep, SearchStrategy, StrategyEntry};
 use crate::core::identity::BlockId;
 use crate::core::time::Time;
 
+/// Hops by which a ring is wider than the one before (Lv et al.). Among peers with `d` neighbours, a ring so reaches (d - 1)² times
+/// as many as the one before. Rings that double in hops would go from 2 to 4 and then to 8, past most of what they look for.
+const RING_GROWTH: u8 = 2;
+
 pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     name: "ring",
-    summary: "flood over 1, 2, 4, ... hops",
+    summary: "flood over 1, 3, 5, ... hops",
     floods: true,
     begin: |_, mut wanted| {
         wanted.truncate(QUERIES_MAX);
@@ -22,7 +26,7 @@ pub(super) const ENTRY: StrategyEntry = StrategyEntry {
     },
 };
 
-/// Rounds of floods, each over twice the hops of the one before.
+/// Rounds of floods, each over [`RING_GROWTH`] hops more than the one before.
 #[derive(Debug)]
 struct RingSearch {
     wanted: Vec<BlockId>,
@@ -42,7 +46,7 @@ impl RingSearch {
     }
 
     fn begin_round(&mut self, scope: &mut SearchScope<'_, '_, '_>, ttl_max: u8) {
-        self.ttl = (self.ttl * 2).clamp(1, ttl_max);
+        self.ttl = if self.ttl == 0 { 1 } else { self.ttl.saturating_add(RING_GROWTH) }.min(ttl_max);
         self.open.begin_round();
         for &id in &self.wanted {
             self.open.sent(scope.flood(id, self.ttl, FloodChoice::All));
