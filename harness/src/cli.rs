@@ -13,6 +13,7 @@
 //! | `summary_file` | the summary in Markdown for CI |
 //! | `seeds` | one topology with many seeds |
 //! | `session` | one run from `up` to `down` |
+//! | `served` | what is served while runs last, and after them |
 //! | `backend_choice` | which backend plays, and why |
 //! | `progress` | progress, for a terminal or for a log |
 //! | `signals` | Ctrl-C, twice |
@@ -67,6 +68,7 @@ mod run;
 mod samples;
 mod schema;
 mod seeds;
+mod served;
 mod session;
 mod signals;
 mod summary_file;

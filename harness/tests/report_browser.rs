@@ -6,18 +6,14 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+#[path = "support/browser.rs"]
+mod browser;
 #[path = "support/cli_desk.rs"]
 mod cli_desk;
 #[path = "support/skipped.rs"]
 mod skipped;
 
 use cli_desk::{Desk, SMALL, has};
-use skipped::skipped;
-
-/// Names of the browser, the first that is found.
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-/// Makes it a failure that there is none.
-const REQUIRED: &str = "BUTTER_REQUIRE_CHROMIUM";
 
 /// A name that would be markup, if a page took it as such.
 const HOSTILE: &str = "<img src=x onerror=nonsense()>";
@@ -26,18 +22,8 @@ const HOSTILE: &str = "<img src=x onerror=nonsense()>";
 struct Browser(&'static str);
 
 impl Browser {
-    /// Where there is none, the test says that it is skipped.
-    ///
-    /// # Panics
-    /// If there is none, and [`REQUIRED`] is set to 1.
     fn find() -> Option<Self> {
-        let answers = |name: &&&str| Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success());
-        let found = BROWSERS.iter().find(answers);
-        if found.is_none() {
-            assert!(std::env::var(REQUIRED).as_deref() != Ok("1"), "Chromium is not installed");
-            skipped(format_args!("Chromium is not installed; {REQUIRED}=1 makes this a failure"));
-        }
-        found.map(|name| Browser(name))
+        browser::find().map(Browser)
     }
 
     /// Opens a page. Returns what the browser wrote.

@@ -14,6 +14,7 @@ use crate::lab::capture;
 use crate::machine_load::LoadMonitor;
 use crate::metrics::federation::Federation;
 use crate::plan::{Check, Plan};
+use crate::report_page::live::LivePage;
 use crate::results::directory::{DirectoryError, Recorder, RunDirectory};
 use crate::results::manifest::{RunDurations, RunManifest};
 use crate::results::result::{RunResult, RunVerdict};
@@ -33,6 +34,8 @@ pub(super) struct Session {
     /// The node whose datagrams are captured.
     pub(super) capture: Option<String>,
     pub(super) federation: Option<Federation>,
+    /// The page that is served while the run lasts.
+    pub(super) live: Option<LivePage>,
 }
 
 /// How a session ended.
@@ -62,6 +65,9 @@ impl Session {
             Ok(logs) => logs,
             Err(error) => return self.not_recorded(error),
         };
+        if let Some(live) = &self.live {
+            live.prepares(&self.plan.name, &format!("deploying on {}", self.kind.name()));
+        }
         let mut failures = Vec::new();
         let mut display = ProgressDisplay::new(&self.plan.name);
         let mut timing = RunTiming::default();
@@ -114,6 +120,9 @@ impl Session {
         let written = [self.directory.write_manifest(&manifest), self.directory.write_timing(&timing)];
         failures.extend(written.into_iter().filter_map(Result::err).map(CommandError::from));
         failures.extend(report::page_of_run(self.directory.path()));
+        if let Some(live) = &self.live {
+            live.ended(self.directory.path());
+        }
         SessionOutcome { result, failures }
     }
 
@@ -136,6 +145,9 @@ impl Session {
         let result = RunResult::not_played(&self.plan, self.kind.name(), RunVerdict::NotPlayed, reason);
         let written = self.directory.write_result(&result);
         let page = written.is_ok().then(|| report::page_of_run(self.directory.path())).flatten();
+        if let Some(live) = &self.live {
+            live.ended(self.directory.path());
+        }
         let errors = [Some(error), written.err()].into_iter().flatten().map(CommandError::from);
         let failures = errors.chain(page).collect();
         SessionOutcome { result, failures }
@@ -168,8 +180,11 @@ impl Session {
             let name = self.directory.path().file_name().map_or_else(Default::default, |name| name.to_string_lossy());
             federation.begin(plan, backend.name(), &name);
         }
+        if let Some(live) = &self.live {
+            live.begin(plan, backend.name(), self.directory.path());
+        }
         let monitor = if self.kind == BackendKind::Sim { None } else { self.monitor(failures) };
-        let mut outlets = Outlets { plan, recorder, display, federation: self.federation.as_ref() };
+        let mut outlets = Outlets { plan, recorder, display, federation: self.federation.as_ref(), live: self.live.as_ref() };
         let played = run_plan(plan, backend, &mut outlets, stop).await;
         let load = monitor.and_then(LoadMonitor::finish);
         let checks = checks::evaluate(plan, &played.events, &played.metric_history);
@@ -208,6 +223,7 @@ struct Outlets<'a> {
     recorder: Recorder,
     display: &'a mut ProgressDisplay,
     federation: Option<&'a Federation>,
+    live: Option<&'a LivePage>,
 }
 
 impl RunObserver for Outlets<'_> {
@@ -217,6 +233,9 @@ impl RunObserver for Outlets<'_> {
         if let Some(federation) = self.federation {
             federation.event(&event.kind);
         }
+        if let Some(live) = self.live {
+            live.event(event);
+        }
     }
 
     fn sampled(&mut self, at: RunTime, scrapes: &Arc<Vec<Scrape>>) {
@@ -224,12 +243,18 @@ impl RunObserver for Outlets<'_> {
         if let Some(federation) = self.federation {
             federation.sampled(scrapes);
         }
+        if let Some(live) = self.live {
+            live.sampled(at, scrapes);
+        }
     }
 
     fn status(&mut self, status: &RunStatus) {
         self.display.status(self.plan, status);
         if let Some(federation) = self.federation {
             federation.run(status.metrics());
+        }
+        if let Some(live) = self.live {
+            live.status(status);
         }
     }
 

@@ -122,6 +122,7 @@ pub(super) fn html(directories: &[PathBuf], base: &Path) -> Result<String, RunSe
         title,
         islands: vec![Island { id: "data", value: json!({"set": topologies, "notes": notes}) }],
         views: VIEWS.to_vec(),
+        is_live: false,
     }
     .html())
 }

@@ -28,7 +28,7 @@ use super::{Overlay, OverlayContext, OverlayInput};
 use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
-use crate::core::stats::InstrumentVisitor;
+use crate::core::stats::{InstrumentVisitor, MessagePurpose};
 use crate::core::storage::{StoreCompletion, StoreContents, StoreFault};
 use crate::core::time::Deadline;
 
@@ -484,6 +484,10 @@ impl Overlay for DataOverlay {
 
     fn price(&self, message: &DataMessage) -> u32 {
         message.price(self.settings.retrieval)
+    }
+
+    fn purpose(message: &DataMessage) -> MessagePurpose {
+        message.purpose()
     }
 
     fn storage_free(&self) -> u64 {
