@@ -16,6 +16,7 @@
 //! | `served` | what is served while runs last, and after them |
 //! | `backend_choice` | which backend plays, and why |
 //! | `progress` | progress, for a terminal or for a log |
+//! | `full_screen` | a run on the whole terminal |
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, and how every command reads topology files |
 //! | `plan` | `harness plan`: the plan as text, JSON or YAML |
@@ -53,6 +54,7 @@ pub(crate) mod error;
 mod exit;
 mod explain;
 mod explore;
+mod full_screen;
 mod graph;
 mod help;
 mod inspect;

@@ -11,6 +11,7 @@
 //! | [`topology_shape`] | what two runs must share to be comparable |
 //! | [`manifest`] | `run.json`: what the run was made from, so that it can be played again |
 //! | [`event_line`] | how `events.jsonl` writes an event |
+//! | [`published`] | tables that others have published, to stand beside ours |
 //! | [`run_set`] | what the records of several runs say, as values |
 //! | [`compare`] | whether two sets of runs, for example on two backends, agree |
 //! | [`directory`] | the run's directory, and the record written into it during the run |
@@ -31,6 +32,7 @@ pub mod links;
 pub mod manifest;
 pub mod nodes;
 pub mod outline;
+pub mod published;
 pub mod queries;
 pub mod rebind_recovery;
 pub mod result;

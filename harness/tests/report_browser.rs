@@ -10,10 +10,15 @@ use std::process::{Command, Output};
 mod browser;
 #[path = "support/cli_desk.rs"]
 mod cli_desk;
+#[path = "support/devtools.rs"]
+mod devtools;
+#[path = "support/long_record.rs"]
+mod long_record;
 #[path = "support/skipped.rs"]
 mod skipped;
 
 use cli_desk::{Desk, SMALL, has};
+use devtools::Tab;
 
 /// A name that would be markup, if a page took it as such.
 const HOSTILE: &str = "<img src=x onerror=nonsense()>";
@@ -121,6 +126,23 @@ fn a_set_of_runs_is_drawn() {
     let drawn = browser.draws(&desk.path("set/report.html"), &[]);
     has(&drawn, &["By replicas", "Persistence", "95 % interval", "4 passed"]);
     assert!(drawn.matches("<path class=\"line").count() >= 5, "plots have intervals");
+}
+
+/// Longest time of the browser's processor until a page of ten hours is drawn, in seconds.
+const DRAWN_WITHIN_S: f64 = 2.0;
+
+#[test]
+fn a_page_of_ten_hours_is_drawn_at_once() {
+    let Some(Browser(browser)) = Browser::find() else { return };
+    let desk = Desk::new();
+    long_record::long_record(&desk);
+    desk.harness(&["report", "long"]).exits(0);
+    let mut tab = Tab::open(browser, &format!("file://{}", desk.path("long/report.html").display()));
+    tab.wait_for("document.readyState === 'complete' && document.getElementById('environment') !== null");
+    // That of other programs on the machine does not count.
+    let took = tab.processor_seconds();
+    assert!(took < DRAWN_WITHIN_S, "{took} s");
+    assert_eq!(tab.reported, [""; 0]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use devtools::Tab;
 
 /// A run that lasts for some seconds of real time.
 fn long(seconds: u64) -> String {
-    let churn = format!("  - churn: {{for: {seconds}s, rate: 1%/s, of: n}}\n  - settle: {{for: 5s}}\n");
+    let churn = format!("  - churn: {{for: {seconds}s, die: 1/300/s}}\n  - settle: {{for: 5s}}\n");
     SMALL.replace("count: 4", "count: 12").replace("  - settle: {for: 2s}\n", &churn)
 }
 
@@ -118,10 +118,11 @@ fn a_browser_sees_the_run_go_on_and_end_with_its_verdict() {
     let Some(browser) = browser::find() else { return };
     let desk = Desk::new();
     desk.write("long.yaml", &long(600));
-    let serving =
-        Serving::start(&desk, &["run", "long.yaml", "--backend", "sim", "--out", "out", "--serve"]);
+    let serving = Serving::start(&desk, &["run", "long.yaml", "--backend", "sim", "--out", "out", "--serve"]);
     let mut tab = Tab::open(browser, &format!("http://{}/", serving.address));
-    tab.wait_for("document.querySelector('.badge') !== null && document.querySelector('.badge').innerText.includes('Running')");
+    tab.wait_for(
+        "document.querySelector('.badge') !== null && document.querySelector('.badge').innerText.includes('Running')",
+    );
     let clock = "parseFloat(document.getElementById('live').innerText.replace('Live', ''))";
     let before = tab.value(clock);
     tab.wait_for(&format!("{clock} > {before} + 1 || !document.getElementById('live').innerText.includes('Live')"));
@@ -153,7 +154,8 @@ fn a_client_that_comes_back_gets_a_whole_state_and_a_slow_one_delays_nothing() {
     let alone = ["run", "long.yaml", "--backend", "sim", "--out", "alone"];
     desk.harness(&alone).exits(0);
     let took = began.elapsed();
-    let serving = Serving::start(&desk, &["run", "long.yaml", "--backend", "sim", "--out", "out", "--serve", "--linger", "1m"]);
+    let serving =
+        Serving::start(&desk, &["run", "long.yaml", "--backend", "sim", "--out", "out", "--serve", "--linger", "1m"]);
     // They never read a byte.
     let silent: Vec<Events> = (0..40).map(|_| serving.events()).collect();
     let began = Instant::now();
@@ -180,8 +182,14 @@ fn a_client_that_comes_back_gets_a_whole_state_and_a_slow_one_delays_nothing() {
     assert_eq!(part(&again, "result").unwrap()["verdict"], "passed");
     assert!(!part(&again, "stories").unwrap().is_null());
     drop(silent);
-    assert_eq!(std::fs::read(desk.path("alone/events.jsonl")).unwrap(), std::fs::read(desk.path("out/events.jsonl")).unwrap());
-    assert_eq!(std::fs::read(desk.path("alone/result.json")).unwrap(), std::fs::read(desk.path("out/result.json")).unwrap());
+    assert_eq!(
+        std::fs::read(desk.path("alone/events.jsonl")).unwrap(),
+        std::fs::read(desk.path("out/events.jsonl")).unwrap()
+    );
+    assert_eq!(
+        std::fs::read(desk.path("alone/result.json")).unwrap(),
+        std::fs::read(desk.path("out/result.json")).unwrap()
+    );
 }
 
 #[test]

@@ -48,6 +48,9 @@ pub(crate) enum CommandError {
         /// From the system.
         source: io::Error,
     },
+    /// The terminal cannot be filled. The run was played without that.
+    #[error("the run cannot fill the terminal")]
+    Screen(#[source] io::Error),
     /// A fidelity was asked for where nodes are real processes. Nothing was deployed.
     #[error("a fidelity is the simulator's, and on this backend nodes run QUIC itself")]
     FidelityOfRealQuic,
@@ -242,6 +245,7 @@ impl CommandError {
             | CommandError::Signals(_)
             | CommandError::Metrics { .. }
             | CommandError::Serve { .. }
+            | CommandError::Screen(_)
             | CommandError::Record(DirectoryError::Io { .. })
             | CommandError::Junit { .. }
             | CommandError::Summary { .. }

@@ -18,6 +18,7 @@ use super::error::CommandError;
 use super::inspect::OverrideArgs;
 use super::junit_file::{JunitFile, ReportedRun};
 use super::origin::{self, LoadedPlan};
+use super::progress::{self, Loudness};
 use super::seeds::{self, PlanSet, SeedList};
 use super::served::{self, Served};
 use super::session::{Session, SessionOutcome};
@@ -66,6 +67,15 @@ pub(super) struct Args {
     /// Write what this node sends and receives to NODE.pcapng in the record (sim with --fidelity packet)
     #[arg(long, value_name = "NODE", env = "HARNESS_CAPTURE")]
     capture: Option<String>,
+    /// Fill the terminal with the run while it lasts: steps, nodes, checks so far and the last events
+    #[arg(long, env = "HARNESS_FULL_SCREEN", conflicts_with_all = ["jobs", "quiet", "verbose"])]
+    full_screen: bool,
+    /// Show only how each run ended and what went wrong
+    #[arg(short, long, env = "HARNESS_QUIET", conflicts_with = "verbose")]
+    quiet: bool,
+    /// Show every event of a run as it happens
+    #[arg(short, long, env = "HARNESS_VERBOSE")]
+    verbose: bool,
     /// Print result.json instead of the tables
     #[arg(long, env = "HARNESS_JSON")]
     json: bool,
@@ -110,6 +120,9 @@ impl Args {
             keep: false,
             no_probe: false,
             capture: None,
+            full_screen: false,
+            quiet: false,
+            verbose: false,
             json: false,
             junit: None,
             summary_md: None,
@@ -123,6 +136,11 @@ impl Args {
 }
 
 pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
+    progress::set_loudness(match (args.quiet, args.verbose) {
+        (true, _) => Loudness::Quiet,
+        (_, true) => Loudness::Verbose,
+        _ => Loudness::Usual,
+    });
     let files: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
     let junit = match args.junit.as_deref().map(|path| JunitFile::open(path, &files)).transpose() {
         Ok(junit) => junit,
@@ -167,6 +185,10 @@ impl NotBegun {
 
 /// Plays all files. Returns what is to be reported of each, and the heaviest exit.
 fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<ReportedRun>, Exit), NotBegun> {
+    if args.full_screen && !output::stderr().animation {
+        let why = std::io::Error::other("standard error is no terminal, or one that cannot draw");
+        return Err(NotBegun::any(files, CommandError::Screen(why)));
+    }
     // Nodes inherit this variable: a wrong one would end each of them.
     logging::check(NODE_LOG_VARIABLE, process_environment(NODE_LOG_VARIABLE))
         .map_err(|error| NotBegun::any(files, error))?;
@@ -186,10 +208,10 @@ fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<Reported
     let signals = runtime.spawn(signals::serve(caught, interrupt.clone()));
     let (kind, served) = runtime.block_on(prepare(args, &plans)).map_err(|error| NotBegun::any(files, error))?;
     let plans = plans.into_iter().zip(of_plans).collect();
-    let slots =
-        sessions(args, plans, is_repeated, kind, &served).map_err(|error| NotBegun::any(files, error))?;
+    let slots = sessions(args, plans, is_repeated, kind, &served).map_err(|error| NotBegun::any(files, error))?;
     let shown = match is_repeated {
         _ if args.json => Shown::Json,
+        _ if args.quiet => Shown::Headline,
         true => Shown::Line,
         false => Shown::Tables,
     };
@@ -275,6 +297,8 @@ enum Shown {
     Tables,
     /// How it ended; a table of all runs follows.
     Line,
+    /// How it ended, and nothing else.
+    Headline,
     Json,
 }
 
@@ -309,6 +333,7 @@ fn sessions(
             capture: args.capture.clone(),
             federation: served.federation.clone(),
             live: served.live.clone(),
+            full_screen: args.full_screen,
         })
     };
     let before = args.out.as_deref().filter(|_| is_repeated);
@@ -380,8 +405,12 @@ fn play_all(
 
 fn play_one(session: Session, file: &str, shown: Shown, runtime: &Handle, interrupt: &StopSignal) -> PlayedRun {
     let (began, path) = (SystemTime::now(), session.directory.path().to_owned());
-    let SessionOutcome { result, failures } = runtime.block_on(session.run(interrupt));
+    let SessionOutcome { result, failures, played_in } = runtime.block_on(session.run(interrupt));
     let took = began.elapsed().unwrap_or_default();
+    if result.fidelity.is_some() && shown == Shown::Tables && !result.steps.is_empty() {
+        let [simulated, real] = [result.run_s, played_in.as_secs_f64()].map(|time| format!("{time:.1} s"));
+        tell(&format!("{}: {simulated} simulated in {real}", result.name));
+    }
     let (errors, exit) = show_result(&result, failures, &path, shown);
     let outline = Some(RunOutline::from(&result));
     let report = ReportedRun { file: file.to_owned(), began, took, outline, errors, directory: Some(path.clone()) };
@@ -393,10 +422,15 @@ fn show_result(result: &RunResult, failures: Vec<CommandError>, directory: &Path
     match shown {
         Shown::Json => output::data(result.to_json().as_bytes()),
         Shown::Tables => show(&summary::render(result, table_style())),
+        Shown::Headline => show(&format!("{}\n", summary::headline_of(result, table_style()))),
         Shown::Line => tell(summary::render(result, table_style()).lines().next().unwrap_or_default()),
     }
     let errors: Vec<String> = failures.iter().map(|error| chain::one_line(error)).collect();
     let failed = failures.into_iter().map(fail).max();
+    if shown == Shown::Headline {
+        let played = Exit::from(result.verdict);
+        return (errors, failed.map_or(played, |failed| failed.max(played)));
+    }
     tell(&format!("record: {}", directory.display()));
     let page = directory.join(PAGE_FILE);
     if shown != Shown::Line && page.exists() {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::backend_choice::{AnyBackend, BackendKind, BackendSetup};
 use super::error::CommandError;
+use super::full_screen::FullScreen;
 use super::progress::ProgressDisplay;
 use super::report;
 use crate::backend::Backend;
@@ -36,6 +37,8 @@ pub(super) struct Session {
     pub(super) federation: Option<Federation>,
     /// The page that is served while the run lasts.
     pub(super) live: Option<LivePage>,
+    /// Whether the run fills the terminal.
+    pub(super) full_screen: bool,
 }
 
 /// How a session ended.
@@ -45,6 +48,8 @@ pub(super) struct SessionOutcome {
     pub(super) result: RunResult,
     /// Errors, in the order in which they happened.
     pub(super) failures: Vec<CommandError>,
+    /// How long the steps took by the wall clock.
+    pub(super) played_in: Duration,
 }
 
 impl Session {
@@ -69,6 +74,8 @@ impl Session {
             live.prepares(&self.plan.name, &format!("deploying on {}", self.kind.name()));
         }
         let mut failures = Vec::new();
+        let screen = self.full_screen.then(|| FullScreen::enter(&self.plan, self.kind.name())).transpose();
+        let screen = screen.map_err(|source| failures.push(CommandError::Screen(source))).ok().flatten();
         let mut display = ProgressDisplay::new(&self.plan.name);
         let mut timing = RunTiming::default();
         let set_up =
@@ -87,7 +94,8 @@ impl Session {
         let result = match up {
             Ok(Ok(())) => {
                 let began = Instant::now();
-                let result = self.play(&mut backend, &mut display, stop, &mut timing, &mut failures).await;
+                let result =
+                    self.play(&mut backend, &mut display, screen.as_ref(), stop, &mut timing, &mut failures).await;
                 timing.play_s = began.elapsed().as_secs_f64();
                 result
             }
@@ -123,7 +131,7 @@ impl Session {
         if let Some(live) = &self.live {
             live.ended(self.directory.path());
         }
-        SessionOutcome { result, failures }
+        SessionOutcome { result, failures, played_in: Duration::from_secs_f64(play_s) }
     }
 
     /// Writes what was captured.
@@ -150,7 +158,7 @@ impl Session {
         }
         let errors = [Some(error), written.err()].into_iter().flatten().map(CommandError::from);
         let failures = errors.chain(page).collect();
-        SessionOutcome { result, failures }
+        SessionOutcome { result, failures, played_in: Duration::ZERO }
     }
 
     /// When the run's clock was zero; `None` of a simulated clock.
@@ -163,6 +171,7 @@ impl Session {
         &self,
         backend: &mut AnyBackend,
         display: &mut ProgressDisplay,
+        screen: Option<&FullScreen>,
         stop: &StopSignal,
         timing: &mut RunTiming,
         failures: &mut Vec<CommandError>,
@@ -184,7 +193,8 @@ impl Session {
             live.begin(plan, backend.name(), self.directory.path());
         }
         let monitor = if self.kind == BackendKind::Sim { None } else { self.monitor(failures) };
-        let mut outlets = Outlets { plan, recorder, display, federation: self.federation.as_ref(), live: self.live.as_ref() };
+        let mut outlets =
+            Outlets { plan, recorder, display, federation: self.federation.as_ref(), live: self.live.as_ref(), screen };
         let played = run_plan(plan, backend, &mut outlets, stop).await;
         let load = monitor.and_then(LoadMonitor::finish);
         let checks = checks::evaluate(plan, &played.events, &played.metric_history);
@@ -224,6 +234,7 @@ struct Outlets<'a> {
     display: &'a mut ProgressDisplay,
     federation: Option<&'a Federation>,
     live: Option<&'a LivePage>,
+    screen: Option<&'a FullScreen>,
 }
 
 impl RunObserver for Outlets<'_> {
@@ -236,6 +247,9 @@ impl RunObserver for Outlets<'_> {
         if let Some(live) = self.live {
             live.event(event);
         }
+        if let Some(screen) = self.screen {
+            screen.event(event);
+        }
     }
 
     fn sampled(&mut self, at: RunTime, scrapes: &Arc<Vec<Scrape>>) {
@@ -246,6 +260,9 @@ impl RunObserver for Outlets<'_> {
         if let Some(live) = self.live {
             live.sampled(at, scrapes);
         }
+        if let Some(screen) = self.screen {
+            screen.sampled(at, scrapes);
+        }
     }
 
     fn status(&mut self, status: &RunStatus) {
@@ -255,6 +272,9 @@ impl RunObserver for Outlets<'_> {
         }
         if let Some(live) = self.live {
             live.status(status);
+        }
+        if let Some(screen) = self.screen {
+            screen.status(status);
         }
     }
 

@@ -170,8 +170,7 @@ mod tests {
             payload: Some(120.0),
             relay: None,
         };
-        let rates =
-            TrafficResults { messages_per_node_s: Some(3.0), bytes_per_node_s: Some(300.0), bytes_by_purpose };
+        let rates = TrafficResults { messages_per_node_s: Some(3.0), bytes_per_node_s: Some(300.0), bytes_by_purpose };
         assert_eq!(tally.results(), rates);
     }
 }

@@ -68,11 +68,7 @@ pub(super) fn excerpt(
 }
 
 /// The number of lines, and the last [`LINES_MAX`] of those that say something.
-fn chosen(
-    log: impl BufRead,
-    began: Option<SystemTime>,
-    moments_ms: &[u64],
-) -> io::Result<(usize, Vec<LogLine>)> {
+fn chosen(log: impl BufRead, began: Option<SystemTime>, moments_ms: &[u64]) -> io::Result<(usize, Vec<LogLine>)> {
     let mut lines = VecDeque::new();
     let mut of = 0;
     for line in log.split(b'\n') {
@@ -116,10 +112,8 @@ mod tests {
         let (of, lines) = chosen(LOG.as_bytes(), began, &[10_000]).unwrap();
         let shown: Vec<_> =
             lines.iter().map(|line| (line.number, line.at_ms, line.text.as_str(), line.is_warning)).collect();
-        let expected = [
-            (2, Some(2_000), "WARN butter: slow disk", true),
-            (3, Some(9_000), "INFO butter: a link ended", false),
-        ];
+        let expected =
+            [(2, Some(2_000), "WARN butter: slow disk", true), (3, Some(9_000), "INFO butter: a link ended", false)];
         assert_eq!((of, &shown[..]), (5, &expected[..]));
         assert_eq!(chosen(LOG.as_bytes(), None, &[10_000]).unwrap().1.len(), 1, "without a clock, only warnings");
     }

@@ -1,5 +1,7 @@
 //! A browser without a window that is steered by its DevTools protocol over two pipes: what is on a page while it changes.
 
+#![allow(dead_code, reason = "not every test file uses all of it")]
+
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -57,6 +59,7 @@ impl Tab {
         for domain in ["Runtime.enable", "Log.enable", "Page.enable"] {
             tab.call(domain, json!({}));
         }
+        tab.call("Performance.enable", json!({"timeDomain": "threadTicks"}));
         tab.call("Page.navigate", json!({"url": address}));
         tab
     }
@@ -94,6 +97,13 @@ impl Tab {
         let answer = self.call("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {}", answer["exceptionDetails"]);
         answer["result"]["value"].clone()
+    }
+
+    /// Processor time of the page's main thread so far, in seconds.
+    pub(crate) fn processor_seconds(&mut self) -> f64 {
+        let metrics = self.call("Performance.getMetrics", json!({}));
+        let of = |metric: &&Value| metric["name"] == "TaskDuration";
+        metrics["metrics"].as_array().unwrap().iter().find(of).unwrap()["value"].as_f64().unwrap()
     }
 
     /// Waits until an expression is true.

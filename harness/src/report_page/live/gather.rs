@@ -171,7 +171,8 @@ impl Gatherer {
             Shown::Ended(directory) => match recorded(directory) {
                 Ok(page) => parts_of(page),
                 Err(error) => {
-                    let problem = json!([format!("the record cannot be shown: {}", butter_cli::chain::one_line(&error))]);
+                    let problem =
+                        json!([format!("the record cannot be shown: {}", butter_cli::chain::one_line(&error))]);
                     let state = self.states.borrow().changed(vec![(("data", "notes"), problem), live]);
                     self.states.send_replace(Arc::new(state));
                     return;
@@ -202,7 +203,8 @@ impl Gatherer {
 impl RunSoFar {
     fn new(plan: Arc<Plan>, backend: String, directory: &Path) -> Self {
         let history = MetricHistory::of(&plan);
-        let record = RunRecord { events: Vec::new(), metric_history: history, last_sample: None, ended: RunEnd::Finished };
+        let record =
+            RunRecord { events: Vec::new(), metric_history: history, last_sample: None, ended: RunEnd::Finished };
         let plan_value = serde_json::to_value(&*plan).expect("a plan is always JSON");
         let outline = RunOutline::from(&RunResult::of(&plan, &backend, &record, Vec::new()));
         let files = RunFiles::of_running(directory, outline, plan_value);

@@ -54,7 +54,10 @@ impl LivePage {
 
     async fn answer(&self, request: &Request<RequestBody>, local: Option<SocketAddr>) -> Response<PageBody> {
         if local.is_some_and(|local| local.ip().is_loopback()) && !names_this_machine(request) {
-            return text(StatusCode::FORBIDDEN, "this page is served to this machine only, by its address or as localhost");
+            return text(
+                StatusCode::FORBIDDEN,
+                "this page is served to this machine only, by its address or as localhost",
+            );
         }
         if request.method() != Method::GET {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served");
@@ -114,7 +117,8 @@ fn decoded(path: &str) -> Option<String> {
 
 /// States as server-sent events. Each client has at most one state on its way: one that it is too slow for, it never gets.
 fn events(states: watch::Receiver<Arc<LiveState>>) -> Response<PageBody> {
-    let client = EventClient { states, seen: Seen::default(), pieces: VecDeque::from([Bytes::from_static(RETRY.as_bytes())]) };
+    let client =
+        EventClient { states, seen: Seen::default(), pieces: VecDeque::from([Bytes::from_static(RETRY.as_bytes())]) };
     let pieces = stream::unfold(client, |mut client| async move {
         let piece = client.next().await?;
         Some((Ok(Frame::data(piece)), client))

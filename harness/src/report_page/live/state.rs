@@ -120,7 +120,8 @@ mod tests {
         let first = LiveState::default().next(1, vec![(ITEMS, 1.into()), (RESULT, "a\nb".into())]);
         let second = first.next(1, vec![(ITEMS, 2.into()), (RESULT, "a\nb".into())]);
         let mut seen = Seen::default();
-        let whole = "event: state\ndata: 1\ndata: [\"data\",\"result\",\"a\\nb\"]\ndata: [\"sections\",\"items\",1]\n\n";
+        let whole =
+            "event: state\ndata: 1\ndata: [\"data\",\"result\",\"a\\nb\"]\ndata: [\"sections\",\"items\",1]\n\n";
         assert_eq!(text(first.news_for(&mut seen)), whole);
         assert_eq!(text(first.news_for(&mut seen)), "");
         assert_eq!(text(second.news_for(&mut seen)), "event: state\ndata: 1\ndata: [\"sections\",\"items\",2]\n\n");

@@ -108,7 +108,9 @@ mod tests {
 
     #[test]
     fn only_everything_and_nothing_else_is_success() {
-        let of = |expected, found, wrong| outcome(&json!({"outcome": "ended", "expected": expected, "found": found, "wrong": wrong}));
+        let of = |expected, found, wrong| {
+            outcome(&json!({"outcome": "ended", "expected": expected, "found": found, "wrong": wrong}))
+        };
         assert_eq!((of(3, 3, 0), of(0, 0, 0), of(3, 2, 0), of(3, 3, 1)), (FOUND, FOUND, "incomplete", "wrong_hits"));
         assert_eq!((outcome(&json!({"outcome": "timed_out"})), outcome(&json!({}))), ("timed_out", "unasked"));
     }
