@@ -117,7 +117,7 @@ fn part<'p>(parts: &'p [Value], name: &str) -> Option<&'p Value> {
 fn a_browser_sees_the_run_go_on_and_end_with_its_verdict() {
     let Some(browser) = browser::find() else { return };
     let desk = Desk::new();
-    desk.write("long.yaml", &long(600));
+    desk.write("long.yaml", &long(300));
     let serving = Serving::start(&desk, &["run", "long.yaml", "--backend", "sim", "--out", "out", "--serve"]);
     let mut tab = Tab::open(browser, &format!("http://{}/", serving.address));
     tab.wait_for(
