@@ -13,8 +13,10 @@
 //! | `summary_file` | the summary in Markdown for CI |
 //! | `seeds` | one topology with many seeds |
 //! | `session` | one run from `up` to `down` |
+//! | `served` | what is served while runs last, and after them |
 //! | `backend_choice` | which backend plays, and why |
 //! | `progress` | progress, for a terminal or for a log |
+//! | `full_screen` | a run on the whole terminal |
 //! | `signals` | Ctrl-C, twice |
 //! | `inspect` | `validate`, and how every command reads topology files |
 //! | `plan` | `harness plan`: the plan as text, JSON or YAML |
@@ -52,6 +54,7 @@ pub(crate) mod error;
 mod exit;
 mod explain;
 mod explore;
+mod full_screen;
 mod graph;
 mod help;
 mod inspect;
@@ -67,6 +70,7 @@ mod run;
 mod samples;
 mod schema;
 mod seeds;
+mod served;
 mod session;
 mod signals;
 mod summary_file;

@@ -182,6 +182,8 @@ fn command_errors() -> Vec<Box<dyn Error>> {
         Box::new(CommandError::Runtime(cause())),
         Box::new(CommandError::Signals(cause())),
         Box::new(CommandError::Metrics { address, source: cause() }),
+        Box::new(CommandError::Serve { address, source: cause() }),
+        Box::new(CommandError::Screen(cause())),
         Box::new(CommandError::Backend(unusable.into())),
         Box::new(CommandError::Record(DirectoryError::Io { path: "out".into(), source: cause() })),
         Box::new(CommandError::Manifest(ManifestError::Missing("out".into()))),

@@ -3,7 +3,7 @@
 //! | module | what it shows |
 //! | --- | --- |
 //! | [`summary`] | the verdict and all sections, on a terminal |
-//! | `checks`, `items`, `nodes`, `queries`, `searches`, `connectivity`, `rebind_recovery`, `links` | one section each, as a table |
+//! | `checks`, `items`, `nodes`, `queries`, `searches`, `traffic`, `connectivity`, `rebind_recovery`, `links` | one section each, as a table |
 //! | [`comparison`] | two sets of runs side by side |
 //! | [`run_table`], [`figure_csv`] | several runs in one table, and as plot data |
 //! | [`junit`] | steps and checks as test cases, for CI |
@@ -16,7 +16,7 @@ mod checks;
 pub mod comparison;
 mod connectivity;
 pub mod figure_csv;
-mod format;
+pub(crate) mod format;
 mod items;
 pub mod junit;
 mod links;
@@ -28,3 +28,4 @@ pub mod run_table;
 mod searches;
 pub mod style;
 pub mod summary;
+mod traffic;

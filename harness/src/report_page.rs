@@ -9,9 +9,11 @@
 //! | `run_files` | the files of a record, as far as they can be read |
 //! | `section` | the seam between record and sections, and the table of all sections |
 //! | `sections/` | one file each: what a section of the page shows |
+//! | `log_lines` | what the log of a node says of what befell it |
 //! | `thin` | how long series and lists are kept short |
 //! | `repeat` | the command that repeats a run |
 //! | `run_page` | the page of one run |
+//! | `live` | the page of a run while it lasts |
 //! | `set_page`, `swept` | the page of several runs, and what varies between them |
 //! | `document` | the HTML around the data |
 //! | `view/` | HTML, style and scripts, which the page carries with it |
@@ -23,6 +25,8 @@ use std::path::{Path, PathBuf};
 use crate::results::run_set::RunSetError;
 
 mod document;
+pub mod live;
+mod log_lines;
 mod repeat;
 mod run_files;
 mod run_page;
@@ -56,7 +60,7 @@ pub enum PageError {
 /// # Errors
 /// If the directory has no result, or does not take the page. A file of the record that cannot be read is no error: the page says so.
 pub fn write_run_page(directory: &Path) -> Result<PathBuf, PageError> {
-    let page = run_page::html(directory)?;
+    let page = run_page::RunPage::read(directory)?.html();
     write(&directory.join(PAGE_FILE), &page)
 }
 

@@ -10,7 +10,8 @@
 //! | [`outline`] | how a run came out, of one that has just ended or from its record |
 //! | [`topology_shape`] | what two runs must share to be comparable |
 //! | [`manifest`] | `run.json`: what the run was made from, so that it can be played again |
-//! | `event_line` | how `events.jsonl` writes an event |
+//! | [`event_line`] | how `events.jsonl` writes an event |
+//! | [`published`] | tables that others have published, to stand beside ours |
 //! | [`run_set`] | what the records of several runs say, as values |
 //! | [`compare`] | whether two sets of runs, for example on two backends, agree |
 //! | [`directory`] | the run's directory, and the record written into it during the run |
@@ -21,7 +22,7 @@ pub mod check_result;
 pub mod compare;
 pub mod connectivity;
 pub mod directory;
-mod event_line;
+pub mod event_line;
 pub mod failed_operations;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -31,6 +32,7 @@ pub mod links;
 pub mod manifest;
 pub mod nodes;
 pub mod outline;
+pub mod published;
 pub mod queries;
 pub mod rebind_recovery;
 pub mod result;

@@ -13,6 +13,7 @@ const CASES: &[Case] = &[
     ("HARNESS_BACKEND", &["auto", "docker", "netns", "sim"], &["dokcer", "Sim,"]),
     ("HARNESS_CAPTURE", &["n-1"], &[]),
     ("HARNESS_FIDELITY", &["auto", "message", "packet"], &["packets", "1"]),
+    ("HARNESS_FULL_SCREEN", &["no", "off", "0"], SWITCH.1),
     ("HARNESS_JOBS", &["1", "8"], &["0", "-1", "many"]),
     ("HARNESS_JSON", SWITCH.0, SWITCH.1),
     ("HARNESS_JUNIT", &["a,b.xml"], &[]),
@@ -23,11 +24,14 @@ const CASES: &[Case] = &[
     ("HARNESS_METRICS", &["localhost:9464", "127.0.0.1:0", "[::1]:0"], &["9464", "localhost"]),
     ("HARNESS_NO_PROBE", SWITCH.0, SWITCH.1),
     ("HARNESS_OUT", &["some folder"], &[]),
+    ("HARNESS_QUIET", SWITCH.0, SWITCH.1),
     ("HARNESS_SEED", &["0", "18446744073709551615"], &["-1", "1.5", "x"]),
     ("HARNESS_SEEDS", &["1..3", "3,5,8"], &["4..1", "x"]),
+    ("HARNESS_SERVE", &["localhost:8080", "127.0.0.1:0", "[::1]:0"], &["8080", "localhost"]),
     ("HARNESS_SET", &["die=1/50", "from=a,b", "die=1/50,heartbeat=2s"], &["die", "=1"]),
     ("HARNESS_SUMMARY_MD", &["a,b.md"], &[]),
     ("HARNESS_TIME_LIMIT", &["90s", "5m 10s"], &["90", "-10s", "0s", "soon"]),
+    ("HARNESS_VERBOSE", SWITCH.0, SWITCH.1),
     ("BUTTER_LOG", &["debug", "butter=trace,warn"], &["inffo"]),
 ];
 

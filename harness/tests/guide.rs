@@ -29,6 +29,10 @@ const NOT_RUN: &[(&str, &str)] = &[
         "harness run topologies/three-lans.yaml --metrics",
         "goes on for minutes: harness/tests/dashboards.rs does the same",
     ),
+    (
+        "harness run topologies/three-lans.yaml --serve",
+        "goes on until Ctrl-C: harness/tests/report_served.rs does the same",
+    ),
     ("promtool ", "Prometheus may be missing: harness/tests/dashboards.rs runs the same"),
     ("harness run topologies/three-lans.yaml --backend netns", "plays in real time: .ci/run plays it"),
     ("harness run topologies/churn.yaml", LONG),

@@ -6,18 +6,19 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+#[path = "support/browser.rs"]
+mod browser;
 #[path = "support/cli_desk.rs"]
 mod cli_desk;
+#[path = "support/devtools.rs"]
+mod devtools;
+#[path = "support/long_record.rs"]
+mod long_record;
 #[path = "support/skipped.rs"]
 mod skipped;
 
 use cli_desk::{Desk, SMALL, has};
-use skipped::skipped;
-
-/// Names of the browser, the first that is found.
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-/// Makes it a failure that there is none.
-const REQUIRED: &str = "BUTTER_REQUIRE_CHROMIUM";
+use devtools::Tab;
 
 /// A name that would be markup, if a page took it as such.
 const HOSTILE: &str = "<img src=x onerror=nonsense()>";
@@ -26,18 +27,8 @@ const HOSTILE: &str = "<img src=x onerror=nonsense()>";
 struct Browser(&'static str);
 
 impl Browser {
-    /// Where there is none, the test says that it is skipped.
-    ///
-    /// # Panics
-    /// If there is none, and [`REQUIRED`] is set to 1.
     fn find() -> Option<Self> {
-        let answers = |name: &&&str| Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success());
-        let found = BROWSERS.iter().find(answers);
-        if found.is_none() {
-            assert!(std::env::var(REQUIRED).as_deref() != Ok("1"), "Chromium is not installed");
-            skipped(format_args!("Chromium is not installed; {REQUIRED}=1 makes this a failure"));
-        }
-        found.map(|name| Browser(name))
+        browser::find().map(Browser)
     }
 
     /// Opens a page. Returns what the browser wrote.
@@ -135,6 +126,23 @@ fn a_set_of_runs_is_drawn() {
     let drawn = browser.draws(&desk.path("set/report.html"), &[]);
     has(&drawn, &["By replicas", "Persistence", "95 % interval", "4 passed"]);
     assert!(drawn.matches("<path class=\"line").count() >= 5, "plots have intervals");
+}
+
+/// Longest time of the browser's processor until a page of ten hours is drawn, in seconds.
+const DRAWN_WITHIN_S: f64 = 2.0;
+
+#[test]
+fn a_page_of_ten_hours_is_drawn_at_once() {
+    let Some(Browser(browser)) = Browser::find() else { return };
+    let desk = Desk::new();
+    long_record::long_record(&desk);
+    desk.harness(&["report", "long"]).exits(0);
+    let mut tab = Tab::open(browser, &format!("file://{}", desk.path("long/report.html").display()));
+    tab.wait_for("document.readyState === 'complete' && document.getElementById('environment') !== null");
+    // That of other programs on the machine does not count.
+    let took = tab.processor_seconds();
+    assert!(took < DRAWN_WITHIN_S, "{took} s");
+    assert_eq!(tab.reported, [""; 0]);
 }
 
 #[test]

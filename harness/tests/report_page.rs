@@ -1,18 +1,19 @@
 //! `report.html`, as a user has it: made by every run, whole, safe with any name, short however long the run, and the same each time.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 #[path = "support/cli_desk.rs"]
 mod cli_desk;
+#[path = "support/long_record.rs"]
+mod long_record;
 #[path = "support/page.rs"]
 mod page;
 
 use cli_desk::{Desk, SMALL, has};
+use long_record::long_record;
 use page::{expect_well_formed, island};
 
 /// Longest page, in bytes.
@@ -180,60 +181,6 @@ fn runs_of_several_seeds_have_a_page_together() {
     let both = fs::read_to_string(desk.path("both.html")).unwrap();
     expect_well_formed(&both);
     has(&island(&both, "data")["notes"].to_string(), &["its values are not known"]);
-}
-
-/// A record of ten hours, in which something happens in every second.
-fn long_record(desk: &Desk) {
-    desk.harness(&["run", "small.yaml", "--backend", "sim", "--out", "long"]).exits(0);
-    let mut plan = cli_desk::json(&desk.path("long/plan.json"));
-    let node = plan["nodes"][0].clone();
-    let node = |number: usize| {
-        let mut node = node.clone();
-        node["name"] = format!("node-with-a-rather-long-name-{number}").into();
-        node
-    };
-    plan["nodes"] = (0..2_000).map(node).collect();
-    fs::write(desk.path("long/plan.json"), plan.to_string()).unwrap();
-    let mut result = result_of(&desk.path("long"));
-    result["run_s"] = 36_000.0.into();
-    let pair = result["queries"]["by_pair"][0].clone();
-    result["queries"]["by_pair"] = (0..20_000).map(|_| pair.clone()).collect();
-    fs::write(desk.path("long/result.json"), result.to_string()).unwrap();
-    let mut events = String::new();
-    let mut samples = String::from("time_s,node,network,group,metric,labels,value\n");
-    for second in 0..36_000_u64 {
-        let (at, name) = (second * 1_000_000, format!("node-with-a-rather-long-name-{}", second % 2_000));
-        let _ = writeln!(events, "{{\"at_us\":{at},\"event\":\"started\",\"id\":\"0\",\"node\":\"{name}\"}}");
-        let _ = writeln!(events, "{{\"at_us\":{},\"event\":\"killed\",\"node\":\"{name}\"}}", at + 500_000);
-        let _ = writeln!(
-            events,
-            "{{\"at_us\":{at},\"event\":\"incident\",\"node\":\"{name}\",\"message\":\"{}\"}}",
-            "why ".repeat(50)
-        );
-        let _ = writeln!(
-            events,
-            "{{\"at_us\":{at},\"event\":\"retrieved\",\"query\":{second},\"item\":{},\"node\":\"{name}\",\"took_us\":{},\"result\":{{\"outcome\":\"{}\"}}}}",
-            second % 3,
-            second * 7 % 90_000,
-            if second % 3 == 0 { "timed_out" } else { "not_found" }
-        );
-        let _ = writeln!(
-            events,
-            "{{\"at_us\":{at},\"event\":\"inspected\",\"live\":9,\"components\":1,\"persistent\":3,\"acknowledged\":3,\"copies\":9,\"blocks\":3,\
-             \"copies_max\":4,\"spread\":{{\"nodes\":9,\"blocks\":9,\"empty\":0,\"p50\":1,\"p99\":1,\"max\":{}}}}}",
-            second % 17
-        );
-        for metric in
-            ["butter_messages_sent_total", "butter_messages_sent_bytes_total", "butter_blocks", "butter_isolated"]
-        {
-            let _ = writeln!(samples, "{second}.000,{name},lan,n,{metric},,{}", second % 2_001);
-        }
-    }
-    fs::write(desk.path("long/events.jsonl"), events).unwrap();
-    let file = fs::File::create(desk.path("long/samples.csv.gz")).unwrap();
-    let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-    packed.write_all(samples.as_bytes()).unwrap();
-    packed.finish().unwrap();
 }
 
 #[test]

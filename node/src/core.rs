@@ -50,7 +50,7 @@ use membership::known_hosts::KnownHosts;
 use message::{Announcement, Message, Refusal};
 use random::Random;
 use requests::{BODY_MAX, ROUTE_MAX, Requests};
-use stats::{Instrument, InstrumentLabels, InstrumentValue, Stats};
+use stats::{Instrument, InstrumentLabels, InstrumentValue, MessagePurpose, Stats};
 use time::{Deadline, Time};
 
 /// Unreachable peers that one input reports; the rest follows at once after it.
@@ -203,10 +203,16 @@ impl<V: Overlay> NodeCore<V> {
         self.overlay.metrics(&mut visit);
     }
 
-    /// The transport tells how many bytes of messages it has carried.
-    pub fn count_bytes(&mut self, sent: u64, received: u64) {
-        self.stats.bytes_sent += sent;
-        self.stats.bytes_received += received;
+    /// The transport has taken a message for a peer, of so many bytes; 0 of one for which there was no link.
+    pub fn count_sent(&mut self, purpose: MessagePurpose, bytes: u64) {
+        if bytes > 0 {
+            self.stats.count_sent(purpose, bytes);
+        }
+    }
+
+    /// So many bytes of messages have arrived.
+    pub fn count_received(&mut self, bytes: u64) {
+        self.stats.bytes_received += bytes;
     }
 
     /// The transport has dropped a message that is too long for a frame ([`wire::FRAME_MAX`]).

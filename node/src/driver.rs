@@ -335,7 +335,7 @@ where
     fn perform(&mut self, output: Output<V::Message, V::Outcome>) {
         match output {
             Output::Send { to, message } => match self.transport.send(to, &message) {
-                Ok(sent) => self.node.count_bytes(sent as u64, 0),
+                Ok(sent) => self.node.count_sent(message.purpose(V::purpose), sent as u64),
                 Err(error) => {
                     self.node.count_unsendable();
                     tracing::warn!(%error, "dropped a message that fits no frame");
@@ -388,7 +388,7 @@ where
             TransportEvent::LinkDown { peer } => tracing::debug!(%peer, "link down"),
             _ => {}
         }
-        self.node.count_bytes(0, event.message_bytes());
+        self.node.count_received(event.message_bytes());
         self.feed(event.into());
     }
 

@@ -19,7 +19,7 @@ use crate::core::membership::known_hosts::KnownHosts;
 use crate::core::message::Message;
 use crate::core::path::PathEstimate;
 use crate::core::random::Random;
-use crate::core::stats::{InstrumentVisitor, Stats};
+use crate::core::stats::{InstrumentVisitor, MessagePurpose, Stats};
 use crate::core::storage::{StoreCompletion, StoreContents, StoreRequest};
 use crate::core::time::{Deadline, Time};
 
@@ -52,6 +52,12 @@ pub trait Overlay: Sized {
     fn price(&self, message: &Self::Message) -> u32 {
         _ = message;
         0
+    }
+
+    /// What a message is sent for, as `butter_purpose_bytes_total` and `butter_purpose_messages_total` count it.
+    fn purpose(message: &Self::Message) -> MessagePurpose {
+        _ = message;
+        MessagePurpose::Payload
     }
 
     /// Free storage in bytes, as advertised to other peers.

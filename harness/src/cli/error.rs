@@ -40,6 +40,17 @@ pub(crate) enum CommandError {
         /// From the system.
         source: io::Error,
     },
+    /// The report cannot be served at the address. Nothing was deployed.
+    #[error("cannot serve the report on {address}")]
+    Serve {
+        /// As resolved from the command line.
+        address: SocketAddr,
+        /// From the system.
+        source: io::Error,
+    },
+    /// The terminal cannot be filled. The run was played without that.
+    #[error("the run cannot fill the terminal")]
+    Screen(#[source] io::Error),
     /// A fidelity was asked for where nodes are real processes. Nothing was deployed.
     #[error("a fidelity is the simulator's, and on this backend nodes run QUIC itself")]
     FidelityOfRealQuic,
@@ -233,6 +244,8 @@ impl CommandError {
             | CommandError::Start { .. }
             | CommandError::Signals(_)
             | CommandError::Metrics { .. }
+            | CommandError::Serve { .. }
+            | CommandError::Screen(_)
             | CommandError::Record(DirectoryError::Io { .. })
             | CommandError::Junit { .. }
             | CommandError::Summary { .. }
@@ -270,6 +283,9 @@ impl CommandError {
             }
             CommandError::Metrics { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("choose a free port: --metrics localhost:0".to_owned())
+            }
+            CommandError::Serve { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                Some("choose another port, or a free one: --serve".to_owned())
             }
             _ => None,
         }

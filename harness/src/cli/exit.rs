@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use butter_cli::{bugs, chain, output};
 
 use super::error::CommandError;
+use super::full_screen;
 use crate::error_class::ErrorClass;
 use crate::report::style::TableStyle;
 use crate::results::result::RunVerdict;
@@ -105,7 +106,9 @@ pub(super) fn complain(what: &str) {
 
 /// Writes a message to standard error.
 pub(super) fn tell(line: &str) {
-    output::message(line);
+    if !full_screen::keeps(line) {
+        output::message(line);
+    }
 }
 
 /// Writes text for people to standard output.

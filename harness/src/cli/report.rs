@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 
 use super::error::CommandError;
 use super::{Exit, fail, tell};
+use crate::report_page::live::LivePage;
 use crate::report_page::{PAGE_FILE, PageError, write_run_page, write_set_page};
 use crate::results::run_set::{RunSetError, record_directories};
 
@@ -56,11 +57,12 @@ pub(super) fn page_of_run(directory: &Path) -> Option<CommandError> {
 }
 
 /// Makes the page of each set among runs that have ended: of those whose records are in one directory. Returns what failed.
-pub(super) fn page_of_sets<'d>(directories: impl Iterator<Item = &'d Path>) -> Vec<Exit> {
+pub(super) fn page_of_sets<'d>(directories: impl Iterator<Item = &'d Path>, live: Option<&LivePage>) -> Vec<Exit> {
     let parents: BTreeSet<&Path> = directories.filter_map(Path::parent).collect();
     let page = |parent: &Path| match page_of_set(parent) {
         Ok(page) => {
             tell(&format!("report: {}", page.display()));
+            live.inspect(|live| live.set_page(&page));
             None
         }
         // No run could write its result, which has been reported.

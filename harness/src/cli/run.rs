@@ -18,12 +18,13 @@ use super::error::CommandError;
 use super::inspect::OverrideArgs;
 use super::junit_file::{JunitFile, ReportedRun};
 use super::origin::{self, LoadedPlan};
+use super::progress::{self, Loudness};
 use super::seeds::{self, PlanSet, SeedList};
+use super::served::{self, Served};
 use super::session::{Session, SessionOutcome};
 use super::summary_file::SummaryFile;
 use super::{Exit, fail, report, show, signals, table_style, tell};
 use crate::backend::process::node_command::LOG_VARIABLE as NODE_LOG_VARIABLE;
-use crate::metrics::federation::Federation;
 use crate::plan::Fidelity;
 use crate::report::{run_table, summary};
 use crate::report_page::PAGE_FILE;
@@ -66,6 +67,15 @@ pub(super) struct Args {
     /// Write what this node sends and receives to NODE.pcapng in the record (sim with --fidelity packet)
     #[arg(long, value_name = "NODE", env = "HARNESS_CAPTURE")]
     capture: Option<String>,
+    /// Fill the terminal with the run while it lasts: steps, nodes, checks so far and the last events
+    #[arg(long, env = "HARNESS_FULL_SCREEN", conflicts_with_all = ["jobs", "quiet", "verbose"])]
+    full_screen: bool,
+    /// Show only how each run ended and what went wrong
+    #[arg(short, long, env = "HARNESS_QUIET", conflicts_with = "verbose")]
+    quiet: bool,
+    /// Show every event of a run as it happens
+    #[arg(short, long, env = "HARNESS_VERBOSE")]
+    verbose: bool,
     /// Print result.json instead of the tables
     #[arg(long, env = "HARNESS_JSON")]
     json: bool,
@@ -78,7 +88,14 @@ pub(super) struct Args {
     /// Serve metrics of all nodes, routers and the run for Prometheus at http://ADDR/metrics
     #[arg(long, value_name = "HOST:PORT", env = "HARNESS_METRICS", conflicts_with = "jobs", value_parser = values::socket_address)]
     metrics: Option<SocketAddr>,
-    /// Go on serving the last metrics for so long after the end, or until Ctrl-C
+    /// Serve the report of the run while it lasts, at http://ADDR/, and after its end until Ctrl-C or --linger ends that
+    /// [default of ADDR: a free port of 127.0.0.1]
+    #[arg(
+        long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = served::ADDRESS_DEFAULT,
+        env = "HARNESS_SERVE", conflicts_with = "jobs", value_parser = values::socket_address
+    )]
+    serve: Option<SocketAddr>,
+    /// Go on serving the last metrics and the report for so long after the end, or until Ctrl-C
     #[arg(long, value_name = "DURATION", env = "HARNESS_LINGER", allow_hyphen_values = true, value_parser = values::duration)]
     linger: Option<Duration>,
     /// Number of runs to play at the same time
@@ -103,10 +120,14 @@ impl Args {
             keep: false,
             no_probe: false,
             capture: None,
+            full_screen: false,
+            quiet: false,
+            verbose: false,
             json: false,
             junit: None,
             summary_md: None,
             metrics: None,
+            serve: None,
             linger: None,
             jobs: 1,
             time_limit: None,
@@ -115,6 +136,11 @@ impl Args {
 }
 
 pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
+    progress::set_loudness(match (args.quiet, args.verbose) {
+        (true, _) => Loudness::Quiet,
+        (_, true) => Loudness::Verbose,
+        _ => Loudness::Usual,
+    });
     let files: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
     let junit = match args.junit.as_deref().map(|path| JunitFile::open(path, &files)).transpose() {
         Ok(junit) => junit,
@@ -134,34 +160,11 @@ pub(super) fn run(args: Args, runtime: &Handle) -> Exit {
     let written = [junit.map(|junit| junit.write(&runs)), summary.map(|summary| summary.append(&runs))];
     let failed = written.into_iter().flatten().filter_map(Result::err).map(fail).max();
     let exit = failed.map_or(exit, |failed| failed.max(exit));
-    // A variable of the environment may well say so for all runs.
-    if args.linger.is_some() && args.metrics.is_none() {
-        tell("nothing lingers without --metrics ADDR");
-    }
-    match args
-        .linger
-        .filter(|_| args.metrics.is_some())
-        .filter(|_| runs.iter().any(|run| run.outline.is_some()) && exit != Exit::Interrupted)
-    {
-        Some(time) => exit.max(linger(time, runtime)),
+    let has_ended_unasked = runs.iter().any(|run| run.outline.is_some()) && exit != Exit::Interrupted;
+    match served::rest(args.linger, args.metrics.is_some(), args.serve.is_some()).filter(|_| has_ended_unasked) {
+        Some(rest) => exit.max(rest.last(runtime)),
         None => exit,
     }
-}
-
-/// Leaves everything as it is for a while: metrics are served by a task. A signal ends it.
-fn linger(time: Duration, runtime: &Handle) -> Exit {
-    let caught = {
-        let _within = runtime.enter();
-        EndSignals::catch()
-    };
-    let mut caught = match caught {
-        Ok(caught) => caught,
-        Err(error) => return fail(CommandError::Signals(error)),
-    };
-    tell(&format!("metrics stay for {}; Ctrl-C ends that", humantime::format_duration(time)));
-    // Either end is as good.
-    _ = runtime.block_on(async { tokio::time::timeout(time, caught.next()).await });
-    Exit::Passed
 }
 
 /// Why no run begins. The error has been shown.
@@ -182,6 +185,10 @@ impl NotBegun {
 
 /// Plays all files. Returns what is to be reported of each, and the heaviest exit.
 fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<ReportedRun>, Exit), NotBegun> {
+    if args.full_screen && !output::stderr().animation {
+        let why = std::io::Error::other("standard error is no terminal, or one that cannot draw");
+        return Err(NotBegun::any(files, CommandError::Screen(why)));
+    }
     // Nodes inherit this variable: a wrong one would end each of them.
     logging::check(NODE_LOG_VARIABLE, process_environment(NODE_LOG_VARIABLE))
         .map_err(|error| NotBegun::any(files, error))?;
@@ -199,12 +206,12 @@ fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<Reported
         EndSignals::catch().map_err(|error| NotBegun::any(files, CommandError::Signals(error)))?
     };
     let signals = runtime.spawn(signals::serve(caught, interrupt.clone()));
-    let (kind, federation) = runtime.block_on(prepare(args, &plans)).map_err(|error| NotBegun::any(files, error))?;
+    let (kind, served) = runtime.block_on(prepare(args, &plans)).map_err(|error| NotBegun::any(files, error))?;
     let plans = plans.into_iter().zip(of_plans).collect();
-    let slots =
-        sessions(args, plans, is_repeated, kind, federation.as_ref()).map_err(|error| NotBegun::any(files, error))?;
+    let slots = sessions(args, plans, is_repeated, kind, &served).map_err(|error| NotBegun::any(files, error))?;
     let shown = match is_repeated {
         _ if args.json => Shown::Json,
+        _ if args.quiet => Shown::Headline,
         true => Shown::Line,
         false => Shown::Tables,
     };
@@ -217,16 +224,20 @@ fn play(args: &Args, files: &[String], runtime: &Handle) -> Result<(Vec<Reported
         if shown == Shown::Line {
             show(&run_table::render(&figures, &labels, table_style()));
         }
-        exits.extend(report::page_of_sets(runs.iter().filter_map(|run| run.directory.as_deref())));
+        let directories = runs.iter().filter_map(|run| run.directory.as_deref());
+        exits.extend(report::page_of_sets(directories, served.live.as_ref()));
     } else if names.len() > 1 {
         tell(&closing_line(&names, &exits));
+    }
+    if let Some(live) = &served.live {
+        live.over();
     }
     let exit = exits.into_iter().max().unwrap_or(Exit::Passed);
     Ok((runs.into_iter().map(|run| run.report).collect(), exit))
 }
 
-/// Chooses the backend, and begins to serve metrics.
-async fn prepare(args: &Args, plans: &[LoadedPlan]) -> Result<(BackendKind, Option<Federation>), CommandError> {
+/// Chooses the backend, and begins to serve.
+async fn prepare(args: &Args, plans: &[LoadedPlan]) -> Result<(BackendKind, Served), CommandError> {
     let prescribed = plans.iter().find(|loaded| loaded.plan.graph.is_some());
     let kind = match (origin::backend(args, plans)?, prescribed) {
         (BackendArg::Auto, Some(LoadedPlan { plan, .. })) => {
@@ -247,14 +258,7 @@ async fn prepare(args: &Args, plans: &[LoadedPlan]) -> Result<(BackendKind, Opti
     if args.keep && kind != BackendKind::Docker {
         tell("--keep is ignored: only the docker backend can leave a run in place");
     }
-    let Some(address) = args.metrics else { return Ok((kind, None)) };
-    let failed = |source| CommandError::Metrics { address, source };
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
-    let at = listener.local_addr().map_err(failed)?;
-    tell(&format!("metrics: http://{at}/metrics"));
-    let federation = Federation::default();
-    tokio::spawn(federation.clone().serve(listener));
-    Ok((kind, Some(federation)))
+    Ok((kind, Served::begin(args.metrics, args.serve).await?))
 }
 
 /// Whether the datagrams of a node can be captured in each run.
@@ -293,6 +297,8 @@ enum Shown {
     Tables,
     /// How it ended; a table of all runs follows.
     Line,
+    /// How it ended, and nothing else.
+    Headline,
     Json,
 }
 
@@ -301,7 +307,7 @@ fn sessions(
     plans: Vec<(LoadedPlan, String)>,
     is_repeated: bool,
     kind: BackendKind,
-    federation: Option<&Federation>,
+    served: &Served,
 ) -> Result<Vec<RunSlot>, CommandError> {
     let several = plans.len() > 1 || is_repeated;
     let now = SystemTime::now();
@@ -325,7 +331,9 @@ fn sessions(
             probe: options.probe,
             time_limit: options.time_limit(),
             capture: args.capture.clone(),
-            federation: federation.cloned(),
+            federation: served.federation.clone(),
+            live: served.live.clone(),
+            full_screen: args.full_screen,
         })
     };
     let before = args.out.as_deref().filter(|_| is_repeated);
@@ -397,8 +405,12 @@ fn play_all(
 
 fn play_one(session: Session, file: &str, shown: Shown, runtime: &Handle, interrupt: &StopSignal) -> PlayedRun {
     let (began, path) = (SystemTime::now(), session.directory.path().to_owned());
-    let SessionOutcome { result, failures } = runtime.block_on(session.run(interrupt));
+    let SessionOutcome { result, failures, played_in } = runtime.block_on(session.run(interrupt));
     let took = began.elapsed().unwrap_or_default();
+    if result.fidelity.is_some() && shown == Shown::Tables && !result.steps.is_empty() {
+        let [simulated, real] = [result.run_s, played_in.as_secs_f64()].map(|time| format!("{time:.1} s"));
+        tell(&format!("{}: {simulated} simulated in {real}", result.name));
+    }
     let (errors, exit) = show_result(&result, failures, &path, shown);
     let outline = Some(RunOutline::from(&result));
     let report = ReportedRun { file: file.to_owned(), began, took, outline, errors, directory: Some(path.clone()) };
@@ -410,10 +422,15 @@ fn show_result(result: &RunResult, failures: Vec<CommandError>, directory: &Path
     match shown {
         Shown::Json => output::data(result.to_json().as_bytes()),
         Shown::Tables => show(&summary::render(result, table_style())),
+        Shown::Headline => show(&format!("{}\n", summary::headline_of(result, table_style()))),
         Shown::Line => tell(summary::render(result, table_style()).lines().next().unwrap_or_default()),
     }
     let errors: Vec<String> = failures.iter().map(|error| chain::one_line(error)).collect();
     let failed = failures.into_iter().map(fail).max();
+    if shown == Shown::Headline {
+        let played = Exit::from(result.verdict);
+        return (errors, failed.map_or(played, |failed| failed.max(played)));
+    }
     tell(&format!("record: {}", directory.display()));
     let page = directory.join(PAGE_FILE);
     if shown != Shown::Line && page.exists() {

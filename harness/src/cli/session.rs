@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::backend_choice::{AnyBackend, BackendKind, BackendSetup};
 use super::error::CommandError;
+use super::full_screen::FullScreen;
 use super::progress::ProgressDisplay;
 use super::report;
 use crate::backend::Backend;
@@ -14,6 +15,7 @@ use crate::lab::capture;
 use crate::machine_load::LoadMonitor;
 use crate::metrics::federation::Federation;
 use crate::plan::{Check, Plan};
+use crate::report_page::live::LivePage;
 use crate::results::directory::{DirectoryError, Recorder, RunDirectory};
 use crate::results::manifest::{RunDurations, RunManifest};
 use crate::results::result::{RunResult, RunVerdict};
@@ -33,6 +35,10 @@ pub(super) struct Session {
     /// The node whose datagrams are captured.
     pub(super) capture: Option<String>,
     pub(super) federation: Option<Federation>,
+    /// The page that is served while the run lasts.
+    pub(super) live: Option<LivePage>,
+    /// Whether the run fills the terminal.
+    pub(super) full_screen: bool,
 }
 
 /// How a session ended.
@@ -42,6 +48,8 @@ pub(super) struct SessionOutcome {
     pub(super) result: RunResult,
     /// Errors, in the order in which they happened.
     pub(super) failures: Vec<CommandError>,
+    /// How long the steps took by the wall clock.
+    pub(super) played_in: Duration,
 }
 
 impl Session {
@@ -62,7 +70,12 @@ impl Session {
             Ok(logs) => logs,
             Err(error) => return self.not_recorded(error),
         };
+        if let Some(live) = &self.live {
+            live.prepares(&self.plan.name, &format!("deploying on {}", self.kind.name()));
+        }
         let mut failures = Vec::new();
+        let screen = self.full_screen.then(|| FullScreen::enter(&self.plan, self.kind.name())).transpose();
+        let screen = screen.map_err(|source| failures.push(CommandError::Screen(source))).ok().flatten();
         let mut display = ProgressDisplay::new(&self.plan.name);
         let mut timing = RunTiming::default();
         let set_up =
@@ -81,7 +94,8 @@ impl Session {
         let result = match up {
             Ok(Ok(())) => {
                 let began = Instant::now();
-                let result = self.play(&mut backend, &mut display, stop, &mut timing, &mut failures).await;
+                let result =
+                    self.play(&mut backend, &mut display, screen.as_ref(), stop, &mut timing, &mut failures).await;
                 timing.play_s = began.elapsed().as_secs_f64();
                 result
             }
@@ -114,7 +128,10 @@ impl Session {
         let written = [self.directory.write_manifest(&manifest), self.directory.write_timing(&timing)];
         failures.extend(written.into_iter().filter_map(Result::err).map(CommandError::from));
         failures.extend(report::page_of_run(self.directory.path()));
-        SessionOutcome { result, failures }
+        if let Some(live) = &self.live {
+            live.ended(self.directory.path());
+        }
+        SessionOutcome { result, failures, played_in: Duration::from_secs_f64(play_s) }
     }
 
     /// Writes what was captured.
@@ -136,9 +153,12 @@ impl Session {
         let result = RunResult::not_played(&self.plan, self.kind.name(), RunVerdict::NotPlayed, reason);
         let written = self.directory.write_result(&result);
         let page = written.is_ok().then(|| report::page_of_run(self.directory.path())).flatten();
+        if let Some(live) = &self.live {
+            live.ended(self.directory.path());
+        }
         let errors = [Some(error), written.err()].into_iter().flatten().map(CommandError::from);
         let failures = errors.chain(page).collect();
-        SessionOutcome { result, failures }
+        SessionOutcome { result, failures, played_in: Duration::ZERO }
     }
 
     /// When the run's clock was zero; `None` of a simulated clock.
@@ -151,6 +171,7 @@ impl Session {
         &self,
         backend: &mut AnyBackend,
         display: &mut ProgressDisplay,
+        screen: Option<&FullScreen>,
         stop: &StopSignal,
         timing: &mut RunTiming,
         failures: &mut Vec<CommandError>,
@@ -168,8 +189,12 @@ impl Session {
             let name = self.directory.path().file_name().map_or_else(Default::default, |name| name.to_string_lossy());
             federation.begin(plan, backend.name(), &name);
         }
+        if let Some(live) = &self.live {
+            live.begin(plan, backend.name(), self.directory.path());
+        }
         let monitor = if self.kind == BackendKind::Sim { None } else { self.monitor(failures) };
-        let mut outlets = Outlets { plan, recorder, display, federation: self.federation.as_ref() };
+        let mut outlets =
+            Outlets { plan, recorder, display, federation: self.federation.as_ref(), live: self.live.as_ref(), screen };
         let played = run_plan(plan, backend, &mut outlets, stop).await;
         let load = monitor.and_then(LoadMonitor::finish);
         let checks = checks::evaluate(plan, &played.events, &played.metric_history);
@@ -208,6 +233,8 @@ struct Outlets<'a> {
     recorder: Recorder,
     display: &'a mut ProgressDisplay,
     federation: Option<&'a Federation>,
+    live: Option<&'a LivePage>,
+    screen: Option<&'a FullScreen>,
 }
 
 impl RunObserver for Outlets<'_> {
@@ -217,6 +244,12 @@ impl RunObserver for Outlets<'_> {
         if let Some(federation) = self.federation {
             federation.event(&event.kind);
         }
+        if let Some(live) = self.live {
+            live.event(event);
+        }
+        if let Some(screen) = self.screen {
+            screen.event(event);
+        }
     }
 
     fn sampled(&mut self, at: RunTime, scrapes: &Arc<Vec<Scrape>>) {
@@ -224,12 +257,24 @@ impl RunObserver for Outlets<'_> {
         if let Some(federation) = self.federation {
             federation.sampled(scrapes);
         }
+        if let Some(live) = self.live {
+            live.sampled(at, scrapes);
+        }
+        if let Some(screen) = self.screen {
+            screen.sampled(at, scrapes);
+        }
     }
 
     fn status(&mut self, status: &RunStatus) {
         self.display.status(self.plan, status);
         if let Some(federation) = self.federation {
             federation.run(status.metrics());
+        }
+        if let Some(live) = self.live {
+            live.status(status);
+        }
+        if let Some(screen) = self.screen {
+            screen.status(status);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use butter_cli::end_signals::EndSignals;
 use tokio::time::timeout;
 
-use super::{Exit, tell};
+use super::{Exit, full_screen, tell};
 use crate::backend::docker::label::{self, Owner, OwnerState};
 use crate::backend::docker::{self, teardown};
 use crate::run::{StopReason, StopSignal};
@@ -22,6 +22,7 @@ pub(super) async fn serve(mut signals: EndSignals, stop: StopSignal) {
             tell("\ninterrupted: ending the run and removing what was created; once more to leave at once");
             continue;
         }
+        full_screen::leave_at_once();
         tell(&left().await);
         std::process::exit(Exit::Interrupted.code().into());
     }

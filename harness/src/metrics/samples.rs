@@ -178,7 +178,7 @@ fn unwrapped(error: csv::Error) -> io::Error {
 }
 
 /// Node, network and group of what was scraped.
-pub(super) fn names(plan: &Plan, source: Source) -> (&str, &str, &str) {
+pub fn names(plan: &Plan, source: Source) -> (&str, &str, &str) {
     match source {
         Source::Node(index) => {
             let node = plan.node(index);
@@ -189,7 +189,8 @@ pub(super) fn names(plan: &Plan, source: Source) -> (&str, &str, &str) {
 }
 
 /// `path=lan;le=0.5`; a value that holds `;` or `=` stays ambiguous, but butter has none.
-fn labels(series: &Series) -> String {
+/// The labels of a series, as its rows have them.
+pub fn labels(series: &Series) -> String {
     let pairs: Vec<String> = series.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     pairs.join(";")
 }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use comfy_table::Table;
+use comfy_table::{CellAlignment, Table};
 
 use super::comparison::range;
 use super::format::{in_unit, plural};
 use super::style::{TableStyle, add_row, right_aligned};
 use crate::results::check_result::CheckUnit;
+use crate::results::published::{self, PublishedTable};
 use crate::results::run_set::{MeasureName, RunFigures};
 use crate::statistics::{mean_and_deviation, mean_interval};
 
@@ -31,6 +32,9 @@ pub fn render(runs: &[RunFigures], labels: &BTreeMap<String, String>, style: Tab
         let shows_pairs = pairs <= PAIR_ROWS_SHOWN;
         let table = table(&runs, labels, shows_pairs, style);
         text += &format!("{name} on {backend}, {count}: {}\n{table}\n", verdicts.join(", "));
+        if let Some(theirs) = published::table_of(name) {
+            text += &beside(theirs, &runs, labels, style);
+        }
         if !shows_pairs {
             text += &format!("{pairs} rows of pairs are left out: harness table --format csv has them\n");
         }
@@ -80,6 +84,37 @@ fn row(name: &MeasureName, cell: &str, runs: &[&RunFigures]) -> Option<[String; 
     Some([name.to_string(), cell, values.len().to_string(), mean, interval, deviation, least, most])
 }
 
+/// What was published beside what is measured here, with where it was published.
+fn beside(
+    theirs: &PublishedTable,
+    runs: &[&RunFigures],
+    labels: &BTreeMap<String, String>,
+    style: TableStyle,
+) -> String {
+    let mut table = style.table(["published", "of", "theirs", "ours", "95 % interval", "remark"]);
+    for value in theirs.values {
+        let is_there = |run: &&&RunFigures| {
+            let label = labels.get(&run.topology_hash).map_or("", String::as_str);
+            run.has_ended() && label.split(", ").any(|swept| swept == value.at)
+        };
+        let of_run = |run: &&RunFigures| Some(run.values.get(&value.measure)?.value);
+        let values: Vec<f64> = runs.iter().filter(is_there).filter_map(of_run).collect();
+        let unit = value.measure.unit();
+        let ours = mean_and_deviation(&values).map_or("–".to_owned(), |(mean, _)| in_unit(mean, unit));
+        let interval = mean_interval(&values).map_or("–".to_owned(), |(low, high)| range(low, high, unit));
+        let name = value.measure.to_string();
+        add_row(
+            &mut table,
+            style,
+            [name, value.at.to_owned(), in_unit(value.value, unit), ours, interval, value.remark.to_owned()],
+        );
+    }
+    for column in table.column_iter_mut().skip(2).take(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("\n{table}\n{}\n", style.charset.encode(&format!("Theirs: {}.", theirs.source)))
+}
+
 /// A deviation: that of shares is not rounded down as shares are.
 fn spread(deviation: f64, unit: CheckUnit) -> String {
     match unit {
@@ -123,6 +158,21 @@ mod tests {
         assert!(text.starts_with("t on netns, 2 runs: 1 environment failed, 1 passed\n"), "{text}");
         let line = text.lines().find(|line| line.contains("direct: a, b")).unwrap();
         assert!(line.contains("100 %") && !line.contains("50 %"), "{line}");
+    }
+
+    #[test]
+    fn what_was_published_stands_beside_ours() {
+        let mut figures = RunFigures::read(Path::new("r"), &record("sim", 1, 20, 20).to_string()).unwrap();
+        figures.name = "butter-persistence".to_owned();
+        let measured = crate::results::run_set::MeasuredValue { value: 0.996, trials: None };
+        figures.values.insert(MeasureName::Retrieval, measured);
+        let labels = BTreeMap::from([(figures.topology_hash.clone(), "die=1/50".to_owned())]);
+        let text = render(&[figures], &labels, TableStyle::default());
+        let rows: Vec<&str> = text.lines().skip_while(|line| !line.contains("theirs")).collect();
+        let at = |part: &str| rows.iter().find(|row| row.contains(part)).unwrap_or_else(|| panic!("{part}: {text}"));
+        assert!(at("die=1/50 ").contains("74.80 %") && at("die=1/50 ").contains("99.60 %"), "{text}");
+        assert!(at("die=1/10000").contains("100 %") && at("die=1/10000").contains('–'), "{text}");
+        assert!(text.contains("Theirs: Butter"), "{text}");
     }
 
     #[test]

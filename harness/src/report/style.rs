@@ -2,7 +2,7 @@
 
 use butter_cli::terminal::Charset;
 use comfy_table::modifiers::UTF8_ROUND_CORNERS;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
 /// Narrowest table: in less room, words would be cut letter by letter.
 const WIDTH_MIN: u16 = 40;
@@ -52,6 +52,35 @@ pub(crate) fn right_aligned(mut table: Table, from: usize) -> Table {
     table
 }
 
+/// Leaves columns out, those named first, until the table is no wider than its style, and says which. What is still too wide then has
+/// cells of several lines.
+pub(crate) fn fitted(mut table: Table, style: TableStyle, by_rank: &[usize]) -> String {
+    let Some(width) = style.width else { return table.to_string() };
+    let mut left_out = Vec::new();
+    for &column in by_rank {
+        if natural_width(&table) <= usize::from(width) {
+            break;
+        }
+        if let Some(shown) = table.column_mut(column) {
+            shown.set_constraint(ColumnConstraint::Hidden);
+            left_out.push(column);
+        }
+    }
+    let names = |column: &usize| table.header()?.cell_iter().nth(*column).map(|cell| cell.content());
+    let names: Vec<String> = left_out.iter().filter_map(names).collect();
+    match names.is_empty() {
+        true => table.to_string(),
+        false => format!("{table}\n(too narrow for: {})", names.join(", ")),
+    }
+}
+
+/// Columns of characters that a table takes if no cell is broken into lines.
+pub(crate) fn natural_width(table: &Table) -> usize {
+    let mut free = table.clone();
+    free.set_content_arrangement(ContentArrangement::Disabled);
+    free.lines().map(|line| line.chars().count()).max().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +93,20 @@ mod tests {
         let text = table.to_string();
         assert!(text.is_ascii(), "{text}");
         assert!(text.contains("from v to >"), "{text}");
+    }
+
+    #[test]
+    fn columns_go_by_their_rank_and_are_named() {
+        let style = TableStyle { width: Some(40), charset: Charset::Utf8 };
+        let mut table = style.table(["name", "weight in kilograms", "height in metres"]);
+        add_row(&mut table, style, ["an elephant", "6000", "3"]);
+        let text = fitted(table.clone(), style, &[2, 1]);
+        assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
+        assert!(
+            text.contains("6000") && !text.contains(" 3 ") && text.ends_with("(too narrow for: height in metres)"),
+            "{text}"
+        );
+        assert!(!fitted(table, TableStyle::default(), &[2, 1]).contains("too narrow"));
     }
 
     #[test]

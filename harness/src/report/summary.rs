@@ -1,8 +1,8 @@
 //! The result of a run, as a terminal shows it: the verdict first, then what went wrong, then a table for each section.
 
 use super::format::{plural, seconds};
-use super::style::TableStyle;
-use super::{checks, connectivity, items, links, nodes, queries, rebind_recovery, searches};
+use super::style::{TableStyle, fitted};
+use super::{checks, connectivity, items, links, nodes, queries, rebind_recovery, searches, traffic};
 use crate::results::check_result::{CheckFailures, CheckResult};
 use crate::results::result::{RunResult, RunVerdict};
 
@@ -28,19 +28,25 @@ pub fn render(result: &RunResult, style: TableStyle) -> String {
         return text;
     }
     let tables = [
-        checks::table(&result.checks, style),
-        items::table(&result.items, style),
-        nodes::table(&result.nodes, style),
+        checks::table(&result.checks, style).map(|table| table.to_string()),
+        items::table(&result.items, style).map(|table| fitted(table, style, &[5, 4, 0])),
+        nodes::table(&result.nodes, style).map(|table| table.to_string()),
         queries::table(&result.queries, style),
-        searches::table(result.searches.as_ref(), style),
-        connectivity::grid(&result.connectivity, style),
-        rebind_recovery::table(&result.rebind_recovery, style),
-        links::table(&result.links, style),
+        searches::table(result.searches.as_ref(), style).map(|table| fitted(table, style, &[1, 6, 2, 8])),
+        traffic::table(&result.traffic, style).map(|table| table.to_string()),
+        connectivity::grid(&result.connectivity, style).map(|table| table.to_string()),
+        rebind_recovery::table(&result.rebind_recovery, style).map(|table| fitted(table, style, &[6, 4])),
+        links::table(&result.links, style).map(|table| fitted(table, style, &[3, 6])),
     ];
     for table in tables.into_iter().flatten() {
         text += &format!("\n{table}\n");
     }
     text
+}
+
+/// How the run came out, in one line.
+pub fn headline_of(result: &RunResult, style: TableStyle) -> String {
+    style.charset.encode(&headline(result, !result.steps.is_empty()))
 }
 
 fn headline(result: &RunResult, played: bool) -> String {

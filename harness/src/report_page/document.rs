@@ -8,11 +8,12 @@ const SHELL: &str = include_str!("view/shell.html");
 /// Style of every page.
 const STYLE: &str = include_str!("view/page.css");
 /// What every view uses: elements, numbers with units, charts; and what begins to draw.
-const SCRIPTS: [&str; 4] = [
+const SCRIPTS: [&str; 5] = [
     include_str!("view/elements.js"),
     include_str!("view/format.js"),
     include_str!("view/chart.js"),
     include_str!("view/marks.js"),
+    include_str!("view/live.js"),
 ];
 /// Draws all sections.
 const START: &str = include_str!("view/start.js");
@@ -34,6 +35,8 @@ pub(super) struct Document {
     pub(super) islands: Vec<Island>,
     /// Scripts of its sections, in their order.
     pub(super) views: Vec<&'static str>,
+    /// Whether it asks the server that it comes from for its data.
+    pub(super) is_live: bool,
 }
 
 impl Document {
@@ -45,7 +48,7 @@ impl Document {
         };
         let islands: Vec<String> = self.islands.iter().map(island).collect();
         let parts = [
-            ("policy", policy(&script)),
+            ("policy", policy(&script, self.is_live)),
             ("title", escaped(&self.title)),
             ("summary", escaped(&self.summary)),
             ("style", STYLE.to_owned()),
@@ -65,10 +68,11 @@ impl Document {
     }
 }
 
-/// What the page may load and run: its own style, and this script alone.
-fn policy(script: &str) -> String {
+/// What the page may load and run: its own style, and this script alone; and where it is live, data of its own server.
+fn policy(script: &str, is_live: bool) -> String {
     let hash = base64(&Sha256::digest(script.as_bytes()));
-    format!("default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{hash}'")
+    let connect = if is_live { "; connect-src 'self'" } else { "" };
+    format!("default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{hash}'{connect}")
 }
 
 /// Text in HTML, also within quotes.
@@ -128,6 +132,7 @@ mod tests {
             summary: hostile.to_owned(),
             islands: vec![Island { id: "data", value: Value::from(hostile) }],
             views: Vec::new(),
+            is_live: false,
         };
         let html = document.html();
         assert!(!html.contains("<script>alert"), "{html}");

@@ -38,6 +38,8 @@ pub(super) struct RunFiles {
     nodes: BTreeMap<String, PlannedNode>,
     /// What could not be read, and why.
     pub(super) notes: Vec<String>,
+    /// Whether the run goes on, so that the rest of its record cannot be read yet.
+    pub(super) is_running: bool,
 }
 
 /// What the plan says of a node.
@@ -59,6 +61,8 @@ pub(super) struct SampleRow<'r> {
     /// Group of the node; `router` for a router.
     pub(super) group: &'r str,
     pub(super) metric: &'r str,
+    /// Its labels, as `samples.csv.gz` has them: `name=value;name=value`.
+    pub(super) labels: &'r str,
     pub(super) value: f64,
 }
 
@@ -84,7 +88,24 @@ impl RunFiles {
             .map_err(|error| notes.push(format!("run.json cannot be read: {}", butter_cli::chain::one_line(&error))));
         let nodes = planned_nodes(&plan);
         let (directory, manifest, topology) = (directory.to_owned(), manifest.ok(), topology.unwrap_or_default());
-        Ok(RunFiles { directory, outline, result, plan, manifest, topology, timing, nodes, notes })
+        Ok(RunFiles { directory, outline, result, plan, manifest, topology, timing, nodes, notes, is_running: false })
+    }
+
+    /// What is known of a run that goes on: its record is not complete, so only what was written before it began is read.
+    pub(super) fn of_running(directory: &Path, outline: RunOutline, plan: Value) -> Self {
+        let nodes = planned_nodes(&plan);
+        RunFiles {
+            directory: directory.to_owned(),
+            outline,
+            result: Value::Null,
+            plan,
+            manifest: RunManifest::read(directory).ok(),
+            topology: fs::read_to_string(directory.join(TOPOLOGY)).unwrap_or_default(),
+            timing: Value::Null,
+            nodes,
+            notes: Vec::new(),
+            is_running: true,
+        }
     }
 
     /// The network of a node, as the file names it.
@@ -153,7 +174,7 @@ fn sample(row: &csv::StringRecord) -> io::Result<SampleRow<'_>> {
     let field = |at: usize| row.get(at).ok_or_else(malformed);
     let number = |at: usize| field(at)?.parse::<f64>().map_err(|_| malformed());
     let at_ms = (number(0)? * 1e3).round() as u64;
-    Ok(SampleRow { at_ms, node: field(1)?, group: field(3)?, metric: field(4)?, value: number(6)? })
+    Ok(SampleRow { at_ms, node: field(1)?, group: field(3)?, metric: field(4)?, labels: field(5)?, value: number(6)? })
 }
 
 fn json_of(path: &Path) -> io::Result<Value> {

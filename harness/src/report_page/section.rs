@@ -3,18 +3,19 @@
 use serde_json::Value;
 
 use super::run_files::{RunFiles, SampleRow};
-use super::sections::{items, lanes, queries, spread, stories, timeline, topology, traffic};
+use super::sections::{items, lanes, queries, searches, spread, stories, timeline, topology, traffic};
 
-/// Gathers what a section of the page shows. It sees the record once, in its order.
-pub(super) trait PageSection {
+/// Gathers what a section of the page shows. It sees the record once, in its order; a page of a run that goes on asks for its data again and
+/// again.
+pub(super) trait PageSection: Send {
     /// Takes an event, with its time in microseconds and its name.
     fn event(&mut self, _at_us: u64, _name: &str, _event: &Value, _files: &RunFiles) {}
 
     /// Takes a sample.
     fn sample(&mut self, _sample: SampleRow<'_>) {}
 
-    /// What its view draws; null if there is nothing to show.
-    fn data(&mut self, _files: &RunFiles) -> Value {
+    /// What its view draws, of what was taken so far; null if there is nothing to show.
+    fn data(&self, _files: &RunFiles) -> Value {
         Value::Null
     }
 }
@@ -50,6 +51,7 @@ pub(super) const SECTIONS: &[SectionKind] = &[
     kind!("connectivity", ResultOnly),
     kind!("items", items::ItemData::default()),
     kind!("queries", queries::QueryData::default()),
+    kind!("searches", searches::SearchData::default()),
     kind!("traffic", traffic::TrafficData::default()),
     kind!("spread", spread::SpreadData::default()),
     kind!("lanes", lanes::LaneData::default()),

@@ -3,6 +3,7 @@
 pub(super) mod items;
 pub(super) mod lanes;
 pub(super) mod queries;
+pub(super) mod searches;
 pub(super) mod spread;
 pub(super) mod stories;
 pub(super) mod timeline;

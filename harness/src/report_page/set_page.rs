@@ -13,6 +13,7 @@ use super::thin::{ThinList, shortened};
 use crate::results::check_result::CheckUnit;
 use crate::results::manifest::RunManifest;
 use crate::results::outline::RunOutline;
+use crate::results::published::{self, PublishedTable};
 use crate::results::run_set::{MeasureName, RunFigures, RunSetError};
 use crate::statistics::{mean_and_deviation, mean_interval};
 
@@ -70,6 +71,8 @@ struct SetTopology {
     measures: ThinList<SetMeasure>,
     runs: ThinList<RunLine>,
     verdicts: BTreeMap<String, usize>,
+    /// Where the values were published that stand beside these; null if nowhere.
+    published: Option<&'static str>,
 }
 
 /// A variable that varies, with its values.
@@ -101,6 +104,10 @@ struct MeasuredCell {
     min: f64,
     max: f64,
     points: Vec<f64>,
+    /// What was published of it; null if nothing.
+    published: Option<f64>,
+    /// How that differs from what is measured here.
+    remark: &'static str,
 }
 
 /// The HTML of the runs in these directories. `base` is where the page will be.
@@ -122,6 +129,7 @@ pub(super) fn html(directories: &[PathBuf], base: &Path) -> Result<String, RunSe
         title,
         islands: vec![Island { id: "data", value: json!({"set": topologies, "notes": notes}) }],
         views: VIEWS.to_vec(),
+        is_live: false,
     }
     .html())
 }
@@ -159,8 +167,9 @@ fn topology((name, backend): &(String, String), runs: &[&SetRun]) -> SetTopology
     }
     let of = cells.len();
     let cells: Vec<(Vec<usize>, Vec<&RunFigures>)> = cells.into_iter().take(CELLS_MAX).collect();
+    let theirs = published::table_of(name);
     let names: BTreeSet<&MeasureName> = runs.iter().flat_map(|run| run.figures.values.keys()).collect();
-    let measures: Vec<SetMeasure> = names.into_iter().map(|name| measure(name, &cells)).collect();
+    let measures: Vec<SetMeasure> = names.into_iter().map(|name| measure(name, &cells, &varied, theirs)).collect();
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     runs.iter().for_each(|run| *verdicts.entry(run.figures.verdict.clone()).or_default() += 1);
     let short = |value: &String| shortened(value, VALUE_BYTES_MAX);
@@ -175,6 +184,7 @@ fn topology((name, backend): &(String, String), runs: &[&SetRun]) -> SetTopology
             .map(|variable| VariedName { values: variable.values.iter().map(short).collect(), name: variable.name })
             .collect(),
         verdicts,
+        published: theirs.map(|table| table.source),
     }
 }
 
@@ -201,8 +211,17 @@ fn lines(runs: &[&SetRun], varied: &[SweptVariable]) -> Vec<RunLine> {
     runs.into_iter().map(line).collect()
 }
 
-fn measure(name: &MeasureName, cells: &[(Vec<usize>, Vec<&RunFigures>)]) -> SetMeasure {
-    let cell = |(cell, (_, runs)): (usize, &(Vec<usize>, Vec<&RunFigures>))| {
+fn measure(
+    name: &MeasureName,
+    cells: &[(Vec<usize>, Vec<&RunFigures>)],
+    varied: &[SweptVariable],
+    theirs: Option<&PublishedTable>,
+) -> SetMeasure {
+    let cell = |(cell, (at, runs)): (usize, &(Vec<usize>, Vec<&RunFigures>))| {
+        let swept =
+            |(variable, value): (&SweptVariable, &usize)| format!("{}={}", variable.name, variable.values[*value]);
+        let swept: Vec<String> = varied.iter().zip(at).map(swept).collect();
+        let published = theirs.and_then(|table| table.value_of(name, &swept));
         let values: Vec<f64> = runs.iter().filter_map(|run| Some(run.values.get(name)?.value)).collect();
         let (mean, deviation) = mean_and_deviation(&values)?;
         let (min, max) = values.iter().fold((f64::MAX, f64::MIN), |(min, max), &v| (min.min(v), max.max(v)));
@@ -212,7 +231,8 @@ fn measure(name: &MeasureName, cells: &[(Vec<usize>, Vec<&RunFigures>)]) -> SetM
             CheckUnit::Seconds | CheckUnit::Plain => (low.max(0.0), high),
         };
         let interval = mean_interval(&values).map(within);
-        Some(MeasuredCell { cell, runs: values.len(), mean, deviation, interval, min, max, points })
+        let (published, remark) = published.map_or((None, ""), |published| (Some(published.value), published.remark));
+        Some(MeasuredCell { cell, runs: values.len(), mean, deviation, interval, min, max, points, published, remark })
     };
     SetMeasure {
         name: name.to_string(),

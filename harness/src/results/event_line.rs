@@ -15,12 +15,17 @@ const NETWORK_KEYS: [&str; 1] = ["network"];
 /// Keys that a line begins with.
 const FIRST_KEYS: [&str; 3] = ["at_us", "utc", "event"];
 
-/// The line of an event, with its newline. `begun` is when the run's clock was zero, if it is a real one.
-pub(super) fn line(event: &Event, plan: &Plan, begun: Option<SystemTime>) -> serde_json::Result<String> {
+/// An event with names.
+pub fn value(event: &Event, plan: &Plan) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(event)?;
     name(&mut value, plan);
+    Ok(value)
+}
+
+/// The line of an event, with its newline. `begun` is when the run's clock was zero, if it is a real one.
+pub(super) fn line(event: &Event, plan: &Plan, begun: Option<SystemTime>) -> serde_json::Result<String> {
     let mut text = String::from("{");
-    let Value::Object(mut fields) = value else { unreachable!("an event is an object") };
+    let Value::Object(mut fields) = value(event, plan)? else { unreachable!("an event is an object") };
     if let Some(begun) = begun {
         let at = begun + Duration::from_micros(event.at.0);
         fields.insert("utc".to_owned(), humantime::format_rfc3339_micros(at).to_string().into());

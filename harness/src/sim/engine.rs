@@ -251,7 +251,7 @@ impl<V: Overlay> SimEngine<V> {
             return self.wake(slot);
         }
         if let Some(node) = &mut self.places[slot as usize].node {
-            node.count_bytes(0, event.message_bytes());
+            node.count_received(event.message_bytes());
         }
         self.handle(slot, event.into());
     }
@@ -293,10 +293,18 @@ impl<V: Overlay> SimEngine<V> {
         let mut sent = Sent::default();
         while !sink.0.is_empty() {
             let mut answers = Vec::new();
-            for output in sink.0.drain(..) {
-                perform(&mut self.transport, &mut self.finished, slot, output, &mut answers, &mut sent);
-            }
             let node = place.node.as_mut().expect("nothing ends a node here");
+            for output in sink.0.drain(..) {
+                let purpose = match &output {
+                    Output::Send { message, .. } => Some(message.purpose(V::purpose)),
+                    _ => None,
+                };
+                let before = sent.bytes;
+                perform(&mut self.transport, &mut self.finished, slot, output, &mut answers, &mut sent);
+                if let Some(purpose) = purpose {
+                    node.count_sent(purpose, sent.bytes - before);
+                }
+            }
             for answer in answers {
                 let input = match answer {
                     LocalAnswer::Refused(request) => Input::Reply { request, result: Err(Refusal::NoSuchRoute) },
@@ -315,7 +323,6 @@ impl<V: Overlay> SimEngine<V> {
             }
         }
         let node = place.node.as_mut().expect("nothing ends a node here");
-        node.count_bytes(sent.bytes, 0);
         (0..sent.unsendable).for_each(|_| node.count_unsendable());
         self.sink = sink;
         let Deadline { at, .. } = deadline;

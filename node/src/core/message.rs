@@ -11,6 +11,7 @@ use super::contact::{Contact, Quality};
 use super::identity::NodeId;
 use super::nat_report::NatReport;
 use super::probe::Token;
+use super::stats::MessagePurpose;
 
 /// A message over a link. `M` is the overlay's own vocabulary.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -37,6 +38,17 @@ pub enum Message<M> {
     },
     /// A message of the overlay's own.
     Overlay(M),
+}
+
+impl<M> Message<M> {
+    /// What it is sent for. `of_overlay` says it of the overlay's own messages: [`crate::overlay::Overlay::purpose`].
+    pub fn purpose(&self, of_overlay: impl FnOnce(&M) -> MessagePurpose) -> MessagePurpose {
+        match self {
+            Message::Membership(_) | Message::Rendezvous(_) => MessagePurpose::Upkeep,
+            Message::Ask { .. } | Message::Answer { .. } => MessagePurpose::Payload,
+            Message::Overlay(message) => of_overlay(message),
+        }
+    }
 }
 
 /// Why a peer did not answer a request.

@@ -60,6 +60,19 @@ impl Latencies {
     }
 }
 
+/// What a message is sent for. Each message has one purpose: see [`crate::core::message::Message::purpose`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessagePurpose {
+    /// Keeps links, neighbours, groups and inventories as they are.
+    Upkeep,
+    /// Makes copies again that were lost, and moves blocks to where there is room.
+    Repair,
+    /// Looks for blocks and values.
+    Query,
+    /// Carries what an application stores, finds and asks.
+    Payload,
+}
+
 /// Labels of an instrument: names and values.
 pub type InstrumentLabels = &'static [(&'static str, &'static str)];
 
@@ -136,8 +149,31 @@ stats! {
     messages_dropped: u64 = Counter "butter_messages_dropped_total" &[], "Messages to peers that could not be reached";
     messages_refused: u64 = Counter "butter_messages_refused_total" &[], "Messages dropped because they were beyond the budget of their sender, its address prefix or all";
     messages_unsendable: u64 = Counter "butter_messages_unsendable_total" &[], "Messages dropped because they are too long for a frame";
+    upkeep_messages: u64 = Counter "butter_purpose_messages_total" &[("purpose", "upkeep")], "Messages sent, by what they are for";
+    repair_messages: u64 = Counter "butter_purpose_messages_total" &[("purpose", "repair")], "Messages sent, by what they are for";
+    query_messages: u64 = Counter "butter_purpose_messages_total" &[("purpose", "query")], "Messages sent, by what they are for";
+    payload_messages: u64 = Counter "butter_purpose_messages_total" &[("purpose", "payload")], "Messages sent, by what they are for";
+    upkeep_bytes: u64 = Counter "butter_purpose_bytes_total" &[("purpose", "upkeep")], "Bytes of messages sent, before encryption, by what they are for";
+    repair_bytes: u64 = Counter "butter_purpose_bytes_total" &[("purpose", "repair")], "Bytes of messages sent, before encryption, by what they are for";
+    query_bytes: u64 = Counter "butter_purpose_bytes_total" &[("purpose", "query")], "Bytes of messages sent, before encryption, by what they are for";
+    payload_bytes: u64 = Counter "butter_purpose_bytes_total" &[("purpose", "payload")], "Bytes of messages sent, before encryption, by what they are for";
     announcements_sent: u64 = Counter "butter_announcements_sent_total" &[], "Discovery datagrams sent";
     doubles_heard: u64 = Counter "butter_doubles_heard_total" &[], "Announcements of other nodes with the identity of this one";
     announcements_received: u64 = Counter "butter_announcements_received_total" &[], "Discovery datagrams received";
     requests_served: u64 = Counter "butter_requests_served_total" &[], "Requests from peers handed to the application";
+}
+
+impl Stats {
+    /// Counts a message of so many bytes that the transport has taken.
+    pub fn count_sent(&mut self, purpose: MessagePurpose, bytes: u64) {
+        let (messages, of_purpose) = match purpose {
+            MessagePurpose::Upkeep => (&mut self.upkeep_messages, &mut self.upkeep_bytes),
+            MessagePurpose::Repair => (&mut self.repair_messages, &mut self.repair_bytes),
+            MessagePurpose::Query => (&mut self.query_messages, &mut self.query_bytes),
+            MessagePurpose::Payload => (&mut self.payload_messages, &mut self.payload_bytes),
+        };
+        *messages += 1;
+        *of_purpose += bytes;
+        self.bytes_sent += bytes;
+    }
 }

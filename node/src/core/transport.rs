@@ -128,7 +128,7 @@ pub enum TransportEvent<M> {
 }
 
 impl<M> TransportEvent<M> {
-    /// Bytes of messages that this event carries, as [`crate::core::NodeCore::count_bytes`] counts them.
+    /// Bytes of messages that this event carries, as [`crate::core::NodeCore::count_received`] counts them.
     pub fn message_bytes(&self) -> u64 {
         match self {
             TransportEvent::Message { bytes, .. } => u64::from(*bytes),

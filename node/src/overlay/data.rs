@@ -17,6 +17,7 @@
 //! | `store` | index of the stored blocks, limits, and where their payloads are |
 //! | `persist` | group maintenance: heartbeats, probes, repair, trimming, handover |
 //! | `inventory` | what nodes hold, as far as this one knows, and how many nodes there are |
+//! | `entry` | what the core calls: the trait of overlays |
 //! | `put` | puts under way |
 //! | `retrieve` | gets under way, and the search strategies |
 
@@ -24,16 +25,16 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Overlay, OverlayContext, OverlayInput};
+use super::{OverlayContext, OverlayInput};
 use crate::core::blob::Blob;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::io::CommandId;
-use crate::core::stats::InstrumentVisitor;
 use crate::core::storage::{StoreCompletion, StoreContents, StoreFault};
 use crate::core::time::Deadline;
 
 pub mod block;
 pub mod config;
+mod entry;
 mod inventory;
 pub mod keywords;
 pub mod message;
@@ -454,47 +455,5 @@ impl Parts<'_> {
         retrieve.wake(cx, known);
         let (searches, known) = self.searching();
         searches.wake(cx, known);
-    }
-}
-
-impl Overlay for DataOverlay {
-    type Message = DataMessage;
-    type Command = DataCommand;
-    type Outcome = DataOutcome;
-
-    fn handle(
-        &mut self,
-        input: OverlayInput<DataMessage, DataCommand>,
-        context: &mut OverlayContext<'_, DataMessage, DataOutcome>,
-    ) {
-        let DataOverlay { settings, stats, store, persist, puts, retrieve, searches, inventories, deadline } = self;
-        persist.set_me(context.me.id);
-        let mut cx = DataCx { node: context, settings, stats, store };
-        Parts { persist, puts, retrieve, searches, inventories }.handle(&mut cx, input);
-        *deadline = Deadline { at: persist.due(), why: "group maintenance" }
-            .or(Deadline { at: puts.due(), why: "deadline of a put" })
-            .or(Deadline { at: retrieve.due(cx.now), why: "a retrieval" })
-            .or(Deadline { at: searches.due(), why: "a search" })
-            .or(Deadline { at: inventories.due(), why: "inventories" });
-    }
-
-    fn deadline(&self) -> Deadline {
-        self.deadline
-    }
-
-    fn price(&self, message: &DataMessage) -> u32 {
-        message.price(self.settings.retrieval)
-    }
-
-    fn storage_free(&self) -> u64 {
-        self.store.free()
-    }
-
-    fn stored_here_alone(&self) -> u64 {
-        self.persist.held_alone() as u64
-    }
-
-    fn metrics(&self, visit: InstrumentVisitor<'_>) {
-        self.stats().each(visit);
     }
 }

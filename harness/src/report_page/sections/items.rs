@@ -60,10 +60,10 @@ impl PageSection for ItemData {
         }
     }
 
-    fn data(&mut self, _: &RunFiles) -> Value {
+    fn data(&self, _: &RunFiles) -> Value {
         if self.snapshots.is_empty() {
             return Value::Null;
         }
-        json!({"snapshots": ThinList::worst(std::mem::take(&mut self.snapshots), SNAPSHOTS_MAX, Snapshot::badness)})
+        json!({"snapshots": ThinList::worst(self.snapshots.clone(), SNAPSHOTS_MAX, Snapshot::badness)})
     }
 }

@@ -1,10 +1,12 @@
 //! One lane for each node: when it ran, how that ended, and when it had no neighbour.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::super::log_lines::{self, LogExcerpt};
 use super::super::run_files::{RunFiles, SampleRow};
 use super::super::section::PageSection;
 use super::super::thin::ThinList;
@@ -13,6 +15,8 @@ use super::super::thin::ThinList;
 const LANES_MAX: usize = 400;
 /// Most entries of each kind in a lane.
 const ENTRIES_MAX: usize = 60;
+/// Most bytes of logs that the page has.
+const LOG_BYTES_MAX: usize = 384 << 10;
 /// The gauge that is 1 while a node has no neighbour.
 const ISOLATED: &str = "butter_isolated";
 
@@ -20,10 +24,12 @@ const ISOLATED: &str = "butter_isolated";
 #[derive(Debug, Default)]
 pub(in super::super) struct LaneData {
     lanes: BTreeMap<String, NodeLane>,
+    /// When the run's clock was zero; `None` of a simulated clock.
+    began: Option<SystemTime>,
 }
 
 /// What became of a node.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct NodeLane {
     node: String,
     group: String,
@@ -36,6 +42,8 @@ struct NodeLane {
     isolated: Vec<(u64, Option<u64>)>,
     /// Entries that the page does not have.
     left_out: usize,
+    /// What its log says of its ends and incidents.
+    log: Option<LogExcerpt>,
 }
 
 /// From a start to what ended it.
@@ -99,6 +107,10 @@ impl LaneData {
 impl PageSection for LaneData {
     fn event(&mut self, at_us: u64, name: &str, event: &Value, _: &RunFiles) {
         let at_ms = at_us / 1_000;
+        if self.began.is_none() {
+            let utc = event["utc"].as_str().and_then(|utc| humantime::parse_rfc3339(utc).ok());
+            self.began = utc.and_then(|utc| utc.checked_sub(Duration::from_micros(at_us)));
+        }
         let Some(node) = event["node"].as_str() else { return };
         match name {
             "started" => self.lane(node).begins(at_ms),
@@ -125,8 +137,8 @@ impl PageSection for LaneData {
         }
     }
 
-    fn data(&mut self, files: &RunFiles) -> Value {
-        let mut lanes = std::mem::take(&mut self.lanes);
+    fn data(&self, files: &RunFiles) -> Value {
+        let mut lanes = self.lanes.clone();
         let mut ordered = Vec::new();
         for planned in files.plan["nodes"].as_array().into_iter().flatten() {
             let name = planned["name"].as_str().unwrap_or_default();
@@ -147,7 +159,27 @@ impl PageSection for LaneData {
         if ordered.is_empty() {
             return Value::Null;
         }
-        json!({"lanes": shown(ordered)})
+        let mut lanes = shown(ordered);
+        if !files.is_running {
+            self.add_logs(&mut lanes.rows, files);
+        }
+        json!({"lanes": lanes})
+    }
+}
+
+impl LaneData {
+    /// Adds what logs say, of the lanes with most trouble first, as long as there is room.
+    fn add_logs(&self, lanes: &mut [NodeLane], files: &RunFiles) {
+        let mut ranked: Vec<&mut NodeLane> = lanes.iter_mut().collect();
+        ranked.sort_by_key(|lane| std::cmp::Reverse(lane.rank()));
+        let mut room = LOG_BYTES_MAX;
+        for lane in ranked {
+            let ends = lane.lives.iter().filter_map(|life| life.end.and(life.to_ms));
+            let moments: Vec<u64> = ends.chain(lane.marks.iter().map(|mark| mark.at_ms)).collect();
+            let excerpt = log_lines::excerpt(files.directory(), &lane.node, self.began, &moments);
+            lane.log = excerpt.filter(|excerpt| excerpt.bytes() <= room);
+            room -= lane.log.as_ref().map_or(0, LogExcerpt::bytes);
+        }
     }
 }
 
@@ -171,7 +203,7 @@ mod tests {
         let mut data = LaneData::default();
         data.lane("n-1").begins(0);
         for (at_ms, value) in [(1_000, 0.0), (2_000, 1.0), (3_000, 1.0), (4_000, 0.0), (5_000, 1.0)] {
-            data.sample(SampleRow { at_ms, node: "n-1", group: "n", metric: ISOLATED, value });
+            data.sample(SampleRow { at_ms, node: "n-1", group: "n", metric: ISOLATED, labels: "", value });
         }
         let lane = data.lane("n-1");
         assert_eq!(lane.isolated, [(2_000, Some(4_000)), (5_000, None)]);

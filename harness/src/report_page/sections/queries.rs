@@ -19,7 +19,7 @@ const NETWORKS_MAX: usize = 6;
 /// Quantiles of a distribution that the page has.
 const QUANTILES: usize = 200;
 /// The outcome of a query that counts as success.
-const FOUND: &str = "found";
+pub(super) const FOUND: &str = "found";
 /// The outcome of a query that was never made.
 const NEVER_STORED: &str = "never_stored";
 
@@ -72,25 +72,17 @@ impl PageSection for QueryData {
         if name != "retrieved" || outcome == NEVER_STORED {
             return;
         }
-        let node = event["node"].as_str().unwrap_or_default();
-        let point = QueryPoint {
-            at_ms: at_us / 1_000,
-            took_us: event["took_us"].as_u64().unwrap_or_default(),
-            outcome: index_of(&mut self.outcomes, outcome),
-            is_found: outcome == FOUND,
-            network: index_of(&mut self.networks, files.network_of(node).unwrap_or("?")),
-        };
-        self.queries.push(point);
+        self.take(at_us, event, outcome, files);
     }
 
-    fn data(&mut self, _: &RunFiles) -> Value {
+    fn data(&self, _: &RunFiles) -> Value {
         if self.queries.is_empty() {
             return Value::Null;
         }
         let (stretches, curves) = (self.stretches(), self.curves());
         // A query that failed says more than one that took long.
         let badness = |query: &QueryPoint| query.took_us as f64 + if query.is_found { 0.0 } else { 1e15 };
-        let points = ThinList::worst(std::mem::take(&mut self.queries), POINTS_MAX, badness);
+        let points = ThinList::worst(self.queries.clone(), POINTS_MAX, badness);
         json!({
             "outcomes": self.outcomes,
             "points": points,
@@ -102,6 +94,19 @@ impl PageSection for QueryData {
 }
 
 impl QueryData {
+    /// Takes a query, or a search for keywords, that ended with this outcome.
+    pub(super) fn take(&mut self, at_us: u64, event: &Value, outcome: &str, files: &RunFiles) {
+        let node = event["node"].as_str().unwrap_or_default();
+        let point = QueryPoint {
+            at_ms: at_us / 1_000,
+            took_us: event["took_us"].as_u64().unwrap_or_default(),
+            outcome: index_of(&mut self.outcomes, outcome),
+            is_found: outcome == FOUND,
+            network: index_of(&mut self.networks, files.network_of(node).unwrap_or("?")),
+        };
+        self.queries.push(point);
+    }
+
     fn stretches(&self) -> Vec<QueryStretch> {
         let last = self.queries.iter().map(|query| query.at_ms).max().unwrap_or_default();
         let width = last / STRETCHES + 1;

@@ -66,19 +66,22 @@ impl PageSection for SpreadData {
         self.nodes.insert(sample.node.to_owned(), (sample.group.to_owned(), sample.value));
     }
 
-    fn data(&mut self, _: &RunFiles) -> Value {
-        let one = |(node, (group, blocks)): (String, (String, f64))| NodeBlocks { node, group, blocks };
-        let mut nodes: Vec<NodeBlocks> = std::mem::take(&mut self.nodes).into_iter().map(one).collect();
+    fn data(&self, _: &RunFiles) -> Value {
+        let one = |(node, (group, blocks)): (&String, &(String, f64))| NodeBlocks {
+            node: node.clone(),
+            group: group.clone(),
+            blocks: *blocks,
+        };
+        let mut nodes: Vec<NodeBlocks> = self.nodes.iter().map(one).collect();
         nodes.sort_by(|one, other| other.blocks.total_cmp(&one.blocks).then_with(|| one.node.cmp(&other.node)));
         if nodes.iter().all(|node| node.blocks == 0.0) {
             return Value::Null;
         }
-        let snapshots = std::mem::take(&mut self.snapshots);
         json!({
             "at_ms": self.at_ms,
             "mean": rounded(nodes.iter().map(|node| node.blocks).sum::<f64>() / nodes.len() as f64),
             "nodes": ThinList::first(nodes, NODES_MAX),
-            "snapshots": ThinList::worst(snapshots, SNAPSHOTS_MAX, |snapshot| snapshot.max as f64),
+            "snapshots": ThinList::worst(self.snapshots.clone(), SNAPSHOTS_MAX, |snapshot| snapshot.max as f64),
         })
     }
 }

@@ -39,7 +39,10 @@ struct StoryCase {
 }
 
 impl PageSection for StoryData {
-    fn data(&mut self, files: &RunFiles) -> Value {
+    fn data(&self, files: &RunFiles) -> Value {
+        if files.is_running {
+            return Value::Null;
+        }
         match Record::read(files.directory()) {
             Ok(record) => {
                 let lists = explain::failures(&record, CASES_MAX);

@@ -100,11 +100,11 @@ impl PageSection for TimelineData {
         }
     }
 
-    fn data(&mut self, files: &RunFiles) -> Value {
+    fn data(&self, files: &RunFiles) -> Value {
         let run_ms = (files.outline.run_s * 1e3) as u64;
         json!({
-            "stretches": longest(std::mem::take(&mut self.stretches), run_ms),
-            "moments": few(std::mem::take(&mut self.moments), run_ms / MOMENT_PARTS),
+            "stretches": longest(self.stretches.clone(), run_ms),
+            "moments": few(self.moments.clone(), run_ms / MOMENT_PARTS),
         })
     }
 }

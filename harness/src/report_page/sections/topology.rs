@@ -55,7 +55,7 @@ struct DrawnGroup {
 }
 
 impl PageSection for TopologyData {
-    fn data(&mut self, files: &RunFiles) -> Value {
+    fn data(&self, files: &RunFiles) -> Value {
         let networks = list(&files.plan, "networks");
         let mut drawn: Vec<DrawnNetwork> = Vec::new();
         let mut index_of = Vec::new();

@@ -1,7 +1,7 @@
 //! What nodes sent: messages and bytes by purpose, over time and by node.
 //!
-//! A node counts what it sends in all, and of that queries and inventories. Heartbeats, repair and payload are in the rest, which no
-//! metric divides. What a relay carries for others is counted apart: it is no message of the relay itself.
+//! A node counts every message once, by what it is for. What a relay carries for others is counted apart: it is no message of the
+//! relay itself.
 
 use std::collections::BTreeMap;
 
@@ -17,32 +17,38 @@ const STRETCHES: u64 = 160;
 /// Most nodes that the page has.
 const NODES_MAX: usize = 400;
 
-/// The counters, in the order of [`Counts`].
-const METRICS: [&str; COUNTERS] = [
-    "butter_messages_sent_total",
-    "butter_messages_sent_bytes_total",
-    "butter_retrieval_messages_total",
-    "butter_inventory_messages_total",
-    "butter_inventory_bytes_total",
-    "butter_relay_bytes_total",
-    "butter_repairs_total",
-    "butter_blocks_moved_total",
+/// The counters with their labels, in the order of [`Counts`]: those of one purpose stand together.
+const METRICS: [(&str, &str); COUNTERS] = [
+    ("butter_messages_sent_total", ""),
+    ("butter_messages_sent_bytes_total", ""),
+    ("butter_relay_bytes_total", ""),
+    ("butter_repairs_total", ""),
+    ("butter_blocks_moved_total", ""),
+    ("butter_purpose_messages_total", "purpose=upkeep"),
+    ("butter_purpose_messages_total", "purpose=repair"),
+    ("butter_purpose_messages_total", "purpose=query"),
+    ("butter_purpose_messages_total", "purpose=payload"),
+    ("butter_purpose_bytes_total", "purpose=upkeep"),
+    ("butter_purpose_bytes_total", "purpose=repair"),
+    ("butter_purpose_bytes_total", "purpose=query"),
+    ("butter_purpose_bytes_total", "purpose=payload"),
 ];
-const COUNTERS: usize = 8;
+const COUNTERS: usize = 13;
 const MESSAGES: usize = 0;
 const BYTES: usize = 1;
-const QUERIES: usize = 2;
-const INVENTORIES: usize = 3;
-const INVENTORY_BYTES: usize = 4;
-const RELAYED_BYTES: usize = 5;
-const REPAIRS: usize = 6;
-const MOVED: usize = 7;
+const RELAYED_BYTES: usize = 2;
+const REPAIRS: usize = 3;
+const MOVED: usize = 4;
+/// The first of the counters by purpose: messages, then bytes.
+const PURPOSE_MESSAGES: usize = 5;
+const PURPOSE_BYTES: usize = 9;
+const PURPOSES: usize = 4;
 
 /// A value for each of [`METRICS`].
 type Counts = [f64; COUNTERS];
 
 /// Increments of the counters between samples.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in super::super) struct TrafficData {
     /// The moment that is being read, and the counters of its nodes.
     now_ms: u64,
@@ -61,14 +67,11 @@ struct NodeTraffic {
     counts: Counts,
 }
 
-/// Per node and second.
+/// Per node and second, by purpose: upkeep, repair, query, payload.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct TrafficRates {
-    queries: f64,
-    inventories: f64,
-    other: f64,
-    inventory_bytes: f64,
-    other_bytes: f64,
+    messages: [f64; PURPOSES],
+    bytes: [f64; PURPOSES],
     relayed_bytes: f64,
 }
 
@@ -93,7 +96,7 @@ struct NodeRates {
 
 impl PageSection for TrafficData {
     fn sample(&mut self, sample: SampleRow<'_>) {
-        let Some(counter) = METRICS.iter().position(|metric| *metric == sample.metric) else { return };
+        let Some(counter) = METRICS.iter().position(|metric| *metric == (sample.metric, sample.labels)) else { return };
         if sample.at_ms != self.now_ms {
             self.close_moment();
             self.now_ms = sample.at_ms;
@@ -106,28 +109,39 @@ impl PageSection for TrafficData {
         }
     }
 
-    fn data(&mut self, _: &RunFiles) -> Value {
-        self.close_moment();
+    fn data(&self, _: &RunFiles) -> Value {
+        // The last moment may not be whole yet.
+        let mut until_now = self.clone();
+        until_now.close_moment();
+        until_now.summed()
+    }
+}
+
+impl TrafficData {
+    fn summed(&self) -> Value {
         let mut nodes: Vec<NodeRates> = self.nodes.iter().map(node_rates).collect();
         if nodes.is_empty() {
             return Value::Null;
         }
-        let rate = |node: &NodeRates| node.rates.inventory_bytes + node.rates.other_bytes;
+        let rate = |node: &NodeRates| node.rates.bytes.iter().sum::<f64>();
         nodes.sort_by(|one, other| rate(other).total_cmp(&rate(one)).then_with(|| one.node.cmp(&other.node)));
         let total = |counter: usize| self.nodes.values().map(|node| node.counts[counter]).sum::<f64>();
+        let node_s = self.nodes.values().map(|node| node.up_ms).sum::<u64>() as f64 / 1e3;
+        let totals = |first: usize| (first..first + PURPOSES).map(total).collect::<Vec<f64>>();
         json!({
             "stretches": self.stretches(),
             "nodes": ThinList::first(nodes, NODES_MAX),
             "messages": total(MESSAGES),
             "bytes": total(BYTES),
+            "node_s": rounded(node_s),
+            "messages_by_purpose": totals(PURPOSE_MESSAGES),
+            "bytes_by_purpose": totals(PURPOSE_BYTES),
             "relayed_bytes": total(RELAYED_BYTES),
             "repairs": total(REPAIRS),
             "moved": total(MOVED),
         })
     }
-}
 
-impl TrafficData {
     /// Adds what was sent since the sample before, of every node that lived through both.
     fn close_moment(&mut self) {
         let at = self.now_ms;
@@ -183,12 +197,10 @@ impl StretchSum {
 impl TrafficRates {
     fn of(counts: &Counts, node_ms: u64) -> Self {
         let rate = |count: f64| if node_ms == 0 { 0.0 } else { rounded(count.max(0.0) * 1e3 / node_ms as f64) };
+        let by_purpose = |first: usize| std::array::from_fn(|purpose| rate(counts[first + purpose]));
         TrafficRates {
-            queries: rate(counts[QUERIES]),
-            inventories: rate(counts[INVENTORIES]),
-            other: rate(counts[MESSAGES] - counts[QUERIES] - counts[INVENTORIES]),
-            inventory_bytes: rate(counts[INVENTORY_BYTES]),
-            other_bytes: rate(counts[BYTES] - counts[INVENTORY_BYTES]),
+            messages: by_purpose(PURPOSE_MESSAGES),
+            bytes: by_purpose(PURPOSE_BYTES),
             relayed_bytes: rate(counts[RELAYED_BYTES]),
         }
     }
@@ -208,7 +220,8 @@ mod tests {
     use super::*;
 
     fn sample(data: &mut TrafficData, at_s: u64, metric: usize, value: f64) {
-        data.sample(SampleRow { at_ms: at_s * 1_000, node: "n-1", group: "n", metric: METRICS[metric], value });
+        let (metric, labels) = METRICS[metric];
+        data.sample(SampleRow { at_ms: at_s * 1_000, node: "n-1", group: "n", metric, labels, value });
     }
 
     #[test]
@@ -217,19 +230,20 @@ mod tests {
         // Ten messages per second; killed and started again between the second and the third sample.
         for (at_s, messages) in [(0, 100.0), (10, 200.0), (20, 5.0), (30, 105.0)] {
             sample(&mut data, at_s, MESSAGES, messages);
-            sample(&mut data, at_s, QUERIES, messages / 5.0);
+            sample(&mut data, at_s, PURPOSE_MESSAGES, messages * 0.8);
+            sample(&mut data, at_s, PURPOSE_MESSAGES + 2, messages / 5.0);
         }
         data.close_moment();
         let node = &data.nodes["n-1"];
         assert_eq!((node.up_ms, node.counts[MESSAGES]), (20_000, 200.0));
         let rates = TrafficRates::of(&node.counts, node.up_ms);
-        assert_eq!((rates.queries, rates.other, rates.inventories), (2.0, 8.0, 0.0));
+        assert_eq!((rates.messages, rates.bytes), ([8.0, 0.0, 2.0, 0.0], [0.0; PURPOSES]));
         let stretches = data.stretches();
         assert_eq!(
             stretches.iter().map(|stretch| (stretch.from_ms, stretch.to_ms)).collect::<Vec<_>>(),
             [(0, 10_000), (10_000, 30_000)]
         );
-        assert_eq!(stretches[1].rates.queries, 2.0);
+        assert_eq!(stretches[1].rates.messages[2], 2.0);
     }
 
     #[test]
@@ -237,11 +251,12 @@ mod tests {
         let mut data = TrafficData::default();
         for at_s in 0..36_000 {
             sample(&mut data, at_s, MESSAGES, at_s as f64);
+            sample(&mut data, at_s, PURPOSE_MESSAGES, at_s as f64);
         }
         data.close_moment();
         let stretches = data.stretches();
         assert!(stretches.len() as u64 <= STRETCHES && stretches.len() as u64 > STRETCHES / 2, "{}", stretches.len());
         assert!(stretches.windows(2).all(|pair| pair[0].to_ms == pair[1].from_ms));
-        assert!(stretches.iter().all(|stretch| (stretch.rates.other - 1.0).abs() < 1e-9));
+        assert!(stretches.iter().all(|stretch| (stretch.rates.messages[0] - 1.0).abs() < 1e-9));
     }
 }

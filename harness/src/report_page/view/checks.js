@@ -27,7 +27,8 @@ function evidence(check) {
   return el("small", null, `${noun} `, links, more);
 }
 
-function outcome(check) {
+function outcome(check, page) {
+  if (page.goesOn) return el("span", { class: "outcome" }, check.passed ? "holds so far" : known(check.value) ? "not yet" : "not measured yet");
   const verdict = VERDICTS[check.passed ? "passed" : check.exercised && known(check.value) ? "failed" : "inconclusive"];
   return el("span", { class: `outcome ${verdict.tone}` }, el("span", { "aria-hidden": "true" }, verdict.sign), ` ${verdict.word.toLowerCase()}`);
 }
@@ -35,15 +36,15 @@ function outcome(check) {
 view("checks", "Checks", (_, page) => {
   const checks = page.result.checks;
   if (!checks.length) return note("The topology has no checks, so nothing says what must hold.");
-  const row = (check) => el("tr", { class: check.passed ? null : "failing" },
+  const row = (check) => el("tr", { class: check.passed || page.goesOn ? null : "failing" },
     el("td", null, el("code", null, check.text), known(check.step) ? el("small", null, `in step ${check.step + 1}`) : null, evidence(check)),
     number(`${COMPARISONS[check.comparison] || ""} ${inUnit(check.bound, check.unit)}`, { class: "number bound" }),
     number(known(check.value) ? inUnit(check.value, check.unit) : "not measured"),
     el("td", { class: "gauge-cell" }, gauge(check)),
-    el("td", null, outcome(check)));
+    el("td", null, outcome(check, page)));
   const failing = checks.filter((check) => !check.passed);
   const body = table(["Check", el("th", { class: "number bound" }, "Bound"), el("th", { class: "number" }, "Measured"), el("th", { class: "gauge-cell" }, ""), "Verdict"], checks.map(row), { class: "checks", label: "checks" });
-  if (!failing.length || failing.length === checks.length) return body;
+  if (page.goesOn || !failing.length || failing.length === checks.length) return body;
   const only = el("input", { type: "checkbox", onchange: () => body.classList.toggle("only-failing", only.checked) });
   return [el("label", { class: "filter" }, only, ` Only the ${plural(failing.length, "check")} that did not pass`), body];
 });

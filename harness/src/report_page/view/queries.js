@@ -19,6 +19,7 @@ view("queries", "Queries", (data, page) => {
     thinned(data.points, "queries", "of each stretch the one that failed, or took longest"),
     pairs(page.result.queries.by_pair),
     ends(page.result.queries.total),
+    absentKeys(page.result.absent),
   ];
 });
 
@@ -107,6 +108,13 @@ function pairs(cells) {
   const rows = from.map((one) => el("tr", null, el("th", { scope: "row" }, one), to.map((other) => cell(one, other))));
   return figure("Found of 100 queries, and their median time, by the network that asked (rows) and the one that stored (columns)",
     matrix(["", ...to.map((name) => el("th", { scope: "col", class: "column" }, name))], rows, "queries between networks"));
+}
+
+// Gets of keys that no item has.
+function absentKeys(absent) {
+  if (!absent) return null;
+  return el("p", { class: "figures" }, `${plural(absent.queries, "query for a key", "queries for keys")} that no item has: ${count(absent.absent)} said that it is not there. `,
+    known(absent.latency_s.p50) ? `p50 ${seconds(absent.latency_s.p50)}, p95 ${seconds(absent.latency_s.p95)}. ` : "", known(absent.messages_mean) ? `${plain(absent.messages_mean)} messages each.` : "");
 }
 
 function ends(total) {

@@ -10,7 +10,7 @@ function topologyPlots(topology) {
   if (!measures.length) return note("No run was played to its end.");
   const axes = topology.varied.length ? topology.varied.map((_, at) => at) : [null];
   const single = topology.measures.rows.every((measure) => measure.cells.every((cell) => cell.runs < 2));
-  return [single ? note("There is one run of each kind, so no mean has an interval.") : null, axes.map((axis) => [
+  return [topology.published ? published(topology) : null, single ? note("There is one run of each kind, so no mean has an interval.") : null, axes.map((axis) => [
     axis === null ? null : el("h3", null, `By ${topology.varied[axis].name}`),
     sameThing(topology, axis),
     el("div", { class: "charts" }, measures.map((measure) => figure(measure.name.charAt(0).toUpperCase() + measure.name.slice(1), measurePlot(topology, measure, axis)))),
@@ -35,7 +35,7 @@ function measurePlot(topology, measure, axis) {
   const shown = names.slice(0, SERIES.length);
   const labels = axis === null ? ["all runs"] : topology.varied[axis].values;
   const cells = measure.cells.map((cell) => Object.assign({ at: axis === null ? 0 : topology.cells.rows[cell.cell][axis], series: shown.indexOf(name(topology.cells.rows[cell.cell])) }, cell)).filter((cell) => cell.series >= 0);
-  const values = cells.flatMap((cell) => [...cell.points, ...(cell.interval || [])]);
+  const values = cells.flatMap((cell) => [...cell.points, ...(cell.interval || []), ...(known(cell.published) ? [cell.published] : [])]);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const pad = (high - low) * 0.08 || Math.abs(high) * 0.05 || 0.05;
   const min = low >= 0 && low - pad < 0 ? 0 : low - pad;
@@ -60,9 +60,14 @@ function measurePlot(topology, measure, axis) {
   return [host, out];
 }
 
+// Where the crosses come from.
+function published(topology) {
+  return [legend([{ name: "measured here: each run, the mean and its 95 % interval", color: "1", shape: MARKS.diamond }, { name: "as published", color: "bad", shape: MARKS.cross }]), note(`Published: ${topology.published}.`)];
+}
+
 function cellText(cell, measure) {
   const interval = cell.interval ? `, 95 % interval ${inUnit(cell.interval[0], measure.unit)} to ${inUnit(cell.interval[1], measure.unit)}` : "";
-  return `mean ${inUnit(cell.mean, measure.unit)} of ${plural(cell.runs, "run")}${interval}`;
+  return `mean ${inUnit(cell.mean, measure.unit)} of ${plural(cell.runs, "run")}${interval}${known(cell.published) ? `, published ${inUnit(cell.published, measure.unit)}${cell.remark ? ` (${cell.remark})` : ""}` : ""}`;
 }
 
 function cellMark(cell, x, area, apart, measure) {
@@ -73,6 +78,7 @@ function cellMark(cell, x, area, apart, measure) {
     const [low, high] = cell.interval.map(area.ys);
     group.append(svg("path", { class: `line line-${color}`, d: `M${x} ${low}V${high}M${x - 4} ${low}h8M${x - 4} ${high}h8` }));
   }
+  if (known(cell.published)) group.append(MARKS.cross(x, area.ys(cell.published), "ink-bad"));
   group.append(SHAPES[cell.series](x, area.ys(cell.mean), `ink-${color}`));
   return group;
 }

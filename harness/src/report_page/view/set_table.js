@@ -9,10 +9,11 @@ function figureTable(topology) {
     el("td", null, cellName(cell.cell)),
     number(count(cell.runs)), number(inUnit(cell.mean, measure.unit)),
     number(cell.interval ? `${inUnit(cell.interval[0], measure.unit)} – ${inUnit(cell.interval[1], measure.unit)}` : NO_VALUE),
-    number(inUnit(cell.min, measure.unit)), number(inUnit(cell.max, measure.unit)))));
+    number(inUnit(cell.min, measure.unit)), number(inUnit(cell.max, measure.unit)),
+    topology.published ? number(known(cell.published) ? inUnit(cell.published, measure.unit) : "", { title: cell.remark || null }) : null)));
   const right = (name) => el("th", { class: "number" }, name);
   return [
-    table(["Measure", "Of", right("Runs"), right("Mean"), right("95 % interval"), right("Least"), right("Most")], rows, { class: "wide", label: "figures over runs" }),
+    table(["Measure", "Of", right("Runs"), right("Mean"), right("95 % interval"), right("Least"), right("Most"), ...(topology.published ? [right("Published")] : [])], rows, { class: "wide", label: "figures over runs" }),
     thinned(topology.measures, "measures"),
     thinned(topology.cells, "combinations"),
   ];

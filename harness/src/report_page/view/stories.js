@@ -1,7 +1,7 @@
 // What failed, and why.
 
-view("stories", "What failed, and why", (data) => {
-  if (!data) return null;
+view("stories", "What failed, and why", (data, page) => {
+  if (!data) return page.goesOn ? note("What failed is explained once the run has ended.") : null;
   if (data.unreadable) return note(`The record cannot be explained: ${data.unreadable}`);
   if (!data.lists.length) return el("p", null, "Nothing: no item was lost, and no put, query or link failed.");
   return data.lists.map((list) => el("div", { class: "stories" },

@@ -21,7 +21,7 @@ view("timeline", "Timeline", (data, page) => {
     }
     return root;
   });
-  const row = (step, at) => [number(String(at + 1)), el("td", null, step.summary, step.error ? el("small", { class: "tone-bad" }, step.error) : null), number(seconds(step.began_s)), number(known(step.took_s) ? seconds(step.took_s) : "did not end")];
+  const row = (step, at) => [number(String(at + 1)), el("td", null, step.summary, step.error ? el("small", { class: "tone-bad" }, step.error) : null), number(seconds(step.began_s)), number(known(step.took_s) ? seconds(step.took_s) : page.goesOn ? "goes on" : "did not end")];
   return [
     chart,
     kinds.length ? legend(kinds.map((kind) => Object.assign({ name: kind }, eventMark(kind)))) : null,

@@ -1,6 +1,7 @@
 // How the run came out, and how to repeat it.
 
 const VERDICTS = {
+  running: { word: "Running", sign: "▸", tone: "unsure" },
   passed: { word: "Passed", sign: "✓", tone: "good" },
   failed: { word: "Failed", sign: "✕", tone: "bad" },
   inconclusive: { word: "Inconclusive", sign: "?", tone: "unsure" },
@@ -55,7 +56,7 @@ view("verdict", null, (_, page) => {
     reasons("What did not go as planned", result.errors),
     reasons("Why the environment was not the declared one", result.environment_faults),
     el("dl", { class: "facts" },
-      fact("Checks", result.checks.length ? `${passed} of ${result.checks.length}` : "none", "passed"),
+      fact("Checks", result.checks.length ? `${passed} of ${result.checks.length}` : "none", page.goesOn ? "hold so far" : "passed"),
       fact("Seed", String(result.seed)),
       fact("Backend", result.backend, result.fidelity ? `fidelity ${result.fidelity}` : null),
       fact("Duration", seconds(result.run_s), result.backend === "sim" ? "of simulated time" : null),

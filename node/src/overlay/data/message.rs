@@ -18,6 +18,7 @@ use crate::core::identity::{BlockId, NodeId};
 
 mod invited_block;
 mod price;
+mod purpose;
 
 pub use invited_block::InvitedBlock;
 pub(super) use invited_block::places_for;
