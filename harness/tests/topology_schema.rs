@@ -153,7 +153,11 @@ fn the_shipped_schema_is_what_the_program_prints() {
 
 #[test]
 fn shipped_topologies_name_the_schema_in_their_first_line() {
-    for (folder, schema) in [("../topologies", "schema.json"), ("../topologies/agreement", "../schema.json")] {
+    for (folder, schema) in [
+        ("../topologies", "schema.json"),
+        ("../topologies/agreement", "../schema.json"),
+        ("../topologies/published", "../schema.json"),
+    ] {
         for file in yaml_files(folder) {
             let text = std::fs::read_to_string(&file).unwrap();
             let line = format!("# yaml-language-server: $schema={schema}");
