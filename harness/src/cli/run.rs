@@ -340,7 +340,8 @@ fn sessions(
     let hashes = plans.iter().map(|(loaded, _)| loaded.plan.topology_hash.clone()).collect();
     // Before any directory is made: those of other runs of this call would be taken for what an earlier call has left.
     let played_before = |(loaded, _): &(LoadedPlan, String)| {
-        Ok(before.map(|out| seeds::already_played(out, &loaded.plan, kind, &hashes)).transpose()?.flatten())
+        let played = before.map(|out| seeds::already_played(out, &loaded.plan, kind, &hashes)).transpose()?;
+        Ok::<_, CommandError>(played.flatten())
     };
     let played_before = plans.iter().map(played_before).collect::<Result<Vec<_>, CommandError>>()?;
     let mut slots = Vec::with_capacity(plans.len());
