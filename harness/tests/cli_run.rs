@@ -232,3 +232,16 @@ fn a_sweep_is_played_for_every_combination_and_each_run_replays() {
     desk.write("wrong.yaml", &format!("{SMALL}sweep: {{lives: [1, 2]}}\n"));
     has(&desk.harness(&["run", "wrong.yaml", "--backend", "sim"]).exits(2).stderr, &["lives"]);
 }
+
+#[test]
+fn a_sweep_with_seeds_has_one_directory_and_goes_on_from_it() {
+    let desk = Desk::new();
+    desk.write("sweep.yaml", &SMALL.replace("steps:", "sweep: {replicas: [1, 2]}\nsteps:"));
+    let run = ["run", "sweep.yaml", "--backend", "sim", "--seeds", "1..2", "--out", "set"];
+    desk.harness(&run).exits(0);
+    has(&desk.harness(&run).exits(0).stderr, &["4 of 4 runs were played before"]);
+    // As a call leaves it that was ended before this run began.
+    std::fs::remove_dir_all(desk.path("set/small-2")).unwrap();
+    std::fs::create_dir(desk.path("set/small-2")).unwrap();
+    has(&desk.harness(&run).exits(0).stderr, &["3 of 4 runs were played before"]);
+}

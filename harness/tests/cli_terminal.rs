@@ -15,7 +15,8 @@ const ENTERS: &str = "\x1b[?1049h";
 const LEAVES: &str = "\x1b[?1049l";
 
 fn run(desk: &Desk, options: &[&str], columns: u16) -> (Option<i32>, String) {
-    OnTerminal::start(desk.command(&[&["run", "small.yaml", "--backend", "sim"], options].concat()), columns, 40).end()
+    OnTerminal::start(desk.command(&[&["run", "small.yaml", "--backend", "sim"][..], options].concat()), columns, 40)
+        .end()
 }
 
 /// Two networks, so that tables have many columns.
@@ -40,17 +41,7 @@ fn nothing_is_wider_than_the_terminal_and_finished_steps_stay() {
             assert!(line.chars().count() <= columns.into(), "{} of {columns} columns: {line}", line.chars().count());
         }
         let all = lines.join("\n");
-        has(
-            &all,
-            &[
-                "✓ step 1 of 4: join within 30s, ",
-                "✓ step 4 of 4: ",
-                " s simulated in ",
-                "success",
-                "stored in",
-                "upkeep",
-            ],
-        );
+        has(&all, &["✓ step 1 of 4: join within 30s, ", "✓ step 4 of 4: ", " s simulated in ", "success", "upkeep"]);
     }
 }
 
@@ -72,7 +63,8 @@ fn a_terminal_that_cannot_draw_and_one_without_colour_get_plain_lines() {
 #[test]
 fn quiet_and_verbose_say_less_and_more() {
     let desk = Desk::new();
-    let run = |options: &[&str]| desk.harness(&[&["run", "small.yaml", "--backend", "sim"], options].concat()).exits(0);
+    let run =
+        |options: &[&str]| desk.harness(&[&["run", "small.yaml", "--backend", "sim"][..], options].concat()).exits(0);
     let quiet = run(&["--out", "quiet", "-q"]);
     assert_eq!((quiet.stdout.lines().count(), quiet.stderr.as_str()), (1, ""), "{}", quiet.stdout);
     has(&quiet.stdout, &["small on sim, seed 3: PASSED after "]);

@@ -338,9 +338,14 @@ fn sessions(
     };
     let before = args.out.as_deref().filter(|_| is_repeated);
     let hashes = plans.iter().map(|(loaded, _)| loaded.plan.topology_hash.clone()).collect();
+    // Before any directory is made: those of other runs of this call would be taken for what an earlier call has left.
+    let played_before = |(loaded, _): &(LoadedPlan, String)| {
+        let played = before.map(|out| seeds::already_played(out, &loaded.plan, kind, &hashes)).transpose()?;
+        Ok::<_, CommandError>(played.flatten())
+    };
+    let played_before = plans.iter().map(played_before).collect::<Result<Vec<_>, CommandError>>()?;
     let mut slots = Vec::with_capacity(plans.len());
-    for (loaded, file) in plans {
-        let played = before.map(|out| seeds::already_played(out, &loaded.plan, kind, &hashes)).transpose()?.flatten();
+    for ((loaded, file), played) in plans.into_iter().zip(played_before) {
         slots.push(match played {
             Some((directory, figures)) => {
                 let report = ReportedRun::played_before(file, &directory)?;

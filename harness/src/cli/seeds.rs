@@ -133,13 +133,18 @@ pub(super) fn already_played(
             if figures.has_ended() {
                 return Ok(Some((directory, figures)));
             }
-        } else if !BEGUN.iter().any(|file| directory.join(file).exists()) {
+        } else if !is_empty(&directory) && !BEGUN.iter().any(|file| directory.join(file).exists()) {
             return Err(DirectoryError::NotEmpty(directory).into());
         }
         fs::remove_dir_all(&directory).map_err(|source| DirectoryError::Io { path: directory, source })?;
         return Ok(None);
     }
     Ok(None)
+}
+
+/// Whether there is nothing in a directory: an earlier call made it, and was ended before the run began.
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 #[cfg(test)]
