@@ -151,7 +151,8 @@ fn dead_peers_do_not_stall_a_search() {
                 let found =
                     net.get(11, stored.id).unwrap_or_else(|error| panic!("{retrieval:?}, seed {seed}: {error}"));
                 assert_eq!(found.value.0.len(), 10_000);
-                assert!(net.now.since(began) < SECOND * 4, "{retrieval:?}: {:?}", net.now.since(began));
+                // At most the pause for what was stored a moment ago, and a second of visits.
+                assert!(net.now.since(began) < SECOND * 5, "{retrieval:?}: {:?}", net.now.since(began));
             }
         }
     }
@@ -174,7 +175,12 @@ fn expanding_ring_finds_a_near_block_with_fewer_messages_than_a_flood() {
         let mut net = net(Retrieval::named(name).unwrap(), 60, 8);
         let stored = net.put(3, &value(3, 500)).unwrap();
         let holders = net.holders(stored.id);
-        let (asker, _) = net.linked_to(&holders);
+        // The first ring has one hop, the second three: in so small a network that is nearly a flood.
+        let holder_ids: Vec<_> = holders.iter().map(|&holder| net.id(holder)).collect();
+        let is_near = |at: &usize| {
+            !holders.contains(at) && net.node(*at).neighbours().any(|neighbour| holder_ids.contains(&neighbour))
+        };
+        let asker = (0..60).find(is_near).expect("a holder has neighbours");
         let before = net.sum(|stats| stats.retrieval_messages);
         net.get(asker, stored.id).unwrap_or_else(|error| panic!("{name}: {error}"));
         net.run(SECOND * 5);
