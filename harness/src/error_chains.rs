@@ -9,6 +9,8 @@ use butter::http::client::HttpError;
 
 use crate::backend::BackendError;
 use crate::backend::capacity::CapacityError;
+use crate::backend::limits::LimitError;
+use crate::plan::NodeLimits;
 use crate::backend::docker::engine::EngineProblem;
 use crate::cli::error::CommandError;
 use crate::error_class::ErrorClass;
@@ -58,6 +60,9 @@ fn plan_errors() -> Vec<Box<dyn Error>> {
         Box::new(ScheduleError::TooManyPairs),
         Box::new(ScheduleError::EmptySide { names: text() }),
         Box::new(ScheduleError::OnTwoSides { node: text() }),
+        Box::new(ScheduleError::AlreadyThere { node: text(), network: text() }),
+        Box::new(ScheduleError::NetworkFull { node: text(), network: text() }),
+        Box::new(ScheduleError::SeveralIdentities { node: text() }),
         Box::new(ScheduleError::PartitionInForce { name: text() }),
         Box::new(ScheduleError::TooManyZones),
         Box::new(ScheduleError::EndedTwice { node: text() }),
@@ -117,6 +122,12 @@ fn backend_errors() -> Vec<Box<dyn Error>> {
         Box::new(BackendError::Probe(ProbeError::Differs(differs()))),
         Box::new(too_many_files()),
         Box::new(CapacityError::Bridge { network: text(), nodes: 2_000, most: 1_021 }),
+        Box::new(LimitError::Simulated { node: text(), limits: NodeLimits { cpu: Some(0.5), memory: None } }),
+        Box::new(LimitError::NoControlGroup {
+            node: text(),
+            limits: NodeLimits { cpu: None, memory: Some(64 << 20) },
+            source: cause(),
+        }),
         Box::new(CapacityError::Memory { processes: 9, needed: 9 << 20, free: 1 << 20 }),
         Box::new(BackendError::Removal { left: text(), remedy: "restart it".to_owned() }),
         Box::new(BackendError::Other(other())),

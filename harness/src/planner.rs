@@ -136,6 +136,7 @@ fn planned(
     let demands = StepDemands {
         fresh_steps: entries.iter().filter(|entry| entry.spec.wants_fresh_nodes()).count() as u64,
         readdressed: entries.iter().flat_map(|entry| entry.spec.readdressed()).collect(),
+        arrivals: entries.iter().flat_map(|entry| entry.spec.arrivals()).collect(),
     };
     let model = outline.into_model(raw, source, &demands, problems)?;
     let assembled = assemble::assemble(&model, &entries, seed, lives, problems)?;

@@ -19,7 +19,7 @@ use butter::overlay::data::{DataCommand, DataOutcome, DataOverlay, GetError, Put
 use rand::Rng;
 
 use crate::adversary::Adversary;
-use crate::backend::{Backend, BackendError};
+use crate::backend::{Backend, BackendError, limits};
 use crate::events::RunTime;
 use crate::op::{BackendEvent, FoundHits, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult, OpTarget};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
@@ -28,7 +28,7 @@ use crate::series::Scrape;
 use crate::sim::engine::{CompletedCommand, SimEngine, SpawnSpec};
 use crate::sim::network::NodeSlot;
 use crate::sim::series::SimulatedSeries;
-use crate::sim::transport::PacketTap;
+use crate::sim::transport::{NewPlace, PacketTap};
 
 mod identities;
 
@@ -355,6 +355,7 @@ impl Backend for SimBackend {
     }
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
+        limits::refuse(&self.plan)?;
         let total = self.plan.nodes.iter().filter(|node| node.from_start).count() as u64;
         progress.begin("starting nodes", total);
         self.start_all();
@@ -417,8 +418,16 @@ impl Backend for SimBackend {
                 self.engine.transport_mut().rebind(network, &addresses);
                 self.report(Some(id), OpResult::NetworkChanged);
             }
+            (Op::Move { node, network: NetworkIndex(network), address, address6 }, _) => {
+                self.engine.move_node(node.0 as NodeSlot, NewPlace { network, address, address6 });
+                self.report(Some(id), OpResult::NetworkChanged);
+            }
             (Op::SetLink { network, up, down }, _) => {
                 self.engine.transport_mut().set_link(network, &up, &down);
+                self.report(Some(id), OpResult::NetworkChanged);
+            }
+            (Op::SetFirewall { network, policy }, _) => {
+                self.engine.transport_mut().set_firewall(network, policy);
                 self.report(Some(id), OpResult::NetworkChanged);
             }
             (Op::Partition { name, sides, direction }, _) => {

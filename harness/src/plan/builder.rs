@@ -89,6 +89,7 @@ impl PlanBuilder {
             join: Vec::new(),
             settings: self.settings.clone(),
             from_start: true,
+            limits: None,
             behaviours: Vec::new(),
             identities: 1,
         });

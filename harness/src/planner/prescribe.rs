@@ -34,6 +34,15 @@ pub(super) fn prescribe(
             );
         }
     }
+    for (entry, step) in entries.iter().zip(&assembled.steps) {
+        if step.ops.iter().any(|timed| matches!(timed.op, Op::Move { .. })) {
+            problems.add(
+                Diagnostic::at(&entry.span, "neighbours are prescribed by their addresses, which this step changes")
+                    .related(&raw.span, "prescribes the neighbours of every node")
+                    .help("leave the step or `graph` out"),
+            );
+        }
+    }
     let nodes = &assembled.nodes;
     let count = nodes.iter().filter(|node| node.group != FRESH).count();
     let networks: Vec<usize> = nodes[..count].iter().map(|node| node.network.0).collect();

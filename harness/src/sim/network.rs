@@ -16,15 +16,17 @@ use smallvec::SmallVec;
 
 use crate::net::firewall::UDP_TIMEOUT;
 use crate::net::link::{Alteration, Link, LinkConfig, LinkDrop, Transit};
+use crate::net::network_policy::{IpVersion, NetworkFilter, NetworkPolicy, Subject};
 use crate::net::nat::{Flow, Granted, Nat, Protocol, TcpFlags, Verdict, Wanted};
 use crate::plan::Plan;
 use crate::router::stats::{DropCause, ForwardDirection, RouterStats};
 
 pub mod ipv6;
+mod moves;
 #[cfg(test)]
 mod tests;
 
-use ipv6::PacketFate6;
+use ipv6::{Home, PacketFate6};
 
 /// Time to cross one network from device to device: a switch and two stacks.
 pub const LAN_LATENCY: Duration = Duration::from_micros(100);
@@ -134,7 +136,7 @@ pub enum PacketFate {
 pub struct Networks {
     networks: Vec<Network>,
     /// See [`ipv6::homes`].
-    homes: Vec<Option<u32>>,
+    homes: Vec<Option<Home>>,
 }
 
 #[derive(Debug)]
@@ -157,6 +159,7 @@ enum Host {
 struct Router {
     outside: usize,
     nat: Option<Nat>,
+    filter: NetworkFilter,
     nat_timeout: Duration,
     ipv6: Option<PacketFate6>,
     /// Up, down.
@@ -212,6 +215,7 @@ impl Networks {
                         nat: uplink.nat.clone().map(|config| {
                             Nat::new(config, &uplink.addresses(), seed(0)).with_forwards(&uplink.forwards)
                         }),
+                        filter: NetworkFilter::new(uplink.firewall, 0),
                         ipv6: PacketFate6::of(network),
                         nat_timeout: uplink.nat.as_ref().map_or(Duration::MAX, |config| config.udp_timeout),
                         pipes: [Pipe::new(&uplink.up, seed(1)), Pipe::new(&uplink.down, seed(2))],
@@ -327,19 +331,33 @@ impl Networks {
         router.pipes[1].change(down);
     }
 
+    /// Changes what a network's router lets through.
+    pub fn set_firewall(&mut self, network: usize, policy: NetworkPolicy) {
+        let router = self.networks[network].router.as_mut().expect("only a network behind another has a firewall");
+        router.filter.change(policy);
+    }
+
     /// The node that a packet would reach that a node of `network` sent now, and as what; every NAT on the way takes note of it.
-    pub fn resolve(&mut self, now: Time, network: usize, mut flow: Flow) -> Option<(NodeSlot, Flow)> {
+    pub fn resolve(&mut self, now: Time, network: usize, flow: Flow) -> Option<(NodeSlot, Flow)> {
+        self.resolve_way(now, network, flow).map(|(slot, flow, _)| (slot, flow))
+    }
+
+    /// The same, with the routers on the way.
+    pub fn resolve_way(&mut self, now: Time, network: usize, mut flow: Flow) -> Option<(NodeSlot, Flow, Hops)> {
+        let mut hops = Hops::new();
         let mut device = self.next_device(network, *flow.destination.ip())?;
         for _ in 0..=HOPS_MAX {
             let (network, ahead) = match device {
-                PacketStop::Node(slot) => return Some((slot, flow)),
+                PacketStop::Node(slot) => return Some((slot, flow, hops)),
                 PacketStop::Outwards(network) => (network, Way::Up),
                 PacketStop::Inwards(network) => (network, Way::Down),
             };
             let router = self.networks[network].router.as_mut().expect("only a network behind another has a router");
             let (translated, way) = router.translate(now, flow, ahead)?;
             flow = translated;
-            device = self.beyond(RouterHop { network: network as u32, way }, flow)?;
+            let hop = RouterHop { network: network as u32, way };
+            device = self.beyond(hop, flow)?;
+            hops.push(hop);
         }
         None
     }
@@ -364,7 +382,7 @@ impl Networks {
                 Transit::Arrives(at) | Transit::Altered(at, Alteration { flipped: None, .. }) => {
                     carried.at = carried.at.max(at);
                 }
-                Transit::Altered(..) | Transit::Drop(LinkDrop::Lost) => carried.lost += 1,
+                Transit::Altered(..) | Transit::Drop(LinkDrop::Lost | LinkDrop::TooBig) => carried.lost += 1,
                 Transit::Drop(LinkDrop::QueueFull) => carried.refused += 1,
             }
         }
@@ -461,6 +479,28 @@ impl Router {
     /// The addresses beyond the NAT of a packet that comes to go up or down, and the way that it really goes; `None` if it is
     /// dropped.
     fn translate(&mut self, now: Time, flow: Flow, ahead: Way) -> Option<(Flow, Way)> {
+        if ahead == Way::Up && !self.lets_through(now, flow, ahead) {
+            return None;
+        }
+        let (flow, way) = self.beyond_nat(now, flow, ahead)?;
+        (way != Way::Down || self.lets_through(now, flow, way)).then_some((flow, way))
+    }
+
+    /// Whether what a host inside sends or would get passes.
+    fn lets_through(&mut self, now: Time, flow: Flow, way: Way) -> bool {
+        let version = if ipv6::is_label(*flow.source.ip()) { IpVersion::V6 } else { IpVersion::V4 };
+        let passes = match way {
+            Way::Up => self.filter.outbound(now, version, Subject::of_flow(flow)),
+            Way::Down => self.filter.inbound(now, version, Subject::of_flow(flow)),
+            Way::Turn => Ok(()),
+        };
+        if let Err(why) = passes {
+            self.stats.drop(why.into());
+        }
+        passes.is_ok()
+    }
+
+    fn beyond_nat(&mut self, now: Time, flow: Flow, ahead: Way) -> Option<(Flow, Way)> {
         if ipv6::is_label(*flow.source.ip()) {
             return self.lets_pass(now, flow, ahead).then_some((flow, ahead));
         }

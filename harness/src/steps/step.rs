@@ -123,6 +123,11 @@ pub(crate) trait StepSpec: fmt::Debug {
         false
     }
 
+    /// Networks that nodes move to, and how many at most.
+    fn arrivals(&self) -> Vec<(NetworkIndex, u64)> {
+        Vec::new()
+    }
+
     /// Networks whose routers take new external addresses, each as often as it does so.
     fn readdressed(&self) -> Vec<NetworkIndex> {
         Vec::new()
@@ -229,6 +234,28 @@ pub(crate) enum ScheduleError {
         /// Name of the node.
         node: String,
     },
+    /// A node that moves comes to another network.
+    #[error("{node} is on {network} already")]
+    AlreadyThere {
+        /// Name of the node.
+        node: String,
+        /// Name of the network.
+        network: String,
+    },
+    /// More nodes come than the subnet was made for: some that are named by their network came there by steps before.
+    #[error("no address is left on {network} for {node}")]
+    NetworkFull {
+        /// Name of the node.
+        node: String,
+        /// Name of the network.
+        network: String,
+    },
+    /// The simulator gives each identity an address of its own; on other backends they share one.
+    #[error("{node} has several identities, which cannot move as one")]
+    SeveralIdentities {
+        /// Name of the node.
+        node: String,
+    },
     /// Only one of several steps at once can have nodes join for it.
     #[error("two of its steps have fresh nodes join")]
     FreshTwice,
@@ -256,6 +283,9 @@ impl ScheduleError {
             ScheduleError::NotPartitioned { .. } => "partition before: - partition: [alpha, beta]",
             ScheduleError::NoDisk { .. } => "give its node group a disk: store: disk",
             ScheduleError::EndedTwice { .. } => "let one step alone be about it, or put one after the other",
+            ScheduleError::AlreadyThere { .. } => "name another network, or only nodes that are elsewhere",
+            ScheduleError::NetworkFull { .. } => "name node groups or nodes instead of networks, or say how many: count: 3",
+            ScheduleError::SeveralIdentities { .. } => "name other nodes, or leave its `sybil` out",
             ScheduleError::FreshTwice => "let one of them alone name fresh nodes",
             ScheduleError::TooManyPairs => "name fewer nodes: among: [a, b]",
             ScheduleError::TooManyOps | ScheduleError::TooManyDraws => "use fewer nodes or items, or less time",

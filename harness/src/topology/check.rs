@@ -8,6 +8,7 @@ use super::raw::RawTopology;
 use super::raw::network::{RawIpv6, RawNetwork};
 use crate::net::link::LinkConfig;
 use crate::net::nat::{NatConfig, Protocol};
+use crate::net::network_policy::NetworkPolicy;
 use crate::plan::{NetworkIndex, NetworkRange};
 
 mod groups;
@@ -60,9 +61,12 @@ pub(crate) struct NetworkModel {
     pub(crate) ipv6: RawIpv6,
     pub(crate) behind: Option<NetworkIndex>,
     pub(crate) nat: Option<NatConfig>,
+    pub(crate) firewall: NetworkPolicy,
     pub(crate) forwards: Vec<ForwardModel>,
     /// How often it gets new addresses outside.
     pub(crate) rebinds: u64,
+    /// How many nodes move there.
+    pub(crate) arrivals: u64,
     pub(crate) up: LinkConfig,
     pub(crate) down: LinkConfig,
     pub(crate) region: Option<String>,
@@ -105,6 +109,8 @@ pub(crate) struct StepDemands {
     pub(crate) fresh_steps: u64,
     /// Networks whose routers take new external addresses, each as often as they do.
     pub(crate) readdressed: Vec<NetworkIndex>,
+    /// Networks that nodes move to, and how many at most.
+    pub(crate) arrivals: Vec<(NetworkIndex, u64)>,
 }
 
 impl Outline {
@@ -139,6 +145,9 @@ impl Outline {
         for network in &demands.readdressed {
             networks[network.0].rebinds += 1;
         }
+        for &(network, nodes) in &demands.arrivals {
+            networks[network.0].arrivals += nodes;
+        }
         networks::capacities(&networks, &groups, demands.fresh_steps, problems);
         let fresh_steps = demands.fresh_steps;
         problems.none().then_some(TopologyModel { networks, groups, settings, fresh_steps, prescribes_graph })
@@ -148,12 +157,27 @@ impl Outline {
 impl NetworkModel {
     /// Number `number` of those that `raw` makes, counted from 0.
     fn new(raw: &RawNetwork, number: usize, behind: Option<NetworkIndex>) -> Self {
-        let RawNetwork { name, subnet, ipv6, nat, link, region, log, count, .. } = raw.clone();
+        let RawNetwork { name, subnet, ipv6, nat, firewall, link, region, log, count, .. } = raw.clone();
         let (up, down) = link.over((&LinkConfig::default(), &LinkConfig::default()));
         let group = name.value.clone();
         let value = if count.is_some() { format!("{group}-{}", number + 1) } else { name.value };
         let name = Spanned { value, span: name.span };
-        NetworkModel { name, group, subnet, ipv6, behind, nat, forwards: Vec::new(), rebinds: 0, up, down, region, log }
+        NetworkModel {
+            name,
+            group,
+            subnet,
+            ipv6,
+            behind,
+            nat,
+            firewall,
+            forwards: Vec::new(),
+            rebinds: 0,
+            arrivals: 0,
+            up,
+            down,
+            region,
+            log,
+        }
     }
 }
 

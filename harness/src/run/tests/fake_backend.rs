@@ -154,7 +154,7 @@ impl Backend for FakeBackend {
                 };
                 self.tell(soon, Some(op), what);
             }
-            (Op::Rebind { .. } | Op::SetLink { .. } | Op::Partition { .. } | Op::Heal { .. }, _) => {
+            (Op::Rebind { .. } | Op::Move { .. } | Op::SetFirewall { .. } | Op::SetLink { .. } | Op::Partition { .. } | Op::Heal { .. }, _) => {
                 self.tell(soon, Some(op), OpResult::NetworkChanged)
             }
             // First through a relay; a direct link takes the longer the higher the node.

@@ -70,6 +70,24 @@ impl<'c> NameTable<'c> {
         groups.map(|(index, group)| (group.name.value.clone(), NodeSelector::Group(index))).collect()
     }
 
+    /// How many nodes the file puts where a name says.
+    pub(crate) fn count_of(&self, selector: &NodeSelector) -> u64 {
+        let on = |networks: NetworkRange| {
+            let group = |group: &GroupModel| match group.networks {
+                Some(_) => (0..group.size()).filter(|number| networks.contains(group.network_of(*number))).count() as u64,
+                None => 0,
+            };
+            self.groups.iter().map(group).sum()
+        };
+        match selector {
+            NodeSelector::All => self.groups.iter().map(GroupModel::size).sum(),
+            NodeSelector::Fresh => 0,
+            NodeSelector::Networks(networks) => on(*networks),
+            NodeSelector::Group(group) => self.groups[*group].size(),
+            NodeSelector::Node(..) => 1,
+        }
+    }
+
     /// The names of all node groups.
     pub(crate) fn group_names(&self) -> Vec<&'c str> {
         self.groups.iter().map(|group| group.name.value.as_str()).collect()

@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::link::{self, LinkChange};
+use super::firewall;
 use super::nat::{self, RawForward};
 use crate::net::firewall::Policy;
 use crate::net::nat::NatConfig;
+use crate::net::network_policy::NetworkPolicy;
 use crate::plan::ipv6::PREFIX_LEN;
 use crate::topology::check::NETWORKS_MAX;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
@@ -35,6 +37,7 @@ pub(crate) struct RawNetwork {
     /// `None`: one network that bears the name itself.
     pub(crate) count: Option<u64>,
     pub(crate) nat: Option<NatConfig>,
+    pub(crate) firewall: NetworkPolicy,
     pub(crate) forwards: Vec<RawForward>,
     pub(crate) link: LinkChange,
     pub(crate) region: Option<String>,
@@ -78,6 +81,8 @@ pub(crate) static NETWORK: MapSpec = MapSpec {
             .of(ValueForm::Either(&nat::NAT_FORMS)),
         key("link", "{latency: 10ms}", "its uplink: a preset or a map; perfect if absent")
             .of(ValueForm::Either(&link::LINK_FORMS)),
+        key("firewall", "udp-blocked", "what its router lets through: see Firewalls; open if absent")
+            .of(ValueForm::Either(&firewall::FIREWALL_FORMS)),
         key("region", "eu", "where it is said to be, shown in reports").of(ValueForm::Text),
         key("log", "debug", "log filter of its router; that of the harness if absent").of(ValueForm::Text),
         key("count", "7", "how many such networks").of(ValueForm::Count(1, NETWORKS_MAX as u64)),
@@ -87,11 +92,11 @@ pub(crate) static NETWORK: MapSpec = MapSpec {
         key("firewall6", "stateful", "what its router lets in by IPv6: stateful or open")
             .of(ValueForm::Words(|| words_of(&POLICIES))),
     ],
-    later: &["mtu", "dns"],
+    later: &["dns"],
 };
 
 /// Keys that mean something only for a network behind another.
-pub(crate) const UPLINK_KEYS: [&str; 5] = ["nat", "link", "count", "firewall6", "log"];
+pub(crate) const UPLINK_KEYS: [&str; 6] = ["nat", "link", "count", "firewall", "firewall6", "log"];
 
 const POLICIES: [(&str, Policy); 2] = [("stateful", Policy::Stateful), ("open", Policy::Open)];
 
@@ -118,6 +123,7 @@ pub(crate) fn read(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink
         behind: fields.text("behind", problems),
         count: fields.count("count", 1, NETWORKS_MAX as u64, problems),
         nat: nat.config,
+        firewall: firewall::read(&fields, "firewall", problems).unwrap_or_default(),
         forwards: nat.forwards,
         link: fields.entry("link").map(|(key, node)| link::read(node, &key.span, problems)).unwrap_or_default(),
         region: fields.text("region", problems).map(|region| region.value),
