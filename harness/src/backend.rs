@@ -10,13 +10,13 @@ use crate::probe::{ProbeError, RouterDiffers};
 use crate::programs::ProgramError;
 use crate::progress::Progress;
 use capacity::CapacityError;
-use limits::LimitError;
 use docker::engine::EngineProblem;
+use limits::LimitError;
 
 pub mod capacity;
-pub mod limits;
 pub mod docker;
 pub(crate) mod held;
+pub mod limits;
 pub mod netns;
 pub(crate) mod process;
 

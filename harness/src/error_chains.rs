@@ -9,9 +9,8 @@ use butter::http::client::HttpError;
 
 use crate::backend::BackendError;
 use crate::backend::capacity::CapacityError;
-use crate::backend::limits::LimitError;
-use crate::plan::NodeLimits;
 use crate::backend::docker::engine::EngineProblem;
+use crate::backend::limits::LimitError;
 use crate::cli::error::CommandError;
 use crate::error_class::ErrorClass;
 use crate::explain::{RecordError, StoryError};
@@ -23,6 +22,7 @@ use crate::net::nat::leases::Refused;
 use crate::net::packet::Malformed;
 use crate::netns::access::NamespaceError;
 use crate::plan::GraphError;
+use crate::plan::NodeLimits;
 use crate::planner;
 use crate::probe::{ProbeError, RouterDiffers};
 use crate::programs::ProgramError;
@@ -60,6 +60,8 @@ fn plan_errors() -> Vec<Box<dyn Error>> {
         Box::new(ScheduleError::TooManyPairs),
         Box::new(ScheduleError::EmptySide { names: text() }),
         Box::new(ScheduleError::OnTwoSides { node: text() }),
+        Box::new(ScheduleError::TracedStranger { file: text(), line: 3, node: text(), names: text() }),
+        Box::new(ScheduleError::TracedTooMany { file: text(), line: 3, traced: 9, nodes: 8, names: text() }),
         Box::new(ScheduleError::AlreadyThere { node: text(), network: text() }),
         Box::new(ScheduleError::NetworkFull { node: text(), network: text() }),
         Box::new(ScheduleError::SeveralIdentities { node: text() }),

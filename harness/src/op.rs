@@ -179,7 +179,11 @@ impl Op {
             | Op::Search { node, .. }
             | Op::Connect { node, .. }
             | Op::Ping { node, .. } => Some(*node),
-            Op::Rebind { .. } | Op::SetLink { .. } | Op::SetFirewall { .. } | Op::Partition { .. } | Op::Heal { .. } => None,
+            Op::Rebind { .. }
+            | Op::SetLink { .. }
+            | Op::SetFirewall { .. }
+            | Op::Partition { .. }
+            | Op::Heal { .. } => None,
             Op::Inspect | Op::Sample => None,
         }
     }

@@ -31,16 +31,18 @@ mod step;
 pub mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
+mod topology_file;
 
 use ipv6::{Network6, Uplink6};
 
 pub use crate::index::{ItemIndex, NetworkIndex, NetworkRange, NodeIndex};
 pub use check::{Aggregate, Check, Comparison, Measure, Selection, Statistic};
 pub use fidelity::{Fidelity, FidelityChoice, PACKET_NODES_MAX};
-pub use prescribed_graph::{EdgeFile, GRAPH_LINKS_MAX, GraphError, GraphForm, PrescribedGraph};
 pub use limits::NodeLimits;
 pub use places::NodePlaces;
+pub use prescribed_graph::{GRAPH_LINKS_MAX, GraphError, GraphForm, PrescribedGraph};
 pub use step::{EndCondition, Step, TimedOp};
+pub use topology_file::TopologyFile;
 
 /// Port on which every node listens for peers (UDP).
 pub const NODE_PORT: u16 = 4_001;
@@ -70,6 +72,9 @@ pub struct Plan {
     /// The neighbours that nodes have from the start to the end, if the file prescribes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graph: Option<PrescribedGraph>,
+    /// Files beside the topology that it names.
+    #[serde(skip)]
+    pub files: Vec<TopologyFile>,
     /// Every item that is stored.
     pub items: Vec<Item>,
     /// What happens, in order.

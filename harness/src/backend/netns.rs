@@ -25,8 +25,8 @@ use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::capacity::MachineRoom;
-use crate::backend::limits::LimitError;
 use crate::backend::held::{HeldApi, HeldBackend, HeldHost, HeldHosts, LogSource};
+use crate::backend::limits::LimitError;
 use crate::backend::process::client::{ApiClient, Route, api_client};
 use crate::backend::process::exit::how_it_ended;
 use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, ProcessInstance};

@@ -50,8 +50,8 @@ use crate::plan::partitions::PartitionState;
 use crate::plan::{Item, ItemIndex, NodeIndex, Plan};
 use crate::progress::Progress;
 use client::{ApiClient, Route};
-use moves::NodePlace;
 use lifecycle::{LifecycleQueues, ProcessInstance, ProcessNode};
+use moves::NodePlace;
 
 /// Nodes that are let begin at once.
 const RELEASES_AT_ONCE: usize = 64;

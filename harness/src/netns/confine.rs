@@ -35,12 +35,7 @@ pub(crate) enum Privileges {
 
 /// Confines what `command` starts. It ends when the thread that starts it ends, and works in `folder` if one is given, else
 /// in `/`. It enters the control groups whose doors are given before it has memory of its own.
-pub(super) fn confine(
-    command: &mut Command,
-    privileges: Privileges,
-    folder: Option<OwnedFd>,
-    groups: Vec<OwnedFd>,
-) {
+pub(super) fn confine(command: &mut Command, privileges: Privileges, folder: Option<OwnedFd>, groups: Vec<OwnedFd>) {
     let parent = getpid();
     let apply = move || {
         for door in &groups {

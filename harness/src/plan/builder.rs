@@ -43,6 +43,7 @@ impl PlanBuilder {
             networks: Vec::new(),
             nodes: Vec::new(),
             graph: None,
+            files: Vec::new(),
             items: Vec::new(),
             steps: Vec::new(),
             checks: Vec::new(),

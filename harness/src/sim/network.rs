@@ -16,8 +16,8 @@ use smallvec::SmallVec;
 
 use crate::net::firewall::UDP_TIMEOUT;
 use crate::net::link::{Alteration, Link, LinkConfig, LinkDrop, Transit};
-use crate::net::network_policy::{IpVersion, NetworkFilter, NetworkPolicy, Subject};
 use crate::net::nat::{Flow, Granted, Nat, Protocol, TcpFlags, Verdict, Wanted};
+use crate::net::network_policy::{IpVersion, NetworkFilter, NetworkPolicy, Subject};
 use crate::plan::Plan;
 use crate::router::stats::{DropCause, ForwardDirection, RouterStats};
 

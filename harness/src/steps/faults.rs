@@ -55,11 +55,7 @@ pub(crate) static FAULTS: [Fault; 25] = [
     ),
     fault("a NAT forgets its mappings", "rebind: [beta]", Everywhere),
     fault("a node moves to another network", "move: {nodes: a-1, to: beta}", Everywhere),
-    fault(
-        "a firewall stops UDP, or all but the web",
-        "firewall: {networks: [beta], policy: udp-blocked}",
-        Everywhere,
-    ),
+    fault("a firewall stops UDP, or all but the web", "firewall: {networks: [beta], policy: udp-blocked}", Everywhere),
     fault("a portal stops everything for a time", "firewall: {networks: [beta], policy: {captive: 5s}}", Everywhere),
     fault("a link has a small MTU", "link: {networks: [beta], mtu: 1300}", Everywhere),
     fault(
@@ -134,7 +130,8 @@ mod tests {
                 "networks: {{lan: {{}}}}\nnodes: {{a: {{on: lan, {}}}}}\nsteps: [settle: {{for: 1s}}]\n",
                 fault.written
             );
-            let plan = planner::read("fault.yaml", &text, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
+            let plan =
+                planner::read("fault.yaml", &text, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
             let refused = limits::refuse(&plan).unwrap_err().to_string();
             assert!(refused.contains("a has limits"), "{refused}");
         }

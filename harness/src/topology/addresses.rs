@@ -177,7 +177,8 @@ mod tests {
     #[test]
     fn nodes_begin_at_ten_where_there_is_room() {
         let hosts = |subnet: &str, nodes| {
-            HostAddresses::new(subnet.parse().unwrap(), AddressNeed { nodes, routers: 1, arrivals: 0 }).node().octets()[3]
+            HostAddresses::new(subnet.parse().unwrap(), AddressNeed { nodes, routers: 1, arrivals: 0 }).node().octets()
+                [3]
         };
         assert_eq!(hosts("10.1.0.0/24", 5), 10);
         assert_eq!(hosts("10.1.0.0/24", 244), 10);

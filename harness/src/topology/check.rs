@@ -1,5 +1,7 @@
 //! Looks every name up and judges what only shows when the parts are put together.
 
+use std::path::Path;
+
 use ipnet::Ipv4Net;
 
 use super::diagnostics::DiagnosticSink;
@@ -123,8 +125,8 @@ impl Outline {
     }
 
     /// Everything that steps, checks and forwards can name.
-    pub(crate) fn names<'c>(&'c self, raw: &RawTopology, source: &'c str) -> NameTable<'c> {
-        NameTable::new(&raw.networks, &self.tree.places, &self.groups, source)
+    pub(crate) fn names<'c>(&'c self, raw: &RawTopology, source: &'c str, folder: &'c Path) -> NameTable<'c> {
+        NameTable::new(&raw.networks, &self.tree.places, &self.groups, (source, folder))
     }
 
     /// The model, with room on every network for what the steps need. `None` if anything in the file is wrong: nothing is
@@ -132,12 +134,12 @@ impl Outline {
     pub(crate) fn into_model(
         self,
         raw: RawTopology,
-        source: &str,
+        (source, folder): (&str, &Path),
         demands: &StepDemands,
         problems: &mut DiagnosticSink,
     ) -> Option<TopologyModel> {
         let prescribes_graph = raw.graph.is_some();
-        let names = self.names(&raw, source);
+        let names = self.names(&raw, source, folder);
         let forwards: Vec<_> = raw.networks.iter().flat_map(|network| names.forwards(network, problems)).collect();
         let Outline { tree, groups, settings } = self;
         let mut networks = networks::in_order(raw.networks, &tree);

@@ -15,6 +15,7 @@ use crate::adversary::Behaviour;
 use crate::plan::sweep::{RUNS_MAX, Sweep};
 use crate::plan::{FidelityChoice, NodeLimits, ResolvedInput};
 
+pub(crate) mod field;
 pub(crate) mod firewall;
 pub(crate) mod graph;
 mod limits;
@@ -133,8 +134,12 @@ static GROUP: MapSpec = MapSpec {
             "where its nodes keep blocks: memory, or disk, where they outlive the process; memory if absent",
         )
         .of(ValueForm::Words(|| words_of(&STORES))),
-        key("limits", "{cpu: 50%, memory: 64MiB}", "what each of its nodes may use of the machine; all of it if absent")
-            .of(ValueForm::Map(&limits::LIMITS)),
+        key(
+            "limits",
+            "{cpu: 50%, memory: 64MiB}",
+            "what each of its nodes may use of the machine; all of it if absent",
+        )
+        .of(ValueForm::Map(&limits::LIMITS)),
         key("config", "{storage: 64MiB}", "settings of its nodes").of(ValueForm::Settings),
     ],
     later: &[],

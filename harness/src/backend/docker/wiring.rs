@@ -8,8 +8,7 @@ use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, NetworkConnectRequest,
-    NetworkDisconnectRequest,
-    NetworkingConfig, VolumeCreateRequest,
+    NetworkDisconnectRequest, NetworkingConfig, VolumeCreateRequest,
 };
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 use butter::driver::api::TOKEN_VARIABLE;
@@ -122,7 +121,10 @@ impl Wiring {
         let container = self.node_name(here, node);
         let [from, to] = [here, there].map(|plan| &self.networks.names[plan.node(node).network.0]);
         let leave = NetworkDisconnectRequest { container: container.clone(), force: Some(false) };
-        docker.disconnect_network(from, leave).await.with_context(|| format!("disconnecting {container} from {from}"))?;
+        docker
+            .disconnect_network(from, leave)
+            .await
+            .with_context(|| format!("disconnecting {container} from {from}"))?;
         let enter = NetworkConnectRequest {
             container: container.clone(),
             endpoint_config: Some(endpoint(there.node(node).address)),

@@ -68,7 +68,8 @@ pub(super) fn homes(plan: &Plan) -> Vec<Option<Home>> {
     if !plan.has_ipv6() {
         return Vec::new();
     }
-    let home = |(node, slot): (&NodePlan, NodeSlot)| node.address6.map(|_| Home { network: node.network.0 as u32, slot });
+    let home =
+        |(node, slot): (&NodePlan, NodeSlot)| node.address6.map(|_| Home { network: node.network.0 as u32, slot });
     let mut homes: Vec<_> = plan.nodes.iter().zip(0..).map(home).collect();
     homes.resize(addresses(plan).len(), None);
     homes

@@ -162,11 +162,16 @@ fn preset(node: &YamlNode, problems: &mut DiagnosticSink) -> Option<LinkChange> 
         problems.add(problem);
         return None;
     };
-    let of = |preset| LinkDirection { preset: Some(preset), ..LinkDirection::default() };
-    Some(LinkChange { up: of(up), down: of(down) })
+    Some(LinkChange::of_preset((up, down)))
 }
 
 impl LinkChange {
+    /// A whole link in place of any other.
+    pub(crate) fn of_preset((up, down): (LinkConfig, LinkConfig)) -> Self {
+        let of = |preset| LinkDirection { preset: Some(preset), ..LinkDirection::default() };
+        LinkChange { up: of(up), down: of(down) }
+    }
+
     /// The link, up and down, of a network that had `before`.
     pub(crate) fn over(&self, (up, down): (&LinkConfig, &LinkConfig)) -> (LinkConfig, LinkConfig) {
         (self.up.over(up), self.down.over(down))
