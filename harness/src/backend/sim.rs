@@ -1,7 +1,6 @@
 //! Plays a run on the simulator: virtual time, and the same result each time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use butter::api::StoragePlace;
@@ -30,8 +29,10 @@ use crate::sim::network::NodeSlot;
 use crate::sim::series::SimulatedSeries;
 use crate::sim::transport::{NewPlace, PacketTap};
 
+mod configs;
 mod identities;
 
+use configs::shared_configs;
 use identities::Identities;
 
 /// Nodes that run from the start come up in random order, spread over so long per node.
@@ -476,25 +477,6 @@ impl Backend for SimBackend {
     async fn down(&mut self, _progress: &mut dyn Progress) -> Result<(), BackendError> {
         Ok(())
     }
-}
-
-/// One configuration per node, the same one for nodes of the same settings.
-fn shared_configs(plan: &Plan) -> Vec<NodeConfig> {
-    let mut known = BTreeMap::new();
-    let mut shared = Vec::with_capacity(plan.nodes.len());
-    for node in &plan.nodes {
-        let key = (node.ambassador, &node.join, &node.settings);
-        let config = || {
-            let mut config = plan.node_config(node);
-            if plan.graph.is_some() {
-                // Neighbours are prescribed: there is no one to look for.
-                Arc::make_mut(&mut config.core).discover = false;
-            }
-            config
-        };
-        shared.push(known.entry(key).or_insert_with(config).clone());
-    }
-    shared
 }
 
 /// What a generator of random numbers is for; each leaves room for as many nodes or lives as there may be.
