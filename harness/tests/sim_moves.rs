@@ -106,7 +106,7 @@ fn a_node_notices_that_it_has_moved_and_is_met_where_it_is() {
             let outside = plan.network(*network).behind.as_ref().unwrap().address;
             assert_eq!(node.me().external_address.map(|seen| seen.ip()), Some(outside.into()), "{fidelity:?}");
             assert!(node.neighbours().count() > 0, "{fidelity:?}");
-            // Whoever is on its new network meets it there, and nobody at its old address.
+            // Whoever is on its new network meets it there, and none at its old address.
             let old = plan.node(NodeIndex(slot as usize)).address;
             let remotes = |of: NodeSlot| {
                 let links = sim.engine().node(of).unwrap().linked();

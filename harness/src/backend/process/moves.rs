@@ -22,7 +22,7 @@ impl NodePlace {
     }
 }
 
-/// Takes a node to another place. Its program is not asked and not told.
+/// Takes a node to another place. Its program notices by itself.
 ///
 /// # Errors
 /// If its host cannot be wired there.
