@@ -18,7 +18,7 @@ use crate::net::firewall::UDP_TIMEOUT;
 use crate::net::link::{Alteration, Link, LinkConfig, LinkDrop, Transit};
 use crate::net::nat::{Flow, Granted, Nat, Protocol, Wanted};
 use crate::net::network_policy::{NetworkFilter, NetworkPolicy};
-use crate::plan::Plan;
+use crate::plan::{Fidelity, Plan};
 use crate::router::stats::{DropCause, ForwardDirection, RouterStats};
 
 pub mod ipv6;
@@ -138,6 +138,7 @@ pub struct Networks {
     networks: Vec<Network>,
     /// See [`ipv6::homes`].
     homes: Vec<Option<Home>>,
+    fidelity: Fidelity,
 }
 
 #[derive(Debug)]
@@ -179,7 +180,8 @@ struct Pipe {
 }
 
 impl Pipe {
-    fn new(config: &LinkConfig, seed: u64) -> Self {
+    fn new(config: &LinkConfig, seed: u64, fidelity: Fidelity) -> Self {
+        let config = &modelled(config, fidelity);
         Pipe {
             link: Link::new(config.clone(), seed),
             latency: config.latency,
@@ -188,7 +190,8 @@ impl Pipe {
         }
     }
 
-    fn change(&mut self, config: &LinkConfig) {
+    fn change(&mut self, config: &LinkConfig, fidelity: Fidelity) {
+        let config = &modelled(config, fidelity);
         self.link.change(config.clone());
         self.latency = config.latency;
         self.perfect = config.only_delays();
@@ -196,9 +199,19 @@ impl Pipe {
     }
 }
 
+/// A link as it is simulated. The model of QUIC has datagrams of one length, as if it had found the MTU of its path: only QUIC itself
+/// looks for that.
+fn modelled(config: &LinkConfig, fidelity: Fidelity) -> LinkConfig {
+    match fidelity {
+        Fidelity::Packet => config.clone(),
+        Fidelity::Message => LinkConfig { mtu: None, ..config.clone() },
+    }
+}
+
 impl Networks {
     /// The networks of `plan`, idle.
     pub fn new(plan: &Plan) -> Self {
+        let fidelity = plan.sim_fidelity();
         let mut networks: Vec<Network> = plan
             .networks
             .iter()
@@ -219,7 +232,7 @@ impl Networks {
                         filter: NetworkFilter::new(uplink.firewall, 0),
                         ipv6: PacketFate6::of(network),
                         nat_timeout: uplink.nat.as_ref().map_or(Duration::MAX, |config| config.udp_timeout),
-                        pipes: [Pipe::new(&uplink.up, seed(1)), Pipe::new(&uplink.down, seed(2))],
+                        pipes: [Pipe::new(&uplink.up, seed(1), fidelity), Pipe::new(&uplink.down, seed(2), fidelity)],
                         stats: RouterStats::default(),
                     }
                 }),
@@ -246,7 +259,7 @@ impl Networks {
             networks[index].hosts.sort_by_key(|&(address, _)| address);
             networks[index].routes.sort();
         }
-        Networks { networks, homes: ipv6::homes(plan) }
+        Networks { networks, homes: ipv6::homes(plan), fidelity }
     }
 
     /// How many there are.
@@ -328,8 +341,8 @@ impl Networks {
     /// Changes a network's uplink.
     pub fn set_link(&mut self, network: usize, up: &LinkConfig, down: &LinkConfig) {
         let router = self.networks[network].router.as_mut().expect("only a network behind another has an uplink");
-        router.pipes[0].change(up);
-        router.pipes[1].change(down);
+        router.pipes[0].change(up, self.fidelity);
+        router.pipes[1].change(down, self.fidelity);
     }
 
     /// Changes what a network's router lets through.
