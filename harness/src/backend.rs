@@ -11,10 +11,12 @@ use crate::programs::ProgramError;
 use crate::progress::Progress;
 use capacity::CapacityError;
 use docker::engine::EngineProblem;
+use limits::LimitError;
 
 pub mod capacity;
 pub mod docker;
 pub(crate) mod held;
+pub mod limits;
 pub mod netns;
 pub(crate) mod process;
 
@@ -63,6 +65,9 @@ pub enum BackendError {
     /// The machine is too small for the plan. Nothing was created.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
+    /// Limits of a node cannot be kept. Nothing was created.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// The self-probe failed, or a router does not behave as declared.
     #[error(transparent)]
     Probe(#[from] ProbeError),
@@ -82,6 +87,7 @@ impl BackendError {
             BackendError::Namespace(error) => error.remedy().map(str::to_owned),
             BackendError::Engine(error) => Some(error.remedy()),
             BackendError::Capacity(error) => Some(error.remedy()),
+            BackendError::Limit(error) => Some(error.remedy().to_owned()),
             BackendError::Probe(error) => error.remedy().map(str::to_owned),
             BackendError::Removal { remedy, .. } => Some(remedy.clone()),
             BackendError::Other(_) => None,
@@ -100,6 +106,7 @@ impl BackendError {
     pub fn class(&self) -> ErrorClass {
         match self {
             BackendError::Program(error) => error.class(),
+            BackendError::Limit(error) => error.class(),
             BackendError::Namespace(_)
             | BackendError::Engine(_)
             | BackendError::Capacity(_)

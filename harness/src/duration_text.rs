@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Writes `1m 30s`, `40ms`, `0s`.
 ///
@@ -19,6 +19,30 @@ pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
     humantime::parse_duration(&text).map_err(|error| de::Error::custom(format!("`{text}` is no duration: {error}")))
+}
+
+/// The same for durations that may be absent.
+pub mod optional {
+    use super::{Deserialize, Deserializer, Duration, Serialize, Serializer};
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Present(#[serde(with = "super")] Duration);
+
+    /// Writes `null` or as [`super::serialize`].
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        duration.map(Present).serialize(to)
+    }
+
+    /// Reads what [`serialize`] writes.
+    ///
+    /// # Errors
+    /// As [`super::deserialize`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Present>::deserialize(from)?.map(|Present(duration)| duration))
+    }
 }
 
 #[cfg(test)]

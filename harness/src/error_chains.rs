@@ -10,6 +10,7 @@ use butter::http::client::HttpError;
 use crate::backend::BackendError;
 use crate::backend::capacity::CapacityError;
 use crate::backend::docker::engine::EngineProblem;
+use crate::backend::limits::LimitError;
 use crate::cli::error::CommandError;
 use crate::error_class::ErrorClass;
 use crate::explain::{RecordError, StoryError};
@@ -21,6 +22,7 @@ use crate::net::nat::leases::Refused;
 use crate::net::packet::Malformed;
 use crate::netns::access::NamespaceError;
 use crate::plan::GraphError;
+use crate::plan::NodeLimits;
 use crate::planner;
 use crate::probe::{ProbeError, RouterDiffers};
 use crate::programs::ProgramError;
@@ -58,6 +60,11 @@ fn plan_errors() -> Vec<Box<dyn Error>> {
         Box::new(ScheduleError::TooManyPairs),
         Box::new(ScheduleError::EmptySide { names: text() }),
         Box::new(ScheduleError::OnTwoSides { node: text() }),
+        Box::new(ScheduleError::TracedStranger { file: text(), line: 3, node: text(), names: text() }),
+        Box::new(ScheduleError::TracedTooMany { file: text(), line: 3, traced: 9, nodes: 8, names: text() }),
+        Box::new(ScheduleError::AlreadyThere { node: text(), network: text() }),
+        Box::new(ScheduleError::NetworkFull { node: text(), network: text() }),
+        Box::new(ScheduleError::SeveralIdentities { node: text() }),
         Box::new(ScheduleError::PartitionInForce { name: text() }),
         Box::new(ScheduleError::TooManyZones),
         Box::new(ScheduleError::EndedTwice { node: text() }),
@@ -117,6 +124,12 @@ fn backend_errors() -> Vec<Box<dyn Error>> {
         Box::new(BackendError::Probe(ProbeError::Differs(differs()))),
         Box::new(too_many_files()),
         Box::new(CapacityError::Bridge { network: text(), nodes: 2_000, most: 1_021 }),
+        Box::new(LimitError::Simulated { node: text(), limits: NodeLimits { cpu: Some(0.5), memory: None } }),
+        Box::new(LimitError::NoControlGroup {
+            node: text(),
+            limits: NodeLimits { cpu: None, memory: Some(64 << 20) },
+            source: cause(),
+        }),
         Box::new(CapacityError::Memory { processes: 9, needed: 9 << 20, free: 1 << 20 }),
         Box::new(BackendError::Removal { left: text(), remedy: "restart it".to_owned() }),
         Box::new(BackendError::Other(other())),

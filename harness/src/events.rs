@@ -10,7 +10,10 @@ use butter::core::identity::{BlockId, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::index::{ItemIndex, NetworkIndex, NodeIndex};
-use crate::statistics::{quantile, ratio};
+
+mod block_spread;
+
+pub use block_spread::BlockSpread;
 
 /// Microseconds of the run's clock, which starts when everything is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -114,6 +117,15 @@ pub enum EventKind {
         peer: NodeIndex,
         /// How it ended.
         result: Recovery,
+    },
+    /// A node has come to another network.
+    Moved {
+        /// Index of the node in the plan.
+        node: NodeIndex,
+        /// Index of the network that it is on from then on.
+        network: NetworkIndex,
+        /// Its address there.
+        address: Ipv4Addr,
     },
     /// A network's uplink was changed.
     LinkSet {
@@ -271,45 +283,6 @@ pub struct ViewGraph {
     pub components: usize,
     /// Nodes in the largest component.
     pub largest: usize,
-}
-
-/// How many blocks nodes hold, each block that a node holds counted once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct BlockSpread {
-    /// Number of live nodes.
-    pub nodes: usize,
-    /// Blocks that they hold together.
-    pub blocks: usize,
-    /// Nodes that hold none.
-    pub empty: usize,
-    /// Half of the nodes hold at most so many.
-    pub p50: usize,
-    /// 99 of 100 nodes hold at most so many.
-    pub p99: usize,
-    /// Most blocks that one node holds.
-    pub max: usize,
-}
-
-impl BlockSpread {
-    /// Of nodes that hold so many blocks each.
-    pub fn of(held: impl IntoIterator<Item = usize>) -> Self {
-        let mut held: Vec<usize> = held.into_iter().collect();
-        held.sort_unstable();
-        let at = |of| quantile(&held, of).unwrap_or(0);
-        BlockSpread {
-            nodes: held.len(),
-            blocks: held.iter().sum(),
-            empty: held.iter().filter(|&&held| held == 0).count(),
-            p50: at(0.5),
-            p99: at(0.99),
-            max: at(1.0),
-        }
-    }
-
-    /// `blocks / nodes`. `None` without nodes.
-    pub fn mean(&self) -> Option<f64> {
-        ratio(self.blocks as u64, self.nodes as u64)
-    }
 }
 
 /// A node that holds blocks of an item.

@@ -9,5 +9,6 @@ pub mod autoconf;
 pub mod firewall;
 pub mod link;
 pub mod nat;
+pub mod network_policy;
 pub mod packet;
 pub mod zone;

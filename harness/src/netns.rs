@@ -4,12 +4,13 @@
 //! namespace of the thread that starts it. So only making and starting needs one of these threads.
 //!
 //! [`access`]: whether namespaces can be had. [`arrival_filter`]: what a host does not receive. [`host`]: namespaces with cables to
-//! bridges. [`netlink`]: what the kernel is asked for in one. [`process`], `confine`: starts programs in one, without power; listens
+//! bridges. [`netlink`]: what the kernel is asked for in one. [`control_group`]: what processes may use. [`process`], `confine`: starts programs in one, without power; listens
 //! to them.
 
 pub mod access;
 pub(crate) mod arrival_filter;
 mod confine;
+pub(crate) mod control_group;
 pub(crate) mod host;
 pub(crate) mod netlink;
 pub(crate) mod process;

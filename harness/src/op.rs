@@ -3,7 +3,7 @@
 //! An [`Op`] is submitted under an [`OpId`]. The backend answers each with exactly one [`BackendEvent`] whose [`OpResult`]
 //! belongs to it: [`Op`] names that result for every operation. Any operation may end with [`OpResult::Failed`] instead.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use butter::api::{AskedPeerBody, ConnectBody, FailedRepairBody, SearchBody, SearchEndBody};
@@ -15,6 +15,7 @@ use crate::duration_text;
 use crate::events::RunTime;
 use crate::index::{ItemIndex, NetworkIndex, NodeIndex};
 use crate::net::link::LinkConfig;
+use crate::net::network_policy::NetworkPolicy;
 use crate::net::zone::CutDirection;
 use crate::series::Scrape;
 
@@ -81,6 +82,18 @@ pub enum Op {
         /// The NAT's external addresses from then on.
         addresses: Vec<Ipv4Addr>,
     },
+    /// Takes a node to another network, running or not: it keeps its identity and its store, and its addresses become others. Ends
+    /// with [`OpResult::NetworkChanged`].
+    Move {
+        node: NodeIndex,
+        /// Where it is from then on.
+        network: NetworkIndex,
+        /// Its address there, which no other host of the run ever has.
+        address: Ipv4Addr,
+        /// Its IPv6 address there, if the network has any and the node listens at such addresses.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address6: Option<Ipv6Addr>,
+    },
     /// Changes the model of a network's uplink; packets in flight keep their fate. Ends with [`OpResult::NetworkChanged`].
     SetLink {
         network: NetworkIndex,
@@ -88,6 +101,12 @@ pub enum Op {
         up: Box<LinkConfig>,
         /// From outside into the network.
         down: Box<LinkConfig>,
+    },
+    /// Changes what a network's router lets through. Ends with [`OpResult::NetworkChanged`].
+    SetFirewall {
+        network: NetworkIndex,
+        /// What it lets through from then on.
+        policy: NetworkPolicy,
     },
     /// Lets nothing pass between nodes of different sides, or not in one direction. Ends with [`OpResult::NetworkChanged`].
     Partition {
@@ -151,6 +170,7 @@ impl Op {
             | Op::Stop { node }
             | Op::Pause { node }
             | Op::Resume { node }
+            | Op::Move { node, .. }
             | Op::FillDisk { node, .. }
             | Op::CorruptStore { node, .. } => Some(*node),
             Op::Put { node, .. }
@@ -159,7 +179,11 @@ impl Op {
             | Op::Search { node, .. }
             | Op::Connect { node, .. }
             | Op::Ping { node, .. } => Some(*node),
-            Op::Rebind { .. } | Op::SetLink { .. } | Op::Partition { .. } | Op::Heal { .. } => None,
+            Op::Rebind { .. }
+            | Op::SetLink { .. }
+            | Op::SetFirewall { .. }
+            | Op::Partition { .. }
+            | Op::Heal { .. } => None,
             Op::Inspect | Op::Sample => None,
         }
     }
@@ -192,7 +216,9 @@ impl Op {
             Op::GetAbsent { .. } => "get of an absent key",
             Op::Search { .. } => "search",
             Op::Rebind { .. } => "rebind",
+            Op::Move { .. } => "move",
             Op::SetLink { .. } => "link change",
+            Op::SetFirewall { .. } => "firewall change",
             Op::Partition { .. } => "partition",
             Op::Heal { .. } => "heal",
             Op::Connect { .. } => "connect",
@@ -218,7 +244,9 @@ impl Op {
             Op::GetAbsent { .. } => "gets of absent keys",
             Op::Search { .. } => "searches",
             Op::Rebind { .. } => "rebinds",
+            Op::Move { .. } => "moves",
             Op::SetLink { .. } => "link changes",
+            Op::SetFirewall { .. } => "firewall changes",
             Op::Partition { .. } => "partitions",
             Op::Heal { .. } => "heals",
             Op::Connect { .. } => "connects",
@@ -273,7 +301,7 @@ pub enum OpResult {
     },
     /// The node was killed or has left.
     NodeStopped,
-    /// The router has taken the change.
+    /// The router has taken the change, or the host.
     NetworkChanged,
     /// The disk or the store is changed.
     StoreChanged,

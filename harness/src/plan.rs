@@ -15,26 +15,34 @@ use serde::Serialize;
 use crate::adversary::Behaviour;
 use crate::net::link::LinkConfig;
 use crate::net::nat::{Forward, NatConfig};
+use crate::net::network_policy::NetworkPolicy;
+use crate::op::Op;
 
 pub mod builder;
 mod check;
 mod fidelity;
 pub mod ipv6;
+mod limits;
 pub mod partitions;
+mod places;
 mod prescribed_graph;
 mod relocate;
 mod step;
 pub mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
+mod topology_file;
 
 use ipv6::{Network6, Uplink6};
 
 pub use crate::index::{ItemIndex, NetworkIndex, NetworkRange, NodeIndex};
 pub use check::{Aggregate, Check, Comparison, Measure, Selection, Statistic};
 pub use fidelity::{Fidelity, FidelityChoice, PACKET_NODES_MAX};
-pub use prescribed_graph::{EdgeFile, GRAPH_LINKS_MAX, GraphError, GraphForm, PrescribedGraph};
+pub use limits::NodeLimits;
+pub use places::NodePlaces;
+pub use prescribed_graph::{GRAPH_LINKS_MAX, GraphError, GraphForm, PrescribedGraph};
 pub use step::{EndCondition, Step, TimedOp};
+pub use topology_file::TopologyFile;
 
 /// Port on which every node listens for peers (UDP).
 pub const NODE_PORT: u16 = 4_001;
@@ -64,6 +72,9 @@ pub struct Plan {
     /// The neighbours that nodes have from the start to the end, if the file prescribes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graph: Option<PrescribedGraph>,
+    /// Files beside the topology that it names.
+    #[serde(skip)]
+    pub files: Vec<TopologyFile>,
     /// Every item that is stored.
     pub items: Vec<Item>,
     /// What happens, in order.
@@ -144,6 +155,9 @@ pub struct Uplink {
     pub ipv6: Option<Uplink6>,
     /// Address translation; `None` routes plainly.
     pub nat: Option<NatConfig>,
+    /// What its router lets through beside that.
+    #[serde(skip_serializing_if = "NetworkPolicy::is_open")]
+    pub firewall: NetworkPolicy,
     /// From the network outwards.
     pub up: LinkConfig,
     /// From outside into the network.
@@ -154,7 +168,17 @@ impl Uplink {
     /// To `to`, with one external address, and the same link both ways.
     pub fn new(to: NetworkIndex, address: Ipv4Addr, nat: Option<NatConfig>, link: LinkConfig) -> Self {
         let (pool, forwards) = (Vec::new(), Vec::new());
-        Uplink { to, address, pool, forwards, ipv6: None, nat, up: link.clone(), down: link }
+        Uplink {
+            to,
+            address,
+            pool,
+            forwards,
+            ipv6: None,
+            nat,
+            firewall: NetworkPolicy::Open,
+            up: link.clone(),
+            down: link,
+        }
     }
 
     /// Every address that its NAT has outside.
@@ -187,6 +211,9 @@ pub struct NodePlan {
     pub settings: Vec<(String, String)>,
     /// Whether it runs from the beginning.
     pub from_start: bool,
+    /// What it may use of its machine, if that is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<NodeLimits>,
     /// What it does to others; an honest node does nothing of the sort.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub behaviours: Vec<Behaviour>,
@@ -295,6 +322,11 @@ impl Plan {
         let mut used: BTreeSet<Ipv4Addr> =
             self.nodes.iter().filter(|node| node.network == network).map(|node| node.address).collect();
         used.insert(here.gateway);
+        let arrivals = self.steps.iter().flat_map(|step| &step.ops).filter_map(|timed| match &timed.op {
+            Op::Move { network: to, address, .. } => (*to == network).then_some(*address),
+            _ => None,
+        });
+        used.extend(arrivals);
         let uplinks = self.networks.iter().filter_map(|other| other.behind.as_ref());
         for uplink in uplinks.filter(|uplink| uplink.to == network) {
             used.extend(uplink.pool.iter().copied().chain([uplink.address]));

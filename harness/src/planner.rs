@@ -18,7 +18,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::plan::{EdgeFile, Plan, ResolvedInputs};
+use crate::plan::{Plan, ResolvedInputs, TopologyFile};
 use crate::steps;
 use crate::steps::check::parse_checks;
 use crate::steps::state::NodeLife;
@@ -130,27 +130,34 @@ fn planned(
     let fidelity = raw.fidelity.unwrap_or_default();
     let mut entries = steps::read(&raw.steps, source, problems);
     let outline = Outline::new(&raw, problems)?;
-    let names = outline.names(&raw, source);
+    let names = outline.names(&raw, source, folder);
     steps::validate(&mut entries, &names, problems);
     let checks = parse_checks(&raw.checks, &names, problems);
     let demands = StepDemands {
         fresh_steps: entries.iter().filter(|entry| entry.spec.wants_fresh_nodes()).count() as u64,
         readdressed: entries.iter().flat_map(|entry| entry.spec.readdressed()).collect(),
+        arrivals: entries.iter().flat_map(|entry| entry.spec.arrivals()).collect(),
     };
-    let model = outline.into_model(raw, source, &demands, problems)?;
+    let model = outline.into_model(raw, (source, folder), &demands, problems)?;
     let assembled = assemble::assemble(&model, &entries, seed, lives, problems)?;
     let graph = graph.and_then(|graph| prescribe::prescribe(&graph, folder, &assembled, &entries, seed, problems));
     precondition::check(&entries, &assembled, &checks, problems);
+    let of_graph = graph.as_ref().and_then(|graph| graph.file.clone());
+    let mut files: Vec<TopologyFile> =
+        of_graph.into_iter().chain(entries.iter().flat_map(|entry| entry.spec.files())).collect();
+    // A round of a `repeat` names them again.
+    files.dedup();
     Some(Plan {
         name: name.unwrap_or_else(|| topology::name_from(stem)),
         description,
         seed,
         fidelity,
-        topology_hash: topology_hash(text, overrides, graph.as_ref().and_then(|graph| graph.file.as_ref())),
+        topology_hash: topology_hash(text, overrides, &files),
         source: text.to_owned(),
         networks: assembled.networks,
         nodes: assembled.nodes,
         graph,
+        files,
         items: assembled.items,
         steps: assembled.steps,
         sweep,
@@ -161,15 +168,15 @@ fn planned(
 }
 
 /// SHA-256 of the text and of the values that `overrides` give to variables and settings. Without overrides it is that of the
-/// file. A file of links counts too.
-fn topology_hash(text: &str, overrides: &Overrides, links: Option<&EdgeFile>) -> String {
+/// file. Files that it names count too.
+fn topology_hash(text: &str, overrides: &Overrides, files: &[TopologyFile]) -> String {
     // Sorted by name; of several values for one name the last counts.
     let set: BTreeMap<&str, &str> = overrides.set.iter().map(|(name, value)| (&**name, &**value)).collect();
     let mut hash = Sha256::new_with_prefix(text.as_bytes());
     for (name, value) in set {
         hash.update(format!("\0{name}={value}"));
     }
-    if let Some(EdgeFile { name, text }) = links {
+    for TopologyFile { name, text } in files {
         hash.update(format!("\0{name}\0{text}"));
     }
     hexadecimal(&hash.finalize())

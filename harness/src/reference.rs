@@ -74,6 +74,10 @@ fn faults() -> String {
         let [sim, real] = match fault.support {
             FaultSupport::Everywhere => ["yes"; 2],
             FaultSupport::Differs { sim, real } => [sim, real],
+            FaultSupport::RealOnly { sim } => {
+                refused = format!("refused: {sim}");
+                [refused.as_str(), "yes"]
+            }
             FaultSupport::Refused(why) => {
                 refused = format!("refused: {why}");
                 [refused.as_str(); 2]

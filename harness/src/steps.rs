@@ -27,6 +27,7 @@ mod connect;
 mod corrupt_store;
 mod disk_full;
 pub(crate) mod faults;
+mod firewall;
 mod heal;
 mod join;
 mod keywords;
@@ -34,6 +35,7 @@ mod kill;
 mod link;
 mod load;
 mod meanwhile;
+mod move_nodes;
 mod named;
 mod outage;
 mod parallel;
@@ -63,7 +65,7 @@ use state::{PlanState, SeedStream};
 use step::{Rounds, ScheduleError, StepReader, StepSource, StepSpec, Verb};
 
 /// Every verb, in the order of the reference.
-pub(crate) static VERBS: [&Verb; 24] = [
+pub(crate) static VERBS: [&Verb; 26] = [
     &join::VERB,
     &store::VERB,
     &retrieve::VERB,
@@ -75,10 +77,12 @@ pub(crate) static VERBS: [&Verb; 24] = [
     &pause::VERB,
     &resume::VERB,
     &sleep::VERB,
+    &move_nodes::VERB,
     &settle::VERB,
     &wait::VERB,
     &rebind::VERB,
     &link::VERB,
+    &firewall::VERB,
     &outage::VERB,
     &partition::VERB,
     &heal::VERB,
@@ -91,7 +95,7 @@ pub(crate) static VERBS: [&Verb; 24] = [
 ];
 
 /// Verbs that the format reserves for later versions.
-const VERBS_RESERVED: [&str; 3] = ["skew", "move", "exec"];
+const VERBS_RESERVED: [&str; 2] = ["skew", "exec"];
 
 /// Most steps of a plan, every round of a `repeat` counted.
 const STEPS_MAX: usize = 10_000;

@@ -13,7 +13,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) mod addresses;
 pub(crate) mod check;
@@ -58,6 +58,15 @@ pub(crate) fn text_of(stream: impl std::io::Read) -> Result<String, String> {
         let at = error.utf8_error().valid_up_to();
         format!("it is not UTF-8 text (byte {at})")
     })
+}
+
+/// The text of a file of at most so many bytes that a topology names.
+pub(crate) fn file_text(path: &Path, most: u64) -> Result<String, String> {
+    use std::io::Read as _;
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    file.take(most + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > most { Err(format!("it has more than {most} bytes")) } else { Ok(text) }
 }
 
 /// A name made of a file's: a directory will bear it.

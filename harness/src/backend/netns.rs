@@ -26,9 +26,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::capacity::MachineRoom;
 use crate::backend::held::{HeldApi, HeldBackend, HeldHost, HeldHosts, LogSource};
+use crate::backend::limits::LimitError;
 use crate::backend::process::client::{ApiClient, Route, api_client};
 use crate::backend::process::exit::how_it_ended;
 use crate::backend::process::lifecycle::{self, LEAVE_WITHIN, ProcessInstance};
+use crate::backend::process::moves::NodePlace;
 use crate::backend::process::node_command::NodeProgram;
 use crate::backend::process::router_config::{self, CONTROL_PORT};
 use crate::backend::process::{ProcessBackend, ProcessHost, ProcessRun, node_api, node_command};
@@ -36,10 +38,11 @@ use crate::backend::{Backend, BackendError};
 use crate::events::RunTime;
 use crate::netns::access::{self, NamespaceAccess};
 use crate::netns::arrival_filter::ArrivalFilter;
+use crate::netns::control_group::ControlGroup;
 use crate::netns::process::{Privileges, Process, ProcessSpec, Program};
 use crate::netns::{Namespace, NamespaceWorkers, raise_descriptor_limit};
 use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
-use crate::plan::{API_PORT, NetworkIndex, NodeIndex, Plan};
+use crate::plan::{API_PORT, NetworkIndex, NodeIndex, NodePlan, Plan};
 use crate::probe::ProbeOutcome;
 use crate::probe::survey::Survey;
 use crate::programs;
@@ -95,6 +98,8 @@ struct Namespaces {
     running: Vec<Mutex<Option<Arc<Process>>>>,
     routers: Vec<Process>,
     stores: Option<NodeStores>,
+    /// What limits each node; nothing for most.
+    groups: Vec<Option<ControlGroup>>,
     /// Whether nodes write secrets to their stores.
     keys: bool,
     privileges: Privileges,
@@ -130,6 +135,7 @@ impl NetnsBackend {
             std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         }
         MachineRoom::look().check(&self.plan)?;
+        let groups = control_groups(&self.plan)?;
         raise_descriptor_limit()?;
         progress.begin("creating networks", 0);
         let plan = &self.plan;
@@ -154,6 +160,7 @@ impl NetnsBackend {
             harness: Arc::clone(router),
             running: plan.nodes.iter().map(|_| Mutex::default()).collect(),
             routers,
+            groups,
             stores: persistent.then(|| NodeStores::new(change_user)).transpose()?,
             keys: self.options.keys,
             privileges: Privileges::Node { change_user },
@@ -249,21 +256,29 @@ impl Namespaces {
     }
 
     /// The orders of a node's process.
-    fn process_spec(&self, plan: &Plan, node: NodeIndex, folder: Option<std::os::fd::OwnedFd>) -> ProcessSpec {
+    fn process_spec(
+        &self,
+        plan: &Plan,
+        node: NodeIndex,
+        folder: Option<std::os::fd::OwnedFd>,
+    ) -> anyhow::Result<ProcessSpec> {
+        let doors = self.groups[node.0].as_ref().map(ControlGroup::doors).transpose();
+
         let store = folder.as_ref().map(|_| ".");
         let (program, arguments) = node_command::command(plan, node, Ipv4Addr::LOCALHOST, store);
         let program = match program {
             NodeProgram::Butter => &self.node,
             NodeProgram::Harness => &self.harness,
         };
-        ProcessSpec {
+        Ok(ProcessSpec {
             program: Arc::clone(program),
             arguments,
             variables: node_command::variables(folder.as_ref().filter(|_| self.keys).map(|_| ".")),
             privileges: self.privileges,
             folder,
+            groups: doors.context("opening its control group")?.unwrap_or_default(),
             log: self.logs.as_ref().map(|logs| logs.join(format!("{}.log", plan.node(node).name))),
-        }
+        })
     }
 
     /// The store that a node's process gets.
@@ -288,8 +303,8 @@ impl ProcessHost for Namespaces {
     ) -> anyhow::Result<()> {
         let host = &run.host;
         let store = host.store(run, node, anew)?;
-        let process =
-            Process::start(&host.namespaces.nodes[node.0], host.process_spec(&run.present(), node, store)).await?;
+        let process_spec = host.process_spec(&run.present(), node, store)?;
+        let process = Process::start(&host.namespaces.nodes[node.0], process_spec).await?;
         let (ended, instance, weak) = (process.ended(), instance.clone(), Arc::downgrade(run));
         *host.running[node.0].lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(process));
         tokio::spawn(async move {
@@ -323,6 +338,19 @@ impl ProcessHost for Namespaces {
 
     async fn filter(run: &ProcessRun<Self>, node: NodeIndex, filter: ArrivalFilter) -> anyhow::Result<()> {
         run.host.namespaces.nodes[node.0].run(move || filter.install()).await
+    }
+
+    async fn is_out_of_memory(run: &ProcessRun<Self>, node: NodeIndex) -> bool {
+        run.host.groups[node.0].as_ref().is_some_and(|group| group.memory_kills() > 0)
+    }
+
+    async fn rewire(run: &ProcessRun<Self>, node: NodeIndex, there: &Plan) -> anyhow::Result<()> {
+        run.host.namespaces.move_node(there, node).await.context("wiring it to its new network")
+    }
+
+    /// It is asked from within its own namespace.
+    fn route(_: &ProcessRun<Self>, _: NodePlace) -> Option<Route> {
+        None
     }
 
     /// A node works in its store.
@@ -371,6 +399,16 @@ impl ProcessHost for Namespaces {
 }
 
 /// Starts a router and waits until it answers.
+/// The control groups of nodes with limits.
+fn control_groups(plan: &Plan) -> Result<Vec<Option<ControlGroup>>, LimitError> {
+    let group = |node: &NodePlan| {
+        let limits = node.limits?;
+        let made = ControlGroup::make(&node.name, limits);
+        Some(made.map_err(|source| LimitError::NoControlGroup { node: node.name.clone(), limits, source }))
+    };
+    plan.nodes.iter().map(|node| group(node).transpose()).collect()
+}
+
 async fn start_router(
     plan: &Plan,
     network: NetworkIndex,
@@ -393,6 +431,7 @@ async fn start_router(
         .concat(),
         privileges: Privileges::Router,
         folder: None,
+        groups: Vec::new(),
         log: options.logs.as_ref().map(|logs| logs.join(format!("router-{}.log", plan.network(network).name))),
     };
     let process = Process::start(namespace, process_spec).await?;

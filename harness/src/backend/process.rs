@@ -10,6 +10,7 @@
 //! | `hostile_node` | the program of hostile nodes |
 //! | `node_command` | the command line of nodes |
 //! | `partition` | what nodes do not receive while a partition is in force |
+//! | `moves` | nodes that come to another network |
 //! | `disks` | disks that are full or damaged |
 //! | `neighbours` | hosts that a node may meet on its LAN |
 
@@ -18,6 +19,7 @@ mod disks;
 pub(crate) mod exit;
 pub(crate) mod hostile_node;
 pub(crate) mod lifecycle;
+pub(crate) mod moves;
 pub(crate) mod neighbours;
 pub(crate) mod node_api;
 pub(crate) mod node_command;
@@ -47,8 +49,9 @@ use crate::op::{BackendEvent, Op, OpId, OpResult, OpTarget};
 use crate::plan::partitions::PartitionState;
 use crate::plan::{Item, ItemIndex, NodeIndex, Plan};
 use crate::progress::Progress;
-use client::ApiClient;
+use client::{ApiClient, Route};
 use lifecycle::{LifecycleQueues, ProcessInstance, ProcessNode};
+use moves::NodePlace;
 
 /// Nodes that are let begin at once.
 const RELEASES_AT_ONCE: usize = 64;
@@ -80,6 +83,15 @@ pub(crate) trait ProcessHost: Send + Sync + Sized + 'static {
 
     /// Has a node that has begun receive nothing that the filter drops, in place of an earlier filter.
     fn filter(run: &ProcessRun<Self>, node: NodeIndex, filter: ArrivalFilter) -> impl HostFuture;
+
+    /// Whether the process of a node, which was killed, had reached a limit of its memory.
+    fn is_out_of_memory(run: &ProcessRun<Self>, node: NodeIndex) -> impl Future<Output = bool> + Send;
+
+    /// Takes the host of a node, which may run, from the network where it is to the one where it is in the plan `there`.
+    fn rewire(run: &ProcessRun<Self>, node: NodeIndex, there: &Plan) -> impl HostFuture;
+
+    /// The way to the control API of a node at another place; `None` if it is the same wherever the node is.
+    fn route(run: &ProcessRun<Self>, to: NodePlace) -> Option<Route>;
 
     /// Where a node's process has its store, within its folder of proc(5).
     const STORE: &str;
@@ -116,8 +128,11 @@ pub(crate) struct ProcessRun<H> {
     pub(crate) host: H,
     /// As it was deployed: with the subnets that were free.
     pub(crate) plan: Plan,
-    /// The same with what a held lab has become since. The number of nodes and networks and their addresses stay.
+    /// The same with what it has become since: nodes that have moved, and what a held lab was changed to. The number of nodes and
+    /// networks stays.
     present: Mutex<Arc<Plan>>,
+    /// Held while a node moves: one at a time.
+    moving: tokio::sync::Mutex<()>,
     /// One for each node of the plan.
     pub(crate) nodes: Vec<ProcessNode>,
     /// One for each network's router.
@@ -146,6 +161,11 @@ impl<H: ProcessHost> ProcessRun<H> {
     /// Nodes and networks are something else from now on, or from their next start.
     pub(crate) fn set_present(&self, plan: Plan) {
         *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
+    }
+
+    /// One thing about nodes or networks is something else from now on.
+    pub(crate) fn change_present(&self, change: impl FnOnce(&mut Plan)) {
+        change(Arc::make_mut(&mut self.present.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 
     /// How long a node takes at most for a put or get, by its own settings.
@@ -261,6 +281,7 @@ impl<H: ProcessHost> ProcessBackend<H> {
             partitions: Mutex::new(PartitionState::new(&plan)),
             items: Mutex::new(Arc::new(plan.items.clone())),
             present: Mutex::new(Arc::new(plan.clone())),
+            moving: tokio::sync::Mutex::default(),
             plan,
             nodes,
             routers,

@@ -1,7 +1,6 @@
 //! Plays a run on the simulator: virtual time, and the same result each time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use butter::api::StoragePlace;
@@ -19,7 +18,7 @@ use butter::overlay::data::{DataCommand, DataOutcome, DataOverlay, GetError, Put
 use rand::Rng;
 
 use crate::adversary::Adversary;
-use crate::backend::{Backend, BackendError};
+use crate::backend::{Backend, BackendError, limits};
 use crate::events::RunTime;
 use crate::op::{BackendEvent, FoundHits, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult, OpTarget};
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
@@ -28,10 +27,12 @@ use crate::series::Scrape;
 use crate::sim::engine::{CompletedCommand, SimEngine, SpawnSpec};
 use crate::sim::network::NodeSlot;
 use crate::sim::series::SimulatedSeries;
-use crate::sim::transport::PacketTap;
+use crate::sim::transport::{NewPlace, PacketTap};
 
+mod configs;
 mod identities;
 
+use configs::shared_configs;
 use identities::Identities;
 
 /// Nodes that run from the start come up in random order, spread over so long per node: as fast as waiting processes are released.
@@ -355,6 +356,7 @@ impl Backend for SimBackend {
     }
 
     async fn up(&mut self, progress: &mut dyn Progress) -> Result<(), BackendError> {
+        limits::refuse(&self.plan)?;
         let total = self.plan.nodes.iter().filter(|node| node.from_start).count() as u64;
         progress.begin("starting nodes", total);
         self.start_all();
@@ -417,8 +419,16 @@ impl Backend for SimBackend {
                 self.engine.transport_mut().rebind(network, &addresses);
                 self.report(Some(id), OpResult::NetworkChanged);
             }
+            (Op::Move { node, network: NetworkIndex(network), address, address6 }, _) => {
+                self.engine.move_node(node.0 as NodeSlot, NewPlace { network, address, address6 });
+                self.report(Some(id), OpResult::NetworkChanged);
+            }
             (Op::SetLink { network, up, down }, _) => {
                 self.engine.transport_mut().set_link(network, &up, &down);
+                self.report(Some(id), OpResult::NetworkChanged);
+            }
+            (Op::SetFirewall { network, policy }, _) => {
+                self.engine.transport_mut().set_firewall(network, policy);
                 self.report(Some(id), OpResult::NetworkChanged);
             }
             (Op::Partition { name, sides, direction }, _) => {
@@ -467,25 +477,6 @@ impl Backend for SimBackend {
     async fn down(&mut self, _progress: &mut dyn Progress) -> Result<(), BackendError> {
         Ok(())
     }
-}
-
-/// One configuration per node, the same one for nodes of the same settings.
-fn shared_configs(plan: &Plan) -> Vec<NodeConfig> {
-    let mut known = BTreeMap::new();
-    let mut shared = Vec::with_capacity(plan.nodes.len());
-    for node in &plan.nodes {
-        let key = (node.ambassador, &node.join, &node.settings);
-        let config = || {
-            let mut config = plan.node_config(node);
-            if plan.graph.is_some() {
-                // Neighbours are prescribed: there is no one to look for.
-                Arc::make_mut(&mut config.core).discover = false;
-            }
-            config
-        };
-        shared.push(known.entry(key).or_insert_with(config).clone());
-    }
-    shared
 }
 
 /// What a generator of random numbers is for; each leaves room for as many nodes or lives as there may be.

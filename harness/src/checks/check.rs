@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::words::{Fault, Names, Word};
 use crate::metrics::history::MetricHistory;
 use crate::op::Op;
-use crate::plan::{Item, Measure, NetworkIndex, NodePlan, Plan, Step};
+use crate::plan::{Item, Measure, NetworkIndex, NodePlaces, NodePlan, Plan, Step};
 use crate::results::check_result::{CheckFailures, CheckUnit};
 use crate::results::tally::Tally;
 use crate::topology::units::{Time, Unit, any_share, is_plain_number};
@@ -101,6 +101,8 @@ pub(crate) struct Activity {
     pub(crate) rebound: bool,
     /// Whether a node is killed.
     pub(crate) killed: bool,
+    /// Where nodes are by then.
+    places: NodePlaces,
 }
 
 impl Activity {
@@ -112,12 +114,14 @@ impl Activity {
                 Op::GetAbsent { .. } => self.sought_absent = true,
                 Op::Get { item, node, .. } => {
                     let by = items[item.0].by;
-                    self.queried.insert((nodes[node.0].network, nodes[by.0].network));
+                    let [from, to] = [node, by].map(|node| self.places.network(nodes, node));
+                    self.queried.insert((from, to));
                 }
                 Op::Connect { node, peer, .. } => {
                     let (a, b) = (&nodes[node.0].group, &nodes[peer.0].group);
                     self.connected.extend([(a.clone(), b.clone()), (b.clone(), a.clone())]);
                 }
+                Op::Move { node, network, .. } => self.places.moved(node, network),
                 Op::Search { .. } => self.searched = true,
                 Op::Rebind { .. } => self.rebound = true,
                 Op::Kill { .. } => self.killed = true,

@@ -210,6 +210,8 @@ impl Backend for WatchedSim {
             | Op::Resume { .. }
             | Op::Partition { .. }
             | Op::Heal { .. }
+            | Op::Move { .. }
+            | Op::SetFirewall { .. }
             | Op::Rebind { .. } => self.disturbed = Some(self.sim.now()),
             _ => {}
         }

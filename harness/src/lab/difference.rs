@@ -103,6 +103,7 @@ fn node_change(lab: &Plan, here: &NodePlan, file: &Plan, there: &NodePlan) -> Op
         ("ambassador", here.ambassador == there.ambassador),
         ("join", join(lab, here) == join(file, there)),
         ("store", here.store == there.store),
+        ("limits", here.limits == there.limits),
         ("config", here.settings == there.settings),
         ("behaviour", json(&here.behaviours) == json(&there.behaviours)),
         ("sybil", here.identities == there.identities),
@@ -131,6 +132,7 @@ fn network_change(lab: &Plan, here: &Network, file: &Plan, there: &Network) -> O
             json(&from.ipv6.as_ref().map(|ipv6| &ipv6.firewall)) == json(&to.ipv6.as_ref().map(|ipv6| &ipv6.firewall)),
         ),
         ("nat", json(&from.nat) == json(&to.nat)),
+        ("firewall", from.firewall == to.firewall),
         ("external addresses", from.pool.len() == to.pool.len()),
         ("forward", ports(&from.forwards) == ports(&to.forwards)),
     ]);

@@ -63,6 +63,10 @@ impl Places {
             Op::GetAbsent { node, key, exhaustive } => Op::GetAbsent { node: at(node), key, exhaustive },
             Op::Search { node, query, limit } => Op::Search { node: at(node), query, limit },
             Op::Rebind { network, addresses } => Op::Rebind { network: on(network), addresses },
+            Op::Move { node, network, address, address6 } => {
+                Op::Move { node: at(node), network: on(network), address, address6 }
+            }
+            Op::SetFirewall { network, policy } => Op::SetFirewall { network: on(network), policy },
             Op::SetLink { network, up, down } => Op::SetLink { network: on(network), up, down },
             Op::Partition { name, sides, direction } => {
                 let sides = sides.into_iter().map(|side| side.into_iter().map(at).collect()).collect();

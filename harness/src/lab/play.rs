@@ -43,6 +43,12 @@ pub(super) fn plan_of(
     let name = request.file.display().to_string();
     let plan = planner::read_held(&name, &text, &overrides, &lives(hosts))
         .map_err(|diagnostics| LabReply::Invalid(diagnostics.render(request.color).trim_end().to_owned()))?;
+    if plan.steps.iter().flat_map(|step| &step.ops).any(|timed| matches!(timed.op, Op::Move { .. })) {
+        return Err(refused(
+            format!("{name} moves nodes, and the networks of a lab that is up have no addresses set aside for that"),
+            Some("have the step in a file of its own: harness run FILE".to_owned()),
+        ));
+    }
     let differences: Vec<String> = differences(&lab, &plan).iter().map(ToString::to_string).collect();
     if !differences.is_empty() {
         let shown = differences[..differences.len().min(NAMED_MAX)].join("\n  ");

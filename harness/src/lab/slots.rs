@@ -55,6 +55,7 @@ fn emptied(node: NodeIndex, network: NetworkIndex) -> NodePlan {
         join: Vec::new(),
         settings: Vec::new(),
         from_start: false,
+        limits: None,
         behaviours: Vec::new(),
         identities: 1,
     }

@@ -3,12 +3,13 @@
 use crate::events::EventKind;
 
 /// Names of the events that are counted, as in `events.jsonl`.
-pub(crate) const FAULTS: [&str; 11] = [
+pub(crate) const FAULTS: [&str; 12] = [
     "killed",
     "stopped",
     "suspended",
     "node_died",
     "router_died",
+    "moved",
     "rebound",
     "link_set",
     "network_changed",
@@ -30,6 +31,7 @@ impl FaultCounts {
             EventKind::Suspended { .. } => "suspended",
             EventKind::NodeDied { .. } => "node_died",
             EventKind::RouterDied { .. } => "router_died",
+            EventKind::Moved { .. } => "moved",
             EventKind::Rebound { .. } => "rebound",
             EventKind::LinkSet { .. } => "link_set",
             EventKind::NetworkChanged { .. } => "network_changed",

@@ -57,6 +57,19 @@ pub struct LinkConfig {
     pub rate_bps: Option<u64>,
     /// Longest queue before a rate, in bytes; what does not fit is dropped.
     pub queue_bytes: u64,
+    /// Longest packet, in bytes with its IP header; `None` is as long as the networks on both sides take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<LinkMtu>,
+}
+
+/// The longest packet that a link takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkMtu {
+    /// Its length in bytes, with its IP header.
+    pub bytes: u16,
+    /// Whether longer ones vanish without a word. Otherwise their senders are sent an ICMP error (RFC 1191, RFC 8201).
+    pub is_black_hole: bool,
 }
 
 /// How delays are spread around their mean. All have the same standard deviation.
@@ -102,6 +115,7 @@ impl Default for LinkConfig {
             corrupt: 0.0,
             rate_bps: None,
             queue_bytes: QUEUE_BYTES,
+            mtu: None,
         }
     }
 }
@@ -115,7 +129,7 @@ impl LinkConfig {
 
     /// Whether a packet's size or number matters to it: then several packets may not be sent as one.
     pub fn counts_packets(&self) -> bool {
-        self.loss > 0.0 || self.rate_bps.is_some() || self.alters()
+        self.loss > 0.0 || self.rate_bps.is_some() || self.mtu.is_some() || self.alters()
     }
 
     /// Whether a link can be so: what [`Link::new`] demands.
@@ -176,6 +190,8 @@ pub enum LinkDrop {
     Lost,
     /// The queue is full.
     QueueFull,
+    /// The packet is longer than the link takes.
+    TooBig,
 }
 
 /// A link with its queue and its luck.
@@ -184,6 +200,7 @@ pub struct Link {
     delay: Delay,
     loss: Loss,
     rate: Option<Rate>,
+    mtu: usize,
     alters: Option<Alters>,
     random: Random,
     /// Of the packets that are not late.
@@ -228,6 +245,7 @@ impl Link {
             delay: Delay::new(&config),
             loss: Loss::new(&config, &mut random),
             rate: config.rate_bps.map(|bps| Rate::new(bps, config.queue_bytes)),
+            mtu: config.mtu.map_or(usize::MAX, |mtu| mtu.bytes.into()),
             alters: config.alters().then(|| Alters::new(&config)),
             random,
             last_arrival: Time::ZERO,
@@ -246,6 +264,9 @@ impl Link {
     /// Sends a packet of so many bytes (with its IP header). The moments given never run backwards; nor do those of packets
     /// that arrive and are not late.
     pub fn send(&mut self, now: Time, bytes: usize) -> Transit {
+        if bytes > self.mtu {
+            return Transit::Drop(LinkDrop::TooBig);
+        }
         let mut leaves_ns = now.as_micros().saturating_mul(1_000);
         if let Some(rate) = &mut self.rate {
             match rate.enqueue(leaves_ns, bytes) {

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, ensure};
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::if_nameindex;
 use serde::{Deserialize, Serialize};
 
 use super::netlink::{self, Netlink};
@@ -13,8 +13,8 @@ use crate::net::zone::Zone;
 
 /// The program's hidden command that installs a filter, in a container.
 pub(crate) const COMMAND: &str = "arrival-filter";
-/// The interface of a host by which it meets its LAN.
-const INTERFACE: &str = "eth0";
+/// How the interface of a host begins by which it meets its LAN. It has one; on Docker its number grows each time that it moves.
+const INTERFACE: &str = "eth";
 /// Instructions that the kernel takes (linux/bpf_common.h).
 const INSTRUCTIONS_MAX: usize = 4_096;
 
@@ -68,7 +68,7 @@ impl ArrivalFilter {
     /// # Errors
     /// If the kernel cannot filter, or there are too many gaps between the hosts.
     pub(crate) fn install(&self) -> anyhow::Result<()> {
-        let index = if_nametoindex(INTERFACE).with_context(|| format!("asking for the number of {INTERFACE}"))?;
+        let index = interface()?;
         let program = self.program()?;
         let bytes = program.iter().flat_map(|instruction| instruction.bytes()).collect();
         let installed = [netlink::arrival_hook(index), netlink::arrival_program(index, program.len() as u16, bytes)];
@@ -118,6 +118,13 @@ impl ArrivalFilter {
         );
         Ok(program)
     }
+}
+
+/// The number of the interface of the host in whose network namespace this thread is.
+fn interface() -> anyhow::Result<u32> {
+    let all = if_nameindex().context("asking for the interfaces of a host")?;
+    let lan = all.iter().find(|interface| interface.name().to_bytes().starts_with(INTERFACE.as_bytes()));
+    lan.map(|interface| interface.index()).context("the host has no interface to its LAN")
 }
 
 /// An instruction of classic BPF: what is loaded comes from the frame, jumps are relative to the next instruction.

@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::errno::Errno;
 use nix::sys::prctl::{set_no_new_privs, set_pdeathsig};
 use nix::sys::signal::Signal;
-use nix::unistd::{Gid, Uid, chdir, fchdir, getpid, getppid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, chdir, fchdir, getpid, getppid, setgroups, setresgid, setresuid, write};
 
 /// User and group 65534, which own nothing on the host.
 pub(crate) const UNPRIVILEGED_ID: u32 = 65_534;
@@ -34,10 +34,13 @@ pub(crate) enum Privileges {
 }
 
 /// Confines what `command` starts. It ends when the thread that starts it ends, and works in `folder` if one is given, else
-/// in `/`.
-pub(super) fn confine(command: &mut Command, privileges: Privileges, folder: Option<OwnedFd>) {
+/// in `/`. It enters the control groups whose doors are given before it has memory of its own.
+pub(super) fn confine(command: &mut Command, privileges: Privileges, folder: Option<OwnedFd>, groups: Vec<OwnedFd>) {
     let parent = getpid();
     let apply = move || {
+        for door in &groups {
+            write(door, b"0")?;
+        }
         match &folder {
             Some(folder) => fchdir(folder)?,
             None => chdir(c"/")?,

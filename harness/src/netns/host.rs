@@ -75,6 +75,17 @@ impl BridgeNamespace {
         let bridges = self.namespace.clone();
         self.workers.make(move |here| host.wire(&bridges, here)).await.map(|(namespace, ())| namespace)
     }
+
+    /// Takes a host's one cable out, and wires it as another host that shall be. What runs in it goes on.
+    pub(crate) async fn rewire(&self, present: &Namespace, host: HostSpec) -> anyhow::Result<()> {
+        let (bridges, here) = (self.namespace.clone(), present.clone());
+        let rewire = move || {
+            let old = if_nametoindex(name(0).as_str()).context("the number of its interface")?;
+            Netlink::open()?.perform(vec![netlink::removed(old)])?;
+            host.wire(&bridges, &here)
+        };
+        present.run(rewire).await
+    }
 }
 
 impl Ipv6Mode {
@@ -100,7 +111,7 @@ impl Ipv6Mode {
 }
 
 impl HostSpec {
-    /// Wires the namespace `here`, which this thread is in, to the bridges of `bridges`.
+    /// Wires the namespace `here`, without interfaces yet, which this thread is in, to the bridges of `bridges`.
     fn wire(&self, bridges: &Namespace, here: &Namespace) -> anyhow::Result<()> {
         self.ipv6.set()?;
         bridges.enter().context("entering the bridges")?;

@@ -141,6 +141,12 @@ pub(crate) fn up(index: u32) -> Request {
     Request { message: RouteNetlinkMessage::SetLink(message), flags: 0, what: "switching an interface on" }
 }
 
+/// Takes an interface away, and the other end of its cable with it.
+pub(crate) fn removed(index: u32) -> Request {
+    let message = LinkUnspec::new_with_index(index).build();
+    Request { message: RouteNetlinkMessage::DelLink(message), flags: 0, what: "taking an interface away" }
+}
+
 /// Gives an interface an address.
 pub(crate) fn address(index: u32, address: Ipv4Net) -> Request {
     let message =

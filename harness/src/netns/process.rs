@@ -56,6 +56,8 @@ pub(crate) struct ProcessSpec {
     pub(crate) privileges: Privileges,
     /// Its working directory.
     pub(crate) folder: Option<OwnedFd>,
+    /// Doors of the control groups that it enters.
+    pub(crate) groups: Vec<OwnedFd>,
     /// Where its log is added to.
     pub(crate) log: Option<PathBuf>,
 }
@@ -128,7 +130,7 @@ impl ProcessSpec {
         let mut command = std::process::Command::new(program);
         command.arg0(&self.program.name).args(&self.arguments).env_clear().envs(self.variables);
         command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
-        confine(&mut command, self.privileges, self.folder);
+        confine(&mut command, self.privileges, self.folder, self.groups);
         Ok((Command::from(command).kill_on_drop(true).spawn()?, output))
     }
 }

@@ -43,6 +43,7 @@ impl PlanBuilder {
             networks: Vec::new(),
             nodes: Vec::new(),
             graph: None,
+            files: Vec::new(),
             items: Vec::new(),
             steps: Vec::new(),
             checks: Vec::new(),
@@ -89,6 +90,7 @@ impl PlanBuilder {
             join: Vec::new(),
             settings: self.settings.clone(),
             from_start: true,
+            limits: None,
             behaviours: Vec::new(),
             identities: 1,
         });

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::NodeIndex;
+use super::{NodeIndex, TopologyFile};
 
 mod draw;
 
@@ -24,16 +24,7 @@ pub struct PrescribedGraph {
     pub neighbours: Vec<Vec<NodeIndex>>,
     /// The file that the links come from, for the record of the run.
     #[serde(skip)]
-    pub file: Option<EdgeFile>,
-}
-
-/// A file of links, beside the topology.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EdgeFile {
-    /// Its name, without a folder.
-    pub name: String,
-    /// Its contents, a link in each line.
-    pub text: String,
+    pub file: Option<TopologyFile>,
 }
 
 /// What a graph is drawn from.

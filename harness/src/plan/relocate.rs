@@ -37,10 +37,15 @@ impl Plan {
             uplink.pool.iter_mut().for_each(|address| *address = moved(*address));
         }
         for timed in self.steps.iter_mut().flat_map(|step| &mut step.ops) {
-            if let Op::Rebind { network, addresses } = &mut timed.op
-                && behind_it[network.0]
-            {
-                addresses.iter_mut().for_each(|address| *address = moved(*address));
+            match &mut timed.op {
+                Op::Rebind { network, addresses } if behind_it[network.0] => {
+                    addresses.iter_mut().for_each(|address| *address = moved(*address));
+                }
+                Op::Move { network: to, address, address6, .. } if *to == network => {
+                    *address = moved(*address);
+                    *address6 = address6.and(subnet6).map(|subnet| autoconfigured(subnet, *address));
+                }
+                _ => {}
             }
         }
         for node in self.nodes.iter_mut().filter(|node| node.network == network) {

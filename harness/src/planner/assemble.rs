@@ -108,6 +108,7 @@ fn uplink(network: &NetworkModel, to: NetworkIndex, hosts: &mut HostAddresses, o
         forwards: Vec::new(),
         ipv6: outer6.map(|outer| Uplink6 { address: autoconfigured(outer.subnet, address), firewall }),
         nat: network.nat.clone(),
+        firewall: network.firewall,
         up: network.up.clone(),
         down: network.down.clone(),
     }

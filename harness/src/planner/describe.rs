@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use butter::api::StoragePlace;
 
 use crate::net::firewall::Policy;
+use crate::net::network_policy::NetworkPolicy;
 use crate::op::Op;
 use crate::plan::{EndCondition, NetworkRange, Plan, Step, TimedOp, Uplink};
+use crate::topology::raw::firewall;
 use crate::topology::raw::link::describe_link;
 use crate::topology::units::Time;
 
@@ -116,7 +118,11 @@ fn uplink_line(uplink: &Uplink) -> String {
         Some(Policy::Open) => ", IPv6 open",
         Some(Policy::Stateful) => ", IPv6 filtered",
     };
-    format!("{nat}{more}{firewall}, {link}")
+    let policy = match uplink.firewall {
+        NetworkPolicy::Open => String::new(),
+        policy => format!(", firewall {}", firewall::describe(policy)),
+    };
+    format!("{nat}{more}{firewall}{policy}, {link}")
 }
 
 /// One line for each group, in the order of their first nodes.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::op::Op;
-use crate::plan::{EdgeFile, GRAPH_LINKS_MAX, GraphError, GraphForm, NodePlan, PrescribedGraph, Step};
+use crate::plan::{GRAPH_LINKS_MAX, GraphError, GraphForm, NodePlan, PrescribedGraph, Step, TopologyFile};
 use crate::planner::assemble::Assembled;
 use crate::steps::StepEntry;
 use crate::topology::check::FRESH;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
+use crate::topology::file_text;
 use crate::topology::raw::graph::RawGraph;
 
 /// Longest file of links, in bytes.
@@ -31,6 +32,15 @@ pub(super) fn prescribe(
                 Diagnostic::at(&entry.span, "new nodes have no place in a prescribed graph")
                     .related(&raw.span, "prescribes the neighbours of every node")
                     .help("let nodes come back as they were (churn: replace: same), or leave `fresh` out"),
+            );
+        }
+    }
+    for (entry, step) in entries.iter().zip(&assembled.steps) {
+        if step.ops.iter().any(|timed| matches!(timed.op, Op::Move { .. })) {
+            problems.add(
+                Diagnostic::at(&entry.span, "neighbours are prescribed by their addresses, which this step changes")
+                    .related(&raw.span, "prescribes the neighbours of every node")
+                    .help("leave the step or `graph` out"),
             );
         }
     }
@@ -92,7 +102,8 @@ fn remedy(error: &GraphError) -> &'static str {
 fn read_edges(name: &str, folder: &Path, nodes: &[NodePlan]) -> Result<PrescribedGraph, Diagnostic> {
     let path = folder.join(name);
     let problem = |what: String| Diagnostic::nowhere(what);
-    let text = read_text(&path).map_err(|why| problem(format!("cannot read {}: {why}", path.display())))?;
+    let text =
+        file_text(&path, FILE_BYTES_MAX).map_err(|why| problem(format!("cannot read {}: {why}", path.display())))?;
     let numbers: BTreeMap<&str, usize> =
         nodes.iter().enumerate().map(|(number, node)| (node.name.as_str(), number)).collect();
     let node_of = |word: &str| {
@@ -125,16 +136,5 @@ fn read_edges(name: &str, folder: &Path, nodes: &[NodePlan]) -> Result<Prescribe
         return Err(problem(format!("{name} has no link")));
     }
     let graph = PrescribedGraph::of_links(GraphForm::Edges(name.to_owned()), nodes.len(), &links);
-    Ok(PrescribedGraph { file: Some(EdgeFile { name: name.to_owned(), text }), ..graph })
-}
-
-fn read_text(path: &Path) -> Result<String, String> {
-    use std::io::Read as _;
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
-    }
-    Ok(text)
+    Ok(PrescribedGraph { file: Some(TopologyFile { name: name.to_owned(), text }), ..graph })
 }

@@ -97,6 +97,7 @@ impl Survey {
                 |at: NetworkIndex| *places.entry(at).or_insert_with(|| survey.place(plan, at, &bridge, taken));
             let declared = DeclaredRouter::from(uplink);
             let sides = match unfit(&declared) {
+                _ if !uplink.firewall.is_open() => Err(HAS_FIREWALL.to_owned()),
                 None => place(index).zip(place(uplink.to)).ok_or_else(|| NO_ADDRESSES.to_owned()),
                 Some(why) => Err(why),
             };
@@ -168,6 +169,8 @@ impl Survey {
 }
 
 /// Why a router is left out, for a person.
+const HAS_FIREWALL: &str = "what a firewall stops is no sign of the NAT behind it";
+/// The same.
 const NO_ADDRESSES: &str = "two free addresses are needed on both sides";
 
 /// Routers with a network on either side: the first of each group of networks, then the second of each, and so on.

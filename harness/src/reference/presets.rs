@@ -8,6 +8,8 @@ use super::row;
 use crate::net::link::{LinkConfig, presets};
 use crate::net::nat::NatConfig;
 use crate::steps;
+use crate::topology::raw::field::FIELDS;
+use crate::topology::raw::firewall::POLICIES;
 
 pub(super) fn presets() -> String {
     let mut text = String::from(
@@ -30,6 +32,8 @@ pub(super) fn presets() -> String {
         row(&mut text, &cells.each_ref().map(String::as_str));
     }
     nats(&mut text);
+    fields(&mut text);
+    firewalls(&mut text);
     lifetimes(&mut text);
     text
 }
@@ -51,6 +55,26 @@ fn nats(text: &mut String) {
             time(nat.tcp_timeout),
         ];
         row(text, &cells.each_ref().map(String::as_str));
+    }
+}
+
+fn fields(text: &mut String) {
+    text.push_str(
+        "\n## Networks on the way\n\n`field: hotel` of a network. What it says itself of `nat` or `link` counts in place of that.\n\n\
+         | preset | meaning |\n| --- | --- |\n",
+    );
+    for (name, field) in FIELDS {
+        row(text, &[&format!("`{name}`"), field.meaning]);
+    }
+}
+
+fn firewalls(text: &mut String) {
+    text.push_str(
+        "\n## Firewalls\n\n`firewall: udp-blocked` of a network, and `policy` of the step [`firewall`](steps.md#firewall): what passes \
+         its router.\n\n| policy | what passes |\n| --- | --- |\n",
+    );
+    for (name, _, meaning) in POLICIES {
+        row(text, &[&format!("`{name}`"), meaning]);
     }
 }
 

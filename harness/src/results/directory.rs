@@ -98,13 +98,13 @@ impl RunDirectory {
         Ok(logs)
     }
 
-    /// Writes the topology, a file of links that it names, and the plan.
+    /// Writes the topology, files that it names, and the plan.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn write_plan(&self, plan: &Plan) -> Result<(), DirectoryError> {
         self.write("topology.yaml", &plan.source)?;
-        if let Some(file) = plan.graph.as_ref().and_then(|graph| graph.file.as_ref()) {
+        for file in &plan.files {
             self.write(&file.name, &file.text)?;
         }
         self.write("plan.json", &json(plan))

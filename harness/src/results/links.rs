@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::plan::{NetworkRange, Plan};
+use crate::plan::{NetworkRange, NodePlaces, Plan};
 use crate::series::{Scrape, Source};
 
 /// An entry of `links` in `result.json`: link ends of one network's nodes, by path.
@@ -28,11 +28,11 @@ pub struct NetworkLinks {
     pub relayed: u64,
 }
 
-/// Links of every network whose nodes were sampled.
-pub(super) fn links(plan: &Plan, scrapes: &[Scrape]) -> Vec<NetworkLinks> {
+/// Links of every network whose nodes were sampled, each counted where it is at the end.
+pub(super) fn links(plan: &Plan, places: &NodePlaces, scrapes: &[Scrape]) -> Vec<NetworkLinks> {
     let of = |(name, networks): (&str, NetworkRange)| {
         let here = |scrape: &&Scrape| match scrape.source {
-            Source::Node(node) => networks.contains(plan.node(node).network),
+            Source::Node(node) => networks.contains(places.network(&plan.nodes, node)),
             Source::Router(_) => false,
         };
         let scrapes: Vec<&Scrape> = scrapes.iter().filter(here).collect();

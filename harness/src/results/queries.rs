@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::events::{Event, EventKind, Retrieved};
-use crate::plan::{ItemIndex, NetworkIndex, NetworkRange, Plan};
+use crate::plan::{ItemIndex, NetworkIndex, NetworkRange, NodePlaces, Plan};
 use crate::run::QueryCounts;
 use crate::statistics::{DurationQuantiles, quantile, ratio};
 
@@ -16,6 +16,8 @@ pub struct QueryTally {
     pub queries: Vec<Query>,
     /// Queries left out because their item was never acknowledged.
     pub never_stored: u64,
+    /// Where nodes are by then.
+    pub(super) places: NodePlaces,
 }
 
 /// A planned query for an acknowledged item, and how it ended.
@@ -39,12 +41,13 @@ impl QueryTally {
     /// Adds a finished query, if the event is one.
     pub(super) fn add(&mut self, plan: &Plan, event: &Event) {
         match &event.kind {
+            &EventKind::Moved { node, network, .. } => self.places.moved(node, network),
             EventKind::Retrieved { result: Retrieved::NeverStored, .. } => self.never_stored += 1,
             EventKind::Retrieved { query, item, node, took_us, result, .. } => self.queries.push(Query {
                 number: *query,
                 item: *item,
-                from: plan.node(*node).network,
-                to: plan.node(plan.items[item.0].by).network,
+                from: self.places.network(&plan.nodes, *node),
+                to: self.places.network(&plan.nodes, plan.items[item.0].by),
                 took_us: *took_us,
                 result: result.clone(),
             }),

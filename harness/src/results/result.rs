@@ -157,7 +157,10 @@ impl RunResult {
             connectivity: connectivity(plan, &tally.connectivity),
             rebind_recovery: rebind_recovery(plan, &tally.rebinds),
             views: ViewFigures::of(&tally.views),
-            links: played.last_sample.as_ref().map_or_else(Vec::new, |(_, scrapes)| links(plan, scrapes)),
+            links: played
+                .last_sample
+                .as_ref()
+                .map_or_else(Vec::new, |(_, scrapes)| links(plan, &tally.queries.places, scrapes)),
             failed_operations: failed_operations(&played.events),
             nodes: NodeResults::new(plan, &tally.nodes),
             traffic: played.metric_history.traffic(),

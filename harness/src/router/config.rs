@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::net::firewall::Policy;
 use crate::net::link::LinkConfig;
 use crate::net::nat::{Forward, NatConfig};
+use crate::net::network_policy::NetworkPolicy;
 use crate::net::zone::Zone;
 
 /// A router, as [`super::main_from_env`] reads it from the environment (JSON).
@@ -29,6 +30,8 @@ pub struct RouterConfig {
     pub management: Option<SideConfig>,
     /// Address translation between inside and outside; `None` routes plainly.
     pub nat: Option<NatConfig>,
+    /// What passes beside that.
+    pub firewall: NetworkPolicy,
     /// The NAT's other addresses outside.
     pub pool: Vec<Ipv4Addr>,
     /// Ports that always lead inside.

@@ -15,11 +15,15 @@ use tokio::time::timeout;
 
 use super::engine::RouterEngine;
 use crate::net::link::LinkConfig;
+use crate::net::network_policy::NetworkPolicy;
 
 /// `POST`, of a [`RebindCommand`]: the NAT forgets every mapping.
 pub const REBIND_PATH: &str = "/v1/rebind";
 /// `POST`, of a [`SetLinkCommand`]: the uplink changes.
 pub const LINK_PATH: &str = "/v1/link";
+
+/// `POST`, of a [`SetFirewallCommand`]: other things pass.
+pub const FIREWALL_PATH: &str = "/v1/firewall";
 
 /// `POST`, of nothing: the router is as it was when it began, its counters too.
 pub const RESET_PATH: &str = "/v1/reset";
@@ -45,6 +49,14 @@ pub struct SetLinkCommand {
     pub up: LinkConfig,
     /// Link model for packets that enter the LAN.
     pub down: LinkConfig,
+}
+
+/// Changes what passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetFirewallCommand {
+    /// What passes from then on.
+    pub policy: NetworkPolicy,
 }
 
 type Command = Box<dyn FnOnce(&mut RouterEngine, Time) + Send>;

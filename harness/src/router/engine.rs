@@ -23,6 +23,7 @@ use super::zone_marks::ZoneMarks;
 use crate::net::link::LinkConfig;
 use crate::net::nat::Nat;
 use crate::net::nat::identification::Identifications;
+use crate::net::network_policy::{NetworkFilter, NetworkPolicy};
 use crate::net::packet::fragments::{Fragments, OutOfOrderFragments};
 use crate::net::packet::segments::Segments;
 
@@ -44,6 +45,7 @@ pub struct RouterEngine {
     outside: Option<Port>,
     routes: Routes,
     nat: Option<Nat>,
+    filter: NetworkFilter,
     up: LinkQueue,
     down: LinkQueue,
     /// First fragments from inside, and from outside.
@@ -101,6 +103,7 @@ impl RouterEngine {
         RouterEngine {
             routes: Routes::new(config),
             nat: nat.map(|nat| Nat::new(nat, &addresses, seed(1)).with_forwards(&config.forwards)),
+            filter: NetworkFilter::new(config.firewall, seed(8)),
             // The kernel has the inside address and answers for it.
             inside: port(config.inside, vec![config.inside.address], inside, false),
             outside,
@@ -133,6 +136,11 @@ impl RouterEngine {
     pub fn set_link(&mut self, up: &LinkConfig, down: &LinkConfig) {
         self.up.change(up);
         self.down.change(down);
+    }
+
+    /// Other things pass from now on.
+    pub fn set_firewall(&mut self, policy: NetworkPolicy) {
+        self.filter.change(policy);
     }
 
     /// The NAT, if there is one.
@@ -267,6 +275,20 @@ impl RouterEngine {
             }
         }
         self.stats.forward(direction, packets, bytes as u64);
+    }
+
+    /// How long packets may be that are forwarded from one side to another, whose interface takes `interface` bytes; and whether
+    /// longer ones vanish without an error.
+    fn longest(&self, direction: ForwardDirection, interface: u32) -> (u32, bool) {
+        let link = match direction {
+            ForwardDirection::Up => self.up.mtu,
+            ForwardDirection::Down => self.down.mtu,
+            ForwardDirection::Within => None,
+        };
+        match link.filter(|mtu| u32::from(mtu.bytes) < interface) {
+            Some(mtu) => (mtu.bytes.into(), mtu.is_black_hole),
+            None => (interface, false),
+        }
     }
 
     /// Puts a frame on a side's interface, when its next hop is known.

@@ -8,7 +8,7 @@ use butter::core::time::Time;
 use super::frame::ETHERNET_LEN;
 use super::offload::Offload;
 use super::stats::DropCause;
-use crate::net::link::{Alteration, Link, LinkConfig, Transit};
+use crate::net::link::{Alteration, Link, LinkConfig, LinkMtu, Transit};
 use crate::net::packet;
 
 /// Most bytes on one link: what a gigabit link of half a second holds.
@@ -20,6 +20,8 @@ pub struct LinkQueue {
     link: Link,
     /// Whether frames that stand for several must be cut first.
     pub cuts: bool,
+    /// Longest packet that it takes, if that is less than networks do.
+    pub mtu: Option<LinkMtu>,
     /// In order of arrival.
     under_way: VecDeque<QueuedFrame>,
     bytes: usize,
@@ -63,6 +65,7 @@ impl LinkQueue {
         LinkQueue {
             link: Link::new(config.clone(), seed),
             cuts: config.counts_packets(),
+            mtu: config.mtu,
             under_way: VecDeque::new(),
             bytes: 0,
         }
@@ -111,7 +114,7 @@ impl LinkQueue {
     /// From now on the link behaves so. What is on it arrives as if nothing had changed.
     pub fn change(&mut self, config: &LinkConfig) {
         self.link.change(config.clone());
-        self.cuts = config.counts_packets();
+        (self.cuts, self.mtu) = (config.counts_packets(), config.mtu);
     }
 
     /// When the next frame is across.

@@ -28,7 +28,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::InitialState;
 use super::config::SideConfig;
-use super::control::{self, Control, RebindCommand, SetLinkCommand};
+use super::control::{self, Control, RebindCommand, SetFirewallCommand, SetLinkCommand};
 use super::engine::RouterEngine;
 use super::metrics::RouterMetrics;
 use crate::metrics::writer;
@@ -117,6 +117,7 @@ impl Proxy {
                 response
             }
             (&Method::POST, control::REBIND_PATH) => outcome(self.rebind(request).await),
+            (&Method::POST, control::FIREWALL_PATH) => outcome(self.set_firewall(request).await),
             (&Method::POST, control::LINK_PATH) => outcome(self.set_link(request).await),
             (&Method::POST, control::RESET_PATH) => outcome(self.reset().await),
             _ => {
@@ -138,6 +139,12 @@ impl Proxy {
         self.control.ask(move |engine, now| engine.rebind(now, &addresses)).await.map_err(Unfit::Failed)?;
         self.rebound.send_modify(|times| *times += 1);
         Ok(())
+    }
+
+    async fn set_firewall(&self, request: Request<RequestBody>) -> Result<(), Unfit> {
+        let SetFirewallCommand { policy } = body(request).await?;
+        tracing::info!(?policy, "the firewall changes");
+        self.control.ask(move |engine, _| engine.set_firewall(policy)).await.map_err(Unfit::Failed)
     }
 
     async fn set_link(&self, request: Request<RequestBody>) -> Result<(), Unfit> {

@@ -269,6 +269,7 @@ impl From<LinkDrop> for DropCause {
     fn from(drop: LinkDrop) -> Self {
         match drop {
             LinkDrop::Lost => DropCause::Lost,
+            LinkDrop::TooBig => DropCause::TooBig,
             LinkDrop::QueueFull => DropCause::QueueFull,
         }
     }

@@ -67,6 +67,9 @@ impl<B: Backend> Runner<'_, B> {
             }
             (&Op::Ping { node, peer, .. }, OpResult::PingAnswered) => self.answered(at, LinkEnd { node, peer }),
             (&Op::SetLink { network, .. }, OpResult::NetworkChanged) => self.record(at, EventKind::LinkSet { network }),
+            (&Op::Move { node, network, address, .. }, OpResult::NetworkChanged) => {
+                self.record(at, EventKind::Moved { node, network, address });
+            }
             (Op::Partition { name, sides, .. }, OpResult::NetworkChanged) => {
                 self.record(at, EventKind::Partitioned { name: name.clone(), sides: sides.clone() });
             }

@@ -3,7 +3,7 @@
 //! A node has at most one live wake-up entry in the queue. When its deadline moves ahead, the entry stays where it is and is
 //! set again once it comes up; only a nearer deadline makes a new one, which voids the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use butter::core::config::Config;
 use butter::core::contact::Contact;
 use butter::core::identity::NodeId;
 use butter::core::interposer::Interposer;
-use butter::core::io::{Command, CommandId, Input, Outcome, Output, RequestId, Sink};
+use butter::core::io::{Command, CommandId, Input, LocalAddress, Outcome, Output, RequestId, Sink};
 use butter::core::message::Refusal;
 use butter::core::storage::{BlockStore, MemoryStore, StoreCompletion, StoreRequest};
 use butter::core::time::{Deadline, Time};
@@ -23,7 +23,7 @@ use crate::plan::{NODE_PORT, NodePlan, Plan};
 
 use super::disk::ModelDisk;
 use super::network::NodeSlot;
-use super::transport::Transport;
+use super::transport::{NewPlace, Transport};
 
 /// A node as it starts.
 #[derive(Debug)]
@@ -62,6 +62,8 @@ pub struct SimEngine<V: Overlay> {
     places: Vec<Place<V>>,
     sink: Sink<V::Message, V::Outcome>,
     finished: VecDeque<CompletedCommand<V::Outcome>>,
+    /// When nodes look at their machines' interfaces that are others by then.
+    looks: BTreeSet<(Time, NodeSlot)>,
     handled: u64,
 }
 
@@ -88,6 +90,14 @@ struct Place<V: Overlay> {
     deadline: Time,
 }
 
+impl<V: Overlay> Place<V> {
+    /// Where a node listens there.
+    fn listens(&self) -> Vec<LocalAddress> {
+        let ipv6 = self.address6.map(|ip| SocketAddr::new(ip.into(), self.address.port()));
+        std::iter::once(self.address.into()).chain(ipv6).map(|address: SocketAddr| address.into()).collect()
+    }
+}
+
 impl<V: Overlay> SimEngine<V> {
     /// The networks of `plan`; no node runs yet.
     pub fn new(plan: &Plan) -> Self {
@@ -107,6 +117,7 @@ impl<V: Overlay> SimEngine<V> {
             places: plan.nodes.iter().map(place).collect(),
             sink: Sink::default(),
             finished: VecDeque::new(),
+            looks: BTreeSet::new(),
             handled: 0,
         }
     }
@@ -156,14 +167,38 @@ impl<V: Overlay> SimEngine<V> {
         place.node = Some(node);
         place.store = MemoryStore::default();
         (place.armed, place.deadline) = (Time::NEVER, Time::NEVER);
-        let ipv6 = place.address6.map(|ip| SocketAddr::new(ip.into(), place.address.port()));
-        let listens =
-            std::iter::once(place.address.into()).chain(ipv6).map(|address: SocketAddr| address.into()).collect();
+        let listens = place.listens();
         if let Some(contents) = self.places[slot as usize].disk.as_ref().map(ModelDisk::contents) {
             self.handle(slot, Input::StoreOpened(contents));
         }
         self.handle(slot, Input::Addresses(listens));
         self.handle(slot, Input::Wake);
+    }
+
+    /// Takes a node to another network, whether it runs or not. One that runs notices when it next looks.
+    pub fn move_node(&mut self, slot: NodeSlot, to: NewPlace) {
+        let noticed = self.transport.move_node(slot, to);
+        let place = &mut self.places[slot as usize];
+        (place.address, place.address6) = (SocketAddrV4::new(to.address, NODE_PORT), to.address6);
+        if place.node.is_some() || place.frozen.is_some() {
+            self.looks.insert((noticed, slot));
+        }
+    }
+
+    /// A node looks at its machine's interfaces. One that is frozen does when it goes on.
+    fn look(&mut self, at: Time, slot: NodeSlot) {
+        let place = &self.places[slot as usize];
+        if place.frozen.is_none() {
+            self.looks.remove(&(at, slot));
+            let listens = place.listens();
+            self.handle(slot, Input::Addresses(listens));
+        }
+    }
+
+    /// The next look that is due by `until` of a node that runs.
+    fn next_look(&self, until: Time) -> Option<(Time, NodeSlot)> {
+        let mut due = self.looks.range(..=(until, NodeSlot::MAX)).copied();
+        due.find(|&(_, slot)| self.places[slot as usize].frozen.is_none())
     }
 
     /// Puts something between a place and its network: whatever node runs there is hostile from now on.
@@ -241,8 +276,12 @@ impl<V: Overlay> SimEngine<V> {
             if let Some(finished) = self.finished.pop_front() {
                 return Some(finished);
             }
-            let (slot, event) = self.transport.next(until)?;
-            self.arrive(slot, event);
+            let look = self.next_look(until);
+            match (self.transport.next(look.map_or(until, |(at, _)| at)), look) {
+                (Some((slot, event)), _) => self.arrive(slot, event),
+                (None, Some((at, slot))) => self.look(at, slot),
+                (None, None) => return None,
+            }
         }
     }
 

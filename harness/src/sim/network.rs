@@ -16,15 +16,18 @@ use smallvec::SmallVec;
 
 use crate::net::firewall::UDP_TIMEOUT;
 use crate::net::link::{Alteration, Link, LinkConfig, LinkDrop, Transit};
-use crate::net::nat::{Flow, Granted, Nat, Protocol, TcpFlags, Verdict, Wanted};
-use crate::plan::Plan;
+use crate::net::nat::{Flow, Granted, Nat, Protocol, Wanted};
+use crate::net::network_policy::{NetworkFilter, NetworkPolicy};
+use crate::plan::{Fidelity, Plan};
 use crate::router::stats::{DropCause, ForwardDirection, RouterStats};
 
 pub mod ipv6;
+mod moves;
+mod passage;
 #[cfg(test)]
 mod tests;
 
-use ipv6::PacketFate6;
+use ipv6::{Home, PacketFate6};
 
 /// Time to cross one network from device to device: a switch and two stacks.
 pub const LAN_LATENCY: Duration = Duration::from_micros(100);
@@ -134,7 +137,8 @@ pub enum PacketFate {
 pub struct Networks {
     networks: Vec<Network>,
     /// See [`ipv6::homes`].
-    homes: Vec<Option<u32>>,
+    homes: Vec<Option<Home>>,
+    fidelity: Fidelity,
 }
 
 #[derive(Debug)]
@@ -157,6 +161,7 @@ enum Host {
 struct Router {
     outside: usize,
     nat: Option<Nat>,
+    filter: NetworkFilter,
     nat_timeout: Duration,
     ipv6: Option<PacketFate6>,
     /// Up, down.
@@ -175,7 +180,8 @@ struct Pipe {
 }
 
 impl Pipe {
-    fn new(config: &LinkConfig, seed: u64) -> Self {
+    fn new(config: &LinkConfig, seed: u64, fidelity: Fidelity) -> Self {
+        let config = &modelled(config, fidelity);
         Pipe {
             link: Link::new(config.clone(), seed),
             latency: config.latency,
@@ -184,7 +190,8 @@ impl Pipe {
         }
     }
 
-    fn change(&mut self, config: &LinkConfig) {
+    fn change(&mut self, config: &LinkConfig, fidelity: Fidelity) {
+        let config = &modelled(config, fidelity);
         self.link.change(config.clone());
         self.latency = config.latency;
         self.perfect = config.only_delays();
@@ -192,9 +199,19 @@ impl Pipe {
     }
 }
 
+/// A link as it is simulated. The model of QUIC has datagrams of one length, as if it had found the MTU of its path: only QUIC itself
+/// looks for that.
+fn modelled(config: &LinkConfig, fidelity: Fidelity) -> LinkConfig {
+    match fidelity {
+        Fidelity::Packet => config.clone(),
+        Fidelity::Message => LinkConfig { mtu: None, ..config.clone() },
+    }
+}
+
 impl Networks {
     /// The networks of `plan`, idle.
     pub fn new(plan: &Plan) -> Self {
+        let fidelity = plan.sim_fidelity();
         let mut networks: Vec<Network> = plan
             .networks
             .iter()
@@ -212,9 +229,10 @@ impl Networks {
                         nat: uplink.nat.clone().map(|config| {
                             Nat::new(config, &uplink.addresses(), seed(0)).with_forwards(&uplink.forwards)
                         }),
+                        filter: NetworkFilter::new(uplink.firewall, 0),
                         ipv6: PacketFate6::of(network),
                         nat_timeout: uplink.nat.as_ref().map_or(Duration::MAX, |config| config.udp_timeout),
-                        pipes: [Pipe::new(&uplink.up, seed(1)), Pipe::new(&uplink.down, seed(2))],
+                        pipes: [Pipe::new(&uplink.up, seed(1), fidelity), Pipe::new(&uplink.down, seed(2), fidelity)],
                         stats: RouterStats::default(),
                     }
                 }),
@@ -241,7 +259,7 @@ impl Networks {
             networks[index].hosts.sort_by_key(|&(address, _)| address);
             networks[index].routes.sort();
         }
-        Networks { networks, homes: ipv6::homes(plan) }
+        Networks { networks, homes: ipv6::homes(plan), fidelity }
     }
 
     /// How many there are.
@@ -323,23 +341,37 @@ impl Networks {
     /// Changes a network's uplink.
     pub fn set_link(&mut self, network: usize, up: &LinkConfig, down: &LinkConfig) {
         let router = self.networks[network].router.as_mut().expect("only a network behind another has an uplink");
-        router.pipes[0].change(up);
-        router.pipes[1].change(down);
+        router.pipes[0].change(up, self.fidelity);
+        router.pipes[1].change(down, self.fidelity);
+    }
+
+    /// Changes what a network's router lets through.
+    pub fn set_firewall(&mut self, network: usize, policy: NetworkPolicy) {
+        let router = self.networks[network].router.as_mut().expect("only a network behind another has a firewall");
+        router.filter.change(policy);
     }
 
     /// The node that a packet would reach that a node of `network` sent now, and as what; every NAT on the way takes note of it.
-    pub fn resolve(&mut self, now: Time, network: usize, mut flow: Flow) -> Option<(NodeSlot, Flow)> {
+    pub fn resolve(&mut self, now: Time, network: usize, flow: Flow) -> Option<(NodeSlot, Flow)> {
+        self.resolve_way(now, network, flow).map(|(slot, flow, _)| (slot, flow))
+    }
+
+    /// The same, with the routers on the way.
+    pub fn resolve_way(&mut self, now: Time, network: usize, mut flow: Flow) -> Option<(NodeSlot, Flow, Hops)> {
+        let mut hops = Hops::new();
         let mut device = self.next_device(network, *flow.destination.ip())?;
         for _ in 0..=HOPS_MAX {
             let (network, ahead) = match device {
-                PacketStop::Node(slot) => return Some((slot, flow)),
+                PacketStop::Node(slot) => return Some((slot, flow, hops)),
                 PacketStop::Outwards(network) => (network, Way::Up),
                 PacketStop::Inwards(network) => (network, Way::Down),
             };
             let router = self.networks[network].router.as_mut().expect("only a network behind another has a router");
             let (translated, way) = router.translate(now, flow, ahead)?;
             flow = translated;
-            device = self.beyond(RouterHop { network: network as u32, way }, flow)?;
+            let hop = RouterHop { network: network as u32, way };
+            device = self.beyond(hop, flow)?;
+            hops.push(hop);
         }
         None
     }
@@ -364,7 +396,7 @@ impl Networks {
                 Transit::Arrives(at) | Transit::Altered(at, Alteration { flipped: None, .. }) => {
                     carried.at = carried.at.max(at);
                 }
-                Transit::Altered(..) | Transit::Drop(LinkDrop::Lost) => carried.lost += 1,
+                Transit::Altered(..) | Transit::Drop(LinkDrop::Lost | LinkDrop::TooBig) => carried.lost += 1,
                 Transit::Drop(LinkDrop::QueueFull) => carried.refused += 1,
             }
         }
@@ -455,39 +487,4 @@ pub struct Carried {
     pub refused: u16,
     /// When the last of the others has left the link.
     pub at: Time,
-}
-
-impl Router {
-    /// The addresses beyond the NAT of a packet that comes to go up or down, and the way that it really goes; `None` if it is
-    /// dropped.
-    fn translate(&mut self, now: Time, flow: Flow, ahead: Way) -> Option<(Flow, Way)> {
-        if ipv6::is_label(*flow.source.ip()) {
-            return self.lets_pass(now, flow, ahead).then_some((flow, ahead));
-        }
-        let Some(nat) = &mut self.nat else { return Some((flow, ahead)) };
-        let flags = TcpFlags::default();
-        let verdict = if ahead == Way::Up { nat.outbound(now, flow, flags) } else { nat.inbound(now, flow, flags) };
-        match verdict {
-            Verdict::Pass(flow) => Some((flow, ahead)),
-            Verdict::Hairpin(flow) => Some((flow, Way::Turn)),
-            Verdict::Drop(why) => {
-                self.stats.drop(why.into());
-                None
-            }
-        }
-    }
-
-    fn send(&mut self, way: Way, now: Time, bytes: usize) -> Transit {
-        let transit = way.side().map_or(Transit::Arrives(now), |side| self.pipes[side].link.send(now, bytes));
-        match transit {
-            Transit::Arrives(_) => self.stats.forward(way.direction(), 1, bytes as u64),
-            Transit::Altered(_, alteration) => {
-                let packets = 1 + u64::from(alteration.twice);
-                self.stats.alter(alteration);
-                self.stats.forward(way.direction(), packets, packets * bytes as u64);
-            }
-            Transit::Drop(why) => self.stats.drop(why.into()),
-        }
-        transit
-    }
 }

@@ -14,6 +14,7 @@
 //! - **Keep-alives** are not simulated one by one: NAT mappings of a live link are refreshed often enough that they never
 //!   expire. A mapping that lives shorter than [`KEEP_ALIVE`] is kept nevertheless.
 //! - **Rebind**: a link over a NAT that forgets goes on if QUIC would migrate it. See [`rewire`].
+//! - **Move**: so do links that a node has dialled and that lead to the same peer from its new network. See [`moved`].
 //! - **Partition**: what arrives from a node that is cut off is lost. See [`partition`].
 //! - **Relay**: a link through an ambassador takes the way of the two links that carry it, and goes down with either.
 
@@ -36,7 +37,7 @@ use crate::net::nat::{Flow, Protocol};
 use crate::plan::partitions::PartitionState;
 use crate::plan::{Fidelity, NODE_PORT, Plan};
 
-use super::network::ipv6::{is_label, label, labelled};
+use super::network::ipv6::{self, is_label, label, labelled};
 use super::network::{Networks, NodeSlot, PACKET_BYTES, SimPacket};
 use super::queue::EventQueue;
 
@@ -45,6 +46,7 @@ mod dial;
 mod discovery;
 mod flight;
 mod link;
+mod moved;
 mod packet;
 mod partition;
 mod path;
@@ -57,6 +59,7 @@ use dial::{Dialling, Handshake};
 use discovery::Datagram;
 use flight::Flight;
 use link::Link;
+pub use moved::NewPlace;
 pub use packet::{PacketTap, TappedDatagram};
 
 use packet::PacketModel;
@@ -95,8 +98,9 @@ pub struct Transport<M> {
     /// By network: the seats of live nodes, in order.
     live: Vec<Vec<NodeSlot>>,
     ends: Vec<End>,
-    /// By IPv6 address.
-    seats6: BTreeMap<Ipv6Addr, NodeSlot>,
+    /// IPv6 addresses by the numbers of their labels, and the other way round.
+    addresses6: Vec<Option<Ipv6Addr>>,
+    labels: BTreeMap<Ipv6Addr, u32>,
     /// Sequences of sources that are no node: one per network.
     sequences: Vec<u64>,
     links: SlotMap<LinkKey, Link>,
@@ -116,7 +120,8 @@ struct End {
     id: NodeId,
     network: u32,
     address: Ipv4Addr,
-    address6: Option<Ipv6Addr>,
+    /// The number of its label, if it has IPv6.
+    label: Option<u32>,
     alive: bool,
     /// Counts its lives: what belongs to an earlier one is void.
     life: u32,
@@ -201,11 +206,12 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
     /// The networks of `plan`, with every node still down.
     pub fn new(plan: &Plan) -> Self {
         let networks = Networks::new(plan);
+        let addresses6 = ipv6::addresses(plan);
         let ends = plan.nodes.iter().enumerate().map(|(slot, node)| End {
             id: NodeId([0; 32]),
             network: node.network.0 as u32,
             address: node.address,
-            address6: node.address6,
+            label: node.address6.map(|_| slot as u32),
             alive: false,
             life: 0,
             links: Vec::new(),
@@ -220,7 +226,8 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
             queue: EventQueue::default(),
             live: vec![Vec::new(); networks.len()],
             ends: ends.collect(),
-            seats6: plan.nodes.iter().zip(0..).filter_map(|(node, slot)| Some((node.address6?, slot))).collect(),
+            labels: addresses6.iter().zip(0..).filter_map(|(address, number)| Some(((*address)?, number))).collect(),
+            addresses6,
             sequences: vec![0; networks.len()],
             networks,
             partitions: PartitionState::new(plan),
@@ -446,20 +453,23 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
 
     /// The address from which a node sends from a port of its own to another.
     fn source_for(&self, slot: NodeSlot, port: u16, to: SocketAddrV4) -> SocketAddrV4 {
-        SocketAddrV4::new(if is_label(*to.ip()) { label(slot) } else { self.end(slot).address }, port)
+        let end = self.end(slot);
+        // Without IPv6 nothing is sent there, unless it is lost on the way.
+        let ip = if is_label(*to.ip()) { label(end.label.unwrap_or(slot)) } else { end.address };
+        SocketAddrV4::new(ip, port)
     }
 
     /// What nodes call an address.
     fn reported_address(&self, address: SocketAddrV4) -> SocketAddr {
-        let ip = labelled(*address.ip()).and_then(|slot| self.end(slot).address6);
+        let ip = labelled(*address.ip()).and_then(|number| *self.addresses6.get(number as usize)?);
         ip.map_or(address.into(), |ip| SocketAddrV6::new(ip, address.port(), 0, 0).into())
     }
 
     /// What stands for an IPv6 address that a node can send to; nothing if it cannot.
     fn label_of(&self, from: NodeSlot, to: SocketAddrV6) -> Option<SocketAddrV4> {
-        self.end(from).address6?;
-        let slot = self.seats6.get(to.ip())?;
-        Some(SocketAddrV4::new(label(*slot), to.port()))
+        self.end(from).label?;
+        let number = self.labels.get(to.ip())?;
+        Some(SocketAddrV4::new(label(*number), to.port()))
     }
 
     /// A small delay that differs from node to node and time to time.

@@ -8,24 +8,33 @@ use std::time::Duration;
 use butter::core::random::Random;
 use rand::RngExt;
 
+mod diurnal;
 mod lifetime;
+mod play_trace;
+mod trace;
 
+use diurnal::{ARRIVAL_FORMS, Diurnal};
 pub(crate) use lifetime::lifetime_presets;
 use lifetime::{DOWNTIME_FORMS, Lifetime, LifetimeKind, SESSION_FORMS};
+use trace::ChurnTrace;
 
 use super::named::NodeNames;
 use super::state::{NodeLife, PlanState, SeedPurpose, SeedStream};
 use super::step::{ScheduleError, StepReader, StepSource, StepSpec, Verb};
 use crate::op::Op;
-use crate::plan::{EndCondition, NodeIndex, TimedOp};
+use crate::plan::{EndCondition, NodeIndex, TimedOp, TopologyFile};
 use crate::topology::check::NameTable;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span};
-use crate::topology::fields::{Fields, MapSpec, key};
+use crate::topology::fields::{Fields, MapSpec, Spanned, key};
 use crate::topology::form::{ValueForm, words_of};
 use crate::topology::units::{ChancePerSecond, Share, Time};
 
 /// Most draws of one step: nodes times seconds.
 pub(super) const CHURN_DRAWS_MAX: u64 = 500_000_000;
+/// A file without a folder.
+const TRACE_PATTERN: &str = r"^[^/\\]+\.(csv|tsv|txt)$";
+/// Endings of such a file.
+const TRACE_ENDINGS: [&str; 3] = [".csv", ".tsv", ".txt"];
 /// Most times faster than life.
 const SPEEDUP_MAX: u64 = 1_000_000;
 
@@ -43,16 +52,20 @@ pub(super) static VERB: Verb = Verb {
                 .of(ValueForm::Either(&SESSION_FORMS)),
             key("downtime", "{exponential: 20s}", "how long they are away, or a preset: kad; no time if absent")
                 .of(ValueForm::Either(&DOWNTIME_FORMS)),
-            key("speedup", "300", "how many times faster than said sessions and downtimes pass")
+            key("arrivals", "diurnal", "diurnal, or {period: 24h, amplitude: 50%, peak: 20h}: nodes that are away come back by the hour of the day; evenly if absent")
+                .of(ValueForm::Either(&ARRIVAL_FORMS)),
+            key("trace", "sessions.csv", "a file beside this one with the sessions of nodes in seconds: node,up,down; this, die or session")
+                .of(ValueForm::Matching(TRACE_PATTERN)),
+            key("speedup", "300", "how many times faster than said sessions, downtimes, days and traces pass")
                 .of(ValueForm::Count(1, SPEEDUP_MAX)),
             key("graceful", "20%", "share of the failures that are a graceful stop; the others are kills")
                 .of(ValueForm::quantity::<Share>()),
-            key("replace", "fresh", "what takes the place of a failed node: fresh (a new node), same (itself) or none")
+            key("replace", "fresh", "what takes the place of a failed node: fresh (a new node), same (itself) or none; fresh if absent, and same for a trace")
                 .of(ValueForm::Words(|| words_of(&REPLACEMENTS))),
             key("only", "[alpha]", "networks, node groups or nodes that may fail; all if absent").of(ValueForm::NAMES),
             key("spare", "[ambassador]", "those of them that may not").of(ValueForm::NAMES),
         ],
-        later: &["trace", "outage"],
+        later: &["outage"],
     },
     short: None,
     example: "- churn: {for: 60s, die: 1/100/s, graceful: 20%, spare: ambassador}",
@@ -74,12 +87,14 @@ struct Churn {
 }
 
 /// When nodes fail.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum FailureTimes {
     /// Each node with this chance in each second, 0..1.
     EachSecond(f64),
     /// Each node at the end of its session.
     AfterSessions(Sessions),
+    /// As a file says: its name, and what it holds once it is read.
+    Traced { name: Spanned<String>, trace: Option<ChurnTrace>, speedup: u64 },
 }
 
 /// How long nodes stay and are away.
@@ -87,6 +102,7 @@ enum FailureTimes {
 struct Sessions {
     session: Lifetime,
     downtime: Option<Lifetime>,
+    arrivals: Option<Diurnal>,
     speedup: u64,
 }
 
@@ -103,7 +119,8 @@ enum Replacement {
 fn read(source: &StepSource<'_>, problems: &mut DiagnosticSink) -> Box<dyn StepSpec> {
     let fields = source.fields(problems);
     let duration = fields.needed_quantity::<Time>("for", problems);
-    let replacement = fields.word("replace", &REPLACEMENTS, problems).unwrap_or(Replacement::Fresh);
+    let usual = if fields.entry("trace").is_some() { Replacement::Same } else { Replacement::Fresh };
+    let replacement = fields.word("replace", &REPLACEMENTS, problems).unwrap_or(usual);
     let failures = read_failures(source, &fields, replacement, problems);
     Box::new(Churn {
         duration: duration.map_or(Duration::ZERO, |time| time.value.0),
@@ -131,17 +148,29 @@ fn read_failures(
     };
     let (session, downtime) = (lifetime(LifetimeKind::Session), lifetime(LifetimeKind::Downtime));
     let speedup = fields.count("speedup", 1, SPEEDUP_MAX, problems).unwrap_or(1);
-    if let (Some((die, _)), Some((session, _))) = (fields.entry("die"), fields.entry("session")) {
-        let problem = Diagnostic::at(&session.span, "a churn step has `die` or `session`, and this has both");
-        problems.add(problem.related(&die.span, "the other").help("remove one of them"));
+    let arrivals = Diurnal::read(fields, problems);
+    let given: Vec<_> = ["die", "session", "trace"].into_iter().filter_map(|name| fields.entry(name)).collect();
+    if let [(first, _), .., (last, _)] = &given[..] {
+        let what =
+            format!("a churn step has `die`, `session` or `trace`, and this has `{}` and `{}`", first.name, last.name);
+        problems.add(Diagnostic::at(&last.span, what).related(&first.span, "the other").help("remove one of them"));
         return None;
+    }
+    if let Some((key, _)) = fields.entry("arrivals")
+        && (fields.entry("downtime").is_none() || replacement == Replacement::None)
+    {
+        let problem = Diagnostic::at(&key.span, "nodes that are never away do not arrive");
+        problems.add(problem.help("add how long they are away, such as downtime: {exponential: 2h}"));
+    }
+    if fields.entry("trace").is_some() {
+        return read_trace(fields, replacement, speedup, problems);
     }
     if fields.entry("session").is_some() {
         if let (Replacement::None, Some((away, _))) = (replacement, fields.entry("downtime")) {
             let problem = Diagnostic::at(&away.span, "nothing comes back after this: the step has `replace: none`");
             problems.add(problem.help("remove `downtime`, or write replace: same"));
         }
-        return Some(FailureTimes::AfterSessions(Sessions { session: session?, downtime, speedup }));
+        return Some(FailureTimes::AfterSessions(Sessions { session: session?, downtime, arrivals, speedup }));
     }
     for name in ["downtime", "speedup"] {
         if let Some((key, _)) = fields.entry(name) {
@@ -151,11 +180,35 @@ fn read_failures(
     }
     if fields.entry("die").is_none() {
         problems.add(
-            Diagnostic::at(source.span, "a churn step needs `die` or `session`")
-                .help("add die: 1/100/s, or session: kad"),
+            Diagnostic::at(source.span, "a churn step needs `die`, `session` or `trace`")
+                .help("add die: 1/100/s, or session: kad, or trace: sessions.csv"),
         );
     }
     die.map(FailureTimes::EachSecond)
+}
+
+/// The name of a file with sessions.
+fn read_trace(
+    fields: &Fields<'_>,
+    replacement: Replacement,
+    speedup: u64,
+    problems: &mut DiagnosticSink,
+) -> Option<FailureTimes> {
+    if let (Replacement::None, Some((key, _))) = (replacement, fields.entry("replace")) {
+        let problem = Diagnostic::at(&key.span, "a trace says itself who comes back");
+        problems.add(problem.help("write replace: same, or replace: fresh for new identities"));
+    }
+    if let Some((key, _)) = fields.entry("downtime") {
+        let problem = Diagnostic::at(&key.span, "a trace says itself how long nodes are away");
+        problems.add(problem.help("remove `downtime`"));
+    }
+    let name = fields.text("trace", problems)?;
+    if name.value.contains(['/', '\\']) || !TRACE_ENDINGS.iter().any(|ending| name.value.ends_with(ending)) {
+        let what = format!("a trace is beside the topology, and its name ends in {}", TRACE_ENDINGS.join(", "));
+        problems.add(Diagnostic::at(&name.span, what).help("such as trace: sessions.csv"));
+        return None;
+    }
+    Some(FailureTimes::Traced { name, trace: None, speedup })
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -166,6 +219,19 @@ impl StepSpec for Churn {
         self.only.validate(names, false, problems);
         self.only.default_to_all();
         self.spare.validate(names, false, problems);
+        if let FailureTimes::Traced { name, trace, .. } = &mut self.failures {
+            match ChurnTrace::read(names.folder(), &name.value) {
+                Ok(read) => *trace = Some(read),
+                Err((what, help)) => problems.add(Diagnostic::at(&name.span, what).help(help)),
+            }
+        }
+    }
+
+    fn files(&self) -> Vec<TopologyFile> {
+        match &self.failures {
+            FailureTimes::Traced { trace: Some(trace), .. } => vec![trace.file.clone()],
+            _ => Vec::new(),
+        }
     }
 
     fn schedule(&self, state: &mut PlanState<'_>, seeds: &SeedStream) -> Result<Vec<TimedOp>, ScheduleError> {
@@ -176,6 +242,11 @@ impl StepSpec for Churn {
         match &self.failures {
             FailureTimes::EachSecond(die) => self.fail_each_second(*die, &among, state, &mut random),
             FailureTimes::AfterSessions(sessions) => self.play_sessions(sessions, &among, state, &mut random),
+            FailureTimes::Traced { trace: Some(trace), speedup, .. } => {
+                self.play_trace(trace, *speedup, &among, state, &mut random)
+            }
+            // It could not be read, which is reported: nothing is planned.
+            FailureTimes::Traced { trace: None, .. } => Ok(Vec::new()),
         }
     }
 
@@ -201,6 +272,10 @@ impl StepSpec for Churn {
             FailureTimes::AfterSessions(sessions) => {
                 format!("churn for {time}: {nodes} fail{graceful} after {sessions}, {after}")
             }
+            FailureTimes::Traced { name, speedup, .. } => {
+                let faster = if *speedup > 1 { format!(", {speedup} times faster") } else { String::new() };
+                format!("churn for {time}: {nodes} come and go{graceful} by {}{faster}, {after}", name.value)
+            }
         }
     }
 }
@@ -213,9 +288,21 @@ impl fmt::Display for Sessions {
         };
         write!(f, "sessions with a median of {}", median(&self.session))?;
         match &self.downtime {
-            Some(downtime) => write!(f, " and are away for a median of {}", median(downtime)),
-            None => Ok(()),
+            Some(downtime) => write!(f, " and are away for a median of {}", median(downtime))?,
+            None => {}
         }
+        if self.arrivals.is_some() { f.write_str(", by the hour of the day") } else { Ok(()) }
+    }
+}
+
+impl Sessions {
+    /// How long a node is away that leaves at this time of the step.
+    fn away(&self, at: Duration, random: &mut Random) -> Duration {
+        let speedup = self.speedup as f64;
+        let away = self.downtime.map_or(Duration::ZERO, |away| away.draw(speedup, random));
+        let Some(day) = &self.arrivals else { return away };
+        let seconds = day.away(at.as_secs_f64() * speedup, away.as_secs_f64() * speedup) / speedup;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 }
 
@@ -273,7 +360,7 @@ impl Churn {
                     break;
                 }
                 let graceful = random.random::<f64>() < self.graceful;
-                let away = sessions.downtime.map_or(Duration::ZERO, |away| away.draw(speedup, random));
+                let away = sessions.away(now, random);
                 self.end_session(node, now, graceful, state, &mut ops);
                 now = now.saturating_add(away);
                 if self.replacement != Replacement::None && now < self.duration {

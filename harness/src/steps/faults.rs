@@ -23,18 +23,23 @@ pub(crate) enum FaultSupport {
         /// What namespaces and containers do.
         real: &'static str,
     },
+    /// In namespaces and containers; the simulator refuses it.
+    RealOnly {
+        /// Why.
+        sim: &'static str,
+    },
     /// Nowhere, and why.
     Refused(&'static str),
 }
 
-use FaultSupport::{Differs, Everywhere, Refused};
+use FaultSupport::{Differs, Everywhere, RealOnly, Refused};
 
 const fn fault(what: &'static str, written: &'static str, support: FaultSupport) -> Fault {
     Fault { what, written, support }
 }
 
 /// Every fault, by what it strikes.
-pub(crate) static FAULTS: [Fault; 22] = [
+pub(crate) static FAULTS: [Fault; 25] = [
     fault("a node dies", "kill: {nodes: a, count: 1}", Everywhere),
     fault("a node leaves gracefully", "stop: {nodes: b, count: 1}", Everywhere),
     fault("a node hangs", "pause: {nodes: a, count: 1}", Everywhere),
@@ -49,6 +54,15 @@ pub(crate) static FAULTS: [Fault; 22] = [
         Everywhere,
     ),
     fault("a NAT forgets its mappings", "rebind: [beta]", Everywhere),
+    fault("a node moves to another network", "move: {nodes: a-1, to: beta}", Everywhere),
+    fault("a firewall stops UDP, or all but the web", "firewall: {networks: [beta], policy: udp-blocked}", Everywhere),
+    fault("a portal stops everything for a time", "firewall: {networks: [beta], policy: {captive: 5s}}", Everywhere),
+    fault("a link has a small MTU", "link: {networks: [beta], mtu: 1300}", Everywhere),
+    fault(
+        "longer packets vanish without an error",
+        "link: {networks: [alpha], mtu: {bytes: 1400, black-hole: true}}",
+        Everywhere,
+    ),
     fault("a disk is full", "disk-full: {nodes: a, count: 1}", Everywhere),
     fault("a disk damages blocks", "corrupt-store: {nodes: b, count: 1}", Everywhere),
     fault(
@@ -78,27 +92,13 @@ pub(crate) static FAULTS: [Fault; 22] = [
         "skew: {nodes: a, by: 10s}",
         Refused("nodes use no wall clock, and Linux has no monotonic clock of another rate"),
     ),
-    fault(
-        "a node moves to another network",
-        "move: {nodes: a-1, to: beta}",
-        Refused("not done yet; a new node elsewhere is `kill` and a group there that starts later"),
-    ),
-    fault(
-        "a node has little CPU",
-        "limits: {cpu: 50%}",
-        Refused("not done yet; the simulator has no model of computing time"),
-    ),
-    fault(
-        "a node has little memory",
-        "limits: {memory: 64MiB}",
-        Refused("not done yet; `config: {storage: 64MiB}` bounds what a node keeps"),
-    ),
+    fault("a node has little CPU", "limits: {cpu: 50%}", RealOnly { sim: "it has no model of computing time" }),
+    fault("a node has little memory", "limits: {memory: 64MiB}", RealOnly { sim: "its nodes share one process" }),
     fault(
         "the names of ambassadors do not resolve",
         "dns: fail",
         Refused("nodes of a run join by addresses; names are tested with `butter run --join`"),
     ),
-    fault("a link has a small MTU", "mtu: 1400", Refused("not done yet; QUIC's own probes find the path's MTU")),
     fault(
         "a command runs in a node",
         "exec: {nodes: a, run: [true]}",
@@ -109,6 +109,7 @@ pub(crate) static FAULTS: [Fault; 22] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::limits;
     use crate::planner;
     use crate::topology::Overrides;
 
@@ -116,25 +117,37 @@ mod tests {
 
     #[test]
     fn faults_of_every_backend_are_in_the_topology_that_plays_them() {
-        for fault in FAULTS.iter().filter(|fault| !matches!(fault.support, Refused(_))) {
+        for fault in FAULTS.iter().filter(|fault| !matches!(fault.support, Refused(_) | RealOnly { .. })) {
             assert!(PLAYED.contains(&format!("- {}\n", fault.written)), "{}", fault.written);
         }
         planner::read("faults.yaml", PLAYED, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
     }
 
     #[test]
+    fn limits_are_read_and_refused_by_the_simulator_before_anything_is_built() {
+        for fault in FAULTS.iter().filter(|fault| matches!(fault.support, RealOnly { .. })) {
+            let text = format!(
+                "networks: {{lan: {{}}}}\nnodes: {{a: {{on: lan, {}}}}}\nsteps: [settle: {{for: 1s}}]\n",
+                fault.written
+            );
+            let plan =
+                planner::read("fault.yaml", &text, &Overrides::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
+            let refused = limits::refuse(&plan).unwrap_err().to_string();
+            assert!(refused.contains("a has limits"), "{refused}");
+        }
+    }
+
+    #[test]
     fn other_faults_are_refused_before_anything_is_built() {
         for fault in FAULTS.iter().filter(|fault| matches!(fault.support, Refused(_))) {
             let written = fault.written;
-            let (network, group, step) = match written.split(':').next() {
-                Some("mtu" | "dns") => (written, "", "settle: {for: 1s}"),
-                Some("limits") => ("nat: full-cone", written, "settle: {for: 1s}"),
-                _ => ("nat: full-cone", "", written),
+            let (network, step) = match written.split(':').next() {
+                Some("dns") => (written, "settle: {for: 1s}"),
+                _ => ("nat: full-cone", written),
             };
             let text = format!(
                 "networks:\n  internet: {{}}\n  alpha: {{behind: internet, {network}}}\n  beta: {{behind: internet}}\n\
-                 nodes:\n  a: {{on: alpha, count: 3{}}}\nsteps:\n  - {step}\n",
-                if group.is_empty() { String::new() } else { format!(", {group}") }
+                 nodes:\n  a: {{on: alpha, count: 3}}\nsteps:\n  - {step}\n"
             );
             let Err(wrong) = planner::read("fault.yaml", &text, &Overrides::default()) else { panic!("{text}") };
             assert!(wrong.to_string().contains("is not supported yet"), "{wrong}");

@@ -18,7 +18,7 @@ pub(super) static VERB: Verb = Verb {
     doc: "The uplinks of networks change. What is not named stays as it was.",
     keys: &MapSpec {
         what: "a link step",
-        keys: &link::keys_with::<12>(
+        keys: &link::keys_with::<13>(
             key("networks", "[alpha]", "networks behind another one").of(ValueForm::NAMES).needed(),
         ),
         later: &[],

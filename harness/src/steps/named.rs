@@ -82,6 +82,11 @@ impl NetworkRefs {
         NetworkRefs { written: read_names(fields, key, problems), found: Vec::new() }
     }
 
+    /// A single name, if it is there.
+    pub(crate) fn of_text(name: Option<Spanned<String>>) -> Self {
+        NetworkRefs { written: name.into_iter().collect(), found: Vec::new() }
+    }
+
     /// A name or a list of names that stands for a whole step, called `key`.
     pub(crate) fn read_value(node: &YamlNode, key: &str, problems: &mut DiagnosticSink) -> Self {
         NetworkRefs { written: names_in(node, key, problems), found: Vec::new() }

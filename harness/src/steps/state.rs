@@ -14,8 +14,9 @@ use rand::{Rng, RngExt};
 use super::meanwhile::Meanwhile;
 use super::named::NodeNames;
 use super::step::ScheduleError;
+use crate::op::Op;
 use crate::plan::partitions::{PartitionSides, zones};
-use crate::plan::{Item, NetworkIndex, NodeIndex, NodePlan};
+use crate::plan::{Item, NetworkIndex, NodeIndex, NodePlaces, NodePlan};
 use crate::topology::check::{NodeSelector, TopologyModel};
 use crate::topology::roster::NodeRoster;
 use crate::topology::uplinks::UplinkStates;
@@ -34,6 +35,7 @@ pub(crate) struct PlanState<'p> {
     model: &'p TopologyModel,
     roster: &'p NodeRoster,
     lives: Vec<NodeLife>,
+    places: NodePlaces,
     /// Every item stored so far.
     pub(crate) items: Vec<Item>,
     uplinks: UplinkStates<'p>,
@@ -66,6 +68,7 @@ impl<'p> PlanState<'p> {
             model,
             roster,
             lives,
+            places: NodePlaces::default(),
             items: Vec::new(),
             uplinks,
             partitions: Vec::new(),
@@ -79,7 +82,40 @@ impl<'p> PlanState<'p> {
 
     /// The nodes that are meant, dead or alive, each once and in order.
     pub(crate) fn nodes_of<'s>(&self, selectors: impl IntoIterator<Item = &'s NodeSelector>) -> Vec<NodeIndex> {
-        self.roster.all_of(self.model, selectors).into_iter().collect()
+        let named = |selector: &NodeSelector| match selector {
+            NodeSelector::Networks(networks) => {
+                let is_there = |node: &NodeIndex| networks.contains(self.network_of(*node));
+                (0..self.roster.nodes.len()).map(NodeIndex).filter(is_there).collect()
+            }
+            other => self.roster.who(self.model, other),
+        };
+        BTreeSet::from_iter(selectors.into_iter().flat_map(named)).into_iter().collect()
+    }
+
+    /// The network that a node is on when the step begins.
+    pub(crate) fn network_of(&self, node: NodeIndex) -> NetworkIndex {
+        self.places.network(&self.roster.nodes, node)
+    }
+
+    /// Takes a node to another network.
+    ///
+    /// # Errors
+    /// If it is there already, or cannot come there.
+    pub(crate) fn move_node(&mut self, node: NodeIndex, network: NetworkIndex) -> Result<Op, ScheduleError> {
+        let plan = self.node(node);
+        let (name, has_ipv6) = (plan.name.clone(), plan.address6.is_some());
+        let to = || self.model.networks[network.0].name.value.clone();
+        if plan.identities > 1 {
+            return Err(ScheduleError::SeveralIdentities { node: name });
+        }
+        if self.network_of(node) == network {
+            return Err(ScheduleError::AlreadyThere { node: name, network: to() });
+        }
+        let Some((address, address6)) = self.uplinks.arrival(network) else {
+            return Err(ScheduleError::NetworkFull { node: name, network: to() });
+        };
+        self.places.moved(node, network);
+        Ok(Op::Move { node, network, address, address6: address6.filter(|_| has_ipv6) })
     }
 
     pub(crate) fn node(&self, node: NodeIndex) -> &NodePlan {
@@ -103,7 +139,7 @@ impl<'p> PlanState<'p> {
     /// The nodes of a network that are in such a state, in order.
     pub(super) fn nodes_on(&self, network: NetworkIndex, life: NodeLife) -> Vec<NodeIndex> {
         let nodes = (0..self.roster.nodes.len()).map(NodeIndex);
-        nodes.filter(|node| self.node(*node).network == network && self.lives[node.0] == life).collect()
+        nodes.filter(|node| self.network_of(*node) == network && self.lives[node.0] == life).collect()
     }
 
     /// Those of `nodes` who are alive at the beginning of the step.

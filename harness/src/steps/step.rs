@@ -8,7 +8,7 @@ use super::connect::PAIRS_MAX;
 use super::state::{NodeLife, OPS_MAX, PlanState, SeedStream};
 use crate::net::zone::ZONES_MAX;
 use crate::plan::Check;
-use crate::plan::{EndCondition, NetworkIndex, TimedOp};
+use crate::plan::{EndCondition, NetworkIndex, TimedOp, TopologyFile};
 use crate::topology::check::NameTable;
 use crate::topology::check::TopologyModel;
 use crate::topology::diagnostics::{DiagnosticSink, LineIndex, Span};
@@ -123,6 +123,16 @@ pub(crate) trait StepSpec: fmt::Debug {
         false
     }
 
+    /// Files beside the topology that it was made from, once validated.
+    fn files(&self) -> Vec<TopologyFile> {
+        Vec::new()
+    }
+
+    /// Networks that nodes move to, and how many at most.
+    fn arrivals(&self) -> Vec<(NetworkIndex, u64)> {
+        Vec::new()
+    }
+
     /// Networks whose routers take new external addresses, each as often as it does so.
     fn readdressed(&self) -> Vec<NetworkIndex> {
         Vec::new()
@@ -229,6 +239,54 @@ pub(crate) enum ScheduleError {
         /// Name of the node.
         node: String,
     },
+    /// A node that moves comes to another network.
+    #[error("{node} is on {network} already")]
+    AlreadyThere {
+        /// Name of the node.
+        node: String,
+        /// Name of the network.
+        network: String,
+    },
+    /// More nodes come than the subnet was made for: some that are named by their network came there by steps before.
+    #[error("no address is left on {network} for {node}")]
+    NetworkFull {
+        /// Name of the node.
+        node: String,
+        /// Name of the network.
+        network: String,
+    },
+    /// The simulator gives each identity an address of its own; on other backends they share one.
+    #[error("{node} has several identities, which cannot move as one")]
+    SeveralIdentities {
+        /// Name of the node.
+        node: String,
+    },
+    /// A trace of nodes with names that the topology does not have.
+    #[error("{file}, line {line}: there is no node {node} of {names}")]
+    TracedStranger {
+        /// Name of the file.
+        file: String,
+        /// Line of the file, from 1.
+        line: usize,
+        /// As the file calls the node.
+        node: String,
+        /// As named in the topology.
+        names: String,
+    },
+    /// A trace of more nodes than there are.
+    #[error("{file}, line {line}: this is node {traced} of the trace, and there are {nodes} of {names}")]
+    TracedTooMany {
+        /// Name of the file.
+        file: String,
+        /// Line of the file, from 1.
+        line: usize,
+        /// Number of the node in the file, from 1.
+        traced: usize,
+        /// Nodes that take part.
+        nodes: usize,
+        /// As named in the topology.
+        names: String,
+    },
     /// Only one of several steps at once can have nodes join for it.
     #[error("two of its steps have fresh nodes join")]
     FreshTwice,
@@ -256,6 +314,15 @@ impl ScheduleError {
             ScheduleError::NotPartitioned { .. } => "partition before: - partition: [alpha, beta]",
             ScheduleError::NoDisk { .. } => "give its node group a disk: store: disk",
             ScheduleError::EndedTwice { .. } => "let one step alone be about it, or put one after the other",
+            ScheduleError::AlreadyThere { .. } => "name another network, or only nodes that are elsewhere",
+            ScheduleError::NetworkFull { .. } => {
+                "name node groups or nodes instead of networks, or say how many: count: 3"
+            }
+            ScheduleError::SeveralIdentities { .. } => "name other nodes, or leave its `sybil` out",
+            ScheduleError::TracedStranger { .. } => {
+                "name nodes of the topology that take part, or let no line name one: then they are taken in order"
+            }
+            ScheduleError::TracedTooMany { .. } => "have more nodes take part, or use a part of the file",
             ScheduleError::FreshTwice => "let one of them alone name fresh nodes",
             ScheduleError::TooManyPairs => "name fewer nodes: among: [a, b]",
             ScheduleError::TooManyOps | ScheduleError::TooManyDraws => "use fewer nodes or items, or less time",

@@ -108,6 +108,8 @@ impl TakenSubnets {
 pub(crate) struct HostAddresses {
     next_node: u32,
     next_router: u32,
+    /// Addresses that are set aside for nodes that move here.
+    arrivals_left: u64,
 }
 
 impl HostAddresses {
@@ -116,7 +118,11 @@ impl HostAddresses {
         let first = u32::from(subnet.network());
         let spare = hosts(subnet.prefix_len()).saturating_sub(need.hosts());
         let begin = if spare >= u64::from(FIRST_NODE - 2) { FIRST_NODE } else { 2 };
-        HostAddresses { next_node: first + begin, next_router: u32::from(subnet.broadcast()) - 1 }
+        HostAddresses {
+            next_node: first + begin,
+            next_router: u32::from(subnet.broadcast()) - 1,
+            arrivals_left: need.arrivals,
+        }
     }
 
     /// The address of a subnet's own router.
@@ -127,6 +133,12 @@ impl HostAddresses {
     pub(crate) fn node(&mut self) -> Ipv4Addr {
         self.next_node += 1;
         (self.next_node - 1).into()
+    }
+
+    /// For a node that moves here; `None` if more do than were announced.
+    pub(crate) fn arrival(&mut self) -> Option<Ipv4Addr> {
+        self.arrivals_left = self.arrivals_left.checked_sub(1)?;
+        Some(self.node())
     }
 
     pub(crate) fn router(&mut self) -> Ipv4Addr {
@@ -165,7 +177,8 @@ mod tests {
     #[test]
     fn nodes_begin_at_ten_where_there_is_room() {
         let hosts = |subnet: &str, nodes| {
-            HostAddresses::new(subnet.parse().unwrap(), AddressNeed { nodes, routers: 1 }).node().octets()[3]
+            HostAddresses::new(subnet.parse().unwrap(), AddressNeed { nodes, routers: 1, arrivals: 0 }).node().octets()
+                [3]
         };
         assert_eq!(hosts("10.1.0.0/24", 5), 10);
         assert_eq!(hosts("10.1.0.0/24", 244), 10);

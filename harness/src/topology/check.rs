@@ -1,5 +1,7 @@
 //! Looks every name up and judges what only shows when the parts are put together.
 
+use std::path::Path;
+
 use ipnet::Ipv4Net;
 
 use super::diagnostics::DiagnosticSink;
@@ -8,6 +10,7 @@ use super::raw::RawTopology;
 use super::raw::network::{RawIpv6, RawNetwork};
 use crate::net::link::LinkConfig;
 use crate::net::nat::{NatConfig, Protocol};
+use crate::net::network_policy::NetworkPolicy;
 use crate::plan::{NetworkIndex, NetworkRange};
 
 mod groups;
@@ -60,9 +63,12 @@ pub(crate) struct NetworkModel {
     pub(crate) ipv6: RawIpv6,
     pub(crate) behind: Option<NetworkIndex>,
     pub(crate) nat: Option<NatConfig>,
+    pub(crate) firewall: NetworkPolicy,
     pub(crate) forwards: Vec<ForwardModel>,
     /// How often it gets new addresses outside.
     pub(crate) rebinds: u64,
+    /// How many nodes move there.
+    pub(crate) arrivals: u64,
     pub(crate) up: LinkConfig,
     pub(crate) down: LinkConfig,
     pub(crate) region: Option<String>,
@@ -105,6 +111,8 @@ pub(crate) struct StepDemands {
     pub(crate) fresh_steps: u64,
     /// Networks whose routers take new external addresses, each as often as they do.
     pub(crate) readdressed: Vec<NetworkIndex>,
+    /// Networks that nodes move to, and how many at most.
+    pub(crate) arrivals: Vec<(NetworkIndex, u64)>,
 }
 
 impl Outline {
@@ -117,8 +125,8 @@ impl Outline {
     }
 
     /// Everything that steps, checks and forwards can name.
-    pub(crate) fn names<'c>(&'c self, raw: &RawTopology, source: &'c str) -> NameTable<'c> {
-        NameTable::new(&raw.networks, &self.tree.places, &self.groups, source)
+    pub(crate) fn names<'c>(&'c self, raw: &RawTopology, source: &'c str, folder: &'c Path) -> NameTable<'c> {
+        NameTable::new(&raw.networks, &self.tree.places, &self.groups, (source, folder))
     }
 
     /// The model, with room on every network for what the steps need. `None` if anything in the file is wrong: nothing is
@@ -126,18 +134,21 @@ impl Outline {
     pub(crate) fn into_model(
         self,
         raw: RawTopology,
-        source: &str,
+        (source, folder): (&str, &Path),
         demands: &StepDemands,
         problems: &mut DiagnosticSink,
     ) -> Option<TopologyModel> {
         let prescribes_graph = raw.graph.is_some();
-        let names = self.names(&raw, source);
+        let names = self.names(&raw, source, folder);
         let forwards: Vec<_> = raw.networks.iter().flat_map(|network| names.forwards(network, problems)).collect();
         let Outline { tree, groups, settings } = self;
         let mut networks = networks::in_order(raw.networks, &tree);
         forwards.into_iter().for_each(|(network, forward)| networks[network.0].forwards.push(forward));
         for network in &demands.readdressed {
             networks[network.0].rebinds += 1;
+        }
+        for &(network, nodes) in &demands.arrivals {
+            networks[network.0].arrivals += nodes;
         }
         networks::capacities(&networks, &groups, demands.fresh_steps, problems);
         let fresh_steps = demands.fresh_steps;
@@ -148,12 +159,27 @@ impl Outline {
 impl NetworkModel {
     /// Number `number` of those that `raw` makes, counted from 0.
     fn new(raw: &RawNetwork, number: usize, behind: Option<NetworkIndex>) -> Self {
-        let RawNetwork { name, subnet, ipv6, nat, link, region, log, count, .. } = raw.clone();
+        let RawNetwork { name, subnet, ipv6, nat, firewall, link, region, log, count, .. } = raw.clone();
         let (up, down) = link.over((&LinkConfig::default(), &LinkConfig::default()));
         let group = name.value.clone();
         let value = if count.is_some() { format!("{group}-{}", number + 1) } else { name.value };
         let name = Spanned { value, span: name.span };
-        NetworkModel { name, group, subnet, ipv6, behind, nat, forwards: Vec::new(), rebinds: 0, up, down, region, log }
+        NetworkModel {
+            name,
+            group,
+            subnet,
+            ipv6,
+            behind,
+            nat,
+            firewall,
+            forwards: Vec::new(),
+            rebinds: 0,
+            arrivals: 0,
+            up,
+            down,
+            region,
+            log,
+        }
     }
 }
 

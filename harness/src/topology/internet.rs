@@ -78,8 +78,8 @@ const ACCESSES: [Access; 8] = [
     Access {
         name: "blocked",
         share: [4.0, 3.0],
-        nat: "port-restricted",
-        link: ["{loss: 100%}", "{loss: 100%}"],
+        nat: "port-restricted, firewall: udp-blocked",
+        link: ["dsl", "cable"],
         carrier: None,
     },
 ];

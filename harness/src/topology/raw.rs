@@ -13,9 +13,12 @@ use super::internet;
 use super::tree::{YamlKey, YamlNode, YamlValue};
 use crate::adversary::Behaviour;
 use crate::plan::sweep::{RUNS_MAX, Sweep};
-use crate::plan::{FidelityChoice, ResolvedInput};
+use crate::plan::{FidelityChoice, NodeLimits, ResolvedInput};
 
+pub(crate) mod field;
+pub(crate) mod firewall;
 pub(crate) mod graph;
+mod limits;
 pub(crate) mod link;
 pub(crate) mod nat;
 pub(crate) mod network;
@@ -59,6 +62,7 @@ pub(crate) struct RawGroup {
     /// Identities of each of them.
     pub(crate) sybil: u64,
     pub(crate) store: StoragePlace,
+    pub(crate) limits: Option<NodeLimits>,
     pub(crate) config: Vec<Setting>,
 }
 
@@ -130,9 +134,15 @@ static GROUP: MapSpec = MapSpec {
             "where its nodes keep blocks: memory, or disk, where they outlive the process; memory if absent",
         )
         .of(ValueForm::Words(|| words_of(&STORES))),
+        key(
+            "limits",
+            "{cpu: 50%, memory: 64MiB}",
+            "what each of its nodes may use of the machine; all of it if absent",
+        )
+        .of(ValueForm::Map(&limits::LIMITS)),
         key("config", "{storage: 64MiB}", "settings of its nodes").of(ValueForm::Settings),
     ],
-    later: &["limits"],
+    later: &[],
 };
 
 /// Where nodes keep blocks, as users write it.
@@ -244,6 +254,7 @@ fn read_group(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink) -> 
         behaviours: fields.get("behaviour").map(|node| read_behaviours(node, problems)).unwrap_or_default(),
         sybil: fields.count("sybil", 1, SYBIL_MAX, problems).unwrap_or(1),
         store: fields.word("store", &STORES, problems).unwrap_or_default(),
+        limits: fields.entry("limits").and_then(|(key, node)| limits::read(node, &key.span, problems)),
         config: fields.get("config").map(|node| read_config(node, problems)).unwrap_or_default(),
     }
 }

@@ -1,7 +1,5 @@
 //! NodeSelector plays: every node with its address and the ambassadors that it is configured with.
 
-use std::collections::BTreeSet;
-
 use butter::api::StoragePlace;
 
 use crate::plan::{NetworkIndex, NodeIndex, NodePlan};
@@ -49,6 +47,7 @@ impl NodeRoster {
                     join: Vec::new(),
                     settings: group.settings.clone(),
                     from_start: true,
+                    limits: group.limits,
                     behaviours: group.behaviours.clone(),
                     identities: group.identities,
                 });
@@ -79,6 +78,7 @@ impl NodeRoster {
                 join: Vec::new(),
                 settings: model.settings.clone(),
                 from_start: false,
+                limits: None,
                 behaviours: Vec::new(),
                 identities: 1,
             });
@@ -119,13 +119,5 @@ impl NodeRoster {
             NodeSelector::Group(group) => of_group(*group).map(NodeIndex).collect(),
             NodeSelector::Node(group, number) => vec![NodeIndex(of_group(*group).start + *number as usize)],
         }
-    }
-
-    pub(crate) fn all_of<'s>(
-        &self,
-        model: &TopologyModel,
-        selectors: impl IntoIterator<Item = &'s NodeSelector>,
-    ) -> BTreeSet<NodeIndex> {
-        selectors.into_iter().flat_map(|who| self.who(model, who)).collect()
     }
 }

@@ -1,7 +1,10 @@
 //! What steps change of networks' uplinks, one after the other.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ipnet::Ipv6Net;
+
+use crate::net::autoconf::autoconfigured;
 use crate::net::link::LinkConfig;
 use crate::op::Op;
 use crate::plan::{Network, NetworkIndex, Uplink};
@@ -12,6 +15,7 @@ use crate::topology::raw::link::LinkChange;
 pub(crate) struct UplinkStates<'h> {
     /// By network.
     now: Vec<Option<UplinkState>>,
+    subnets6: Vec<Option<Ipv6Net>>,
     hosts: &'h mut [HostAddresses],
 }
 
@@ -32,7 +36,17 @@ impl<'h> UplinkStates<'h> {
             up: uplink.up.clone(),
             down: uplink.down.clone(),
         };
-        UplinkStates { now: networks.iter().map(|network| network.behind.as_ref().map(joined)).collect(), hosts }
+        UplinkStates {
+            now: networks.iter().map(|network| network.behind.as_ref().map(joined)).collect(),
+            subnets6: networks.iter().map(|network| network.ipv6.map(|ipv6| ipv6.subnet)).collect(),
+            hosts,
+        }
+    }
+
+    /// The addresses of a node that comes to a network; `None` if no more are left for such nodes.
+    pub(crate) fn arrival(&mut self, network: NetworkIndex) -> Option<(Ipv4Addr, Option<Ipv6Addr>)> {
+        let address = self.hosts[network.0].arrival()?;
+        Some((address, self.subnets6[network.0].map(|subnet| autoconfigured(subnet, address))))
     }
 
     pub(crate) fn rebind(&mut self, network: NetworkIndex, same_address: bool) -> Op {

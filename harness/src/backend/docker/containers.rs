@@ -18,12 +18,14 @@ use tokio::time::timeout;
 use super::wiring::Wiring;
 use super::{Shared, filtering, logs, neighbours};
 use crate::backend::held::{HeldApi, HeldHost, LogSource};
+use crate::backend::process::client::Route;
 use crate::backend::process::lifecycle::{LEAVE_WITHIN, ProcessInstance};
+use crate::backend::process::moves::NodePlace;
 use crate::backend::process::neighbours::of;
 use crate::backend::process::{ProcessHost, ProcessRun, node_command};
 use crate::netns::NamespaceWorkers;
 use crate::netns::arrival_filter::ArrivalFilter;
-use crate::plan::{API_PORT, NetworkIndex, NodeIndex};
+use crate::plan::{API_PORT, NetworkIndex, NodeIndex, Plan};
 
 /// Containers that are started at once: more at a time costs the engine more in all, and it has been seen to leak endpoints.
 pub(super) const STARTS_AT_ONCE: usize = 4;
@@ -65,7 +67,7 @@ impl ProcessHost for Containers {
         let name = run.host.wiring.node_name(&run.present(), node);
         let start = run.host.docker.start_container(&name, None::<StartContainerOptions>);
         engine("start", ENGINE_DEADLINE, start).await?;
-        tell_neighbours(run, node, &name).await
+        tell_neighbours(run, &run.present(), node).await
     }
 
     async fn kill(run: &Shared, node: NodeIndex, instance: &ProcessInstance) -> anyhow::Result<()> {
@@ -92,6 +94,31 @@ impl ProcessHost for Containers {
 
     async fn filter(run: &Shared, node: NodeIndex, filter: ArrivalFilter) -> anyhow::Result<()> {
         filtering::install(run, node, &filter).await
+    }
+
+    async fn is_out_of_memory(run: &Shared, node: NodeIndex) -> bool {
+        let name = run.host.wiring.node_name(&run.present(), node);
+        let inspected = run.host.docker.inspect_container(&name, None::<InspectContainerOptions>).await;
+        let state = inspected.inspect_err(|error| tracing::warn!(%error, "the engine does not say why it was killed"));
+        state.ok().and_then(|found| found.state).and_then(|state| state.oom_killed).unwrap_or(false)
+    }
+
+    async fn rewire(run: &Shared, node: NodeIndex, there: &Plan) -> anyhow::Result<()> {
+        // Its container is made where it is by then.
+        if !run.host.created().contains(&node) {
+            return Ok(());
+        }
+        let Containers { docker, wiring, .. } = &run.host;
+        let here = run.present();
+        let moved = wiring.move_node(docker, &here, there, node);
+        timeout(ENGINE_DEADLINE, moved).await.map_err(|_| {
+            anyhow!("the engine does not connect it to another network within {} s", ENGINE_DEADLINE.as_secs())
+        })??;
+        tell_neighbours(run, there, node).await
+    }
+
+    fn route(run: &Shared, to: NodePlace) -> Option<Route> {
+        Some(run.host.wiring.way_to_node(to.network, to.address))
     }
 
     const STORE: &str = "root/store";
@@ -177,15 +204,16 @@ async fn create(run: &ProcessRun<Containers>, node: NodeIndex, anew: bool) -> an
     Ok(())
 }
 
-async fn tell_neighbours(run: &Shared, node: NodeIndex, name: &str) -> anyhow::Result<()> {
-    let network = run.present().node(node).network;
-    let Some(gateway) = run.host.gateways.get(&network) else { return Ok(()) };
-    let inspected = run.host.docker.inspect_container(name, None::<InspectContainerOptions>).await;
+/// Fills the table of neighbours of a node where it is in `plan`, if it runs.
+async fn tell_neighbours(run: &Shared, plan: &Plan, node: NodeIndex) -> anyhow::Result<()> {
+    let Some(gateway) = run.host.gateways.get(&plan.node(node).network) else { return Ok(()) };
+    let name = run.host.wiring.node_name(plan, node);
+    let inspected = run.host.docker.inspect_container(&name, None::<InspectContainerOptions>).await;
     let state = inspected.context("asking the engine for its process")?.state;
     // Without a process it has ended, which others notice.
     let Some(pid) = state.and_then(|state| state.pid).filter(|pid| *pid > 0) else { return Ok(()) };
-    let result = of(&run.present(), node, *gateway);
-    match neighbours::install(&run.host.workers, pid, run.present().node(node).address, result).await {
+    let result = of(plan, node, *gateway);
+    match neighbours::install(&run.host.workers, pid, plan.node(node).address, result).await {
         // One that has just ended has no namespace any more; its end is reported elsewhere.
         Err(error) if Path::new(&format!("/proc/{pid}/ns/net")).exists() => {
             Err(error.context("telling it its neighbours"))

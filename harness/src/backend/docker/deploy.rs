@@ -21,7 +21,7 @@ use crate::backend::process::node_api;
 use crate::backend::process::router_config::CONTROL_PORT;
 use crate::net::autoconf::mac;
 use crate::netns::NamespaceWorkers;
-use crate::plan::{API_PORT, NetworkIndex, NodeIndex, NodePlan, Plan};
+use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::progress::Progress;
 use crate::router::RouterConfig;
 
@@ -135,13 +135,9 @@ async fn gateways(
     Ok(BTreeMap::new())
 }
 
-/// The way to each node's control API: through the proxy of its network's router.
+/// The way to each node's control API, where it is in `plan`.
 pub(crate) fn ways_to_nodes(plan: &Plan, wiring: &Wiring) -> impl Fn(NodeIndex) -> anyhow::Result<ApiClient> + use<> {
     let token = wiring.token.clone();
-    let route = |node: &NodePlan| Route::ThroughProxy {
-        proxy: SocketAddrV4::new(wiring.router_management(node.network), CONTROL_PORT),
-        target: SocketAddrV4::new(node.address, API_PORT),
-    };
-    let routes: Vec<_> = plan.nodes.iter().map(route).collect();
+    let routes: Vec<_> = plan.nodes.iter().map(|node| wiring.way_to_node(node.network, node.address)).collect();
     move |node| api_client(routes[node.0].clone(), Some(&token))
 }

@@ -1,25 +1,27 @@
 //! What a node's and a router's container may do, and how they are wired.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::Context;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, NetworkConnectRequest,
-    NetworkingConfig, VolumeCreateRequest,
+    NetworkDisconnectRequest, NetworkingConfig, VolumeCreateRequest,
 };
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 use butter::driver::api::TOKEN_VARIABLE;
 
 use super::label::{ObjectRole, RunLabels};
 use super::networks::Networks;
+use crate::backend::process::client::Route;
 use crate::backend::process::node_command::NodeProgram;
+use crate::backend::process::router_config::CONTROL_PORT;
 use crate::backend::process::{node_command, router_config};
 use crate::net::autoconf::mac;
 use crate::netns::arrival_filter::COMMAND as FILTER_COMMAND;
-use crate::plan::{Network, NetworkIndex, NodeIndex, Plan};
+use crate::plan::{API_PORT, Network, NetworkIndex, NodeIndex, Plan};
 use crate::router::{CONFIG_VARIABLE, RouterConfig, SideConfig};
 
 /// A user without a name: owns nothing on the host either.
@@ -108,6 +110,36 @@ impl Wiring {
             .with_context(|| format!("removing the container {name}"))
     }
 
+    /// Takes a node's container from the network where it is in the plan `here` to the one where it is in `there`.
+    pub(crate) async fn move_node(
+        &self,
+        docker: &Docker,
+        here: &Plan,
+        there: &Plan,
+        node: NodeIndex,
+    ) -> anyhow::Result<()> {
+        let container = self.node_name(here, node);
+        let [from, to] = [here, there].map(|plan| &self.networks.names[plan.node(node).network.0]);
+        let leave = NetworkDisconnectRequest { container: container.clone(), force: Some(false) };
+        docker
+            .disconnect_network(from, leave)
+            .await
+            .with_context(|| format!("disconnecting {container} from {from}"))?;
+        let enter = NetworkConnectRequest {
+            container: container.clone(),
+            endpoint_config: Some(endpoint(there.node(node).address)),
+        };
+        docker.connect_network(to, enter).await.with_context(|| format!("connecting {container} to {to}"))
+    }
+
+    /// The way to the control API of a node: through the proxy of its network's router.
+    pub(crate) fn way_to_node(&self, network: NetworkIndex, address: Ipv4Addr) -> Route {
+        Route::ThroughProxy {
+            proxy: SocketAddrV4::new(self.router_management(network), CONTROL_PORT),
+            target: SocketAddrV4::new(address, API_PORT),
+        }
+    }
+
     /// Creates the container of a network's router, with all its interfaces.
     pub(crate) async fn create_router(
         &self,
@@ -192,7 +224,9 @@ impl Wiring {
         let node = plan.node(index);
         let storage = plan.node_config(node).data.storage;
         let memory = storage.saturating_mul(2).saturating_add(NODE_MEMORY).min(i64::MAX as u64) as i64;
-        let mut host = confined(memory);
+        let limits = node.limits;
+        let mut host = confined(limits.and_then(|limits| limits.memory).map_or(memory, |bytes| bytes as i64));
+        host.nano_cpus = limits.and_then(|limits| limits.cpu).map(|share| (share * 1e9) as i64);
         if node.address6.is_some() {
             host.sysctls = Some(self.autoconfiguration());
         }

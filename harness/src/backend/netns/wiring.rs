@@ -46,6 +46,13 @@ pub(super) async fn wire(workers: NamespaceWorkers, plan: &Plan) -> anyhow::Resu
     Ok(RunNamespaces { bridges, nodes, routers })
 }
 
+impl RunNamespaces {
+    /// Takes the cable of a node to another network. In `plan`, it is there already.
+    pub(super) async fn move_node(&self, plan: &Plan, index: NodeIndex) -> anyhow::Result<()> {
+        self.bridges.rewire(&self.nodes[index.0], node(plan, index)).await
+    }
+}
+
 /// Name of a network's bridge.
 pub(super) fn bridge(network: NetworkIndex) -> String {
     format!("n{}", network.0)

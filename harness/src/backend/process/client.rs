@@ -2,6 +2,7 @@
 //! namespace.
 
 use std::net::SocketAddrV4;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -41,22 +42,37 @@ pub(crate) enum Route {
     },
 }
 
+/// The route to one server, which may become another when the server moves.
+#[derive(Debug)]
+pub(crate) struct PresentRoute(Mutex<Route>);
+
+impl PresentRoute {
+    /// From now on the server is found so.
+    pub(crate) fn lead(&self, route: Route) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = route;
+    }
+
+    fn now(&self) -> Route {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// A client of one node or router.
-pub(crate) type ApiClient = HttpClient<Route>;
+pub(crate) type ApiClient = HttpClient<PresentRoute>;
 
 /// A client that sends `token` (if any) with each request.
 ///
 /// # Errors
 /// If the token cannot be part of a header.
 pub(crate) fn api_client(route: Route, token: Option<&str>) -> anyhow::Result<ApiClient> {
-    HttpClient::new(route, token, LIMITS).context("the token of the control API")
+    HttpClient::new(PresentRoute(Mutex::new(route)), token, LIMITS).context("the token of the control API")
 }
 
-impl Connector for Route {
+impl Connector for PresentRoute {
     type Stream = Box<dyn ByteStream>;
 
     fn host(&self) -> String {
-        match self {
+        match self.now() {
             Route::Direct(target) | Route::ThroughProxy { target, .. } | Route::FromNamespace { target, .. } => {
                 target.to_string()
             }
@@ -64,10 +80,10 @@ impl Connector for Route {
     }
 
     async fn connect(&self) -> Result<Box<dyn ByteStream>, ConnectError> {
-        Ok(match self {
-            Route::Direct(target) => Box::new(connect(*target).await?),
-            Route::ThroughProxy { proxy, target } => Box::new(TokioIo::new(connect_through(*proxy, *target).await?)),
-            Route::FromNamespace { namespace, target } => Box::new(connect_from(namespace, *target).await?),
+        Ok(match self.now() {
+            Route::Direct(target) => Box::new(connect(target).await?),
+            Route::ThroughProxy { proxy, target } => Box::new(TokioIo::new(connect_through(proxy, target).await?)),
+            Route::FromNamespace { namespace, target } => Box::new(connect_from(&namespace, target).await?),
         })
     }
 }

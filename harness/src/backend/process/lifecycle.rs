@@ -228,7 +228,13 @@ pub(crate) async fn ended<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex, 
     if instance.end(exit) {
         run.node(node).client.close_idle();
         let last_output = H::last_output(run, node).await;
-        let reason = format!("the node {} unexpectedly{last_output}", how_it_ended(exit));
+        let cause = match run.present().node(node).limits.and_then(|limits| limits.memory) {
+            Some(bytes) if exit == KILLED && H::is_out_of_memory(run, node).await => {
+                format!(" by the kernel, at its limit of {} MiB of memory", bytes >> 20)
+            }
+            _ => String::new(),
+        };
+        let reason = format!("the node {}{cause} unexpectedly{last_output}", how_it_ended(exit));
         run.report(None, OpResult::NodeDied { node, reason }).await;
     }
 }

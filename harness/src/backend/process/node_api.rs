@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::client::ApiClient;
 use crate::metrics::exposition::{self, Exposition};
 use crate::net::link::LinkConfig;
+use crate::net::network_policy::NetworkPolicy;
 use crate::op::{FoundHits, FoundValue, LinkSnapshot, NodeSnapshot, OpResult};
 use crate::plan::{Item, NodeIndex};
 use crate::router::control;
@@ -75,6 +76,12 @@ pub(crate) async fn reset(router: &ApiClient) -> anyhow::Result<()> {
 pub(crate) async fn set_link(router: &ApiClient, up: &LinkConfig, down: &LinkConfig) -> anyhow::Result<()> {
     let body = serde_json::to_vec(&control::SetLinkCommand { up: up.clone(), down: down.clone() })?;
     success(ask(router, Method::POST, control::LINK_PATH, body.into(), INSPECT_DEADLINE).await?).map(drop)
+}
+
+/// Has a router let other things through.
+pub(crate) async fn set_firewall(router: &ApiClient, policy: NetworkPolicy) -> anyhow::Result<()> {
+    let body = serde_json::to_vec(&control::SetFirewallCommand { policy })?;
+    success(ask(router, Method::POST, control::FIREWALL_PATH, body.into(), INSPECT_DEADLINE).await?).map(drop)
 }
 
 /// Has it store a value. `deadline` is the node's own.

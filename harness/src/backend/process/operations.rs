@@ -9,6 +9,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::moves::{self, NodePlace};
 use super::{INSPECTIONS_AT_ONCE, ProcessHost, ProcessRun, disks, node_api, partition};
 use crate::metrics::exposition::Exposition;
 use crate::op::{NodeSnapshot, Op, OpResult, OpTarget};
@@ -43,8 +44,18 @@ pub(crate) async fn perform<H: ProcessHost>(run: &ProcessRun<H>, op: Op, target:
             call(run, node, &run.pings, deadline, asked).await
         }
         (Op::Rebind { network, addresses }, _) => changed(node_api::rebind(&run.routers[network.0], &addresses).await),
+        (Op::Move { node, network, address, address6 }, _) => {
+            let place = NodePlace { network, address, address6 };
+            match moves::carry(run, node, place).await {
+                Ok(()) => OpResult::NetworkChanged,
+                Err(error) => OpResult::Failed { node: Some(node), reason: format!("{error:#}") },
+            }
+        }
         (Op::SetLink { network, up, down }, _) => {
             changed(node_api::set_link(&run.routers[network.0], &up, &down).await)
+        }
+        (Op::SetFirewall { network, policy }, _) => {
+            changed(node_api::set_firewall(&run.routers[network.0], policy).await)
         }
         (Op::Partition { name, sides, direction }, _) => {
             changed(partition::change(run, |partitions| partitions.begin(&name, &sides, direction)).await)

@@ -34,6 +34,14 @@ pub(crate) async fn change<H: ProcessHost>(
     stream::iter(nodes.map(apply)).buffer_unordered(FILTERS_AT_ONCE).try_collect().await
 }
 
+/// A node has come to another network: it has another interface, and others have another neighbour.
+///
+/// # Errors
+/// As for [`change`].
+pub(crate) async fn moved<H: ProcessHost>(run: &ProcessRun<H>) -> anyhow::Result<()> {
+    if lock(run).is_used() { change(run, |_| ()).await } else { Ok(()) }
+}
+
 /// Has a node that has just begun receive no more than the partitions in force allow.
 ///
 /// # Errors
@@ -49,12 +57,13 @@ async fn apply<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> anyhow::
     H::filter(run, node, filter).await
 }
 
-fn filter<H>(run: &ProcessRun<H>, node: NodeIndex) -> ArrivalFilter {
+fn filter<H: ProcessHost>(run: &ProcessRun<H>, node: NodeIndex) -> ArrivalFilter {
+    let plan = run.present();
     let partitions = lock(run);
-    let network = run.plan.node(node).network;
-    let neighbours = (0..run.plan.nodes.len()).map(NodeIndex).filter(|other| run.plan.node(*other).network == network);
+    let network = plan.node(node).network;
+    let neighbours = (0..plan.nodes.len()).map(NodeIndex).filter(|other| plan.node(*other).network == network);
     let cut = neighbours.filter(|other| partitions.is_cut(*other, node));
-    let hosts = cut.map(|other| run.plan.node(other).address).collect();
+    let hosts = cut.map(|other| plan.node(other).address).collect();
     ArrivalFilter::new(hosts, partitions.cuts().cut_from(partitions.zone(node)).collect())
 }
 

@@ -11,6 +11,7 @@ use super::node_api;
 use crate::net::firewall::Policy;
 use crate::net::link::LinkConfig;
 use crate::net::zone::Zone;
+use crate::op::Op;
 use crate::plan::partitions::PartitionState;
 use crate::plan::{Network, NetworkIndex, NodeIndex, Plan};
 use crate::router::{RouterConfig, RouterIpv6Config, SideConfig, SideConfig6};
@@ -44,6 +45,7 @@ pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: SideConfig) -
         outside,
         management: Some(management),
         nat: behind.and_then(|uplink| uplink.nat.clone()),
+        firewall: behind.map(|uplink| uplink.firewall).unwrap_or_default(),
         pool: behind.map_or_else(Vec::new, |uplink| uplink.pool.clone()),
         forwards: behind.map_or_else(Vec::new, |uplink| uplink.forwards.clone()),
         up: behind.map_or_else(LinkConfig::default, |uplink| uplink.up.clone()),
@@ -58,22 +60,26 @@ pub(crate) fn config(plan: &Plan, index: NetworkIndex, management: SideConfig) -
     }
 }
 
-/// The zones of the nodes on both of a router's networks. Others are marked by the routers in front of them.
+/// The zones of the nodes that are on a router's networks or move there. Others are marked by the routers in front of them.
 fn zones(plan: &Plan, index: NetworkIndex) -> Vec<(IpAddr, Zone)> {
     let partitions = PartitionState::new(plan);
     if !partitions.is_used() {
         return Vec::new();
     }
     let outside = plan.network(index).behind.as_ref().map(|uplink| uplink.to);
-    let nodes = plan.nodes.iter().enumerate();
-    let nodes = nodes.filter(|(_, node)| node.network == index || Some(node.network) == outside);
-    nodes
-        .flat_map(|(at, node)| {
-            let addresses = [Some(node.address.into()), node.address6.map(IpAddr::from)];
-            addresses.into_iter().flatten().map(move |address| (address, at))
-        })
-        .map(|(address, at)| (address, partitions.zone(NodeIndex(at))))
-        .collect()
+    let first = plan.nodes.iter().zip(0..);
+    let first = first.map(|(node, at)| (NodeIndex(at), node.network, node.address, node.address6));
+    let later = plan.steps.iter().flat_map(|step| &step.ops).filter_map(|timed| match timed.op {
+        Op::Move { node, network, address, address6 } => Some((node, network, address, address6)),
+        _ => None,
+    });
+    let here = first.chain(later).filter(|&(_, network, ..)| network == index || Some(network) == outside);
+    here.flat_map(|(node, _, address, address6)| {
+        let zone = partitions.zone(node);
+        let addresses = [Some(address.into()), address6.map(IpAddr::from)];
+        addresses.into_iter().flatten().map(move |address| (address, zone))
+    })
+    .collect()
 }
 
 /// The same for IPv6, if the network has any.

@@ -52,6 +52,18 @@ impl ProcessHost for Counted {
         anyhow::bail!("no test has a partition")
     }
 
+    async fn is_out_of_memory(_: &ProcessRun<Self>, _: NodeIndex) -> bool {
+        false
+    }
+
+    async fn rewire(_: &ProcessRun<Self>, _: NodeIndex, _: &Plan) -> anyhow::Result<()> {
+        anyhow::bail!("no test moves one")
+    }
+
+    fn route(_: &ProcessRun<Self>, _: NodePlace) -> Option<Route> {
+        None
+    }
+
     const STORE: &str = "cwd";
 
     async fn process_id(_: &ProcessRun<Self>, _: NodeIndex) -> anyhow::Result<i32> {

@@ -22,6 +22,7 @@ use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
+use crate::net::network_policy::NetworkPolicy;
 use crate::router::{CONFIG_VARIABLE, RouterConfig, SideConfig};
 
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
@@ -139,6 +140,7 @@ fn config(link: LinkConfig) -> RouterConfig {
         outside: Some(side(OUTSIDE)),
         management: Some(side(MANAGEMENT)),
         nat: Some(NatConfig::port_restricted()),
+        firewall: NetworkPolicy::Open,
         up: link.clone(),
         down: link,
         forwards: Vec::new(),

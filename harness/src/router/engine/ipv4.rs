@@ -9,6 +9,7 @@ use super::{
     longest_piece,
 };
 use crate::net::nat::{Flow, Protocol, Verdict};
+use crate::net::network_policy::{IpVersion, Subject, mapped};
 use crate::net::packet::errors::{self, Problem};
 use crate::net::packet::{Checksum, Content, Echo, Fragment, Packet, complete, decrement_ttl, fragmenter, segments};
 use crate::router::offload::Offload;
@@ -59,6 +60,20 @@ impl Refusal {
 
     fn telling(cause: DropCause, problem: Problem) -> Self {
         Refusal { cause: Some(cause), problem: Some(problem) }
+    }
+}
+
+/// What a packet is about.
+fn subject(content: Content) -> Subject {
+    match content {
+        Content::Flow { flow, tcp, echo } => Subject::Flow {
+            flow: mapped(flow),
+            tcp,
+            is_question: echo == Some(Echo::Request),
+            is_answer: echo == Some(Echo::Reply),
+        },
+        Content::Error { about } => Subject::Error(mapped(about)),
+        Content::Later | Content::Other => Subject::Unknown,
     }
 }
 
@@ -131,8 +146,14 @@ impl RouterEngine {
         if packet.ttl <= 1 {
             return Err(Refusal::telling(DropCause::TtlExceeded, Problem::TimeExceeded));
         }
+        if side == Side::Inside {
+            self.let_out(now, packet)?;
+        }
         let mut plan = self.plan(now, side, packet)?;
-        let cut_to = self.cut_to(plan.hop.side, packet, offload, frame)?;
+        if (side, plan.hop.side) == (Side::Outside, Side::Inside) {
+            self.let_in(now, plan.rewrite, packet)?;
+        }
+        let cut_to = self.cut_to((side, plan.hop.side), packet, offload, frame)?;
         if side == Side::Inside && !packet.is_atomic() {
             plan.identification = self.identification(now, plan, packet, offload, frame);
         }
@@ -183,6 +204,28 @@ impl RouterEngine {
             // Outside is everything that is not inside.
             Side::Outside => from == Some(Side::Inside),
         }
+    }
+
+    /// Whether a packet from inside may go out, before the NAT sees it, if it is on its way there.
+    fn let_out(&mut self, now: Time, packet: &Packet) -> Result<(), Refusal> {
+        if self.routes.find(packet.destination).is_some_and(|hop| hop.side == Side::Inside) {
+            return Ok(());
+        }
+        let passes = self.filter.outbound(now, IpVersion::V4, subject(packet.content));
+        Ok(passes.map_err(DropCause::from)?)
+    }
+
+    /// Whether a packet from outside may come in, as the NAT has left it.
+    fn let_in(&mut self, now: Time, rewrite: Rewrite, packet: &Packet) -> Result<(), Refusal> {
+        let content = match (rewrite, packet.content) {
+            // Of what has passed.
+            (Rewrite::Addresses(..), _) => return Ok(()),
+            (Rewrite::Flow(flow), Content::Flow { tcp, echo, .. }) => Content::Flow { flow, tcp, echo },
+            (Rewrite::Error(about, ..), _) => Content::Error { about },
+            (_, content) => content,
+        };
+        let passes = self.filter.inbound(now, IpVersion::V4, subject(content));
+        Ok(passes.map_err(DropCause::from)?)
     }
 
     /// Where a packet goes, and as what.
@@ -295,14 +338,24 @@ impl RouterEngine {
 
     /// The length to which a packet (or each segment of it) is to be cut, if it is too long for where it goes and may be cut
     /// (RFC 4787 REQ-13, RFC 1812 §5.2.6).
-    fn cut_to(&self, side: Side, packet: &Packet, offload: Offload, frame: &[u8]) -> Result<Option<usize>, Refusal> {
-        let mtu = match side {
+    fn cut_to(
+        &self,
+        (from, to): (Side, Side),
+        packet: &Packet,
+        offload: Offload,
+        frame: &[u8],
+    ) -> Result<Option<usize>, Refusal> {
+        let interface = match to {
             Side::Inside => self.inside.interface.mtu,
             Side::Outside => self.outside.as_ref().map_or(0, |port| port.interface.mtu),
         };
+        let (mtu, is_black_hole) = self.longest(direction(from, to), interface);
         let header_len = || segments::header_len(packet, &frame[ETHERNET_LEN..]);
         if longest_piece(packet.total_len, offload, header_len)? <= mtu as usize {
             return Ok(None);
+        }
+        if packet.dont_fragment && is_black_hole {
+            return Err(DropCause::TooBig.into());
         }
         if packet.dont_fragment {
             let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::net::firewall::{Firewall, Flow6, Policy};
 use crate::net::nat::Protocol;
+use crate::net::network_policy::{IpVersion, Subject};
 use crate::net::packet::ipv6::{
     Content6, Packet6, PacketError6, decrement_hop_limit, echo_reply, error_about, is_icmp_intact, is_plain_host,
 };
@@ -57,6 +58,17 @@ struct Refusal(DropCause, Option<PacketError6>);
 impl From<DropCause> for Refusal {
     fn from(cause: DropCause) -> Self {
         Refusal(cause, None)
+    }
+}
+
+/// What a packet is about.
+fn subject(content: Content6) -> Subject {
+    match content {
+        Content6::Flow { flow, tcp, echo } => {
+            Subject::Flow { flow, tcp, is_question: echo == Some(Echo::Request), is_answer: echo == Some(Echo::Reply) }
+        }
+        Content6::Error { about } => Subject::Error(about),
+        Content6::Later | Content6::Other | Content6::Neighbour(_) => Subject::Unknown,
     }
 }
 
@@ -207,10 +219,18 @@ impl RouterEngine {
         check_offload(packet, offload)?;
         let ipv6 = self.ipv6.as_mut().expect("only a router with IPv6 forwards it");
         let hop = ipv6.plan(now, side, packet)?;
-        let mtu = ipv6.port(hop.side).map_or(0, |port| port.interface.mtu);
+        let passes = match direction(side, hop.side) {
+            ForwardDirection::Up => self.filter.outbound(now, IpVersion::V6, subject(packet.content)),
+            ForwardDirection::Down => self.filter.inbound(now, IpVersion::V6, subject(packet.content)),
+            ForwardDirection::Within => Ok(()),
+        };
+        passes.map_err(DropCause::from)?;
+        let interface = ipv6.port(hop.side).map_or(0, |port| port.interface.mtu);
+        let (mtu, is_black_hole) = self.longest(direction(side, hop.side), interface);
         let header_len = || segments::header_len6(packet, &frame[ETHERNET_LEN..]);
         if longest_piece(packet.total_len, offload, header_len)? > mtu as usize {
-            return Err(Refusal(DropCause::TooBig, Some(PacketError6::TooBig { mtu })));
+            let error = (!is_black_hole).then_some(PacketError6::TooBig { mtu });
+            return Err(Refusal(DropCause::TooBig, error));
         }
         decrement_hop_limit(&mut frame[ETHERNET_LEN..]);
         let direction = direction(side, hop.side);

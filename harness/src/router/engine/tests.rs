@@ -7,9 +7,11 @@ use super::super::offload::Segmentation;
 use super::*;
 use crate::net::link::LinkConfig;
 use crate::net::nat::NatConfig;
+use crate::net::network_policy::NetworkPolicy;
 use crate::net::packet::{Content, Fragment, Packet};
 
 mod damage;
+mod firewall;
 mod fragments;
 mod sources;
 mod zones;
@@ -32,6 +34,7 @@ fn config() -> RouterConfig {
         outside: Some(network("203.0.113.0/24", "203.0.113.2")),
         management: None,
         nat: Some(NatConfig::port_restricted()),
+        firewall: NetworkPolicy::Open,
         pool: Vec::new(),
         forwards: Vec::new(),
         up: LinkConfig::default(),

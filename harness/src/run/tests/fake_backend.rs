@@ -154,9 +154,15 @@ impl Backend for FakeBackend {
                 };
                 self.tell(soon, Some(op), what);
             }
-            (Op::Rebind { .. } | Op::SetLink { .. } | Op::Partition { .. } | Op::Heal { .. }, _) => {
-                self.tell(soon, Some(op), OpResult::NetworkChanged)
-            }
+            (
+                Op::Rebind { .. }
+                | Op::Move { .. }
+                | Op::SetFirewall { .. }
+                | Op::SetLink { .. }
+                | Op::Partition { .. }
+                | Op::Heal { .. },
+                _,
+            ) => self.tell(soon, Some(op), OpResult::NetworkChanged),
             // First through a relay; a direct link takes the longer the higher the node.
             (Op::Connect { node, .. }, OpTarget::Peer(_)) => {
                 let (took_us, direct_us) = (Some(20_000), Some(100_000 * node.0 as u64));

@@ -1,24 +1,26 @@
 //! IPv6 between the networks: no translation, and past a router's filter if it has one.
 //!
-//! Inside the simulator a node's IPv6 address is a *label*: an IPv4 address of 0.0.0.0/8, which no network has, that says which node
-//! it is. So packets are of one kind, and those of IPv4 cost no more than they would without.
+//! Inside the simulator a node's IPv6 address is a *label*: an IPv4 address of 0.0.0.0/8, which no network has, that numbers the
+//! IPv6 addresses of the plan: those that nodes begin with, by their seats, then those to which nodes move. So packets are of one
+//! kind, and those of IPv4 cost no more than they would without.
 
-use std::net::{Ipv4Addr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use butter::core::time::Time;
 
 use super::{Networks, NodeSlot, PacketStop, Router, Way};
 use crate::net::firewall::{Firewall, Flow6, Policy};
 use crate::net::nat::{Flow, TcpFlags};
-use crate::plan::{Network, Plan};
+use crate::op::Op;
+use crate::plan::{Network, NodePlan, Plan};
 
-/// What stands for the IPv6 address of the node in this seat. Plans have fewer than 2^24 nodes.
-pub fn label(slot: NodeSlot) -> Ipv4Addr {
-    Ipv4Addr::from(slot + 1)
+/// What stands for the IPv6 address of this number. Plans have fewer than 2^24 of them.
+pub fn label(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(number + 1)
 }
 
-/// The seat of the node that a label stands for; nothing for any other address.
-pub fn labelled(address: Ipv4Addr) -> Option<NodeSlot> {
+/// The number of the IPv6 address that a label stands for; nothing for any other address.
+pub fn labelled(address: Ipv4Addr) -> Option<u32> {
     match u32::from(address) {
         0 => None,
         number => is_label(address).then(|| number - 1),
@@ -45,19 +47,39 @@ impl PacketFate6 {
     }
 }
 
-/// The network of each node that has an IPv6 address, by seat; empty where none has.
-pub(super) fn homes(plan: &Plan) -> Vec<Option<u32>> {
+/// The IPv6 addresses of a plan by their numbers: nodes without one have a number, too.
+pub fn addresses(plan: &Plan) -> Vec<Option<Ipv6Addr>> {
+    let later = plan.steps.iter().flat_map(|step| &step.ops).filter_map(|timed| match timed.op {
+        Op::Move { address6, .. } => address6,
+        _ => None,
+    });
+    plan.nodes.iter().map(|node| node.address6).chain(later.map(Some)).collect()
+}
+
+/// Where an IPv6 address is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Home {
+    pub(super) network: u32,
+    pub(super) slot: NodeSlot,
+}
+
+/// Who has each IPv6 address by now; empty where nodes have none.
+pub(super) fn homes(plan: &Plan) -> Vec<Option<Home>> {
     if !plan.has_ipv6() {
         return Vec::new();
     }
-    plan.nodes.iter().map(|node| node.address6.map(|_| node.network.0 as u32)).collect()
+    let home =
+        |(node, slot): (&NodePlan, NodeSlot)| node.address6.map(|_| Home { network: node.network.0 as u32, slot });
+    let mut homes: Vec<_> = plan.nodes.iter().zip(0..).map(home).collect();
+    homes.resize(addresses(plan).len(), None);
+    homes
 }
 
 impl Networks {
     /// Where a packet for a label goes from a network.
     pub(super) fn next_device6(&self, on: usize, to: Ipv4Addr) -> Option<PacketStop> {
-        let slot = labelled(to)?;
-        let mut inner = (*self.homes.get(slot as usize)?)? as usize;
+        let Home { network, slot } = (*self.homes.get(labelled(to)? as usize)?)?;
+        let mut inner = network as usize;
         if inner == on {
             return Some(PacketStop::Node(slot));
         }

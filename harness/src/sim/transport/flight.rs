@@ -157,7 +157,8 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
     pub(super) fn train(&mut self, key: LinkKey, number: u32, hop: u8, side: usize) {
         let now = self.now;
         let Some(link) = self.links.get_mut(key) else { return };
-        if usize::from(hop) == link.hop_count() {
+        // The way has become shorter where one of its ends has moved meanwhile.
+        if usize::from(hop) >= link.hop_count() {
             return self.train_arrives(key, number, side);
         }
         let (source, passes) = (link.slots()[side], link.hop_from(side, usize::from(hop)));

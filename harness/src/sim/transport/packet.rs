@@ -38,7 +38,7 @@ use quinn_proto::EcnCodepoint;
 use super::probe::Content;
 use super::{Event, NodeSlot, Transport, udp};
 use crate::plan::{NODE_PORT, Plan};
-use crate::sim::network::ipv6::{is_label, label};
+use crate::sim::network::ipv6::{addresses, is_label, label};
 use crate::sim::network::{HEADER_BYTES, LAN_LATENCY, SimPacket};
 use connection::EndpointKind;
 use frozen::Backlog;
@@ -131,7 +131,7 @@ impl<M> PacketModel<M> {
             clock,
             seed: plan.seed,
             seats: plan.nodes.iter().map(|_| Seat::default()).collect(),
-            addresses6: plan.nodes.iter().map(|node| node.address6).collect(),
+            addresses6: addresses(plan).into(),
             pending: Vec::new(),
             tap: None,
         }

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::link::Cut;
 use super::*;
 use crate::net::link::LinkConfig;
+use crate::net::network_policy::NetworkPolicy;
 use crate::plan::NetworkIndex;
 use butter::core::transport::LINK_CHECK_EVERY;
 
@@ -48,6 +49,22 @@ impl<M: Debug + Encode + Decode<()>> Transport<M> {
             let link = &self.links[key];
             let pace = self.pace_of(&link.hops, link.pace.ahead_us);
             self.links[key].pace = pace;
+        }
+    }
+
+    /// Carries out [`crate::op::Op::SetFirewall`] on a network. With fidelity `message`, links over a router that stops UDP break.
+    pub fn set_firewall(&mut self, network: NetworkIndex, policy: NetworkPolicy) {
+        self.networks.set_firewall(network.0, policy);
+        if self.is_packet() || policy.passes_udp() {
+            return;
+        }
+        let over = |link: &Link| !link.broken && link.hops.iter().any(|hop| hop.network == network.0 as u32);
+        let keys: Vec<LinkKey> = self.links.iter().filter(|(_, link)| over(link)).map(|(key, _)| key).collect();
+        for key in keys {
+            // A link that is carried by another may have broken with it.
+            if !self.links[key].broken {
+                self.break_link(key);
+            }
         }
     }
 

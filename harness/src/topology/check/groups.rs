@@ -7,7 +7,7 @@ use butter::config::{NodeConfig, SETTINGS};
 
 use super::{FRESH, NetworkNames, RESERVED, numbered};
 use crate::adversary::Behaviour;
-use crate::plan::{NetworkIndex, NetworkRange};
+use crate::plan::{NetworkIndex, NetworkRange, NodeLimits};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
 use crate::topology::fields::Spanned;
 use crate::topology::raw::{NODES_MAX, RawGroup, RawTopology, Setting};
@@ -25,6 +25,8 @@ pub(crate) struct GroupModel {
     /// As [`crate::plan::NodePlan::identities`].
     pub(crate) identities: u64,
     pub(crate) store: StoragePlace,
+    /// As [`crate::plan::NodePlan::limits`].
+    pub(crate) limits: Option<NodeLimits>,
     /// As [`crate::plan::NodePlan::settings`].
     pub(crate) settings: Vec<(String, String)>,
 }
@@ -75,6 +77,7 @@ pub(crate) fn check(raw: &RawTopology, places: &NetworkNames, problems: &mut Dia
             behaviours: group.behaviours.clone(),
             identities: if group.behaviours.is_empty() { 1 } else { group.sybil },
             store: group.store,
+            limits: group.limits,
             settings: settings(&[&raw.config, &group.config]),
         });
     }

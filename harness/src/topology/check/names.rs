@@ -1,6 +1,7 @@
 //! Looks up what steps, checks and forwards name.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::{FRESH, ForwardModel, GroupModel, NetworkNames, NodeSelector, numbered};
 use crate::plan::{NetworkIndex, NetworkRange};
@@ -19,6 +20,7 @@ pub(crate) struct NameTable<'c> {
     groups: &'c [GroupModel],
     by_name: BTreeMap<&'c str, usize>,
     source: &'c str,
+    folder: &'c Path,
     lines: LineIndex,
 }
 
@@ -39,7 +41,7 @@ impl<'c> NameTable<'c> {
         raw: &[RawNetwork],
         networks: &'c NetworkNames,
         groups: &'c [GroupModel],
-        source: &'c str,
+        (source, folder): (&'c str, &'c Path),
     ) -> Self {
         let by_name = groups.iter().enumerate().map(|(index, group)| (group.name.value.as_str(), index));
         NameTable {
@@ -49,6 +51,7 @@ impl<'c> NameTable<'c> {
             groups,
             by_name: by_name.collect(),
             source,
+            folder,
             lines: LineIndex::new(source),
         }
     }
@@ -70,6 +73,26 @@ impl<'c> NameTable<'c> {
         groups.map(|(index, group)| (group.name.value.clone(), NodeSelector::Group(index))).collect()
     }
 
+    /// How many nodes the file puts where a name says.
+    pub(crate) fn count_of(&self, selector: &NodeSelector) -> u64 {
+        let on = |networks: NetworkRange| {
+            let group = |group: &GroupModel| match group.networks {
+                Some(_) => {
+                    (0..group.size()).filter(|number| networks.contains(group.network_of(*number))).count() as u64
+                }
+                None => 0,
+            };
+            self.groups.iter().map(group).sum()
+        };
+        match selector {
+            NodeSelector::All => self.groups.iter().map(GroupModel::size).sum(),
+            NodeSelector::Fresh => 0,
+            NodeSelector::Networks(networks) => on(*networks),
+            NodeSelector::Group(group) => self.groups[*group].size(),
+            NodeSelector::Node(..) => 1,
+        }
+    }
+
     /// The names of all node groups.
     pub(crate) fn group_names(&self) -> Vec<&'c str> {
         self.groups.iter().map(|group| group.name.value.as_str()).collect()
@@ -78,6 +101,11 @@ impl<'c> NameTable<'c> {
     /// The names of all networks.
     pub(crate) fn network_names(&self) -> &'c NetworkNames {
         self.networks
+    }
+
+    /// Where files are that the topology names.
+    pub(crate) fn folder(&self) -> &'c Path {
+        self.folder
     }
 
     /// The text of the file.

@@ -10,12 +10,14 @@ pub(crate) struct AddressNeed {
     pub(crate) nodes: u64,
     /// Routers of networks behind it.
     pub(crate) routers: u64,
+    /// Nodes that move there, each as often as it does.
+    pub(crate) arrivals: u64,
 }
 
 impl AddressNeed {
     /// Addresses that hosts have, the own router included.
     pub(crate) fn hosts(self) -> u64 {
-        self.nodes + self.routers + 1
+        self.nodes + self.arrivals + self.routers + 1
     }
 }
 
@@ -32,6 +34,9 @@ pub(crate) fn needs(networks: &[NetworkModel], groups: &[GroupModel], fresh_step
     }
     for need in needs.iter_mut().filter(|need| need.nodes > 0) {
         need.nodes = need.nodes.saturating_add(fresh_steps);
+    }
+    for (network, need) in networks.iter().zip(&mut needs) {
+        need.arrivals = network.arrivals;
     }
     for network in networks {
         if let Some(NetworkIndex(outer)) = network.behind {

@@ -249,7 +249,11 @@ pub(crate) fn capacities(
         }
         let least = (8..=29).rev().find(|&prefix| hosts(prefix) >= need.hosts());
         let what = format!("{} has room for {room} hosts and needs {}", subnet.value, need.hosts());
-        let label = format!("nodes, with those that join later: {}; routers: {}", need.nodes, need.routers + 1);
+        let label = format!(
+            "nodes, with those that join or move there later: {}; routers: {}",
+            need.nodes + need.arrivals,
+            need.routers + 1
+        );
         let help = match least {
             Some(prefix) => format!("take a /{prefix}, or leave it out"),
             None => "no subnet is that large".to_owned(),

@@ -3,15 +3,19 @@
 
 use std::time::Duration;
 
-use crate::net::link::{Distribution, LinkConfig, REORDER_GAP, burst_min, presets};
+use crate::net::link::{Distribution, LinkConfig, LinkMtu, REORDER_GAP, burst_min, presets};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Span, quoted, suggestion};
-use crate::topology::fields::{Fields, KeySpec, MapSpec, Spanned, key, quantity, scalar};
+use crate::topology::fields::{Fields, KeySpec, MapSpec, Spanned, key, quantity, scalar, whole_number};
 use crate::topology::form::{ValueForm, words_of};
 use crate::topology::tree::{YamlNode, YamlValue};
 use crate::topology::units::{Rate, Share, Size, Time};
 
 /// Least queue of a link: one full packet must fit.
 const QUEUE_BYTES_MIN: u64 = 1_514;
+/// Least MTU of a link: IPv6 needs so much (RFC 8200 §5), and QUIC hardly less (RFC 9000 §14).
+const MTU_MIN: u64 = 1_280;
+/// Greatest: more does no network of a run take.
+const MTU_MAX: u64 = 1_500;
 /// Longest mean burst of losses, in packets.
 const BURST_MAX: f64 = 1e6;
 
@@ -34,10 +38,11 @@ pub(crate) struct LinkDirection {
     corrupt: Option<f64>,
     rate_bps: Option<u64>,
     queue_bytes: Option<u64>,
+    mtu: Option<LinkMtu>,
 }
 
 /// Keys of one direction, and of both.
-const PARTS: [KeySpec; 8] = [
+const PARTS: [KeySpec; 9] = [
     key("latency", "40ms", "one-way delay").of(ValueForm::quantity::<Time>()),
     key("jitter", "5ms", "standard deviation of the delay, or {deviation: …, distribution: …}")
         .of(ValueForm::Either(&JITTER_FORMS)),
@@ -48,6 +53,8 @@ const PARTS: [KeySpec; 8] = [
     key("reorder", "1%", "share of packets that arrive late, or {share: …, gap: …}")
         .of(ValueForm::Either(&REORDER_FORMS)),
     key("corrupt", "0.01%", "share of packets with a flipped bit").of(ValueForm::quantity::<Share>()),
+    key("mtu", "1400", "bytes of the longest packet with its IP header, or {bytes: …, black-hole: …}")
+        .of(ValueForm::Either(&MTU_FORMS)),
 ];
 
 const BOTH: [KeySpec; 3] = [
@@ -78,7 +85,9 @@ static JITTER_FORMS: [ValueForm; 2] = [ValueForm::quantity::<Time>(), ValueForm:
 static LOSS_FORMS: [ValueForm; 2] = [ValueForm::quantity::<Share>(), ValueForm::Map(&LOSS)];
 static REORDER_FORMS: [ValueForm; 2] = [ValueForm::quantity::<Share>(), ValueForm::Map(&REORDER)];
 
-static LINK: MapSpec = MapSpec { what: "a link", keys: &with_parts::<11>(&BOTH), later: &[] };
+static MTU_FORMS: [ValueForm; 2] = [ValueForm::Count(MTU_MIN, MTU_MAX), ValueForm::Map(&MTU)];
+
+static LINK: MapSpec = MapSpec { what: "a link", keys: &with_parts::<12>(&BOTH), later: &[] };
 static DIRECTION: MapSpec = MapSpec { what: "one direction of a link", keys: &PARTS, later: &[] };
 static JITTER: MapSpec = MapSpec {
     what: "a jitter",
@@ -94,6 +103,17 @@ static LOSS: MapSpec = MapSpec {
     keys: &[
         key("mean", "2%", "share of packets lost").of(ValueForm::quantity::<Share>()).needed(),
         key("burst", "8", "mean number of packets lost in a row").of(ValueForm::Text),
+    ],
+    later: &[],
+};
+static MTU: MapSpec = MapSpec {
+    what: "an MTU",
+    keys: &[
+        key("bytes", "1400", "bytes of the longest packet with its IP header")
+            .of(ValueForm::Count(MTU_MIN, MTU_MAX))
+            .needed(),
+        key("black-hole", "true", "whether longer packets vanish without an ICMP error; false if absent")
+            .of(ValueForm::Flag),
     ],
     later: &[],
 };
@@ -142,11 +162,16 @@ fn preset(node: &YamlNode, problems: &mut DiagnosticSink) -> Option<LinkChange> 
         problems.add(problem);
         return None;
     };
-    let of = |preset| LinkDirection { preset: Some(preset), ..LinkDirection::default() };
-    Some(LinkChange { up: of(up), down: of(down) })
+    Some(LinkChange::of_preset((up, down)))
 }
 
 impl LinkChange {
+    /// A whole link in place of any other.
+    pub(crate) fn of_preset((up, down): (LinkConfig, LinkConfig)) -> Self {
+        let of = |preset| LinkDirection { preset: Some(preset), ..LinkDirection::default() };
+        LinkChange { up: of(up), down: of(down) }
+    }
+
     /// The link, up and down, of a network that had `before`.
     pub(crate) fn over(&self, (up, down): (&LinkConfig, &LinkConfig)) -> (LinkConfig, LinkConfig) {
         (self.up.over(up), self.down.over(down))
@@ -166,6 +191,7 @@ impl LinkDirection {
             corrupt: share("corrupt", problems),
             rate_bps: fields.quantity::<Rate>("rate", problems).map(|rate| rate.value.0),
             queue_bytes: queue(fields, problems),
+            mtu: fields.entry("mtu").and_then(|(key, node)| mtu(node, &key.span, problems)),
         }
     }
 
@@ -181,6 +207,7 @@ impl LinkDirection {
             corrupt: other.corrupt.or(self.corrupt),
             rate_bps: other.rate_bps.or(self.rate_bps),
             queue_bytes: other.queue_bytes.or(self.queue_bytes),
+            mtu: other.mtu.or(self.mtu),
         }
     }
 
@@ -201,6 +228,7 @@ impl LinkDirection {
             corrupt: self.corrupt.unwrap_or(before.corrupt),
             rate_bps: self.rate_bps.or(before.rate_bps),
             queue_bytes: self.queue_bytes.unwrap_or(before.queue_bytes),
+            mtu: self.mtu.or(before.mtu),
         }
     }
 }
@@ -267,6 +295,21 @@ fn reorder(node: &YamlNode, owner: &Span, problems: &mut DiagnosticSink) -> Opti
     Some((share?, gap))
 }
 
+/// `1400`, or `{bytes: 1400, black-hole: true}`.
+fn mtu(node: &YamlNode, owner: &Span, problems: &mut DiagnosticSink) -> Option<LinkMtu> {
+    let fields;
+    let (bytes, is_black_hole) = match &node.value {
+        YamlValue::Map(_) => {
+            fields = Fields::open(node, owner, &MTU, problems);
+            fields.need("bytes", problems);
+            (fields.get("bytes")?, fields.flag("black-hole", problems).unwrap_or(false))
+        }
+        _ => (node, false),
+    };
+    let bytes = whole_number(bytes, "mtu", MTU_MIN, MTU_MAX, "1400", problems)?;
+    Some(LinkMtu { bytes: u16::try_from(bytes).unwrap_or(u16::MAX), is_black_hole })
+}
+
 fn queue(fields: &Fields<'_>, problems: &mut DiagnosticSink) -> Option<u64> {
     let Spanned { value: Size(bytes), span } = fields.quantity("queue", problems)?;
     if bytes < QUEUE_BYTES_MIN {
@@ -319,6 +362,10 @@ fn one_way(link: &LinkConfig) -> String {
     }
     if let Some(bps) = link.rate_bps {
         parts.push(Rate(bps).to_string());
+    }
+    if let Some(mtu) = link.mtu {
+        let hole = if mtu.is_black_hole { ", a black hole for longer packets" } else { "" };
+        parts.push(format!("MTU {}{hole}", mtu.bytes));
     }
     if parts.is_empty() { "a perfect link".to_owned() } else { parts.join(" ") }
 }

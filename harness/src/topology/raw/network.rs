@@ -4,10 +4,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::field::{self, FieldPreset};
+use super::firewall;
 use super::link::{self, LinkChange};
-use super::nat::{self, RawForward};
+use super::nat::{self, RawForward, RawNat};
 use crate::net::firewall::Policy;
 use crate::net::nat::NatConfig;
+use crate::net::network_policy::NetworkPolicy;
 use crate::plan::ipv6::PREFIX_LEN;
 use crate::topology::check::NETWORKS_MAX;
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, quoted};
@@ -35,6 +38,7 @@ pub(crate) struct RawNetwork {
     /// `None`: one network that bears the name itself.
     pub(crate) count: Option<u64>,
     pub(crate) nat: Option<NatConfig>,
+    pub(crate) firewall: NetworkPolicy,
     pub(crate) forwards: Vec<RawForward>,
     pub(crate) link: LinkChange,
     pub(crate) region: Option<String>,
@@ -78,6 +82,10 @@ pub(crate) static NETWORK: MapSpec = MapSpec {
             .of(ValueForm::Either(&nat::NAT_FORMS)),
         key("link", "{latency: 10ms}", "its uplink: a preset or a map; perfect if absent")
             .of(ValueForm::Either(&link::LINK_FORMS)),
+        key("field", "hotel", "a network as it is met on the way: its NAT, link and IPv6, unless said otherwise here")
+            .of(ValueForm::Words(|| words_of(&field::FIELDS))),
+        key("firewall", "udp-blocked", "what its router lets through: see Firewalls; open if absent")
+            .of(ValueForm::Either(&firewall::FIREWALL_FORMS)),
         key("region", "eu", "where it is said to be, shown in reports").of(ValueForm::Text),
         key("log", "debug", "log filter of its router; that of the harness if absent").of(ValueForm::Text),
         key("count", "7", "how many such networks").of(ValueForm::Count(1, NETWORKS_MAX as u64)),
@@ -87,11 +95,11 @@ pub(crate) static NETWORK: MapSpec = MapSpec {
         key("firewall6", "stateful", "what its router lets in by IPv6: stateful or open")
             .of(ValueForm::Words(|| words_of(&POLICIES))),
     ],
-    later: &["mtu", "dns"],
+    later: &["dns"],
 };
 
 /// Keys that mean something only for a network behind another.
-pub(crate) const UPLINK_KEYS: [&str; 5] = ["nat", "link", "count", "firewall6", "log"];
+pub(crate) const UPLINK_KEYS: [&str; 7] = ["nat", "link", "field", "count", "firewall", "firewall6", "log"];
 
 const POLICIES: [(&str, Policy); 2] = [("stateful", Policy::Stateful), ("open", Policy::Open)];
 
@@ -101,7 +109,15 @@ pub(crate) fn read(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink
         .into_iter()
         .filter_map(|name| fields.entry(name).map(|(key, _)| Spanned { value: name, span: key.span.clone() }))
         .collect();
-    let nat = fields.entry("nat").map(|(key, node)| nat::read(node, &key.span, problems)).unwrap_or_default();
+    let field = fields.word("field", &field::FIELDS, problems);
+    let nat = match fields.entry("nat") {
+        Some((key, node)) => nat::read(node, &key.span, problems),
+        None => RawNat { config: field.map(FieldPreset::nat), forwards: Vec::new() },
+    };
+    let link = match fields.entry("link") {
+        Some((key, node)) => link::read(node, &key.span, problems),
+        None => field.map(FieldPreset::link).unwrap_or_default(),
+    };
     RawNetwork {
         name: Spanned { value: key.name.clone(), span: key.span.clone() },
         subnet: fields.get("subnet").and_then(|node| read_subnet(node, problems, "subnet: 10.1.0.0/24", subnet)),
@@ -118,8 +134,9 @@ pub(crate) fn read(key: &YamlKey, node: &YamlNode, problems: &mut DiagnosticSink
         behind: fields.text("behind", problems),
         count: fields.count("count", 1, NETWORKS_MAX as u64, problems),
         nat: nat.config,
+        firewall: firewall::read(&fields, "firewall", problems).unwrap_or_default(),
         forwards: nat.forwards,
-        link: fields.entry("link").map(|(key, node)| link::read(node, &key.span, problems)).unwrap_or_default(),
+        link,
         region: fields.text("region", problems).map(|region| region.value),
         log: fields.text("log", problems).and_then(|text| log_filter(text, problems)),
         uplink_keys,

@@ -421,7 +421,7 @@ impl Host {
             return None;
         }
         let IpAddr::V4(ip) = remote.ip() else { return Some(remote) };
-        let ip6 = labelled(ip).and_then(|slot| *self.addresses6.get(slot as usize)?);
+        let ip6 = labelled(ip).and_then(|number| *self.addresses6.get(number as usize)?);
         Some(ip6.map_or(remote, |ip| SocketAddr::new(ip.into(), remote.port())))
     }
 }
