@@ -71,8 +71,6 @@ pub struct NodeCore<V: Overlay> {
     overlay: V,
     leaving: Option<CommandId>,
     left: bool,
-    /// When a part other than the overlay is to be woken.
-    protocols_due: Time,
 }
 
 impl<V: Overlay> NodeCore<V> {
@@ -94,7 +92,6 @@ impl<V: Overlay> NodeCore<V> {
             overlay,
             leaving: None,
             left: false,
-            protocols_due: Time::ZERO,
             config,
         }
     }
@@ -423,16 +420,6 @@ impl<V: Overlay> NodeCore<V> {
 
     fn wake(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
         self.refresh_me(now);
-        // Most wakes are for the overlay alone, such as for heartbeats.
-        if self.protocols_due <= now {
-            self.wake_protocols(now, sink);
-        }
-        if self.overlay.deadline().at <= now {
-            self.notify_overlay(now, OverlayInput::Wake, sink);
-        }
-    }
-
-    fn wake_protocols(&mut self, now: Time, sink: &mut Sink<V::Message, V::Outcome>) {
         let lonely = self.hosts.is_empty();
         if let Some(ping) = self.discover.wake(now, &self.me, lonely, self.config.ping, &mut self.random) {
             self.stats.announcements_sent += 1;
@@ -448,6 +435,9 @@ impl<V: Overlay> NodeCore<V> {
         self.with(now, sink, |net, cx| net.wake_links(cx));
         for command in self.requests.expire(now) {
             sink.done(command, Outcome::Answered(Err(AskError::TimedOut)));
+        }
+        if self.overlay.deadline().at <= now {
+            self.notify_overlay(now, OverlayInput::Wake, sink);
         }
     }
 
@@ -471,14 +461,12 @@ impl<V: Overlay> NodeCore<V> {
         sink.done(command, Outcome::Left);
     }
 
-    fn deadline(&mut self, now: Time) -> Deadline {
+    fn deadline(&self, now: Time) -> Deadline {
         let failures = if self.connectivity.links().has_failed() { now } else { Time::NEVER };
         let requests = self.requests.deadline().or(Deadline { at: failures, why: "telling of failed links" });
         let hosts = if self.leaving.is_some() { Deadline::NEVER } else { self.hosts.deadline() };
         let peers = hosts.or(self.discover.deadline()).or(self.connectivity.deadline());
-        let protocols = self.connectivity.links().deadline().or(peers).or(requests);
-        self.protocols_due = protocols.at;
-        self.overlay.deadline().or(protocols)
+        self.overlay.deadline().or(self.connectivity.links().deadline()).or(peers).or(requests)
     }
 
     fn notify_overlay(

@@ -18,14 +18,12 @@ use crate::core::random::Random;
 use crate::core::time::{Deadline, Time};
 
 pub mod classes;
-mod displaced;
 mod diversity;
 mod former;
 mod newcomers;
 mod prescribed;
 mod shuffles;
 
-use displaced::DisplacedHosts;
 use diversity::SeenNetworks;
 use former::FormerHosts;
 use newcomers::Newcomers;
@@ -33,7 +31,7 @@ use prescribed::PrescribedHosts;
 use shuffles::{ShuffleWalk, Shuffles};
 
 /// Steps of a newcomer's random walk (HyParView's ARWL).
-const WALK: u8 = 6;
+const WALK: u8 = 5;
 /// Steps left at which a walk leaves the newcomer in the passive view (HyParView's PRWL).
 const WALK_PASSIVE: u8 = 3;
 /// Most contacts taken from one message.
@@ -71,7 +69,6 @@ pub struct KnownHosts {
     active: Vec<Contact>,
     passive: Vec<Contact>,
     candidates: Vec<NeighbourCandidate>,
-    displaced: DisplacedHosts,
     former: FormerHosts,
     /// The only hosts that this node may know, if they are prescribed.
     prescribed: Option<PrescribedHosts>,
@@ -97,7 +94,6 @@ impl KnownHosts {
             active: Vec::new(),
             passive: Vec::new(),
             candidates: Vec::new(),
-            displaced: DisplacedHosts::default(),
             former: FormerHosts::default(),
             prescribed: None,
             newcomers: Newcomers::default(),
@@ -161,8 +157,6 @@ impl KnownHosts {
         self.latecomers.retain(|late| *late != peer);
         let before = self.active.len();
         self.active.retain(|contact| contact.id != peer);
-        self.displaced.remove(peer);
-        self.recall_displaced();
         self.active.len() < before
     }
 
@@ -180,7 +174,7 @@ impl KnownHosts {
         if self.network_of(&contact) != self.own_network {
             self.diversify_at = Time::ZERO;
         }
-        self.shelve(contact, random);
+        classes::insert(&mut self.passive, contact, self.passive_max, random);
     }
 
     /// The first peer that this node has met: becomes a neighbour and is asked to spread the word.
@@ -422,7 +416,7 @@ impl KnownHosts {
             if is_late {
                 self.latecomers.push(contact.id);
             }
-            self.shelve(evicted.clone(), random);
+            classes::insert(&mut self.passive, evicted.clone(), self.passive_max, random);
             says.push((evicted, MembershipMessage::Part));
         }
         self.active.push(contact);
@@ -453,7 +447,7 @@ impl KnownHosts {
     fn demote(&mut self, peer: NodeId, random: &mut Random) {
         if let Some(at) = self.active.iter().position(|contact| contact.id == peer) {
             let contact = self.take_active(at);
-            self.shelve(contact, random);
+            classes::insert(&mut self.passive, contact, self.passive_max, random);
         }
     }
 }

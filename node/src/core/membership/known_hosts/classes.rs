@@ -15,11 +15,11 @@ const RANDOM_ACCEPTANCE: u32 = 8;
 /// A class, 0..8: one bit each for uptime, storage and hosts, set when above the mean.
 pub type Class = usize;
 
-/// Inserts `contact` into `view`, which holds at most `most`. Returns the host for which there is no room, if there is one.
-pub fn insert(view: &mut Vec<Contact>, contact: Contact, most: usize, random: &mut Random) -> Option<Contact> {
+/// Inserts `contact` into `view`, which holds at most `most`. Whether it was taken.
+pub fn insert(view: &mut Vec<Contact>, contact: Contact, most: usize, random: &mut Random) -> bool {
     if view.len() < most {
         view.push(contact);
-        return None;
+        return true;
     }
     let means = Means::of(view);
     let mut sizes = [0_usize; 8];
@@ -28,12 +28,12 @@ pub fn insert(view: &mut Vec<Contact>, contact: Contact, most: usize, random: &m
     }
     let biggest = (0..8).max_by_key(|&class| sizes[class]).expect("there are eight");
     if means.class(&contact) == biggest && random.random_range(0..RANDOM_ACCEPTANCE) != 0 {
-        return Some(contact);
+        return false;
     }
     let pool: Vec<usize> = (0..view.len()).filter(|&at| means.class(&view[at]) == biggest).collect();
-    let displaced = view.remove(pool[random.random_range(0..pool.len())]);
+    view.remove(pool[random.random_range(0..pool.len())]);
     view.push(contact);
-    Some(displaced)
+    true
 }
 
 /// Means of the three qualities over a view.

@@ -385,23 +385,3 @@ fn shuffles_that_are_too_long_or_lead_nowhere_are_dropped() {
     let passed = (0..200).filter(|_| hears(2, 7) == 1).count();
     assert_eq!(passed, 32, "so many walks are remembered");
 }
-
-#[test]
-fn passive_view_that_runs_empty_takes_back_what_it_had_no_room_for() {
-    let random = &mut child(14, 1);
-    let mut known = hosts(0, 4);
-    known.admit(contact(1), random);
-    for number in 10..30 {
-        known.note_host(contact(number), random);
-    }
-    let first: Vec<NodeId> = known.passive.iter().map(|contact| contact.id).collect();
-    assert_eq!(first.len(), 8);
-    first.iter().for_each(|&host| _ = known.remove(host));
-    assert_eq!(known.passive.len(), 8, "hosts that had no room");
-    assert!(known.passive.iter().all(|contact| !first.contains(&contact.id)));
-    for left in [4, 0] {
-        let then: Vec<NodeId> = known.passive.iter().map(|contact| contact.id).collect();
-        then.iter().for_each(|&host| _ = known.remove(host));
-        assert_eq!(known.passive.len(), left, "no host comes back twice");
-    }
-}
