@@ -9,14 +9,16 @@ fn configs() -> impl Strategy<Value = LinkConfig> {
     let delays = (0u64..200_000, 0u64..50_000, 0u64..50_000);
     let distributions = prop::sample::select(vec![Distribution::Normal, Distribution::Uniform, Distribution::Pareto]);
     let losses = (prop_oneof![Just(0.0), 0.0..0.99], prop::option::of(0.0..20.0));
-    let rates = (prop::option::of(1_000u64..10_000_000_000), 1_514u64..1 << 20);
+    let mtu =
+        prop::option::of(576u16..2_000).prop_map(|bytes| bytes.map(|bytes| LinkMtu { bytes, is_black_hole: false }));
+    let rates = (prop::option::of(1_000u64..10_000_000_000), 1_514u64..1 << 20, mtu);
     (delays, distributions, losses, (share(), share(), share()), rates).prop_map(
         |(
             (latency, jitter, gap),
             distribution,
             (loss, longer),
             (duplicate, reorder, corrupt),
-            (rate_bps, queue_bytes),
+            (rate_bps, queue_bytes, mtu),
         )| {
             LinkConfig {
                 latency: Duration::from_micros(latency),
@@ -30,6 +32,7 @@ fn configs() -> impl Strategy<Value = LinkConfig> {
                 corrupt,
                 rate_bps,
                 queue_bytes,
+                mtu,
             }
         },
     )
@@ -65,6 +68,7 @@ proptest! {
                 }
                 Transit::Drop(LinkDrop::Lost) => prop_assert!(config.loss > 0.0),
                 Transit::Drop(LinkDrop::QueueFull) => prop_assert!(config.rate_bps.is_some()),
+                Transit::Drop(LinkDrop::TooBig) => prop_assert!(config.mtu.is_some_and(|mtu| bytes > mtu.bytes.into())),
             }
         }
     }
