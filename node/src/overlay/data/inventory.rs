@@ -52,9 +52,9 @@ use publish::OwnInventory;
 /// Most hops of an inventory.
 const HOPS_MAX: u8 = 24;
 /// Nodes that keep one inventory, for each root of the network's size.
-const SPREAD_FACTOR: f64 = 2.5;
+const SPREAD_FACTOR: f64 = 2.0;
 /// Most nodes that keep one inventory.
-const SPREAD_MAX: u16 = 1_024;
+const SPREAD_MAX: u16 = 512;
 /// Most holders named to one peer for one question.
 pub(super) const HOLDERS_MAX: usize = 4;
 /// Pause after a change before it is published: what changes meanwhile goes along.
