@@ -4,6 +4,7 @@ use std::net::SocketAddrV4;
 
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::NatConfig;
+use butter_harness::net::network_policy::NetworkPolicy;
 use butter_harness::router::{RouterConfig, SideConfig};
 
 use crate::netns::{Namespace, Router, Switches, control_address, metric};
@@ -48,6 +49,7 @@ pub(crate) fn config(nat: Option<NatConfig>, up: LinkConfig, down: LinkConfig) -
         outside: Some(side("203.0.113.0/24", OUTSIDE)),
         management: Some(side("10.9.0.0/24", "10.9.0.2")),
         nat,
+        firewall: NetworkPolicy::Open,
         pool: Vec::new(),
         forwards: Vec::new(),
         up,
