@@ -93,7 +93,7 @@ struct Cli {
 enum Command {
     /// Deploy topologies, play their steps, check the results, and remove everything again
     #[command(after_help = help::RUN)]
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Deploy a topology and leave it up, to be worked in by hand
     #[command(after_help = help::UP)]
     Up(lab::up::Args),
@@ -267,7 +267,7 @@ fn execute(command: Command) -> Result<Exit, CommandError> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
     Ok(match command {
-        Command::Run(args) => run::run(args, runtime.handle()),
+        Command::Run(args) => run::run(*args, runtime.handle()),
         Command::Up(args) => lab::up::up(&args, runtime.handle()),
         Command::Ps(args) => runtime.block_on(lab::ps::ps(&args))?,
         Command::Exec(args) => runtime.block_on(lab::exec::exec(args))?,

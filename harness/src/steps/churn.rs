@@ -287,9 +287,8 @@ impl fmt::Display for Sessions {
             Time(Duration::from_millis(median.as_millis() as u64))
         };
         write!(f, "sessions with a median of {}", median(&self.session))?;
-        match &self.downtime {
-            Some(downtime) => write!(f, " and are away for a median of {}", median(downtime))?,
-            None => {}
+        if let Some(downtime) = &self.downtime {
+            write!(f, " and are away for a median of {}", median(downtime))?;
         }
         if self.arrivals.is_some() { f.write_str(", by the hour of the day") } else { Ok(()) }
     }

@@ -91,7 +91,7 @@ impl Persist {
     pub(super) fn surplus_members(&self, id: BlockId) -> Option<SmallVec<[NodeId; 3]>> {
         let view = self.groups.get(&id)?;
         let holders = || view.members().iter().copied().filter(|&member| self.is_able(id, member));
-        if holders().last() != Some(self.me) {
+        if holders().next_back() != Some(self.me) {
             return None;
         }
         let wanted = usize::from(view.replicas).max(self.replicas);
