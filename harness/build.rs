@@ -11,17 +11,14 @@ fn main() {
     println!("cargo::rustc-env=BUTTER_COMMIT={}", commit.as_deref().unwrap_or_default());
 }
 
-/// The commit of these sources, with `-modified` if they differ from it.
+/// The commit of these sources, with `-modified` if they differ from it. A commit alone builds nothing anew: what was built
+/// before it goes on to name the one before, modified. The package takes minutes to build.
 fn own_commit() -> Option<String> {
     let package = std::env::var("CARGO_MANIFEST_DIR").ok()?;
     let root = Path::new(&package).parent()?.canonicalize().ok()?;
     // Sources that lie in another project's repository are not of its commit.
     if Path::new(&git(&["rev-parse", "--show-toplevel"])?).canonicalize().ok()? != root {
         return None;
-    }
-    for name in ["HEAD", "logs/HEAD"] {
-        let path = git(&["rev-parse", "--git-path", name]).filter(|path| Path::new(path).exists());
-        path.into_iter().for_each(|path| println!("cargo::rerun-if-changed={path}"));
     }
     let commit = git(&["rev-parse", "HEAD"])?;
     let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;

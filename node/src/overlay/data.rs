@@ -156,7 +156,7 @@ pub struct FoundValue {
     pub value: Blob,
     /// Hops to the holder of the first block; 0 if this node stores it.
     pub hops: u32,
-    /// Query messages sent for all blocks, without answers. A flood counts the messages acknowledged so far; the sum of
+    /// Query messages sent for all blocks, without answers. A flood counts those acknowledged so far, or sent by this node; the sum of
     /// `butter_retrieval_messages_total` over all nodes counts every one.
     pub messages: u64,
 }

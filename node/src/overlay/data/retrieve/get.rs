@@ -245,6 +245,12 @@ impl Get {
         tally
     }
 
+    /// Messages of this search. Of a flooded query that has not ended, those that this node sent itself.
+    fn messages_so_far(&self) -> u64 {
+        let flooded = self.search.as_ref().map_or(0, |search| search.flooded().asked);
+        self.messages.max(flooded.into())
+    }
+
     /// What to do now.
     pub(super) fn next(&mut self, scope: &mut SearchScope<'_, '_, '_>) -> GetStep {
         self.search_waits = false;
@@ -256,7 +262,7 @@ impl Get {
         }
         if self.missing.is_empty() {
             return match join(self.root, |id| self.blocks.get(&id)) {
-                Ok(value) => GetStep::Found(FoundValue { value, hops: self.hops, messages: self.messages }),
+                Ok(value) => GetStep::Found(FoundValue { value, hops: self.hops, messages: self.messages_so_far() }),
                 // A part that stands in two places cannot fit both.
                 Err(_) => GetStep::NotFound,
             };
