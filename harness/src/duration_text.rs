@@ -23,7 +23,9 @@ pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Er
 
 /// The same for durations that may be absent.
 pub mod optional {
-    use super::{Deserialize, Deserializer, Duration, Serialize, Serializer};
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[derive(serde::Serialize, serde::Deserialize)]
     struct Present(#[serde(with = "super")] Duration);
@@ -39,7 +41,7 @@ pub mod optional {
     /// Reads what [`serialize`] writes.
     ///
     /// # Errors
-    /// As [`super::deserialize`].
+    /// Those of [`super::deserialize`].
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<Present>::deserialize(from)?.map(|Present(duration)| duration))
     }

@@ -131,6 +131,10 @@ fn backend_errors() -> Vec<Box<dyn Error>> {
             source: cause(),
         }),
         Box::new(CapacityError::Memory { processes: 9, needed: 9 << 20, free: 1 << 20 }),
+        Box::new(BackendError::Limit(LimitError::Simulated {
+            node: text(),
+            limits: NodeLimits { cpu: None, memory: None },
+        })),
         Box::new(BackendError::Removal { left: text(), remedy: "restart it".to_owned() }),
         Box::new(BackendError::Other(other())),
         Box::new(ProbeError::Failed(other())),

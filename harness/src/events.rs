@@ -124,7 +124,7 @@ pub enum EventKind {
         node: NodeIndex,
         /// Index of the network that it is on from then on.
         network: NetworkIndex,
-        /// Its address there.
+        /// Its address in that network.
         address: Ipv4Addr,
     },
     /// A network's uplink was changed.

@@ -37,7 +37,7 @@ pub(crate) enum CommandError {
     Metrics {
         /// As resolved from the command line.
         address: SocketAddr,
-        /// From the system.
+        /// What the system said.
         source: io::Error,
     },
     /// The report cannot be served at the address. Nothing was deployed.
@@ -45,7 +45,7 @@ pub(crate) enum CommandError {
     Serve {
         /// As resolved from the command line.
         address: SocketAddr,
-        /// From the system.
+        /// What the system said.
         source: io::Error,
     },
     /// The terminal cannot be filled. The run was played without that.
@@ -99,7 +99,7 @@ pub(crate) enum CommandError {
     Junit {
         /// As given on the command line.
         path: PathBuf,
-        /// From the system.
+        /// What the system said.
         source: io::Error,
     },
     /// The summary cannot be appended to. The runs are over, or none has begun.
@@ -107,7 +107,7 @@ pub(crate) enum CommandError {
     Summary {
         /// As given on the command line.
         path: PathBuf,
-        /// From the system.
+        /// What the system said.
         source: io::Error,
     },
     /// A result has no form in XML; the text is from the writer.
@@ -156,7 +156,7 @@ pub(crate) enum CommandError {
     File {
         /// As given on the command line.
         path: PathBuf,
-        /// From the system.
+        /// What the system said.
         source: io::Error,
     },
     /// A host of a lab cannot be entered. Nothing was started.
@@ -172,7 +172,7 @@ pub(crate) enum CommandError {
     Start {
         /// As given on the command line.
         program: String,
-        /// From the system.
+        /// What the system said.
         source: io::Error,
     },
     /// Pages cannot be written. The error names the path.

@@ -35,12 +35,12 @@ static LOUDNESS: OnceLock<Loudness> = OnceLock::new();
 /// How much is shown of a run that goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Loudness {
-    /// What went wrong.
+    /// What went wrong, as a message.
     Quiet,
     /// Steps, and where the run stands.
     #[default]
     Usual,
-    /// Every event, too.
+    /// Every event of the run, too.
     Verbose,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn set_loudness(loudness: Loudness) {
     LOUDNESS.get_or_init(|| loudness);
 }
 
-/// What was decided.
+/// What was decided for this terminal.
 pub(super) fn loudness() -> Loudness {
     LOUDNESS.get().copied().unwrap_or_default()
 }

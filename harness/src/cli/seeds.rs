@@ -106,7 +106,8 @@ fn runs(sweep: &Sweep, seed: u64, seeds: Option<&SeedList>) -> Vec<SweepRun> {
     sweep.combinations().into_iter().flat_map(with_seeds).collect()
 }
 
-/// Directory and figures of the record of the same run in `folder`, if it was played to its end. What a run that was cut off has left is removed.
+/// Directory and figures of the record of the same run in `folder`, if it was played to its end. What runs that were cut off have
+/// left is removed.
 /// Runs of one seed lie beside each other, `NAME-SEED` and `NAME-SEED-2`, when a sweep varies more than the seed: `swept` has the
 /// hashes of all of them.
 ///
@@ -118,9 +119,10 @@ pub(super) fn already_played(
     kind: BackendKind,
     swept: &BTreeSet<String>,
 ) -> Result<Option<(PathBuf, RunFigures)>, CommandError> {
-    for directory in RunDirectory::names(folder, plan, None) {
+    // What was cut off, or removed, may lie before it.
+    for directory in RunDirectory::names(folder, plan, None).take(swept.len().max(1)) {
         if !directory.exists() {
-            return Ok(None);
+            continue;
         }
         if directory.join("result.json").exists() {
             let figures = RunFigures::load(&directory)?;
@@ -137,7 +139,6 @@ pub(super) fn already_played(
             return Err(DirectoryError::NotEmpty(directory).into());
         }
         fs::remove_dir_all(&directory).map_err(|source| DirectoryError::Io { path: directory, source })?;
-        return Ok(None);
     }
     Ok(None)
 }

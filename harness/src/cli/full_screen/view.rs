@@ -165,8 +165,10 @@ impl RunView {
             .collect();
         // The running step is in sight.
         let running = self.steps.iter().rposition(|state| *state != StepState::Waits).unwrap_or(0);
-        let above = (running + 2).saturating_sub(usize::from(area.height.saturating_sub(2)).max(1));
-        frame.render_widget(Paragraph::new(lines).scroll((above as u16, 0)).block(self.block("Steps")), area);
+        let block = self.block("Steps");
+        let rows = usize::from(block.inner(area).height).max(1);
+        let above = (running + 2).min(lines.len()).saturating_sub(rows);
+        frame.render_widget(Paragraph::new(lines).scroll((above as u16, 0)).block(block), area);
     }
 
     fn draw_checks(&self, frame: &mut Frame<'_>, area: Rect) {

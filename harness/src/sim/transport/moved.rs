@@ -20,7 +20,7 @@ const INTERFACES_EVERY: Duration = Duration::from_secs(1);
 pub struct NewPlace {
     /// Index of the network.
     pub network: usize,
-    /// Its address there.
+    /// Its address in that network.
     pub address: Ipv4Addr,
     /// Its IPv6 address there, if it has any.
     pub address6: Option<Ipv6Addr>,
