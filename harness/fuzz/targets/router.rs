@@ -9,6 +9,7 @@ use arbitrary::Arbitrary;
 use butter::core::time::Time;
 use butter_harness::net::link::LinkConfig;
 use butter_harness::net::nat::{NatConfig, PortBlock};
+use butter_harness::net::network_policy::NetworkPolicy;
 use butter_harness::net::packet::ipv6::Packet6;
 use butter_harness::net::packet::{self, Packet};
 use butter_harness::net::zone::Zone;
@@ -81,6 +82,7 @@ fn engine(nat: u8) -> RouterEngine {
         outside: Some(side("203.0.113.0/24", "203.0.113.2", Some("203.0.113.1"))),
         management: None,
         nat: (nat & 0x40 == 0).then_some(NatConfig { quota: Some(QUOTA), port_block, ..preset }),
+        firewall: NetworkPolicy::Open,
         pool: vec![],
         forwards: vec![],
         up: LinkConfig::default(),
