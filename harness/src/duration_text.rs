@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serializer, de};
 
 /// Writes `1m 30s`, `40ms`, `0s`.
 ///

@@ -101,7 +101,7 @@ pub(crate) enum LabReply {
     Invalid(String),
     /// No, and nothing was done.
     Refused {
-        /// Why.
+        /// Why not, as a message.
         error: String,
         /// What the user can do about it.
         remedy: Option<String>,

@@ -85,9 +85,9 @@ pub fn mapped(Flow { protocol, source, destination }: Flow) -> Flow6 {
 /// Which version of IP a packet has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpVersion {
-    /// IPv4 (RFC 791).
+    /// Version 4 (RFC 791).
     V4,
-    /// IPv6 (RFC 8200).
+    /// Version 6 (RFC 8200).
     V6,
 }
 

@@ -5,6 +5,6 @@
 pub struct TopologyFile {
     /// Its name, without a folder.
     pub name: String,
-    /// Its contents.
+    /// What it contains, as it was read.
     pub text: String,
 }

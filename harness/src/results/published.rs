@@ -9,7 +9,7 @@ pub struct PublishedTable {
     pub topology: &'static str,
     /// Where it was published, and how it was measured there.
     pub source: &'static str,
-    /// Its values.
+    /// The values that it states.
     pub values: &'static [PublishedValue],
 }
 
@@ -35,7 +35,7 @@ const fn mean_time(at: &'static str, value: f64) -> PublishedValue {
     PublishedValue { at, measure: MeasureName::RetrievalP50, value, remark: "theirs is the mean" }
 }
 
-/// Every such table.
+/// Every table of which a sweep is shipped.
 pub static PUBLISHED_TABLES: &[PublishedTable] = &[
     PublishedTable {
         topology: "butter-persistence",

@@ -51,7 +51,7 @@ pub struct SetLinkCommand {
     pub down: LinkConfig,
 }
 
-/// Changes what passes.
+/// A request to let other things through from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetFirewallCommand {

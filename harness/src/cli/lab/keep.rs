@@ -64,7 +64,7 @@ pub(super) enum KeeperWord {
     Up(LabBody),
     /// The lab is not up, and nothing is left. The last word.
     Failed {
-        /// Why.
+        /// Why not, as a message.
         error: String,
         /// What the user can do about it.
         remedy: Option<String>,
