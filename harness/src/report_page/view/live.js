@@ -40,7 +40,7 @@ function follow(address) {
       source.close();
       say("off", "The program has ended. The page stays as it is.");
     } else {
-      say("off", "No connection to the run. Trying again.");
+      say("off", `${ended ? "This run has ended, and there is no" : "No"} connection to the program. Trying again.`);
     }
   };
   setInterval(() => redraw(state, stale), REDRAW_EVERY_MS);
