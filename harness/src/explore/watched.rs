@@ -33,7 +33,7 @@ pub(super) struct WatchedSim {
     config: NodeConfig,
     /// Number of hostile nodes.
     liars: usize,
-    /// Whether one of them acknowledges blocks that it does not keep: it is a member as good as any until it is found out.
+    /// Whether none of them acknowledges blocks that it does not keep: such a one is a member as good as any until it is found out.
     is_group_honest: bool,
     /// When an operation last took something away from the network.
     disturbed: Option<RunTime>,

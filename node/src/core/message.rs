@@ -119,9 +119,8 @@ impl MembershipMessage {
         match self {
             MembershipMessage::Join(contact)
             | MembershipMessage::Neighbour { contact, .. }
+            | MembershipMessage::Shuffle { contact, .. }
             | MembershipMessage::Refresh { contact } => Some(contact),
-            // Who begins a walk sends it to its neighbour itself.
-            MembershipMessage::Shuffle { contact, .. } => Some(contact),
             MembershipMessage::ForwardJoin { .. }
             | MembershipMessage::ShuffleReply { .. }
             | MembershipMessage::NeighbourReply { .. }

@@ -370,6 +370,12 @@ impl Persist {
         self.defer_repair(ctx, id);
     }
 
+    /// Gives a group its next view: this node's own, and that of the other members.
+    fn set_view_of_all(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, view: GroupView) {
+        self.set_view(ctx, id, view);
+        self.announce_view_to_members(id, self.me);
+    }
+
     /// Replaces this node's view of a group whose block it stores.
     fn set_view(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, view: GroupView) {
         let others = |view: &GroupView, me: NodeId| -> SmallVec<[NodeId; 3]> {

@@ -81,7 +81,7 @@ impl KnownHosts {
         random: &mut Random,
     ) -> Vec<AddressedMessage> {
         let ShuffleWalk { walk, ttl, contact, sample: mut heard } = shuffle;
-        if !contact.is_bounded() || !heard.iter().all(Contact::is_bounded) {
+        if !heard.iter().all(Contact::is_bounded) {
             return Vec::new();
         }
         heard.truncate(SHUFFLE_ACTIVE + SHUFFLE_PASSIVE);

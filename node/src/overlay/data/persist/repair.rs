@@ -336,8 +336,7 @@ impl Persist {
         if goes && view.contains(self.me) {
             let rest = view.members().iter().copied().filter(|&member| member != self.me && self.is_live(member));
             let without = view.followed_by(REPAIR_STEP, rest);
-            self.set_view(ctx, id, without);
-            self.announce_view_to_members(id, self.me);
+            self.set_view_of_all(ctx, id, without);
         }
     }
 
@@ -443,8 +442,7 @@ impl Persist {
             let rest: Vec<NodeId> = view.members().iter().copied().filter(|&member| member != self.me).collect();
             if !rest.is_empty() {
                 let without = view.followed_by(1, rest);
-                self.set_view(ctx, id, without);
-                self.announce_view_to_members(id, self.me);
+                self.set_view_of_all(ctx, id, without);
                 self.broadcast_changed_views(ctx);
             }
             self.drop_block(ctx, id);

@@ -83,23 +83,23 @@ impl Persist {
         let others = former.iter().flat_map(|former| former.members()).copied();
         let members: Vec<NodeId> = others.filter(|&member| self.is_live(member)).chain([self.me]).collect();
         let restored = self.groups[&id].followed_by(1, members);
-        self.set_view(ctx, id, restored);
-        self.announce_view_to_members(id, self.me);
+        self.set_view_of_all(ctx, id, restored);
     }
 
     /// The members that a group has beyond those that are wanted, if it has such and this node leads those that hold the block.
     pub(super) fn surplus_members(&self, id: BlockId) -> Option<SmallVec<[NodeId; 3]>> {
         let view = self.groups.get(&id)?;
+        let wanted = usize::from(view.replicas).max(self.replicas);
+        // Of hardly any group: the rest need not be looked at.
+        let most = view.members().len().checked_sub(wanted).filter(|&most| most > 0)?;
         let holders = || view.members().iter().copied().filter(|&member| self.is_able(id, member));
         if holders().next_back() != Some(self.me) {
             return None;
         }
-        let wanted = usize::from(view.replicas).max(self.replicas);
         let lacking = view.members().iter().copied().filter(|&member| self.repairs.is_missing(id, member));
-        let surplus = view.members().len().checked_sub(wanted + 1)? + 1;
         let beyond = holders().count().saturating_sub(wanted);
-        Some(lacking.chain(holders().take(beyond)).take(surplus).collect::<SmallVec<_>>())
-            .filter(|surplus| !surplus.is_empty())
+        let surplus: SmallVec<_> = lacking.chain(holders().take(beyond)).take(most).collect();
+        (!surplus.is_empty()).then_some(surplus)
     }
 
     /// Removes members. They keep their copies until the others have shown theirs.
@@ -107,8 +107,7 @@ impl Persist {
         let view = &self.groups[&id];
         let rest = view.members().iter().copied().filter(|member| !surplus.contains(member));
         let smaller = view.followed_by(1, rest);
-        self.set_view(ctx, id, smaller);
-        self.announce_view_to_members(id, self.me);
+        self.set_view_of_all(ctx, id, smaller);
         surplus.iter().for_each(|&member| self.announce_view_to(member, id));
     }
 
