@@ -69,7 +69,7 @@ fn nodes_have_the_prescribed_neighbours_and_keep_them_through_failures() {
 fn links_of_a_file_are_read_and_go_with_the_record() {
     let folder = tempfile::tempdir().unwrap();
     let text = "networks: {lan: {}}\nnodes: {n: {on: lan, count: 4}}\ngraph: edges(links.txt)\n\
-                steps: [{join: {within: 30s}}]\nchecks: [views connected == 100%]\n";
+                steps: [{join: {within: 30s}}, {settle: {for: 1s}}]\nchecks: [views connected == 100%]\n";
     let file = folder.path().join("ring.yaml");
     std::fs::write(&file, text).unwrap();
     std::fs::write(folder.path().join("links.txt"), "# a ring\nn-1 n-2\n1, 2\n2\t3 # twice\n3 2\n\nn-4 n-1\n").unwrap();

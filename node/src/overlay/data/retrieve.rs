@@ -233,12 +233,12 @@ impl Retrieve {
         }
     }
 
-    /// Handles the answer to a [`DataMessage::Find`].
     /// Peers that have given false bytes, since the last call.
     pub(super) fn take_liars(&mut self) -> Vec<NodeId> {
         std::mem::take(&mut self.liars)
     }
 
+    /// Handles the answer to a [`DataMessage::Find`].
     fn answered(&mut self, ctx: &mut DataCx<'_, '_>, known: Knowledge<'_>, from: NodeId, reply: FindReply) {
         let FindReply { query: number, blocks, hosts, holders, inventories } = reply;
         // Only an answer of the peer that was asked counts.
@@ -305,16 +305,11 @@ impl Retrieve {
     /// `peer` has answered question `number`, so the link carries its answers, one after the other: those to later questions are
     /// given time anew, within the bounds of that wait. Earlier ones are overdue: they may have been lost with an older link.
     fn go_on_waiting(&mut self, ctx: &DataCx<'_, '_>, peer: NodeId, number: u64) {
-        let late_at = ctx.now + waits::answer(ctx, peer, self.asked_of(peer));
+        let late_at = ctx.now + waits::answer(ctx, peer, asked_of(&self.queries, peer));
         let later = self.queries.range_mut(number..).map(|(_, query)| query);
         for query in later.filter(|query| query.peer == peer && !query.late) {
             query.next = query.next.max(late_at.min(query.asked + waits::answer_max()));
         }
-    }
-
-    /// Bytes that `peer` has to send at most before it has answered every question.
-    fn asked_of(&self, peer: NodeId) -> u64 {
-        self.queries.values().filter(|query| query.peer == peer).map(FindQuery::bytes_max).sum()
     }
 
     /// The answer to a question is late: others are asked beside it. A visit is repeated, in case it was lost with an older link.
@@ -397,16 +392,26 @@ impl Retrieve {
         let slow = self.queries.values().filter(slow).count();
         let get = self.gets.get_mut(&number)?;
         let (until, exhaustive) = (get.until, get.exhaustive);
-        let (floods, experience) = (&mut self.floods, &self.experience);
+        let (floods, experience, open) = (&mut self.floods, &self.experience, &self.queries);
         let Knowledge { persist, inventories } = known;
-        let scope =
-            SearchScope { cx: ctx, persist, inventories, floods, experience, get: number, slow, until, exhaustive };
+        let scope = SearchScope {
+            cx: ctx,
+            persist,
+            inventories,
+            floods,
+            experience,
+            open,
+            get: number,
+            slow,
+            until,
+            exhaustive,
+        };
         Some((get, scope))
     }
 
     fn find(&mut self, ctx: &mut DataCx<'_, '_>, mut query: FindQuery) {
         self.last_query += 1;
-        let bytes = self.asked_of(query.peer) + query.bytes_max();
+        let bytes = asked_of(&self.queries, query.peer) + query.bytes_max();
         (query.asked, query.next) = (ctx.now, ctx.now + waits::answer(ctx, query.peer, bytes));
         let (peer, ids, hosts) = (query.peer, query.ids.clone(), query.visit.is_some());
         let reach = query.visit.map_or(0, |visit| visit.reach);
@@ -442,6 +447,11 @@ impl FindQuery {
         let blocks = if self.visit.is_some() { 1 } else { self.ids.len() };
         (blocks * BLOCK_MAX) as u64
     }
+}
+
+/// Bytes that `peer` has to send at most before it has answered every question.
+fn asked_of(queries: &BTreeMap<u64, FindQuery>, peer: NodeId) -> u64 {
+    queries.values().filter(|query| query.peer == peer).map(FindQuery::bytes_max).sum()
 }
 
 /// Answers a peer that looks for blocks.

@@ -4,8 +4,10 @@
 //! ([`super::visits`]) or sends queries that peers forward ([`super::flooding`]). To add one, write a file beside the others
 //! and name it in [`STRATEGIES`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use rand::RngExt;
 
@@ -15,6 +17,7 @@ use super::super::persist::Persist;
 use super::super::{DataCx, SearchTally, waits};
 use super::experience::Experience;
 use super::flooding::{FloodEnd, FloodQuery, Floods};
+use super::{FindQuery, asked_of};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
@@ -123,6 +126,8 @@ pub(super) struct SearchScope<'s, 'a, 'n> {
     pub(super) inventories: &'s Inventories,
     pub(super) floods: &'s mut Floods,
     pub(super) experience: &'s Experience,
+    /// Questions of all gets that are not answered.
+    pub(super) open: &'s BTreeMap<u64, FindQuery>,
     /// Number of the get that the search is for.
     pub(super) get: u64,
     /// Visits that are slow, so that others may be made beside them.
@@ -141,6 +146,12 @@ impl SearchScope<'_, '_, '_> {
         let budget = self.until.since(self.cx.now);
         let sent = self.floods.send_own(self.cx, self.get, FloodQuery { query, id, ttl, hops: 0, choice, budget });
         (sent > 0).then_some((query, sent))
+    }
+
+    /// When `peer` would answer a question that is asked now: after all that it was asked before. Never, if there is no link yet.
+    pub(super) fn answer_time(&self, peer: NodeId) -> Duration {
+        let asked = asked_of(self.open, peer);
+        self.cx.path(peer).map_or(Duration::MAX, |path| path.rtt() + path.transfer_time(asked))
     }
 
     /// Whether a flood over `ttl` hops that begins now may be acknowledged before the get ends.

@@ -6,7 +6,6 @@
 //! inventories ends before, once it has seen enough of them (see [`super::coverage`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use super::super::DataCx;
 use super::super::inventory::HOLDERS_MAX;
@@ -15,7 +14,6 @@ use super::coverage::Coverage;
 use super::strategy::{PlannedVisit, SearchScope, SearchStep, SearchStrategy, VisitAnswer};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
-use crate::core::path::PathEstimate;
 use crate::core::time::Time;
 
 /// Most peers visited in one search.
@@ -191,12 +189,12 @@ impl Visits {
         self.near.pop_front().or_else(|| self.far.pop_front())
     }
 
-    /// The next peer that probably has a block, the nearest first: a link that is to be made costs several round trips. Those of which
-    /// earlier hints were wrong are visited like any other.
+    /// The next peer that probably has a block, the one that is likely to answer first: a link that is to be made costs several round
+    /// trips, and a slow one that all questions went to would starve them. Those of which earlier hints were wrong are visited
+    /// like any other.
     fn next_hint(&mut self, scope: &SearchScope<'_, '_, '_>) -> Option<VisitStop> {
-        let distance = |stop: &VisitStop| scope.cx.path(stop.peer).map_or(Duration::MAX, PathEstimate::rtt);
         while self.hints_under_way() <= scope.slow
-            && let Some(at) = (0..self.hinted.len()).min_by_key(|&at| distance(&self.hinted[at]))
+            && let Some(at) = (0..self.hinted.len()).min_by_key(|&at| scope.answer_time(self.hinted[at].peer))
             && let Some(stop) = self.hinted.remove(at)
         {
             if !scope.experience.is_doubted(stop.peer) {
