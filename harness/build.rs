@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    for sources in ["build.rs", "src", "../node/src", "../cli/src"] {
+    for sources in ["build.rs", "src", "models/src", "../node/src", "../cli/src"] {
         println!("cargo::rerun-if-changed={sources}");
     }
     let commit = own_commit();

@@ -162,7 +162,7 @@ fn cell(text: &str) -> String {
 }
 
 fn types() -> JsonTypes {
-    JsonTypes::read(&["harness/src", "node/src/api.rs", "node/src/api"])
+    JsonTypes::read(&["harness/src", "harness/models/src", "node/src/api.rs", "node/src/api"])
 }
 
 #[test]

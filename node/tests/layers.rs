@@ -1,4 +1,4 @@
-//! The layers of both packages, as the table in ARCHITECTURE.md draws them, and the absence of import circles.
+//! The layers of the large packages, as the table in ARCHITECTURE.md draws them, and the absence of import circles.
 //!
 //! Reads `use` declarations and paths in code, outside of tests. A module imports only from rows below its own.
 
@@ -10,7 +10,10 @@ mod sources;
 use sources::{PACKAGES, files, root, text};
 
 /// The packages that are large enough for layers.
-const LAYERED: [&str; 2] = ["node", "harness"];
+const LAYERED: [&str; 3] = ["node", "harness", "harness/models"];
+
+/// The crate whose modules the harness hands on as if they were its own: they lie below all of its layers.
+const MODELS: &str = "butter_models";
 
 /// The path of a module from its crate's root; the root itself is empty.
 type Module = Vec<String>;
@@ -163,6 +166,7 @@ impl Package {
         let crate_name = match folder {
             "node" => "butter",
             "cli" => "butter_cli",
+            "harness/models" => MODELS,
             _ => "butter_harness",
         };
         let read = |file: &std::path::PathBuf| (module_of(&source, file), code_and_test_modules(&text(file)));
@@ -180,6 +184,13 @@ impl Package {
             exports: BTreeMap::new(),
             imports: BTreeSet::new(),
         };
+        let handed_on: BTreeSet<Module> = files
+            .iter()
+            .filter(|(module, _)| module.is_empty())
+            .flat_map(|(_, (code, _))| {
+                starts(code, MODELS).filter(|(at, _)| is_export(code, *at)).flat_map(|(_, rest)| paths(rest))
+            })
+            .collect();
         let named: Vec<_> =
             files.iter().map(|(module, (code, _))| (module, named_paths(module, crate_name, code))).collect();
         for (module, paths) in &named {
@@ -189,7 +200,7 @@ impl Package {
             }
         }
         for (module, paths) in named {
-            for (path, _) in paths {
+            for (path, _) in paths.into_iter().filter(|(path, _)| !handed_on.contains(&path[..path.len().min(1)])) {
                 let target = package.resolve(&path, 8);
                 if target != *module {
                     package.imports.insert((module.clone(), target, path.join("::")));

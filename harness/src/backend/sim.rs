@@ -24,6 +24,7 @@ use crate::op::{BackendEvent, FoundHits, FoundValue, LinkSnapshot, NodeSnapshot,
 use crate::plan::{NetworkIndex, NodeIndex, Plan};
 use crate::progress::Progress;
 use crate::series::Scrape;
+use crate::sim::data_engine::DataEngine;
 use crate::sim::engine::{CompletedCommand, SimEngine, SpawnSpec};
 use crate::sim::network::NodeSlot;
 use crate::sim::series::SimulatedSeries;
@@ -48,7 +49,7 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct SimBackend {
     plan: Plan,
-    engine: SimEngine<DataOverlay>,
+    engine: DataEngine,
     /// The engine's time at which the run's clock started.
     begun: Time,
     configs: Vec<NodeConfig>,
@@ -85,7 +86,7 @@ impl SimBackend {
     pub fn new(plan: &Plan) -> Self {
         let (identities, wide) = Identities::of(plan);
         SimBackend {
-            engine: SimEngine::new(&wide),
+            engine: DataEngine::new(&wide),
             begun: Time::ZERO,
             configs: shared_configs(plan),
             identities,

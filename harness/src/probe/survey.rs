@@ -259,7 +259,7 @@ fn describe(skipped: &SkippedRouters) -> String {
 mod tests {
     use super::*;
     use crate::net::nat::NatConfig;
-    use crate::plan::testing;
+    use crate::testing;
 
     fn survey(plan: &Plan) -> (Survey, Findings) {
         Survey::of(plan, |network| format!("n{}", network.0), &BTreeSet::new())

@@ -1,57 +1,11 @@
-//! A small plan and events, for tests of what is made of them.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! Events of a small plan, for tests of what is made of them.
 
 use butter::core::identity::{BlockId, NodeId};
 
 use crate::events::{BlockSpread, Event, EventKind, Retrieved, RunTime, ViewGraph};
-use crate::op::Op;
-use crate::plan::builder::PlanBuilder;
-use crate::plan::{
-    Aggregate, Check, Comparison, EndCondition, Item, ItemIndex, Measure, NetworkIndex, NodeIndex, Plan, Statistic,
-    Step, TimedOp,
-};
+use crate::plan::{Aggregate, Comparison, ItemIndex, Measure, NodeIndex, Statistic};
 use crate::results::check_result::{CheckResult, CheckUnit};
-use crate::series::{Scrape, Series, Source};
-
-/// Two networks of two nodes each (0, 1 on alpha; 2, 3 on beta) and one that is started later on beta (4); two items,
-/// stored from alpha and beta; a store step and a retrieve step.
-pub(crate) fn plan() -> Plan {
-    let mut builder = PlanBuilder::empty("fixture", 7);
-    builder.network_named("alpha", "10.0.0.0/24", None);
-    builder.network_named("beta", "10.1.0.0/24", None);
-    for index in 0..5_u8 {
-        let network = u8::from(index >= 2);
-        let address = [10, network, 0, 2 + index].into();
-        let node = builder.node_named(&format!("n-{index}"), NetworkIndex(network.into()), address);
-        (node.group, node.from_start) = ("n".to_owned(), index < 4);
-    }
-    let puts = |item| TimedOp::at_once(Op::Put { node: NodeIndex(0), item: ItemIndex(item) });
-    let step = |verb, ops| Step {
-        verb,
-        summary: format!("{verb} something"),
-        ops,
-        ends: EndCondition::Done { deadline: Duration::from_secs(30) },
-        line: 1,
-    };
-    let persistence = Measure::new("persistence", Statistic::Main);
-    Plan {
-        description: "A plan for tests".to_owned(),
-        topology_hash: "00".to_owned(),
-        source: "name: fixture\n".to_owned(),
-        items: [(0, 0), (1, 2)]
-            .map(|(i, by)| Item { size: 10 + i, seed: 1, by: NodeIndex(by), keywords: Vec::new() })
-            .to_vec(),
-        steps: vec![step("store", vec![puts(0), puts(1)]), step("retrieve", Vec::new())],
-        checks: vec![check("persistence >= 99%", persistence, Comparison::AtLeast, 0.99)],
-        ..builder.into_plan()
-    }
-}
-
-pub(crate) fn check(text: &str, measure: Measure, comparison: Comparison, bound: f64) -> Check {
-    Check { text: text.to_owned(), line: 1, measure, comparison, bound }
-}
+pub(crate) use crate::testing::{SeriesSpec, check, plan_with_items as plan, scrape};
 
 /// What became of `persistence >= 99%`.
 pub(crate) fn check_result(value: Option<f64>, passed: bool) -> CheckResult {
@@ -122,18 +76,6 @@ pub(crate) fn looked(kept: usize, acknowledged: usize) -> Event {
         spread: BlockSpread::of([0, 2, 3, 3]),
         views: ViewGraph { components: 1, largest: 4 },
     })
-}
-
-/// Name, labels and value of a series.
-pub(crate) type SeriesSpec<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
-
-pub(crate) fn scrape(source: Source, series: &[SeriesSpec<'_>]) -> Scrape {
-    let one = |&(name, labels, value): &SeriesSpec<'_>| Series {
-        name: name.into(),
-        labels: labels.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
-        value,
-    };
-    Scrape { source, families: Arc::default(), series: series.iter().map(one).collect() }
 }
 
 /// A `result.json` of a run in which so many pairs of the groups `a` and `b` were to link, so many of them directly.

@@ -202,7 +202,7 @@ fn ends_over(plan: &Plan, network: NetworkIndex, views: &[NodeSnapshot]) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::testing;
+    use crate::testing;
 
     /// Which nodes ping which peers after the NAT of `alpha` was rebound.
     fn ends(links: &[(usize, usize, Option<&str>)]) -> Vec<(usize, usize)> {

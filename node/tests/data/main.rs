@@ -2,7 +2,7 @@
 //!
 //! Whole nodes run over a small deterministic network (see [`net`]); a failure prints the seed that repeats it.
 
-#[path = "../../../harness/src/adversary/mod.rs"]
+#[path = "../../../harness/models/src/adversary/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a module of the harness, which uses all of it")]
 mod adversary;
 mod attacks;

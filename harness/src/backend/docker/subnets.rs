@@ -129,7 +129,7 @@ fn routes(table: &str) -> Vec<Ipv4Net> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::testing::plan;
+    use crate::testing::plan;
 
     fn taken(subnets: &[&str]) -> TakenSubnets {
         TakenSubnets(subnets.iter().map(|subnet| subnet.parse().unwrap()).collect())

@@ -367,7 +367,7 @@ fn router_environment(config: &str, network: &Network) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::testing;
+    use crate::testing;
 
     fn wiring(plan: &Plan) -> Wiring {
         let run_labels = RunLabels::new(&plan.name, false).unwrap();

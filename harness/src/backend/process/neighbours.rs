@@ -50,7 +50,7 @@ fn hosts(plan: &Plan, network: NetworkIndex) -> Vec<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::testing;
+    use crate::testing;
 
     #[test]
     fn a_node_is_told_of_its_lan_and_its_gateway_only() {

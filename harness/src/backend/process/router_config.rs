@@ -134,7 +134,7 @@ fn ways<N, A: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::testing;
+    use crate::testing;
 
     fn management() -> SideConfig {
         SideConfig { subnet: "10.64.0.0/24".parse().unwrap(), address: "10.64.0.3".parse().unwrap(), gateway: None }

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use super::client::{Route, api_client};
 use super::*;
-use crate::plan::testing;
+use crate::testing;
 
 /// Questions to a node, of which one would be enough to let it begin.
 const QUESTIONS: usize = 10;

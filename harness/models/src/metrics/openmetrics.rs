@@ -91,7 +91,7 @@ impl Export {
 }
 
 /// The unit that the name of a family says, by Prometheus' rules.
-pub(crate) fn unit(family: &str) -> Option<&'static str> {
+pub fn unit(family: &str) -> Option<&'static str> {
     ["seconds", "bytes"].into_iter().find(|unit| family.ends_with(&format!("_{unit}")))
 }
 
@@ -164,8 +164,8 @@ mod tests {
     use super::*;
     use crate::metrics::samples::Samples;
     use crate::plan::NodeIndex;
-    use crate::results::fixture::{self, scrape};
     use crate::series::Source;
+    use crate::testing::{self, scrape};
 
     fn recorded() -> (Vec<u8>, RecordedRun) {
         let mut file = Vec::new();
@@ -179,7 +179,7 @@ mod tests {
                 ("odd", &[("node", "x")][..], 1.5),
             ];
             let moment = [scrape(Source::Node(NodeIndex(2)), &values)];
-            samples.write(&fixture::plan(), RunTime(second * 1_000_000), &moment).unwrap();
+            samples.write(&testing::plan_with_items(), RunTime(second * 1_000_000), &moment).unwrap();
         }
         samples.finish().unwrap();
         let family = |name: &str, kind| MetricFamily { name: name.into(), help: "Some \"help\"".into(), kind };

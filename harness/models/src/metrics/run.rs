@@ -69,7 +69,7 @@ const FAULT_EVENTS: Instrument = Instrument {
 };
 
 /// Every instrument of the run, with the names of its labels.
-pub(crate) const INSTRUMENTS: [(&Instrument, &[&str]); 8] = [
+pub const INSTRUMENTS: [(&Instrument, &[&str]); 8] = [
     (&INFO, &["name", "backend", "seed"]),
     (&CLOCK, &[]),
     (&NODES_LIVE, &[]),

@@ -24,8 +24,6 @@ use crate::router::stats::{DropCause, ForwardDirection, RouterStats};
 pub mod ipv6;
 mod moves;
 mod passage;
-#[cfg(test)]
-mod tests;
 
 use ipv6::{Home, PacketFate6};
 

@@ -3,7 +3,7 @@
 use crate::events::EventKind;
 
 /// Names of the events that are counted, as in `events.jsonl`.
-pub(crate) const FAULTS: [&str; 12] = [
+pub const FAULTS: [&str; 12] = [
     "killed",
     "stopped",
     "suspended",
@@ -44,14 +44,14 @@ impl FaultCounts {
     }
 
     /// Counts an event by its name if it is a fault.
-    pub(crate) fn add(&mut self, name: &str) {
+    pub fn add(&mut self, name: &str) {
         if let Some(at) = FAULTS.iter().position(|fault| *fault == name) {
             self.0[at] += 1;
         }
     }
 
     /// Each name with its number, always in the same order.
-    pub(crate) fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
         FAULTS.into_iter().zip(self.0)
     }
 }

@@ -29,8 +29,6 @@ mod prescribed_graph;
 mod relocate;
 mod step;
 pub mod sweep;
-#[cfg(test)]
-pub(crate) mod testing;
 mod topology_file;
 
 use ipv6::{Network6, Uplink6};

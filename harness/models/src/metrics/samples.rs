@@ -199,13 +199,13 @@ pub fn labels(series: &Series) -> String {
 mod tests {
     use super::*;
     use crate::plan::{NetworkIndex, NodeIndex};
-    use crate::results::fixture::{self, scrape};
+    use crate::testing::{self, scrape};
 
     fn written(rows_max: usize, moments: &[Vec<Scrape>]) -> Vec<String> {
         let mut file = Vec::new();
         let mut samples = Samples::bounded(&mut file, rows_max).unwrap();
         for (second, scrapes) in moments.iter().enumerate() {
-            samples.write(&fixture::plan(), RunTime(second as u64 * 1_000_000), scrapes).unwrap();
+            samples.write(&testing::plan_with_items(), RunTime(second as u64 * 1_000_000), scrapes).unwrap();
         }
         samples.finish().unwrap();
         text_of(&file, &SampleFilter::default()).lines().map(ToOwned::to_owned).collect()
@@ -249,7 +249,7 @@ mod tests {
         let mut file = Vec::new();
         let mut samples = Samples::new(&mut file).unwrap();
         for second in 0..15 {
-            samples.write(&fixture::plan(), RunTime(second * 1_000_000), &moment).unwrap();
+            samples.write(&testing::plan_with_items(), RunTime(second * 1_000_000), &moment).unwrap();
         }
         // As if the program were killed here.
         drop(samples);
@@ -264,11 +264,11 @@ mod tests {
     #[test]
     fn filter_takes_metrics_and_nodes_by_name() {
         let names = ["butter_links", "took_seconds_sum", "took_seconds_count", "took_secondsx"];
-        let series: Vec<fixture::SeriesSpec<'_>> = names.iter().map(|name| (*name, &[][..], 1.0)).collect();
+        let series: Vec<testing::SeriesSpec<'_>> = names.iter().map(|name| (*name, &[][..], 1.0)).collect();
         let moment = [0, 1].map(|node| scrape(Source::Node(NodeIndex(node)), &series));
         let mut file = Vec::new();
         let mut samples = Samples::new(&mut file).unwrap();
-        samples.write(&fixture::plan(), RunTime(0), &moment).unwrap();
+        samples.write(&testing::plan_with_items(), RunTime(0), &moment).unwrap();
         samples.finish().unwrap();
         let count = |metrics: &[&str], nodes: &[&str]| {
             let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();

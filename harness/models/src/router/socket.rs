@@ -110,7 +110,7 @@ impl AsFd for PacketSocket {
 }
 
 /// Every protocol on one interface; 0 is all interfaces.
-pub(crate) fn link_address(index: u32) -> SockAddr {
+pub fn link_address(index: u32) -> SockAddr {
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
         sll_protocol: (libc::ETH_P_ALL as u16).to_be(),

@@ -94,7 +94,7 @@ impl PartitionState {
 
 /// The zone of each of `nodes` nodes: two have the same if they are on the same side of every partition, or outside of it. Empty
 /// without partitions; `None` if that makes more than [`ZONES_MAX`] zones.
-pub(crate) fn zones<'s>(partitions: impl IntoIterator<Item = &'s PartitionSides>, nodes: usize) -> Option<Vec<Zone>> {
+pub fn zones<'s>(partitions: impl IntoIterator<Item = &'s PartitionSides>, nodes: usize) -> Option<Vec<Zone>> {
     let mut zones: Vec<usize> = Vec::new();
     for sides in partitions {
         zones.resize(nodes, 0);
@@ -118,7 +118,8 @@ pub(crate) fn zones<'s>(partitions: impl IntoIterator<Item = &'s PartitionSides>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{EndCondition, Step, TimedOp, testing};
+    use crate::plan::{EndCondition, Step, TimedOp};
+    use crate::testing;
 
     fn plan(partitions: &[(&str, &[&[usize]])]) -> Plan {
         let mut plan = testing::plan();

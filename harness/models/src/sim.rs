@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`engine`] | plays [`butter::core::NodeCore`]s: hands them what arrives, does what they ask for, wakes them |
+//! | [`data_engine`] | the same for the default overlay, compiled here |
 //! | [`transport`] | links between nodes as QUIC makes them: handshakes, messages, silence, relays; multicast |
 //! | `disk` | the disk of a node, which loses what is not synced |
 //! | [`network`] | routers: where a packet goes, what [`crate::net::nat`] and [`crate::net::link`] do to it |
@@ -15,6 +16,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod data_engine;
 mod disk;
 pub mod engine;
 pub mod invariants;

@@ -186,12 +186,12 @@ mod tests {
     use crate::events::RunTime;
     use crate::metrics::exposition::parse;
     use crate::plan::{NetworkIndex, NodeIndex};
-    use crate::results::fixture::{self, scrape};
     use crate::series::Source;
+    use crate::testing::{self, scrape};
 
     fn federation() -> Federation {
         let federation = Federation::default();
-        federation.begin(&Arc::new(fixture::plan()), "sim", "r-1");
+        federation.begin(&Arc::new(testing::plan_with_items()), "sim", "r-1");
         let bucket: &[(&str, &str)] = &[("le", "+Inf")];
         let node = scrape(
             Source::Node(NodeIndex(2)),
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn new_run_shows_nothing_of_the_run_before() {
         let federation = federation();
-        federation.begin(&Arc::new(fixture::plan()), "sim", "r-1");
+        federation.begin(&Arc::new(testing::plan_with_items()), "sim", "r-1");
         let text = federation.render();
         assert!(!text.contains("odd_total") && text.contains("butter_run_nodes_live{run=\"r-1\"} 0"), "{text}");
         assert_eq!(Federation::default().render(), "");

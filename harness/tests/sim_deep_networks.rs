@@ -1,10 +1,14 @@
-//! Where packets get to.
+//! Packets get through as many networks behind each other as a topology may have.
 
 use std::fmt::Write;
+use std::net::SocketAddrV4;
 
-use super::*;
-use crate::planner;
-use crate::topology::{self, Overrides};
+use butter::core::time::Time;
+use butter_harness::net::nat::{Flow, Protocol};
+use butter_harness::plan::{NODE_PORT, Plan};
+use butter_harness::planner;
+use butter_harness::sim::network::{Networks, PacketFate};
+use butter_harness::topology::{self, Overrides};
 
 /// Two branches of as many networks behind each other as the topology allows.
 fn deep() -> Plan {
@@ -25,7 +29,7 @@ fn deep() -> Plan {
 fn the_deepest_networks_reach_each_other() {
     let plan = deep();
     let mut networks = Networks::new(&plan);
-    let at = |slot: usize| SocketAddrV4::new(plan.nodes[slot].address, crate::plan::NODE_PORT);
+    let at = |slot: usize| SocketAddrV4::new(plan.nodes[slot].address, NODE_PORT);
     let flow = Flow { protocol: Protocol::Udp, source: at(1), destination: at(2) };
     let from = plan.nodes[1].network.0;
     let mut packet = networks.launch(from, flow, 100).unwrap();
