@@ -224,18 +224,22 @@ fn restart_with_a_disk_keeps_keywords() {
 /// The same bytes have the same id, whatever they are called: a later put adds its keywords to every copy of its group.
 #[test]
 fn later_put_adds_its_keywords_to_every_copy() {
-    let mut net = Net::joined(10, &config(), 6);
+    (0..12).for_each(later_put_adds_its_keywords);
+}
+
+fn later_put_adds_its_keywords(seed: u64) {
+    let mut net = Net::joined(10, &config(), seed);
     let id = net.put_with(0, 1, 500, "first");
     net.run(SECOND * 3);
     let holder = net.holders(id)[1];
     assert_eq!(net.put_with(holder, 1, 500, "second"), id);
     net.run(SECOND * 3);
-    assert_eq!(net.keywords_of(id), vec![words("first, second"); 3]);
+    assert_eq!(net.keywords_of(id), vec![words("first, second"); 3], "seed {seed}");
     let stranger = net.live().find(|at| !net.holders(id).contains(at)).unwrap();
     assert_eq!(net.put_with(stranger, 1, 500, "third"), id);
     net.run(SECOND * 3);
     for word in ["first", "second", "third"] {
-        assert_eq!(net.search(7, word, 10).0, BTreeSet::from([id]), "{word}");
+        assert_eq!(net.search(7, word, 10).0, BTreeSet::from([id]), "{word}, seed {seed}");
     }
 }
 

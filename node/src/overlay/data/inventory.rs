@@ -52,7 +52,7 @@ use publish::OwnInventory;
 /// Most hops of an inventory.
 const HOPS_MAX: u8 = 24;
 /// Nodes that keep one inventory, for each root of the network's size.
-const SPREAD_FACTOR: f64 = 2.0;
+const SPREAD_FACTOR: f64 = 2.5;
 /// Most nodes that keep one inventory.
 const SPREAD_MAX: u16 = 512;
 /// Most holders named to one peer for one question.

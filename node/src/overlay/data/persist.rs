@@ -70,6 +70,7 @@ use candidates::AvoidedPeers;
 use claims::OutsideClaims;
 use comeback::Comeback;
 use completion::InviteAnswers;
+use describe::ClaimedKeywords;
 use failed_repairs::FailedRepairs;
 pub use failed_repairs::{FailedRepair, RepairFailure};
 use leave::LeaveState;
@@ -111,6 +112,7 @@ pub(super) struct Persist {
     changed_views: BTreeMap<NodeId, BTreeSet<BlockId>>,
     /// Blocks whose keywords are to be sent to each peer, gathered while an input is handled.
     changed_keywords: BTreeMap<NodeId, BTreeSet<BlockId>>,
+    claimed_keywords: ClaimedKeywords,
     questions: Questions,
     left_groups: LeftGroups,
     revisits: Revisits,
@@ -161,6 +163,7 @@ impl Persist {
             claims: OutsideClaims::default(),
             changed_views: BTreeMap::new(),
             changed_keywords: BTreeMap::new(),
+            claimed_keywords: ClaimedKeywords::default(),
             changed: Vec::new(),
             trimmed: Vec::new(),
             without_room: Vec::new(),
@@ -366,7 +369,11 @@ impl Persist {
 
     /// Replaces this node's view of a group by the `view` of another member.
     fn accept_view(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, view: GroupView) {
+        let old = ctx.store.described().of(id).and_then(|_| self.groups.get(&id).cloned());
         self.set_view(ctx, id, view);
+        if let Some(old) = old {
+            self.compare_keywords(ctx, id, &old);
+        }
         self.defer_repair(ctx, id);
     }
 

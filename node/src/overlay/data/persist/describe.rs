@@ -1,18 +1,50 @@
 //! Keywords reach every copy of a block.
 //!
 //! A copy that is made brings them along. When a copy that exists gets more of them, its holder says so to the other members, and
-//! whoever learns something passes it on. Only members of the group, and whoever shows the block, may add keywords. What is there
-//! is never displaced, so no holder loses the keywords of another.
+//! whoever learns something passes it on. Holders that come to be of one group compare theirs. A surplus copy is dropped only after
+//! its keywords went to the members: it may be of a later put, which gave it others.
+//!
+//! Only members of the group, and whoever shows the block, may add keywords. What is there is never displaced, so no holder loses
+//! the keywords of another.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::super::DataCx;
 use super::super::keywords::Keywords;
 use super::super::message::DataMessage;
 use super::super::search::{HITS_MAX, KeywordHit};
+use super::super::view::GroupView;
 use super::Persist;
 use crate::core::identity::{BlockId, NodeId};
+use crate::core::time::Time;
 
 /// Most long lists of keywords in one message: they fit a frame.
 const DESCRIBED_MAX: usize = HITS_MAX / 4;
+/// Most keyword lists of peers that have not shown their blocks yet.
+const CLAIMS_MAX: usize = 64;
+/// Time for such a peer to show its block.
+const CLAIMED_FOR: Duration = Duration::from_secs(10);
+
+/// Keywords from peers outside a block's group, until they have shown the block.
+#[derive(Debug, Default)]
+pub(super) struct ClaimedKeywords(BTreeMap<(NodeId, BlockId), (Keywords, Time)>);
+
+impl ClaimedKeywords {
+    /// Whether there is room for one more.
+    fn add(&mut self, now: Time, of: (NodeId, BlockId), keywords: &Keywords) -> bool {
+        self.0.retain(|_, (_, until)| *until > now);
+        let has_room = self.0.len() < CLAIMS_MAX || self.0.contains_key(&of);
+        if has_room {
+            self.0.insert(of, (keywords.clone(), now + CLAIMED_FOR));
+        }
+        has_room
+    }
+
+    fn take(&mut self, now: Time, of: (NodeId, BlockId)) -> Option<Keywords> {
+        self.0.remove(&of).filter(|&(_, until)| until > now).map(|(keywords, _)| keywords)
+    }
+}
 
 impl Persist {
     /// Gives a block that this node holds more keywords, and queues them for the other members but `from`, who has sent them.
@@ -28,9 +60,9 @@ impl Persist {
             return;
         }
         ctx.note_view(id, view);
-        let others = view.members().iter().copied().filter(|&member| member != self.me && Some(member) != from);
-        for member in others.filter(|&member| !self.peers.is_dead(member)) {
-            self.changed_keywords.entry(member).or_default().insert(id);
+        self.share_keywords(ctx, id);
+        if let Some(queued) = from.and_then(|from| self.changed_keywords.get_mut(&from)) {
+            queued.remove(&id);
         }
     }
 
@@ -44,13 +76,59 @@ impl Persist {
         }
     }
 
-    /// Handles keywords from another member.
+    /// Handles keywords from another holder. One outside the group has to show its block first.
     pub(super) fn handle_describe(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, blocks: &[KeywordHit]) {
         for KeywordHit { id, keywords } in blocks {
-            let may_say = self.holds(*id) && self.is_of_group(*id, from) && !self.distrusted.contains(from);
-            if may_say && ctx.store.has_room(keywords.bytes() as u64) {
-                self.describe(ctx, *id, keywords, Some(from));
+            let has_room = ctx.store.has_room(keywords.bytes() as u64);
+            if !self.holds(*id) || self.distrusted.contains(from) || !has_room {
+                continue;
             }
+            let lacks = |own: &Keywords| keywords.iter().any(|word| !own.contains(word));
+            if self.is_of_group(*id, from) {
+                self.describe(ctx, *id, keywords, Some(from));
+                self.answer_with_rest(ctx, from, *id, keywords);
+            } else if ctx.store.described().of(*id).is_none_or(lacks)
+                && self.claimed_keywords.add(ctx.now, (from, *id), keywords)
+            {
+                self.question(from, *id);
+            }
+        }
+    }
+
+    /// A peer has shown a block: what it said before about its keywords counts.
+    pub(super) fn claim_proven(&mut self, ctx: &mut DataCx<'_, '_>, from: NodeId, id: BlockId) {
+        if let Some(keywords) = self.claimed_keywords.take(ctx.now, (from, id)) {
+            self.describe(ctx, id, &keywords, Some(from));
+        }
+    }
+
+    /// A holder that has said less than is known gets the rest. If both have all that they can keep, neither answers.
+    fn answer_with_rest(&mut self, ctx: &DataCx<'_, '_>, peer: NodeId, id: BlockId, keywords: &Keywords) {
+        let Some(own) = ctx.store.described().of(id) else { return };
+        if keywords.len() < own.len() && keywords.iter().all(|word| own.contains(word)) {
+            self.changed_keywords.entry(peer).or_default().insert(id);
+        }
+    }
+
+    /// Queues the keywords of a block, if it has any, for the live members of its group. Returns whether it has.
+    pub(super) fn share_keywords(&mut self, ctx: &DataCx<'_, '_>, id: BlockId) -> bool {
+        let is_described = ctx.store.described().of(id).is_some();
+        if is_described {
+            let others = self.groups[&id].members().iter().copied().filter(|&member| member != self.me);
+            for member in others.filter(|&member| !self.peers.is_dead(member)) {
+                self.changed_keywords.entry(member).or_default().insert(id);
+            }
+        }
+        is_described
+    }
+
+    /// Another member's view has taken the place of `old`: those who meet in it compare the keywords of their copies.
+    pub(super) fn compare_keywords(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, old: &GroupView) {
+        let members = self.groups[&id].members();
+        let (has_new, first_kept) =
+            (members.iter().any(|&member| !old.contains(member)), members.iter().find(|&&member| old.contains(member)));
+        if self.groups[&id].contains(self.me) && has_new && (!old.contains(self.me) || first_kept == Some(&self.me)) {
+            self.share_keywords(ctx, id);
         }
     }
 

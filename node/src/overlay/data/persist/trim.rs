@@ -25,16 +25,19 @@ pub(super) struct ExtraCopy {
     confirmed: SmallVec<[NodeId; 3]>,
     /// Rounds of questions since the last proof.
     unanswered: u32,
+    /// Whether the members were sent its keywords.
+    shared: bool,
     /// The group when this node was last a member: restored if the present members cannot show the block.
     former: Option<GroupView>,
 }
 
 impl ExtraCopy {
     /// `before` is the surplus copy under an older view, `former` the last view with this node as a member. Rounds without a
-    /// proof are carried over: a peer that goes on sending views does not make this node wait.
+    /// proof are carried over, and so is that its keywords were sent: a peer that goes on sending views does not make this node wait.
     pub(super) fn new(due: Time, before: Option<ExtraCopy>, former: Option<GroupView>) -> Self {
-        let (unanswered, old) = before.map_or((0, None), |extra| (extra.unanswered, extra.former));
-        ExtraCopy { due, confirmed: SmallVec::new(), unanswered, former: former.or(old) }
+        let (unanswered, shared, old) =
+            before.map_or((0, false, None), |extra| (extra.unanswered, extra.shared, extra.former));
+        ExtraCopy { due, confirmed: SmallVec::new(), unanswered, shared, former: former.or(old) }
     }
 
     pub(super) fn due(&self) -> Time {
@@ -62,6 +65,11 @@ impl Persist {
                 self.groups[&id].members().iter().copied().filter(|&member| self.is_live(member)).collect();
             let extra = self.extras.get_mut(&id).expect("it was just there");
             extra.due = ctx.now + waits::confirm_pause(ctx, members.iter().copied(), extra.unanswered);
+            // Members ask whoever is none of them for a proof of its own, while it still has the block.
+            if !std::mem::replace(&mut extra.shared, true) && self.share_keywords(ctx, id) {
+                continue;
+            }
+            let extra = self.extras.get_mut(&id).expect("it was just there");
             if extra.unanswered > 0 {
                 // Those that have answered may know of a group in which the silent one was replaced.
                 extra.confirmed.clear();
@@ -125,6 +133,7 @@ impl Persist {
         }
         self.proven.push((id, from));
         self.claims.note_proof(from);
+        self.claim_proven(ctx, from, id);
         self.changed.push(id);
         if let Some(extra) = self.extras.get_mut(&id) {
             extra.unanswered = 0;
