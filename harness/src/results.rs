@@ -14,6 +14,7 @@
 //! | [`published`] | tables that others have published, to stand beside ours |
 //! | [`run_set`] | what the records of several runs say, as values |
 //! | [`compare`] | whether two sets of runs, for example on two backends, agree |
+//! | `under_way` | the record of a run that goes on, and the pace at which it is summed up |
 //! | [`directory`] | the run's directory, and the record written into it during the run |
 
 pub mod absents;
@@ -42,4 +43,5 @@ pub mod steps;
 pub mod tally;
 pub mod timing;
 pub mod topology_shape;
+pub(crate) mod under_way;
 pub mod views;
