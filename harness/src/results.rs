@@ -5,7 +5,7 @@
 //! | [`result`] | `result.json`: everything that follows from events and metrics, and nothing from the wall clock |
 //! | [`timing`] | `timing.json`: how long the run took on this machine |
 //! | [`tally`] | the events, added up section by section |
-//! | [`items`], [`nodes`], [`queries`], [`absents`], [`searches`], [`connectivity`], [`rebind_recovery`], [`views`], [`links`] | a section each: how it is tallied, and what the result says of it |
+//! | [`items`], [`nodes`], [`queries`], [`absents`], [`searches`], [`connectivity`], [`rebind_recovery`], [`views`], [`links`], [`repair`] | a section each: how it is tallied, and what the result says of it |
 //! | [`steps`], [`check_result`], [`incidents`], [`failed_operations`] | how steps, checks and single operations came out |
 //! | [`outline`] | how a run came out, of one that has just ended or from its record |
 //! | [`topology_shape`] | what two runs must share to be comparable |
@@ -36,6 +36,7 @@ pub mod outline;
 pub mod published;
 pub mod queries;
 pub mod rebind_recovery;
+pub mod repair;
 pub mod result;
 pub mod run_set;
 pub mod searches;
