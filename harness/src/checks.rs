@@ -7,7 +7,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `check` | what a family has to say of itself |
-//! | `items`, `spread`, `retrieval`, `absent_keys`, `search`, `connectivity`, `rebind_recovery`, `views_connected`, `views_healed`, `incidents`, `metric` | the families |
+//! | `items`, `spread`, `retrieval`, `absent_keys`, `search`, `connectivity`, `rebind_recovery`, `views_connected`, `views_healed`, `repair_overhead`, `incidents`, `metric` | the families |
 //! | `parse`, `words` | the text of a check: measure, comparison, bound |
 //! | `evaluate` | the checks of a run, with what was measured |
 
@@ -27,6 +27,7 @@ mod items;
 mod metric;
 mod parse;
 mod rebind_recovery;
+mod repair_overhead;
 mod retrieval;
 mod search;
 mod spread;
@@ -41,7 +42,7 @@ pub(crate) use parse::parse;
 pub(crate) use words::Names;
 
 /// Every family of measures, in the order of the reference.
-const FAMILIES: [&dyn MeasureFamily; 14] = [
+const FAMILIES: [&dyn MeasureFamily; 15] = [
     &items::Persistence,
     &items::Stored,
     &items::Copies,
@@ -54,6 +55,7 @@ const FAMILIES: [&dyn MeasureFamily; 14] = [
     &rebind_recovery::RebindRecovered,
     &views_connected::ViewsConnected,
     &views_healed::ViewsHealed,
+    &repair_overhead::RepairOverhead,
     &incidents::Incidents,
     &metric::Metric,
 ];

@@ -12,6 +12,8 @@
 //! | `client` | the commands' end |
 //! | `capture` | packets of a host, as pcapng |
 //! | `play` | a file's steps on a lab that is up |
+//! | `play_record` | the record of such a play |
+//! | `homes` | where nodes belong, and free addresses for those that move |
 //! | `places` | the nodes of a played file, as places in the lab |
 //! | `steps_file` | a file with steps alone, completed by the lab's topology |
 //! | `difference` | what two plans do not have in common |
@@ -23,9 +25,11 @@ pub(crate) mod client;
 mod converge;
 pub(crate) mod difference;
 pub(crate) mod directory;
+mod homes;
 pub(crate) mod keeper;
 mod places;
 pub(crate) mod play;
+mod play_record;
 pub(crate) mod protocol;
 mod serve;
 pub(crate) mod slots;

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::plan::{Plan, ResolvedInputs, TopologyFile};
 use crate::steps;
 use crate::steps::check::parse_checks;
-use crate::steps::state::NodeLife;
+use crate::steps::state::HeldNode;
 use crate::topology::check::{Outline, StepDemands};
 use crate::topology::diagnostics::{Diagnostic, DiagnosticSink, Diagnostics};
 use crate::topology::raw::RawTopology;
@@ -74,7 +74,7 @@ pub fn read(name: &str, text: &str, overrides: &Overrides) -> Result<Plan, Diagn
     plan(name, &stem, text, overrides, &BTreeMap::new())
 }
 
-/// As [`read`], for a lab that has been up for a while: by now, the nodes of these names live so.
+/// As [`read`], for a lab that has been up for a while: by now, the nodes of these names are so.
 ///
 /// # Errors
 /// With everything that is wrong with it, if anything is.
@@ -82,9 +82,9 @@ pub(crate) fn read_held(
     name: &str,
     text: &str,
     overrides: &Overrides,
-    lives: &BTreeMap<String, NodeLife>,
+    held: &BTreeMap<String, HeldNode>,
 ) -> Result<Plan, Diagnostics> {
-    plan(name, "lab", text, overrides, lives)
+    plan(name, "lab", text, overrides, held)
 }
 
 fn plan(
@@ -92,14 +92,14 @@ fn plan(
     stem: &str,
     text: &str,
     overrides: &Overrides,
-    lives: &BTreeMap<String, NodeLife>,
+    held: &BTreeMap<String, HeldNode>,
 ) -> Result<Plan, Diagnostics> {
     let mut problems = DiagnosticSink::default();
     // A byte order mark belongs to no line.
     let source = text.strip_prefix('\u{feff}').unwrap_or(text);
     let own_folder = Path::new(origin).parent().unwrap_or(Path::new(""));
     let folder = overrides.folder.as_deref().unwrap_or(own_folder);
-    match planned(stem, (text, source), folder, overrides, lives, &mut problems) {
+    match planned(stem, (text, source), folder, overrides, held, &mut problems) {
         Some(plan) if problems.none() => Ok(plan),
         _ => Err(problems.into_diagnostics(origin, source)),
     }
@@ -111,7 +111,7 @@ fn planned(
     (text, source): (&str, &str),
     folder: &Path,
     overrides: &Overrides,
-    lives: &BTreeMap<String, NodeLife>,
+    held: &BTreeMap<String, HeldNode>,
     problems: &mut DiagnosticSink,
 ) -> Option<Plan> {
     if text.len() as u64 > FILE_BYTES_MAX {
@@ -139,7 +139,7 @@ fn planned(
         arrivals: entries.iter().flat_map(|entry| entry.spec.arrivals()).collect(),
     };
     let model = outline.into_model(raw, (source, folder), &demands, problems)?;
-    let assembled = assemble::assemble(&model, &entries, seed, lives, problems)?;
+    let assembled = assemble::assemble(&model, &entries, seed, held, problems)?;
     let graph = graph.and_then(|graph| prescribe::prescribe(&graph, folder, &assembled, &entries, seed, problems));
     precondition::check(&entries, &assembled, &checks, problems);
     let of_graph = graph.as_ref().and_then(|graph| graph.file.clone());

@@ -3,7 +3,7 @@
 //! | module | what it shows |
 //! | --- | --- |
 //! | [`summary`] | the verdict and all sections, on a terminal |
-//! | `checks`, `items`, `nodes`, `queries`, `searches`, `traffic`, `connectivity`, `rebind_recovery`, `links` | one section each, as a table |
+//! | `checks`, `items`, `nodes`, `queries`, `searches`, `traffic`, `repair`, `connectivity`, `rebind_recovery`, `links` | one section each, as a table |
 //! | [`comparison`] | two sets of runs side by side |
 //! | [`run_table`], [`figure_csv`] | several runs in one table, and as plot data |
 //! | [`junit`] | steps and checks as test cases, for CI |
@@ -24,6 +24,7 @@ pub mod markdown;
 mod nodes;
 mod queries;
 mod rebind_recovery;
+mod repair;
 pub mod run_table;
 mod searches;
 pub mod style;

@@ -255,6 +255,98 @@ fn a_lab_on_docker_is_brought_to_a_changed_file() {
     }
 }
 
+const MOVE: &str = "\
+steps:
+  - store: {items: 3, size: 1KiB..4KiB, from: [n-1]}
+  - move: {nodes: [n-1], to: cafe}
+  - wait: {until: persistence == 100%, within: 60s}
+  - retrieve: {items: all, from: [n-1, n-2]}
+checks:
+  - stored == 100%
+  - retrieval == 100%
+  - incidents == 0
+";
+
+const MOVE_HOME: &str = "\
+steps:
+  - move: {nodes: [n-1], to: home}
+  - connect: {pairs: 1, among: [n-1, n-2], within: 30s}
+checks:
+  - connected == 100%
+  - incidents == 0
+";
+
+/// A node that moves by hand and comes home, and the record of the file that had it move.
+fn moved_and_recorded(desk: &Desk) {
+    desk.write("lab.yaml", &HOME.replace("nodes:\n", "  cafe: {behind: internet, nat: port-restricted}\nnodes:\n"));
+    desk.run(&["up", "lab.yaml"]).exits(0);
+    let place = || {
+        let lab = desk.lab("by-hand");
+        let node = lab["nodes"].as_array().unwrap().iter().find(|node| node["name"] == "n-1").unwrap();
+        ["network", "address"].map(|key| node[key].as_str().unwrap().to_owned())
+    };
+    let home = place();
+    desk.write("move.yaml", MOVE);
+    let played = desk.run(&["play", "move.yaml", "--out", "record"]).exits(0);
+    assert!(played.stdout.contains("PASSED") && played.stderr.contains("report: record/report.html"), "{played:?}");
+    let [network, address] = place();
+    assert_eq!(network, "cafe");
+    let inside = desk.run(&["exec", "n-1", "--", "cat", "/proc/self/net/fib_trie"]).exits(0).stdout;
+    assert!(
+        inside.contains(&format!("|-- {address}\n")) && !inside.contains(&format!("|-- {}\n", home[1])),
+        "{inside}"
+    );
+
+    let read = |file: &str| std::fs::read_to_string(desk.path("record").join(file)).unwrap();
+    let run: serde_json::Value = serde_json::from_str(&read("run.json")).unwrap();
+    assert!(
+        run["command_line"].to_string().contains("play") && run["durations"]["play_s"].as_f64() > Some(0.0),
+        "{run}"
+    );
+    // It can be played again without the lab.
+    assert!(run["topology"].as_str().unwrap().ends_with("/record/topology.yaml"), "{run}");
+    assert!(read("report.html").contains("/record/topology.yaml --backend "));
+    let result: serde_json::Value = serde_json::from_str(&read("result.json")).unwrap();
+    assert_eq!((&result["verdict"], &result["steps"][1]["verb"]), (&"passed".into(), &"move".into()));
+    let moved = read("events.jsonl").lines().find(|line| line.contains("\"moved\"")).unwrap().to_owned();
+    assert!(moved.contains("cafe") && moved.contains(&address), "{moved}");
+    assert!(read("report.html").contains("n-1 to cafe") && read("topology.yaml").contains("cafe:"));
+
+    // It is there for the files that come after: it cannot come there again, and comes home.
+    let there = desk.run(&["play", "move.yaml"]).exits(2);
+    assert!(there.stderr.contains("n-1") && there.stderr.contains("cafe"), "{there:?}");
+    assert_eq!(desk.run(&["up", "lab.yaml", "--dry-run"]).exits(0).stdout, "~ node n-1: on\n");
+    desk.write("home.yaml", MOVE_HOME);
+    let again = desk.run(&["play", "home.yaml", "--out", "record"]).exits(2);
+    assert!(again.stderr.contains("is not empty"), "{again:?}");
+    desk.run(&["play", "home.yaml"]).exits(0);
+    assert_eq!(place()[0], "home");
+    assert!(desk.run(&["up", "lab.yaml"]).exits(0).stdout.contains("no difference"));
+    desk.run(&["down"]).exits(0);
+}
+
+#[test]
+fn a_node_of_a_lab_moves_and_the_play_is_recorded() {
+    if let Some(desk) = Desk::new(Backend::Netns) {
+        moved_and_recorded(&desk);
+    }
+}
+
+#[test]
+fn a_node_of_a_lab_of_an_ordinary_user_moves() {
+    if let Some(desk) = Desk::of_ordinary_user() {
+        moved_and_recorded(&desk);
+    }
+}
+
+#[test]
+fn a_node_of_a_lab_on_docker_moves_and_the_play_is_recorded() {
+    if let Some(desk) = Desk::new(Backend::Docker) {
+        moved_and_recorded(&desk);
+        assert_eq!(desk.on_engine(), "");
+    }
+}
+
 /// Packets of a node, as tshark reads them: what a link carries that begins meanwhile is open.
 fn captured(desk: &Desk) {
     desk.write("lab.yaml", LAB);

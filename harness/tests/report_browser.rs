@@ -118,6 +118,16 @@ fn a_failed_run_with_links_faults_and_hostile_names_is_drawn() {
 }
 
 #[test]
+fn moves_and_the_overhead_of_repair_are_drawn() {
+    let Some(browser) = Browser::find() else { return };
+    let desk = Desk::new();
+    desk.write_moves();
+    desk.harness(&["run", "moves.yaml", "--backend", "sim", "--out", "out"]).exits(0);
+    let drawn = browser.draws(&desk.path("out/report.html"), &[]);
+    has(&drawn, &["move at ", ": n-2 to cafe", "Repair overhead: ", "1 life ended"]);
+}
+
+#[test]
 fn a_set_of_runs_is_drawn() {
     let Some(browser) = Browser::find() else { return };
     let desk = Desk::new();

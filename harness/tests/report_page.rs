@@ -59,6 +59,8 @@ fn a_run_leaves_a_page_that_agrees_with_its_result() {
     assert!(sections["spread"]["nodes"]["of"].as_u64().unwrap() >= 4);
     let snapshots = sections["items"]["snapshots"]["rows"].as_array().unwrap();
     assert_eq!(snapshots.last().unwrap()["persistent"], 3);
+    // No node ended: there is no overhead, and no table of it.
+    assert_eq!((&data["result"]["repair"]["overhead"], ran.stdout.contains("repair overhead")), (&Value::Null, false));
     let circumstances = island(&page, "circumstances");
     assert_eq!(circumstances["command"], "harness run small.yaml --backend sim --seed 3");
     assert!(circumstances["run"]["machine"]["kernel"].is_string());
@@ -100,6 +102,22 @@ fn a_failed_run_has_the_story_of_each_failure() {
     assert_eq!(kill["count"], 4);
     let lanes = data["sections"]["lanes"]["lanes"]["rows"].as_array().unwrap();
     assert!(lanes.iter().filter(|lane| lane["lives"][0]["end"] == "killed").count() == 4, "{lanes:?}");
+}
+
+#[test]
+fn moves_are_moments_and_repair_has_its_overhead() {
+    let desk = Desk::new();
+    desk.write_moves();
+    let ran = desk.harness(&["run", "moves.yaml", "--backend", "sim", "--out", "out"]).exits(0);
+    has(&ran.stdout, &["repair overhead", "mean lifetime"]);
+    let data = island(&page_in(&desk.path("out")), "data");
+    let moments = data["sections"]["timeline"]["moments"]["rows"].as_array().unwrap();
+    let moved = moments.iter().find(|moment| moment["kind"] == "move").unwrap();
+    assert_eq!((&moved["label"], &moved["count"]), (&json!("n-2 to cafe"), &json!(1)));
+    let repair = &result_of(&desk.path("out"))["repair"];
+    assert_eq!(repair["node_ends"], 1);
+    let overhead = repair["overhead"].as_f64().unwrap();
+    assert!(overhead > 0.0 && overhead < 10.0, "{repair}");
 }
 
 #[test]

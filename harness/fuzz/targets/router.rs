@@ -63,7 +63,19 @@ impl Kind {
     }
 }
 
-fn engine(nat: u8) -> RouterEngine {
+/// What the router lets through beside its NAT.
+fn policy(firewall: u8) -> NetworkPolicy {
+    match firewall % 6 {
+        0 => NetworkPolicy::Open,
+        1 => NetworkPolicy::Stateful,
+        2 => NetworkPolicy::UdpBlocked,
+        3 => NetworkPolicy::WebOnly,
+        4 => NetworkPolicy::Captive { lets_in_after: None },
+        _ => NetworkPolicy::Captive { lets_in_after: Some(Duration::from_secs(1)) },
+    }
+}
+
+fn engine(nat: u8, firewall: u8) -> RouterEngine {
     let side = |subnet: &str, address: &str, gateway: Option<&str>| SideConfig {
         subnet: subnet.parse().unwrap(),
         address: address.parse().unwrap(),
@@ -82,7 +94,7 @@ fn engine(nat: u8) -> RouterEngine {
         outside: Some(side("203.0.113.0/24", "203.0.113.2", Some("203.0.113.1"))),
         management: None,
         nat: (nat & 0x40 == 0).then_some(NatConfig { quota: Some(QUOTA), port_block, ..preset }),
-        firewall: NetworkPolicy::Open,
+        firewall: policy(firewall),
         pool: vec![],
         forwards: vec![],
         up: LinkConfig::default(),
@@ -125,9 +137,9 @@ fn check(offload: Offload, frame: &[u8]) {
     }
 }
 
-fuzz_target!(|input: (u8, Vec<Step<'_>>)| {
-    let (nat, steps) = input;
-    let (mut engine, mut now) = (engine(nat), Time::ZERO);
+fuzz_target!(|input: (u8, u8, Vec<Step<'_>>)| {
+    let (nat, firewall, steps) = input;
+    let (mut engine, mut now) = (engine(nat, firewall), Time::ZERO);
     for step in steps {
         match step {
             Step::Frame { inside, kind, offload, mend: mended, packet } => {

@@ -8,6 +8,7 @@
 //! | [`exposition`], [`writer`] | read and write Prometheus' text format |
 //! | [`history`] | keeps the metrics that checks name |
 //! | [`traffic`] | sums up what nodes send |
+//! | [`repair`] | sums up what nodes send to repair, and what they hold |
 //! | [`samples`] | writes `samples.csv.gz`, and reads it |
 //! | [`run`], [`faults`] | the metrics of the run itself |
 //! | [`openmetrics`], [`replay`] | a recorded run as OpenMetrics, with times |
@@ -18,6 +19,7 @@ pub mod faults;
 pub mod federation;
 pub mod history;
 pub mod openmetrics;
+pub mod repair;
 pub mod replay;
 pub mod run;
 pub mod samples;

@@ -101,6 +101,8 @@ pub(crate) struct Activity {
     pub(crate) rebound: bool,
     /// Whether a node is killed.
     pub(crate) killed: bool,
+    /// Whether a node is killed or stopped.
+    pub(crate) ended: bool,
     /// Where nodes are by then.
     places: NodePlaces,
 }
@@ -124,7 +126,8 @@ impl Activity {
                 Op::Move { node, network, .. } => self.places.moved(node, network),
                 Op::Search { .. } => self.searched = true,
                 Op::Rebind { .. } => self.rebound = true,
-                Op::Kill { .. } => self.killed = true,
+                Op::Kill { .. } => (self.killed, self.ended) = (true, true),
+                Op::Stop { .. } => self.ended = true,
                 _ => {}
             }
         }

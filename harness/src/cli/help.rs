@@ -48,7 +48,8 @@ Exit status: 0 all checks hold; 1 a check failed; 2 wrong arguments or file; 3 e
 pub(super) const UP: &str = "\
 Deploys networks, routers and nodes as `harness run` does, plays no step, and leaves all of it up. A process of its own keeps the
 lab until `harness down`. If that process ends, the lab ends with it. With a lab of that name up, brings it to the file: links change,
-nodes are added, removed, or started again with other settings. What cannot change in place is named, and nothing is done.
+nodes are added, removed, or started again with other settings. What cannot change in place, such as another network, is
+named, and nothing is done. A node that steps have moved is made anew where the file has it.
 
 Examples:
   harness up topologies/one-lan.yaml --keys
@@ -131,10 +132,12 @@ Exit status: 0 found; 1 nothing found; 2 no such node, or a wrong query; 3 the n
 
 pub(super) const PLAY: &str = "\
 A file with `steps` and `checks` alone is played on the topology of the lab. A whole topology file must describe the lab that is up.
-Nodes that earlier steps have ended stay down until a step starts them. Ctrl-C ends the steps and leaves the lab up.
+Nodes that earlier steps have ended stay down until a step starts them, and those that have moved stay where they are. Ctrl-C ends
+the steps and leaves the lab up. With --out, a record is written as of a run, without logs of nodes.
 
 Examples:
   harness play steps.yaml
+  harness play steps.yaml --out runs/by-hand
   harness play topologies/three-lans.yaml --lab three-lans --set die=1/50
 
 Exit status: 0 all checks hold; 1 a check failed; 2 wrong arguments or file; 3 environment; 4 nothing was checked; 130 interrupted.";

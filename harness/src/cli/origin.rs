@@ -136,7 +136,7 @@ pub(super) fn version_note(source: &ReplaySource) -> Option<String> {
 }
 
 /// Variables that this program reads, as they are set.
-fn environment() -> BTreeMap<String, String> {
+pub(super) fn environment() -> BTreeMap<String, String> {
     let is_read =
         |name: &str| name.starts_with(VARIABLE_PREFIX) || OTHER_VARIABLES.iter().any(|(variable, _)| *variable == name);
     let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));

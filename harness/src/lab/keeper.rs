@@ -15,7 +15,9 @@ use super::LabError;
 use super::converge::Convergence;
 use super::difference::differences;
 use super::directory::{LabDirectory, LabState};
+use super::homes::LabHomes;
 use super::play::{self, PlayBackend, PlayObserver};
+use super::play_record::PlayRecord;
 use super::protocol::{LabBody, LabReply, PlayRequest};
 use super::serve;
 use crate::backend::held::{HeldBackend, HeldHosts, HeldState};
@@ -29,6 +31,7 @@ use crate::planner;
 use crate::progress::Progress;
 use crate::report::style::TableStyle;
 use crate::report::summary;
+use crate::results::directory::DirectoryError;
 use crate::results::result::RunResult;
 use crate::run::{StopReason, StopSignal, run_plan_on};
 use crate::topology::Overrides;
@@ -120,7 +123,8 @@ pub(crate) async fn keep<B: HeldBackend>(
     });
     let server = tokio::spawn(serve::serve(listener, Arc::clone(&shared)));
     up(serve::body(&shared));
-    let mut keeper = Keeper { backend, hosts, overrides, shared, orders: queue, plays: 0 };
+    let homes = LabHomes::of(hosts.plan());
+    let mut keeper = Keeper { backend, hosts, homes, overrides, shared, orders: queue, plays: 0 };
     let asked = keeper.keep(stop).await;
     keeper.shared.over.cancel();
     let removed = match &asked {
@@ -168,6 +172,7 @@ async fn deploy<B: HeldBackend>(
 struct Keeper<B> {
     backend: B,
     hosts: Arc<dyn HeldHosts>,
+    homes: LabHomes,
     /// With which the lab was planned.
     overrides: Overrides,
     shared: Arc<SharedLab>,
@@ -215,8 +220,13 @@ impl<B: Backend> Keeper<B> {
         stop: &StopSignal,
     ) -> Option<mpsc::Sender<LabReply>> {
         self.stop_fresh().await;
-        let (plan, places) = match play::plan_of(&request, &*self.hosts, &self.overrides) {
-            Ok(planned) => planned,
+        let planned = play::plan_of(&request, &*self.hosts, &self.overrides, &self.homes);
+        let begun = planned.and_then(|(plan, places)| {
+            let plan = Arc::new(plan);
+            Ok((self.begin_record(&request, &plan)?, plan, places))
+        });
+        let (mut record, plan, places) = match begun {
+            Ok(begun) => begun,
             Err(refused) => {
                 let _ = replies.send(refused).await;
                 return None;
@@ -225,15 +235,19 @@ impl<B: Backend> Keeper<B> {
         let live = places.of_play(&play::live(&*self.hosts));
         self.hosts.set_items(plan.items.clone());
         self.plays += 1;
-        let mut observer = PlayObserver { plan: &plan, replies: replies.clone() };
+        let mut observer = PlayObserver {
+            plan: &plan,
+            replies: replies.clone(),
+            recorder: record.as_mut().map(|record| &mut record.recorder),
+        };
         let mut backend = PlayBackend::new(&mut self.backend, self.plays * OPS_OF_A_PLAY, &places);
         let (stopped, mut down) = (StopSignal::default(), None);
-        let record = {
+        let played = {
             let mut run = pin!(run_plan_on(&plan, &mut backend, &live, &mut observer, &stopped));
             loop {
                 let ends = stopped.requested().is_some();
                 tokio::select! {
-                    record = &mut run => break record,
+                    played = &mut run => break played,
                     () = cancelled.cancelled(), if !ends => drop(stopped.request(StopReason::Interrupted)),
                     why = stop.wait(), if !ends => drop(stopped.request(why)),
                     Some(order) = self.orders.recv(), if !ends => match order {
@@ -248,13 +262,30 @@ impl<B: Backend> Keeper<B> {
                 }
             }
         };
-        let checks = checks::evaluate(&plan, &record.events, &record.metric_history);
-        let result = RunResult::of(&plan, self.shared.backend, &record, checks);
+        let checks = checks::evaluate(&plan, &played.events, &played.metric_history);
+        let result = RunResult::of(&plan, self.shared.backend, &played, checks);
+        let record_error = record.and_then(|record| record.end(&result).err());
+        let record_error = record_error.map(|error| butter_cli::chain::one_line(&error));
         let charset = if request.ascii { Charset::Ascii } else { Charset::Utf8 };
         let summary = summary::render(&result, TableStyle { width: request.width, charset });
-        let played = LabReply::Played { verdict: result.verdict, summary, result: result.to_json() };
+        let played = LabReply::Played { verdict: result.verdict, summary, result: result.to_json(), record_error };
         let _ = replies.send(played).await;
         down
+    }
+
+    /// Begins the record that a request asks for, if it does.
+    fn begin_record(&self, request: &PlayRequest, plan: &Arc<Plan>) -> Result<Option<PlayRecord>, LabReply> {
+        let Some(record) = &request.record else { return Ok(None) };
+        let begun = PlayRecord::begin((request, record), &self.overrides, (plan, self.shared.backend));
+        begun.map(Some).map_err(|error| LabReply::Refused {
+            error: butter_cli::chain::one_line(&error),
+            remedy: None,
+            class: if matches!(error, DirectoryError::NotEmpty(_)) {
+                ErrorClass::User
+            } else {
+                ErrorClass::Environment
+            },
+        })
     }
 
     /// Has the nodes leave that an earlier file started: they are fresh once more.
@@ -320,6 +351,7 @@ impl<B: Backend> Keeper<B> {
                 class: ErrorClass::Environment,
             })?;
             self.overrides = overrides;
+            self.homes.settle(&self.hosts.plan());
         }
         Ok(LabReply::Lab(Box::new(serve::body(&self.shared))))
     }

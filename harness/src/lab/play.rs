@@ -1,11 +1,13 @@
 //! A file's steps on a lab that is up.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::difference::differences;
+use super::homes::LabHomes;
 use super::places::Places;
 use super::protocol::{LabReply, PlayRequest};
 use super::slots::is_slot;
@@ -15,14 +17,16 @@ use crate::backend::{Backend, BackendError};
 use crate::checks;
 use crate::error_class::ErrorClass;
 use crate::events::{Event, EventKind, RunTime};
+use crate::net::autoconf::autoconfigured;
 use crate::op::{BackendEvent, Op, OpId, OpTarget};
-use crate::plan::{Check, NetworkIndex, NodeIndex, Plan};
+use crate::plan::{Check, Network, NetworkIndex, NodeIndex, NodePlan, Plan};
 use crate::planner;
 use crate::progress::Progress;
+use crate::results::directory::Recorder;
 use crate::results::incidents::Incident;
 use crate::run::{RunObserver, RunSoFar, RunStatus};
 use crate::series::Scrape;
-use crate::steps::state::NodeLife;
+use crate::steps::state::{HeldNode, NodeLife};
 use crate::topology::Overrides;
 
 /// Differences that a refusal names.
@@ -33,6 +37,7 @@ pub(super) fn plan_of(
     request: &PlayRequest,
     hosts: &dyn HeldHosts,
     of_lab: &Overrides,
+    homes: &LabHomes,
 ) -> Result<(Plan, Places), LabReply> {
     let refused = |error: String, remedy: Option<String>| LabReply::Refused { error, remedy, class: ErrorClass::User };
     let lab = hosts.plan();
@@ -41,15 +46,10 @@ pub(super) fn plan_of(
         Overrides { seed: request.seed.or(of_lab.seed), set: [&of_lab.set[..], &request.set[..]].concat(), folder };
     let text = steps_file::complete(&request.text, &lab.source);
     let name = request.file.display().to_string();
-    let plan = planner::read_held(&name, &text, &overrides, &lives(hosts))
+    let plan = planner::read_held(&name, &text, &overrides, &held_nodes(hosts))
         .map_err(|diagnostics| LabReply::Invalid(diagnostics.render(request.color).trim_end().to_owned()))?;
-    if plan.steps.iter().flat_map(|step| &step.ops).any(|timed| matches!(timed.op, Op::Move { .. })) {
-        return Err(refused(
-            format!("{name} moves nodes, and the networks of a lab that is up have no addresses set aside for that"),
-            Some("have the step in a file of its own: harness run FILE".to_owned()),
-        ));
-    }
-    let differences: Vec<String> = differences(&lab, &plan).iter().map(ToString::to_string).collect();
+    let differences = differences(&homes.as_declared(&lab), &plan);
+    let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
     if !differences.is_empty() {
         let shown = differences[..differences.len().min(NAMED_MAX)].join("\n  ");
         let more = differences.len().saturating_sub(NAMED_MAX);
@@ -59,12 +59,12 @@ pub(super) fn plan_of(
             Some("play a file with `steps` alone, or bring the lab to the file first: harness up FILE".to_owned()),
         ));
     }
-    placed(plan, &lab)
+    placed(plan, &lab, homes)
         .map_err(|error| refused(error, Some("have the steps in the file that the lab is deployed from".to_owned())))
 }
 
 /// The plan with the addresses of the lab, whose nodes and networks are the same by name, and their places in the lab.
-fn placed(mut plan: Plan, lab: &Plan) -> Result<(Plan, Places), String> {
+fn placed(mut plan: Plan, lab: &Plan, homes: &LabHomes) -> Result<(Plan, Places), String> {
     let places = Places::of(&plan, lab)?;
     for (index, network) in places.networks.iter().enumerate() {
         let (here, there) = (plan.networks[index].subnet, lab.network(*network));
@@ -76,13 +76,30 @@ fn placed(mut plan: Plan, lab: &Plan) -> Result<(Plan, Places), String> {
     }
     for (node, place) in plan.nodes.iter_mut().zip(&places.nodes) {
         let there = lab.node(*place);
+        let network = places.networks.iter().position(|network| *network == there.network);
+        node.network = network.map_or(node.network, NetworkIndex);
         (node.address, node.address6) = (there.address, there.address6);
     }
+    readdress_moves(&mut plan, &places, lab, homes)?;
     Ok((plan, places))
 }
 
-/// How the nodes live, for the planner.
-fn lives(hosts: &dyn HeldHosts) -> BTreeMap<String, NodeLife> {
+/// Gives each node that moves an address that is free in the lab.
+fn readdress_moves(plan: &mut Plan, places: &Places, lab: &Plan, homes: &LabHomes) -> Result<(), String> {
+    let mut free: BTreeMap<NetworkIndex, std::vec::IntoIter<Ipv4Addr>> = BTreeMap::new();
+    for timed in plan.steps.iter_mut().flat_map(|step| &mut step.ops) {
+        let Op::Move { network, address, address6, .. } = &mut timed.op else { continue };
+        let there = places.networks[network.0];
+        let free = free.entry(there).or_insert_with(|| homes.free_addresses(lab, there).into_iter());
+        let Network { name, ipv6, .. } = lab.network(there);
+        *address = free.next().ok_or_else(|| format!("network {name} has too few free addresses for its moves"))?;
+        *address6 = address6.and(ipv6.as_ref()).map(|ipv6| autoconfigured(ipv6.subnet, *address));
+    }
+    Ok(())
+}
+
+/// What the nodes are by now, for the planner.
+fn held_nodes(hosts: &dyn HeldHosts) -> BTreeMap<String, HeldNode> {
     let life = |state| match state {
         HeldState::Unstarted => NodeLife::Unstarted,
         HeldState::Up => NodeLife::Up,
@@ -91,7 +108,11 @@ fn lives(hosts: &dyn HeldHosts) -> BTreeMap<String, NodeLife> {
     };
     let plan = hosts.plan();
     let nodes = plan.nodes.iter().enumerate().filter(|(_, node)| !is_slot(node));
-    nodes.map(|(index, node)| (node.name.clone(), life(hosts.state(NodeIndex(index))))).collect()
+    let held = |(index, node): (usize, &NodePlan)| {
+        let network = plan.network(node.network).name.clone();
+        (node.name.clone(), HeldNode { life: life(hosts.state(NodeIndex(index))), network })
+    };
+    nodes.map(held).collect()
 }
 
 /// The nodes that run and answer.
@@ -155,10 +176,12 @@ impl<B: Backend> Backend for PlayBackend<'_, B> {
     }
 }
 
-/// Passes on what happens, as lines. What is not read in time is left out.
+/// Passes on what happens, as lines, and to the record. Lines that are not read in time are left out.
 pub(super) struct PlayObserver<'p> {
     pub(super) plan: &'p Plan,
     pub(super) replies: mpsc::Sender<LabReply>,
+    /// What writes the record, if one is written.
+    pub(super) recorder: Option<&'p mut Recorder>,
 }
 
 impl PlayObserver<'_> {
@@ -169,6 +192,9 @@ impl PlayObserver<'_> {
 
 impl RunObserver for PlayObserver<'_> {
     fn event(&mut self, event: &Event) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(event);
+        }
         match &event.kind {
             EventKind::StepBegan { step, .. } => {
                 let summary = &self.plan.steps[*step].summary;
@@ -186,7 +212,11 @@ impl RunObserver for PlayObserver<'_> {
         }
     }
 
-    fn sampled(&mut self, _: RunTime, _: &Arc<Vec<Scrape>>) {}
+    fn sampled(&mut self, at: RunTime, scrapes: &Arc<Vec<Scrape>>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.sampled(at, scrapes);
+        }
+    }
 
     fn status(&mut self, _: &RunStatus) {}
 

@@ -1,5 +1,6 @@
 //! What commands ask of a keeper and what it answers: one JSON line each way, or several answers to one question.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::backend::held::{HeldApi, HeldState, LogSource};
 use crate::error_class::ErrorClass;
+use crate::results::manifest::ValueOrigin;
 use crate::results::result::RunVerdict;
 use crate::topology::FILE_BYTES_MAX;
 
@@ -70,6 +72,24 @@ pub(crate) struct PlayRequest {
     pub(crate) ascii: bool,
     /// Whether errors are coloured.
     pub(crate) color: bool,
+    /// The record that is to be written, if one is.
+    #[serde(default)]
+    pub(crate) record: Option<RecordRequest>,
+}
+
+/// A record of what is played, as a run leaves one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RecordRequest {
+    /// Where it is written: an absolute path of an empty directory, or of none.
+    pub(crate) directory: PathBuf,
+    /// The command line that asks for it.
+    pub(crate) command_line: Vec<String>,
+    /// Environment variables of this program that are set there.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Where the seed of the request comes from, if it has one.
+    pub(crate) seed_from: ValueOrigin,
+    /// Where the variables of the request come from.
+    pub(crate) set_from: ValueOrigin,
 }
 
 /// What a keeper answers.
@@ -94,6 +114,8 @@ pub(crate) enum LabReply {
         summary: String,
         /// As `result.json` has it.
         result: String,
+        /// Why the record is not whole, if it is not.
+        record_error: Option<String>,
     },
     /// The lab has gone.
     Removed,

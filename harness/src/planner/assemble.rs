@@ -12,7 +12,7 @@ use crate::net::firewall::Policy;
 use crate::net::nat::Forward;
 use crate::plan::ipv6::{Network6, Uplink6};
 use crate::plan::{Item, Network, NetworkIndex, NodeIndex, NodePlan, Step, Uplink};
-use crate::steps::state::{NodeLife, PlanState};
+use crate::steps::state::{HeldNode, PlanState};
 use crate::steps::{self, StepEntry};
 use crate::topology::addresses::{self, HostAddresses};
 use crate::topology::check::{NetworkModel, TopologyModel, needs};
@@ -28,12 +28,12 @@ pub(crate) struct Assembled {
     pub(crate) steps: Vec<Step>,
 }
 
-/// Assembles everything. `None` if that is impossible; why is among `problems`. Nodes of a lab that is up live as `lives` says.
+/// Assembles everything. `None` if that is impossible; why is among `problems`. Nodes of a lab that is up are as `held` says.
 pub(crate) fn assemble(
     model: &TopologyModel,
     entries: &[StepEntry],
     seed: u64,
-    lives: &BTreeMap<String, NodeLife>,
+    held: &BTreeMap<String, HeldNode>,
     problems: &mut DiagnosticSink,
 ) -> Option<Assembled> {
     let needs = needs(&model.networks, &model.groups, model.fresh_steps);
@@ -64,7 +64,12 @@ pub(crate) fn assemble(
     let uplinks = UplinkStates::new(&networks, &mut hosts);
     let mut state = PlanState::new(model, &roster, uplinks, longest_deadline(model));
     for (index, node) in roster.nodes.iter().enumerate() {
-        lives.get(&node.name).into_iter().for_each(|life| state.set_life(NodeIndex(index), *life));
+        let Some(now) = held.get(&node.name) else { continue };
+        state.set_life(NodeIndex(index), now.life);
+        // The others are the lab's spare ones, whose names say nothing of those of the file.
+        if let Some(network) = networks.iter().position(|network| node.from_start && network.name == now.network) {
+            state.set_place(NodeIndex(index), NetworkIndex(network));
+        }
     }
     let scheduled = steps::schedule(entries, seed, &mut state);
     let items = std::mem::take(&mut state.items);

@@ -2,7 +2,7 @@
 
 use super::format::{plural, seconds};
 use super::style::{TableStyle, fitted};
-use super::{checks, connectivity, items, links, nodes, queries, rebind_recovery, searches, traffic};
+use super::{checks, connectivity, items, links, nodes, queries, rebind_recovery, repair, searches, traffic};
 use crate::results::check_result::{CheckFailures, CheckResult};
 use crate::results::result::{RunResult, RunVerdict};
 
@@ -34,6 +34,7 @@ pub fn render(result: &RunResult, style: TableStyle) -> String {
         queries::table(&result.queries, style),
         searches::table(result.searches.as_ref(), style).map(|table| fitted(table, style, &[1, 6, 2, 8])),
         traffic::table(&result.traffic, style).map(|table| table.to_string()),
+        repair::table(&result.repair, style).map(|table| fitted(table, style, &[1, 2])),
         connectivity::grid(&result.connectivity, style).map(|table| table.to_string()),
         rebind_recovery::table(&result.rebind_recovery, style).map(|table| fitted(table, style, &[6, 4])),
         links::table(&result.links, style).map(|table| fitted(table, style, &[3, 6])),

@@ -17,7 +17,7 @@ pub const MANIFEST_VERSION: u32 = 1;
 /// Name of the file in a record.
 const FILE: &str = "run.json";
 /// Name of the topology's text in a record.
-const TOPOLOGY_FILE: &str = "topology.yaml";
+pub(crate) const TOPOLOGY_FILE: &str = "topology.yaml";
 /// Longest `run.json` that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 

@@ -12,6 +12,7 @@ use super::links::{NetworkLinks, links};
 use super::nodes::NodeResults;
 use super::queries::QueryResults;
 use super::rebind_recovery::{RebindRecovery, rebind_recovery};
+use super::repair::RepairResults;
 use super::searches::SearchSummary;
 use super::steps::{StepResult, errors, steps};
 use super::tally::Tally;
@@ -92,6 +93,8 @@ pub struct RunResult {
     pub nodes: NodeResults,
     /// What nodes have sent.
     pub traffic: TrafficResults,
+    /// What repair cost.
+    pub repair: RepairResults,
     /// Every step that was begun.
     pub steps: Vec<StepResult>,
     /// Operations that did not happen as planned, and nodes that ended without being asked to.
@@ -164,6 +167,7 @@ impl RunResult {
             failed_operations: failed_operations(&played.events),
             nodes: NodeResults::new(plan, &tally.nodes),
             traffic: played.metric_history.traffic(),
+            repair: RepairResults::of(played.metric_history.repair(tally.end), &tally.node_ends),
             steps,
             incidents: IncidentResults::new(plan, &tally.incidents),
         }

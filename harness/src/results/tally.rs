@@ -7,6 +7,7 @@ use super::items::ItemTally;
 use super::nodes::NodeTally;
 use super::queries::QueryTally;
 use super::rebind_recovery::RebindTally;
+use super::repair::NodeEndTally;
 use super::searches::SearchesTally;
 use super::views::ViewTally;
 use crate::events::{Event, RunTime};
@@ -19,6 +20,8 @@ pub struct Tally {
     pub items: ItemTally,
     /// Starts and ends of nodes.
     pub nodes: NodeTally,
+    /// When honest nodes ended.
+    pub node_ends: NodeEndTally,
     /// Queries and how they ended.
     pub queries: QueryTally,
     /// Gets of keys that no item has.
@@ -45,6 +48,7 @@ impl Tally {
             tally.end = event.at;
             tally.items.add(plan, event);
             tally.nodes.add(plan, event);
+            tally.node_ends.add(plan, event);
             tally.queries.add(plan, event);
             tally.absents.add(event);
             tally.searches.add(event);

@@ -97,6 +97,11 @@ impl<'p> PlanState<'p> {
         self.places.network(&self.roster.nodes, node)
     }
 
+    /// Notes that a node has come to this network before the first step.
+    pub(crate) fn set_place(&mut self, node: NodeIndex, network: NetworkIndex) {
+        self.places.moved(node, network);
+    }
+
     /// Takes a node to another network.
     ///
     /// # Errors
@@ -278,6 +283,14 @@ pub(crate) enum NodeLife {
     Down,
     /// It is frozen.
     Paused,
+}
+
+/// What a node of a lab that is up is by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeldNode {
+    pub(crate) life: NodeLife,
+    /// Name of the network that it is on.
+    pub(crate) network: String,
 }
 
 impl fmt::Display for NodeLife {

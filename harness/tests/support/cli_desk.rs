@@ -32,7 +32,20 @@ checks:
   - retrieval == 100%
 ";
 
+/// Steps in place of the last one of [`SMALL`]: a node is killed, and another comes to the network `cafe`.
+const KILL_AND_MOVE: &str =
+    "  - kill: {nodes: [n-1]}\n  - settle: {for: 4s}\n  - move: {nodes: [n-2], to: cafe}\n  - settle: {for: 2s}\n";
+
 impl Desk {
+    /// `moves.yaml`: [`SMALL`] with another network, in which a node is killed and another moves.
+    pub(crate) fn write_moves(&self) {
+        let networks = "  lan: {}\n  cafe: {behind: lan, nat: full-cone}\n";
+        let text = SMALL
+            .replace("  lan: {}\n", networks)
+            .replace("  - retrieve: {items: all, from: [lan, fresh]}\n", KILL_AND_MOVE);
+        self.write("moves.yaml", &text.replace("  - retrieval == 100%\n", ""));
+    }
+
     pub(crate) fn new() -> Self {
         let desk = Desk(tempfile::tempdir().unwrap());
         desk.write("small.yaml", SMALL);

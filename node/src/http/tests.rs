@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::client::{ClientLimits, ConnectError, Connector, HttpClient, HttpError};
@@ -37,6 +38,23 @@ impl Connector for Direct {
 
     async fn connect(&self) -> Result<TcpStream, ConnectError> {
         Ok(TcpStream::connect(self.0).await?)
+    }
+}
+
+/// Adds a permit for each connection.
+struct Counted(SocketAddr, Arc<Semaphore>);
+
+impl Connector for Counted {
+    type Stream = TcpStream;
+
+    fn host(&self) -> String {
+        self.0.to_string()
+    }
+
+    async fn connect(&self) -> Result<TcpStream, ConnectError> {
+        let stream = TcpStream::connect(self.0).await?;
+        self.1.add_permits(1);
+        Ok(stream)
     }
 }
 
@@ -95,12 +113,15 @@ async fn silent_and_slow_clients_do_not_keep_others_out() {
 
 #[tokio::test]
 async fn a_request_under_way_is_not_closed_to_make_room() {
-    let (listener, gate) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Arc::new(tokio::sync::Semaphore::new(0)));
-    let (address, held) = (listener.local_addr().unwrap(), Arc::clone(&gate));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let [gate, begun, connected] = [(); 3].map(|()| Arc::new(Semaphore::new(0)));
+    let (held, at_work) = (Arc::clone(&gate), Arc::clone(&begun));
     let limits = HttpLimits { connections: 1, ..LIMITS };
     tokio::spawn(async move {
         let wait = move |_: Request<RequestBody>| {
             let held = Arc::clone(&held);
+            at_work.add_permits(1);
             async move {
                 held.acquire().await.unwrap().forget();
                 Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("done")))
@@ -108,10 +129,17 @@ async fn a_request_under_way_is_not_closed_to_make_room() {
         };
         HttpServer::new(limits).serve(&HttpListener::Tcp(listener), service_fn(wait)).await
     });
-    let first = tokio::spawn(async move { client(address, None).call(Method::GET, "/", Bytes::new()).await });
-    let second = tokio::spawn(async move { client(address, None).call(Method::GET, "/", Bytes::new()).await });
-    // Both are let pass only after both had their chance to connect.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let [first, second] = [(); 2].map(|()| {
+        let limits = ClientLimits { connect_deadline: Duration::from_secs(60), answer_bytes: 1_000 };
+        let client = HttpClient::new(Counted(address, Arc::clone(&connected)), None, limits).unwrap();
+        tokio::spawn(async move { client.call(Method::GET, "/", Bytes::new()).await })
+    });
+    // Both are let pass only once both have connected and one is under way.
+    let waits = async {
+        let _both = connected.acquire_many(2).await.unwrap();
+        let _one = begun.acquire().await.unwrap();
+    };
+    timeout(Duration::from_secs(30), waits).await.expect("both connect, and one is served");
     gate.add_permits(2);
     assert_eq!(first.await.unwrap().unwrap().body, "done");
     assert_eq!(second.await.unwrap().unwrap().body, "done");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::events::RunTime;
+use crate::metrics::repair::{RepairHistory, RepairSums};
 use crate::metrics::traffic::{TrafficResults, TrafficTally};
 use crate::plan::{Aggregate, Check, EndCondition, Plan, Statistic};
 use crate::series::{Scrape, Source};
@@ -18,6 +19,7 @@ pub const ROUTER_METRICS: &str = "butter_router_";
 pub struct MetricHistory {
     metrics: BTreeMap<String, Vec<Sample>>,
     traffic: TrafficTally,
+    repair: RepairHistory,
 }
 
 /// One metric over all nodes, or over all routers, at one moment. A source with several series of that name counts with
@@ -44,12 +46,13 @@ impl MetricHistory {
             _ => None,
         };
         let metrics = plan.checks.iter().chain(in_steps).filter_map(name).collect();
-        MetricHistory { metrics, traffic: TrafficTally::of(plan) }
+        MetricHistory { metrics, traffic: TrafficTally::of(plan), repair: RepairHistory::of(plan) }
     }
 
     /// Adds a sample of all nodes and routers.
     pub fn take(&mut self, at: RunTime, scrapes: &[Scrape]) {
         self.traffic.take(at, scrapes);
+        self.repair.take(at, scrapes);
         for (name, history) in &mut self.metrics {
             let of_routers = name.starts_with(ROUTER_METRICS);
             let counts = |source| matches!(source, Source::Router(_)) == of_routers;
@@ -73,6 +76,11 @@ impl MetricHistory {
     /// What nodes have sent by the last sample.
     pub fn traffic(&self) -> TrafficResults {
         self.traffic.results()
+    }
+
+    /// What nodes have sent to repair and held until `end`; `None` while none was seen to hold a block.
+    pub fn repair(&self, end: RunTime) -> Option<RepairSums> {
+        self.repair.until(end)
     }
 
     /// The metric until `end`: extremes over all samples, sum and mean of the last one. `None` if no source exposed it.

@@ -15,7 +15,7 @@ const BYTES: &str = "butter_messages_sent_bytes_total";
 /// The counter of those bytes by what the messages are for.
 pub const PURPOSE_BYTES: &str = "butter_purpose_bytes_total";
 /// The label of [`PURPOSE_BYTES`] that says what for.
-const PURPOSE: &str = "purpose";
+pub const PURPOSE: &str = "purpose";
 /// Values of [`PURPOSE`], in the order of [`TrafficByPurpose`].
 pub const PURPOSES: [&str; 4] = ["upkeep", "repair", "query", "payload"];
 /// The counter of bytes that a node carries between two others.

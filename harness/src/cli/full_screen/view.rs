@@ -14,34 +14,27 @@ use ratatui::widgets::{Block, Borders, Paragraph};
 use crate::checks;
 use crate::cli::progress::{event_text, part_of_step};
 use crate::events::{Event, EventKind, RunTime};
-use crate::metrics::history::MetricHistory;
 use crate::plan::Plan;
 use crate::report::format::{measured, seconds};
 use crate::results::check_result::CheckResult;
 use crate::results::event_line;
-use crate::run::{RunEnd, RunRecord, RunStatus};
+use crate::results::under_way::{RunUnderWay, SumPace};
+use crate::run::RunStatus;
 use crate::series::Scrape;
 
 /// Most events that are kept: more than any terminal has lines.
 const EVENTS_MAX: usize = 400;
-/// Least pause between two judgements of the checks.
-const JUDGE_EVERY: Duration = Duration::from_secs(1);
-/// The pause after a judgement, in times of what it took.
-const PAUSE_PER_COST: u32 = 20;
 /// Columns from which steps and checks stand beside each other.
 const WIDE: u16 = 90;
 
 /// What is known of a run.
 pub(super) struct RunView {
-    plan: Arc<Plan>,
-    backend: String,
+    under_way: RunUnderWay,
     terminal: Terminal,
     began: Instant,
-    record: RunRecord,
-    status: RunStatus,
     steps: Vec<StepState>,
     checks: Vec<CheckResult>,
-    judge_due: Instant,
+    pace: SumPace,
     events: VecDeque<String>,
 }
 
@@ -54,18 +47,14 @@ enum StepState {
 
 impl RunView {
     pub(super) fn new(plan: Arc<Plan>, backend: &str, terminal: Terminal) -> Self {
-        let metric_history = MetricHistory::of(&plan);
         RunView {
-            backend: backend.to_owned(),
             terminal,
             began: Instant::now(),
-            record: RunRecord { events: Vec::new(), metric_history, last_sample: None, ended: RunEnd::Finished },
-            status: RunStatus::default(),
             steps: vec![StepState::Waits; plan.steps.len()],
             checks: Vec::new(),
-            judge_due: Instant::now(),
+            pace: SumPace::default(),
             events: VecDeque::new(),
-            plan,
+            under_way: RunUnderWay::new(plan, backend),
         }
     }
 
@@ -79,19 +68,18 @@ impl RunView {
             }
             _ => {}
         }
-        if let Ok(value) = event_line::value(&event, &self.plan) {
+        if let Ok(value) = event_line::value(&event, &self.under_way.plan) {
             self.line(&event_text(event.at, &value));
         }
-        self.record.events.push(event);
+        self.under_way.event(event);
     }
 
     pub(super) fn sampled(&mut self, at: RunTime, scrapes: Arc<Vec<Scrape>>) {
-        self.record.metric_history.take(at, &scrapes);
-        self.record.last_sample = Some((at, scrapes));
+        self.under_way.sampled(at, scrapes);
     }
 
     pub(super) fn status(&mut self, status: RunStatus) {
-        self.status = status;
+        self.under_way.status = status;
     }
 
     /// Adds a line to the last events.
@@ -104,12 +92,11 @@ impl RunView {
 
     /// Judges the checks by what has happened so far, now and then.
     pub(super) fn judge(&mut self) {
-        let began = Instant::now();
-        if began < self.judge_due {
-            return;
+        let RunUnderWay { plan, record, .. } = &self.under_way;
+        if self.pace.begin() {
+            self.checks = checks::evaluate(plan, &record.events, &record.metric_history);
+            self.pace.end();
         }
-        self.checks = checks::evaluate(&self.plan, &self.record.events, &self.record.metric_history);
-        self.judge_due = began + JUDGE_EVERY.max(began.elapsed() * PAUSE_PER_COST);
     }
 
     pub(super) fn draw(&self, frame: &mut Frame<'_>) {
@@ -144,12 +131,12 @@ impl RunView {
         let lines: Vec<Line<'_>> = self
             .steps
             .iter()
-            .zip(&self.plan.steps)
+            .zip(&self.under_way.plan.steps)
             .map(|(state, step)| {
                 let (sign, color, time) = match state {
                     StepState::Waits => (self.signs()[2], None, String::new()),
                     StepState::Runs { began } => {
-                        let part = part_of_step(&self.plan, &self.status, *began);
+                        let part = part_of_step(&self.under_way.plan, &self.under_way.status, *began);
                         let part = part.map_or(String::new(), |part| format!(" {:.0} %", (part * 100.0).min(100.0)));
                         (self.signs()[3], Some(Color::Yellow), part)
                     }
@@ -206,17 +193,17 @@ impl RunView {
     }
 
     fn headline(&self) -> String {
-        let Plan { name, seed, .. } = &*self.plan;
+        let RunUnderWay { plan, backend, status, .. } = &self.under_way;
+        let Plan { name, seed, .. } = &**plan;
         let real = humantime::format_duration(Duration::from_secs(self.began.elapsed().as_secs()));
         format!(
-            "{name} on {}, seed {seed}: clock {:.1} s, {real} by the wall; Ctrl-C ends the run",
-            self.backend,
-            self.status.now.as_secs_f64()
+            "{name} on {backend}, seed {seed}: clock {:.1} s, {real} by the wall; Ctrl-C ends the run",
+            status.now.as_secs_f64()
         )
     }
 
     fn standing(&self) -> String {
-        let RunStatus { live, acknowledged, persistent, queries, .. } = self.status;
+        let RunStatus { live, acknowledged, persistent, queries, .. } = self.under_way.status;
         let mut parts = vec![format!("{live} nodes alive")];
         match persistent {
             Some((kept, of)) if of > 0 => parts.push(format!("{kept} of {of} items persistent")),

@@ -9,10 +9,15 @@ use clap::Args as ClapArgs;
 
 use super::super::error::CommandError;
 use super::super::inspect::OverrideArgs;
-use super::super::{Exit, show, table_style, tell};
+use super::super::origin::environment;
+use super::super::{Exit, report, show, table_style, tell};
 use super::LabArg;
+use crate::error_class::ErrorClass;
+use crate::lab::LabError;
 use crate::lab::client::LabConnection;
-use crate::lab::protocol::{LabReply, LabRequest, PlayRequest};
+use crate::lab::protocol::{LabReply, LabRequest, PlayRequest, RecordRequest};
+use crate::report_page::PAGE_FILE;
+use crate::results::manifest::ValueOrigin;
 use crate::topology;
 
 #[derive(Debug, ClapArgs)]
@@ -24,6 +29,9 @@ pub(in super::super) struct Args {
     file: PathBuf,
     #[command(flatten)]
     overrides: OverrideArgs,
+    /// Write the record of the steps there, as of a run: a directory that is empty, or does not exist
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print the result as JSON instead of the tables
     #[arg(long)]
     json: bool,
@@ -41,6 +49,7 @@ pub(in super::super) async fn play(args: &Args) -> Result<Exit, CommandError> {
         width: style.width,
         ascii: style.charset == Charset::Ascii,
         color: output::stderr().color,
+        record: args.record(),
     };
     let mut keeper = LabConnection::ask(&lab, &LabRequest::Play(request)).await?;
     let mut interrupted = false;
@@ -59,11 +68,12 @@ pub(in super::super) async fn play(args: &Args) -> Result<Exit, CommandError> {
         };
         match reply {
             LabReply::Line(line) => tell(&format!("{}: {line}", lab.name())),
-            LabReply::Played { verdict, summary, result } => {
+            LabReply::Played { verdict, summary, result, record_error } => {
                 match args.json {
                     true => output::data(result.as_bytes()),
                     false => show(&summary),
                 }
+                args.show_record(record_error)?;
                 return Ok(verdict.into());
             }
             LabReply::Invalid(problems) => {
@@ -72,6 +82,35 @@ pub(in super::super) async fn play(args: &Args) -> Result<Exit, CommandError> {
             }
             _ => return Err(keeper.unexpected().into()),
         }
+    }
+}
+
+impl Args {
+    /// The record that is asked for, if one is.
+    fn record(&self) -> Option<RecordRequest> {
+        let out = self.out.as_ref()?;
+        let origin = |option: &str| match self.overrides.given.contains(option) {
+            true => ValueOrigin::CommandLine,
+            false => ValueOrigin::Environment,
+        };
+        Some(RecordRequest {
+            directory: std::path::absolute(out).unwrap_or_else(|_| out.clone()),
+            command_line: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+            environment: environment(),
+            seed_from: origin("seed"),
+            set_from: origin("set"),
+        })
+    }
+
+    /// Makes the page of the record that the keeper has written, and says where it is.
+    fn show_record(&self, error: Option<String>) -> Result<(), CommandError> {
+        let Some(out) = &self.out else { return Ok(()) };
+        if let Some(error) = error {
+            return Err(LabError::Refused { error, remedy: None, class: ErrorClass::Environment }.into());
+        }
+        report::page_of_run(out).map_or(Ok(()), Err)?;
+        tell(&format!("report: {}", out.join(PAGE_FILE).display()));
+        Ok(())
     }
 }
 

@@ -138,6 +138,7 @@ async fn converge(args: &Args, plan: &Plan, lab: &LabDirectory) -> Result<(), Co
         width: None,
         ascii: false,
         color: output::stderr().color,
+        record: None,
     };
     if args.keys || args.foreground || args.no_probe {
         tell("note: --keys, --foreground and --no-probe count where a lab is deployed, and this one is up");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -12,7 +12,6 @@ use super::recorded;
 use super::state::{EndedRun, LiveState, PartName, list_ended};
 use crate::checks;
 use crate::events::{Event, RunTime};
-use crate::metrics::history::MetricHistory;
 use crate::metrics::samples::{labels, names};
 use crate::plan::Plan;
 use crate::report_page::PAGE_FILE;
@@ -23,15 +22,12 @@ use crate::report_page::thin;
 use crate::results::event_line;
 use crate::results::outline::RunOutline;
 use crate::results::result::RunResult;
-use crate::run::{RunEnd, RunRecord, RunStatus};
+use crate::results::under_way::{RunUnderWay, SumPace};
+use crate::run::RunStatus;
 use crate::series::Scrape;
 
 /// How often it looks whether anything is to be summed up.
 const TICK: Duration = Duration::from_millis(200);
-/// Least pause between two states.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-/// The pause after a state, in times of what summing it up took.
-const PAUSE_PER_COST: u32 = 20;
 /// Most news that are taken before it looks at the clock.
 const BATCH: usize = 5_000;
 
@@ -53,7 +49,7 @@ pub(super) struct Gatherer {
     shown: Shown,
     /// Whether the latest state lacks something.
     is_stale: bool,
-    due: Instant,
+    pace: SumPace,
     runs: u64,
     ended: Vec<EndedRun>,
     sets: Vec<Value>,
@@ -63,16 +59,13 @@ pub(super) struct Gatherer {
 /// What the page is about.
 enum Shown {
     Prepares { name: String, what: String },
-    Runs(Box<RunSoFar>),
+    Runs(Box<ShownRun>),
     Ended(PathBuf),
 }
 
 /// A run that is being played.
-struct RunSoFar {
-    plan: Arc<Plan>,
-    backend: String,
-    record: RunRecord,
-    status: RunStatus,
+struct ShownRun {
+    under_way: RunUnderWay,
     sections: Vec<Box<dyn PageSection>>,
     files: RunFiles,
 }
@@ -83,7 +76,7 @@ impl Gatherer {
             states,
             shown: Shown::Prepares { name: "harness run".to_owned(), what: "about to begin".to_owned() },
             is_stale: true,
-            due: Instant::now(),
+            pace: SumPace::default(),
             runs: 0,
             ended: Vec::new(),
             sets: Vec::new(),
@@ -102,10 +95,9 @@ impl Gatherer {
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
-            if self.is_stale && self.states.receiver_count() > 0 && Instant::now() >= self.due {
-                let began = Instant::now();
+            if self.is_stale && self.states.receiver_count() > 0 && self.pace.begin() {
                 self.publish();
-                self.due = began + PAUSE_MIN.max(began.elapsed() * PAUSE_PER_COST);
+                self.pace.end();
             }
         }
     }
@@ -116,18 +108,18 @@ impl Gatherer {
             News::Prepares { name, what } => self.shown = Shown::Prepares { name, what },
             News::Begins { plan, backend, directory } => {
                 self.runs += 1;
-                self.shown = Shown::Runs(Box::new(RunSoFar::new(plan, backend, &directory)));
+                self.shown = Shown::Runs(Box::new(ShownRun::new(plan, &backend, &directory)));
             }
             News::Event(event) => self.with_run(|run| run.event(*event)),
             News::Sampled(at, scrapes) => self.with_run(|run| run.sampled(at, scrapes)),
-            News::Status(status) => self.with_run(|run| run.status = status),
+            News::Status(status) => self.with_run(|run| run.under_way.status = status),
             News::Ended { directory } => self.end(directory),
             News::SetPage { page } => self.list_set(page),
             News::Over => self.is_over = true,
         }
     }
 
-    fn with_run(&mut self, take: impl FnOnce(&mut RunSoFar)) {
+    fn with_run(&mut self, take: impl FnOnce(&mut ShownRun)) {
         if let Shown::Runs(run) = &mut self.shown {
             take(run);
         }
@@ -144,7 +136,7 @@ impl Gatherer {
         }
         self.shown = Shown::Ended(directory);
         // The verdict is not kept waiting.
-        self.due = Instant::now();
+        self.pace.hurry();
     }
 
     fn list_set(&mut self, page: PathBuf) {
@@ -200,30 +192,27 @@ impl Gatherer {
     }
 }
 
-impl RunSoFar {
-    fn new(plan: Arc<Plan>, backend: String, directory: &Path) -> Self {
-        let history = MetricHistory::of(&plan);
-        let record =
-            RunRecord { events: Vec::new(), metric_history: history, last_sample: None, ended: RunEnd::Finished };
+impl ShownRun {
+    fn new(plan: Arc<Plan>, backend: &str, directory: &Path) -> Self {
         let plan_value = serde_json::to_value(&*plan).expect("a plan is always JSON");
-        let outline = RunOutline::from(&RunResult::of(&plan, &backend, &record, Vec::new()));
+        let under_way = RunUnderWay::new(plan, backend);
+        let outline = RunOutline::from(&RunResult::of(&under_way.plan, backend, &under_way.record, Vec::new()));
         let files = RunFiles::of_running(directory, outline, plan_value);
         let sections = SECTIONS.iter().map(|section| (section.begin)()).collect();
-        RunSoFar { plan, backend, record, status: RunStatus::default(), sections, files }
+        ShownRun { under_way, sections, files }
     }
 
     fn event(&mut self, event: Event) {
-        if let Ok(value) = event_line::value(&event, &self.plan) {
+        if let Ok(value) = event_line::value(&event, &self.under_way.plan) {
             let name = value["event"].as_str().unwrap_or_default();
             self.sections.iter_mut().for_each(|section| section.event(event.at.0, name, &value, &self.files));
         }
-        self.record.events.push(event);
+        self.under_way.event(event);
     }
 
     fn sampled(&mut self, at: RunTime, scrapes: Arc<Vec<Scrape>>) {
-        self.record.metric_history.take(at, &scrapes);
         for scrape in &*scrapes {
-            let (node, _, group) = names(&self.plan, scrape.source);
+            let (node, _, group) = names(&self.under_way.plan, scrape.source);
             for series in scrape.series.iter().filter(|series| series.value.is_finite()) {
                 let labels = labels(series);
                 let (at_ms, metric, value) = (at.0 / 1_000, &*series.name, series.value);
@@ -231,14 +220,15 @@ impl RunSoFar {
                 self.sections.iter_mut().for_each(|section| section.sample(row));
             }
         }
-        self.record.last_sample = Some((at, scrapes));
+        self.under_way.sampled(at, scrapes);
     }
 
     /// Everything that the page shows, of what has happened so far.
     fn parts(&mut self) -> Vec<(PartName, Value)> {
-        let checks = checks::evaluate(&self.plan, &self.record.events, &self.record.metric_history);
-        let mut result = RunResult::of(&self.plan, &self.backend, &self.record, checks);
-        result.run_s = result.run_s.max(self.status.now.as_secs_f64());
+        let RunUnderWay { plan, backend, record, status } = &self.under_way;
+        let checks = checks::evaluate(plan, &record.events, &record.metric_history);
+        let mut result = RunResult::of(plan, backend, record, checks);
+        result.run_s = result.run_s.max(status.now.as_secs_f64());
         self.files.outline = RunOutline::from(&result);
         let files = &self.files;
         let mut result = serde_json::to_value(result).expect("a result is always JSON");
@@ -256,13 +246,13 @@ impl RunSoFar {
     }
 
     fn standing(&self) -> Value {
-        let RunStatus { now, step, live, .. } = self.status;
-        let summary = step.and_then(|step| self.plan.steps.get(step)).map(|step| &step.summary);
+        let RunUnderWay { plan, status: RunStatus { now, step, live, .. }, .. } = &self.under_way;
+        let summary = step.and_then(|step| plan.steps.get(step)).map(|step| &step.summary);
         json!({
             "state": "runs",
-            "name": self.plan.name,
+            "name": plan.name,
             "step": step,
-            "steps": self.plan.steps.len(),
+            "steps": plan.steps.len(),
             "what": summary,
             "clock_s": now.as_secs_f64(),
             "nodes": live,

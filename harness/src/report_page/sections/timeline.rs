@@ -90,6 +90,7 @@ impl PageSection for TimelineData {
             "killed" => self.moment("kill", text("node"), at_ms),
             "stopped" => self.moment("stop", text("node"), at_ms),
             "rebound" => self.moment("rebind", text("network"), at_ms),
+            "moved" => self.moment("move", format!("{} to {}", text("node"), text("network")), at_ms),
             "link_set" => self.moment("link change", text("network"), at_ms),
             "network_changed" => self.moment("network change", text("op"), at_ms),
             "store_changed" => self.moment("disk", format!("{} of {}", text("op"), text("node")), at_ms),

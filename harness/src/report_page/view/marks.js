@@ -39,6 +39,7 @@ const EVENT_MARKS = {
   "node died": { shape: MARKS.bang, color: "bad" },
   "router died": { shape: MARKS.bang, color: "bad" },
   rebind: { shape: MARKS.diamond, color: "2" },
+  move: { shape: MARKS.diamond, color: "1" },
   "link change": { shape: MARKS.triangle, color: "4" },
   "network change": { shape: MARKS.triangle, color: "4" },
   disk: { shape: MARKS.square, color: "4" },

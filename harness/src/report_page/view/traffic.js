@@ -22,9 +22,17 @@ view("traffic", "Messages and bytes by purpose", (data, page) => {
       figure("Bytes per second of each node", columnChart({ label: "Bytes by node", entries: data.nodes.rows, layers: sent, format: bytes, describe: describe(sent, bytes) })),
       figure("Messages per second of each node", columnChart({ label: "Messages by node", entries: data.nodes.rows, layers: messages, format: brief, describe: describe(messages, brief) }))),
     thinned(data.nodes, "nodes", "those that sent most"),
+    repairOverhead(page.result.repair),
     el("p", { class: "figures" }, `${count(data.messages)} messages with ${bytes(data.bytes)} between samples; ${plural(data.repairs, "member")} recruited in place of dead ones, ${plural(data.moved, "block")} handed on.`),
   ];
 });
+
+// Undefined where nothing was held: then it is a dash, and never 0.
+function repairOverhead(repair) {
+  if (!repair || !repair.node_ends || !known(repair.bytes)) return null;
+  const lives = `nodes held ${bytes(repair.held_bytes_mean)} each, and ${plural(repair.node_ends, "life", "lives")} ended, after ${seconds(repair.lifetime_s_mean)} on average`;
+  return el("p", { class: "figures" }, `Repair overhead: ${plain(repair.overhead)} (${bytes(repair.bytes)} sent to repair; ${lives}). The least is 1, the goal at most 1.5.`);
+}
 
 function purposeTable(data) {
   const right = (title) => el("th", { class: "number", scope: "col" }, title);

@@ -2,7 +2,8 @@
 //!
 //! Each line is a session, `node,up,down`, or an event, `time,node,event` with `up` or `down`; the first line may say which. Times
 //! are seconds from the beginning of the step. Where any node bears the name of one of the step, all do; otherwise the nodes of
-//! the file are those of the step, in the order in which they appear.
+//! the file are those of the step, in the order in which they appear. The format of the churn generator of TU Darmstadt is not published:
+//! there is no reader for it.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -126,8 +126,12 @@ fn full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     }
     assert_eq!(store.read(id(last)).unwrap(), None, "what was refused has no effect");
     room.store(u64::MAX, Ordering::SeqCst);
-    std::thread::sleep(Duration::from_millis(1_100));
-    store.execute(write(last, 4_096)).unwrap();
+    // It is opened again after a pause.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = store.execute(write(last, 4_096)) {
+        assert!(Instant::now() < deadline, "{error}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     drop(store);
     let (_, contents, aside) = DiskStore::open(folder.path()).unwrap();
     assert_eq!((contents.blocks.len() as u64, aside.is_none()), (last + 1, true));
