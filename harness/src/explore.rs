@@ -95,7 +95,7 @@ pub fn play(plan: &Plan, fault: Option<SeededFault>) -> Exploration {
         sim.up(&mut Unseen).await.expect("a simulation comes up");
         let record = run_plan(plan, &mut sim, &mut Unseen, &StopSignal::default()).await;
         let mut breaches = sim.breaches();
-        breaches.extend(aftermath::breaches(plan, &record, sim.sim()));
+        breaches.extend(aftermath::breaches(plan, &record, &sim));
         Exploration { breaches, coverage: Coverage::of(&record) }
     })
 }

@@ -17,7 +17,7 @@ use butter::overlay::data::seeded_fault::SeededFault;
 use butter::overlay::data::{DataCommand, DataOutcome, DataOverlay, GetError, PutError, SearchQuery};
 use rand::Rng;
 
-use crate::adversary::Adversary;
+use crate::adversary::{Adversary, Behaviour};
 use crate::backend::{Backend, BackendError, limits};
 use crate::events::RunTime;
 use crate::op::{BackendEvent, FoundHits, FoundValue, LinkSnapshot, NodeSnapshot, Op, OpId, OpResult, OpTarget};
@@ -338,6 +338,11 @@ impl SimBackend {
     /// Whether a slot is that of an honest node.
     pub fn is_honest(&self, slot: NodeSlot) -> bool {
         self.plan.nodes.get(slot as usize).is_some_and(|node| node.behaviours.is_empty())
+    }
+
+    /// What the node of a slot does that an honest one does not.
+    pub fn behaviours(&self, slot: NodeSlot) -> &[Behaviour] {
+        self.plan.nodes.get(slot as usize).map_or(&[], |node| &node.behaviours)
     }
 
     fn sample(&self) -> Vec<Scrape> {

@@ -1,25 +1,27 @@
 //! What must hold at the end of a run, after a time of quiet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use butter::core::identity::BlockId;
 
 use super::breach::Breach;
-use crate::backend::sim::SimBackend;
+use super::watched::WatchedSim;
 use crate::events::{Event, EventKind, Retrieved};
 use crate::plan::{NodeIndex, Plan};
 use crate::run::RunRecord;
 use crate::sim::invariants;
 
 /// What does not hold, by the record of the run and by the nodes as they are at its end.
-pub(super) fn breaches(plan: &Plan, record: &RunRecord, sim: &SimBackend) -> Vec<Breach> {
+pub(super) fn breaches(plan: &Plan, record: &RunRecord, watched: &WatchedSim) -> Vec<Breach> {
+    let sim = watched.sim();
     let engine = sim.engine();
     let liars = plan.nodes.iter().filter(|node| !node.behaviours.is_empty()).count();
     let replicas = plan.nodes.first().map_or(0, |node| plan.node_config(node).data.replicas);
     let mut breaches = of_steps(&record.events);
     breaches.extend(of_drops(plan, replicas, &record.events));
     breaches.extend(of_queries(&record.events));
-    breaches.extend(of_copies(replicas, liars, &record.events, sim));
+    breaches.extend(of_copies(liars, &record.events, watched));
     // Searches go from neighbour to neighbour.
     match invariants::neighbour_components(engine) {
         0 | 1 => {}
@@ -45,8 +47,12 @@ fn of_steps(events: &[Event]) -> Vec<Breach> {
     events.iter().filter_map(breach).collect()
 }
 
+/// How old a proof of possession may be when a copy is dropped for it.
+const PROOF_AGE_MAX: Duration = Duration::from_secs(10);
+
 /// Items that are lost though nodes that held them last have run ever since. Fewer nodes than an item has copies must have
-/// ended since then: otherwise others may have held it between two inspections.
+/// ended since then: otherwise others may have held it between two inspections. Or shortly before: proofs of nodes that are frozen
+/// just now still arrive, and a surplus copy is dropped for them.
 fn of_drops(plan: &Plan, replicas: usize, events: &[Event]) -> Vec<Breach> {
     let mut breaches = Vec::new();
     // Where each item was last seen whole.
@@ -58,7 +64,9 @@ fn of_drops(plan: &Plan, replicas: usize, events: &[Event]) -> Vec<Breach> {
             continue;
         }
         let since = seen.get(&item.0).copied().unwrap_or(0);
-        let ended: BTreeSet<NodeIndex> = events[since..index].iter().filter_map(end_of).collect();
+        let seen_at = events[since].at;
+        let counts = |event: &&Event| event.at.plus(PROOF_AGE_MAX) > seen_at;
+        let ended: BTreeSet<NodeIndex> = events[..index].iter().filter(counts).filter_map(end_of).collect();
         if ended.len() >= replicas {
             continue;
         }
@@ -115,11 +123,12 @@ fn of_queries(events: &[Event]) -> Vec<Breach> {
 }
 
 /// Blocks of acknowledged items that somebody honest holds, and of which there are too few copies or too many. A hostile node may
-/// hold a copy, or be believed for a while to do so.
-fn of_copies(replicas: usize, liars: usize, events: &[Event], sim: &SimBackend) -> Option<Breach> {
-    let honest = sim.engine().nodes().filter(|(slot, _)| sim.is_honest(*slot)).count();
-    let wanted = replicas.min(honest);
-    let enough = wanted.saturating_sub(liars).max(1)..=wanted;
+/// hold a copy, or be believed for a while to do so. One that claims to have room is handed copies until it is found out, whatever
+/// the hour: that a block has too many is a breach if it has had them for long.
+fn of_copies(liars: usize, events: &[Event], watched: &WatchedSim) -> Option<Breach> {
+    let (sim, lasting) = (watched.sim(), watched.lasting_surplus());
+    let wanted = watched.copies_wanted();
+    let fewest_allowed = wanted.saturating_sub(liars).max(1);
     let acknowledged: BTreeSet<BlockId> = events
         .iter()
         .filter_map(|event| match &event.kind {
@@ -132,7 +141,9 @@ fn of_copies(replicas: usize, liars: usize, events: &[Event], sim: &SimBackend) 
     let copies = invariants::copies_at(sim.engine(), |slot| sim.is_honest(slot))
         .into_iter()
         .filter(|(block, _)| acknowledged.contains(block));
-    let wrong: Vec<usize> = copies.map(|(_, copies)| copies).filter(|copies| !enough.contains(copies)).collect();
+    let is_wrong = |block: &BlockId, copies: usize| copies < fewest_allowed || lasting.contains(block);
+    let wrong: Vec<usize> =
+        copies.filter(|(block, copies)| is_wrong(block, *copies)).map(|(_, copies)| copies).collect();
     let (fewest, most) = (wrong.iter().min()?, wrong.iter().max()?);
     Some(Breach::Copies { blocks: wrong.len(), fewest: *fewest, most: *most, wanted })
 }

@@ -25,6 +25,8 @@ const BREACHES_MAX: usize = 20;
 const KNOWN_AFTER: Duration = Duration::from_secs(60);
 /// Inspections at which a holder of a block was not a member of its group, more often than it was: they come every 5 s.
 const OUTSIDE_MAX: u32 = 8;
+/// For how long a block may have more copies than wanted: one that is handed on is at two nodes until the others have shown theirs.
+const SURPLUS_MAX: Duration = Duration::from_secs(20);
 
 /// The simulator, watched.
 #[derive(Debug)]
@@ -37,12 +39,16 @@ pub(super) struct WatchedSim {
     is_group_honest: bool,
     /// When an operation last took something away from the network.
     disturbed: Option<RunTime>,
+    /// When the loss of a link has last changed: connections over it back off for as long as they were in trouble.
+    relinked: Option<RunTime>,
     /// Names of the partitions in force.
     partitions: BTreeSet<String>,
     /// Blocks of acknowledged puts.
     acknowledged: BTreeSet<BlockId>,
     /// Honest holders of these at the last inspection, each with how often of late it was not a member of the group.
     holders: BTreeMap<(BlockId, NodeSlot), u32>,
+    /// Since when blocks have had more honest copies than wanted.
+    surplus: BTreeMap<BlockId, RunTime>,
     /// When a node has ended or was suspended.
     ended: Vec<(RunTime, NodeSlot)>,
     breaches: Vec<Breach>,
@@ -63,9 +69,11 @@ impl WatchedSim {
             liars,
             is_group_honest,
             disturbed: None,
+            relinked: None,
             partitions: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
             holders: BTreeMap::new(),
+            surplus: BTreeMap::new(),
             ended: Vec::new(),
             breaches: Vec::new(),
         }
@@ -93,6 +101,7 @@ impl WatchedSim {
         }
         self.inspect_holders();
         self.inspect_groups();
+        self.inspect_surplus();
     }
 
     /// A member has shown that it holds the block, so that a group of members without it was never proved.
@@ -121,14 +130,44 @@ impl WatchedSim {
 
     /// Whether peers may not know yet, or cannot know, how others fare.
     fn is_disturbed(&self) -> bool {
+        !self.partitions.is_empty() || self.is_of_late(self.disturbed)
+    }
+
+    /// Whether peers may not have heard yet of what happened then.
+    fn is_of_late(&self, then: Option<RunTime>) -> bool {
+        then.is_some_and(|then| self.sim.now() < then.plus(KNOWN_AFTER))
+    }
+
+    /// Blocks that have had more honest copies than wanted for long.
+    pub(super) fn lasting_surplus(&self) -> BTreeSet<BlockId> {
         let at = self.sim.now();
-        !self.partitions.is_empty() || self.disturbed.is_some_and(|disturbed| at < disturbed.plus(KNOWN_AFTER))
+        self.surplus.iter().filter(|(_, since)| since.plus(SURPLUS_MAX) <= at).map(|(&block, _)| block).collect()
+    }
+
+    /// Copies of a block that it should have, of so many live honest nodes.
+    pub(super) fn copies_wanted(&self) -> usize {
+        let honest = self.sim.engine().nodes().filter(|(slot, _)| self.sim.is_honest(*slot)).count();
+        self.config.data.replicas.min(honest)
+    }
+
+    fn inspect_surplus(&mut self) {
+        let (at, wanted) = (self.sim.now(), self.copies_wanted());
+        let copies = invariants::copies_at(self.sim.engine(), |slot| self.sim.is_honest(slot));
+        let before = std::mem::take(&mut self.surplus);
+        let surplus =
+            copies.into_iter().filter(|(block, copies)| self.acknowledged.contains(block) && *copies > wanted);
+        self.surplus = surplus.map(|(block, _)| (block, before.get(&block).copied().unwrap_or(at))).collect();
+    }
+
+    /// Whether a node accepts blocks that it does not keep.
+    fn keeps_nothing(&self, slot: NodeSlot) -> bool {
+        self.sim.behaviours(slot).contains(&Behaviour::Drop)
     }
 
     /// Compares who holds acknowledged blocks with who held them at the last inspection.
     fn inspect_holders(&mut self) {
         let at = self.sim.now();
-        let is_disturbed = self.is_disturbed();
+        let is_disturbed = self.is_disturbed() || self.is_of_late(self.relinked);
         self.ended.retain(|(ended, _)| at < ended.plus(KNOWN_AFTER));
         let mut holders = BTreeMap::new();
         let honest = self.sim.engine().nodes().filter(|(slot, _)| self.sim.is_honest(*slot));
@@ -145,8 +184,10 @@ impl WatchedSim {
                 holders.insert((block, slot), outside);
             }
         }
-        let wanted = self.config.data.replicas.saturating_sub(self.liars).max(1);
-        let copies_of = |block: BlockId| holders.range((block, 0)..=(block, NodeSlot::MAX)).count();
+        // Whoever drops a copy has seen a proof from each that counts: of liars only those that keep what they accept can give it.
+        let wanted = self.config.data.replicas;
+        let kept = invariants::copies_at(self.sim.engine(), |slot| !self.keeps_nothing(slot));
+        let copies_of = |block: BlockId| kept.get(&block).copied().unwrap_or(0);
         let has_ended = |slot: NodeSlot| self.ended.iter().any(|(_, ended)| *ended == slot);
         let dropped = self.holders.keys().filter(|held| !holders.contains_key(*held) && !has_ended(held.1));
         let fewest = dropped.map(|&(block, _)| copies_of(block)).min();
@@ -199,6 +240,7 @@ impl Backend for WatchedSim {
                 self.ended.push((self.sim.now(), node.0 as NodeSlot));
             }
             Op::Partition { name, .. } => _ = self.partitions.insert(name.clone()),
+            Op::SetLink { .. } => self.relinked = Some(self.sim.now()),
             Op::Heal { names } => names.iter().for_each(|name| _ = self.partitions.remove(name)),
             _ => {}
         }
