@@ -152,3 +152,34 @@ fn nodes_find_a_small_mtu_and_a_black_hole_by_themselves() {
          - check: [stored == 100%, retrieval == 100%]\n",
     );
 }
+
+/// Of three nodes that keep three copies one moves: a put waits until it can be asked again.
+#[test]
+fn values_stored_right_after_a_move_get_their_copies_from_who_has_moved() {
+    let text = "\
+networks:
+  internet: {}
+  home: {behind: internet, link: {latency: 5ms}}
+  cafe: {behind: internet, link: {latency: 5ms}}
+nodes:
+  hub: {on: internet, ambassador: true}
+  n: {on: home, count: 1}
+  m: {on: cafe, count: 1}
+config: {heartbeat: 1s}
+steps:
+- join: {within: 30s}
+- settle: {for: 5s}
+- move: {nodes: n, to: cafe}
+- store: {items: 4, from: all}
+";
+    for fidelity in FIDELITIES {
+        for seed in 1..9 {
+            let record = played(&plan(text, seed, fidelity));
+            for event in &record.events {
+                if let EventKind::Stored { result: Err(problem), took_us, .. } = &event.kind {
+                    panic!("{fidelity:?}, seed {seed}: {problem} after {took_us} µs");
+                }
+            }
+        }
+    }
+}

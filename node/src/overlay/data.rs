@@ -308,6 +308,7 @@ impl Parts<'_> {
             OverlayInput::LinkUp { peer } => {
                 self.persist.note_linked(cx, peer);
                 self.persist.link_up(cx, peer);
+                self.persist.question_again(peer, &self.puts.unproven_by(peer));
                 self.inventories.link_up(cx.now);
             }
             OverlayInput::LinkDown { peer } => self.link_lost(cx, peer, false),

@@ -148,6 +148,12 @@ impl Puts {
         unproven
     }
 
+    /// Blocks of puts under way that wait for a proof of `peer`, if it holds them.
+    pub(super) fn unproven_by(&self, peer: NodeId) -> Vec<BlockId> {
+        let lacks = |put: &Put, id: &BlockId| put.holders.get(id).is_none_or(|holders| !holders.contains(&peer));
+        self.0.iter().flat_map(|put| put.waiting.iter().copied().filter(|id| lacks(put, id))).collect()
+    }
+
     /// A block of the application could not be written: the puts that need it fail.
     pub(super) fn write_failed(&mut self, ctx: &mut DataCx<'_, '_>, block: BlockId, fault: StoreFault) {
         for put in self.0.extract_if(.., |put| put.waiting.contains(&block)) {

@@ -323,6 +323,16 @@ impl Persist {
         others.into_iter().for_each(|member| self.question(member, id));
     }
 
+    /// There is a new link to `peer`: what it was asked over an older one may be lost. Asks it again for those of `ids` that it is said
+    /// to hold.
+    pub(in super::super) fn question_again(&mut self, peer: NodeId, ids: &[BlockId]) {
+        for &id in ids {
+            if self.groups.get(&id).is_some_and(|view| view.contains(peer)) {
+                self.question(peer, id);
+            }
+        }
+    }
+
     /// Sends the questions that were queued.
     pub(in super::super) fn ask_queued(&mut self, ctx: &mut DataCx<'_, '_>) {
         while let Some((peer, ids)) = self.questions.queued.pop_first() {

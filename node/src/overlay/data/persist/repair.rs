@@ -169,6 +169,19 @@ impl Repairs {
         }
     }
 
+    /// Blocks that found too few candidates, now that `peer` can be asked: one that has not refused them.
+    fn wanting_candidates(&mut self, peer: NodeId) -> Vec<BlockId> {
+        let refused = |job: &RepairJob| job.refusals.iter().any(|(other, reason)| *other == peer && reason.is_some());
+        let wanting =
+            self.jobs.iter_mut().filter(|(_, job)| job.fruitless > 0 && job.due < Time::NEVER && !refused(job));
+        wanting
+            .map(|(&id, job)| {
+                job.declined_by.retain(|other| *other != peer);
+                id
+            })
+            .collect()
+    }
+
     /// Takes the first job that is due off the queue.
     fn pop(&mut self, now: Time) -> Option<BlockId> {
         let &(due, id) = self.queue.first().filter(|(due, _)| *due <= now)?;
@@ -323,6 +336,13 @@ impl Persist {
         let pause = RECRUIT_EVERY * 2_u32.pow(job.fruitless.min(RECRUIT_DOUBLED_MAX));
         job.fruitless += 1;
         self.schedule_repair(id, ctx.now + pause);
+    }
+
+    /// There is a link to `peer`: groups that have looked for candidates in vain ask it at once. It may have been out of reach.
+    pub(super) fn candidate_up(&mut self, now: Time, peer: NodeId) {
+        for id in self.repairs.wanting_candidates(peer) {
+            self.schedule_repair(id, now);
+        }
     }
 
     /// The group has enough members. A node that leaves it, or the network, removes itself from it.

@@ -244,6 +244,7 @@ impl Persist {
     pub(in super::super) fn link_up(&mut self, ctx: &mut DataCx<'_, '_>, peer: NodeId) {
         self.note_alive(ctx, peer);
         self.lost_peer_heard(ctx, peer);
+        self.candidate_up(ctx.now, peer);
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.send_heartbeat_at(ctx.now);
             self.wake_at(ctx.now);
