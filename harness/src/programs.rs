@@ -233,8 +233,8 @@ fn command(tree: &Path, program: &str, flags: Flags) -> Command {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    // `cargo run` tells the harness of its own package. Build scripts that look at that (ring's does) would be run again, here
-    // and by the next `cargo run`, and nearly everything built anew each time.
+    // `cargo run` tells the harness of its own package, and where its build script has written. Build scripts that look at that
+    // (ring's does) would be run again, here and by the next `cargo run`, and nearly everything built anew each time.
     for (name, _) in env::vars_os().filter(|(name, _)| names_a_package(name)) {
         command.env_remove(name);
     }
@@ -251,9 +251,10 @@ fn command(tree: &Path, program: &str, flags: Flags) -> Command {
 /// Whether cargo sets this variable for the programs that it runs, to tell them of their package.
 fn names_a_package(variable: &OsStr) -> bool {
     let variable = variable.to_string_lossy();
-    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"]
-        .iter()
-        .any(|prefix| variable.starts_with(prefix))
+    variable == "OUT_DIR"
+        || ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"]
+            .iter()
+            .any(|prefix| variable.starts_with(prefix))
 }
 
 async fn run(command: &mut Command, program: &str, progress: &mut dyn Progress) -> anyhow::Result<PathBuf> {
@@ -309,9 +310,15 @@ mod tests {
 
     #[test]
     fn what_cargo_run_tells_of_a_package_is_not_passed_on() {
-        let variables =
-            ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_ENCODED_RUSTFLAGS"];
-        assert_eq!(variables.map(|name| names_a_package(OsStr::new(name))), [true, true, false, false, false]);
+        let variables = [
+            "CARGO_PKG_NAME",
+            "CARGO_MANIFEST_DIR",
+            "OUT_DIR",
+            "CARGO_HOME",
+            "CARGO_TARGET_DIR",
+            "CARGO_ENCODED_RUSTFLAGS",
+        ];
+        assert_eq!(variables.map(|name| names_a_package(OsStr::new(name))), [true, true, true, false, false, false]);
     }
 
     #[test]

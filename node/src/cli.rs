@@ -17,9 +17,9 @@ use butter_cli::terminal::process_environment;
 use butter_cli::{arguments, bugs, chain, logging, output, values};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use butter::app::StartError;
-use butter::driver::LOG_DEFAULT;
-use butter::driver::api::{ApiAddress, DEFAULT_ADDRESS, TOKEN_VARIABLE};
+use crate::app::StartError;
+use crate::driver::LOG_DEFAULT;
+use crate::driver::api::{ApiAddress, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 
 mod client;
 mod control;
@@ -118,7 +118,7 @@ enum Failure {
 }
 
 /// Parses the command line and does what it says.
-pub(crate) fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     bugs::ask_for_reports("butter", env!("CARGO_PKG_REPOSITORY"));
     output::start(arguments::color(std::env::args_os()));
     let status = start();

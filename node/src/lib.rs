@@ -7,6 +7,7 @@
 //! | [`overlay`] | the [`overlay::Overlay`] trait and the default data overlay: Peer Content Groups and retrieval |
 //! | [`api`] | the shapes of the control API, for its clients as well |
 //! | [`app`] | what an application holds: register behaviours, run a node, put, get, ask |
+//! | [`cli`] | the command line of the program `butter` |
 //! | [`http`] | one HTTP server loop and one client, for the control API and for the testbed |
 //! | [`quic`] | settings of QUIC, measurements of its paths: for the driver, and for a simulator of it |
 //! | [`driver`] | the one tokio loop that plays a core over real sockets, and the control API |
@@ -18,6 +19,8 @@
 pub mod api;
 #[cfg(feature = "driver")]
 pub mod app;
+#[cfg(feature = "driver")]
+pub mod cli;
 pub mod config;
 pub mod core;
 #[cfg(feature = "driver")]

@@ -1,11 +1,9 @@
-//! The `butter` program: runs a node, and asks one that runs.
+//! The `butter` program: see [`butter::cli`].
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
-mod cli;
-
 fn main() -> ExitCode {
-    cli::main()
+    butter::cli::main()
 }

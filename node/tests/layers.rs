@@ -7,7 +7,7 @@ use std::path::Path;
 
 mod sources;
 
-use sources::{PACKAGES, files, root, text};
+use sources::{files, root, text};
 
 /// The packages that are large enough for layers.
 const LAYERED: [&str; 3] = ["node", "harness", "harness/models"];
@@ -312,7 +312,7 @@ fn imports_lead_to_lower_layers_only() {
 fn modules_do_not_import_each_other_in_circles() {
     let document = text(&root().join("ARCHITECTURE.md"));
     let circles = |folder: &&str| Package::read(folder).circles(&layers(&document, folder));
-    let found: Vec<_> = PACKAGES.iter().flat_map(circles).collect();
+    let found: Vec<_> = LAYERED.iter().chain(&["cli"]).flat_map(circles).collect();
     assert!(found.is_empty(), "{} imports in circles\n{}", found.len(), found.join("\n"));
 }
 

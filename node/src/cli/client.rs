@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use butter::api::ErrorBody;
-use butter::driver::api::{ApiAddress, TOKEN_VARIABLE};
-use butter::http::client::{ClientLimits, ConnectError, Connector, HttpAnswer, HttpClient, HttpError, HttpStream};
-use butter::overlay::data::VALUE_MAX;
+use crate::api::ErrorBody;
+use crate::driver::api::{ApiAddress, TOKEN_VARIABLE};
+use crate::http::client::{ClientLimits, ConnectError, Connector, HttpAnswer, HttpClient, HttpError, HttpStream};
+use crate::overlay::data::VALUE_MAX;
 
 use super::{ApiArgs, Failure};
 

@@ -8,14 +8,14 @@ use butter_cli::output;
 use bytes::Bytes;
 use clap::Subcommand;
 
-use butter::api::{
+use crate::api::{
     BLOBS_PATH, GroupsBody, HOPS_HEADER, LEAVE_PATH, MESSAGES_HEADER, PEERS_PATH, PathBody, PeerBody, PeersBody,
     PutBody, START_PATH, STATUS_PATH, StatusBody, StoragePlace, keywords_path,
 };
-use butter::core::blob::Blob;
-use butter::core::identity::BlockId;
-use butter::overlay::data::block::split;
-use butter::overlay::data::{Keywords, VALUE_MAX};
+use crate::core::blob::Blob;
+use crate::core::identity::BlockId;
+use crate::overlay::data::block::split;
+use crate::overlay::data::{Keywords, VALUE_MAX};
 
 use super::client::{ApiClient, json};
 use super::search::{SEARCH_HELP, SearchArgs, search};

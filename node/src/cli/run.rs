@@ -7,13 +7,13 @@ use butter_cli::given::GivenOptions;
 use butter_cli::{chain, logging, values};
 use clap::Args;
 
-use butter::Node;
-use butter::app::StartError;
-use butter::config::{NodeConfig, SETTINGS};
-use butter::core::config::Config;
-use butter::driver::api::{ApiAddress, ApiError, ApiSettings, DEFAULT_ADDRESS, TOKEN_VARIABLE};
-use butter::driver::multicast::GROUP;
-use butter::driver::transport::TransportError;
+use crate::Node;
+use crate::app::StartError;
+use crate::config::{NodeConfig, SETTINGS};
+use crate::core::config::Config;
+use crate::driver::api::{ApiAddress, ApiError, ApiSettings, DEFAULT_ADDRESS, TOKEN_VARIABLE};
+use crate::driver::multicast::GROUP;
+use crate::driver::transport::TransportError;
 
 use super::{ApiArgs, Failure, LOG_VARIABLE};
 

@@ -6,10 +6,10 @@ use anyhow::anyhow;
 use butter_cli::output;
 use clap::Args;
 
-use butter::api::{HitBody, SearchEndBody, SearchLine, search_path};
-use butter::core::config::values;
-use butter::overlay::data::SearchQuery;
-use butter::overlay::data::search::SEARCH_LIMIT_MAX;
+use crate::api::{HitBody, SearchEndBody, SearchLine, search_path};
+use crate::core::config::values;
+use crate::overlay::data::SearchQuery;
+use crate::overlay::data::search::SEARCH_LIMIT_MAX;
 
 use super::Failure;
 use super::client::ApiClient;

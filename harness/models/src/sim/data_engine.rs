@@ -20,12 +20,12 @@ use crate::plan::Plan;
 pub struct DataEngine(SimEngine<DataOverlay>);
 
 impl DataEngine {
-    /// See [`SimEngine::new`].
+    /// The networks of `plan`, as [`SimEngine::new`] makes them; no node runs yet.
     pub fn new(plan: &Plan) -> Self {
         DataEngine(SimEngine::new(plan))
     }
 
-    /// See [`SimEngine::start`].
+    /// Starts a node, as [`SimEngine::start`] does.
     ///
     /// # Panics
     /// If a node runs there.
@@ -33,32 +33,32 @@ impl DataEngine {
         self.0.start(slot, spawn_spec);
     }
 
-    /// See [`SimEngine::command`].
+    /// Gives a command to a node that runs. It ends among [`DataEngine::next`].
     pub fn command(&mut self, slot: NodeSlot, id: CommandId, command: Command<<DataOverlay as Overlay>::Command>) {
         self.0.command(slot, id, command);
     }
 
-    /// See [`SimEngine::next`].
+    /// Lets time pass until a command ends, or the clock stands at `until`.
     pub fn next(&mut self, until: Time) -> Option<CompletedCommand<<DataOverlay as Overlay>::Outcome>> {
         self.0.next(until)
     }
 
-    /// See [`SimEngine::move_node`].
+    /// Takes a node to another network, as [`SimEngine::move_node`] does.
     pub fn move_node(&mut self, slot: NodeSlot, to: NewPlace) {
         self.0.move_node(slot, to);
     }
 
-    /// See [`SimEngine::kill`].
+    /// Silences a node, as [`SimEngine::kill`] does.
     pub fn kill(&mut self, slot: NodeSlot) {
         self.0.kill(slot);
     }
 
-    /// See [`SimEngine::leave`].
+    /// Ends a node that has left, as [`SimEngine::leave`] does.
     pub fn leave(&mut self, slot: NodeSlot) {
         self.0.leave(slot);
     }
 
-    /// See [`SimEngine::thaw`].
+    /// Lets a frozen node go on. Whether it was frozen.
     pub fn thaw(&mut self, slot: NodeSlot) -> bool {
         self.0.thaw(slot)
     }
