@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders of the packages. One of them, `harness/models`, lies in another.
-pub(crate) const PACKAGES: [&str; 3] = ["node", "harness", "cli"];
+pub(crate) const PACKAGES: [&str; 4] = ["node", "harness", "harness/models", "cli"];
 
 /// The top of the source tree.
 pub(crate) fn root() -> PathBuf {
