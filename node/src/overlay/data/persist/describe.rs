@@ -8,7 +8,6 @@
 //! the keywords of another.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::super::DataCx;
 use super::super::keywords::Keywords;
@@ -16,6 +15,7 @@ use super::super::message::DataMessage;
 use super::super::search::{HITS_MAX, KeywordHit};
 use super::super::view::GroupView;
 use super::Persist;
+use super::possession::NONCE_FOR;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
@@ -23,8 +23,6 @@ use crate::core::time::Time;
 const DESCRIBED_MAX: usize = HITS_MAX / 4;
 /// Most keyword lists of peers that have not shown their blocks yet.
 const CLAIMS_MAX: usize = 64;
-/// Time for such a peer to show its block.
-const CLAIMED_FOR: Duration = Duration::from_secs(10);
 
 /// Keywords from peers outside a block's group, until they have shown the block.
 #[derive(Debug, Default)]
@@ -36,7 +34,7 @@ impl ClaimedKeywords {
         self.0.retain(|_, (_, until)| *until > now);
         let has_room = self.0.len() < CLAIMS_MAX || self.0.contains_key(&of);
         if has_room {
-            self.0.insert(of, (keywords.clone(), now + CLAIMED_FOR));
+            self.0.insert(of, (keywords.clone(), now + NONCE_FOR));
         }
         has_room
     }

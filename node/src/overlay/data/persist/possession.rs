@@ -45,7 +45,7 @@ const DISTRUST_DOUBLED_MAX: u32 = 6;
 /// Most peers remembered as distrusted.
 const DISTRUSTED_MAX: usize = 256;
 /// A nonce is used for questions to one peer for so long.
-const NONCE_FOR: Duration = Duration::from_secs(10);
+pub(super) const NONCE_FOR: Duration = Duration::from_secs(10);
 /// Most peers with a question under way.
 const QUESTIONED_MAX: usize = 256;
 
