@@ -112,7 +112,7 @@ async fn an_ordinary_user_has_routers_probed_by_a_container() {
     }
     let ran = command.output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
-    assert_eq!(ran.status.code(), Some(0), "{said}");
+    assert_eq!(ran.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&ran.stdout));
     let result = fs::read_to_string(work.join("out/result.json")).unwrap();
     let result: serde_json::Value = serde_json::from_str(&result).unwrap();
     assert_eq!(result["probe"]["state"], "passed", "{said}");

@@ -88,7 +88,8 @@ struct FindQuery {
     ids: Vec<BlockId>,
     /// The visit that this is; without one, a source is asked for parts.
     visit: Option<PlannedVisit>,
-    asked: Time,
+    /// When its answer is late at the latest: others need time, too, before the get ends.
+    late_by: Time,
     /// Whether its answer is late.
     late: bool,
     /// Times that it was repeated.
@@ -308,7 +309,7 @@ impl Retrieve {
         let late_at = ctx.now + waits::answer(ctx, peer, asked_of(&self.queries, peer));
         let later = self.queries.range_mut(number..).map(|(_, query)| query);
         for query in later.filter(|query| query.peer == peer && !query.late) {
-            query.next = query.next.max(late_at.min(query.asked + waits::answer_max()));
+            query.next = query.next.max(late_at.min(query.late_by));
         }
     }
 
@@ -412,7 +413,9 @@ impl Retrieve {
     fn find(&mut self, ctx: &mut DataCx<'_, '_>, mut query: FindQuery) {
         self.last_query += 1;
         let bytes = asked_of(&self.queries, query.peer) + query.bytes_max();
-        (query.asked, query.next) = (ctx.now, ctx.now + waits::answer(ctx, query.peer, bytes));
+        let left = self.gets.get(&query.get).map_or(Duration::ZERO, |get| get.until.since(ctx.now));
+        query.late_by = ctx.now + waits::answer_max().min(left / 2);
+        query.next = query.late_by.min(ctx.now + waits::answer(ctx, query.peer, bytes));
         let (peer, ids, hosts) = (query.peer, query.ids.clone(), query.visit.is_some());
         let reach = query.visit.map_or(0, |visit| visit.reach);
         if let Some(get) = self.gets.get_mut(&query.get) {
@@ -439,7 +442,7 @@ impl Retrieve {
 
 impl FindQuery {
     fn new(get: u64, peer: NodeId, ids: Vec<BlockId>, visit: Option<PlannedVisit>) -> Self {
-        FindQuery { get, peer, ids, visit, asked: Time::NEVER, late: false, repeats: 0, next: Time::NEVER }
+        FindQuery { get, peer, ids, visit, late_by: Time::NEVER, late: false, repeats: 0, next: Time::NEVER }
     }
 
     /// Bytes of blocks that the answer brings at most. A source has most of the blocks, and a visited peer hardly more than one.

@@ -15,6 +15,7 @@ use super::super::message::DataMessage;
 use super::super::search::{HITS_MAX, KeywordHit};
 use super::super::view::GroupView;
 use super::Persist;
+use super::converge::{FIRST, LAST};
 use super::possession::NONCE_FOR;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
@@ -23,6 +24,8 @@ use crate::core::time::Time;
 const DESCRIBED_MAX: usize = HITS_MAX / 4;
 /// Most keyword lists of peers that have not shown their blocks yet.
 const CLAIMS_MAX: usize = 64;
+/// Most of them of one peer.
+const CLAIMS_OF_PEER_MAX: usize = 16;
 
 /// Keywords from peers outside a block's group, until they have shown the block.
 #[derive(Debug, Default)]
@@ -32,7 +35,8 @@ impl ClaimedKeywords {
     /// Whether there is room for one more.
     fn add(&mut self, now: Time, of: (NodeId, BlockId), keywords: &Keywords) -> bool {
         self.0.retain(|_, (_, until)| *until > now);
-        let has_room = self.0.len() < CLAIMS_MAX || self.0.contains_key(&of);
+        let of_peer = self.0.range((of.0, FIRST)..=(of.0, LAST)).count();
+        let has_room = self.0.contains_key(&of) || self.0.len() < CLAIMS_MAX && of_peer < CLAIMS_OF_PEER_MAX;
         if has_room {
             self.0.insert(of, (keywords.clone(), now + NONCE_FOR));
         }
@@ -142,5 +146,24 @@ impl Persist {
                 ctx.send(peer, DataMessage::Describe { blocks: blocks.to_vec() });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_peer_does_not_take_the_room_of_all() {
+        let mut claims = ClaimedKeywords::default();
+        let keywords = Keywords::from_list("a, b").unwrap();
+        let of = |peer: u8, block: u8| (NodeId([peer; 32]), BlockId([block; 32]));
+        let added = (0..=255).filter(|&block| claims.add(Time::ZERO, of(1, block), &keywords)).count();
+        assert_eq!(added, CLAIMS_OF_PEER_MAX);
+        assert!(claims.add(Time::ZERO, of(1, 0), &keywords), "it is there already");
+        assert!(claims.add(Time::ZERO, of(2, 0), &keywords));
+        let later = Time::ZERO + NONCE_FOR;
+        assert_eq!(claims.take(later, of(2, 0)), None, "too late");
+        assert!(claims.take(Time::ZERO, of(1, 3)).is_some() && claims.take(Time::ZERO, of(1, 3)).is_none());
     }
 }
