@@ -1,7 +1,8 @@
 //! What a run is made of: plans, models of networks, and the two programs made of these, simulator and router.
 //!
 //! Start reading at [`plan`] (what a topology file becomes), [`net`] (what NATs, links and firewalls do to a packet) and
-//! [`sim`]. The package is apart from the harness because its speed matters: it alone is compiled with all optimisation.
+//! [`sim`]. The package is apart from the harness because its speed matters: it is compiled with all optimisation, and the
+//! harness is not.
 
 pub mod adversary;
 pub mod duration_text;

@@ -126,10 +126,12 @@ impl Persist {
 
     /// Another member's view has taken the place of `old`: those who meet in it compare the keywords of their copies.
     pub(super) fn compare_keywords(&mut self, ctx: &DataCx<'_, '_>, id: BlockId, old: &GroupView) {
-        let members = self.groups[&id].members();
-        let (has_new, first_kept) =
-            (members.iter().any(|&member| !old.contains(member)), members.iter().find(|&&member| old.contains(member)));
-        if self.groups[&id].contains(self.me) && has_new && (!old.contains(self.me) || first_kept == Some(&self.me)) {
+        let view = &self.groups[&id];
+        let has_new = view.members().iter().any(|&member| !old.contains(member));
+        let first_kept = view.members().iter().find(|&&member| old.contains(member));
+        // Of those who stay one speaks for all; who comes in speaks for itself.
+        let speaks = !old.contains(self.me) || first_kept == Some(&self.me);
+        if view.contains(self.me) && has_new && speaks {
             self.share_keywords(ctx, id);
         }
     }
