@@ -24,6 +24,7 @@
 //! | [`completion`] | what goes on when a block was read or written |
 //! | [`trim`] | surplus copies are dropped once the group confirms that it stores the block |
 //! | [`revisit`] | peers declared dead are contacted again, in case they are alive |
+//! | [`objections`] | a live member that a view leaves out for no good reason holds on to its place |
 //! | [`left_groups`] | groups that this node has left, for peers that still count on it |
 //! | [`rechecks`] | live peers that were left out of a group hear of it once more |
 //! | [`claims`] | groups of one block that have parted find each other by inventories |
@@ -54,6 +55,7 @@ mod invited;
 mod invites;
 mod leave;
 mod left_groups;
+mod objections;
 mod observed;
 mod peers;
 mod possession;
@@ -75,6 +77,7 @@ use failed_repairs::FailedRepairs;
 pub use failed_repairs::{FailedRepair, RepairFailure};
 use leave::LeaveState;
 use left_groups::LeftGroups;
+use objections::Objections;
 use observed::ObservedPeers;
 use peers::GroupPeers;
 pub(super) use possession::PossessionRead;
@@ -117,6 +120,7 @@ pub(super) struct Persist {
     left_groups: LeftGroups,
     revisits: Revisits,
     rechecks: Rechecks,
+    objections: Objections,
     claims: OutsideClaims,
     distrusted: DistrustedPeers,
     /// Blocks held beyond their groups.
@@ -160,6 +164,7 @@ impl Persist {
             revisits: Revisits::default(),
             left_groups: LeftGroups::default(),
             rechecks: Rechecks::default(),
+            objections: Objections::default(),
             claims: OutsideClaims::default(),
             changed_views: BTreeMap::new(),
             changed_keywords: BTreeMap::new(),
@@ -244,7 +249,7 @@ impl Persist {
         if ctx.now < self.next {
             return;
         }
-        self.distrusted.expire(ctx.now);
+        self.trust_again(ctx);
         self.watch(ctx);
         self.expire_invites(ctx);
         if self.leaving.is_none() {

@@ -110,6 +110,12 @@ impl PartialOrd for GroupView {
     }
 }
 
+/// Who of the holders of a block goes first if they are too many: the one with the smallest rank. Ranks differ from block to block
+/// (rendezvous hashing: Thaler and Ravishankar, 1998), so that no choice of ids keeps a node in all groups.
+pub(super) fn rank(id: BlockId, holder: NodeId) -> (u64, NodeId) {
+    (mix(holder.prefix() ^ mix(id.prefix())), holder)
+}
+
 /// SplitMix64's finaliser (Steele, Lea, Flood: OOPSLA 2014).
 pub(super) fn mix(mut x: u64) -> u64 {
     x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -56,8 +56,8 @@ impl Persist {
         if self.distrusted.contains(from) || view.epoch - own.epoch > EPOCH_STEP_MAX {
             return None;
         }
-        if own.contains(self.me) && self.objects(id, &view) {
-            self.rejoin(ctx, id, &view.wanting(replicas.into()));
+        if self.objects(id, &view) {
+            self.object(ctx, from, id, &view.wanting(replicas.into()));
             return None;
         }
         // The old and the new leader inform the members that were removed. If the old leader was removed too, it may not know:
@@ -72,20 +72,6 @@ impl Persist {
             dropped.into_iter().for_each(|member| self.announce_view_to(member, id));
         }
         None
-    }
-
-    /// Whether a view leaves this node out though it names too few members, and this node can be one. Who sent it is mistaken
-    /// about this node, or lies.
-    fn objects(&self, id: BlockId, view: &GroupView) -> bool {
-        let lacks = view.members().len() < view.copies_for(self.replicas);
-        lacks && !view.contains(self.me) && self.is_live(self.me) && !self.must_go(id)
-    }
-
-    /// Adds this node to a view that left it out. Others need not believe it: strangers ask for a proof, as of any holder.
-    fn rejoin(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, view: &GroupView) {
-        let members: Vec<NodeId> = view.members().iter().copied().chain([self.me]).collect();
-        self.accept_view(ctx, id, view.followed_by(1, members));
-        self.announce_view_to_members(id, self.me);
     }
 
     /// Merges views from a peer. Answers with newer views and with blocks that this node lacks.

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::super::view::{GroupView, MEMBERS_MAX};
 use super::Persist;
 use crate::core::identity::{BlockId, NodeId};
@@ -16,11 +18,37 @@ use crate::core::time::Time;
 const LEFT_MAX: usize = 2_048;
 /// How long they are remembered.
 const LEFT_FOR: Duration = Duration::from_secs(300);
+/// Pause before a peer that asks again about the same group is answered; three times as long after each answer. The first visits of
+/// an honest peer are further apart.
+const ANSWER_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// A group without this node.
+#[derive(Debug)]
+struct LeftGroup {
+    at: Time,
+    view: GroupView,
+    /// Peers that were answered of late, when they may be again, and how often they were; at most [`MEMBERS_MAX`].
+    answered: SmallVec<[(NodeId, Time, u32); 0]>,
+}
+
+impl LeftGroup {
+    /// Whether `peer` is answered now: who asks and asks is not.
+    fn answers(&mut self, now: Time, peer: NodeId) -> bool {
+        let before = self.answered.iter().position(|(answered, ..)| *answered == peer);
+        if before.is_some_and(|at| self.answered[at].1 > now) {
+            return false;
+        }
+        let times = before.map_or(0, |at| self.answered.remove(at).2);
+        self.answered.truncate(MEMBERS_MAX - 1);
+        self.answered.insert(0, (peer, now + ANSWER_AGAIN_AFTER * 3_u32.pow(times), (times + 1).min(4)));
+        true
+    }
+}
 
 /// Groups of blocks that this node has dropped.
 #[derive(Debug, Default)]
 pub(super) struct LeftGroups {
-    groups: BTreeMap<BlockId, (Time, GroupView)>,
+    groups: BTreeMap<BlockId, LeftGroup>,
     by_time: BTreeSet<(Time, BlockId)>,
 }
 
@@ -33,18 +61,28 @@ impl LeftGroups {
         {
             self.forget(oldest);
         }
-        self.groups.insert(block, (now, view));
+        self.groups.insert(block, LeftGroup { at: now, view, answered: SmallVec::new() });
         self.by_time.insert((now, block));
     }
 
     fn forget(&mut self, block: BlockId) {
-        if let Some((left, _)) = self.groups.remove(&block) {
-            self.by_time.remove(&(left, block));
+        if let Some(left) = self.groups.remove(&block) {
+            self.by_time.remove(&(left.at, block));
         }
     }
 
     fn get(&self, now: Time, block: BlockId) -> Option<&GroupView> {
-        self.groups.get(&block).filter(|(left, _)| now.since(*left) < LEFT_FOR).map(|(_, view)| view)
+        self.groups.get(&block).filter(|left| now.since(left.at) < LEFT_FOR).map(|left| &left.view)
+    }
+
+    /// Who is named to `peer` as a holder of the block, if it is answered now.
+    fn answer(&mut self, now: Time, peer: NodeId, block: BlockId) -> SmallVec<[NodeId; 3]> {
+        let left = self.groups.get_mut(&block).filter(|left| now.since(left.at) < LEFT_FOR);
+        let Some(left) = left.filter(|left| left.view.members() != [peer]) else { return SmallVec::new() };
+        if !left.answers(now, peer) {
+            return SmallVec::new();
+        }
+        left.view.members().iter().copied().filter(|&member| member != peer).collect()
     }
 }
 
@@ -59,8 +97,7 @@ impl LeftGroups {
 impl Persist {
     /// `peer` counts on this node for a block that it has dropped: it is to learn who held the block then.
     pub(super) fn tell_left_group(&mut self, now: Time, peer: NodeId, block: BlockId) {
-        let Some(view) = self.left_groups.get(now, block) else { return };
-        for &member in view.members().iter().filter(|&&member| member != peer) {
+        for member in self.left_groups.answer(now, peer, block) {
             self.revisits.queue_absent(peer, member, block);
         }
     }
@@ -69,6 +106,17 @@ impl Persist {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_and_asks_is_answered_at_growing_pauses() {
+        let (peer, member, block) = (NodeId([1; 32]), NodeId([2; 32]), BlockId([3; 32]));
+        let mut left = LeftGroups::default();
+        left.add(Time::ZERO, block, GroupView::new(1, [member, NodeId([4; 32])]));
+        let asked = (0..200).map(|second| Time::ZERO + Duration::from_secs(second));
+        let answered: Vec<Time> = asked.filter(|&now| !left.answer(now, peer, block).is_empty()).collect();
+        assert_eq!(answered, [0, 5, 20, 65].map(|second| Time::ZERO + Duration::from_secs(second)));
+        assert_eq!(left.answer(Time::ZERO, member, block).as_slice(), [NodeId([4; 32])]);
+    }
 
     #[test]
     fn groups_are_remembered_for_a_while_and_within_bounds() {

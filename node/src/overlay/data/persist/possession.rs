@@ -114,8 +114,13 @@ impl DistrustedPeers {
     }
 
     /// Peers whose time is over; their next failure is remembered as a further one.
-    pub(super) fn expire(&mut self, now: Time) {
-        self.0.values_mut().for_each(|distrust| distrust.active &= distrust.until > now);
+    fn expired(&mut self, now: Time) -> Vec<NodeId> {
+        let over = self.0.iter_mut().filter(|(_, distrust)| distrust.active && distrust.until <= now);
+        over.map(|(&peer, distrust)| {
+            distrust.active = false;
+            peer
+        })
+        .collect()
     }
 
     pub(super) fn due(&self) -> Time {
@@ -307,6 +312,13 @@ impl Persist {
         }
         self.withdraw_invites(ctx, peer);
         self.wake_at(ctx.now);
+    }
+
+    /// Peers are trusted again once their time is over.
+    pub(super) fn trust_again(&mut self, ctx: &DataCx<'_, '_>) {
+        for peer in self.distrusted.expired(ctx.now) {
+            self.review_surplus(ctx, peer);
+        }
     }
 
     /// Queues a question to `peer`: does it hold the block?

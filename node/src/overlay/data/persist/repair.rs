@@ -144,7 +144,7 @@ impl Repairs {
     }
 
     /// Whether this node's copy is to go.
-    fn goes(&self, id: BlockId) -> bool {
+    pub(super) fn goes(&self, id: BlockId) -> bool {
         self.jobs.get(&id).is_some_and(|job| job.own_copy != OwnCopy::Stays)
     }
 

@@ -8,14 +8,14 @@
 use smallvec::SmallVec;
 
 use super::super::seeded_fault::SeededFault;
-use super::super::view::GroupView;
+use super::super::view::{GroupView, rank};
 use super::super::{DataCx, waits};
 use super::Persist;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
-/// After this many rounds without any proof the members are considered gone.
-const UNANSWERED_MAX: u32 = 4;
+/// After this many rounds in which not enough members have shown the block, the group is restored.
+const ROUNDS_MAX: u32 = 4;
 
 /// A surplus copy: the block of a group without this node.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub(super) struct ExtraCopy {
     due: Time,
     /// Members that have shown, in this node's view, that they store the block.
     confirmed: SmallVec<[NodeId; 3]>,
-    /// Rounds of questions since the last proof.
-    unanswered: u32,
+    /// Rounds of questions since this node was a member.
+    rounds: u32,
     /// Whether the members were sent its keywords.
     shared: bool,
     /// The group when this node was last a member: restored if the present members cannot show the block.
@@ -32,12 +32,12 @@ pub(super) struct ExtraCopy {
 }
 
 impl ExtraCopy {
-    /// `before` is the surplus copy under an older view, `former` the last view with this node as a member. Rounds without a
-    /// proof are carried over, and so is that its keywords were sent: a peer that goes on sending views does not make this node wait.
+    /// `before` is the surplus copy under an older view, `former` the last view with this node as a member. Rounds are
+    /// carried over, and so is that its keywords were sent: a peer that goes on sending views does not make this node wait.
     pub(super) fn new(due: Time, before: Option<ExtraCopy>, former: Option<GroupView>) -> Self {
-        let (unanswered, shared, old) =
-            before.map_or((0, false, None), |extra| (extra.unanswered, extra.shared, extra.former));
-        ExtraCopy { due, confirmed: SmallVec::new(), unanswered, shared, former: former.or(old) }
+        let (rounds, shared, old) =
+            before.map_or((0, false, None), |extra| (extra.rounds, extra.shared, extra.former));
+        ExtraCopy { due, confirmed: SmallVec::new(), rounds, shared, former: former.or(old) }
     }
 
     pub(super) fn due(&self) -> Time {
@@ -64,31 +64,28 @@ impl Persist {
             let members: SmallVec<[NodeId; 3]> =
                 self.groups[&id].members().iter().copied().filter(|&member| self.is_live(member)).collect();
             let extra = self.extras.get_mut(&id).expect("it was just there");
-            extra.due = ctx.now + waits::confirm_pause(ctx, members.iter().copied(), extra.unanswered);
+            extra.due = ctx.now + waits::confirm_pause(ctx, members.iter().copied(), extra.rounds);
             // Members ask whoever is none of them for a proof of its own, while it still has the block.
             if !std::mem::replace(&mut extra.shared, true) && self.share_keywords(ctx, id) {
                 continue;
             }
             let extra = self.extras.get_mut(&id).expect("it was just there");
-            if extra.unanswered > 0 {
-                // Those that have answered may know of a group in which the silent one was replaced.
-                extra.confirmed.clear();
-            }
-            extra.unanswered += 1;
-            if extra.unanswered > UNANSWERED_MAX || members.is_empty() {
-                self.restore_group(ctx, id);
+            // Those that have answered may know of a group in which the silent one was replaced.
+            let shown = std::mem::take(&mut extra.confirmed);
+            extra.rounds += 1;
+            if extra.rounds > ROUNDS_MAX || members.is_empty() {
+                self.restore_group(ctx, id, &shown);
                 continue;
             }
-            let asked: SmallVec<[NodeId; 3]> =
-                members.into_iter().filter(|member| !extra.confirmed.contains(member)).collect();
-            asked.into_iter().for_each(|member| self.question(member, id));
+            members.into_iter().for_each(|member| self.question(member, id));
         }
     }
 
-    /// No member has shown that it holds the block: the group is again what it was, as far as it lives.
-    fn restore_group(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
+    /// Too few members have shown that they hold the block: the group is again what it was, as far as it lives, with those that have
+    /// `shown` it.
+    fn restore_group(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, shown: &[NodeId]) {
         let former = self.extras.get(&id).and_then(|extra| extra.former.clone());
-        let others = former.iter().flat_map(|former| former.members()).copied();
+        let others = former.iter().flat_map(|former| former.members()).chain(shown).copied();
         let members: Vec<NodeId> = others.filter(|&member| self.is_live(member)).chain([self.me]).collect();
         let restored = self.groups[&id].followed_by(1, members);
         self.set_view_of_all(ctx, id, restored);
@@ -105,9 +102,18 @@ impl Persist {
             return None;
         }
         let lacking = view.members().iter().copied().filter(|&member| self.repairs.is_missing(id, member));
-        let beyond = holders().count().saturating_sub(wanted);
-        let surplus: SmallVec<_> = lacking.chain(holders().take(beyond)).take(most).collect();
+        let mut ranked: SmallVec<[NodeId; 4]> = holders().collect();
+        ranked.sort_unstable_by_key(|&holder| rank(id, holder));
+        ranked.truncate(ranked.len().saturating_sub(wanted));
+        let surplus: SmallVec<_> = lacking.chain(ranked).take(most).collect();
         (!surplus.is_empty()).then_some(surplus)
+    }
+
+    /// `peer` counts as a member again: groups that it shares with this node may have too many now.
+    pub(super) fn review_surplus(&mut self, ctx: &DataCx<'_, '_>, peer: NodeId) {
+        let shared = self.groups.iter().filter(|(_, view)| view.contains(peer)).map(|(&id, _)| id);
+        let surplus: Vec<BlockId> = shared.filter(|&id| self.surplus_members(id).is_some()).collect();
+        surplus.into_iter().for_each(|id| self.review(ctx, id));
     }
 
     /// Removes members. They keep their copies until the others have shown theirs.
@@ -136,7 +142,6 @@ impl Persist {
         self.claim_proven(ctx, from, id);
         self.changed.push(id);
         if let Some(extra) = self.extras.get_mut(&id) {
-            extra.unanswered = 0;
             let own = &self.groups[&id];
             if view == *own && own.contains(from) {
                 if !extra.confirmed.contains(&from) {

@@ -231,6 +231,7 @@ impl Persist {
                 self.wake_at(ctx.now);
                 let shared = self.groups.iter().filter(|(_, view)| view.contains(from)).map(|(&id, _)| id);
                 self.changed.extend(shared);
+                self.review_surplus(ctx, from);
             }
             Some(_) => {
                 if let Some(peer) = self.peers.get_mut(from) {
