@@ -231,6 +231,10 @@ impl Persist {
                 self.wake_at(ctx.now);
                 let shared = self.groups.iter().filter(|(_, view)| view.contains(from)).map(|(&id, _)| id);
                 self.changed.extend(shared);
+                // What it was asked before, it may never have heard.
+                if let Some(peer) = self.peers.get_mut(from) {
+                    peer.detail.possession = PossessionRecord::default();
+                }
                 self.review_surplus(ctx, from);
             }
             Some(_) => {
