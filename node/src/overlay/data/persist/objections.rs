@@ -64,7 +64,8 @@ impl Persist {
         if view.contains(self.me) || !self.is_live(self.me) || self.repairs.goes(id) {
             return false;
         }
-        let outranks_one = || view.members().iter().any(|&member| rank(id, member) < rank(id, self.me));
+        let is_below = |member: NodeId| self.is_able(id, member) && rank(id, member) < rank(id, self.me);
+        let outranks_one = || view.members().iter().any(|&member| is_below(member));
         view.members().len() < view.copies_for(self.replicas) || (self.groups[&id].contains(self.me) && outranks_one())
     }
 

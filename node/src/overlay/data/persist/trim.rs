@@ -116,10 +116,11 @@ impl Persist {
         surplus.into_iter().for_each(|id| self.review(ctx, id));
     }
 
-    /// Removes members. They keep their copies until the others have shown theirs.
+    /// Removes members, and those that are gone. They keep their copies until the others have shown theirs.
     pub(super) fn shrink(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, surplus: &[NodeId]) {
         let view = &self.groups[&id];
-        let rest = view.members().iter().copied().filter(|member| !surplus.contains(member));
+        let rest =
+            view.members().iter().copied().filter(|&member| !surplus.contains(&member) && self.is_able(id, member));
         let smaller = view.followed_by(1, rest);
         self.set_view_of_all(ctx, id, smaller);
         surplus.iter().for_each(|&member| self.announce_view_to(member, id));
