@@ -30,8 +30,9 @@ use super::Persist;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
-/// Heartbeats without the answer to a challenge, after which the peer has had its chance.
-const BEATS_WITHOUT_ANSWER: u32 = 3;
+/// Times that a peer may be asked in vain, each time with a heartbeat from it after it should have answered. Heartbeats that come all at
+/// once, as after an outage or a pause, count as one.
+const ASKED_IN_VAIN_MAX: u32 = 3;
 /// Heartbeats without a challenge after a proof: hashing a block costs more than all else in a heartbeat. Drawn at random, so that
 /// a peer does not know how long it is safe to have dropped its blocks.
 const REST_AFTER_PROOF: RangeInclusive<u32> = 4..=16;
@@ -53,9 +54,9 @@ const QUESTIONED_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct OpenChallenge {
     challenge: Challenge,
-    sent: Time,
-    /// Heartbeats that came since then without the answer.
-    beats: u32,
+    /// When the peer was asked, unless that was in vain.
+    asked: Option<Time>,
+    in_vain: u32,
 }
 
 /// What is known of a peer's possession of the shared blocks.
@@ -179,7 +180,8 @@ impl Persist {
     ) -> (Option<Challenge>, Option<ChallengeAnswer>) {
         let Some(peer) = self.peers.get_mut(to) else { return (None, None) };
         let answer = peer.detail.possession.answer.take();
-        if let Some(open) = &peer.detail.possession.open {
+        if let Some(open) = &mut peer.detail.possession.open {
+            open.asked.get_or_insert(ctx.now);
             return (Some(open.challenge), answer);
         }
         if peer.detail.possession.rest > 0 {
@@ -189,7 +191,7 @@ impl Persist {
         let id = self.shared_block(ctx, to);
         let challenge = id.map(|id| Challenge { id, nonce: fresh_nonce(ctx) });
         if let Some(peer) = self.peers.get_mut(to) {
-            let open = challenge.map(|challenge| OpenChallenge { challenge, sent: ctx.now, beats: 0 });
+            let open = challenge.map(|challenge| OpenChallenge { challenge, asked: Some(ctx.now), in_vain: 0 });
             peer.detail.possession.open = open;
         }
         (challenge, answer)
@@ -250,8 +252,10 @@ impl Persist {
         let Challenge { id, nonce } = open.challenge;
         match answer.filter(|answer| answer.challenge == open.challenge) {
             None => {
-                open.beats += 1;
-                if open.beats >= BEATS_WITHOUT_ANSWER && ctx.now.since(open.sent) >= patience {
+                if open.asked.is_some_and(|asked| ctx.now.since(asked) >= patience) {
+                    (open.asked, open.in_vain) = (None, open.in_vain + 1);
+                }
+                if open.in_vain >= ASKED_IN_VAIN_MAX {
                     self.distrust(ctx, from);
                 }
             }
