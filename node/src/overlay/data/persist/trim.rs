@@ -91,20 +91,19 @@ impl Persist {
         self.set_view_of_all(ctx, id, restored);
     }
 
-    /// The members that a group has beyond those that are wanted, if it has such and this node leads those that hold the block.
+    /// The members that a group has beyond those that are wanted: those that lack the block, and, if this node leads those that hold it,
+    /// the holders of the lowest ranks.
     pub(super) fn surplus_members(&self, id: BlockId) -> Option<SmallVec<[NodeId; 3]>> {
         let view = self.groups.get(&id)?;
         let wanted = usize::from(view.replicas).max(self.replicas);
         // Of hardly any group: the rest need not be looked at.
         let most = view.members().len().checked_sub(wanted).filter(|&most| most > 0)?;
-        let holders = || view.members().iter().copied().filter(|&member| self.is_able(id, member));
-        if holders().next_back() != Some(self.me) {
-            return None;
-        }
         let lacking = view.members().iter().copied().filter(|&member| self.repairs.is_missing(id, member));
-        let mut ranked: SmallVec<[NodeId; 4]> = holders().collect();
+        let holders = view.members().iter().copied().filter(|&member| self.is_able(id, member));
+        let mut ranked: SmallVec<[NodeId; 4]> = holders.collect();
+        let leads = ranked.last() == Some(&self.me);
         ranked.sort_unstable_by_key(|&holder| rank(id, holder));
-        ranked.truncate(ranked.len().saturating_sub(wanted));
+        ranked.truncate(if leads { ranked.len().saturating_sub(wanted) } else { 0 });
         let surplus: SmallVec<_> = lacking.chain(ranked).take(most).collect();
         (!surplus.is_empty()).then_some(surplus)
     }
