@@ -184,7 +184,8 @@ fn the_same_value_put_twice_has_one_group() {
     let holder = net.holders(blocks[0]).into_iter().find(|&holder| holder != 4).unwrap();
     let again = net.put(holder, &value(4, 1_000)).unwrap();
     assert_eq!(again.blocks, blocks);
-    net.run(SECOND * 5);
+    // A copy too many goes after a heartbeat.
+    net.run(SECOND * 8);
     check_copies(&net, &blocks, 3);
 }
 

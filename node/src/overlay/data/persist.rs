@@ -86,7 +86,7 @@ use rechecks::Rechecks;
 pub(super) use repair::OwnCopy;
 use repair::Repairs;
 use revisit::Revisits;
-use trim::ExtraCopy;
+use trim::{ExtraCopy, ShrunkGroups};
 use watch::{LocalHealth, ReceivedHeartbeat};
 
 /// Largest step of an epoch that is accepted from a peer. Bounds the damage that a malicious peer can do.
@@ -125,6 +125,7 @@ pub(super) struct Persist {
     distrusted: DistrustedPeers,
     /// Blocks held beyond their groups.
     extras: BTreeMap<BlockId, ExtraCopy>,
+    shrunk: ShrunkGroups,
     repairs: Repairs,
     /// One for each block in the store.
     groups: BTreeMap<BlockId, GroupView>,
@@ -154,6 +155,7 @@ impl Persist {
             health: LocalHealth::default(),
             repairs: Repairs::default(),
             extras: BTreeMap::new(),
+            shrunk: ShrunkGroups::default(),
             preferred_peers: SmallVec::new(),
             avoided: AvoidedPeers::default(),
             distrusted: DistrustedPeers::default(),

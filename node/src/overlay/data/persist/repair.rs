@@ -203,8 +203,7 @@ impl Persist {
         if view.members().iter().filter(able).count() >= self.copies_wanted(id, view) && !goes {
             // The job stays while answers are awaited, so that they are recognised.
             if self.surplus_members(id).is_some() {
-                // Who seems to live may have died: the next heartbeats tell.
-                self.schedule_repair(id, ctx.now + self.heartbeat);
+                self.schedule_repair(id, ctx.now + self.shrink_pause(ctx.now, id));
             } else if self.repairs.jobs.get(&id).is_some_and(|job| job.asked.is_empty()) {
                 self.repairs.forget(id);
             }
