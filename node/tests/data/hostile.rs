@@ -115,6 +115,33 @@ fn a_stranger_cannot_talk_a_group_out_of_its_block() {
 }
 
 #[test]
+fn a_member_cannot_talk_the_others_out_of_their_groups() {
+    let mut net = Net::joined(12, &DataConfig::default(), 5);
+    let blocks: Vec<BlockId> = (0..24).map(|number| net.put(3, &value(number, 1_000)).unwrap().id).collect();
+    net.run(SECOND * 3);
+    for &block in &blocks {
+        let holders = net.holders(block);
+        let ally = (0..12).find(|node| !holders.contains(node)).unwrap();
+        for &victim in &holders[1..] {
+            // Enough members, of which one does not hold the block.
+            let members = [holders[0], if victim == holders[1] { holders[2] } else { holders[1] }, ally];
+            let view = GroupView::new(40, members.map(|node| net.id(node)));
+            let views = vec![BlockGroup { id: block, view }];
+            net.inject(holders[0], victim, DataMessage::Views { views, contacts: Vec::new() });
+        }
+    }
+    net.run(SECOND * 90);
+    for block in blocks {
+        let holders = net.holders(block);
+        assert_eq!(holders.len(), 3, "held by {holders:?}");
+        for &holder in &holders {
+            let view = net.node(holder).overlay().view_of(block).unwrap();
+            assert!(holders.iter().all(|&other| view.contains(net.id(other))), "node {holder}: {view:?}");
+        }
+    }
+}
+
+#[test]
 fn false_alarms_cost_no_copies() {
     let mut net = Net::joined(12, &DataConfig::default(), 6);
     let stored = net.put(3, &value(3, 1_000)).unwrap();
