@@ -70,6 +70,8 @@ pub struct KnownHosts {
     passive: Vec<Contact>,
     candidates: Vec<NeighbourCandidate>,
     former: FormerHosts,
+    /// Whether a candidate has refused since a neighbour was found.
+    was_refused: bool,
     /// The only hosts that this node may know, if they are prescribed.
     prescribed: Option<PrescribedHosts>,
     newcomers: Newcomers,
@@ -95,6 +97,7 @@ impl KnownHosts {
             passive: Vec::new(),
             candidates: Vec::new(),
             former: FormerHosts::default(),
+            was_refused: false,
             prescribed: None,
             newcomers: Newcomers::default(),
             latecomers: Vec::new(),
@@ -335,7 +338,8 @@ impl KnownHosts {
         let exchange = Exchange { request_bytes: CANDIDATE_BYTES, answer_bytes: CANDIDATE_BYTES, attempt };
         let until = now + patience::answer_wait(path.as_ref(), exchange, CANDIDATE_ANSWER);
         self.candidates.push(NeighbourCandidate { contact: contact.clone(), until });
-        let urgent = self.is_cut_off(me) && (self.active.is_empty() || self.network_of(&contact) != me.network());
+        let urgent = self.may_insist()
+            || self.is_cut_off(me) && (self.active.is_empty() || self.network_of(&contact) != me.network());
         (contact, MembershipMessage::Neighbour { contact: me.clone(), urgent })
     }
 
@@ -389,6 +393,7 @@ impl KnownHosts {
         if accepted {
             return self.seat(contact, false, random);
         }
+        self.was_refused = true;
         self.fill_at = if self.active.is_empty() { now } else { now + AFTER_REFUSAL };
         Vec::new()
     }
@@ -420,6 +425,7 @@ impl KnownHosts {
             says.push((evicted, MembershipMessage::Part));
         }
         self.active.push(contact);
+        self.was_refused = false;
         says
     }
 

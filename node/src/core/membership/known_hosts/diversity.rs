@@ -11,6 +11,8 @@ use crate::core::peer_map::PeerMap;
 use crate::core::random::{Random, sample};
 use crate::core::time::Time;
 
+/// So many neighbours a node has a right to, where half of its active view has room for them.
+const FEW: usize = 3;
 /// Most peers remembered with the network in which they were seen.
 const SEEN_MAX: usize = 512;
 
@@ -86,6 +88,12 @@ impl KnownHosts {
     pub(super) fn is_cut_off(&self, me: &Contact) -> bool {
         let own = me.network();
         self.active.iter().all(|contact| self.network_of(contact) == own)
+    }
+
+    /// Whether there are so few neighbours, those asked included, that a full host may not refuse, after one has. In HyParView only a
+    /// node without any has that right. But one or two may be hostile, or soon gone.
+    pub(super) fn may_insist(&self) -> bool {
+        self.was_refused && self.active.len() + self.candidates.len() <= FEW.min(self.active_max / 2)
     }
 
     /// Whether the active view has no room.

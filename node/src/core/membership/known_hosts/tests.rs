@@ -181,6 +181,37 @@ fn node_with_neighbours_of_its_own_network_alone_is_let_in_elsewhere() {
 }
 
 #[test]
+fn node_with_few_neighbours_insists_once_it_was_refused() {
+    let random = &mut child(8, 1);
+    let elsewhere = |number: u8| {
+        let mut host = contact(number);
+        host.set_external(Some(SocketAddr::from(([203, 0, number, 1], 5))), None);
+        host
+    };
+    let mut known = hosts(0, 6);
+    known.admit(elsewhere(1), random);
+    let asked = |known: &mut KnownHosts, number: u8, accepted: bool, random: &mut Random| {
+        let mut says = Vec::new();
+        known.note_host(elsewhere(number), random);
+        known.recruit_neighbours(Time::ZERO, &contact(0), random, &|_| None, &mut says);
+        let [(to, MembershipMessage::Neighbour { urgent, .. })] = &says[..] else { panic!("{says:?}") };
+        let reply = MembershipMessage::NeighbourReply { accepted };
+        known.handle(Time::ZERO, to.id, reply, &contact(0), random, &|_| None);
+        known.remove(NodeId([number; 32]));
+        if accepted {
+            known.admit(elsewhere(number), random);
+        }
+        *urgent
+    };
+    assert!(!asked(&mut known, 7, false, random), "others may have room");
+    assert!(asked(&mut known, 8, true, random), "the only neighbour may be hostile");
+    assert!(!asked(&mut known, 9, false, random));
+    assert!(asked(&mut known, 10, true, random));
+    assert!(!asked(&mut known, 11, false, random));
+    assert!(!asked(&mut known, 12, false, random), "three are enough");
+}
+
+#[test]
 fn newcomers_in_a_hurry_do_not_take_the_view_over() {
     let random = &mut child(7, 1);
     let mut known = hosts(0, 8);

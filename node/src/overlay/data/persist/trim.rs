@@ -2,8 +2,10 @@
 //!
 //! After concurrent repairs, a network merge or a false suspicion, a node may store a block without being a member of its group.
 //! It drops the copy only when r members have shown, in one view, that they store the block (see [`super::possession`]). It sends
-//! the block to a member that lacks it. A group with too few members admits the holder. If no member can show the block, the
-//! holder restores the group to which it belonged: a live member cannot be talked out of its group.
+//! the block to a member that lacks it. A group with too few members admits the holder. If the members cannot show the block in
+//! [`ROUNDS_MAX`] rounds, the holder restores the group to which it belonged: a live member cannot be talked out of its group.
+//!
+//! The leader of a group with too many members removes those of the lowest ranks ([`rank`]), and any member those that lack the block.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
