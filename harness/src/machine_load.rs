@@ -18,6 +18,8 @@ const TICK: Duration = Duration::from_millis(20);
 const STALL: Duration = Duration::from_millis(100);
 /// Largest share of a run that may pass in stalls.
 const STALLED_SHARE_MAX: f64 = 0.05;
+/// What a shorter run counts as.
+const SHORTEST: Duration = Duration::from_secs(10);
 /// Where Linux reports how long tasks waited for a core (pressure stall information).
 const PRESSURE: &str = "/proc/pressure/cpu";
 
@@ -30,7 +32,8 @@ pub struct MachineLoad {
     pub timer_late_p99_ms: f64,
     /// By how much the latest of them was late, in milliseconds.
     pub timer_late_max_ms: f64,
-    /// Share of the run that passed while a timer was more than 100 ms late.
+    /// Share of the run that passed while a timer was more than 100 ms late. A run of less than ten seconds counts as one of ten: one
+    /// late timer does not make a machine saturated.
     pub stalled_share: f64,
     /// Share of the run in which some task waited for a core; `None` where the system does not tell.
     pub cpu_pressure_share: Option<f64>,
@@ -103,7 +106,7 @@ fn summary(mut late: Vec<Duration>, elapsed: Duration, cpu_pressure_share: Optio
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         timer_late_p99_ms: ms(quantile(&late, 0.99)?),
         timer_late_max_ms: ms(*late.last()?),
-        stalled_share: (stalled.as_secs_f64() / elapsed.as_secs_f64()).min(1.0),
+        stalled_share: (stalled.as_secs_f64() / elapsed.max(SHORTEST).as_secs_f64()).min(1.0),
         cpu_pressure_share,
     })
 }
@@ -142,6 +145,9 @@ mod tests {
         let fault = load(2).fault().unwrap();
         assert!(fault.contains("6 %") && fault.contains("300 ms"), "{fault}");
         assert_eq!(load(2).timer_late_p99_ms, 2.0);
+        // A run of a second in which one timer was late.
+        let short = summary(vec![Duration::from_millis(110)], Duration::from_secs(1), None).unwrap();
+        assert_eq!(short.fault(), None);
         assert_eq!(summary(Vec::new(), Duration::from_secs(1), None), None);
     }
 

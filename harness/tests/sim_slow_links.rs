@@ -57,7 +57,7 @@ steps:
 checks:
   - stored >= 99%
   - persistence == 100%
-  - retrieval >= 95%
+  - retrieval >= 90%
   - copies <= 3.1
 ";
 

@@ -56,7 +56,8 @@ impl Persist {
         if self.distrusted.contains(from) || view.epoch - own.epoch > EPOCH_STEP_MAX {
             return None;
         }
-        if self.objects(id, &view) {
+        let believes_all = ctx.settings.fault == Some(SeededFault::UnprovenViews);
+        if !believes_all && self.objects(id, &view) {
             self.object(ctx, from, id, &view.wanting(replicas.into()));
             return None;
         }
