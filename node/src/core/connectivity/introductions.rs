@@ -72,18 +72,7 @@ impl<M> Connectivity<M> {
             let contact = Contact { ambassador: true, ..Contact::public(peer, address) };
             self.meet(cx, contact);
         }
-        self.turn_to_ambassador(cx);
         self.send(cx, peer, Message::Rendezvous(RendezvousMessage::GetHosts));
-    }
-
-    /// The ambassador that is linked becomes a known host of a node that knows no other host to ask, or none of another network: a few
-    /// nodes that have each other alone would else never meet the rest.
-    pub(in crate::core) fn turn_to_ambassador<O>(&mut self, cx: &mut Cx<'_, M, O>) {
-        let Some(AmbassadorAddress { id, address }) = self.rendezvous.home() else { return };
-        let contact = Contact { ambassador: true, ..Contact::public(id, address) };
-        if cx.hosts.lacks_hosts() || cx.hosts.knows_own_network_alone(cx.me, &contact) {
-            cx.hosts.note_host(contact, cx.random);
-        }
     }
 
     fn greeted<O>(&mut self, cx: &mut Cx<'_, M, O>, from: NodeId, contact: Contact, seen: Option<SocketAddr>) {

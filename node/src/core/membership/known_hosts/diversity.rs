@@ -96,18 +96,6 @@ impl KnownHosts {
         self.was_refused && self.active.len() + self.candidates.len() <= FEW.min(self.active_max / 2)
     }
 
-    /// Whether the active view has room and there is no host to ask.
-    pub fn lacks_hosts(&self) -> bool {
-        self.passive.is_empty() && !self.is_full()
-    }
-
-    /// Whether all known hosts are of this node's own network, and `other` is not.
-    pub fn knows_own_network_alone(&self, me: &Contact, other: &Contact) -> bool {
-        let own = me.network();
-        let mut known = self.active.iter().chain(&self.passive);
-        self.network_of(other) != own && known.all(|contact| self.network_of(contact) == own)
-    }
-
     /// Whether the active view has no room.
     pub(super) fn is_full(&self) -> bool {
         self.active.len() >= self.active_max
