@@ -73,8 +73,7 @@ impl ExtraCopy {
     /// `before` is the surplus copy under an older view, `former` the last view with this node as a member. Rounds are
     /// carried over, and so is that its keywords were sent: a peer that goes on sending views does not make this node wait.
     pub(super) fn new(due: Time, before: Option<ExtraCopy>, former: Option<GroupView>) -> Self {
-        let (rounds, shared, old) =
-            before.map_or((0, false, None), |extra| (extra.rounds, extra.shared, extra.former));
+        let (rounds, shared, old) = before.map_or((0, false, None), |extra| (extra.rounds, extra.shared, extra.former));
         ExtraCopy { due, confirmed: SmallVec::new(), rounds, shared, former: former.or(old) }
     }
 
