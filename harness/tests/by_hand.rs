@@ -367,7 +367,9 @@ fn captured(desk: &Desk) {
     desk.run(&["down"]).exits(0);
     let Some(open) = desk.tshark("n-1.pcapng", "quic.stream_data") else { return };
     assert!(open > 0, "no stream is open");
-    assert_eq!(desk.tshark("n-1.pcapng", "_ws.malformed && !quic"), Some(0));
+    // A datagram of a link that began before the capture can be of any protocol for tshark, by the number of its port.
+    assert_eq!(desk.tshark("n-1.pcapng", "_ws.malformed && !udp"), Some(0));
+    assert_eq!(desk.tshark("n-1.pcapng", "udp.length < 8 || ip.bogus_ip_length || _ws.short"), Some(0));
 }
 
 #[test]

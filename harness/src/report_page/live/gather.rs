@@ -115,7 +115,11 @@ impl Gatherer {
             News::Status(status) => self.with_run(|run| run.under_way.status = status),
             News::Ended { directory } => self.end(directory),
             News::SetPage { page } => self.list_set(page),
-            News::Over => self.is_over = true,
+            News::Over => {
+                self.is_over = true;
+                // Clients wait for it: the page that they have shown is final.
+                self.pace.hurry();
+            }
         }
     }
 

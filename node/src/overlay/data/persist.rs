@@ -24,8 +24,10 @@
 //! | [`completion`] | what goes on when a block was read or written |
 //! | [`trim`] | surplus copies are dropped once the group confirms that it stores the block |
 //! | [`revisit`] | peers declared dead are contacted again, in case they are alive |
+//! | [`recent_counts`] | how often something has happened of late |
 //! | [`objections`] | a live member that a view leaves out for no good reason holds on to its place |
 //! | [`left_groups`] | groups that this node has left, for peers that still count on it |
+//! | [`announce`] | changed views reach the other members |
 //! | [`rechecks`] | live peers that were left out of a group hear of it once more |
 //! | [`claims`] | groups of one block that have parted find each other by inventories |
 //! | [`leave`] | graceful exit: hand over every group |
@@ -35,13 +37,14 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::message::{BlockGroup, CONTACTS_MAX, DataMessage, VIEWS_MAX};
+use super::message::DataMessage;
 use super::view::{GroupView, mix};
 use super::{DataConfig, DataCx, DataStats};
 use crate::core::contact::Contact;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
+mod announce;
 mod balance;
 mod candidates;
 mod claims;
@@ -61,6 +64,7 @@ mod peers;
 mod possession;
 mod pushes;
 mod ranges;
+mod recent_counts;
 mod rechecks;
 mod repair;
 mod revisit;
@@ -82,11 +86,12 @@ use observed::ObservedPeers;
 use peers::GroupPeers;
 pub(super) use possession::PossessionRead;
 use possession::{DistrustedPeers, Questions};
+use recent_counts::RecentCounts;
 use rechecks::Rechecks;
 pub(super) use repair::OwnCopy;
 use repair::Repairs;
 use revisit::Revisits;
-use trim::{ExtraCopy, ShrunkGroups};
+use trim::{ExtraCopy, SHRUNK_FOR};
 use watch::{LocalHealth, ReceivedHeartbeat};
 
 /// Largest step of an epoch that is accepted from a peer. Bounds the damage that a malicious peer can do.
@@ -125,7 +130,8 @@ pub(super) struct Persist {
     distrusted: DistrustedPeers,
     /// Blocks held beyond their groups.
     extras: BTreeMap<BlockId, ExtraCopy>,
-    shrunk: ShrunkGroups,
+    /// Groups that had too many members.
+    shrunk: RecentCounts<BlockId>,
     repairs: Repairs,
     /// One for each block in the store.
     groups: BTreeMap<BlockId, GroupView>,
@@ -155,7 +161,7 @@ impl Persist {
             health: LocalHealth::default(),
             repairs: Repairs::default(),
             extras: BTreeMap::new(),
-            shrunk: ShrunkGroups::default(),
+            shrunk: RecentCounts::new(SHRUNK_FOR),
             preferred_peers: SmallVec::new(),
             avoided: AvoidedPeers::default(),
             distrusted: DistrustedPeers::default(),
@@ -441,35 +447,6 @@ impl Persist {
         ctx.delete_block(id);
     }
 
-    /// Queues this group's view for `peer`.
-    fn announce_view_to(&mut self, peer: NodeId, id: BlockId) {
-        if peer != self.me && !self.peers.is_dead(peer) {
-            self.changed_views.entry(peer).or_default().insert(id);
-        }
-    }
-
-    /// Queues this group's view for all members except one.
-    fn announce_view_to_members(&mut self, id: BlockId, except: NodeId) {
-        let Some(view) = self.groups.get(&id) else { return };
-        let others: SmallVec<[NodeId; 3]> = view.members().iter().copied().filter(|&member| member != except).collect();
-        others.into_iter().for_each(|member| self.announce_view_to(member, id));
-    }
-
-    fn broadcast_changed_views(&mut self, ctx: &mut DataCx<'_, '_>) {
-        while let Some((peer, ids)) = self.changed_views.pop_first() {
-            let views: Vec<BlockGroup> = ids.iter().filter_map(|&id| self.viewed(id)).collect();
-            self.send_views(ctx, peer, &views);
-        }
-    }
-
-    /// Sends these views to `peer`, with the contacts of their members.
-    fn send_views(&self, ctx: &mut DataCx<'_, '_>, peer: NodeId, views: &[BlockGroup]) {
-        for views in views.chunks(VIEWS_MAX) {
-            let contacts = self.contacts_of(ctx, peer, views);
-            ctx.send(peer, DataMessage::Views { views: views.to_vec(), contacts });
-        }
-    }
-
     /// Whether this node stores the block as a member of its group or beyond it.
     pub(super) fn holds(&self, id: BlockId) -> bool {
         self.groups.contains_key(&id)
@@ -478,17 +455,6 @@ impl Persist {
     /// This node's view of a group whose block it holds.
     pub(super) fn view_of(&self, id: BlockId) -> Option<&GroupView> {
         self.groups.get(&id)
-    }
-
-    fn viewed(&self, id: BlockId) -> Option<BlockGroup> {
-        self.groups.get(&id).map(|view| BlockGroup { id, view: view.clone() })
-    }
-
-    /// Contacts of the members of these groups, for `peer`.
-    fn contacts_of(&self, ctx: &DataCx<'_, '_>, peer: NodeId, views: &[BlockGroup]) -> Vec<Contact> {
-        let members: BTreeSet<NodeId> = views.iter().flat_map(|viewed| viewed.view.members()).copied().collect();
-        let others = members.into_iter().filter(|&member| member != peer && member != self.me && self.is_live(member));
-        others.filter_map(|member| ctx.contact(member).cloned()).take(CONTACTS_MAX).collect()
     }
 
     /// A constant of this node, different on every node. Spreads choices and heartbeat phases.

@@ -4,12 +4,12 @@
 //! again. Who sent the view may be mistaken and learns better so. A peer that goes on leaving this node out of the same group is not
 //! heard on that matter for a while: it says nothing true about this node, and each answer would cost messages.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::DataCx;
 use super::super::view::{GroupView, rank};
 use super::Persist;
+use super::recent_counts::RecentCounts;
 use crate::core::identity::{BlockId, NodeId};
 use crate::core::time::Time;
 
@@ -17,44 +17,29 @@ use crate::core::time::Time;
 const MISTAKES_MAX: u32 = 3;
 /// How long a mistake about one group counts, and how long a peer is not heard after its last one.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
-/// Most mistakes and most peers that are remembered.
-const REMEMBERED_MAX: usize = 1_024;
-
 /// Views to which this node objected.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Objections {
-    /// How often a peer has left this node out of a group, and when it did so last.
-    mistakes: BTreeMap<(NodeId, BlockId), (u32, Time)>,
-    /// Peers whose views do not take this node's place, and until when.
-    unheard: BTreeMap<NodeId, Time>,
+    /// How often a peer has left this node out of a group.
+    mistakes: RecentCounts<(NodeId, BlockId)>,
+    /// Peers whose views do not take this node's place.
+    unheard: RecentCounts<NodeId>,
+}
+
+impl Default for Objections {
+    fn default() -> Self {
+        Objections { mistakes: RecentCounts::new(REMEMBERED_FOR), unheard: RecentCounts::new(REMEMBERED_FOR) }
+    }
 }
 
 impl Objections {
     /// `peer` leaves this node out of a group. Returns whether it is answered.
     fn note(&mut self, now: Time, peer: NodeId, id: BlockId) -> bool {
-        let is_unheard = self.unheard.get(&peer).is_some_and(|&until| until > now);
-        if !is_unheard {
-            make_room(&mut self.mistakes, |(_, last)| *last + REMEMBERED_FOR > now);
-            let (count, last) = self.mistakes.entry((peer, id)).or_insert((0, now));
-            *count = if *last + REMEMBERED_FOR > now { *count + 1 } else { 1 };
-            *last = now;
-            if *count <= MISTAKES_MAX {
-                return true;
-            }
+        if self.unheard.count(now, peer) == 0 && self.mistakes.add(now, (peer, id)) <= MISTAKES_MAX {
+            return true;
         }
-        make_room(&mut self.unheard, |until| *until > now);
-        self.unheard.insert(peer, now + REMEMBERED_FOR);
+        self.unheard.add(now, peer);
         false
-    }
-}
-
-/// Removes what is over if there is no room left, or all if that is not enough: then mistakes are counted anew.
-fn make_room<K: Ord, V>(remembered: &mut BTreeMap<K, V>, counts: impl Fn(&V) -> bool) {
-    if remembered.len() >= REMEMBERED_MAX {
-        remembered.retain(|_, value| counts(value));
-    }
-    if remembered.len() >= REMEMBERED_MAX {
-        remembered.clear();
     }
 }
 
@@ -96,16 +81,5 @@ mod tests {
         assert!(!objections.note(now, liar, BlockId([5; 32])), "it is not heard about other groups either");
         assert!(objections.note(now, other, BlockId([5; 32])));
         assert!(objections.note(now + REMEMBERED_FOR, liar, BlockId([0; 32])));
-    }
-
-    #[test]
-    fn mistakes_about_ever_new_groups_take_no_more_room_than_there_is() {
-        let mut objections = Objections::default();
-        for number in 0..3 * REMEMBERED_MAX as u64 {
-            let mut id = [0; 32];
-            id[..8].copy_from_slice(&number.to_be_bytes());
-            assert!(objections.note(Time::ZERO, NodeId([1; 32]), BlockId(id)));
-        }
-        assert!(objections.mistakes.len() <= REMEMBERED_MAX);
     }
 }

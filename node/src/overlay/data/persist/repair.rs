@@ -347,10 +347,8 @@ impl Persist {
     /// The group has enough members. A node that leaves it, or the network, removes itself from it.
     fn repair_done(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId) {
         let goes = self.leaving.is_some() || self.repairs.goes(id);
-        let surplus = self.surplus_members(id).filter(|_| !goes);
-        if let Some(surplus) = surplus {
-            self.shrink(ctx, id, &surplus);
-            return self.repairs.forget(id);
+        if let Some(surplus) = self.surplus_members(id).filter(|_| !goes) {
+            return self.shrink(ctx, id, &surplus);
         }
         self.repairs.forget(id);
         let Some(view) = self.groups.get(&id) else { return };

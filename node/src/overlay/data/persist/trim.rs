@@ -7,7 +7,6 @@
 //!
 //! The leader of a group with too many members removes those of the lowest ranks ([`rank`]), and any member those that lack the block.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -23,37 +22,11 @@ use crate::core::time::Time;
 const ROUNDS_MAX: u32 = 4;
 
 /// Each time that a group is shrunk within [`SHRUNK_FOR`] of the last, the pause before it is shrunk again doubles, up to 2^6 heartbeats.
+/// Members that do not agree on who holds the block, as where one of them distrusts another, would shrink and complete a group for ever,
+/// and move a copy each time.
 const PAUSE_DOUBLED_MAX: u32 = 6;
 /// How long it is remembered that a group was shrunk.
-const SHRUNK_FOR: Duration = Duration::from_secs(300);
-/// Most groups remembered as shrunk.
-const SHRUNK_MAX: usize = 1_024;
-
-/// Groups that this node has shrunk of late, how often, and when it did so last. Members that do not agree on who holds the block, as
-/// where one of them distrusts another, would shrink and complete a group for ever, and move a copy each time.
-#[derive(Debug, Default)]
-pub(super) struct ShrunkGroups(BTreeMap<BlockId, (u32, Time)>);
-
-impl ShrunkGroups {
-    /// Heartbeats to wait before the group is shrunk.
-    fn pause(&self, now: Time, id: BlockId) -> u32 {
-        let times = self.0.get(&id).filter(|(_, last)| now.since(*last) < SHRUNK_FOR).map_or(0, |(times, _)| *times);
-        2_u32.pow(times.min(PAUSE_DOUBLED_MAX))
-    }
-
-    fn add(&mut self, now: Time, id: BlockId) {
-        let is_over = |last: Time| now.since(last) >= SHRUNK_FOR;
-        if self.0.len() >= SHRUNK_MAX {
-            self.0.retain(|_, (_, last)| !is_over(*last));
-        }
-        if self.0.len() >= SHRUNK_MAX {
-            self.0.pop_first();
-        }
-        let (times, last) = self.0.entry(id).or_insert((0, now));
-        *times = if is_over(*last) { 1 } else { *times + 1 };
-        *last = now;
-    }
-}
+pub(super) const SHRUNK_FOR: Duration = Duration::from_secs(300);
 
 /// A surplus copy: the block of a group without this node.
 #[derive(Debug)]
@@ -154,16 +127,18 @@ impl Persist {
 
     /// Pause before members beyond those that are wanted are removed: who seems to live may have died, and the next heartbeats tell.
     pub(super) fn shrink_pause(&self, now: Time, id: BlockId) -> Duration {
-        self.heartbeat * self.shrunk.pause(now, id)
+        self.heartbeat * 2_u32.pow(self.shrunk.count(now, id).min(PAUSE_DOUBLED_MAX))
     }
 
-    /// Removes members, and those that are gone. They keep their copies until the others have shown theirs.
+    /// Removes members, and those that are gone. They keep their copies until the others have shown theirs. This ends the group's repair.
     pub(super) fn shrink(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, surplus: &[NodeId]) {
         self.shrunk.add(ctx.now, id);
         let view = &self.groups[&id];
         let rest =
             view.members().iter().copied().filter(|&member| !surplus.contains(&member) && self.is_able(id, member));
         let smaller = view.followed_by(1, rest);
+        // The new view may need a repair of its own.
+        self.repairs.forget(id);
         self.set_view_of_all(ctx, id, smaller);
         surplus.iter().for_each(|&member| self.announce_view_to(member, id));
     }
@@ -211,31 +186,5 @@ impl Persist {
         let is_wanted = |id: &BlockId| self.extras.contains_key(id) && self.groups[id].contains(to);
         let given: Vec<BlockId> = lost.iter().copied().filter(is_wanted).collect();
         self.repairs.pushes.queue(to, given);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_group_that_does_not_stay_shrunk_is_shrunk_ever_later() {
-        let (mut shrunk, id) = (ShrunkGroups::default(), BlockId([1; 32]));
-        let pauses: Vec<u32> = (0..9)
-            .map(|second| {
-                let now = Time::ZERO + Duration::from_secs(second);
-                let pause = shrunk.pause(now, id);
-                shrunk.add(now, id);
-                pause
-            })
-            .collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
-        assert_eq!(shrunk.pause(Time::ZERO + Duration::from_secs(8) + SHRUNK_FOR, id), 1);
-        for number in 0..2 * SHRUNK_MAX as u64 {
-            let mut id = [0; 32];
-            id[..8].copy_from_slice(&number.to_be_bytes());
-            shrunk.add(Time::ZERO, BlockId(id));
-        }
-        assert!(shrunk.0.len() <= SHRUNK_MAX);
     }
 }
