@@ -72,6 +72,8 @@ pub struct KnownHosts {
     former: FormerHosts,
     /// Whether a candidate has refused since a neighbour was found.
     was_refused: bool,
+    /// After most neighbours were lost, so many more hosts are to answer before a full view is left as it is.
+    to_reunite: usize,
     /// The only hosts that this node may know, if they are prescribed.
     prescribed: Option<PrescribedHosts>,
     newcomers: Newcomers,
@@ -98,6 +100,7 @@ impl KnownHosts {
             candidates: Vec::new(),
             former: FormerHosts::default(),
             was_refused: false,
+            to_reunite: 0,
             prescribed: None,
             newcomers: Newcomers::default(),
             latecomers: Vec::new(),
@@ -160,11 +163,20 @@ impl KnownHosts {
         self.latecomers.retain(|late| *late != peer);
         let before = self.active.len();
         self.active.retain(|contact| contact.id != peer);
-        self.active.len() < before
+        let was_neighbour = self.active.len() < before;
+        if was_neighbour {
+            self.note_scattered();
+        }
+        was_neighbour
     }
 
     /// Hears of a host from somebody: into the passive view, if its class has room there.
     pub fn note_host(&mut self, contact: Contact, random: &mut Random) {
+        self.note_host_for(contact, &[], random);
+    }
+
+    /// The same, for one of the hosts that were `given` away in an exchange.
+    fn note_host_for(&mut self, contact: Contact, given: &[NodeId], random: &mut Random) {
         if contact.id == self.own || !contact.is_bounded() || !self.admits(contact.id) {
             return;
         }
@@ -177,7 +189,7 @@ impl KnownHosts {
         if self.network_of(&contact) != self.own_network {
             self.diversify_at = Time::ZERO;
         }
-        classes::insert(&mut self.passive, contact, self.passive_max, random);
+        classes::insert(&mut self.passive, contact, self.passive_max, given, random);
     }
 
     /// The first peer that this node has met: becomes a neighbour and is asked to spread the word.
@@ -298,7 +310,7 @@ impl KnownHosts {
             return self.candidates.len() < CANDIDATES_FROM_WALKS_MAX
                 && self.former.iter().any(|contact| !self.is_candidate(contact.id));
         }
-        self.active.len() + self.candidates.len() < self.active_max
+        (self.to_reunite > 0 || self.active.len() + self.candidates.len() < self.active_max)
             && self.candidates.len() < CANDIDATES_MAX
             && self.passive.iter().any(|contact| !self.is_candidate(contact.id))
     }
@@ -339,6 +351,7 @@ impl KnownHosts {
         let until = now + patience::answer_wait(path.as_ref(), exchange, CANDIDATE_ANSWER);
         self.candidates.push(NeighbourCandidate { contact: contact.clone(), until });
         let urgent = self.may_insist()
+            || self.reunites()
             || self.is_cut_off(me) && (self.active.is_empty() || self.network_of(&contact) != me.network());
         (contact, MembershipMessage::Neighbour { contact: me.clone(), urgent })
     }
@@ -387,6 +400,7 @@ impl KnownHosts {
             return Vec::new();
         };
         let contact = self.candidates.remove(at).contact;
+        self.to_reunite = self.to_reunite.saturating_sub(1);
         if accepted && self.is_full() && self.claims_wrongly_to_be_elsewhere(&contact) {
             return vec![(contact, MembershipMessage::Part)];
         }
@@ -421,7 +435,7 @@ impl KnownHosts {
             if is_late {
                 self.latecomers.push(contact.id);
             }
-            classes::insert(&mut self.passive, evicted.clone(), self.passive_max, random);
+            classes::insert(&mut self.passive, evicted.clone(), self.passive_max, &[], random);
             says.push((evicted, MembershipMessage::Part));
         }
         self.active.push(contact);
@@ -453,7 +467,7 @@ impl KnownHosts {
     fn demote(&mut self, peer: NodeId, random: &mut Random) {
         if let Some(at) = self.active.iter().position(|contact| contact.id == peer) {
             let contact = self.take_active(at);
-            classes::insert(&mut self.passive, contact, self.passive_max, random);
+            classes::insert(&mut self.passive, contact, self.passive_max, &[], random);
         }
     }
 }

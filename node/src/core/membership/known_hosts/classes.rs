@@ -7,6 +7,7 @@
 use rand::RngExt;
 
 use crate::core::contact::Contact;
+use crate::core::identity::NodeId;
 use crate::core::random::Random;
 
 /// One host in so many of the biggest class is taken all the same.
@@ -15,8 +16,10 @@ const RANDOM_ACCEPTANCE: u32 = 8;
 /// A class, 0..8: one bit each for uptime, storage and hosts, set when above the mean.
 pub type Class = usize;
 
-/// Inserts `contact` into `view`, which holds at most `most`. Whether it was taken.
-pub fn insert(view: &mut Vec<Contact>, contact: Contact, most: usize, random: &mut Random) -> bool {
+/// Inserts `contact` into `view`, which holds at most `most`. One of those `given` away for it goes first: exchanged hosts change places,
+/// as in Cyclon (Voulgaris, Gavidia, van Steen 2005), and none is soon known to everybody while others are known to hardly any node.
+/// Whether it was taken.
+pub fn insert(view: &mut Vec<Contact>, contact: Contact, most: usize, given: &[NodeId], random: &mut Random) -> bool {
     if view.len() < most {
         view.push(contact);
         return true;
@@ -27,10 +30,12 @@ pub fn insert(view: &mut Vec<Contact>, contact: Contact, most: usize, random: &m
         sizes[means.class(known)] += 1;
     }
     let biggest = (0..8).max_by_key(|&class| sizes[class]).expect("there are eight");
-    if means.class(&contact) == biggest && random.random_range(0..RANDOM_ACCEPTANCE) != 0 {
+    let pool: Vec<usize> = (0..view.len()).filter(|&at| means.class(&view[at]) == biggest).collect();
+    let given: Vec<usize> = pool.iter().copied().filter(|&at| given.contains(&view[at].id)).collect();
+    if given.is_empty() && means.class(&contact) == biggest && random.random_range(0..RANDOM_ACCEPTANCE) != 0 {
         return false;
     }
-    let pool: Vec<usize> = (0..view.len()).filter(|&at| means.class(&view[at]) == biggest).collect();
+    let pool = if given.is_empty() { pool } else { given };
     view.remove(pool[random.random_range(0..pool.len())]);
     view.push(contact);
     true

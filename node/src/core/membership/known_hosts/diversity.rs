@@ -96,6 +96,20 @@ impl KnownHosts {
         self.was_refused && self.active.len() + self.candidates.len() <= FEW.min(self.active_max / 2)
     }
 
+    /// A neighbour was lost. If hardly any is left, many hosts have failed at once, and those that are left may come together in small
+    /// groups whose views are full. HyParView leaves those apart: walks of exchanges go from neighbour to neighbour. So this node goes
+    /// on asking the hosts that it knows, and insists, until as many have answered as it has places.
+    pub(super) fn note_scattered(&mut self) {
+        if self.active.len() * 4 <= self.active_max {
+            self.to_reunite = self.active_max;
+        }
+    }
+
+    /// Whether the candidates are more than a view has room for after such a loss.
+    pub(super) fn reunites(&self) -> bool {
+        self.to_reunite > 0 && self.active.len() + self.candidates.len() > self.active_max
+    }
+
     /// Whether the active view has no room.
     pub(super) fn is_full(&self) -> bool {
         self.active.len() >= self.active_max

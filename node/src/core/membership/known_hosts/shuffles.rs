@@ -27,8 +27,8 @@ const PASSED_MAX: usize = 32;
 /// Walks under way.
 #[derive(Debug, Default)]
 pub(super) struct Shuffles {
-    /// The walk that began here last, until it is answered.
-    own: Option<PassedWalk>,
+    /// The walk that began here last, until it is answered, and the hosts that it was given.
+    own: Option<(PassedWalk, Vec<NodeId>)>,
     /// Walks that have passed here, in order.
     passed: VecDeque<(PassedWalk, NodeId)>,
 }
@@ -58,8 +58,8 @@ impl KnownHosts {
         let first = random.random_range(0..self.active.len());
         let to = self.active[first].id;
         let walk = random.random();
-        self.shuffles.own = Some(PassedWalk { walk, to });
         let mut sample = self.sample_for(to, SHUFFLE_ACTIVE + SHUFFLE_PASSIVE, random);
+        self.shuffles.own = Some((PassedWalk { walk, to }, ids(&sample)));
         for (at, neighbour) in self.active.iter().enumerate() {
             let contact = me.clone();
             let message = if at == first {
@@ -99,8 +99,9 @@ impl KnownHosts {
             return vec![(next, MembershipMessage::Shuffle { walk, ttl: ttl - 1, contact, sample: heard })];
         }
         let mut answer = self.sample_for(contact.id, heard.len(), random);
+        let given = ids(&answer);
         answer.push(me.clone());
-        self.note_hosts(std::iter::once(contact).chain(heard), random);
+        self.note_exchanged(std::iter::once(contact).chain(heard), &given, random);
         self.answer_to(from, walk, answer)
     }
 
@@ -113,8 +114,8 @@ impl KnownHosts {
         random: &mut Random,
     ) -> Vec<AddressedMessage> {
         let answered = PassedWalk { walk, to: from };
-        if self.shuffles.own.take_if(|own| *own == answered).is_some() {
-            self.note_hosts(heard, random);
+        if let Some((_, given)) = self.shuffles.own.take_if(|(own, _)| *own == answered) {
+            self.note_exchanged(heard, &given, random);
             return Vec::new();
         }
         // A walk may pass a node twice; its answer comes back in the opposite order.
@@ -125,6 +126,13 @@ impl KnownHosts {
         heard.truncate(CONTACTS_MAX);
         heard.retain(Contact::is_bounded);
         back.map_or(Vec::new(), |back| self.answer_to(back, walk, heard))
+    }
+
+    /// Takes the hosts that came for those that were `given`.
+    fn note_exchanged(&mut self, heard: impl IntoIterator<Item = Contact>, given: &[NodeId], random: &mut Random) {
+        for contact in heard.into_iter().take(CONTACTS_MAX + 1) {
+            self.note_host_for(contact, given, random);
+        }
     }
 
     /// Answers go to neighbours alone: for one that has been replaced meanwhile no link would be worth making.
@@ -141,4 +149,8 @@ impl KnownHosts {
         chosen.extend(sample(random, passive, SHUFFLE_PASSIVE.min(count.saturating_sub(chosen.len()))));
         chosen.into_iter().cloned().collect()
     }
+}
+
+fn ids(sample: &[Contact]) -> Vec<NodeId> {
+    sample.iter().map(|contact| contact.id).collect()
 }

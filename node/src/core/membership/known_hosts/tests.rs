@@ -416,3 +416,49 @@ fn shuffles_that_are_too_long_or_lead_nowhere_are_dropped() {
     let passed = (0..200).filter(|_| hears(2, 7) == 1).count();
     assert_eq!(passed, 32, "so many walks are remembered");
 }
+
+#[test]
+fn a_node_that_lost_most_neighbours_insists_beyond_a_full_view() {
+    let random = &mut child(11, 1);
+    let mut known = hosts(0, 4);
+    (1..=4).for_each(|number| drop(known.admit(contact(number), random)));
+    (5..=12).for_each(|number| known.note_host(contact(number), random));
+    let mut asked = |known: &mut KnownHosts| {
+        let mut asked = Vec::new();
+        for second in 0..30 {
+            let now = Time::from_micros(second * 1_000_000);
+            for (host, message) in known.wake(now, Duration::from_secs(1_000), &contact(0), random, &|_| None) {
+                let MembershipMessage::Neighbour { urgent, .. } = message else { continue };
+                asked.push((known.neighbour_count(), urgent));
+                let answer = MembershipMessage::NeighbourReply { accepted: true };
+                known.handle(now, host.id, answer, &contact(0), random, &|_| None);
+            }
+        }
+        asked
+    };
+    known.remove(NodeId([1; 32]));
+    assert_eq!(asked(&mut known).len(), 1, "one lost neighbour is replaced");
+    for id in known.neighbours().take(3).collect::<Vec<_>>() {
+        known.remove(id);
+    }
+    let after = asked(&mut known);
+    assert_eq!((after.len(), after.last()), (4, Some(&(4, true))), "{after:?}");
+    assert_eq!(known.neighbour_count(), 4);
+}
+
+#[test]
+fn exchanged_hosts_change_places() {
+    let random = &mut child(12, 1);
+    let mut known = hosts(0, 4);
+    known.admit(contact(1), random);
+    (2..=9).for_each(|number| known.note_host(contact(number), random));
+    let mut says = Vec::new();
+    known.exchange(&contact(0), random, &mut says);
+    let Some((_, MembershipMessage::Shuffle { walk, sample, .. })) = says.pop() else { panic!("{says:?}") };
+    assert_eq!(sample.len(), 5);
+    let answer = MembershipMessage::ShuffleReply { walk, sample: (20..25).map(contact).collect() };
+    known.handle(Time::ZERO, NodeId([1; 32]), answer, &contact(0), random, &|_| None);
+    assert!((20..25).all(|number| known.get(NodeId([number; 32])).is_some()));
+    assert!(sample.iter().all(|given| known.get(given.id).is_none()));
+    assert_eq!(known.len(), 9);
+}
