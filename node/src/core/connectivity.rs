@@ -126,6 +126,7 @@ impl<M> Connectivity<M> {
         self.stop_crossing(cx, peer);
         self.refresh_own_addresses(cx);
         cx.hosts.remove(peer);
+        self.turn_to_linked(cx);
         self.select_fallback_ambassador(cx);
     }
 

@@ -75,12 +75,22 @@ impl<M> Connectivity<M> {
         self.send(cx, peer, Message::Rendezvous(RendezvousMessage::GetHosts));
     }
 
+    /// A node that has lost all hosts takes those for known that are linked. An ambassador cannot dial the hosts it has lost behind NATs;
+    /// they link to it again, but if they have each other they look for no other host.
+    pub(in crate::core) fn turn_to_linked<O>(&mut self, cx: &mut Cx<'_, M, O>) {
+        if cx.hosts.has_lost_all() {
+            let linked = self.links.linked().filter_map(|peer| self.links.contact(peer)).take(CONTACTS_MAX);
+            cx.hosts.note_hosts(linked.cloned(), cx.random);
+        }
+    }
+
     fn greeted<O>(&mut self, cx: &mut Cx<'_, M, O>, from: NodeId, contact: Contact, seen: Option<SocketAddr>) {
         if contact.id != from || !contact.is_bounded() {
             return;
         }
         self.links.greeted(from, contact);
         self.links.seen_as(from, seen);
+        self.turn_to_linked(cx);
         if let Some(host) = self.links.unsolicited_caller(from) {
             self.reachability.record_caller(host);
             self.refresh_own_addresses(cx);

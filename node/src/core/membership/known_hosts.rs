@@ -140,6 +140,11 @@ impl KnownHosts {
         self.active.is_empty() && self.passive.is_empty()
     }
 
+    /// Whether no host is known any more.
+    pub fn has_lost_all(&self) -> bool {
+        self.is_empty() && self.former.iter().next().is_some()
+    }
+
     /// How many neighbours there are.
     pub fn neighbour_count(&self) -> usize {
         self.active.len()
