@@ -89,6 +89,11 @@ impl Contact {
         }
     }
 
+    /// Whether it is seen at another address than where it listens.
+    pub fn is_behind_nat(&self) -> bool {
+        self.external_address.is_some_and(|external_address| !self.local.contains(&external_address))
+    }
+
     /// Notes the port that a NAT forwards to it.
     pub fn set_mapped(&mut self, mapped: Option<SocketAddr>) {
         if self.mapped != mapped {

@@ -279,8 +279,10 @@ impl Rendezvous {
 pub fn as_seen(mut contact: Contact, remote: Option<SocketAddr>, by: AmbassadorAddress) -> Contact {
     // Nothing translates IPv6: an address of that kind is among the local ones.
     let external_address = remote.filter(SocketAddr::is_ipv4).or(contact.external_address);
-    let behind_nat = external_address.is_some_and(|external_address| !contact.local.contains(&external_address));
-    contact.set_external(external_address, behind_nat.then_some(by));
+    contact.set_external(external_address, Some(by));
+    if !contact.is_behind_nat() {
+        contact.set_external(external_address, None);
+    }
     let mapped = contact
         .mapped
         .filter(|mapped| external_address.is_none_or(|external_address| external_address.ip() == mapped.ip()));

@@ -128,7 +128,9 @@ impl<M> Links<M> {
         // A NAT's outside address may be near as well: then what is behind it is not.
         let local = |address: &SocketAddr| contact.is_some_and(|contact| contact.local.contains(address));
         let near = addresses.first().is_some_and(|address| local(address) && self.place.is_near(*address));
-        let needs_introduction = contact.is_none_or(|contact| contact.via.is_some()) && !near;
+        // Without an ambassador of its own it may have been between two, or have none at all: then any may know it.
+        let is_behind_nat = |contact: &Contact| contact.via.is_some() || contact.is_behind_nat();
+        let needs_introduction = contact.is_none_or(is_behind_nat) && !near;
         // One heard of before it met its own ambassador has no address that means anything here.
         let introducer = if needs_introduction || addresses.is_empty() { self.introducer(contact) } else { None };
         // Its own ambassador is the last resort: there is no link to it yet.

@@ -141,6 +141,17 @@ fn without_any_ambassador_of_ones_own_the_peers_is_asked_at_once() {
 }
 
 #[test]
+fn a_peer_behind_a_nat_that_had_no_ambassador_when_it_was_heard_of_is_asked_for() {
+    let mut side = side();
+    side.ambassador(OWN, "203.0.113.8:4001", true);
+    side.took();
+    let mut between = peer();
+    between.set_external(between.external_address, None);
+    side.want(&between);
+    assert_eq!(side.asked(), [OWN]);
+}
+
+#[test]
 fn three_hosts_of_other_networks_must_agree() {
     let mut side = side();
     let seen = address("203.0.113.1:50007");
