@@ -114,9 +114,8 @@ pub(crate) static TOPOLOGY: MapSpec = MapSpec {
 const SYBIL_MAX: u64 = 64;
 
 /// What `behaviour` means; names every one.
-const BEHAVIOUR_DOC: &str = "what its nodes do to others: a list, or words joined by '+', of drop, boast, steal-views, accuse, \
-    wrong-bytes, mute, poison, flood, fill, eclipse, delay, reflect and \
-    claim-all; none if absent";
+const BEHAVIOUR_DOC: &str = "what its nodes do to others: a list, or words joined by '+', of drop, boast, steal-views, \
+    invent-members, accuse, wrong-bytes, mute, poison, flood, fill, eclipse, delay, reflect and claim-all; none if absent";
 
 static GROUP: MapSpec = MapSpec {
     what: "a node group",

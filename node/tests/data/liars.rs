@@ -194,6 +194,15 @@ fn items_outlive_three_liars_in_calm() {
 }
 
 #[test]
+fn members_that_do_not_exist_cost_few_messages() {
+    let rig = Rig { seconds: 180, ..rig(3, 0.0) };
+    let without = rig.measure(&[], 1..4).messages;
+    let with = rig.measure(&[Behaviour::InventMembers], 1..4);
+    assert_eq!(with.kept, with.acknowledged);
+    assert!(with.messages < 3 * without, "{} beside {without}", with.messages);
+}
+
+#[test]
 fn items_outlive_three_liars_and_churn() {
     rig(3, 0.01).check(ALL, 1..4, 0.99);
     rig(3, 0.02).check(ALL, 1..4, 0.98);

@@ -8,7 +8,7 @@
 //! | [`withhold`] | `drop`, `wrong-bytes`, `mute`: accepts blocks and does not give them back |
 //! | [`boast`] | `boast`: claims the best quality, and a network of its own |
 //! | [`claim_inventory`] | `claim-all`: claims to hold every block |
-//! | [`steal_views`] | `steal-views`: claims groups for itself and its allies |
+//! | [`steal_views`] | `steal-views`, `invent-members`: claims groups for itself, and for its allies or members that it makes up |
 //! | [`accuse`] | `accuse`: reports healthy peers as silent |
 //! | [`poison`] | `poison`: groups with the greatest epoch |
 //! | [`delay`] | `delay`: answers late |
@@ -41,6 +41,8 @@ pub mod reflect;
 pub mod steal_views;
 pub mod withhold;
 
+use steal_views::{OtherMembers, StealGroups};
+
 /// Pause between two actions that a behaviour takes unasked.
 const ACT_EVERY: Duration = Duration::from_millis(500);
 
@@ -54,6 +56,8 @@ pub enum Behaviour {
     Boast,
     /// Sends views of all groups that it hears of, with itself and its allies as members.
     StealViews,
+    /// The same, with itself and members that do not exist.
+    InventMembers,
     /// Reports every linked peer to every other as silent.
     Accuse,
     /// Answers searches with blocks of which a byte was changed.
@@ -78,10 +82,11 @@ pub enum Behaviour {
 
 impl Behaviour {
     /// All, with their names in a topology.
-    pub const NAMES: [(&str, Behaviour); 13] = [
+    pub const NAMES: [(&str, Behaviour); 14] = [
         ("drop", Behaviour::Drop),
         ("boast", Behaviour::Boast),
         ("steal-views", Behaviour::StealViews),
+        ("invent-members", Behaviour::InventMembers),
         ("accuse", Behaviour::Accuse),
         ("wrong-bytes", Behaviour::WrongBytes),
         ("mute", Behaviour::Mute),
@@ -104,7 +109,8 @@ impl Behaviour {
         match self {
             Behaviour::Drop => Box::new(withhold::DropBlocks),
             Behaviour::Boast => Box::new(boast::BoastQuality),
-            Behaviour::StealViews => Box::new(steal_views::StealGroups::default()),
+            Behaviour::StealViews => Box::new(StealGroups::new(OtherMembers::Allies)),
+            Behaviour::InventMembers => Box::new(StealGroups::new(OtherMembers::Invented)),
             Behaviour::Accuse => Box::new(accuse::AccusePeers),
             Behaviour::WrongBytes => Box::new(withhold::FalsifyBlocks),
             Behaviour::Mute => Box::new(withhold::Silence),

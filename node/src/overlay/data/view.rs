@@ -112,7 +112,7 @@ impl PartialOrd for GroupView {
 
 /// Who of the holders of a block goes first if they are too many: the one with the smallest rank. Ranks differ from block to block
 /// (rendezvous hashing: Thaler and Ravishankar, 1998), so that no choice of ids keeps a node in all groups.
-pub(super) fn rank(id: BlockId, holder: NodeId) -> (u64, NodeId) {
+pub fn rank(id: BlockId, holder: NodeId) -> (u64, NodeId) {
     (mix(holder.prefix() ^ mix(id.prefix())), holder)
 }
 

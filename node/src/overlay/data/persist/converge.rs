@@ -57,7 +57,7 @@ impl Persist {
             return None;
         }
         let believes_all = ctx.settings.fault == Some(SeededFault::UnprovenViews);
-        if !believes_all && self.objects(id, &view) {
+        if !believes_all && self.objects(ctx.now, from, id, &view) {
             self.object(ctx, from, id, &view.wanting(replicas.into()));
             return None;
         }
@@ -69,6 +69,9 @@ impl Persist {
         let dropped: Vec<NodeId> =
             own.members().iter().copied().filter(|&member| !view.contains(member) && member != from).collect();
         self.accept_view(ctx, id, view.wanting(replicas.into()));
+        if let Some(extra) = self.extras.get_mut(&id) {
+            extra.is_left_out_by(from);
+        }
         if teller {
             dropped.into_iter().for_each(|member| self.announce_view_to(member, id));
         }

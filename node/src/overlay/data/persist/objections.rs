@@ -34,7 +34,7 @@ impl Default for Objections {
 
 impl Objections {
     /// `peer` leaves this node out of a group. Returns whether it is answered.
-    fn note(&mut self, now: Time, peer: NodeId, id: BlockId) -> bool {
+    pub(super) fn note(&mut self, now: Time, peer: NodeId, id: BlockId) -> bool {
         if self.unheard.count(now, peer) == 0 && self.mistakes.add(now, (peer, id)) <= MISTAKES_MAX {
             return true;
         }
@@ -44,10 +44,13 @@ impl Objections {
 }
 
 impl Persist {
-    /// Whether this node holds on to its place in a group whose `view` leaves it out.
-    pub(super) fn objects(&self, id: BlockId, view: &GroupView) -> bool {
+    /// Whether this node holds on to its place in a group whose `view`, which `from` sends, leaves it out.
+    pub(super) fn objects(&self, now: Time, from: NodeId, id: BlockId, view: &GroupView) -> bool {
         if view.contains(self.me) || !self.is_live(self.me) || self.repairs.goes(id) {
             return false;
+        }
+        if self.objections.unheard.count(now, from) > 0 {
+            return true;
         }
         let is_below = |member: NodeId| self.is_able(id, member) && rank(id, member) < rank(id, self.me);
         let outranks_one = || view.members().iter().any(|&member| is_below(member));

@@ -38,6 +38,8 @@ pub(super) struct ExtraCopy {
     rounds: u32,
     /// Whether the members were sent its keywords.
     shared: bool,
+    /// Who sent the view that leaves this node out, if another node did.
+    left_out_by: Option<NodeId>,
     /// The group when this node was last a member: restored if the present members cannot show the block.
     former: Option<GroupView>,
 }
@@ -47,11 +49,16 @@ impl ExtraCopy {
     /// carried over, and so is that its keywords were sent: a peer that goes on sending views does not make this node wait.
     pub(super) fn new(due: Time, before: Option<ExtraCopy>, former: Option<GroupView>) -> Self {
         let (rounds, shared, old) = before.map_or((0, false, None), |extra| (extra.rounds, extra.shared, extra.former));
-        ExtraCopy { due, confirmed: SmallVec::new(), rounds, shared, former: former.or(old) }
+        ExtraCopy { due, confirmed: SmallVec::new(), rounds, shared, left_out_by: None, former: former.or(old) }
     }
 
     pub(super) fn due(&self) -> Time {
         self.due
+    }
+
+    /// The view that leaves this node out is from `peer`.
+    pub(super) fn is_left_out_by(&mut self, peer: NodeId) {
+        self.left_out_by = Some(peer);
     }
 
     /// Asks again at `at` at the latest.
@@ -94,7 +101,12 @@ impl Persist {
     /// Too few members have shown that they hold the block: the group is again what it was, as far as it lives, with those that have
     /// `shown` it.
     fn restore_group(&mut self, ctx: &mut DataCx<'_, '_>, id: BlockId, shown: &[NodeId]) {
-        let former = self.extras.get(&id).and_then(|extra| extra.former.clone());
+        let extra = self.extras.get(&id);
+        let (former, by) = extra.map_or((None, None), |extra| (extra.former.clone(), extra.left_out_by));
+        if let Some(by) = by {
+            // Its view was as wrong as one to which a member objects.
+            self.objections.note(ctx.now, by, id);
+        }
         let others = former.iter().flat_map(|former| former.members()).chain(shown).copied();
         let members: Vec<NodeId> = others.filter(|&member| self.is_live(member)).chain([self.me]).collect();
         let restored = self.groups[&id].followed_by(1, members);
