@@ -29,6 +29,7 @@ use butter::core::message::Message;
 use butter::core::random::{Random, child};
 use butter::core::time::Time;
 use butter::overlay::data::{DataCommand, DataMessage, DataOutcome};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 pub mod accuse;
@@ -171,6 +172,13 @@ impl Act<'_> {
             self.said.push((to, message));
         }
     }
+}
+
+/// The id of a node that does not exist.
+fn made_up_node(random: &mut Random) -> NodeId {
+    let mut id = NodeId([0; 32]);
+    random.fill_bytes(&mut id.0);
+    id
 }
 
 /// A hostile node's behaviours, and what they share.

@@ -6,9 +6,8 @@ use butter::core::contact::{Contact, ContactAddresses, Quality};
 use butter::core::identity::NodeId;
 use butter::core::message::{MembershipMessage, Message};
 use butter::overlay::data::DataMessage;
-use rand::Rng;
 
-use super::{Act, Attack};
+use super::{Act, Attack, made_up_node};
 
 /// Newcomers that are made up at a time, for each peer.
 const NEWCOMERS_AT_ONCE: usize = 4;
@@ -35,8 +34,7 @@ impl Attack for ReflectDials {
         let Some((victim, addresses)) = &self.victim else { return };
         for peer in act.linked.iter().copied().filter(|peer| peer != victim).collect::<Vec<_>>() {
             for _ in 0..NEWCOMERS_AT_ONCE {
-                let mut id = NodeId([0; 32]);
-                act.random.fill_bytes(&mut id.0);
+                let id = made_up_node(act.random);
                 let quality = Quality { uptime_s: 0, storage_free_kib: 0, hosts: 0 };
                 let newcomer = Contact { id, addresses: Arc::clone(addresses), ambassador: false, quality };
                 let join = MembershipMessage::ForwardJoin { newcomer, ttl: 0 };

@@ -8,9 +8,8 @@ use butter::core::random::Random;
 use butter::overlay::data::DataMessage;
 use butter::overlay::data::message::BlockGroup;
 use butter::overlay::data::view::{GroupView, rank};
-use rand::Rng;
 
-use super::{Act, Attack};
+use super::{Act, Attack, made_up_node};
 
 /// Most groups that are remembered.
 const GROUPS_MAX: usize = 4_096;
@@ -55,13 +54,9 @@ impl OtherMembers {
     }
 }
 
-/// A member that does not exist.
+/// A member that does not exist, of a high rank in the group.
 fn invented(id: BlockId, random: &mut Random) -> NodeId {
-    let drawn = (0..DRAWN_IDS).map(|_| {
-        let mut member = NodeId([0; 32]);
-        random.fill_bytes(&mut member.0);
-        member
-    });
+    let drawn = (0..DRAWN_IDS).map(|_| made_up_node(random));
     drawn.max_by_key(|&member| rank(id, member)).expect("some are drawn")
 }
 

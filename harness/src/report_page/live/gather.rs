@@ -117,7 +117,7 @@ impl Gatherer {
             News::SetPage { page } => self.list_set(page),
             News::Over => {
                 self.is_over = true;
-                // Clients wait for it: the page that they have shown is final.
+                // Clients wait for the word that what they show is final.
                 self.pace.hurry();
             }
         }

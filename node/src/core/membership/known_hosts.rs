@@ -264,9 +264,7 @@ impl KnownHosts {
 
     /// Takes contacts that a peer or an ambassador sent.
     pub fn note_hosts(&mut self, contacts: impl IntoIterator<Item = Contact>, random: &mut Random) {
-        for contact in contacts.into_iter().take(CONTACTS_MAX + 1) {
-            self.note_host(contact, random);
-        }
+        self.note_exchanged(contacts, &[], random);
     }
 
     /// What is due: candidates for an active view with room, the regular exchange.

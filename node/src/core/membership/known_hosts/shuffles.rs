@@ -129,7 +129,12 @@ impl KnownHosts {
     }
 
     /// Takes the hosts that came for those that were `given`.
-    fn note_exchanged(&mut self, heard: impl IntoIterator<Item = Contact>, given: &[NodeId], random: &mut Random) {
+    pub(super) fn note_exchanged(
+        &mut self,
+        heard: impl IntoIterator<Item = Contact>,
+        given: &[NodeId],
+        random: &mut Random,
+    ) {
         for contact in heard.into_iter().take(CONTACTS_MAX + 1) {
             self.note_host_for(contact, given, random);
         }

@@ -70,7 +70,7 @@ impl Persist {
             own.members().iter().copied().filter(|&member| !view.contains(member) && member != from).collect();
         self.accept_view(ctx, id, view.wanting(replicas.into()));
         if let Some(extra) = self.extras.get_mut(&id) {
-            extra.is_left_out_by(from);
+            extra.set_left_out_by(from);
         }
         if teller {
             dropped.into_iter().for_each(|member| self.announce_view_to(member, id));

@@ -57,7 +57,7 @@ impl ExtraCopy {
     }
 
     /// The view that leaves this node out is from `peer`.
-    pub(super) fn is_left_out_by(&mut self, peer: NodeId) {
+    pub(super) fn set_left_out_by(&mut self, peer: NodeId) {
         self.left_out_by = Some(peer);
     }
 
@@ -70,6 +70,11 @@ impl ExtraCopy {
     pub(super) fn was_member(&self, peer: NodeId) -> bool {
         self.former.as_ref().is_some_and(|former| former.contains(peer))
     }
+}
+
+/// Pause before a group is shrunk that was shrunk so many times of late.
+fn heartbeats_before_shrinking(times: u32) -> u32 {
+    2_u32.pow(times.min(PAUSE_DOUBLED_MAX))
 }
 
 impl Persist {
@@ -139,7 +144,7 @@ impl Persist {
 
     /// Pause before members beyond those that are wanted are removed: who seems to live may have died, and the next heartbeats tell.
     pub(super) fn shrink_pause(&self, now: Time, id: BlockId) -> Duration {
-        self.heartbeat * 2_u32.pow(self.shrunk.count(now, id).min(PAUSE_DOUBLED_MAX))
+        self.heartbeat * heartbeats_before_shrinking(self.shrunk.count(now, id))
     }
 
     /// Removes members, and those that are gone. They keep their copies until the others have shown theirs. This ends the group's repair.
@@ -198,5 +203,27 @@ impl Persist {
         let is_wanted = |id: &BlockId| self.extras.contains_key(id) && self.groups[id].contains(to);
         let given: Vec<BlockId> = lost.iter().copied().filter(is_wanted).collect();
         self.repairs.pushes.queue(to, given);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recent_counts::RecentCounts;
+    use super::*;
+
+    #[test]
+    fn a_group_that_does_not_stay_shrunk_is_shrunk_ever_later() {
+        let (mut shrunk, id) = (RecentCounts::new(SHRUNK_FOR), BlockId([1; 32]));
+        let pauses: Vec<u32> = (0..9)
+            .map(|second| {
+                let now = Time::ZERO + Duration::from_secs(second);
+                let pause = heartbeats_before_shrinking(shrunk.count(now, id));
+                shrunk.add(now, id);
+                pause
+            })
+            .collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+        let later = Time::ZERO + Duration::from_secs(8) + SHRUNK_FOR;
+        assert_eq!(heartbeats_before_shrinking(shrunk.count(later, id)), 1);
     }
 }
